@@ -1,0 +1,46 @@
+# Every target makes what it needs: a Python >= 3.12 is looked for (PYTHON=/path names one), .venv is made from the lock.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: demo test check lint format bench lock dist clean help env-run env-dev
+
+BIN := .venv/bin
+CHECKED := src tests tools bench contracts examples
+# Only what exists: a checkout without one of the folders can still be checked.
+SOURCES = $(wildcard $(CHECKED))
+
+demo: env-run ## Bill an access log on the embedded localnet: make demo [LOG=file] [JSON=file]
+	@$(BIN)/python -m api_billing.demo $(if $(LOG),"$$LOG") $(if $(JSON),--json "$$JSON")
+
+test: env-dev $(if $(ARGS),,lint) ## Static checks and all tests; ARGS="-k reserve" runs just those tests
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+check: test ## What CI runs: the same as make test
+
+lint: env-dev ## Static checks only: ruff, mypy, genvm-lint
+	@$(BIN)/ruff check --output-format concise $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/mypy
+	@sh tools/lint_contracts.sh $(BIN)/genvm-lint
+
+format: env-dev ## Format the sources and sort their imports
+	@$(BIN)/ruff check --quiet --select I --fix $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+bench: env-dev ## Run all benchmarks in bench/
+	@for script in bench/*.py; do $(BIN)/python "$$script" || exit 1; done
+
+lock: env-dev ## Resolve the lock files anew: make lock [UPGRADE=1]
+	@sh tools/lock.sh $(BIN)/uv $(if $(UPGRADE),--upgrade)
+
+dist: env-dev ## Build the wheel and the source distribution into dist/
+	@$(BIN)/python -m hatchling build -d dist
+
+clean: ## Remove the environment, caches and built files
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .cache artifacts build dist
+	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+env-run env-dev: env-%:
+	@python=$$(sh tools/find_python.sh) && "$$python" -I tools/environment.py $*
