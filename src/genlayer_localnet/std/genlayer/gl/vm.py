@@ -1,0 +1,182 @@
+"""Results of VMs, nondeterministic blocks and sandboxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..py import calldata
+from ..py.types import Lazy
+from ._requests import ask, lazy_api
+
+__all__ = (
+    "Result",
+    "Return",
+    "UserError",
+    "VMError",
+    "decode_result",
+    "run_nondet",
+    "run_nondet_unsafe",
+    "spawn_sandbox",
+    "unpack_result",
+)
+
+_RETURN: Final = 0
+_USER_ERROR: Final = 1
+_UNCAUGHT: Final = "exit_code 1"
+
+
+@dataclass(unsafe_hash=True)
+class UserError(Exception):
+    """An error that the caller is meant to see: its message is the result of the call.
+
+    Of any other exception callers learn only that there was one.
+    """
+
+    message: str
+
+    def __post_init__(self) -> None:
+        self.args = (self.message,)
+
+    def __str__(self) -> str:
+        return repr(self)
+
+
+@dataclass(unsafe_hash=True)
+class VMError(Exception):
+    """A VM ended by an uncaught exception or by the host."""
+
+    message: str
+
+    def __post_init__(self) -> None:
+        self.args = (self.message,)
+
+    def __str__(self) -> str:
+        return repr(self)
+
+
+@dataclass
+class Return[T]:
+    """A VM ended with a value."""
+
+    calldata: T
+
+
+type Result[T] = Return[T] | UserError | VMError
+
+
+def decode_result(data: bytes) -> Result[Any]:
+    """Read the result of a sub-VM: one byte that says what it is, and the content."""
+    code, content = data[0], data[1:]
+    if code == _RETURN:
+        return Return(calldata.decode(content))
+    text = content.decode("utf-8")
+    return UserError(text) if code == _USER_ERROR else VMError(text)
+
+
+def unpack_result[T](result: Result[T]) -> T:
+    """The value of a result; errors are raised.
+
+    Raises:
+        UserError: the sub-VM's own, or one with ``vm error:`` and the code of a VM error.
+    """
+    if isinstance(result, Return):
+        return result.calldata
+    if isinstance(result, VMError):
+        raise UserError(f"vm error: {result.message}")
+    raise result
+
+
+# --- nondeterministic blocks ------------------------------------------------------------------------------------
+
+
+@dataclass
+class _LeaderStage:
+    """What is pickled for the leader. The argument, here and below, is what the host says about the stage."""
+
+    leader: Callable[[], Any]
+
+    def __call__(self, stage: Any) -> Any:
+        return self.leader()
+
+
+@dataclass
+class _ValidatorStage:
+    validator: Callable[[Result[Any]], bool]
+
+    def __call__(self, stage: Any) -> bool:
+        return bool(self.validator(decode_result(stage["leaders_result"])))
+
+
+@dataclass
+class _GuardedValidator:
+    """A validator whose own errors agree with the leader's of the same kind, as far as the comparisons say."""
+
+    validator: Callable[[Result[Any]], bool]
+    compare_user_errors: Callable[[UserError, UserError], bool]
+    compare_vm_errors: Callable[[VMError, VMError], bool]
+
+    def __call__(self, leaders: Result[Any]) -> bool:
+        try:
+            return self.validator(leaders)
+        except UserError as error:
+            return isinstance(leaders, UserError) and self.compare_user_errors(leaders, error)
+        except Exception:
+            return isinstance(leaders, VMError) and self.compare_vm_errors(leaders, VMError(_UNCAUGHT))
+
+
+def _same_message(leaders: UserError | VMError, own: UserError | VMError) -> bool:
+    return leaders.message == own.message
+
+
+def _run(leader_fn: Callable[[], Any], validator_fn: Callable[[Result[Any]], bool]) -> Lazy[Any]:
+    import cloudpickle
+
+    answer = ask(
+        {
+            "RunNondet": {
+                "data_leader": cloudpickle.dumps(_LeaderStage(leader_fn)),
+                "data_validator": cloudpickle.dumps(_ValidatorStage(validator_fn)),
+            }
+        }
+    )
+    return Lazy(lambda: unpack_result(decode_result(answer)))
+
+
+@lazy_api
+def run_nondet_unsafe(leader_fn: Callable[[], Any], validator_fn: Callable[[Result[Any]], bool], /) -> Lazy[Any]:
+    """Run a nondeterministic block: the leader's function gives the value, each validator's says whether it agrees.
+
+    Both are pickled and run in VMs of their own, without storage writes, messages and calls. A validator that raises
+    disagrees.
+
+    Raises:
+        UserError: the leader's, when the validators agree on it.
+    """
+    return _run(leader_fn, validator_fn)
+
+
+@lazy_api
+def run_nondet(
+    leader_fn: Callable[[], Any],
+    validator_fn: Callable[[Result[Any]], bool],
+    /,
+    *,
+    compare_user_errors: Callable[[UserError, UserError], bool] = _same_message,
+    compare_vm_errors: Callable[[VMError, VMError], bool] = _same_message,
+) -> Lazy[Any]:
+    """As ``run_nondet_unsafe``, but a validator that fails as the leader did agrees."""
+    return _run(leader_fn, _GuardedValidator(validator_fn, compare_user_errors, compare_vm_errors))
+
+
+@lazy_api
+def spawn_sandbox(fn: Callable[[], Any], *, allow_write_ops: bool = False) -> Lazy[Result[Any]]:
+    """Run a function in a VM of its own and return how it ended; no error of it reaches the caller.
+
+    What it wrote to storage before an error stays written.
+    """
+    import cloudpickle
+
+    answer = ask({"Sandbox": {"data": cloudpickle.dumps(fn), "allow_write_ops": allow_write_ops}})
+    return Lazy(lambda: decode_result(answer))

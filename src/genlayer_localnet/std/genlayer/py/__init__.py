@@ -1,0 +1,1 @@
+"""The part of the library that does not need a running contract: types, codec, storage, schema."""

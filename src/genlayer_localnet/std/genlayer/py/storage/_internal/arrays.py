@@ -1,0 +1,278 @@
+"""Sequences in storage: ``DynArray`` and ``Array``, and what ``VLA`` shares with them."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import MutableSequence, Sequence
+from typing import Any, overload
+
+from .core import U32, MemorySlot, Slot, TypeDesc, same_place
+
+__all__ = ("Array", "DynArray", "GrowingDesc", "Items", "array_desc", "dyn_array_desc", "refuse_instances")
+
+_new = object.__new__
+_from_bytes = int.from_bytes
+
+
+def refuse_instances(self: object) -> None:
+    raise TypeError("this class can't be instantiated by user")
+
+
+def _plain_sequence(value: Any) -> Sequence[Any]:
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
+        return value
+    raise TypeError(f"expected a sequence, got {type(value).__name__}")
+
+
+class Items[T](Sequence[T]):
+    """What all sequences share: indexing with bounds checked against the present length."""
+
+    __slots__ = ("_item", "_off", "_slot")
+
+    _item: TypeDesc
+    _off: int
+    _slot: Slot
+
+    __init__ = refuse_instances
+
+    def _place(self) -> tuple[Slot, int]:
+        """Slot and offset of the first item."""
+        raise NotImplementedError
+
+    @property
+    def _desc(self) -> TypeDesc:
+        raise NotImplementedError
+
+    def _offset(self, index: int) -> int:
+        """The offset of an item from the first one."""
+        length = len(self)
+        position = operator.index(index)
+        if position < 0:
+            position += length
+        if not 0 <= position < length:
+            raise IndexError(f"index out of range {index} not in 0..<{length}")
+        return position * self._item.size
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        at = self._offset(index)
+        slot, off = self._place()
+        value: T = self._item.get(slot, off + at)
+        return value
+
+    def _set(self, index: int, value: T) -> None:
+        at = self._offset(index)
+        slot, off = self._place()
+        self._item.set(slot, off + at, value)
+
+    def __to_calldata__(self) -> list[T]:
+        return list(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({list(self)!r})"
+
+
+class GrowingDesc(TypeDesc):
+    """A length in place; where the items are is the view's business."""
+
+    size = U32
+    plain = False
+    view: type[Items[Any]]
+
+    def __init__(self, item: TypeDesc) -> None:
+        self.item = item
+
+    def get(self, slot: Slot, off: int) -> Any:
+        view = _new(self.view)
+        view._slot = slot
+        view._off = off
+        view._item = self.item
+        return view
+
+    def set(self, slot: Slot, off: int, value: Any) -> None:
+        if type(value) is self.view and value._item is self.item:
+            if not same_place(slot, off, value._slot, value._off):
+                self.copy(slot, off, value._slot, value._off)
+            return
+        items = list(_plain_sequence(value))
+        view = self.get(slot, off)
+        view._set_length(len(items))
+        to, start = view._place()
+        for position, item in enumerate(items):
+            self.item.set(to, start + position * self.item.size, item)
+
+    def copy(self, to: Slot, to_off: int, source: Slot, source_off: int) -> None:
+        source_view, view = self.get(source, source_off), self.get(to, to_off)
+        length = len(source_view)
+        view._set_length(length)
+        if length:
+            _copy_items(self.item, length, view._place(), source_view._place())
+
+
+def _copy_items(item: TypeDesc, count: int, to: tuple[Slot, int], source: tuple[Slot, int]) -> None:
+    if item.plain:
+        to[0].write(to[1], source[0].read(source[1], count * item.size))
+        return
+    for at in range(0, count * item.size, item.size):
+        item.copy(to[0], to[1] + at, source[0], source[1] + at)
+
+
+class DynArray[T](Items[T], MutableSequence[T]):
+    """A list in storage. Indexing it gives live views of records and collections; a slice is a plain list."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return _from_bytes(self._slot.read(self._off, U32), "little")
+
+    def _set_length(self, length: int) -> None:
+        self._slot.write(self._off, length.to_bytes(U32, "little"))
+
+    def _place(self) -> tuple[Slot, int]:
+        return self._slot.indirect(self._off), 0
+
+    @property
+    def _desc(self) -> TypeDesc:
+        return dyn_array_desc(self._item)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._set(index, value)
+
+    def __delitem__(self, index: Any) -> None:
+        at = self._offset(index)
+        items, size, last = self._slot.indirect(self._off), self._item.size, len(self) - 1
+        for off in range(at, last * size, size):
+            self._item.copy(items, off, items, off + size)
+        self._set_length(last)
+
+    def insert(self, index: int, value: T) -> None:
+        """Insert before an existing item. As in the official library there must be one: use ``append`` at the end."""
+        at = self._offset(index)
+        items, size, length = self._slot.indirect(self._off), self._item.size, len(self)
+        value = self._out_of_place(value)
+        self._set_length(length + 1)
+        for off in range(length * size, at, -size):
+            self._item.copy(items, off, items, off - size)
+        self._item.set(items, at, value)
+
+    def append(self, value: T) -> None:
+        """Add an item. When it is of the wrong type or out of range the array has grown all the same."""
+        length = len(self)
+        self._set_length(length + 1)
+        self._item.set(self._slot.indirect(self._off), length * self._item.size, value)
+
+    def append_new_get(self) -> T:
+        """Grow by one and return the new item, which is what was deleted at its place, if anything was."""
+        length = len(self)
+        self._set_length(length + 1)
+        value: T = self._item.get(self._slot.indirect(self._off), length * self._item.size)
+        return value
+
+    def pop(self, index: int | None = None) -> Any:
+        """Remove the last item and return None, or remove and return the item at ``index``."""
+        length = len(self)
+        if not length:
+            raise Exception("can't pop from an empty array")
+        if index is None:
+            self._set_length(length - 1)
+            return None
+        value = self._out_of_place(self[index])
+        del self[index]
+        return value
+
+    def clear(self) -> None:
+        self._set_length(0)
+
+    def reverse(self) -> None:
+        """Reverse in place. (The official library makes all records of an array the same one here; this does not.)"""
+        items, size = self._slot.indirect(self._off), self._item.size
+        low, high = 0, (len(self) - 1) * size
+        while low < high:
+            kept = MemorySlot()
+            self._item.copy(kept, 0, items, low)
+            self._item.copy(items, low, items, high)
+            self._item.copy(items, high, kept, 0)
+            low, high = low + size, high - size
+
+    def _out_of_place(self, value: T) -> T:
+        """The value as it is now, even if it is a view of an item that is about to be moved."""
+        kept = MemorySlot()
+        self._item.set(kept, 0, value)
+        copied: T = self._item.get(kept, 0)
+        return copied
+
+
+class _DynArrayDesc(GrowingDesc):
+    view = DynArray
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (dyn_array_desc, (self.item,))
+
+
+@functools.cache
+def dyn_array_desc(item: TypeDesc) -> TypeDesc:
+    return _DynArrayDesc(item)
+
+
+class Array[T, S](Items[T]):
+    """A sequence of fixed length, ``Array[u8, typing.Literal[4]]``, kept in place."""
+
+    __slots__ = ("_count",)
+
+    _count: int
+
+    def __len__(self) -> int:
+        return self._count
+
+    def _place(self) -> tuple[Slot, int]:
+        return self._slot, self._off
+
+    @property
+    def _desc(self) -> TypeDesc:
+        return array_desc(self._item, self._count)
+
+    def __setitem__(self, index: int, value: T) -> None:
+        self._set(index, value)
+
+
+class _ArrayDesc(TypeDesc):
+    def __init__(self, item: TypeDesc, count: int) -> None:
+        self.item = item
+        self.count = count
+        self.size = item.size * count
+        self.plain = item.plain
+
+    def get(self, slot: Slot, off: int) -> Any:
+        view: Array[Any, Any] = _new(Array)
+        view._slot = slot
+        view._off = off
+        view._item = self.item
+        view._count = self.count
+        return view
+
+    def set(self, slot: Slot, off: int, value: Any) -> None:
+        items = _plain_sequence(value)
+        assert len(items) == self.count, f"expected {self.count} items, got {len(items)}"
+        if type(value) is Array and value._item is self.item:
+            if not same_place(slot, off, value._slot, value._off):
+                self.copy(slot, off, value._slot, value._off)
+            return
+        for position, item in enumerate(list(items)):
+            self.item.set(slot, off + position * self.item.size, item)
+
+    def copy(self, to: Slot, to_off: int, source: Slot, source_off: int) -> None:
+        _copy_items(self.item, self.count, (to, to_off), (source, source_off))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (array_desc, (self.item, self.count))
+
+
+@functools.cache
+def array_desc(item: TypeDesc, count: int) -> TypeDesc:
+    return _ArrayDesc(item, count)
