@@ -1,0 +1,62 @@
+"""Which attributes a source text can assign to: what it cannot, need not be looked at after each of its runs."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+_INDIRECT_ATTRIBUTES = frozenset(
+    {
+        "__bases__", "__class__", "__code__", "__defaults__", "__delattr__", "__dict__", "__globals__",
+        "__kwdefaults__", "__setattr__", "__setitem__", "__subclasses__",
+    }
+)  # fmt: skip
+_INDIRECT_NAMES = frozenset(
+    {
+        "__builtins__", "__import__", "builtins", "cloudpickle", "compile", "ctypes", "delattr", "eval", "exec", "gc",
+        "globals", "importlib", "inspect", "mock", "pickle", "setattr", "sys", "types", "unittest", "update_wrapper",
+        "vars",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Assignments:
+    names: frozenset[str]
+    """Attributes, of whatever object, and global names that are assigned to or deleted."""
+    closures: bool
+    """Variables of enclosing functions are assigned to."""
+    indirect: bool
+    """There are other ways in the text to assign to attributes: then the rest says nothing."""
+
+
+ANYTHING = Assignments(frozenset(), closures=True, indirect=True)
+
+
+def assignments_in(tree: ast.AST) -> Assignments:
+    """Read the syntax tree of a module."""
+    names: set[str] = set()
+    closures = indirect = False
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            if not isinstance(node.ctx, ast.Load):
+                names.add(node.attr)
+            indirect = indirect or node.attr in _INDIRECT_ATTRIBUTES
+        elif isinstance(node, ast.Name):
+            indirect = indirect or node.id in _INDIRECT_NAMES
+        elif isinstance(node, ast.alias):
+            indirect = indirect or not _INDIRECT_NAMES.isdisjoint(node.name.split("."))
+        elif isinstance(node, ast.Global):
+            names.update(node.names)
+        elif isinstance(node, ast.Nonlocal):
+            closures = True
+        elif isinstance(node, ast.Call):
+            indirect = indirect or _is_computed_getattr(node)
+    return Assignments(frozenset(names), closures, indirect)
+
+
+def _is_computed_getattr(call: ast.Call) -> bool:
+    if not isinstance(call.func, ast.Name) or call.func.id != "getattr" or len(call.args) < 2:
+        return False
+    name = call.args[1]
+    return not (isinstance(name, ast.Constant) and isinstance(name.value, str) and not name.value.startswith("__"))

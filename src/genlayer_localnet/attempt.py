@@ -1,0 +1,68 @@
+"""One attempt at a transaction, or one view: what all frames of it share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from genlayer_localnet.host import Frame, Terminated
+from genlayer_localnet.nondet_services import Services
+from genlayer_localnet.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Who executes a nondeterministic block: handlers and mocks can answer differently for each.
+
+    ``index`` counts the validators from 0 (the leader is one of them); ``round`` counts the leaders that were replaced.
+    """
+
+    role: Literal["leader", "validator"]
+    index: int
+    round: int
+
+
+@dataclass(slots=True)
+class Attempt:
+    origin: bytes
+    datetime: str
+    chain_id: int
+    services: Services
+    round: int = 0
+    leader: int = 0
+    validators: int = 1
+    """How many nodes vote, the leader among them; 1 for a view, which only one node answers."""
+    mark: int = 0
+    """Length of the transaction's journal before contract code ran: up to there is what other contracts see."""
+    votes: dict[int, str] = field(default_factory=dict)
+    eq_outputs: list[bytes] = field(default_factory=list)
+    emitted: dict[bytes, int] = field(default_factory=dict)
+    """Wei that contracts have put into messages so far; it leaves their balances when the transaction is accepted."""
+    rejected: bool = False
+    """The validators did not agree with this leader."""
+    node: Node | None = None
+    """Who executes the nondeterministic block of now."""
+    aborted: bytes | None = None
+    """A result that ends the transaction without a vote: the localnet itself cannot go on."""
+
+    def __post_init__(self) -> None:
+        self.votes = dict.fromkeys(range(self.validators), "agree")
+
+    def agreeing_validators(self) -> list[int]:
+        """Those that agree so far, without the leader."""
+        return [index for index, vote in self.votes.items() if vote == "agree" and index != self.leader]
+
+    def has_majority(self) -> bool:
+        return 2 * sum(vote == "agree" for vote in self.votes.values()) > len(self.votes)
+
+    def spendable(self, world: World, address: bytes) -> int:
+        """What a contract can still send: its balance less what it has emitted in this attempt."""
+        return world.balance(address) - self.emitted.get(address, 0)
+
+    def abort(self, frame: Frame, result: bytes) -> Terminated:
+        self.aborted = result
+        return frame.terminate(result)
+
+    def emit(self, address: bytes, value: int) -> None:
+        if value:
+            self.emitted[address] = self.emitted.get(address, 0) + value

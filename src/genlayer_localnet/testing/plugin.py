@@ -1,0 +1,83 @@
+"""The pytest plugin (entry point ``genlayer_localnet``).
+
+Fixtures: ``localnet``, a network of its own for each test, and the accounts ``alice``, ``bob``, ``carol``, ``dave``
+and ``erin`` with 1,000 GEN each on it. ``--failed-value`` (or the ini value ``localnet_failed_value``) chooses where
+the value of a failed call stays. Where genlayer-test is installed without the official standard library, its direct
+mode gets the fallback.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from genlayer_localnet import standard_library
+from genlayer_localnet.address import Address
+from genlayer_localnet.errors import LocalnetError
+from genlayer_localnet.localnet import Localnet
+from genlayer_localnet.testing import GEN, named_account
+from genlayer_localnet.testing.direct import DirectModeMismatch, install_direct_fallback, uninstall_direct_fallback
+
+ACCOUNT_BALANCE_WEI = 1_000 * GEN
+_direct_mode_note = pytest.StashKey[str]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help_text = "where the value of a failed call stays on the localnet"
+    group = parser.getgroup("genlayer_localnet")
+    group.addoption("--failed-value", choices=("keep", "return"), default=None, help=help_text)
+    parser.addini("localnet_failed_value", help_text, default="keep")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if importlib.util.find_spec("gltest") is None:
+        return
+    try:
+        install_direct_fallback()
+    except (ImportError, DirectModeMismatch) as error:
+        config.stash[_direct_mode_note] = f"genlayer-test's direct mode is left as it is: {error}"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    uninstall_direct_fallback()
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    try:
+        lines = [f"genlayer_localnet: {standard_library.choose().describe()}"]
+    except LocalnetError as error:
+        lines = [f"genlayer_localnet: {error}"]
+    note = config.stash.get(_direct_mode_note, None)
+    return lines if note is None else [*lines, note]
+
+
+def localnet_options(config: pytest.Config) -> dict[str, Any]:
+    """What the command line and the ini file say about new localnets, as arguments of ``Localnet``."""
+    return {"failed_value": config.getoption("--failed-value") or config.getini("localnet_failed_value")}
+
+
+@pytest.fixture
+def localnet(request: pytest.FixtureRequest) -> Localnet:
+    """A network of its own, at 2026-01-15 12:00 UTC."""
+    return Localnet(**localnet_options(request.config))
+
+
+def _account_fixture(name: str) -> Callable[..., Address]:
+    def account(localnet: Localnet) -> Address:
+        address = named_account(name)
+        localnet.fund(address, ACCOUNT_BALANCE_WEI)
+        return address
+
+    account.__doc__ = f"The account of {name}, with 1,000 GEN."
+    fixture: Callable[..., Address] = pytest.fixture(account, name=name)
+    return fixture
+
+
+alice = _account_fixture("alice")
+bob = _account_fixture("bob")
+carol = _account_fixture("carol")
+dave = _account_fixture("dave")
+erin = _account_fixture("erin")

@@ -1,0 +1,115 @@
+"""Transactions and what running one leaves behind. Addresses are 20 raw bytes, amounts integer wei."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from genlayer_localnet.journal import Journal
+
+TransactionKind = Literal["deploy", "call", "transfer"]
+Phase = Literal["accepted", "finalized"]
+Status = Literal["pending", "accepted", "undetermined", "finalized"]
+OutcomeKind = Literal["return", "user_error", "vm_error"]
+MessageKind = Literal["PostMessage", "DeployContract", "EthSend"]
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """A message or payout a call emitted. It becomes a transaction of its own when its parent reaches ``on``."""
+
+    kind: MessageKind
+    sender: bytes
+    to: bytes | None
+    """None for a deploy whose address the localnet chooses."""
+    calldata: bytes
+    """Encoded call object; for ``EthSend`` the ABI bytes."""
+    value: int
+    on: Phase
+    code: bytes | None = None
+    salt_nonce: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EmittedEvent:
+    address: bytes
+    name: str | None
+    """None where no event class of the contract has this signature."""
+    topics: tuple[bytes, ...]
+    blob: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One leader's attempt: who led, and how every validator voted (``agree``, ``disagree``) by its index."""
+
+    leader: int
+    votes: dict[int, str]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The result of one run. ``result`` is the GenVM's: a code byte (0 return, 1 user error, 2 VM error), payload."""
+
+    kind: OutcomeKind
+    result: bytes
+    stdout: str = ""
+    stderr: str = ""
+    events: list[EmittedEvent] = field(default_factory=list)
+    messages: list[OutgoingMessage] = field(default_factory=list)
+    storage_reads: int = 0
+    storage_writes: int = 0
+    eq_outputs: list[bytes] = field(default_factory=list)
+
+    @property
+    def message(self) -> str | None:
+        """The error's text, None for a return."""
+        return None if self.kind == "return" else self.result[1:].decode("utf-8", "replace")
+
+
+@dataclass(slots=True)
+class Transaction:
+    id: str
+    kind: TransactionKind
+    sender: bytes
+    origin: bytes
+    to: bytes
+    calldata: bytes
+    value: int
+    created_at: datetime
+    nonce: int = 0
+    code: bytes | None = None
+    filename: str | None = None
+    triggered_by: str | None = None
+    triggered_on: Phase | None = None
+    chain_length: int = 0
+    """How many transactions, each triggered by the one before, led to this one."""
+    status: Status = "pending"
+    decided_at: datetime | None = None
+    outcome: Outcome | None = None
+    rounds: list[Round] = field(default_factory=list)
+    children: list[str] = field(default_factory=list)
+    balance_wei: int = 0
+    """Of the called contract, once this transaction was decided."""
+    journal: Journal = field(default_factory=list)
+    """How to take the transaction back; empty once it is final."""
+
+    def messages(self, phase: Phase) -> list[OutgoingMessage]:
+        """The messages that go out in ``phase``; a call that failed or was not agreed on sends none."""
+        if self.outcome is None or self.outcome.kind != "return" or self.status == "undetermined":
+            return []
+        return [message for message in self.outcome.messages if message.on == phase]
+
+    def waiting_messages(self) -> list[OutgoingMessage]:
+        """Messages that have left their sender's balance and wait for this transaction to become final."""
+        return [] if self.status == "finalized" else self.messages("finalized")
+
+    def clone(self, counterpart: Callable[[Any], Any]) -> Transaction:
+        """A copy whose journal changes the counterparts of what this one's changes."""
+        twin = copy.copy(self)
+        twin.children = list(self.children)
+        twin.journal = [tuple(counterpart(part) for part in entry) for entry in self.journal]
+        return twin

@@ -1,0 +1,89 @@
+"""The cases in which the official standard library's behaviour was recorded, replayed on the localnet."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genlayer_localnet import Address, ContractRejected, Localnet, Message
+
+FOLDER = Path(os.environ.get("CONFORMANCE_DIR") or Path(__file__).parents[3] / "shared" / "conformance")
+CASES: dict[str, Any] = {}
+if (FOLDER / "cases.json").is_file():
+    CASES = json.loads((FOLDER / "cases.json").read_text("utf-8"))
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decode(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "$bytes" in value:
+        return bytes.fromhex(value["$bytes"])
+    if "$addr" in value:
+        return Address(value["$addr"])
+    return {key: _decode(item) for key, item in value.items()}
+
+
+def _shown(message: Message) -> dict[str, Any]:
+    shown = {"kind": message.kind, "address": message.to, "calldata": message.calldata, "value": message.value}
+    return shown if message.kind == "EthSend" else {**shown, "on": message.on}
+
+
+class Replay:
+    """Runs the steps of one case, each with its outcome in the form of the case's ``expect``."""
+
+    def __init__(self, accounts: Mapping[str, str]) -> None:
+        self.accounts = accounts
+        self.net = Localnet(CASES["start"], CASES["chain_id"], failed_value="return", mint_missing=True)
+
+    def run(self, step: Mapping[str, Any]) -> dict[str, Any]:
+        address, sender = self.accounts[step["to"]], self.accounts[step["sender"]]
+        args, kwargs = _decode(step["args"]), _decode(step["kwargs"])
+        if step["op"] == "view":
+            return self._view(address, step["method"], args, kwargs, sender)
+        if step["op"] == "deploy":
+            source = FOLDER / "contracts" / step["contract"]
+            receipt = self.net.deploy(source, *args, sender=sender, value=step["value"], address=address, **kwargs)
+        else:
+            receipt = self.net.write(address, step["method"], *args, sender=sender, value=step["value"], **kwargs)
+        return {
+            "kind": receipt.kind,
+            "value": receipt.value,
+            "message": receipt.message,
+            "balance": receipt.balance,
+            "stdout": receipt.stdout,
+            "events": [
+                {"topics": [topic.hex() for topic in event.topics], "blob": event.fields} for event in receipt.events
+            ],
+            "messages": [_shown(message) for message in receipt.messages],
+        }
+
+    def _view(self, address: str, method: str, args: Any, kwargs: Any, sender: str) -> dict[str, Any]:
+        balance = self.net.balance(address)
+        try:
+            value = self.net.view(address, method, *args, sender=sender, **kwargs)
+        except ContractRejected as refusal:
+            return {"kind": refusal.kind, "message": refusal.message, "balance": balance}
+        return {"kind": "return", "value": value, "balance": balance}
+
+
+@pytest.mark.parametrize("case", CASES.get("cases", [None]), ids=lambda case: case["name"] if case else "absent")
+def test_conformance__recorded_case__has_the_recorded_outcome(case: dict[str, Any] | None) -> None:
+    if case is None:
+        pytest.skip(f"no conformance cases in {FOLDER}")
+    replay = Replay(CASES["accounts"])
+    for number, step in enumerate(case["steps"], 1):
+        if step["op"] == "clock":
+            replay.net.now = step["now"]
+            continue
+        expected = {key: _decode(value) for key, value in step["expect"].items() if key != "note"}
+        if expected["kind"] == "vm_error":
+            expected.pop("message", None)
+        seen = replay.run(step)
+        assert {key: seen[key] for key in expected} == expected, f"step {number}: {step['op']} {step.get('method')}"
