@@ -1,0 +1,140 @@
+# v0.2.16
+# { "Depends": "py-genlayer:1jb45aa8ynh2a9c9xn3b7qqh8sm5q93hwfp7jqmwsfhh8jpz09h6" }
+
+"""A consumer contract that pays per call and fetches the API only after it was billed.
+
+Deploy it, let its owner call `subscribe`, give it credit with `top_up_for(<this contract>, amount)` of the billing
+contract, and call `fetch`. The billing contract answers with a call of its own: `on_call_billed` or `on_call_denied`.
+An answer may come twice (after an appeal), so only the first one for an open request counts. Leader and validators make
+one HTTP request each; all carry the receipt id, so that the API can serve them for the one call that was billed.
+"""
+
+from dataclasses import dataclass
+
+from genlayer import *
+
+MAX_BODY = 4_096
+
+
+@allow_storage
+@dataclass
+class Request:
+    url: str
+    status: str  # "open", "fetched", "failed", "denied"
+    detail: str  # the body, the error, or the code of the denial
+    receipt_id: str
+
+
+class MeteredFetch(gl.Contract):
+    owner: Address
+    billing: Address
+    api_name: str
+    requests: TreeMap[str, Request]
+    requests_made: u64
+
+    def __init__(self, billing: str, api_name: str):
+        self.owner = gl.message.sender_address
+        self.billing = billing if isinstance(billing, Address) else Address(billing)
+        self.api_name = api_name
+
+    # ---- owner ----
+
+    @gl.public.write
+    def subscribe(self, max_daily_spend_wei: int) -> None:
+        """Subscribe this contract to its API, or accept a new price."""
+        self._require_owner()
+        gl.get_contract_at(self.billing).emit(on="finalized").subscribe(self.api_name, max_daily_spend_wei, 0)
+
+    @gl.public.write
+    def fetch(self, url: str) -> str:
+        """Ask for one billed call; returns the request id, under which `get_request` shows what came of it."""
+        self._require_owner()
+        self.requests_made += 1
+        request_id = f"fetch-{self.requests_made}"
+        self.requests[request_id] = Request(url, "open", "", "")
+        gl.get_contract_at(self.billing).emit(on="accepted").request_call(self.api_name, request_id)
+        return request_id
+
+    @gl.public.write
+    def reclaim_credit(self, amount: int) -> None:
+        """Ask the billing contract to pay credit back to this contract."""
+        self._require_owner()
+        gl.get_contract_at(self.billing).emit(on="finalized").withdraw_credit(amount)
+
+    @gl.public.write
+    def pay_owner(self) -> None:
+        """Send everything this contract holds to its owner."""
+        self._require_owner()
+        if self.balance > 0:
+            PlainAccount(self.owner).emit_transfer(value=self.balance)
+
+    # ---- billing contract ----
+
+    @gl.public.write
+    def on_call_billed(self, request_id: str, receipt: dict) -> None:
+        """Fetch the URL of the open request that was billed."""
+        request = self._open_request(request_id)
+        if request is None:
+            return
+        request.receipt_id = receipt["receipt_id"]
+        separator = "&" if "?" in request.url else "?"
+        url = f"{request.url}{separator}receipt={receipt['receipt_id']}"
+
+        def get() -> dict:
+            response = gl.nondet.web.get(url)
+            return {"status": response.status, "body": (response.body or b"").decode(errors="replace")[:MAX_BODY]}
+
+        try:
+            page = gl.eq_principle.strict_eq(get)
+        except gl.vm.UserError as error:
+            request.status, request.detail = "failed", error.message
+            return
+        request.status = "fetched" if page["status"] == 200 else "failed"
+        request.detail = page["body"] if page["status"] == 200 else f"HTTP {page['status']}"
+
+    @gl.public.write
+    def on_call_denied(self, request_id: str, code: str) -> None:
+        """Record why the billing contract refused the call."""
+        request = self._open_request(request_id)
+        if request is not None:
+            request.status, request.detail = "denied", code
+
+    @gl.public.write.payable
+    def receive_credit(self) -> None:
+        """Take credit that the billing contract pays back."""
+
+    # ---- views ----
+
+    @gl.public.view
+    def get_request(self, request_id: str) -> dict:
+        """A request as it stands: url, status, detail, receipt_id."""
+        request = self.requests.get(request_id)
+        if request is None:
+            raise gl.vm.UserError("[EXPECTED] no_such_request: there is no request with this id")
+        return {
+            "url": request.url,
+            "status": request.status,
+            "detail": request.detail,
+            "receipt_id": request.receipt_id,
+        }
+
+    # ---- private ----
+
+    def _require_owner(self) -> None:
+        if gl.message.sender_address != self.owner:
+            raise gl.vm.UserError("[EXPECTED] not_owner: caller is not the owner of this contract")
+
+    def _open_request(self, request_id: str) -> Request | None:
+        if gl.message.sender_address != self.billing:
+            raise gl.vm.UserError("[EXPECTED] not_billing: only the billing contract may answer")
+        request = self.requests.get(request_id)
+        return request if request is not None and request.status == "open" else None
+
+
+@gl.evm.contract_interface
+class PlainAccount:
+    class View:
+        pass
+
+    class Write:
+        pass

@@ -1,0 +1,56 @@
+"""pytest plugin: the billing contract, deployed on the localnet of the test.
+
+`billing` is a `Billing`: the contract bound to its localnet. Use `billing.write("subscribe", …, sender=alice)` and
+`billing.view("get_api", "weather")`. It builds on the fixture `localnet` of `genlayer_localnet.testing.plugin`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from api_billing.contract_source import contract_path
+from genlayer_localnet import Localnet, Receipt
+
+OPERATOR_SEED = "0x" + "0e" * 20
+
+
+@dataclass(frozen=True)
+class Billing:
+    """A deployed billing contract. Every method runs one transaction or one read on `net`."""
+
+    net: Localnet
+    address: str
+
+    def write(self, method: str, *args: Any, sender: Any, value: int = 0, **kwargs: Any) -> Receipt:
+        """Run a write and return its receipt, whether or not the contract refused it. `value` in wei."""
+        return self.net.write(self.address, method, *args, sender=sender, value=value, **kwargs)
+
+    def view(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Read a view; raises `ContractRejected` when the contract refuses."""
+        return self.net.view(self.address, method, *args, **kwargs)
+
+    def report(self, consumer: Any) -> dict[str, Any]:
+        """`get_usage_report` as a dict."""
+        report: dict[str, Any] = json.loads(self.view("get_usage_report", consumer))
+        return report
+
+    def api_report(self, consumer: Any, api_name: str) -> dict[str, Any]:
+        """The line of one API in the consumer's report."""
+        return next(line for line in self.report(consumer)["apis"] if line["api_name"] == api_name)
+
+
+def deploy_billing(net: Localnet) -> Billing:
+    """Deploy the contract of this checkout; who deploys it has no power over it."""
+    receipt = net.deploy(contract_path(), sender=OPERATOR_SEED)
+    assert receipt.kind == "return", receipt.stderr
+    return Billing(net, str(receipt.to))
+
+
+@pytest.fixture
+def billing(localnet: Localnet) -> Billing:
+    """The billing contract on a fresh localnet."""
+    return deploy_billing(localnet)

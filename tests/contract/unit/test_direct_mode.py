@@ -1,0 +1,49 @@
+"""genlayer-test's own direct mode runs the contract, on the fallback library where there is no official one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from api_billing.contract_source import contract_path
+
+Deploy = Callable[..., Any]
+
+OPERATOR = bytes.fromhex("0e" * 20)
+ALICE = bytes.fromhex("a1" * 20)
+
+
+@pytest.fixture
+def contract(direct_vm: Any, direct_deploy: Deploy) -> Any:
+    """The contract with the API `weather`; ALICE has 100 wei of credit and is the sender."""
+    direct_vm.sender = OPERATOR
+    deployed = direct_deploy(str(contract_path()))
+    deployed.register_api("weather", 10, 5)
+    direct_vm.sender = ALICE
+    direct_vm.value = 100
+    deployed.subscribe("weather", 1_000, 100)
+    direct_vm.value = 0
+    return deployed
+
+
+def test_direct_mode__subscribed__is_billed(contract: Any) -> None:
+    receipt = contract.consume_credit("weather", "0x" + ALICE.hex(), 2)
+    assert (receipt["call_no"], receipt["cost_wei"], receipt["credit_wei"]) == (2, 20, 80)
+    assert contract.get_account("0x" + ALICE.hex())["credit_wei"] == 80
+
+
+def test_direct_mode__over_the_limit__is_refused(direct_vm: Any, contract: Any) -> None:
+    with direct_vm.expect_revert("daily call limit exceeded"):
+        contract.consume_credit("weather", "0x" + ALICE.hex(), 6)
+
+
+def test_direct_mode__stranger__is_refused(direct_vm: Any, contract: Any) -> None:
+    with direct_vm.prank(bytes.fromhex("5c" * 20)), direct_vm.expect_revert("not_operator"):
+        contract.set_api_active("weather", False)
+
+
+def test_direct_mode__snapshot_reverted__brings_the_credit_back(direct_vm: Any, contract: Any) -> None:
+    before = direct_vm.snapshot()
+    contract.consume_credit("weather", "0x" + ALICE.hex(), 2)
+    direct_vm.revert(before)
+    assert contract.quote_call("weather", "0x" + ALICE.hex())["credit_wei"] == 100

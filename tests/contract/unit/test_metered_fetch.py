@@ -1,0 +1,184 @@
+"""contracts/examples/metered_fetch.py: it asks for a billed call, is called back, and fetches over real HTTP."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from genlayer_localnet import ContractRejected, Receipt
+
+from ..market import ALICE, API, BOB, CONTRACTS, OPERATOR, PRICE, STRANGER, TODAY, Market, all_receipts
+
+OWNER = BOB
+VALIDATORS = 5
+
+
+class Pages(BaseHTTPRequestHandler):
+    """Answers every request alike, unless the path says otherwise, and writes the paths down."""
+
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        body = str(len(self.asked)).encode() if self.path.startswith("/changing") else b"sunny \xff"
+        self.send_response(404 if self.path.startswith("/missing") else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: Any) -> None:
+        """Nothing: the test's output is not the place."""
+
+
+@pytest.fixture
+def site() -> Iterator[tuple[str, list[str]]]:
+    """A web server on this machine: its address, and the paths it was asked for."""
+    asked: list[str] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Site", (Pages,), {"asked": asked}))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def fetcher(market: Market) -> str:
+    """The example, subscribed, with credit for two calls."""
+    deployed = market.net.deploy(CONTRACTS / "examples" / "metered_fetch.py", market.address, API, sender=OWNER)
+    assert deployed.kind == "return", deployed.stderr
+    address = str(deployed.to).lower()
+    market.ok("top_up_for", address, 2 * PRICE, sender=STRANGER, value=2 * PRICE)
+    assert market.net.write(address, "subscribe", 1_000, sender=OWNER).kind == "return"
+    market.net.process("finalized")
+    assert market.account(address)["subscriptions"] == [API]
+    return address
+
+
+def fetch(market: Market, fetcher: str, url: str) -> Receipt:
+    return market.net.write(fetcher, "fetch", url, sender=OWNER)
+
+
+def request(market: Market, fetcher: str, request_id: str = "fetch-1") -> dict[str, Any]:
+    shown: dict[str, Any] = market.net.view(fetcher, "get_request", request_id)
+    return shown
+
+
+def test_fetch__billed__leader_and_validators_all_send_the_receipt(
+    market: Market, fetcher: str, site: tuple[str, list[str]]
+) -> None:
+    url, asked = site
+    asking = fetch(market, fetcher, f"{url}/page")
+    assert asking.value == "fetch-1"
+    receipt_id = f"{API}:{fetcher}:{TODAY}:1"
+    assert asked == [f"/page?receipt={receipt_id}"] * VALIDATORS
+    assert request(market, fetcher) == {
+        "url": f"{url}/page",
+        "status": "fetched",
+        "detail": "sunny \ufffd",
+        "receipt_id": receipt_id,
+    }
+    assert market.view("get_receipt", receipt_id)["valid"] is True
+    assert market.credit(fetcher) == PRICE
+
+
+def test_fetch__url_with_a_query__gets_the_receipt_appended(
+    market: Market, fetcher: str, site: tuple[str, list[str]]
+) -> None:
+    url, asked = site
+    fetch(market, fetcher, f"{url}/page?city=oslo")
+    assert set(asked) == {f"/page?city=oslo&receipt={API}:{fetcher}:{TODAY}:1"}
+
+
+def test_fetch__out_of_credit__is_denied_and_nothing_is_fetched(
+    market: Market, fetcher: str, site: tuple[str, list[str]]
+) -> None:
+    url, asked = site
+    for _ in range(3):
+        fetch(market, fetcher, f"{url}/page")
+    assert len(asked) == 2 * VALIDATORS
+    denied = request(market, fetcher, "fetch-3")
+    assert (denied["status"], denied["detail"], denied["receipt_id"]) == ("denied", "insufficient_credit", "")
+
+
+def test_fetch__server_says_404__is_recorded_as_failed(
+    market: Market, fetcher: str, site: tuple[str, list[str]]
+) -> None:
+    fetch(market, fetcher, f"{site[0]}/missing")
+    failed = request(market, fetcher)
+    assert (failed["status"], failed["detail"]) == ("failed", "HTTP 404")
+
+
+def test_fetch__server_answers_each_differently__is_billed_but_not_fetched(
+    market: Market, fetcher: str, site: tuple[str, list[str]]
+) -> None:
+    fetch(market, fetcher, f"{site[0]}/changing")
+    assert request(market, fetcher)["status"] != "fetched"
+    assert market.credit(fetcher) == PRICE
+
+
+@pytest.mark.parametrize(
+    ("method", "argument"), [("on_call_billed", {"receipt_id": "weather:forged"}), ("on_call_denied", "not_subscribed")]
+)
+def test_callback__from_anyone_else__is_refused(
+    market: Market, fetcher: str, site: tuple[str, list[str]], method: str, argument: object
+) -> None:
+    market.ok("set_api_active", API, False, sender=OPERATOR)
+    fetch(market, fetcher, f"{site[0]}/page")
+    before = request(market, fetcher)
+    for foreigner in (ALICE, OWNER, OPERATOR):
+        foreign = market.net.write(fetcher, method, "fetch-1", argument, sender=foreigner)
+        assert (foreign.kind, foreign.error_code) == ("user_error", "not_billing")
+    assert (request(market, fetcher), site[1]) == (before, [])
+
+
+def test_callback__twice__fetches_once(market: Market, fetcher: str, site: tuple[str, list[str]]) -> None:
+    url, asked = site
+    callback = list(all_receipts(fetch(market, fetcher, f"{url}/page")))[-1]
+    assert callback.method == "on_call_billed"
+    again = market.net.write(fetcher, "on_call_billed", *callback.args, sender=market.address)
+    assert (again.kind, len(asked)) == ("return", VALIDATORS)
+
+
+def test_callback__for_a_request_nobody_made__does_nothing(
+    market: Market, fetcher: str, site: tuple[str, list[str]]
+) -> None:
+    answer = market.net.write(fetcher, "on_call_billed", "fetch-9", {"receipt_id": "x"}, sender=market.address)
+    assert (answer.kind, site[1]) == ("return", [])
+
+
+def test_callback__denied_after_billed__changes_nothing(
+    market: Market, fetcher: str, site: tuple[str, list[str]]
+) -> None:
+    fetch(market, fetcher, f"{site[0]}/page")
+    market.net.write(fetcher, "on_call_denied", "fetch-1", "late", sender=market.address)
+    assert request(market, fetcher)["status"] == "fetched"
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [("subscribe", (1,)), ("fetch", ("http://127.0.0.1/",)), ("reclaim_credit", (1,)), ("pay_owner", ())],
+)
+def test_owners_method__called_by_another__is_refused(
+    market: Market, fetcher: str, method: str, arguments: tuple[object, ...]
+) -> None:
+    refused = market.net.write(fetcher, method, *arguments, sender=STRANGER)
+    assert (refused.kind, refused.error_code) == ("user_error", "not_owner")
+
+
+def test_reclaim_credit__by_the_owner__comes_back_through_the_contract(market: Market, fetcher: str) -> None:
+    before = market.net.balance(OWNER)
+    assert market.net.write(fetcher, "reclaim_credit", 15, sender=OWNER).kind == "return"
+    market.net.process("finalized")
+    assert (market.credit(fetcher), market.net.balance(fetcher)) == (5, 15)
+    assert market.net.write(fetcher, "pay_owner", sender=OWNER).kind == "return"
+    market.net.process("finalized")
+    assert market.net.balance(OWNER) == before + 15
+
+
+def test_get_request__unknown__is_refused(market: Market, fetcher: str) -> None:
+    with pytest.raises(ContractRejected, match="no_such_request"):
+        request(market, fetcher, "fetch-7")
