@@ -1,0 +1,203 @@
+"""`python -m api_billing.demo [LOG] [--json FILE]`: bill an access log and print the usage report."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, NoReturn
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from api_billing.contract_source import contract_path
+from api_billing.demo.access_log import AccessLog, AccessLogError, read_log
+from api_billing.demo.billing_contract import UnexpectedOutcomeError
+from api_billing.demo.log_biller import Step
+from api_billing.demo.report import make_console, print_report
+from api_billing.demo.run import Phase, RunResult, run
+from api_billing.demo.summary import SummaryNotWrittenError, write_json
+from genlayer_localnet import InvalidArgument, StandardLibraryNotFound
+from genlayer_localnet.standard_library import StandardLibrary, choose
+
+OK: Final = 0
+CONTRADICTION: Final = 1
+BAD_INPUT: Final = 2
+INTERRUPTED: Final = 130
+
+_DESCRIPTION: Final = """\
+Bill every request of an access log on an embedded GenLayer network, and print
+the usage report.
+
+The log is in Apache's common or combined format, plain or gz. Each first
+segment of a path is an API (/ is "root"), each client is a consumer with
+prepaid credit. The contract contracts/api_usage_billing.py bills every request
+at the time it has in the log: those to the busiest APIs in batches that their
+operators settle every hour, the others call by call. Prices, limits and
+deposits are chosen from the log so that a few clients run into each limit."""
+
+_EPILOG: Final = """\
+examples:
+  python -m api_billing.demo                        the project's own small log
+  python -m api_billing.demo access.log.1.gz        your own
+  python -m api_billing.demo access.log --json usage.json
+                                                    and the figures for machines
+
+With nothing installed, in the project's folder: make demo LOG=... JSON=...
+
+exit codes:
+  0  the log is billed, and the books agree with the contract's own
+  1  they do not, or the contract did what it must not: please report this bug
+  2  the log cannot be read, the figures cannot be written, or the command is
+     wrong"""
+
+
+class _BadInputError(Exception):
+    """The command asks for what cannot be done."""
+
+
+class _Arguments(argparse.Namespace):
+    log: Path
+    json: Path | None
+    std: str | None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code. Errors are one message on standard error."""
+    try:
+        options = _parser().parse_args(arguments, namespace=_Arguments())
+        return _bill(options)
+    except (_BadInputError, AccessLogError, SummaryNotWrittenError) as error:
+        return _fail(str(error), BAD_INPUT)
+    except UnexpectedOutcomeError as error:
+        return _fail(f"the contract did what it must not: {error}", CONTRADICTION)
+    except OSError as error:
+        return _fail(f"the run broke off: {error}", BAD_INPUT)
+    except KeyboardInterrupt:
+        return _fail("interrupted: nothing was written", INTERRUPTED)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m api_billing.demo",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    default = _sample_log()
+    parser.add_argument(
+        "log", metavar="LOG", nargs="?", type=Path, default=default, help=f"the log to bill; {default} unless given"
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures as JSON too; wei as integers")
+    parser.add_argument(
+        "--std",
+        choices=("auto", "official", "fallback"),
+        help="the standard library contracts run on: the official one, the project's own, or the official one where "
+        "it is on this machine (auto, the default; the environment variable GENLAYER_STD sets another)",
+    )
+    return parser
+
+
+def _sample_log() -> Path:
+    """The project's own log, as a path from here where that is shorter."""
+    path = contract_path().parents[1] / "examples" / "sample_access.log"
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _bill(options: _Arguments) -> int:
+    std = _standard_library(options.std)
+    if options.json is not None:
+        _require_writable(options.json, options.log)
+    with _progress() as progress:
+        log = _read(options.log, progress)
+        result = run(log, std, _phases(progress))
+    with suppress(BrokenPipeError):  # `| head` has seen enough; the verdict counts all the same
+        print_report(result.summary, make_console())
+        sys.stdout.flush()
+    if options.json is not None:
+        write_json(result.summary, options.json)
+    return _verdict(result)
+
+
+def _standard_library(choice: str | None) -> StandardLibrary:
+    try:
+        return choose(choice)
+    except (StandardLibraryNotFound, InvalidArgument) as error:
+        raise _BadInputError(str(error)) from error
+
+
+def _require_writable(path: Path, log: Path) -> None:
+    """Find out before the run whether its figures can be written after it; leaves no file behind."""
+    try:
+        if path.exists() and log.exists() and path.samefile(log):
+            raise _BadInputError(f"{path}: this is the log itself, which the figures would overwrite")
+        was_there = path.exists()
+        if was_there and not (path.is_file() or path.is_dir()):
+            return  # a pipe or a device: opening it would already be heard at the other end
+        with path.open("ab"):
+            pass
+        if not was_there:
+            path.unlink()
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise _BadInputError(f"{path}: the figures cannot be written there: {reason}") from error
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Bars on standard error, so that the report can be sent elsewhere; none where nobody looks."""
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    columns = (
+        TextColumn("{task.description:<18}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield progress
+
+
+def _read(path: Path, progress: Progress) -> AccessLog:
+    task = progress.add_task("reading the log", total=None)
+
+    def show(done_bytes: int, size_bytes: int | None) -> None:
+        progress.update(task, completed=done_bytes, total=size_bytes)
+
+    try:
+        return read_log(path, show)
+    finally:
+        progress.remove_task(task)
+
+
+def _phases(progress: Progress) -> Phase:
+    def begin(name: str, steps: int) -> Step:
+        task = progress.add_task(name, total=steps)
+        return lambda: progress.advance(task)
+
+    return begin
+
+
+def _verdict(result: RunResult) -> int:
+    if not result.contradictions:
+        return OK
+    return _fail("the books do not agree:\n" + "\n".join(f"  {each}" for each in result.contradictions), CONTRADICTION)
+
+
+def _fail(message: str, code: int) -> int:
+    text = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in message)
+    print(f"api-billing: {text}", file=sys.stderr)
+    return code
+
+
+def _exit(code: int) -> NoReturn:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # or the interpreter complains when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    _exit(main())

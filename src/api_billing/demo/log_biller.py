@@ -1,0 +1,141 @@
+"""Bills the requests of a log, one after the other, at their own time."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from api_billing.demo.billing_contract import BillingContract, UnexpectedOutcomeError
+from api_billing.demo.log_line import AccessEntry
+from api_billing.demo.summary import LowCreditNotice, Tally
+from api_billing.demo.terms import ApiTerms, ConsumerTerms, Terms
+from api_billing.demo.usage_meter import Batch, UsageMeter
+from genlayer_localnet import Receipt
+
+REFUSALS_OF_A_CALL: Final = frozenset({"daily_limit_exceeded", "daily_spend_exceeded", "insufficient_credit"})
+"""With the terms of a run nothing else can stop a call; another code is a mistake, and ends the run."""
+
+Step = Callable[[], None]
+"""Called after every step of a longer piece of work."""
+
+
+class LogBiller:
+    """Bills requests call by call or, for metered APIs, in batches, and keeps count of what became of them.
+
+    Consumers that have the means top up when the contract tells them that their credit is low. Not thread-safe.
+    """
+
+    def __init__(self, contract: BillingContract, terms: Terms) -> None:
+        self.tally = Tally()
+        self.low_credit: list[LowCreditNotice] = []
+        self.deposited_wei = {client: consumer.deposit_wei for client, consumer in terms.consumers.items()}
+        self.settlements: Counter[str] = Counter()
+        self.settled_calls: Counter[str] = Counter()
+        self._contract = contract
+        self._terms = terms
+        self._meters = {api.name: UsageMeter(api) for api in terms.apis.values() if api.is_metered}
+        self._by_account = {consumer.account: consumer for consumer in terms.consumers.values()}
+        self._top_ups_wei = {client: consumer.top_up_wei for client, consumer in terms.consumers.items()}
+
+    def bill(self, entries: Iterable[AccessEntry], step: Step) -> None:
+        """Bill requests that are in the order of time, up to the last settlement.
+
+        Raises: UnexpectedOutcomeError.
+        """
+        for entry in entries:
+            self._settle_what_is_due(entry.at)
+            self._contract.move_clock(entry.at)
+            api = self._terms.apis[entry.api]
+            if api.is_metered:
+                self._meter(api, entry)
+            else:
+                self._bill_call(api, entry)
+            step()
+        self._settle_what_is_due(None)
+
+    def _bill_call(self, api: ApiTerms, entry: AccessEntry) -> None:
+        account = self._terms.consumers[entry.client].account
+        receipt = self._contract.write("consume_credit", api.name, account, sender=api.operator.meter)
+        cost_wei, refused = 0, {}
+        if receipt.kind == "return":
+            cost_wei = receipt.value["cost_wei"]
+        elif receipt.error_code in REFUSALS_OF_A_CALL:
+            refused = {receipt.error_code: 1}
+        else:
+            raise UnexpectedOutcomeError(f"line {entry.line_no} was refused: {receipt.message}")
+        self.tally.add(
+            client=entry.client,
+            api=api.name,
+            day_id=entry.day_id,
+            billed_calls=1 - len(refused),
+            spend_wei=cost_wei,
+            refused=refused,
+        )
+        self._answer_notices(receipt)
+
+    def _meter(self, api: ApiTerms, entry: AccessEntry) -> None:
+        meter = self._meters[api.name]
+        meter.record(entry)
+        if meter.is_full:
+            self._settle(meter)
+
+    def _settle_what_is_due(self, until: int | None) -> None:
+        """Settle every batch whose time has come, each at that time; None: all there are, however late."""
+        while True:
+            due = [(meter.due_at, name) for name, meter in self._meters.items() if meter.due_at is not None]
+            if not due:
+                return
+            at, name = min(due)
+            if until is not None and at > until:
+                return
+            self._contract.move_clock(at)
+            self._settle(self._meters[name])
+
+    def _settle(self, meter: UsageMeter) -> None:
+        api, batch = meter.api, meter.take_batch()
+        entries = [
+            {
+                "consumer": self._terms.consumers[entry.client].account,
+                "day_id": entry.day_id,
+                "calls": entry.calls,
+                "spend_wei": entry.spend_wei,
+            }
+            for entry in batch.entries
+        ]
+        receipt = self._contract.must(
+            "settle_usage", api.name, batch.sequence, entries, batch.usage_root, sender=api.operator.account
+        )
+        self._count_batch(api, batch, receipt)
+        self._answer_notices(receipt)
+
+    def _count_batch(self, api: ApiTerms, batch: Batch, receipt: Receipt) -> None:
+        for entry, outcome in zip(batch.entries, receipt.value["entries"], strict=True):
+            refused_calls, code = entry.calls - outcome["billed_calls"], outcome["code"]
+            if bool(refused_calls) != bool(code) or (code and code not in REFUSALS_OF_A_CALL):
+                raise UnexpectedOutcomeError(f"settlement {batch.sequence} of {api.name}: {outcome}")
+            self.tally.add(
+                client=entry.client,
+                api=api.name,
+                day_id=entry.day_id,
+                billed_calls=outcome["billed_calls"],
+                spend_wei=outcome["billed_wei"],
+                refused={code: refused_calls} if code else {},
+            )
+            self.settled_calls[api.operator.name] += outcome["billed_calls"]
+        self.settlements[api.operator.name] += 1
+
+    def _answer_notices(self, receipt: Receipt) -> None:
+        """Take note of the consumers that the contract told about low credit; who can tops up at once."""
+        for event in receipt.events:
+            if event.name == "CreditDepleted":
+                consumer = self._by_account[event.fields["consumer"].as_hex.lower()]
+                left_wei = event.fields["credit_wei"] + event.fields["held_wei"]
+                paid_wei = self._top_up(consumer)
+                self.low_credit.append(LowCreditNotice(consumer.client, self._contract.at, left_wei, paid_wei))
+
+    def _top_up(self, consumer: ConsumerTerms) -> int:
+        """Let a consumer pay in what it has kept for this, once; returns how much that was."""
+        amount_wei = self._top_ups_wei.pop(consumer.client, 0)
+        if amount_wei:
+            self._contract.must("top_up_credit", amount_wei, sender=consumer.account, value_wei=amount_wei)
+            self.deposited_wei[consumer.client] += amount_wei
+        return amount_wei

@@ -1,0 +1,206 @@
+"""One run of the main job: a log is billed on a localnet of its own, and the books are checked."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Final
+
+from api_billing.contract_source import contract_path
+from api_billing.demo.access_log import AccessLog
+from api_billing.demo.audit import Audit
+from api_billing.demo.billing_contract import EPOCH, BillingContract, must_deploy
+from api_billing.demo.contract_client import example_contract_path, free_api_name, run_contract_client
+from api_billing.demo.demand import demand_of
+from api_billing.demo.layout import counted
+from api_billing.demo.log_biller import LogBiller, Step
+from api_billing.demo.plan import plan
+from api_billing.demo.summary import (
+    ApiStanding,
+    ConsumerStanding,
+    ContractStory,
+    OperatorStanding,
+    RunSummary,
+    Solvency,
+)
+from api_billing.demo.terms import ConsumerTerms, Terms, account_of
+from genlayer_localnet import Localnet
+from genlayer_localnet.standard_library import StandardLibrary
+
+_DAY_SECONDS: Final = 86_400
+_MAX_HOLD_SECONDS: Final = 366 * _DAY_SECONDS
+
+Phase = Callable[[str, int], Step]
+"""Called at the start of each phase with its name and its number of steps; gives what is called after each of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """The figures of a run, and what does not add up in them: nothing, unless something is broken."""
+
+    summary: RunSummary
+    contradictions: list[str]
+
+
+def run(log: AccessLog, std: StandardLibrary, phase: Phase) -> RunResult:
+    """Bill a log that has at least one request, on the given standard library of contracts.
+
+    Raises: UnexpectedOutcomeError, when the contract does what it must not; OSError, when no loopback port can be had;
+    FileNotFoundError, when the contracts are not there.
+    """
+    example_contract_path()  # that it is missing is better known before the work than after it
+    terms = plan(demand_of(log.entries))
+    return _Run(log, terms, std, phase).result()
+
+
+class _Run:
+    def __init__(self, log: AccessLog, terms: Terms, std: StandardLibrary, phase: Phase) -> None:
+        self._log = log
+        self._terms = terms
+        self._phase = phase
+        self._net = Localnet(now=EPOCH + timedelta(seconds=terms.first_at), std=std.name)
+        deployer = account_of("deployer", "")
+        self._contract = BillingContract(self._net, must_deploy(self._net, contract_path(), sender=deployer))
+        self._biller = LogBiller(self._contract, terms)
+        self._withdrawn_wei: Counter[str] = Counter()
+
+    def result(self) -> RunResult:
+        self._open_accounts()
+        self._biller.bill(self._log.entries, self._phase("billing the log", len(self._log.entries)))
+        api_name = free_api_name(self._terms.apis)
+        story = run_contract_client(self._contract, self._terms.operators[0], api_name)
+        self._pay_out()
+        summary = self._summary(story)
+        pairs, consumers = len(self._biller.tally.per_pair), len(self._terms.consumers)
+        checked = f"{counted(pairs, 'usage history', 'usage histories')}, {counted(consumers, 'account')}"
+        summary = replace(summary, checked=f"{checked}, {counted(len(self._terms.operators), 'operator')}")
+        audit = Audit(self._contract, self._terms, self._biller, summary, self._payouts())
+        return RunResult(summary, audit.contradictions(self._phase("checking the books", pairs + consumers)))
+
+    def _open_accounts(self) -> None:
+        """Register the APIs, and fund and subscribe the consumers."""
+        step = self._phase("opening accounts", len(self._terms.apis) + len(self._terms.consumers))
+        for api in self._terms.apis.values():
+            owner = api.operator.account
+            self._contract.must("register_api", api.name, api.price_wei, api.daily_limit_calls, sender=owner)
+            self._contract.must("set_meter", api.name, api.operator.meter, True, sender=owner)
+            step()
+        for consumer in self._terms.consumers.values():
+            self._open_account(consumer)
+            step()
+
+    def _open_account(self, consumer: ConsumerTerms) -> None:
+        self._net.fund(consumer.account, consumer.deposit_wei + consumer.top_up_wei)
+        deposit_wei = consumer.deposit_wei
+        for subscription in consumer.subscriptions:
+            cap_wei = subscription.max_daily_spend_wei
+            self._contract.must(
+                "subscribe", subscription.api, cap_wei, deposit_wei, sender=consumer.account, value_wei=deposit_wei
+            )
+            deposit_wei = 0
+        expires_at = min(self._terms.last_at + 2 * _DAY_SECONDS, self._terms.first_at + _MAX_HOLD_SECONDS)
+        for subscription in consumer.subscriptions:
+            if subscription.hold_wei:
+                self._contract.must(
+                    "place_hold", subscription.api, subscription.hold_wei, expires_at, sender=consumer.account
+                )
+
+    def _pay_out(self) -> None:
+        """The operator that earned most takes its earnings; the least busy client with something left takes that."""
+        accounts = (operator.account for operator in self._terms.operators)
+        earnings = {account: self._contract.view("get_earnings", account)["earnings_wei"] for account in accounts}
+        account = max(earnings, key=lambda operator: earnings[operator])
+        if earnings[account]:
+            self._contract.must("withdraw_earnings", earnings[account], sender=account)
+            self._withdrawn_wei[account] += earnings[account]
+        for consumer in reversed(list(self._terms.consumers.values())):
+            if self._close_account(consumer):
+                break
+        self._net.process("finalized")
+
+    def _close_account(self, consumer: ConsumerTerms) -> bool:
+        """Take out what is left of an account; its operators first release what is on hold for them."""
+        for line in self._report(consumer)["apis"]:
+            if line["hold_wei"]:
+                operator = self._terms.apis[line["api_name"]].operator.account
+                self._contract.must("release_hold", line["api_name"], consumer.account, sender=operator)
+        credit_wei: int = self._report(consumer)["credit_balance_wei"]
+        if credit_wei:
+            self._contract.must("withdraw_credit", credit_wei, sender=consumer.account)
+            self._withdrawn_wei[consumer.account] += credit_wei
+        return bool(credit_wei)
+
+    def _report(self, consumer: ConsumerTerms) -> dict[str, Any]:
+        report: dict[str, Any] = json.loads(self._contract.view("get_usage_report", consumer.account))
+        return report
+
+    def _payouts(self) -> dict[str, int]:
+        """What everybody must have: nothing but what was withdrawn, and top-ups that were not needed."""
+        payouts = {operator.account: self._withdrawn_wei[operator.account] for operator in self._terms.operators}
+        for client, consumer in self._terms.consumers.items():
+            unused_wei = consumer.deposit_wei + consumer.top_up_wei - self._biller.deposited_wei[client]
+            payouts[consumer.account] = unused_wei + self._withdrawn_wei[consumer.account]
+        return payouts
+
+    def _summary(self, story: ContractStory) -> RunSummary:
+        log, tally, bad_lines = self._log, self._biller.tally, self._log.bad_lines
+        solvency = self._contract.view("get_solvency")
+        return RunSummary(
+            log_name=str(log.path),
+            lines=log.lines,
+            bad_line_count=bad_lines.count,
+            bad_lines=[(bad.line_no, bad.reason) for bad in bad_lines.kept],
+            first_at=self._terms.first_at,
+            last_at=self._terms.last_at,
+            total=tally.total,
+            refused=dict(tally.refused),
+            per_api=tally.per_api,
+            per_consumer=tally.per_consumer,
+            per_day=tally.per_day,
+            solvency=Solvency(*(solvency[f"{what}_wei"] for what in ("balance", "credit", "held", "earnings"))),
+            consumers={client: self._consumer(consumer) for client, consumer in self._terms.consumers.items()},
+            apis={
+                api.name: ApiStanding(
+                    api.operator.name,
+                    api.price_wei,
+                    api.daily_limit_calls,
+                    tally.peak_day_calls(api.name),
+                    api.is_metered,
+                )
+                for api in self._terms.apis.values()
+            },
+            operators=self._operators(),
+            low_credit=self._biller.low_credit,
+            contract_story=story,
+            late_entries=log.late_entries,
+            environment=f"an embedded GenVM with the {self._net.std.name} standard library",
+        )
+
+    def _consumer(self, consumer: ConsumerTerms) -> ConsumerStanding:
+        account = self._contract.view("get_account", consumer.account)
+        return ConsumerStanding(
+            consumer.account,
+            self._biller.deposited_wei[consumer.client],
+            account["credit_wei"],
+            account["held_wei"],
+            self._withdrawn_wei[consumer.account],
+        )
+
+    def _operators(self) -> list[OperatorStanding]:
+        apis = Counter(api.operator.name for api in self._terms.apis.values())
+        standings = []
+        for operator in self._terms.operators:
+            earnings = self._contract.view("get_earnings", operator.account)
+            standings.append(
+                OperatorStanding(
+                    operator.name,
+                    operator.account,
+                    apis[operator.name],
+                    earnings["earnings_wei"] + earnings["withdrawn_wei"],
+                    earnings["withdrawn_wei"],
+                    self._biller.settlements[operator.name],
+                    self._biller.settled_calls[operator.name],
+                )
+            )
+        return standings
