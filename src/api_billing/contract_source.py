@@ -57,9 +57,9 @@ def _drop_annotations(function: ast.FunctionDef) -> None:
     function.returns = None
     for argument in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs):
         argument.annotation = None
-    for argument in (function.args.vararg, function.args.kwarg):
-        if argument is not None:
-            argument.annotation = None
+    for starred in (function.args.vararg, function.args.kwarg):
+        if starred is not None:
+            starred.annotation = None
 
 
 def _narrow(line: str) -> str:
