@@ -1,0 +1,66 @@
+"""The documents are right: their Python runs, their links lead somewhere, their commands exist."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+def python_of(document: str) -> list[str]:
+    return FENCE.findall((ROOT / document).read_text(encoding="utf-8"))
+
+
+def run(code: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_readme__python_of_the_contract__runs() -> None:
+    run(python_of("README.md")[0])
+
+
+def test_readme__test_of_a_consumer__passes(tmp_path: Path) -> None:
+    module = tmp_path / "test_example.py"
+    module.write_text(python_of("README.md")[1], encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(module)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_localnet_page__python__runs() -> None:
+    run(python_of("docs/localnet.md")[0])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_document__relative_links__lead_to_files(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)", document.read_text(encoding="utf-8"))
+    targets = [document.parent / link for link in links if "://" not in link]
+    assert [target for target in targets if not target.exists()] == []
+
+
+def test_readme__make_targets_it_names__exist() -> None:
+    named = set(re.findall(r"`?make ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    defined = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert named <= defined
+
+
+def test_readme__folders_it_names__are_there() -> None:
+    named = re.findall(r"^\| `([a-z_/]+)/`", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [name for name in named if not (ROOT / name).is_dir()] == []
+    assert "contracts" in named
+
+
+def test_readme__output_of_the_demo__is_what_it_prints() -> None:
+    """Every line of the excerpt stands in the real output, in the same order."""
+    shown = re.search(r"\$ make demo\n(.*?)\n\n\$", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert shown is not None
+    command = [sys.executable, "-m", "api_billing.demo"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    remaining = iter(line.rstrip() for line in printed)
+    assert [line for line in shown[1].splitlines() if line.strip() != "…" and line not in remaining] == []
