@@ -1,4 +1,4 @@
-"""Settings for all tests. Hypothesis has no deadline: a busy machine is not a bug. In CI it repeats the same examples."""
+"""Settings for all tests. Hypothesis has no deadline: a busy machine is no bug. In CI it repeats the same examples."""
 
 import os
 
