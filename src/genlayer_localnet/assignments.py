@@ -27,7 +27,7 @@ class Assignments:
     closures: bool
     """Variables of enclosing functions are assigned to."""
     indirect: bool
-    """There are other ways in the text to assign to attributes: then the rest says nothing."""
+    """There are other ways in the text to assign to attributes: ``names`` then has every text that could be one."""
 
 
 ANYTHING = Assignments(frozenset(), closures=True, indirect=True)
@@ -36,6 +36,7 @@ ANYTHING = Assignments(frozenset(), closures=True, indirect=True)
 def assignments_in(tree: ast.AST) -> Assignments:
     """Read the syntax tree of a module."""
     names: set[str] = set()
+    texts: set[str] = set()
     closures = indirect = False
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
@@ -52,7 +53,9 @@ def assignments_in(tree: ast.AST) -> Assignments:
             closures = True
         elif isinstance(node, ast.Call):
             indirect = indirect or _is_computed_getattr(node)
-    return Assignments(frozenset(names), closures, indirect)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            texts.add(node.value)
+    return Assignments(frozenset(names | texts if indirect else names), closures, indirect)
 
 
 def _is_computed_getattr(call: ast.Call) -> bool:

@@ -18,6 +18,7 @@ from genlayer_localnet.address import Address, keccak256
 from genlayer_localnet.assignments import ANYTHING, Assignments, assignments_in
 from genlayer_localnet.console import register_source
 from genlayer_localnet.guard import StateGuard
+from genlayer_localnet.imports import ImportedNames
 from genlayer_localnet.library import LoadedLibrary
 from genlayer_localnet.load_probe import LoadProbe
 from genlayer_localnet.reachable import Reachable
@@ -72,6 +73,7 @@ class LoadedContract:
         self.contract_class: type | None = None
         self.make_instance: Callable[[], Any] | None = None
         self._guard: StateGuard | None = None
+        self._imported: ImportedNames | None = None
 
     @property
     def reusable(self) -> bool:
@@ -104,6 +106,7 @@ class LoadedContract:
 
         Not for a module whose body depends on the call, or changes the standard library: it has to run every time.
         """
+        self._imported = ImportedNames(self.module, self.source.assignments)
         if self._probe.reads_call or self.library.is_touched(self.source.assignments):
             return
         name = self.source.module_name
@@ -124,6 +127,8 @@ class LoadedContract:
     def restore(self) -> None:
         for name in self._message_names:
             self.module.__dict__[name] = self._probe.message
+        if self._imported is not None:
+            self._imported.restore()
         if self._guard is not None and self._guard.restorable:
             self._guard.restore()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import textwrap
 from collections.abc import Callable
@@ -96,6 +97,17 @@ LEAKS = {
         "", "old = gl.get_contract_at.__name__\ngl.get_contract_at = print\nreturn old"
     ),
     "patched library by setattr": ("", "old = gl.public is None\nsetattr(gl, 'public', None)\nreturn old"),
+    "replaced function of a Python module": (
+        "import json", "old = json.dumps('x')\njson.dumps = lambda value: 'patched'\nreturn old",
+    ),
+    "new name in a Python module": ("import json", "fresh = not hasattr(json, 'extra')\njson.extra = 1\nreturn fresh"),
+    "Python module patched by setattr": (
+        "import json", "setattr(json, 'extra', getattr(json, 'extra', 0) + 1)\nreturn json.extra",
+    ),
+    "attribute of a Python class": (
+        "from json import JSONEncoder",
+        "old = JSONEncoder.item_separator\nJSONEncoder.item_separator = ';'\nreturn old",
+    ),
     "message kept by the module": (
         "M = gl.message", "global KEPT\nKEPT = M\nreturn M.sender_address == gl.message.sender_address",
     ),
@@ -138,6 +150,15 @@ def test_module_state__of_this_process__is_not_touched(
     after = {name: module for name, module in sys.modules.items() if name.startswith(("genlayer.", "_genlayer"))}
     assert (before, path, stdout) == (after, sys.path, sys.stdout)
     assert not [name for name in sys.modules if name.startswith("genlayer_contract_")]
+
+
+def test_python_module__patched_by_a_call__is_as_before_for_this_process(
+    localnet: Localnet, alice: Address, source: Callable[[str], str]
+) -> None:
+    before, dumps = dict(vars(json)), json.dumps
+    code = _contract(source, "import json", "json.dumps = None\njson.extra = 1")
+    assert localnet.write(localnet.deploy(code, sender=alice).address, "run", sender=alice).ok
+    assert (json.dumps, dict(vars(json))) == (dumps, before)
 
 
 def _plain() -> str:
