@@ -1,0 +1,93 @@
+"""The contract on a localnet with everybody who takes part, ready to be set back for every example.
+
+What is deployed is the contract's source and, behind its last method, one more view: `probe` answers many views in one
+call, since the invariants read some fifty of them after every step. Everything else is the contract, to the letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from api_billing.contract_source import contract_path
+from genlayer_localnet import Address, Localnet, Receipt
+
+FailedValue = Literal["keep", "return"]
+Question = tuple[Any, ...]
+
+START = "2026-01-30T21:15:00Z"  # a month's end is near
+FINALITY_SECONDS = 30
+RICH = 10**40
+
+OLGA, OTTO = "0x" + "0a" * 20, "0x" + "0b" * 20
+MIA, MAX = "0x" + "5a" * 20, "0x" + "5b" * 20
+SAM = "0x" + "99" * 20
+# Consumers whose addresses are easily taken for each other, two of them contracts.
+ALICE, ALINE = "0x" + "11" * 20, "0x" + "11" * 19 + "12"
+ROBOT, RELAY = "0x" + "11" + "00" * 19, "0x" + "00" * 19 + "11"
+BILLING = "0x" + "b1" * 20
+DEPLOYER = "0x" + "de" * 20
+
+OPERATORS, METERS, CONSUMERS, CONTRACTS = (OLGA, OTTO), (MIA, MAX), (ALICE, ALINE, ROBOT, RELAY), (ROBOT, RELAY)
+EVERYBODY = (*OPERATORS, *METERS, SAM, *CONSUMERS)
+
+PROBE = """
+    @gl.public.view
+    def probe(self, questions: list) -> list:
+        answers = []
+        for question in questions:
+            try:
+                answers.append(getattr(self, question[0])(*question[1:]))
+            except gl.vm.UserError as refusal:
+                answers.append(refusal.message)
+        return answers
+"""
+
+
+def contract_source() -> str:
+    return contract_path().read_text(encoding="utf-8")
+
+
+class Arena:
+    """A localnet with the billing contract at ``BILLING``, two relays that act as consumers, and funded accounts."""
+
+    def __init__(self, failed_value: FailedValue, source: str | None = None) -> None:
+        self.failed_value = failed_value
+        self.net = Localnet(now=START, failed_value=failed_value, finality_window_seconds=FINALITY_SECONDS)
+        self._deploy((source if source is not None else contract_source()) + PROBE, BILLING)
+        relay = (Path(__file__).parent / "contracts" / "relay.py").read_text(encoding="utf-8")
+        for address in CONTRACTS:
+            self._deploy(relay, address)
+        for address in EVERYBODY:
+            self.net.fund(address, RICH)
+        self._fresh = self.net.snapshot()
+
+    def _deploy(self, source: str, address: str) -> None:
+        receipt = self.net.deploy(source, sender=DEPLOYER, address=address)
+        assert receipt.kind == "return", receipt.stderr
+
+    def reset(self) -> None:
+        """Back to right after deployment."""
+        self.net.restore(self._fresh)
+
+    def keep_as_fresh(self) -> None:
+        """Let ``reset`` come back to the state of now."""
+        self._fresh = self.net.snapshot()
+
+    @property
+    def now(self) -> int:
+        return int(self.net.now.timestamp())
+
+    def call(self, method: str, sender: str, args: Sequence[Any], value: int = 0) -> Receipt:
+        """Run a write of the billing contract; a relay sends it in a message of its own."""
+        if sender not in CONTRACTS:
+            return self.net.write(BILLING, method, *args, sender=sender, value=value)
+        sent = self.net.write(sender, "send", Address(BILLING), method, list(args), value, sender=DEPLOYER)
+        assert sent.kind == "return", sent.stderr
+        return sent.children[0]
+
+    def ask(self, questions: Sequence[Question]) -> dict[Question, Any]:
+        """The answers of many views, all of the same state; a refusal's answer is its text."""
+        asked = list(dict.fromkeys(questions))
+        return dict(zip(asked, self.net.view(BILLING, "probe", [list(question) for question in asked]), strict=True))

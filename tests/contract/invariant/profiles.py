@@ -1,0 +1,49 @@
+"""How much is tried.
+
+By default the same examples run every time, the same ones under both rules: what fails can be repeated anywhere, and
+nothing fails by bad luck. `HYPOTHESIS_PROFILE=thorough` tries some thirty times as much, and each time something else
+(with CI=true: each time the same).
+"""
+
+import os
+
+from hypothesis import HealthCheck, Phase, settings
+
+IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
+REPEATABLE = IN_CI or not THOROUGH
+# Examples are long on purpose, and some draws depend on the state.
+TOLERATED = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
+
+
+def machine_settings(examples: int, steps: int) -> settings:
+    """Settings of a state machine run; the thorough profile multiplies the examples and doubles their length."""
+    return settings(
+        max_examples=examples * (15 if THOROUGH else 1),
+        stateful_step_count=steps * (2 if THOROUGH else 1),
+        deadline=None,
+        derandomize=REPEATABLE,
+        **({"database": None} if REPEATABLE else {}),
+        print_blob=True,
+        suppress_health_check=TOLERATED,
+    )
+
+
+def property_settings(examples: int = 100) -> settings:
+    """Settings of a property test, to be put above its ``@given``."""
+    examples *= 15 if THOROUGH else 1
+    return settings(max_examples=examples, deadline=None, derandomize=REPEATABLE, print_blob=True)
+
+
+def mutant_settings(examples: int, steps: int) -> settings:
+    """Settings of a run that has to fail: always the same examples, up to the first failure."""
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=(Phase.generate,),
+        report_multiple_bugs=False,
+        suppress_health_check=TOLERATED,
+    )

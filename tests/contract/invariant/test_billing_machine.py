@@ -1,0 +1,32 @@
+"""All writes in any order, by everybody, under both rules for the value of a failed call: the six invariants hold."""
+
+from typing import get_args
+
+import pytest
+from hypothesis.stateful import run_state_machine_as_test
+
+from .arena import Arena, FailedValue
+from .machine import WRITES, BillingMachine
+from .play import Play
+from .profiles import machine_settings
+from .tally import TALLIES, Tally
+
+EXAMPLES, STEPS = 26, 40
+RULES: tuple[FailedValue, ...] = get_args(FailedValue)
+
+
+@pytest.mark.parametrize("failed_value", RULES)
+def test_billing__any_course_of_events__keeps_the_invariants(failed_value: FailedValue) -> None:
+    opening = Play.opened(Arena(failed_value))
+    tally = TALLIES[f"failed value: {failed_value}"] = Tally()
+    run_state_machine_as_test(lambda: BillingMachine(opening, tally), settings=machine_settings(EXAMPLES, STEPS))
+
+
+def test_billing_machine__over_both_runs__every_write_has_succeeded_and_been_refused() -> None:
+    """Otherwise the runs prove too little: raise their budget, or make the machine's arguments more plausible."""
+    if len(TALLIES) < len(RULES):
+        pytest.skip("the machine did not run under both rules in this session")
+    runs = TALLIES.values()
+    never_done = [write for write in WRITES if not any(run.succeeded(write) for run in runs)]
+    never_refused = [write for write in WRITES if not any(run.refused(write) for run in runs)]
+    assert (never_done, never_refused) == ([], [])
