@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
@@ -31,7 +31,7 @@ class ImportedNames:
         ]
         self._owners = [owner for owner, _ in places]
         self._names = [name for _, name in places]
-        self._getters = [vars(owner).get for owner in self._owners]
+        self._getters: list[Callable[..., Any]] = [vars(owner).get for owner in self._owners]
         self._held = self._present()
 
     def restore(self) -> None:
