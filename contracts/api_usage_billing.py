@@ -25,7 +25,7 @@ HISTORY_DAYS = 400
 KEPT = 64  # requests and notices of a consumer, settlements of an API
 MAX_HOLD_SECONDS = 366 * DAY_SECONDS
 MAX_ENTRIES = 256
-MAX_PLANS = 64
+MAX_PER_API = 64  # plans, meters
 MAX_PAGE = 100
 MAX_WEI = 2**128 - 1
 MAX_CALLS = 2**48 - 1  # what a day can count, and the limit of a plan that has none
@@ -64,9 +64,10 @@ bad_usage_root: usage_root is not 32 bytes in hex
 too_many_entries: a settlement has 1 to 256 entries
 api_not_registered: api not registered
 plan_not_found: api has no such plan
-too_many_plans: api has 64 plans already
+too_many_plans: api has 64 plans
+too_many_meters: api has 64 meters
 not_operator: caller is not the operator
-not_proposed: caller is not the proposed operator
+not_proposed: caller was not proposed
 not_authorized: caller may not bill this consumer
 caller_not_contract: caller is not a contract
 hold_in_force: hold has not expired
@@ -74,7 +75,7 @@ hold_not_shortened: a hold cannot be cut short
 no_hold: no hold on this api
 insufficient_earnings: insufficient earnings
 sequence_gap: not the next sequence
-sequence_forgotten: outcome no longer kept
+sequence_forgotten: outcome not kept
 api_paused: api is paused
 not_subscribed: consumer not subscribed to api
 price_changed: price rose, subscribe again to accept it
@@ -175,8 +176,7 @@ class Api:
     active: bool
     proposed_operator: Address
     plans: DynArray[Plan]  # the first is `standard`
-    handovers: u32
-    meters: TreeMap[Address, u32]  # 1 + the hand-overs before it was allowed: a new operator starts with none
+    meters: TreeMap[Address, bool]
     sequence: u64  # of the last settlement
     settlements: DynArray[bytes]  # ring of outcomes
 
@@ -494,11 +494,15 @@ class ApiUsageBilling(gl.Contract):
     def set_meter(self, api_name: str, meter: str, allowed: bool) -> None:
         """Allow an address to report usage of the API, or forbid it. It cannot move money.
 
-        Caller: operator. Fails: bad_address, not_operator
+        Caller: operator. Fails: bad_address, not_operator, too_many_meters
         """
         name, meter, allowed = _name(api_name), _address(meter, "meter"), _bool(allowed, "allowed")
-        api = self._operated(name)
-        api.meters[meter] = api.handovers + 1 if allowed else 0
+        meters = self._operated(name).meters
+        if allowed:
+            _require(len(meters) < MAX_PER_API or meter in meters, "too_many_meters")
+            meters[meter] = True
+        else:
+            meters.pop(meter, None)
 
     @gl.public.write
     def propose_operator(self, api_name: str, operator: str) -> None:
@@ -521,7 +525,7 @@ class ApiUsageBilling(gl.Contract):
         former = self._operator(api).address
         api.operator_id = self._operator_id(caller)
         api.proposed_operator = ZERO
-        api.handovers += 1
+        api.meters.clear()
         _announce(OperatorChanged, api_name=name, operator=caller, former_operator=former)
 
     @gl.public.write
@@ -560,13 +564,14 @@ class ApiUsageBilling(gl.Contract):
             plan_id = self._plan_id(api, plan_name)
             _require(plan_id >= 0, "plan_not_found")
             _, sub = self._known(caller, api_id)
+            price = api.plans[plan_id].cost_per_call_wei
             if sub.hold_wei and _now() < sub.hold_expires_at:
                 _require(cap >= sub.max_daily_spend_wei and plan_id == sub.plan_id, "hold_in_force")
+                price = max(price, sub.accepted_price_wei)  # at which usage may still be settled
         except gl.vm.UserError as refusal:
             return self._keep_deposit(refusal)
         account = self._deposit(caller, value) if value else self._account(caller)
         sub = account.subscriptions.get_or_insert_default(api_id)
-        price = api.plans[plan_id].cost_per_call_wei
         sub.active, sub.plan_id, sub.accepted_price_wei, sub.max_daily_spend_wei = True, plan_id, price, cap
         accepted = {"plan_name": plan_name, "accepted_price_wei": price, "max_daily_spend_wei": cap}
         _announce(Subscribed, api_name=name, consumer=caller, **accepted)
@@ -625,8 +630,7 @@ class ApiUsageBilling(gl.Contract):
         """
         percent = _int(percent, "percent", "bad_percent")
         _require(percent <= 100, "bad_percent")
-        account = self._account(gl.message.sender_address)
-        account.alert_percent, account.alerted = percent, False
+        self._account(gl.message.sender_address).alert_percent = percent
 
     @gl.public.write
     def place_hold(self, api_name: str, amount: int, expires_at: int) -> None:
@@ -918,7 +922,7 @@ billing.emit(on="accepted").request_call("weather", request_id)
 
     def _may_report(self, api: Api) -> bool:
         caller = gl.message.sender_address
-        return self._operator(api).address == caller or api.meters.get(caller) == api.handovers + 1
+        return self._operator(api).address == caller or caller in api.meters
 
     def _operator_id(self, address: Address) -> int:
         operator_id = self.operator_ids.get(address)
@@ -962,7 +966,7 @@ billing.emit(on="accepted").request_call("weather", request_id)
         if plan_id >= 0:
             api.plans[plan_id] = Plan(**plan)
         else:
-            _require(len(api.plans) < MAX_PLANS, "too_many_plans")
+            _require(len(api.plans) < MAX_PER_API, "too_many_plans")
             api.plans.append(Plan(**plan))
         _announce(ApiPlanChanged, api_name=api.name, operator=gl.message.sender_address, **plan)
 
@@ -1161,7 +1165,7 @@ billing.emit(on="accepted").request_call("weather", request_id)
                 }
                 for plan in api.plans
             ],
-            "meters": [_hex(meter) for meter, allowed in api.meters.items() if allowed == api.handovers + 1],
+            "meters": [_hex(meter) for meter in api.meters],
             "next_sequence": api.sequence + 1,
         }
 

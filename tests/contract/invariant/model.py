@@ -20,6 +20,7 @@ from .arguments import MAX_CALLS, MAX_SEQUENCE, Refused, refuse_unless
 DAY_SECONDS = 24 * 60 * 60
 KEPT = 64
 MAX_PLANS = 64
+MAX_METERS = 64
 MAX_HOLD_DAYS = 366
 PAYABLE = ("subscribe", "top_up_credit", "top_up_for")
 
@@ -166,6 +167,7 @@ class BillingModel:
     def set_meter(self, caller: Caller, name: Any, meter: Any, allowed: Any) -> None:
         name, meter, allowed = arguments.api_name(name), arguments.address(meter), arguments.flag(allowed)
         meters = self._operated(caller, name).meters
+        refuse_unless(not allowed or meter in meters or len(meters) < MAX_METERS, "too_many_meters")
         (meters.add if allowed else meters.discard)(meter)
 
     def propose_operator(self, caller: Caller, name: Any, operator: Any) -> None:
@@ -198,13 +200,15 @@ class BillingModel:
         if plan is None:
             raise Refused("plan_not_found")
         before = self._subscription(caller.address, name)
+        price = plan.price
         if before.hold and self.now < before.hold_until:
             refuse_unless(cap >= before.cap and plan_name == before.plan, "hold_in_force")
+            price = max(price, before.accepted_price)
         account = self._deposit(caller.address, deposit) if deposit else self._account(caller.address)
         subscription = account.subscriptions.setdefault(name, Subscription())
         subscription.plan, subscription.cap, subscription.active = plan_name, cap, True
-        subscription.accepted_price = plan.price
-        accepted = {"plan_name": plan_name, "accepted_price_wei": plan.price, "max_daily_spend_wei": cap}
+        subscription.accepted_price = price
+        accepted = {"plan_name": plan_name, "accepted_price_wei": price, "max_daily_spend_wei": cap}
         return {"ok": True, "credited_wei": deposit, "credit_wei": account.credit, **accepted}
 
     def unsubscribe(self, caller: Caller, name: Any) -> None:
@@ -233,8 +237,7 @@ class BillingModel:
     def set_low_credit_alert(self, caller: Caller, percent: Any) -> None:
         percent = arguments.number(percent, too_low="bad_percent")
         refuse_unless(percent <= 100, "bad_percent")
-        account = self._account(caller.address)
-        account.percent, account.alerted = percent, False
+        self._account(caller.address).percent = percent
 
     def place_hold(self, caller: Caller, name: Any, amount: Any, expires_at: Any) -> None:
         name, amount = arguments.api_name(name), arguments.number(amount)

@@ -14,6 +14,8 @@ HOLD = ("place_hold", (API, 100, NOW + 60), ALICE)
 SETTLED_65_TIMES = [("settle_usage", (API, number, [entry(STRANGER)]), METER) for number in range(1, 66)]
 PLANS = [("set_plan", (API, f"plan-{number}", 1, 0, 0), OPERATOR) for number in range(63)]
 
+METERS = [("set_meter", (API, f"0x{number:040x}", True), OPERATOR) for number in range(1, 64)]  # and METER
+
 CODES: dict[str, tuple[list[Call], Call]] = {
     "bad_type": ([], ("set_api_active", (API, 1), OPERATOR)),
     "bad_address": ([], ("set_meter", (API, "0x12", True), OPERATOR)),
@@ -40,6 +42,7 @@ CODES: dict[str, tuple[list[Call], Call]] = {
     "api_not_registered": ([], ("get_api", ("maps",), "")),
     "plan_not_found": ([], ("subscribe", (API, CAP, 0, "gold"), BOB)),
     "too_many_plans": (PLANS, ("set_plan", (API, "one-more", 1, 0, 0), OPERATOR)),
+    "too_many_meters": (METERS, ("set_meter", (API, STRANGER, True), OPERATOR)),
     "not_operator": ([], ("set_api_active", (API, False), STRANGER)),
     "not_proposed": ([], ("accept_operator", (API,), STRANGER)),
     "not_authorized": ([], ("consume_credit", (API, ALICE), STRANGER)),

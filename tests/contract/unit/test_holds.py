@@ -177,11 +177,18 @@ def test_subscribe__refused_for_a_hold_with_value__credits_the_value(held: Marke
     )
 
 
-def test_subscribe__lower_price_accepted_while_held__is_the_ceiling_of_settlements(held: Market) -> None:
+def test_subscribe__lower_price_while_held__leaves_what_was_served_before_to_be_settled(held: Market) -> None:
     held.ok("register_api", API, 1, 5, 12, sender=OPERATOR)
-    assert held.settle(entry())["entries"][0]["code"] == ""
     held.ok("subscribe", API, CAP, 0, sender=ALICE)
-    assert held.settle(entry(), entry(spend_wei=1))["entries"][0]["code"] == "spend_above_price"
+    assert held.settle(entry())["entries"][0]["code"] == ""
+    assert held.bill()["cost_wei"] == 1
+
+
+def test_subscribe__lower_price_once_the_hold_has_expired__is_the_ceiling_of_settlements(held: Market) -> None:
+    held.ok("register_api", API, 1, 5, 12, sender=OPERATOR)
+    held.net.now = EXPIRED
+    held.ok("subscribe", API, CAP, 0, sender=ALICE)
+    assert held.settle(entry())["entries"][0]["code"] == "spend_above_price"
 
 
 def test_hold__of_one_api__leaves_credit_for_another(held: Market) -> None:

@@ -36,6 +36,12 @@ def test_alert__topped_up__is_armed_again_and_measures_from_there(spender: Marke
     assert [alerts(spender, calls) for calls in (15, 1, 1)] == [False, True, False]
 
 
+def test_alert__level_chosen_anew__does_not_arm_it(spender: Market) -> None:
+    alerts(spender, 80)
+    spender.ok("set_low_credit_alert", 50, sender=ALICE)
+    assert alerts(spender, 1) is False
+
+
 def test_alert__armed_by_subscribing_with_a_deposit__too(spender: Market) -> None:
     alerts(spender, 90)
     spender.subscribe(deposit=100, cap=10**9)

@@ -125,6 +125,16 @@ def test_set_meter__allowed__may_bill_until_forbidden(market: Market) -> None:
     market.refused("not_authorized", "consume_credit", API, ALICE, sender=METER)
 
 
+def test_set_meter__sixty_fifth__is_refused_until_one_is_forbidden(market: Market) -> None:
+    for number in range(1, 64):
+        market.ok("set_meter", API, f"0x{number:040x}", True, sender=OPERATOR)
+    market.refused("too_many_meters", "set_meter", API, STRANGER, True, sender=OPERATOR)
+    market.ok("set_meter", API, METER, True, sender=OPERATOR)  # is one already
+    market.ok("set_meter", API, METER, False, sender=OPERATOR)
+    market.ok("set_meter", API, STRANGER, True, sender=OPERATOR)
+    assert len(market.view("get_api", API)["meters"]) == 64
+
+
 @pytest.mark.parametrize("caller", [RIVAL, METER, ALICE])
 def test_set_meter__not_the_operator__is_refused(market: Market, caller: str) -> None:
     market.refused("not_operator", "set_meter", API, caller, True, sender=caller)
