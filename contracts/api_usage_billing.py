@@ -355,7 +355,7 @@ def _announce(event: type[gl.Event], **fields) -> None:
 
 
 def _keep(ring: DynArray[bytes], number: int, value: dict) -> None:
-    """Store entry `number` (0, 1, …) of a ring of `KEPT`."""
+    """Store entry `number` (counted from 0) of a ring of `KEPT`."""
     if number < KEPT:
         ring.append(calldata.encode(value))
     else:
