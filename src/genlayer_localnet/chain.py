@@ -16,44 +16,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
-from genlayer_localnet import calldata
-from genlayer_localnet.attempt import Attempt
+from genlayer_localnet.changes import Changes
 from genlayer_localnet.errors import InsufficientFunds, UnknownTransaction
 from genlayer_localnet.execution import VirtualMachine
-from genlayer_localnet.host import READ, RETURN, VM_ERROR, WRITE, Frame, Permissions
-from genlayer_localnet.journal import Journal, add_amount, roll_back
-from genlayer_localnet.nondet_services import Services
-from genlayer_localnet.sub_vms import ENTRY_MAIN
-from genlayer_localnet.transactions import Outcome, OutgoingMessage, Phase, Round, Transaction
-from genlayer_localnet.world import ContractAccount, World
-
-MAX_CHAIN_LENGTH = 1_000
-"""A message that follows this many others fails, so that contracts that keep calling each other come to an end."""
-_NOTHING = RETURN + calldata.encode(None)
+from genlayer_localnet.journal import add_amount, roll_back
+from genlayer_localnet.runs import NOTHING, Runs, Settings, vm_error
+from genlayer_localnet.transactions import Outcome, OutgoingMessage, Phase, Status, Transaction
+from genlayer_localnet.world import World
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    chain_id: int
-    validators: int
-    rotations: int
-    failed_value: Literal["keep", "return"]
-    finality_window: timedelta
-    mint_missing: bool
-
-
-class Chain:
+class Chain(Runs):
     """The world and what moves it. Not thread-safe: ``Localnet`` holds the lock."""
 
     def __init__(self, world: World, machine: VirtualMachine, settings: Settings) -> None:
-        self.world = world
-        self.machine = machine
-        self.settings = settings
-        self.services = Services()
+        super().__init__(world, machine, settings)
+        self.changes: Changes | None = None
+        """Where to note what changes; None when nobody saves it."""
 
     def transaction(self, transaction_id: str) -> Transaction:
         try:
@@ -77,9 +58,37 @@ class Chain:
         world.next_nonce(transaction.sender)
         world.transactions[transaction.id] = transaction
         world.pending.append(transaction)
+        self._changed(transaction)
+
+    def cancel(self, transaction: Transaction) -> None:
+        """Take back a transaction that has not run; its sender gets the value back."""
+        self.world.pending.remove(transaction)
+        self._changed(transaction)
+        roll_back(transaction.journal)
+        transaction.status = "cancelled"
 
     def fund(self, address: bytes, wei: int) -> None:
         add_amount(self.world.balances, address, wei)
+        if self.changes is not None:
+            self.changes.balances.add(address)
+
+    def settle(self, transaction: Transaction) -> None:
+        """Enter a transaction that needs no running: a payment out of nothing, or one that its sender cannot pay."""
+        world = self.world
+        world.transactions[transaction.id] = transaction
+        if transaction.kind == "faucet":
+            world.change_balance(transaction.journal, transaction.to, transaction.value)
+            self._close(transaction, Outcome("return", NOTHING), "finalized")
+        else:
+            world.next_nonce(transaction.sender)
+            self._close(transaction, vm_error("insufficient balance"), "undetermined")
+            world.unfinalized.append(transaction)
+        self._changed(transaction)
+        transaction.journal.clear()
+
+    def _changed(self, transaction: Transaction) -> None:
+        if self.changes is not None:
+            self.changes.record(transaction)
 
     # --- running ---
 
@@ -91,6 +100,8 @@ class Chain:
             with self._undone_if_interrupted(transaction):
                 self._decide(transaction)
             self._emit(transaction, "accepted")
+            if transaction.leader_only and self._is_next_of_its_contract(transaction):
+                self._finalize(transaction)
 
     @contextmanager
     def _undone_if_interrupted(self, transaction: Transaction) -> Iterator[None]:
@@ -99,6 +110,7 @@ class Chain:
         try:
             yield
         except BaseException:
+            self._changed(transaction)
             if transaction.triggered_by is None:
                 roll_back(transaction.journal)
                 del self.world.transactions[transaction.id]
@@ -111,7 +123,7 @@ class Chain:
         world, journal = self.world, transaction.journal
         world.change_balance(journal, transaction.to, transaction.value)
         mark = len(journal)
-        outcome = self._outcome(transaction, mark)
+        outcome = self.outcome(transaction, mark)
         agreed = not transaction.rounds or _is_majority(transaction.rounds[-1].votes)
         if outcome.kind == "return" and agreed:
             for message in outcome.messages:
@@ -121,87 +133,22 @@ class Chain:
             if self.settings.failed_value == "return":
                 world.change_balance(journal, transaction.to, -transaction.value)
                 world.change_balance(journal, transaction.sender, transaction.value)
-        transaction.outcome = outcome
-        transaction.decided_at = world.now
-        transaction.balance_wei = world.balance(transaction.to)
         if transaction.kind == "transfer":
-            transaction.status = "finalized"
+            self._close(transaction, outcome, "finalized")
+            self._changed(transaction)
             journal.clear()
         else:
-            transaction.status = "accepted" if agreed else "undetermined"
+            self._close(transaction, outcome, "accepted" if agreed else "undetermined")
+            self._changed(transaction)
             world.unfinalized.append(transaction)
 
-    def _outcome(self, transaction: Transaction, mark: int) -> Outcome:
-        """What running the transaction gives; everything that needs no contract code is decided here."""
-        has_code = transaction.to in self.world.contracts
-        if transaction.chain_length > MAX_CHAIN_LENGTH:
-            return _vm_error(f"localnet: chain of more than {MAX_CHAIN_LENGTH} messages")
-        if transaction.kind == "transfer":
-            return Outcome("return", _NOTHING)
-        if transaction.kind == "deploy":
-            return _vm_error("localnet: address is taken") if has_code else self._agree(transaction, mark)
-        if has_code:
-            return self._agree(transaction, mark)
-        if _names_no_method(transaction.calldata):
-            return Outcome("return", _NOTHING)
-        return _vm_error("invalid_contract absent")
-
-    def _agree(self, transaction: Transaction, mark: int) -> Outcome:
-        """Let leaders run the transaction, one after the other, until most validators agree with one."""
-        settings = self.settings
-        for round_ in range(settings.rotations + 1):
-            roll_back(transaction.journal, mark)
-            attempt = self._attempt(transaction.origin, mark)
-            attempt.round, attempt.leader = round_, round_ % settings.validators
-            outcome = self._run(transaction, attempt)
-            transaction.rounds.append(Round(attempt.leader, attempt.votes))
-            if not attempt.rejected:
-                break
-        return outcome
-
-    def _attempt(self, origin: bytes, mark: int) -> Attempt:
-        return Attempt(
-            origin=origin,
-            datetime=self.world.now_text(),
-            chain_id=self.settings.chain_id,
-            services=self.services,
-            validators=self.settings.validators,
-            mark=mark,
-        )
-
-    def _run(self, transaction: Transaction, attempt: Attempt) -> Outcome:
-        world, journal = self.world, transaction.journal
-        if transaction.kind == "deploy":
-            assert transaction.code is not None
-            account = ContractAccount(transaction.code, transaction.filename)
-            world.add_contract(journal, transaction.to, account)
-        frame = self._frame(transaction.to, attempt, journal, WRITE, transaction)
-        return self.machine.run(frame, world.now)
-
-    def _frame(
-        self, address: bytes, attempt: Attempt, journal: Journal, permissions: Permissions, transaction: Transaction
-    ) -> Frame:
-        message = {
-            "contract_address": address,
-            "sender_address": transaction.sender,
-            "origin_address": transaction.origin,
-            "stack": [],
-            "value": transaction.value,
-            "datetime": attempt.datetime,
-            "is_init": transaction.kind == "deploy",
-            "chain_id": attempt.chain_id,
-            "entry_kind": ENTRY_MAIN,
-            "entry_data": transaction.calldata,
-            "entry_stage_data": None,
-        }
-        storage = self.world.contracts[address].storage
-        return Frame(self.world, journal, attempt, address, storage, permissions, message)
-
-    def view(self, transaction: Transaction) -> Outcome:
-        """Run a read on one node; ``transaction`` only describes the call. The contract must be there."""
-        attempt = self._attempt(transaction.origin, 0)
-        attempt.votes = {0: "agree"}
-        return self.machine.run(self._frame(transaction.to, attempt, [], READ, transaction), self.world.now)
+    def _close(self, transaction: Transaction, outcome: Outcome, status: Status) -> None:
+        world = self.world
+        transaction.outcome, transaction.status = outcome, status
+        transaction.decided_at = world.now
+        transaction.balance_wei = world.balance(transaction.to)
+        world.blocks.append(transaction.id)
+        transaction.block = len(world.blocks)
 
     # --- messages and finality ---
 
@@ -211,6 +158,8 @@ class Chain:
             parent.children.append(child.id)
             self.world.transactions[child.id] = child
             self.world.pending.append(child)
+            self._changed(child)
+            self._changed(parent)
 
     def _child(self, parent: Transaction, message: OutgoingMessage, phase: Phase) -> Transaction:
         child_id = derived_id(parent.id.encode(), len(parent.children).to_bytes(8, "big"))
@@ -230,14 +179,36 @@ class Chain:
             triggered_by=parent.id,
             triggered_on=phase,
             chain_length=parent.chain_length + 1,
+            conditions=parent.conditions,
+            mode=parent.mode,
         )
+
+    def finalize(self, transaction: Transaction) -> None:
+        """Make a decided transaction final, and the earlier ones of its contract before it."""
+        for earlier in [one for one in self.world.unfinalized if one.to == transaction.to]:
+            self._finalize(earlier)
+            if earlier is transaction:
+                break
+        self.run_pending()
+
+    def _finalize(self, transaction: Transaction) -> None:
+        unfinalized = self.world.unfinalized
+        if unfinalized[0] is transaction:
+            unfinalized.popleft()
+        else:
+            unfinalized.remove(transaction)
+        transaction.status = "finalized"
+        self._changed(transaction)
+        transaction.journal.clear()
+        self._emit(transaction, "finalized")
+
+    def _is_next_of_its_contract(self, transaction: Transaction) -> bool:
+        """Transactions of one contract become final in order; those of different contracts share no storage."""
+        return next((one is transaction for one in self.world.unfinalized if one.to == transaction.to), False)
 
     def finalize_next(self) -> None:
         """Make the oldest decided transaction final, and run what it sends on finality."""
-        transaction = self.world.unfinalized.popleft()
-        transaction.status = "finalized"
-        transaction.journal.clear()
-        self._emit(transaction, "finalized")
+        self._finalize(self.world.unfinalized[0])
         self.run_pending()
 
     def finalize_all(self) -> None:
@@ -266,15 +237,3 @@ def derived_id(*parts: bytes) -> str:
 
 def _is_majority(votes: dict[int, str]) -> bool:
     return 2 * sum(vote == "agree" for vote in votes.values()) > len(votes)
-
-
-def _vm_error(text: str) -> Outcome:
-    return Outcome("vm_error", VM_ERROR + text.encode("utf-8"))
-
-
-def _names_no_method(call: bytes) -> bool:
-    try:
-        decoded = calldata.decode(call)
-    except ValueError:
-        return False
-    return isinstance(decoded, dict) and not decoded.get("method")

@@ -32,7 +32,7 @@ def call_constructor(library: LoadedLibrary, contract_class: type, instance: Any
 def call_method(library: LoadedLibrary, contract_class: type, make_instance: Method, call: Any, value: int) -> Any:
     """Run the method that the call object names, or the special method that stands in for it."""
     args, kwargs = _arguments(call)
-    name = call.get("method", "")
+    name = call.get("method", call.get("", ""))  # newer callers name the method under the empty key
     if not isinstance(name, str):
         raise ValueError("method name is not a string")
     if name == "":

@@ -166,8 +166,8 @@ def write_storage(storage: Storage, journal: Journal, slot: bytes, off: int, dat
         buffer = bytearray()
         journal.append(put_item(storage, slot, buffer))
     if off > len(buffer):
-        journal.append(splice(buffer, len(buffer), 0, bytes(off - len(buffer))))
-    journal.append(splice(buffer, off, len(data), data))
+        journal.append(splice(storage, slot, len(buffer), 0, bytes(off - len(buffer))))
+    journal.append(splice(storage, slot, off, len(data), data))
 
 
 def readable_descriptor(data: bytes) -> int:

@@ -23,12 +23,13 @@ Entry = tuple[Any, ...]
 Journal = list[Entry]
 
 
-def splice(buffer: bytearray, start: int, length: int, data: bytes | bytearray) -> Entry:
-    """Replace ``buffer[start:start + length]`` and return the inverse."""
+def splice(slots: dict[bytes, bytearray], slot: bytes, start: int, length: int, data: bytes | bytearray) -> Entry:
+    """Replace ``slots[slot][start:start + length]`` and return the inverse."""
+    buffer = slots[slot]
     end = start + length
     old = buffer[start:end]
     buffer[start:end] = data
-    return (splice, buffer, start, len(data), old)
+    return (splice, slots, slot, start, len(data), old)
 
 
 def put_item(mapping: dict[Any, Any], key: Any, value: Any) -> Entry:

@@ -21,7 +21,7 @@ from genlayer_localnet.arguments import (
     encode_call,
     source_of,
 )
-from genlayer_localnet.chain import Chain, Settings, derived_id
+from genlayer_localnet.chain import Chain, derived_id
 from genlayer_localnet.errors import (
     ContractNotFound,
     ContractRejected,
@@ -40,6 +40,7 @@ from genlayer_localnet.nondet_services import (
     WebMock,
 )
 from genlayer_localnet.receipts import Receipt, receipt_of
+from genlayer_localnet.runs import Settings
 from genlayer_localnet.standard_library import StandardLibrary
 from genlayer_localnet.transactions import Transaction
 from genlayer_localnet.world import World

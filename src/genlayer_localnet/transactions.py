@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from genlayer_localnet.journal import Journal
 
-TransactionKind = Literal["deploy", "call", "transfer"]
+if TYPE_CHECKING:
+    from genlayer_localnet.nondet_services import Services
+
+TransactionKind = Literal["deploy", "call", "transfer", "faucet"]
 Phase = Literal["accepted", "finalized"]
-Status = Literal["pending", "accepted", "undetermined", "finalized"]
+Status = Literal["pending", "accepted", "undetermined", "finalized", "cancelled"]
 OutcomeKind = Literal["return", "user_error", "vm_error"]
+ExecutionMode = Literal["NORMAL", "LEADER_ONLY", "LEADER_SELF_VALIDATOR"]
 MessageKind = Literal["PostMessage", "DeployContract", "EthSend"]
 
 
@@ -70,8 +74,27 @@ class Outcome:
         return None if self.kind == "return" else self.result[1:].decode("utf-8", "replace")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a transaction wants to be different from the chain; None leaves it. What it triggers inherits them."""
+
+    validators: int | None = None
+    """How many vote; 1 is the leader alone."""
+    rotations: int | None = None
+    now: datetime | None = None
+    """The time that contract code sees."""
+    services: Services | None = None
+    source: Mapping[str, Any] | None = None
+    """What they were read from, so that they can be kept as data."""
+
+
+DEFAULT_CONDITIONS = Conditions()
+
+
+@dataclass(slots=True, eq=False)
 class Transaction:
+    """Equal only to itself, so that it can be looked for in queues."""
+
     id: str
     kind: TransactionKind
     sender: bytes
@@ -96,6 +119,16 @@ class Transaction:
     """Of the called contract, once this transaction was decided."""
     journal: Journal = field(default_factory=list)
     """How to take the transaction back; empty once it is final."""
+    conditions: Conditions = DEFAULT_CONDITIONS
+    mode: ExecutionMode = "NORMAL"
+    block: int = 0
+    """Its place in the order of decisions, from 1; 0 until it is decided."""
+    appealed_at: datetime | None = None
+
+    @property
+    def leader_only(self) -> bool:
+        """Nobody but the leader runs it, and it is final at once, unless an earlier one of the contract is not."""
+        return self.mode != "NORMAL"
 
     def messages(self, phase: Phase) -> list[OutgoingMessage]:
         """The messages that go out in ``phase``; a call that failed or was not agreed on sends none."""

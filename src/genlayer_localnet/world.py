@@ -10,22 +10,30 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from genlayer_localnet.journal import Journal, add_amount, put_item, re_apply, roll_back
 from genlayer_localnet.transactions import Transaction
 
-Storage = dict[bytes, bytearray]
+
+class Storage(dict[bytes, bytearray]):
+    """The slots of the contract at ``address``. A slot is as long as what was ever written to it."""
+
+    __slots__ = ("address",)
+
+    def __init__(self, address: bytes) -> None:
+        super().__init__()
+        self.address = address
 
 
 @dataclass(slots=True)
 class ContractAccount:
-    """A deployed contract: its source and its slots. A slot is as long as what was ever written to it."""
+    """A deployed contract: its source and its slots."""
 
     code: bytes
     filename: str | None
-    storage: Storage = field(default_factory=dict)
+    storage: Storage
 
 
 @dataclass(slots=True)
@@ -41,6 +49,10 @@ class World:
     """Submitted, not yet run, in order."""
     unfinalized: deque[Transaction] = field(default_factory=deque)
     """Decided but not final, in the order of their decision, which is the order in which they become final."""
+    blocks: list[str] = field(default_factory=list)
+    """Ids of the decided transactions in the order of their decision: the first is block 1."""
+    aliases: dict[str, str] = field(default_factory=dict)
+    """Hashes of raw transactions that appealed, cancelled or finalized another one, and the id of that one."""
 
     def balance(self, address: bytes) -> int:
         return self.balances.get(address, 0)
@@ -78,20 +90,17 @@ class World:
             for journal, changes in reversed(undone):
                 re_apply(journal, changes)
 
-    def now_text(self) -> str:
-        """The clock as contracts see it, for example ``2026-01-15T12:00:00Z``."""
-        return self.now.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
     def clone(self) -> World:
         """An independent copy. The journals of its transactions change the copy, not the original."""
         twin = World(self.now, dict(self.balances), dict(self.nonces))
         twins: dict[int, Any] = {id(self.balances): twin.balances, id(self.contracts): twin.contracts}
         for address, account in self.contracts.items():
-            twin.contracts[address] = account_twin = ContractAccount(account.code, account.filename)
+            storage = Storage(address)
+            twin.contracts[address] = account_twin = ContractAccount(account.code, account.filename, storage)
             twins[id(account)] = account_twin
-            twins[id(account.storage)] = account_twin.storage
+            twins[id(account.storage)] = storage
             for slot, buffer in account.storage.items():
-                account_twin.storage[slot] = twins[id(buffer)] = bytearray(buffer)
+                storage[slot] = twins[id(buffer)] = bytearray(buffer)
 
         def counterpart(part: Any) -> Any:
             return twins.get(id(part), part)
@@ -99,4 +108,5 @@ class World:
         twin.transactions = {key: transaction.clone(counterpart) for key, transaction in self.transactions.items()}
         twin.pending = deque(twin.transactions[transaction.id] for transaction in self.pending)
         twin.unfinalized = deque(twin.transactions[transaction.id] for transaction in self.unfinalized)
+        twin.blocks, twin.aliases = list(self.blocks), dict(self.aliases)
         return twin

@@ -1,15 +1,15 @@
 """The pytest plugin (entry point ``genlayer_localnet``).
 
 Fixtures: ``localnet``, a network of its own for each test, and the accounts ``alice``, ``bob``, ``carol``, ``dave``
-and ``erin`` with 1,000 GEN each on it. ``--failed-value`` (or the ini value ``localnet_failed_value``) chooses where
-the value of a failed call stays. Where genlayer-test is installed without the official standard library, its direct
-mode gets the fallback.
+and ``erin`` with 1,000 GEN each on it; ``rpc_server``, a JSON-RPC server for the session. ``--failed-value`` (or the
+ini value ``localnet_failed_value``) chooses where the value of a failed call stays. Where genlayer-test is installed
+without the official standard library, its direct mode gets the fallback.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from genlayer_localnet.errors import LocalnetError
 from genlayer_localnet.localnet import Localnet
 from genlayer_localnet.testing import GEN, named_account
 from genlayer_localnet.testing.direct import DirectModeMismatch, install_direct_fallback, uninstall_direct_fallback
+from genlayer_localnet.testing.server import ServerProcess
 
 ACCOUNT_BALANCE_WEI = 1_000 * GEN
 _direct_mode_note = pytest.StashKey[str]()
@@ -63,6 +64,16 @@ def localnet_options(config: pytest.Config) -> dict[str, Any]:
 def localnet(request: pytest.FixtureRequest) -> Localnet:
     """A network of its own, at 2026-01-15 12:00 UTC."""
     return Localnet(**localnet_options(request.config))
+
+
+@pytest.fixture(scope="session")
+def rpc_server(pytestconfig: pytest.Config) -> Iterator[ServerProcess]:
+    """A JSON-RPC server in a process of its own, on a free port, for the whole session: ``rpc_server.url``.
+
+    Tests share it, so each uses accounts of its own and leaves the clock and the snapshots alone.
+    """
+    with ServerProcess("--failed-value", localnet_options(pytestconfig)["failed_value"]) as server:
+        yield server
 
 
 def _account_fixture(name: str) -> Callable[..., Address]:

@@ -1,0 +1,228 @@
+"""The command ``genlayer-localnet``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from genlayer_localnet.address import Address
+from genlayer_localnet.arguments import as_time
+from genlayer_localnet.errors import InvalidArgument, LocalnetError
+from genlayer_localnet.rpc.node import DEFAULT_FINALITY_WINDOW_SECONDS, NodeOptions
+from genlayer_localnet.rpc.server import RpcServer
+
+app = typer.Typer(
+    name="genlayer-localnet",
+    help="A GenLayer network on this machine: no Docker, no internet.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_console = Console()
+_errors = Console(stderr=True)
+
+
+class FailedValue(StrEnum):
+    KEEP = "keep"
+    RETURN = "return"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Library(StrEnum):
+    AUTO = "auto"
+    OFFICIAL = "official"
+    FALLBACK = "fallback"
+
+
+@app.callback()
+def root() -> None:
+    """A GenLayer network on this machine: no Docker, no internet."""
+
+
+def _parse_time(text: str) -> datetime:
+    try:
+        return as_time(text)
+    except InvalidArgument as error:
+        raise typer.BadParameter(f"{error}; for example 2026-01-15T12:00:00Z") from None
+
+
+_NETWORK, _CHAIN, _SERVER = "Network", "Chain", "Server"
+
+
+@app.command()
+def up(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.", rich_help_panel=_NETWORK)] = 4000,
+    host: Annotated[
+        str, typer.Option(help="Who can connect: 127.0.0.1 this machine only.", rich_help_panel=_NETWORK)
+    ] = "127.0.0.1",
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            help="Keep everything in this file; the next start with it goes on there. Without it nothing is kept.",
+            rich_help_panel=_CHAIN,
+        ),
+    ] = None,
+    failed_value: Annotated[
+        FailedValue | None,
+        typer.Option(
+            help="The value of a failed call stays with the contract (keep, as in Studio: the default) or goes back.",
+            rich_help_panel=_CHAIN,
+        ),
+    ] = None,
+    auto_mine: Annotated[
+        bool,
+        typer.Option(
+            help="Run transactions when they arrive; without, they wait for sim_mine.", rich_help_panel=_CHAIN
+        ),
+    ] = True,
+    strict_funds: Annotated[
+        bool,
+        typer.Option(
+            "--strict-funds/--mint-missing",
+            help="Refuse transactions that the sender cannot pay, or mint what is missing, as Studio does.",
+            rich_help_panel=_CHAIN,
+        ),
+    ] = False,
+    finality_window: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help=f"Seconds from acceptance to finality ({DEFAULT_FINALITY_WINDOW_SECONDS}).",
+            rich_help_panel=_CHAIN,
+        ),
+    ] = None,
+    now: Annotated[
+        str | None,
+        typer.Option(help="Start the clock at this ISO time; it goes on from there.", rich_help_panel=_CHAIN),
+    ] = None,
+    seed: Annotated[
+        str | None,
+        typer.Option(help="Text that the test accounts are derived from (localnet).", rich_help_panel=_CHAIN),
+    ] = None,
+    accounts: Annotated[
+        int, typer.Option(min=0, max=1000, help="Unlocked test accounts, with 10,000 GEN each.", rich_help_panel=_CHAIN)
+    ] = 10,
+    validators: Annotated[
+        int, typer.Option(min=1, max=100, help="How many vote, at the first start.", rich_help_panel=_CHAIN)
+    ] = 5,
+    chain_id: Annotated[
+        int | None,
+        typer.Option(min=1, help="61999 (the default) suits genlayer-py, 61127 genlayer-js.", rich_help_panel=_CHAIN),
+    ] = None,
+    std: Annotated[
+        Library | None,
+        typer.Option(
+            envvar="GENLAYER_STD",
+            help="Standard library that contracts run on; auto takes the official one where it is installed.",
+            rich_help_panel=_CHAIN,
+        ),
+    ] = None,
+    ready_file: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False, help="Write address and chain id there as JSON once it runs.", rich_help_panel=_SERVER
+        ),
+    ] = None,
+    log_level: Annotated[LogLevel, typer.Option(help="What to log.", rich_help_panel=_SERVER)] = LogLevel.WARNING,
+) -> None:
+    """Start the network and its JSON-RPC server; stop it with Ctrl-C.
+
+    Clients of GenLayer connect to it as to GenLayer Studio:
+
+        genlayer-localnet up
+
+        genlayer-localnet up --port 0 --state net.sqlite --ready-file ready.json
+    """
+    _log_to_stderr(log_level)
+    options = NodeOptions(
+        chain_id=chain_id,
+        seed=seed,
+        failed_value=failed_value.value if failed_value is not None else None,
+        finality_window_seconds=finality_window,
+        validators=validators,
+        auto_mine=auto_mine,
+        strict_funds=strict_funds,
+        accounts=accounts,
+        now=None if now is None else _parse_time(now),
+        std=std.value if std is not None else None,
+    )
+    try:
+        server = RpcServer(options, host=host, port=port, state=state, log_level=log_level)
+    except (LocalnetError, OSError) as error:
+        _errors.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    _announce(server, state)
+    try:
+        if ready_file is not None:
+            _write_ready_file(ready_file, server)
+        server.serve()
+    except KeyboardInterrupt:
+        _console.print("stopped")
+    finally:
+        if ready_file is not None:
+            ready_file.unlink(missing_ok=True)
+
+
+def _log_to_stderr(level: LogLevel) -> None:
+    handler = RichHandler(console=_errors, show_path=False, log_time_format="%H:%M:%S")
+    logging.basicConfig(level=level.value.upper(), format="%(message)s", handlers=[handler])
+
+
+def _announce(server: RpcServer, state: Path | None) -> None:
+    node = server.node
+    _console.print(f"[bold]GenLayer localnet[/] {server.url}", highlight=False, soft_wrap=True)
+    facts = {
+        "chain id": str(node.identity.chain_id),
+        "contracts run on": node.library.describe(),
+        "state": str(state) if state is not None else "in memory only (--state FILE keeps it)",
+    }
+    for name, value in facts.items():
+        _console.print(f"  {name:17} {value}", highlight=False, markup=False, soft_wrap=True)
+    if node.accounts:
+        _console.print("\nUnlocked accounts and their private keys, which are public: [bold]for tests only[/].")
+        for account in node.accounts:
+            line = f"  {Address(account.address).as_hex} 0x{account.key.hex()}"
+            _console.print(line, style="dim", highlight=False, soft_wrap=True)
+    if not server.is_loopback:
+        _errors.print(
+            f"[yellow]warning:[/] {server.host} is not a loopback address: anybody who can reach this machine can use "
+            "this network and its accounts. There is no authentication.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    _console.print()
+
+
+def _write_ready_file(path: Path, server: RpcServer) -> None:
+    """In one step, so that nobody reads half of it."""
+    content = {"url": server.url, "port": server.port, "chain_id": server.node.identity.chain_id, "pid": os.getpid()}
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps(content) + "\n", "utf-8")
+    draft.replace(path)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with these arguments, or the program's; the exit code."""
+    try:
+        app(arguments, prog_name="genlayer-localnet")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0

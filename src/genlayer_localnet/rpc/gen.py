@@ -1,0 +1,97 @@
+"""``gen_…``: GenLayer's own methods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from genlayer_localnet.rpc import reading
+from genlayer_localnet.rpc.errors import not_found
+from genlayer_localnet.rpc.node import Node
+from genlayer_localnet.rpc.parameters import address, data, mapping, transaction_id
+from genlayer_localnet.rpc.protocol import method
+from genlayer_localnet.rpc.receipt_json import address_text, base64, failure_text, node_receipt
+from genlayer_localnet.rpc.transaction_json import STATUS_CODES, STATUS_NAMES, transaction_json
+from genlayer_localnet.transactions import Transaction
+from genlayer_localnet.world import ContractAccount
+
+
+class GenMethods:
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    @method("gen_call")
+    def call(self, params: Any) -> str:
+        """The calldata of what a method returns, in hexadecimal without 0x. Writes and deploys are only simulated."""
+        return reading.returned(self._node, mapping(params, "params")).hex()
+
+    @method("gen_getContractSchema")
+    def contract_schema(self, contract_address: Any) -> dict[str, Any]:
+        return reading.schema(self._node, address(contract_address))
+
+    @method("gen_getContractSchemaForCode")
+    def contract_schema_for_code(self, contract_code_hex: Any) -> dict[str, Any]:
+        return reading.schema_for_code(self._node, _code(contract_code_hex))
+
+    @method("gen_getContractCode")
+    def contract_code(self, contract_address: Any) -> str:
+        return base64(self._contract(contract_address).code)
+
+    @method("gen_getContractNonce")
+    def contract_nonce(self, contract_address: Any) -> int:
+        self._contract(contract_address)
+        return self._node.world.nonces.get(address(contract_address), 0)
+
+    @method("gen_getTransactionStatus")
+    def transaction_status(self, transaction_hash: Any) -> dict[str, Any]:
+        name = STATUS_NAMES[self._transaction(transaction_hash).status]
+        return {"status": name, "statusCode": STATUS_CODES[name]}
+
+    @method("gen_getStudioTransactionByHash")
+    def studio_transaction(self, transaction_hash: Any, full: Any = True) -> dict[str, Any]:
+        return transaction_json(self._node, self._transaction(transaction_hash))
+
+    @method("gen_dbg_traceTransaction")
+    def trace(self, params: Any) -> dict[str, Any]:
+        """What the leader's run printed and returned."""
+        transaction = self._transaction(mapping(params, "params").get("txID"))
+        outcome = transaction.outcome
+        if outcome is None:
+            raise not_found(f"transaction {transaction.id} has not run")
+        receipt = node_receipt(transaction, outcome)
+        return {
+            "transaction_id": transaction.id,
+            "result_code": outcome.result[0],
+            "return_data": outcome.result[1:].hex(),
+            "error": None if outcome.kind == "return" else failure_text(outcome),
+            "stdout": outcome.stdout,
+            "stderr": outcome.stderr,
+            "genvm_log": [],
+            "storage_proof": None,
+            "run_time": "0s",
+            "eq_outputs": list(receipt["eq_outputs"].values()),
+            "storage_reads": outcome.storage_reads,
+            "storage_writes": outcome.storage_writes,
+        }
+
+    def _transaction(self, reference: Any) -> Transaction:
+        """By its hash, or by an object that has it as ``txId``."""
+        if isinstance(reference, dict):
+            reference = reference.get("txId")
+        return self._node.transaction(transaction_id(reference))
+
+    def _contract(self, contract_address: Any) -> ContractAccount:
+        wanted = address(contract_address)
+        account = self._node.world.contracts.get(wanted)
+        if account is None:
+            raise not_found(f"contract {address_text(wanted)} not found")
+        return account
+
+
+def _code(text: Any) -> bytes:
+    """From hexadecimal, or else the text itself is the source."""
+    if isinstance(text, str) and not text.startswith("0x"):
+        try:
+            return bytes.fromhex(text)
+        except ValueError:
+            return text.encode("utf-8", "replace")
+    return data(text, "code")

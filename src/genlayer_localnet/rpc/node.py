@@ -1,0 +1,232 @@
+"""The node behind the server: the chain, a clock that goes, validators, test accounts and snapshots."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from genlayer_localnet import standard_library
+from genlayer_localnet.chain import Chain
+from genlayer_localnet.changes import Changes
+from genlayer_localnet.execution import LOCK, virtual_machine
+from genlayer_localnet.nondet_services import Services
+from genlayer_localnet.rpc.accounts import TestAccount, account_of
+from genlayer_localnet.rpc.errors import not_found
+from genlayer_localnet.rpc.sim_config import services_of
+from genlayer_localnet.rpc.state_file import StateFile, StateFileError
+from genlayer_localnet.rpc.validators import Validators
+from genlayer_localnet.runs import Settings
+from genlayer_localnet.transactions import Transaction
+from genlayer_localnet.world import World
+
+ACCOUNT_BALANCE_WEI = 10_000 * 10**18
+DEFAULT_FINALITY_WINDOW_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """How a node is started. Where None is given, what a state file says counts, or else the default.
+
+    ``accounts``: how many the server signs for. ``validators``: how many there are at the first start. ``now``: where
+    the clock starts; without it that is the machine's time, or as far from it as it was when the state was saved.
+    """
+
+    chain_id: int | None = None
+    seed: str | None = None
+    failed_value: Literal["keep", "return"] | None = None
+    finality_window_seconds: float | None = None
+    validators: int = 5
+    rotations: int = 3
+    auto_mine: bool = True
+    strict_funds: bool = False
+    accounts: int = 10
+    now: datetime | None = None
+    std: standard_library.Choice | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What cannot change between two starts with the same state file."""
+
+    chain_id: int = 61999
+    seed: str = "localnet"
+    failed_value: Literal["keep", "return"] = "keep"
+
+
+def _identity(options: NodeOptions, kept: dict[str, Any] | None, path: object) -> Identity:
+    """Raises: StateFileError, where the options contradict what is kept."""
+    given = {name: getattr(options, name) for name in ("chain_id", "seed", "failed_value")}
+    wanted = {name: value for name, value in given.items() if value is not None}
+    if kept is None:
+        return Identity(**wanted)
+    for name, value in wanted.items():
+        if value != kept[name]:
+            raise StateFileError(f"{path} was made with {name} {kept[name]!r}, not {value!r}")
+    return Identity(**kept)
+
+
+class Clock:
+    """The machine's time, moved."""
+
+    def __init__(self) -> None:
+        self.offset = timedelta()
+
+    @staticmethod
+    def real() -> datetime:
+        return datetime.fromtimestamp(time.time(), UTC)
+
+    def now(self) -> datetime:
+        return self.real() + self.offset
+
+    def set(self, moment: datetime) -> None:
+        self.offset = moment - self.real()
+
+
+class Node:
+    """Not thread-safe but for ``run``: everything else is called by a function that ``run`` runs."""
+
+    def __init__(self, options: NodeOptions, state: StateFile | None = None) -> None:
+        """With a ``state`` file the node goes on where that was left. Raises: StateFileError."""
+        self.options = options
+        self._state = state
+        self._facts_changed = True
+        facts = state.facts() if state is not None else {}
+        self.identity = _identity(options, facts.get("identity"), state.path if state is not None else "")
+        window = options.finality_window_seconds
+        if window is None:
+            window = facts.get("finality_window_seconds", DEFAULT_FINALITY_WINDOW_SECONDS)
+        self.library = standard_library.choose(options.std)
+        self.clock = Clock()
+        if options.now is not None:
+            self.clock.set(options.now)
+        settings = Settings(
+            self.identity.chain_id,
+            options.validators,
+            options.rotations,
+            self.identity.failed_value,
+            timedelta(seconds=window),
+            mint_missing=not options.strict_funds,
+        )
+        self.chain = Chain(World(self.clock.now()), virtual_machine(self.library), settings)
+        self.chain.changes = Changes() if state is not None else None
+        self.validators = Validators(self.identity.seed, options.validators)
+        self.accounts: list[TestAccount] = [
+            account_of(self.identity.seed, "account", number) for number in range(options.accounts)
+        ]
+        self._snapshots: dict[int, World] = {}
+        if state is not None and facts:
+            self._load(state, facts)
+        self._fund_accounts()
+        self.save()
+
+    def _load(self, state: StateFile, facts: dict[str, Any]) -> None:
+        if self.options.now is None:
+            self.clock.offset = timedelta(seconds=facts["clock_offset_seconds"])
+        self.validators.restore(facts["validators"])
+        self.validators_changed()
+        self.chain.world = state.load(self.clock.now())
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "identity": asdict(self.identity),
+            "clock_offset_seconds": self.clock.offset.total_seconds(),
+            "finality_window_seconds": self.chain.settings.finality_window.total_seconds(),
+            "validators": self.validators.state(),
+        }
+
+    def save(self) -> None:
+        """Make what changed durable. What could not be saved is saved the next time."""
+        changes = self.chain.changes
+        if self._state is None or changes is None or not (changes or self._facts_changed):
+            return
+        self._state.save(self.world, changes, self._facts() if self._facts_changed else None)
+        self._facts_changed = False
+        self.chain.changes = Changes()
+
+    def _fund_accounts(self) -> None:
+        """Those that were never used get their first money."""
+        for account in self.accounts:
+            if account.address not in self.world.balances and account.address not in self.world.nonces:
+                self.chain.fund(account.address, ACCOUNT_BALANCE_WEI)
+
+    @property
+    def world(self) -> World:
+        return self.chain.world
+
+    def run[T](self, work: Callable[[], T]) -> T:
+        """Do ``work`` alone and at the time of now: what became final until then is final."""
+        with LOCK:
+            self.chain.move_clock(self.clock.now())
+            return work()
+
+    def transaction(self, transaction_id: str) -> Transaction:
+        """The transaction with this id, or the one that a raw transaction of this hash was about. Raises: RpcError."""
+        world = self.world
+        found = world.transactions.get(world.aliases.get(transaction_id, transaction_id))
+        if found is None:
+            raise not_found(f"transaction {transaction_id} not found")
+        return found
+
+    # --- time ---
+
+    def set_time(self, moment: datetime) -> None:
+        self.clock.set(moment)
+        self._facts_changed = True
+        self.chain.move_clock(moment)
+
+    def set_finality_window(self, seconds: float) -> None:
+        self.chain.settings = replace(self.chain.settings, finality_window=timedelta(seconds=seconds))
+        self._facts_changed = True
+        self.chain.move_clock(self.clock.now())
+
+    # --- validators ---
+
+    def validators_changed(self) -> None:
+        """Let the present validators vote, and their mocks answer."""
+        everyone = self.validators.all
+        self._facts_changed = True
+        self.chain.settings = replace(self.chain.settings, validators=max(len(everyone), 1))
+        self.chain.services = services_of(everyone) or Services()
+
+    # --- snapshots ---
+
+    def snapshot(self) -> int:
+        """Keep the state: storage, balances, nonces, transactions, messages, clock. Ids count from 1."""
+        if self._state is not None:
+            self.save()
+            return self._state.create_snapshot(self.world.now)
+        snapshot_id = max(self._snapshots, default=0) + 1
+        self._snapshots[snapshot_id] = self.world.clone()
+        return snapshot_id
+
+    def restore(self, snapshot_id: int) -> bool:
+        """Go back to a snapshot; time goes on from there. All snapshots stay usable. False when there is none."""
+        if self._state is not None:
+            self.save()
+            found = self._state.restore_snapshot(snapshot_id)
+        else:
+            kept = self._snapshots.get(snapshot_id)
+            found = None if kept is None else kept.clone()
+        if found is None:
+            return False
+        self.chain.world = found
+        self.clock.set(found.now)
+        self._facts_changed = True
+        return True
+
+    def delete_snapshots(self) -> int:
+        """How many there were."""
+        number = len(self._snapshots)
+        self._snapshots.clear()
+        return number if self._state is None else self._state.delete_snapshots()
+
+    def clear(self) -> None:
+        """Forget all contracts, transactions and balances; the test accounts get theirs again."""
+        self.chain.world = World(self.clock.now())
+        if self._state is not None:
+            self._state.clear()
+            self.chain.changes = Changes()
+        self._fund_accounts()

@@ -1,0 +1,161 @@
+"""JSON-RPC 2.0: envelopes, batches, parameters. Nothing here knows of HTTP or of the chain."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from genlayer_localnet.rpc.errors import (
+    INTERNAL_ERROR,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    RpcError,
+    invalid_params,
+)
+
+MAX_BATCH = 100
+_logger = logging.getLogger(__name__)
+
+Handler = Callable[..., Any]
+Runner = Callable[[Callable[[], bytes]], Awaitable[bytes]]
+"""Runs a function that needs the chain, and waits for its result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    name: str
+    handler: Handler
+    signature: inspect.Signature
+    needs_chain: bool
+
+    def bind(self, params: Any) -> Callable[[], Any]:
+        """The call with these parameters: a list, or an object by the names of the parameters. Raises: RpcError."""
+        try:
+            if params is None:
+                bound = self.signature.bind()
+            elif isinstance(params, list):
+                bound = self.signature.bind(*params)
+            elif isinstance(params, dict):
+                bound = self.signature.bind(**params)
+            else:
+                raise invalid_params("params are a list or an object")
+        except TypeError as error:
+            raise invalid_params(f"{self.name}: {error}; its parameters are {self.signature}") from None
+        return lambda: self.handler(*bound.args, **bound.kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """``body`` None: nothing to answer (a notification)."""
+
+    status: int
+    body: bytes | None
+
+
+def method[H: Handler](name: str, *aliases: str, needs_chain: bool = True) -> Callable[[H], H]:
+    """Mark a method of a namespace class as answering the JSON-RPC method ``name``."""
+
+    def mark(handler: H) -> H:
+        handler.__rpc__ = ((name, *aliases), needs_chain)  # type: ignore[attr-defined]  # read back by ``methods_of``
+        return handler
+
+    return mark
+
+
+def methods_of(*namespaces: object) -> dict[str, Method]:
+    found: dict[str, Method] = {}
+    for namespace in namespaces:
+        for _, handler in inspect.getmembers(namespace, inspect.ismethod):
+            names, needs_chain = getattr(handler, "__rpc__", ((), True))
+            for name in names:
+                signature = inspect.signature(handler)
+                bare = [
+                    parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()
+                ]
+                found[name] = Method(name, handler, inspect.Signature(bare), needs_chain)
+    return found
+
+
+class Protocol:
+    def __init__(self, methods: Mapping[str, Method], run: Runner) -> None:
+        self.methods = methods
+        self._run = run
+
+    async def reply(self, body: bytes) -> Reply:
+        """The answer to the body of one HTTP request."""
+        try:
+            request = json.loads(body, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            return _failed(400, RpcError(PARSE_ERROR, "Parse error: the body is not JSON"))
+        if not isinstance(request, list):
+            answer = await self._answer(request)
+            return Reply(204, None) if answer is None else Reply(200, answer)
+        if not request:
+            return _failed(400, RpcError(INVALID_REQUEST, "Invalid Request: the batch is empty"))
+        if len(request) > MAX_BATCH:
+            return _failed(400, RpcError(INVALID_REQUEST, f"Invalid Request: a batch has at most {MAX_BATCH} entries"))
+        answers = [answer for entry in request if (answer := await self._answer(entry)) is not None]
+        return Reply(200, b"[" + b",".join(answers) + b"]") if answers else Reply(204, None)
+
+    async def _answer(self, request: Any) -> bytes | None:
+        """The answer to one entry, None to a notification."""
+        is_notification = isinstance(request, dict) and "method" in request and "id" not in request
+        identifier: Any = None
+        try:
+            identifier = _id_of(request)
+            result = await self._result(request)
+        except RpcError as error:
+            answer = _answer(identifier, "error", _encode(error.as_json()))
+        except Exception as error:
+            _logger.exception("%s failed", request.get("method") if isinstance(request, dict) else "a request")
+            failure = RpcError(INTERNAL_ERROR, f"{type(error).__name__}: {error}")
+            answer = _answer(identifier, "error", _encode(failure.as_json()))
+        else:
+            answer = _answer(identifier, "result", result)
+        return None if is_notification else answer
+
+    async def _result(self, request: Any) -> bytes:
+        """The result as JSON: encoded where it is made, so that nothing changes in it until it is sent."""
+        name = request.get("method")
+        if not isinstance(name, str) or request.get("jsonrpc", "2.0") != "2.0":
+            raise RpcError(INVALID_REQUEST, 'Invalid Request: jsonrpc is "2.0" and method is a text')
+        method = self.methods.get(name)
+        if method is None:
+            raise RpcError(METHOD_NOT_FOUND, f"Method not found: {name[:100]}")
+        call = method.bind(request.get("params"))
+
+        def encoded() -> bytes:
+            return _encode(call())
+
+        return await self._run(encoded) if method.needs_chain else encoded()
+
+
+def _id_of(request: Any) -> Any:
+    if not isinstance(request, dict):
+        raise RpcError(INVALID_REQUEST, "Invalid Request: an object is wanted")
+    identifier = request.get("id")
+    if isinstance(identifier, bool) or not isinstance(identifier, str | int | float | None):
+        raise RpcError(INVALID_REQUEST, "Invalid Request: an id is a text, a number or null")
+    return identifier
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _failed(status: int, error: RpcError) -> Reply:
+    return Reply(status, _answer(None, "error", _encode(error.as_json())))
+
+
+def _answer(identifier: Any, name: str, value: bytes) -> bytes:
+    """Always with a result, also when that is null: web3.py insists on it."""
+    return b'{"jsonrpc":"2.0","id":%b,"%b":%b}' % (_encode(identifier), name.encode(), value)
+
+
+def _encode(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")

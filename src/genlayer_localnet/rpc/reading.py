@@ -1,0 +1,132 @@
+"""Reads and simulations: ``gen_call``, ``sim_call``, ``eth_call``, schemas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any, Literal
+
+from genlayer_localnet import calldata, simulation
+from genlayer_localnet.rpc import consensus_calls
+from genlayer_localnet.rpc.errors import INTERNAL_ERROR, RpcError, invalid_params, not_found, refused
+from genlayer_localnet.rpc.node import Node
+from genlayer_localnet.rpc.parameters import address, data, missing, quantity, shown
+from genlayer_localnet.rpc.receipt_json import address_text, failure_text, node_receipt
+from genlayer_localnet.rpc.sim_config import conditions_of
+from genlayer_localnet.simulation import Simulation
+from genlayer_localnet.transactions import Outcome, Transaction
+
+
+def read(node: Node, to: bytes, sender: bytes, call: bytes) -> bytes:
+    """What a method returns, as calldata. Raises: RpcError."""
+    transaction = _described(node, "call", to, sender, call)
+    outcome = _view(node, transaction, final=False).outcome
+    return _returned(node, transaction, outcome, {})
+
+
+def call_outcome(node: Node, params: Mapping[str, Any]) -> tuple[Transaction, Simulation]:
+    """Run the call that the object of a ``gen_call`` describes, and keep nothing.
+
+    Raises: RpcError, for an object that is not understood, and for a contract that is not there.
+    """
+    kind = params.get("type")
+    if kind not in ("read", "write", "deploy"):
+        raise missing("type") if kind is None else invalid_params(f"type is read, write or deploy, not {shown(kind)}")
+    for name in ("data", "from", *(() if kind == "deploy" else ("to",))):
+        if params.get(name) is None:
+            raise missing(name)
+    transaction = _transaction(node, kind, params)
+    final = params.get("transaction_hash_variant") == "latest-final" or params.get("status") == "finalized"
+    if kind == "read":
+        return transaction, _view(node, transaction, final=final)
+    if kind == "write":
+        _check_contract(node, transaction.to, final=final)
+    return transaction, simulation.simulate(node.chain, transaction, final=final)
+
+
+def returned(node: Node, params: Mapping[str, Any]) -> bytes:
+    """What the call of a ``gen_call`` returns, as calldata. Raises: RpcError, with the receipt when it failed."""
+    transaction, result = call_outcome(node, params)
+    return _returned(node, transaction, result.outcome, params)
+
+
+def receipt(node: Node, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The receipt of a simulation. Raises: RpcError, with the receipt when it failed."""
+    transaction, result = call_outcome(node, params)
+    _returned(node, transaction, result.outcome, params)
+    return node_receipt(transaction, result.outcome, vote=None, slots=result.slots, validator=_leader(node))
+
+
+def schema(node: Node, contract: bytes) -> dict[str, Any]:
+    """Raises: RpcError."""
+    _check_contract(node, contract, final=False)
+    return _schema(node.chain.view(simulation.schema_request(node.chain, contract)))
+
+
+def schema_for_code(node: Node, code: bytes) -> dict[str, Any]:
+    """Raises: RpcError."""
+    return _schema(simulation.schema_of_code(node.chain, code))
+
+
+def _transaction(node: Node, kind: Literal["read", "write", "deploy"], params: Mapping[str, Any]) -> Transaction:
+    payload, sender = data(params["data"]), address(params["from"], "from")
+    origin = address(params["origin_address"], "origin_address") if params.get("origin_address") else sender
+    if kind == "deploy":
+        code, call = consensus_calls.deploy_of_read(payload)
+        to = simulation.simulated_address(sender, code, call)
+        transaction = _described(node, "deploy", to, sender, call)
+        transaction.code = code
+    else:
+        call = consensus_calls.call_of_read(payload)
+        transaction = _described(node, "call", address(params["to"], "to"), sender, call)
+    transaction.origin = origin
+    transaction.value = quantity(params.get("value") or 0)
+    transaction.conditions = conditions_of(params.get("sim_config"))
+    return transaction
+
+
+def _described(node: Node, kind: Literal["call", "deploy"], to: bytes, sender: bytes, call: bytes) -> Transaction:
+    return Transaction(
+        id="",
+        kind=kind,
+        sender=sender,
+        origin=sender,
+        to=to,
+        calldata=call,
+        value=0,
+        created_at=node.world.now,
+    )
+
+
+def _view(node: Node, transaction: Transaction, *, final: bool) -> Simulation:
+    with node.world.final_state() if final else nullcontext():
+        _check_contract(node, transaction.to, final=False)
+        return Simulation(node.chain.view(transaction))
+
+
+def _check_contract(node: Node, contract: bytes, *, final: bool) -> None:
+    with node.world.final_state() if final else nullcontext():
+        if contract not in node.world.contracts:
+            raise not_found(f"contract {address_text(contract)} not found")
+
+
+def _returned(node: Node, transaction: Transaction, outcome: Outcome, params: Mapping[str, Any]) -> bytes:
+    if outcome.kind == "return":
+        return outcome.result[1:]
+    receipt = node_receipt(transaction, outcome, vote=None, validator=_leader(node))
+    raise refused(f"execution failed: {failure_text(outcome)}", {"receipt": receipt, "params": dict(params)})
+
+
+def _leader(node: Node) -> Mapping[str, Any] | None:
+    return node.validators.all[0] if node.validators.all else None
+
+
+def _schema(outcome: Outcome) -> dict[str, Any]:
+    if outcome.kind != "return":
+        raise refused(f"the contract has no schema: {failure_text(outcome)}", {"stderr": outcome.stderr})
+    try:
+        found: dict[str, Any] = json.loads(calldata.decode(outcome.result[1:]))
+    except (TypeError, ValueError):
+        raise RpcError(INTERNAL_ERROR, "the contract's schema is not JSON") from None
+    return found

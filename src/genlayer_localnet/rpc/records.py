@@ -1,0 +1,199 @@
+"""Transactions and journals as JSON texts for the state file: bytes are hexadecimal, times ISO, amounts numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from genlayer_localnet import calldata
+from genlayer_localnet.journal import MISSING, Entry, Journal, add_amount, put_item, splice
+from genlayer_localnet.rpc.sim_config import conditions_of
+from genlayer_localnet.transactions import (
+    Conditions,
+    EmittedEvent,
+    Outcome,
+    OutgoingMessage,
+    Round,
+    Transaction,
+)
+from genlayer_localnet.world import Storage, World
+
+KeepCode = Callable[[bytes], str]
+"""Stores a source text once, and gives its key."""
+CodeOf = Callable[[str], bytes]
+
+
+def dump_transaction(transaction: Transaction, keep_code: KeepCode) -> str:
+    """Everything but the status and the journal, which have columns of their own."""
+    record = {
+        "id": transaction.id,
+        "kind": transaction.kind,
+        "sender": transaction.sender.hex(),
+        "origin": transaction.origin.hex(),
+        "to": transaction.to.hex(),
+        "calldata": transaction.calldata.hex(),
+        "value": transaction.value,
+        "created_at": transaction.created_at.isoformat(),
+        "nonce": transaction.nonce,
+        "code": None if transaction.code is None else keep_code(transaction.code),
+        "filename": transaction.filename,
+        "triggered_by": transaction.triggered_by,
+        "triggered_on": transaction.triggered_on,
+        "chain_length": transaction.chain_length,
+        "decided_at": _time(transaction.decided_at),
+        "outcome": None if transaction.outcome is None else _outcome(transaction.outcome, keep_code),
+        "rounds": [[round_.leader, list(round_.votes.items())] for round_ in transaction.rounds],
+        "children": transaction.children,
+        "balance_wei": transaction.balance_wei,
+        "conditions": _conditions(transaction.conditions),
+        "mode": transaction.mode,
+        "block": transaction.block,
+        "appealed_at": _time(transaction.appealed_at),
+    }
+    return json.dumps(record, separators=(",", ":"))
+
+
+def load_transaction(text: str, status: Any, code_of: CodeOf) -> Transaction:
+    record = json.loads(text)
+    outcome = record["outcome"]
+    return Transaction(
+        **{
+            **record,
+            "sender": bytes.fromhex(record["sender"]),
+            "origin": bytes.fromhex(record["origin"]),
+            "to": bytes.fromhex(record["to"]),
+            "calldata": bytes.fromhex(record["calldata"]),
+            "code": None if record["code"] is None else code_of(record["code"]),
+            "created_at": datetime.fromisoformat(record["created_at"]),
+            "decided_at": _as_time(record["decided_at"]),
+            "appealed_at": _as_time(record["appealed_at"]),
+            "outcome": None if outcome is None else _as_outcome(outcome, code_of),
+            "rounds": [Round(leader, dict(votes)) for leader, votes in record["rounds"]],
+            "conditions": _as_conditions(record["conditions"]),
+            "status": status,
+        }
+    )
+
+
+def dump_journal(journal: Journal) -> str:
+    """How to take a transaction back, with names in the place of the objects."""
+    return json.dumps([_entry(entry) for entry in journal], separators=(",", ":"))
+
+
+def load_journal(text: str, world: World) -> Journal:
+    return [_as_entry(record, world) for record in json.loads(text)]
+
+
+def _entry(entry: Entry) -> list[Any]:
+    change, target, key, *rest = entry
+    if change is add_amount:
+        return ["amount", key.hex(), rest[0]]
+    if change is splice:
+        start, length, old = rest
+        return ["splice", target.address.hex(), key.hex(), start, length, bytes(old).hex()]
+    assert rest[0] is MISSING, "only new slots and new contracts are put"
+    if isinstance(target, Storage):
+        return ["new slot", target.address.hex(), key.hex()]
+    return ["new contract", key.hex()]
+
+
+def _as_entry(record: list[Any], world: World) -> Entry:
+    kind, key, *rest = record
+    key = bytes.fromhex(key)
+    if kind == "amount":
+        return (add_amount, world.balances, key, rest[0])
+    if kind == "new contract":
+        return (put_item, world.contracts, key, MISSING)
+    storage, slot = world.contracts[key].storage, bytes.fromhex(rest[0])
+    if kind == "new slot":
+        return (put_item, storage, slot, MISSING)
+    return (splice, storage, slot, rest[1], rest[2], bytes.fromhex(rest[3]))
+
+
+def _outcome(outcome: Outcome, keep_code: KeepCode) -> dict[str, Any]:
+    return {
+        "kind": outcome.kind,
+        "result": outcome.result.hex(),
+        "stdout": outcome.stdout,
+        "stderr": outcome.stderr,
+        "events": [
+            [
+                event.address.hex(),
+                event.name,
+                [topic.hex() for topic in event.topics],
+                calldata.encode(event.blob).hex(),
+            ]
+            for event in outcome.events
+        ],
+        "messages": [
+            {
+                "kind": message.kind,
+                "sender": message.sender.hex(),
+                "to": None if message.to is None else message.to.hex(),
+                "calldata": message.calldata.hex(),
+                "value": message.value,
+                "on": message.on,
+                "code": None if message.code is None else keep_code(message.code),
+                "salt_nonce": message.salt_nonce,
+            }
+            for message in outcome.messages
+        ],
+        "storage_reads": outcome.storage_reads,
+        "storage_writes": outcome.storage_writes,
+        "eq_outputs": [output.hex() for output in outcome.eq_outputs],
+    }
+
+
+def _as_outcome(record: dict[str, Any], code_of: CodeOf) -> Outcome:
+    return Outcome(
+        **{
+            **record,
+            "result": bytes.fromhex(record["result"]),
+            "events": [
+                EmittedEvent(
+                    bytes.fromhex(address),
+                    name,
+                    tuple(bytes.fromhex(topic) for topic in topics),
+                    calldata.decode(bytes.fromhex(blob)),
+                )
+                for address, name, topics, blob in record["events"]
+            ],
+            "messages": [
+                OutgoingMessage(
+                    **{
+                        **message,
+                        "sender": bytes.fromhex(message["sender"]),
+                        "to": None if message["to"] is None else bytes.fromhex(message["to"]),
+                        "calldata": bytes.fromhex(message["calldata"]),
+                        "code": None if message["code"] is None else code_of(message["code"]),
+                    }
+                )
+                for message in record["messages"]
+            ],
+            "eq_outputs": [bytes.fromhex(output) for output in record["eq_outputs"]],
+        }
+    )
+
+
+def _conditions(conditions: Conditions) -> dict[str, Any]:
+    return {
+        "validators": conditions.validators,
+        "rotations": conditions.rotations,
+        "sim_config": conditions.source,
+    }
+
+
+def _as_conditions(record: dict[str, Any]) -> Conditions:
+    conditions = conditions_of(record["sim_config"])
+    return replace(conditions, validators=record["validators"], rotations=record["rotations"])
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def _as_time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

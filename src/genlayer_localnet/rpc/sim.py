@@ -1,0 +1,155 @@
+"""``sim_…`` and ``ping``: what only a simulator has; faucet, time, snapshots."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from genlayer_localnet.arguments import as_time
+from genlayer_localnet.errors import InvalidArgument
+from genlayer_localnet.rpc import reading, submission
+from genlayer_localnet.rpc.consensus_calls import DATA_ADDRESS, MAIN_ABI, MAIN_ADDRESS
+from genlayer_localnet.rpc.errors import invalid_params, not_found, refused
+from genlayer_localnet.rpc.node import Node
+from genlayer_localnet.rpc.parameters import address, count, mapping, quantity, shown, transaction_id
+from genlayer_localnet.rpc.protocol import method
+from genlayer_localnet.rpc.receipt_json import address_text
+from genlayer_localnet.rpc.transaction_json import transaction_json
+
+_LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+_MAX_WINDOW_SECONDS = 10 * 365 * 86_400
+
+
+class SimMethods:
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    @method("ping", needs_chain=False)
+    def ping(self) -> str:
+        return "OK"
+
+    # --- accounts and transactions ---
+
+    @method("sim_fundAccount")
+    def fund_account(self, account_address: Any, amount: Any) -> str:
+        return submission.fund(self._node, address(account_address), quantity(amount, "amount"))
+
+    @method("sim_getBalance")
+    def balance(self, account_address: Any) -> int:
+        return self._node.world.balance(address(account_address))
+
+    @method("sim_call")
+    def call(self, params: Any) -> dict[str, Any]:
+        """The receipt of a simulated write, with the state it would write."""
+        return reading.receipt(self._node, mapping(params, "params"))
+
+    @method("sim_cancelTransaction")
+    def cancel_transaction(self, transaction_hash: Any, signature: Any = None, admin_key: Any = None) -> dict[str, Any]:
+        """Anybody may cancel on a localnet; the signature is not looked at, as in Studio's local mode."""
+        transaction = self._node.transaction(transaction_id(transaction_hash))
+        submission.cancel(self._node, transaction)
+        return {"transaction_hash": transaction.id, "status": "CANCELED"}
+
+    @method("sim_getTransactionsForAddress")
+    def transactions_for_address(self, account_address: Any, filter: Any = None) -> list[dict[str, Any]]:
+        """``filter``: ``all`` (default), ``to`` or ``from``."""
+        wanted = address(account_address)
+        if filter not in (None, "all", "to", "from"):
+            raise invalid_params(f"filter is all, to or from, not {shown(filter)}")
+        return [
+            transaction_json(self._node, transaction)
+            for transaction in self._node.world.transactions.values()
+            if (transaction.sender == wanted and filter != "to") or (transaction.to == wanted and filter != "from")
+        ]
+
+    @method("sim_mine")
+    def mine(self) -> int:
+        """Run what waits, where transactions do not run on arrival. Gives the number of decided transactions."""
+        self._node.chain.run_pending()
+        return len(self._node.world.blocks)
+
+    @method("sim_getConsensusContract", needs_chain=False)
+    def consensus_contract(self, contract_name: Any) -> dict[str, Any]:
+        if contract_name == "ConsensusMain":
+            return {"address": address_text(MAIN_ADDRESS), "abi": MAIN_ABI, "bytecode": "0x"}
+        if contract_name == "ConsensusData":
+            return {"address": address_text(DATA_ADDRESS), "abi": [], "bytecode": "0x"}
+        raise not_found(f"no consensus contract {shown(contract_name)}: there are ConsensusMain and ConsensusData")
+
+    @method("sim_getFeeConfig", needs_chain=False)
+    def fee_config(self) -> dict[str, Any]:
+        return {"enabled": False}
+
+    # --- time ---
+
+    @method("sim_increaseTime", "evm_increaseTime")
+    def increase_time(self, seconds: Any) -> dict[str, Any]:
+        """Move the clock forward; what becomes final on the way becomes so at its time."""
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float | str):
+            raise invalid_params(f"seconds: a number is wanted, not {shown(seconds)}")
+        try:
+            moment = self._node.world.now + timedelta(seconds=float(seconds))
+        except (OverflowError, ValueError):
+            raise invalid_params(f"seconds: {shown(seconds)} is no number, or too large") from None
+        if moment < self._node.world.now:
+            raise invalid_params("the clock goes back with sim_setTime only")
+        return self._set_time(moment)
+
+    @method("sim_setTime")
+    def set_time(self, time: Any) -> dict[str, Any]:
+        """Set the clock to an ISO text or to seconds since 1970; it goes on from there."""
+        try:
+            if isinstance(time, int | float) and not isinstance(time, bool):
+                return self._set_time(datetime.fromtimestamp(time, UTC))
+            return self._set_time(as_time(time))
+        except (InvalidArgument, OverflowError, ValueError, OSError) as error:
+            raise invalid_params(f"time: {error}") from None
+
+    @method("sim_getTime")
+    def get_time(self) -> dict[str, Any]:
+        now = self._node.world.now
+        return {"time": now.isoformat().replace("+00:00", "Z"), "timestamp": now.timestamp()}
+
+    def _set_time(self, moment: datetime) -> dict[str, Any]:
+        if not datetime(1970, 1, 1, tzinfo=UTC) <= moment < _LATEST:
+            raise invalid_params("the clock goes from the year 1970 to 8999")
+        self._node.set_time(moment)
+        return self.get_time()
+
+    @method("sim_setFinalityWindowTime")
+    def set_finality_window(self, time: Any) -> int:
+        """Seconds from acceptance to finality; also for what is not final yet."""
+        seconds = count(time, "time")
+        if seconds > _MAX_WINDOW_SECONDS:
+            raise invalid_params("the finality window is ten years at most")
+        self._node.set_finality_window(seconds)
+        return seconds
+
+    @method("sim_getFinalityWindowTime")
+    def get_finality_window(self) -> int | float:
+        seconds = self._node.chain.settings.finality_window.total_seconds()
+        return int(seconds) if seconds == int(seconds) else seconds
+
+    # --- snapshots ---
+
+    @method("sim_createSnapshot")
+    def create_snapshot(self) -> int:
+        return self._node.snapshot()
+
+    @method("sim_restoreSnapshot")
+    def restore_snapshot(self, snapshot_id: Any) -> bool:
+        return self._node.restore(count(snapshot_id, "snapshot id"))
+
+    @method("sim_deleteAllSnapshots")
+    def delete_all_snapshots(self) -> dict[str, Any]:
+        return {"deleted_count": self._node.delete_snapshots()}
+
+    @method("sim_clearDbTables")
+    def clear_tables(self, tables: Any) -> None:
+        """``current_state`` (contracts, balances) and ``transactions`` can only be emptied together here."""
+        if not isinstance(tables, list) or not set(map(str, tables)) <= {"current_state", "transactions"}:
+            raise invalid_params("tables are current_state and transactions")
+        if len(set(tables)) == 1:
+            raise refused("a state without its transactions would be inconsistent: clear both tables")
+        if tables:
+            self._node.clear()

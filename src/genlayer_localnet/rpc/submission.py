@@ -1,0 +1,156 @@
+"""How raw transactions become transactions of the chain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from genlayer_localnet.address import Address
+from genlayer_localnet.chain import derived_id
+from genlayer_localnet.errors import InsufficientFunds
+from genlayer_localnet.rpc import consensus_calls
+from genlayer_localnet.rpc.consensus_calls import AboutTransaction, AddTransaction
+from genlayer_localnet.rpc.envelopes import Envelope
+from genlayer_localnet.rpc.errors import NO_VALIDATORS, RpcError, invalid_params, not_found, refused
+from genlayer_localnet.rpc.node import Node
+from genlayer_localnet.rpc.sim_config import conditions_of
+from genlayer_localnet.transactions import Conditions, Transaction
+
+MAX_ROTATIONS = 20
+APPEALABLE = ("accepted", "undetermined")
+
+
+def submit(node: Node, envelope: Envelope, sim_config: Any = None) -> str:
+    """Run what a raw transaction asks for; the id of the GenLayer transaction. The same one again does nothing more.
+
+    Raises: RpcError; nothing has changed then.
+    """
+    world = node.world
+    known = world.aliases.get(envelope.hash, envelope.hash)
+    if known in world.transactions:
+        return known
+    call = consensus_calls.decode(envelope.data)
+    if isinstance(call, AboutTransaction):
+        return _about_another(node, envelope, call)
+    conditions = conditions_of(sim_config)
+    if call is None:
+        return _transfer(node, envelope)
+    return _add(node, envelope, call, conditions)
+
+
+def fund(node: Node, address: bytes, amount: int) -> str:
+    """Give an account money out of nothing; the id of the transaction that did it."""
+    number = str(len(node.world.transactions)).encode()
+    transaction = Transaction(
+        id=derived_id(b"faucet", node.identity.seed.encode(), number, address, str(amount).encode()),
+        kind="faucet",
+        sender=bytes(20),
+        origin=bytes(20),
+        to=address,
+        calldata=b"",
+        value=amount,
+        created_at=node.world.now,
+    )
+    node.chain.settle(transaction)
+    return transaction.id
+
+
+def cancel(node: Node, transaction: Transaction) -> None:
+    """Raises: RpcError, once it has run."""
+    if transaction.status != "pending":
+        raise refused(f"only a pending transaction can be cancelled; this one is {transaction.status}")
+    node.chain.cancel(transaction)
+
+
+def _add(node: Node, envelope: Envelope, call: AddTransaction, conditions: Conditions) -> str:
+    if call.sender != envelope.signer:
+        raise invalid_params(
+            f"the transaction is signed by {_text(envelope.signer)}, but its sender is {_text(call.sender)}"
+        )
+    if 0 < call.valid_until < node.world.now.timestamp():
+        raise refused(f"the transaction was valid until {call.valid_until}, and it is later now")
+    if not node.validators.all and conditions.validators is None:
+        raise RpcError(NO_VALIDATORS, "there are no validators: create some first (sim_createRandomValidators)")
+    if call.code is None:
+        _check_recipient(node, call.recipient)
+    if conditions.validators is None:
+        voters = min(max(call.validators, 1), len(node.validators.all))
+        conditions = replace(conditions, validators=voters)
+    transaction = Transaction(
+        id=envelope.hash,
+        kind="call" if call.code is None else "deploy",
+        sender=envelope.signer,
+        origin=envelope.signer,
+        to=call.recipient if call.code is None else bytes.fromhex(envelope.hash[2:42]),
+        calldata=call.calldata,
+        value=envelope.value,
+        created_at=node.world.now,
+        nonce=node.world.nonces.get(envelope.signer, 0),
+        code=call.code,
+        conditions=replace(conditions, rotations=min(call.rotations, MAX_ROTATIONS)),
+        mode=call.mode,
+    )
+    return _enter(node, transaction)
+
+
+def _transfer(node: Node, envelope: Envelope) -> str:
+    if envelope.to is None:
+        raise invalid_params("there are no EVM contracts here: deploy through addTransaction of the consensus contract")
+    transaction = Transaction(
+        id=envelope.hash,
+        kind="transfer",
+        sender=envelope.signer,
+        origin=envelope.signer,
+        to=envelope.to,
+        calldata=b"",
+        value=envelope.value,
+        created_at=node.world.now,
+        nonce=node.world.nonces.get(envelope.signer, 0),
+    )
+    lacks = envelope.value > node.world.balance(envelope.signer)
+    if lacks and node.chain.settings.mint_missing:  # what is minted for calls is not minted for transfers, as in Studio
+        node.chain.settle(transaction)
+        return transaction.id
+    return _enter(node, transaction)
+
+
+def _enter(node: Node, transaction: Transaction) -> str:
+    try:
+        node.chain.submit(transaction)
+    except InsufficientFunds as error:
+        raise refused(f"insufficient funds: {error}") from None
+    if node.options.auto_mine:
+        node.chain.run_pending()
+    return transaction.id
+
+
+def _check_recipient(node: Node, address: bytes) -> None:
+    world = node.world
+    if address not in world.contracts and address not in world.balances and address not in world.nonces:
+        raise not_found(f"contract {_text(address)} not found")
+
+
+def _about_another(node: Node, envelope: Envelope, call: AboutTransaction) -> str:
+    """Appeal, finalize or cancel; the answer is the id of the transaction it is about, so that clients find its log."""
+    transaction = node.transaction(call.transaction_id)
+    if call.action == "cancel":
+        if envelope.signer != transaction.sender:
+            raise refused("only its sender can cancel a transaction")
+        cancel(node, transaction)
+    elif call.action == "appeal":
+        if transaction.status not in APPEALABLE:
+            raise refused(f"a transaction that is {transaction.status} cannot be appealed")
+        transaction.appealed_at = node.world.now
+    elif transaction in node.world.unfinalized:
+        node.chain.finalize(transaction)
+    node.world.next_nonce(envelope.signer)
+    node.world.aliases[envelope.hash] = transaction.id
+    if node.chain.changes is not None:
+        node.chain.changes.record(transaction)
+        node.chain.changes.nonces.add(envelope.signer)
+        node.chain.changes.aliases.add(envelope.hash)
+    return transaction.id
+
+
+def _text(address: bytes) -> str:
+    return Address(address).as_hex
