@@ -13,7 +13,8 @@ from rich.console import Console, RenderableType
 from rich.table import Column
 from rich.text import Text
 
-from api_billing.demo.amounts import Scale, format_wei
+from api_billing.amounts import Scale, format_wei
+from api_billing.contract_api import in_words
 from api_billing.demo.layout import (
     amounts_table,
     bar,
@@ -27,7 +28,6 @@ from api_billing.demo.layout import (
     start_of,
 )
 from api_billing.demo.summary import ContractRequest, RunSummary, Usage
-from api_billing.demo.wording import in_words
 
 TOP: Final = 10
 """Rows of a table that could have a row for everyone."""

@@ -1,5 +1,6 @@
-"""Amounts of money as a person reads them: GEN, Gwei or wei, with thousands separators. No floats."""
+"""Amounts of money as a person writes and reads them: GEN, Gwei or wei, with thousands separators. No floats."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +21,10 @@ GEN: Final = Unit("GEN", 18)
 _SMALLEST_IN_GEN: Final = 10**14
 _SMALLEST_IN_GWEI: Final = 10**3
 _MAX_SHOWN_DECIMALS: Final = 6
+_MAX_WEI: Final = 2**128 - 1
+_WRITTEN: Final = re.compile(r"(?P<whole>[0-9]+|[0-9]{1,3}(,[0-9]{3})+)(\.(?P<fraction>[0-9]+))? ?(?P<unit>[a-z]*)")
+_UNITS: Final = {unit.name.lower(): unit for unit in (WEI, GWEI, GEN)}
+_FORMS: Final = "write it as 0.5gen, 3gwei, 7wei, or whole wei"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,34 @@ class Scale:
 def format_wei(amount_wei: int, *, exact: bool = False) -> str:
     """Return one amount on its own in the unit that suits it: ``1,234.5 GEN``, ``250,000 Gwei``."""
     return Scale.of([amount_wei], exact=exact).text(amount_wei)
+
+
+def parse_wei(text: str) -> int:
+    """Return the wei that a text like ``0.5gen``, ``3 Gwei``, ``7wei`` or ``1000000`` (wei) names, exactly.
+
+    Upper and lower case are the same, and thousands may be set off by commas, so that what ``format_wei`` writes with
+    ``exact`` is read back.
+
+    Raises:
+        ValueError: it is no amount, has a part of a wei, or is more than the contract counts (2^128 - 1 wei). The
+            message says how to write it.
+    """
+    written = _WRITTEN.fullmatch(text.strip().lower())
+    if written is None:
+        raise ValueError(f"{text!r} is not an amount: {_FORMS}")
+    whole, fraction, name = written["whole"].replace(",", ""), written["fraction"] or "", written["unit"]
+    unit = _UNITS.get(name or "wei")
+    if unit is None:
+        raise ValueError(f"{text!r} has the unknown unit {name!r}: {_FORMS}")
+    if len(whole) > 40 or len(fraction) > 40:
+        raise ValueError(f"{text!r} has more digits than an amount can have: {_FORMS}")
+    if fraction.rstrip("0")[unit.decimals :]:
+        missing = "" if name else ": name the unit, as in 0.5gen"
+        raise ValueError(f"{text!r} is not a whole number of wei{missing}")
+    amount_wei = int(whole + fraction[: unit.decimals].ljust(unit.decimals, "0"))
+    if amount_wei > _MAX_WEI:
+        raise ValueError(f"{text!r} is more than the contract can count")
+    return amount_wei
 
 
 def _decimals_needed(amount: int, unit: Unit) -> int:

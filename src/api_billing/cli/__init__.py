@@ -1,0 +1,1 @@
+"""`api-billing`: the billing contract from a terminal. One file for each group of commands."""

@@ -1,0 +1,66 @@
+"""The whole command `api-billing`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+import typer
+
+from api_billing import __version__
+from api_billing.cli import apis, billing, consumer, deploying, key_files, localnet, reports
+from api_billing.cli.exit_codes import MEANINGS
+from api_billing.cli.options import global_options
+
+_HELP: Final = """Usage-based API billing on GenLayer: prepay, meter, settle, report.
+
+Amounts are written 0.5gen, 3gwei, 7wei or as whole wei. The options below can also stand after the command.
+"""
+_PASSED_ON: Final = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+def make_app() -> typer.Typer:
+    """Build the command with all its groups."""
+    codes = "Exit codes: " + "; ".join(f"{code.value} {meaning}" for code, meaning in MEANINGS.items()) + "."
+    app = typer.Typer(
+        name="api-billing",
+        help=_HELP,
+        epilog=codes,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    global_options(app)
+    app.add_typer(localnet.app, name="localnet")
+    deploying.add_to(app)
+    app.add_typer(apis.app, name="api")
+    consumer.add_to(app)
+    app.add_typer(consumer.holds, name="hold")
+    billing.add_to(app)
+    reports.add_to(app)
+    app.add_typer(key_files.app, name="keys")
+    app.command("demo", context_settings=_PASSED_ON, add_help_option=False)(demo)
+    app.command("version")(version)
+    return app
+
+
+def demo(context: typer.Context) -> None:
+    """Bill an access log on an embedded network: the same as `python -m api_billing.demo`, with its options."""
+    from api_billing.demo.__main__ import main as run_demo
+
+    raise typer.Exit(run_demo(context.args))
+
+
+def version() -> None:
+    """The version of this package."""
+    print(f"api-billing {__version__}")
+
+
+def main() -> None:
+    """Run the command line; never returns."""
+    make_app()(sys.argv[1:], prog_name="api-billing")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""`api-billing deploy`, and `tx`, which follows any transaction to its end."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import RenderableType
+
+from api_billing.cli.drawing import pairs
+from api_billing.cli.options import command
+from api_billing.cli.output import Shown
+from api_billing.cli.session import Session
+from api_billing.errors import InvalidInput
+
+_HASH: Final = re.compile("0x[0-9a-fA-F]{64}")
+
+Transaction = Annotated[str, typer.Argument(metavar="HASH", help="The transaction: 0x and 64 hex digits")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "deploy", writes=True)(deploy)
+    command(app, "tx")(look)
+
+
+def deploy(
+    session: Session,
+    minify: Annotated[bool, typer.Option("--minify", help="Deploy without comments and docstrings.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Deploy again, also where this code is already.")] = False,
+) -> Shown:
+    """Deploy the billing contract, check it against the source, and record it in deployments/."""
+    from api_billing.deployment import Action, Deployer, Source
+
+    session.writes = not dry_run
+    source = Source.read(minified=minify)
+    deployer = Deployer(session.connection(), timeout_seconds=session.options.timeout)
+    plan = deployer.plan(source, force=force)
+    data: dict[str, Any] = {
+        "network": session.network.name,
+        "url": session.network.rpc_url,
+        "action": plan.action.value,
+        "reason": plan.reason,
+        "source_bytes": len(source.source),
+        "minified_bytes": source.minified_bytes,
+        "code_bytes": len(source.code),
+        "code_sha256": source.code_sha256,
+    }
+    if dry_run:
+        return Shown({**data, "dry_run": True}, lambda: _plan(data))
+    if not session.printer.as_json:
+        session.printer.text(_plan(data))
+    with session.printer.waiting("deploying") as tell:
+        done = deployer.run(plan, tell)
+    result = {**data, "dry_run": False, "deployment": done.deployment.as_dict(), "checks": done.points}
+    did = "deployed" if plan.action is not Action.KEEP else "nothing to do: it is"
+    where = f"{did} at {done.deployment.address}"
+    checks = "\n".join(f"  checked {name}: {found}" for name, found in done.points.items())
+    recorded = f"\nrecorded in {done.path}" if done.path else ""
+    return Shown(result, f"{where}\n{checks}{recorded}")
+
+
+def look(
+    session: Session,
+    tx: Transaction,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it as a write is followed.")] = False,
+) -> Shown:
+    """What became of a transaction: whether it is decided, and whether it really executed."""
+    if not _HASH.fullmatch(tx):
+        raise InvalidInput(f"{tx!r} is no transaction", hint="a transaction is 0x and 64 hex digits")
+    connection = session.connection()
+    found = connection.follower.look(tx)
+    if wait and (found is None or not found.has_reached(_phase(session))):
+        with session.printer.waiting(f"waiting for {tx}"):
+            limits = session.network.accept_seconds, session.network.finalize_seconds
+            default = limits[_phase(session) == "finalized"]
+            timeout = default if session.options.timeout is None else session.options.timeout
+            found = connection.follower.wait(tx, _phase(session), timeout)
+    if found is None:
+        raise InvalidInput(f"{session.network.name} knows no transaction {tx}", hint="it was not taken, or not here")
+    data = {
+        "tx": found.tx,
+        "status": found.status,
+        "execution": found.execution.value,
+        "result": _json_safe(found.value),
+        "message": found.message,
+        "contract": found.contract,
+        "triggered": list(found.children),
+        "stdout": found.stdout,
+    }
+    return Shown(data, lambda: pairs((name, str(value)) for name, value in data.items() if value not in (None, "", [])))
+
+
+def _phase(session: Session) -> Any:
+    return session.options.on.value if session.options.on else "accepted"
+
+
+def _json_safe(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, dict):
+        return {key: _json_safe(each) for key, each in value.items()}
+    return [_json_safe(each) for each in value] if isinstance(value, list) else value
+
+
+def _plan(data: dict[str, Any]) -> RenderableType:
+    sizes = f"{data['source_bytes']:,} bytes, {data['minified_bytes']:,} minified; {data['code_bytes']:,} are deployed"
+    rows = [
+        ("network", f"{data['network']}, {data['url']}"),
+        ("plan", f"{data['action']}: {data['reason']}"),
+        ("source", sizes),
+        ("sha256", str(data["code_sha256"])),
+    ]
+    return pairs(rows)

@@ -1,0 +1,65 @@
+"""Bars, sparklines and tables of the reports: readable without colour, at 80 columns, and in plain ASCII."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Column, Table
+from rich.text import Text
+
+_BAR_CELLS: Final = 20
+_SPARKS: Final = " ▁▂▃▄▅▆▇█"
+_ASCII_SPARKS: Final = " .:-=+*#@"
+
+
+def usage_bar(used: int, limit: int, *, ascii_only: bool) -> Text:
+    """A bar as full as ``used`` is of ``limit``: empty only when nothing is used, full only when nothing is left."""
+    cells = min(used * _BAR_CELLS // limit, _BAR_CELLS) if limit else _BAR_CELLS
+    if used > 0 and not cells:
+        cells = 1
+    if used < limit and cells == _BAR_CELLS:
+        cells -= 1
+    full, empty = ("#", ".") if ascii_only else ("█", "░")
+    style = "red" if used >= limit else "yellow" if used * 5 >= limit * 4 else "green"
+    return Text.assemble((full * cells, style), (empty * (_BAR_CELLS - cells), "dim"))
+
+
+def sparkline(values: Sequence[int], *, ascii_only: bool) -> str:
+    """One character a value, as high as the value is of the largest; 0 is a blank, and only 0."""
+    sparks = _ASCII_SPARKS if ascii_only else _SPARKS
+    largest, steps = max(values, default=0), len(sparks) - 1
+    return "".join(sparks[-(-value * steps // largest)] if value > 0 else sparks[0] for value in values)
+
+
+def table(*columns: str | Column, rows: Iterable[Sequence[str | Text]]) -> Table:
+    """A table whose text columns fold what is too long, so that nothing is cut."""
+    named = (Column(column, overflow="fold") if isinstance(column, str) else column for column in columns)
+    drawn = Table(*named, box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 1))
+    for row in rows:
+        drawn.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+    return drawn
+
+
+def right(header: str) -> Column:
+    """A column of numbers."""
+    return Column(header, justify="right", no_wrap=True)
+
+
+def pairs(rows: Iterable[tuple[str, str | Text]]) -> Table:
+    """Labels with their values, set in a little."""
+    drawn = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2), pad_edge=False)
+    for label, value in rows:
+        drawn.add_row(Text(f"  {label}", style="dim"), value if isinstance(value, Text) else Text(value))
+    return drawn
+
+
+def short(address: str) -> str:
+    """The ends of an address, where its whole is not needed."""
+    return f"{address[:8]}..{address[-6:]}" if len(address) == 42 else address
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """The number with its noun: ``1 call``, ``1,632 calls``."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

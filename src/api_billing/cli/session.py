@@ -1,0 +1,124 @@
+"""What a command works with: its network, contract and account, from options, environment and deployments."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from api_billing.cli.exit_codes import ExitCode
+from api_billing.cli.output import Printer, Shown, quiet_broken_pipe
+from api_billing.errors import BillingError, InvalidInput, KeyUnavailable
+from api_billing.keys import address_of, localnet_index, unlock
+from api_billing.networks import Network, checked_address, find_network
+
+if TYPE_CHECKING:
+    from api_billing.cli.options import Options
+    from api_billing.client import BillingClient
+    from api_billing.connection import Connection, Signer
+
+PASSWORD_VARIABLE: Final = "API_BILLING_PASSWORD"
+_FIRST_OPEN_ACCOUNT: Final = "localnet:0"
+
+
+class Session:
+    """One run of a command. What it needs is made when it is first asked for."""
+
+    def __init__(self, options: Options, *, writes: bool) -> None:
+        self.options, self.writes = options, writes
+        self.printer = Printer(as_json=options.json)
+
+    def report(self, run: Callable[[], Shown | None]) -> ExitCode:
+        """Run a command, print what it returns or what went wrong; the code to end with."""
+        try:
+            shown = run()
+            if shown is not None:
+                self.printer.show(shown)
+        except (BillingError, KeyboardInterrupt) as error:
+            return self.printer.error(error)
+        except BrokenPipeError:
+            quiet_broken_pipe()
+        return ExitCode.DONE
+
+    @cached_property
+    def network(self) -> Network:
+        """The network of the options; the localnet without one."""
+        return find_network(self.options.network or "localnet", self.options.url)
+
+    @property
+    def account(self) -> str | None:
+        """The account's name; on a localnet its first open account unless another is named."""
+        return self.options.account or (_FIRST_OPEN_ACCOUNT if self.network.chain == "localnet" else None)
+
+    @cached_property
+    def signer(self) -> Signer:
+        """The account, unlocked. Raises: InvalidInput, KeyUnavailable."""
+        if self.account is None:
+            raise InvalidInput("this needs an account", hint="name one with --account; see: api-billing keys --help")
+        index = localnet_index(self.account)
+        return unlock(self.account, self._password) if index is None else self._open_account(index)
+
+    def connection(self) -> Connection:
+        """The node, with the account of a command that writes."""
+        from api_billing.connection import Connection  # takes a second, which --help need not
+
+        return Connection(self.network, self.signer if self.writes else None)
+
+    @cached_property
+    def client(self) -> BillingClient:
+        """A client of the contract; it can write if the command does."""
+        from api_billing.client import BillingClient
+
+        options = self.options
+        return BillingClient(
+            self.network,
+            contract=options.contract,
+            account=self.signer if self.writes else None,
+            on=options.on.value if options.on else "accepted",
+            timeout_seconds=options.timeout,
+        )
+
+    @cached_property
+    def own_address(self) -> str:
+        """The account's address, without unlocking it. Raises: InvalidInput."""
+        if self.account is None:
+            raise InvalidInput("whose?", hint="name an address, or your account with --account")
+        return address_of(self.account) or self.signer.address
+
+    def address(self, named: str | None) -> str:
+        """An address as named: 0x…, or an account; the session's own where nothing is named. Raises: InvalidInput."""
+        if named is None:
+            return self.own_address
+        if named.startswith("0x"):
+            return checked_address(named)
+        index = localnet_index(named)
+        return (address_of(named) or "") if index is None else self._open_account(index).address
+
+    def _open_account(self, index: int) -> Signer:
+        from api_billing.connection import Connection
+        from api_billing.unlocked import unlocked_account
+
+        return unlocked_account(Connection(self.network).provider, index)
+
+    def _password(self, name: str) -> str:
+        return ask_password(f"password of {name}: ", self.options.password_file)
+
+
+def ask_password(prompt: str, file: str | None) -> str:
+    """A password from a file, from the environment, or from the terminal. Raises: KeyUnavailable."""
+    if file:
+        try:
+            return Path(file).read_text(encoding="utf-8").removesuffix("\n")
+        except (OSError, ValueError) as error:
+            raise KeyUnavailable(f"the password file {file} cannot be read: {error}") from error
+    given = os.environ.get(PASSWORD_VARIABLE)
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        hint = f"set {PASSWORD_VARIABLE}, or name a file with --password-file"
+        raise KeyUnavailable("a password is needed, and nobody is there to ask", hint=hint)
+    return getpass.getpass(prompt)

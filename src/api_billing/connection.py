@@ -1,0 +1,194 @@
+"""One contract on one network through genlayer-py: reads, writes that are followed to their end, deployments.
+
+Knows nothing of billing but the form of its refusals. Safe to use from several threads; writes of one account run one
+after the other, since each needs the number of the one before.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from genlayer_py.client import GenLayerClient
+from genlayer_py.exceptions import GenLayerError
+from web3.exceptions import Web3Exception
+
+from api_billing.contract_api import split_refusal
+from api_billing.errors import (
+    BillingError,
+    ContractNotFound,
+    ContractRejected,
+    InvalidInput,
+    OutcomeUnknown,
+    RpcFailed,
+    UnexpectedAnswer,
+)
+from api_billing.networks import Network
+from api_billing.transactions import Execution, Follower, Outcome, Phase, decode_result, plain
+from api_billing.transport import ReadPacer, RpcProvider
+
+_ZERO: Final = "0x" + "00" * 20
+_CONTRACT_NOT_FOUND: Final = -32001
+_NO_METHOD: Final = -32601
+
+
+class Signer(Protocol):
+    """Who signs: eth-account's accounts are such, and those of ``keys``."""
+
+    @property
+    def address(self) -> str: ...
+
+    def sign_transaction(self, transaction_dict: dict[str, Any]) -> Any:
+        """Return an object with ``raw_transaction``, bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """genlayer-py reads only for an account; this is nobody's."""
+
+    address: str = _ZERO
+
+
+class Connection:
+    """A node and who signs. ``sleep`` and ``clock`` are for tests that must not wait."""
+
+    def __init__(
+        self,
+        network: Network,
+        signer: Signer | None = None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.network, self.signer = network, signer
+        pace = network.reads_per_10_seconds
+        self.provider = RpcProvider(network.rpc_url, pacer=ReadPacer(pace, sleep, clock) if pace else None, sleep=sleep)
+        self._client = GenLayerClient(network.genlayer_chain(), _Reader())
+        self._client.provider = self.provider
+        self._client.w3.provider = self.provider
+        self.follower = Follower(self._client, poll_seconds=network.poll_seconds, sleep=sleep, clock=clock)
+        self._writing = threading.Lock()
+
+    # ---- accounts and the node ----
+
+    def now(self) -> int:
+        """Unix seconds of the node's latest block: a localnet has a clock of its own."""
+        block = self.provider.result("eth_getBlockByNumber", "latest", False)
+        return int(str(block["timestamp"]), 16) if isinstance(block, dict) else int(time.time())
+
+    def chain_id(self) -> int:
+        """The node's chain id."""
+        return int(str(self.provider.result("eth_chainId")), 16)
+
+    def balance_wei(self, address: str) -> int:
+        """GEN of an account or a contract."""
+        return int(str(self.provider.result("eth_getBalance", address, "latest")), 16)
+
+    def fund(self, address: str, amount_wei: int) -> str:
+        """Have the faucet of a localnet or of Studio pay; returns the transaction.
+
+        Raises: InvalidInput, where there is none.
+        """
+        if not self.network.faucet:
+            raise InvalidInput(f"there is no faucet on {self.network.name}")
+        return str(self.provider.result("sim_fundAccount", address, amount_wei))
+
+    def code(self, address: str) -> bytes | None:
+        """The source at an address, None where there is no contract. Raises: RpcFailed, where nodes do not tell."""
+        try:
+            return base64.b64decode(str(self.provider.result("gen_getContractCode", address)))
+        except RpcFailed as error:
+            if error.code == _NO_METHOD:
+                raise
+            return None
+
+    def schema(self, address: str) -> Mapping[str, Any]:
+        """Constructor and methods of a contract. Raises: RpcFailed, where nodes do not tell."""
+        schema = self.provider.result("gen_getContractSchema", address)
+        if not isinstance(schema, dict):
+            raise UnexpectedAnswer(f"the schema of {address} is {str(schema)[:80]!r}")
+        return schema
+
+    # ---- contracts ----
+
+    def read(self, address: str, method: str, args: Sequence[Any] = ()) -> Any:
+        """Call a view. Raises: ContractRejected, ContractNotFound, NetworkError, UnexpectedAnswer."""
+        try:
+            return plain(self._client.read_contract(address=address, function_name=method, args=list(args)))
+        except RpcFailed as error:
+            raise self._refusal(error, address, method) from error
+        except (GenLayerError, LookupError, ValueError, TypeError, AssertionError) as error:  # from its decoder
+            raise UnexpectedAnswer(f"{method} answered what is no calldata: {error}") from error
+
+    def write(
+        self, address: str, method: str, args: Sequence[Any], *, value_wei: int, phase: Phase, timeout_seconds: float
+    ) -> Outcome:
+        """Call a method in a transaction and follow it to its end; it is sent once.
+
+        Raises: ContractRejected, TransactionFailed, ChildFailed, OutcomeUnknown, NetworkError, InvalidInput.
+        """
+        signer = self._signer()
+        with self._writing:
+            tx = self._handed_over(
+                lambda: self._client.write_contract(
+                    address=address, function_name=method, account=signer, value=value_wei, args=list(args)
+                )
+            )
+        return self.follower.wait(tx, phase, timeout_seconds)
+
+    def send_deployment(self, code: bytes) -> str:
+        """Hand over a contract without constructor arguments; returns the transaction, which is still to be followed.
+
+        Raises: OutcomeUnknown, NetworkError, InvalidInput.
+        """
+        signer = self._signer()
+        with self._writing:
+            return self._handed_over(lambda: self._client.deploy_contract(code=code, account=signer))
+
+    def _signer(self) -> Signer:
+        if self.signer is None:
+            raise InvalidInput("a transaction needs an account that signs it", hint="name one with --account")
+        return self.signer
+
+    def _handed_over(self, send: Callable[[], object]) -> str:
+        """The transaction's id. Once the node may have it, every error means that its end is not known."""
+        self.provider.forget_sent()
+        try:
+            return str(send())
+        except OutcomeUnknown:
+            raise
+        except (BillingError, GenLayerError, Web3Exception, ValueError) as error:
+            sent = self.provider.sent_hash
+            if sent is not None:
+                raise OutcomeUnknown(f"transaction {sent} was sent, but then: {error}", sent) from error
+            if isinstance(error, BillingError):
+                raise
+            raise InvalidInput(f"the transaction could not be made: {error}") from error
+
+    def _refusal(self, error: RpcFailed, address: str, method: str) -> BillingError:
+        """What an error of a read says: Studio has the contract's text in a receipt, others in the message."""
+        execution, message = _receipt_error(error.data)
+        refusal = split_refusal(message) or split_refusal(error.message)
+        if refusal is not None:
+            return ContractRejected(refusal[0], message or error.message)
+        if execution in (Execution.USER_ERROR, Execution.VM_ERROR):
+            return UnexpectedAnswer(f"{method} failed in the contract at {address}: {message}")
+        if error.code == _CONTRACT_NOT_FOUND:
+            return ContractNotFound(address, self.network.name)
+        return error
+
+
+def _receipt_error(data: object) -> tuple[Execution, str]:
+    receipt = data.get("receipt") if isinstance(data, Mapping) else None
+    result = receipt.get("result") if isinstance(receipt, Mapping) else None
+    if not isinstance(result, str):
+        return Execution.NONE, ""
+    try:
+        execution, _, message = decode_result(base64.b64decode(result))
+    except (GenLayerError, IndexError, ValueError):
+        return Execution.NONE, ""
+    return execution, message

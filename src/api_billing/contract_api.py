@@ -1,0 +1,205 @@
+"""What the billing contract is called by: its methods, events and error codes. Every other module takes them from here.
+
+A test holds these tables against `contracts/api_usage_billing.py`, both ways. The codes and what they mean are a table
+of their own, `refusal_codes`. No I/O.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from api_billing.refusal_codes import EXPLANATIONS, Code, Explanation, in_words, next_step, split_refusal
+
+__all__ = [
+    "DAY_SECONDS",
+    "EVENTS",
+    "EXPLANATIONS",
+    "HISTORY_DAYS",
+    "KEPT_NOTICES",
+    "MAX_PAGE_APIS",
+    "MAX_SETTLEMENT_ENTRIES",
+    "METHODS",
+    "STANDARD_PLAN",
+    "Code",
+    "Event",
+    "EventFields",
+    "Explanation",
+    "Kind",
+    "Method",
+    "NoticeKind",
+    "Signature",
+    "in_words",
+    "next_step",
+    "split_refusal",
+]
+
+STANDARD_PLAN: Final = "standard"
+MAX_SETTLEMENT_ENTRIES: Final = 256
+MAX_PAGE_APIS: Final = 100
+KEPT_NOTICES: Final = 64
+HISTORY_DAYS: Final = 400
+DAY_SECONDS: Final = 86_400
+
+
+class Kind(StrEnum):
+    """How a method is called."""
+
+    VIEW = "view"
+    WRITE = "write"
+    PAYABLE = "payable"
+    """A write that takes GEN as the value of the call."""
+
+
+class Method(StrEnum):
+    """Public methods, in the order of the contract."""
+
+    REGISTER_API = "register_api"
+    SET_PLAN = "set_plan"
+    SET_API_ACTIVE = "set_api_active"
+    SET_METER = "set_meter"
+    PROPOSE_OPERATOR = "propose_operator"
+    ACCEPT_OPERATOR = "accept_operator"
+    WITHDRAW_EARNINGS = "withdraw_earnings"
+    SUBSCRIBE = "subscribe"
+    UNSUBSCRIBE = "unsubscribe"
+    TOP_UP_CREDIT = "top_up_credit"
+    TOP_UP_FOR = "top_up_for"
+    WITHDRAW_CREDIT = "withdraw_credit"
+    SET_LOW_CREDIT_ALERT = "set_low_credit_alert"
+    PLACE_HOLD = "place_hold"
+    RELEASE_HOLD = "release_hold"
+    CONSUME_CREDIT = "consume_credit"
+    REQUEST_CALL = "request_call"
+    SETTLE_USAGE = "settle_usage"
+    GET_USAGE_REPORT = "get_usage_report"
+    GET_API = "get_api"
+    LIST_APIS = "list_apis"
+    GET_ACCOUNT = "get_account"
+    GET_USAGE_HISTORY = "get_usage_history"
+    QUOTE_CALL = "quote_call"
+    GET_RECEIPT = "get_receipt"
+    GET_EARNINGS = "get_earnings"
+    GET_SETTLEMENT = "get_settlement"
+    LIST_NOTICES = "list_notices"
+    GET_SOLVENCY = "get_solvency"
+    CONSUMER_INTEGRATION_EXAMPLE = "consumer_integration_example"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """How a method is called, with what: the names of its parameters in their order."""
+
+    kind: Kind
+    parameters: tuple[str, ...] = ()
+
+
+def _signature(kind: Kind, parameters: str = "") -> Signature:
+    return Signature(kind, tuple(parameters.split()))
+
+
+_LIMITS: Final = "cost_per_call_wei daily_limit_calls monthly_limit_calls"
+
+METHODS: Final[Mapping[Method, Signature]] = MappingProxyType(
+    {
+        Method.REGISTER_API: _signature(Kind.WRITE, f"api_name {_LIMITS}"),
+        Method.SET_PLAN: _signature(Kind.WRITE, f"api_name plan_name {_LIMITS}"),
+        Method.SET_API_ACTIVE: _signature(Kind.WRITE, "api_name active"),
+        Method.SET_METER: _signature(Kind.WRITE, "api_name meter allowed"),
+        Method.PROPOSE_OPERATOR: _signature(Kind.WRITE, "api_name operator"),
+        Method.ACCEPT_OPERATOR: _signature(Kind.WRITE, "api_name"),
+        Method.WITHDRAW_EARNINGS: _signature(Kind.WRITE, "amount"),
+        Method.SUBSCRIBE: _signature(Kind.PAYABLE, "api_name max_daily_spend_wei initial_deposit_wei plan_name"),
+        Method.UNSUBSCRIBE: _signature(Kind.WRITE, "api_name"),
+        Method.TOP_UP_CREDIT: _signature(Kind.PAYABLE, "amount"),
+        Method.TOP_UP_FOR: _signature(Kind.PAYABLE, "consumer_address amount"),
+        Method.WITHDRAW_CREDIT: _signature(Kind.WRITE, "amount"),
+        Method.SET_LOW_CREDIT_ALERT: _signature(Kind.WRITE, "percent"),
+        Method.PLACE_HOLD: _signature(Kind.WRITE, "api_name amount expires_at"),
+        Method.RELEASE_HOLD: _signature(Kind.WRITE, "api_name consumer_address"),
+        Method.CONSUME_CREDIT: _signature(Kind.WRITE, "api_name consumer_address calls request_id"),
+        Method.REQUEST_CALL: _signature(Kind.WRITE, "api_name request_id"),
+        Method.SETTLE_USAGE: _signature(Kind.WRITE, "api_name sequence entries usage_root"),
+        Method.GET_USAGE_REPORT: _signature(Kind.VIEW, "consumer_address"),
+        Method.GET_API: _signature(Kind.VIEW, "api_name"),
+        Method.LIST_APIS: _signature(Kind.VIEW, "offset limit"),
+        Method.GET_ACCOUNT: _signature(Kind.VIEW, "consumer_address"),
+        Method.GET_USAGE_HISTORY: _signature(Kind.VIEW, "consumer_address api_name from_day to_day"),
+        Method.QUOTE_CALL: _signature(Kind.VIEW, "api_name consumer_address calls"),
+        Method.GET_RECEIPT: _signature(Kind.VIEW, "receipt_id"),
+        Method.GET_EARNINGS: _signature(Kind.VIEW, "operator_address"),
+        Method.GET_SETTLEMENT: _signature(Kind.VIEW, "api_name sequence"),
+        Method.LIST_NOTICES: _signature(Kind.VIEW, "consumer_address after limit"),
+        Method.GET_SOLVENCY: _signature(Kind.VIEW),
+        Method.CONSUMER_INTEGRATION_EXAMPLE: _signature(Kind.VIEW),
+    }
+)
+
+
+class Event(StrEnum):
+    """Events, each of which is also printed as one line `[Name] key=value …`."""
+
+    API_REGISTERED = "ApiRegistered"
+    API_PLAN_CHANGED = "ApiPlanChanged"
+    API_STATUS_CHANGED = "ApiStatusChanged"
+    OPERATOR_CHANGED = "OperatorChanged"
+    EARNINGS_WITHDRAWN = "EarningsWithdrawn"
+    USAGE_SETTLED = "UsageSettled"
+    SUBSCRIBED = "Subscribed"
+    UNSUBSCRIBED = "Unsubscribed"
+    CREDIT_TOPPED_UP = "CreditToppedUp"
+    DEPOSIT_KEPT = "DepositKept"
+    CREDIT_WITHDRAWN = "CreditWithdrawn"
+    CREDIT_DEPLETED = "CreditDepleted"
+    HOLD_PLACED = "HoldPlaced"
+    HOLD_RELEASED = "HoldReleased"
+    CALL_BILLED = "CallBilled"
+    LIMIT_EXCEEDED = "LimitExceeded"
+
+
+@dataclass(frozen=True, slots=True)
+class EventFields:
+    """The names of an event's fields; the indexed ones in alphabetical order."""
+
+    indexed: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+def _fields(indexed: str, others: str) -> EventFields:
+    return EventFields(tuple(indexed.split()), tuple(others.split()))
+
+
+_OF_API: Final = "api_name operator"
+_OF_USE: Final = "api_name consumer"
+_PLAN: Final = f"plan_name {_LIMITS}"
+
+EVENTS: Final[Mapping[Event, EventFields]] = MappingProxyType(
+    {
+        Event.API_REGISTERED: _fields(_OF_API, _PLAN),
+        Event.API_PLAN_CHANGED: _fields(_OF_API, _PLAN),
+        Event.API_STATUS_CHANGED: _fields(_OF_API, "active"),
+        Event.OPERATOR_CHANGED: _fields(_OF_API, "former_operator"),
+        Event.EARNINGS_WITHDRAWN: _fields("operator", "amount_wei earnings_wei"),
+        Event.USAGE_SETTLED: _fields(_OF_API, "sequence usage_root billed_calls billed_wei refused_entries"),
+        Event.SUBSCRIBED: _fields(_OF_USE, "plan_name accepted_price_wei max_daily_spend_wei"),
+        Event.UNSUBSCRIBED: _fields(_OF_USE, "hold_wei"),
+        Event.CREDIT_TOPPED_UP: _fields("consumer", "payer amount_wei credit_wei"),
+        Event.DEPOSIT_KEPT: _fields("consumer", "code credited_wei"),
+        Event.CREDIT_WITHDRAWN: _fields("consumer", "amount_wei credit_wei"),
+        Event.CREDIT_DEPLETED: _fields("consumer", "credit_wei held_wei"),
+        Event.HOLD_PLACED: _fields(_OF_USE, "amount_wei hold_wei expires_at credit_wei"),
+        Event.HOLD_RELEASED: _fields(_OF_USE, "released_wei"),
+        Event.CALL_BILLED: _fields(_OF_USE, "receipt_id day_id call_no cost_wei credit_wei calls"),
+        Event.LIMIT_EXCEEDED: _fields(_OF_USE, "code calls amount_wei"),
+    }
+)
+
+
+class NoticeKind(StrEnum):
+    """What a consumer's notices are about."""
+
+    LIMIT = "limit"
+    PRICE = "price"
+    SETTLEMENT = "settlement"
+    LOW_CREDIT = "low_credit"

@@ -1,0 +1,299 @@
+"""Deploying the billing contract: plan, send, wait, check what is there against the source, record it.
+
+Doing it again is safe. A deployment with the same code is found and left alone; one that was sent but not yet recorded
+(`deployments/<network>.pending.json`) is waited for instead of being sent a second time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from api_billing.client import BillingClient
+from api_billing.connection import Connection
+from api_billing.contract_api import METHODS, Kind, Method
+from api_billing.contract_source import contract_path, minify
+from api_billing.errors import (
+    BillingError,
+    ContractRejected,
+    InvalidInput,
+    OutcomeUnknown,
+    RpcFailed,
+    TransactionFailed,
+    UnexpectedAnswer,
+)
+from api_billing.networks import (
+    Deployment,
+    deployments_dir,
+    load_deployment,
+    save_deployment,
+    write_json_atomically,
+)
+
+_NO_METHOD: Final = -32601
+
+Tell = Callable[[str], None]
+
+
+class Action(StrEnum):
+    """What running a plan does."""
+
+    KEEP = "keep"
+    """The recorded contract is there and has this code."""
+    RESUME = "resume"
+    """A deployment was sent earlier, and its end is not recorded."""
+    DEPLOY = "deploy"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The contract's source and what of it is deployed."""
+
+    source: bytes
+    code: bytes
+    minified: bool
+
+    @classmethod
+    def read(cls, *, minified: bool = False, path: Path | None = None) -> Source:
+        """Read the contract. Raises: InvalidInput, where it is not there or cannot be minified."""
+        try:
+            text = (path or contract_path()).read_text(encoding="utf-8")
+            return cls(text.encode(), (minify(text) if minified else text).encode(), minified)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InvalidInput(f"the contract's source cannot be used: {error}") from error
+
+    @property
+    def minified_bytes(self) -> int:
+        """Size of the source without comments and docstrings, whether or not that is what is deployed."""
+        return len(minify(self.source.decode()).encode())
+
+    @property
+    def code_sha256(self) -> str:
+        """Hash of what is deployed."""
+        return hashlib.sha256(self.code).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a deployment will do on a network, and why."""
+
+    action: Action
+    reason: str
+    source: Source
+    earlier: Deployment | None = None
+    pending_tx: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was compared after a deployment; a node that does not tell leaves its point ``not told``."""
+
+    deployment: Deployment
+    points: dict[str, str] = field(default_factory=dict)
+    path: Path | None = None
+
+
+class Deployer:
+    """Deploys to one network. ``directory`` is where deployments are recorded."""
+
+    def __init__(
+        self, connection: Connection, *, directory: Path | None = None, timeout_seconds: float | None = None
+    ) -> None:
+        self._connection, self._directory = connection, directory or deployments_dir()
+        self._network = connection.network
+        self._timeout = self._network.accept_seconds if timeout_seconds is None else timeout_seconds
+
+    @property
+    def _pending_path(self) -> Path:
+        return self._directory / f"{self._network.name}.pending.json"
+
+    def plan(self, source: Source, *, force: bool = False) -> Plan:
+        """Look at what is recorded and what the node has; changes nothing. Raises: NetworkError, InvalidInput."""
+        pending = self._pending_tx(source)
+        if pending and not force:
+            return Plan(Action.RESUME, "it was sent earlier; its end is not recorded yet", source, None, pending)
+        earlier = load_deployment(self._network.name, self._directory)
+        if earlier is None:
+            return Plan(Action.DEPLOY, "no deployment is recorded", source)
+        if force:
+            return Plan(Action.DEPLOY, "asked to, whatever is there", source, earlier)
+        if earlier.code_sha256 != source.code_sha256:
+            return Plan(Action.DEPLOY, f"the code differs from the one at {earlier.address}", source, earlier)
+        if not self._is_there(earlier):
+            return Plan(Action.DEPLOY, f"the recorded contract {earlier.address} is no longer there", source, earlier)
+        return Plan(Action.KEEP, f"this code is at {earlier.address} already", source, earlier)
+
+    def run(self, plan: Plan, tell: Tell = lambda _: None) -> Checked:
+        """Carry out a plan and check the contract, also one that was there. ``tell`` hears of each step.
+
+        Raises: TransactionFailed, OutcomeUnknown (running again continues), UnexpectedAnswer, when a check fails.
+        """
+        if plan.action is Action.KEEP and plan.earlier is not None:
+            return Checked(plan.earlier, self.check(plan.earlier, plan.source, tell))
+        tx = plan.pending_tx
+        if not tx:
+            tell("sending the contract")
+            tx = self._send(plan.source)
+        tell(f"waiting for {tx}")
+        deployment = self._deployment(plan.source, tx, self._followed(tx))
+        points = self.check(deployment, plan.source, tell)
+        path = save_deployment(deployment, self._directory)
+        self._forget_pending()
+        return Checked(deployment, points, path)
+
+    def check(self, deployment: Deployment, source: Source, tell: Tell = lambda _: None) -> dict[str, str]:
+        """Compare code and schema at the address with the source, and call the contract.
+
+        Raises: UnexpectedAnswer, with what differs.
+        """
+        tell("checking code and schema, and calling it")
+        return {
+            "code": self._check_code(deployment, source),
+            "schema": self._check_schema(deployment),
+            "call": self._check_call(deployment),
+        }
+
+    # ---- sending ----
+
+    def _send(self, source: Source) -> str:
+        try:
+            tx = self._connection.send_deployment(source.code)
+        except OutcomeUnknown as error:
+            if error.tx:
+                self._remember_pending(error.tx, source)
+            raise
+        self._remember_pending(tx, source)
+        return tx
+
+    def _followed(self, tx: str) -> str:
+        """The new contract's address."""
+        try:
+            address = self._connection.follower.wait(tx, "accepted", self._timeout).contract
+        except (ContractRejected, TransactionFailed):  # there is no contract: a later run begins anew
+            self._forget_pending()
+            raise
+        if address is None:
+            raise UnexpectedAnswer(f"transaction {tx} executed, but names no new contract")
+        return address
+
+    def _deployment(self, source: Source, tx: str, address: str) -> Deployment:
+        return Deployment(
+            network=self._network.name,
+            url=self._network.rpc_url,
+            chain_id=self._connection.chain_id(),
+            address=address,
+            transaction=tx,
+            deployer=self._connection.signer.address if self._connection.signer else "",
+            deployed_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            code_sha256=source.code_sha256,
+            code_bytes=len(source.code),
+            source_sha256=hashlib.sha256(source.source).hexdigest(),
+            source_bytes=len(source.source),
+            minified=source.minified,
+        )
+
+    # ---- what was sent before ----
+
+    def _remember_pending(self, tx: str, source: Source) -> None:
+        write_json_atomically(
+            self._pending_path,
+            {"transaction": tx, "code_sha256": source.code_sha256, "url": self._network.rpc_url},
+        )
+
+    def _pending_tx(self, source: Source) -> str:
+        """The transaction of an unfinished deployment of this code that the node still knows."""
+        try:
+            pending = json.loads(self._pending_path.read_text(encoding="utf-8"))
+            tx = str(pending["transaction"]) if pending["code_sha256"] == source.code_sha256 else ""
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+        return tx if tx and self._connection.follower.look(tx) is not None else ""
+
+    def _forget_pending(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._pending_path.unlink()
+
+    def _is_there(self, earlier: Deployment) -> bool:
+        try:
+            code = self._connection.code(earlier.address)
+        except RpcFailed:  # the node does not tell; a read of the contract does
+            try:
+                self._client(earlier).get_solvency()
+            except BillingError:
+                return False
+            return True
+        return code is not None and hashlib.sha256(code).hexdigest() == earlier.code_sha256
+
+    # ---- checks ----
+
+    def _check_code(self, deployment: Deployment, source: Source) -> str:
+        try:
+            code = self._connection.code(deployment.address)
+        except RpcFailed as error:
+            return _not_told(error)
+        if code != source.code:
+            raise UnexpectedAnswer(f"the code at {deployment.address} is not the source")
+        return f"{len(code)} bytes, as the source"
+
+    def _check_schema(self, deployment: Deployment) -> str:
+        try:
+            schema = self._connection.schema(deployment.address)
+        except RpcFailed as error:
+            return _not_told(error)
+        differences = schema_differences(schema)
+        if differences:
+            raise UnexpectedAnswer(f"the schema of {deployment.address} differs: {'; '.join(differences)}")
+        return f"{len(METHODS)} methods, as the source"
+
+    def _check_call(self, deployment: Deployment) -> str:
+        client = self._client(deployment)
+        solvency = client.get_solvency()
+        if solvency.surplus_wei < 0:
+            raise UnexpectedAnswer(f"the contract at {deployment.address} owes more than it holds")
+        return f"{client.list_apis(0, 1).total} APIs, solvent"
+
+    def _client(self, deployment: Deployment) -> BillingClient:
+        client = BillingClient(self._network, contract=deployment.address)
+        client.connection = self._connection
+        return client
+
+
+def schema_differences(schema: Any) -> list[str]:
+    """How the methods of a deployed contract differ from those this version calls, in words."""
+    methods = schema.get("methods") if isinstance(schema, dict) else None
+    if not isinstance(methods, dict):
+        return ["it lists no methods"]
+    found = []
+    for name in sorted(set(methods) | set(Method)):
+        if name not in methods:
+            found.append(f"{name} is missing")
+        elif name not in set(Method):
+            found.append(f"{name} is unknown")
+        else:
+            found += _method_differences(Method(name), methods[name])
+    return found
+
+
+def _method_differences(method: Method, told: Any) -> list[str]:
+    signature, found = METHODS[method], []
+    names = tuple(str(parameter[0]) for parameter in told.get("params", ()))
+    if names != signature.parameters:
+        found.append(f"{method} takes ({', '.join(names)})")
+    if bool(told.get("readonly")) != (signature.kind is Kind.VIEW):
+        found.append(f"{method} is {'a view' if told.get('readonly') else 'a write'}")
+    if bool(told.get("payable")) != (signature.kind is Kind.PAYABLE):
+        found.append(f"{method} is {'' if told.get('payable') else 'not '}payable")
+    return found
+
+
+def _not_told(error: RpcFailed) -> str:
+    if error.code != _NO_METHOD:
+        raise error
+    return "not told by this network"

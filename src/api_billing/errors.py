@@ -1,0 +1,137 @@
+"""What goes wrong between a program and the billing contract. One tree:
+
+BillingError
+├── InvalidInput (also ValueError)     nothing was sent: an amount, address, file or option is not one
+│   ├── NoContract                     it is not known where the contract is on this network
+│   └── KeyUnavailable                 the signing key cannot be had: no such file, wrong password, unset variable
+├── NetworkError                       nothing was changed: the node did not take the request
+│   ├── Unreachable                    no connection, or no answer to a read
+│   ├── RateLimited                    the node wants fewer requests
+│   ├── ContractNotFound               the node knows no contract at the address
+│   └── RpcFailed                      any other JSON-RPC error; has its code
+├── ContractRejected                   the contract refused: code, message, tx; changed nothing
+│   └── DepositKept                    …but kept the GEN sent with the call as the caller's credit
+├── TransactionFailed                  decided but not executed: a crash, or validators disagree
+│   └── ChildFailed                    it executed, but a transaction that it triggered did not
+├── OutcomeUnknown                     a transaction may or may not have been taken: never send it again unseen
+│   └── WaitTimedOut                   it was taken, and is not decided (or final) yet
+└── UnexpectedAnswer                   an answer of another form than this version knows
+"""
+
+from __future__ import annotations
+
+from api_billing.contract_api import in_words, next_step
+
+
+class BillingError(Exception):
+    """Base of everything here. ``hint`` says what to do next; it may be empty."""
+
+    hint = ""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        if hint:
+            self.hint = hint
+
+
+class InvalidInput(BillingError, ValueError):
+    """Nothing was sent: what was asked for is not well formed."""
+
+
+class NoContract(InvalidInput):
+    """It is not known where the contract is on this network."""
+
+    hint = "name its address with --contract 0x…, or deploy it with: api-billing deploy"
+
+
+class KeyUnavailable(InvalidInput):
+    """The signing key cannot be had."""
+
+
+class NetworkError(BillingError):
+    """The node did not take the request, and nothing was changed."""
+
+
+class Unreachable(NetworkError):
+    """No connection to the node, or no answer to a read."""
+
+
+class RateLimited(NetworkError):
+    """The node wants fewer requests, also after the client has waited and tried again."""
+
+    hint = "wait a little; hosted nodes allow about 20 reads in 10 seconds for one contract"
+
+
+class RpcFailed(NetworkError):
+    """A JSON-RPC error: its ``code``, and its ``data`` as the node sent it."""
+
+    def __init__(self, method: str, code: int, message: str, data: object = None) -> None:
+        super().__init__(f"{method}: {message} (code {code})")
+        self.method, self.code, self.message, self.data = method, code, message, data
+
+
+class ContractNotFound(NetworkError):
+    """The node knows no contract at the address."""
+
+    hint = "a localnet without --state forgets its contracts when it ends; deploy again with: api-billing deploy"
+
+    def __init__(self, address: str, network: str) -> None:
+        super().__init__(f"there is no contract at {address} on {network}")
+        self.address = address
+
+
+class ContractRejected(BillingError):
+    """The contract refused. ``code`` is one of ``refusal_codes.Code``; ``tx`` is None for a read."""
+
+    def __init__(self, code: str, message: str, tx: str | None = None) -> None:
+        super().__init__(f"{in_words(code)} ({code})", hint=next_step(code))
+        self.code, self.message, self.tx = code, message, tx
+
+
+class DepositKept(ContractRejected):
+    """A payable call was refused; the contract credited its value, ``credited_wei``, to the caller."""
+
+    def __init__(self, code: str, message: str, tx: str, credited_wei: int, credit_wei: int) -> None:
+        super().__init__(code, message, tx)
+        self.credited_wei, self.credit_wei = credited_wei, credit_wei
+        self.hint = f"{self.hint}; the GEN sent is not lost but is now your credit, which can be used or withdrawn"
+
+
+class TransactionFailed(BillingError):
+    """The transaction was decided without executing: ``status`` is the network's, ``message`` the VM's."""
+
+    def __init__(self, tx: str, status: str, message: str, *, hint: str = "") -> None:
+        super().__init__(f"transaction {tx} was not executed: {message}", hint=hint)
+        self.tx, self.status, self.message = tx, status, message
+
+
+class ChildFailed(TransactionFailed):
+    """The transaction ``tx`` executed, but ``child_tx``, which it triggered, did not."""
+
+    def __init__(self, tx: str, child_tx: str, status: str, message: str) -> None:
+        super().__init__(child_tx, status, f"{message} (it was triggered by {tx}, which did execute)")
+        self.tx, self.child_tx = tx, child_tx
+
+
+class OutcomeUnknown(BillingError):
+    """A transaction was handed over and no answer came. ``tx`` is its hash."""
+
+    def __init__(self, message: str, tx: str | None) -> None:
+        hint = "do not send it again before you know"
+        super().__init__(message, hint=f"{hint}; look it up with: api-billing tx {tx}" if tx else hint)
+        self.tx = tx
+
+
+class WaitTimedOut(OutcomeUnknown):
+    """The transaction was taken, and has not got as far as was waited for. ``status`` is the last one seen."""
+
+    def __init__(self, tx: str, waited_seconds: float, wanted: str, status: str) -> None:
+        super().__init__(f"transaction {tx} is {status} after {waited_seconds:.0f} s, not {wanted} yet", tx)
+        self.waited_seconds, self.wanted, self.status = waited_seconds, wanted, status
+        self.tx: str = tx
+
+
+class UnexpectedAnswer(BillingError):
+    """An answer of another form than this version knows: another contract at the address, or another network."""
+
+    hint = "check that the address is that of the billing contract, and that this version matches it"

@@ -1,0 +1,163 @@
+"""Networks by name, and where the billing contract is on each (`deployments/<network>.json`).
+
+URLs, chain ids and consensus contracts are those of the installed genlayer-py.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from api_billing.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from genlayer_py.types import GenLayerChain
+
+DEPLOYMENTS_VARIABLE: Final = "API_BILLING_DEPLOYMENTS"
+_ADDRESS: Final = re.compile("0x[0-9a-fA-F]{40}")
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network and how patient to be with it.
+
+    ``url`` is None for the one that genlayer-py knows. The time-outs are for a write to be decided and to be final;
+    ``reads_per_10_seconds`` is what its nodes allow for one contract, None where they allow any number.
+    """
+
+    name: str
+    chain: str
+    url: str | None = None
+    accept_seconds: float = 60
+    finalize_seconds: float = 300
+    poll_seconds: float = 0.2
+    reads_per_10_seconds: int | None = None
+    faucet: bool = False
+
+    def genlayer_chain(self) -> GenLayerChain:
+        """A chain object of genlayer-py's own, so that nobody else's client changes with it."""
+        from genlayer_py import chains
+
+        chain: GenLayerChain = copy.deepcopy(getattr(chains, self.chain))
+        if self.url is not None:
+            chain.rpc_urls = {"default": {"http": [self.url]}}
+        return chain
+
+    @property
+    def rpc_url(self) -> str:
+        """Where requests go."""
+        return str(self.genlayer_chain().rpc_urls["default"]["http"][0])
+
+
+_TESTNET: Final = Network("testnet", "", accept_seconds=900, finalize_seconds=7200, poll_seconds=5)
+
+NETWORKS: Final[Mapping[str, Network]] = MappingProxyType(
+    {
+        "localnet": Network("localnet", "localnet", faucet=True),
+        "studionet": Network(
+            "studionet",
+            "studionet",
+            accept_seconds=600,
+            finalize_seconds=3600,
+            poll_seconds=3,
+            reads_per_10_seconds=20,
+            faucet=True,
+        ),
+        "testnet-asimov": replace(_TESTNET, name="testnet-asimov", chain="testnet_asimov"),
+        "testnet-bradbury": replace(_TESTNET, name="testnet-bradbury", chain="testnet_bradbury"),
+    }
+)
+
+
+def find_network(name: str = "localnet", url: str | None = None) -> Network:
+    """Return the network, spelled with dashes or underscores; with ``url`` at that address instead of its own.
+
+    Raises: InvalidInput, with the names there are.
+    """
+    known = NETWORKS.get(name.strip().lower().replace("_", "-"))
+    if known is None:
+        raise InvalidInput(f"there is no network {name!r}", hint=f"choose one of {', '.join(NETWORKS)}")
+    if url is None:
+        return known
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidInput(f"{url!r} is not the URL of a node", hint="it begins with http:// or https://")
+    return replace(known, url=url)
+
+
+def checked_address(text: str, what: str = "address") -> str:
+    """Return the address if it has the form of one. Raises: InvalidInput."""
+    if not _ADDRESS.fullmatch(text):
+        raise InvalidInput(f"{text!r} is not an {what}", hint="an address is 0x and 40 hex digits")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A deployed billing contract, as `deployments/<network>.json` has it. Amounts of source are bytes."""
+
+    network: str
+    url: str
+    chain_id: int
+    address: str
+    transaction: str
+    deployer: str
+    deployed_at: str
+    code_sha256: str
+    code_bytes: int
+    source_sha256: str
+    source_bytes: int
+    minified: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return asdict(self)
+
+
+def deployments_dir() -> Path:
+    """``$API_BILLING_DEPLOYMENTS``, or `deployments` in the working directory."""
+    return Path(os.environ.get(DEPLOYMENTS_VARIABLE) or "deployments")
+
+
+def deployment_path(network: str, directory: Path | None = None) -> Path:
+    """Where the deployment on a network is recorded."""
+    return (directory or deployments_dir()) / f"{network}.json"
+
+
+def load_deployment(network: str, directory: Path | None = None) -> Deployment | None:
+    """Return what is recorded for a network, None where nothing is. Raises: InvalidInput, for a damaged file."""
+    path = deployment_path(network, directory)
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+        deployment = Deployment(**recorded)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise InvalidInput(f"{path} cannot be read: {error}", hint="remove it and deploy again") from error
+    checked_address(deployment.address, f"address in {path}")
+    return deployment
+
+
+def save_deployment(deployment: Deployment, directory: Path | None = None) -> Path:
+    """Record a deployment, in place of an earlier one; readers see the old or the new file, never a part."""
+    return write_json_atomically(deployment_path(deployment.network, directory), deployment.as_dict())
+
+
+def write_json_atomically(path: Path, content: Mapping[str, Any]) -> Path:
+    """Write a JSON file so that it is there as a whole or not at all. Raises: InvalidInput, where it cannot."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {error.strerror or error}") from error
+    return path

@@ -1,0 +1,251 @@
+"""Following a transaction until it has really executed, children included.
+
+A decided transaction has been voted on; only its execution result tells whether the contract did what it was asked.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from genlayer_py.abi import calldata
+from genlayer_py.types import TRANSACTION_STATUS_NUMBER_TO_NAME
+
+from api_billing.contract_api import split_refusal
+from api_billing.errors import (
+    ChildFailed,
+    ContractRejected,
+    NetworkError,
+    OutcomeUnknown,
+    RpcFailed,
+    TransactionFailed,
+    UnexpectedAnswer,
+    WaitTimedOut,
+)
+
+if TYPE_CHECKING:
+    from genlayer_py.client import GenLayerClient
+
+Phase = Literal["accepted", "finalized"]
+"""How far to wait: until the validators have decided, or until nobody can appeal any more."""
+
+_NOT_FOUND: Final = -32001
+_DECIDED_WITHOUT_RESULT: Final = frozenset({"UNDETERMINED", "LEADER_TIMEOUT", "VALIDATORS_TIMEOUT", "CANCELED"})
+_SLOWEST_POLL: Final = 5.0
+
+
+class Execution(StrEnum):
+    """How the contract's code ended."""
+
+    RETURN = "return"
+    USER_ERROR = "user_error"
+    """It raised `gl.vm.UserError`."""
+    VM_ERROR = "vm_error"
+    NONE = "none"
+    """It has not run, or nothing is known of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is known of a transaction. ``value`` is what a method returned, ``message`` the text of an error."""
+
+    tx: str
+    status: str
+    execution: Execution
+    value: Any
+    message: str
+    stdout: str
+    children: tuple[str, ...]
+    contract: str | None
+    """The address of a new contract."""
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the validators have come to an end with it."""
+        return self.status in _DECIDED_WITHOUT_RESULT or self.status in ("ACCEPTED", "FINALIZED", "READY_TO_FINALIZE")
+
+    def has_reached(self, phase: Phase) -> bool:
+        """Whether there is nothing to wait for; a transaction without a result gets no further."""
+        if phase == "accepted":
+            return self.is_decided
+        return self.status == "FINALIZED" or self.status in _DECIDED_WITHOUT_RESULT
+
+    def require_return(self) -> None:
+        """Raise what kept the contract from doing it. Raises: ContractRejected, TransactionFailed."""
+        if self.status in _DECIDED_WITHOUT_RESULT:
+            why = self.status.lower().replace("_", " ")
+            hint = "nothing was changed; GEN that was sent along may have stayed with the contract"
+            raise TransactionFailed(self.tx, self.status, f"the validators ended {why}", hint=hint)
+        refusal = split_refusal(self.message) if self.execution is Execution.USER_ERROR else None
+        if refusal is not None:
+            raise ContractRejected(refusal[0], self.message, self.tx)
+        if self.execution is not Execution.RETURN:
+            raise TransactionFailed(self.tx, self.status, self.message or "the node tells no reason")
+
+
+class Follower:
+    """Waits for transactions on one network. ``poll_seconds`` is the first pause; later ones grow up to 5 seconds."""
+
+    def __init__(
+        self,
+        client: GenLayerClient,
+        *,
+        poll_seconds: float,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client, self._poll, self._sleep, self._clock = client, poll_seconds, sleep, clock
+
+    def look(self, tx: str) -> Outcome | None:
+        """What is known of a transaction now, None where the node does not know it. Raises: NetworkError."""
+        try:
+            found = self._client.get_transaction(transaction_hash=tx)
+        except RpcFailed as error:
+            if error.code == _NOT_FOUND:
+                return None
+            raise
+        except TypeError:  # genlayer-py on a null answer
+            return None
+        return None if found is None else outcome_of(tx, found, self._trace)
+
+    def wait(self, tx: str, phase: Phase, timeout_seconds: float) -> Outcome:
+        """Wait until the transaction and what it triggered have got there, and have executed.
+
+        Raises: ContractRejected, TransactionFailed, ChildFailed, WaitTimedOut; OutcomeUnknown, when the node is lost.
+        """
+        deadline = self._clock() + timeout_seconds
+        try:
+            outcome = self._wait_one(tx, phase, deadline, timeout_seconds)
+            outcome.require_return()
+            for child in self._descendants(outcome, phase, deadline, timeout_seconds):
+                _require_child(tx, child)
+        except NetworkError as error:
+            raise OutcomeUnknown(f"transaction {tx} was taken, but then: {error}", tx) from error
+        return outcome
+
+    def _descendants(self, parent: Outcome, phase: Phase, deadline: float, timeout: float) -> Iterator[Outcome]:
+        for tx in parent.children:
+            child = self._wait_one(tx, phase, deadline, timeout)
+            yield child
+            yield from self._descendants(child, phase, deadline, timeout)
+
+    def _wait_one(self, tx: str, phase: Phase, deadline: float, timeout: float) -> Outcome:
+        pause, status = self._poll, "not known to the node"
+        while True:
+            outcome = self.look(tx)
+            if outcome is not None:
+                status = outcome.status
+                if outcome.has_reached(phase):
+                    return outcome
+            left = deadline - self._clock()
+            if left <= 0:
+                raise WaitTimedOut(tx, timeout, phase.upper(), status)
+            self._sleep(min(pause, left))
+            pause = min(pause * 1.5, max(_SLOWEST_POLL, self._poll))
+
+    def _trace(self, tx: str) -> dict[str, Any]:
+        try:
+            trace = self._client.debug_trace_transaction(transaction_hash=tx)
+        except RpcFailed:
+            return {}
+        return trace if isinstance(trace, dict) else {}
+
+
+def _require_child(parent: str, child: Outcome) -> None:
+    try:
+        child.require_return()
+    except (ContractRejected, TransactionFailed) as error:
+        raise ChildFailed(parent, child.tx, child.status, error.message) from error
+
+
+def outcome_of(tx: str, found: dict[str, Any], trace: Callable[[str], dict[str, Any]]) -> Outcome:
+    """Read a transaction as genlayer-py gives it: Studio's and the localnet's form, or that of a testnet.
+
+    A testnet's transaction says only whether it executed; what it returned is in its trace.
+    """
+    status = _status_name(found)
+    receipt = _leader_receipt(found)
+    if receipt is not None:
+        execution, value, message = _result_of_receipt(receipt)
+        stdout = str((receipt.get("genvm_result") or {}).get("stdout") or "")
+    else:
+        execution, value, message, stdout = _result_of_trace(found, lambda: trace(tx))
+    data = found.get("data") or found.get("tx_data_decoded") or {}
+    if execution is Execution.NONE and _is_transfer(found, data, status):
+        execution = Execution.RETURN
+    children = tuple(str(child) for child in found.get("triggered_transactions") or ())
+    contract = data.get("contract_address")
+    return Outcome(tx, status, execution, value, message, stdout, children, str(contract) if contract else None)
+
+
+def _status_name(found: dict[str, Any]) -> str:
+    name = found.get("status_name")
+    if name is None:
+        name = TRANSACTION_STATUS_NUMBER_TO_NAME.get(str(found.get("status")))
+    if name is None:
+        raise UnexpectedAnswer(f"the node gives the unknown status {found.get('status')!r}")
+    return str(getattr(name, "value", name))
+
+
+def _leader_receipt(found: dict[str, Any]) -> dict[str, Any] | None:
+    receipts = (found.get("consensus_data") or {}).get("leader_receipt")
+    first = receipts[0] if isinstance(receipts, list) and receipts else receipts
+    return first if isinstance(first, dict) and first else None
+
+
+def _result_of_receipt(receipt: dict[str, Any]) -> tuple[Execution, Any, str]:
+    """Of Studio and the localnet; the result is base64, or what genlayer-py made of it."""
+    result = receipt.get("result")
+    raw = result.get("raw") if isinstance(result, dict) else result
+    if not isinstance(raw, str) or not raw:
+        failed = receipt.get("execution_result") != "SUCCESS"
+        return (Execution.VM_ERROR, None, "") if failed else (Execution.RETURN, None, "")
+    return decode_result(base64.b64decode(raw))
+
+
+def decode_result(result: bytes) -> tuple[Execution, Any, str]:
+    """Read GenVM's result: a code byte, then calldata or the text of an error."""
+    code, payload = result[:1], result[1:]
+    if code == b"\x00":
+        return Execution.RETURN, plain(calldata.decode(payload)), ""
+    message = payload.decode("utf-8", "replace")
+    return (Execution.USER_ERROR if code == b"\x01" else Execution.VM_ERROR), None, message
+
+
+def _result_of_trace(found: dict[str, Any], trace: Callable[[], dict[str, Any]]) -> tuple[Execution, Any, str, str]:
+    name = str(found.get("tx_execution_result_name") or found.get("txExecutionResultName") or "")
+    if not name.startswith("FINISHED"):
+        return Execution.NONE, None, "", ""
+    traced = trace()
+    stdout = str(traced.get("stdout") or "")
+    returned = str(traced.get("return_data") or "").removeprefix("0x")
+    try:
+        data = bytes.fromhex(returned)
+        if name == "FINISHED_WITH_RETURN":
+            return Execution.RETURN, plain(calldata.decode(data)) if data else None, "", stdout
+        message = data.decode("utf-8", "replace")
+    except ValueError:
+        message = returned
+    known = split_refusal(message)
+    return (Execution.USER_ERROR if known else Execution.VM_ERROR), None, message, stdout
+
+
+def _is_transfer(found: dict[str, Any], data: dict[str, Any], status: str) -> bool:
+    """A plain transfer, such as a payout, runs no code: that it is final says all."""
+    return found.get("type") == 0 and not data.get("calldata") and status in ("ACCEPTED", "FINALIZED")
+
+
+def plain(value: Any) -> Any:
+    """Calldata without the classes of genlayer-py: addresses as lower-case hex, bytes as bytes."""
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, memoryview | bytearray):
+        return bytes(value)
+    as_hex = getattr(value, "as_hex", None)
+    return as_hex.lower() if isinstance(as_hex, str) else value
