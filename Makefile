@@ -12,7 +12,7 @@ demo: env-run ## Bill an access log on the embedded localnet: make demo [LOG=fil
 	@$(BIN)/python -m api_billing.demo $(if $(LOG),"$$LOG") $(if $(JSON),--json "$$JSON")
 
 test: env-dev $(if $(ARGS),,lint) ## Static checks and all tests; ARGS="-k reserve" runs just those tests
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q $(if $(ARGS),$(ARGS),-n auto --dist loadfile)
 
 check: test ## What CI runs: the same as make test
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from genlayer_localnet.testing.server import ServerProcess
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -25,9 +27,15 @@ def test_readme__python_of_the_contract__runs() -> None:
     run(python_of("README.md")[0])
 
 
+def test_readme__python_of_the_client__shows_the_usage_report(rpc_server: ServerProcess) -> None:
+    code = python_of("README.md")[1].replace("http://127.0.0.1:4000/api", rpc_server.url)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert '"calls_today": 3' in done.stdout, done.stderr
+
+
 def test_readme__test_of_a_consumer__passes(tmp_path: Path) -> None:
     module = tmp_path / "test_example.py"
-    module.write_text(python_of("README.md")[1], encoding="utf-8")
+    module.write_text(python_of("README.md")[2], encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(module)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "1 passed" in done.stdout, done.stdout + done.stderr

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from .model import Outcome
 
 TALLIES: dict[str, Tally] = {}
-"""By name of the run, for the terminal summary."""
+"""By name of the run."""
 
 
 class Tally:

@@ -1,5 +1,6 @@
 """All writes in any order, by everybody, under both rules for the value of a failed call: the six invariants hold."""
 
+from collections.abc import Callable
 from typing import get_args
 
 import pytest
@@ -16,10 +17,15 @@ RULES: tuple[FailedValue, ...] = get_args(FailedValue)
 
 
 @pytest.mark.parametrize("failed_value", RULES)
-def test_billing__any_course_of_events__keeps_the_invariants(failed_value: FailedValue) -> None:
+def test_billing__any_course_of_events__keeps_the_invariants(
+    failed_value: FailedValue, record_property: Callable[[str, object], None]
+) -> None:
     opening = Play.opened(Arena(failed_value))
     tally = TALLIES[f"failed value: {failed_value}"] = Tally()
-    run_state_machine_as_test(lambda: BillingMachine(opening, tally), settings=machine_settings(EXAMPLES, STEPS))
+    try:
+        run_state_machine_as_test(lambda: BillingMachine(opening, tally), settings=machine_settings(EXAMPLES, STEPS))
+    finally:
+        record_property(f"actions of the billing machine, failed value: {failed_value}", list(tally.lines()))
 
 
 def test_billing_machine__over_both_runs__every_write_has_succeeded_and_been_refused() -> None:
