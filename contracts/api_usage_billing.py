@@ -716,7 +716,7 @@ class ApiUsageBilling(gl.Contract):
         if answer is None:
             receipt = None
             if code == "":
-                _, sub = self._known(caller, api_id)
+                sub = account.subscriptions.get(api_id, Nobody)
                 code, cost, usage = self._quote(api, account, sub, 1)
             if code == "":
                 receipt = self._bill(name, caller, api, account, sub, 1, cost, usage)
@@ -940,11 +940,8 @@ billing.emit(on="accepted").request_call("weather", request_id)
 
     def _known(self, consumer: Address, api_id: int = -1) -> tuple:
         """The consumer's account and its subscription to the API, also one that ended; `Nobody` where there is none."""
-        account = self.accounts.get(consumer)
-        if account is None:
-            return Nobody, Nobody
-        sub = None if api_id < 0 else account.subscriptions.get(api_id)
-        return account, Nobody if sub is None else sub
+        account = self.accounts.get(consumer, Nobody)
+        return account, Nobody if api_id < 0 else account.subscriptions.get(api_id, Nobody)
 
     # ---- plans and money ----
 
