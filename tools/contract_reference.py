@@ -101,7 +101,6 @@ def _keys(node: ast.expr, function: ast.FunctionDef, tree: ast.Module) -> list[s
         assigned = [n for n in ast.walk(function) if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == node.id]
         if assigned:
             return _keys(assigned[0].value, function, tree)
-        return _plan_fields(tree)
     return _plan_fields(tree)
 
 
