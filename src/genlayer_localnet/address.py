@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 from typing import Final, NoReturn
 
 from Crypto.Hash import keccak
@@ -160,6 +161,7 @@ def _parse_text(text: str) -> bytes:
     raise AddressError(f"not an address: {text[:64]!r}")
 
 
+@functools.lru_cache(maxsize=4_096)
 def _checksum(raw: bytes) -> str:
     digits = raw.hex()
     digest = keccak256(digits.encode("ascii")).hex()

@@ -7,6 +7,7 @@ from typing import Literal
 
 from genlayer_localnet.host import Frame, Terminated
 from genlayer_localnet.nondet_services import Services
+from genlayer_localnet.voting import is_majority
 from genlayer_localnet.world import World
 
 
@@ -28,12 +29,16 @@ class Attempt:
     datetime: str
     chain_id: int
     services: Services
+    time_limit_seconds: float | None = None
+    """How long a node may run; None is any time."""
     round: int = 0
     leader: int = 0
     validators: int = 1
     """How many nodes vote, the leader among them; 1 for a view, which only one node answers."""
     mark: int = 0
     """Length of the transaction's journal before contract code ran: up to there is what other contracts see."""
+    replay: tuple[bytes, ...] | None = None
+    """Results of the leader, of an earlier attempt, that are voted on once more; None where the leader really runs."""
     votes: dict[int, str] = field(default_factory=dict)
     eq_outputs: list[bytes] = field(default_factory=list)
     emitted: dict[bytes, int] = field(default_factory=dict)
@@ -46,14 +51,24 @@ class Attempt:
     """A result that ends the transaction without a vote: the localnet itself cannot go on."""
 
     def __post_init__(self) -> None:
-        self.votes = dict.fromkeys(range(self.validators), "agree")
+        if not self.votes:
+            self.votes = dict.fromkeys(range(self.validators), "agree")
+
+    @property
+    def is_replay(self) -> bool:
+        return self.replay is not None
+
+    def next_replayed(self) -> bytes | None:
+        """The leader's result of the next nondeterministic block; None where the leader has to run it."""
+        number = len(self.eq_outputs)
+        return self.replay[number] if self.replay is not None and number < len(self.replay) else None
 
     def agreeing_validators(self) -> list[int]:
         """Those that agree so far, without the leader."""
         return [index for index, vote in self.votes.items() if vote == "agree" and index != self.leader]
 
     def has_majority(self) -> bool:
-        return 2 * sum(vote == "agree" for vote in self.votes.values()) > len(self.votes)
+        return is_majority(self.votes)
 
     def spendable(self, world: World, address: bytes) -> int:
         """What a contract can still send: its balance less what it has emitted in this attempt."""

@@ -25,6 +25,7 @@ from genlayer_localnet.execution import VirtualMachine
 from genlayer_localnet.journal import add_amount, roll_back
 from genlayer_localnet.runs import NOTHING, Runs, Settings, vm_error
 from genlayer_localnet.transactions import Outcome, OutgoingMessage, Phase, Status, Transaction
+from genlayer_localnet.voting import decision
 from genlayer_localnet.world import World
 
 
@@ -58,14 +59,21 @@ class Chain(Runs):
         world.next_nonce(transaction.sender)
         world.transactions[transaction.id] = transaction
         world.pending.append(transaction)
-        self._changed(transaction)
+        self.changed(transaction)
 
     def cancel(self, transaction: Transaction) -> None:
         """Take back a transaction that has not run; its sender gets the value back."""
         self.world.pending.remove(transaction)
-        self._changed(transaction)
+        self.changed(transaction)
         roll_back(transaction.journal)
         transaction.status = "cancelled"
+
+    def undo(self, transaction: Transaction) -> None:
+        """Take back all that running a transaction did; it can run again, its value is still with it."""
+        self.changed(transaction)
+        self.world.unfinalized.remove(transaction)
+        roll_back(transaction.journal, 1 if transaction.value and transaction.triggered_by is None else 0)
+        transaction.status, transaction.outcome = "pending", None
 
     def fund(self, address: bytes, wei: int) -> None:
         add_amount(self.world.balances, address, wei)
@@ -73,20 +81,35 @@ class Chain(Runs):
             self.changes.balances.add(address)
 
     def settle(self, transaction: Transaction) -> None:
-        """Enter a transaction that needs no running: a payment out of nothing, or one that its sender cannot pay."""
+        """Enter a transaction that needs no running.
+
+        That is a payment out of nothing, new code for a contract, or a payment that its sender cannot make.
+        """
         world = self.world
         world.transactions[transaction.id] = transaction
         if transaction.kind == "faucet":
             world.change_balance(transaction.journal, transaction.to, transaction.value)
             self._close(transaction, Outcome("return", NOTHING), "finalized")
+        elif transaction.kind == "upgrade":
+            self._replace_code(transaction)
+            self._close(transaction, Outcome("return", NOTHING), "finalized")
         else:
             world.next_nonce(transaction.sender)
             self._close(transaction, vm_error("insufficient balance"), "undetermined")
             world.unfinalized.append(transaction)
-        self._changed(transaction)
+        self.changed(transaction)
         transaction.journal.clear()
 
-    def _changed(self, transaction: Transaction) -> None:
+    def _replace_code(self, transaction: Transaction) -> None:
+        """Outside of the journal: it holds for what is final as well."""
+        account = self.world.contracts[transaction.to]
+        assert transaction.code is not None
+        account.code, account.filename = transaction.code, transaction.filename
+        if self.changes is not None:
+            self.changes.contracts.add(transaction.to)
+
+    def changed(self, transaction: Transaction) -> None:
+        """Note what a transaction touched, before its journal is emptied."""
         if self.changes is not None:
             self.changes.record(transaction)
 
@@ -105,13 +128,14 @@ class Chain(Runs):
 
     @contextmanager
     def _undone_if_interrupted(self, transaction: Transaction) -> Iterator[None]:
-        """Ctrl-C in the middle of a call: a user's transaction is cancelled, a message waits again."""
-        submitted = len(transaction.journal)
+        """Ctrl-C in the middle of a call: a user's transaction is forgotten, what somebody knows of waits again."""
+        submitted, rounds = len(transaction.journal), len(transaction.rounds)
         try:
             yield
         except BaseException:
-            self._changed(transaction)
-            if transaction.triggered_by is None:
+            self.changed(transaction)
+            del transaction.rounds[rounds:]
+            if transaction.triggered_by is None and not transaction.block:
                 roll_back(transaction.journal)
                 del self.world.transactions[transaction.id]
             else:
@@ -124,8 +148,9 @@ class Chain(Runs):
         world.change_balance(journal, transaction.to, transaction.value)
         mark = len(journal)
         outcome = self.outcome(transaction, mark)
-        agreed = not transaction.rounds or _is_majority(transaction.rounds[-1].votes)
-        if outcome.kind == "return" and agreed:
+        rounds = transaction.rounds
+        decided = decision(rounds[-1].leader, rounds[-1].votes) if rounds else "accepted"
+        if outcome.kind == "return" and decided == "accepted":
             for message in outcome.messages:
                 world.change_balance(journal, message.sender, -message.value)
         else:
@@ -135,20 +160,29 @@ class Chain(Runs):
                 world.change_balance(journal, transaction.sender, transaction.value)
         if transaction.kind == "transfer":
             self._close(transaction, outcome, "finalized")
-            self._changed(transaction)
+            self.changed(transaction)
             journal.clear()
         else:
-            self._close(transaction, outcome, "accepted" if agreed else "undetermined")
-            self._changed(transaction)
-            world.unfinalized.append(transaction)
+            self._close(transaction, outcome, decided)
+            self.changed(transaction)
+            self._await_finality(transaction)
+
+    def _await_finality(self, transaction: Transaction) -> None:
+        """In the order of the first decisions: what runs again gets its old place."""
+        unfinalized = self.world.unfinalized
+        place = len(unfinalized)
+        while place and unfinalized[place - 1].block > transaction.block:
+            place -= 1
+        unfinalized.insert(place, transaction)
 
     def _close(self, transaction: Transaction, outcome: Outcome, status: Status) -> None:
         world = self.world
         transaction.outcome, transaction.status = outcome, status
-        transaction.decided_at = world.now
         transaction.balance_wei = world.balance(transaction.to)
-        world.blocks.append(transaction.id)
-        transaction.block = len(world.blocks)
+        if not transaction.block:  # what runs again keeps its time and its place
+            transaction.decided_at = world.now
+            world.blocks.append(transaction.id)
+            transaction.block = len(world.blocks)
 
     # --- messages and finality ---
 
@@ -158,8 +192,8 @@ class Chain(Runs):
             parent.children.append(child.id)
             self.world.transactions[child.id] = child
             self.world.pending.append(child)
-            self._changed(child)
-            self._changed(parent)
+            self.changed(child)
+            self.changed(parent)
 
     def _child(self, parent: Transaction, message: OutgoingMessage, phase: Phase) -> Transaction:
         child_id = derived_id(parent.id.encode(), len(parent.children).to_bytes(8, "big"))
@@ -198,7 +232,7 @@ class Chain(Runs):
         else:
             unfinalized.remove(transaction)
         transaction.status = "finalized"
-        self._changed(transaction)
+        self.changed(transaction)
         transaction.journal.clear()
         self._emit(transaction, "finalized")
 
@@ -233,7 +267,3 @@ class Chain(Runs):
 def derived_id(*parts: bytes) -> str:
     """A transaction id: 0x and 64 hexadecimal digits."""
     return "0x" + hashlib.sha3_256(b"\x00".join(parts)).hexdigest()
-
-
-def _is_majority(votes: dict[int, str]) -> bool:
-    return 2 * sum(vote == "agree" for vote in votes.values()) > len(votes)

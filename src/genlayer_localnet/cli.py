@@ -20,6 +20,8 @@ from genlayer_localnet.arguments import as_time
 from genlayer_localnet.errors import InvalidArgument, LocalnetError
 from genlayer_localnet.rpc.node import DEFAULT_FINALITY_WINDOW_SECONDS, NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
+from genlayer_localnet.rpc.static_files import StaticSite
+from genlayer_localnet.time_limit import DEFAULT_SECONDS
 
 app = typer.Typer(
     name="genlayer-localnet",
@@ -109,6 +111,14 @@ def up(
             rich_help_panel=_CHAIN,
         ),
     ] = None,
+    contract_timeout: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Seconds after which contract code is ended with the VM error timeout; 0 is never.",
+            rich_help_panel=_CHAIN,
+        ),
+    ] = DEFAULT_SECONDS,
     now: Annotated[
         str | None,
         typer.Option(help="Start the clock at this ISO time; it goes on from there.", rich_help_panel=_CHAIN),
@@ -135,6 +145,25 @@ def up(
             rich_help_panel=_CHAIN,
         ),
     ] = None,
+    app_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--app",
+            metavar="DIR",
+            file_okay=False,
+            help="Serve the built web page in this folder at /app.",
+            rich_help_panel=_SERVER,
+        ),
+    ] = None,
+    app_folders: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--app-folder",
+            metavar="NAME=DIR",
+            help="Serve the files of a further folder at /app/NAME.",
+            rich_help_panel=_SERVER,
+        ),
+    ] = None,
     ready_file: Annotated[
         Path | None,
         typer.Option(
@@ -158,18 +187,20 @@ def up(
         failed_value=failed_value.value if failed_value is not None else None,
         finality_window_seconds=finality_window,
         validators=validators,
+        contract_timeout_seconds=contract_timeout or None,
         auto_mine=auto_mine,
         strict_funds=strict_funds,
         accounts=accounts,
         now=None if now is None else _parse_time(now),
         std=std.value if std is not None else None,
     )
+    site = _site(app_dir, app_folders or [])
     try:
-        server = RpcServer(options, host=host, port=port, state=state, log_level=log_level)
+        server = RpcServer(options, host=host, port=port, state=state, site=site)
     except (LocalnetError, OSError) as error:
         _errors.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
-    _announce(server, state)
+    _announce(server, state, site)
     try:
         if ready_file is not None:
             _write_ready_file(ready_file, server)
@@ -181,12 +212,19 @@ def up(
             ready_file.unlink(missing_ok=True)
 
 
+def _site(root: Path | None, folders: Sequence[str]) -> StaticSite | None:
+    named = dict(each.partition("=")[::2] for each in folders)
+    if not all(named) or not all(named.values()) or (named and root is None):
+        raise typer.BadParameter("--app-folder is NAME=DIR, and goes with --app")
+    return None if root is None else StaticSite(root, folders={name: Path(path) for name, path in named.items()})
+
+
 def _log_to_stderr(level: LogLevel) -> None:
     handler = RichHandler(console=_errors, show_path=False, log_time_format="%H:%M:%S")
     logging.basicConfig(level=level.value.upper(), format="%(message)s", handlers=[handler])
 
 
-def _announce(server: RpcServer, state: Path | None) -> None:
+def _announce(server: RpcServer, state: Path | None, site: StaticSite | None) -> None:
     node = server.node
     _console.print(f"[bold]GenLayer localnet[/] {server.url}", highlight=False, soft_wrap=True)
     facts = {
@@ -194,6 +232,8 @@ def _announce(server: RpcServer, state: Path | None) -> None:
         "contracts run on": node.library.describe(),
         "state": str(state) if state is not None else "in memory only (--state FILE keeps it)",
     }
+    if site is not None:
+        facts["page"] = f"{server.url.removesuffix('/api')}/app/"
     for name, value in facts.items():
         _console.print(f"  {name:17} {value}", highlight=False, markup=False, soft_wrap=True)
     if node.accounts:

@@ -10,7 +10,12 @@ from threading import get_ident
 from types import TracebackType
 from typing import Any, TextIO
 
+from genlayer_localnet.contract_code import calls_contract_code, contract_files
+
 CONTRACT_FILE_PREFIX = "<contract "
+_MAX_CHAIN = 10
+_DIRECT_CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
+_DURING_HANDLING = "\nDuring handling of the above exception, another exception occurred:\n\n"
 
 
 class _ThreadStream(io.TextIOBase):
@@ -96,25 +101,34 @@ def write_error(text: str) -> None:
 
 def register_source(filename: str, source: str) -> None:
     """Let tracebacks and debuggers show lines of a contract, although there may be no such file."""
+    contract_files.add(filename)
     lines = [line + "\n" for line in source.split("\n")]
     linecache.cache[filename] = (len(source), None, lines, filename)
 
 
 def format_error(error: BaseException, contract_files: frozenset[str] | set[str]) -> str:
     """A traceback that starts at the contract's first frame. Quicker than ``traceback``: refusals are many."""
-    return "".join(_format_chain(error, contract_files, set()))
+    return "".join(part for link in reversed(_chain(error)) for part in _format_link(*link, contract_files))
 
 
-def _format_chain(error: BaseException, files: frozenset[str] | set[str], seen: set[int]) -> Iterator[str]:
-    seen.add(id(error))
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if cause is not None and id(cause) not in seen:
-        yield from _format_chain(cause, files, seen)
-        yield (
-            "\nThe above exception was the direct cause of the following exception:\n\n"
-            if error.__cause__ is cause
-            else "\nDuring handling of the above exception, another exception occurred:\n\n"
-        )
+def _chain(error: BaseException) -> list[tuple[BaseException, str]]:
+    """The error, what led to it, and so on; each with the words that stand before it. What is far back is left out."""
+    chain: list[tuple[BaseException, str]] = []
+    seen: set[int] = set()
+    following: BaseException | None = error
+    while following is not None and id(following) not in seen and len(chain) < _MAX_CHAIN:
+        seen.add(id(following))
+        current = following
+        following = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+        words = ""
+        if following is not None and id(following) not in seen and len(chain) + 1 < _MAX_CHAIN:
+            words = _DIRECT_CAUSE if current.__cause__ is following else _DURING_HANDLING
+        chain.append((current, words))
+    return chain
+
+
+def _format_link(error: BaseException, words: str, files: frozenset[str] | set[str]) -> Iterator[str]:
+    yield words
     frames = list(_frames(error.__traceback__))
     first = next((index for index, (filename, _, _) in enumerate(frames) if filename in files), 0)
     yield "Traceback (most recent call last):\n"
@@ -129,7 +143,8 @@ def _format_chain(error: BaseException, files: frozenset[str] | set[str], seen: 
 def _frames(traceback: TracebackType | None) -> Iterator[tuple[str, int, str]]:
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        yield code.co_filename, traceback.tb_lineno, code.co_qualname
+        # An instruction that belongs to no line (the start of a handler) has no number.
+        yield code.co_filename, traceback.tb_lineno or code.co_firstlineno, code.co_qualname
         traceback = traceback.tb_next
 
 
@@ -143,6 +158,7 @@ def _without_repeats(frames: list[tuple[str, int, str]]) -> Iterator[tuple[str, 
     yield from frames[-20:]
 
 
+@calls_contract_code
 def _describe(error: BaseException) -> str:
     name = type(error).__name__
     try:

@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +18,15 @@ import cloudpickle
 from genlayer_localnet.address import Address, keccak256
 from genlayer_localnet.assignments import ANYTHING, Assignments, assignments_in
 from genlayer_localnet.console import register_source
+from genlayer_localnet.contract_code import calls_contract_code
+from genlayer_localnet.contract_package import (
+    PACKAGE,
+    ContractPackage,
+    Importable,
+    InvalidContract,
+    check_runner,
+    is_package,
+)
 from genlayer_localnet.guard import StateGuard
 from genlayer_localnet.imports import ImportedNames
 from genlayer_localnet.library import LoadedLibrary
@@ -24,14 +34,6 @@ from genlayer_localnet.load_probe import LoadProbe
 from genlayer_localnet.reachable import Reachable
 
 _VERSION_LINE = re.compile(r"#\s*v\d+\.\d+\.\d+\s*$")
-
-
-class InvalidContract(Exception):
-    """GenVM would not start this contract: the message is its VM error."""
-
-    def __init__(self, message: str, explanation: str) -> None:
-        self.message = message
-        super().__init__(explanation)
 
 
 def check_runner_comment(source: str) -> None:
@@ -55,8 +57,7 @@ def check_runner_comment(source: str) -> None:
             "invalid_contract absent_runner_comment",
             f"the comment at the top is not JSON ({error}); an empty line must follow the runner comment",
         ) from None
-    if "py-genlayer" not in json.dumps(runner):
-        raise InvalidContract("invalid_contract unknown_runner", "only the runner py-genlayer can be run here")
+    check_runner(runner)
 
 
 class LoadedContract:
@@ -72,6 +73,8 @@ class LoadedContract:
         self._probe = LoadProbe(library)
         self.contract_class: type | None = None
         self.make_instance: Callable[[], Any] | None = None
+        self.importable: Importable | None = None
+        """Of a contract of several files: what makes its package importable while it runs."""
         self._guard: StateGuard | None = None
         self._imported: ImportedNames | None = None
 
@@ -84,12 +87,16 @@ class LoadedContract:
         """What in the module cannot be put back after a call, so that it is executed anew each time."""
         return self._guard.opaque if self._guard is not None else "its body depends on the call"
 
+    @calls_contract_code
     def execute(self) -> None:
         """Run the module's code; raises whatever it raises."""
         library, module = self.library, self.module
         library.registry.__known_contract__ = None
         code = self.source.code()
-        with self._probe as probe:
+        package = self.source.package
+        if package is not None:
+            self.importable = Importable(package, module)
+        with self._probe as probe, self.importable or nullcontext():
             exec(code, module.__dict__)
         contract_class = library.registry.__known_contract__
         if contract_class is None:
@@ -107,6 +114,8 @@ class LoadedContract:
         Not for a module whose body depends on the call, or changes the standard library: it has to run every time.
         """
         self._imported = ImportedNames(self.module, self.source.assignments)
+        if self.importable is not None:  # what its other modules hold is not looked through
+            return
         if self._probe.reads_call or self.library.is_touched(self.source.assignments):
             return
         name = self.source.module_name
@@ -132,6 +141,7 @@ class LoadedContract:
         if self._guard is not None and self._guard.restorable:
             self._guard.restore()
 
+    @calls_contract_code
     def event_name(self, topics: tuple[bytes, ...], fields: list[str]) -> str | None:
         """The name of the event class whose signature gives the first topic.
 
@@ -172,8 +182,10 @@ class ContractSource:
     def __init__(self, code: bytes, filename: str | None) -> None:
         digest = hashlib.sha256(code).hexdigest()
         self.raw = code
-        self.module_name = f"genlayer_contract_{digest[:16]}"
+        self.module_name = PACKAGE if is_package(code) else f"genlayer_contract_{digest[:16]}"
         self.filename = filename or f"<contract {digest[:16]}>"
+        self.package: ContractPackage | None = None
+        """The files of a contract of several; None until it is compiled."""
         self.assignments: Assignments = ANYTHING
         self._code: Any = None
         self._idle: list[LoadedContract] = []
@@ -181,10 +193,10 @@ class ContractSource:
     def code(self) -> Any:
         """The compiled module. Raises: InvalidContract, SyntaxError."""
         if self._code is None:
-            if self.raw.startswith(b"PK\x03\x04"):
-                raise InvalidContract(
-                    "invalid_contract unsupported", "contracts of several files (ZIP) cannot be run here"
-                )
+            if is_package(self.raw):
+                self.package = ContractPackage(self.raw, self.filename)
+                self._code = self.package.compiled(PACKAGE)
+                return self._code
             try:
                 text = self.raw.decode("utf-8")
             except UnicodeDecodeError as error:
@@ -224,6 +236,7 @@ class ContractSource:
             self._idle.append(contract)
 
 
-def pickled_by_value(module: ModuleType) -> None:
+def pickled_by_value(contract: LoadedContract) -> None:
     """Functions of the contract cross to nondeterministic blocks with their code, as the network's do."""
-    cloudpickle.register_pickle_by_value(module)
+    if contract.importable is None:  # else while it is importable only: its name is not its own
+        cloudpickle.register_pickle_by_value(contract.module)

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from threading import get_ident
 from typing import Any
 
+from genlayer_localnet import time_limit
+
 _RealDate = datetime_module.date
 _RealDatetime = datetime_module.datetime
 _UTC = datetime_module.UTC
@@ -21,6 +23,9 @@ _real_time = time_module.time
 _real_time_ns = time_module.time_ns
 _real_gmtime = time_module.gmtime
 _real_localtime = time_module.localtime
+_real_sleep = time_module.sleep
+_real_monotonic = time_module.monotonic
+_SLICE_SECONDS = 0.05
 _EPOCH = _RealDatetime(1970, 1, 1, tzinfo=_UTC)
 _MICROSECOND = datetime_module.timedelta(microseconds=1)
 
@@ -155,6 +160,16 @@ def _contract_localtime(seconds: float | None = None, /) -> time_module.struct_t
     return _contract_gmtime(seconds) if _in_contract() else _real_localtime(seconds)
 
 
+def _contract_sleep(seconds: float, /) -> None:
+    """In slices, so that the limit of a contract's time ends it. (The transaction's time stands still meanwhile.)"""
+    if not _in_contract() or seconds < 0:
+        _real_sleep(seconds)
+        return
+    end = _real_monotonic() + seconds
+    while not time_limit.is_over() and (left := end - _real_monotonic()) > 0:
+        _real_sleep(min(left, _SLICE_SECONDS))
+
+
 _REPLACEMENTS: tuple[tuple[Any, str, Any], ...] = (
     (datetime_module, "datetime", ContractDatetime),
     (datetime_module, "date", ContractDate),
@@ -162,6 +177,7 @@ _REPLACEMENTS: tuple[tuple[Any, str, Any], ...] = (
     (time_module, "time_ns", _contract_time_ns),
     (time_module, "gmtime", _contract_gmtime),
     (time_module, "localtime", _contract_localtime),
+    (time_module, "sleep", _contract_sleep),
 )
 
 

@@ -10,12 +10,14 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from genlayer_localnet.contract_code import calls_contract_code
 from genlayer_localnet.library import LoadedLibrary
 
 # Any: arguments and results are the contract's.
 Method = Callable[..., Any]
 
 
+@calls_contract_code
 def call_constructor(library: LoadedLibrary, contract_class: type, instance: Any, call: Any) -> None:
     """Run ``__init__``; a method name in the call does not matter, nor whether it is payable."""
     args, kwargs = _arguments(call)
@@ -29,6 +31,7 @@ def call_constructor(library: LoadedLibrary, contract_class: type, instance: Any
     constructor(instance, *args, **kwargs)
 
 
+@calls_contract_code
 def call_method(library: LoadedLibrary, contract_class: type, make_instance: Method, call: Any, value: int) -> Any:
     """Run the method that the call object names, or the special method that stands in for it."""
     args, kwargs = _arguments(call)
@@ -58,6 +61,7 @@ def _arguments(call: Any) -> tuple[list[Any], dict[str, Any]]:
     return args, kwargs
 
 
+@calls_contract_code
 def _receive(contract_class: type, make_instance: Method, args: list[Any], kwargs: dict[str, Any], value: int) -> Any:
     """A call without a method name: a plain payment."""
     method: Any = getattr(contract_class, "__receive__", None)
@@ -67,6 +71,7 @@ def _receive(contract_class: type, make_instance: Method, args: list[Any], kwarg
     return method(make_instance())
 
 
+@calls_contract_code
 def _undefined(
     contract_class: type, make_instance: Method, name: str, args: list[Any], kwargs: dict[str, Any], value: int
 ) -> Any:
@@ -77,6 +82,7 @@ def _undefined(
     return method(make_instance(), name, args, kwargs)
 
 
+@calls_contract_code
 def _special(
     library: LoadedLibrary,
     contract_class: type,
@@ -95,11 +101,13 @@ def _special(
     raise ValueError(f"unknown special method {name}")
 
 
+@calls_contract_code
 def _check_public(method: Any) -> None:
     if not getattr(method, "__gl_public__", False):
         raise ValueError(f"call to private method `{method}`")
 
 
+@calls_contract_code
 def _check_payable(method: Any, value: int) -> None:
     if value > 0 and not getattr(method, "__gl_payable__", False):
         raise ValueError(f"called non-payable method `{method}`")

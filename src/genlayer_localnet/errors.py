@@ -5,6 +5,7 @@ LocalnetError
 ├── ContractNotFound            no contract at the address
 ├── InsufficientFunds           the sender has less than the value it sends
 ├── InvalidArgument             an argument that cannot be encoded, an address or an amount out of form
+├── NotAppealable               a transaction that is final, waits, or was not voted on
 ├── UnknownSnapshot
 ├── UnknownTransaction
 └── StandardLibraryNotFound     the chosen standard library is not on this machine
@@ -37,6 +38,10 @@ class InsufficientFunds(LocalnetError):
 
 class InvalidArgument(LocalnetError, ValueError):
     """An address, an amount, a time or an argument the localnet cannot take."""
+
+
+class NotAppealable(LocalnetError):
+    """Nobody can vote on this transaction once more."""
 
 
 class UnknownSnapshot(LocalnetError, KeyError):

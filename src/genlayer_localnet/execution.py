@@ -9,19 +9,23 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
 from genlayer_localnet import dispatch
 from genlayer_localnet.console import Console, format_error, write_error
-from genlayer_localnet.contract_source import ContractSource, InvalidContract, LoadedContract, pickled_by_value
+from genlayer_localnet.contract_code import calls_contract_code, contract_files
+from genlayer_localnet.contract_package import InvalidContract
+from genlayer_localnet.contract_source import ContractSource, LoadedContract, pickled_by_value
 from genlayer_localnet.contract_time import ContractTime
 from genlayer_localnet.guard import Suspended
-from genlayer_localnet.host import RETURN, USER_ERROR, VM_ERROR, Frame, Machine, Terminated, make_wasi
+from genlayer_localnet.host import RETURN, TIMEOUT, USER_ERROR, VM_ERROR, Frame, Machine, Terminated, make_wasi
 from genlayer_localnet.host_requests import HostRequests
 from genlayer_localnet.library import LoadedLibrary
 from genlayer_localnet.standard_library import StandardLibrary
-from genlayer_localnet.sub_vms import SubVms, unpickle
+from genlayer_localnet.sub_vms import SubVms, call_pickled
+from genlayer_localnet.time_limit import TimedOut, TimeLimit
 from genlayer_localnet.transactions import Outcome, OutcomeKind
 
 LOCK = threading.RLock()
@@ -55,8 +59,11 @@ class VirtualMachine:
     def run(self, frame: Frame, now: datetime) -> Outcome:
         """Run the call of the frame's message as a transaction or a view of its own."""
         console = Console()
-        with self.library.activated(), ContractTime(now), console:
+        limit = TimeLimit(frame.attempt.time_limit_seconds)
+        with self.library.activated(), ContractTime(now), console, limit:
             result = self.run_call(frame)
+        if limit.expired:
+            result = TIMEOUT
         succeeded = result[:1] == RETURN
         return Outcome(
             kind=_KINDS[result[:1]],
@@ -108,7 +115,7 @@ class VirtualMachine:
         # A new interpreter has no contract class yet: unpickling one must not count as a second.
         self.library.registry.__known_contract__ = None
         try:
-            return self._result(frame, lambda: unpickle(data)(*arguments))
+            return self._result(frame, lambda: call_pickled(data, arguments))
         finally:
             self._leave(outer)
 
@@ -120,14 +127,16 @@ class VirtualMachine:
             loaded.append(contract)
             frame.contract = contract
             sys.modules[source.module_name] = contract.module
-            pickled_by_value(contract.module)
+            pickled_by_value(contract)
             self.library.set_message(frame.message)  # loading another instance of the module has moved it
             contract.bind_message()
-            return self._dispatch(frame, contract)
+            with contract.importable or nullcontext():
+                return self._dispatch(frame, contract)
 
         result = self._result(frame, body)
         return (loaded[0] if loaded else None), result
 
+    @calls_contract_code
     def _dispatch(self, frame: Frame, contract: LoadedContract) -> Any:
         contract_class, make_instance = contract.contract_class, contract.make_instance
         assert contract_class is not None
@@ -137,6 +146,7 @@ class VirtualMachine:
             return dispatch.call_constructor(self.library, contract_class, make_instance(), call)
         return dispatch.call_method(self.library, contract_class, make_instance, call, frame.message["value"])
 
+    @calls_contract_code
     def _result(self, frame: Frame, body: Callable[[], Any]) -> bytes:
         """Run ``body`` and put what came of it into a result: a code byte and its payload."""
         try:
@@ -144,10 +154,17 @@ class VirtualMachine:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # also what no contract should raise: the call fails, not the localnet
-            result = self._result_of_error(error)
+            try:
+                result = self._result_of_error(error)
+            except Terminated as end:  # the error's own text did not come to an end
+                result = end.result
         return frame.terminated if frame.terminated is not None else result
 
+    @calls_contract_code
     def _result_of_error(self, error: BaseException) -> bytes:
+        if isinstance(error, TimedOut):
+            error.__context__ = None  # it may have been caught many times
+            write_error(format_error(error, contract_files))
         if isinstance(error, Terminated):
             return error.result
         if isinstance(error, SystemExit):
@@ -155,13 +172,14 @@ class VirtualMachine:
         if isinstance(error, InvalidContract):
             write_error(f"{error}\n")
             return VM_ERROR + error.message.encode("utf-8")
-        write_error(format_error(error, self._files))
+        write_error(format_error(error, contract_files))
         if isinstance(error, self.library.user_error):
             message = getattr(error, "message", None)
             if isinstance(message, str):
                 return USER_ERROR + message.encode("utf-8", "replace")
         return VM_ERROR + b"exit_code 1"
 
+    @calls_contract_code
     def _result_of_exit(self, error: SystemExit) -> bytes:
         code = error.code
         if code is None or code == 0:

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from genlayer_localnet import calldata
+from genlayer_localnet.contract_code import calls_contract_code
 from genlayer_localnet.journal import Journal, put_item, splice
 from genlayer_localnet.transactions import EmittedEvent, OutgoingMessage
 from genlayer_localnet.world import Storage, World
@@ -28,6 +29,8 @@ _SLOT_SIZE = 32
 _MAX_STORAGE_OFFSET = 2**32
 
 RETURN, USER_ERROR, VM_ERROR = b"\x00", b"\x01", b"\x02"
+TIMEOUT = VM_ERROR + b"timeout"
+"""The result of code that ran longer than it may."""
 
 
 def host_error(number: int, name: str, detail: str = "") -> SystemError:
@@ -155,7 +158,8 @@ def make_wasi(machine: Machine) -> ModuleType:
 
     module = ModuleType("_genlayer_wasi")
     for function in (storage_read, storage_write, get_balance, get_self_balance, gl_call):
-        setattr(module, function.__name__, function)
+        # An argument can be an object of the contract, with methods of its own.
+        setattr(module, function.__name__, calls_contract_code(function))
     return module
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from genlayer_localnet import calldata
 from genlayer_localnet.address import Address
 from genlayer_localnet.assignments import Assignments
+from genlayer_localnet.contract_code import calls_contract_code
 from genlayer_localnet.contract_time import ContractTime
 from genlayer_localnet.guard import StateGuard, Suspended, Watch
 from genlayer_localnet.reachable import Reachable
@@ -119,6 +120,7 @@ class LoadedLibrary:
             watch = self._watches[assignments.names] = self._guard.watch(assignments.names)
         return watch.unchanged()
 
+    @calls_contract_code
     def storage_of(self, contract_class: type) -> Callable[[], Any]:
         """Prepare the class for storage; what is returned makes a fresh instance over the present contract's slots."""
         storage: Any = self._modules["genlayer.py.storage"]
@@ -127,6 +129,7 @@ class LoadedLibrary:
         slot = storage.Root.MANAGER.get_store_slot(storage.ROOT_SLOT_ID).indirect(0)
         return lambda: description.get(slot, 0)
 
+    @calls_contract_code
     def constructor_of(self, contract_class: type) -> Callable[..., Any] | None:
         """The constructor as the contract wrote it, None where it wrote none."""
         init = contract_class.__init__  # type: ignore[misc]  # looked up on purpose, never called on a wrong class

@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from genlayer_localnet import calldata, standard_library
+from genlayer_localnet import appeals, calldata, standard_library
 from genlayer_localnet.address import Address
 from genlayer_localnet.arguments import (
     AddressLike,
@@ -42,6 +42,7 @@ from genlayer_localnet.nondet_services import (
 from genlayer_localnet.receipts import Receipt, receipt_of
 from genlayer_localnet.runs import Settings
 from genlayer_localnet.standard_library import StandardLibrary
+from genlayer_localnet.time_limit import DEFAULT_SECONDS
 from genlayer_localnet.transactions import Transaction
 from genlayer_localnet.world import World
 
@@ -55,7 +56,8 @@ class Localnet:
     the called contract (``keep``, as in Studio) or returns to the sender. ``finality_window_seconds`` after
     acceptance a transaction is final; the clock moves only by ``advance`` and ``now``. ``rotations``: how many more
     leaders try after the validators disagreed with the first. ``std`` as in ``standard_library``. With
-    ``mint_missing`` a sender gets what it lacks, as in Studio.
+    ``mint_missing`` a sender gets what it lacks, as in Studio. Contract code that runs longer than
+    ``contract_timeout_seconds`` of real time at one node is ended with the VM error ``timeout``; None is no limit.
 
     Addresses are taken as 0x text, 20 bytes or ``Address``; amounts are integer wei. All methods can be called from any
     thread; they run one at a time in the whole process, since contracts share its modules. A handler or mock that is
@@ -73,15 +75,24 @@ class Localnet:
         *,
         rotations: int = 3,
         mint_missing: bool = False,
+        contract_timeout_seconds: float | None = DEFAULT_SECONDS,
     ) -> None:
         if failed_value not in ("keep", "return"):
             raise InvalidArgument(f"failed_value is 'keep' or 'return', not {failed_value!r}")
         if validators < 1 or rotations < 0:
             raise InvalidArgument("there is at least one validator, and no negative number of rotations")
+        if contract_timeout_seconds is not None and contract_timeout_seconds <= 0:
+            raise InvalidArgument("contract_timeout_seconds is above 0, or None for no limit")
         self.std: StandardLibrary = standard_library.choose(std)
         """The standard library in use: ``std.name`` and ``std.describe()``."""
         settings = Settings(
-            chain_id, validators, rotations, failed_value, timedelta(seconds=finality_window_seconds), mint_missing
+            chain_id,
+            validators,
+            rotations,
+            failed_value,
+            timedelta(seconds=finality_window_seconds),
+            mint_missing,
+            contract_timeout_seconds,
         )
         self._chain = Chain(World(as_time(now)), virtual_machine(self.std), settings)
         self._snapshots: dict[int, tuple[World, Services]] = {}
@@ -198,6 +209,17 @@ class Localnet:
         schema: dict[str, Any] = json.loads(self.view(address, "#get-schema"))
         return schema
 
+    def appeal(self, transaction_id: str) -> Receipt:
+        """Have more validators vote on a transaction that is not final; see ``appeals`` for what comes of it.
+
+        Raises: NotAppealable, UnknownTransaction.
+        """
+        with self._exclusive() as chain:
+            transaction = chain.transaction(transaction_id)
+            appeals.appeal(chain, transaction)
+            chain.run_pending()
+            return receipt_of(transaction, self._lookup)
+
     def transaction(self, transaction_id: str) -> Receipt:
         """The receipt of a transaction, also of one that a contract triggered. Raises: UnknownTransaction."""
         with self._exclusive() as chain:
@@ -246,6 +268,11 @@ class Localnet:
                 raise UnknownSnapshot(f"no snapshot {snapshot_id!r}")
             world, services = self._snapshots[snapshot_id]
             chain.world, chain.services = world.clone(), services
+
+    def clone_world(self) -> World:
+        """An independent copy of the whole state, for a server that is to go on from here (``Node.adopt``)."""
+        with self._exclusive() as chain:
+            return chain.world.clone()
 
     # --- the outside world of nondeterministic blocks ---
 

@@ -41,10 +41,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class VotingRound:
-    """One leader's attempt: the votes by index of the validator, ``agree`` or ``disagree``."""
+    """One leader's attempt, or an appeal: the votes by index of the validator, ``agree``, ``disagree`` or ``timeout``.
+
+    ``name`` says what came of it, as in Studio: ``Accepted``, ``Leader Rotation``, ``Validator Appeal Failed`` …
+    """
 
     leader: int
     votes: Mapping[int, str]
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,10 @@ class Receipt:
 
     @property
     def status(self) -> str:
-        """``accepted``, ``finalized`` or ``undetermined``, as of now."""
+        """As of now: ``accepted``, ``finalized``, ``undetermined``, ``leader_timeout`` or ``validators_timeout``.
+
+        After an appeal a message can be ``cancelled``: the transaction that sent it has been taken back.
+        """
         return self._transaction(self.id).status
 
     @property
@@ -143,7 +150,7 @@ def receipt_of(transaction: Transaction, lookup: Callable[[str], Transaction]) -
         kwargs=call.get("kwargs", {}),
         value_wei=transaction.value,
         votes=dict(transaction.rounds[-1].votes) if transaction.rounds else {},
-        rounds=tuple(VotingRound(round_.leader, dict(round_.votes)) for round_ in transaction.rounds),
+        rounds=tuple(VotingRound(round_.leader, dict(round_.votes), round_.name) for round_ in transaction.rounds),
         eq_outputs=tuple(outcome.eq_outputs),
         result=outcome.result,
         created_at=transaction.created_at,

@@ -5,6 +5,7 @@ Nothing here decides what a result means for the money or for the queue: that is
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -12,16 +13,19 @@ from typing import Literal
 from genlayer_localnet import calldata
 from genlayer_localnet.attempt import Attempt
 from genlayer_localnet.execution import VirtualMachine
-from genlayer_localnet.host import READ, RETURN, VM_ERROR, WRITE, Frame, Permissions
+from genlayer_localnet.host import READ, RETURN, TIMEOUT, VM_ERROR, WRITE, Frame, Permissions
 from genlayer_localnet.journal import Journal, roll_back
 from genlayer_localnet.nondet_services import Services
 from genlayer_localnet.sub_vms import ENTRY_MAIN
-from genlayer_localnet.transactions import Outcome, Round, Transaction
+from genlayer_localnet.time_limit import DEFAULT_SECONDS, SCHEMA_SECONDS
+from genlayer_localnet.transactions import Outcome, Transaction
+from genlayer_localnet.voting import ROTATION, Round, decision, name_of, panel
 from genlayer_localnet.world import ContractAccount, Storage, World
 
 MAX_CHAIN_LENGTH = 1_000
 """A message that follows this many others fails, so that contracts that keep calling each other come to an end."""
 NOTHING = RETURN + calldata.encode(None)
+SCHEMA_CALL = calldata.encode({"method": "#get-schema"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class Settings:
     failed_value: Literal["keep", "return"]
     finality_window: timedelta
     mint_missing: bool
+    contract_timeout_seconds: float | None = DEFAULT_SECONDS
+    """How long contract code may run at every node; None is any time."""
 
 
 class Runs:
@@ -61,20 +67,45 @@ class Runs:
     def _agree(self, transaction: Transaction, mark: int) -> Outcome:
         """Let leaders run the transaction, one after the other, until most validators agree with one."""
         rotations = transaction.conditions.rotations
-        for round_ in range((self.settings.rotations if rotations is None else rotations) + 1):
+        left = self.settings.rotations if rotations is None else rotations
+        appeal, voters = panel(transaction.rounds, self.voters(transaction))
+        while True:
             roll_back(transaction.journal, mark)
-            attempt = self.attempt(transaction, mark)
-            attempt.round, attempt.leader = round_, round_ % attempt.validators
+            attempt = self.attempt(transaction, mark, voters=voters)
+            attempt.round = len(transaction.rounds)
+            attempt.leader = attempt.round % voters
             outcome = self.run(transaction, transaction.journal, attempt)
-            transaction.rounds.append(Round(attempt.leader, attempt.votes))
-            if not attempt.rejected:
-                break
-        return outcome
+            votes = attempt.votes if attempt.rejected or outcome.result != TIMEOUT else {attempt.leader: "timeout"}
+            decided = decision(attempt.leader, votes)
+            is_last = decided != "undetermined" or not left
+            transaction.rounds.append(Round(attempt.leader, votes, name_of(decided, appeal) if is_last else ROTATION))
+            if is_last:
+                return outcome
+            left -= 1
 
-    def attempt(self, transaction: Transaction, mark: int = 0, *, voters: int | None = None) -> Attempt:
+    def voters(self, transaction: Transaction) -> int:
+        """How many vote on a transaction at first."""
+        return 1 if transaction.leader_only else transaction.conditions.validators or self.settings.validators
+
+    def replay(
+        self, transaction: Transaction, journal: Journal, leader: int, voters: Iterable[int]
+    ) -> tuple[Outcome, dict[int, str]]:
+        """Let other validators vote on what the leader found; the world must be as before the transaction.
+
+        What the run changes is in ``journal``.
+        """
+        assert transaction.outcome is not None
+        if transaction.triggered_by is None:
+            self.world.change_balance(journal, transaction.sender, -transaction.value)
+        self.world.change_balance(journal, transaction.to, transaction.value)
+        attempt = self.attempt(transaction, len(journal), voters=1)
+        attempt.votes = dict.fromkeys(voters, "agree")
+        attempt.round, attempt.leader = len(transaction.rounds), leader
+        attempt.replay = tuple(transaction.outcome.eq_outputs)
+        return self.run(transaction, journal, attempt), attempt.votes
+
+    def attempt(self, transaction: Transaction, mark: int = 0, *, voters: int) -> Attempt:
         conditions = transaction.conditions
-        if voters is None:
-            voters = 1 if transaction.leader_only else conditions.validators or self.settings.validators
         return Attempt(
             origin=transaction.origin,
             datetime=datetime_text(self._time_of(transaction)),
@@ -82,10 +113,12 @@ class Runs:
             services=conditions.services or self.services,
             validators=voters,
             mark=mark,
+            time_limit_seconds=self.settings.contract_timeout_seconds,
         )
 
     def _time_of(self, transaction: Transaction) -> datetime:
-        return transaction.conditions.now or self.world.now
+        """What its code takes for now: where it runs again, the time of its first decision."""
+        return transaction.conditions.now or transaction.decided_at or self.world.now
 
     def run(self, transaction: Transaction, journal: Journal, attempt: Attempt) -> Outcome:
         """Run a deploy or a call once; what it changes is in ``journal``, whatever comes of it."""
@@ -118,6 +151,8 @@ class Runs:
     def view(self, transaction: Transaction) -> Outcome:
         """Run a read on one node; ``transaction`` only describes the call. The contract must be there."""
         attempt = self.attempt(transaction, voters=1)
+        if attempt.time_limit_seconds is not None and transaction.calldata == SCHEMA_CALL:
+            attempt.time_limit_seconds = min(attempt.time_limit_seconds, SCHEMA_SECONDS)
         frame = self._frame(transaction.to, attempt, [], READ, transaction)
         return self.machine.run(frame, self._time_of(transaction))
 

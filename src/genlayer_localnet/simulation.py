@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-from genlayer_localnet import calldata
 from genlayer_localnet.address import keccak256
 from genlayer_localnet.chain import Chain
 from genlayer_localnet.host import VM_ERROR
 from genlayer_localnet.journal import Journal, roll_back
+from genlayer_localnet.runs import SCHEMA_CALL
 from genlayer_localnet.transactions import Outcome, Transaction
 from genlayer_localnet.world import ContractAccount, Storage
 
@@ -69,7 +69,7 @@ def schema_request(chain: Chain, address: bytes) -> Transaction:
         sender=bytes(20),
         origin=bytes(20),
         to=address,
-        calldata=calldata.encode({"method": "#get-schema"}),
+        calldata=SCHEMA_CALL,
         value=0,
         created_at=chain.world.now,
     )

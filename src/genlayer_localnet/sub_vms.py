@@ -12,8 +12,10 @@ import cloudpickle.cloudpickle as cloudpickle_internals  # type: ignore[import-u
 
 from genlayer_localnet.attempt import Node
 from genlayer_localnet.console import Console
-from genlayer_localnet.host import NONDETERMINISTIC, VM_ERROR, Frame, Permissions
+from genlayer_localnet.contract_code import calls_contract_code
+from genlayer_localnet.host import NONDETERMINISTIC, TIMEOUT, VM_ERROR, Frame, Permissions
 from genlayer_localnet.journal import re_apply, roll_back
+from genlayer_localnet.time_limit import TimeLimit
 
 MAX_DEPTH = 32
 """Calls nested deeper end with a VM error. (GenVM's own limit is its memory.)"""
@@ -89,13 +91,21 @@ class SubVms:
     def run_nondet(self, frame: Frame, data_leader: bytes, data_validator: bytes) -> bytes:
         """The leader runs its function, then every validator that still agrees runs its own on the leader's result."""
         attempt = frame.attempt
-        leader_result = self._stage(frame, data_leader, None, Node("leader", attempt.leader, attempt.round))
+        leader_result = attempt.next_replayed()
+        if leader_result is None:
+            leader_result = self._stage(frame, data_leader, None, Node("leader", attempt.leader, attempt.round))
         attempt.eq_outputs.append(leader_result)
+        if leader_result == TIMEOUT:
+            raise frame.terminate(TIMEOUT)
         for index in attempt.agreeing_validators():
             node = Node("validator", index, attempt.round)
-            if self._stage(frame, data_validator, {"leaders_result": leader_result}, node) != _AGREED:
+            with TimeLimit(attempt.time_limit_seconds) as limit:  # every node has its own time
+                verdict = self._stage(frame, data_validator, {"leaders_result": leader_result}, node)
+            if limit.expired:
+                attempt.votes[index] = "timeout"
+            elif verdict != _AGREED:
                 attempt.votes[index] = "disagree"
-        if not attempt.has_majority():
+        if not attempt.has_majority() and not attempt.is_replay:
             attempt.rejected = True
             raise frame.terminate(VM_ERROR + b"validator_disagrees")
         if leader_result[:1] == VM_ERROR:
@@ -149,9 +159,10 @@ def _merge(frame: Frame, child: Frame, *, keep: bool) -> None:
             frame.attempt.emit(message.sender, -message.value)
 
 
-def unpickle(data: bytes) -> Any:
-    """A function from a nondeterministic block or sandbox, with classes of its own, as in an interpreter of its own."""
-    return _Unpickler(io.BytesIO(data)).load()
+@calls_contract_code
+def call_pickled(data: bytes, arguments: tuple[Any, ...]) -> Any:
+    """Run a function of a nondeterministic block or sandbox, with classes of its own as in another interpreter."""
+    return _Unpickler(io.BytesIO(data)).load()(*arguments)
 
 
 class _Unpickler(pickle.Unpickler):

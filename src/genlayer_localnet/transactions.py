@@ -6,16 +6,19 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from genlayer_localnet.journal import Journal
+from genlayer_localnet.voting import Decision, Round
 
 if TYPE_CHECKING:
     from genlayer_localnet.nondet_services import Services
 
-TransactionKind = Literal["deploy", "call", "transfer", "faucet"]
+TransactionKind = Literal["deploy", "call", "transfer", "faucet", "upgrade"]
 Phase = Literal["accepted", "finalized"]
-Status = Literal["pending", "accepted", "undetermined", "finalized", "cancelled"]
+Status = Literal["pending", "finalized", "cancelled"] | Decision
+AWAITING_FINALITY: Final = frozenset({"accepted", "undetermined", "leader_timeout", "validators_timeout"})
+"""Statuses of transactions that are decided and not final."""
 OutcomeKind = Literal["return", "user_error", "vm_error"]
 ExecutionMode = Literal["NORMAL", "LEADER_ONLY", "LEADER_SELF_VALIDATOR"]
 MessageKind = Literal["PostMessage", "DeployContract", "EthSend"]
@@ -44,14 +47,6 @@ class EmittedEvent:
     """None where no event class of the contract has this signature."""
     topics: tuple[bytes, ...]
     blob: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One leader's attempt: who led, and how every validator voted (``agree``, ``disagree``) by its index."""
-
-    leader: int
-    votes: dict[int, str]
 
 
 @dataclass(slots=True)
@@ -143,6 +138,6 @@ class Transaction:
     def clone(self, counterpart: Callable[[Any], Any]) -> Transaction:
         """A copy whose journal changes the counterparts of what this one's changes."""
         twin = copy.copy(self)
-        twin.children = list(self.children)
+        twin.children, twin.rounds = list(self.children), list(self.rounds)
         twin.journal = [tuple(counterpart(part) for part in entry) for entry in self.journal]
         return twin

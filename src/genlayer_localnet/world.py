@@ -90,6 +90,18 @@ class World:
             for journal, changes in reversed(undone):
                 re_apply(journal, changes)
 
+    @contextmanager
+    def before(self, transaction: Transaction) -> Iterator[None]:
+        """Context manager: the world as it was when this transaction, which is not final, was submitted."""
+        waiting = list(self.unfinalized)
+        journals = [one.journal for one in waiting[waiting.index(transaction) :]]
+        undone = [(journal, roll_back(journal)) for journal in reversed(journals)]
+        try:
+            yield
+        finally:
+            for journal, changes in reversed(undone):
+                re_apply(journal, changes)
+
     def clone(self) -> World:
         """An independent copy. The journals of its transactions change the copy, not the original."""
         twin = World(self.now, dict(self.balances), dict(self.nonces))

@@ -69,7 +69,7 @@ class EthMethods:
             "reward": [["0x0"] * rewards] * blocks,
         }
 
-    @method("eth_blockNumber")
+    @method("eth_blockNumber", only_looks=True)
     def block_number(self) -> str:
         return hex(len(self._node.world.blocks))
 
@@ -91,11 +91,11 @@ class EthMethods:
 
     # --- accounts ---
 
-    @method("eth_getBalance")
+    @method("eth_getBalance", only_looks=True)
     def balance(self, account_address: Any, block_tag: Any = "latest") -> str:
         return hex(self._node.world.balance(address(account_address)))
 
-    @method("eth_getTransactionCount")
+    @method("eth_getTransactionCount", only_looks=True)
     def transaction_count(self, account_address: Any, block_tag: Any = "latest") -> str:
         return hex(self._node.world.nonces.get(address(account_address), 0))
 
@@ -129,11 +129,11 @@ class EthMethods:
         raw = envelopes.sign(account.key, (nonce, to, value, payload), GAS, self._node.identity.chain_id)
         return submission.submit(self._node, envelopes.decode(raw), sim_config)
 
-    @method("eth_getTransactionByHash")
+    @method("eth_getTransactionByHash", only_looks=True)
     def transaction_by_hash(self, transaction_hash: Any) -> dict[str, Any]:
         return transaction_json(self._node, self._node.transaction(transaction_id(transaction_hash)))
 
-    @method("eth_getTransactionReceipt")
+    @method("eth_getTransactionReceipt", only_looks=True)
     def transaction_receipt(self, transaction_hash: Any) -> dict[str, Any] | None:
         try:
             return logs.receipt(self._node.transaction(transaction_id(transaction_hash)))

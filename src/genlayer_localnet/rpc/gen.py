@@ -7,7 +7,7 @@ from typing import Any
 from genlayer_localnet.rpc import reading
 from genlayer_localnet.rpc.errors import not_found
 from genlayer_localnet.rpc.node import Node
-from genlayer_localnet.rpc.parameters import address, data, mapping, transaction_id
+from genlayer_localnet.rpc.parameters import address, code_of, mapping, transaction_id
 from genlayer_localnet.rpc.protocol import method
 from genlayer_localnet.rpc.receipt_json import address_text, base64, failure_text, node_receipt
 from genlayer_localnet.rpc.transaction_json import STATUS_CODES, STATUS_NAMES, transaction_json
@@ -30,7 +30,7 @@ class GenMethods:
 
     @method("gen_getContractSchemaForCode")
     def contract_schema_for_code(self, contract_code_hex: Any) -> dict[str, Any]:
-        return reading.schema_for_code(self._node, _code(contract_code_hex))
+        return reading.schema_for_code(self._node, code_of(contract_code_hex))
 
     @method("gen_getContractCode")
     def contract_code(self, contract_address: Any) -> str:
@@ -41,7 +41,7 @@ class GenMethods:
         self._contract(contract_address)
         return self._node.world.nonces.get(address(contract_address), 0)
 
-    @method("gen_getTransactionStatus")
+    @method("gen_getTransactionStatus", only_looks=True)
     def transaction_status(self, transaction_hash: Any) -> dict[str, Any]:
         name = STATUS_NAMES[self._transaction(transaction_hash).status]
         return {"status": name, "statusCode": STATUS_CODES[name]}
@@ -85,13 +85,3 @@ class GenMethods:
         if account is None:
             raise not_found(f"contract {address_text(wanted)} not found")
         return account
-
-
-def _code(text: Any) -> bytes:
-    """From hexadecimal, or else the text itself is the source."""
-    if isinstance(text, str) and not text.startswith("0x"):
-        try:
-            return bytes.fromhex(text)
-        except ValueError:
-            return text.encode("utf-8", "replace")
-    return data(text, "code")

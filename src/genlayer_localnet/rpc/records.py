@@ -16,14 +16,15 @@ from genlayer_localnet.transactions import (
     EmittedEvent,
     Outcome,
     OutgoingMessage,
-    Round,
     Transaction,
 )
+from genlayer_localnet.voting import Round
 from genlayer_localnet.world import Storage, World
 
 KeepCode = Callable[[bytes], str]
 """Stores a source text once, and gives its key."""
 CodeOf = Callable[[str], bytes]
+_encoder = json.JSONEncoder(separators=(",", ":"))  # json.dumps makes a new one for each call
 
 
 def dump_transaction(transaction: Transaction, keep_code: KeepCode) -> str:
@@ -45,7 +46,7 @@ def dump_transaction(transaction: Transaction, keep_code: KeepCode) -> str:
         "chain_length": transaction.chain_length,
         "decided_at": _time(transaction.decided_at),
         "outcome": None if transaction.outcome is None else _outcome(transaction.outcome, keep_code),
-        "rounds": [[round_.leader, list(round_.votes.items())] for round_ in transaction.rounds],
+        "rounds": [[round_.leader, list(round_.votes.items()), round_.name] for round_ in transaction.rounds],
         "children": transaction.children,
         "balance_wei": transaction.balance_wei,
         "conditions": _conditions(transaction.conditions),
@@ -53,7 +54,7 @@ def dump_transaction(transaction: Transaction, keep_code: KeepCode) -> str:
         "block": transaction.block,
         "appealed_at": _time(transaction.appealed_at),
     }
-    return json.dumps(record, separators=(",", ":"))
+    return _encoder.encode(record)
 
 
 def load_transaction(text: str, status: Any, code_of: CodeOf) -> Transaction:
@@ -71,7 +72,7 @@ def load_transaction(text: str, status: Any, code_of: CodeOf) -> Transaction:
             "decided_at": _as_time(record["decided_at"]),
             "appealed_at": _as_time(record["appealed_at"]),
             "outcome": None if outcome is None else _as_outcome(outcome, code_of),
-            "rounds": [Round(leader, dict(votes)) for leader, votes in record["rounds"]],
+            "rounds": [Round(leader, dict(votes), *name) for leader, votes, *name in record["rounds"]],
             "conditions": _as_conditions(record["conditions"]),
             "status": status,
         }
@@ -80,7 +81,7 @@ def load_transaction(text: str, status: Any, code_of: CodeOf) -> Transaction:
 
 def dump_journal(journal: Journal) -> str:
     """How to take a transaction back, with names in the place of the objects."""
-    return json.dumps([_entry(entry) for entry in journal], separators=(",", ":"))
+    return _encoder.encode([_entry(entry) for entry in journal])
 
 
 def load_journal(text: str, world: World) -> Journal:

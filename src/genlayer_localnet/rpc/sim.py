@@ -7,17 +7,19 @@ from typing import Any
 
 from genlayer_localnet.arguments import as_time
 from genlayer_localnet.errors import InvalidArgument
-from genlayer_localnet.rpc import reading, submission
+from genlayer_localnet.rpc import contract_tools, reading, submission
 from genlayer_localnet.rpc.consensus_calls import DATA_ADDRESS, MAIN_ABI, MAIN_ADDRESS
 from genlayer_localnet.rpc.errors import invalid_params, not_found, refused
 from genlayer_localnet.rpc.node import Node
-from genlayer_localnet.rpc.parameters import address, count, mapping, quantity, shown, transaction_id
-from genlayer_localnet.rpc.protocol import method
+from genlayer_localnet.rpc.parameters import address, code_of, count, mapping, quantity, shown, transaction_id
+from genlayer_localnet.rpc.protocol import encoded, method
 from genlayer_localnet.rpc.receipt_json import address_text
-from genlayer_localnet.rpc.transaction_json import transaction_json
+from genlayer_localnet.rpc.transaction_json import STATUS_CODES, STATUS_NAMES, transaction_json
 
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 _MAX_WINDOW_SECONDS = 10 * 365 * 86_400
+_MAIN_CONTRACT = encoded({"address": address_text(MAIN_ADDRESS), "abi": MAIN_ABI, "bytecode": "0x"})
+"""genlayer-py asks for it before every write."""
 
 
 class SimMethods:
@@ -69,9 +71,9 @@ class SimMethods:
         return len(self._node.world.blocks)
 
     @method("sim_getConsensusContract", needs_chain=False)
-    def consensus_contract(self, contract_name: Any) -> dict[str, Any]:
+    def consensus_contract(self, contract_name: Any) -> bytes | dict[str, Any]:
         if contract_name == "ConsensusMain":
-            return {"address": address_text(MAIN_ADDRESS), "abi": MAIN_ABI, "bytecode": "0x"}
+            return _MAIN_CONTRACT
         if contract_name == "ConsensusData":
             return {"address": address_text(DATA_ADDRESS), "abi": [], "bytecode": "0x"}
         raise not_found(f"no consensus contract {shown(contract_name)}: there are ConsensusMain and ConsensusData")
@@ -79,6 +81,38 @@ class SimMethods:
     @method("sim_getFeeConfig", needs_chain=False)
     def fee_config(self) -> dict[str, Any]:
         return {"enabled": False}
+
+    @method("sim_estimateTransactionFees")
+    def estimate_fees(self, params: Any = None) -> dict[str, Any]:
+        """There are no fees here, whatever the transaction."""
+        return {"enabled": False, "fees": "0x0"}
+
+    @method("sim_updateTransactionStatus")
+    def update_status(self, transaction_hash: Any, status: Any) -> dict[str, Any]:
+        """Make a decided transaction final, or cancel one that waits; nothing else can be forced."""
+        transaction = self._node.transaction(transaction_id(transaction_hash))
+        if status not in STATUS_CODES:
+            raise invalid_params(f"status is one of {', '.join(STATUS_CODES)}, not {shown(status)}")
+        if status != STATUS_NAMES[transaction.status]:
+            if status == "FINALIZED" and transaction in self._node.world.unfinalized:
+                self._node.chain.finalize(transaction)
+            elif status == "CANCELED":
+                submission.cancel(self._node, transaction)
+            else:
+                raise refused(f"a transaction that is {STATUS_NAMES[transaction.status]} cannot be made {status}")
+        return {"transaction_hash": transaction.id, "status": STATUS_NAMES[transaction.status]}
+
+    # --- code ---
+
+    @method("sim_lintContract")
+    def lint_contract(self, source_code: Any, filename: Any = None) -> dict[str, Any]:
+        return contract_tools.lint(self._node, code_of(source_code))
+
+    @method("sim_upgradeContractCode")
+    def upgrade_contract_code(self, contract_address: Any, new_code: Any, signature: Any = None) -> dict[str, Any]:
+        """Anybody may upgrade on a localnet; the signature is not looked at, as in Studio's local mode."""
+        upgraded = contract_tools.upgrade(self._node, address(contract_address), code_of(new_code))
+        return {"transaction_hash": upgraded, "message": "the contract has its new code"}
 
     # --- time ---
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 from genlayer_localnet.changes import PAGE_BYTES, Changes
 from genlayer_localnet.errors import LocalnetError
 from genlayer_localnet.rpc.records import dump_journal, dump_transaction, load_journal, load_transaction
+from genlayer_localnet.transactions import AWAITING_FINALITY
 from genlayer_localnet.world import ContractAccount, Storage, World
 
 SCHEMA_VERSION: Final = 1
@@ -227,7 +228,7 @@ class StateFile:
                 world.pending.append(transaction)
         decided = sorted((one for one in world.transactions.values() if one.block), key=lambda one: one.block)
         world.blocks.extend(transaction.id for transaction in decided)
-        world.unfinalized.extend(one for one in decided if one.status in ("accepted", "undetermined"))
+        world.unfinalized.extend(one for one in decided if one.status in AWAITING_FINALITY)
 
     # --- snapshots ---
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from genlayer_localnet import appeals
 from genlayer_localnet.address import Address
 from genlayer_localnet.chain import derived_id
-from genlayer_localnet.errors import InsufficientFunds
+from genlayer_localnet.errors import InsufficientFunds, NotAppealable
 from genlayer_localnet.rpc import consensus_calls
 from genlayer_localnet.rpc.consensus_calls import AboutTransaction, AddTransaction
 from genlayer_localnet.rpc.envelopes import Envelope
@@ -17,7 +18,6 @@ from genlayer_localnet.rpc.sim_config import conditions_of
 from genlayer_localnet.transactions import Conditions, Transaction
 
 MAX_ROTATIONS = 20
-APPEALABLE = ("accepted", "undetermined")
 
 
 def submit(node: Node, envelope: Envelope, sim_config: Any = None) -> str:
@@ -138,9 +138,7 @@ def _about_another(node: Node, envelope: Envelope, call: AboutTransaction) -> st
             raise refused("only its sender can cancel a transaction")
         cancel(node, transaction)
     elif call.action == "appeal":
-        if transaction.status not in APPEALABLE:
-            raise refused(f"a transaction that is {transaction.status} cannot be appealed")
-        transaction.appealed_at = node.world.now
+        _appeal(node, transaction)
     elif transaction in node.world.unfinalized:
         node.chain.finalize(transaction)
     node.world.next_nonce(envelope.signer)
@@ -150,6 +148,15 @@ def _about_another(node: Node, envelope: Envelope, call: AboutTransaction) -> st
         node.chain.changes.nonces.add(envelope.signer)
         node.chain.changes.aliases.add(envelope.hash)
     return transaction.id
+
+
+def _appeal(node: Node, transaction: Transaction) -> None:
+    try:
+        appeals.appeal(node.chain, transaction)
+    except NotAppealable as error:
+        raise refused(str(error)) from None
+    if node.options.auto_mine:
+        node.chain.run_pending()
 
 
 def _text(address: bytes) -> str:

@@ -9,22 +9,41 @@ from typing import Any
 from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.receipt_json import address_text, base64, hex_text, node_receipt, shown_calldata
 from genlayer_localnet.transactions import Status, Transaction
+from genlayer_localnet.voting import is_majority
 
 STATUS_NAMES: Mapping[Status, str] = {
     "pending": "PENDING",
     "accepted": "ACCEPTED",
     "undetermined": "UNDETERMINED",
+    "leader_timeout": "LEADER_TIMEOUT",
+    "validators_timeout": "VALIDATORS_TIMEOUT",
     "finalized": "FINALIZED",
     "cancelled": "CANCELED",
 }
-STATUS_CODES = {"PENDING": 1, "ACCEPTED": 5, "UNDETERMINED": 6, "FINALIZED": 7, "CANCELED": 8}
-_TYPES = {"transfer": 0, "faucet": 0, "deploy": 1, "call": 2}
-_RESULT_NAMES = {0: "IDLE", 6: "MAJORITY_AGREE", 7: "MAJORITY_DISAGREE"}
+STATUS_CODES = {
+    "PENDING": 1,
+    "ACCEPTED": 5,
+    "UNDETERMINED": 6,
+    "FINALIZED": 7,
+    "CANCELED": 8,
+    "VALIDATORS_TIMEOUT": 12,
+    "LEADER_TIMEOUT": 13,
+}
+_TYPES = {"transfer": 0, "faucet": 0, "deploy": 1, "call": 2, "upgrade": 3}
+_IDLE, _TIMEOUT, _NO_MAJORITY, _AGREE, _DISAGREE = 0, 3, 5, 6, 7
+_RESULT_NAMES = {
+    _IDLE: "IDLE",
+    _TIMEOUT: "TIMEOUT",
+    _NO_MAJORITY: "NO_MAJORITY",
+    _AGREE: "MAJORITY_AGREE",
+    _DISAGREE: "MAJORITY_DISAGREE",
+}
+_VOTES = {"agree": 1, "disagree": 2, "timeout": 3}
 _EXECUTION_NAMES = {0: "NOT_VOTED", 1: "FINISHED_WITH_RETURN", 2: "FINISHED_WITH_ERROR"}
 
 
 def transaction_json(node: Node, transaction: Transaction) -> dict[str, Any]:
-    sender = None if transaction.kind == "faucet" else address_text(transaction.sender)
+    sender = None if transaction.kind in ("faucet", "upgrade") else address_text(transaction.sender)
     recipient = address_text(transaction.to)
     return {
         "hash": transaction.id,
@@ -65,6 +84,8 @@ def _data(transaction: Transaction) -> dict[str, Any]:
             "contract_code": base64(transaction.code or b""),
             "calldata": base64(shown_calldata(transaction)),
         }
+    if transaction.kind == "upgrade":
+        return {"contract_address": address_text(transaction.to), "contract_code": base64(transaction.code or b"")}
     return {"calldata": base64(shown_calldata(transaction))} if transaction.kind == "call" else {}
 
 
@@ -87,7 +108,7 @@ def _consensus(node: Node, transaction: Transaction) -> dict[str, Any]:
     conditions = transaction.conditions
     return {
         "consensus_data": _consensus_data(node, transaction),
-        "consensus_history": {"consensus_results": [], "current_status_changes": [], "current_monitoring": {}},
+        "consensus_history": _history(node, transaction),
         "leader_only": transaction.leader_only,
         "execution_mode": transaction.mode,
         "sim_config": dict(conditions.source) if conditions.source is not None else None,
@@ -102,6 +123,22 @@ def _consensus(node: Node, transaction: Transaction) -> dict[str, Any]:
         "eq_blocks_outputs": "0x",
         "queue_type": 0,
         "queue_position": 0,
+    }
+
+
+def _history(node: Node, transaction: Transaction) -> dict[str, Any]:
+    """All rounds, those of appeals included, in their order."""
+    return {
+        "consensus_results": [
+            {
+                "consensus_round": round_.name,
+                "leader": node.validators.address_of(round_.leader),
+                "votes": {node.validators.address_of(index): vote for index, vote in round_.votes.items()},
+            }
+            for round_ in transaction.rounds
+        ],
+        "current_status_changes": [STATUS_NAMES[transaction.status]],
+        "current_monitoring": {},
     }
 
 
@@ -148,7 +185,7 @@ def _last_round(node: Node, transaction: Transaction) -> dict[str, Any]:
         "rotations_left": 0,
         "result": _result_number(transaction),
         "round_validators": [node.validators.address_of(index) for index in votes],
-        "validator_votes": [1 if vote == "agree" else 2 for vote in votes.values()],
+        "validator_votes": [_VOTES[vote] for vote in votes.values()],
         "validator_votes_name": [vote.upper() for vote in votes.values()],
         "validator_votes_hash": [],
     }
@@ -156,11 +193,14 @@ def _last_round(node: Node, transaction: Transaction) -> dict[str, Any]:
 
 def _result_number(transaction: Transaction) -> int:
     if transaction.outcome is None:
-        return 0
+        return _IDLE
     if not transaction.rounds:
-        return 6 if transaction.outcome.kind == "return" else 7
-    votes = list(transaction.rounds[-1].votes.values())
-    return 6 if 2 * votes.count("agree") > len(votes) else 7
+        return _AGREE if transaction.outcome.kind == "return" else _DISAGREE
+    votes = transaction.rounds[-1].votes
+    for vote, result in (("agree", _AGREE), ("disagree", _DISAGREE), ("timeout", _TIMEOUT)):
+        if is_majority(votes, vote):
+            return result
+    return _NO_MAJORITY
 
 
 def _result(transaction: Transaction) -> dict[str, Any]:
@@ -177,11 +217,12 @@ def _result(transaction: Transaction) -> dict[str, Any]:
 
 def _appeal(transaction: Transaction) -> dict[str, Any]:
     appealed_at = transaction.appealed_at
+    names = [round_.name for round_ in transaction.rounds]
     return {
-        "appealed": False,
-        "appeal_failed": 0 if appealed_at is None else 1,
-        "appeal_undetermined": False,
-        "appeal_leader_timeout": False,
+        "appealed": appealed_at is not None,
+        "appeal_failed": sum(name.endswith("Appeal Failed") for name in names),
+        "appeal_undetermined": any(name.startswith("Leader Appeal") for name in names),
+        "appeal_leader_timeout": any(name.startswith("Leader Timeout Appeal") for name in names),
         "appeal_processing_time": 0,
         "timestamp_appeal": None if appealed_at is None else _unix(appealed_at),
     }
