@@ -1,24 +1,34 @@
-"""Speed of the JSON-RPC server: writes and reads per second, latency, cold start, size of the state file.
+"""Speed of the JSON-RPC server, beside the simulator in genlayer-test: calls per second, latency, CPU, cold start.
 
-Every server keeps its state in a file, so each write is on the disk before it is answered. Clients are processes of
-their own, on the same machine. The baseline is the simulator in genlayer-test, as published: about 12 writes/s and
-216 reads/s through genlayer-py, with 20 consumers, nothing saved. Those ratios compare with another run on another
-day; the ones between 10 and 10,000 consumers are of this run.
+Both run the same contract on the same standard library, and the same clients in processes of their own ask them. The
+localnet keeps its state in a file, so each write is on the disk before it is answered; the simulator saves nothing.
+Its consumers got their credit before it serves, since it ignores the value of transactions. It copies all storage for
+each write, and its list of transactions too, so it gets slower with both.
 
-    python bench/rpc.py
+CPU is what the call costs the client's process and the server's. A client cannot make more calls a second than its own
+CPU allows: that is the ceiling, whatever the server does.
+
+    pip install 'genlayer-test[sim]'
+    python bench/rpc.py [--quick]
 """
 
 from __future__ import annotations
 
 import copy
 import http.client
+import itertools
 import json
 import multiprocessing
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,16 +48,19 @@ from genlayer_localnet.rpc.state_file import StateFile
 from genlayer_localnet.testing.server import ServerProcess
 from genlayer_localnet.transactions import Transaction
 
-SIZES = (10, 10_000)
+OURS, THEIRS = "localnet", "glsim"
+FEW, COMPARED, MANY = 10, 20, 10_000
 CLIENTS = (1, 8)
-SECONDS = 4.0
+SECONDS = 1.5 if "--quick" in sys.argv else 4.0
+PREPARED_PER_SECOND = 500
+"""Requests over raw HTTP are made before the clock runs."""
+AIMS = {"write": 10, "read": 3}
 GEN = 10**18
-BASELINE = {"write": 12, "read": 216}
 OPERATOR = account_of("localnet", "account", 0)
 ADD_TRANSACTION = bytes.fromhex("27241a99")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Task:
     """What one client process does: ``kind`` of call, through what, on which contract."""
 
@@ -57,39 +70,119 @@ class Task:
     contract: str
     consumers: int
     number: int
+    prepared: int
+    """How many calls are made before the clock runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One that runs, with the contract and its consumers in it."""
+
+    name: str
+    url: str
+    pid: int
+    contract: str
+    consumers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Of all clients together; times in seconds, CPU for each call."""
+
+    rate: float
+    latencies: list[float]
+    client_cpu: float
+    server_cpu: float
+
+
+Key = tuple[str, int, str, str, int]
+"""Server, consumers, through, kind, clients."""
 
 
 def main() -> None:
     console = Console()
-    with tempfile.TemporaryDirectory() as folder:
-        _cold_start(console)
-        rates: dict[tuple[str, str, int, int], float] = {}
-        table = Table(title="calls per second, state on disk", title_justify="left")
-        for column in ("through", "call", "clients", "consumers", "per second", "p50 ms", "p99 ms", "of baseline"):
-            table.add_column(column, justify="left" if column in ("through", "call") else "right")
-        for size in SIZES:
-            path = Path(folder) / f"{size}.sqlite"
-            contract = _prepare(path, size)
-            console.print(f"state file with {size:,} consumers: {path.stat().st_size / 2**20:,.1f} MiB")
-            with ServerProcess("--state", str(path)) as server:
-                for through in ("genlayer-py", "raw HTTP"):
-                    for kind in ("write", "read"):
-                        for clients in CLIENTS:
-                            rate, latencies = _measure(kind, through, server.url, contract, size, clients)
-                            rates[through, kind, clients, size] = rate
-                            _row(table, through, kind, clients, size, rate, latencies)
-        console.print(table)
-    for through, kind, clients in sorted({key[:3] for key in rates}):
-        small, large = (rates[through, kind, clients, size] for size in SIZES)
-        print(f"{through}, {kind}s, {clients} clients: {SIZES[1]:,} consumers run at {large / small:.2f} of {SIZES[0]}")
-    print("aims: 10 x the baseline's writes and 3 x its reads through genlayer-py; no slow-down with consumers")
+    console.width = max(console.width, 110)
+    figures: dict[Key, Figure] = {}
+    _cold_start(console)
+    for name, size in ((THEIRS, COMPARED), (OURS, COMPARED), (OURS, FEW), (OURS, MANY), (THEIRS, MANY)):
+        with tempfile.TemporaryDirectory() as folder, _running(name, size, Path(folder), console) as server:
+            for through in ("genlayer-py", "raw HTTP"):
+                for kind in ("write", "read"):
+                    for clients in _clients(name, size):
+                        figure = figures[name, size, through, kind, clients] = _measure(server, kind, through, clients)
+                        console.print(
+                            f"{name}, {size:,} consumers, {through}, {kind}s, {clients}: {figure.rate:,.1f}/s"
+                        )
+    _print_figures(console, figures)
+    _print_ratios(console, figures)
 
 
-def _row(table: Table, through: str, kind: str, clients: int, size: int, rate: float, latencies: list[float]) -> None:
-    cuts = statistics.quantiles(latencies, n=100)
-    ratio = f"{rate / BASELINE[kind]:.1f}" if through == "genlayer-py" else ""
-    cells = (f"{clients}", f"{size:,}", f"{rate:,.0f}", f"{cuts[49] * 1e3:.1f}", f"{cuts[98] * 1e3:.1f}", ratio)
-    table.add_row(through, kind, *cells)
+def _clients(name: str, size: int) -> tuple[int, ...]:
+    """The simulator copies all of its storage for a write: with many consumers several clients would only wait."""
+    return (1,) if (name, size) == (THEIRS, MANY) else CLIENTS
+
+
+def _print_figures(console: Console, figures: dict[Key, Figure]) -> None:
+    table = Table(
+        title="calls per second; latency, and CPU of client and server for a call, in ms", title_justify="left"
+    )
+    for column in ("server", "consumers", "through", "call", "clients", "per second", "p50", "p99", "client", "server"):
+        table.add_column(column, justify="left" if column in ("through", "call") else "right", no_wrap=True)
+    for (name, size, through, kind, clients), figure in figures.items():
+        latencies = figure.latencies if len(figure.latencies) > 1 else figure.latencies * 2
+        cuts = statistics.quantiles(latencies, n=100)
+        times = (f"{1e3 * seconds:.2f}" for seconds in (cuts[49], cuts[98], figure.client_cpu, figure.server_cpu))
+        table.add_row(name, f"{size:,}", through, kind, f"{clients}", f"{figure.rate:,.0f}", *times)
+    console.print(table)
+
+
+def _print_ratios(console: Console, figures: dict[Key, Figure]) -> None:
+    """In lines, so that a narrow terminal cuts nothing."""
+    for size in (COMPARED, MANY):
+        for through, kind, clients in itertools.product(("genlayer-py", "raw HTTP"), AIMS, _clients(THEIRS, size)):
+            ours, theirs = (figures[name, size, through, kind, clients] for name in (OURS, THEIRS))
+            ceiling = min(clients, os.cpu_count() or 1) / ours.client_cpu
+            console.print(
+                f"{size:,} consumers, {through}, {kind}s, {clients} clients: {ours.rate / theirs.rate:.1f} x {THEIRS} "
+                f"(aim {AIMS[kind]}); at most {ceiling:,.0f} a second ({ceiling / theirs.rate:.1f} x) for the client's "
+                f"CPU alone; server CPU {ours.server_cpu / theirs.server_cpu:.2f} of {THEIRS}'s",
+                highlight=False,
+                soft_wrap=True,
+            )
+    for through, kind, clients in itertools.product(("genlayer-py", "raw HTTP"), AIMS, CLIENTS):
+        few, many = (figures[OURS, size, through, kind, clients] for size in (FEW, MANY))
+        console.print(
+            f"{through}, {kind}s, {clients} clients: {MANY:,} consumers run at {many.rate / few.rate:.2f} of {FEW}, "
+            f"with {many.server_cpu / few.server_cpu:.2f} times the CPU",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+@contextmanager
+def _running(name: str, size: int, folder: Path, console: Console) -> Iterator[Server]:
+    if name == OURS:
+        path = folder / "state.sqlite"
+        contract = _prepare(path, size)
+        console.print(f"state file with {size:,} consumers: {path.stat().st_size / 2**20:,.1f} MiB")
+        with ServerProcess("--state", str(path)) as process:
+            yield Server(name, process.url, process.pid, contract, size)
+        return
+    ready = folder / "ready.json"
+    command = [sys.executable, str(Path(__file__).with_name("glsim_server.py")), str(ready)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as simulator:
+        try:
+            assert simulator.stdin is not None
+            simulator.stdin.write(json.dumps([_consumer(index) for index in range(size)]))
+            simulator.stdin.close()
+            while not ready.exists():
+                if simulator.poll() is not None:
+                    raise RuntimeError("the simulator did not start: is genlayer-test[sim] installed?")
+                time.sleep(0.05)
+            content = json.loads(ready.read_text("utf-8"))
+            yield Server(name, content["url"], simulator.pid, content["contract"], size)
+        finally:
+            simulator.kill()
 
 
 def _cold_start(console: Console) -> None:
@@ -147,30 +240,57 @@ def _prepare(path: Path, size: int) -> str:
     return Address(contract).as_hex
 
 
-def _measure(kind: str, through: str, url: str, contract: str, size: int, clients: int) -> tuple[float, list[float]]:
-    """Calls per second of all clients together, and how long each call took, in seconds."""
-    tasks = [Task(kind, through, url, contract, size, number) for number in range(clients)]
+def _measure(server: Server, kind: str, through: str, clients: int) -> Figure:
+    prepared = int(SECONDS * PREPARED_PER_SECOND / clients)
+    tasks = [
+        Task(kind, through, server.url, server.contract, server.consumers, number, prepared)
+        for number in range(clients)
+    ]
     context = multiprocessing.get_context("spawn")
-    with context.Pool(clients) as pool:
-        results = pool.map(_client, tasks, chunksize=1)
-    rate = sum(len(latencies) / elapsed for latencies, elapsed in results)
-    return rate, [latency for latencies, _ in results for latency in latencies]
+    barrier = context.Barrier(clients + 1)
+    with context.Pool(clients, _enter, (barrier,)) as pool:
+        results = pool.map_async(_client, tasks, chunksize=1)
+        barrier.wait()
+        before = _cpu_seconds(server.pid)
+        done = results.get()
+        after = _cpu_seconds(server.pid)
+    latencies = [latency for one, _, _ in done for latency in one]
+    rate = sum(len(one) / elapsed for one, elapsed, _ in done)
+    return Figure(rate, latencies, sum(cpu for _, _, cpu in done) / len(latencies), (after - before) / len(latencies))
 
 
-def _client(task: Task) -> tuple[list[float], float]:
-    """One client process: the latencies, and the time they took together."""
+def _cpu_seconds(pid: int) -> float:
+    """User and system time of a process until now."""
+    fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+_together: Barrier
+
+
+def _enter(barrier: Barrier) -> None:
+    global _together
+    _together = barrier
+
+
+def _client(task: Task) -> tuple[list[float], float, float]:
+    """One client process: the latencies, the time they took together, and its CPU time."""
     makers = {"genlayer-py": _through_genlayer_py, "raw HTTP": _through_raw_http}
     calls = makers[task.through](task)
-    for _ in range(3):
+    prepared = list(itertools.islice(calls, task.prepared))
+    for _ in range(2):
         next(calls)()
+    _together.wait()  # all at once
     latencies: list[float] = []
-    began = time.perf_counter()
-    while time.perf_counter() - began < SECONDS:
-        call = next(calls)
-        started = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
+    ended = began
+    for call in itertools.chain(prepared, calls):
         call()
-        latencies.append(time.perf_counter() - started)
-    return latencies, sum(latencies)
+        started, ended = ended, time.perf_counter()
+        latencies.append(ended - started)
+        if ended - began > SECONDS:
+            break
+    return latencies, ended - began, time.process_time() - worked
 
 
 def _consumers_of(task: Task) -> Iterator[tuple[int, str]]:

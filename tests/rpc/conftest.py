@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from genlayer_localnet.rpc.node import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
-from genlayer_localnet.testing.server import RpcConnection
+from genlayer_localnet.testing.plugin import server_fixture
+from genlayer_localnet.testing.server import RpcConnection, local_server
 
 from .wire import Client
+
+shared_server = server_fixture(finality_window_seconds=60)
 
 
 @pytest.fixture
@@ -24,20 +26,12 @@ def start() -> Iterator[Callable[..., RpcConnection]]:
     with ExitStack() as stack:
 
         def run(*, state: Any = None, **options: Any) -> RpcConnection:
-            server = stack.enter_context(
-                RpcServer(NodeOptions(**{"finality_window_seconds": 60, **options}), state=state)
-            )
+            server = stack.enter_context(local_server(**{"finality_window_seconds": 60, **options}, state=state))
             connection = RpcConnection(server.url)
             stack.callback(connection.close)
             return connection
 
         yield run
-
-
-@pytest.fixture(scope="session")
-def shared_server() -> Iterator[RpcServer]:
-    with RpcServer(NodeOptions(finality_window_seconds=60)) as server:
-        yield server
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import re
 import signal
-import subprocess
-import sys
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from genlayer_localnet.cli import app
 from genlayer_localnet.testing.server import ServerProcess
@@ -18,56 +17,69 @@ from genlayer_localnet.testing.server import ServerProcess
 from .wire import Client
 
 
-def test_up__started__says_what_one_needs_to_know() -> None:
-    with ServerProcess("--accounts", "2", "--seed", "mine") as server:
+@dataclass(frozen=True)
+class Seen:
+    """A server's life from outside: how it was started, what it did meanwhile, and how it ended."""
+
+    server: ServerProcess
+    accounts: list[str]
+    ready_file: dict[str, Any]
+    second_on_port: Result
+    second_on_state: Result
+    output: str
+
+    @property
+    def port(self) -> int:
+        return int(self.server.url.split(":")[2].split("/")[0])
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """One server for all tests that only look at it; interrupted at the end."""
+    state = str(tmp_path_factory.mktemp("state") / "state.sqlite")
+    with ServerProcess("--accounts", "2", "--seed", "mine", "--chain-id", "61127", "--state", state) as server:
         accounts = server.call("eth_accounts")
+        ready_file = json.loads(server.ready_file.read_text())
+        on_port = CliRunner().invoke(app, ["up", "--port", str(ready_file["port"])])
+        on_state = CliRunner().invoke(app, ["up", "--port", "0", "--state", state])
         output = server.stop()
-    assert server.url in output
-    assert "chain id          61999" in output
-    assert "standard library" in output
-    assert "for tests only" in output
-    assert re.findall(r"0x[0-9a-fA-F]{40}(?= 0x[0-9a-f]{64}\b)", output) == accounts
-    assert "warning" not in output
+    return Seen(server, accounts, ready_file, on_port, on_state, output)
 
 
-def test_up__interrupted__ends_cleanly() -> None:
-    with ServerProcess() as server:
-        output = server.stop()
-    assert (server.exit_code, output.rstrip().splitlines()[-1]) == (0, "stopped")
+def test_up__started__says_what_one_needs_to_know(seen: Seen) -> None:
+    assert seen.server.url in seen.output
+    assert "chain id          61127" in seen.output
+    assert "standard library" in seen.output
+    assert "for tests only" in seen.output
+    assert re.findall(r"0x[0-9a-fA-F]{40}(?= 0x[0-9a-f]{64}\b)", seen.output) == seen.accounts
+    assert "warning" not in seen.output
+
+
+def test_up__interrupted__ends_cleanly(seen: Seen) -> None:
+    assert (seen.server.exit_code, seen.output.rstrip().splitlines()[-1]) == (0, "stopped")
 
 
 def test_up__terminated__ends_cleanly() -> None:
     with ServerProcess() as server:
         output = server._end(signal.SIGTERM)
+    assert "chain id          61999" in output
     assert "Traceback" not in output
 
 
-def test_up__ready_file__has_the_address() -> None:
-    with ServerProcess("--chain-id", "61127") as server:
-        assert json.loads(server.ready_file.read_text()) == {
-            "url": server.url,
-            "port": int(server.url.split(":")[2].split("/")[0]),
-            "chain_id": 61127,
-            "pid": server.pid,
-        }
+def test_up__ready_file__has_the_address(seen: Seen) -> None:
+    expected = {"url": seen.server.url, "port": seen.port, "chain_id": 61127, "pid": seen.server.pid}
+    assert seen.ready_file == expected
 
 
-def test_up__port_in_use__says_so() -> None:
-    with ServerProcess() as server:
-        port = server.url.split(":")[2].split("/")[0]
-        command = [sys.executable, "-m", "genlayer_localnet", "up", "--port", port]
-        second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert second.returncode == 1
-    assert second.stderr.strip() == f"error: cannot listen on 127.0.0.1 port {port}: Address already in use"
+def test_up__port_in_use__says_so(seen: Seen) -> None:
+    assert seen.second_on_port.exit_code == 1
+    wanted = f"error: cannot listen on 127.0.0.1 port {seen.port}: Address already in use"
+    assert seen.second_on_port.stderr.strip() == wanted
 
 
-def test_up__state_in_use__says_so(tmp_path: Path) -> None:
-    state = str(tmp_path / "state.sqlite")
-    with ServerProcess("--state", state):
-        command = [sys.executable, "-m", "genlayer_localnet", "up", "--port", "0", "--state", state]
-        second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert second.returncode == 1
-    assert "is in use by another localnet" in second.stderr
+def test_up__state_in_use__says_so(seen: Seen) -> None:
+    assert seen.second_on_state.exit_code == 1
+    assert "is in use by another localnet" in seen.second_on_state.stderr
 
 
 def test_up__not_on_loopback__warns() -> None:

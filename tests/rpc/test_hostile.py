@@ -17,7 +17,9 @@ from genlayer_localnet.testing.server import RpcConnection, RpcFailure
 from .wire import MAIN, V5, V6, ZERO, Client, about, add_transaction, call_object, signed, tx_data
 
 CODES = {-32700, -32600, -32601, -32602, -32000, -32001, -32002}
-FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+# Half of what is tried elsewhere: every example is a request or more. The thorough profile multiplies them all.
+EXAMPLES = settings().max_examples // 2
+FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=EXAMPLES)
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
@@ -61,7 +63,7 @@ def test_body__any_json__is_answered(rpc: RpcConnection, body: Any) -> None:
             _check(answer)
 
 
-@settings(FUZZ, max_examples=400)
+@settings(FUZZ, max_examples=3 * EXAMPLES)
 @given(st.data())
 def test_method__any_parameters__is_answered(rpc: RpcConnection, shared_server: RpcServer, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(shared_server.methods))

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eth_keys.datatypes import PrivateKey, Signature
-from eth_keys.exceptions import BadSignature
-from eth_utils.exceptions import ValidationError
+from coincurve import PublicKey
+from eth_keys.datatypes import PrivateKey
 
 from genlayer_localnet.address import keccak256
 from genlayer_localnet.rpc import rlp
@@ -92,11 +91,12 @@ def _signer(kind: int, fields: list[rlp.Item]) -> bytes:
         parity = (v - 35) % 2 if v >= 35 else 2
     if parity not in (0, 1) or not 0 < r < _CURVE_ORDER or not 0 < s <= _CURVE_ORDER // 2:
         raise _bad_signature()
+    signature = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([parity])
     try:
-        key = Signature(vrs=(parity, r, s)).recover_public_key_from_msg_hash(digest)
-    except (BadSignature, ValidationError, ValueError):
+        key = PublicKey.from_signature_and_message(signature, digest, hasher=None)
+    except ValueError:
         raise _bad_signature() from None
-    return key.to_canonical_address()
+    return keccak256(key.format(compressed=False)[1:])[12:]
 
 
 def _bad_signature() -> RpcError:

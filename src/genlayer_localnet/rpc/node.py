@@ -19,6 +19,7 @@ from genlayer_localnet.rpc.sim_config import services_of
 from genlayer_localnet.rpc.state_file import StateFile, StateFileError
 from genlayer_localnet.rpc.validators import Validators
 from genlayer_localnet.runs import Settings
+from genlayer_localnet.time_limit import DEFAULT_SECONDS
 from genlayer_localnet.transactions import Transaction
 from genlayer_localnet.world import World
 
@@ -32,6 +33,7 @@ class NodeOptions:
 
     ``accounts``: how many the server signs for. ``validators``: how many there are at the first start. ``now``: where
     the clock starts; without it that is the machine's time, or as far from it as it was when the state was saved.
+    ``contract_timeout_seconds``: after which contract code is ended; None is never.
     """
 
     chain_id: int | None = None
@@ -40,6 +42,7 @@ class NodeOptions:
     finality_window_seconds: float | None = None
     validators: int = 5
     rotations: int = 3
+    contract_timeout_seconds: float | None = DEFAULT_SECONDS
     auto_mine: bool = True
     strict_funds: bool = False
     accounts: int = 10
@@ -109,6 +112,7 @@ class Node:
             self.identity.failed_value,
             timedelta(seconds=window),
             mint_missing=not options.strict_funds,
+            contract_timeout_seconds=options.contract_timeout_seconds,
         )
         self.chain = Chain(World(self.clock.now()), virtual_machine(self.library), settings)
         self.chain.changes = Changes() if state is not None else None
@@ -140,7 +144,7 @@ class Node:
     def save(self) -> None:
         """Make what changed durable. What could not be saved is saved the next time."""
         changes = self.chain.changes
-        if self._state is None or changes is None or not (changes or self._facts_changed):
+        if self._state is None or changes is None or not self._has_unsaved:
             return
         self._state.save(self.world, changes, self._facts() if self._facts_changed else None)
         self._facts_changed = False
@@ -161,6 +165,32 @@ class Node:
         with LOCK:
             self.chain.move_clock(self.clock.now())
             return work()
+
+    def look[T](self, work: Callable[[], T]) -> T | None:
+        """Do ``work``, which only reads, if nothing runs, all is saved and nothing becomes final now; None otherwise.
+
+        Can be called from any thread, and does not wait. Raises what ``work`` raises.
+        """
+        if not LOCK.acquire(blocking=False):
+            return None
+        try:
+            now = self.clock.now()
+            if self._has_unsaved or self._is_due(now):
+                return None
+            self.world.now = now
+            return work()
+        finally:
+            LOCK.release()
+
+    @property
+    def _has_unsaved(self) -> bool:
+        """Whether something would be lost in a crash that is meant to survive one."""
+        return self._state is not None and bool(self.chain.changes or self._facts_changed)
+
+    def _is_due(self, now: datetime) -> bool:
+        """Whether a transaction becomes final now."""
+        oldest = self.world.unfinalized[0].decided_at if self.world.unfinalized else None
+        return oldest is not None and oldest + self.chain.settings.finality_window <= now
 
     def transaction(self, transaction_id: str) -> Transaction:
         """The transaction with this id, or the one that a raw transaction of this hash was about. Raises: RpcError."""
@@ -216,6 +246,17 @@ class Node:
         self.clock.set(found.now)
         self._facts_changed = True
         return True
+
+    def adopt(self, world: World) -> None:
+        """Go on from a world that was made elsewhere, at its time; before the first request, and without a state file.
+
+        The world is the node's from here on. Raises: StateFileError.
+        """
+        if self._state is not None:
+            raise StateFileError("a world from elsewhere would not be in the state file")
+        self.chain.world = world
+        self.clock.set(world.now)
+        self._fund_accounts()
 
     def delete_snapshots(self) -> int:
         """How many there were."""

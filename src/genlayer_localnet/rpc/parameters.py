@@ -38,6 +38,16 @@ def data(value: Any, name: str = "data") -> bytes:
         raise invalid_params(f"{name}: not hexadecimal: {shown(value)}") from None
 
 
+def code_of(value: Any) -> bytes:
+    """Source or ZIP from hexadecimal; text that is none is itself the source."""
+    if isinstance(value, str) and not value.startswith("0x"):
+        try:
+            return bytes.fromhex(value)
+        except ValueError:
+            return value.encode("utf-8", "replace")
+    return data(value, "code")
+
+
 def quantity(value: Any, name: str = "value") -> int:
     """A number from 0 to 2**256 - 1: JSON number, 0x text or decimal text. Large numbers of JavaScript are floats."""
     number: int | None = None

@@ -7,7 +7,8 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 from genlayer_localnet.rpc.errors import (
     INTERNAL_ERROR,
@@ -24,6 +25,10 @@ _logger = logging.getLogger(__name__)
 Handler = Callable[..., Any]
 Runner = Callable[[Callable[[], bytes]], Awaitable[bytes]]
 """Runs a function that needs the chain, and waits for its result."""
+Looker = Callable[[Callable[[], bytes]], bytes | None]
+"""Runs a function that only looks at the chain, if that can be at once; None otherwise."""
+Needs = Literal["nothing", "look", "turn"]
+"""Of the chain: nothing that changes, a look at what is decided and saved, or a turn of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +36,15 @@ class Method:
     name: str
     handler: Handler
     signature: inspect.Signature
-    needs_chain: bool
+    needs: Needs
+    least: int
+    most: int
+    """How many positional parameters it takes."""
 
     def bind(self, params: Any) -> Callable[[], Any]:
         """The call with these parameters: a list, or an object by the names of the parameters. Raises: RpcError."""
+        if isinstance(params, list) and self.least <= len(params) <= self.most:  # as nearly always
+            return partial(self.handler, *params)
         try:
             if params is None:
                 bound = self.signature.bind()
@@ -57,11 +67,17 @@ class Reply:
     body: bytes | None
 
 
-def method[H: Handler](name: str, *aliases: str, needs_chain: bool = True) -> Callable[[H], H]:
-    """Mark a method of a namespace class as answering the JSON-RPC method ``name``."""
+def method[H: Handler](
+    name: str, *aliases: str, needs_chain: bool = True, only_looks: bool = False
+) -> Callable[[H], H]:
+    """Mark a method of a namespace class as answering the JSON-RPC method ``name``.
+
+    ``only_looks``: it is quick, runs no contract and changes nothing, so it need not wait for its turn.
+    """
+    needs: Needs = "look" if only_looks else "turn" if needs_chain else "nothing"
 
     def mark(handler: H) -> H:
-        handler.__rpc__ = ((name, *aliases), needs_chain)  # type: ignore[attr-defined]  # read back by ``methods_of``
+        handler.__rpc__ = ((name, *aliases), needs)  # type: ignore[attr-defined]  # read back by ``methods_of``
         return handler
 
     return mark
@@ -71,25 +87,28 @@ def methods_of(*namespaces: object) -> dict[str, Method]:
     found: dict[str, Method] = {}
     for namespace in namespaces:
         for _, handler in inspect.getmembers(namespace, inspect.ismethod):
-            names, needs_chain = getattr(handler, "__rpc__", ((), True))
+            needs: Needs
+            names, needs = getattr(handler, "__rpc__", ((), "turn"))
             for name in names:
                 signature = inspect.signature(handler)
                 bare = [
                     parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()
                 ]
-                found[name] = Method(name, handler, inspect.Signature(bare), needs_chain)
+                least = sum(parameter.default is inspect.Parameter.empty for parameter in bare)
+                found[name] = Method(name, handler, inspect.Signature(bare), needs, least, len(bare))
     return found
 
 
 class Protocol:
-    def __init__(self, methods: Mapping[str, Method], run: Runner) -> None:
+    def __init__(self, methods: Mapping[str, Method], run: Runner, look: Looker) -> None:
         self.methods = methods
         self._run = run
+        self._look = look
 
     async def reply(self, body: bytes) -> Reply:
         """The answer to the body of one HTTP request."""
         try:
-            request = json.loads(body, parse_constant=_no_constant)
+            request = _decoder.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
         except (ValueError, RecursionError):
             return _failed(400, RpcError(PARSE_ERROR, "Parse error: the body is not JSON"))
         if not isinstance(request, list):
@@ -129,10 +148,13 @@ class Protocol:
             raise RpcError(METHOD_NOT_FOUND, f"Method not found: {name[:100]}")
         call = method.bind(request.get("params"))
 
-        def encoded() -> bytes:
+        def result() -> bytes:
             return _encode(call())
 
-        return await self._run(encoded) if method.needs_chain else encoded()
+        if method.needs == "nothing":
+            return result()
+        found = self._look(result) if method.needs == "look" else None
+        return await self._run(result) if found is None else found
 
 
 def _id_of(request: Any) -> Any:
@@ -158,4 +180,14 @@ def _answer(identifier: Any, name: str, value: bytes) -> bytes:
 
 
 def _encode(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    return value if isinstance(value, bytes) else encoded(value)
+
+
+def encoded(value: Any) -> bytes:
+    """As JSON. A method can return this of what never changes, to be sent as it is."""
+    return _encoder.encode(value).encode("utf-8", "replace")
+
+
+# json.loads and json.dumps make new ones for each call. orjson is no choice: amounts are larger than 64 bits.
+_decoder = json.JSONDecoder(parse_constant=_no_constant)
+_encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)

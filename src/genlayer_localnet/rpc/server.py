@@ -11,17 +11,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-import uvicorn
-
 from genlayer_localnet.errors import LocalnetError
 from genlayer_localnet.rpc.eth import EthMethods
 from genlayer_localnet.rpc.gen import GenMethods
 from genlayer_localnet.rpc.http import Application
+from genlayer_localnet.rpc.http_server import HttpServer
 from genlayer_localnet.rpc.management import ManagementMethods
 from genlayer_localnet.rpc.node import Node, NodeOptions
 from genlayer_localnet.rpc.protocol import Protocol, methods_of
 from genlayer_localnet.rpc.sim import SimMethods
 from genlayer_localnet.rpc.state_file import StateFile
+from genlayer_localnet.rpc.static_files import StaticSite
 from genlayer_localnet.rpc.worker import ChainWorker
 
 _TICK_SECONDS = 0.2
@@ -35,7 +35,7 @@ class PortInUse(LocalnetError):
 
 
 class RpcServer:
-    """One node, and its HTTP server on ``host`` and ``port`` (0 takes a free one).
+    """One node, and its HTTP server on ``host`` and ``port`` (0 takes a free one); ``site`` is served at ``/app``.
 
     ``serve`` blocks until a signal; ``start`` and ``stop``, or a ``with`` block, serve from a thread. Once only.
     """
@@ -47,7 +47,7 @@ class RpcServer:
         host: str = "127.0.0.1",
         port: int = 0,
         state: Path | str | None = None,
-        log_level: str = "warning",
+        site: StaticSite | None = None,
     ) -> None:
         self._socket = _bind(host, port)
         self.host = host
@@ -65,23 +65,11 @@ class RpcServer:
                 EthMethods(self.node), GenMethods(self.node), SimMethods(self.node), ManagementMethods(self.node)
             ),
             self._worker.run,
+            self.node.look,
         )
         self.methods = sorted(protocol.methods)
-        application = Application(protocol, self._tick, _page(self), _TICK_SECONDS)
-        self._uvicorn = uvicorn.Server(
-            uvicorn.Config(
-                application,
-                loop="auto",
-                ws="none",
-                lifespan="on",
-                log_level=log_level,
-                log_config=None,
-                access_log=log_level == "debug",
-                server_header=False,
-                timeout_keep_alive=75,
-                timeout_graceful_shutdown=2,
-            )
-        )
+        respond = Application(protocol, _page(self)).respond
+        self._http = HttpServer(respond if site is None else site.before(respond), self._tick, _TICK_SECONDS)
         self._thread: threading.Thread | None = None
         self._socket.listen(_BACKLOG)  # from here on clients wait instead of being refused
 
@@ -102,7 +90,7 @@ class RpcServer:
         """Serve until SIGINT or SIGTERM."""
         self._worker.start()
         try:
-            self._uvicorn.run(sockets=[self._socket])
+            self._http.run(self._socket)
         finally:
             self._close()
 
@@ -110,14 +98,14 @@ class RpcServer:
         """Serve from a thread; connections are accepted when this returns."""
         self._worker.start()
         self._thread = threading.Thread(
-            target=self._uvicorn.run, kwargs={"sockets": [self._socket]}, name="genlayer-localnet http", daemon=True
+            target=self._http.run, args=(self._socket,), name="genlayer-localnet http", daemon=True
         )
         self._thread.start()
         return self
 
     def stop(self) -> None:
         if self._thread is not None:
-            self._uvicorn.should_exit = True
+            self._http.stop()
             self._thread.join(_STOP_SECONDS)
             self._thread = None
             self._close()

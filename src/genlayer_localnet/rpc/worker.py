@@ -39,19 +39,29 @@ class _Job:
         except Exception as error:
             self.error = error
 
-    def tell(self) -> None:
-        def settle() -> None:
-            if self.answer.done():  # the client has gone
-                return
-            if self.error is not None:
-                self.answer.set_exception(self.error)
-            else:
-                self.answer.set_result(self.result)
+    def settle(self) -> None:
+        """In the event loop."""
+        if self.answer.done():  # the client has gone
+            return
+        if self.error is not None:
+            self.answer.set_exception(self.error)
+        else:
+            self.answer.set_result(self.result)
 
+
+def _tell(jobs: list[_Job]) -> None:
+    """Wake each event loop once."""
+    for loop in {job.loop for job in jobs}:
+        answered = [job for job in jobs if job.loop is loop]
         try:
-            self.loop.call_soon_threadsafe(settle)
+            loop.call_soon_threadsafe(_settle, answered)
         except RuntimeError:  # the loop is closed: nobody waits any more
             _logger.debug("an answer came after the server had stopped")
+
+
+def _settle(jobs: list[_Job]) -> None:
+    for job in jobs:
+        job.settle()
 
 
 class ChainWorker:
@@ -87,8 +97,7 @@ class ChainWorker:
         while (job := self._jobs.get()) is not None:
             done, going_on = self._do_group(job)
             self._save(done)
-            for one in done:
-                one.tell()
+            _tell(done)
             if not going_on:
                 return
 

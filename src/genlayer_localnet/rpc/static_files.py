@@ -1,0 +1,136 @@
+"""Files of a web page, served beside JSON-RPC: a folder at ``/app``, and further folders and documents within it."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import unquote
+
+from genlayer_localnet.rpc.http import JSON, Request, Response
+
+PREFIX: Final = "/app"
+_HTML: Final = "text/html; charset=utf-8"
+_KINDS: Final = {
+    ".html": _HTML,
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".json": JSON,
+    ".map": JSON,
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".ico": "image/x-icon",
+    ".txt": "text/plain; charset=utf-8",
+    ".woff2": "font/woff2",
+}
+_SAFE: Final = "x-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\n"
+_CHECK: Final = "cache-control: no-cache\r\n"
+"""The browser asks each time whether what it has is still right."""
+_KEEP: Final = "cache-control: public, max-age=31536000, immutable\r\n"
+_NOTHING: Final[Mapping[str, Path]] = MappingProxyType({})
+_NO_DOCUMENTS: Final[Mapping[str, bytes]] = MappingProxyType({})
+
+Respond = Callable[[Request], Awaitable[Response]]
+
+
+class StaticSite:
+    """What is below ``/app``: the files of ``root``; below ``/app/NAME/`` those of ``folders[NAME]``; ``documents``.
+
+    ``documents`` are by their path below ``/app/``; what is added to the mapping later is served too.
+
+    Files are looked for at each request, so a page that is built later is found. Names that begin with a dot are never
+    served, nor is anything outside the folders, whatever links lead there. Files in ``assets/`` have a hash in their
+    name, as bundlers do it, and are kept by browsers for good.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        folders: Mapping[str, Path] = _NOTHING,
+        documents: Mapping[str, bytes] = _NO_DOCUMENTS,
+    ) -> None:
+        self._root = root
+        self._folders = folders
+        self._documents = documents
+
+    def before(self, respond: Respond) -> Respond:
+        """Answer what is below ``/app``, and leave everything else to ``respond``."""
+
+        async def answer(request: Request) -> Response:
+            found = self.answer(request)
+            return await respond(request) if found is None else found
+
+        return answer
+
+    def answer(self, request: Request) -> Response | None:
+        """None for what is not below ``/app``."""
+        path = request.path
+        if path != PREFIX and not path.startswith(f"{PREFIX}/"):
+            return None
+        if request.verb not in ("GET", "HEAD"):
+            return Response(405, b"only GET and HEAD\n", _KINDS[".txt"], f"allow: GET, HEAD\r\n{_SAFE}")
+        if path == PREFIX:  # the page's own links are relative to the folder; browsers keep the fragment
+            return Response(308, None, headers=f"location: {PREFIX}/\r\n{_CHECK}")
+        names = _names(path.removeprefix(f"{PREFIX}/"))
+        return _not_found() if names is None else self._file(names, request.if_none_match)
+
+    def _file(self, names: list[str], if_none_match: str) -> Response:
+        document = self._documents.get("/".join(names))
+        if document is not None:
+            return _content(document, Path(names[-1]).suffix, if_none_match, _CHECK)
+        if names and names[0] in self._folders:
+            return self._read(self._folders[names[0]], names[1:], if_none_match) or _not_found()
+        if not (self._root / "index.html").is_file():
+            return self._not_built()
+        # A name without an ending is a place within the page, which finds its own way.
+        is_place = not names or (len(names) == 1 and "." not in names[0] and not (self._root / names[0]).exists())
+        found = self._read(self._root, ["index.html"] if is_place else names, if_none_match)
+        return found or _not_found()
+
+    def _read(self, root: Path, names: list[str], if_none_match: str) -> Response | None:
+        path = root.joinpath(*names)
+        try:
+            if not names or not path.resolve().is_relative_to(root.resolve()):
+                return None
+            content = path.read_bytes()
+        except (OSError, RuntimeError, ValueError):
+            return None
+        return _content(content, path.suffix, if_none_match, _KEEP if names[0] == "assets" else _CHECK)
+
+    def _not_built(self) -> Response:
+        where = html.escape(str(self._root.parent))
+        page = (
+            "<!doctype html><html lang=en><meta charset=utf-8><title>Not built yet</title>"
+            "<meta name=viewport content='width=device-width'>"
+            "<body style='font:16px/1.5 system-ui;max-width:40em;margin:3em auto;padding:0 1em'>"
+            f"<h1>The page is not built yet</h1><p>There is no <code>{html.escape(str(self._root))}/index.html</code>. "
+            f"Build it, then load this page again:</p><pre>cd {where}\nnpm install\nnpm run build</pre>"
+        )
+        return Response(503, page.encode("utf-8"), _HTML, _CHECK + _SAFE)
+
+
+def _names(path: str) -> list[str] | None:
+    """The parts of a path from a request, None where it is not one that can be served."""
+    text = unquote(path, errors="replace")
+    names = text.split("/")
+    if names[-1] == "":
+        names.pop()
+    is_odd = any(name == "" or name.startswith(".") or "\\" in name or ":" in name for name in names)
+    return None if is_odd or not text.isprintable() else names
+
+
+def _content(content: bytes, suffix: str, if_none_match: str, cache: str) -> Response:
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = f"etag: {tag}\r\n{cache}{_SAFE}"
+    if tag in (part.strip().removeprefix("W/") for part in if_none_match.split(",")):
+        return Response(304, None, headers=headers)
+    return Response(200, content, _KINDS.get(suffix.lower(), "application/octet-stream"), headers)
+
+
+def _not_found() -> Response:
+    return Response(404, b"there is no such file\n", _KINDS[".txt"], _CHECK + _SAFE)
