@@ -8,11 +8,11 @@ CHECKED := src tests tools bench contracts examples
 # Only what exists: a checkout without one of the folders can still be checked.
 SOURCES = $(wildcard $(CHECKED))
 
-demo: env-run ## Bill an access log on the embedded localnet: make demo [LOG=file] [JSON=file]
-	@$(BIN)/python -m api_billing.demo $(if $(LOG),"$$LOG") $(if $(JSON),--json "$$JSON")
+demo: env-run ## Bill an access log on the embedded localnet: make demo [LOG=file] [JSON=file] [SERVE=1 [PORT=n]]
+	@$(BIN)/python -m api_billing.demo $(if $(LOG),"$$LOG") $(if $(JSON),--json "$$JSON") $(if $(SERVE),--serve) $(if $(PORT),--port "$$PORT")
 
 test: env-dev $(if $(ARGS),,lint) ## Static checks and all tests; ARGS="-k reserve" runs just those tests
-	@$(BIN)/python -m pytest -q $(if $(ARGS),$(ARGS),-n auto --dist loadfile)
+	@$(BIN)/python -m pytest -q $(if $(ARGS),$(ARGS),-n auto --dist loadfile --no-loadscope-reorder)
 
 check: test ## What CI runs: the same as make test
 
@@ -36,7 +36,8 @@ dist: env-dev ## Build the wheel and the source distribution into dist/
 	@$(BIN)/python -m hatchling build -d dist
 
 clean: ## Remove the environment, caches and built files
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .cache artifacts build dist
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .cache artifacts build dist dapp/dist
+	@find dapp -maxdepth 1 -name node_modules -type l -delete
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## List the targets

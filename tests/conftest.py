@@ -1,9 +1,19 @@
-"""Settings for all tests. Hypothesis has no deadline: a busy machine is no bug. In CI it repeats the same examples."""
+"""Settings for all tests. Hypothesis has no deadline: a busy machine is no bug. In CI it repeats the same examples.
+
+HYPOTHESIS_PROFILE=thorough tries some twenty times as much, and takes as much longer: for the night, or after a change
+of the contract.
+"""
 
 import os
+import sys
 
-import pytest
-from hypothesis import settings
+# The tests start dozens of Python processes: without compiled files each would compile all modules anew, and pytest
+# would rewrite the assertions of all tests in every worker. They are in folders that git ignores.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True, database=None)

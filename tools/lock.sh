@@ -6,14 +6,19 @@ uv=$1
 shift
 
 # No address of an index in the files: which one is used is up to the machine's pip configuration.
-compile() {
+resolve() {
     output=$1
     shift
-    "$uv" pip compile pyproject.toml --quiet --universal --python-version 3.12 --generate-hashes \
-        --group build --no-emit-index-url --no-emit-find-links --no-emit-package api-billing \
-        --custom-compile-command "make lock" --output-file "$output" "$@"
+    "$uv" pip compile --quiet --universal --python-version 3.12 --generate-hashes \
+        --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --output-file "$output" "$@"
+}
+
+compile() {
+    resolve "$@" pyproject.toml --group build --no-emit-package api-billing
 }
 
 # The larger set first: the smaller one then takes its versions from it, so that .venv can grow from one to the other.
 compile requirements/dev.lock --extra dev "$@"
 compile requirements/run.lock --constraint requirements/dev.lock "$@"
+# What genlayer-test keeps out of .venv: the newest genlayer-py, which one of the tests runs the client on.
+echo genlayer-py | resolve requirements/genlayer-py-newest.lock --no-deps --no-annotate "$@" -

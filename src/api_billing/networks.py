@@ -54,7 +54,9 @@ class Network:
     @property
     def rpc_url(self) -> str:
         """Where requests go."""
-        return str(self.genlayer_chain().rpc_urls["default"]["http"][0])
+        from genlayer_py import chains
+
+        return self.url if self.url is not None else str(getattr(chains, self.chain).rpc_urls["default"]["http"][0])
 
 
 _TESTNET: Final = Network("testnet", "", accept_seconds=900, finalize_seconds=7200, poll_seconds=5)

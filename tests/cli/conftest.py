@@ -1,20 +1,21 @@
 """The command, run in this process against a localnet server, in an empty folder."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from api_billing.cli.app import make_app
 from api_billing.keys import create_key, import_key
 from api_billing.transport import RpcProvider
-from genlayer_localnet.rpc.node import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
+from genlayer_localnet.testing.plugin import server_fixture
 
 MARKET = (
     "deploy",
@@ -38,11 +39,12 @@ class Ran:
 
 Run = Callable[..., Ran]
 
+server = server_fixture(finality_window_seconds=3_600)
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[RpcServer]:
-    with RpcServer(NodeOptions(finality_window_seconds=3_600)) as running:
-        yield running
+
+# Building the whole command takes longer than most commands do.
+the_app = cache(make_app)
+built = cache(get_command)
 
 
 @pytest.fixture
@@ -51,13 +53,14 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("API_BILLING_KEYS", str(tmp_path / "keys"))
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("typer.testing._get_command", built)
     for name, function in (("create_key", create_key), ("import_key", import_key)):  # the usual work takes a second
         monkeypatch.setattr(f"api_billing.cli.key_files.{name}", partial(function, scrypt_n=4))
     for name in ("NETWORK", "URL", "CONTRACT", "ACCOUNT", "PASSWORD", "PASSWORD_FILE", "ON", "DEPLOYMENTS"):
         monkeypatch.delenv(f"API_BILLING_{name}", raising=False)
 
-    def run(*arguments: str | Path, stdin: str | None = None) -> Ran:
-        result = CliRunner().invoke(make_app(), [str(each) for each in arguments], input=stdin)
+    def run(*arguments: str | Path, stdin: str | None = None, charset: str = "utf-8") -> Ran:
+        result = CliRunner(charset).invoke(the_app(), [str(each) for each in arguments], input=stdin)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Ran(result.exit_code, result.stdout, result.stderr)

@@ -1,6 +1,6 @@
 """A localnet server in this process, the billing contract on it, and clients of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from eth_account import Account
@@ -12,21 +12,17 @@ from api_billing.connection import Connection
 from api_billing.contract_source import contract_path
 from api_billing.networks import Network, find_network
 from api_billing.unlocked import unlocked_account
-from genlayer_localnet.rpc.node import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
+from genlayer_localnet.testing.plugin import server_fixture
 
 ONE_GEN = 10**18
 MakeClient = Callable[..., BillingClient]
 
+server = server_fixture(finality_window_seconds=3_600)
+
 
 def never_sleep(_: float) -> None:
     """Time of a test is not spent waiting."""
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[RpcServer]:
-    with RpcServer(NodeOptions(finality_window_seconds=3_600)) as running:
-        yield running
 
 
 @pytest.fixture(scope="session")

@@ -1,47 +1,103 @@
-"""Fixtures of the contract tests. What touches a localnet runs under both rules for the value of a failed call."""
+"""Fixtures of the contract tests. A scene is played once in a session; tests get the localnet set back to it.
+
+The rule for the value of a failed call makes a difference only where a call with value fails. Tests with such a call
+take `failed_value` and run under both rules, the others under one (under both with HYPOTHESIS_PROFILE=thorough); that
+none of the others has such a call is checked after each.
+"""
+
+import inspect
+from collections.abc import Iterator
+from functools import cache
+from typing import Literal
 
 import pytest
 
 from api_billing.testing import deploy_billing
 from genlayer_localnet import Localnet
 
+from .invariant.profiles import THOROUGH
 from .market import API, DAILY, METER, MONTHLY, OPERATOR, PEOPLE, PRICE, START, Market
 
+FailedValue = Literal["keep", "return"]
 
-@pytest.fixture(params=["keep", "return"])
-def failed_value(request: pytest.FixtureRequest) -> str:
+
+class Scenes:
+    """One localnet, and snapshots of it: ``funded``, and with the contract ``deployed``, ``market`` and ``wide``."""
+
+    def __init__(self, failed_value: FailedValue) -> None:
+        self.net = Localnet(now=START, failed_value=failed_value)
+        for person in PEOPLE:
+            self.net.fund(person, 10**30)
+        self._snapshots = {"funded": self.net.snapshot()}
+        deployed = deploy_billing(self.net)
+        self._market = Market(deployed.net, deployed.address)
+        self._keep("deployed")
+        self._open("market", daily=DAILY, monthly=MONTHLY)
+        self._open("wide")
+
+    def _open(self, name: str, **limits: int) -> None:
+        market = self.at("deployed")
+        market.register(API, OPERATOR, PRICE, **limits)
+        market.ok("set_meter", API, METER, True, sender=OPERATOR)
+        market.subscribe()
+        self._keep(name)
+
+    def _keep(self, name: str) -> None:
+        self._snapshots[name] = self.net.snapshot()
+
+    def at(self, name: str) -> Market:
+        """Set the localnet back."""
+        self.net.restore(self._snapshots[name])
+        return self._market
+
+    def has_failed_call_with_value(self) -> bool:
+        transactions = self.net._chain.world.transactions.values()
+        return any(each.value and each.outcome and each.outcome.kind != "return" for each in transactions)
+
+
+_scenes = cache(Scenes)
+
+
+def takes_the_rule(function: object) -> bool:
+    return "failed_value" in inspect.signature(function).parameters  # type: ignore[arg-type]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "failed_value" in metafunc.fixturenames:
+        rules = ("keep", "return") if THOROUGH or takes_the_rule(metafunc.function) else ("keep",)
+        metafunc.parametrize("failed_value", rules, indirect=True)
+
+
+@pytest.fixture
+def failed_value(request: pytest.FixtureRequest) -> Iterator[FailedValue]:
     """Where the value of a failed call stays: with the contract, as on Studio, or with its sender."""
-    return str(request.param)
+    rule: FailedValue = request.param
+    yield rule
+    if not takes_the_rule(request.function):
+        assert not _scenes(rule).has_failed_call_with_value(), "a call with value failed: take failed_value"
 
 
 @pytest.fixture
-def localnet(failed_value: str) -> Localnet:
-    net = Localnet(now=START, failed_value=failed_value)
-    for person in PEOPLE:
-        net.fund(person, 10**30)
-    return net
+def localnet(failed_value: FailedValue) -> Localnet:
+    """The network with everybody's money on it, and no contract."""
+    scenes = _scenes(failed_value)
+    scenes.at("funded")
+    return scenes.net
 
 
 @pytest.fixture
-def billing(localnet: Localnet) -> Market:
+def billing(failed_value: FailedValue) -> Market:
     """The contract as it is right after its deployment."""
-    deployed = deploy_billing(localnet)
-    return Market(deployed.net, deployed.address)
+    return _scenes(failed_value).at("deployed")
 
 
 @pytest.fixture
-def market(billing: Market) -> Market:
+def market(failed_value: FailedValue) -> Market:
     """OPERATOR's API `weather`: 10 wei, 5 calls a day, 12 a month, with METER. ALICE has subscribed with 1,000 wei."""
-    billing.register(API, price=PRICE, daily=DAILY, monthly=MONTHLY)
-    billing.ok("set_meter", API, METER, True, sender=OPERATOR)
-    billing.subscribe()
-    return billing
+    return _scenes(failed_value).at("market")
 
 
 @pytest.fixture
-def wide(billing: Market) -> Market:
+def wide(failed_value: FailedValue) -> Market:
     """The same with limits that no test reaches by chance."""
-    billing.register()
-    billing.ok("set_meter", API, METER, True, sender=OPERATOR)
-    billing.subscribe()
-    return billing
+    return _scenes(failed_value).at("wide")

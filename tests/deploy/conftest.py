@@ -1,6 +1,5 @@
 """A localnet server, a connection to it, and an empty folder for deployments."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,14 +8,10 @@ from api_billing.connection import Connection
 from api_billing.deployment import Deployer, Source
 from api_billing.networks import Network, find_network
 from api_billing.unlocked import unlocked_account
-from genlayer_localnet.rpc.node import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
+from genlayer_localnet.testing.plugin import server_fixture
 
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[RpcServer]:
-    with RpcServer(NodeOptions(finality_window_seconds=3_600)) as running:
-        yield running
+server = server_fixture(finality_window_seconds=3_600)
 
 
 @pytest.fixture

@@ -2,51 +2,73 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from genlayer_localnet.rpc.server import RpcServer
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "deploy.py"
 
+Deploy = Callable[..., str]
 
-def deploy(folder: Path, url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("API_BILLING_")}
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), "--url", url, *arguments],
+
+@pytest.fixture
+def deploy(
+    server: RpcServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Deploy:
+    """Runs the script in this process, in an empty folder; what it prints."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", None)  # asking would fail
+    for name in [name for name in os.environ if name.startswith("API_BILLING_")]:
+        monkeypatch.delenv(name)
+
+    def run(*arguments: str) -> str:
+        monkeypatch.setattr("sys.argv", [str(SCRIPT), "--url", server.url, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        printed = capsys.readouterr()
+        assert ended.value.code == 0, printed.err
+        return printed.out
+
+    return run
+
+
+def deploy_in_a_process(folder: Path, url: str) -> Any:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--url", url, "--json"],
         capture_output=True,
         text=True,
         check=False,
         cwd=folder,
-        env=environment,
         stdin=subprocess.DEVNULL,
     )
-
-
-def answer(done: subprocess.CompletedProcess[str]) -> Any:
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def test_script__dry_run__sends_and_writes_nothing(server: RpcServer, tmp_path: Path) -> None:
-    data = answer(deploy(tmp_path, server.url, "--network", "localnet", "--dry-run", "--minify", "--json"))
+def test_script__dry_run__sends_and_writes_nothing(deploy: Deploy, tmp_path: Path) -> None:
+    data = json.loads(deploy("--network", "localnet", "--dry-run", "--minify", "--json"))
     assert (data["action"], data["dry_run"]) == ("deploy", True)
     assert data["minified_bytes"] == data["code_bytes"] < data["source_bytes"]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_script__run_twice__deploys_once(server: RpcServer, tmp_path: Path) -> None:
-    first = answer(deploy(tmp_path, server.url, "--json"))
-    again = answer(deploy(tmp_path, server.url, "--json"))
+def test_script__run_twice__deploys_once(deploy: Deploy, server: RpcServer, tmp_path: Path) -> None:
+    first = deploy_in_a_process(tmp_path, server.url)
+    again = json.loads(deploy("--json"))
     assert (first["action"], again["action"]) == ("deploy", "keep")
     recorded = json.loads((tmp_path / "deployments" / "localnet.json").read_text())
     assert recorded == first["deployment"] == again["deployment"]
 
 
-def test_script__as_text__says_what_it_does(server: RpcServer, tmp_path: Path) -> None:
-    out = deploy(tmp_path, server.url).stdout
+def test_script__as_text__says_what_it_does(deploy: Deploy) -> None:
+    out = deploy()
     assert "deploy: no deployment is recorded" in out
     assert "minified" in out
     assert "recorded in deployments/localnet.json" in out

@@ -11,8 +11,7 @@ from gltest.clients import get_gl_client
 from gltest.helpers import clear_snapshots
 from gltest_cli.config.general import get_general_config
 
-from genlayer_localnet.rpc.node import NodeOptions
-from genlayer_localnet.rpc.server import RpcServer
+from genlayer_localnet.testing.server import local_server
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,7 +23,7 @@ def network() -> Iterator[str]:
         return
     chain_urls = config.get_chain().rpc_urls
     before = list(chain_urls["default"]["http"])
-    with RpcServer(NodeOptions(finality_window_seconds=1)) as server:
+    with local_server(finality_window_seconds=1) as server:
         config.plugin_config.rpc_url = server.url
         get_gl_client.cache_clear()
         try:

@@ -5,14 +5,14 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from eth_account import Account
 
-from genlayer_localnet.rpc.node import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
+from genlayer_localnet.testing.plugin import server_fixture
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -22,6 +22,8 @@ INSTALL_SECONDS = 600
 RUN_SECONDS = 120
 
 Genlayer = Callable[..., str]
+
+server = server_fixture("module", finality_window_seconds=0.5)
 
 
 @pytest.fixture(scope="session")
@@ -48,12 +50,6 @@ def _install(folder: Path) -> None:
         run(["npm", "install", "--ignore-scripts"], cwd=fresh, timeout=INSTALL_SECONDS)
         shutil.rmtree(folder, ignore_errors=True)
         fresh.rename(folder)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RpcServer]:
-    with RpcServer(NodeOptions(finality_window_seconds=0.5)) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

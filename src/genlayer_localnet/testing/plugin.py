@@ -1,16 +1,17 @@
 """The pytest plugin (entry point ``genlayer_localnet``).
 
 Fixtures: ``localnet``, a network of its own for each test, and the accounts ``alice``, ``bob``, ``carol``, ``dave``
-and ``erin`` with 1,000 GEN each on it; ``rpc_server``, a JSON-RPC server for the session. ``--failed-value`` (or the
-ini value ``localnet_failed_value``) chooses where the value of a failed call stays. Where genlayer-test is installed
-without the official standard library, its direct mode gets the fallback.
+and ``erin`` with 1,000 GEN each on it; ``rpc_server``, a JSON-RPC server for the session. ``server_fixture`` makes a
+fixture for a server with other options. ``--failed-value`` (or the ini value ``localnet_failed_value``) chooses where
+the value of a failed call stays. Where genlayer-test's plugin is active without the official standard library, its
+direct mode gets the fallback.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -20,7 +21,10 @@ from genlayer_localnet.errors import LocalnetError
 from genlayer_localnet.localnet import Localnet
 from genlayer_localnet.testing import GEN, named_account
 from genlayer_localnet.testing.direct import DirectModeMismatch, install_direct_fallback, uninstall_direct_fallback
-from genlayer_localnet.testing.server import ServerProcess
+from genlayer_localnet.testing.server import ServerProcess, local_server
+
+if TYPE_CHECKING:
+    from genlayer_localnet.rpc.server import RpcServer
 
 ACCOUNT_BALANCE_WEI = 1_000 * GEN
 _direct_mode_note = pytest.StashKey[str]()
@@ -34,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if importlib.util.find_spec("gltest") is None:
+    if "gltest" not in sys.modules:  # not installed, or switched off: importing it would take more than a second
         return
     try:
         install_direct_fallback()
@@ -74,6 +78,19 @@ def rpc_server(pytestconfig: pytest.Config) -> Iterator[ServerProcess]:
     """
     with ServerProcess("--failed-value", localnet_options(pytestconfig)["failed_value"]) as server:
         yield server
+
+
+def server_fixture(scope: Literal["session", "module", "function"] = "session", **options: Any) -> Any:
+    """Make a fixture, to be assigned to a name in a conftest: an ``RpcServer`` in this process with these options.
+
+    ``options`` are those of ``NodeOptions``. The fixture is requested by the name that it is assigned to.
+    """
+
+    def server() -> Iterator[RpcServer]:
+        with local_server(**options) as running:
+            yield running
+
+    return pytest.fixture(server, scope=scope)
 
 
 def _account_fixture(name: str) -> Callable[..., Address]:

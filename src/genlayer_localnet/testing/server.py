@@ -1,4 +1,4 @@
-"""A localnet server in a process of its own, for tests that need a real one: it can be killed and started again."""
+"""Localnet servers for tests: in this process (``local_server``), or in one that can be killed (``ServerProcess``)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,28 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
+
+if TYPE_CHECKING:
+    from genlayer_localnet.rpc.server import RpcServer
 
 START_TIMEOUT_SECONDS = 60
 STOP_TIMEOUT_SECONDS = 15
 _POLL_SECONDS = 0.02
+
+
+def local_server(*, state: Path | str | None = None, **options: Any) -> RpcServer:
+    """A server in this process, on a free port of 127.0.0.1, to be used with ``with``: the quick way to have one.
+
+    ``options`` are those of ``NodeOptions``, ``state`` the file its chain is kept in.
+    """
+    # The plugin imports this module in every session of every project, most of which start no server.
+    from genlayer_localnet.rpc.node import NodeOptions
+    from genlayer_localnet.rpc.server import RpcServer
+
+    return RpcServer(NodeOptions(**options), state=state)
 
 
 class RpcFailure(Exception):
