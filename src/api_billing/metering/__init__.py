@@ -1,0 +1,37 @@
+"""The off-chain meter: bills HTTP requests from a local store, before and after each one.
+
+    meter = Meter.open("sqlite:///meter.db")
+
+and an adapter of ``api_billing.metering.web`` for the framework. ``reserve`` before serving, ``settle`` what it cost
+after, ``release`` when it failed; all three are one atomic step in the store.
+"""
+
+from api_billing.metering.exchange import Exchange, Metering, current_exchange
+from api_billing.metering.identity import Identity, api_key, first_of, from_header, from_json_field, from_query
+from api_billing.metering.meter import Meter
+from api_billing.metering.prices import by_processing_time, by_response_size, fixed
+from api_billing.metering.quotas import Budget, Quota, Step
+from api_billing.metering.stores import Store, open_store
+from api_billing.metering.tiers import Tier
+
+__all__ = [
+    "Budget",
+    "Exchange",
+    "Identity",
+    "Meter",
+    "Metering",
+    "Quota",
+    "Step",
+    "Store",
+    "Tier",
+    "api_key",
+    "by_processing_time",
+    "by_response_size",
+    "current_exchange",
+    "first_of",
+    "fixed",
+    "from_header",
+    "from_json_field",
+    "from_query",
+    "open_store",
+]

@@ -1,0 +1,51 @@
+"""What goes wrong in the meter. One tree:
+
+MeterError (a BillingError)
+├── StoreUnavailable        the store did not do it: nothing changed, or it is not known; the same id may be sent again
+│   └── StoreBusy           too many operations are waiting
+├── StoreMissing            the store's driver is not installed; says what to install
+├── UnknownConsumer         a key, quota or tier for a consumer that does not exist
+├── UnknownTier             a tier that is not defined
+├── InvalidSetting          a setting that cannot be: says which, and what it may be (also ValueError)
+└── MeterClosed             the meter or store was closed
+"""
+
+from __future__ import annotations
+
+from api_billing.errors import BillingError
+
+
+class MeterError(BillingError):
+    """Base of what the meter raises."""
+
+
+class StoreUnavailable(MeterError):
+    """The store did not answer, or failed. Repeating the operation with its id is safe."""
+
+
+class StoreBusy(StoreUnavailable):
+    """More operations are waiting for the store than are allowed to."""
+
+
+class StoreMissing(MeterError):
+    """The driver of a store is not installed."""
+
+
+class UnknownConsumer(MeterError):
+    """There is no such consumer."""
+
+    hint = "make it with: api-billing meter consumers add NAME"
+
+
+class UnknownTier(MeterError):
+    """There is no such tier."""
+
+    hint = "define it with: api-billing meter tier set NAME --monthly-calls N"
+
+
+class InvalidSetting(MeterError, ValueError):
+    """A setting has a value that it cannot have."""
+
+
+class MeterClosed(MeterError):
+    """It was closed before."""

@@ -1,0 +1,498 @@
+"""One metered request, from its arrival to its settlement, for whatever framework.
+
+An adapter drives three steps (with ``steps.run`` in a thread, ``steps.arun`` in a coroutine) and does the rest of its
+framework's business between them:
+
+    begin    who is it, may it be served: reserve. The answer is what to send instead of serving, or None.
+    finish   it was served: price it and settle. The answer is header fields. Never raises.
+    abort    it was not served: release. A plain call that does not wait.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from api_billing.metering import fields
+from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavailable
+from api_billing.metering.identity import Extractor, Identity, identify
+from api_billing.metering.ids import new_id
+from api_billing.metering.operations import (
+    MAX_AMOUNT_WEI,
+    Claim,
+    ClaimInProgress,
+    ClaimMismatch,
+    Note,
+    Outcome,
+    Profile,
+    Record,
+    Refused,
+    Release,
+    Replay,
+    Reserve,
+    Reserved,
+    ReserveReply,
+    Settle,
+    Settled,
+    StaleProfile,
+    StoredResponse,
+)
+from api_billing.metering.plan import Plan
+from api_billing.metering.prices import Price, check_wei, fallback_wei, fixed, price_of
+from api_billing.metering.problems import Answer, Refusal
+
+if TYPE_CHECKING:
+    from api_billing.metering.http import MeteredRequest, MeteredResponse
+    from api_billing.metering.meter import Meter
+    from api_billing.metering.steps import Steps
+
+_MAX_ATTEMPTS: Final = 4  # at a profile that changes while it is being used
+_MAX_ROUTE: Final = 200
+_MAX_TAGS: Final = 2000
+# Of this hop or this moment: not part of a response that is stored for replay.
+_NOT_STORED: Final = frozenset(
+    {"connection", "keep-alive", "transfer-encoding", "date", "server", "set-cookie", "x-cost-wei", "retry-after"}
+)
+_NOT_STORED_PREFIXES: Final = ("ratelimit", "x-ratelimit")
+
+_log = logging.getLogger("api_billing.metering")
+_current: ContextVar[Exchange | None] = ContextVar("api_billing_exchange", default=None)
+
+Estimate = int | Callable[["MeteredRequest"], int]
+
+
+def current_exchange() -> Exchange | None:
+    """The metered request that is being served in this thread or task, None when there is none."""
+    return _current.get()
+
+
+@dataclass(frozen=True, slots=True)
+class Metering:
+    """What is metered how. One for each decorated route, middleware or application; immutable, shared by all requests.
+
+    ``estimate_wei`` is what is set aside before serving, an amount or a callable of the request; ``price`` what serving
+    has cost then (default: the estimate). ``identify`` says who it is (default: the meter's, API keys). ``operation``
+    names the route for budgets and the audit log (default: the request's own), ``model`` the model that a request asks
+    for. With ``idempotent`` an ``Idempotency-Key`` is honoured.
+
+    Raises: InvalidSetting for a name or an amount that is none.
+    """
+
+    meter: Meter
+    api: str
+    estimate_wei: Estimate = 0
+    price: Price | None = None
+    identify: Extractor | None = None
+    operation: str = ""
+    model: Callable[[MeteredRequest], str] | None = None
+    units: int = 1
+    idempotent: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.api or len(self.api) > 64 or not self.api.isprintable():
+            raise InvalidSetting(f"an API's name has 1 to 64 printable characters: {self.api!r:.80}")
+        if not callable(self.estimate_wei):
+            check_wei("estimate_wei", self.estimate_wei)
+            if self.price is None:
+                object.__setattr__(self, "price", fixed(self.estimate_wei))
+        elif self.price is None:
+            raise InvalidSetting("an estimate that is computed needs a price: which one is charged?")
+
+    def covers(self, method: str, path: str) -> bool:
+        """Whether requests of this method and path are metered at all."""
+        return self.meter.covers(method, path)
+
+    def exchange(self, request: MeteredRequest) -> Exchange:
+        """Begin with a request."""
+        return Exchange(self, request)
+
+
+class Exchange:
+    """One request on its way. Not thread-safe: one thread or task at a time, which need not be the same one."""
+
+    __slots__ = (
+        "_claim",
+        "_cost_wei",
+        "_counts",
+        "_ended",
+        "_estimate_wei",
+        "_identity",
+        "_meter",
+        "_plan",
+        "_reserve",
+        "_tags",
+        "keeps_body",
+        "metering",
+        "request",
+    )
+
+    def __init__(self, metering: Metering, request: MeteredRequest) -> None:
+        self.metering = metering
+        self.request = request
+        self.keeps_body = 0  # how many bytes of the response's body ``finish`` wants to see
+        self._meter = metering.meter
+        self._identity: Identity | None = None
+        self._plan: Plan | None = None
+        self._claim: Claim | None = None
+        self._reserve: Reserve | None = None  # while it has to be settled or released
+        self._counts: tuple[int, ...] = ()
+        self._estimate_wei = 0
+        self._cost_wei: int | None = None
+        self._tags: dict[str, Any] = {}
+        self._ended = False
+
+    # --- for the application
+
+    @property
+    def consumer(self) -> str:
+        """Who is asking; empty before ``begin``, and when it is not known."""
+        return self._identity.consumer if self._identity is not None else ""
+
+    @property
+    def reservation_id(self) -> str:
+        """The id of the reservation, and later of the record; empty when nothing is reserved."""
+        return self._reserve.reservation_id if self._reserve is not None else ""
+
+    def set_cost_wei(self, cost_wei: int) -> None:
+        """Charge this, instead of what the price says. Raises: InvalidSetting for an amount that is none."""
+        self._cost_wei = check_wei("the cost", cost_wei)
+
+    def tag(self, **values: str | int | bool | None) -> None:
+        """Keep something with the request's record, to find it again: ``tag(model="small", tokens=12)``."""
+        self._tags.update(values)
+
+    # --- for adapters
+
+    def begin(self) -> Steps[Answer | None]:
+        """Identify and reserve. The answer is a refusal or a replayed response; None: serve it, then finish or
+        abort.
+        """
+        try:
+            answer = yield from self._begin()
+        except StoreUnavailable as error:
+            answer = self._unavailable(error)
+        if answer is None:
+            _current.set(self)
+        return answer
+
+    def start_fields(self) -> list[tuple[str, str]]:
+        """Header fields that are known before the response has ended."""
+        if self._plan is None or not self._counts:
+            return []
+        return fields.rate_fields(self._plan, self._counts, self._meter.now_ms(), self._estimate_wei)
+
+    def finish(self, response: MeteredResponse) -> Steps[list[tuple[str, str]]]:
+        """Price the response and settle; or release, when its status is free. The answer is all header fields.
+
+        Never raises. When the store does not answer, the settlement is repeated in the background.
+        """
+        reserve = self._take()
+        if reserve is None:
+            return []
+        if self._meter.is_free(response.status):
+            self._release(reserve, self._outcome(response))
+            return [*self._without_this(), fields.cost_field(0)]
+        actual_wei, problem = self._cost_wei, ""
+        if actual_wei is None:
+            percent = self._meter.settings.fallback_percent
+            price = self.metering.price
+            assert price is not None
+            try:
+                actual_wei, problem = yield from price_of(price, self.request, response, self._estimate_wei, percent)
+            except GeneratorExit:
+                # Cancelled while an own price was waiting for something: it was served, so it is charged.
+                cost_wei = fallback_wei(self._estimate_wei, percent)
+                self._meter.post(self._settlement(reserve, cost_wei, response, "cancelled"))
+                raise
+        settle = self._settlement(reserve, actual_wei, response, problem)
+        try:
+            reply = yield settle
+        except MeterError as error:
+            _log.warning("%s is settled later: %s", settle.reservation_id, error)
+            self._meter.keeper.repeat(settle)
+            return self.start_fields()
+        finally:
+            self._meter.keeper.ended(reserve.reservation_id)
+        if not isinstance(reply, Settled):
+            _log.error("%s was served, but could not be settled: it is %s", settle.reservation_id, reply.state)
+            return self.start_fields()
+        return self._settled(reserve, settle, reply)
+
+    def abort(self, error: BaseException | None = None, status: int = 0) -> None:
+        """Release what is reserved: the handler raised, or nobody waits for the response. Idempotent; does not wait."""
+        reserve = self._take()
+        if reserve is not None:
+            self._release(reserve, Outcome(status, self._duration_ms(), 0, _name_of(error), self._tags_text()))
+
+    # --- begin
+
+    def _begin(self) -> Steps[Answer | None]:
+        meter = self._meter
+        metering = self.metering
+        request = self.request
+        for _ in range(_MAX_ATTEMPTS):
+            identity = yield from identify(metering.identify or meter.identify, request)
+            if isinstance(identity, Refusal):
+                return self._refuse(identity)
+            self._identity = identity
+            profile = yield from meter.profiles.of(identity.consumer)
+            if profile is None:
+                return self._refuse(Refusal("not_subscribed"))
+            refusal = yield from self._prepare(identity, profile)
+            if refusal is not None:
+                return self._refuse(refusal)
+            reply = yield from self._ask(identity, profile)
+            if not isinstance(reply, StaleProfile):
+                return self._replied(reply)
+            meter.keys.forget(identity.consumer)
+            meter.profiles.forget(identity.consumer)
+            if reply.profile is not None:
+                meter.profiles.put(reply.profile)
+        raise StoreUnavailable("the consumer's limits keep changing")
+
+    def _prepare(self, identity: Identity, profile: Profile) -> Steps[Refusal | None]:
+        """Compute windows, estimate and claim."""
+        metering = self.metering
+        request = self.request
+        tier = (yield from self._meter.profiles.tier(identity.tier)) if identity.tier else None
+        try:
+            model = metering.model(request) if metering.model is not None else ""
+            estimate = metering.estimate_wei
+            self._estimate_wei = check_wei("the estimate", estimate(request)) if callable(estimate) else estimate
+        except Exception:
+            _log.exception("the estimate of %s %s failed", request.method, request.route)
+            return Refusal("meter_unavailable")
+        if model:
+            self._tags["model"] = model
+        operation = metering.operation or request.route
+        self._plan = self._meter.plans.plan(
+            profile, request.at_ms, api=metering.api, operation=operation, model=model, tier=tier
+        )
+        if self._claim is None and metering.idempotent:
+            return (yield from self._read_claim())
+        return None
+
+    def _read_claim(self) -> Steps[Refusal | None]:
+        request = self.request
+        values = request.headers.all("idempotency-key")
+        if not values:
+            return None
+        key = fields.parse_idempotency_key(values)
+        if key is None:
+            return Refusal("invalid_idempotency_key")
+        limit = self._meter.settings.max_fingerprint_bytes
+        declared = request.headers.first("content-length") or ""
+        if declared.isdecimal() and int(declared[:20]) > limit:
+            return Refusal("body_too_large")
+        body = yield from request.read_body()
+        if body is None:
+            return Refusal("unreadable_body")
+        if len(body) > limit:
+            return Refusal("body_too_large")
+        # One key may be used with each API; the store knows consumers only.
+        self._claim = Claim(
+            f"{self.metering.api}/{key}", fields.fingerprint(request.method, request.path, request.query, body)
+        )
+        return None
+
+    def _ask(self, identity: Identity, profile: Profile) -> Steps[ReserveReply]:
+        assert self._plan is not None
+        meter = self._meter
+        now_ms = self.request.at_ms
+        if (decided := meter.decisions.find(self._plan, self._estimate_wei, now_ms)) is not None:
+            self._counts = decided.counts
+            return decided
+        reserve = self._reservation(self._plan, identity, profile)
+        try:
+            reply: ReserveReply = yield reserve
+        except GeneratorExit:
+            # Nobody waits for the answer any more; what was or will be reserved is given back, in this order.
+            meter.post(Release(reserve.reservation_id, reserve.account, now_ms, Outcome(error="cancelled")))
+            raise
+        except MeterError:
+            meter.keeper.repeat(Release(reserve.reservation_id, reserve.account, now_ms, Outcome(error="store")))
+            raise
+        if isinstance(reply, Reserved):
+            self._reserve = reserve
+            self._counts = reply.counts
+            meter.keeper.opened(reserve.reservation_id, reserve.expires_ms)
+        elif isinstance(reply, Refused):
+            self._counts = reply.counts
+            meter.decisions.keep(self._plan, reply, self._estimate_wei, now_ms)
+            meter.watcher.refused(self._plan, reserve, reply)
+        return reply
+
+    def _reservation(self, plan: Plan, identity: Identity, profile: Profile) -> Reserve:
+        meter = self._meter
+        request = self.request
+        now_ms = request.at_ms
+        return Reserve(
+            reservation_id=new_id(now_ms),
+            now_ms=now_ms,
+            expires_ms=now_ms + meter.reservation_ms,
+            account=meter.account_of(self.metering.api, identity.consumer),
+            api=self.metering.api,
+            consumer=identity.consumer,
+            estimate_wei=self._estimate_wei,
+            units=self.metering.units,
+            checks=plan.checks,
+            profile_version=profile.version,
+            claim=self._claim,
+            claim_expires_ms=now_ms + meter.idempotency_ms if self._claim is not None else 0,
+            tier=plan.tier.name,
+            method=request.method[:16],
+            route=(self.metering.operation or request.route)[:_MAX_ROUTE],
+            request_id=meter.request_id(request),
+            fresh=True,
+        )
+
+    def _replied(self, reply: ReserveReply) -> Answer | None:
+        if isinstance(reply, Reserved):
+            self.keeps_body = self._meter.kept_body(idempotent=self._claim is not None)
+            return None
+        if isinstance(reply, Replay):
+            stored = reply.response
+            self._meter.metrics.replayed(self.metering.api)
+            headers = (*stored.headers, fields.REPLAYED, fields.cost_field(0))
+            return Answer(stored.status, headers, stored.body)
+        if isinstance(reply, ClaimInProgress):
+            return self._refuse(Refusal("idempotency_in_progress"))
+        if isinstance(reply, ClaimMismatch):
+            return self._refuse(Refusal("idempotency_mismatch"))
+        assert isinstance(reply, Refused)
+        assert self._plan is not None
+        return self._refuse(self._plan.refusal(reply, self.request.at_ms, self._estimate_wei))
+
+    def _refuse(self, refusal: Refusal) -> Answer:
+        """Answer with a problem, and keep a record of it."""
+        meter = self._meter
+        request = self.request
+        request_id = meter.request_id(request)
+        record = Record(
+            record_id=new_id(request.at_ms),
+            at_ms=request.at_ms,
+            state="refused",
+            api=self.metering.api,
+            consumer=self.consumer,
+            account=meter.account_of(self.metering.api, self.consumer) if self.consumer else "",
+            tier=self._plan.tier.name if self._plan is not None else "",
+            method=request.method[:16],
+            route=(self.metering.operation or request.route)[:_MAX_ROUTE],
+            request_id=request_id,
+            units=0,
+            estimate_wei=self._estimate_wei,
+            ended_ms=meter.now_ms(),
+            code=refusal.code,
+            outcome=Outcome(status=refusal.status, duration_ms=self._duration_ms()),
+        )
+        meter.post(Note(record))
+        meter.metrics.refused(self.metering.api, refusal.code)
+        return refusal.answer(tuple(self.start_fields()), instance=f"urn:request:{request_id}" if request_id else "")
+
+    def _unavailable(self, error: StoreUnavailable) -> Answer | None:
+        meter = self._meter
+        if meter.settings.fail_open:
+            _log.error(
+                "served without being metered: %s %s of %s: %s",
+                self.request.method,
+                self.request.route,
+                self.consumer or "an unknown consumer",
+                error,
+            )
+            meter.metrics.unmetered(self.metering.api)
+            return None
+        _log.error("refused, as the store is not available: %s", error)
+        meter.metrics.refused(self.metering.api, "meter_unavailable")
+        return Refusal("meter_unavailable").answer()
+
+    # --- finish
+
+    def _take(self) -> Reserve | None:
+        reserve, self._reserve = self._reserve, None
+        if self._ended:
+            return None
+        self._ended = True
+        if _current.get() is self:
+            _current.set(None)
+        return reserve
+
+    def _release(self, reserve: Reserve, outcome: Outcome) -> None:
+        self._meter.keeper.ended(reserve.reservation_id)
+        self._meter.post(Release(reserve.reservation_id, reserve.account, self._meter.now_ms(), outcome))
+        self._meter.metrics.released(self.metering.api)
+
+    def _settlement(self, reserve: Reserve, actual_wei: int, response: MeteredResponse, problem: str) -> Settle:
+        return Settle(
+            reservation_id=reserve.reservation_id,
+            account=reserve.account,
+            now_ms=self._meter.now_ms(),
+            actual_wei=min(actual_wei, MAX_AMOUNT_WEI),
+            outcome=self._outcome(response, f"price: {problem}" if problem else ""),
+            response=stored_response(response) if reserve.claim is not None else None,
+        )
+
+    def _settled(self, reserve: Reserve, settle: Settle, reply: Settled) -> list[tuple[str, str]]:
+        assert self._plan is not None
+        metrics = self._meter.metrics
+        metrics.settled(self.metering.api, reply.charged_wei, settle.outcome.duration_ms, reply.uncollected_wei)
+        self._meter.watcher.settled(self._plan, reserve, reply)
+        if reply.uncollected_wei:
+            _log.warning(
+                "%s cost %d wei more than %s had", settle.reservation_id, reply.uncollected_wei, reserve.consumer
+            )
+        if len(reply.counts) == len(self._counts):
+            self._counts = tuple([count for _, count in reply.counts])
+        return [*self.start_fields(), fields.cost_field(reply.charged_wei)]
+
+    def _without_this(self) -> list[tuple[str, str]]:
+        """The fields as they are once the reservation is released."""
+        if self._plan is not None:
+            steps = [1 if check.unit == "calls" else self._estimate_wei for check in self._plan.checks]
+            self._counts = tuple([count - step for count, step in zip(self._counts, steps, strict=True)])
+        return self.start_fields()
+
+    def _outcome(self, response: MeteredResponse, error: str = "") -> Outcome:
+        if error:
+            self._meter.metrics.price_failed(self.metering.api)
+        cut = self._meter.audited_bytes
+        kept = response.body is not None and cut > 0
+        sent = self.request.body if cut > 0 else None
+        return Outcome(
+            status=response.status,
+            duration_ms=response.duration_ms or self._duration_ms(),
+            response_bytes=response.body_bytes,
+            error=error,
+            tags=self._tags_text(),
+            request_body=sent[:cut] if sent else None,
+            response_body=response.body[:cut] if kept and response.body else None,
+        )
+
+    def _duration_ms(self) -> int:
+        return max(0, self._meter.now_ms() - self.request.at_ms)
+
+    def _tags_text(self) -> str:
+        if not self._tags:
+            return ""
+        text = json.dumps(self._tags, separators=(",", ":"), ensure_ascii=False, default=str)
+        return text if len(text) <= _MAX_TAGS else json.dumps({"too_long": len(text)})
+
+
+def stored_response(response: MeteredResponse) -> StoredResponse | None:
+    """The response as it will be replayed; None when its body was not kept as a whole."""
+    body = response.body
+    if body is None or len(body) != response.body_bytes:
+        return None
+    kept = [
+        (name, value)
+        for name, value in response.headers.pairs()
+        if name not in _NOT_STORED and not name.startswith(_NOT_STORED_PREFIXES)
+    ]
+    return StoredResponse(response.status, tuple(kept), body)
+
+
+def _name_of(error: BaseException | None) -> str:
+    return "" if error is None else type(error).__name__

@@ -1,0 +1,251 @@
+"""The meter: a store, and what every request needs of it at hand. One for each process and store; thread-safe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from api_billing.metering.api_keys import KeyCache, NewKey, new_key, pepper_beside
+from api_billing.metering.decisions import DecisionCache
+from api_billing.metering.errors import InvalidSetting, MeterError, UnknownConsumer
+from api_billing.metering.exchange import Estimate, Metering
+from api_billing.metering.http import MeteredRequest
+from api_billing.metering.identity import Extractor, api_key
+from api_billing.metering.keeper import Keeper
+from api_billing.metering.logs import safe_request_id
+from api_billing.metering.metrics import Metrics, prometheus_metrics
+from api_billing.metering.operations import (
+    Balance,
+    GetProfile,
+    Grant,
+    Granted,
+    Operation,
+    Profile,
+    PutKey,
+    PutProfile,
+    ReadBalance,
+)
+from api_billing.metering.plan import PlanCache
+from api_billing.metering.prices import Price
+from api_billing.metering.profiles import ProfileCache
+from api_billing.metering.quotas import Budget, Quota
+from api_billing.metering.settings import MeterSettings
+from api_billing.metering.stores import Store, open_store
+from api_billing.metering.watcher import Watcher
+
+_PRUNE_EVERY_MS: Final = 3_600_000
+
+
+def system_clock_ms() -> int:
+    """Milliseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Meter:
+    """Decides whether requests may be served, and charges what they cost. Open one, keep it, close it at the end.
+
+    Attributes: ``store`` (asked directly for listings and administration), ``settings``, ``identify`` (the extractor
+    that is used where none is given; API keys).
+    """
+
+    def __init__(
+        self, store: Store, settings: MeterSettings, *, identify: Extractor | None = None, clock_ms: Callable[[], int]
+    ) -> None:
+        self.store = store
+        self.settings = settings
+        self.now_ms = clock_ms
+        self.reservation_ms = settings.reservation_seconds * 1000
+        self.idempotency_ms = settings.idempotency_hours * 3_600_000
+        self.audited_bytes = settings.audit_body_bytes if settings.audit_bodies else 0
+        self.covers = settings.covers
+        self.keys = KeyCache(settings.cache_seconds * 1000)
+        self.plans = PlanCache()
+        self.decisions = DecisionCache(settings.budget_cache_seconds * 1000)
+        self.profiles = ProfileCache(
+            # A key that was found before it was revoked must not outlive the profile that was fetched afterwards.
+            fetched=self.keys.forget,
+            new_consumers="" if settings.new_consumers == "refuse" else settings.new_consumers,
+        )
+        self.metrics = prometheus_metrics() if settings.metrics else Metrics()
+        self.metrics.watch_store(lambda: store.waiting)
+        self.watcher = Watcher(store, settings, clock_ms, self.metrics)
+        self.keeper = Keeper(
+            store,
+            clock_ms,
+            self.metrics,
+            reservation_ms=self.reservation_ms,
+            round_seconds=settings.sweep_seconds,
+            prune_every_ms=_PRUNE_EVERY_MS,
+            keep_unbatched=bool(settings.contract),
+        )
+        self._pepper: bytes | None = None
+        self._by_key: Extractor | None = None
+        self.identify: Extractor = identify or self._identify_by_key
+
+    @classmethod
+    def open(
+        cls,
+        store_url: str = "",
+        *,
+        identify: Extractor | None = None,
+        clock_ms: Callable[[], int] = system_clock_ms,
+        **settings: Any,
+    ) -> Self:
+        """Open a meter on the store of a URL; what is not given comes from ``API_BILLING_…`` variables, or has a
+        default.
+
+        Raises: InvalidSetting, StoreMissing, StoreUnavailable.
+        """
+        if store_url:
+            settings["store_url"] = store_url
+        loaded = MeterSettings.load(**settings)
+        return cls(open_store(loaded.store_url.get_secret_value()), loaded, identify=identify, clock_ms=clock_ms)
+
+    # --- what is metered
+
+    def metering(
+        self,
+        api: str,
+        *,
+        estimate_wei: Estimate = 0,
+        price: Price | None = None,
+        identify: Extractor | None = None,
+        operation: str = "",
+        model: Callable[[MeteredRequest], str] | None = None,
+        units: int = 1,
+        idempotent: bool = True,
+    ) -> Metering:
+        """Say what is metered how; see ``Metering``."""
+        return Metering(self, api, estimate_wei, price, identify, operation, model, units, idempotent)
+
+    def account_of(self, api: str, consumer: str) -> str:
+        """Whose credit pays for a consumer's requests to an API: here the consumer's own, for all APIs."""
+        return consumer
+
+    def is_free(self, status: int) -> bool:
+        """Whether a response of this status costs nothing."""
+        return status in self.settings.free
+
+    def kept_body(self, *, idempotent: bool) -> int:
+        """How many bytes of a response's body are wanted."""
+        return max(self.settings.max_stored_bytes if idempotent else 0, self.audited_bytes)
+
+    def request_id(self, request: MeteredRequest) -> str:
+        """The client's or gateway's ``X-Request-ID`` when it can do no harm; else empty: records have an id anyway."""
+        values = request.headers.all("x-request-id")
+        return safe_request_id(values, str) if values else ""
+
+    def post(self, operation: Operation[Any]) -> None:
+        """Perform an operation soon, without waiting. A store that takes nothing more is logged, not raised."""
+        try:
+            self.store.post(operation)
+        except MeterError as error:
+            self.keeper.missed(operation, error)
+
+    # --- administration: what an application does at start, or the command line
+
+    def add_consumer(
+        self, consumer: str, *, tier: str = "free", quotas: Sequence[Quota] = (), budgets: Sequence[Budget] = ()
+    ) -> Profile:
+        """Make a consumer; one that exists stays as it is. Raises: UnknownTier, StoreUnavailable."""
+        return self.store.call(PutProfile(consumer, tier, quotas=tuple(quotas), budgets=tuple(budgets), only_new=True))
+
+    def change_consumer(
+        self,
+        consumer: str,
+        *,
+        tier: str | None = None,
+        disabled: bool | None = None,
+        quotas: Sequence[Quota] | None = None,
+        budgets: Sequence[Budget] | None = None,
+    ) -> Profile:
+        """Change what is given of a consumer, from the next request on. Usage that is already counted stays.
+
+        Raises: UnknownConsumer, UnknownTier, StoreUnavailable.
+        """
+        was = self.store.call(GetProfile(consumer))
+        if was is None:
+            raise UnknownConsumer(f"no consumer is called {consumer!r}")
+        return self.store.call(
+            PutProfile(
+                consumer,
+                was.tier.name if tier is None else tier,
+                was.disabled if disabled is None else disabled,
+                was.quotas if quotas is None else tuple(quotas),
+                was.budgets if budgets is None else tuple(budgets),
+            )
+        )
+
+    def create_key(self, consumer: str, *, tier: str = "", label: str = "") -> NewKey:
+        """Make an API key for a consumer that exists. Its text is in the answer and nowhere else.
+
+        Raises: UnknownConsumer, InvalidSetting (no pepper), StoreUnavailable.
+        """
+        key = new_key(self.pepper(), consumer, self.now_ms(), tier=tier, label=label)
+        self.store.call(PutKey(key.stored))
+        return key
+
+    def grant(self, consumer: str, amount_wei: int, *, grant_id: str, note: str = "") -> Balance:
+        """Add credit, or take free credit back with a negative amount; the same ``grant_id`` counts once.
+
+        Raises: MeterError when more would be taken back than is free; StoreUnavailable.
+        """
+        reply = self.store.call(Grant(grant_id, self.account_of("", consumer), amount_wei, self.now_ms(), note))
+        if not isinstance(reply, Granted):
+            raise MeterError(
+                f"{consumer} has {reply.balance.free_wei} wei free: less than {-amount_wei} to take back"
+                if amount_wei < 0
+                else f"the credit of {consumer} would exceed 2^256 - 1 wei"
+            )
+        if not reply.repeated:
+            self.watcher.granted(self.account_of("", consumer), reply.balance)
+        return reply.balance
+
+    def balance(self, consumer: str) -> Balance:
+        """A consumer's credit. Raises: StoreUnavailable."""
+        return self.store.call(ReadBalance(self.account_of("", consumer)))
+
+    def pepper(self) -> bytes:
+        """The secret that API keys are hashed with: the setting, or a file next to an SQLite store.
+
+        Raises: InvalidSetting when there is neither.
+        """
+        if self._pepper is None:
+            given = self.settings.key_pepper.get_secret_value()
+            path = getattr(self.store, "path", None)
+            if not given and not isinstance(path, Path) and not self.store.url.startswith("memory:"):
+                raise InvalidSetting(
+                    "API keys need a secret that all processes share",
+                    hint="set API_BILLING_KEY_PEPPER: openssl rand -hex 32",
+                )
+            if given:
+                self._pepper = given.encode()
+            else:
+                self._pepper = pepper_beside(path) if isinstance(path, Path) else _MEMORY_PEPPER
+        return self._pepper
+
+    def _identify_by_key(self, request: MeteredRequest) -> Any:
+        # Made with the first request: a meter with another extractor needs no pepper.
+        if self._by_key is None:
+            self._by_key = api_key(self.pepper(), cache=self.keys)
+        return self._by_key(request)
+
+    def close(self) -> None:
+        """Settle what is waiting and let go of the store. Idempotent."""
+        self.keeper.close()
+        self.watcher.close()
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+_MEMORY_PEPPER: Final = b"keys in memory die with the process"

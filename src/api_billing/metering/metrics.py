@@ -1,0 +1,145 @@
+"""Figures for Prometheus. Without the package prometheus-client nothing is counted, at no cost.
+
+Labels are APIs, codes and kinds, of which there are few; consumers and paths are in the audit log. Amounts are in
+Gwei, as Prometheus counts in floats: right for graphs and alarms, not for bills.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import Any, Final
+
+from api_billing.metering.errors import InvalidSetting
+
+_GWEI: Final = 10**9
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """Counts nothing: what a meter has when metrics are off, and the interface of one that counts. Thread-safe."""
+
+    def settled(self, api: str, charged_wei: int, duration_ms: int, uncollected_wei: int = 0) -> None:
+        """A request was served and charged."""
+
+    def released(self, api: str) -> None:
+        """A request was reserved and not charged."""
+
+    def refused(self, api: str, code: str) -> None:
+        """A request was refused with a code of ``problems.KINDS``."""
+
+    def replayed(self, api: str) -> None:
+        """A stored response was sent again."""
+
+    def unmetered(self, api: str) -> None:
+        """A request was served without being metered, as the store failed (fail open)."""
+
+    def price_failed(self, api: str) -> None:
+        """A price failed, and a share of the estimate was charged."""
+
+    def retried(self, operation: str) -> None:
+        """A settlement or release is repeated, as the store did not answer."""
+
+    def swept(self, count: int) -> None:
+        """Reservations expired and were released."""
+
+    def alerted(self, kind: str) -> None:
+        """An alert was sent."""
+
+    def watch_store(self, waiting: Any) -> None:
+        """Show how many operations wait for the store: ``waiting`` is a callable without arguments."""
+
+
+class PrometheusMetrics(Metrics):
+    """Counts in a registry of prometheus-client, by default the process's own.
+
+    Raises: InvalidSetting when the package is not installed. Its ValueError when the registry has these names already:
+    make one for each registry (``prometheus_metrics`` does).
+    """
+
+    def __init__(self, registry: Any = None) -> None:
+        client = _client()
+        registry = registry if registry is not None else client.REGISTRY
+
+        def counter(name: str, text: str, *labels: str) -> Any:
+            return client.Counter(f"api_billing_{name}", text, labels, registry=registry)
+
+        requests = counter("requests", "Metered requests by how they ended.", "api", "outcome")
+        self._settled = cache(lambda api: requests.labels(api, "settled"))
+        self._released = cache(lambda api: requests.labels(api, "released"))
+        self._replayed = cache(lambda api: requests.labels(api, "replayed"))
+        self._refused = cache(lambda api: requests.labels(api, "refused"))
+        self._unmetered = cache(lambda api: requests.labels(api, "unmetered"))
+        self._codes = counter("refusals", "Refused requests by code.", "api", "code").labels
+        charged = counter("charged_gwei", "Charged to consumers, in Gwei (approximately).", "api")
+        self._charged = cache(charged.labels)
+        self._uncollected = counter("uncollected_gwei", "Cost beyond estimate and credit, in Gwei.", "api").labels
+        seconds = client.Histogram(
+            "api_billing_request_seconds",
+            "Time to serve settled requests.",
+            ("api",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._seconds = cache(seconds.labels)
+        self._price_failures = counter("price_failures", "Requests whose price failed.", "api").labels
+        self._retries = counter("store_retries", "Operations repeated after no answer.", "operation").labels
+        self._expired = counter("expired_reservations", "Reservations released as nobody settled them.")
+        self._alerts = counter("alerts", "Alerts sent, by kind.", "kind").labels
+        self._waiting = client.Gauge(
+            "api_billing_store_waiting", "Operations waiting for the store.", registry=registry
+        )
+
+    def settled(self, api: str, charged_wei: int, duration_ms: int, uncollected_wei: int = 0) -> None:
+        self._settled(api).inc()
+        self._charged(api).inc(charged_wei / _GWEI)
+        self._seconds(api).observe(duration_ms / 1000)
+        if uncollected_wei:
+            self._uncollected(api).inc(uncollected_wei / _GWEI)
+
+    def released(self, api: str) -> None:
+        self._released(api).inc()
+
+    def refused(self, api: str, code: str) -> None:
+        self._refused(api).inc()
+        self._codes(api, code).inc()
+
+    def replayed(self, api: str) -> None:
+        self._replayed(api).inc()
+
+    def unmetered(self, api: str) -> None:
+        self._unmetered(api).inc()
+
+    def price_failed(self, api: str) -> None:
+        self._price_failures(api).inc()
+
+    def retried(self, operation: str) -> None:
+        self._retries(operation).inc()
+
+    def swept(self, count: int) -> None:
+        self._expired.inc(count)
+
+    def alerted(self, kind: str) -> None:
+        self._alerts(kind).inc()
+
+    def watch_store(self, waiting: Any) -> None:
+        self._waiting.set_function(waiting)
+
+
+@cache
+def prometheus_metrics(registry: Any = None) -> Metrics:
+    """The metrics of a registry (default: the process's own), made the first time; several meters count together."""
+    return PrometheusMetrics(registry)
+
+
+def exposition(registry: Any = None) -> tuple[str, bytes]:
+    """Content type and body for a ``/metrics`` endpoint. Raises: InvalidSetting without prometheus-client."""
+    client = _client()
+    return client.CONTENT_TYPE_LATEST, client.generate_latest(registry if registry is not None else client.REGISTRY)
+
+
+def _client() -> Any:
+    try:
+        return import_module("prometheus_client")
+    except ImportError as exc:
+        raise InvalidSetting("metrics need prometheus-client: pip install 'api-billing[metrics]'") from exc

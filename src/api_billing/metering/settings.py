@@ -1,0 +1,222 @@
+"""Settings of a meter: keyword arguments, or environment variables ``API_BILLING_…``. Keywords win."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Annotated, Any, Final, NamedTuple, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+
+from api_billing.metering.alerts import Threshold
+from api_billing.metering.errors import InvalidSetting
+
+PREFIX: Final = "API_BILLING_"
+_STATUS: Final = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
+_METHOD: Final = re.compile(r"[A-Z][A-Z0-9!#$%&'*+.^_`|~-]{0,31}")
+
+
+def _split(value: object) -> object:
+    # In the environment a list is written with commas.
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+
+
+class MeterSettings(BaseSettings):
+    """Everything that can be set. Immutable; make one with ``load``, which raises errors that say what to change."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    store_url: SecretStr = Field(
+        SecretStr("sqlite:///meter.db"),
+        description="Where usage is kept: `sqlite:///FILE`, `postgresql://…`, `redis://…`, or `memory://` for tests.",
+    )
+    include_paths: Texts = Field(
+        ("**",), description="Paths that middleware meters: `*` stands for a part without a slash, `**` for anything."
+    )
+    exclude_paths: Texts = Field((), description="Paths that middleware lets pass unmetered, although included.")
+    excluded_methods: Texts = Field(
+        ("OPTIONS",), description="Methods that are not metered. HEAD is, as it runs the same handler as GET."
+    )
+    fail_open: bool = Field(
+        False, description="Serve, and log, when the store is not available; otherwise such requests get a 503."
+    )
+    cache_seconds: int = Field(
+        60, ge=0, le=86_400, description="How long API keys and profiles are believed without being looked up again."
+    )
+    budget_cache_seconds: int = Field(
+        0, ge=0, le=3_600, description="How long a refusal by a budget is repeated without asking the store; 0: never."
+    )
+    reservation_seconds: int = Field(
+        120, ge=1, le=86_400, description="After this time the reservation of a process that died is released."
+    )
+    sweep_seconds: int = Field(
+        10, ge=1, le=3_600, description="How often reservations that have expired are looked for."
+    )
+    idempotency_hours: int = Field(
+        24, ge=1, le=8_760, description="How long a response is kept for requests with the same `Idempotency-Key`."
+    )
+    max_stored_bytes: int = Field(
+        262_144, ge=0, le=2**26, description="Larger response bodies are not kept for replay; a retry is served anew."
+    )
+    max_fingerprint_bytes: int = Field(
+        1_048_576, ge=0, le=2**28, description="Larger request bodies are refused together with an `Idempotency-Key`."
+    )
+    audit_bodies: bool = Field(False, description="Keep bodies of requests and responses in the audit log.")
+    audit_body_bytes: int = Field(2_048, ge=0, le=2**20, description="How much of each body the audit log keeps.")
+    key_pepper: SecretStr = Field(
+        SecretStr(""),
+        description="Secret for hashing API keys, at least 16 bytes; without it one is made next to an SQLite store.",
+    )
+    new_consumers: str = Field(
+        "refuse",
+        max_length=64,
+        description="What becomes of an unknown identity: `refuse`, or the tier it starts with.",
+    )
+    fallback_percent: int = Field(
+        10, ge=0, le=100, description="Share of the estimate that is charged when a price fails."
+    )
+    free_statuses: Texts = Field(
+        ("500-599",), description="Responses with these statuses cost nothing, such as `500-599,404`."
+    )
+    network: str = Field("localnet", description="Network of the billing contract, for settlement.")
+    contract: str = Field("", description="Address of the billing contract, for settlement.")
+    alert_thresholds: Texts = Field(
+        ("20%",), description="Credit left at which an alert is sent: `20%`, `24h` at the recent rate, or `0.5gen`."
+    )
+    alert_webhook_url: str = Field("", description="HTTPS URL that alerts are posted to.")
+    alert_webhook_secret: SecretStr = Field(
+        SecretStr(""), description="Secret that posted alerts are signed with, at least 16 bytes."
+    )
+    alert_urls: Secrets = Field((), description="Further channels for alerts, as URLs of apprise (needs the package).")
+    service_token: SecretStr = Field(
+        SecretStr(""),
+        description="Secret that services show the HTTP meter (`api-billing meter serve`), 16 bytes or more.",
+    )
+    metrics: bool = Field(False, description="Count for Prometheus (needs the package prometheus-client).")
+
+    @classmethod
+    def load(cls, **given: Any) -> Self:
+        """Read the environment, and what is given instead. Raises: InvalidSetting, which shows no values."""
+        try:
+            return cls(**given)
+        except ValidationError as exc:
+            raise InvalidSetting("; ".join(_problem(error) for error in exc.errors(include_input=False))) from None
+        except SettingsError as exc:
+            raise InvalidSetting(f"an {PREFIX}… variable cannot be read: {exc}") from None
+
+    @field_validator("include_paths", "exclude_paths")
+    @classmethod
+    def _paths(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        for path in paths:
+            if not path.startswith(("/", "*")):
+                raise ValueError(f"a path begins with / or *, not {path!r}")
+        return paths
+
+    @field_validator("excluded_methods")
+    @classmethod
+    def _methods(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
+        upper = tuple(method.upper() for method in methods)
+        if not all(_METHOD.fullmatch(method) for method in upper):
+            raise ValueError("methods are words like OPTIONS")
+        return upper
+
+    @field_validator("free_statuses", mode="after")
+    @classmethod
+    def _statuses(cls, statuses: tuple[str, ...]) -> tuple[str, ...]:
+        for text in statuses:
+            span = _STATUS.fullmatch(text)
+            if span is None or int(span[2] or span[1]) < int(span[1]):
+                raise ValueError("statuses are like 404 or 500-599")
+        return statuses
+
+    @field_validator("alert_thresholds")
+    @classmethod
+    def _thresholds(cls, thresholds: tuple[str, ...]) -> tuple[str, ...]:
+        for text in thresholds:
+            Threshold.parse(text)
+        return thresholds
+
+    @field_validator("key_pepper", "alert_webhook_secret", "service_token")
+    @classmethod
+    def _secret(cls, secret: SecretStr) -> SecretStr:
+        if 0 < len(secret.get_secret_value().encode()) < 16:
+            raise ValueError("a secret has at least 16 bytes; make one with: openssl rand -hex 32")
+        return secret
+
+    @model_validator(mode="after")
+    def _webhook(self) -> Self:
+        if self.alert_webhook_url and not self.alert_webhook_secret.get_secret_value():
+            raise ValueError("alert_webhook_url needs alert_webhook_secret, which alerts are signed with")
+        return self
+
+    @cached_property
+    def free(self) -> frozenset[int]:
+        """The statuses of responses that cost nothing."""
+        spans = [_STATUS.fullmatch(text) for text in self.free_statuses]
+        return frozenset(
+            status for span in spans if span for status in range(int(span[1]), int(span[2] or span[1]) + 1)
+        )
+
+    @cached_property
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """When alerts about credit are sent."""
+        return tuple(Threshold.parse(text) for text in self.alert_thresholds)
+
+    @cached_property
+    def covers(self) -> Callable[[str, str], bool]:
+        """A function of method and path: whether middleware meters such requests."""
+        included, excluded = _pattern(self.include_paths), _pattern(self.exclude_paths)
+        methods = frozenset(self.excluded_methods)
+
+        def covers(method: str, path: str) -> bool:
+            return method not in methods and bool(included(path)) and not excluded(path)
+
+        return covers
+
+
+class SettingRow(NamedTuple):
+    """One setting, as the documentation's table has it."""
+
+    name: str
+    variable: str
+    default: str
+    description: str
+
+
+def setting_rows() -> list[SettingRow]:
+    """All settings in their order: what the table in the documentation is made of."""
+    return [
+        SettingRow(name, PREFIX + name.upper(), _shown(field.default), field.description or "")
+        for name, field in MeterSettings.model_fields.items()
+    ]
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, SecretStr):
+        return default.get_secret_value()
+    if isinstance(default, bool):
+        return str(default).lower()
+    return ",".join(default) if isinstance(default, tuple) else str(default)
+
+
+def _problem(error: Any) -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    text = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return f"there is no setting {name}"
+    return f"{name} ({PREFIX}{name.upper()}): {text}" if name else text
+
+
+def _pattern(paths: Iterable[str]) -> Callable[[str], object]:
+    parts = ["".join(_glob(piece) for piece in re.split(r"(\*\*|\*)", path)) for path in paths]
+    return re.compile("|".join(f"(?:{part})" for part in parts) if parts else r"(?!)", re.DOTALL).fullmatch
+
+
+def _glob(piece: str) -> str:
+    return {"**": ".*", "*": "[^/]*"}.get(piece) or re.escape(piece)

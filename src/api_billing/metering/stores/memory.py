@@ -1,0 +1,354 @@
+"""``memory://``: everything in dictionaries, for tests and trials. Nothing survives the process."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from api_billing.metering import ledger
+from api_billing.metering.errors import UnknownConsumer, UnknownTier
+from api_billing.metering.ledger import Account, ClaimRow, Count, Line
+from api_billing.metering.operations import (
+    DAY_MS,
+    ApiKey,
+    Balance,
+    Batch,
+    CutBatch,
+    Extend,
+    FindKey,
+    FireOnce,
+    GetProfile,
+    GetRecord,
+    Grant,
+    ListBatches,
+    ListKeys,
+    ListProfiles,
+    ListRecords,
+    ListTiers,
+    Note,
+    Operation,
+    Profile,
+    Prune,
+    Pruned,
+    PutKey,
+    PutProfile,
+    PutTier,
+    ReadBalance,
+    ReadCounts,
+    ReadLeaves,
+    Record,
+    Release,
+    Reserve,
+    RevokeKey,
+    Settle,
+    SumUsage,
+    Sweep,
+    UsageDay,
+)
+from api_billing.metering.stores.rows import choose, make_batch, matches, record_of, usage_line
+from api_billing.metering.stores.store import Reply, Store
+from api_billing.metering.tiers import DEFAULT_TIERS, Tier
+
+KEEP_COUNTS_MS: Final = 2 * DAY_MS
+
+
+class MemoryTables:
+    """The ledger's tables as dictionaries."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account] = {}
+        self.counts: dict[tuple[str, int], Count] = {}
+        self.lines: dict[str, Line] = {}
+        self.notes: dict[str, Record] = {}
+        self.ids: list[str] = []  # of lines and notes, sorted
+        self.claims: dict[tuple[str, str], ClaimRow] = {}
+        self.usage: dict[tuple[str, str, int], list[int]] = {}  # calls, units, charged, uncollected
+        self.grants: dict[str, Grant] = {}
+        self.consumers: dict[str, PutProfile] = {}
+        self.versions: dict[str, int] = {}
+        self.tiers: dict[str, Tier] = {tier.name: tier for tier in DEFAULT_TIERS}
+        self.tiers_version = 0
+        self.version = 0
+        self.keys: dict[str, ApiKey] = {}
+        self.batches: dict[tuple[str, int], tuple[Batch, bytes]] = {}
+        self.fired: dict[str, int] = {}
+
+    def account(self, account: str) -> Account:
+        found = self.accounts.get(account)
+        if found is None:
+            found = self.accounts[account] = Account(account)
+        return found
+
+    def touch_account(self, account: Account) -> None:
+        """Nothing to write: the dictionary has the object."""
+
+    def count(self, counter: str, starts_ms: int, ends_ms: int) -> Count:
+        key = (counter, starts_ms)
+        found = self.counts.get(key)
+        if found is None:
+            found = self.counts[key] = Count(counter, starts_ms, ends_ms)
+        return found
+
+    def touch_count(self, count: Count) -> None:
+        """Nothing to write."""
+
+    def line(self, reservation_id: str) -> Line | None:
+        return self.lines.get(reservation_id)
+
+    def add_line(self, line: Line) -> None:
+        self.lines[line.reserve.reservation_id] = line
+        insort(self.ids, line.reserve.reservation_id)
+
+    def change_line(self, line: Line) -> None:
+        """Nothing to write."""
+
+    def claim(self, consumer: str, key: str) -> ClaimRow | None:
+        return self.claims.get((consumer, key))
+
+    def put_claim(self, consumer: str, key: str, claim: ClaimRow) -> None:
+        self.claims[consumer, key] = claim
+
+    def drop_claim(self, consumer: str, key: str) -> None:
+        self.claims.pop((consumer, key), None)
+
+    def add_usage(self, api: str, consumer: str, day: int, units: int, charged_wei: int, uncollected_wei: int) -> None:
+        sums = self.usage.setdefault((api, consumer, day), [0, 0, 0, 0])
+        sums[0] += 1
+        sums[1] += units
+        sums[2] += charged_wei
+        sums[3] += uncollected_wei
+
+    def profile(self, consumer: str) -> Profile | None:
+        kept = self.consumers.get(consumer)
+        if kept is None:
+            return None
+        version = max(self.versions[consumer], self.tiers_version)
+        return Profile(consumer, self.tiers[kept.tier], version, kept.disabled, kept.quotas, kept.budgets)
+
+    def has_grant(self, grant_id: str) -> bool:
+        return grant_id in self.grants
+
+    def add_grant(self, grant: Grant) -> None:
+        self.grants[grant.grant_id] = grant
+
+    def new_version(self) -> int:
+        self.version += 1
+        return self.version
+
+    def record(self, record_id: str) -> Record | None:
+        line = self.lines.get(record_id)
+        return self.notes.get(record_id) if line is None else record_of(line)
+
+
+def open_memory(url: str) -> Store:
+    """Open an empty store; each call opens another."""
+    return MemoryStore(url)
+
+
+class MemoryStore(Store):
+    """Runs the ledger on dictionaries."""
+
+    def __init__(self, url: str = "memory://"):
+        super().__init__(url)
+        self._tables = MemoryTables()
+
+    def _perform(self, operations: Sequence[Operation[Any]]) -> Sequence[Reply]:
+        replies: list[Reply] = []
+        for operation in operations:
+            try:
+                replies.append(_HANDLERS[type(operation)](self._tables, operation))
+            except (UnknownConsumer, UnknownTier) as error:
+                replies.append(error)
+        return replies
+
+    def _disconnect(self) -> None:
+        """Nothing to let go of; what was kept goes with the object."""
+
+
+def sweep(tables: MemoryTables, op: Sweep) -> int:
+    open_ = (line for line in tables.lines.values() if line.state == "reserved" and line.expires_ms <= op.now_ms)
+    overdue = sorted(open_, key=lambda line: (line.expires_ms, line.reserve.reservation_id))[: op.limit]
+    for line in overdue:
+        ledger.undo(tables, line, "expired", op.now_ms)
+    return len(overdue)
+
+
+def note(tables: MemoryTables, op: Note) -> None:
+    if op.record.record_id not in tables.notes and op.record.record_id not in tables.lines:
+        tables.notes[op.record.record_id] = op.record
+        insort(tables.ids, op.record.record_id)
+
+
+def read_counts(tables: MemoryTables, op: ReadCounts) -> tuple[int, ...]:
+    found = (tables.counts.get((check.counter, check.starts_ms)) for check in op.checks)
+    return tuple(0 if count is None else count.used for count in found)
+
+
+def read_balance(tables: MemoryTables, op: ReadBalance) -> Balance:
+    account = tables.accounts.get(op.account)
+    return Balance() if account is None else account.balance()
+
+
+def put_profile(tables: MemoryTables, op: PutProfile) -> Profile:
+    if op.tier not in tables.tiers:
+        raise UnknownTier(f"no tier is called {op.tier!r}")
+    if not (op.only_new and op.consumer in tables.consumers):
+        tables.consumers[op.consumer] = op
+        tables.versions[op.consumer] = tables.new_version()
+    profile = tables.profile(op.consumer)
+    assert profile is not None
+    return profile
+
+
+def list_profiles(tables: MemoryTables, op: ListProfiles) -> tuple[Profile, ...]:
+    names = sorted(name for name in tables.consumers if name > op.after)[: op.limit]
+    return tuple(profile for name in names if (profile := tables.profile(name)) is not None)
+
+
+def put_tier(tables: MemoryTables, op: PutTier) -> None:
+    tables.tiers[op.tier.name] = op.tier
+    tables.tiers_version = tables.new_version()
+
+
+def put_key(tables: MemoryTables, op: PutKey) -> None:
+    if op.key.consumer not in tables.consumers:
+        raise UnknownConsumer(f"no consumer is called {op.key.consumer!r}")
+    tables.keys[op.key.key_id] = op.key
+
+
+def revoke_key(tables: MemoryTables, op: RevokeKey) -> bool:
+    key = tables.keys.get(op.key_id)
+    if key is None or key.revoked_ms is not None:
+        return False
+    tables.keys[op.key_id] = replace(key, revoked_ms=op.now_ms)
+    tables.versions[key.consumer] = tables.new_version()
+    return True
+
+
+def list_keys(tables: MemoryTables, op: ListKeys) -> tuple[ApiKey, ...]:
+    keys = (key for key in tables.keys.values() if op.consumer in ("", key.consumer))
+    return tuple(sorted(keys, key=lambda key: (key.created_ms, key.key_id)))
+
+
+def list_records(tables: MemoryTables, op: ListRecords) -> tuple[Record, ...]:
+    found: list[Record] = []
+    for record_id in tables.ids:
+        record = tables.record(record_id) if record_id > op.after else None
+        if record is not None and matches(record, op):
+            found.append(record)
+            if len(found) == op.limit:
+                break
+    return tuple(found)
+
+
+def sum_usage(tables: MemoryTables, op: SumUsage) -> tuple[UsageDay, ...]:
+    days = (UsageDay(*key, *sums) for key, sums in sorted(tables.usage.items()))
+    return tuple(
+        day
+        for day in days
+        if op.consumer in ("", day.consumer) and op.api in ("", day.api) and op.from_day <= day.day <= op.to_day
+    )
+
+
+def cut_batch(tables: MemoryTables, op: CutBatch) -> Batch | None:
+    waiting = (
+        usage_line(record_of(line))
+        for record_id in tables.ids
+        if (line := tables.lines.get(record_id)) is not None
+        and line.state == "settled"
+        and not line.batch
+        and line.reserve.api == op.api
+        and line.reserve.now_ms <= op.until_ms
+    )
+    chosen = choose(waiting, op.max_lines, op.max_records)
+    if not chosen:
+        return None
+    sequence = 1 + sum(1 for api, _ in tables.batches if api == op.api)
+    batch, leaves = make_batch(op.api, sequence, op.now_ms, chosen)
+    for usage in chosen:
+        tables.lines[usage.record_id].batch = sequence
+    tables.batches[op.api, sequence] = (batch, leaves)
+    return batch
+
+
+def list_batches(tables: MemoryTables, op: ListBatches) -> tuple[Batch, ...]:
+    found = (
+        batch for (api, sequence), (batch, _) in sorted(tables.batches.items()) if api == op.api and sequence > op.after
+    )
+    return tuple(found)[: op.limit]
+
+
+def read_leaves(tables: MemoryTables, op: ReadLeaves) -> bytes:
+    return tables.batches.get((op.api, op.sequence), (None, b""))[1]
+
+
+def prune(tables: MemoryTables, op: Prune) -> Pruned:
+    gone: list[str] = []
+    more = False
+    for record_id in tables.ids:
+        record = tables.record(record_id)
+        if record is None or not _is_past(record, op):
+            continue
+        if len(gone) == op.limit:
+            more = True
+            break
+        gone.append(record_id)
+    for record_id in gone:
+        tables.lines.pop(record_id, None)
+        tables.notes.pop(record_id, None)
+    dropped = set(gone)
+    tables.ids = [record_id for record_id in tables.ids if record_id not in dropped]
+    old = [key for key, count in tables.counts.items() if count.ends_ms + KEEP_COUNTS_MS <= op.now_ms]
+    for key in old:
+        del tables.counts[key]
+    claims = [key for key, row in tables.claims.items() if row.response is not None and row.expires_ms <= op.now_ms]
+    for claim in claims:
+        del tables.claims[claim]
+    for fired in [key for key, expires_ms in tables.fired.items() if expires_ms <= op.now_ms]:
+        del tables.fired[fired]
+    return Pruned(len(gone), len(old), len(claims), more)
+
+
+def _is_past(record: Record, op: Prune) -> bool:
+    if record.state == "reserved" or (op.keep_unbatched and record.state == "settled" and not record.batch):
+        return False
+    return record.at_ms + op.retention_ms.get(record.tier, op.default_ms) <= op.now_ms
+
+
+def fire_once(tables: MemoryTables, op: FireOnce) -> bool:
+    if op.key in tables.fired:
+        return False
+    tables.fired[op.key] = op.expires_ms
+    return True
+
+
+_HANDLERS: Final[dict[type[Operation[Any]], Callable[[MemoryTables, Any], Any]]] = {
+    Reserve: ledger.reserve,
+    Settle: ledger.settle,
+    Release: ledger.release,
+    Extend: ledger.extend,
+    Grant: ledger.grant,
+    Sweep: sweep,
+    Note: note,
+    ReadBalance: read_balance,
+    ReadCounts: read_counts,
+    GetProfile: lambda tables, op: tables.profile(op.consumer),
+    PutProfile: put_profile,
+    ListProfiles: list_profiles,
+    PutTier: put_tier,
+    ListTiers: lambda tables, op: tuple(tier for _, tier in sorted(tables.tiers.items())),
+    PutKey: put_key,
+    FindKey: lambda tables, op: tables.keys.get(op.key_id),
+    RevokeKey: revoke_key,
+    ListKeys: list_keys,
+    ListRecords: list_records,
+    GetRecord: lambda tables, op: tables.record(op.record_id),
+    SumUsage: sum_usage,
+    CutBatch: cut_batch,
+    ListBatches: list_batches,
+    ReadLeaves: read_leaves,
+    Prune: prune,
+    FireOnce: fire_once,
+}

@@ -1,0 +1,303 @@
+"""The operations of ``postgresql://`` that take more than one statement: listings, consumers, keys, batches, pruning.
+
+Each runs in a transaction of its own; nothing here is on the way of a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import psycopg
+
+from api_billing.metering.errors import UnknownConsumer, UnknownTier
+from api_billing.metering.operations import (
+    DAY_MS,
+    ApiKey,
+    Batch,
+    CutBatch,
+    ListBatches,
+    ListKeys,
+    ListProfiles,
+    ListRecords,
+    ListTiers,
+    Operation,
+    Profile,
+    Prune,
+    Pruned,
+    PutKey,
+    PutProfile,
+    PutTier,
+    ReadLeaves,
+    Record,
+    RevokeKey,
+    SumUsage,
+    Sweep,
+    UsageDay,
+)
+from api_billing.metering.proofs import UsageLine
+from api_billing.metering.stores.documents import budgets_to_text, lines_from_text, lines_to_text, quotas_to_text
+from api_billing.metering.stores.postgresql_rows import (
+    RECORD_COLUMNS,
+    profile_of,
+    received,
+    record_of_row,
+    sent,
+    tier_of,
+)
+from api_billing.metering.stores.postgresql_steps import KEY_COLUMNS, key_of
+from api_billing.metering.stores.rows import choose, make_batch
+from api_billing.metering.tiers import Tier
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_KEEP_COUNTS_MS: Final = 2 * DAY_MS
+_PAGE: Final = 5_000  # rows of one round trip while a batch is cut
+_CUTTING: Final = 1835365491  # class of the advisory lock that batches of an API are cut under
+
+
+def sweep(connection: Connection, op: Sweep) -> int:
+    return int(_one(connection, "select meter_sweep(%s, %s)", op.now_ms, op.limit)[0])
+
+
+def put_profile(connection: Connection, op: PutProfile) -> Profile:
+    consumer, tier = sent(op.consumer), sent(op.tier)
+    if connection.execute("select 1 from meter_tiers where name = %s", (tier,)).fetchone() is None:
+        raise UnknownTier(f"no tier is called {op.tier!r}")
+    # The state's row is locked by the new version, so that versions are seen in the order they are given.
+    known = "select 1 from meter_consumers where consumer_key = meter_key(%s)"
+    if not op.only_new or connection.execute(known, (consumer,)).fetchone() is None:
+        conflict = (
+            "do nothing"
+            if op.only_new
+            else "do update set tier = excluded.tier, disabled = excluded.disabled, quotas = excluded.quotas,"
+            " budgets = excluded.budgets, version = excluded.version"
+        )
+        connection.execute(
+            "insert into meter_consumers (consumer_key, consumer, tier, disabled, quotas, budgets, version)"
+            " values (meter_key(%s), %s, %s, %s, %s, %s, meter_new_version()) on conflict (consumer_key) " + conflict,
+            (
+                consumer, consumer, tier, op.disabled, sent(quotas_to_text(op.quotas)),
+                sent(budgets_to_text(op.budgets)),
+            ),
+        )  # fmt: skip
+    profile = profile_of(op.consumer, _one(connection, "select meter_profile(%s)", consumer)[0])
+    assert profile is not None
+    return profile
+
+
+def list_profiles(connection: Connection, op: ListProfiles) -> tuple[Profile, ...]:
+    rows = connection.execute(
+        "select consumer, meter_profile(consumer) from meter_consumers where consumer_key > meter_key(%s)"
+        " order by consumer_key limit %s",
+        (sent(op.after), op.limit),
+    )
+    found = (profile_of(received(consumer), document) for consumer, document in rows)
+    return tuple(profile for profile in found if profile is not None)
+
+
+def put_tier(connection: Connection, op: PutTier) -> None:
+    tier = op.tier
+    connection.execute(
+        "insert into meter_tiers values (%s, %s, %s, %s) on conflict (name) do update"
+        " set monthly_calls = excluded.monthly_calls, retention_days = excluded.retention_days,"
+        " quotas = excluded.quotas",
+        (sent(tier.name), tier.monthly_calls, tier.retention_days, sent(quotas_to_text(tier.quotas))),
+    )
+    connection.execute("update meter_state set version = version + 1, tiers_version = version + 1")
+
+
+def list_tiers(connection: Connection, op: ListTiers) -> tuple[Tier, ...]:
+    rows = connection.execute("select name, monthly_calls, retention_days, quotas from meter_tiers order by name")
+    return tuple(tier_of(*row) for row in rows)
+
+
+def put_key(connection: Connection, op: PutKey) -> None:
+    key = op.key
+    known = "select 1 from meter_consumers where consumer_key = meter_key(%s)"
+    if connection.execute(known, (sent(key.consumer),)).fetchone() is None:
+        raise UnknownConsumer(f"no consumer is called {key.consumer!r}")
+    connection.execute(
+        "insert into meter_keys values (meter_key(%s), %s, %s, %s, %s, %s, %s, %s) on conflict (key) do update"
+        " set key_id = excluded.key_id, digest = excluded.digest, consumer = excluded.consumer, tier = excluded.tier,"
+        " label = excluded.label, created_ms = excluded.created_ms, revoked_ms = excluded.revoked_ms",
+        (
+            sent(key.key_id), sent(key.key_id), sent(key.digest), sent(key.consumer), sent(key.tier), sent(key.label),
+            key.created_ms, key.revoked_ms,
+        ),
+    )  # fmt: skip
+
+
+def revoke_key(connection: Connection, op: RevokeKey) -> bool:
+    row = connection.execute(
+        "update meter_keys set revoked_ms = %s where key = meter_key(%s) and revoked_ms is null returning consumer",
+        (op.now_ms, sent(op.key_id)),
+    ).fetchone()
+    if row is None:
+        return False
+    connection.execute(
+        "update meter_consumers set version = meter_new_version() where consumer_key = meter_key(%s)", (row[0],)
+    )
+    return True
+
+
+def list_keys(connection: Connection, op: ListKeys) -> tuple[ApiKey, ...]:
+    sql, order = f"select {KEY_COLUMNS} from meter_keys", " order by created_ms, key_id"
+    if not op.consumer:
+        return tuple(key_of(row) for row in connection.execute(sql + order))
+    where = " where meter_key(consumer) = meter_key(%s)"
+    return tuple(key_of(row) for row in connection.execute(sql + where + order, (sent(op.consumer),)))
+
+
+def list_records(connection: Connection, op: ListRecords) -> tuple[Record, ...]:
+    conditions = ["record_id > %s", "at_ms >= %s", "at_ms < %s"]
+    values: list[Any] = [sent(op.after), op.since_ms, op.until_ms]
+    if op.consumer:
+        conditions.append("meter_key(consumer) = meter_key(%s)")
+        values.append(sent(op.consumer))
+    if op.api:
+        conditions.append("api = %s")
+        values.append(sent(op.api))
+    if op.states:
+        conditions.append("state = any (%s)")
+        values.append(list(op.states))
+    sql = f"select {RECORD_COLUMNS} from meter_records where {' and '.join(conditions)} order by record_id limit %s"
+    # Only the names of columns and the number of conditions vary; what callers give is bound.
+    rows = connection.execute(sql.encode(), (*values, op.limit))
+    return tuple(record_of_row(row) for row in rows)
+
+
+def sum_usage(connection: Connection, op: SumUsage) -> tuple[UsageDay, ...]:
+    conditions = ["day between %s and %s"]
+    values: list[Any] = [op.from_day, op.to_day]
+    for column, name in (("api_key", op.api), ("consumer_key", op.consumer)):
+        if name:
+            conditions.append(f"{column} = meter_key(%s)")
+            values.append(sent(name))
+    sql = (
+        "select api, consumer, day, calls, units::text, charged::text, uncollected::text from meter_usage"
+        f" where {' and '.join(conditions)} order by api_key, consumer_key, day"
+    )
+    return tuple(
+        UsageDay(received(api), received(consumer), day, calls, int(units), int(charged), int(uncollected))
+        for api, consumer, day, calls, units, charged, uncollected in connection.execute(sql.encode(), values)
+    )
+
+
+def cut_batch(connection: Connection, op: CutBatch) -> Batch | None:
+    api = sent(op.api)
+    connection.execute("select pg_advisory_xact_lock(%s, hashtext(%s))", (_CUTTING, api))
+    chosen = choose(_to_settle(connection, op), op.max_lines, op.max_records)
+    if not chosen:
+        return None
+    last = _one(connection, "select coalesce(max(sequence), 0) from meter_batches where api_key = meter_key(%s)", api)[
+        0
+    ]
+    batch, leaves = make_batch(op.api, last + 1, op.now_ms, chosen)
+    connection.execute(
+        "update meter_records set batch = %s where record_id = any (%s)",
+        (batch.sequence, [sent(line.record_id) for line in chosen]),
+    )
+    connection.execute(
+        "insert into meter_batches values (meter_key(%s), %s, %s, %s, %s, %s, %s)",
+        (api, batch.sequence, batch.created_ms, sent(lines_to_text(batch.lines)), batch.records, batch.root, leaves),
+    )
+    return batch
+
+
+def _to_settle(connection: Connection, op: CutBatch) -> Iterator[UsageLine]:
+    after = ""
+    while True:
+        rows = connection.execute(
+            "select record_id, api, account, consumer, at_ms, units, charged::text from meter_records"
+            " where meter_key(api) = meter_key(%s) and state = 'settled' and batch = 0 and at_ms <= %s"
+            " and record_id > %s order by record_id limit %s",
+            (sent(op.api), op.until_ms, after, _PAGE),
+        ).fetchall()
+        for record_id, api, account, consumer, at_ms, units, charged in rows:
+            yield UsageLine(
+                received(record_id), received(api), received(account), received(consumer), at_ms, units, int(charged)
+            )
+        if len(rows) < _PAGE:
+            return
+        after = rows[-1][0]
+
+
+def list_batches(connection: Connection, op: ListBatches) -> tuple[Batch, ...]:
+    rows = connection.execute(
+        "select sequence, created_ms, lines, records, root from meter_batches where api_key = meter_key(%s)"
+        " and sequence > %s order by sequence limit %s",
+        (sent(op.api), op.after, op.limit),
+    )
+    return tuple(
+        Batch(op.api, sequence, created_ms, lines_from_text(received(lines)), records, root)
+        for sequence, created_ms, lines, records, root in rows
+    )
+
+
+def read_leaves(connection: Connection, op: ReadLeaves) -> bytes:
+    row = connection.execute(
+        "select leaves from meter_batches where api_key = meter_key(%s) and sequence = %s", (sent(op.api), op.sequence)
+    ).fetchone()
+    return b"" if row is None else bytes(row[0])
+
+
+# Each tier has its own cutoff. The few tiers are found by jumps over an index, not by reading all records.
+_TIERS_IN_USE: Final = (
+    'with recursive tiers (tier) as ((select min(left(tier, 64) collate "C") from meter_records) union all'
+    ' select (select min(left(r.tier, 64) collate "C") from meter_records r'
+    ' where left(r.tier, 64) collate "C" > tiers.tier) from tiers where tiers.tier is not null)'
+    " select tier from tiers where tier is not null"
+)
+_DELETE_PAST: Final = (
+    "delete from meter_records where record_id in (select r.record_id"
+    " from unnest(%s::text[], %s::bigint[]) as past (tier, until_ms)"
+    ' join meter_records r on left(r.tier, 64) collate "C" = past.tier and r.at_ms <= past.until_ms'
+    " where r.state <> 'reserved' and not (%s and r.state = 'settled' and r.batch = 0)"
+    # Somebody settles it late this very moment: next time.
+    " order by r.at_ms, r.record_id limit %s for update of r skip locked)"
+)
+
+
+def prune(connection: Connection, op: Prune) -> Pruned:
+    tiers = [row[0] for row in connection.execute(_TIERS_IN_USE)]
+    cutoffs = [str(op.now_ms - op.retention_ms.get(received(tier), op.default_ms)) for tier in tiers]
+    past = (tiers, cutoffs, op.keep_unbatched)
+    records = connection.execute(_DELETE_PAST, (*past, op.limit)).rowcount if tiers else 0
+    more = records == op.limit and bool(
+        connection.execute(
+            "select 1 from unnest(%s::text[], %s::bigint[]) as past (tier, until_ms) join meter_records r"
+            ' on left(r.tier, 64) collate "C" = past.tier and r.at_ms <= past.until_ms'
+            " where r.state <> 'reserved' and not (%s and r.state = 'settled' and r.batch = 0) limit 1",
+            past,
+        ).fetchone()
+    )
+    run = connection.execute
+    counts = run("delete from meter_counts where ends_ms <= %s", (op.now_ms - _KEEP_COUNTS_MS,)).rowcount
+    responses = run("delete from meter_claims where status is not null and expires_ms <= %s", (op.now_ms,)).rowcount
+    run("delete from meter_fired where expires_ms <= %s", (op.now_ms,))
+    return Pruned(records, counts, responses, more)
+
+
+def _one(connection: Connection, sql: Any, *values: Any) -> tuple[Any, ...]:
+    row = connection.execute(sql, values).fetchone()
+    assert row is not None
+    return row
+
+
+LISTINGS: Final[dict[type[Operation[Any]], Callable[[Connection, Any], Any]]] = {
+    Sweep: sweep,
+    PutProfile: put_profile,
+    ListProfiles: list_profiles,
+    PutTier: put_tier,
+    ListTiers: list_tiers,
+    PutKey: put_key,
+    RevokeKey: revoke_key,
+    ListKeys: list_keys,
+    ListRecords: list_records,
+    SumUsage: sum_usage,
+    CutBatch: cut_batch,
+    ListBatches: list_batches,
+    ReadLeaves: read_leaves,
+    Prune: prune,
+}

@@ -1,0 +1,195 @@
+"""``sqlite:///meter.db``: the default store, one file, durable at each answer.
+
+One writer a process commits what all its callers wait for together (see ``store``); processes take turns by a lock on
+``meter.db.lock``, which wakes the next one at once, where SQLite's own busy handler would sleep and guess.
+Write-ahead log with ``synchronous=FULL``: an answer that was given survives a crash of the process and of the machine.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qs, unquote
+
+from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavailable
+from api_billing.metering.operations import Operation
+from api_billing.metering.stores.sqlite_operations import HANDLERS
+from api_billing.metering.stores.sqlite_schema import SCHEMA, VERSION
+from api_billing.metering.stores.sqlite_tables import SqliteTables
+from api_billing.metering.stores.store import Reply, Store
+from api_billing.metering.tiers import DEFAULT_TIERS
+
+_BUSY_SECONDS: Final = 10.0  # for a reader that is not one of ours, and keeps the file
+# A text that is no Unicode, a number beyond 64 bits, an id that is there already.
+_OF_ONE: Final = (UnicodeError, OverflowError, sqlite3.DataError, sqlite3.IntegrityError)
+_WAL_PAGES: Final = 4000  # 16 MB of log between two checkpoints
+
+
+def open_sqlite(url: str) -> Store:
+    """Open a file and make its tables when it is new. ``?create=0`` refuses to make one."""
+    path, create = _parsed(url)
+    store = SqliteStore(url, path, create=create)
+    store.connect()
+    return store
+
+
+class SqliteStore(Store):
+    """Runs the ledger on one SQLite file."""
+
+    def __init__(self, url: str, path: Path, *, create: bool = True):
+        super().__init__(url)
+        self.path = path
+        self._create = create
+        self._connection: sqlite3.Connection | None = None
+        self._tables: SqliteTables | None = None
+        self._lock_file = -1
+        self._data_version = -1
+
+    def connect(self) -> None:
+        """Open the file now, rather than with the first operation. Raises: StoreUnavailable."""
+        with self._turn:
+            self._opened()
+
+    def _perform(self, operations: Sequence[Operation[Any]]) -> Sequence[Reply]:
+        try:
+            return self._perform_together(operations)
+        except _OF_ONE as error:
+            # What one of them brought along cannot be stored: the others must not suffer from it.
+            if len(operations) == 1:
+                return [StoreUnavailable(f"{type(operations[0]).__name__} cannot be stored: {error}")]
+            return [self._perform([operation])[0] for operation in operations]
+
+    def _perform_together(self, operations: Sequence[Operation[Any]]) -> Sequence[Reply]:
+        tables = self._opened()
+        connection = tables.connection
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+            try:
+                connection.execute("begin immediate")
+                self._forget_if_changed(tables)
+                replies = [_perform_one(tables, operation) for operation in operations]
+                tables.write()
+                connection.execute("commit")
+            except BaseException:
+                tables.forget()
+                if connection.in_transaction:
+                    connection.execute("rollback")
+                raise
+            finally:
+                fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+        except _OF_ONE:
+            raise
+        except (sqlite3.Error, OSError) as error:
+            self._disconnect()
+            raise StoreUnavailable(f"{self.path}: {error}", hint=_hint(error)) from error
+        if tables.is_large():
+            tables.forget()
+        return replies
+
+    def _forget_if_changed(self, tables: SqliteTables) -> None:
+        # Changes when another connection has committed, and not with our own commits.
+        (version,) = tables.connection.execute("pragma data_version").fetchone()
+        if version != self._data_version:
+            self._data_version = version
+            tables.forget()
+
+    def _opened(self) -> SqliteTables:
+        if self._tables is None:
+            try:
+                self._tables = SqliteTables(self._open())
+            except (sqlite3.Error, OSError) as error:
+                self._disconnect()
+                raise StoreUnavailable(f"{self.path}: {error}", hint=_hint(error)) from error
+        return self._tables
+
+    def _open(self) -> sqlite3.Connection:
+        if not self._create and not self.path.exists():
+            raise StoreUnavailable(f"{self.path} does not exist")
+        self._lock_file = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not self.path.exists():
+            # Keys' hashes and people's usage: nobody else's to read.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = self._connection = sqlite3.connect(
+            self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        connection.row_factory = sqlite3.Row
+        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+        try:
+            connection.execute("pragma journal_mode = wal")
+            connection.execute("pragma synchronous = full")
+            connection.execute(f"pragma wal_autocheckpoint = {_WAL_PAGES}")
+            connection.execute("pragma foreign_keys = off")
+            self._make_tables(connection)
+        finally:
+            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+        self._data_version = -1
+        return connection
+
+    def _make_tables(self, connection: sqlite3.Connection) -> None:
+        (version,) = connection.execute("pragma user_version").fetchone()
+        if version == VERSION:
+            return
+        if version:
+            raise StoreUnavailable(f"{self.path} is of schema version {version}; this program knows version {VERSION}")
+        if connection.execute("select count(*) from sqlite_schema").fetchone()[0]:
+            raise StoreUnavailable(f"{self.path} is an SQLite file of something else")
+        tiers = [(tier.name, tier.monthly_calls, tier.retention_days, "[]") for tier in DEFAULT_TIERS]
+        connection.execute("begin immediate")
+        for statement in SCHEMA.split(";"):
+            connection.execute(statement)
+        connection.execute("insert into meta values ('version', 0), ('tiers_version', 0)")
+        connection.executemany("insert into tiers values (?,?,?,?)", tiers)
+        connection.execute(f"pragma user_version = {VERSION}")
+        connection.execute("commit")
+
+    def _disconnect(self) -> None:
+        connection, self._connection, self._tables = self._connection, None, None
+        if connection is not None:
+            connection.close()
+        if self._lock_file >= 0:
+            os.close(self._lock_file)
+            self._lock_file = -1
+
+    def _abandon(self) -> None:
+        # SQLite must not touch a connection that was opened before the fork, closing it included. The lock file's
+        # descriptor shares its lock with the parent's, so it is only closed.
+        if self._connection is not None:
+            _OF_PARENTS.append(self._connection)
+        self._connection = self._tables = None
+        if self._lock_file >= 0:
+            os.close(self._lock_file)
+            self._lock_file = -1
+
+
+_OF_PARENTS: Final[list[sqlite3.Connection]] = []  # kept from being collected, and so from being closed
+
+
+def _perform_one(tables: SqliteTables, operation: Operation[Any]) -> Reply:
+    try:
+        return HANDLERS[type(operation)](tables, operation)
+    except MeterError as error:
+        return error
+
+
+def _parsed(url: str) -> tuple[Path, bool]:
+    place, _, query = url.removeprefix("sqlite://").partition("?")
+    options = {name: values[-1] for name, values in parse_qs(query).items()}
+    create = options.pop("create", "1")
+    if not place.startswith("/") or place == "/" or options or create not in ("0", "1"):
+        raise InvalidSetting(
+            f"not an SQLite URL: {url!r}", hint="write it as sqlite:///meter.db or sqlite:////var/lib/meter.db"
+        )
+    return Path(unquote(place[1:])), create == "1"
+
+
+def _hint(error: Exception) -> str:
+    text = str(error)
+    if "disk I/O" in text or "full" in text:
+        return "look at the disk: is it full, or read-only?"
+    if "unable to open" in text or isinstance(error, OSError):
+        return "does the folder exist, and may this user write to it?"
+    return ""

@@ -1,0 +1,250 @@
+"""How a store is asked, from threads and from coroutines, and how many callers share one step.
+
+Callers put operations into a queue and wait for their answers. Whoever finds nobody at work takes all that is waiting
+and performs it as one batch: one transaction, one commit, one round trip. While a batch is being written the next one
+gathers, so that the number of commits follows what the disk or the network can do, and not the number of callers.
+
+A thread performs the batch of its own operation itself, as handing it to another thread would take longer than the
+work. A coroutine must not block its loop: a worker thread, started with the first one, performs for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import weakref
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final, Self, cast
+
+from api_billing.metering.errors import MeterClosed, MeterError, StoreBusy, StoreUnavailable
+from api_billing.metering.operations import Operation
+
+Reply = Any  # of one of the operations, or the exception that it raises
+
+MAX_BATCH: Final = 512
+MAX_WAITING: Final = 20_000
+
+_log = logging.getLogger(__name__)
+
+
+class _Waiter:
+    """Somebody's operation and, when ``done``, its reply. ``loop`` and ``future`` are those of a waiting coroutine."""
+
+    __slots__ = ("done", "future", "lock", "loop", "operation", "reply")
+
+    def __init__(self, operation: Operation[Any]):
+        self.operation = operation
+        self.reply: Reply = None
+        self.done = False
+        self.lock: threading.Lock | None = None  # of a waiting thread: held until the reply is there
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.future: asyncio.Future[Any] | None = None
+
+
+class Store(ABC):
+    """A store that performs operations in batches. Thread-safe; usable after a fork, which opens it anew in the
+    child.
+    """
+
+    def __init__(self, url: str):
+        self.url = url
+        self._closed = False
+        self._set_up()
+        ref = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: None if (store := ref()) is None else store._after_fork())
+
+    def _set_up(self) -> None:
+        self._waiting: deque[_Waiter] = deque()
+        self._turn = threading.Lock()  # held by whoever performs
+        self._wake = threading.Lock()  # released to wake the worker
+        self._wake.acquire()
+        self._starting = threading.Lock()
+        self._worker: threading.Thread | None = None
+
+    # --- what a kind of store implements
+
+    @abstractmethod
+    def _perform(self, operations: Sequence[Operation[Any]]) -> Sequence[Reply]:
+        """Perform the operations in their order, durably, and answer each; an exception in a reply's place is raised.
+
+        Never called by two threads at once. Raises: StoreUnavailable, when all of them failed.
+        """
+
+    @abstractmethod
+    def _disconnect(self) -> None:
+        """Let go of files and connections; a later ``_perform`` opens them again."""
+
+    def _abandon(self) -> None:
+        """In a forked child: forget the parent's files and connections without touching them."""
+        self._disconnect()
+
+    # --- what callers use
+
+    def call[ReplyT](self, operation: Operation[ReplyT]) -> ReplyT:
+        """Perform an operation and wait for its reply, in this thread.
+
+        Raises: StoreUnavailable (the outcome may be unknown: repeat it with its id), StoreBusy, MeterClosed.
+        """
+        waiter = _Waiter(operation)
+        lock = waiter.lock = threading.Lock()
+        lock.acquire()
+        self._put(waiter)
+        if self._turn.acquire(blocking=False):
+            self._perform_waiting()
+        if not waiter.done:
+            # Whoever has the turn looks at the queue again after giving it back, so that nobody is left behind.
+            lock.acquire()
+        return cast(ReplyT, _opened(waiter.reply))
+
+    async def acall[ReplyT](self, operation: Operation[ReplyT]) -> ReplyT:
+        """Perform an operation without blocking the running loop.
+
+        Cancelling the wait does not cancel the operation. Raises: as ``call``.
+        """
+        waiter = _Waiter(operation)
+        waiter.loop = asyncio.get_running_loop()
+        future = waiter.future = waiter.loop.create_future()
+        self._put(waiter)
+        self._wake_worker()
+        return cast(ReplyT, await future)
+
+    def post(self, operation: Operation[Any]) -> None:
+        """Perform an operation some time soon, after all that was asked for before; a failure is only logged.
+
+        Raises: StoreBusy, MeterClosed.
+        """
+        self._put(_Waiter(operation))
+        self._wake_worker()
+
+    @property
+    def waiting(self) -> int:
+        """How many operations wait to be performed."""
+        return len(self._waiting)
+
+    def close(self) -> None:
+        """Perform what is waiting and let go of everything. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        while self._waiting:
+            with self._turn:
+                self._perform_batch()
+        if self._worker is not None:
+            self._wake_worker()
+            self._worker.join()
+        with self._turn:
+            self._disconnect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- the queue
+
+    def _put(self, waiter: _Waiter) -> None:
+        if self._closed:
+            raise MeterClosed("the store was closed")
+        if len(self._waiting) >= MAX_WAITING:
+            raise StoreBusy(f"{MAX_WAITING:,} operations are waiting for the store")
+        self._waiting.append(waiter)
+
+    def _perform_waiting(self) -> None:
+        """Perform one batch, as the holder of the turn, and give the turn back."""
+        try:
+            self._perform_batch()
+        finally:
+            self._turn.release()
+            if self._waiting:
+                self._wake_worker()
+
+    def _perform_batch(self) -> None:
+        waiting = self._waiting
+        batch: list[_Waiter] = []
+        while waiting and len(batch) < MAX_BATCH:
+            batch.append(waiting.popleft())
+        if not batch:
+            return
+        try:
+            replies = self._perform([waiter.operation for waiter in batch])
+        except MeterError as error:
+            replies = [error] * len(batch)
+        except BaseException as error:
+            failure = StoreUnavailable(f"the store failed: {error!r}")
+            failure.__cause__ = error
+            _deliver(batch, [failure] * len(batch))
+            if isinstance(error, Exception):
+                _log.exception("a store failed in a way it should not: %s", type(self).__name__)
+                return
+            raise
+        _deliver(batch, replies)
+
+    def _wake_worker(self) -> None:
+        if self._worker is None:
+            self._start_worker()
+        if self._wake.locked():
+            # Two may try to wake it at once; the second release finds the lock released.
+            with suppress(RuntimeError):
+                self._wake.release()
+
+    def _start_worker(self) -> None:
+        with self._starting:
+            if self._worker is None:
+                self._worker = threading.Thread(target=self._work, name="api-billing-store", daemon=True)
+                self._worker.start()
+
+    def _work(self) -> None:
+        while not (self._closed and not self._waiting):
+            self._wake.acquire()
+            while self._waiting:
+                with self._turn:
+                    self._perform_batch()
+
+    def _after_fork(self) -> None:
+        # The parent's callers wait in the parent; its worker does not exist here.
+        self._set_up()
+        self._abandon()
+
+
+def _deliver(batch: list[_Waiter], replies: Sequence[Reply]) -> None:
+    """Give everybody their reply; each loop is woken once for all of its coroutines."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Waiter]] = {}
+    for waiter, reply in zip(batch, replies, strict=True):
+        waiter.reply = reply
+        waiter.done = True
+        if waiter.lock is not None:
+            waiter.lock.release()
+        elif waiter.loop is not None:
+            by_loop.setdefault(waiter.loop, []).append(waiter)
+        elif isinstance(reply, BaseException):
+            _log.error("an operation that nobody waits for failed: %s: %s", type(waiter.operation).__name__, reply)
+    for loop, waiters in by_loop.items():
+        # A loop that was closed meanwhile has nobody waiting any more.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_resolve, waiters)
+
+
+def _resolve(waiters: list[_Waiter]) -> None:
+    for waiter in waiters:
+        future = waiter.future
+        if future is None or future.done():
+            continue  # cancelled
+        if isinstance(waiter.reply, BaseException):
+            future.set_exception(waiter.reply)
+        else:
+            future.set_result(waiter.reply)
+
+
+def _opened(reply: Reply) -> Any:
+    if isinstance(reply, BaseException):
+        raise reply
+    return reply

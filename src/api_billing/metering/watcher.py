@@ -1,0 +1,77 @@
+"""Watches credit and budgets as replies bring their figures, and has alerts sent.
+
+A request only looks at two numbers. What may be an alert goes to the alert desk, whose thread asks the store whether it
+is the first of all processes to see it, and delivers it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from api_billing.metering.alert_channels import AlertDesk, AppriseChannel, Channel, LogChannel, WebhookChannel
+from api_billing.metering.alerts import Alert, BudgetWatch, CreditWatch
+from api_billing.metering.metrics import Metrics
+from api_billing.metering.operations import Balance, Refused, Reserve, Settled
+from api_billing.metering.plan import Plan
+from api_billing.metering.settings import MeterSettings
+from api_billing.metering.stores import Store
+
+
+class Watcher:
+    """Brings replies to the watches, and what they find to the desk. Thread-safe; never waits."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: MeterSettings,
+        now_ms: Callable[[], int],
+        metrics: Metrics,
+        channels: Sequence[Channel] = (),
+    ) -> None:
+        self._now_ms = now_ms
+        self._credit = CreditWatch(settings.thresholds)
+        self._budgets = BudgetWatch()
+        self._desk = AlertDesk(
+            store.call, [*open_channels(settings), *channels], on_alert=lambda alert: metrics.alerted(alert.kind)
+        )
+
+    def settled(self, plan: Plan, reserve: Reserve, reply: Settled) -> None:
+        """A request was charged."""
+        now_ms = self._now_ms()
+        if found := self._credit.after_charge(reserve.account, reply.balance, now_ms):
+            self._desk.examine(found, now_ms)
+        if plan.profile.budgets:
+            self._desk.examine(self._budgets.after_charge(plan, reply.counts, now_ms), now_ms)
+
+    def refused(self, plan: Plan, reserve: Reserve, reply: Refused) -> None:
+        """A request was refused by the store."""
+        now_ms = self._now_ms()
+        if reply.code == "insufficient_credit":
+            found = self._credit.after_refusal(reserve.account, reply.balance, reserve.estimate_wei, now_ms)
+            self._desk.examine(found, now_ms)
+        elif plan.profile.budgets:
+            self._desk.examine(self._budgets.after_refusal(plan, reply, reserve.estimate_wei, now_ms), now_ms)
+
+    def granted(self, account: str, balance: Balance) -> None:
+        """Credit was added or taken back."""
+        now_ms = self._now_ms()
+        self._desk.examine(self._credit.after_grant(account, balance, now_ms), now_ms)
+
+    def send(self, alert: Alert) -> None:
+        """Have an alert delivered that needs no confirmation."""
+        self._desk.send(alert)
+
+    def close(self) -> None:
+        """Deliver what is waiting. Idempotent."""
+        self._desk.close()
+
+
+def open_channels(settings: MeterSettings) -> list[Channel]:
+    """The log, and what the settings name. Raises: InvalidSetting."""
+    channels: list[Channel] = [LogChannel()]
+    if settings.alert_webhook_url:
+        secret = settings.alert_webhook_secret.get_secret_value()
+        channels.append(WebhookChannel(settings.alert_webhook_url, secret))
+    if settings.alert_urls:
+        channels.append(AppriseChannel([url.get_secret_value() for url in settings.alert_urls]))
+    return channels

@@ -1,0 +1,429 @@
+"""Alerts: at 0 and at 100 %, on a jump, after a deposit; once each, whatever processes there are."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api_billing.metering.alerts import Alert, BudgetWatch, Candidate, CreditWatch, Threshold, confirmed
+from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.operations import Balance, FireOnce, Operation, Profile, Refused
+from api_billing.metering.plan import Plan, make_plan
+from api_billing.metering.quotas import Budget, Step
+from api_billing.metering.steps import run
+from api_billing.metering.tiers import Tier
+
+MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+NOON = 1_700_049_600_000
+
+
+class FakeStore:
+    """Remembers which keys were fired, as a store does."""
+
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+        self.asked = 0
+
+    def __call__(self, operation: Operation[Any]) -> bool:
+        assert isinstance(operation, FireOnce)
+        self.asked += 1
+        new = operation.key not in self.keys
+        self.keys.add(operation.key)
+        return new
+
+
+class Meter:
+    """One account and as many processes watching it as asked for, on one store."""
+
+    def __init__(self, *thresholds: str, processes: int = 1) -> None:
+        self.store = FakeStore()
+        self.thresholds = tuple(Threshold.parse(text) for text in thresholds)
+        self.watches = [CreditWatch(self.thresholds) for _ in range(processes)]
+        self.balance = Balance()
+        self.now_ms = NOON
+
+    def grant(self, amount_wei: int, *, seen: bool = True) -> list[str]:
+        granted, reserved, charged, _, epoch = self.balance
+        free = granted + amount_wei - reserved - charged
+        self.balance = Balance(granted + amount_wei, reserved, charged, free, epoch + 1)
+        return self.told(self.watches[0].after_grant("ann", self.balance, self.now_ms)) if seen else []
+
+    def charge(self, amount_wei: int, process: int = 0) -> list[str]:
+        granted, reserved, charged, basis, epoch = self.balance
+        self.balance = Balance(granted, reserved, charged + amount_wei, basis, epoch)
+        return self.told(self.watches[process].after_charge("ann", self.balance, self.now_ms))
+
+    def refuse(self, estimate_wei: int) -> list[str]:
+        return self.told(self.watches[0].after_refusal("ann", self.balance, estimate_wei, self.now_ms))
+
+    def restart(self) -> None:
+        self.watches = [CreditWatch(self.thresholds) for _ in self.watches]
+
+    def told(self, candidates: Sequence[Candidate]) -> list[str]:
+        return [named(alert) for alert in run(confirmed(candidates, self.now_ms), self.store)]
+
+
+def named(alert: Alert) -> str:
+    return f"{alert.kind} {alert.threshold}".strip()
+
+
+def test_threshold__reached_exactly__fires() -> None:
+    meter = Meter("20%")
+    meter.grant(100)
+    assert (meter.charge(79), meter.charge(1)) == ([], ["dropped 20%"])
+
+
+def test_threshold__passed_already__does_not_fire_again() -> None:
+    meter = Meter("20%")
+    meter.grant(100)
+    meter.charge(85)
+    assert meter.charge(1) == []
+
+
+def test_threshold__jump_over_two__fires_each_once() -> None:
+    meter = Meter("50%", "20%")
+    meter.grant(100)
+    assert sorted(meter.charge(95)) == ["dropped 20%", "dropped 50%"]
+
+
+def test_threshold__of_100_percent__fires_with_the_first_charge_and_not_with_the_grant() -> None:
+    meter = Meter("100%")
+    assert (meter.grant(100), meter.charge(0), meter.charge(1)) == ([], [], ["dropped 100%"])
+
+
+@pytest.mark.parametrize("zero", ["0%", "0", "0h"])
+def test_threshold__of_zero__fires_as_depleted_once(zero: str) -> None:
+    meter = Meter(zero)
+    meter.grant(100)
+    assert (meter.charge(99), meter.charge(1), meter.charge(0)) == ([], ["depleted"], [])
+
+
+def test_depleted__without_any_threshold__fires() -> None:
+    meter = Meter()
+    meter.grant(100)
+    assert meter.charge(100) == ["depleted"]
+
+
+def test_threshold__in_wei__fires() -> None:
+    meter = Meter("30wei")
+    meter.grant(100)
+    assert (meter.charge(69), meter.charge(1)) == ([], ["dropped 30 wei"])
+
+
+def test_threshold__after_a_restart__does_not_fire_again() -> None:
+    meter = Meter("20%")
+    meter.grant(100)
+    meter.charge(85)
+    meter.restart()
+    assert meter.charge(1) == []
+
+
+def test_threshold__of_two_processes__fires_in_one() -> None:
+    meter = Meter("20%", processes=2)
+    meter.grant(100)
+    assert (meter.charge(85), meter.charge(1, process=1)) == (["dropped 20%"], [])
+
+
+def test_grant__after_a_drop__recovers_and_arms_again() -> None:
+    meter = Meter("20%")
+    meter.grant(100)
+    meter.charge(85)
+    assert (meter.grant(100), meter.charge(100)) == (["recovered 20%"], ["dropped 20%"])
+
+
+def test_grant__without_a_drop__is_no_recovery() -> None:
+    meter = Meter("20%")
+    meter.grant(100)
+    meter.charge(50)
+    assert meter.grant(100) == []
+
+
+def test_grant__after_a_recovery__does_not_recover_again() -> None:
+    meter = Meter("20%")
+    meter.grant(100)
+    meter.charge(85)
+    meter.grant(100)
+    assert (meter.grant(100), meter.grant(100)) == ([], [])
+
+
+def test_grant__that_leaves_less_than_a_threshold__is_no_recovery_and_arms_again() -> None:
+    meter = Meter("50wei")
+    meter.grant(100)
+    meter.charge(80)
+    assert (meter.grant(10), meter.charge(1)) == ([], ["dropped 50 wei"])
+
+
+def test_grant__beyond_a_threshold_after_one_that_was_not__recovers() -> None:
+    meter = Meter("50wei")
+    meter.grant(100)
+    meter.charge(80)
+    meter.grant(10)
+    assert meter.grant(100) == ["recovered 50 wei"]
+
+
+def test_grant__by_another_way__recovers_when_the_next_request_is_charged() -> None:
+    meter = Meter("20%")
+    meter.grant(100)
+    meter.charge(85)
+    meter.grant(100, seen=False)
+    assert meter.charge(1) == ["recovered 20%"]
+
+
+def test_grant__by_another_way__is_one_recovery_for_all_processes() -> None:
+    meter = Meter("20%", processes=3)
+    meter.grant(100)
+    meter.charge(85)
+    meter.grant(100, seen=False)
+    assert [meter.charge(1, process) for process in range(3)] == [["recovered 20%"], [], []]
+
+
+def test_grant__process_that_starts_later__is_no_second_recovery() -> None:
+    meter = Meter("20%")
+    meter.grant(100)
+    meter.charge(85)
+    meter.grant(100)
+    meter.restart()
+    assert meter.charge(1) == []
+
+
+def test_grant__negative__is_no_recovery() -> None:
+    meter = Meter("20%")
+    meter.grant(100)
+    meter.charge(85)
+    assert meter.grant(-5) == []
+
+
+def test_recovered__from_several__is_one_alert_that_names_them() -> None:
+    meter = Meter("50%", "20%")
+    meter.grant(100)
+    meter.charge(100)
+    assert meter.grant(100) == ["recovered 0 GEN, 20%, 50%"]
+
+
+def test_reserved_credit__is_not_gone() -> None:
+    meter = Meter("20%")
+    meter.grant(100)
+    meter.balance = meter.balance._replace(reserved_wei=100)
+    assert meter.charge(0) == []
+
+
+def test_answer_overtaken_by_a_grant__is_ignored() -> None:
+    meter = Meter("20%")
+    meter.grant(100)
+    before = meter.balance._replace(charged_wei=90)
+    meter.grant(1_000)
+    assert meter.told(meter.watches[0].after_charge("ann", before, NOON)) == []
+
+
+def test_refusal__rest_does_not_pay_for_a_request__is_depleted_once() -> None:
+    meter = Meter()
+    meter.grant(100)
+    meter.charge(97)
+    assert (meter.refuse(5), meter.refuse(5)) == (["depleted"], [])
+
+
+def test_refusal__credit_only_reserved__is_not_depleted() -> None:
+    meter = Meter()
+    meter.grant(100)
+    meter.balance = meter.balance._replace(reserved_wei=100)
+    assert meter.refuse(5) == []
+
+
+def test_refusal__account_never_granted__is_depleted() -> None:
+    assert Meter().refuse(5) == ["depleted"]
+
+
+def test_watch__nothing_crossed__does_not_ask_the_store() -> None:
+    meter = Meter("20%")
+    meter.grant(1_000)
+    for _ in range(50):
+        meter.charge(1)
+    assert meter.store.asked == 0
+
+
+def spend_for_hours(meter: Meter, hours: int, per_minute_wei: int) -> list[str]:
+    told: list[str] = []
+    for _ in range(hours * 60):
+        meter.now_ms += MINUTE_MS
+        told += meter.charge(per_minute_wei)
+    return told
+
+
+def test_runway__left_for_fewer_hours_at_the_recent_rate__fires_once() -> None:
+    meter = Meter("24h")
+    meter.grant(30 * 60)
+    assert spend_for_hours(meter, hours=7, per_minute_wei=1) == ["dropped 24 h"]
+
+
+def test_runway__left_for_more_hours__does_not_fire() -> None:
+    meter = Meter("24h")
+    meter.grant(50 * 60)
+    assert spend_for_hours(meter, hours=7, per_minute_wei=1) == []
+
+
+def test_runway__one_burst_seen_for_seconds__is_no_rate() -> None:
+    meter = Meter("24h")
+    meter.grant(1_000)
+    meter.charge(1)
+    meter.now_ms += MINUTE_MS
+    assert meter.charge(300) == []
+
+
+def test_runway__rate_has_fallen__counts_the_last_hour_only() -> None:
+    meter = Meter("24h")
+    meter.grant(100_000)
+    spend_for_hours(meter, hours=1, per_minute_wei=10)
+    meter.now_ms += 10 * HOUR_MS
+    assert spend_for_hours(meter, hours=2, per_minute_wei=1) == []
+
+
+def test_runway__clock_set_back__does_not_fire() -> None:
+    meter = Meter("24h")
+    meter.grant(100_000)
+    spend_for_hours(meter, hours=1, per_minute_wei=1)
+    meter.now_ms -= 10 * HOUR_MS
+    assert meter.charge(1_000) == []
+
+
+@pytest.mark.parametrize("text", ["101%", "-1%", "x", "", "1.5h", "5 days", "20%%"])
+def test_threshold_parse__no_threshold__invalid_setting(text: str) -> None:
+    with pytest.raises(InvalidSetting):
+        Threshold.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "threshold"),
+    [
+        ("20%", Threshold(20, "percent")),
+        (" 100 % ", Threshold(100, "percent")),
+        ("24h", Threshold(24, "hours")),
+        ("0.5gen", Threshold(5 * 10**17, "wei")),
+        ("7", Threshold(7, "wei")),
+    ],
+)
+def test_threshold_parse__each_form__is_read(text: str, threshold: Threshold) -> None:
+    assert Threshold.parse(text) == threshold
+
+
+ACTIONS = st.lists(
+    st.tuples(st.sampled_from(["charge", "charge", "grant", "restart"]), st.integers(1, 60), st.integers(0, 1)),
+    max_size=30,
+)
+
+
+@given(ACTIONS)
+def test_watch__any_order_of_charges_grants_and_restarts__fires_as_a_simple_model(
+    actions: list[tuple[str, int, int]],
+) -> None:
+    meter = Meter("50%", "20wei", processes=2)
+    fired: set[str] = set()  # in this epoch
+    down: set[str] = set()  # since the last recovery
+    meter.grant(100)
+    for action, amount, process in actions:
+        if action == "restart":
+            meter.restart()
+        elif action == "grant":
+            told = meter.grant(amount)
+            left = meter.balance.free_wei
+            up = {name for name in down if name != "dropped 20 wei" or left > 20}
+            assert bool(told) == bool(up), (told, up)
+            down -= up
+            fired = set()
+        else:
+            told = meter.charge(min(amount, meter.balance.free_wei), process)
+            left, basis = meter.balance.free_wei, meter.balance.basis_wei
+            due = {"dropped 50%"} if left < basis and left <= basis * 50 // 100 else set()
+            due |= {"dropped 20 wei"} if left <= 20 and (left < basis or not left) else set()
+            due |= {"depleted"} if not left else set()
+            assert {name for name in told if not name.startswith("recovered")} == due - fired
+            fired |= due
+            down |= due
+
+
+def plan_with(*steps: Step, limit_wei: int = 1_000, now_ms: int = NOON) -> Plan:
+    budget = Budget("b", "day", limit_wei, steps)
+    return make_plan(Profile("ann", Tier("t", None, 1), 1, budgets=(budget,)), now_ms)
+
+
+class BudgetMeter:
+    """Watches one budget in as many processes as asked for."""
+
+    def __init__(self, plan: Plan, processes: int = 1) -> None:
+        self.plan = plan
+        self.store = FakeStore()
+        self.watches = [BudgetWatch() for _ in range(processes)]
+
+    def count(self, used_wei: int, process: int = 0) -> list[str]:
+        counts = ((self.plan.checks[0].counter, used_wei),)
+        candidates = self.watches[process].after_charge(self.plan, counts, NOON)
+        return [named(alert) for alert in run(confirmed(candidates, NOON), self.store)]
+
+
+STAGED = (Step(50, "warn"), Step(80, "throttle"), Step(100, "reject"))
+
+
+def test_budget__each_step__fires_once_from_its_share_on() -> None:
+    meter = BudgetMeter(plan_with(*STAGED))
+    assert [meter.count(used) for used in (499, 500, 501, 800, 999, 1_000, 1_001)] == [
+        [],
+        ["budget 50%"],
+        [],
+        ["budget 80%"],
+        [],
+        ["budget 100%"],
+        [],
+    ]
+
+
+def test_budget__jump_over_all__fires_each_once() -> None:
+    assert BudgetMeter(plan_with(*STAGED)).count(5_000) == ["budget 50%", "budget 80%", "budget 100%"]
+
+
+def test_budget__count_goes_back_and_forth__does_not_fire_again() -> None:
+    meter = BudgetMeter(plan_with(*STAGED))
+    assert [meter.count(used) for used in (600, 400, 600)] == [["budget 50%"], [], []]
+
+
+def test_budget__two_processes__fire_once() -> None:
+    meter = BudgetMeter(plan_with(*STAGED), processes=2)
+    assert (meter.count(600), meter.count(610, process=1)) == (["budget 50%"], [])
+
+
+def test_budget__next_window__fires_again() -> None:
+    meter = BudgetMeter(plan_with(*STAGED))
+    meter.count(600)
+    meter.plan = plan_with(*STAGED, now_ms=NOON + 24 * HOUR_MS)
+    assert (meter.count(100), meter.count(600)) == ([], ["budget 50%"])
+
+
+def test_budget__between_steps__does_not_ask_the_store() -> None:
+    meter = BudgetMeter(plan_with(*STAGED))
+    meter.count(0)
+    for used in range(1, 400):
+        meter.count(used)
+    assert meter.store.asked == 0
+
+
+def test_budget__step_at_zero__fires_with_the_first_count() -> None:
+    assert BudgetMeter(plan_with(Step(0, "warn"))).count(0) == ["budget 0%"]
+
+
+def test_budget__refuses_before_its_share_is_used_up__fires_once() -> None:
+    meter = BudgetMeter(plan_with(Step(100, "reject")))
+    refused = Refused("budget_exceeded", (0,), (995,), Balance())
+    candidates = [meter.watches[0].after_refusal(meter.plan, refused, 10, NOON) for _ in range(2)]
+    assert [len(found) for found in candidates] == [1, 0]
+
+
+def test_budget__refused_and_reached_later__is_one_alert() -> None:
+    meter = BudgetMeter(plan_with(Step(100, "reject")))
+    refused = Refused("budget_exceeded", (0,), (995,), Balance())
+    run(confirmed(meter.watches[0].after_refusal(meter.plan, refused, 10, NOON), NOON), meter.store)
+    assert meter.count(1_000) == []
+
+
+def test_budget__none_in_the_plan__has_no_candidates() -> None:
+    plan = make_plan(Profile("ann", Tier("t", 5, 1), 1), NOON)
+    assert BudgetWatch().after_charge(plan, ((plan.checks[0].counter, 5),), NOON) == ()

@@ -1,0 +1,519 @@
+"""One metered request from its arrival to its settlement, on a store in memory and without a framework."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from api_billing.metering import Budget, Meter, Metering, Quota, Step, by_response_size, from_header
+from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavailable
+from api_billing.metering.exchange import Exchange, current_exchange
+from api_billing.metering.http import MeteredRequest, MeteredResponse, TextHeaders
+from api_billing.metering.operations import (
+    Balance,
+    GetRecord,
+    ListRecords,
+    ListTiers,
+    Operation,
+    Record,
+    Release,
+    Reserve,
+    RevokeKey,
+    Settle,
+)
+from api_billing.metering.problems import Answer
+from api_billing.metering.settings import MeterSettings
+from api_billing.metering.steps import arun, run
+from api_billing.metering.stores.memory import MemoryStore
+
+START_MS = 1_769_860_800_000  # 2026-01-31 12:00 UTC
+BY_NAME = from_header("x-consumer")
+
+
+class FailingStore(MemoryStore):
+    """Fails operations of a kind, before or after they were performed, as often as told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures: list[tuple[type[Operation[Any]], str]] = []
+        self.performed: list[Operation[Any]] = []
+
+    def _perform(self, operations: Sequence[Operation[Any]]) -> Sequence[Any]:
+        when = ""
+        for operation in operations:
+            for failure in self.failures:
+                if isinstance(operation, failure[0]):
+                    self.failures.remove(failure)
+                    when = failure[1]
+                    break
+        if when == "before":
+            raise StoreUnavailable("the store is away")
+        replies = super()._perform(operations)
+        self.performed += operations
+        if when == "after":
+            raise StoreUnavailable("the answer got lost")
+        return replies
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now_ms = START_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+class Desk:
+    """A meter on a failing store, with a consumer ``alice`` who has 1,000 wei."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.clock = FakeClock()
+        self.store = FailingStore()
+        loaded = MeterSettings.load(store_url="memory://", **settings)
+        self.meter = Meter(self.store, loaded, clock_ms=self.clock)
+        self.meter.add_consumer("alice", tier="enterprise")
+        self.meter.grant("alice", 1_000, grant_id="first")
+        # What the keeper does in its thread is done here by ``tick``.
+        self.meter.keeper.start = lambda: None  # type: ignore[method-assign]
+
+    def metering(self, **terms: Any) -> Metering:
+        return self.meter.metering("weather", **{"estimate_wei": 100, "identify": BY_NAME, **terms})
+
+    def request(self, *fields: tuple[str, str], method: str = "GET", body: bytes = b"") -> MeteredRequest:
+        headers = TextHeaders([("x-consumer", "alice"), *fields])
+        return MeteredRequest(method, "/forecast", headers, at_ms=self.clock.now_ms, body=body)
+
+    def exchange(self, *fields: tuple[str, str], **terms: Any) -> Exchange:
+        return self.metering(**terms).exchange(self.request(*fields))
+
+    def begin(self, exchange: Exchange) -> Answer | None:
+        return run(exchange.begin(), self.store.call)
+
+    def finish(self, exchange: Exchange, status: int = 200, body: bytes = b"sunny") -> dict[str, str]:
+        kept = body if exchange.keeps_body else None
+        response = MeteredResponse(
+            status, TextHeaders([("Content-Type", "text/plain")]), body_bytes=len(body), body=kept
+        )
+        return dict(run(exchange.finish(response), self.store.call))
+
+    def serve(self, *fields: tuple[str, str], **terms: Any) -> Answer | dict[str, str]:
+        exchange = self.exchange(*fields, **terms)
+        answer = self.begin(exchange)
+        return self.finish(exchange) if answer is None else answer
+
+    @property
+    def balance(self) -> Balance:
+        return self.meter.balance("alice")
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        return self.store.call(ListRecords())
+
+
+@pytest.fixture
+def open_desk() -> Iterator[Callable[..., Desk]]:
+    desks: list[Desk] = []
+
+    def open_(**settings: Any) -> Desk:
+        desks.append(Desk(**settings))
+        return desks[-1]
+
+    yield open_
+    for desk in desks:
+        desk.meter.close()
+
+
+@pytest.fixture
+def desk(open_desk: Callable[..., Desk]) -> Desk:
+    return open_desk()
+
+
+def code_of(answer: object) -> tuple[int, str]:
+    assert isinstance(answer, Answer)
+    assert dict(answer.headers)["content-type"] == "application/problem+json"
+    return answer.status, json.loads(answer.body)["code"]
+
+
+# --- served
+
+
+def test_exchange__served__charges_the_price_and_gives_back_the_rest(desk: Desk) -> None:
+    fields = desk.serve(price=by_response_size(10, 1024))
+    assert isinstance(fields, dict)
+    assert fields["x-cost-wei"] == "15"
+    assert desk.balance[:3] == (1_000, 0, 15)
+
+
+def test_exchange__while_being_served__holds_the_estimate(desk: Desk) -> None:
+    exchange = desk.exchange()
+    assert desk.begin(exchange) is None
+    assert desk.balance[:3] == (1_000, 100, 0)
+
+
+def test_exchange__without_a_price__charges_the_estimate(desk: Desk) -> None:
+    desk.serve()
+    assert desk.balance.charged_wei == 100
+
+
+def test_exchange__cost_set_by_the_handler__is_charged(desk: Desk) -> None:
+    exchange = desk.exchange()
+    desk.begin(exchange)
+    found = current_exchange()
+    assert found is exchange
+    found.set_cost_wei(7)
+    found.tag(model="small", tokens=3)
+    desk.finish(exchange)
+    assert desk.balance.charged_wei == 7
+    assert desk.records[-1].outcome.tags == '{"model":"small","tokens":3}'
+    assert current_exchange() is None
+
+
+def test_exchange__price_raises__charges_the_fallback_and_says_so(desk: Desk) -> None:
+    def price(request: MeteredRequest, response: MeteredResponse) -> int:
+        raise ZeroDivisionError
+
+    desk.serve(price=price)
+    assert desk.balance.charged_wei == 10
+    assert desk.records[-1].outcome.error == "price: ZeroDivisionError"
+
+
+def test_exchange__cost_above_estimate_and_credit__charges_what_there_is_and_reports_the_rest(desk: Desk) -> None:
+    desk.serve(price=lambda request, response: 1_500)
+    assert desk.balance[:3] == (1_000, 0, 1_000)
+    assert desk.records[-1].uncollected_wei == 500
+
+
+@pytest.mark.parametrize("status", [200, 302, 404])
+def test_finish__status_that_is_charged__is_settled(desk: Desk, status: int) -> None:
+    exchange = desk.exchange()
+    desk.begin(exchange)
+    desk.finish(exchange, status)
+    assert desk.balance.charged_wei == 100
+
+
+def test_finish__status_that_is_free__is_released_and_shown_so(desk: Desk) -> None:
+    desk.meter.change_consumer("alice", quotas=[Quota("daily", "day", 10)])
+    exchange = desk.exchange()
+    desk.begin(exchange)
+    fields = desk.finish(exchange, 500)
+    assert desk.balance[:3] == (1_000, 0, 0)
+    assert fields["x-cost-wei"] == "0"
+    assert fields["x-ratelimit-remaining"] == "10"
+    assert desk.records[-1].state == "released"
+
+
+def test_abort__handler_raised__releases_with_the_class_of_the_error(desk: Desk) -> None:
+    exchange = desk.exchange()
+    desk.begin(exchange)
+    exchange.abort(KeyError("secret"))
+    exchange.abort(None)
+    assert desk.balance[:3] == (1_000, 0, 0)
+    assert desk.records[-1].outcome.error == "KeyError"
+
+
+def test_finish__after_abort__does_nothing(desk: Desk) -> None:
+    exchange = desk.exchange()
+    desk.begin(exchange)
+    exchange.abort(None)
+    assert desk.finish(exchange) == {}
+    assert desk.balance.charged_wei == 0
+
+
+# --- refused: each row of the table
+
+
+def test_begin__no_identity__is_401(desk: Desk) -> None:
+    exchange = desk.metering().exchange(MeteredRequest("GET", "/", TextHeaders([]), at_ms=START_MS))
+    assert code_of(desk.begin(exchange)) == (401, "missing_identity")
+
+
+def test_begin__unknown_consumer__is_403(desk: Desk) -> None:
+    request = MeteredRequest("GET", "/", TextHeaders([("x-consumer", "mallory")]), at_ms=START_MS)
+    assert code_of(desk.begin(desk.metering().exchange(request))) == (403, "not_subscribed")
+
+
+def test_begin__unknown_consumer_where_new_ones_are_welcome__is_made(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk(new_consumers="free")
+    request = MeteredRequest("GET", "/", TextHeaders([("x-consumer", "carol")]), at_ms=START_MS)
+    assert desk.begin(desk.metering(estimate_wei=0).exchange(request)) is None
+
+
+def test_begin__disabled_consumer__is_403_at_once(desk: Desk) -> None:
+    desk.serve()
+    desk.meter.change_consumer("alice", disabled=True)
+    assert code_of(desk.serve()) == (403, "disabled")
+
+
+def test_begin__key_revoked_after_it_was_used__is_403_at_once(desk: Desk) -> None:
+    key = desk.meter.create_key("alice")
+    bearer = ("authorization", f"Bearer {key.text}")
+    identify = desk.meter.identify
+    assert isinstance(desk.serve(bearer, identify=identify), dict)
+    assert desk.store.call(RevokeKey(key.stored.key_id, START_MS))
+    assert code_of(desk.serve(bearer, identify=identify)) == (403, "revoked_key")
+
+
+def test_begin__credit_exhausted__is_402_with_the_amounts(desk: Desk) -> None:
+    answer = desk.serve(estimate_wei=1_001)
+    assert code_of(answer) == (402, "insufficient_credit")
+    assert isinstance(answer, Answer)
+    assert json.loads(answer.body)["free_wei"] == "1000"
+    assert desk.balance[:3] == (1_000, 0, 0)
+
+
+def test_begin__quota_used_up__is_429_until_its_window_ends(desk: Desk) -> None:
+    desk.meter.change_consumer("alice", quotas=[Quota("daily", "day", 1)])
+    desk.serve()
+    answer = desk.serve()
+    assert code_of(answer) == (429, "quota_exceeded")
+    assert isinstance(answer, Answer)
+    fields = dict(answer.headers)
+    assert fields["retry-after"] == str(12 * 3600)
+    assert fields["ratelimit"] == f'"daily";r=0;t={12 * 3600}'
+    assert json.loads(answer.body)["violated-policies"] == ["daily"]
+
+
+def test_begin__budget_throttles_then_rejects__is_429_then_402(desk: Desk) -> None:
+    steps = (Step(50, "throttle"), Step(100, "reject"))
+    budget = Budget("daily", "day", 400, steps, retry_after_seconds=9)
+    desk.meter.change_consumer("alice", budgets=[budget])
+    desk.serve()
+    desk.serve()
+    throttled = desk.serve()
+    assert code_of(throttled) == (429, "throttled")
+    assert isinstance(throttled, Answer)
+    assert dict(throttled.headers)["retry-after"] == "9"
+    assert code_of(desk.serve(estimate_wei=201)) == (402, "budget_exceeded")
+
+
+def test_begin__refused_by_a_budget_that_is_believed__does_not_ask_the_store(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk(budget_cache_seconds=5)
+    desk.meter.change_consumer("alice", budgets=[Budget("daily", "day", 100)])
+    desk.serve()
+    desk.serve()
+    asked = sum(isinstance(operation, Reserve) for operation in desk.store.performed)
+    assert code_of(desk.serve()) == (402, "budget_exceeded")
+    assert sum(isinstance(operation, Reserve) for operation in desk.store.performed) == asked
+
+
+def test_begin__refused__leaves_a_record_and_reserves_nothing(desk: Desk) -> None:
+    desk.serve(("x-request-id", "abc-1"), estimate_wei=5_000)
+    record = desk.records[-1]
+    assert (record.state, record.code, record.request_id, record.charged_wei) == (
+        "refused",
+        "insufficient_credit",
+        "abc-1",
+        0,
+    )
+
+
+# --- idempotency
+
+
+def test_begin__same_key_again__is_replayed_without_a_second_charge(desk: Desk) -> None:
+    key = ("Idempotency-Key", '"k1"')
+    desk.serve(key)
+    answer = desk.serve(key)
+    assert isinstance(answer, Answer)
+    assert (answer.status, answer.body) == (200, b"sunny")
+    assert dict(answer.headers) == {"content-type": "text/plain", "idempotency-replayed": "true", "x-cost-wei": "0"}
+    assert desk.balance.charged_wei == 100
+
+
+def test_begin__same_key_while_it_is_served__is_409(desk: Desk) -> None:
+    key = ("Idempotency-Key", "k1")
+    exchange = desk.exchange(key)
+    desk.begin(exchange)
+    assert code_of(desk.serve(key)) == (409, "idempotency_in_progress")
+
+
+def test_begin__same_key_for_another_request__is_422(desk: Desk) -> None:
+    key = ("Idempotency-Key", "k1")
+    desk.serve(key)
+    other = desk.metering().exchange(desk.request(key, method="POST", body=b"other"))
+    assert code_of(desk.begin(other)) == (422, "idempotency_mismatch")
+
+
+def test_begin__key_whose_request_failed__may_be_used_again(desk: Desk) -> None:
+    key = ("Idempotency-Key", "k1")
+    exchange = desk.exchange(key)
+    desk.begin(exchange)
+    exchange.abort(RuntimeError())
+    assert isinstance(desk.serve(key), dict)
+
+
+@pytest.mark.parametrize("key", ["", " ", "a" * 256, '"open', "snö"])
+def test_begin__key_that_is_none__is_400(desk: Desk, key: str) -> None:
+    assert code_of(desk.serve(("Idempotency-Key", key))) == (400, "invalid_idempotency_key")
+
+
+def test_begin__body_too_large_to_compare__is_413(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk(max_fingerprint_bytes=4)
+    exchange = desk.metering().exchange(desk.request(("Idempotency-Key", "k"), method="POST", body=b"12345"))
+    assert code_of(desk.begin(exchange)) == (413, "body_too_large")
+
+
+# --- what users of other systems suffer from
+
+
+def test_check_then_charge__burst_on_credit_for_ten__admits_exactly_ten(desk: Desk) -> None:
+    metering = desk.metering()
+
+    async def one() -> bool:
+        exchange = metering.exchange(desk.request())
+        return await arun(exchange.begin(), desk.store.acall) is None
+
+    async def burst() -> list[bool]:
+        return await asyncio.gather(*(one() for _ in range(40)))
+
+    assert sum(asyncio.run(burst())) == 10
+    assert desk.balance[:3] == (1_000, 1_000, 0)
+
+
+def test_check_then_charge__limit_raised_in_the_window__helps_at_once(desk: Desk) -> None:
+    desk.meter.change_consumer("alice", quotas=[Quota("daily", "day", 1)])
+    desk.serve()
+    assert code_of(desk.serve()) == (429, "quota_exceeded")
+    desk.meter.change_consumer("alice", quotas=[Quota("daily", "day", 2)])
+    assert isinstance(desk.serve(), dict)
+    assert code_of(desk.serve()) == (429, "quota_exceeded")
+
+
+def test_leaked_holds__cancelled_while_reserving__is_released(desk: Desk) -> None:
+    desk.serve(estimate_wei=0)  # its profile is known now, so that reserving is the first thing to wait for
+
+    async def main() -> None:
+        task = asyncio.create_task(arun(desk.exchange().begin(), desk.store.acall))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert desk.balance[:3] == (1_000, 0, 0)
+    assert sum(isinstance(operation, Reserve) for operation in desk.store.performed) == 2
+
+
+def test_leaked_holds__process_died__are_released_by_the_sweeper(desk: Desk) -> None:
+    desk.begin(desk.exchange())
+    desk.meter.keeper.forget()
+    desk.clock.now_ms += 120_000
+    desk.meter.keeper.tick(desk.clock.now_ms)
+    assert desk.balance[:3] == (1_000, 0, 0)
+    assert desk.records[-1].state == "expired"
+
+
+def test_leaked_holds__long_request__is_kept_alive_and_charged_once(desk: Desk) -> None:
+    exchange = desk.exchange()
+    desk.begin(exchange)
+    for _ in range(10):
+        desk.clock.now_ms += 50_000
+        desk.meter.keeper.tick(desk.clock.now_ms)
+    assert desk.balance.reserved_wei == 100
+    desk.finish(exchange)
+    assert desk.balance[:3] == (1_000, 0, 100)
+    assert not desk.records[-1].late
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_double_charge__store_fails_while_settling__response_is_delivered_and_charged_once(
+    desk: Desk, when: str
+) -> None:
+    exchange = desk.exchange()
+    desk.begin(exchange)
+    desk.store.failures = [(Settle, when)]
+    assert "x-cost-wei" not in desk.finish(exchange)
+    assert desk.meter.keeper.unsettled == 1
+    desk.meter.keeper.tick(desk.clock.now_ms)
+    assert desk.meter.keeper.unsettled == 0
+    assert desk.balance[:3] == (1_000, 0, 100)
+
+
+def test_double_charge__store_away_for_longer__is_settled_when_it_is_back(desk: Desk) -> None:
+    exchange = desk.exchange()
+    desk.begin(exchange)
+    desk.store.failures = [(Settle, "before")] * 3
+    desk.finish(exchange)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            desk.meter.keeper.tick(desk.clock.now_ms)
+    desk.meter.keeper.tick(desk.clock.now_ms)
+    assert desk.balance[:3] == (1_000, 0, 100)
+
+
+# --- the store fails
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_begin__store_fails__is_503_and_nothing_stays_reserved(desk: Desk, when: str) -> None:
+    desk.store.failures = [(Reserve, when)]
+    assert code_of(desk.serve()) == (503, "meter_unavailable")
+    desk.meter.keeper.tick(desk.clock.now_ms)
+    assert desk.balance[:3] == (1_000, 0, 0)
+
+
+def test_begin__store_fails_and_fail_open_is_set__is_served_and_logged(
+    open_desk: Callable[..., Desk], caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = open_desk(fail_open=True)
+    desk.store.failures = [(Reserve, "before")]
+    assert desk.serve() == {}
+    assert "served without being metered: GET /forecast of alice" in caplog.text
+
+
+def test_abort__store_fails__is_released_later(desk: Desk) -> None:
+    exchange = desk.exchange()
+    desk.begin(exchange)
+    desk.store.failures = [(Release, "before")]
+    exchange.abort(None)
+    while desk.store.failures:
+        with suppress(StoreUnavailable):
+            desk.store.call(ListTiers())  # waits for its turn, after what is waiting
+    desk.meter.keeper.forget()
+    desk.clock.now_ms += 120_000
+    desk.meter.keeper.tick(desk.clock.now_ms)
+    assert desk.balance[:3] == (1_000, 0, 0)
+
+
+# --- audit
+
+
+def test_record__bodies_not_asked_for__are_not_kept(desk: Desk) -> None:
+    exchange = desk.exchange()
+    desk.begin(exchange)
+    assert exchange.keeps_body == 0
+    desk.finish(exchange)
+    record = desk.store.call(GetRecord(desk.records[-1].record_id))
+    assert record is not None
+    assert (record.outcome.request_body, record.outcome.response_body) == (None, None)
+
+
+def test_record__bodies_asked_for__are_kept_up_to_their_size(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk(audit_bodies=True, audit_body_bytes=3)
+    exchange = desk.metering().exchange(desk.request(method="POST", body=b"where?"))
+    desk.begin(exchange)
+    desk.finish(exchange)
+    outcome = desk.records[-1].outcome
+    assert (outcome.request_body, outcome.response_body, outcome.response_bytes) == (b"whe", b"sun", 5)
+
+
+# --- terms
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [{"api": ""}, {"api": "a" * 65}, {"estimate_wei": -1}, {"estimate_wei": True}, {"estimate_wei": lambda request: 1}],
+)
+def test_metering__terms_that_cannot_be__are_refused_when_they_are_set(desk: Desk, terms: dict[str, Any]) -> None:
+    given = {"api": "weather", "estimate_wei": 1, **terms}
+    with pytest.raises(InvalidSetting):
+        desk.meter.metering(**given)
+
+
+def test_grant__more_taken_back_than_is_free__is_refused(desk: Desk) -> None:
+    with pytest.raises(MeterError, match="1000 wei free"):
+        desk.meter.grant("alice", -1_001, grant_id="back")
+    assert desk.balance.granted_wei == 1_000

@@ -1,0 +1,300 @@
+"""Extractors: who a request is from, in every way it may lie."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from api_billing.metering.api_keys import KeyCache, _checksum, new_key
+from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.http import AsgiHeaders, MeteredRequest
+from api_billing.metering.identity import (
+    Extractor,
+    Identity,
+    api_key,
+    first_of,
+    from_header,
+    from_json_field,
+    from_query,
+    identify,
+)
+from api_billing.metering.operations import ApiKey, FindKey, Operation
+from api_billing.metering.problems import Refusal
+from api_billing.metering.steps import Steps, arun, run
+
+PEPPER = b"a pepper of the tests"
+KEY = new_key(PEPPER, "ann", 0, tier="pro")
+REVOKED = ApiKey(*[getattr(KEY.stored, name) for name in ApiKey.__slots__[:-1]], revoked_ms=1)
+
+
+def request(*headers: tuple[str, str], query: bytes = b"", body: Any = None) -> MeteredRequest:
+    pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+    return MeteredRequest("GET", "/a", AsgiHeaders(pairs), query=query, body=body, at_ms=1_000)
+
+
+def no_store(operation: Operation[Any]) -> Any:
+    raise AssertionError(f"the store was asked {operation}")
+
+
+def found(
+    extractor: Extractor, one: MeteredRequest, call: Callable[[Operation[Any]], Any] = no_store
+) -> Identity | str:
+    """The identity, or the code of the refusal."""
+    result = run(identify(extractor, one), call)
+    return result.code if isinstance(result, Refusal) else result
+
+
+def test_from_header__given__is_the_consumer() -> None:
+    assert found(from_header("X-Consumer"), request(("x-consumer", "ann"))) == Identity("ann")
+
+
+@pytest.mark.parametrize("headers", [[], [("x-consumer", "")]])
+def test_from_header__absent_or_empty__is_missing(headers: list[tuple[str, str]]) -> None:
+    assert found(from_header("X-Consumer"), request(*headers)) == "missing_identity"
+
+
+def test_from_header__given_twice__is_invalid() -> None:
+    assert found(from_header("X-Consumer"), request(("x-consumer", "a"), ("x-consumer", "b"))) == "invalid_identity"
+
+
+def test_from_header__utf_8__is_decoded() -> None:
+    assert found(from_header("X-Consumer"), request(("x-consumer", "zoë".encode().decode("latin-1")))) == Identity(
+        "zoë"
+    )
+
+
+@pytest.mark.parametrize("name", ["a" * 201, "a\x00b", "a\tb", "a\x7f", " a", "a ", "\xff\xfe"])
+def test_from_header__name_that_none_can_have__is_invalid(name: str) -> None:
+    assert found(from_header("X-Consumer"), request(("x-consumer", name))) == "invalid_identity"
+
+
+def test_from_header__longest_name__is_taken() -> None:
+    assert found(from_header("X-Consumer"), request(("x-consumer", "a" * 200))) == Identity("a" * 200)
+
+
+def test_from_query__given__is_the_consumer() -> None:
+    assert found(from_query("user"), request(query=b"x=1&user=ann")) == Identity("ann")
+
+
+def test_from_query__absent__is_missing() -> None:
+    assert found(from_query("user"), request(query=b"x=1")) == "missing_identity"
+
+
+@pytest.mark.parametrize("query", [b"user=a&user=b", b"user=%FF", b"user=%00", b"&".join([b"x=1"] * 2000)])
+def test_from_query__ambiguous_or_hostile__is_invalid(query: bytes) -> None:
+    assert found(from_query("user"), request(query=query)) == "invalid_identity"
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [(b'{"user": {"id": "ann"}}', "ann"), (b'{"user": {"id": 17}}', "17"), (b'{"user": {"id": 0}}', "0")],
+)
+def test_from_json_field__nested__is_the_consumer(body: bytes, name: str) -> None:
+    assert found(from_json_field("user.id"), request(body=lambda: body)) == Identity(name)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"user": 5}', b'{"user": {"id": null}}', b"[1]", None])
+def test_from_json_field__names_nobody__is_missing(body: bytes | None) -> None:
+    assert found(from_json_field("user.id"), request(body=lambda: body)) == "missing_identity"
+
+
+@pytest.mark.parametrize(
+    "value", [b"true", b"1.5", b'""', b'["a"]', b'{"a": 1}', b"1" * 30, b'"\\ud800"', b"NaN", b'"a\\u0000"']
+)
+def test_from_json_field__no_name__is_invalid(value: bytes) -> None:
+    body = b'{"id": ' + value + b"}"
+    assert found(from_json_field("id"), request(body=lambda: body)) == "invalid_identity"
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe{", b"[" * 100_000, b"1" * 10_000])
+def test_from_json_field__no_json__is_invalid(body: bytes) -> None:
+    assert found(from_json_field("id"), request(body=lambda: body)) in ("invalid_identity", "missing_identity")
+
+
+@pytest.mark.parametrize("path", ["", "a..b", ".".join("a" * 20)])
+def test_from_json_field__bad_path__invalid_setting(path: str) -> None:
+    with pytest.raises(InvalidSetting):
+        from_json_field(path)
+
+
+@pytest.mark.parametrize(
+    ("header", "field", "value"),
+    [
+        ("Authorization: Bearer", "authorization", f"Bearer {KEY.text}"),
+        ("Authorization: Bearer", "authorization", f"bearer  {KEY.text} "),
+        ("X-API-Key", "x-api-key", KEY.text),
+    ],
+    ids=["bearer", "bearer with spaces", "own field"],
+)
+def test_api_key__valid__is_its_consumer_tier_and_id(header: str, field: str, value: str) -> None:
+    extractor = api_key(PEPPER, header=header)
+    identity = found(extractor, request((field, value)), lambda operation: KEY.stored)
+    assert identity == Identity("ann", "pro", KEY.stored.key_id)
+
+
+def test_api_key__valid__asks_the_store_for_its_id() -> None:
+    asked: list[Operation[Any]] = []
+    found(api_key(PEPPER, header="X-API-Key"), request(("x-api-key", KEY.text)), asked.append)
+    assert asked == [FindKey(KEY.stored.key_id)]
+
+
+@pytest.mark.parametrize("headers", [[], [("authorization", "Basic YTpi")], [("authorization", "Bearer ")]])
+def test_api_key__none_given__is_missing(headers: list[tuple[str, str]]) -> None:
+    assert found(api_key(PEPPER), request(*headers)) == "missing_identity"
+
+
+@pytest.mark.parametrize("text", ["x", KEY.text[:-1] + "_", KEY.text + "0", "a" * 9000, "ab_" + "é" * 47], ids=range(5))
+def test_api_key__mistyped__is_invalid_without_asking_the_store(text: str) -> None:
+    assert found(api_key(PEPPER, header="X-API-Key"), request(("x-api-key", text))) == "invalid_identity"
+
+
+def test_api_key__unknown__is_invalid() -> None:
+    one = request(("x-api-key", KEY.text))
+    assert found(api_key(PEPPER, header="X-API-Key"), one, lambda _: None) == "invalid_identity"
+
+
+def test_api_key__secret_of_another__is_invalid() -> None:
+    other = new_key(PEPPER, "bob", 0).stored
+    one = request(("x-api-key", KEY.text))
+    assert found(api_key(PEPPER, header="X-API-Key"), one, lambda _: other) == "invalid_identity"
+
+
+def test_api_key__revoked__is_forbidden() -> None:
+    one = request(("x-api-key", KEY.text))
+    assert found(api_key(PEPPER, header="X-API-Key"), one, lambda _: REVOKED) == "revoked_key"
+
+
+def test_api_key__given_twice__is_invalid() -> None:
+    one = request(("x-api-key", KEY.text), ("x-api-key", KEY.text))
+    assert found(api_key(PEPPER, header="X-API-Key"), one) == "invalid_identity"
+
+
+def test_api_key__cached__does_not_ask_the_store() -> None:
+    cache = KeyCache(max_age_ms=10_000)
+    extractor = api_key(PEPPER, header="X-API-Key", cache=cache)
+    found(extractor, request(("x-api-key", KEY.text)), lambda _: KEY.stored)
+    assert found(extractor, request(("x-api-key", KEY.text))) == Identity("ann", "pro", KEY.stored.key_id)
+
+
+def test_api_key__wrong_secret_of_a_cached_id__is_invalid() -> None:
+    cache = KeyCache(max_age_ms=10_000)
+    extractor = api_key(PEPPER, header="X-API-Key", cache=cache)
+    cache.put(KEY.text, KEY.stored, 1_000, 0)
+    body = KEY.text[:12] + "0" * 32
+    forged = request(("x-api-key", body + _checksum(body)))
+    assert found(extractor, forged, lambda _: KEY.stored) == "invalid_identity"
+
+
+@pytest.mark.parametrize("known", [ApiKey(KEY.stored.key_id, "0" * 64, "bob", "", "", 0), REVOKED, None])
+def test_api_key__refused__is_not_cached(known: ApiKey | None) -> None:
+    cache = KeyCache(max_age_ms=10_000)
+    found(api_key(PEPPER, header="X-API-Key", cache=cache), request(("x-api-key", KEY.text)), lambda _: known)
+    assert cache.get(KEY.text, 1_000) is None
+
+
+def test_api_key__revoked_and_forgotten_while_it_was_looked_up__is_not_cached() -> None:
+    cache = KeyCache(max_age_ms=10_000)
+
+    def answer_late(_: Operation[Any]) -> ApiKey:
+        cache.forget("ann")
+        return KEY.stored
+
+    found(api_key(PEPPER, header="X-API-Key", cache=cache), request(("x-api-key", KEY.text)), answer_late)
+    assert cache.get(KEY.text, 1_000) is None
+
+
+def test_api_key__consumer_forgotten__asks_the_store_again() -> None:
+    cache = KeyCache(max_age_ms=10_000)
+    extractor = api_key(PEPPER, header="X-API-Key", cache=cache)
+    found(extractor, request(("x-api-key", KEY.text)), lambda _: KEY.stored)
+    cache.forget("ann")
+    assert found(extractor, request(("x-api-key", KEY.text)), lambda _: REVOKED) == "revoked_key"
+
+
+def test_api_key__short_pepper__invalid_setting() -> None:
+    with pytest.raises(InvalidSetting, match="pepper"):
+        api_key("short")
+
+
+def test_first_of__first_is_missing__second_decides() -> None:
+    extractor = first_of(api_key(PEPPER), from_header("X-Consumer"))
+    assert found(extractor, request(("x-consumer", "ann"))) == Identity("ann")
+
+
+def test_first_of__first_is_wrong__second_is_not_asked() -> None:
+    extractor = first_of(api_key(PEPPER), from_header("X-Consumer"))
+    one = request(("authorization", "Bearer ab_wrong"), ("x-consumer", "ann"))
+    assert found(extractor, one) == "invalid_identity"
+
+
+def test_first_of__first_cannot_read_the_form__second_decides() -> None:
+    extractor = first_of(api_key(PEPPER), lambda one: "ann")
+    assert found(extractor, request(("authorization", "Bearer e30.e30.x"))) == Identity("ann")
+
+
+def test_first_of__nobody_can_read_the_form__is_invalid() -> None:
+    extractor = first_of(api_key(PEPPER), from_header("X-Consumer"))
+    assert found(extractor, request(("authorization", "Bearer e30.e30.x"))) == "invalid_identity"
+
+
+def test_first_of__nothing_found__is_missing() -> None:
+    assert found(first_of(api_key(PEPPER), from_query("user")), request()) == "missing_identity"
+
+
+def test_first_of__without_extractors__invalid_setting() -> None:
+    with pytest.raises(InvalidSetting):
+        first_of()
+
+
+async def later(_: MeteredRequest) -> str:
+    return "ann"
+
+
+def flow(_: MeteredRequest) -> Steps[str]:
+    key: ApiKey = yield FindKey("x")
+    return key.consumer
+
+
+@pytest.mark.parametrize("own", [lambda _: "ann", lambda _: Identity("ann"), later])
+def test_identify__own_callable__is_believed(own: Extractor) -> None:
+    assert found(own, request()) == Identity("ann")
+
+
+def test_identify__own_coroutine_in_a_coroutine__is_awaited() -> None:
+    async def nothing(_: object) -> None: ...
+
+    assert asyncio.run(arun(identify(later, request()), nothing)) == Identity("ann")
+
+
+def test_identify__own_flow__may_ask_the_store() -> None:
+    assert found(flow, request(), lambda _: KEY.stored) == Identity("ann")
+
+
+def test_identify__own_callable_finds_nothing__is_missing() -> None:
+    assert found(lambda _: None, request()) == "missing_identity"
+
+
+@pytest.mark.parametrize("own", [lambda _: 5, lambda _: "", lambda _: b"ann", lambda _: Identity(None)])  # type: ignore[arg-type]
+def test_identify__own_callable_returns_nonsense__is_invalid(own: Extractor) -> None:
+    assert found(own, request()) == "invalid_identity"
+
+
+def test_identify__own_callable_raises__is_refused_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        assert found(lambda _: 1 / 0, request()) == "invalid_identity"  # type: ignore[arg-type,return-value]
+    assert "ZeroDivisionError" in caplog.text
+
+
+@settings(max_examples=50)
+@given(st.binary(max_size=80), st.binary(max_size=80), st.binary(max_size=80))
+def test_identify__hostile_bytes__are_refused_or_a_printable_name(header: bytes, query: bytes, body: bytes) -> None:
+    one = MeteredRequest(
+        "GET", "/", AsgiHeaders([(b"authorization", b"Bearer " + header), (b"x", header)]), query=query, body=body
+    )
+    for extractor in (from_header("x"), from_query("u"), from_json_field("a"), api_key(PEPPER)):
+        result = run(identify(extractor, one), no_store)
+        assert isinstance(result, Refusal) or result.consumer.isprintable()

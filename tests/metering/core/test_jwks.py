@@ -1,0 +1,172 @@
+"""Published keys: cached, fetched again within bounds, and still there when the issuer is not."""
+
+import http.server
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.jwks import KeySet
+
+URL = "https://issuer.example/keys"
+PUBLIC: dict[str, Any] = jwt.algorithms.ECAlgorithm.to_jwk(
+    ec.generate_private_key(ec.SECP256R1()).public_key(), as_dict=True
+)
+
+
+class FakeIssuer:
+    """Publishes what it is told to, or fails."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = list(names)
+        self.asked = 0
+        self.down = False
+
+    def get_jwk_set(self, refresh: bool = False) -> jwt.PyJWKSet:
+        self.asked += 1
+        if self.down:
+            raise jwt.PyJWKClientConnectionError("down")
+        return jwt.PyJWKSet([{**PUBLIC, "kid": name} for name in self.names])
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def key_set(issuer: FakeIssuer, clock: FakeClock) -> KeySet:
+    return KeySet(URL, source=issuer, clock=clock, lifespan_seconds=300, refetch_seconds=30, stale_seconds=600)
+
+
+def test_find__nothing_fetched_yet__is_none(clock: FakeClock) -> None:
+    assert key_set(FakeIssuer("a"), clock).find("a") is None
+
+
+def test_find__after_fetching__has_the_key(clock: FakeClock) -> None:
+    keys = key_set(FakeIssuer("a"), clock)
+    keys.fetch("a")
+    assert keys.find("a") is not None
+
+
+def test_find__past_the_lifespan__is_none(clock: FakeClock) -> None:
+    keys = key_set(FakeIssuer("a"), clock)
+    keys.fetch("a")
+    clock.now += 300
+    assert keys.find("a") is None
+
+
+def test_fetch__many_invented_ids__asks_the_issuer_once(clock: FakeClock) -> None:
+    issuer = FakeIssuer("a")
+    keys = key_set(issuer, clock)
+    assert [keys.fetch(f"invented {number}") for number in range(50)] == [None] * 50
+    assert issuer.asked == 1
+
+
+def test_fetch__key_published_later__is_found_after_the_pause(clock: FakeClock) -> None:
+    issuer = FakeIssuer("a")
+    keys = key_set(issuer, clock)
+    keys.fetch("a")
+    issuer.names.append("b")
+    clock.now += 30
+    assert keys.fetch("b") is not None
+
+
+def test_fetch__key_withdrawn__is_gone_after_the_lifespan(clock: FakeClock) -> None:
+    issuer = FakeIssuer("a", "b")
+    keys = key_set(issuer, clock)
+    keys.fetch("a")
+    issuer.names.remove("a")
+    clock.now += 300
+    assert keys.fetch("a") is None
+
+
+def test_fetch__issuer_down__known_keys_stay_good(clock: FakeClock) -> None:
+    issuer = FakeIssuer("a")
+    keys = key_set(issuer, clock)
+    keys.fetch("a")
+    issuer.down = True
+    clock.now += 899
+    assert keys.fetch("a") is not None
+
+
+def test_fetch__issuer_down_too_long__known_keys_are_refused(clock: FakeClock) -> None:
+    issuer = FakeIssuer("a")
+    keys = key_set(issuer, clock)
+    keys.fetch("a")
+    issuer.down = True
+    clock.now += 900
+    assert keys.fetch("a") is None
+
+
+def test_fetch__issuer_down__is_logged_and_not_asked_again_at_once(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    issuer = FakeIssuer("a")
+    issuer.down = True
+    keys = key_set(issuer, clock)
+    with caplog.at_level(logging.WARNING):
+        keys.fetch("a")
+        keys.fetch("a")
+    assert (issuer.asked, len(caplog.records)) == (1, 1)
+
+
+def test_fetch__two_keys_and_no_id__is_none(clock: FakeClock) -> None:
+    assert key_set(FakeIssuer("a", "b"), clock).fetch("") is None
+
+
+@pytest.mark.parametrize("url", ["", "http://issuer.example/keys", "file:///etc/passwd", "issuer.example", "ftp://h/k"])
+def test_key_set__url_that_is_not_https__invalid_setting(url: str) -> None:
+    with pytest.raises(InvalidSetting, match="https"):
+        KeySet(url)
+
+
+class Issuer(http.server.BaseHTTPRequestHandler):
+    """Serves one key at /keys, nonsense at /nonsense, and a redirect elsewhere."""
+
+    def do_GET(self) -> None:
+        found = {"/keys": json.dumps({"keys": [{**PUBLIC, "kid": "a"}]}), "/nonsense": "<html>"}.get(self.path)
+        self.send_response(200 if found else 302)
+        if found is None:
+            self.send_header("location", "/keys")
+        self.end_headers()
+        self.wfile.write((found or "").encode())
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def issuer_url() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Issuer)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_fetch__over_http__has_the_published_key(issuer_url: str) -> None:
+    assert KeySet(f"{issuer_url}/keys").fetch("a") is not None
+
+
+@pytest.mark.parametrize("path", ["nonsense", "redirect"])
+def test_fetch__nonsense_or_redirect__is_none(issuer_url: str, path: str) -> None:
+    assert KeySet(f"{issuer_url}/{path}").fetch("a") is None
+
+
+def test_fetch__nobody_listens__is_none() -> None:
+    assert KeySet("http://127.0.0.1:9/keys", timeout_seconds=1).fetch("a") is None

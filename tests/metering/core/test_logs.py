@@ -1,0 +1,198 @@
+"""Log lines: JSON, with the request's id, and never a credential."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api_billing.metering.api_keys import new_key, parse_key
+from api_billing.metering.logs import (
+    HIDDEN,
+    JsonLines,
+    SecretsRemoved,
+    configure,
+    request_id,
+    safe_request_id,
+    without_secrets,
+)
+
+KEY = new_key(b"a pepper of the tests", "ann", 0)
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.dGhpcyBpcyB0aGUgc2lnbmF0dXJl"
+
+
+def secret_of(text: str) -> str:
+    parsed = parse_key(text)
+    assert parsed is not None
+    return parsed.secret
+
+
+SECRETS = [
+    (f"key {KEY.text} given", secret_of(KEY.text)),
+    (f"key {KEY.text[:30]}… given", KEY.text[12:30]),
+    (f"x{KEY.text}x", secret_of(KEY.text)),
+    (f"token {TOKEN}", "dGhpcyBpcyB0aGUgc2lnbmF0dXJl"),
+    ("Authorization: Bearer s3cret-thing", "s3cret-thing"),
+    ("authorization=Basic dXNlcjpodW50ZXIy", "dXNlcjpodW50ZXIy"),
+    ("connect to redis://:hunter2@host:6379/0", "hunter2"),
+    ("postgresql://ann:hunter2@host/db failed", "hunter2"),
+    ("key_pepper='hunter2 and more'", "hunter2"),
+    ('{"password": "hunter2"}', "hunter2"),
+    ("api-key: hunter2", "hunter2"),
+    ("?access_token=hunter2&x=1", "hunter2"),
+    ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+]
+
+# Keys differ from run to run; names of tests must not.
+SECRET_NAMES = [
+    "key",
+    "key cut off",
+    "key in a word",
+    "jwt",
+    "bearer",
+    "basic",
+    "redis url",
+    "postgresql url",
+    "pepper",
+    "json",
+    "field",
+    "query",
+    "webhook",
+]
+
+
+@pytest.mark.parametrize(("text", "secret"), SECRETS, ids=SECRET_NAMES)
+def test_without_secrets__credential__is_hidden(text: str, secret: str) -> None:
+    assert secret not in without_secrets(text)
+    assert HIDDEN in without_secrets(text)
+
+
+def test_without_secrets__key__keeps_its_id() -> None:
+    assert KEY.stored.key_id in without_secrets(KEY.text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "12 tokens used", "GET /forecast?city=Bern 200", "https://host:8000/a@b", "01J9ZK3Q8M settled 5 wei"]
+)
+def test_without_secrets__ordinary_text__is_unchanged(text: str) -> None:
+    assert without_secrets(text) == text
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_without_secrets__key_amid_any_text__is_hidden(before: str, after: str) -> None:
+    assert secret_of(KEY.text) not in without_secrets(before + KEY.text + after)
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    logger = logging.getLogger("api_billing")
+    kept = (logger.handlers[:], logger.level, logger.propagate)
+    made = io.StringIO()
+    configure(stream=made)
+    yield made
+    logger.handlers[:], logger.level, logger.propagate = kept[0], kept[1], kept[2]
+
+
+LOGGER = logging.getLogger("api_billing.tests")
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_json_lines__record__has_time_level_logger_and_message(stream: io.StringIO) -> None:
+    LOGGER.warning("charged %d wei", 5)
+    (line,) = lines(stream)
+    assert (line["level"], line["logger"], line["message"]) == ("warning", "api_billing.tests", "charged 5 wei")
+    assert line["time"].endswith("Z")
+
+
+def test_json_lines__while_a_request_is_served__has_its_id(stream: io.StringIO) -> None:
+    token = request_id.set("r-1")
+    LOGGER.info("x")
+    request_id.reset(token)
+    LOGGER.info("y")
+    assert [line.get("request_id") for line in lines(stream)] == ["r-1", None]
+
+
+def test_json_lines__line_breaks_in_a_message__stay_within_one_line(stream: io.StringIO) -> None:
+    LOGGER.info('a\n{"level": "forged"}')
+    assert [line["level"] for line in lines(stream)] == ["info"]
+
+
+def test_json_lines__extras__are_members(stream: io.StringIO) -> None:
+    LOGGER.info("x", extra={"alert": {"kind": "dropped", "left": 5}})
+    assert lines(stream)[0]["alert"] == {"kind": "dropped", "left": 5}
+
+
+def test_json_lines__below_the_level__is_not_written(stream: io.StringIO) -> None:
+    LOGGER.debug("x")
+    assert lines(stream) == []
+
+
+def test_configure__again__replaces_the_handler(stream: io.StringIO) -> None:
+    configure(stream=stream)
+    LOGGER.info("x")
+    assert len(lines(stream)) == 1
+
+
+@pytest.mark.parametrize(("text", "secret"), SECRETS, ids=SECRET_NAMES)
+@pytest.mark.parametrize("way", ["message", "argument", "extra", "nested", "exception", "stack"])
+def test_configured__credential_in_any_place__is_not_in_the_log(
+    stream: io.StringIO, text: str, secret: str, way: str
+) -> None:
+    if way == "message":
+        LOGGER.info(text.replace("%", "%%"))
+    elif way == "argument":
+        LOGGER.info("got %s", text)
+    elif way == "extra":
+        LOGGER.info("got", extra={"note": text})
+    elif way == "nested":
+        LOGGER.info("got", extra={"note": [{"a": (text,)}]})
+    elif way == "exception":
+        try:
+            raise ValueError(text)
+        except ValueError:
+            LOGGER.exception("failed")
+    else:
+        LOGGER.info("got %s", ValueError(text), stack_info=True)
+    assert stream.getvalue()
+    assert secret not in stream.getvalue()
+
+
+@pytest.mark.parametrize("name", ["authorization", "x_api_key", "Cookie", "db_password", "key_pepper"])
+def test_configured__extra_with_a_telling_name__is_hidden(stream: io.StringIO, name: str) -> None:
+    LOGGER.info("x", extra={"headers": {name: "hunter2"}, name: "hunter2"})
+    assert "hunter2" not in stream.getvalue()
+
+
+def test_secrets_removed__with_another_formatter__hides_them_too() -> None:
+    made = io.StringIO()
+    handler = logging.StreamHandler(made)
+    handler.addFilter(SecretsRemoved())
+    record = logging.LogRecord("n", logging.INFO, "", 0, "got %s", (KEY.text,), None)
+    handler.handle(record)
+    assert secret_of(KEY.text) not in made.getvalue()
+
+
+def test_json_lines__without_the_filter__hides_them_too() -> None:
+    record = logging.LogRecord("n", logging.INFO, "", 0, "got %s", (KEY.text,), None)
+    assert secret_of(KEY.text) not in JsonLines().format(record)
+
+
+@pytest.mark.parametrize("given_id", ["a", "0a1b-2c", "x" * 128, "urn:uuid:1", "ab/cd=+@_."])
+def test_safe_request_id__harmless__is_kept(given_id: str) -> None:
+    assert safe_request_id([given_id], lambda: "new") == given_id
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[], [""], ["a", "b"], ["x" * 129], ["a b"], ["a\nb"], ["é"], [KEY.text], [TOKEN], ["a\n"]],
+    ids=["none", "empty", "two", "long", "space", "line break", "not ascii", "key", "jwt", "line break at the end"],
+)
+def test_safe_request_id__absent_or_hostile__is_a_new_one(values: list[str]) -> None:
+    assert safe_request_id(values, lambda: "new") == "new"

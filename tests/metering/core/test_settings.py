@@ -1,0 +1,153 @@
+"""Settings: keywords, environment, defaults, and messages that help and give nothing away."""
+
+import os
+from typing import Any
+
+import pytest
+
+from api_billing.metering.alerts import Threshold
+from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.settings import PREFIX, MeterSettings, setting_rows
+
+SECRET = "a secret of the tests"
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith(PREFIX):
+            monkeypatch.delenv(name)
+
+
+def test_load__nothing_given__has_safe_defaults() -> None:
+    settings = MeterSettings.load()
+    assert (settings.fail_open, settings.audit_bodies, settings.new_consumers) == (False, False, "refuse")
+
+
+def test_load__environment__is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_BILLING_FALLBACK_PERCENT", "25")
+    assert MeterSettings.load().fallback_percent == 25
+
+
+def test_load__keyword_and_environment__keyword_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_BILLING_FALLBACK_PERCENT", "25")
+    assert MeterSettings.load(fallback_percent=30).fallback_percent == 30
+
+
+def test_load__list_in_the_environment__is_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_BILLING_EXCLUDE_PATHS", "/health, /docs/**,")
+    assert MeterSettings.load().exclude_paths == ("/health", "/docs/**")
+
+
+def test_load__variables_of_the_command_line__are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_BILLING_PASSWORD_FILE", "x")
+    assert MeterSettings.load().contract == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"fallback_percent": 101}, "fallback_percent"),
+        ({"fallback_percent": -1}, "fallback_percent"),
+        ({"reservation_seconds": 0}, "reservation_seconds"),
+        ({"cache_seconds": "soon"}, "cache_seconds"),
+        ({"fail_open": "perhaps"}, "fail_open"),
+        ({"free_statuses": "600"}, "free_statuses"),
+        ({"free_statuses": "500-400"}, "free_statuses"),
+        ({"alert_thresholds": ("101%",)}, "alert_thresholds"),
+        ({"include_paths": ("health",)}, "include_paths"),
+        ({"excluded_methods": ("GET POST",)}, "excluded_methods"),
+        ({"alert_webhook_url": "https://x"}, "alert_webhook_secret"),
+        ({"key_peper": SECRET}, "key_peper"),
+    ],
+)
+def test_load__value_that_cannot_be__invalid_setting_names_it(given: dict[str, Any], named: str) -> None:
+    with pytest.raises(InvalidSetting, match=named):
+        MeterSettings.load(**given)
+
+
+def test_load__several_wrong__all_are_named() -> None:
+    with pytest.raises(InvalidSetting, match=r"fallback_percent.*; .*free_statuses"):
+        MeterSettings.load(fallback_percent=101, free_statuses="x")
+
+
+@pytest.mark.parametrize("name", ["key_pepper", "alert_webhook_secret"])
+def test_load__short_secret__is_refused_without_showing_it(name: str) -> None:
+    with pytest.raises(InvalidSetting, match=name) as refused:
+        MeterSettings.load(**{name: "hunter2"})
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["store_url", "key_pepper", "alert_webhook_secret", "alert_urls"])
+def test_repr__secrets__are_hidden(name: str) -> None:
+    value: Any = (SECRET,) if name == "alert_urls" else SECRET
+    settings = MeterSettings.load(**{name: value})
+    assert SECRET not in repr(settings) + str(settings) + settings.model_dump_json()
+
+
+def test_settings__are_immutable() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        MeterSettings.load().fail_open = True  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "covered"),
+    [
+        ("GET", "/v1/a", True),
+        ("GET", "/v1/a/b", False),
+        ("GET", "/v2/a/b", True),
+        ("GET", "/v2/private", False),
+        ("GET", "/v2/privately", True),
+        ("OPTIONS", "/v1/a", False),
+        ("HEAD", "/v1/a", True),
+        ("GET", "/other", False),
+        ("GET", "/v2/a\nb", True),
+    ],
+)
+def test_covers__paths_and_methods__decide(method: str, path: str, covered: bool) -> None:
+    settings = MeterSettings.load(include_paths=("/v1/*", "/v2/**"), exclude_paths=("/v2/private",))
+    assert settings.covers(method, path) == covered
+
+
+def test_covers__defaults__are_everything_but_options() -> None:
+    covers = MeterSettings.load().covers
+    assert [covers(method, "/a/b") for method in ("GET", "POST", "HEAD", "OPTIONS")] == [True, True, True, False]
+
+
+def test_covers__characters_of_patterns__stand_for_themselves() -> None:
+    covers = MeterSettings.load(include_paths=("/a.b+[c]",)).covers
+    assert (covers("GET", "/a.b+[c]"), covers("GET", "/axbbc")) == (True, False)
+
+
+def test_covers__included_nothing__is_nothing() -> None:
+    assert not MeterSettings.load(include_paths=()).covers("GET", "/")
+
+
+def test_free__defaults__are_server_errors() -> None:
+    assert MeterSettings.load().free == frozenset(range(500, 600))
+
+
+def test_free__single_and_span__are_both_in() -> None:
+    assert MeterSettings.load(free_statuses="404,500-501").free == {404, 500, 501}
+
+
+def test_thresholds__texts__are_read() -> None:
+    assert MeterSettings.load(alert_thresholds="20%,24h").thresholds == (
+        Threshold(20, "percent"),
+        Threshold(24, "hours"),
+    )
+
+
+def test_setting_rows__every_setting__has_variable_and_description() -> None:
+    rows = setting_rows()
+    assert [row.name for row in rows] == list(MeterSettings.model_fields)
+    assert all(row.variable == PREFIX + row.name.upper() and row.description.endswith(".") for row in rows)
+
+
+def test_setting_rows__shown_default__gives_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    for row in setting_rows():
+        if row.default:
+            monkeypatch.setenv(row.variable, row.default)
+    read = MeterSettings.load()
+    monkeypatch.undo()
+    assert read == MeterSettings.load()

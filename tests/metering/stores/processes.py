@@ -1,0 +1,142 @@
+"""Makes processes for tests: reads a JSON object a line, forks, and prints what became of the children, a line each.
+
+One interpreter that has everything imported forks in a millisecond, where each new one would take half a second.
+
+race: ``processes`` children open the store at ``url``, say so, and begin at one moment: ``each`` reservations with
+``fields``, settled at once when ``settle``. Printed: what all of them were answered.
+
+die: a child serves one request and kills itself at a ``point``: before a step is sent to the store, after the store has
+performed it (committed) but before its answer reaches the caller, or while a settlement is on its way.
+Printed: the signal that ended it.
+
+fork: a process that has a store open forks, and both go on using it. Printed: the child's exit code and the balances.
+"""
+
+import json
+import os
+import signal
+import sys
+from threading import Timer
+
+from api_billing.metering.ids import new_id
+from api_billing.metering.operations import DAY_MS, Claim, Grant, Reserve, Reserved, Settle, StoredResponse, WindowCheck
+from api_billing.metering.stores import open_store
+
+RESPONSE = StoredResponse(200, (), b"served")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def race(task):
+    """Fork all, let them go when the last one is ready, and collect what they write."""
+    go_read, go_write = os.pipe()
+    children = []
+    for _ in range(task["processes"]):
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(go_write)
+            status = 1
+            try:
+                run(task, go_read, write)
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(write)
+        children.append((pid, os.fdopen(read, encoding="utf-8")))
+    os.close(go_read)
+    for _, lines in children:
+        lines.readline()
+    os.close(go_write)
+    answers = []
+    for pid, lines in children:
+        with lines:
+            answers += json.loads(lines.readline())
+        os.waitpid(pid, 0)
+    return answers
+
+
+def run(task, go, write):
+    values = dict(task["fields"])
+    values["checks"] = tuple(WindowCheck(*check) for check in values.get("checks", ()))
+    values["claim"] = Claim(*values["claim"]) if "claim" in values else None
+    answers = []
+    with open_store(task["url"]) as store, open(write, "w", encoding="utf-8") as out:
+        print("ready", file=out, flush=True)
+        os.read(go, 1)  # until the other end is closed: all are ready
+        for _ in range(task["each"]):
+            made = Reserve(new_id(values["now_ms"]), **values)
+            reply = store.call(made)
+            answers.append(getattr(reply, "code", type(reply).__name__))
+            if task["settle"] and isinstance(reply, Reserved):
+                settle = Settle(made.reservation_id, made.account, made.now_ms, made.estimate_wei, response=RESPONSE)
+                store.call(settle)
+        print(json.dumps(answers), file=out, flush=True)
+
+
+def killed(task):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            serve(task)
+        finally:
+            os._exit(1)
+    return os.WTERMSIG(os.waitpid(pid, 0)[1])
+
+
+def serve(task):
+    """One request, up to the point where its process is killed."""
+    point, now_ms, account = task["point"], task["now_ms"], task["account"]
+    store = open_store(task["url"])
+    perform = store._perform
+
+    def dying(operations):
+        name = type(operations[0]).__name__.lower()
+        if point == f"before {name}":
+            die()
+        if point == f"during {name}":
+            Timer(task["after_seconds"], die).start()
+        replies = perform(operations)
+        if point in (f"after {name}", f"during {name}"):
+            die()
+        return replies
+
+    store._perform = dying
+    day_ms = now_ms // DAY_MS * DAY_MS
+    window = WindowCheck("acme/day", day_ms, day_ms + DAY_MS, "calls", 5)
+    made = Reserve(task["id"], now_ms, now_ms + 1000, account, "weather", "acme", 60, checks=(window,),
+                   claim=Claim("key", "GET /"), claim_expires_ms=now_ms + DAY_MS)  # fmt: skip
+    store.call(made)
+    if point == "while serving":
+        die()
+    store.call(Settle(made.reservation_id, account, now_ms, 40, response=RESPONSE))
+    die()
+
+
+def fork(task):
+    """Grant one wei before a fork, then one in the child and one in the parent, with the store that both have."""
+    store = open_store(task["url"])
+    replies = [grant(store, task, "before")]
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os._exit(0 if grant(store, task, "in the child") == 2 else 2)
+        finally:
+            os._exit(1)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    replies.append(grant(store, task, "in the parent"))
+    store.close()
+    return [status, *replies]
+
+
+def grant(store, task, grant_id):
+    return store.call(Grant(grant_id, task["account"], 1, task["now_ms"])).balance.granted_wei
+
+
+TASKS = {"race": race, "die": killed, "fork": fork}
+
+for line in sys.stdin:
+    asked = json.loads(line)
+    print(json.dumps(TASKS[asked["do"]](asked)), flush=True)

@@ -1,0 +1,183 @@
+"""Consumers, tiers, keys and alerts in every store."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+import pytest
+
+from api_billing.metering.errors import UnknownConsumer, UnknownTier
+from api_billing.metering.operations import (
+    ApiKey,
+    FindKey,
+    FireOnce,
+    GetProfile,
+    ListKeys,
+    ListProfiles,
+    ListTiers,
+    Prune,
+    PutKey,
+    PutProfile,
+    PutTier,
+    Refused,
+    Reserved,
+    RevokeKey,
+    StaleProfile,
+)
+from api_billing.metering.quotas import Budget, Quota, Step
+from api_billing.metering.tiers import DEFAULT_TIERS, Tier
+
+QUOTAS = (Quota("daily", "day", 100), Quota("spend", "month", 2**200, "wei", date(2024, 1, 31)))
+BUDGETS = (
+    Budget("llm", "week", 2**255, (Step(50, "warn"), Step(100, "throttle")), "model", "m'\x00ü", date(2024, 2, 29), 9),
+)
+GOLD = Tier("gold", 5, 3, (Quota("hourly", "hour", 7),))
+
+
+def key(key_id="k1", consumer="acme", **changes):
+    values = {"digest": "d1", "tier": "", "label": "l'\x00", "created_ms": 5, **changes}
+    return ApiKey(key_id, consumer=consumer, **values)
+
+
+def test_profile__put__comes_back(desk):
+    made = desk.call(PutProfile("acme", "pro", True, QUOTAS, BUDGETS))
+    assert (made.tier.name, made.disabled, made.quotas, made.budgets) == ("pro", True, QUOTAS, BUDGETS)
+    assert desk.call(GetProfile("acme")) == made
+
+
+def test_profile__unknown__is_none(desk):
+    assert desk.call(GetProfile("nobody")) is None
+
+
+def test_profile__replaced__has_another_version(desk):
+    first = desk.call(PutProfile("acme", "pro"))
+    second = desk.call(PutProfile("acme", "pro"))
+    assert second.version > first.version
+
+
+def test_profile__only_new__leaves_one_that_exists(desk):
+    first = desk.call(PutProfile("acme", "pro", quotas=QUOTAS))
+    assert desk.call(PutProfile("acme", "free", only_new=True)) == first
+
+
+def test_profile__only_new_and_not_there__is_made(desk):
+    assert desk.call(PutProfile("acme", "free", only_new=True)).tier.name == "free"
+
+
+def test_profile__of_an_unknown_tier__is_refused(desk):
+    with pytest.raises(UnknownTier):
+        desk.call(PutProfile("acme", "platinum"))
+
+
+def test_profiles__listed__in_the_order_of_names_by_page(desk):
+    for name in ("b", "a", "C", "ä"):
+        desk.call(PutProfile(name, "free"))
+    assert [profile.consumer for profile in desk.call(ListProfiles(limit=3))] == ["C", "a", "b"]
+    assert [profile.consumer for profile in desk.call(ListProfiles(after="b"))] == ["ä"]
+
+
+def test_tiers__at_first__are_the_defaults(desk):
+    assert desk.call(ListTiers()) == tuple(sorted(DEFAULT_TIERS, key=lambda tier: tier.name))
+
+
+def test_tier__put__comes_back(desk):
+    desk.call(PutTier(GOLD))
+    assert GOLD in desk.call(ListTiers())
+
+
+def test_tier__redefined__changes_every_version(desk):
+    desk.call(PutTier(GOLD))
+    profiles = [desk.call(PutProfile(name, "gold")) for name in "ab"]
+    desk.call(PutTier(Tier("gold", 6, 3)))
+    changed = [desk.call(GetProfile(name)) for name in "ab"]
+    assert all(new.version > old.version for new, old in zip(changed, profiles, strict=True))
+    assert changed[0].tier.monthly_calls == 6
+
+
+def test_reserve__with_the_version_of_the_profile__is_admitted(desk):
+    profile = desk.call(PutProfile("acme", "pro"))
+    assert isinstance(desk.reserve(0, profile_version=profile.version)[1], Reserved)
+
+
+@pytest.mark.parametrize("change", ["profile", "tier", "key"])
+def test_reserve__with_an_old_version__gets_the_profile_to_use(desk, change):
+    desk.call(PutTier(GOLD))
+    profile = desk.call(PutProfile("acme", "gold", quotas=QUOTAS))
+    desk.call(PutKey(key()))
+    if change == "profile":
+        desk.call(PutProfile("acme", "pro", budgets=BUDGETS))
+    elif change == "tier":
+        desk.call(PutTier(Tier("gold", 6, 3)))
+    else:
+        desk.call(RevokeKey("k1", 7))
+    reply = desk.reserve(0, profile_version=profile.version)[1]
+    assert reply == StaleProfile(desk.call(GetProfile("acme")))
+    assert isinstance(desk.reserve(0, profile_version=reply.profile.version)[1], Reserved)
+
+
+def test_reserve__of_an_unknown_consumer_with_a_version__is_stale_without_a_profile(desk):
+    assert desk.reserve(0, profile_version=0)[1] == StaleProfile(None)
+
+
+def test_reserve__of_a_disabled_consumer__is_refused(desk, calls):
+    profile = desk.call(PutProfile("acme", "pro", disabled=True))
+    reply = desk.reserve(0, calls(0), profile_version=profile.version)[1]
+    assert isinstance(reply, Refused)
+    assert reply.code == "disabled"
+
+
+def test_key__put__is_found(desk):
+    desk.call(PutProfile("acme", "pro"))
+    desk.call(PutKey(key(tier="free")))
+    assert desk.call(FindKey("k1")) == key(tier="free")
+
+
+def test_key__of_an_unknown_consumer__is_refused(desk):
+    with pytest.raises(UnknownConsumer):
+        desk.call(PutKey(key()))
+    assert desk.call(FindKey("k1")) is None
+
+
+def test_key__revoked__is_found_as_revoked(desk):
+    desk.call(PutProfile("acme", "pro"))
+    desk.call(PutKey(key()))
+    assert desk.call(RevokeKey("k1", 7))
+    assert desk.call(FindKey("k1")) == key(revoked_ms=7)
+
+
+def test_key__revoked_again_or_unknown__is_false_and_keeps_its_instant(desk):
+    desk.call(PutProfile("acme", "pro"))
+    desk.call(PutKey(key()))
+    desk.call(RevokeKey("k1", 7))
+    assert not desk.call(RevokeKey("k1", 8))
+    assert not desk.call(RevokeKey("k2", 8))
+    assert desk.call(FindKey("k1")).revoked_ms == 7
+
+
+def test_keys__listed__oldest_first_of_one_consumer_or_all(desk):
+    for consumer in ("acme", "other"):
+        desk.call(PutProfile(consumer, "pro"))
+    made = [key("k3", created_ms=1), key("k1", created_ms=2), key("k2", "other", created_ms=2)]
+    for one in reversed(made):
+        desk.call(PutKey(one))
+    assert desk.call(ListKeys()) == tuple(made)
+    assert desk.call(ListKeys("acme")) == tuple(made[:2])
+    assert desk.call(ListKeys("nobody")) == ()
+
+
+def test_fire_once__many_at_once__one_fires(desk):
+    with ThreadPoolExecutor(8) as threads:
+        fired = list(threads.map(lambda _: desk.call(FireOnce("depleted/acme/1", 1, 100)), range(8)))
+    assert sorted(fired) == [False] * 7 + [True]
+
+
+def test_fire_once__another_key__fires(desk):
+    desk.call(FireOnce("a", 1, 100))
+    assert desk.call(FireOnce("b", 1, 100))
+
+
+def test_fire_once__forgotten_by_prune__fires_again_only_after_its_expiry(desk):
+    desk.call(FireOnce("a", 1, 100))
+    desk.call(Prune(99))
+    assert not desk.call(FireOnce("a", 99, 200))
+    desk.call(Prune(100))
+    assert desk.call(FireOnce("a", 100, 200))

@@ -1,0 +1,347 @@
+"""Records, usage, settlement batches and pruning in every store."""
+
+from dataclasses import replace
+
+import pytest
+
+from api_billing.merkle import merkle_root
+from api_billing.metering.operations import (
+    DAY_MS,
+    BatchLine,
+    CutBatch,
+    GetRecord,
+    ListBatches,
+    ListRecords,
+    Note,
+    Outcome,
+    Prune,
+    ReadLeaves,
+    Record,
+    SumUsage,
+    Sweep,
+    UsageDay,
+)
+from api_billing.metering.stores.rows import usage_line
+
+OUTCOME = Outcome(503, 12, 2**40, "Value'Error\x00", '{"model":"ü"}', b"\x00request", b"")
+
+
+@pytest.fixture(autouse=True)
+def _credit(desk):
+    desk.grant(10**6)
+    desk.grant(10**6, "other")
+
+
+def noted(desk, **changes):
+    values = {
+        "record_id": desk.new_id(), "at_ms": desk.now_ms, "state": "refused", "api": "weather", "consumer": "acme",
+        "account": "", "tier": "free", "method": "GET", "route": "/x", "request_id": "r", "units": 1,
+        "estimate_wei": 2**200, "code": "quota_exceeded", "outcome": OUTCOME, **changes,
+    }  # fmt: skip
+    return Record(**values)
+
+
+def ids(records):
+    return [record.record_id for record in records]
+
+
+# --- records
+
+
+def test_record__of_a_settled_request__has_everything(desk):
+    texts = {"tier": "pro", "method": "POST", "route": "/f/{id}", "request_id": "q1"}
+    reservation_id, _ = desk.reserve(60, units=3, **texts)
+    desk.settle(reservation_id, 70, outcome=OUTCOME, now_ms=desk.now_ms + 5)
+    assert desk.call(GetRecord(reservation_id)) == Record(
+        record_id=reservation_id, at_ms=desk.now_ms, state="settled", api="weather", consumer="acme",
+        account="acme/weather", units=3, estimate_wei=60, charged_wei=70, ended_ms=desk.now_ms + 5, outcome=OUTCOME,
+        **texts,
+    )  # fmt: skip
+
+
+def test_record__of_an_open_request__is_reserved(desk):
+    reservation_id, _ = desk.reserve(60)
+    record = desk.call(GetRecord(reservation_id))
+    assert (record.state, record.charged_wei, record.ended_ms, record.outcome) == ("reserved", 0, 0, Outcome())
+
+
+def test_record__of_a_released_request__says_why(desk):
+    reservation_id, _ = desk.reserve(60)
+    desk.release(reservation_id, outcome=OUTCOME)
+    record = desk.call(GetRecord(reservation_id))
+    assert (record.state, record.charged_wei, record.outcome) == ("released", 0, OUTCOME)
+
+
+def test_record__noted__comes_back(desk):
+    record = noted(desk)
+    desk.call(Note(record))
+    assert desk.call(GetRecord(record.record_id)) == record
+
+
+def test_record__noted_twice__stays_as_it_was(desk):
+    record = noted(desk)
+    desk.call(Note(record))
+    desk.call(Note(replace(record, code="other")))
+    assert desk.call(ListRecords()) == (record,)
+
+
+def test_record__noted_with_the_id_of_a_request__leaves_the_request(desk):
+    reservation_id, _ = desk.reserve(60)
+    desk.call(Note(noted(desk, record_id=reservation_id)))
+    assert [record.state for record in desk.call(ListRecords())] == ["reserved"]
+
+
+def test_record__unknown__is_none(desk):
+    assert desk.call(GetRecord("unknown")) is None
+
+
+def test_records__listed__in_the_order_of_ids_by_page(desk):
+    made = [desk.served(1) for _ in range(5)]
+    pages = [desk.call(ListRecords(limit=2)), desk.call(ListRecords(limit=2, after=made[1]))]
+    assert [ids(page) for page in pages] == [made[:2], made[2:4]]
+    assert desk.call(ListRecords(after=made[-1])) == ()
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, [0, 1, 2, 3, 4]),
+        ({"consumer": "acme"}, [0, 1, 4]),
+        ({"consumer": "nobody"}, []),
+        ({"api": "maps"}, [1, 3]),
+        ({"api": "maps", "consumer": "acme"}, [1]),
+        ({"states": ("settled",)}, [0, 2]),
+        ({"states": ("refused", "reserved")}, [1, 3, 4]),
+        ({"since": 10}, [2, 3, 4]),
+        ({"until": 10}, [0, 1]),
+        ({"since": 10, "until": 20, "limit": 1}, [2]),
+    ],
+)
+def test_records__filtered__are_those_that_match(desk, query, expected):
+    start = desk.now_ms
+    other = {"account": "other", "consumer": "other"}
+    made = [
+        desk.served(1),
+        desk.reserve(1, api="maps")[0],
+        desk.served(1, now_ms=start + 10, **other),
+        desk.reserve(1, now_ms=start + 19, api="maps", **other)[0],
+    ]
+    desk.now_ms = start + 20
+    made.append(noted(desk).record_id)
+    desk.call(Note(noted(desk, record_id=made[-1])))
+    instants = {f"{name}_ms": start + query[name] for name in ("since", "until") if name in query}
+    others = {name: value for name, value in query.items() if name not in ("since", "until")}
+    assert ids(desk.call(ListRecords(**others, **instants))) == [made[index] for index in expected]
+
+
+def test_records__more_than_one_page_of_the_server__are_all_listed(store, desk):
+    store._perform([Note(noted(desk, consumer="c" * (number % 2))) for number in range(1_100)])
+    assert len(desk.call(ListRecords(limit=5_000))) == 1_100
+    assert len(desk.call(ListRecords(consumer="c", limit=5_000))) == 550
+
+
+# --- usage
+
+
+def test_usage__of_settled_requests__is_summed_by_api_consumer_and_day(desk):
+    midnight = desk.now_ms // DAY_MS * DAY_MS
+    desk.served(10, now_ms=midnight - 1, units=4)
+    desk.served(20, now_ms=midnight)
+    desk.served(30, now_ms=midnight)
+    desk.served(5, now_ms=midnight, api="maps", account="other", consumer="other")
+    desk.reserve(99)
+    day = midnight // DAY_MS
+    rows = (
+        UsageDay("maps", "other", day, 1, 1, 5),
+        UsageDay("weather", "acme", day - 1, 1, 4, 10),
+        UsageDay("weather", "acme", day, 2, 2, 50),
+    )
+    assert desk.call(SumUsage()) == rows
+    assert desk.call(SumUsage(consumer="acme")) == rows[1:]
+    assert desk.call(SumUsage(api="maps")) == rows[:1]
+    assert desk.call(SumUsage(consumer="acme", from_day=day, to_day=day)) == rows[2:]
+    assert desk.call(SumUsage(consumer="nobody")) == ()
+
+
+def test_usage__uncollected__is_shown_apart(desk):
+    reservation_id, _ = desk.reserve(10)
+    desk.settle(reservation_id, 10**6 + 7)
+    assert desk.call(SumUsage())[0].uncollected_wei == 7
+
+
+def test_usage__settled_after_midnight__belongs_to_the_day_it_was_reserved_on(desk):
+    midnight = desk.now_ms // DAY_MS * DAY_MS
+    reservation_id, _ = desk.reserve(10, now_ms=midnight - 1)
+    desk.settle(reservation_id, 10, now_ms=midnight + 1)
+    assert [row.day for row in desk.call(SumUsage())] == [midnight // DAY_MS - 1]
+
+
+def test_usage__released_and_expired_requests__are_not_in_it(desk):
+    desk.release(desk.reserve(10)[0])
+    desk.reserve(10)
+    desk.call(Sweep(desk.now_ms + DAY_MS))
+    assert desk.call(SumUsage()) == ()
+
+
+# --- batches
+
+
+def test_batch__without_usage__is_none(desk):
+    desk.reserve(10)
+    desk.served(10, api="maps")
+    assert desk.call(CutBatch("weather", desk.now_ms)) is None
+
+
+def test_batch__cut__sums_and_marks_its_requests(desk):
+    made = [desk.served(10), desk.served(20), desk.served(0)]
+    batch = desk.call(CutBatch("weather", desk.now_ms + 1))
+    assert (batch.api, batch.sequence, batch.created_ms, batch.records) == ("weather", 1, desk.now_ms + 1, 3)
+    assert batch.lines == (BatchLine("acme/weather", "acme", desk.now_ms // DAY_MS, 3, 30),)
+    assert [desk.call(GetRecord(record_id)).batch for record_id in made] == [1, 1, 1]
+
+
+def test_batch__root__is_that_of_its_records(desk):
+    for number in range(5):
+        desk.served(number * 10**18 // 10**18)
+    batch = desk.call(CutBatch("weather", desk.now_ms))
+    leaves = [usage_line(record).leaf() for record in desk.call(ListRecords())]
+    assert batch.root == merkle_root(leaves).hex()
+    assert desk.call(ReadLeaves("weather", 1)) == b"".join(leaves)
+
+
+def test_batches__cut_one_after_another__have_sequences_without_gaps_for_each_api(desk):
+    sequences = []
+    for _ in range(3):
+        desk.served(1)
+        desk.served(1, api="maps")
+        sequences.append(desk.call(CutBatch("weather", desk.now_ms)).sequence)
+        assert desk.call(CutBatch("weather", desk.now_ms)) is None
+    assert sequences == [1, 2, 3]
+    assert desk.call(CutBatch("maps", desk.now_ms)).sequence == 1
+
+
+def test_batch__with_more_accounts_than_lines__leaves_the_others_for_the_next(desk):
+    for number in range(3):
+        desk.grant(100, f"a{number}")
+    for number in (0, 1, 2, 0):
+        desk.served(1, account=f"a{number}")
+    first, second = (desk.call(CutBatch("weather", desk.now_ms, max_lines=2)) for _ in range(2))
+    assert [(line.account, line.calls) for line in first.lines] == [("a0", 2), ("a1", 1)]
+    assert [(line.account, line.calls) for line in second.lines] == [("a2", 1)]
+
+
+def test_batch__with_more_requests_than_allowed__takes_the_oldest(desk):
+    made = [desk.served(1) for _ in range(3)]
+    assert desk.call(CutBatch("weather", desk.now_ms, max_records=2)).records == 2
+    assert [desk.call(GetRecord(record_id)).batch for record_id in made] == [1, 1, 0]
+
+
+def test_batch__until_an_instant__leaves_later_requests(desk):
+    desk.served(1, now_ms=desk.now_ms + 1)
+    assert desk.call(CutBatch("weather", desk.now_ms + 2, until_ms=desk.now_ms)) is None
+    assert desk.call(CutBatch("weather", desk.now_ms + 2, until_ms=desk.now_ms + 1)).records == 1
+
+
+def test_batch__over_midnight__has_a_line_for_each_day(desk):
+    midnight = desk.now_ms // DAY_MS * DAY_MS
+    desk.served(1, now_ms=midnight - 1)
+    desk.served(2, now_ms=midnight)
+    lines = desk.call(CutBatch("weather", desk.now_ms)).lines
+    assert [(line.day, line.amount_wei) for line in lines] == [(midnight // DAY_MS - 1, 1), (midnight // DAY_MS, 2)]
+
+
+def test_batch__settled_late_and_older_than_the_last_batch__comes_into_the_next(desk):
+    old, _ = desk.reserve(5)
+    desk.served(1)
+    desk.call(CutBatch("weather", desk.now_ms))
+    desk.settle(old, 5)
+    assert desk.call(CutBatch("weather", desk.now_ms)).lines[0].amount_wei == 5
+
+
+def test_batches__listed__in_the_order_of_sequences_by_page(desk):
+    made = []
+    for _ in range(3):
+        desk.served(1)
+        made.append(desk.call(CutBatch("weather", desk.now_ms)))
+    assert desk.call(ListBatches("weather")) == tuple(made)
+    assert desk.call(ListBatches("weather", after=1, limit=1)) == (made[1],)
+    assert desk.call(ListBatches("weather", after=9)) == desk.call(ListBatches("maps")) == ()
+
+
+def test_leaves__of_no_batch__are_empty(desk):
+    assert desk.call(ReadLeaves("weather", 1)) == b""
+
+
+# --- pruning
+
+
+def test_prune__records__by_the_retention_of_their_tier(desk):
+    free, pro, other = (desk.served(1, tier=tier) for tier in ("free", "pro", ""))
+    retention = {"free": 10, "pro": 20}
+    assert desk.call(Prune(desk.now_ms + 9, retention, 15)).records == 0
+    assert desk.call(Prune(desk.now_ms + 10, retention, 15)).records == 1
+    assert ids(desk.call(ListRecords())) == [pro, other]
+    assert desk.call(Prune(desk.now_ms + 15, retention, 15)).records == 1
+    assert desk.call(Prune(desk.now_ms + 20, retention, 15)).records == 1
+    assert desk.call(GetRecord(free)) is None
+
+
+def test_prune__records_of_every_end__leaves_those_being_served(desk):
+    desk.release(desk.reserve(1)[0])
+    desk.call(Note(noted(desk)))
+    desk.served(1)
+    open_, _ = desk.reserve(1)
+    assert desk.call(Prune(desk.now_ms + 365 * DAY_MS)).records == 3
+    assert ids(desk.call(ListRecords())) == [open_]
+
+
+def test_prune__with_keep_unbatched__keeps_what_is_not_settled_yet(desk):
+    desk.served(1)
+    desk.call(CutBatch("weather", desk.now_ms))
+    waiting = desk.served(1)
+    desk.release(desk.reserve(1)[0])
+    assert desk.call(Prune(desk.now_ms + 365 * DAY_MS, keep_unbatched=True)).records == 2
+    assert ids(desk.call(ListRecords())) == [waiting]
+    assert desk.call(CutBatch("weather", desk.now_ms)).sequence == 2
+
+
+def test_prune__without_keep_unbatched__leaves_nothing_for_a_batch(desk):
+    desk.served(1)
+    desk.call(Prune(desk.now_ms + 365 * DAY_MS))
+    assert desk.call(CutBatch("weather", desk.now_ms)) is None
+
+
+def test_prune__more_than_the_limit__says_that_there_is_more(desk):
+    for tier in ("free", "pro", "free"):
+        desk.served(1, tier=tier)
+    pruned = [desk.call(Prune(desk.now_ms + 365 * DAY_MS, limit=2)) for _ in range(2)]
+    assert [(one.records, one.more) for one in pruned] == [(2, True), (1, False)]
+
+
+def test_prune__exactly_the_limit__says_that_there_is_no_more(desk):
+    desk.served(1)
+    desk.reserve(1)
+    assert not desk.call(Prune(desk.now_ms + 365 * DAY_MS, limit=1)).more
+
+
+def test_prune__counts__of_windows_that_ended_two_days_ago(desk, calls):
+    window = calls(9)
+    desk.served(1, checks=(window,))
+    before = desk.call(Prune(window.ends_ms + 2 * DAY_MS - 1, default_ms=2**50))
+    after = desk.call(Prune(window.ends_ms + 2 * DAY_MS, default_ms=2**50))
+    assert (before.counts, after.counts, desk.counts(window)) == (0, 1, (0,))
+
+
+def test_prune__usage_and_balance__stay(desk):
+    desk.served(10)
+    desk.call(Prune(desk.now_ms + 365 * DAY_MS))
+    assert desk.call(SumUsage())[0].charged_wei == 10
+    assert desk.balance().charged_wei == 10
+
+
+def test_release__after_its_window_was_pruned__does_not_count_below_zero(desk, calls, wei):
+    windows = (calls(9), wei(99))
+    reservation_id, _ = desk.reserve(10, *windows)
+    desk.call(Prune(windows[0].ends_ms + 2 * DAY_MS))
+    desk.release(reservation_id)
+    assert desk.counts(*windows) == (0, 0)

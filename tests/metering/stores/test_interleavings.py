@@ -1,0 +1,261 @@
+"""Any interleaving of grants, reservations, settlements, releases, expiry and clock moves, compared with a model.
+
+The model keeps requests in a list and adds everything up anew each time; it shares no code with the ledger.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from api_billing.metering.ids import new_id
+from api_billing.metering.operations import (
+    Extend,
+    Grant,
+    ReadBalance,
+    ReadCounts,
+    Refused,
+    Release,
+    Reserve,
+    Reserved,
+    Settle,
+    Sweep,
+    WindowCheck,
+)
+
+HOUR_MS = 3_600_000
+START_MS = 1_773_576_000_000
+ACCOUNTS = ("a", "b")
+LARGE_WEI = 2**255
+AMOUNTS = st.sampled_from([0, 1, 2, 3, 5, 7, 8, 10, 12, 15, 20, 30, 10**15 - 1, 10**15, LARGE_WEI])
+PICKS = st.integers(0, 1000)
+
+
+@dataclass
+class Request:
+    """What the model knows of a request."""
+
+    operation: Reserve
+    state: str = "reserved"
+    charged: int = 0
+    expires_ms: int = 0
+
+    @property
+    def counts_calls(self) -> bool:
+        return self.state in ("reserved", "settled")
+
+    @property
+    def counts_wei(self) -> int:
+        return self.operation.estimate_wei if self.state == "reserved" else self.charged
+
+
+class Interleavings(RuleBasedStateMachine):
+    """One store, two accounts whose windows are their own (calls) and shared (wei)."""
+
+    examples = 0
+
+    def __init__(self, store, done):
+        super().__init__()
+        Interleavings.examples += 1
+        self.store = store
+        self.done = done
+        self.name = f"{Interleavings.examples}"
+        self.now_ms = START_MS
+        self.granted = Counter()
+        self.grants: list[Grant] = []
+        self.made: list[Request] = []
+
+    @initialize(credit=st.lists(st.sampled_from([50, 1000, LARGE_WEI]), min_size=2, max_size=2))
+    def begin(self, credit):
+        for letter, amount in zip(ACCOUNTS, credit, strict=True):
+            self.grant(letter, amount, False)
+
+    # --- the model
+
+    def money(self, account):
+        """Granted, reserved and charged of an account, added up."""
+        mine = [request for request in self.made if request.operation.account == account]
+        reserved = sum(request.operation.estimate_wei for request in mine if request.state == "reserved")
+        return self.granted[account], reserved, sum(request.charged for request in mine)
+
+    def free(self, account):
+        granted, reserved, charged = self.money(account)
+        return granted - reserved - charged
+
+    def used(self, check):
+        """What counts in a window, added up."""
+        inside = [
+            request
+            for request in self.made
+            for window in request.operation.checks
+            if (window.counter, window.starts_ms) == (check.counter, check.starts_ms) and request.counts_calls
+        ]
+        return len(inside) if check.unit == "calls" else sum(request.counts_wei for request in inside)
+
+    def windows(self, account, limit_calls=None, limit_wei=None):
+        hour, day = (self.now_ms // length * length for length in (HOUR_MS, 24 * HOUR_MS))
+        return (
+            WindowCheck(f"{account}/hour", hour, hour + HOUR_MS, "calls", limit_calls),
+            WindowCheck(f"{self.name}/day", day, day + 24 * HOUR_MS, "wei", limit_wei),
+        )
+
+    def account(self, letter):
+        return f"{self.name}/{letter}"
+
+    # --- what may happen
+
+    @rule(letter=st.sampled_from(ACCOUNTS), amount=AMOUNTS, take=st.booleans())
+    def grant(self, letter, amount, take):
+        operation = Grant(new_id(self.now_ms), self.account(letter), -amount if take else amount, self.now_ms)
+        account = operation.account
+        fits = self.free(account) + operation.amount_wei >= 0
+        fits = fits and self.granted[account] + operation.amount_wei < 2**256
+        reply = self.store.call(operation)
+        assert (type(reply).__name__, getattr(reply, "repeated", False)) == (
+            "Granted" if fits else "GrantRefused",
+            False,
+        )
+        if fits:
+            self.granted[account] += operation.amount_wei
+            self.grants.append(operation)
+        self.done["grant"] += 1
+
+    @precondition(lambda self: self.grants)
+    @rule(pick=PICKS)
+    def grant_again(self, pick):
+        assert self.store.call(self.grants[pick % len(self.grants)]).repeated
+        self.done["grant again"] += 1
+
+    @rule(
+        letter=st.sampled_from(ACCOUNTS),
+        estimate=AMOUNTS,
+        limit_calls=st.sampled_from([None, None, None, 0, 1, 3]),
+        limit_wei=st.sampled_from([None, None, None, 20, LARGE_WEI]),
+        lasts_ms=st.integers(0, 2 * HOUR_MS),
+    )
+    def reserve(self, letter, estimate, limit_calls, limit_wei, lasts_ms):
+        account = self.account(letter)
+        checks = self.windows(account, limit_calls, limit_wei)
+        operation = Reserve(
+            new_id(self.now_ms), self.now_ms, self.now_ms + lasts_ms, account, "api", account, estimate, checks=checks
+        )
+        full = tuple(
+            index
+            for index, check in enumerate(checks)
+            if check.limit is not None and self.used(check) + (1 if check.unit == "calls" else estimate) > check.limit
+        )
+        reply = self.store.call(operation)
+        self.done["reserve"] += 1
+        if full or self.free(account) < estimate:
+            assert isinstance(reply, Refused)
+            assert reply.violated == full
+            assert reply.code == ("quota_exceeded" if full else "insufficient_credit")
+            self.done["refused"] += 1
+            return
+        request = Request(operation, expires_ms=operation.expires_ms)
+        self.made.append(request)
+        assert isinstance(reply, Reserved)
+        assert reply.counts == tuple(self.used(check) for check in checks)
+
+    @precondition(lambda self: self.made)
+    @rule(pick=PICKS)
+    def reserve_again(self, pick):
+        request = self.made[pick % len(self.made)]
+        reply = self.store.call(request.operation)
+        assert isinstance(reply, Reserved if request.state == "reserved" else Refused)
+        self.done["reserve again"] += 1
+
+    @precondition(lambda self: self.made)
+    @rule(pick=PICKS, actual=AMOUNTS)
+    def settle(self, pick, actual):
+        request = self.made[pick % len(self.made)]
+        operation = request.operation
+        reply = self.store.call(Settle(operation.reservation_id, operation.account, self.now_ms, actual))
+        self.done[f"settle {request.state}"] += 1
+        if request.state == "settled":
+            assert (reply.repeated, reply.charged_wei) == (True, request.charged)
+        elif request.state == "released":
+            assert reply.state == "released"
+        else:
+            held = operation.estimate_wei if request.state == "reserved" else 0
+            late = request.state == "expired"
+            charged = min(actual, held + self.free(operation.account))
+            request.state, request.charged = "settled", charged
+            assert (reply.charged_wei, reply.uncollected_wei, reply.late) == (charged, actual - charged, late)
+            assert [count for _, count in reply.counts] == [self.used(check) for check in operation.checks]
+
+    @precondition(lambda self: self.made)
+    @rule(pick=PICKS)
+    def release(self, pick):
+        request = self.made[pick % len(self.made)]
+        reply = self.store.call(Release(request.operation.reservation_id, request.operation.account, self.now_ms))
+        self.done[f"release {request.state}"] += 1
+        if request.state == "settled":
+            assert reply.state == "settled"
+        else:
+            assert reply.repeated == (request.state != "reserved")
+            request.state = "expired" if request.state == "expired" else "released"
+
+    @precondition(lambda self: self.made)
+    @rule(pick=PICKS, lasts_ms=st.integers(0, 2 * HOUR_MS))
+    def extend(self, pick, lasts_ms):
+        request = self.made[pick % len(self.made)]
+        until_ms = self.now_ms + lasts_ms
+        longer = request.state == "reserved" and until_ms > request.expires_ms
+        assert self.store.call(Extend((request.operation.reservation_id,), until_ms)) == int(longer)
+        if longer:
+            request.expires_ms = until_ms
+        self.done["extend"] += 1
+
+    @rule(later_ms=st.sampled_from([1, HOUR_MS // 2, 5 * HOUR_MS]))
+    def sweep_later(self, later_ms):
+        self.now_ms += later_ms
+        overdue = [one for one in self.made if one.state == "reserved" and one.expires_ms <= self.now_ms]
+        assert self.store.call(Sweep(self.now_ms)) == len(overdue)
+        for request in overdue:
+            request.state = "expired"
+        self.done["sweep"] += 1
+        self.done["expired"] += len(overdue)
+
+    @invariant()
+    def adds_up(self):
+        accounts = [self.account(letter) for letter in ACCOUNTS]
+        checks = (*self.windows(accounts[0]), *self.windows(accounts[1]))
+        *balances, counts = self.store._perform([*map(ReadBalance, accounts), ReadCounts(checks)])
+        for account, balance in zip(accounts, balances, strict=True):
+            assert balance[:3] == self.money(account)
+            assert balance.free_wei >= 0
+            assert balance.free_wei + balance.reserved_wei + balance.charged_wei == balance.granted_wei
+        assert counts == tuple(self.used(check) for check in checks)
+
+    def teardown(self):
+        # The store is used again: nothing of this example may be swept in the next.
+        for request in self.made:
+            if request.state == "reserved":
+                self.store.call(Release(request.operation.reservation_id, request.operation.account, self.now_ms))
+
+
+# In percent of the profile's examples: a server's answers take longer.
+SHARES = {"MemoryStore": 25, "SqliteStore": 15, "PostgresqlStore": 8, "RedisStore": 8}
+
+
+def test_store__any_interleaving__adds_up_as_in_the_model(store, record_property):
+    done: Counter[str] = Counter()
+    kind = type(store).__name__
+    examples = max(settings().max_examples * SHARES[kind] // 100, 1)
+    run_state_machine_as_test(
+        lambda: Interleavings(store, done),
+        settings=settings(max_examples=examples, stateful_step_count=30),
+    )
+    lines = [f"{name:20}{number}" for name, number in sorted(done.items())]
+    record_property(f"{kind}: {examples} interleavings", lines)
+    assert {"grant", "reserve"} <= done.keys()
