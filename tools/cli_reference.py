@@ -47,6 +47,21 @@ api-billing report --account localnet:1
 
 A private key is never an argument, never printed, and never part of an error.
 
+## The meter
+
+`api-billing meter …` works on the store of the off-chain meter ([metering.md](metering.md)), named with `--store` or
+`API_BILLING_STORE_URL`. It needs no network and no account; consumers are names, and times that end in
+`_ms` are milliseconds.
+
+```
+api-billing meter consumers add acme
+api-billing meter credit add acme 0.5gen
+api-billing meter keys create acme                            # shown once
+api-billing meter quota set acme daily --per day --calls 1000
+api-billing meter serve                                       # for services in any language
+api-billing meter usage
+```
+
 ## What is printed
 
 Results go to standard output, progress and errors to standard error. With `--json` the result is one JSON document on

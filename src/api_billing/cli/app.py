@@ -8,7 +8,7 @@ from typing import Final
 import typer
 
 from api_billing import __version__
-from api_billing.cli import apis, billing, consumer, deploying, key_files, localnet, reports
+from api_billing.cli import apis, billing, consumer, deploying, key_files, localnet, meter, reports
 from api_billing.cli.exit_codes import MEANINGS
 from api_billing.cli.options import global_options
 
@@ -40,6 +40,7 @@ def make_app() -> typer.Typer:
     billing.add_to(app)
     reports.add_to(app)
     app.add_typer(key_files.app, name="keys")
+    app.add_typer(meter.app, name="meter")
     app.command("demo", context_settings=_PASSED_ON, add_help_option=False)(demo)
     app.command("version")(version)
     return app

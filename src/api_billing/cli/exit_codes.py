@@ -20,10 +20,12 @@ class ExitCode(IntEnum):
 MEANINGS: Final = MappingProxyType(
     {
         ExitCode.DONE: "done; a write has executed, and what it triggered too",
-        ExitCode.REFUSED: "the contract refused; its code is in the message. A refused deposit is kept as credit",
-        ExitCode.USAGE: "the command is wrong: an option, amount, address, file, key or missing deployment. "
-        "Nothing was sent",
-        ExitCode.NETWORK: "the node cannot be reached or did not take the request. Nothing was changed",
+        ExitCode.REFUSED: "the contract refused; its code is in the message. A refused deposit is kept as credit. "
+        "Or the meter refused",
+        ExitCode.USAGE: "the command is wrong: an option, amount, address, file, key, name, setting or missing "
+        "deployment. Nothing was sent",
+        ExitCode.NETWORK: "the node cannot be reached or did not take the request. Nothing was changed. "
+        "Or the meter's store does not answer: repeat the command, a grant with its --id",
         ExitCode.UNKNOWN_OUTCOME: "a transaction was sent, and its end is not known. Look it up with `api-billing tx` "
         "before sending anything again",
         ExitCode.NOT_EXECUTED: "a transaction was decided but did not execute, or an answer or a deployed contract is "

@@ -119,6 +119,21 @@ def exit_code(error: BaseException) -> ExitCode:
         NetworkError: ExitCode.NETWORK,
         OutcomeUnknown: ExitCode.UNKNOWN_OUTCOME,
     }
+    return next((code for kind, code in kinds.items() if isinstance(error, kind)), None) or _of_the_meter(error)
+
+
+def _of_the_meter(error: BaseException) -> ExitCode:
+    # Loaded by now if it is one of them; other commands need not load the meter.
+    from api_billing.metering import errors
+
+    kinds: Mapping[type[BaseException], ExitCode] = {
+        errors.StoreUnavailable: ExitCode.NETWORK,
+        errors.StoreMissing: ExitCode.USAGE,
+        errors.UnknownConsumer: ExitCode.USAGE,
+        errors.UnknownTier: ExitCode.USAGE,
+        errors.InvalidSetting: ExitCode.USAGE,
+        errors.MeterError: ExitCode.REFUSED,
+    }
     return next((code for kind, code in kinds.items() if isinstance(error, kind)), ExitCode.NOT_EXECUTED)
 
 

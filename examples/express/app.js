@@ -1,0 +1,30 @@
+// A metered API: one price for each forecast, and one that is known only afterwards.
+
+import express from "express";
+
+import { metered } from "./meter.js";
+
+const GWEI = 1_000_000_000n;
+const token = process.env.API_BILLING_SERVICE_TOKEN;
+if (!token) throw new Error("set API_BILLING_SERVICE_TOKEN to the token of the HTTP meter");
+const meter = { url: process.env.METER_URL ?? "http://127.0.0.1:8790", token, api: "weather" };
+
+const app = express();
+
+app.get("/forecast/:city", metered({ ...meter, estimateWei: 5n * GWEI }), (req, res) => {
+  res.json({ city: req.params.city, forecast: "sunny" });
+});
+
+app.get("/archive/:days", metered({ ...meter, estimateWei: 50n * GWEI }), (req, res) => {
+  const days = Math.min(Math.max(Number(req.params.days) || 1, 1), 50);
+  res.locals.costWei = BigInt(days) * GWEI;
+  res.json({ days: Array(days).fill("rain") });
+});
+
+app.get("/broken", metered({ ...meter, estimateWei: 5n * GWEI }), () => {
+  throw new Error("costs nothing");
+});
+
+const server = app.listen(Number(process.env.PORT ?? 3000), "127.0.0.1", () => {
+  console.log(JSON.stringify({ url: `http://127.0.0.1:${server.address().port}` }));
+});

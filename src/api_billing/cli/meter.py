@@ -1,0 +1,19 @@
+"""`api-billing meter …`: consumers, credit and usage of the off-chain meter, and the HTTP meter."""
+
+from __future__ import annotations
+
+import typer
+
+from api_billing.cli import meter_consumers, meter_credit, meter_limits, meter_records, meter_serve, meter_usage
+
+app = typer.Typer(no_args_is_help=True, help="The off-chain meter: consumers, keys, credit, limits, usage; serve it.")
+
+meter_serve.add_to(app)
+app.add_typer(meter_consumers.app, name="consumers")
+app.add_typer(meter_consumers.keys, name="keys")
+app.add_typer(meter_consumers.tiers, name="tier")
+app.add_typer(meter_credit.app, name="credit")
+app.add_typer(meter_limits.quotas, name="quota")
+app.add_typer(meter_limits.budgets, name="budget")
+meter_usage.add_to(app)
+meter_records.add_to(app)

@@ -1,0 +1,250 @@
+"""`api-billing meter consumers|keys|tier …`: who may ask, with what, and which limits they share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import RenderableType
+
+from api_billing.cli.drawing import right, table
+from api_billing.cli.meter_session import ConsumerName, Desk, instant_text, meter_command, plain
+from api_billing.cli.output import Shown
+from api_billing.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from api_billing.metering.operations import ApiKey, Profile
+    from api_billing.metering.tiers import Tier
+
+app = typer.Typer(no_args_is_help=True, help="Make, list and switch off consumers.")
+keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys of consumers.")
+tiers = typer.Typer(no_args_is_help=True, help="Define tiers, and put consumers into them.")
+
+TierName = Annotated[str, typer.Option("--tier", metavar="TIER", help="free, pro, premium, enterprise or an own one.")]
+_MAX_PAGE = 1_000
+
+
+@meter_command(app, "add")
+def add(desk: Desk, consumer: ConsumerName, tier: TierName = "free") -> Shown:
+    """Make a consumer; one that exists stays as it is."""
+    _check_name(consumer)
+    return _shown(desk.meter.add_consumer(consumer, tier=tier))
+
+
+@meter_command(app, "list")
+def list_(
+    desk: Desk,
+    after: Annotated[str, typer.Option(metavar="NAME", help="Only those behind this name.")] = "",
+    limit: Annotated[int, typer.Option(metavar="N", help="How many.", min=1, max=_MAX_PAGE)] = 100,
+) -> Shown:
+    """Consumers in the order of their names."""
+    from api_billing.metering.operations import ListProfiles
+
+    found = desk.store.call(ListProfiles(after, limit))
+    return Shown([_profile_data(each) for each in found], lambda: _profiles(found))
+
+
+@meter_command(app, "disable")
+def disable(desk: Desk, consumer: ConsumerName) -> Shown:
+    """Refuse a consumer's requests from now on; its keys, credit and usage stay."""
+    return _shown(desk.meter.change_consumer(consumer, disabled=True))
+
+
+@meter_command(app, "enable")
+def enable(desk: Desk, consumer: ConsumerName) -> Shown:
+    """Serve a consumer again that was disabled."""
+    return _shown(desk.meter.change_consumer(consumer, disabled=False))
+
+
+@meter_command(keys, "create")
+def create(
+    desk: Desk,
+    consumer: ConsumerName,
+    tier: Annotated[str, typer.Option(metavar="TIER", help="Tier of this key, instead of its consumer's.")] = "",
+    label: Annotated[str, typer.Option(metavar="TEXT", help="What it is for.")] = "",
+) -> Shown:
+    """Make an API key of a consumer. It is shown now and never again."""
+    if len(label) > 100 or not label.isprintable():
+        raise InvalidInput("a label has at most 100 printable characters")
+    if tier:
+        _check_tier(desk, tier)
+    key = desk.meter.create_key(consumer, tier=tier, label=label)
+    data = {"key": key.text, **_key_data(key.stored)}
+    text = f"{key.text}\nkey {key.stored.key_id} of {consumer}: shown once; only its hash is kept"
+    return Shown(data, text)
+
+
+@meter_command(keys, "list")
+def list_keys(
+    desk: Desk,
+    consumer: Annotated[str, typer.Option(metavar="CONSUMER", help="Only this consumer's.")] = "",
+) -> Shown:
+    """API keys by their ids, oldest first; revoked ones too."""
+    from api_billing.metering.operations import ListKeys
+
+    found = desk.store.call(ListKeys(consumer))
+    return Shown([_key_data(each) for each in found], lambda: _keys(found))
+
+
+@meter_command(keys, "revoke")
+def revoke(
+    desk: Desk,
+    key_id: Annotated[str, typer.Argument(metavar="KEY", help="Id of the key: the 8 characters after ab_")],
+) -> Shown:
+    """Refuse a key from now on, in all processes."""
+    from api_billing.metering.operations import FindKey, RevokeKey
+
+    if key_id.startswith("ab_"):
+        raise InvalidInput(
+            "name the key by its id, not by its text",
+            hint="the id is the 8 characters after ab_; a whole key in a command line stays in the shell's history",
+        )
+    revoked = desk.store.call(RevokeKey(key_id, desk.meter.now_ms()))
+    found = desk.store.call(FindKey(key_id))
+    if found is None:
+        raise InvalidInput(f"there is no key {key_id!r}", hint="see: api-billing meter keys list")
+    text = f"key {key_id} of {found.consumer} is revoked" + ("" if revoked else ", as it was before")
+    return Shown(_key_data(found), text)
+
+
+@meter_command(tiers, "set")
+def set_(
+    desk: Desk,
+    name: Annotated[str, typer.Argument(metavar="TIER", help="Name of the tier")],
+    monthly_calls: Annotated[int | None, typer.Option(metavar="N", help="Calls a month.", min=0)] = None,
+    unlimited: Annotated[bool, typer.Option("--unlimited", help="Any number of calls a month.")] = False,
+    retention_days: Annotated[
+        int | None, typer.Option(metavar="N", help="How long audit records are kept (7, or as before).", min=0)
+    ] = None,
+) -> Shown:
+    """Define a tier, or change what is given of it; it holds from its consumers' next requests on."""
+    from api_billing.metering.operations import ListTiers, PutTier
+    from api_billing.metering.tiers import Tier
+
+    if unlimited and monthly_calls is not None:
+        raise InvalidInput("--monthly-calls or --unlimited, not both")
+    was = next((each for each in desk.store.call(ListTiers()) if each.name == name), None)
+    if was is None and not unlimited and monthly_calls is None:
+        raise InvalidInput("a new tier needs --monthly-calls N or --unlimited")
+    calls = None if unlimited else monthly_calls if monthly_calls is not None else was.monthly_calls if was else None
+    days = retention_days if retention_days is not None else was.retention_days if was else 7
+    try:
+        tier = Tier(name, calls, days, was.quotas if was else ())
+    except ValueError as error:
+        raise InvalidInput(str(error)) from None
+    desk.store.call(PutTier(tier))
+    return Shown(_tier_data(tier), lambda: _tiers([tier]))
+
+
+@meter_command(tiers, "list")
+def list_tiers(desk: Desk) -> Shown:
+    """All tiers."""
+    from api_billing.metering.operations import ListTiers
+
+    found = desk.store.call(ListTiers())
+    return Shown([_tier_data(each) for each in found], lambda: _tiers(found))
+
+
+@meter_command(tiers, "assign")
+def assign(
+    desk: Desk,
+    consumer: ConsumerName,
+    tier: Annotated[str, typer.Argument(metavar="TIER", help="Name of the tier")],
+) -> Shown:
+    """Put a consumer into a tier, from its next request on; what it used this month stays counted."""
+    return _shown(desk.meter.change_consumer(consumer, tier=tier))
+
+
+def _check_name(consumer: str) -> None:
+    from api_billing.metering.identity import Identity, checked
+
+    if not isinstance(checked(consumer), Identity):
+        raise InvalidInput("a consumer's name has 1 to 200 printable characters, and no space around them")
+
+
+def _check_tier(desk: Desk, name: str) -> None:
+    from api_billing.metering.errors import UnknownTier
+    from api_billing.metering.operations import ListTiers
+
+    if all(each.name != name for each in desk.store.call(ListTiers())):
+        raise UnknownTier(f"there is no tier {name!r}")
+
+
+def _shown(profile: Profile) -> Shown:
+    return Shown(_profile_data(profile), lambda: _profiles([profile]))
+
+
+def _profile_data(profile: Profile) -> dict[str, Any]:
+    return {
+        "consumer": profile.consumer,
+        "tier": profile.tier.name,
+        "disabled": profile.disabled,
+        "quotas": [quota.name for quota in profile.quotas],
+        "budgets": [budget.name for budget in profile.budgets],
+    }
+
+
+def _profiles(found: Sequence[Profile]) -> RenderableType:
+    if not found:
+        return "no consumers; make one with: api-billing meter consumers add NAME"
+    rows = [
+        (
+            plain(each.consumer),
+            each.tier.name,
+            "disabled" if each.disabled else "served",
+            ", ".join([*(quota.name for quota in each.quotas), *(budget.name for budget in each.budgets)]) or "-",
+        )
+        for each in found
+    ]
+    return table("consumer", "tier", "state", "own limits", rows=rows)
+
+
+def _key_data(key: ApiKey) -> dict[str, Any]:
+    return {
+        "key_id": key.key_id,
+        "consumer": key.consumer,
+        "tier": key.tier,
+        "label": key.label,
+        "created_ms": key.created_ms,
+        "revoked_ms": key.revoked_ms,
+    }
+
+
+def _keys(found: Sequence[ApiKey]) -> RenderableType:
+    if not found:
+        return "no keys; make one with: api-billing meter keys create CONSUMER"
+    rows = [
+        (
+            each.key_id,
+            plain(each.consumer),
+            each.tier or "-",
+            plain(each.label) or "-",
+            instant_text(each.created_ms),
+            "valid" if each.revoked_ms is None else f"revoked {instant_text(each.revoked_ms)}",
+        )
+        for each in found
+    ]
+    return table("id", "consumer", "tier", "label", "made", "state", rows=rows)
+
+
+def _tier_data(tier: Tier) -> dict[str, Any]:
+    return {
+        "tier": tier.name,
+        "monthly_calls": tier.monthly_calls,
+        "retention_days": tier.retention_days,
+        "quotas": [quota.name for quota in tier.quotas],
+    }
+
+
+def _tiers(found: Sequence[Tier]) -> RenderableType:
+    rows = [
+        (
+            each.name,
+            "unlimited" if each.monthly_calls is None else f"{each.monthly_calls:,}",
+            f"{each.retention_days:,} days",
+        )
+        for each in found
+    ]
+    return table("tier", right("calls a month"), right("records kept"), rows=rows)

@@ -1,0 +1,84 @@
+"""`api-billing meter credit …`: what consumers may spend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import RenderableType
+
+from api_billing.amounts import Scale
+from api_billing.cli.drawing import pairs
+from api_billing.cli.meter_session import ConsumerName, Desk, meter_command, plain
+from api_billing.cli.output import Shown
+from api_billing.cli.values import Amount
+from api_billing.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from api_billing.metering.operations import Balance
+
+app = typer.Typer(no_args_is_help=True, help="Add, take back and show credit of consumers.")
+
+_MAX_ID = 100
+GrantId = Annotated[
+    str,
+    typer.Option("--id", metavar="ID", help="Name of this grant, which counts once however often it is repeated."),
+]
+Note = Annotated[str, typer.Option(metavar="TEXT", help="What it is for.")]
+
+
+@meter_command(app, "add")
+def add(desk: Desk, consumer: ConsumerName, amount: Amount, id: GrantId = "", note: Note = "") -> Shown:
+    """Add credit. Without --id one is made and printed: repeat with it a command whose outcome is not known."""
+    return _granted(desk, consumer, amount, id, note)
+
+
+@meter_command(app, "take")
+def take(desk: Desk, consumer: ConsumerName, amount: Amount, id: GrantId = "", note: Note = "") -> Shown:
+    """Take free credit back."""
+    return _granted(desk, consumer, -amount, id, note)
+
+
+@meter_command(app, "show")
+def show(desk: Desk, consumer: ConsumerName) -> Shown:
+    """What a consumer was granted, and what of it is free, reserved and charged."""
+    _require(desk, consumer)
+    balance = desk.meter.balance(consumer)
+    return Shown({"consumer": consumer, **_data(balance)}, lambda: _drawn(balance))
+
+
+def _granted(desk: Desk, consumer: str, amount_wei: int, grant_id: str, note: str) -> Shown:
+    from api_billing.metering.ids import new_id
+
+    if not all(text.isprintable() and len(text) <= most for text, most in ((grant_id, _MAX_ID), (note, 500))):
+        raise InvalidInput("an id has at most 100 printable characters, a note 500")
+    _require(desk, consumer)
+    grant_id = grant_id or new_id(desk.meter.now_ms())
+    if not desk.printer.as_json:
+        # Before anything is done: it is needed when the answer gets lost.
+        desk.printer.note(f"grant {grant_id}")
+    balance = desk.meter.grant(consumer, amount_wei, grant_id=grant_id, note=note)
+    return Shown({"id": grant_id, "consumer": consumer, **_data(balance)}, lambda: _drawn(balance))
+
+
+def _require(desk: Desk, consumer: str) -> None:
+    from api_billing.metering.errors import UnknownConsumer
+    from api_billing.metering.operations import GetProfile
+
+    if desk.store.call(GetProfile(consumer)) is None:
+        raise UnknownConsumer(f"no consumer is called {plain(consumer)!r}")
+
+
+def _data(balance: Balance) -> dict[str, Any]:
+    return {
+        "granted_wei": balance.granted_wei,
+        "free_wei": balance.free_wei,
+        "reserved_wei": balance.reserved_wei,
+        "charged_wei": balance.charged_wei,
+    }
+
+
+def _drawn(balance: Balance) -> RenderableType:
+    amounts = _data(balance)
+    scale = Scale.of(amounts.values(), exact=True)
+    return pairs([(name.removesuffix("_wei"), scale.text(wei)) for name, wei in amounts.items()])

@@ -1,0 +1,223 @@
+"""`api-billing meter quota|budget …`: what consumers may use in a window of time."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from api_billing.amounts import format_wei
+from api_billing.cli.drawing import right, table, usage_bar
+from api_billing.cli.meter_session import ConsumerName, Desk, instant_text, meter_command, plain
+from api_billing.cli.output import Shown
+from api_billing.cli.values import AMOUNT_HELP, amount_parser
+from api_billing.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from api_billing.metering.operations import Profile, WindowCheck
+    from api_billing.metering.quotas import Budget
+
+quotas = typer.Typer(no_args_is_help=True, help="Limit the calls or the spending of a consumer in a window of time.")
+budgets = typer.Typer(no_args_is_help=True, help="Warn, throttle or reject at shares of an amount of spending.")
+
+LimitName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the limit, as header fields show it")]
+PeriodName = Annotated[
+    str, typer.Option("--per", metavar="PERIOD", help="minute, hour, day, week, month or year (UTC).")
+]
+Anchor = Annotated[
+    str, typer.Option("--from", metavar="DAY", help="Day that windows begin on, as 2026-01-31; else the calendar's.")
+]
+Spending = Annotated[
+    int | None, typer.Option(metavar="AMOUNT", parser=amount_parser, help=f"At most this is spent: {AMOUNT_HELP}.")
+]
+
+
+@meter_command(quotas, "set")
+def set_quota(
+    desk: Desk,
+    consumer: ConsumerName,
+    name: LimitName,
+    per: PeriodName,
+    calls: Annotated[int | None, typer.Option(metavar="N", help="At most so many calls.", min=0)] = None,
+    spending: Spending = None,
+    start: Anchor = "",
+) -> Shown:
+    """Set a quota of a consumer, or change the one of this name; what is counted already stays counted."""
+    from api_billing.metering.quotas import Quota
+
+    if (calls is None) == (spending is None):
+        raise InvalidInput("a quota needs --calls N or --spending AMOUNT, and not both")
+    limit, unit = (calls, "calls") if calls is not None else (spending, "wei")
+    quota = _made(Quota, name, per, limit, unit=unit, anchor=_anchor(start))
+    others = [each for each in _profile(desk, consumer).quotas if each.name != name]
+    return _shown(desk, desk.meter.change_consumer(consumer, quotas=[*others, quota]))
+
+
+@meter_command(quotas, "show")
+def show_quotas(desk: Desk, consumer: ConsumerName) -> Shown:
+    """What a consumer has used of every quota and budget, those of its tier included."""
+    return _shown(desk, _profile(desk, consumer))
+
+
+@meter_command(quotas, "remove")
+def remove_quota(desk: Desk, consumer: ConsumerName, name: LimitName) -> Shown:
+    """Remove a quota of a consumer; those of its tier stay."""
+    was = _profile(desk, consumer).quotas
+    left = [each for each in was if each.name != name]
+    if len(left) == len(was):
+        raise InvalidInput(f"{plain(consumer)} has no own quota {name!r}")
+    return _shown(desk, desk.meter.change_consumer(consumer, quotas=left))
+
+
+@meter_command(budgets, "set")
+def set_budget(
+    desk: Desk,
+    consumer: ConsumerName,
+    name: LimitName,
+    per: PeriodName,
+    spending: Spending = None,
+    warn: Annotated[list[int] | None, typer.Option(metavar="PERCENT", help="Send an alert at this share.")] = None,
+    throttle: Annotated[int | None, typer.Option(metavar="PERCENT", help="Answer 429 from this share on.")] = None,
+    reject: Annotated[int | None, typer.Option(metavar="PERCENT", help="Answer 402 from this share on.")] = None,
+    scope: Annotated[str, typer.Option(metavar="SCOPE", help="consumer, operation or model.")] = "consumer",
+    only: Annotated[str, typer.Option(metavar="NAME", help="Only this operation or model; else each its own.")] = "",
+    retry_after: Annotated[
+        int, typer.Option(metavar="SECONDS", help="Retry-After of throttle; 0: the window's end.", min=0)
+    ] = 0,
+    start: Anchor = "",
+) -> Shown:
+    """Set a budget of a consumer, or change the one of this name. Without shares: warn at 80, reject at 100 percent."""
+    from api_billing.metering.quotas import Budget, Step
+
+    if spending is None:
+        raise InvalidInput("a budget needs --spending AMOUNT")
+    if scope not in ("consumer", "operation", "model"):
+        raise InvalidInput(f"a scope is consumer, operation or model, not {scope!r}")
+    shares = [(percent, "warn") for percent in warn or ()]
+    shares += [(throttle, "throttle")] if throttle is not None else []
+    shares += [(reject, "reject")] if reject is not None else []
+    steps = tuple(_made(Step, percent, action) for percent, action in shares or ((80, "warn"), (100, "reject")))
+    budget = _made(
+        Budget, name, per, spending, steps, scope, only, anchor=_anchor(start), retry_after_seconds=retry_after
+    )
+    others = [each for each in _profile(desk, consumer).budgets if each.name != name]
+    return _shown_budgets(desk.meter.change_consumer(consumer, budgets=[*others, budget]))
+
+
+@meter_command(budgets, "show")
+def show_budgets(desk: Desk, consumer: ConsumerName) -> Shown:
+    """The budgets of a consumer and what happens at their shares; `quota show` says what is used."""
+    return _shown_budgets(_profile(desk, consumer))
+
+
+@meter_command(budgets, "remove")
+def remove_budget(desk: Desk, consumer: ConsumerName, name: LimitName) -> Shown:
+    """Remove a budget of a consumer."""
+    was = _profile(desk, consumer).budgets
+    left = [each for each in was if each.name != name]
+    if len(left) == len(was):
+        raise InvalidInput(f"{plain(consumer)} has no budget {name!r}")
+    return _shown_budgets(desk.meter.change_consumer(consumer, budgets=left))
+
+
+def _made(kind: Any, *values: Any, **named: Any) -> Any:
+    """A quota, budget or step. Raises: InvalidInput."""
+    from api_billing.metering.windows import PERIODS
+
+    if len(values) > 2 and values[1] not in PERIODS:
+        raise InvalidInput(f"a period is one of {', '.join(PERIODS)}, not {values[1]!r}")
+    try:
+        return kind(*values, **named)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from None
+
+
+def _anchor(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise InvalidInput(f"{text!r} is no day: write it as 2026-01-31") from None
+
+
+def _profile(desk: Desk, consumer: str) -> Profile:
+    from api_billing.metering.errors import UnknownConsumer
+    from api_billing.metering.operations import GetProfile
+
+    found = desk.store.call(GetProfile(consumer))
+    if found is None:
+        raise UnknownConsumer(f"no consumer is called {plain(consumer)!r}")
+    return found
+
+
+def _shown(desk: Desk, profile: Profile) -> Shown:
+    from api_billing.metering.operations import ReadCounts
+    from api_billing.metering.plan import make_plan
+
+    plan = make_plan(profile, desk.meter.now_ms())
+    counts = desk.store.call(ReadCounts(plan.checks))
+    rows = list(zip(plan.checks, counts, strict=True))
+    data = [
+        {
+            "name": check.name,
+            "unit": check.unit,
+            "limit": check.limit,
+            "used": used,
+            "remaining": None if check.limit is None else max(check.limit - used, 0),
+            "starts_ms": check.starts_ms,
+            "renews_ms": check.ends_ms,
+        }
+        for check, used in rows
+    ]
+    return Shown(data, lambda: _windows(rows, ascii_only=desk.printer.ascii_only))
+
+
+def _windows(rows: Sequence[tuple[WindowCheck, int]], *, ascii_only: bool) -> RenderableType:
+    if not rows:
+        return "nothing is limited"
+    drawn = []
+    for check, used in rows:
+        limit = "no limit" if check.limit is None else _amount(check.limit, check.unit)
+        bar = Text("") if check.limit is None else usage_bar(used, check.limit, ascii_only=ascii_only)
+        drawn.append((check.name, _amount(used, check.unit), limit, bar, instant_text(check.ends_ms)))
+    return table("limit", right("used"), right("of"), "", "renews", rows=drawn)
+
+
+def _amount(value: int, unit: str) -> str:
+    return format_wei(value) if unit == "wei" else f"{value:,} calls"
+
+
+def _shown_budgets(profile: Profile) -> Shown:
+    data = [
+        {
+            "name": each.name,
+            "period": each.period,
+            "limit_wei": each.limit_wei,
+            "steps": [{"percent": step.percent, "action": step.action} for step in each.steps],
+            "scope": each.scope,
+            "only": each.only,
+            "from": each.anchor.isoformat() if each.anchor else None,
+            "retry_after_seconds": each.retry_after_seconds,
+        }
+        for each in profile.budgets
+    ]
+    return Shown(data, lambda: _budgets(profile.budgets))
+
+
+def _budgets(found: Sequence[Budget]) -> RenderableType:
+    if not found:
+        return "no budgets"
+    rows = [
+        (
+            each.name,
+            f"{format_wei(each.limit_wei, exact=True)} a {each.period}",
+            ", ".join(f"{step.action} at {step.percent} %" for step in each.steps),
+            f"{each.scope} {plain(each.only)}".strip(),
+        )
+        for each in found
+    ]
+    return table("budget", "amount", "shares", "for each", rows=rows)

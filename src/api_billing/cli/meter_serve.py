@@ -1,0 +1,77 @@
+"""`api-billing meter serve`: the HTTP meter."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import typer
+
+from api_billing.cli.meter_session import Store, opened
+from api_billing.cli.options import command
+from api_billing.cli.session import Session
+from api_billing.errors import InvalidInput
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "serve")(serve)
+
+
+def serve(
+    session: Session,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Who can connect: 127.0.0.1 this machine only.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(metavar="N", help="0 takes a free one.", min=0, max=65_535)] = 8790,
+    workers: Annotated[int, typer.Option(metavar="N", help="Processes that share the store.", min=1, max=64)] = 1,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="File with the service token; otherwise API_BILLING_SERVICE_TOKEN."),
+    ] = None,
+    store: Store = None,
+) -> None:
+    """Serve reserve, settle, release and usage over HTTP, for services in any language. Ends with Ctrl-C."""
+    # Told now, and not by each worker: a store that cannot be opened, a token or a pepper that is missing.
+    with opened(store) as meter:
+        serving = _serving()
+        token = _token(token_file) or meter.settings.service_token.get_secret_value()
+        serving.check(meter, token)
+        url = meter.settings.store_url.get_secret_value()
+        if workers > 1 and url.startswith("memory:"):
+            raise InvalidInput("each worker would have a memory:// store of its own: --workers 1")
+    from api_billing.metering.stores.opening import redacted
+
+    with serving.listen(host, port) as listening:
+        where = serving.url_of(listening)
+        if session.printer.as_json:
+            session.printer.json({"url": where, "pid": os.getpid(), "workers": workers, "store": redacted(url)})
+        else:
+            session.printer.text(f"HTTP meter on {where}, store {redacted(url)}; its description: {where}/openapi.json")
+        if not serving.is_loopback(host):
+            session.printer.note(
+                "warning: others can connect, and what they send, tokens and API keys included, is not encrypted; "
+                "put a proxy with TLS in front"
+            )
+        serving.serve(listening, store_url=url, service_token=token, workers=workers)
+
+
+def _serving() -> ModuleType:
+    try:
+        from api_billing.metering.service import serving
+    except ImportError as error:
+        raise InvalidInput(
+            f"the HTTP meter needs {error.name}", hint="install it with: pip install 'api-billing[fastapi]'"
+        ) from error
+    return serving
+
+
+def _token(file: Path | None) -> str:
+    if file is None:
+        return ""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"the token file {file} cannot be read: {error}") from error

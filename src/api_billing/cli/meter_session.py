@@ -1,0 +1,94 @@
+"""What every `api-billing meter` command has: a store, and what is drawn of its answers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from api_billing.cli.options import command
+from api_billing.cli.output import Shown
+from api_billing.cli.session import Session
+from api_billing.cli.values import moment_text
+
+if TYPE_CHECKING:
+    from api_billing.metering.meter import Meter
+
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        help="sqlite:///FILE, postgresql://… or redis://…; by default API_BILLING_STORE_URL, else sqlite:///meter.db.",
+    ),
+]
+ConsumerName = Annotated[str, typer.Argument(metavar="CONSUMER", help="Name of the consumer")]
+
+
+class Desk:
+    """One run of a meter command: its session, and the meter on the store."""
+
+    def __init__(self, session: Session, meter: Meter) -> None:
+        self.printer = session.printer
+        self.meter = meter
+        self.store = meter.store
+
+    @contextmanager
+    def progress(self, message: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """A bar while something takes its time; nothing where nobody looks. Yields what says how much is done."""
+        printer = self.printer
+        if not printer.err.is_terminal or printer.as_json:
+            yield lambda _: None
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=printer.err, transient=True) as bar:
+            task = bar.add_task(message, total=total)
+            yield lambda done: bar.update(task, completed=done)
+
+
+def meter_command(app: typer.Typer, name: str) -> Callable[[Callable[..., Shown | None]], Callable[..., None]]:
+    """Make a command of a function that takes a ``Desk`` first; its store is opened before, and closed after it."""
+
+    def register(function: Callable[..., Shown | None]) -> Callable[..., None]:
+        def run(session: Session, *, store: str | None, **given: Any) -> Shown | None:
+            with opened(store) as meter:
+                return function(Desk(session, meter), **given)
+
+        hints = get_type_hints(function, include_extras=True)
+        own = list(inspect.signature(function).parameters.values())[1:]
+        parameters = [
+            inspect.Parameter("session", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Session),
+            *[each.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[each.name]) for each in own],
+            inspect.Parameter("store", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Store),
+        ]
+        run.__doc__ = function.__doc__
+        run.__name__ = function.__name__
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return command(app, name)(run)
+
+    return register
+
+
+def opened(store: str | None) -> Meter:
+    """The meter on a store. Raises: InvalidSetting, StoreMissing, StoreUnavailable."""
+    from api_billing.metering.meter import Meter  # takes a second, which --help need not
+
+    return Meter.open(store or "")
+
+
+def instant_text(at_ms: int) -> str:
+    """Milliseconds as 2026-01-15 12:00 UTC."""
+    return moment_text(at_ms // 1000)
+
+
+def plain(text: str) -> str:
+    """Text that services have sent cannot move the cursor or forge lines."""
+    return "".join([letter if letter.isprintable() else "?" for letter in text])
+
+
+MORE: Final = "more: --after"

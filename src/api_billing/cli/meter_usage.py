@@ -1,0 +1,166 @@
+"""`api-billing meter usage|batches`: what was used, and what of it is on its way to settlement."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from api_billing.amounts import Scale
+from api_billing.cli.drawing import counted, right, sparkline, table
+from api_billing.cli.meter_session import Desk, instant_text, meter_command, plain
+from api_billing.cli.output import Shown
+from api_billing.cli.values import ApiName, day_text
+
+if TYPE_CHECKING:
+    from api_billing.metering.operations import Batch, UsageDay
+
+_BAR_CELLS: Final = 30
+_MAX_DAYS: Final = 3_660
+_PAGE: Final = 50
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    meter_command(app, "usage")(usage)
+    meter_command(app, "batches")(batches)
+
+
+def usage(
+    desk: Desk,
+    consumer: Annotated[str, typer.Option(metavar="CONSUMER", help="Only this consumer's.")] = "",
+    api: Annotated[str, typer.Option(metavar="API", help="Only of this API.")] = "",
+    days: Annotated[int, typer.Option(metavar="N", help="How many days, today included.", min=1, max=_MAX_DAYS)] = 30,
+) -> Shown:
+    """Settled requests of each API and day, with a chart; every consumer's unless one is named."""
+    from api_billing.metering.operations import DAY_MS, SumUsage
+
+    today = desk.meter.now_ms() // DAY_MS
+    first = today - days + 1
+    with desk.printer.waiting("reading"):
+        found = desk.store.call(SumUsage(consumer, api, max(first, 0), today))
+    data = [
+        {
+            "api": each.api,
+            "consumer": each.consumer,
+            "day": each.day,
+            "calls": each.calls,
+            "units": each.units,
+            "charged_wei": each.charged_wei,
+            "uncollected_wei": each.uncollected_wei,
+        }
+        for each in found
+    ]
+    return Shown(data, lambda: draw_usage(found, first, today, ascii_only=desk.printer.ascii_only))
+
+
+def batches(
+    desk: Desk,
+    api: ApiName,
+    after: Annotated[int, typer.Option(metavar="N", help="Only those with a higher sequence.", min=0)] = 0,
+    limit: Annotated[int, typer.Option(metavar="N", help="How many, oldest first.", min=1, max=1_000)] = _PAGE,
+) -> Shown:
+    """Batches of settled usage that were cut for settlement: the outbox of an API."""
+    from api_billing.metering.operations import ListBatches
+
+    found = desk.store.call(ListBatches(api, after, limit))
+    data = [
+        {
+            "api": each.api,
+            "sequence": each.sequence,
+            "created_ms": each.created_ms,
+            "records": each.records,
+            "root": each.root,
+            "lines": [line_data(line) for line in each.lines],
+        }
+        for each in found
+    ]
+    return Shown(data, lambda: _batches(found))
+
+
+def line_data(line: Any) -> dict[str, Any]:
+    """A line of a batch for JSON."""
+    return {
+        "account": line.account,
+        "consumer": line.consumer,
+        "day": line.day,
+        "calls": line.calls,
+        "amount_wei": line.amount_wei,
+    }
+
+
+def draw_usage(found: Sequence[UsageDay], first: int, today: int, *, ascii_only: bool) -> RenderableType:
+    """A table of APIs with a sparkline each, and a chart of the days that were used."""
+    if not found:
+        return Text("no usage on these days")
+    scale = Scale.of([sum(each.charged_wei for each in found)])
+    parts: list[RenderableType] = [_by_api(found, first, today, scale, ascii_only), Text("")]
+    parts.append(_by_day(found, scale, ascii_only))
+    total = f"{counted(sum(each.calls for each in found), 'call')}, {scale.text(sum(e.charged_wei for e in found))}"
+    missing = sum(each.uncollected_wei for each in found)
+    lost = f"; {scale.text(missing)} more than their credit" if missing else ""
+    return Group(*parts, Text(f"\n{total}{lost}, {day_text(first)} to {day_text(today)}"))
+
+
+def _by_api(found: Sequence[UsageDay], first: int, today: int, scale: Scale, ascii_only: bool) -> RenderableType:
+    by_api: dict[str, list[UsageDay]] = defaultdict(list)
+    for each in found:
+        by_api[each.api].append(each)
+    rows = []
+    for api, used in by_api.items():
+        calls: dict[int, int] = defaultdict(int)
+        for each in used:
+            calls[each.day] += each.calls
+        rows.append(
+            (
+                plain(api),
+                f"{len({each.consumer for each in used}):,}",
+                f"{sum(calls.values()):,}",
+                scale.number(sum(each.charged_wei for each in used)),
+                sparkline(
+                    [calls[day] for day in range(max(first, today - _BAR_CELLS + 1), today + 1)], ascii_only=ascii_only
+                ),
+            )
+        )
+    return table("API", right("consumers"), right("calls"), right(f"charged {scale.unit.name}"), "lately", rows=rows)
+
+
+def _by_day(found: Sequence[UsageDay], scale: Scale, ascii_only: bool) -> RenderableType:
+    days: dict[int, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for each in found:
+        calls, wei = days[each.day]
+        days[each.day] = (calls + each.calls, wei + each.charged_wei)
+    most = max(calls for calls, _ in days.values())
+    rows = [
+        (
+            day_text(day),
+            f"{calls:,}",
+            scale.number(wei),
+            ("#" if ascii_only else "█") * max(calls * _BAR_CELLS // most, 1),
+        )
+        for day, (calls, wei) in sorted(days.items())
+    ]
+    return table("day (UTC)", right("calls"), right(f"charged {scale.unit.name}"), "", rows=rows)
+
+
+def _batches(found: Sequence[Batch]) -> RenderableType:
+    if not found:
+        return "no batches"
+    scale = Scale.of(line.amount_wei for each in found for line in each.lines)
+    rows = [
+        (
+            str(each.sequence),
+            instant_text(each.created_ms),
+            f"{each.records:,}",
+            f"{len(each.lines):,}",
+            scale.number(sum(line.amount_wei for line in each.lines)),
+            f"{each.root[:16]}..",
+        )
+        for each in found
+    ]
+    columns = (right("no"), "cut", right("requests"), right("lines"), right(f"amount {scale.unit.name}"), "root")
+    return table(*columns, rows=rows)

@@ -1,0 +1,91 @@
+"""Who may ask the HTTP meter: a service with its token for everything, a consumer with its API key for its own usage.
+
+A consumer's name is only ever taken from its key. What a request with a key says beside it can narrow nothing and widen
+nothing: naming another consumer is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Final
+
+from fastapi import Request
+
+from api_billing.metering.api_keys import parse_key
+from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.http import MeteredRequest, TextHeaders
+from api_billing.metering.identity import Extractor, Identity, api_key, identify
+from api_billing.metering.meter import Meter
+from api_billing.metering.service.problems import ServiceProblem
+from api_billing.metering.steps import Steps, arun
+
+_MIN_TOKEN_BYTES: Final = 16
+_MAX_CREDENTIAL: Final = 4096
+
+
+class Access:
+    """Checks tokens and keys. Raises: InvalidSetting for a token that is too short, or without a pepper for keys."""
+
+    def __init__(self, meter: Meter, service_token: str) -> None:
+        if len(service_token.encode()) < _MIN_TOKEN_BYTES:
+            raise InvalidSetting(
+                "the HTTP meter needs a service token of at least 16 bytes",
+                hint='set API_BILLING_SERVICE_TOKEN: export API_BILLING_SERVICE_TOKEN="$(openssl rand -hex 32)"',
+            )
+        self._meter = meter
+        self._digest = _digest(service_token)
+        # Cached, as a revocation reaches the next reservation by the profile's version.
+        self.identify: Extractor = api_key(meter.pepper(), cache=meter.keys)
+        # Reading has no such second look, so that a key is looked up each time.
+        self._identify_reader: Extractor = api_key(meter.pepper())
+
+    def require_service(self, request: Request) -> None:
+        """Raises: ServiceProblem unless the request carries the service token."""
+        if not self._is_service(_credential(request)):
+            raise ServiceProblem("invalid_service_token", "Authorization: Bearer has to carry the service token.")
+
+    async def reader(self, request: Request, named: str | None) -> str:
+        """The consumer whose usage may be read. Raises: ServiceProblem."""
+        credential = _credential(request)
+        if self._is_service(credential):
+            if named is None:
+                raise ServiceProblem("invalid_request", "query.consumer: a service has to name the consumer")
+            return named
+        found = await arun(self._identified(credential), self._meter.store.acall)
+        if not isinstance(found, Identity):
+            raise ServiceProblem(
+                "invalid_credentials", "Authorization: Bearer has to carry the service token or a valid API key."
+            )
+        if named not in (None, found.consumer):
+            raise ServiceProblem("other_consumer", "An API key reads the usage of its own consumer only.")
+        return found.consumer
+
+    def _identified(self, credential: str) -> Steps[object]:
+        if parse_key(credential) is None:
+            return None
+        return (yield from identify(self._identify_reader, bearer("GET", "/", credential, self._meter.now_ms())))
+
+    def _is_service(self, credential: str) -> bool:
+        # Digests: the time tells neither how much of it is right nor how long it is.
+        return hmac.compare_digest(_digest(credential), self._digest)
+
+
+def bearer(method: str, route: str, credential: str, at_ms: int, request_id: str = "") -> MeteredRequest:
+    """A request as the meter's extractors see it, with nothing in it but a credential and an id."""
+    headers = [("authorization", f"Bearer {credential}")] if credential else []
+    if request_id:
+        headers.append(("x-request-id", request_id))
+    return MeteredRequest(method, route, TextHeaders(headers), route=route, at_ms=at_ms, body=b"")
+
+
+def _credential(request: Request) -> str:
+    values = request.headers.getlist("authorization")
+    if len(values) != 1 or len(values[0]) > _MAX_CREDENTIAL:
+        return ""
+    scheme, _, text = values[0].strip().partition(" ")
+    return text.strip() if scheme.lower() == "bearer" else ""
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,198 @@
+"""The HTTP meter's application: routes, access, and the bound on request bodies."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, FastAPI, Path, Query, Request, Security
+from fastapi.responses import Response
+from fastapi.security import HTTPBearer
+
+from api_billing import __version__
+from api_billing.metering.meter import Meter
+from api_billing.metering.metrics import exposition
+from api_billing.metering.operations import DAY_MS, FindKey, ListRecords, ReadBalance, State, SumUsage
+from api_billing.metering.problems import Answer
+from api_billing.metering.service import bodies, reserving, settling
+from api_billing.metering.service.access import Access
+from api_billing.metering.service.body_limit import BodyLimit
+from api_billing.metering.service.problems import ServiceProblem, add_handlers, documented, response_of
+from api_billing.metering.steps import Steps, arun
+
+_DESCRIPTION: Final = """Meter requests of a service in any language: reserve, serve, settle or release.
+
+Amounts are decimal strings of wei. Requests are authenticated with `Authorization: Bearer` and the service token; usage
+can also be read with a consumer's own API key. Whatever ends a reservation may be repeated.
+"""
+_SMALL_BYTES: Final = 65_536
+_MAX_DAYS: Final = 366
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+
+ReservationPath = Annotated[str, Path(pattern=bodies.ID_PATTERN)]
+ConsumerQuery = Annotated[str | None, Query(min_length=1, max_length=200, description="Whose; a service has to say")]
+ApiQuery = Annotated[str, Query(max_length=64, pattern=r"^[!-~]*$", description="Of this API only")]
+
+
+def create_app(meter: Meter, *, service_token: str, close_meter: bool = False) -> FastAPI:
+    """The HTTP meter as an ASGI application. With ``close_meter`` the meter is closed when the server ends.
+
+    Raises: InvalidSetting when the token is shorter than 16 bytes, or there is no pepper for API keys.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # Also when this process only ever settles: somebody has to release what others left behind.
+        meter.keeper.start()
+        yield
+        if close_meter:
+            meter.close()
+
+    app = FastAPI(
+        title="HTTP meter",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        # Their pages load scripts from elsewhere; the description itself is at /openapi.json.
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    # base64 is a third longer than what it stands for.
+    app.add_middleware(BodyLimit, max_bytes=_SMALL_BYTES + meter.settings.max_stored_bytes * 4 // 3)
+    add_handlers(app)
+    _Routes(meter, Access(meter, service_token)).add_to(app)
+    return app
+
+
+class _Routes:
+    def __init__(self, meter: Meter, access: Access) -> None:
+        self._meter = meter
+        self._access = access
+        self._open = reserving.OpenReservations()
+
+    def add_to(self, app: FastAPI) -> None:
+        token = HTTPBearer(auto_error=False, scheme_name="token", description="The service token")
+        key = HTTPBearer(auto_error=False, scheme_name="token or key", description="It, or a consumer's own API key")
+        service: dict[str, Any] = {
+            "dependencies": [Security(token), Depends(self._access.require_service)],
+            "tags": ["meter"],
+        }
+        reading: dict[str, Any] = {"dependencies": [Security(key)], "tags": ["usage"]}
+        ended = documented(400, 401, 404, 409, 413, 503)
+        app.add_api_route(
+            "/v1/reservations",
+            self.reserve,
+            methods=["POST"],
+            status_code=201,
+            response_model=bodies.ReservationAnswer,
+            responses={
+                200: {"model": bodies.ReplayAnswer, "description": "Served before: send the stored response again"},
+                **documented(400, 401, 402, 403, 409, 413, 422, 429, 503),
+            },
+            **service,
+        )
+        for name, function in (("settle", self.settle), ("release", self.release), ("extend", self.extend)):
+            path = f"/v1/reservations/{{reservation_id}}/{name}"
+            app.add_api_route(path, function, methods=["POST"], responses=ended, **service)
+        for name, reader in (("balance", self.balance), ("usage", self.usage), ("records", self.records)):
+            app.add_api_route(f"/v1/{name}", reader, responses=documented(400, 401, 403, 503), **reading)
+        app.add_api_route("/healthz", self.health, responses=documented(503), tags=["operation"])
+        app.add_api_route(
+            "/metrics",
+            self.metrics,
+            response_class=Response,
+            responses={200: {"content": {"text/plain": {}}}, **documented(401, 404)},
+            **{**service, "tags": ["operation"]},
+        )
+
+    async def _run[T](self, flow: Steps[T]) -> T:
+        return await arun(flow, self._meter.store.acall)
+
+    async def reserve(self, asked: bodies.ReservationBody, response: Response) -> Any:
+        """Reserve the estimated cost: may this request be served?
+
+        201: serve it, then settle or release. 200: it was served before. Else the problem to answer the end consumer
+        with, unless its code is about this very request: `invalid_…`, `reservation_ended`, `request_too_large`.
+        """
+        made = await self._run(reserving.reserve(self._meter, asked, self._access.identify, self._open))
+        if isinstance(made, Answer):
+            return response_of(made)
+        if isinstance(made, bodies.ReplayAnswer):
+            return Response(made.model_dump_json(), 200, media_type="application/json")
+        response.headers.update(made.fields)
+        return made
+
+    async def settle(
+        self, reservation_id: ReservationPath, asked: bodies.SettlementBody, response: Response
+    ) -> bodies.SettlementAnswer:
+        """Charge what serving cost. Can be repeated."""
+        answer = await self._run(settling.settle(self._meter, self._open, reservation_id, asked))
+        response.headers.update(answer.fields)
+        return answer
+
+    async def release(self, reservation_id: ReservationPath, asked: bodies.ReleaseBody) -> bodies.SettlementAnswer:
+        """Undo a reservation: nothing was served, nothing is charged. Can be repeated."""
+        return await self._run(settling.release(self._meter, self._open, reservation_id, asked))
+
+    async def extend(self, reservation_id: ReservationPath, asked: bodies.ExtensionBody) -> bodies.ExtensionAnswer:
+        """Keep a reservation that is still being served from expiring."""
+        return await self._run(settling.extend(self._meter, reservation_id, asked.seconds))
+
+    async def balance(self, request: Request, consumer: ConsumerQuery = None) -> bodies.ConsumerBalance:
+        """A consumer's credit."""
+        whose = await self._access.reader(request, consumer)
+        found = await self._meter.store.acall(ReadBalance(self._meter.account_of("", whose)))
+        return bodies.ConsumerBalance(consumer=whose, **bodies.BalanceBody.of(found).model_dump())
+
+    async def usage(
+        self,
+        request: Request,
+        consumer: ConsumerQuery = None,
+        api: ApiQuery = "",
+        since: Annotated[date | None, Query(description="First day, UTC; by default 30 days ago")] = None,
+        until: Annotated[date | None, Query(description="Last day, UTC; by default today")] = None,
+    ) -> bodies.UsageAnswer:
+        """What a consumer used, by API and day; at most 366 days."""
+        whose = await self._access.reader(request, consumer)
+        last = self._meter.now_ms() // DAY_MS if until is None else until.toordinal() - _EPOCH
+        first = last - 30 if since is None else since.toordinal() - _EPOCH
+        if not 0 <= last - first < _MAX_DAYS or first < 0:
+            raise ServiceProblem("invalid_request", "query.since: 1 to 366 days since 1970, both included")
+        days = await self._meter.store.acall(SumUsage(whose, api, first, last))
+        return bodies.UsageAnswer(consumer=whose, usage=[bodies.UsageBody.of(day) for day in days])
+
+    async def records(
+        self,
+        request: Request,
+        consumer: ConsumerQuery = None,
+        api: ApiQuery = "",
+        state: Annotated[State | None, Query()] = None,
+        since_ms: Annotated[int, Query(ge=0, le=2**52)] = 0,
+        until_ms: Annotated[int, Query(ge=0, le=2**52)] = 2**52,
+        after: Annotated[str | None, Query(pattern=bodies.ID_PATTERN, description="`next` of the page before")] = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    ) -> bodies.RecordsAnswer:
+        """A consumer's requests, served and refused, oldest first."""
+        whose = await self._access.reader(request, consumer)
+        states: tuple[State, ...] = (state,) if state is not None else ()
+        query = ListRecords(whose, api, since_ms, until_ms, states, after or "", limit)
+        found = await self._meter.store.acall(query)
+        cursor = found[-1].record_id if len(found) == limit else None
+        return bodies.RecordsAnswer(
+            consumer=whose, records=[bodies.RecordBody.of(record) for record in found], next=cursor
+        )
+
+    async def health(self) -> bodies.HealthAnswer:
+        """Whether the store answers."""
+        await self._meter.store.acall(FindKey(""))
+        return bodies.HealthAnswer()
+
+    async def metrics(self) -> Response:
+        """Figures for Prometheus, of this process."""
+        if not self._meter.settings.metrics:
+            raise ServiceProblem("not_found", "Metrics are off; API_BILLING_METRICS=true counts.")
+        content_type, text = exposition()
+        return Response(text, headers={"content-type": content_type})

@@ -1,0 +1,84 @@
+"""Running the HTTP meter with uvicorn, in one process or several on one store."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import socket
+from typing import TYPE_CHECKING, Final
+
+from api_billing.metering import logs
+from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.meter import Meter
+from api_billing.metering.service.access import Access
+from api_billing.metering.service.app import create_app
+from api_billing.metering.settings import PREFIX
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+_APP: Final = "api_billing.metering.service.serving:app_from_environment"
+_KEEP_ALIVE_SECONDS: Final = 30  # longer than clients keep a connection for reuse, or they find it closed
+_BACKLOG: Final = 2048
+
+
+def app_from_environment() -> FastAPI:
+    """The application of a meter as the environment says: what each worker process runs."""
+    logs.configure()
+    meter = Meter.open()
+    return create_app(meter, service_token=meter.settings.service_token.get_secret_value(), close_meter=True)
+
+
+def check(meter: Meter, service_token: str) -> None:
+    """Raises: InvalidSetting, as ``create_app`` would in each worker."""
+    Access(meter, service_token)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises: InvalidSetting when it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        raise InvalidSetting(
+            f"nobody can listen on {host} port {port}: {error}", hint="is it in use? take another with --port"
+        ) from error
+    listening.set_inheritable(True)
+    return listening
+
+
+def url_of(listening: socket.socket) -> str:
+    """Where a listening socket is reached."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def serve(listening: socket.socket, *, store_url: str, service_token: str, workers: int = 1) -> None:
+    """Serve until interrupted. Several workers share the store; each opens it itself."""
+    import uvicorn
+
+    # Workers are started anew and read the environment; secrets are in no argument that other users could see.
+    os.environ[f"{PREFIX}STORE_URL"] = store_url
+    os.environ[f"{PREFIX}SERVICE_TOKEN"] = service_token
+    uvicorn.run(
+        _APP,
+        factory=True,
+        fd=listening.fileno(),
+        workers=workers,
+        access_log=False,
+        log_config=None,
+        log_level=logging.WARNING,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        lifespan="on",
+    )

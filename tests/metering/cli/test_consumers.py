@@ -1,0 +1,202 @@
+"""Consumers, keys, tiers, credit, quotas and budgets on the command line."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from api_billing.metering.api_keys import parse_key
+from api_billing.metering.operations import FindKey
+
+GEN = 10**18
+
+
+def test_consumers__added_and_disabled__are_listed(acme: Any) -> None:
+    acme("consumers", "disable", "acme")
+    [found] = acme("consumers", "list", "--json").json
+    assert (found["consumer"], found["tier"], found["disabled"]) == ("acme", "free", True)
+
+
+def test_consumers__disabled_and_enabled__are_served(acme: Any) -> None:
+    acme("consumers", "disable", "acme")
+    assert "served" in acme("consumers", "enable", "acme").out
+
+
+def test_consumers__name_that_is_none__is_refused(run: Any) -> None:
+    assert "1 to 200 printable characters" in run("consumers", "add", " x", code=2).err
+
+
+def test_consumers__nobody__is_told_how_to_make_one(run: Any) -> None:
+    assert "consumers add" in run("consumers", "list").out
+
+
+def test_keys__created__are_shown_once(acme: Any) -> None:
+    text = acme("keys", "create", "acme", "--json").json["key"]
+    parsed = parse_key(text)
+    assert parsed is not None
+    assert parsed.secret not in acme("keys", "list").out + acme("keys", "list", "--json").out
+
+
+def test_keys__created__are_in_no_log(acme: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    parsed = parse_key(acme("keys", "create", "acme", "--json").json["key"])
+    assert parsed is not None
+    assert parsed.secret not in caplog.text
+
+
+def test_keys__revoked__are_told_so(acme: Any, meter: Any) -> None:
+    key_id = acme("keys", "create", "acme", "--label", "web", "--json").json["key_id"]
+    assert f"key {key_id} of acme is revoked" in acme("keys", "revoke", key_id).out
+    assert "as it was before" in acme("keys", "revoke", key_id).out
+    assert meter.store.call(FindKey(key_id)).revoked_ms is not None
+
+
+def test_keys__revoked_by_their_text__are_refused(acme: Any) -> None:
+    text = acme("keys", "create", "acme", "--json").json["key"]
+    ran = acme("keys", "revoke", text, code=2)
+    assert "by its id" in ran.err
+    assert text not in ran.err
+
+
+def test_keys__unknown__are_refused(run: Any) -> None:
+    assert "there is no key" in run("keys", "revoke", "12345678", code=2).err
+
+
+def test_keys__of_nobody__say_how_to_make_the_consumer(run: Any) -> None:
+    assert "consumers add" in run("keys", "create", "nobody", code=2).err
+
+
+def test_keys__of_an_unknown_tier__are_refused(acme: Any) -> None:
+    assert "there is no tier" in acme("keys", "create", "acme", "--tier", "nope", code=2).err
+
+
+def test_tier__set_and_assigned__holds(acme: Any) -> None:
+    acme("tier", "set", "gold", "--monthly-calls", "5", "--retention-days", "9")
+    acme("tier", "assign", "acme", "gold")
+    [month] = acme("quota", "show", "acme", "--json").json
+    assert (month["name"], month["limit"], month["remaining"]) == ("month", 5, 5)
+
+
+def test_tier__changed__keeps_what_is_not_given(run: Any) -> None:
+    run("tier", "set", "pro", "--unlimited")
+    pro = next(each for each in run("tier", "list", "--json").json if each["tier"] == "pro")
+    assert (pro["monthly_calls"], pro["retention_days"]) == (None, 30)
+
+
+@pytest.mark.parametrize("options", [(), ("--unlimited", "--monthly-calls", "1")])
+def test_tier__new_without_a_clear_limit__is_refused(run: Any, options: tuple[str, ...]) -> None:
+    run("tier", "set", "gold", *options, code=2)
+
+
+def test_tier__assigned_that_is_none__is_refused(acme: Any) -> None:
+    assert "tier set" in acme("tier", "assign", "acme", "nope", code=2).err
+
+
+def test_credit__same_id_again__counts_once(acme: Any) -> None:
+    found = acme("credit", "add", "acme", "5gen", "--id", "first", "--json").json
+    assert (found["id"], found["free_wei"]) == ("first", 5 * GEN)
+
+
+def test_credit__without_an_id__prints_one_that_can_be_repeated(acme: Any) -> None:
+    made = acme("credit", "add", "acme", "3gwei", "--json").json["id"]
+    again = acme("credit", "add", "acme", "3gwei", "--id", made, "--json").json
+    assert again["granted_wei"] == 5 * GEN + 3 * 10**9
+
+
+def test_credit__id__is_told_before_anything_is_done(acme: Any) -> None:
+    assert "grant my-id" in acme("credit", "take", "acme", "9gen", "--id", "my-id", code=1).err
+
+
+def test_credit__taken_back__is_gone(acme: Any) -> None:
+    acme("credit", "take", "acme", "2gen")
+    assert "3 GEN" in acme("credit", "show", "acme").out
+
+
+def test_credit__of_nobody__is_refused(run: Any) -> None:
+    run("credit", "add", "nobody", "1gen", code=2)
+    run("credit", "show", "nobody", code=2)
+
+
+@pytest.mark.parametrize("amount", ["1.5", "much", "1eth"])
+def test_credit__amount_that_is_none__is_refused(acme: Any, amount: str) -> None:
+    acme("credit", "add", "acme", amount, code=2)
+
+
+def test_quota__set__is_shown_with_what_is_left(acme: Any) -> None:
+    acme("quota", "set", "acme", "daily", "--per", "day", "--calls", "100")
+    daily = acme("quota", "set", "acme", "gold", "--per", "month", "--spending", "1gen", "--json").json[1]
+    assert (daily["name"], daily["unit"], daily["limit"], daily["remaining"]) == ("daily", "calls", 100, 100)
+
+
+def test_quota__set_again__replaces_the_one_of_its_name(acme: Any) -> None:
+    acme("quota", "set", "acme", "daily", "--per", "day", "--calls", "100")
+    found = acme("quota", "set", "acme", "daily", "--per", "day", "--calls", "50", "--json").json
+    assert [each["limit"] for each in found if each["name"] == "daily"] == [50]
+
+
+def test_quota__removed__is_gone(acme: Any) -> None:
+    acme("quota", "set", "acme", "daily", "--per", "day", "--calls", "100")
+    assert [each["name"] for each in acme("quota", "remove", "acme", "daily", "--json").json] == ["month"]
+    acme("quota", "remove", "acme", "daily", code=2)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--per", "fortnight", "--calls", "1"),
+        ("--per", "day"),
+        ("--per", "day", "--calls", "1", "--spending", "1gen"),
+        ("--per", "day", "--calls", "1", "--from", "tomorrow"),
+    ],
+)
+def test_quota__that_cannot_be__is_refused(acme: Any, options: tuple[str, ...]) -> None:
+    acme("quota", "set", "acme", "x", *options, code=2)
+
+
+def test_quota__name_that_no_header_can_have__is_refused(acme: Any) -> None:
+    assert "printable ASCII" in acme("quota", "set", "acme", 'a"b', "--per", "day", "--calls", "1", code=2).err
+
+
+def test_budget__set__has_its_steps(acme: Any) -> None:
+    shares = ("--warn", "50", "--warn", "80", "--throttle", "90", "--reject", "100")
+    acme("budget", "set", "acme", "ai", "--per", "month", "--spending", "2gen", "--scope", "model", *shares)
+    [found] = acme("budget", "show", "acme", "--json").json
+    assert [(step["percent"], step["action"]) for step in found["steps"]] == [
+        (50, "warn"),
+        (80, "warn"),
+        (90, "throttle"),
+        (100, "reject"),
+    ]
+
+
+def test_budget__removed__is_gone(acme: Any) -> None:
+    acme("budget", "set", "acme", "ai", "--per", "month", "--spending", "2gen")
+    assert acme("budget", "remove", "acme", "ai").out == "no budgets\n"
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--spending", "1gen", "--scope", "all"), ("--spending", "1gen", "--warn", "-1")]
+)
+def test_budget__that_cannot_be__is_refused(acme: Any, options: tuple[str, ...]) -> None:
+    acme("budget", "set", "acme", "ai", "--per", "month", *options, code=2)
+
+
+@pytest.mark.parametrize(
+    ("url", "because"),
+    [
+        ("mysql://x", "not the URL of a store"),
+        ("sqlite:///none/meter.db", "does the folder exist"),
+        ("redis://user:secret@127.0.0.1:1/0", ""),
+    ],
+)
+def test_store__that_cannot_be_used__is_told_without_its_password(run: Any, url: str, because: str) -> None:
+    code = 2 if url.startswith("mysql") else 3
+    ran = run("tier", "list", "--store", url, code=code)
+    assert because in ran.err
+    assert "secret" not in ran.err
+
+
+def test_error__as_json__has_kind_and_next_step(run: Any) -> None:
+    error = json.loads(run("keys", "create", "nobody", "--json", code=2).out)["error"]
+    assert (error["kind"], "consumers add" in error["next"]) == ("UnknownConsumer", True)

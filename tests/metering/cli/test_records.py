@@ -1,0 +1,166 @@
+"""Usage, audit log, pruning and batches on the command line."""
+
+import json
+from typing import Any
+
+import pytest
+
+from api_billing.metering.operations import DAY_MS, CutBatch, Note, Outcome, Record, Release, Reserve, Settle
+
+GWEI = 10**9
+HOUR_MS = 3_600_000
+
+
+def serve(meter: Any, *, ago_ms: int = 0, api: str = "weather", cost_wei: int = GWEI, end: str = "settle") -> str:
+    """A request that began so long ago; the id of its record."""
+    from api_billing.metering.ids import new_id
+
+    at_ms = meter.now_ms() - ago_ms
+    reserve = Reserve(new_id(at_ms), at_ms, at_ms + 60_000, "acme", api, "acme", cost_wei, tier="free", route="/x")
+    meter.store.call(reserve)
+    if end == "settle":
+        meter.store.call(
+            Settle(reserve.reservation_id, "acme", at_ms + 5, cost_wei, Outcome(status=200, duration_ms=5))
+        )
+    elif end == "release":
+        meter.store.call(Release(reserve.reservation_id, "acme", at_ms + 5))
+    return reserve.reservation_id
+
+
+def test_usage__of_some_days__is_per_api_and_day(acme: Any, meter: Any) -> None:
+    for api, days in (("weather", 0), ("weather", 1), ("maps", 0), ("maps", 40)):
+        serve(meter, api=api, ago_ms=days * DAY_MS)
+    found = acme("usage", "--json").json
+    today = meter.now_ms() // DAY_MS
+    assert [(each["api"], today - each["day"], each["charged_wei"]) for each in found] == [
+        ("maps", 0, GWEI),
+        ("weather", 1, GWEI),
+        ("weather", 0, GWEI),
+    ]
+
+
+def test_usage__for_a_person__has_a_chart(acme: Any, meter: Any) -> None:
+    serve(meter)
+    serve(meter, ago_ms=DAY_MS)
+    serve(meter, ago_ms=DAY_MS)
+    lines = acme("usage", "--api", "weather").out.splitlines()
+    assert [line.count("█") for line in lines if line.endswith("█") and line.startswith("2")] == [30, 15]
+    assert lines[-1].startswith("3 calls, 3 Gwei")
+
+
+def test_usage__without_unicode__is_ascii(acme: Any, meter: Any) -> None:
+    serve(meter)
+    assert acme("usage", charset="ascii").out.isascii()
+
+
+def test_usage__none__says_so(acme: Any) -> None:
+    assert acme("usage", "--consumer", "acme").out == "no usage on these days\n"
+
+
+def test_audit__of_a_state__has_only_that(acme: Any, meter: Any) -> None:
+    serve(meter)
+    released = serve(meter, end="release")
+    found = acme("audit", "--state", "released", "--json").json
+    assert [each["id"] for each in found["records"]] == [released]
+
+
+def test_audit__page_by_page__has_each_once(acme: Any, meter: Any) -> None:
+    made = [serve(meter, ago_ms=ago_ms) for ago_ms in (3000, 2000, 1000)]
+    first = acme("audit", "--limit", "2", "--json").json
+    second = acme("audit", "--limit", "2", "--after", first["next"], "--json").json
+    assert [each["id"] for each in first["records"] + second["records"]] == made
+    assert second["next"] is None
+
+
+def test_audit__between_times__has_what_began_there(acme: Any, meter: Any) -> None:
+    old, recent = serve(meter, ago_ms=2 * HOUR_MS), serve(meter)
+    between = str(meter.now_ms() // 1000 - 3600)
+    assert [each["id"] for each in acme("audit", "--since", between, "--json").json["records"]] == [recent]
+    assert [each["id"] for each in acme("audit", "--until", between, "--json").json["records"]] == [old]
+
+
+def test_audit__text_of_a_client__cannot_move_the_cursor(acme: Any, meter: Any) -> None:
+    at_ms = meter.now_ms()
+    meter.store.call(
+        Note(Record("01" + "A" * 24, at_ms, "refused", "a", "", "", "", "GET", "/\x1b[2J", "", 0, 0, code="throttled"))
+    )
+    assert "\x1b" not in acme("audit").out
+
+
+def test_audit__state_that_is_none__is_refused(acme: Any) -> None:
+    assert "a state is one of" in acme("audit", "--state", "lost", code=2).err
+
+
+def test_audit__followed__shows_each_request_once_when_it_ends(
+    acme: Any, meter: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    looks = iter(
+        [
+            lambda: made.extend([serve(meter, end="never"), serve(meter)]),
+            lambda: meter.store.call(Settle(made[0], "acme", meter.now_ms(), GWEI)),
+            lambda: made.append(serve(meter, end="release")),
+            lambda: None,
+        ]
+    )
+
+    def sleep(_: float) -> None:
+        look = next(looks, None)
+        if look is None:
+            raise KeyboardInterrupt
+        look()
+
+    monkeypatch.setattr("api_billing.cli.meter_records.time.sleep", sleep)
+    ran = acme("audit", "--follow", "--json", code=130)
+    lines = [json.loads(line) for line in ran.out.splitlines()]
+    assert [each["id"] for each in lines if "id" in each] == [made[1], made[0], made[2]]
+
+
+def test_audit__followed_from_before__shows_the_past_and_ends_with_until(acme: Any, meter: Any) -> None:
+    past = serve(meter, ago_ms=2 * HOUR_MS)
+    until = str(meter.now_ms() // 1000 - 3600)
+    [line] = acme("audit", "--follow", "--since", "0", "--until", until, "--json").out.splitlines()
+    assert json.loads(line)["id"] == past
+
+
+def test_prune__dry_run__deletes_nothing(acme: Any, meter: Any) -> None:
+    serve(meter, ago_ms=8 * DAY_MS)
+    serve(meter, ago_ms=6 * DAY_MS)
+    assert acme("prune", "--dry-run").out == "1 record would be deleted\n"
+    assert len(acme("audit", "--json").json["records"]) == 2
+
+
+def test_prune__past_retention__deletes_what_the_dry_run_said(acme: Any, meter: Any) -> None:
+    serve(meter, ago_ms=8 * DAY_MS)
+    kept = serve(meter, ago_ms=6 * DAY_MS)
+    assert acme("prune", "--json").json == {"records": 1, "dry_run": False}
+    assert [each["id"] for each in acme("audit", "--json").json["records"]] == [kept]
+
+
+def test_prune__usage_not_in_a_batch__stays_with_a_contract(
+    acme: Any, meter: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_BILLING_CONTRACT", "0x" + "11" * 20)
+    serve(meter, ago_ms=8 * DAY_MS)
+    assert acme("prune", "--dry-run", "--json").json["records"] == 0
+    assert acme("prune", "--json").json["records"] == 0
+
+
+def test_prune__somebody_looks__draws_its_progress(acme: Any, meter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    serve(meter, ago_ms=8 * DAY_MS)
+    ran = acme("prune")
+    assert ("deleting" in ran.err, "1 record deleted" in ran.out) == (True, True)
+
+
+def test_batches__cut__are_listed(acme: Any, meter: Any) -> None:
+    serve(meter)
+    serve(meter)
+    meter.store.call(CutBatch("weather", meter.now_ms()))
+    [batch] = acme("batches", "weather", "--json").json
+    assert (batch["sequence"], batch["records"], batch["lines"][0]["amount_wei"]) == (1, 2, 2 * GWEI)
+    assert "amount Gwei" in acme("batches", "weather").out
+
+
+def test_batches__none__says_so(acme: Any) -> None:
+    assert acme("batches", "weather").out == "no batches\n"

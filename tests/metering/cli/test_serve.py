@@ -1,0 +1,83 @@
+"""`api-billing meter serve`: a process of its own, workers, and what it needs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from api_billing.metering import Meter
+
+TOKEN = "service-token-of-the-tests-0123456789"
+GWEI = 10**9
+WAIT_SECONDS = 60
+ATTEMPTS = 600
+
+
+def test_serve__without_a_token__says_how_to_make_one(run: Any) -> None:
+    ran = run("serve", code=2)
+    assert "API_BILLING_SERVICE_TOKEN" in ran.err
+
+
+def test_serve__token_file_that_is_none__is_refused(run: Any, tmp_path: Path) -> None:
+    assert "cannot be read" in run("serve", "--token-file", tmp_path / "none", code=2).err
+
+
+def test_serve__memory_and_workers__are_refused(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    options = ("--token-file", tmp_path / "token", "--store", "memory://", "--workers", "2")
+    assert "--workers 1" in run("serve", *options, code=2).err
+
+
+def test_serve__port_in_use__says_so(run: Any, tmp_path: Path) -> None:
+    from api_billing.metering.service.serving import listen
+
+    (tmp_path / "token").write_text(TOKEN)
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        assert "--port" in run("serve", "--token-file", tmp_path / "token", "--port", str(port), code=2).err
+
+
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_serve__address_that_others_reach__is_warned_of(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, warned: bool
+) -> None:
+    served: list[dict[str, Any]] = []
+    monkeypatch.setattr("api_billing.metering.service.serving.serve", lambda _, **given: served.append(given))
+    (tmp_path / "token").write_text(TOKEN)
+    ran = run("serve", "--token-file", tmp_path / "token", "--host", host, "--port", "0")
+    assert ("not encrypted" in ran.err, len(served), TOKEN in ran.out + ran.err) == (warned, 1, False)
+
+
+def test_serve__workers_on_one_file__settle_what_others_reserved(tmp_path: Path) -> None:
+    with Meter.open(f"sqlite:///{tmp_path}/meter.db") as meter:
+        meter.add_consumer("acme")
+        meter.grant("acme", 100 * GWEI, grant_id="first")
+        line = [sys.executable, "-m", "api_billing.cli", "meter", "serve", "--port", "0", "--workers", "2", "--json"]
+        environment = {**os.environ, "API_BILLING_SERVICE_TOKEN": TOKEN}
+        with subprocess.Popen(line, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as server:
+            try:
+                assert server.stdout is not None
+                url = json.loads(server.stdout.readline())["url"]
+                for _ in range(8):
+                    metered_once(url)
+            finally:
+                server.send_signal(signal.SIGINT)
+                assert server.wait(WAIT_SECONDS) == 0
+        balance = meter.balance("acme")
+    assert (balance.charged_wei, balance.reserved_wei) == (8 * GWEI, 0)
+
+
+def metered_once(url: str) -> None:
+    """Reserve and settle, each over a connection of its own, so that any worker may get it."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    asked = {"api": "weather", "consumer": "acme", "estimate_wei": str(GWEI)}
+    made = requests.post(f"{url}/v1/reservations", json=asked, headers=headers, timeout=WAIT_SECONDS)
+    assert made.status_code == 201, made.text
+    path = f"{url}/v1/reservations/{made.json()['id']}/settle"
+    assert requests.post(path, json={}, headers=headers, timeout=WAIT_SECONDS).json()["state"] == "settled"

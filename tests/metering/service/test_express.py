@@ -1,0 +1,145 @@
+"""The express.js example, run by node against the HTTP meter."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import uvicorn
+
+from api_billing.metering import Meter
+from api_billing.metering.service import create_app
+from api_billing.metering.service.serving import listen, url_of
+
+ROOT = Path(__file__).parents[3]
+EXAMPLE = ROOT / "examples" / "express"
+TOKEN = "service-token-of-the-tests-0123456789"
+GWEI = 10**9
+WAIT_SECONDS = 60
+INSTALL_SECONDS = 600
+
+
+@pytest.fixture(scope="module")
+def example() -> Path:
+    """The example with its packages, which are installed once for each lock."""
+    if shutil.which("npm") is None or shutil.which("node") is None:
+        pytest.skip("npm and node are not installed, which the express example needs")
+    lock = hashlib.sha256((EXAMPLE / "package-lock.json").read_bytes()).hexdigest()[:16]
+    folder = ROOT / ".cache" / f"express-example-{lock}"
+    folder.parent.mkdir(exist_ok=True)
+    with (folder.parent / "express-example.lock").open("w") as lock_file:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)  # workers that run side by side install it once
+        if not (folder / "node_modules").is_dir():
+            fresh = folder.with_name(f"{folder.name}.{os.getpid()}")
+            fresh.mkdir()
+            for name in ("package.json", "package-lock.json", ".npmrc"):
+                shutil.copy(EXAMPLE / name, fresh / name)
+            done = subprocess.run(
+                ["npm", "ci"], cwd=fresh, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+            )
+            if done.returncode:
+                shutil.rmtree(fresh)
+                pytest.skip(f"npm cannot install express: {done.stderr[-500:]}")
+            fresh.rename(folder)
+        for source in EXAMPLE.glob("*.js"):
+            shutil.copy(source, folder / source.name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def meter() -> Iterator[Meter]:
+    with Meter.open("memory://") as meter:
+        meter.add_consumer("acme")
+        meter.grant("acme", 60 * GWEI, grant_id="first")
+        yield meter
+
+
+@pytest.fixture(scope="module")
+def served(meter: Meter) -> Iterator[str]:
+    """Where the meter is served: its address."""
+    with listen("127.0.0.1", 0) as listening:
+        app = create_app(meter, service_token=TOKEN)
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, log_level="warning"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield url_of(listening)
+        server.should_exit = True
+        thread.join(WAIT_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def seen(example: Path, meter: Meter, served: str) -> dict[str, Any]:
+    """What the API answers, in this order: 5 Gwei, 7 of 50 Gwei, an error, too dear, a wrong key, no key."""
+    key = meter.create_key("acme").text
+    environment = {**os.environ, "API_BILLING_SERVICE_TOKEN": TOKEN, "METER_URL": served, "PORT": "0"}
+    node = subprocess.Popen(
+        ["node", "app.js"], cwd=example, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert node.stdout is not None
+        api = json.loads(node.stdout.readline())["url"]
+        answers = {}
+        with requests.Session() as session:
+            session.trust_env = False
+            for name, path, credential in (
+                ("forecast", "/forecast/paris", key),
+                ("archive", "/archive/7", key),
+                ("broken", "/broken", key),
+                ("wrong", "/forecast/paris", key[:-1] + "!"),
+                ("none", "/forecast/paris", ""),
+            ):
+                headers = {"Authorization": f"Bearer {credential}"} if credential else {}
+                answers[name] = session.get(api + path, headers=headers, timeout=WAIT_SECONDS)
+                settled(meter)
+            answers["poor"] = session.get(f"{api}/archive/50", headers={"Authorization": f"Bearer {key}"}, timeout=9)
+        return answers
+    finally:
+        node.terminate()
+        node.communicate(timeout=WAIT_SECONDS)
+
+
+def settled(meter: Meter) -> None:
+    """Wait until nothing is reserved: the middleware settles after the response."""
+    done = threading.Event()
+    for _ in range(WAIT_SECONDS * 100):
+        if not meter.balance("acme").reserved_wei:
+            return
+        done.wait(0.01)
+    raise AssertionError("the middleware did not settle")
+
+
+def test_express__requests__are_charged(seen: dict[str, Any], meter: Meter) -> None:
+    assert meter.balance("acme").charged_wei == 12 * GWEI
+
+
+def test_express__metered_response__has_the_fields(seen: dict[str, Any]) -> None:
+    assert seen["forecast"].json() == {"city": "paris", "forecast": "sunny"}
+    assert seen["forecast"].headers["X-RateLimit-Remaining"] == "999"
+
+
+def test_express__handler_raised__is_its_own_error(seen: dict[str, Any]) -> None:
+    assert seen["broken"].status_code == 500
+
+
+def test_express__refusals__reach_the_client(seen: dict[str, Any]) -> None:
+    found = {name: (seen[name].status_code, seen[name].json()["code"]) for name in ("wrong", "none", "poor")}
+    assert found == {
+        "wrong": (401, "invalid_identity"),
+        "none": (401, "missing_identity"),
+        "poor": (402, "insufficient_credit"),
+    }
+
+
+def test_express__route__is_in_the_audit_log(seen: dict[str, Any], meter: Meter) -> None:
+    from api_billing.metering.operations import ListRecords
+
+    routes = {record.route for record in meter.store.call(ListRecords("acme", states=("settled",)))}
+    assert routes == {"/forecast/:city", "/archive/:days"}

@@ -1,0 +1,126 @@
+"""Whatever is sent, the answer is one of the documented ones, and never a 500."""
+
+import json
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import checks
+from starlette.testclient import TestClient
+
+from api_billing.metering import Meter
+from api_billing.metering.service import create_app
+
+TOKEN = "service-token-of-the-tests-0123456789"
+OPERATIONS = (
+    ("/v1/reservations", "POST"),
+    ("/v1/reservations/{reservation_id}/settle", "POST"),
+    ("/v1/reservations/{reservation_id}/release", "POST"),
+    ("/v1/reservations/{reservation_id}/extend", "POST"),
+    ("/v1/balance", "GET"),
+    ("/v1/usage", "GET"),
+    ("/v1/records", "GET"),
+)
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+checks.load_all_checks()
+EXAMPLES = 200 if settings().max_examples > 500 else 15
+CHECKS = checks.CHECKS.get_by_names(
+    [
+        "not_a_server_error",
+        "status_code_conformance",
+        "content_type_conformance",
+        "response_headers_conformance",
+        "response_schema_conformance",
+        "ignored_auth",
+    ]
+)
+
+
+def test_body__larger_than_allowed__is_refused_unread(service: Any) -> None:
+    answer = service.client.post("/v1/reservations", content=b" " * 10**6, headers={"Authorization": "Bearer x"})
+    assert (answer.status_code, answer.json()["code"]) == (413, "request_too_large")
+
+
+def test_body__larger_than_allowed_in_chunks__is_refused(service: Any) -> None:
+    answer = service.client.post("/v1/reservations", content=iter([b" " * 2**16] * 10))
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"{",
+        b"\xff\xfe",
+        b"[" * 60_000,
+        b'{"api":' * 5_000,
+        b'{"api":"weather","estimate_wei":' + b"9" * 5_000 + b"}",
+        b'{"api":"weather","estimate_wei":NaN,"consumer":"acme"}',
+        b'{"api":"weather","estimate_wei":"1","consumer":"\\ud800"}',
+        b'{"api":"weather","estimate_wei":"1","consumer":"a\\u0000b"}',
+    ],
+)
+def test_body__that_is_no_request__is_refused(service: Any, body: bytes) -> None:
+    headers = {**HEADERS, "Content-Type": "application/json"}
+    answer = service.client.post("/v1/reservations", content=body, headers=headers)
+    assert answer.status_code in (400, 401)
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "junk", ""])
+def test_body__of_another_type__is_refused(service: Any, kind: str) -> None:
+    headers = {**HEADERS, "Content-Type": kind}
+    body = json.dumps({"api": "weather", "estimate_wei": "1", "consumer": "acme"})
+    assert service.client.post("/v1/reservations", content=body, headers=headers).status_code == 400
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/reservations"), ("DELETE", "/v1/balance"), ("GET", "/x")])
+def test_route__that_is_none__is_a_problem(service: Any, method: str, path: str) -> None:
+    answer = service.client.request(method, path)
+    assert answer.json()["code"] in ("not_found", "method_not_allowed")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.fixture(scope="module")
+def client() -> Any:
+    """An HTTP meter that is shared: what one example leaves does not matter to the next."""
+    with Meter.open("memory://") as meter:
+        meter.add_consumer("acme")
+        with TestClient(create_app(meter, service_token=TOKEN), raise_server_exceptions=False) as client:
+            yield client
+
+
+@pytest.fixture(scope="module")
+def described(client: TestClient) -> Any:
+    """The meter's description, for schemathesis."""
+    return schemathesis.openapi.from_asgi("/openapi.json", client.app)
+
+
+header_names = st.from_regex(r"\A[!#$%&'*+.^_`|~0-9A-Za-z-]{1,30}\Z").filter(
+    lambda name: name.lower() not in ("content-length", "transfer-encoding", "host", "connection")
+)
+header_values = st.binary(max_size=200).map(lambda raw: raw.translate(None, b"\r\n\x00").strip())
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(fields=st.lists(st.tuples(header_names.map(str.encode) | st.just(b"authorization"), header_values), max_size=8))
+def test_headers__whatever_they_are__do_no_harm(client: TestClient, fields: list[tuple[bytes, bytes]]) -> None:
+    body = {"api": "weather", "estimate_wei": "1", "consumer": "acme"}
+    answer = client.post("/v1/reservations", json=body, headers=[*fields])
+    assert answer.status_code < 500
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_description__requests_made_from_it__are_answered_as_it_says(described: Any, path: str, method: str) -> None:
+    operation = described[path][method]
+
+    @settings(max_examples=EXAMPLES, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy())
+    def conforms(case: Any) -> None:
+        case.call_and_validate(headers=HEADERS, checks=CHECKS)
+
+    conforms()
