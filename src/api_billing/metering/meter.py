@@ -151,7 +151,7 @@ class Meter:
         self, consumer: str, *, tier: str = "free", quotas: Sequence[Quota] = (), budgets: Sequence[Budget] = ()
     ) -> Profile:
         """Make a consumer; one that exists stays as it is. Raises: UnknownTier, StoreUnavailable."""
-        return self.store.call(PutProfile(consumer, tier, quotas=tuple(quotas), budgets=tuple(budgets), only_new=True))
+        return self.store.call(PutProfile(consumer, tier, quotas=tuple(quotas), budgets=tuple(budgets), replaces=0))
 
     def change_consumer(
         self,
@@ -167,17 +167,25 @@ class Meter:
         Raises: UnknownConsumer, UnknownTier, StoreUnavailable.
         """
         was = self.store.call(GetProfile(consumer))
-        if was is None:
-            raise UnknownConsumer(f"no consumer is called {consumer!r}")
-        return self.store.call(
-            PutProfile(
+        while was is not None:
+            wanted = PutProfile(
                 consumer,
                 was.tier.name if tier is None else tier,
                 was.disabled if disabled is None else disabled,
                 was.quotas if quotas is None else tuple(quotas),
                 was.budgets if budgets is None else tuple(budgets),
+                replaces=was.version,
             )
-        )
+            now = self.store.call(wanted)
+            if (now.tier.name, now.disabled, now.quotas, now.budgets) == (
+                wanted.tier,
+                wanted.disabled,
+                wanted.quotas,
+                wanted.budgets,
+            ):
+                return now
+            was = now  # somebody else changed it in between: once more, on what they made of it
+        raise UnknownConsumer(f"no consumer is called {consumer!r}")
 
     def create_key(self, consumer: str, *, tier: str = "", label: str = "") -> NewKey:
         """Make an API key for a consumer that exists. Its text is in the answer and nowhere else.

@@ -390,8 +390,9 @@ class GetProfile(Operation["Profile | None"]):
 
 @dataclass(frozen=True, slots=True)
 class PutProfile(Operation[Profile]):
-    """Make or replace a consumer (its tier by name, quotas, budgets); the answer has the new version.
+    """Make or replace a consumer: its tier by name, quotas, budgets. The answer is the profile as it is then.
 
+    With ``replaces`` only a profile of that version is replaced (0: one that does not exist); another stays as it is.
     Raises: ``UnknownTier`` when the tier is not defined.
     """
 
@@ -400,7 +401,7 @@ class PutProfile(Operation[Profile]):
     disabled: bool = False
     quotas: tuple[Quota, ...] = ()
     budgets: tuple[Budget, ...] = ()
-    only_new: bool = False  # leave a consumer that exists as it is, and answer with it
+    replaces: int = -1  # -1: whatever there is
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class ProfileCache:
         self._fetched(consumer)
         profile: Profile | None = yield GetProfile(consumer)
         if profile is None and self._new_consumers:
-            profile = yield PutProfile(consumer, self._new_consumers, only_new=True)
+            profile = yield PutProfile(consumer, self._new_consumers, replaces=0)
         if profile is not None:
             self.put(profile)
         return profile

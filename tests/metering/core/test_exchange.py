@@ -14,10 +14,12 @@ from api_billing.metering.exchange import Exchange, current_exchange
 from api_billing.metering.http import MeteredRequest, MeteredResponse, TextHeaders
 from api_billing.metering.operations import (
     Balance,
+    GetProfile,
     GetRecord,
     ListRecords,
     ListTiers,
     Operation,
+    PutProfile,
     Record,
     Release,
     Reserve,
@@ -517,3 +519,21 @@ def test_grant__more_taken_back_than_is_free__is_refused(desk: Desk) -> None:
     with pytest.raises(MeterError, match="1000 wei free"):
         desk.meter.grant("alice", -1_001, grant_id="back")
     assert desk.balance.granted_wei == 1_000
+
+
+def test_change_consumer__changed_by_somebody_else_in_between__keeps_both_changes(desk: Desk) -> None:
+    original, calls = desk.store.call, 0
+
+    def call(operation: Operation[Any]) -> Any:
+        nonlocal calls
+        answer = original(operation)
+        calls += 1
+        if calls == 1:  # right after the profile was read
+            original(PutProfile("alice", "pro"))
+        return answer
+
+    desk.store.call = call  # type: ignore[method-assign]
+    desk.meter.change_consumer("alice", disabled=True)
+    profile = original(GetProfile("alice"))
+    assert profile is not None
+    assert (profile.tier.name, profile.disabled) == ("pro", True)

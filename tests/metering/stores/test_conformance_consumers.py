@@ -56,11 +56,22 @@ def test_profile__replaced__has_another_version(desk):
 
 def test_profile__only_new__leaves_one_that_exists(desk):
     first = desk.call(PutProfile("acme", "pro", quotas=QUOTAS))
-    assert desk.call(PutProfile("acme", "free", only_new=True)) == first
+    assert desk.call(PutProfile("acme", "free", replaces=0)) == first
 
 
 def test_profile__only_new_and_not_there__is_made(desk):
-    assert desk.call(PutProfile("acme", "free", only_new=True)).tier.name == "free"
+    assert desk.call(PutProfile("acme", "free", replaces=0)).tier.name == "free"
+
+
+def test_profile__replacing_the_version_it_has__is_replaced(desk):
+    first = desk.call(PutProfile("acme", "pro"))
+    assert desk.call(PutProfile("acme", "free", replaces=first.version)).tier.name == "free"
+
+
+def test_profile__replacing_an_older_version__stays_as_it_is(desk):
+    first = desk.call(PutProfile("acme", "pro"))
+    second = desk.call(PutProfile("acme", "premium"))
+    assert desk.call(PutProfile("acme", "free", replaces=first.version)) == second
 
 
 def test_profile__of_an_unknown_tier__is_refused(desk):

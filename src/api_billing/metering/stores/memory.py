@@ -194,7 +194,8 @@ def read_balance(tables: MemoryTables, op: ReadBalance) -> Balance:
 def put_profile(tables: MemoryTables, op: PutProfile) -> Profile:
     if op.tier not in tables.tiers:
         raise UnknownTier(f"no tier is called {op.tier!r}")
-    if not (op.only_new and op.consumer in tables.consumers):
+    was = tables.profile(op.consumer)
+    if op.replaces in (-1, was.version if was is not None else 0):
         tables.consumers[op.consumer] = op
         tables.versions[op.consumer] = tables.new_version()
     profile = tables.profile(op.consumer)

@@ -64,18 +64,15 @@ def put_profile(connection: Connection, op: PutProfile) -> Profile:
     consumer, tier = sent(op.consumer), sent(op.tier)
     if connection.execute("select 1 from meter_tiers where name = %s", (tier,)).fetchone() is None:
         raise UnknownTier(f"no tier is called {op.tier!r}")
-    # The state's row is locked by the new version, so that versions are seen in the order they are given.
-    known = "select 1 from meter_consumers where consumer_key = meter_key(%s)"
-    if not op.only_new or connection.execute(known, (consumer,)).fetchone() is None:
-        conflict = (
-            "do nothing"
-            if op.only_new
-            else "do update set tier = excluded.tier, disabled = excluded.disabled, quotas = excluded.quotas,"
-            " budgets = excluded.budgets, version = excluded.version"
-        )
+    # The state's row is locked, so that versions are seen in the order they are given.
+    connection.execute("select version from meter_state for update")
+    was = profile_of(op.consumer, _one(connection, "select meter_profile(%s)", consumer)[0])
+    if op.replaces in (-1, was.version if was is not None else 0):
         connection.execute(
             "insert into meter_consumers (consumer_key, consumer, tier, disabled, quotas, budgets, version)"
-            " values (meter_key(%s), %s, %s, %s, %s, %s, meter_new_version()) on conflict (consumer_key) " + conflict,
+            " values (meter_key(%s), %s, %s, %s, %s, %s, meter_new_version()) on conflict (consumer_key)"
+            " do update set tier = excluded.tier, disabled = excluded.disabled, quotas = excluded.quotas,"
+            " budgets = excluded.budgets, version = excluded.version",
             (
                 consumer, consumer, tier, op.disabled, sent(quotas_to_text(op.quotas)),
                 sent(budgets_to_text(op.budgets)),

@@ -362,10 +362,10 @@ end
 
 function steps.profile(a) return profile_of(a[1]) end
 
--- consumer tier disabled quotas budgets only_new
+-- consumer tier disabled quotas budgets replaces
 function steps.put_profile(a)
   if call('HEXISTS', P .. 'tiers', a[2]) == 0 then return 0 end
-  if a[6] == '0' or call('EXISTS', P .. 'p:' .. a[1]) == 0 then
+  if a[6] == '-1' or tonumber(a[6]) == tonumber(profile_of(a[1])[1] or '0') then
     call('HSET', P .. 'p:' .. a[1], 'v', new_version(), 't', a[2], 'd', a[3], 'q', a[4], 'b', a[5])
     call('ZADD', P .. 'consumers', 0, a[1])
   end

@@ -149,7 +149,7 @@ def _note_values(op: Note) -> list[Value]:
 
 def _put_profile_values(op: PutProfile) -> list[Value]:
     quotas, budgets = quotas_to_text(op.quotas), budgets_to_text(op.budgets)
-    return [op.consumer, op.tier, int(op.disabled), quotas, budgets, int(op.only_new)]
+    return [op.consumer, op.tier, int(op.disabled), quotas, budgets, op.replaces]
 
 
 def _put_profile_answer(op: PutProfile, reply: Any) -> Profile | UnknownTier:

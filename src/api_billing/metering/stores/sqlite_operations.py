@@ -105,7 +105,8 @@ def read_counts(tables: SqliteTables, op: ReadCounts) -> tuple[int, ...]:
 def put_profile(tables: SqliteTables, op: PutProfile) -> Profile:
     if op.tier not in tables.tiers():
         raise UnknownTier(f"no tier is called {op.tier!r}")
-    if not op.only_new or tables.profile(op.consumer) is None:
+    was = tables.profile(op.consumer)
+    if op.replaces in (-1, was.version if was is not None else 0):
         quotas, budgets = quotas_to_text(op.quotas), budgets_to_text(op.budgets)
         tables.connection.execute(
             "insert or replace into consumers values (?,?,?,?,?,?)",
