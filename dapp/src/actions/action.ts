@@ -1,0 +1,115 @@
+// An action is a form: its fields, what they must be, what will be sent, and what that brings about. No I/O.
+import type { Encodable } from "../chain/calldata";
+import { AmountError, exactGen, parseGen } from "../domain/amounts";
+import { fromFieldValue } from "../domain/time";
+import { isAddress, isName } from "../state/url";
+
+export interface Choice {
+  value: string;
+  label: string;
+}
+
+export interface Field {
+  name: string;
+  label: string;
+  kind: "gen" | "count" | "name" | "address" | "choice" | "moment";
+  initial: string;
+  hint?: string;
+  choices?: readonly Choice[];
+}
+
+export interface Call {
+  method: string;
+  args: readonly Encodable[];
+  valueWei: bigint;
+  /** What it does, for the list of transactions: "Top up 5 GEN". */
+  title: string;
+}
+
+export interface Checked {
+  errors: Readonly<Record<string, string>>;
+  /** What will happen, sentence by sentence. */
+  effects: readonly string[];
+  call: Call | null;
+}
+
+export interface Action {
+  title: string;
+  intro: string;
+  submit: string;
+  isDangerous?: boolean;
+  fields: readonly Field[];
+  check(values: Readonly<Record<string, string>>): Checked;
+}
+
+const MAX_CALLS = 2n ** 48n - 1n;
+
+/** Reads the fields of a form and collects what is wrong with them. */
+export class FormReader {
+  readonly errors: Record<string, string> = {};
+
+  constructor(private readonly values: Readonly<Record<string, string>>) {}
+
+  text = (name: string): string => (this.values[name] ?? "").trim();
+
+  /** Wei of an amount in GEN; 0n besides an error. */
+  gen(name: string, least: bigint, tooLittle: string, empty?: bigint): bigint {
+    if (this.text(name) === "" && empty !== undefined) return empty;
+    try {
+      const wei = parseGen(this.text(name));
+      if (wei < least) this.fail(name, tooLittle);
+      return wei;
+    } catch (error) {
+      if (!(error instanceof AmountError)) throw error;
+      this.fail(name, error.message);
+      return 0n;
+    }
+  }
+
+  count(name: string, least: bigint, tooLittle: string): bigint {
+    const text = this.text(name).replaceAll(",", "") || "0";
+    if (!/^\d{1,20}$/.test(text)) return this.fail(name, "Enter a whole number.");
+    const value = BigInt(text);
+    if (value < least) return this.fail(name, tooLittle);
+    if (value > MAX_CALLS) return this.fail(name, "This is more than the contract counts.");
+    return value;
+  }
+
+  name(name: string): string {
+    const text = this.text(name).toLowerCase();
+    if (text === "") this.fail(name, "Enter a name.");
+    else if (!isName(text)) this.fail(name, "Use a-z, 0-9, dot, dash and underscore; begin with a letter or digit; 64 at most.");
+    return text;
+  }
+
+  address(name: string): string {
+    const text = this.text(name);
+    if (!isAddress(text)) this.fail(name, "An address is 0x and 40 hex digits.");
+    return text.toLowerCase();
+  }
+
+  moment(name: string, now: number, latest: number, tooLate: string): number {
+    const at = fromFieldValue(this.text(name));
+    if (Number.isNaN(at)) this.fail(name, "Enter date and time.");
+    else if (at <= now) this.fail(name, "This is in the past.");
+    else if (at > latest) this.fail(name, tooLate);
+    return at;
+  }
+
+  fail(name: string, text: string): bigint {
+    this.errors[name] ??= text;
+    return 0n;
+  }
+
+  /** The call and its effects, or the errors alone. */
+  result(make: () => { call: Call; effects: readonly string[] }): Checked {
+    if (Object.keys(this.errors).length) return { errors: this.errors, effects: [], call: null };
+    return { errors: {}, ...make() };
+  }
+}
+
+export const gen = (wei: bigint): string => `${exactGen(wei)} GEN`;
+export const number = (count: bigint): string => count.toString().replace(/\B(?=(\d{3})+$)/g, ",");
+export const limitText = (count: bigint, period: string): string =>
+  count === 0n ? `no limit a ${period}` : `${number(count)} ${count === 1n ? "call" : "calls"} a ${period}`;
+export const short = (address: string): string => `${address.slice(0, 6)}…${address.slice(-4)}`;

@@ -1,0 +1,124 @@
+// The frame around every page.
+import { useEffect, useRef, useState, type ReactNode } from "react";
+import { ApisPage } from "./pages/apis";
+import { ConnectPage, NotConnected } from "./pages/connect";
+import { OperatePage } from "./pages/operate";
+import { TransactionsPage } from "./pages/transactions";
+import { UsagePage } from "./pages/usage";
+import { useApp } from "./state/app";
+import type { View } from "./state/url";
+import { openCount } from "./tx/words";
+import { ActionDialog } from "./ui/action_dialog";
+import { usePace } from "./ui/freshness";
+import { Icon, type IconName } from "./ui/icons";
+import { onAnnounce } from "./ui/live";
+import { ThemeButton } from "./ui/theme";
+import { Toasts } from "./ui/toasts";
+
+const NAVIGATION: readonly { view: View; label: string; icon: IconName }[] = [
+  { view: "usage", label: "Usage", icon: "chart" },
+  { view: "apis", label: "APIs", icon: "list" },
+  { view: "operate", label: "Operate", icon: "gauge" },
+  { view: "transactions", label: "Transactions", icon: "arrows" },
+];
+
+export function AppFrame() {
+  return (
+    <>
+      <a className="skip" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById("main")?.focus(); }}>Skip to the content</a>
+      <header className="top">
+        <div className="top-inner">
+          <span className="brand"><Icon name="logo" /> API billing</span>
+          <Navigation />
+          <div className="top-right">
+            <ConnectionChip />
+            <ThemeButton />
+          </div>
+        </div>
+      </header>
+      <main id="main" tabIndex={-1}><Page /></main>
+      <footer className="foot">Amounts are GEN; the exact wei are shown on pointing at them. Days and months are UTC.</footer>
+      <Toasts />
+      <ActionDialog />
+      <LiveRegion />
+    </>
+  );
+}
+
+function Page(): ReactNode {
+  const { location, contract } = useApp();
+  switch (location.view) {
+    case "connect": return <ConnectPage />;
+    case "transactions": return <TransactionsPage />;
+    default:
+  }
+  if (!contract) return <><h1>API billing</h1><NotConnected /></>;
+  // Another account or contract is another page: nothing of the one before is left in it.
+  const key = `${contract.url}|${contract.address}|${location.account}`;
+  switch (location.view) {
+    case "apis": return <ApisPage key={key} />;
+    case "operate": return <OperatePage key={key} />;
+    default: return <UsagePage key={key} />;
+  }
+}
+
+function Navigation() {
+  const { location, href, transactions, url } = useApp();
+  const count = openCount(transactions, url);
+  return (
+    <nav aria-label="Pages" className="navigation">
+      <ul>
+        {NAVIGATION.map(({ view, label, icon }) => (
+          <li key={view}>
+            <a href={href({ view, api: "", settlement: 0 })} aria-current={location.view === view ? "page" : undefined}>
+              <Icon name={icon} />
+              <span>{label}</span>
+              {view === "transactions" && count > 0 && <span className="count"><span aria-hidden="true">{count}</span><span className="visually-hidden"> ({count} under way)</span></span>}
+            </a>
+          </li>
+        ))}
+      </ul>
+    </nav>
+  );
+}
+
+function ConnectionChip() {
+  const { location, href, network, contract, signer, chainId } = useApp();
+  const pace = usePace();
+  const tone = pace.trouble ? "bad" : contract && chainId ? "good" : "neutral";
+  const who = signer.kind === "none" ? "watching" : `${signer.address.slice(0, 6)}…${signer.address.slice(-4)}`;
+  return (
+    <a className="chip" href={href({ view: "connect" })} aria-current={location.view === "connect" ? "page" : undefined}>
+      <span className={`dot ${tone}`} aria-hidden="true" />
+      <span className="visually-hidden">Connection: </span>
+      <span>{network.label}</span>
+      <span className="chip-who">{who}</span>
+      {pace.trouble && <span className="visually-hidden"> ({pace.trouble === "busy" ? "the node limits reads" : "the node cannot be reached"})</span>}
+    </a>
+  );
+}
+
+/** Polite: it waits for the reader to finish. The text is set again a moment later, so that the same one is heard twice. */
+function LiveRegion() {
+  const [text, setText] = useState("");
+  const queue = useRef<string[]>([]);
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const next = (): void => {
+      const first = queue.current.shift();
+      timer = undefined;
+      if (first === undefined) return;
+      setText(first);
+      timer = setTimeout(next, 700);
+    };
+    const stop = onAnnounce((told) => {
+      queue.current.push(told);
+      timer ??= setTimeout(next, 50);
+    });
+    return () => {
+      stop();
+      clearTimeout(timer);
+    };
+  }, []);
+  return <div className="visually-hidden" role="status" aria-live="polite" data-testid="live">{text}</div>;
+}

@@ -1,0 +1,82 @@
+// JSON-RPC over fetch, and what its failures mean to a person.
+import { splitRefusal } from "../domain/refusals";
+import { parseJson, toJson } from "../domain/json";
+
+export type Failure =
+  | "unreachable" // nothing answers, or the node is broken: it may come back
+  | "busy" // the node limits how often it is asked
+  | "not_a_node" // something answers that is no GenLayer node
+  | "no_contract"
+  | "not_found" // a transaction the node does not know
+  | "wrong_contract" // a contract that does not answer as the billing contract does
+  | "refused" // the contract's own refusal
+  | "rejected"; // the node does not take the request
+
+const BUSY_CODES = new Set([-32005, -32006, -32029, -32030]);
+const TIMEOUT_MS = 20_000;
+
+export class NodeError extends Error {
+  constructor(readonly failure: Failure, message: string, readonly code = 0, readonly refusalCode = "") {
+    super(message);
+  }
+
+  /** Whether it is worth trying again by itself. */
+  get isTransient(): boolean {
+    return this.failure === "unreachable" || this.failure === "busy";
+  }
+}
+
+function failureOf(code: number, message: string): NodeError {
+  if (BUSY_CODES.has(code)) return new NodeError("busy", message, code);
+  if (code === -32601) return new NodeError("not_a_node", message, code);
+  if (code === -32001) return new NodeError("not_found", message, code);
+  const refusal = splitRefusal(message);
+  if (refusal) return new NodeError("refused", refusal.text, code, refusal.code);
+  return new NodeError("rejected", message, code);
+}
+
+async function post(url: string, body: string, signal?: AbortSignal): Promise<Response> {
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  try {
+    return await fetch(url, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body,
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new NodeError("unreachable", timeout.aborted ? "the node did not answer in time" : "the node cannot be reached");
+  }
+}
+
+let lastId = 0;
+
+/** One call; integers of the result are bigints. Throws NodeError. */
+export async function rpc(url: string, method: string, params: readonly unknown[], signal?: AbortSignal): Promise<unknown> {
+  const response = await post(url, toJson({ jsonrpc: "2.0", id: ++lastId, method, params }), signal);
+  if (response.status === 429) throw new NodeError("busy", "the node limits how often it is asked", 429);
+  if (response.status >= 500) throw new NodeError("unreachable", `the node answers with status ${response.status}`);
+  let answer: unknown;
+  try {
+    answer = parseRpc(await response.text());
+  } catch {
+    if (signal?.aborted) throw signal.reason;
+    throw new NodeError("not_a_node", `${url} does not answer as a GenLayer node does`);
+  }
+  const { error, result } = (answer ?? {}) as { error?: { code?: unknown; message?: unknown }; result?: unknown };
+  if (error) throw failureOf(Number(error.code ?? 0), String(error.message ?? "the node gives no reason"));
+  if (result === undefined && !("result" in Object(answer))) {
+    throw new NodeError("not_a_node", `${url} does not answer as a GenLayer node does`);
+  }
+  return result;
+}
+
+/** Answers may have fractions where we do not look (statistics, models): those that have are read the ordinary way. */
+function parseRpc(body: string): unknown {
+  try {
+    return parseJson(body);
+  } catch {
+    return JSON.parse(body) as unknown;
+  }
+}

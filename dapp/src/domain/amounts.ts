@@ -1,0 +1,62 @@
+// Money is bigint wei everywhere; GEN appears only in what is shown and typed.
+
+export const GEN = 10n ** 18n;
+export const MAX_WEI = 2n ** 128n - 1n;
+const DECIMALS = 18;
+const SHOWN_DECIMALS = 6;
+const WRITTEN = /^(?:(\d{1,40})|(\d{1,3}(?:,\d{3}){1,12}))?(?:\.(\d{0,40}))?$/;
+
+export class AmountError extends Error {}
+
+const group = (digits: string): string => digits.replace(/\B(?=(\d{3})+$)/g, ",");
+
+/** All digits, in GEN: `1,234.5`. */
+export function exactGen(wei: bigint): string {
+  const sign = wei < 0n ? "-" : "";
+  const absolute = wei < 0n ? -wei : wei;
+  const fraction = (absolute % GEN).toString().padStart(DECIMALS, "0").replace(/0+$/, "");
+  return sign + group((absolute / GEN).toString()) + (fraction && `.${fraction}`);
+}
+
+/**
+ * In GEN with at most six decimals, cut off, never rounded up: what is shown is really there.
+ * An amount too small for that is shown as "<0.000001".
+ */
+export function shortGen(wei: bigint): string {
+  const [whole = "0", fraction = ""] = exactGen(wei).split(".");
+  const shown = fraction.slice(0, SHOWN_DECIMALS).replace(/0+$/, "");
+  if (wei > 0n && whole === "0" && shown === "" && fraction !== "") return "<0.000001";
+  return whole + (shown && `.${shown}`);
+}
+
+/** `12,345 wei` */
+export const exactWei = (wei: bigint): string => `${wei < 0n ? "-" : ""}${group((wei < 0n ? -wei : wei).toString())} wei`;
+
+/** Reads what a person types as GEN. Throws AmountError with what is wrong. */
+export function parseGen(text: string): bigint {
+  const trimmed = text.trim().replace(/\s*gen$/i, "");
+  const match = WRITTEN.exec(trimmed);
+  if (trimmed === "") throw new AmountError("Enter an amount in GEN.");
+  const [, plain, grouped, fraction = ""] = match ?? [];
+  if (!match || (plain === undefined && grouped === undefined && fraction === "")) {
+    throw new AmountError("This is not an amount. Write it as 1.25.");
+  }
+  const decimals = fraction.replace(/0+$/, "");
+  if (decimals.length > DECIMALS) throw new AmountError("GEN has 18 decimal places at most.");
+  const whole = (plain ?? grouped ?? "0").replaceAll(",", "");
+  const wei = BigInt(whole) * GEN + BigInt(decimals.padEnd(DECIMALS, "0"));
+  if (wei > MAX_WEI) throw new AmountError("This is more than the contract can count.");
+  return wei;
+}
+
+/** For an input field: no thousands separators. */
+export const editableGen = (wei: bigint): string => exactGen(wei).replaceAll(",", "");
+
+/** `part` of `whole` in thousandths, 0 to 1000; for bars only. */
+export function share(part: bigint, whole: bigint): number {
+  if (whole <= 0n) return part > 0n ? 1000 : 0;
+  const thousandths = (part * 1000n) / whole;
+  return Number(thousandths < 0n ? 0n : thousandths > 1000n ? 1000n : thousandths);
+}
+
+export const grouped = (count: bigint | number): string => group(count.toString());

@@ -1,0 +1,20 @@
+import { QueryClientProvider } from "@tanstack/react-query";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { AppFrame } from "./app";
+import { AppProvider } from "./state/app";
+import { queryClient } from "./state/queries";
+import "./styles.css";
+
+const root = document.getElementById("root");
+if (root) {
+  createRoot(root).render(
+    <StrictMode>
+      <QueryClientProvider client={queryClient()}>
+        <AppProvider>
+          <AppFrame />
+        </AppProvider>
+      </QueryClientProvider>
+    </StrictMode>,
+  );
+}

@@ -1,0 +1,79 @@
+// All APIs of the contract with their plans.
+import { subscribe } from "../actions/consumer";
+import { limitText } from "../actions/action";
+import type { Api, UsageReport } from "../domain/answers";
+import { useApp } from "../state/app";
+import { useChainNow } from "../state/now";
+import { useApis, useReport } from "../state/queries";
+import { usePageFocus } from "../ui/action_dialog";
+import { Freshness } from "../ui/freshness";
+import { Address, Empty, Gen, Skeleton, Tag } from "../ui/parts";
+import { Trouble } from "../ui/trouble";
+
+export function ApisPage() {
+  const { location, go, signer } = useApp();
+  const heading = usePageFocus("APIs");
+  const apis = useApis(true);
+  const own = signer.kind === "none" ? "" : signer.address;
+  const report = useReport(own);
+  const found = apis.data?.filter((api) => api.apiName.includes(location.api)) ?? [];
+  return (
+    <>
+      <div className="page-head">
+        <h1 ref={heading} tabIndex={-1}>APIs</h1>
+        <Freshness query={apis} />
+      </div>
+      <div className="filter field">
+        <label htmlFor="api-filter">Find an API</label>
+        <span className="input">
+          <input id="api-filter" type="search" value={location.api} autoComplete="off" autoCapitalize="off" spellCheck={false}
+            onChange={(event) => go({ api: event.target.value.trim().toLowerCase() }, { replace: true })} />
+        </span>
+      </div>
+      {!apis.data ? (
+        apis.error || apis.failureReason ? <Trouble error={apis.error ?? apis.failureReason} /> : <Skeleton rows={5} label="Reading the APIs" />
+      ) : apis.data.length === 0 ? (
+        <Empty title="Nobody has registered an API yet">An operator registers one on the page Operate.</Empty>
+      ) : (
+        <>
+          <p className="muted" role="status">{found.length === apis.data.length ? `${found.length} ${found.length === 1 ? "API" : "APIs"}` : `${found.length} of ${apis.data.length} APIs`}</p>
+          {found.length === 0 && <Empty title="No API has that in its name" />}
+          <ul className="cards">{found.map((api) => <li key={api.apiName}><ApiCard api={api} report={report.data} /></li>)}</ul>
+        </>
+      )}
+    </>
+  );
+}
+
+function ApiCard({ api, report }: { api: Api; report: UsageReport | undefined }) {
+  const { open } = useApp();
+  const now = useChainNow();
+  const line = report?.apis.find((each) => each.apiName === api.apiName && each.subscribed);
+  const id = `api-${api.apiName}`;
+  return (
+    <article className="card" aria-labelledby={id}>
+      <header className="card-head">
+        <h2 id={id} className="h3">{api.apiName}</h2>
+        <span className="tags">
+          {!api.active && <Tag tone="warn">Paused</Tag>}
+          {line && <Tag tone="good">Subscribed</Tag>}
+        </span>
+      </header>
+      <p className="muted small-text">Operator <Address address={api.operator} link /></p>
+      <ul className="plans">
+        {api.plans.map((plan) => (
+          <li key={plan.planName} className={line?.planName === plan.planName ? "chosen" : ""}>
+            <span className="plan-name">{plan.planName}{line?.planName === plan.planName && <span className="muted"> · yours</span>}</span>
+            <span className="plan-price">{plan.costPerCallWei === 0n ? "free" : <Gen wei={plan.costPerCallWei} />}</span>
+            <span className="muted small-text plan-limits">{limitText(plan.dailyLimitCalls, "day")}, {limitText(plan.monthlyLimitCalls, "month")}</span>
+          </li>
+        ))}
+      </ul>
+      <div className="card-actions">
+        <button type="button" className="button small" onClick={() => open(subscribe(api, report, now))}>
+          {line ? "Change plan or cap" : "Subscribe"}<span className="visually-hidden"> {api.apiName}</span>
+        </button>
+      </div>
+    </article>
+  );
+}

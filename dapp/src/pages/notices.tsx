@@ -1,0 +1,73 @@
+// What the contract told a consumer: refused calls by reason, low credit, price changes.
+import { useState } from "react";
+import type { Notice, UsageReport } from "../domain/answers";
+import { explain } from "../domain/refusals";
+import { momentText } from "../domain/time";
+import { useNotices } from "../state/queries";
+import { Calls, Empty, Gen, Section, Skeleton, Tag } from "../ui/parts";
+
+const SHOWN = 8;
+
+export function Notices({ report }: { report: UsageReport }) {
+  const notices = useNotices(report.consumer, report.notices);
+  const [isAll, setAll] = useState(false);
+  const newest = [...(notices.data ?? [])].reverse();
+  const reasons = byReason(newest);
+  return (
+    <Section title="Notices">
+      {report.notices === 0 ? (
+        <Empty title="Nothing to report">Refused calls, low credit and price changes appear here.</Empty>
+      ) : !notices.data ? (
+        <Skeleton rows={3} label="Reading the notices" />
+      ) : (
+        <>
+          {reasons.length > 0 && (
+            <ul className="reasons" aria-label="Refused calls by reason">
+              {reasons.map(([code, calls]) => (
+                <li key={code}><strong><Calls count={calls} /></strong> {calls === 1n ? "call" : "calls"} refused: {explain(code).meaning.toLowerCase()}</li>
+              ))}
+            </ul>
+          )}
+          <ol className="notices">
+            {newest.slice(0, isAll ? undefined : SHOWN).map((notice) => <li key={notice.number}><NoticeLine notice={notice} /></li>)}
+          </ol>
+          {newest.length > SHOWN && (
+            <button type="button" className="button quiet" aria-expanded={isAll} onClick={() => setAll(!isAll)}>
+              {isAll ? "Show fewer" : `Show all ${newest.length}`}
+            </button>
+          )}
+          {report.notices > newest.length && <p className="muted small-text">The contract keeps the last 64 of {report.notices}.</p>}
+        </>
+      )}
+    </Section>
+  );
+}
+
+export function byReason(notices: readonly Notice[]): [string, bigint][] {
+  const sums = new Map<string, bigint>();
+  for (const notice of notices) if (notice.calls > 0n) sums.set(notice.code, (sums.get(notice.code) ?? 0n) + notice.calls);
+  return [...sums].sort(([, a], [, b]) => (a < b ? 1 : a > b ? -1 : 0));
+}
+
+function NoticeLine({ notice }: { notice: Notice }) {
+  const isLow = notice.kind === "low_credit";
+  const { meaning, nextStep } = explain(notice.code);
+  return (
+    <>
+      <Tag tone={isLow ? "warn" : "bad"}>{isLow ? "Low credit" : notice.kind === "price" ? "Price" : "Refused"}</Tag>
+      <div>
+        <p>
+          {isLow ? (
+            <>Credit and holds fell to <Gen wei={notice.amountWei} />{notice.apiName && <> with a call of {notice.apiName}</>}.</>
+          ) : (
+            <>
+              <Calls count={notice.calls} /> {notice.calls === 1n ? "call" : "calls"} of {notice.apiName}
+              {notice.amountWei > 0n && <> for <Gen wei={notice.amountWei} /></>}: {meaning}.
+            </>
+          )}
+        </p>
+        <p className="muted small-text"><time dateTime={new Date(notice.at * 1000).toISOString()}>{momentText(notice.at)}</time>{!isLow && nextStep && ` · ${nextStep}`}</p>
+      </div>
+    </>
+  );
+}

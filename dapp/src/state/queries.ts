@@ -1,0 +1,134 @@
+// What pages read. A refresh of a page is one read of the contract; the rest is read when it changes, or when asked for.
+import { QueryClient, useQueries, useQuery, type UseQueryResult } from "@tanstack/react-query";
+import { useEffect } from "react";
+import { rpc, NodeError } from "../chain/rpc";
+import type { Notice, UsageReport } from "../domain/answers";
+import { CHART_DAYS, combine, type History } from "../domain/history";
+import { dayOf } from "../domain/time";
+import { useApp } from "./app";
+
+export const queryClient = (): QueryClient =>
+  new QueryClient({
+    defaultOptions: {
+      queries: {
+        // The node may be on this machine, whatever the browser thinks of the internet.
+        networkMode: "always",
+        staleTime: 2_000,
+        gcTime: 10 * 60_000,
+        refetchOnWindowFocus: true,
+        // What may get better by itself is tried again for ever: how often, the pace of the contract decides.
+        retry: (_count, error) => error instanceof NodeError && error.isTransient,
+        retryDelay: (count) => Math.min(250 * 2 ** count, 5_000),
+      },
+    },
+  });
+
+const NO_CONTRACT = new NodeError("no_contract", "no contract is chosen");
+
+/** The key of a view: where, of which contract, which view. An accepted transaction makes some of them stale. */
+const keyOf = (url: string, contract: string, ...rest: readonly (string | number)[]) => ["contract", url, contract, ...rest];
+
+export function useReport(consumer: string): UseQueryResult<UsageReport> {
+  const { contract, url, network, clockOffset, recheckClock } = useApp();
+  const query = useQuery({
+    queryKey: keyOf(url, contract?.address ?? "", "report", consumer),
+    queryFn: ({ signal }) => (contract ? contract.report(consumer, { signal }) : Promise.reject(NO_CONTRACT)),
+    enabled: contract !== null && consumer !== "",
+    refetchInterval: network.refreshMs,
+  });
+  const day = query.data?.dayId;
+  useEffect(() => {
+    // Somebody moved the localnet's clock, or midnight was passed.
+    if (day !== undefined && day !== dayOf(Date.now() / 1000 + clockOffset)) recheckClock();
+  }, [day, clockOffset, recheckClock]);
+  return query;
+}
+
+/** The notices up to number `count`, which the report tells; there is nothing to read while that stays the same. */
+export function useNotices(consumer: string, count: number) {
+  const { contract, url } = useApp();
+  return useQuery<Notice[]>({
+    queryKey: keyOf(url, contract?.address ?? "", "notices", consumer, count),
+    queryFn: ({ signal }) => (contract ? contract.notices(consumer, 0, { signal }) : Promise.reject(NO_CONTRACT)),
+    enabled: contract !== null && count > 0,
+    staleTime: Infinity,
+    placeholderData: (before) => before,
+  });
+}
+
+/**
+ * The last 30 days of the given APIs. Past days are read once for each state of the month, today's figures are in the
+ * report; so a refresh reads nothing here.
+ */
+export function useHistory(report: UsageReport | undefined, apis: readonly string[]): History {
+  const { contract, url } = useApp();
+  const today = report?.dayId ?? 0;
+  const lines = (report?.apis ?? []).filter((line) => apis.includes(line.apiName));
+  const results = useQueries({
+    queries: lines.map((line) => ({
+      queryKey: [
+        "history", url, contract?.address, report?.consumer, line.apiName, today,
+        (line.callsMonth - line.callsToday).toString(), (line.spendMonthWei - line.spendTodayWei).toString(),
+      ],
+      queryFn: ({ signal }: { signal: AbortSignal }) =>
+        contract && report
+          ? contract.history(report.consumer, line.apiName, Math.max(today - CHART_DAYS + 1, 0), today, { signal, urgent: false })
+          : Promise.reject(NO_CONTRACT),
+      enabled: contract !== null && report !== undefined,
+      staleTime: 10 * 60_000,
+    })),
+  });
+  return combine(results.map((result) => result.data), lines, today);
+}
+
+/** `isWatched`: it is what the page is about, and is refreshed. */
+export function useApis(isWatched: boolean, isWanted = true) {
+  const { contract, url, network } = useApp();
+  return useQuery({
+    queryKey: keyOf(url, contract?.address ?? "", "apis"),
+    queryFn: ({ signal }) => (contract ? contract.apis({ signal }) : Promise.reject(NO_CONTRACT)),
+    enabled: contract !== null && isWanted,
+    staleTime: isWatched ? 2_000 : 60_000,
+    refetchInterval: isWatched ? network.refreshMs * 2 : false,
+  });
+}
+
+export function useEarnings(operator: string) {
+  const { contract, url, network } = useApp();
+  return useQuery({
+    queryKey: keyOf(url, contract?.address ?? "", "earnings", operator),
+    queryFn: ({ signal }) => (contract ? contract.earnings(operator, { signal }) : Promise.reject(NO_CONTRACT)),
+    enabled: contract !== null && operator !== "",
+    refetchInterval: network.refreshMs * 2,
+  });
+}
+
+export function useSettlement(apiName: string, sequence: number, last: bigint) {
+  const { contract, url } = useApp();
+  return useQuery({
+    queryKey: keyOf(url, contract?.address ?? "", "settlement", apiName, sequence || last.toString()),
+    queryFn: ({ signal }) =>
+      contract ? contract.settlement(apiName, sequence, { signal }) : Promise.reject(NO_CONTRACT),
+    enabled: contract !== null && apiName !== "" && last > 0n,
+    staleTime: Infinity, // a settlement never changes
+  });
+}
+
+export function useAccountDetails(consumer: string, isWanted: boolean) {
+  const { contract, url } = useApp();
+  return useQuery({
+    queryKey: keyOf(url, contract?.address ?? "", "account", consumer),
+    queryFn: ({ signal }) => (contract ? contract.account(consumer, { signal }) : Promise.reject(NO_CONTRACT)),
+    enabled: contract !== null && consumer !== "" && isWanted,
+  });
+}
+
+/** GEN in the account itself, outside the contract; no read of the contract. */
+export function useBalance(address: string) {
+  const { url } = useApp();
+  return useQuery({
+    queryKey: ["contract", url, "", "balance", address],
+    queryFn: async ({ signal }) => BigInt(String(await rpc(url, "eth_getBalance", [address, "latest"], signal))),
+    enabled: url !== "" && address !== "",
+  });
+}

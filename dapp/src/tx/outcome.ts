@@ -1,0 +1,97 @@
+// What a node says of a transaction, read the same way for Studio, the localnet and testnets. That validators agreed is not
+// that the contract did what it was asked: only its execution result tells.
+import { decode, fromBase64, type Decoded } from "../chain/calldata";
+import { splitRefusal } from "../domain/refusals";
+
+export type Verdict = "pending" | "done" | "refused" | "kept" | "failed";
+
+export interface Outcome {
+  status: string;
+  isDecided: boolean;
+  isFinal: boolean;
+  verdict: Verdict;
+  /** The contract's code where it refused. */
+  code: string;
+  message: string;
+  /** What became credit although the rest was refused. */
+  keptWei: bigint;
+  children: string[];
+  to: string;
+  valueWei: bigint;
+}
+
+export interface Raw {
+  status?: unknown;
+  type?: unknown;
+  to_address?: unknown;
+  value?: unknown;
+  consensus_data?: { leader_receipt?: unknown } | null;
+  triggered_transactions?: unknown;
+}
+
+const NO_RESULT = new Set(["UNDETERMINED", "LEADER_TIMEOUT", "VALIDATORS_TIMEOUT", "CANCELED"]);
+const DECIDED = new Set([...NO_RESULT, "ACCEPTED", "FINALIZED", "READY_TO_FINALIZE"]);
+
+interface Ended {
+  verdict: Verdict;
+  code?: string;
+  message?: string;
+  keptWei?: bigint;
+}
+
+export function refusedWith(message: string): Ended {
+  const refusal = splitRefusal(message);
+  return refusal ? { verdict: "refused", code: refusal.code, message: refusal.text } : { verdict: "failed", message };
+}
+
+/** A payable call that is refused does not fail: it answers what became of the money. */
+export function answered(value: Decoded): Ended {
+  if (value === null || typeof value !== "object" || Array.isArray(value) || value["ok"] !== false) return { verdict: "done" };
+  const { code, message, credited_wei: kept } = value;
+  return {
+    verdict: "kept",
+    code: typeof code === "string" ? code : "",
+    message: splitRefusal(typeof message === "string" ? message : "")?.text ?? "",
+    keptWei: typeof kept === "bigint" ? kept : 0n,
+  };
+}
+
+function readReceipt(receipt: { result?: unknown; execution_result?: unknown }): Ended {
+  const { result, execution_result: execution } = receipt;
+  if (typeof result !== "string" || result === "") {
+    return execution === "SUCCESS" ? { verdict: "done" } : { verdict: "failed", message: "the node gives no reason" };
+  }
+  const bytes = fromBase64(result);
+  const payload = bytes.slice(1);
+  if (bytes[0] === 0) return answered(decode(payload));
+  return refusedWith(new TextDecoder().decode(payload));
+}
+
+function ended(raw: Raw, status: string): Ended {
+  if (NO_RESULT.has(status)) {
+    return { verdict: "failed", message: `the validators ended with ${status.toLowerCase().replaceAll("_", " ")}` };
+  }
+  if (!DECIDED.has(status)) return { verdict: "pending" };
+  const receipts = raw.consensus_data?.leader_receipt;
+  const first: unknown = Array.isArray(receipts) ? receipts[0] : receipts;
+  if (first && typeof first === "object") return readReceipt(first);
+  return Number(raw.type ?? -1) === 0 ? { verdict: "done" } : { verdict: "failed", message: "the node tells no result" };
+}
+
+export function outcomeOf(raw: Raw): Outcome {
+  const status = String(raw.status ?? "PENDING");
+  const { verdict, code = "", message = "", keptWei = 0n } = ended(raw, status);
+  const children = Array.isArray(raw.triggered_transactions) ? raw.triggered_transactions.map(String) : [];
+  return {
+    status,
+    isDecided: DECIDED.has(status),
+    isFinal: status === "FINALIZED" || NO_RESULT.has(status),
+    verdict,
+    code,
+    message,
+    keptWei,
+    children,
+    to: String(raw.to_address ?? "").toLowerCase(),
+    valueWei: BigInt((raw.value as bigint | number | string | null | undefined) ?? 0),
+  };
+}

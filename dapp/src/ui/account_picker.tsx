@@ -1,0 +1,23 @@
+// Goes to another account: one's own, or one that the deployment names.
+import { useApp } from "../state/app";
+
+export function AccountPicker() {
+  const { known, location, go, signer } = useApp();
+  const own = signer.kind === "none" ? "" : signer.address;
+  if (known.length === 0) return null;
+  const isKnown = location.account === own || known.some((each) => each.address.toLowerCase() === location.account);
+  return (
+    <label className="inline-field">
+      <span className="visually-hidden">Account to look at</span>
+      <select value={location.account} onChange={(event) => go({ account: event.target.value, api: "", settlement: 0 })}>
+        {!isKnown && <option value={location.account}>Another account</option>}
+        {own && <option value={own}>My account</option>}
+        {[...new Set(known.map((each) => each.role))].map((role) => (
+          <optgroup key={role} label={`${role.charAt(0).toUpperCase()}${role.slice(1)}s`}>
+            {known.filter((each) => each.role === role && each.address.toLowerCase() !== own).map((each) => <option key={each.address} value={each.address.toLowerCase()}>{each.name}</option>)}
+          </optgroup>
+        ))}
+      </select>
+    </label>
+  );
+}

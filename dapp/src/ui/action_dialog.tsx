@@ -1,0 +1,202 @@
+// The one dialog for all actions: fields, what will happen, and who signs.
+import * as Dialog from "@radix-ui/react-dialog";
+import { useEffect, useId, useRef, useState, type FormEvent } from "react";
+import type { Action, Field } from "../actions/action";
+import { switchChain } from "../chain/injected";
+import { AmountError, exactGen, exactWei, parseGen } from "../domain/amounts";
+import { useApp } from "../state/app";
+import { useBalance } from "../state/queries";
+import type { Signer } from "../state/signer";
+import { Address, Banner } from "./parts";
+
+export function ActionDialog() {
+  const { action, open } = useApp();
+  const opener = useRef<Element | null>(null);
+  const restore = (event: Event): void => {
+    event.preventDefault();
+    const target = opener.current?.isConnected ? opener.current : document.querySelector("h1");
+    if (target instanceof HTMLElement) target.focus();
+  };
+  return (
+    <Dialog.Root open={action !== null} onOpenChange={(isOpen) => { if (!isOpen) open(null); }}>
+      <Dialog.Portal>
+        <Dialog.Overlay className="overlay" />
+        <Dialog.Content className="dialog" aria-modal="true" onOpenAutoFocus={() => { opener.current = document.activeElement; }} onCloseAutoFocus={restore}>
+          {action && <ActionForm key={action.title} action={action} />}
+        </Dialog.Content>
+      </Dialog.Portal>
+    </Dialog.Root>
+  );
+}
+
+const initialValues = (action: Action): Record<string, string> =>
+  Object.fromEntries(action.fields.map((field) => [field.name, field.initial]));
+
+function ActionForm({ action }: { action: Action }) {
+  const { open, send, signer } = useApp();
+  const [values, setValues] = useState(() => initialValues(action));
+  const [touched, setTouched] = useState<ReadonlySet<string>>(new Set());
+  const form = useRef<HTMLFormElement>(null);
+  const { errors, effects, call } = action.check(values);
+  const balance = useBalance(signer.kind === "none" ? "" : signer.address);
+  const isShort = call !== null && call.valueWei > 0n && balance.data !== undefined && balance.data < call.valueWei;
+
+  const submit = (event: FormEvent): void => {
+    event.preventDefault();
+    setTouched(new Set(action.fields.map((field) => field.name)));
+    if (!call) {
+      const first = action.fields.find((field) => errors[field.name]);
+      form.current?.querySelector<HTMLElement>(`[name="${first?.name ?? ""}"]`)?.focus();
+      return;
+    }
+    send(call);
+    open(null);
+  };
+
+  return (
+    <form ref={form} onSubmit={submit} noValidate>
+      <Dialog.Title>{action.title}</Dialog.Title>
+      <Dialog.Description className="muted">{action.intro}</Dialog.Description>
+      {action.fields.map((field) => (
+        <FieldInput
+          key={field.name}
+          field={field}
+          value={values[field.name] ?? ""}
+          error={touched.has(field.name) ? (errors[field.name] ?? "") : ""}
+          onChange={(value) => setValues((before) => ({ ...before, [field.name]: value }))}
+          onLeave={() => { if (values[field.name]) setTouched((before) => new Set(before).add(field.name)); }}
+        />
+      ))}
+      <div aria-live="polite" className="effects" data-testid="effects">
+        {effects.length > 0 && (
+          <>
+            <h3>What happens</h3>
+            <ul>{effects.map((effect) => <li key={effect}>{effect}</li>)}</ul>
+          </>
+        )}
+      </div>
+      {isShort && (
+        <Banner tone="warn" title="Your account has too little">
+          It has {exactGen(balance.data ?? 0n)} GEN; {exactGen(call.valueWei)} GEN are to be sent.
+        </Banner>
+      )}
+      <SignerLine />
+      <div className="dialog-buttons">
+        <Dialog.Close asChild><button type="button" className="button quiet">Cancel</button></Dialog.Close>
+        <SubmitButton action={action} signer={signer} />
+      </div>
+    </form>
+  );
+}
+
+function SubmitButton({ action, signer }: { action: Action; signer: Signer }) {
+  const { chainId } = useApp();
+  const isOnAnother = signer.kind === "wallet" && chainId !== 0 && signer.chainId !== chainId;
+  return (
+    <button type="submit" className={`button ${action.isDangerous ? "danger" : "primary"}`} disabled={signer.kind === "none" || isOnAnother}>
+      {action.submit}
+    </button>
+  );
+}
+
+/** Who signs; and what is in the way of it. */
+function SignerLine() {
+  const { signer, href, open, chainId, network, url } = useApp();
+  const [failure, setFailure] = useState("");
+  if (signer.kind === "none") {
+    return (
+      <Banner tone="info" title="You are only watching" action={<a className="button small" href={href({ view: "connect" })} onClick={() => open(null)}>Choose who signs</a>}>
+        To send this, connect a wallet{network.id === "localnet" ? " or make a throw-away key" : ""}.
+      </Banner>
+    );
+  }
+  if (signer.kind === "wallet" && chainId !== 0 && signer.chainId !== chainId) {
+    const change = (): void => {
+      switchChain(signer.provider, chainId, `GenLayer ${network.label}`, url).catch((error: unknown) =>
+        setFailure(String((error as { message?: unknown }).message ?? error)),
+      );
+    };
+    return (
+      <Banner isAlert tone="stop" title="Your wallet is on another network" action={<button type="button" className="button small" onClick={change}>Switch the wallet</button>}>
+        It is on chain {signer.chainId}, this node on chain {chainId}. Sent from there, it would be lost.
+        {failure && <div>{failure}</div>}
+      </Banner>
+    );
+  }
+  return (
+    <p className="muted signer-line">
+      Signed by <Address address={signer.address} />, {signer.kind === "key" ? "a throw-away key of this browser" : signer.name}.
+    </p>
+  );
+}
+
+interface FieldProps {
+  field: Field;
+  value: string;
+  error: string;
+  onChange(value: string): void;
+  onLeave(): void;
+}
+
+function FieldInput({ field, value, error, onChange, onLeave }: FieldProps) {
+  const { known } = useApp();
+  const id = useId();
+  const hint = field.kind === "gen" ? (weiOf(value) ?? field.hint) : field.hint;
+  const described = [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(" ");
+  const common = {
+    id, name: field.name, value, onBlur: onLeave,
+    "aria-invalid": error !== "", ...(described ? { "aria-describedby": described } : {}),
+  };
+  return (
+    <div className={`field ${error ? "has-error" : ""}`}>
+      <label htmlFor={id}>{field.label}</label>
+      {field.kind === "choice" ? (
+        <select {...common} onChange={(event) => onChange(event.target.value)}>
+          {field.choices?.map((choice) => <option key={choice.value} value={choice.value}>{choice.label}</option>)}
+        </select>
+      ) : (
+        <span className="input">
+          <input
+            {...common}
+            type={field.kind === "moment" ? "datetime-local" : "text"}
+            inputMode={field.kind === "gen" ? "decimal" : field.kind === "count" ? "numeric" : "text"}
+            autoComplete="off" autoCapitalize="off" spellCheck={false}
+            className={field.kind === "address" ? "mono" : ""}
+            list={field.kind === "address" && known.length ? `${id}-known` : undefined}
+            onChange={(event) => onChange(event.target.value)}
+          />
+          {field.kind === "gen" && <span className="suffix" aria-hidden="true">GEN</span>}
+        </span>
+      )}
+      {field.kind === "address" && known.length > 0 && (
+        <datalist id={`${id}-known`}>
+          {known.map((each) => <option key={each.address} value={each.address}>{`${each.name} (${each.role})`}</option>)}
+        </datalist>
+      )}
+      {hint && <span id={`${id}-hint`} className="hint">{hint}</span>}
+      {error && <span id={`${id}-error`} className="error">{error}</span>}
+    </div>
+  );
+}
+
+function weiOf(text: string): string | undefined {
+  try {
+    return text.trim() ? exactWei(parseGen(text)) : undefined;
+  } catch (error) {
+    if (error instanceof AmountError) return undefined;
+    throw error;
+  }
+}
+
+/** Focus goes to the heading of a page that was just opened, so that a screen reader tells where one is. */
+export function usePageFocus(title: string): React.RefObject<HTMLHeadingElement | null> {
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    document.title = `${title} · API billing`;
+    if (isFirstPage) isFirstPage = false;
+    else heading.current?.focus({ preventScroll: true });
+  }, [title]);
+  return heading;
+}
+
+let isFirstPage = true;

@@ -1,0 +1,134 @@
+// Small parts that every page is made of.
+import { useId, useState, type ReactNode } from "react";
+import { exactGen, exactWei, grouped, shortGen } from "../domain/amounts";
+import { useApp } from "../state/app";
+
+/** GEN, cut to six decimals; the exact wei are in the title, and in what is read out. */
+export function Gen({ wei, big = false }: { wei: bigint; big?: boolean }) {
+  return (
+    <data className={big ? "amount amount-big" : "amount"} value={wei.toString()} title={`${exactGen(wei)} GEN = ${exactWei(wei)}`}>
+      {shortGen(wei)}
+      <span className="unit"> GEN</span>
+    </data>
+  );
+}
+
+export function Address({ address, link = false }: { address: string; link?: boolean }) {
+  const { nameOf, href } = useApp();
+  const name = nameOf(address);
+  const text = (
+    <>
+      {name && <span className="account-name">{name} </span>}
+      <span className="mono">{`${address.slice(0, 6)}…${address.slice(-4)}`}</span>
+    </>
+  );
+  return link ? (
+    <a className="address" title={address} href={href({ view: "usage", account: address, api: "" })}>{text}</a>
+  ) : (
+    <span className="address" title={address}>{text}</span>
+  );
+}
+
+export function Copy({ text, label }: { text: string; label: string }) {
+  const [isCopied, setCopied] = useState(false);
+  const copy = async (): Promise<void> => {
+    await navigator.clipboard.writeText(text);
+    setCopied(true);
+    setTimeout(() => setCopied(false), 2_000);
+  };
+  if (!("clipboard" in navigator)) return null;
+  return (
+    <button type="button" className="button quiet small" onClick={() => void copy()} aria-label={label}>
+      {isCopied ? "Copied" : "Copy"}
+    </button>
+  );
+}
+
+export interface BarProps {
+  label: string;
+  /** 0 to 1000 */
+  thousandths: number;
+  /** What is used, and of how much. */
+  used: ReactNode;
+  limit: ReactNode;
+  left: string;
+  isOver?: boolean;
+}
+
+/** How much of a limit is used. The bar itself is for the eye: the text beside it says the same. */
+export function Bar({ label, thousandths, used, limit, left, isOver }: BarProps) {
+  const level = isOver || thousandths >= 1000 ? "full" : thousandths >= 800 ? "high" : "fine";
+  return (
+    <div className="bar">
+      <div className="bar-head">
+        <span className="bar-label">{label}</span>
+        <span className="bar-numbers">{used}<span className="of"> of </span>{limit}</span>
+      </div>
+      <div className={`bar-track ${level}`} aria-hidden="true">
+        <div className="bar-fill" style={{ width: `${thousandths / 10}%` }} />
+      </div>
+      <div className="bar-left">{left}</div>
+    </div>
+  );
+}
+
+export function Calls({ count }: { count: bigint }) {
+  return <span className="number">{grouped(count)}</span>;
+}
+
+interface BannerProps {
+  tone: "stop" | "warn" | "info";
+  title: string;
+  children?: ReactNode;
+  action?: ReactNode;
+  /** Read out at once: for what a person has just caused. Texts that change with time would be read again and again. */
+  isAlert?: boolean;
+}
+
+export function Banner({ tone, title, children, action, isAlert }: BannerProps) {
+  return (
+    <div className={`banner ${tone}`} role={isAlert ? "alert" : undefined}>
+      <div className="banner-text">
+        <strong>{title}</strong>
+        {children && <div>{children}</div>}
+      </div>
+      {action && <div className="banner-action">{action}</div>}
+    </div>
+  );
+}
+
+export function Empty({ title, children, action }: { title: string; children?: ReactNode; action?: ReactNode }) {
+  return (
+    <div className="empty">
+      <strong>{title}</strong>
+      {children && <p>{children}</p>}
+      {action}
+    </div>
+  );
+}
+
+/** Stands where something is being loaded, in its size, so that nothing jumps. */
+export function Skeleton({ rows = 3, label = "Loading" }: { rows?: number; label?: string }) {
+  return (
+    <div className="skeleton" role="status" aria-label={label}>
+      {Array.from({ length: rows }, (_, i) => <div key={i} className="skeleton-row" />)}
+    </div>
+  );
+}
+
+export function Section({ title, actions, children, className = "" }: { title: string; actions?: ReactNode; children: ReactNode; className?: string }) {
+  const id = useId();
+  return (
+    <section aria-labelledby={id} className={`section ${className}`}>
+      <div className="section-head">
+        <h2 id={id}>{title}</h2>
+        {actions && <div className="actions">{actions}</div>}
+      </div>
+      {children}
+    </section>
+  );
+}
+
+export function Tag({ tone, children }: { tone: "good" | "bad" | "busy" | "neutral" | "warn"; children: ReactNode }) {
+  return <span className={`tag ${tone}`}>{children}</span>;
+}

@@ -1,0 +1,38 @@
+// Transactions under way, in a corner of every page but their own.
+import { useState } from "react";
+import { useApp } from "../state/app";
+import { useTicking } from "../state/now";
+import { describe } from "../tx/words";
+import { Icon } from "./icons";
+import { Tag } from "./parts";
+
+const SHOWN = 3;
+/** A good end is shown so long; a bad one until it is closed. */
+const SHOWN_MS = 120_000;
+
+export function Toasts() {
+  const { transactions, url, location, href } = useApp();
+  const [openedAt] = useState(() => Date.now());
+  const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
+  const recent = transactions.filter((record) => record.url === url && record.createdAt >= openedAt && !closed.has(record.id));
+  const now = useTicking(recent.length > 0);
+  const shown = recent.filter((record) => describe(record).tone !== "good" || now - record.createdAt < SHOWN_MS).slice(0, SHOWN);
+  if (location.view === "transactions" || shown.length === 0) return null;
+  return (
+    <aside className="toasts" aria-label="Transactions under way">
+      {shown.map((record) => {
+        const { label, tone, text } = describe(record);
+        return (
+          <div key={record.id} className={`toast ${tone}`} data-testid="toast">
+            <div className="toast-head">
+              <a href={href({ view: "transactions" })}>{record.title}</a>
+              <Tag tone={tone}>{label}</Tag>
+              <button type="button" className="icon-button" aria-label={`Close: ${record.title}`} onClick={() => setClosed(new Set(closed).add(record.id))}><Icon name="close" /></button>
+            </div>
+            {tone !== "busy" && text && <p>{text}</p>}
+          </div>
+        );
+      })}
+    </aside>
+  );
+}

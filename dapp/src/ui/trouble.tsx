@@ -1,0 +1,62 @@
+// Errors of reading, each with what it means and what to do.
+import { NodeError } from "../chain/rpc";
+import { explain } from "../domain/refusals";
+import { useApp } from "../state/app";
+import { Empty } from "./parts";
+
+interface Told {
+  title: string;
+  text: string;
+}
+
+function tell(error: unknown, url: string): Told {
+  if (!(error instanceof NodeError)) return { title: "Something went wrong in this page", text: String(error) };
+  switch (error.failure) {
+    case "no_contract":
+    case "not_found":
+      return {
+        title: "There is no contract at this address",
+        text: "Not on this network. Check address and network. A localnet that was started anew without its state has lost it.",
+      };
+    case "wrong_contract":
+      return {
+        title: "This is not the billing contract",
+        text: "There is a contract at this address, but it does not answer as the billing contract does. Check the address.",
+      };
+    case "not_a_node":
+      return { title: "No GenLayer node answers there", text: `${url} answers, but not as a GenLayer node. Check network and URL.` };
+    case "refused": {
+      const { meaning, nextStep } = explain(error.refusalCode);
+      return { title: `${meaning}.`, text: nextStep };
+    }
+    case "busy":
+      return { title: "The node asks for patience", text: "It limits how often it is read. This goes on by itself." };
+    case "unreachable":
+      return { title: "The node cannot be reached", text: `Nothing answers at ${url}. This goes on by itself when it is back.` };
+    case "rejected":
+      return { title: "The node does not take the request", text: error.message };
+  }
+}
+
+/** What stands where data would be. */
+export function Trouble({ error }: { error: unknown }) {
+  const { url, href, contract } = useApp();
+  const { title, text } = tell(error, url);
+  const isTransient = error instanceof NodeError && error.isTransient;
+  return (
+    <div role="alert">
+      <Empty
+        title={title}
+        action={
+          isTransient ? (
+            <button type="button" className="button" onClick={() => contract?.pace.resume()}>Try now</button>
+          ) : (
+            <a className="button" href={href({ view: "connect" })}>Check the connection</a>
+          )
+        }
+      >
+        {text}
+      </Empty>
+    </div>
+  );
+}

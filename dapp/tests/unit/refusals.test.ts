@@ -1,0 +1,18 @@
+import { describe, expect, it } from "vitest";
+import { explain, isKnownCode, splitRefusal } from "../../src/domain/refusals";
+
+describe("refusals", () => {
+  it("are explained", () => {
+    expect(explain("price_changed")).toEqual({
+      meaning: "The price rose above the one the client accepted", nextStep: "Subscribe again to accept the new price.",
+    });
+  });
+  it("that are not known are shown as they are", () => {
+    expect(explain("brand_new")).toEqual({ meaning: "Brand new", nextStep: "" });
+    expect(isKnownCode("toString")).toBe(false);
+  });
+  it("are found within longer messages", () => {
+    expect(splitRefusal("execution failed: [EXPECTED] no_hold: no hold on this api\n")).toEqual({ code: "no_hold", text: "no hold on this api" });
+    expect(splitRefusal("exit_code 1")).toBeNull();
+  });
+});

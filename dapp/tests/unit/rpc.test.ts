@@ -1,0 +1,47 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { NodeError, rpc, type Failure } from "../../src/chain/rpc";
+
+const URL = "http://127.0.0.1:4000/api";
+const answer = (body: string, status = 200): void => {
+  vi.stubGlobal("fetch", vi.fn(async () => new Response(body, { status })));
+};
+const error = (code: number, message = "no"): string => JSON.stringify({ jsonrpc: "2.0", id: 1, error: { code, message } });
+const failureOf = async (): Promise<NodeError> => rpc(URL, "gen_call", []).then(() => { throw new Error("it worked"); }, (reason: unknown) => reason as NodeError);
+
+afterEach(() => vi.unstubAllGlobals());
+
+describe("JSON-RPC", () => {
+  it("gives integers as bigints", async () => {
+    answer('{"jsonrpc":"2.0","id":1,"result":{"value":100000000000000000001}}');
+    expect(await rpc(URL, "x", [])).toEqual({ value: 100000000000000000001n });
+  });
+  it("reads answers with fractions too", async () => {
+    answer('{"jsonrpc":"2.0","id":1,"result":{"timestamp":1.5}}');
+    expect(await rpc(URL, "x", [])).toEqual({ timestamp: 1.5 });
+  });
+  it("gives null for null", async () => {
+    answer('{"jsonrpc":"2.0","id":1,"result":null}');
+    expect(await rpc(URL, "x", [])).toBeNull();
+  });
+  it("sends bigints as integers", async () => {
+    answer('{"jsonrpc":"2.0","id":1,"result":1}');
+    await rpc(URL, "sim_fundAccount", ["0x1", 10n ** 20n]);
+    expect(vi.mocked(fetch).mock.calls[0]?.[1]?.body).toContain('"params":["0x1",100000000000000000000]');
+  });
+  it.each<[Failure, string, number]>([
+    ["busy", error(-32005), 200], ["busy", error(-32006), 200], ["busy", "", 429], ["unreachable", "<h1>Bad gateway</h1>", 502],
+    ["not_a_node", "<h1>Hello</h1>", 200], ["not_a_node", "[]", 200], ["not_a_node", error(-32601), 200], ["not_found", error(-32001), 200],
+    ["refused", error(-32000, "execution failed: [EXPECTED] api_paused: api is paused"), 200], ["rejected", error(-32000, "exit_code 1"), 200],
+  ])("tells %s", async (failure, body, status) => {
+    answer(body, status);
+    expect((await failureOf()).failure).toBe(failure);
+  });
+  it("keeps the contract's code", async () => {
+    answer(error(-32000, "[EXPECTED] api_paused: api is paused"));
+    expect(await failureOf()).toMatchObject({ refusalCode: "api_paused", message: "api is paused", isTransient: false });
+  });
+  it("tells that nothing answers", async () => {
+    vi.stubGlobal("fetch", vi.fn(async () => { throw new TypeError("Failed to fetch"); }));
+    expect(await failureOf()).toMatchObject({ failure: "unreachable", isTransient: true });
+  });
+});

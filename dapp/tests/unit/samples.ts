@@ -1,0 +1,27 @@
+// Answers as the contract gives them, for tests.
+import type { Api, UsageLine, UsageReport } from "../../src/domain/answers";
+import { GEN } from "../../src/domain/amounts";
+
+export const NOW = 1_767_225_600; // 2026-01-01T00:00:00Z
+export const OWN = `0x${"11".repeat(20)}`;
+export const OTHER = `0x${"22".repeat(20)}`;
+
+export const line = (change: Partial<UsageLine> = {}): UsageLine => ({
+  apiName: "weather", planName: "standard", callsToday: 5n, spendTodayWei: GEN / 20n, callsMonth: 50n, spendMonthWei: GEN / 2n,
+  costPerCallWei: GEN / 100n, acceptedPriceWei: GEN / 100n, dailyLimitCalls: 100n, monthlyLimitCalls: 0n, maxDailySpendWei: GEN,
+  callsLeftToday: 95n, spendLeftTodayWei: (GEN * 19n) / 20n, holdWei: 0n, holdExpiresAt: 0, active: true, subscribed: true, ...change,
+});
+
+export const report = (change: Partial<UsageReport> = {}): UsageReport => ({
+  consumer: OWN, dayId: Math.floor(NOW / 86_400), creditWei: 4n * GEN, heldWei: 0n, lowCredit: false, notices: 0,
+  resetsAt: NOW + 3_600, monthResetsAt: NOW + 86_400 * 20, apis: [line()], ...change,
+});
+
+export const api = (change: Partial<Api> = {}): Api => ({
+  apiName: "weather", operator: OTHER, proposedOperator: "", active: true, meters: [], nextSequence: 1n,
+  plans: [
+    { planName: "standard", costPerCallWei: GEN / 100n, dailyLimitCalls: 100n, monthlyLimitCalls: 0n },
+    { planName: "pro", costPerCallWei: GEN / 200n, dailyLimitCalls: 0n, monthlyLimitCalls: 10_000n },
+  ],
+  ...change,
+});

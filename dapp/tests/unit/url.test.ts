@@ -1,0 +1,26 @@
+import { describe, expect, it } from "vitest";
+import { formatLocation, parseLocation, START } from "../../src/state/url";
+
+const ADDRESS = `0x${"Ab".repeat(20)}`;
+
+describe("the URL", () => {
+  it("keeps everything", () => {
+    const location = {
+      view: "operate", network: "custom", rpc: "http://[::1]:4000/api?key=a&b=c", contract: ADDRESS.toLowerCase(), account: `0x${"12".repeat(20)}`,
+      api: "weather.v2", chart: "calls", settlement: 12,
+    } as const;
+    expect(parseLocation(formatLocation(location))).toEqual(location);
+  });
+  it("is the start when it says nothing", () => expect(parseLocation("")).toEqual(START));
+  it("stays readable", () => {
+    expect(formatLocation({ ...START, rpc: "http://127.0.0.1:4000/api" })).toBe("#/usage?network=localnet&rpc=http://127.0.0.1:4000/api");
+  });
+  it("has addresses in lower case", () => expect(parseLocation(`#/usage?account=${ADDRESS}`).account).toBe(ADDRESS.toLowerCase()));
+  it.each([
+    ["contract", "0x12"], ["contract", `0x${"0".repeat(40)}`], ["account", "javascript:alert(1)"], ["rpc", "javascript:alert(1)"], ["rpc", "file:///etc/passwd"], ["api", "<b>"],
+  ] as const)("leaves out an invalid %s: %s", (name, value) => {
+    expect(parseLocation(`#/usage?${name}=${encodeURIComponent(value)}`)[name]).toBe("");
+  });
+  it("does not take a settlement that is no number", () => expect(parseLocation("#/operate?settlement=1e99").settlement).toBe(0));
+  it("goes to usage for an unknown page", () => expect(parseLocation("#/elsewhere").view).toBe("usage"));
+});

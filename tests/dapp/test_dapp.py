@@ -1,0 +1,215 @@
+"""The web page: its types and components with TypeScript and Vitest, and itself in Chromium against a localnet.
+
+The browser's stories are in `dapp/tests/browser/stories.mjs`; each is one test here. They run in one process, which
+asks this one to stop a node, or to run a command of `api-billing`, by lines of JSON on its standard output.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from api_billing.cli.app import make_app
+from api_billing.demo.web_page import built_page, install_packages, page_folder
+from api_billing.refusal_codes import EXPLANATIONS
+from genlayer_localnet.rpc.node import NodeOptions
+from genlayer_localnet.rpc.server import RpcServer
+
+from .world import FINALITY_SECONDS, PEOPLE, Prepared, prepare, serve
+
+PAGE = page_folder()
+STORIES = PAGE / "tests" / "browser" / "stories.mjs"
+NAMES = re.findall(r'^(?:story|aside)\("([^"]+)"', STORIES.read_text(encoding="utf-8"), re.MULTILINE)
+SHOTS = PAGE.parent / ".cache" / "dapp-screenshots"
+"""Each run leaves its screenshots there, to look at; with DAPP_IMAGE=FILE (absolute) also the picture of the README."""
+SECONDS = 150
+FIRST_LOAD_BYTES = 300_000
+CHROMIUM = next((path for path in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if path), None)
+
+needs_npm = pytest.mark.skipif(
+    shutil.which("npm") is None or shutil.which("node") is None, reason="npm and node are not installed"
+)
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")
+
+
+@pytest.fixture(scope="module")
+def page() -> Path:
+    """The built page."""
+    return built_page()
+
+
+def _npx(*arguments: str) -> subprocess.CompletedProcess[str]:
+    install_packages(PAGE)
+    line = [str(PAGE / "node_modules" / ".bin" / arguments[0]), *arguments[1:]]
+    environment = {**os.environ, "NO_COLOR": "1"}
+    return subprocess.run(line, cwd=PAGE, capture_output=True, text=True, check=False, timeout=SECONDS, env=environment)
+
+
+def test_refusals__of_the_page__are_those_of_the_table() -> None:
+    table = json.loads((PAGE / "src" / "domain" / "refusals.json").read_text(encoding="utf-8"))
+    expected = {
+        code.value: {"meaning": each.meaning, "nextStep": each.next_step} for code, each in EXPLANATIONS.items()
+    }
+    assert table == expected
+
+
+def test_lock__of_the_page__names_no_registry() -> None:
+    lock = json.loads((PAGE / "package-lock.json").read_text(encoding="utf-8"))
+    assert [name for name, package in lock["packages"].items() if "resolved" in package] == []
+
+
+@needs_npm
+def test_components__all__pass_vitest(page: Path) -> None:
+    done = _npx("vitest", "run")
+    assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
+
+
+@needs_npm
+def test_first_load__without_the_wallet_code__is_small(page: Path) -> None:
+    index = (page / "index.html").read_text(encoding="utf-8")
+    loaded = re.findall(r'(?:src|href)="\./(assets/[^"]+)"', index)
+    assert any(name.endswith(".js") for name in loaded)
+    chart = [path.relative_to(page).as_posix() for path in (page / "assets").glob("plot-*")]
+    assert chart
+    size = sum(len(gzip.compress((page / name).read_bytes())) for name in ["index.html", *loaded, *chart])
+    assert size < FIRST_LOAD_BYTES
+
+
+@needs_npm
+def test_page__built__has_no_absolute_path(page: Path) -> None:
+    assert re.findall(r'(?:src|href)="/[^"]*"', (page / "index.html").read_text(encoding="utf-8")) == []
+
+
+# ---- in the browser ----
+
+
+@dataclass
+class Told:
+    """What the stories told: by name "ok", or what went wrong."""
+
+    outcomes: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    rest: str = ""
+
+
+class Stage:
+    """Two nodes: one that stays, and one that goes away when it is told to."""
+
+    def __init__(self, page: Path, prepared: Prepared) -> None:
+        self._page, self._prepared = page, prepared
+        self.node = serve(prepared, page).start()
+        self.fickle = serve(prepared, page).start()
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "chromium": CHROMIUM,
+            "shots": str(SHOTS),
+            "origin": self.node.url.removesuffix("/api"),
+            "url": self.node.url,
+            "fickle": self.fickle.url,
+            "contract": self._prepared.contract,
+            "otherContract": self._prepared.other_contract,
+            "finalitySeconds": FINALITY_SECONDS,
+            "people": {role: asdict(person) for role, person in PEOPLE.items()},
+        }
+
+    def answer(self, question: dict[str, Any]) -> Any:
+        questions: dict[str, Callable[..., Any]] = {"stop": self._stop, "start": self._start, "cli": self._cli}
+        return questions[question["ask"]](*question.get("args", []))
+
+    def _stop(self) -> None:
+        self.fickle.stop()
+
+    def _start(self) -> None:
+        world = self.fickle.node.world
+        options = NodeOptions(std=self._prepared.net.std.name, finality_window_seconds=FINALITY_SECONDS)
+        self.fickle = RpcServer(options, port=self.fickle.port)
+        self.fickle.node.adopt(world)
+        self.fickle.start()
+
+    def _cli(self, *arguments: str) -> Any:
+        where = ("--url", self.node.url, "--contract", self._prepared.contract, "--json")
+        result = CliRunner().invoke(make_app(), [*arguments, *where])
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    def close(self) -> None:
+        self.node.stop()
+        self.fickle.stop()
+
+
+@pytest.fixture(scope="module")
+def told(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    """All stories, told once."""
+    stage = Stage(page, prepare())
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    errors = tmp_path_factory.mktemp("dapp") / "stderr"
+    try:
+        with (
+            errors.open("w") as stderr,
+            subprocess.Popen(
+                ["node", str(STORIES)],
+                cwd=PAGE,
+                env={**os.environ, "STAGE": json.dumps(stage.facts())},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            ) as stories,
+        ):
+            guard = Timer(SECONDS, stories.kill)
+            guard.start()
+            try:
+                result = _listen(stories, stage)
+            finally:
+                guard.cancel()
+                stories.kill()
+        result.rest += errors.read_text()
+        yield result
+    finally:
+        stage.close()
+
+
+def _listen(stories: subprocess.Popen[str], stage: Stage) -> Told:
+    assert stories.stdin is not None
+    assert stories.stdout is not None
+    result = Told()
+    for line in stories.stdout:
+        if not line.startswith("{"):
+            result.rest += line
+            continue
+        message = json.loads(line)
+        if "ask" in message:
+            stories.stdin.write(json.dumps(_answer(stage, message)) + "\n")
+            stories.stdin.flush()
+        else:
+            result.outcomes[message["story"]] = message["outcome"]
+            result.seconds[message["story"]] = message["ms"] / 1000
+    return result
+
+
+def _answer(stage: Stage, question: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {"answer": stage.answer(question)}
+    except Exception as error:  # the story that asked fails with it
+        return {"failure": f"{type(error).__name__}: {error}"}
+
+
+@needs_npm
+@needs_chromium
+@pytest.mark.parametrize("name", NAMES)
+def test_story__told_in_chromium__goes_well(told: Told, name: str) -> None:
+    outcome = told.outcomes.get(name, "it was not told")
+    assert outcome == "ok", f"{outcome}\n{told.rest[-3_000:]}"
