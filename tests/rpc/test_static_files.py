@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from genlayer_localnet.cli import main
 from genlayer_localnet.rpc.http import Request, Response
 from genlayer_localnet.rpc.node import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
@@ -153,3 +154,8 @@ def test_server__with_a_site__has_both(root: Path) -> None:
         connection.request("POST", "/api", b'{"jsonrpc":"2.0","id":1,"method":"ping"}')
         assert b'"OK"' in connection.getresponse().read()
         connection.close()
+
+
+@pytest.mark.parametrize("options", [["--app-folder", "a=b"], ["--app", ".", "--app-folder", "a"]])
+def test_up__app_folder_without_a_page_or_a_name__is_a_wrong_command(options: list[str]) -> None:
+    assert main(["up", *options]) == 2

@@ -13,6 +13,8 @@ from api_billing.cli.options import command
 from api_billing.cli.output import Shown
 from api_billing.cli.session import Session
 from api_billing.cli.values import Amount
+from api_billing.contract_source import contract_path
+from api_billing.networks import deployments_dir
 
 app = typer.Typer(no_args_is_help=True, help="Run a GenLayer network on this machine; its accounts and its faucet.")
 
@@ -21,10 +23,18 @@ _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_op
 
 @app.command("up", context_settings=_PASSED_ON, add_help_option=False)
 def up(context: typer.Context) -> None:
-    """Start the network: the same as `genlayer-localnet up`, with its options."""
+    """Start the network: the same as `genlayer-localnet up`, with its options; a checkout has the web page at /app."""
     from genlayer_localnet.cli import main
 
-    raise typer.Exit(main(["up", *context.args]))
+    raise typer.Exit(main(["up", *_web_page(context.args), *context.args]))
+
+
+def _web_page(given: list[str]) -> list[str]:
+    """The options that serve the page of this checkout, unless another is named; none where there is no checkout."""
+    page = contract_path().parents[1] / "dapp"
+    if not (page / "package.json").is_file() or any(each == "--app" or each.startswith("--app=") for each in given):
+        return []
+    return ["--app", str(page / "dist"), "--app-folder", f"deployments={deployments_dir()}"]
 
 
 @command(app, "accounts")

@@ -1,7 +1,8 @@
-"""`python -m api_billing.demo [LOG] [--json FILE]`: bill an access log and print the usage report."""
+"""`python -m api_billing.demo [LOG] [--json FILE] [--serve]`: bill an access log and print the usage report."""
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,8 +18,11 @@ from api_billing.demo.billing_contract import UnexpectedOutcomeError
 from api_billing.demo.log_biller import Step
 from api_billing.demo.report import make_console, print_report
 from api_billing.demo.run import Phase, RunResult, run
+from api_billing.demo.serving import DEFAULT_PORT, busiest, link, server_of
 from api_billing.demo.summary import SummaryNotWrittenError, write_json
+from api_billing.demo.web_page import PageNotBuiltError, built_page
 from genlayer_localnet import InvalidArgument, StandardLibraryNotFound
+from genlayer_localnet.rpc.server import PortInUse
 from genlayer_localnet.standard_library import StandardLibrary, choose
 
 OK: Final = 0
@@ -43,8 +47,10 @@ examples:
   python -m api_billing.demo access.log.1.gz        your own
   python -m api_billing.demo access.log --json usage.json
                                                     and the figures for machines
+  python -m api_billing.demo --serve                look at it in the browser
 
-With nothing installed, in the project's folder: make demo LOG=... JSON=...
+With nothing installed, in the project's folder:
+  make demo LOG=... JSON=... SERVE=1 PORT=...
 
 exit codes:
   0  the log is billed, and the books agree with the contract's own
@@ -61,6 +67,8 @@ class _Arguments(argparse.Namespace):
     log: Path
     json: Path | None
     std: str | None
+    serve: bool
+    port: int
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,6 +105,18 @@ def _parser() -> argparse.ArgumentParser:
         help="the standard library contracts run on: the official one, the project's own, or the official one where "
         "it is on this machine (auto, the default; the environment variable GENLAYER_STD sets another)",
     )
+    parser.add_argument(
+        "--serve",
+        action="store_true",
+        help="afterwards leave the network running, with the web page at /app, until ctrl-c; npm builds the page",
+    )
+    parser.add_argument(
+        "--port",
+        metavar="N",
+        type=int,
+        default=DEFAULT_PORT,
+        help=f"where to serve it ({DEFAULT_PORT}); 0 takes a free port",
+    )
     return parser
 
 
@@ -110,6 +130,7 @@ def _bill(options: _Arguments) -> int:
     std = _standard_library(options.std)
     if options.json is not None:
         _require_writable(options.json, options.log)
+    page = _page() if options.serve else None
     with _progress() as progress:
         log = _read(options.log, progress)
         result = run(log, std, _phases(progress))
@@ -118,7 +139,42 @@ def _bill(options: _Arguments) -> int:
         sys.stdout.flush()
     if options.json is not None:
         write_json(result.summary, options.json)
+    if page is not None:
+        _serve(result, page, options.port)
     return _verdict(result)
+
+
+def _page() -> Path:
+    """The web page, built before the run, so that what is missing is known at once."""
+    try:
+        return built_page(lambda text: print(f"{text} ...", file=sys.stderr))
+    except (PageNotBuiltError, FileNotFoundError) as error:
+        raise _BadInputError(str(error)) from error
+
+
+def _serve(result: RunResult, page: Path, port: int) -> None:
+    """Until ctrl-c, which is how it is meant to end."""
+    try:
+        server = server_of(result, page, port=port)
+    except (PortInUse, OverflowError) as error:
+        raise _BadInputError(f"{error}; --port (PORT= for make) names another port") from error
+    with suppress(KeyboardInterrupt):
+        print(
+            f"\nThe network goes on at {server.url}. Look at it in the browser:\n\n  {link(result, server)}\n\n"
+            f"or at the command line:\n\n  {_api_billing()} report {busiest(result)} --url {server.url} "
+            f"--contract {result.contract}\n\nCtrl-c ends it.",
+            flush=True,
+        )
+        server.serve()
+    print("\nended", flush=True)
+
+
+def _api_billing() -> str:
+    """The command as it can be typed here: its name, or where it is beside this interpreter."""
+    beside = Path(sys.executable).with_name("api-billing")
+    if shutil.which("api-billing") or not beside.is_file():
+        return "api-billing"
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
 
 
 def _standard_library(choice: str | None) -> StandardLibrary:

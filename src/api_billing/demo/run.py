@@ -37,10 +37,15 @@ Phase = Callable[[str, int], Step]
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """The figures of a run, and what does not add up in them: nothing, unless something is broken."""
+    """The figures of a run, and what does not add up in them: nothing, unless something is broken.
+
+    ``net`` is the network it ran on, ``contract`` the address of the billing contract there.
+    """
 
     summary: RunSummary
     contradictions: list[str]
+    net: Localnet
+    contract: str
 
 
 def run(log: AccessLog, std: StandardLibrary, phase: Phase) -> RunResult:
@@ -76,7 +81,8 @@ class _Run:
         checked = f"{counted(pairs, 'usage history', 'usage histories')}, {counted(consumers, 'account')}"
         summary = replace(summary, checked=f"{checked}, {counted(len(self._terms.operators), 'operator')}")
         audit = Audit(self._contract, self._terms, self._biller, summary, self._payouts())
-        return RunResult(summary, audit.contradictions(self._phase("checking the books", pairs + consumers)))
+        contradictions = audit.contradictions(self._phase("checking the books", pairs + consumers))
+        return RunResult(summary, contradictions, self._net, self._contract.address)
 
     def _open_accounts(self) -> None:
         """Register the APIs, and fund and subscribe the consumers."""
