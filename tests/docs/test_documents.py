@@ -4,8 +4,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
 from genlayer_localnet.testing.server import ServerProcess
 
@@ -23,19 +25,33 @@ def run(code: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_readme__python_of_the_meter__charges_for_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(python_of("README.md")[0], names)
+    with names["meter"] as meter:
+        meter.add_consumer("acme")
+        meter.grant("acme", 10**10, grant_id="first")
+        key = meter.create_key("acme")
+        response = TestClient(names["app"]).get("/forecast", headers={"authorization": f"Bearer {key.text}"})
+        assert (response.status_code, response.json()) == (200, {"paris": "sunny"})
+        charged_wei = meter.balance("acme").charged_wei
+    assert charged_wei == int(response.headers["x-cost-wei"]) > 10**9
+
+
 def test_readme__python_of_the_contract__runs() -> None:
-    run(python_of("README.md")[0])
+    run(python_of("README.md")[1])
 
 
 def test_readme__python_of_the_client__shows_the_usage_report(rpc_server: ServerProcess) -> None:
-    code = python_of("README.md")[1].replace("http://127.0.0.1:4000/api", rpc_server.url)
+    code = python_of("README.md")[2].replace("http://127.0.0.1:4000/api", rpc_server.url)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert '"calls_today": 3' in done.stdout, done.stderr
 
 
 def test_readme__test_of_a_consumer__passes(tmp_path: Path) -> None:
     module = tmp_path / "test_example.py"
-    module.write_text(python_of("README.md")[2], encoding="utf-8")
+    module.write_text(python_of("README.md")[3], encoding="utf-8")
     # gltest is not needed, and takes a second to load.
     without = [f"-pno:{plugin}" for plugin in ("cacheprovider", "gltest", "gltest_direct")]
     command = [sys.executable, "-m", "pytest", "-q", *without, "--rootdir", str(tmp_path), str(module)]
