@@ -1,0 +1,90 @@
+"""Any ASGI application, metered: ``MeteredASGI(app, metering)``. Pure ASGI: streams pass through as they come.
+
+Starlette and FastAPI: ``app.add_middleware(MeterMiddleware, metering=metering)``.
+
+A request is metered once: what is metered further inside is left alone. Lifespan passes. So do websockets, unless
+``websockets`` is set: then a connection is reserved and settled as one request (of status 101, by the bytes sent).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from api_billing.metering.exchange import Exchange, Metering
+from api_billing.metering.http import asgi_request
+from api_billing.metering.steps import arun
+from api_billing.metering.web.asgi_messages import (
+    EXCHANGE_KEY,
+    AsgiApp,
+    Incoming,
+    Outgoing,
+    Receive,
+    Scope,
+    Send,
+    send_answer,
+)
+from api_billing.metering.web.asgi_routes import matched_route
+from api_billing.metering.web.websockets import serve_connection
+
+RouteOf = Callable[[Scope], str]
+
+
+class MeteredASGI:
+    """An ASGI application in front of another one, each of whose requests is metered.
+
+    ``route`` tells the route of a scope for budgets and the audit log; the path when it is not given.
+    """
+
+    def __init__(
+        self, app: AsgiApp, metering: Metering, *, websockets: bool = False, route: RouteOf | None = None
+    ) -> None:
+        self.app = app
+        self.metering = metering
+        self._websockets = websockets
+        self._route = route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http" and EXCHANGE_KEY not in scope and self.metering.covers(scope["method"], scope["path"]):
+            await self._serve(scope, receive, send)
+        elif kind == "websocket" and self._websockets and self.metering.covers("GET", scope["path"]):
+            await serve_connection(self.app, self.metering, scope, receive, send, self._route_of(scope))
+        else:
+            await self.app(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        meter = self.metering.meter
+        incoming = Incoming(receive, meter.settings.max_fingerprint_bytes)
+        exchange = begun(self.metering, scope, incoming, self._route_of(scope))
+        answer = await arun(exchange.begin(), meter.store.acall)
+        if answer is not None:
+            await send_answer(answer, send, head=scope["method"] == "HEAD")
+            return
+        # In place: servers and middleware outside look at what the application has left in the scope.
+        scope[EXCHANGE_KEY] = exchange
+        outgoing = Outgoing(exchange, meter, incoming, send)
+        try:
+            await self.app(scope, incoming.receive, outgoing.send)
+        except BaseException as error:
+            outgoing.raised(error)
+            raise
+        await outgoing.returned()
+
+    def _route_of(self, scope: Scope) -> str:
+        return self._route(scope) if self._route is not None else ""
+
+
+class MeterMiddleware(MeteredASGI):
+    """The same for ``add_middleware`` of Starlette and FastAPI; routes are those of the application."""
+
+    def __init__(
+        self, app: AsgiApp, metering: Metering, *, websockets: bool = False, route: RouteOf | None = None
+    ) -> None:
+        super().__init__(app, metering, websockets=websockets, route=route or matched_route)
+
+
+def begun(metering: Metering, scope: Scope, incoming: Incoming, route: str, native: Any = None) -> Exchange:
+    """An exchange for an HTTP scope; the body is read through ``incoming`` when it is needed."""
+    request = asgi_request(scope, at_ms=metering.meter.now_ms(), route=route, body=incoming.read, native=native)
+    return metering.exchange(request)

@@ -1,0 +1,265 @@
+"""Django: ``@metered(meter, api=…)`` on views, or ``meter_middleware`` in ``MIDDLEWARE`` with ``API_BILLING = {…}``.
+
+Both serve sync and async views, under WSGI and ASGI. Methods of class-based views: ``@method_decorator(metered(…))``.
+A response whose size is known is settled first and carries what it cost; a streamed one is settled at its end.
+
+``API_BILLING`` has the arguments of ``Metering``, and ``meter`` (one, or the dotted path to one), or ``store_url`` and
+further settings to open one with.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from inspect import iscoroutinefunction
+from typing import Any, Final, cast
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import Resolver404, ResolverMatch, resolve
+from django.utils.decorators import sync_and_async_middleware
+
+from api_billing.metering.exchange import Estimate, Exchange, Metering
+from api_billing.metering.http import MeteredRequest, WsgiHeaders
+from api_billing.metering.identity import Extractor
+from api_billing.metering.meter import Meter
+from api_billing.metering.prices import Price
+from api_billing.metering.problems import Answer
+from api_billing.metering.steps import arun, run
+from api_billing.metering.web.django_configuration import LazyMetering, configured_meter, configured_metering
+from api_billing.metering.web.django_responses import (
+    asettle_response,
+    read_body,
+    rendered_error,
+    settle_response,
+    status_of,
+)
+from api_billing.metering.web.identified import consumer_of
+from api_billing.metering.web.settlement import Fields, Settlement
+from api_billing.metering.web.wsgi import EXCHANGE_KEY
+
+__all__ = ["configured_meter", "exempt", "identified", "meter_middleware", "metered"]
+
+_FIELDS_KEY: Final = "api_billing.fields"
+_MARK: Final = "api_billing_terms"
+
+GetResponse = Callable[[HttpRequest], Any]
+
+
+def metered[ViewT: Callable[..., Any]](
+    meter: Meter | None = None,
+    *,
+    api: str,
+    estimate_wei: Estimate = 0,
+    price: Price | None = None,
+    identify: Extractor | None = None,
+    operation: str = "",
+    model: Callable[[MeteredRequest], str] | None = None,
+    units: int = 1,
+    idempotent: bool = True,
+) -> Callable[[ViewT], ViewT]:
+    """Meter a view, sync or async; what the arguments mean stands at ``Metering``. It works alone.
+
+    Without ``meter``, it is the one of ``API_BILLING``, looked up with the first request. What ``Http404`` and the like
+    become is made outside of a decorator: only with ``meter_middleware`` installed do such responses have our fields.
+    """
+    lazy = LazyMetering(meter, api, estimate_wei, price, identify, operation, model, units, idempotent)
+
+    def decorate(view: ViewT) -> ViewT:
+        wrapped = _async_view(lazy, view) if iscoroutinefunction(view) else _sync_view(lazy, view)
+        setattr(wrapped, _MARK, "own")
+        return cast(ViewT, functools.wraps(view)(wrapped))
+
+    return decorate
+
+
+def identified(
+    meter: Meter | None = None, identify: Extractor | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Tell a view who asks, without metering it: the consumer follows the request. Others get a refusal."""
+
+    def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+        def sync_view(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            asked = meter or configured_meter()
+            found = run(consumer_of(asked, _request(asked, request, ""), identify), asked.store.call)
+            return _answer_response(found) if isinstance(found, Answer) else view(request, found, *args, **kwargs)
+
+        async def async_view(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            asked = meter or configured_meter()
+            found = await arun(consumer_of(asked, _request(asked, request, ""), identify), asked.store.acall)
+            return _answer_response(found) if isinstance(found, Answer) else await view(request, found, *args, **kwargs)
+
+        wrapped = async_view if iscoroutinefunction(view) else sync_view
+        return exempt(functools.wraps(view)(wrapped))
+
+    return decorate
+
+
+def exempt[ViewT: Callable[..., Any]](view: ViewT) -> ViewT:
+    """Leave a view unmetered by ``meter_middleware``."""
+    setattr(view, _MARK, "exempt")
+    return view
+
+
+@sync_and_async_middleware
+def meter_middleware(get_response: GetResponse) -> Callable[[HttpRequest], Any]:
+    """Meter every view on the terms of ``API_BILLING``, but those that are exempt or ``@metered`` on their own."""
+    metering = configured_metering()
+    return (
+        _async_middleware(metering, get_response)
+        if iscoroutinefunction(get_response)
+        else _sync_middleware(metering, get_response)
+    )
+
+
+def _sync_view(lazy: LazyMetering, view: Callable[..., Any]) -> Callable[..., HttpResponseBase]:
+    def metered_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        exchange = _exchange(lazy.metering, request, _route(request.resolver_match))
+        if exchange is None:
+            return cast(HttpResponseBase, view(request, *args, **kwargs))
+        meter = lazy.metering.meter
+        answer = run(exchange.begin(), meter.store.call)
+        if answer is not None:
+            return _answer_response(answer)
+        settlement = _serving(exchange, meter, request)
+        try:
+            response = view(request, *args, **kwargs)
+        except BaseException as error:
+            if _becomes_response(settlement, exchange, request, error):
+                request.META[_FIELDS_KEY] = settlement.finish()
+            raise
+        return settle_response(settlement, exchange, request, response)
+
+    return metered_view
+
+
+def _async_view(lazy: LazyMetering, view: Callable[..., Any]) -> Callable[..., Awaitable[HttpResponseBase]]:
+    async def metered_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        exchange = _exchange(lazy.metering, request, _route(request.resolver_match))
+        if exchange is None:
+            return cast(HttpResponseBase, await view(request, *args, **kwargs))
+        meter = lazy.metering.meter
+        answer = await arun(exchange.begin(), meter.store.acall)
+        if answer is not None:
+            return _answer_response(answer)
+        settlement = _serving(exchange, meter, request)
+        try:
+            response = await view(request, *args, **kwargs)
+        except BaseException as error:
+            if _becomes_response(settlement, exchange, request, error):
+                request.META[_FIELDS_KEY] = await settlement.afinish()
+            raise
+        return await asettle_response(settlement, exchange, request, response)
+
+    return metered_view
+
+
+def _sync_middleware(metering: Metering, get_response: GetResponse) -> Callable[[HttpRequest], HttpResponseBase]:
+    meter = metering.meter
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        exchange = _exchange_of_view(metering, request)
+        if exchange is None:
+            return _with_fields(get_response(request), request.META.get(_FIELDS_KEY, []))
+        answer = run(exchange.begin(), meter.store.call)
+        if answer is not None:
+            return _answer_response(answer)
+        settlement = _serving(exchange, meter, request)
+        try:
+            response = get_response(request)
+        except BaseException as error:
+            settlement.abort(error)
+            raise
+        return settle_response(settlement, exchange, request, response)
+
+    return middleware
+
+
+def _async_middleware(
+    metering: Metering, get_response: GetResponse
+) -> Callable[[HttpRequest], Awaitable[HttpResponseBase]]:
+    meter = metering.meter
+
+    async def middleware(request: HttpRequest) -> HttpResponseBase:
+        exchange = _exchange_of_view(metering, request)
+        if exchange is None:
+            response = await get_response(request)
+            return _with_fields(response, request.META.get(_FIELDS_KEY, []))
+        answer = await arun(exchange.begin(), meter.store.acall)
+        if answer is not None:
+            return _answer_response(answer)
+        settlement = _serving(exchange, meter, request)
+        try:
+            response = await get_response(request)
+        except BaseException as error:
+            settlement.abort(error)
+            raise
+        return await asettle_response(settlement, exchange, request, response)
+
+    return middleware
+
+
+def _exchange_of_view(metering: Metering, request: HttpRequest) -> Exchange | None:
+    """The exchange for whatever view the request will be routed to; None for one that is none of ours."""
+    try:
+        match = resolve(request.path_info, getattr(request, "urlconf", None))
+    except Resolver404:
+        return _exchange(metering, request, "(no route)")
+    return None if hasattr(match.func, _MARK) else _exchange(metering, request, _route(match))
+
+
+def _exchange(metering: Metering, request: HttpRequest, route: str) -> Exchange | None:
+    method = request.method or "GET"
+    if EXCHANGE_KEY in request.META or not metering.covers(method, request.path):
+        return None
+    return metering.exchange(_request(metering.meter, request, route))
+
+
+def _request(meter: Meter, request: HttpRequest, route: str) -> MeteredRequest:
+    meta = request.META
+    limit = meter.settings.max_fingerprint_bytes
+    return MeteredRequest(
+        request.method or "GET",
+        request.path,
+        WsgiHeaders(meta),
+        route=route,
+        query=meta.get("QUERY_STRING", "").encode("latin-1", "replace"),
+        client=meta.get("REMOTE_ADDR") or "",
+        at_ms=meter.now_ms(),
+        body=lambda: read_body(request, limit),
+        native=request,
+    )
+
+
+def _route(match: ResolverMatch | None) -> str:
+    return "/" + match.route if match is not None else ""
+
+
+def _serving(exchange: Exchange, meter: Meter, request: HttpRequest) -> Settlement:
+    request.META[EXCHANGE_KEY] = exchange
+    return Settlement(exchange, meter)
+
+
+def _becomes_response(settlement: Settlement, exchange: Exchange, request: HttpRequest, error: BaseException) -> bool:
+    """Whether Django answers an exception with a client error (404, 403, 400), which is then to be settled."""
+    status = status_of(error)
+    if status is None:
+        settlement.abort(error)
+        return False
+    response = rendered_error(request, error, status) if exchange.keeps_body else None
+    settlement.started(status, list(response.items()) if response is not None else [])
+    if response is not None:
+        settlement.sent(response.content)
+    return True
+
+
+def _with_fields(response: HttpResponseBase, fields: Fields) -> HttpResponseBase:
+    for name, value in fields:
+        response.headers[name] = value
+    return response
+
+
+def _answer_response(answer: Answer) -> HttpResponse:
+    response = HttpResponse(answer.body, status=answer.status)
+    del response.headers["Content-Type"]
+    return cast(HttpResponse, _with_fields(response, list(answer.headers)))

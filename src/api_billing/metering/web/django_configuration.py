@@ -1,0 +1,65 @@
+"""The meter and the terms that Django's settings name: ``API_BILLING = {…}``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from api_billing.metering.exchange import Estimate, Metering
+from api_billing.metering.http import MeteredRequest
+from api_billing.metering.identity import Extractor
+from api_billing.metering.meter import Meter
+from api_billing.metering.prices import Price
+from api_billing.metering.web.terms import meter_from, metering_from
+
+_lock = threading.Lock()
+_meters: list[tuple[Mapping[str, Any], Meter]] = []  # at most one: of the settings in force
+
+
+def configured_meter() -> Meter:
+    """The meter of ``API_BILLING``: opened with the first request for it, and the same for the whole process.
+
+    Raises: InvalidSetting, StoreUnavailable.
+    """
+    given: Mapping[str, Any] = getattr(settings, "API_BILLING", {})
+    with _lock:
+        if not _meters or _meters[0][0] is not given:
+            named = given.get("meter")
+            _meters[:] = [(given, import_string(named) if isinstance(named, str) else meter_from(given))]
+        return _meters[0][1]
+
+
+def configured_metering() -> Metering:
+    """The terms of ``API_BILLING`` for all views. Raises: InvalidSetting."""
+    given = {name: value for name, value in getattr(settings, "API_BILLING", {}).items() if name != "meter"}
+    return metering_from(given, configured_meter())
+
+
+class LazyMetering:
+    """Terms of one view. Views are imported before settings have to be complete, so a meter may come later."""
+
+    def __init__(
+        self,
+        meter: Meter | None,
+        api: str,
+        estimate_wei: Estimate,
+        price: Price | None,
+        identify: Extractor | None,
+        operation: str,
+        model: Callable[[MeteredRequest], str] | None,
+        units: int,
+        idempotent: bool,
+    ) -> None:
+        self._terms = (api, estimate_wei, price, identify, operation, model, units, idempotent)
+        self._metering = Metering(meter, *self._terms) if meter is not None else None
+
+    @property
+    def metering(self) -> Metering:
+        """The terms. Raises: InvalidSetting, StoreUnavailable, when they come from settings that cannot be."""
+        if self._metering is None:
+            self._metering = Metering(configured_meter(), *self._terms)
+        return self._metering

@@ -1,0 +1,243 @@
+"""Flask: ``@metered(meter, api=…)`` under ``@app.route``, or a whole application: ``ApiBilling(app, meter, api=…)``.
+
+Both settle the response as it leaves the view and Flask's error handlers, before the application's own
+``after_request`` functions. A response whose size is known is settled first and carries what it cost; a streamed one
+is settled at its end.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, Final, cast
+
+from flask import Flask, Response, after_this_request, current_app, request
+from werkzeug.exceptions import HTTPException
+
+from api_billing.metering.exchange import Estimate, Exchange, Metering
+from api_billing.metering.http import MeteredRequest, wsgi_request
+from api_billing.metering.identity import Extractor
+from api_billing.metering.meter import Meter
+from api_billing.metering.prices import Price
+from api_billing.metering.problems import Answer
+from api_billing.metering.steps import run
+from api_billing.metering.web.forms import form_bytes
+from api_billing.metering.web.identified import consumer_of
+from api_billing.metering.web.settlement import Settlement
+from api_billing.metering.web.terms import metering_from
+from api_billing.metering.web.wsgi import EXCHANGE_KEY, read_input
+
+__all__ = ["ApiBilling", "identified", "metered"]
+
+_EXTENSION: Final = "api_billing"
+_MARK: Final = "__api_billing__"
+_EXEMPT: Final = "exempt"
+
+
+def metered[ViewT: Callable[..., Any]](
+    meter: Meter,
+    *,
+    api: str,
+    estimate_wei: Estimate = 0,
+    price: Price | None = None,
+    identify: Extractor | None = None,
+    operation: str = "",
+    model: Callable[[MeteredRequest], str] | None = None,
+    units: int = 1,
+    idempotent: bool = True,
+) -> Callable[[ViewT], ViewT]:
+    """Meter a view function, sync or async; what the arguments mean stands at ``Metering``.
+
+    It goes between the function and ``@app.route(…)``, and works alone: within ``ApiBilling``, the view has its own
+    terms. Raises: InvalidSetting for a name or amount that is none.
+    """
+    metering = Metering(meter, api, estimate_wei, price, identify, operation, model, units, idempotent)
+
+    def decorate(view: ViewT) -> ViewT:
+        @functools.wraps(view)
+        def metered_view(*args: Any, **kwargs: Any) -> Any:
+            answer = _begin(metering)
+            if answer is not None:
+                return answer
+            exchange: Exchange | None = request.environ.get(EXCHANGE_KEY)
+            try:
+                return current_app.ensure_sync(view)(*args, **kwargs)
+            except HTTPException:
+                raise  # becomes a response, of which _settle sees all
+            except BaseException as error:
+                if exchange is not None:
+                    exchange.abort(error)
+                raise
+
+        setattr(metered_view, _MARK, metering)
+        return cast(ViewT, metered_view)
+
+    return decorate
+
+
+def identified(meter: Meter, identify: Extractor | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Tell a view who asks, without metering it: the consumer is its first argument. Others get a refusal."""
+
+    def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(view)
+        def identified_view(*args: Any, **kwargs: Any) -> Any:
+            found = run(consumer_of(meter, _request(meter, ""), identify), meter.store.call)
+            if isinstance(found, Answer):
+                return _response(found)
+            return current_app.ensure_sync(view)(found, *args, **kwargs)
+
+        setattr(identified_view, _MARK, _EXEMPT)
+        return identified_view
+
+    return decorate
+
+
+class ApiBilling:
+    """Meters every view of an application, but those with ``@metered`` terms of their own and those that are exempt.
+
+    ``ApiBilling(app, meter, api="weather", …)``, or ``billing = ApiBilling(meter=meter, api=…)`` and later
+    ``billing.init_app(app)``. What is not given is read from ``app.config["API_BILLING"]``: a mapping of the arguments
+    of ``Metering``, and ``meter``, or ``store_url`` and further settings to open one with.
+    """
+
+    def __init__(self, app: Flask | None = None, meter: Meter | None = None, **terms: Any) -> None:
+        self._meter = meter
+        self._terms = terms
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Meter an application. Raises: InvalidSetting when something is missing; RuntimeError when it is metered."""
+        if _EXTENSION in app.extensions:
+            raise RuntimeError("this application is metered already")
+        metering = metering_from({**app.config.get("API_BILLING", {}), **self._terms}, self._meter)
+        app.extensions[_EXTENSION] = metering
+        app.before_request(_begin_any)
+        app.teardown_request(_abort)
+
+    def exempt[ViewT: Callable[..., Any]](self, view: ViewT) -> ViewT:
+        """Leave a view unmetered."""
+        setattr(view, _MARK, _EXEMPT)
+        return view
+
+
+def _begin_any() -> Response | None:
+    view = current_app.view_functions.get(request.endpoint or "")
+    return None if getattr(view, _MARK, None) is not None else _begin(current_app.extensions[_EXTENSION])
+
+
+def _abort(error: BaseException | None) -> None:
+    # With PROPAGATE_EXCEPTIONS (tests, debugging) an error becomes no response that could be settled.
+    exchange: Exchange | None = request.environ.get(EXCHANGE_KEY)
+    if error is not None and exchange is not None:
+        exchange.abort(error)
+
+
+def _begin(metering: Metering) -> Response | None:
+    """Reserve for the current request, and settle it later; or answer with a refusal."""
+    environ = request.environ
+    if EXCHANGE_KEY in environ or not metering.covers(request.method, request.path):
+        return None
+    meter = metering.meter
+    rule = request.url_rule
+    exchange = metering.exchange(_request(meter, rule.rule if rule is not None else "(no route)"))
+    answer = run(exchange.begin(), meter.store.call)
+    if answer is not None:
+        return _response(answer)
+    environ[EXCHANGE_KEY] = exchange
+    after_this_request(functools.partial(_settle, Settlement(exchange, meter), exchange))
+    return None
+
+
+def _request(meter: Meter, route: str) -> MeteredRequest:
+    return wsgi_request(
+        request.environ,
+        at_ms=meter.now_ms(),
+        route=route,
+        body=lambda: _read_body(meter.settings.max_fingerprint_bytes),
+        native=request._get_current_object(),  # type: ignore[attr-defined]  # the request itself, not its proxy
+    )
+
+
+def _read_body(limit: int) -> bytes | None:
+    if "stream" not in request.__dict__:
+        return read_input(request.environ, limit)
+    # Somebody has read it before us. Flask keeps it, unless it was parsed as a form.
+    body = request.get_data()
+    if body or "form" not in request.__dict__:
+        return body if len(body) <= limit else None
+    pieces: list[str | bytes] = []
+    for name, value in request.form.items(multi=True):
+        pieces += ["text", name, value]
+    for name, file in request.files.items(multi=True):
+        pieces += ["file", name, file.filename or "", file.read(limit + 1)]
+        file.seek(0)
+    return form_bytes(pieces, limit)
+
+
+def _settle(settlement: Settlement, exchange: Exchange, response: Response) -> Response:
+    size = None if response.is_streamed else response.calculate_content_length()
+    settlement.started(
+        response.status_code,
+        list(response.headers.items()),
+        bodiless=request.method == "HEAD" or _has_no_body(response),
+    )
+    if size is not None or settlement.bodiless:
+        for piece in () if settlement.bodiless else response.iter_encoded():
+            settlement.sent(piece)
+        fields = settlement.finish()
+    else:
+        fields = exchange.start_fields()
+        response.response = _Pieces(response.iter_encoded(), response.response, settlement, response.content_length)
+    for name, value in fields:
+        response.headers.add(name, value)
+    return response
+
+
+def _has_no_body(response: Response) -> bool:
+    return 100 <= response.status_code < 200 or response.status_code in (204, 304)
+
+
+class _Pieces:
+    """The body of a streamed response, counted on its way."""
+
+    def __init__(self, pieces: Iterator[bytes], source: object, settlement: Settlement, length: int | None) -> None:
+        self._pieces = pieces
+        self._source = source
+        self._settlement = settlement
+        self._length = length
+        self._taken = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            piece = next(self._pieces)
+        except StopIteration:
+            self._settlement.finish()
+            raise
+        except BaseException as error:
+            self._settlement.abort(error)
+            raise
+        self._taken = True
+        self._settlement.sent(piece)
+        if self._length is not None and self._settlement.body_bytes >= self._length:
+            self._settlement.finish()
+        return piece
+
+    def close(self) -> None:
+        try:
+            self._settlement.close(served=self._taken)
+        finally:
+            close = getattr(self._source, "close", None)
+            if close is not None:
+                close()
+
+
+def _response(answer: Answer) -> Response:
+    response = Response(answer.body, answer.status)
+    response.headers.clear()
+    for name, value in answer.headers:
+        response.headers.add(name, value)
+    return response

@@ -1,0 +1,93 @@
+"""The settlement of a response whose body a framework hands out piece by piece."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from api_billing.metering.exchange import Exchange
+from api_billing.metering.http import MeteredResponse, TextHeaders
+from api_billing.metering.meter import Meter
+from api_billing.metering.steps import arun, run
+from api_billing.metering.web.asgi_messages import settle_later
+
+Fields = list[tuple[str, str]]
+
+
+class Settlement:
+    """Counts the pieces of a response's body, and settles once. Dropped without an end, nothing is charged."""
+
+    def __init__(self, exchange: Exchange, meter: Meter) -> None:
+        self._exchange = exchange
+        self._meter = meter
+        self._status = 0
+        self._headers: Fields = []
+        self._started_ms = 0
+        self._kept = bytearray() if exchange.keeps_body else None
+        self._ended = False
+        self.bodiless = False
+        self.body_bytes = 0
+
+    def started(self, status: int, headers: Fields, *, bodiless: bool = False) -> None:
+        """The response has this status; ``bodiless``: its body, if it has one, is not sent."""
+        self._status = status
+        self._headers = headers
+        self._started_ms = self._meter.now_ms()
+        self.bodiless = bodiless or status in (204, 304)
+
+    def sent(self, piece: bytes) -> None:
+        """A piece of the body goes out."""
+        if self._ended or self.bodiless:
+            return
+        self.body_bytes += len(piece)
+        if self._kept is not None and (room := self._exchange.keeps_body - len(self._kept)) > 0:
+            self._kept += piece[:room]
+
+    def response(self) -> MeteredResponse:
+        """The response as far as it went."""
+        return MeteredResponse(
+            self._status,
+            TextHeaders(self._headers),
+            body_bytes=self.body_bytes,
+            body=bytes(self._kept) if self._kept is not None else None,
+            started_ms=self._started_ms,
+            duration_ms=max(0, self._meter.now_ms() - self._exchange.request.at_ms),
+        )
+
+    def finish(self) -> Fields:
+        """Settle, the first time; the answer is header fields."""
+        if self._ended:
+            return []
+        self._ended = True
+        return run(self._exchange.finish(self.response()), self._meter.store.call)
+
+    async def afinish(self) -> Fields:
+        """The same in a coroutine."""
+        if self._ended:
+            return []
+        self._ended = True
+        return await arun(self._exchange.finish(self.response()), self._meter.store.acall)
+
+    def finish_later(self) -> None:
+        """The same in a task of its own, for a coroutine that is being cancelled and must not wait."""
+        if not self._ended:
+            self._ended = True
+            settle_later(self._exchange, self._meter, self.response())
+
+    def abort(self, error: BaseException | None) -> None:
+        """Release, unless it is settled."""
+        if self._ended:
+            return
+        self._ended = True
+        self._exchange.abort(error)
+
+    def close(self, *, served: bool) -> None:
+        """Nothing more goes out. What was served is settled; a response that nobody has seen is not charged."""
+        if served:
+            self.finish()
+        else:
+            self.abort(None)
+
+    def __del__(self) -> None:
+        # A store that is closed by now has nothing to release.
+        with suppress(Exception):
+            self.abort(None)

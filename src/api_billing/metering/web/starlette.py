@@ -1,0 +1,75 @@
+"""Starlette: ``@metered(meter, api=…, …)`` under ``Route`` and in ``HTTPEndpoint`` classes, sync and async.
+
+``MeterMiddleware`` (see ``web.asgi``) meters a whole application instead.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api_billing.metering.exchange import Estimate, Metering
+from api_billing.metering.http import MeteredRequest
+from api_billing.metering.identity import Extractor
+from api_billing.metering.meter import Meter
+from api_billing.metering.prices import Price
+from api_billing.metering.web.asgi import MeteredASGI, MeterMiddleware
+from api_billing.metering.web.starlette_endpoints import serve_endpoint
+
+__all__ = ["MeterMiddleware", "MeteredASGI", "metered"]
+
+
+def metered[EndpointT: Callable[..., Any]](
+    meter: Meter,
+    *,
+    api: str,
+    estimate_wei: Estimate = 0,
+    price: Price | None = None,
+    identify: Extractor | None = None,
+    operation: str = "",
+    model: Callable[[MeteredRequest], str] | None = None,
+    units: int = 1,
+    idempotent: bool = True,
+) -> Callable[[EndpointT], EndpointT]:
+    """Meter an endpoint; what the arguments mean stands at ``Metering``. Nothing else has to be installed.
+
+    Raises: InvalidSetting for a name or amount that is none, TypeError for what is no function.
+    """
+    metering = Metering(meter, api, estimate_wei, price, identify, operation, model, units, idempotent)
+
+    def decorate(endpoint: EndpointT) -> EndpointT:
+        if not inspect.isroutine(endpoint):
+            raise TypeError("@metered is for functions and methods; an ASGI application goes into MeteredASGI")
+        return cast(EndpointT, _wrapped(metering, endpoint))
+
+    return decorate
+
+
+def _wrapped(metering: Metering, endpoint: Callable[..., Any]) -> Callable[..., Awaitable[Response]]:
+    is_async = inspect.iscoroutinefunction(endpoint)
+
+    @functools.wraps(endpoint)
+    async def metered_endpoint(*args: Any) -> Response:
+        # The request is the last one: a method has the endpoint's instance before it.
+        request = args[-1]
+        assert isinstance(request, Request)
+
+        async def call(request: Request) -> Response:
+            arguments = (*args[:-1], request)
+            found = await endpoint(*arguments) if is_async else await run_in_threadpool(endpoint, *arguments)
+            return cast(Response, found)
+
+        return await serve_endpoint(metering, request, route_path(request), call)
+
+    return metered_endpoint
+
+
+def route_path(request: Request) -> str:
+    """The pattern of the route that was matched, empty when it is not known."""
+    return getattr(request.scope.get("route"), "path", "")

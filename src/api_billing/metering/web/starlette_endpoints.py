@@ -1,0 +1,183 @@
+"""One endpoint of Starlette or FastAPI, metered from within: without a middleware that would see its messages.
+
+The endpoint's response is answered as a ``MeteredReply``, which meters the messages of the response it stands for. An
+``HTTPException`` becomes a response only later, in the application's exception handler: it is settled as one of its
+status, and goes on with our header fields.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from functools import partial
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api_billing.metering.exchange import Exchange, Metering
+from api_billing.metering.http import AsgiHeaders, MeteredResponse, asgi_request
+from api_billing.metering.meter import Meter
+from api_billing.metering.problems import Answer
+from api_billing.metering.steps import arun, is_waiting
+from api_billing.metering.web.asgi_messages import EXCHANGE_KEY, Incoming, Outgoing, Receive, Scope, Send, encoded
+from api_billing.metering.web.forms import form_bytes
+
+_log = logging.getLogger("api_billing.metering.web")
+
+Call = Callable[[Request], Awaitable[Response]]
+
+
+async def serve_endpoint(metering: Metering, request: Request, route: str, call: Call) -> Response:
+    """Reserve, call the endpoint, and return a response that settles when it is sent; or a refusal."""
+    scope = request.scope
+    if EXCHANGE_KEY in scope or not metering.covers(request.method, scope["path"]):
+        return await call(request)
+    meter = metering.meter
+    incoming = Incoming(request.receive, meter.settings.max_fingerprint_bytes)
+    body = partial(read_body, request, incoming, meter.settings.max_fingerprint_bytes)
+    exchange = metering.exchange(asgi_request(scope, at_ms=meter.now_ms(), route=route, body=body, native=request))
+    answer = await arun(exchange.begin(), meter.store.acall)
+    if answer is not None:
+        return AnswerResponse(answer)
+    scope[EXCHANGE_KEY] = exchange
+    dependencies = scope.get("fastapi_inner_astack")
+    if isinstance(dependencies, AsyncExitStack):
+        # FastAPI drops the response when a dependency fails on its way out.
+        dependencies.callback(exchange.abort)
+    if incoming.read_ahead:
+        request = Request(scope, incoming.receive)
+    try:
+        return MeteredReply(await call(request), exchange, meter, incoming)
+    except HTTPException as error:
+        fields = await settle_exception(exchange, meter, request, error)
+        raise with_fields(error, fields).with_traceback(error.__traceback__) from error.__cause__
+    except BaseException as error:
+        exchange.abort(error)
+        raise
+
+
+class MeteredReply(Response):
+    """Stands for a response, and meters it when it is sent. Dropped unsent, nothing is charged."""
+
+    def __init__(self, response: Response, exchange: Exchange, meter: Meter, incoming: Incoming) -> None:
+        self.__dict__.update(_response=response, _exchange=exchange, _meter=meter, _incoming=incoming)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        inside = self.__dict__
+        outgoing = Outgoing(inside["_exchange"], inside["_meter"], inside["_incoming"], send)
+        try:
+            await inside["_response"](scope, inside["_incoming"].receive, outgoing.send)
+        except BaseException as error:
+            outgoing.raised(error)
+            raise
+        await outgoing.returned()
+
+    # Whoever looks at the response, or changes it, means the one it stands for.
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__dict__" or (name.startswith("__") and name.endswith("__")):
+            return super().__getattribute__(name)
+        return getattr(self.__dict__["_response"], name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.__dict__["_response"], name, value)
+
+    def __del__(self) -> None:
+        exchange = self.__dict__.get("_exchange")
+        if exchange is not None:
+            # A store that is closed by now has nothing to release.
+            with suppress(Exception):
+                exchange.abort()
+
+
+class AnswerResponse(Response):
+    """A response of the meter's own: a refusal, or one that is replayed. Background tasks belong to served ones."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.body, answer.status)
+        self.raw_headers = encoded(answer.headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": b"" if scope.get("method") == "HEAD" else self.body})
+
+
+async def settle_exception(
+    exchange: Exchange, meter: Meter, request: Request, error: HTTPException
+) -> list[tuple[str, str]]:
+    """Settle a request whose endpoint raised an ``HTTPException``; the answer is header fields."""
+    response: Response | None = None
+    if exchange.keeps_body:
+        # Only for what has to be stored, for replay or audit: the application will call its handler itself.
+        response = await _rendered(request, error)
+    body = bytes(response.body) if response is not None else None
+    met = MeteredResponse(
+        error.status_code,
+        AsgiHeaders(response.raw_headers if response is not None else encoded((error.headers or {}).items())),
+        body_bytes=len(body or b""),
+        body=body[: exchange.keeps_body] if body is not None else None,
+        started_ms=meter.now_ms(),
+    )
+    return await arun(exchange.finish(met), meter.store.acall)
+
+
+def with_fields(error: HTTPException, fields: list[tuple[str, str]]) -> HTTPException:
+    """The same exception with further header fields: a copy, as an application may raise one object every time."""
+    kind = type(error)
+    twin = kind.__new__(kind, *error.args)
+    twin.__dict__.update(error.__dict__)
+    twin.headers = {**(error.headers or {}), **dict(fields)}
+    return twin
+
+
+async def _rendered(request: Request, error: HTTPException) -> Response | None:
+    """What the application's exception handler makes of it; None when that cannot be told."""
+    by_class, by_status = request.scope.get("starlette.exception_handlers", ({}, {}))
+    handler = by_status.get(error.status_code)
+    if handler is None:
+        handler = next((by_class[kind] for kind in type(error).__mro__ if kind in by_class), None)
+    if handler is None:
+        return None
+    try:
+        response = handler(request, error) if _is_async(handler) else await run_in_threadpool(handler, request, error)
+        if is_waiting(response):
+            response = await response
+    except Exception:
+        _log.exception("the exception handler for status %d failed", error.status_code)
+        return None
+    return response if isinstance(getattr(response, "body", None), bytes) else None
+
+
+def _is_async(handler: Any) -> bool:
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
+
+
+async def read_body(request: Request, incoming: Incoming, limit: int) -> bytes | None:
+    """The body of a request that the framework may have read before; None when it cannot be had, or is too long."""
+    known = getattr(request, "_body", None)
+    if known is not None:
+        return known if len(known) <= limit else None
+    form = getattr(request, "_form", None)
+    if form is not None:
+        return await _of_form(form, limit)
+    if getattr(request, "_stream_consumed", False):
+        return None
+    return await incoming.read()
+
+
+async def _of_form(form: FormData, limit: int) -> bytes | None:
+    pieces: list[str | bytes] = []
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile):
+            if (value.size or 0) > limit:
+                return None
+            pieces += ["file", name, value.filename or "", await value.read()]
+            await value.seek(0)
+        else:
+            pieces += ["text", name, value]
+    return form_bytes(pieces, limit)

@@ -1,0 +1,89 @@
+"""A websocket connection as one metered request: reserved before it is accepted, settled when it is closed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from api_billing.metering.exchange import Exchange, Metering
+from api_billing.metering.http import AsgiHeaders, MeteredResponse, asgi_request
+from api_billing.metering.problems import Answer
+from api_billing.metering.steps import arun
+from api_billing.metering.web.asgi_messages import (
+    EXCHANGE_KEY,
+    AsgiApp,
+    Incoming,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    encoded,
+    settle_later,
+)
+
+_POLICY_VIOLATION = 1008
+_ACCEPTED = 101
+_REJECTED = 403
+
+
+async def serve_connection(
+    app: AsgiApp, metering: Metering, scope: Scope, receive: Receive, send: Send, route: str
+) -> None:
+    """Reserve for the connection, run it, and settle with the bytes that were sent over it."""
+    meter = metering.meter
+    request = asgi_request({**scope, "method": "GET"}, at_ms=meter.now_ms(), route=route, body=b"")
+    exchange = metering.exchange(request)
+    answer = await arun(exchange.begin(), meter.store.acall)
+    if answer is not None:
+        await _reject(answer, scope, receive, send)
+        return
+    scope[EXCHANGE_KEY] = exchange
+    connection = _Connection(exchange, receive, send)
+    try:
+        await app(scope, connection.incoming.receive, connection.send)
+    except BaseException as error:
+        ended = connection.incoming.gone or isinstance(error, asyncio.CancelledError)
+        if connection.status == _ACCEPTED and ended:
+            settle_later(exchange, meter, connection.response())
+        else:
+            exchange.abort(error)
+        raise
+    if connection.status:
+        await arun(exchange.finish(connection.response()), meter.store.acall)
+    else:
+        exchange.abort()
+
+
+class _Connection:
+    """Counts what goes over a connection."""
+
+    def __init__(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+        self.incoming = Incoming(receive, 0)
+        self.status = 0
+        self._exchange = exchange
+        self._send = send
+        self._bytes = 0
+
+    async def send(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "websocket.accept":
+            self.status = _ACCEPTED
+            fields = encoded(self._exchange.start_fields())
+            message = {**message, "headers": [*message.get("headers", ()), *fields]}
+        elif kind == "websocket.send":
+            self._bytes += len(message.get("bytes") or (message.get("text") or "").encode())
+        elif not self.status:
+            self.status = message.get("status", _REJECTED)
+        await self._send(message)
+
+    def response(self) -> MeteredResponse:
+        return MeteredResponse(self.status, AsgiHeaders(()), body_bytes=self._bytes)
+
+
+async def _reject(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()  # websocket.connect
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
+        return
+    headers = encoded(answer.headers)
+    await send({"type": "websocket.http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": answer.body})

@@ -1,0 +1,134 @@
+"""One way to send requests to all of the adapters, each under its framework's own test client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.test import AsyncClient, Client, override_settings
+from starlette.testclient import TestClient
+from werkzeug.test import Client as WsgiClient
+
+from api_billing.metering.meter import Meter
+
+from . import asgi_apps, django_apps, wsgi_apps
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A response; names of header fields are in lower case."""
+
+    status: int
+    fields: Mapping[str, str]
+    body: bytes
+
+    @property
+    def cost_wei(self) -> int:
+        return int(self.fields["x-cost-wei"])
+
+
+Send = Callable[[str, str, dict[str, str], bytes], Reply]
+
+
+@dataclass
+class Subject:
+    """A metered service: ``send`` sends it a request, ``seen`` has the paths whose handler ran."""
+
+    meter: Meter
+    seen: list[str]
+    send: Send
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def get(self, path: str, headers: dict[str, str] | None = None, *, method: str = "GET") -> Reply:
+        return self.send(method, path, {"X-Consumer": "ann"} | (headers or {}), b"")
+
+    def post(self, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Reply:
+        return self.send("POST", path, {"X-Consumer": "ann"} | (headers or {}), body)
+
+
+@contextmanager
+def by_starlette(app: Any) -> Iterator[Send]:
+    client = TestClient(app)
+
+    def send(method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
+        got = client.request(method, path, headers=headers, content=body)
+        return Reply(got.status_code, {name.lower(): value for name, value in got.headers.items()}, got.content)
+
+    yield send
+
+
+@contextmanager
+def by_werkzeug(app: Any) -> Iterator[Send]:
+    client = app.test_client() if hasattr(app, "test_client") else WsgiClient(app)
+
+    def send(method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
+        got = client.open(path, method=method, headers=headers, data=body or None)
+        with got:
+            return Reply(got.status_code, {name.lower(): value for name, value in got.headers}, got.get_data())
+
+    yield send
+
+
+@contextmanager
+def by_django(settings: dict[str, Any]) -> Iterator[Send]:
+    with override_settings(**settings):
+        client = Client()
+
+        def send(method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
+            got = client.generic(method, path, body, headers=headers)
+            try:
+                return _of_django(got, got.getvalue())
+            finally:
+                got.close()
+
+        yield send
+
+
+@contextmanager
+def by_async_django(settings: dict[str, Any]) -> Iterator[Send]:
+    with override_settings(**settings):
+        client = AsyncClient()
+
+        async def asend(method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
+            got = await client.generic(method, path, body, headers=headers)
+            try:
+                content = b"".join([part async for part in got]) if got.streaming else got.content
+                return _of_django(got, content)
+            finally:
+                await asyncio.to_thread(got.close)
+
+        yield lambda *request: asyncio.run(asend(*request))
+
+
+def _of_django(got: Any, body: bytes) -> Reply:
+    return Reply(got.status_code, {name.lower(): value for name, value in got.headers.items()}, body)
+
+
+# name: how the service is made of a meter, and how requests are sent to it
+ADAPTERS: dict[str, tuple[Callable[[Meter, list[str]], Any], Callable[[Any], Any]]] = {
+    "asgi": (asgi_apps.bare, by_starlette),
+    "starlette-decorator": (asgi_apps.starlette_decorated, by_starlette),
+    "starlette-middleware": (asgi_apps.starlette_middleware, by_starlette),
+    "fastapi-decorator": (asgi_apps.fastapi_decorated, by_starlette),
+    "fastapi-dependency": (asgi_apps.fastapi_dependency, by_starlette),
+    "fastapi-middleware": (asgi_apps.fastapi_middleware, by_starlette),
+    "wsgi": (wsgi_apps.bare, by_werkzeug),
+    "flask-decorator": (wsgi_apps.flask_decorated, by_werkzeug),
+    "flask-extension": (wsgi_apps.flask_extension, by_werkzeug),
+    "django-decorator": (lambda *of: django_apps.decorated(*of, is_async=False), by_django),
+    "django-decorator-async": (lambda *of: django_apps.decorated(*of, is_async=True), by_async_django),
+    "django-middleware": (lambda *of: django_apps.within_middleware(*of, is_async=False), by_django),
+    "django-middleware-async": (lambda *of: django_apps.within_middleware(*of, is_async=True), by_async_django),
+}
+
+
+@contextmanager
+def subject_of(adapter: str, meter: Meter) -> Iterator[Subject]:
+    """The service metered by an adapter."""
+    make, client = ADAPTERS[adapter]
+    seen: list[str] = []
+    with client(make(meter, seen)) as send:
+        yield Subject(meter, seen, send)

@@ -1,0 +1,142 @@
+"""What every adapter does alike; each under its framework's own test client."""
+
+import json
+
+import pytest
+
+from api_billing.metering.operations import ListRecords
+
+from .subjects import ADAPTERS, Subject, subject_of
+from .terms import BASE_WEI, CHUNKS, CREDIT_WEI, ESTIMATE_WEI, OWN_COST_WEI, PLAIN, Boom, open_meter
+
+KEY = {"Idempotency-Key": '"one"'}
+
+
+def charged(subject: Subject) -> int:
+    balance = subject.meter.balance("ann")
+    assert balance.reserved_wei == 0, "something stays reserved"
+    return balance.charged_wei
+
+
+def test_request__served__is_charged_by_its_response(subject: Subject) -> None:
+    reply = subject.get("/plain")
+    assert (reply.status, reply.body, reply.cost_wei) == (200, PLAIN, BASE_WEI + len(PLAIN))
+    assert charged(subject) == reply.cost_wei
+
+
+def test_request__served__carries_rate_limit_fields() -> None:
+    for name in ADAPTERS:
+        with open_meter() as meter, subject_of(name, meter) as subject:
+            meter.change_consumer("ann", tier="free")
+            fields = subject.get("/plain").fields
+            assert {"ratelimit", "ratelimit-policy", "x-ratelimit-remaining"} <= fields.keys(), name
+            assert fields["x-ratelimit-remaining"] == "999", name
+
+
+def test_request__of_nobody__is_refused_before_the_handler(subject: Subject) -> None:
+    reply = subject.send("GET", "/plain", {}, b"")
+    assert (reply.status, json.loads(reply.body)["code"]) == (401, "missing_identity")
+    assert reply.fields["content-type"] == "application/problem+json"
+    assert subject.seen == []
+
+
+def test_request__without_credit__is_refused_before_the_handler(subject: Subject) -> None:
+    subject.meter.grant("ann", ESTIMATE_WEI - 1 - CREDIT_WEI, grant_id="taken back")
+    reply = subject.get("/plain")
+    assert (reply.status, json.loads(reply.body)["code"]) == (402, "insufficient_credit")
+    assert (subject.seen, charged(subject)) == ([], 0)
+
+
+def test_exception__before_the_response__goes_on_and_costs_nothing(subject: Subject) -> None:
+    with pytest.raises(Boom, match="before anything"):
+        subject.get("/boom")
+    assert charged(subject) == 0
+
+
+def test_exception__within_a_stream__costs_nothing(subject: Subject) -> None:
+    with pytest.raises(Boom, match="in the middle"):
+        subject.get("/torn")
+    assert charged(subject) == 0
+
+
+def test_response__not_found__is_charged(subject: Subject) -> None:
+    reply = subject.get("/missing")
+    assert reply.status == 404
+    assert charged(subject) >= BASE_WEI
+
+
+def test_response__of_a_failing_server__is_free(subject: Subject) -> None:
+    reply = subject.get("/fail")
+    assert (reply.status, reply.cost_wei) == (503, 0)
+    assert charged(subject) == 0
+
+
+def test_stream__read_to_its_end__is_charged_for_all_chunks(subject: Subject) -> None:
+    reply = subject.get("/stream")
+    assert reply.body == b"".join(CHUNKS)
+    assert charged(subject) == BASE_WEI + len(reply.body)
+
+
+def test_head__is_metered__at_the_base_price(subject: Subject) -> None:
+    reply = subject.get("/plain", method="HEAD")
+    assert (reply.status, reply.body) == (200, b"")
+    assert charged(subject) == BASE_WEI
+
+
+def test_options__by_default__is_not_metered(subject: Subject) -> None:
+    reply = subject.send("OPTIONS", "/plain", {}, b"")
+    assert reply.status == 200
+    assert "x-cost-wei" not in reply.fields
+    assert charged(subject) == 0
+
+
+@pytest.mark.parametrize("headers", [{}, KEY], ids=["plain", "idempotent"])
+def test_large_body__reaches_the_handler__unchanged(subject: Subject, headers: dict[str, str]) -> None:
+    body = bytes(range(256)) * 1024
+    subject.meter.grant("ann", 10**6, grant_id="more")
+    reply = subject.post("/echo", body, headers)
+    assert reply.body == body
+    assert charged(subject) == BASE_WEI + len(body)
+
+
+def test_cost__set_by_the_handler__is_charged(subject: Subject) -> None:
+    assert subject.get("/cost").cost_wei == OWN_COST_WEI
+    assert charged(subject) == OWN_COST_WEI
+
+
+def test_idempotent_request__repeated__is_replayed_and_charged_once(subject: Subject) -> None:
+    first = subject.post("/echo", b"abc", KEY)
+    second = subject.post("/echo", b"abc", KEY)
+    assert (second.status, second.body) == (first.status, first.body) == (200, b"abc")
+    assert (second.fields["idempotency-replayed"], second.cost_wei) == ("true", 0)
+    assert charged(subject) == BASE_WEI + 3
+
+
+def test_idempotent_request__answered_by_an_exception__is_replayed_too(subject: Subject) -> None:
+    first = subject.post("/missing", b"", KEY)
+    cost_wei = charged(subject)
+    second = subject.post("/missing", b"", KEY)
+    assert (first.status, second.status) == (404, 404)
+    assert second.body == first.body
+    assert len(subject.seen) == 1
+    assert charged(subject) == cost_wei
+
+
+def test_idempotency_key__with_another_body__is_refused(subject: Subject) -> None:
+    subject.post("/echo", b"abc", KEY)
+    reply = subject.post("/echo", b"abd", KEY)
+    assert (reply.status, json.loads(reply.body)["code"]) == (422, "idempotency_mismatch")
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_body__longer_than_is_compared__is_refused_with_a_key(adapter: str) -> None:
+    with open_meter(max_fingerprint_bytes=100) as meter, subject_of(adapter, meter) as subject:
+        reply = subject.post("/echo", b"x" * 101, KEY)
+        assert (reply.status, json.loads(reply.body)["code"]) == (413, "body_too_large")
+        assert subject.seen == []
+
+
+def test_record__of_a_request__has_route_and_status(subject: Subject) -> None:
+    subject.get("/missing")
+    (record,) = subject.meter.store.call(ListRecords())
+    assert (record.state, record.route, record.outcome.status) == ("settled", "/missing", 404)

@@ -1,0 +1,106 @@
+"""The same service for WSGI: bare and with Flask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flask
+
+from api_billing.metering.exchange import current_exchange
+from api_billing.metering.meter import Meter
+from api_billing.metering.web.flask import ApiBilling, metered
+from api_billing.metering.web.wsgi import MeteredWSGI
+
+from .terms import OWN_COST_WEI, PLAIN, TERMS, Boom, chunks, same
+
+
+def bare(meter: Meter, seen: list[str]) -> Any:
+    """No framework: an application that speaks WSGI itself."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        path = environ["PATH_INFO"]
+        seen.append(path)
+        if path == "/boom":
+            raise Boom("before anything")
+        if path in ("/stream", "/torn"):
+            start_response("200 OK", [("Content-Type", "application/octet-stream")])
+            return chunks(path == "/torn")
+        body, status = PLAIN, "200 OK"
+        if path == "/missing":
+            body, status = b"not here", "404 Not Found"
+        elif path == "/fail":
+            body, status = b"broken", "503 Service Unavailable"
+        elif path == "/echo":
+            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        elif path == "/cost":
+            exchange = current_exchange()
+            assert exchange is not None
+            exchange.set_cost_wei(OWN_COST_WEI)
+        start_response(status, [("Content-Type", "application/octet-stream"), ("Content-Length", str(len(body)))])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+    return MeteredWSGI(app, meter.metering(**TERMS))
+
+
+def flask_service(app: flask.Flask, terms: Callable[..., Any], seen: list[str]) -> flask.Flask:
+    app.testing = True
+
+    @app.route("/plain", methods=["GET", "HEAD", "OPTIONS", "POST"])
+    @terms
+    def plain() -> Any:
+        seen.append("/plain")
+        return flask.Response(PLAIN, mimetype="application/json")
+
+    @app.get("/stream")
+    @terms
+    def stream() -> Any:
+        return flask.Response(chunks(False))
+
+    @app.get("/torn")
+    @terms
+    def torn() -> Any:
+        return flask.Response(chunks(True))
+
+    @app.get("/boom")
+    @terms
+    def boom() -> Any:
+        raise Boom("before anything")
+
+    @app.route("/missing", methods=["GET", "POST"])
+    @terms
+    def missing() -> Any:
+        seen.append("/missing")
+        flask.abort(404)
+
+    @app.get("/fail")
+    @terms
+    def fail() -> Any:
+        return "broken", 503
+
+    @app.post("/echo")
+    @terms
+    def echo() -> Any:
+        return flask.request.get_data()
+
+    @app.get("/cost")
+    @terms
+    def cost() -> Any:
+        exchange = current_exchange()
+        assert exchange is not None
+        exchange.set_cost_wei(OWN_COST_WEI)
+        return {"ok": True}
+
+    return app
+
+
+def flask_decorated(meter: Meter, seen: list[str]) -> flask.Flask:
+    """Flask with decorated views, nothing installed."""
+    return flask_service(flask.Flask("decorated"), metered(meter, **TERMS), seen)
+
+
+def flask_extension(meter: Meter, seen: list[str]) -> flask.Flask:
+    """Flask with the extension."""
+    app = flask_service(flask.Flask("extended"), same, seen)
+    ApiBilling(app, meter, **TERMS)
+    return app
