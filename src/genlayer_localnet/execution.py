@@ -25,7 +25,7 @@ from genlayer_localnet.host_requests import HostRequests
 from genlayer_localnet.library import LoadedLibrary
 from genlayer_localnet.standard_library import StandardLibrary
 from genlayer_localnet.sub_vms import SubVms, call_pickled
-from genlayer_localnet.time_limit import TimedOut, TimeLimit
+from genlayer_localnet.time_limit import TimedOut, TimeLimit, contained
 from genlayer_localnet.transactions import Outcome, OutcomeKind
 
 LOCK = threading.RLock()
@@ -61,7 +61,7 @@ class VirtualMachine:
         console = Console()
         limit = TimeLimit(frame.attempt.time_limit_seconds)
         with self.library.activated(), ContractTime(now), console, limit:
-            result = self.run_call(frame)
+            result = contained(lambda: self.run_call(frame))
         if limit.expired:
             result = TIMEOUT
         succeeded = result[:1] == RETURN

@@ -14,10 +14,11 @@ import math
 import os
 import sys
 import threading
+from collections.abc import Callable, Generator
 from threading import get_ident
 from time import monotonic
 from types import CodeType
-from typing import Final
+from typing import Final, cast
 
 from genlayer_localnet.contract_code import is_contract_code
 from genlayer_localnet.host import TIMEOUT, Terminated
@@ -81,6 +82,24 @@ class TimeLimit:
     def interrupt(self) -> TimedOut:
         self.expired = True
         return TimedOut(self._seconds)
+
+
+def contained[T](call: Callable[[], T]) -> T:
+    """Call, and forget the exceptions that interrupted handlers were handling.
+
+    A handler that is left before each of its instructions does not take its exception off the thread's stack, and every
+    later exception would have it as its context. A generator has a stack of its own, which goes with it.
+    """
+    try:
+        next(_steps(call))
+    except StopIteration as end:
+        return cast(T, end.value)
+    raise AssertionError("it has no steps")
+
+
+def _steps[T](call: Callable[[], T]) -> Generator[None, None, T]:
+    yield from ()
+    return call()
 
 
 class _Watchdog:

@@ -149,6 +149,7 @@ def test_write__never_ends__is_ended(net: Localnet, body: str) -> None:
     receipt = net.write(contract, "run", sender=ALICE, value=7)
     assert (receipt.kind, receipt.message) == ("vm_error", "timeout")
     assert net.write(contract, "add", sender=ALICE).value == 1, "the state of the ended call is discarded"
+    assert sys.exception() is None, "no later exception has those of the contract as its context"
 
 
 def test_write__out_of_time__is_leader_timeout_and_keeps_the_rule_for_failed_calls(
