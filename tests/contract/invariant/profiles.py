@@ -17,12 +17,15 @@ TOLERATED = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filte
 
 
 def machine_settings(examples: int, steps: int) -> settings:
-    """Settings of a state machine run; the thorough profile multiplies the examples and doubles their length."""
+    """Settings of a state machine run with a seed; the thorough profile multiplies the examples and doubles their
+    length.
+    """
     return settings(
         max_examples=examples * (22 if THOROUGH else 1),
         stateful_step_count=steps * (2 if THOROUGH else 1),
         deadline=None,
-        derandomize=REPEATABLE,
+        # The seed makes it repeatable; derandomized, every round would be the same.
+        derandomize=False,
         **({"database": None} if REPEATABLE else {}),
         print_blob=True,
         suppress_health_check=TOLERATED,

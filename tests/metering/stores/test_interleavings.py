@@ -6,7 +6,7 @@ The model keeps requests in a list and adds everything up anew each time; it sha
 from collections import Counter
 from dataclasses import dataclass
 
-from hypothesis import settings
+from hypothesis import seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -248,14 +248,22 @@ class Interleavings(RuleBasedStateMachine):
 SHARES = {"MemoryStore": 25, "SqliteStore": 15, "PostgresqlStore": 8, "RedisStore": 8}
 
 
+# What has to have happened for a run to prove anything; more rounds are played until it has.
+NEEDED = {"grant", "reserve", "settle settled", "sweep"}
+ROUNDS = 10
+
+
 def test_store__any_interleaving__adds_up_as_in_the_model(store, record_property):
     done: Counter[str] = Counter()
     kind = type(store).__name__
     examples = max(settings().max_examples * SHARES[kind] // 100, 1)
-    run_state_machine_as_test(
-        lambda: Interleavings(store, done),
-        settings=settings(max_examples=examples, stateful_step_count=30),
-    )
+    for number in range(ROUNDS):
+        if done.keys() >= NEEDED:
+            break
+        run_state_machine_as_test(
+            seed(number)(lambda: Interleavings(store, done)),
+            settings=settings(max_examples=examples, stateful_step_count=30, derandomize=False, database=None),
+        )
     lines = [f"{name:20}{number}" for name, number in sorted(done.items())]
     record_property(f"{kind}: {examples} interleavings", lines)
-    assert {"grant", "reserve"} <= done.keys()
+    assert done.keys() >= NEEDED
