@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import typer
 
-from api_billing.cli import meter_consumers, meter_credit, meter_limits, meter_records, meter_serve, meter_usage
+from api_billing.cli import (
+    meter_consumers,
+    meter_credit,
+    meter_limits,
+    meter_records,
+    meter_serve,
+    meter_settle,
+    meter_usage,
+)
 
 app = typer.Typer(no_args_is_help=True, help="The off-chain meter: consumers, keys, credit, limits, usage; serve it.")
 
@@ -17,3 +25,4 @@ app.add_typer(meter_limits.quotas, name="quota")
 app.add_typer(meter_limits.budgets, name="budget")
 meter_usage.add_to(app)
 meter_records.add_to(app)
+meter_settle.add_to(app)

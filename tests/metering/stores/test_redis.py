@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 redis = pytest.importorskip("redis")
 
-from api_billing.metering import operations  # noqa: E402
+from api_billing.metering import operations, settlement_operations  # noqa: E402
 from api_billing.metering.errors import InvalidSetting, StoreUnavailable  # noqa: E402
 from api_billing.metering.operations import (  # noqa: E402
     FireOnce,
@@ -22,6 +22,7 @@ from api_billing.metering.operations import (  # noqa: E402
 from api_billing.metering.stores import open_store  # noqa: E402
 from api_billing.metering.stores.redis import _SCRIPT, Durability, RedisStore, durability_of  # noqa: E402
 from api_billing.metering.stores.redis_listings import LISTINGS  # noqa: E402
+from api_billing.metering.stores.redis_settlement import SETTLEMENT_LISTINGS  # noqa: E402
 from api_billing.metering.stores.redis_steps import COMMANDS  # noqa: E402
 
 AMOUNTS = st.one_of(
@@ -77,8 +78,9 @@ def lost_answers(monkeypatch, times=1):
 
 
 def test_operations__all__are_known():
-    kinds = {kind for kind in vars(operations).values() if isinstance(kind, type) and issubclass(kind, Operation)}
-    assert COMMANDS.keys() | LISTINGS.keys() == kinds - {Operation}
+    named = {**vars(operations), **vars(settlement_operations)}.values()
+    kinds = {kind for kind in named if isinstance(kind, type) and issubclass(kind, Operation)}
+    assert COMMANDS.keys() | LISTINGS.keys() | SETTLEMENT_LISTINGS.keys() == kinds - {Operation}
 
 
 @settings(max_examples=20)

@@ -47,6 +47,7 @@ from api_billing.metering.operations import (
     Sweep,
     UsageDay,
 )
+from api_billing.metering.stores.memory_settlement import SETTLEMENT_HANDLERS
 from api_billing.metering.stores.rows import choose, make_batch, matches, record_of, usage_line
 from api_billing.metering.stores.store import Reply, Store
 from api_billing.metering.tiers import DEFAULT_TIERS, Tier
@@ -74,6 +75,7 @@ class MemoryTables:
         self.keys: dict[str, ApiKey] = {}
         self.batches: dict[tuple[str, int], tuple[Batch, bytes]] = {}
         self.fired: dict[str, int] = {}
+        self.settlement: dict[str, Any] = {}
 
     def account(self, account: str) -> Account:
         found = self.accounts.get(account)
@@ -352,4 +354,5 @@ _HANDLERS: Final[dict[type[Operation[Any]], Callable[[MemoryTables, Any], Any]]]
     ReadLeaves: read_leaves,
     Prune: prune,
     FireOnce: fire_once,
+    **SETTLEMENT_HANDLERS,
 }

@@ -45,6 +45,7 @@ from api_billing.metering.stores.postgresql_rows import (
     sent,
     tier_of,
 )
+from api_billing.metering.stores.postgresql_settlement import SETTLEMENT_LISTINGS
 from api_billing.metering.stores.postgresql_steps import KEY_COLUMNS, key_of
 from api_billing.metering.stores.rows import choose, make_batch
 from api_billing.metering.tiers import Tier
@@ -297,4 +298,5 @@ LISTINGS: Final[dict[type[Operation[Any]], Callable[[Connection, Any], Any]]] = 
     ListBatches: list_batches,
     ReadLeaves: read_leaves,
     Prune: prune,
+    **SETTLEMENT_LISTINGS,
 }

@@ -86,5 +86,8 @@ create table meter_batches (
     primary key (api_key, sequence)
 );
 
+-- Where settlement stands, see settlement/books.py: leases, credit that is on the chain, batches on their way.
+create table meter_settlement (key text collate "C" primary key, document text not null);
+
 create table meter_fired (alert text collate "C" primary key, expires_ms bigint not null);
 create index meter_fired_by_expiry on meter_fired (expires_ms);

@@ -31,6 +31,7 @@ from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavail
 from api_billing.metering.operations import Operation
 from api_billing.metering.stores.opening import redacted
 from api_billing.metering.stores.redis_listings import LISTINGS
+from api_billing.metering.stores.redis_settlement import SETTLEMENT_LISTINGS
 from api_billing.metering.stores.redis_steps import COMMANDS, Value, tier_to_text
 from api_billing.metering.stores.repeating import is_repeatable, outcome_unknown
 from api_billing.metering.stores.store import Reply, Store
@@ -121,7 +122,7 @@ class RedisStore(Store):
 
     def _try(self, operations: Sequence[Operation[Any]]) -> list[Reply]:
         client = self._connected()
-        listing = LISTINGS.get(type(operations[0]))
+        listing = LISTINGS.get(type(operations[0])) or SETTLEMENT_LISTINGS.get(type(operations[0]))
         if listing is None:
             return self._pipeline(client, operations)
         try:

@@ -5,7 +5,7 @@
 --
 -- Keys, all under the prefix: a:account  n:starts:counter  r:record  k:claim  u:usage day  g:grant  p:consumer
 -- ids, of:consumer (records in the order of their ids)  tier:name (by time)  open (reserved, by expiry)
--- ub:api (settled, in no batch)  b:api, bl:api (batches and their leaves)
+-- ub:api (settled, in no batch)  b:api, bl:api (batches and their leaves)  settlement (documents, see redis_settlement.py)
 
 local P = ARGV[1]
 local call = redis.call
@@ -418,6 +418,42 @@ function steps.cut(a)
   call('HSET', P .. 'b:' .. a[1], a[2], a[3])
   call('HSET', P .. 'bl:' .. a[1], a[2], a[4])
   return 1
+end
+
+-- number of documents, then for each: key, what was read, what to write (or nothing); api sequence document of a batch (or
+-- nothing); then for each account: name, what was granted, what to grant. Nothing is done, and 0 answered, when a document,
+-- the last batch or what is granted is another by now; else the balances of the accounts.
+function steps.books(a)
+  local documents, accounts = tonumber(a[1]) * 3 + 1, {}
+  for i = 2, documents, 3 do
+    if (call('HGET', P .. 'settlement', a[i]) or '') ~= a[i + 1] then return 0 end
+  end
+  local api, sequence, batch = a[documents + 1], a[documents + 2], a[documents + 3]
+  if batch ~= '' and call('HLEN', P .. 'b:' .. api) + 1 ~= tonumber(sequence) then return 0 end
+  for i = documents + 4, #a, 3 do
+    local account = account_of(a[i])
+    if account.granted ~= a[i + 1] then return 0 end
+    accounts[#accounts + 1] = account
+    account.target = a[i + 2]
+  end
+  for i = 2, documents, 3 do
+    if a[i + 2] ~= '' then call('HSET', P .. 'settlement', a[i], a[i + 2]) end
+  end
+  if batch ~= '' then
+    call('HSET', P .. 'b:' .. api, sequence, batch)
+    call('HSET', P .. 'bl:' .. api, sequence, '')
+  end
+  for i, account in ipairs(accounts) do
+    local committed = add(account.reserved, account.charged)
+    local granted = less(account.target, committed) and committed or account.target
+    if granted ~= account.granted then
+      account.granted, account.basis = granted, subtract(granted, committed)
+      call('HSET', account.key, 'g', granted, 'b', account.basis)
+      account.epoch = call('HINCRBY', account.key, 'e', 1)
+    end
+    accounts[i] = balance_of(account)
+  end
+  return accounts
 end
 
 -- tier until_ms keep_unbatched limit skip: looks at 500 records from the skip-th on; deleted, kept, whether one more could

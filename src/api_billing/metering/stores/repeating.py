@@ -19,9 +19,13 @@ from api_billing.metering.operations import (
     RevokeKey,
     Sweep,
 )
+from api_billing.metering.settlement_operations import RetryRefused, WriteOff
 
-# CutBatch would cut another batch, FireOnce say that somebody else fired, and the others give another number.
-_ONCE: Final[frozenset[type[Operation[Any]]]] = frozenset({CutBatch, FireOnce, Extend, RevokeKey, Sweep, Prune})
+# CutBatch would cut another batch, FireOnce say that somebody else fired, RetryRefused and WriteOff that nothing is
+# left to do, and the others give another number.
+_ONCE: Final[frozenset[type[Operation[Any]]]] = frozenset(
+    {CutBatch, FireOnce, Extend, RevokeKey, Sweep, Prune, RetryRefused, WriteOff}
+)
 
 
 def is_repeatable(operation: Operation[Any]) -> bool:

@@ -49,6 +49,7 @@ from api_billing.metering.operations import (
 from api_billing.metering.proofs import UsageLine
 from api_billing.metering.stores.documents import budgets_to_text, lines_from_text, lines_to_text, quotas_to_text
 from api_billing.metering.stores.rows import choose, make_batch
+from api_billing.metering.stores.sqlite_settlement import SETTLEMENT_HANDLERS
 from api_billing.metering.stores.sqlite_tables import SqliteTables
 from api_billing.metering.tiers import Tier
 
@@ -325,4 +326,5 @@ HANDLERS: Final[dict[type[Operation[Any]], Callable[[SqliteTables, Any], Any]]] 
     ReadLeaves: read_leaves,
     Prune: prune,
     FireOnce: fire_once,
+    **SETTLEMENT_HANDLERS,
 }

@@ -1,0 +1,6 @@
+"""Settlement: credit comes from the billing contract, and what the meter counted is billed on it, exactly once.
+
+``credit`` keeps what the chain says of each consumer, and the meter from serving more than it covers. ``worker`` posts
+batches and records what became of them. ``proof`` shows that one request is in what was settled, ``reconcile`` that
+meter, outbox and contract agree. The rules of the outbox are in ``books``; stores only keep its documents.
+"""

@@ -1,0 +1,339 @@
+"""Credit from the chain: what each consumer has on hold, and whether it may be served on it now.
+
+The store has what is granted, so that of all processes together never more is reserved than the hold covers. Here is
+what one process remembers of the chain: enough to refuse without asking anybody. Reads of the contract are few: one
+for all APIs of a consumer, none when another process has just read, and never more than the network allows.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from api_billing.amounts import format_wei
+from api_billing.errors import BillingError
+from api_billing.metering.alerts import Alert
+from api_billing.metering.errors import MeterError
+from api_billing.metering.operations import DAY_MS, FireOnce, Operation
+from api_billing.metering.problems import Refusal
+from api_billing.metering.settlement.chain import SettlementChain, chain_account, next_midnight_ms, terms_of
+from api_billing.metering.settlement_operations import ChainTerms, Credit, CreditSet, ReadCredit, SetGranted
+from api_billing.metering.steps import Blocking, Steps, run
+from api_billing.results import UsageReport
+
+_WINDOW_MS: Final = 10_000
+_MAX_KNOWN: Final = 100_000
+_FOR_NEW: Final = 4  # one of so many reads is left for consumers that this process does not know
+_SOON: Final = 4  # accounts in trouble are looked at so many times as often
+
+_log = logging.getLogger("api_billing.metering.credit")
+
+
+@dataclass(frozen=True, slots=True)
+class CreditSettings:
+    """How credit follows the chain. Times in milliseconds.
+
+    ``use_free_credit`` serves on a consumer's free credit too, which it can withdraw at any time: the operator's risk.
+    ``margin_ms`` before a hold ends no new request is served on it, so that the last settlement arrives in time.
+    ``grace_ms`` is how long a hold is believed while the chain cannot be read. ``reads_per_10_seconds`` is this
+    process' share of what the network allows for one contract. Accounts without requests for ``idle_ms`` are not read.
+    """
+
+    use_free_credit: bool = False
+    refresh_ms: int = 30_000
+    grace_ms: int = 900_000
+    margin_ms: int = 900_000
+    idle_ms: int = 600_000
+    reads_per_10_seconds: int = 20
+
+
+class ReadBudget:
+    """So many reads in any 10 seconds. Never waits. Thread-safe."""
+
+    def __init__(self, reads_per_10_seconds: int) -> None:
+        self._most = reads_per_10_seconds
+        self._at: deque[int] = deque()
+        self._lock = threading.Lock()
+
+    def take(self, now_ms: int, spare: int = 0) -> bool:
+        """Whether one more read is allowed now, and ``spare`` others are left after it; it is counted then."""
+        with self._lock:
+            while self._at and now_ms - self._at[0] >= _WINDOW_MS:
+                self._at.popleft()
+            if len(self._at) + spare >= self._most:
+                return False
+            self._at.append(now_ms)
+            return True
+
+
+class Known(NamedTuple):
+    """What this process remembers of an account. ``short_wei``: how much more is committed than the chain covers."""
+
+    terms: ChainTerms
+    refused_parts: int
+    short_wei: int
+
+
+class _Entry:
+    __slots__ = ("api", "known", "tried_ms", "used_ms")
+
+    def __init__(self, api: str, known: Known, used_ms: int) -> None:
+        self.api = api
+        self.known = known
+        self.used_ms = used_ms
+        self.tried_ms = 0
+
+
+def usable_wei(terms: ChainTerms, settings: CreditSettings, now_ms: int) -> int:
+    """What may be reserved and not settled yet: the hold, within what may be spent today; 0 when nothing may be served.
+
+    Usage that is not settled counts against it, also yesterday's, which has limits of its own: less is allowed rather
+    than more.
+    """
+    if not (terms.subscribed and terms.active) or terms.price_wei > terms.accepted_price_wei:
+        return 0
+    held_wei = terms.hold_wei if now_ms < terms.hold_expires_ms - settings.margin_ms else 0
+    credit_wei = terms.credit_wei if settings.use_free_credit else 0
+    return min(held_wei + credit_wei, terms.spend_left_today_wei)
+
+
+def cover_wei(terms: ChainTerms, settings: CreditSettings) -> int:
+    """What a settlement can draw on, whether or not anything new may be served."""
+    return terms.hold_wei + (terms.credit_wei if settings.use_free_credit and terms.subscribed else 0)
+
+
+def _known_of(credit: Credit, settings: CreditSettings) -> Known:
+    committed_wei = credit.balance.reserved_wei + credit.balance.charged_wei
+    covered_wei = cover_wei(credit.terms, settings) + credit.accounted_wei + credit.in_flight_wei
+    never_read = credit.terms.read_ms == 0
+    return Known(credit.terms, credit.refused_parts, 0 if never_read else max(0, committed_wei - covered_wei))
+
+
+def refusal_of(known: Known, settings: CreditSettings, estimate_wei: int, now_ms: int) -> Refusal | None:
+    """Why a consumer is not served now, None when the store may decide. Pure."""
+    terms = known.terms
+    if now_ms - terms.read_ms > settings.grace_ms:
+        return Refusal(
+            "meter_unavailable", "The credit of this consumer could not be read from the chain for too long."
+        )
+    if known.refused_parts:
+        return _refused("insufficient_credit", "settlement_refused", "A settlement of earlier usage was refused.")
+    if not terms.subscribed:
+        return Refusal("not_subscribed")
+    if not terms.active:
+        return _refused("not_subscribed", "api_paused", "The operator has paused this API.")
+    if terms.price_wei > terms.accepted_price_wei:
+        return _refused("not_subscribed", "price_changed", "The price rose; subscribe again to accept it.")
+    if estimate_wei > terms.accepted_price_wei:
+        return _refused(
+            "not_subscribed", "above_price", "This request may cost more than the price accepted for a call."
+        )
+    if terms.calls_left_today == 0 and terms.read_ms // DAY_MS == now_ms // DAY_MS:
+        seconds = (next_midnight_ms(now_ms) - now_ms + 999) // 1000
+        return Refusal("quota_exceeded", retry_after_seconds=seconds, policies=("plan",))
+    if known.short_wei:
+        return _refused("insufficient_credit", "hold_short", "The hold does not cover what was used already.")
+    if not usable_wei(terms, settings, now_ms) and terms.hold_wei and not settings.use_free_credit:
+        return _refused("insufficient_credit", "hold_ends", "The hold ends too soon; prolong it.")
+    return None
+
+
+def _refused(code: str, reason: str, detail: str) -> Refusal:
+    return Refusal(code, detail, extra={"reason": reason})
+
+
+class ChainCredit:
+    """What this process knows of consumers' credit on one contract. Thread-safe.
+
+    ``admit`` is asked before each request is reserved; it waits for the chain only with a consumer's first one.
+    ``tick`` is one round of the background refresh, which ``start`` has a thread do. ``call`` asks the store.
+    """
+
+    def __init__(
+        self,
+        chain: SettlementChain,
+        call: Callable[[Operation[Any]], Any],
+        *,
+        now_ms: Callable[[], int],
+        settings: CreditSettings | None = None,
+        alert: Callable[[Alert], None] = lambda _: None,
+        round_seconds: float = 1.0,
+    ) -> None:
+        self._chain = chain
+        self._call = call
+        self._now_ms = now_ms
+        self.settings = settings or CreditSettings()
+        self._alert = alert
+        self._round_seconds = round_seconds
+        self.forget()
+        os.register_at_fork(after_in_child=self.forget)
+
+    def forget(self) -> None:
+        """Forget everything, as in a forked child."""
+        self._budget = ReadBudget(self.settings.reads_per_10_seconds)
+        # By address, then API: one read of the chain serves all APIs of a consumer.
+        self._known: dict[str, dict[str, _Entry]] = {}
+        self._looking: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    # --- requests
+
+    def admit(self, api: str, address: str, estimate_wei: int) -> Steps[Refusal | None]:
+        """Why this consumer is not served now, or None. Never raises for the chain; StoreUnavailable goes on."""
+        address = address.lower()
+        now_ms = self._now_ms()
+        entry = self._known.get(address, {}).get(api)
+        if entry is None or now_ms - entry.known.terms.read_ms > self.settings.grace_ms:
+            entry = yield Blocking(lambda: self._look(api, address))
+        if entry is None:
+            return Refusal("meter_unavailable", "The credit of this consumer cannot be read from the chain.")
+        entry.used_ms = now_ms
+        return refusal_of(entry.known, self.settings, estimate_wei, now_ms)
+
+    def _look(self, api: str, address: str) -> _Entry | None:
+        """What is known of a consumer that this process does not know: many requests at once look once."""
+        with self._lock:
+            looking = self._looking.setdefault(address, threading.Lock())
+        with looking:
+            now_ms = self._now_ms()
+            entry = self._known.get(address, {}).get(api)
+            if entry is not None and now_ms - max(entry.known.terms.read_ms, entry.tried_ms) < self.settings.refresh_ms:
+                return entry if entry.known.terms.read_ms else None
+            try:
+                run(self.refresh(address, (api,)), self._call)
+            except MeterError:
+                raise
+            except BillingError as error:
+                _log.warning("the credit of %s cannot be read: %s", address, error)
+            with self._lock:
+                self._looking.pop(address, None)
+            entry = self._known.get(address, {}).get(api)
+            return entry if entry is not None and entry.known.terms.read_ms else None
+
+    # --- the chain
+
+    def refresh(self, address: str, apis: tuple[str, ...] = (), *, spare: int = 0) -> Steps[bool]:
+        """Read a consumer's credit for these APIs and all that are known of it; False when there are no reads left.
+
+        The order is what makes it safe: first what the store has accounted for, then the chain, then the grant.
+        Raises: the chain's errors; StoreUnavailable.
+        """
+        now_ms = self._now_ms()
+        wanted = tuple(dict.fromkeys((*apis, *self._known.get(address, {}))))
+        before: dict[str, Credit] = {}
+        for api in wanted:
+            before[api] = yield ReadCredit(chain_account(api, address))
+            self._remember(api, address, _known_of(before[api], self.settings))
+        oldest = min((credit.terms.read_ms for credit in before.values()), default=now_ms)
+        if now_ms - oldest < self.settings.refresh_ms // _SOON:
+            return True  # another process has just read it
+        if not self._budget.take(now_ms, spare):
+            return False
+        self._tried(address, now_ms)
+        chain = self._chain
+        report: UsageReport = yield Blocking(lambda: chain.get_usage_report(address))
+        for api in wanted:
+            yield from self._grant(api, address, before[api], terms_of(report, api, now_ms))
+        return True
+
+    def _grant(self, api: str, address: str, before: Credit, terms: ChainTerms) -> Steps[None]:
+        account = chain_account(api, address)
+        usable, cover = usable_wei(terms, self.settings, terms.read_ms), cover_wei(terms, self.settings)
+        reply: CreditSet = yield SetGranted(account, before.revision, before.accounted_wei, usable, cover, terms)
+        if not reply.applied:
+            return  # something was recorded meanwhile: the next look will tell
+        self._remember(api, address, Known(terms, before.refused_parts, reply.short_wei))
+        if reply.short_wei:
+            yield from self._tell_short(account, reply.short_wei, terms.read_ms)
+
+    def _tell_short(self, account: str, short_wei: int, now_ms: int) -> Steps[None]:
+        key = f"settlement/short/{now_ms // DAY_MS}/{account}"
+        if (yield FireOnce(key, now_ms, now_ms + 2 * DAY_MS)):
+            message = f"{account} has used {format_wei(short_wei, exact=True)} more than its hold covers"
+            self._alert(Alert("settlement", account, now_ms, message, left_wei=0))
+
+    # --- what is remembered
+
+    def _remember(self, api: str, address: str, known: Known) -> None:
+        with self._lock:
+            if address not in self._known and len(self._known) >= _MAX_KNOWN:
+                self._known = {}  # each is looked up again with its next request
+            of_address = self._known.setdefault(address, {})
+            entry = of_address.get(api)
+            if entry is None:
+                of_address[api] = _Entry(api, known, self._now_ms())
+            elif known.terms.read_ms >= entry.known.terms.read_ms:
+                entry.known = known
+
+    def _tried(self, address: str, now_ms: int) -> None:
+        for entry in self._known.get(address, {}).values():
+            entry.tried_ms = now_ms
+
+    # --- in the background
+
+    def tick(self) -> int:
+        """Refresh those that are due, the longest waiting first, as far as reads are left; how many consumers.
+
+        Raises: StoreUnavailable.
+        """
+        refreshed = 0
+        spare = self.settings.reads_per_10_seconds // _FOR_NEW
+        for address in self._due():
+            try:
+                if not run(self.refresh(address, spare=spare), self._call):
+                    break
+            except MeterError:
+                raise
+            except BillingError as error:
+                _log.warning("the credit of %s cannot be read: %s", address, error)
+                break  # the node is in trouble: the next round tries again
+            refreshed += 1
+        return refreshed
+
+    def _due(self) -> list[str]:
+        now_ms = self._now_ms()
+        due: list[tuple[int, str]] = []
+        with self._lock:
+            for address, entries in list(self._known.items()):
+                if all(now_ms - entry.used_ms > self.settings.idle_ms for entry in entries.values()):
+                    del self._known[address]
+                    continue
+                waiting = [entry for entry in entries.values() if self._is_due(entry, now_ms)]
+                if waiting:
+                    due.append((min(max(entry.known.terms.read_ms, entry.tried_ms) for entry in waiting), address))
+        return [address for _, address in sorted(due)]
+
+    def _is_due(self, entry: _Entry, now_ms: int) -> bool:
+        known = entry.known
+        troubled = known.short_wei or known.refused_parts or not usable_wei(known.terms, self.settings, now_ms)
+        every_ms = self.settings.refresh_ms // _SOON if troubled else self.settings.refresh_ms
+        return now_ms - max(known.terms.read_ms, entry.tried_ms) >= every_ms
+
+    def start(self) -> None:
+        """Refresh in a thread from now on. Idempotent."""
+        with self._lock:
+            if self._thread is None and not self._stop.is_set():
+                self._thread = threading.Thread(target=self._run, name="api-billing-credit", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """End the thread. Idempotent."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._round_seconds):
+            try:
+                self.tick()
+            except MeterError as error:
+                _log.warning("credit is not refreshed: %s", error)
+            except Exception:
+                _log.exception("a round of refreshing credit failed")

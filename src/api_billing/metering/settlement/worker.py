@@ -1,0 +1,249 @@
+"""Posts batches and records what became of every line. A flow of steps, so that it can stop dead after any of them.
+
+The order of the steps is what makes it exactly once:
+
+1. a batch is cut and its usage marked, in one step; 2. it is written down that it is about to be sent, and under which
+sequence; 3. it is sent; 4. its outcome is recorded. Whoever comes after a process that died between 2 and 4 looks first
+whether the contract has that sequence, and otherwise sends the same again: the contract bills a sequence once. Nothing
+is ever sent under another sequence.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from api_billing.amounts import format_wei
+from api_billing.errors import BillingError, ContractRejected, NetworkError
+from api_billing.metering.alerts import Alert
+from api_billing.metering.operations import DAY_MS, CutBatch, FireOnce
+from api_billing.metering.settlement.chain import SettlementChain, entries_of, parts_of
+from api_billing.metering.settlement_operations import (
+    IN_FLIGHT,
+    BeginPosting,
+    Book,
+    EndPosting,
+    Lease,
+    ListOutgoing,
+    NextOutgoing,
+    NotePosting,
+    OpenBook,
+    Outgoing,
+    Posting,
+    ReadBook,
+    ReleaseLease,
+    TakeLease,
+)
+from api_billing.metering.steps import Blocking, Steps
+from api_billing.refusal_codes import Code, in_words
+from api_billing.results import Settlement, SettlementState
+
+Status = Literal["done", "busy", "unknown", "unreachable", "rejected", "foreign"]
+
+MAX_LINES: Final = 256
+_KEEP_ALERT_MS: Final = 30 * DAY_MS
+
+_log = logging.getLogger("api_billing.metering.settlement")
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """How a round ended. Only after ``done`` is nothing left to post.
+
+    ``busy``: another process settles. ``unknown``: it was sent, and the answer got lost or is not there yet.
+    ``unreachable``: the node did not take it. ``rejected``: the contract did not. ``foreign``: somebody else has
+    settled under the sequence: two meters settle one API. All but the last two heal by themselves in a later round.
+    """
+
+    status: Status
+    settled: int = 0  # batches whose outcome was recorded
+    message: str = ""
+
+
+class Settler:
+    """Settles APIs on one contract. Any number of processes may run one: a lease lets one of them work at a time.
+
+    ``holder`` names this one and no other. ``alert`` takes alerts on their way and does not wait. A lease of
+    ``lease_ms`` is taken anew for every batch: it should outlast the time that a transaction takes; when it does not,
+    two may post the same sequence, which is as harmless as it is useless. Trouble that heals by itself is an alert when
+    a batch has waited for ``patience_ms``. Not thread-safe.
+    """
+
+    def __init__(
+        self,
+        chain: SettlementChain,
+        *,
+        holder: str,
+        now_ms: Callable[[], int],
+        alert: Callable[[Alert], None] = lambda _: None,
+        lease_ms: int = 900_000,
+        patience_ms: int = 3_600_000,
+        max_records: int = 10_000,
+    ) -> None:
+        self._chain = chain
+        self._holder = holder
+        self._now_ms = now_ms
+        self._alert = alert
+        self._lease_ms = lease_ms
+        self._patience_ms = patience_ms
+        self._max_records = max_records
+        self._told: set[tuple[str, int, int]] = set()
+
+    def round(self, api: str) -> Steps[Round]:
+        """Settle all that was served before now. Raises: StoreUnavailable; nothing is lost, the next round goes on."""
+        settled, until_ms = 0, self._now_ms()
+        ended = Round("busy", message="another process settles this API")
+        while (yield from self._has_lease(api)):
+            ended = yield from self._settle_next(api, until_ms)
+            settled += ended.settled
+            if ended.status != "busy":
+                break
+        yield from self._tell_refused(api)
+        yield ReleaseLease(_lease_name(api), self._holder)
+        return Round(ended.status, settled, ended.message)
+
+    def _has_lease(self, api: str) -> Steps[bool]:
+        now_ms = self._now_ms()
+        lease: Lease = yield TakeLease(_lease_name(api), self._holder, now_ms, now_ms + self._lease_ms)
+        return lease.holder == self._holder
+
+    def _settle_next(self, api: str, until_ms: int) -> Steps[Round]:
+        """One batch; ``busy`` when there may be more. What is served meanwhile waits: few large batches cost less."""
+        outgoing: Outgoing | None = yield NextOutgoing(api)
+        if outgoing is None:
+            batch = yield CutBatch(api, self._now_ms(), until_ms, MAX_LINES, self._max_records)
+            return Round("done" if batch is None else "busy")
+        try:
+            return (yield from self._settle(outgoing))
+        except _Stop as stop:
+            yield from self._tell_trouble(outgoing, stop.ended)
+            return stop.ended
+
+    def _settle(self, outgoing: Outgoing) -> Steps[Round]:
+        batch, posting = outgoing
+        entries, _ = entries_of(batch)
+        if not entries:
+            return (yield from self._record(outgoing, None, ""))
+        yield from self._opened(batch.api)
+        if posting.state in IN_FLIGHT:
+            found = yield from self._look(batch.api, posting.chain_sequence)
+            if found is not None:
+                return (yield from self._record(outgoing, found, ""))
+        begun: Posting | None = yield BeginPosting(batch.api, batch.sequence, self._now_ms())
+        if begun is None:
+            return Round("busy")
+        settlement, tx = yield from self._send(Outgoing(batch, begun))
+        return (yield from self._record(Outgoing(batch, begun), settlement, tx))
+
+    def _opened(self, api: str) -> Steps[None]:
+        """Begin where the contract is; stop when the book is that of another contract."""
+        book: Book = yield ReadBook(api)
+        contract = self._chain.contract.lower()
+        if not book.contract:
+            state: SettlementState = yield from self._read(api, 0)
+            book = yield OpenBook(api, contract, state.next_sequence)
+        if book.contract != contract:
+            raise _Stop("rejected", f"{api} is settled on {book.contract}, not on {contract}")
+
+    def _look(self, api: str, sequence: int) -> Steps[Settlement | None]:
+        """What the contract has under a sequence; None when it does not have it yet."""
+        try:
+            state: SettlementState = yield from self._read(api, sequence)
+        except ContractRejected as error:
+            if error.code == Code.SEQUENCE_GAP:
+                return None
+            raise _Stop("foreign", f"sequence {sequence} of {api}: {error}") from error
+        return state.settlement
+
+    def _read(self, api: str, sequence: int) -> Steps[SettlementState]:
+        chain = self._chain
+        try:
+            return (yield Blocking(lambda: chain.get_settlement(api, sequence)))  # type: ignore[no-any-return]
+        except ContractRejected as error:
+            if sequence:
+                raise
+            raise _Stop("rejected", f"{api}: {error}") from error
+        except BillingError as error:
+            raise _Stop("unreachable", str(error)) from error
+
+    def _send(self, outgoing: Outgoing) -> Steps[tuple[Settlement, str]]:
+        batch, posting = outgoing
+        api, sequence = batch.api, posting.chain_sequence
+        entries, _ = entries_of(batch)
+        chain = self._chain
+        try:
+            written = yield Blocking(lambda: chain.settle_usage(api, sequence, entries, batch.root))
+        except ContractRejected as error:
+            yield NotePosting(api, batch.sequence, "posted", error.tx or "", error.code)
+            raise _Stop("rejected", f"sequence {sequence} of {api}: {error}") from error
+        except NetworkError as error:
+            yield NotePosting(api, batch.sequence, "posted", note=str(error))
+            raise _Stop("unreachable", str(error)) from error
+        except BillingError as error:
+            yield NotePosting(api, batch.sequence, "unknown", getattr(error, "tx", None) or "", str(error))
+            raise _Stop("unknown", f"sequence {sequence} of {api}: {error}") from error
+        return written.result, written.tx
+
+    def _record(self, outgoing: Outgoing, settlement: Settlement | None, tx: str) -> Steps[Round]:
+        batch, posting = outgoing
+        parts = parts_of(batch, settlement)
+        if parts is None:
+            note = f"somebody else has settled sequence {posting.chain_sequence}"
+            yield NotePosting(batch.api, batch.sequence, "posted", note=note)
+            raise _Stop("foreign", f"{batch.api}: {note}")
+        settled_at = settlement.settled_at if settlement is not None else 0
+        skipped = settlement is None
+        ended = yield EndPosting(batch.api, batch.sequence, self._now_ms(), parts, settled_at, tx, skipped)
+        if ended is None:
+            raise _Stop("unknown", f"batch {batch.sequence} of {batch.api} changed while it was being settled")
+        return Round("busy", 1)
+
+    # --- telling
+
+    def _tell_refused(self, api: str) -> Steps[None]:
+        """An alert for each refused part that is open, from whichever process comes first."""
+        book: Book = yield ReadBook(api)
+        for sequence, index in book.open_parts:
+            if (api, sequence, index) in self._told:
+                continue
+            found: tuple[Outgoing, ...] = yield ListOutgoing(api, sequence - 1, 1)
+            line, part = found[0].batch.lines[index], found[0].posting.parts[index]
+            rest = format_wei(line.amount_wei - part.billed_wei, exact=True)
+            message = (
+                f"settlement {sequence} of {api}: {line.calls - part.billed_calls} calls for {rest} of {line.account}"
+                f" were refused: {in_words(part.code)} ({part.code}); no further service until this is resolved"
+            )
+            details = (("api", api), ("sequence", str(sequence)), ("line", str(index)), ("code", part.code))
+            alert = Alert("settlement", line.account, self._now_ms(), message, details=details)
+            yield from self._tell(f"refused/{sequence}/{index}/{api}", alert)
+            self._told.add((api, sequence, index))
+
+    def _tell_trouble(self, outgoing: Outgoing, ended: Round) -> Steps[None]:
+        now_ms = self._now_ms()
+        _log.warning("settlement of %s: %s: %s", outgoing.batch.api, ended.status, ended.message)
+        heals = ended.status in ("unknown", "unreachable")
+        if heals and now_ms - outgoing.batch.created_ms < self._patience_ms:
+            return
+        api, sequence = outgoing.batch.api, outgoing.batch.sequence
+        message = f"batch {sequence} of {api} cannot be settled: {ended.status}: {ended.message}"
+        details = (("api", api), ("sequence", str(sequence)), ("status", ended.status))
+        alert = Alert("settlement", api, now_ms, message, details=details)
+        yield from self._tell(f"{ended.status}/{sequence}/{now_ms // DAY_MS}/{api}", alert)
+
+    def _tell(self, key: str, alert: Alert) -> Steps[None]:
+        if (yield FireOnce(f"settlement/{key}", alert.at_ms, alert.at_ms + _KEEP_ALERT_MS)):
+            self._alert(alert)
+
+
+class _Stop(Exception):
+    """This round gets no further."""
+
+    def __init__(self, status: Status, message: str) -> None:
+        super().__init__(message)
+        self.ended = Round(status, message=message)
+
+
+def _lease_name(api: str) -> str:
+    return f"settle/{api}"

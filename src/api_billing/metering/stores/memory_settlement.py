@@ -1,0 +1,56 @@
+"""The documents of settlement in ``memory://``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from api_billing.metering.operations import Balance, Batch, Operation
+from api_billing.metering.settlement.books import RULES, perform, regranted
+
+if TYPE_CHECKING:
+    from api_billing.metering.stores.memory import MemoryTables
+
+
+class MemoryBooks:
+    """Writes at once: the rules decide first, and nothing else runs meanwhile."""
+
+    def __init__(self, tables: MemoryTables) -> None:
+        self._tables = tables
+
+    def prefetch(self, keys: Sequence[str]) -> None:
+        """It is all there."""
+
+    def read(self, key: str) -> Any:
+        return self._tables.settlement.get(key)
+
+    def write(self, key: str, document: Any) -> None:
+        self._tables.settlement[key] = document
+
+    def batches(self, api: str, after: int, limit: int) -> Sequence[Batch]:
+        sequences = range(after + 1, min(after + limit, self.last_sequence(api)) + 1)
+        return [self._tables.batches[api, sequence][0] for sequence in sequences]
+
+    def last_sequence(self, api: str) -> int:
+        return sum(1 for known, _ in self._tables.batches if known == api)
+
+    def add_batch(self, batch: Batch) -> None:
+        self._tables.batches[batch.api, batch.sequence] = (batch, b"")
+
+    def balance(self, account: str) -> Balance:
+        return self._tables.account(account).balance()
+
+    def set_granted(self, account: str, granted_wei: int, was_wei: int) -> None:
+        row = self._tables.account(account)
+        balance = regranted(row.balance(), granted_wei)
+        row.granted_wei, row.basis_wei, row.epoch = balance.granted_wei, balance.basis_wei, balance.epoch
+
+    def commit(self) -> None:
+        """It is all written."""
+
+
+def _handle(tables: MemoryTables, operation: Operation[Any]) -> Any:
+    return perform(MemoryBooks(tables), operation)
+
+
+SETTLEMENT_HANDLERS: Final[dict[type[Operation[Any]], Callable[[Any, Any], Any]]] = dict.fromkeys(RULES, _handle)

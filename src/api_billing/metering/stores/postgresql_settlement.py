@@ -1,0 +1,119 @@
+"""The documents of settlement in ``postgresql://``: each operation is a transaction under one advisory lock.
+
+The lock keeps the rules of two processes apart; requests never take it. Accounts are locked as the ledger's steps lock
+them, all at once and only at the end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import psycopg
+
+from api_billing.metering.operations import NO_BALANCE, Balance, Batch, Operation
+from api_billing.metering.settlement.books import RULES, perform, regranted
+from api_billing.metering.settlement_operations import RetryRefused
+from api_billing.metering.stores.documents import lines_from_text, lines_to_text
+from api_billing.metering.stores.postgresql_rows import balance_of, received, sent, stripe
+from api_billing.metering.stores.postgresql_steps import LOCK
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_SETTLING: Final = 1835365493  # advisory lock of the rules
+_CUTTING: Final = 1835365491  # class of the advisory lock that batches of an API are cut under
+
+
+class PostgresqlBooks:
+    """What the rules read and write, within a transaction."""
+
+    def __init__(self, connection: Connection, *, adds_to: str | None = None) -> None:
+        self._connection = connection
+        self._read: dict[str, Any] = {}
+        self._written: dict[str, Any] = {}
+        self._granted: dict[str, int] = {}
+        connection.execute("select pg_advisory_xact_lock(%s)", (_SETTLING,))
+        if adds_to is not None:
+            connection.execute("select pg_advisory_xact_lock(%s, hashtext(%s))", (_CUTTING, sent(adds_to)))
+
+    def prefetch(self, keys: Sequence[str]) -> None:
+        missing = [key for key in keys if key not in self._read]
+        self._read.update(dict.fromkeys(missing))
+        rows = self._connection.execute(
+            "select key, document from meter_settlement where key = any (%s)", ([sent(key) for key in missing],)
+        )
+        self._read.update((received(key), json.loads(received(document))) for key, document in rows)
+
+    def read(self, key: str) -> Any:
+        if key not in self._read:
+            self.prefetch([key])
+        return self._read[key]
+
+    def write(self, key: str, document: Any) -> None:
+        self._read[key] = self._written[key] = document
+
+    def batches(self, api: str, after: int, limit: int) -> Sequence[Batch]:
+        rows = self._connection.execute(
+            "select sequence, created_ms, lines, records, root from meter_batches where api_key = meter_key(%s)"
+            " and sequence > %s order by sequence limit %s",
+            (sent(api), after, limit),
+        )
+        return [
+            Batch(api, sequence, created_ms, lines_from_text(received(lines)), records, root)
+            for sequence, created_ms, lines, records, root in rows
+        ]
+
+    def last_sequence(self, api: str) -> int:
+        row = self._connection.execute(
+            "select coalesce(max(sequence), 0) from meter_batches where api_key = meter_key(%s)", (sent(api),)
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def add_batch(self, batch: Batch) -> None:
+        self._connection.execute(
+            "insert into meter_batches values (meter_key(%s), %s, %s, %s, %s, %s, '')",
+            (
+                sent(batch.api), batch.sequence, batch.created_ms, sent(lines_to_text(batch.lines)), batch.records,
+                batch.root,
+            ),
+        )  # fmt: skip
+
+    def balance(self, account: str) -> Balance:
+        row = self._connection.execute(
+            "select meter_balance(a) from meter_accounts a where account = meter_key(%s)", (sent(account),)
+        ).fetchone()
+        return NO_BALANCE if row is None else balance_of(row[0])
+
+    def set_granted(self, account: str, granted_wei: int, was_wei: int) -> None:
+        self._granted[account] = granted_wei
+
+    def commit(self) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.executemany(
+                "insert into meter_settlement values (%s, %s) on conflict (key) do update"
+                " set document = excluded.document",
+                [(sent(key), sent(_text(document))) for key, document in self._written.items()],
+            )
+        if self._granted:
+            self._connection.execute(LOCK, ([stripe("a", account) for account in self._granted], []))
+        for account, granted_wei in self._granted.items():
+            balance = regranted(self.balance(account), granted_wei)
+            self._connection.execute(
+                "insert into meter_accounts (account, granted, basis, epoch) values (meter_key(%s), %s, %s, %s)"
+                " on conflict (account) do update set granted = excluded.granted, basis = excluded.basis,"
+                " epoch = excluded.epoch",
+                (sent(account), balance.granted_wei, balance.basis_wei, balance.epoch),
+            )
+
+
+def _text(document: Any) -> str:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+
+
+def _handle(connection: Connection, operation: Operation[Any]) -> Any:
+    adds_to = operation.api if isinstance(operation, RetryRefused) else None
+    return perform(PostgresqlBooks(connection, adds_to=adds_to), operation)
+
+
+SETTLEMENT_LISTINGS: Final[dict[type[Operation[Any]], Callable[[Any, Any], Any]]] = dict.fromkeys(RULES, _handle)

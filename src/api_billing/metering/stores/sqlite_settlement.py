@@ -1,0 +1,71 @@
+"""The documents of settlement in ``sqlite://``: written in the transaction of the batch of operations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from api_billing.metering.operations import Balance, Batch, Operation
+from api_billing.metering.settlement.books import RULES, perform, regranted
+from api_billing.metering.stores.documents import lines_from_text, lines_to_text
+from api_billing.metering.stores.sqlite_tables import SqliteTables
+
+
+class SqliteBooks:
+    """Documents, batches and accounts of one connection, within a transaction."""
+
+    def __init__(self, tables: SqliteTables) -> None:
+        self._tables = tables
+        self._run = tables.connection.execute
+
+    def prefetch(self, keys: Sequence[str]) -> None:
+        """A row is read as fast alone as together."""
+
+    def read(self, key: str) -> Any:
+        row = self._run("select document from settlement where key = ?", (key,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def write(self, key: str, document: Any) -> None:
+        text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+        self._run("insert or replace into settlement values (?,?)", (key, text))
+
+    def batches(self, api: str, after: int, limit: int) -> Sequence[Batch]:
+        rows = self._run(
+            "select sequence, created_ms, lines, records, root from batches where api = ? and sequence > ?"
+            " order by sequence limit ?",
+            (api, after, limit),
+        )
+        return [
+            Batch(api, sequence, created_ms, lines_from_text(lines), records, root)
+            for sequence, created_ms, lines, records, root in rows
+        ]
+
+    def last_sequence(self, api: str) -> int:
+        row = self._run("select coalesce(max(sequence), 0) from batches where api = ?", (api,)).fetchone()
+        return int(row[0])
+
+    def add_batch(self, batch: Batch) -> None:
+        lines = lines_to_text(batch.lines)
+        row = (batch.api, batch.sequence, batch.created_ms, lines, batch.records, batch.root, b"")
+        self._run("insert into batches values (?,?,?,?,?,?,?)", row)
+
+    def balance(self, account: str) -> Balance:
+        return self._tables.account(account).balance()
+
+    def set_granted(self, account: str, granted_wei: int, was_wei: int) -> None:
+        row = self._tables.account(account)
+        balance = regranted(row.balance(), granted_wei)
+        if balance.epoch != row.epoch:
+            row.granted_wei, row.basis_wei, row.epoch = balance.granted_wei, balance.basis_wei, balance.epoch
+            self._tables.touch_account(row)
+
+    def commit(self) -> None:
+        """The store commits the transaction."""
+
+
+def _handle(tables: SqliteTables, operation: Operation[Any]) -> Any:
+    return perform(SqliteBooks(tables), operation)
+
+
+SETTLEMENT_HANDLERS: Final[dict[type[Operation[Any]], Callable[[Any, Any], Any]]] = dict.fromkeys(RULES, _handle)

@@ -1,0 +1,128 @@
+"""Settlement on the command line, against the real contract: dry run, once, reconcile, prove, verify, refused parts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from eth_account import Account
+from eth_utils.crypto import keccak
+
+from api_billing.client import BillingClient
+from api_billing.connection import Connection
+from api_billing.contract_source import contract_path
+from api_billing.metering import Meter
+from api_billing.metering.ids import new_id
+from api_billing.metering.operations import Reserve, Settle
+from api_billing.metering.settlement.chain import chain_account
+from api_billing.metering.settlement.credit import ChainCredit
+from api_billing.metering.steps import run as drive
+from api_billing.networks import find_network
+from api_billing.unlocked import unlocked_account
+from genlayer_localnet.rpc.server import RpcServer
+from genlayer_localnet.testing.plugin import server_fixture
+
+ONE_GEN = 10**18
+API = "weather"
+
+server = server_fixture(scope="module", finality_window_seconds=3_600)
+
+
+@pytest.fixture(scope="module")
+def operator(server: RpcServer) -> BillingClient:
+    """The node's first account, which commands sign as; it has deployed the contract."""
+    network = find_network("localnet", server.url)
+    account = unlocked_account(Connection(network).provider, 0)
+    connection = Connection(network, account)
+    contract = connection.follower.wait(
+        connection.send_deployment(contract_path().read_bytes()), "accepted", 30
+    ).contract
+    return BillingClient(network, contract=contract, account=account)
+
+
+@pytest.fixture
+def place(request: Any, run: Any, operator: BillingClient, monkeypatch: Any, tmp_path: Any) -> Any:
+    """The command on a store with 3 requests of a consumer with a hold; its name of the API is its own."""
+    monkeypatch.setenv("API_BILLING_URL", operator.network.rpc_url)
+    monkeypatch.setenv("API_BILLING_CONTRACT", operator.contract)
+    api = "api-" + keccak(text=request.node.nodeid).hex()[:12]
+    client = BillingClient(operator.network, contract=operator.contract, account=Account.from_key(keccak(text=api)))
+    client.connection.fund(client.address, 10 * ONE_GEN)
+    operator.register_api(api, 1000, 100)
+    client.subscribe(api, 1500, ONE_GEN)
+    client.place_hold(api, 10_000, client.connection.now() + 86_400)
+    who = client.address.lower()
+    with Meter.open(f"sqlite:///{tmp_path}/meter.db") as meter:
+        credit = ChainCredit(client, meter.store.call, now_ms=meter.now_ms)
+        assert drive(credit.admit(api, who, 500), meter.store.call) is None
+        ids = [_serve(meter, api, who) for _ in range(3)]
+    return Place(run, api, client, ids)
+
+
+class Place:
+    def __init__(self, run: Any, api: str, client: BillingClient, ids: list[str]) -> None:
+        self.run, self.api, self.client, self.ids = run, api, client, ids
+
+
+def _serve(meter: Any, api: str, who: str) -> str:
+    now_ms, account = meter.now_ms(), chain_account(api, who)
+    record_id = new_id(now_ms)
+    meter.store.call(Reserve(record_id, now_ms, now_ms + 60_000, account, api, who, 500))
+    meter.store.call(Settle(record_id, account, now_ms, 500))
+    return record_id
+
+
+def test_settle__dry_run__says_what_would_be_posted_and_posts_nothing(place: Place) -> None:
+    found = place.run("settle", "once", place.api, "--dry-run", "--json").json[place.api]
+    assert [(line["calls"], line["amount_wei"]) for line in found["cut"][0]["lines"]] == [(3, 1500)]
+    assert "1 batch of 1 line would be posted, 3 calls" in place.run("settle", "once", place.api, "--dry-run").out
+    assert place.client.get_settlement(place.api).next_sequence == 1
+
+
+def test_settle__once__bills_and_reconciles_to_zero(place: Place) -> None:
+    before = place.run("reconcile", place.api, "--json", code=1).json
+    assert before["lines"][0]["why"] == [{"reason": "not in a batch yet", "calls": 3, "amount_wei": 1500}]
+    assert place.run("settle", "once", place.api, "--json").json[place.api]["status"] == "done"
+    assert place.run("reconcile", place.api, "--json").json["zero"] is True
+    assert "no difference" in place.run("reconcile", place.api).out
+    assert place.run("settle", "status", place.api, "--json").json[0]["state"] == "settled"
+    assert "settled" in place.run("settle", "status", place.api).out
+    assert "nothing to post" in place.run("settle", "once", place.api, "--dry-run").out
+
+
+def test_prove__then_verify__holds_and_a_changed_one_does_not(place: Place, tmp_path: Any) -> None:
+    place.run("prove", place.ids[0], code=1)
+    place.run("settle", "once", place.api)
+    proof = place.run("prove", place.ids[1])
+    (tmp_path / "proof.json").write_text(proof.out)
+    assert place.run("verify", "proof.json", "--json").json["billed"] is True
+    changed = proof.json
+    changed["line"][-1] = "499"
+    (tmp_path / "proof.json").write_text(json.dumps(changed))
+    assert place.run("verify", "proof.json", code=1).out.startswith("false: ")
+    (tmp_path / "proof.json").write_text("[]")
+    place.run("verify", "proof.json", code=2)
+
+
+def test_refused__retried_and_written_off__is_resolved(place: Place) -> None:
+    place.client.consume_credit(place.api, place.client.address)
+    assert place.run("settle", "once", place.api).out.startswith(f"{place.api}: done, 1 batch")
+    assert "daily_spend_exceeded" in place.run("settle", "status", place.api).out
+    assert place.run("settle", "retry", place.api, 1, "--json").json["sequence"] == 2
+    place.run("settle", "retry", place.api, 1, code=2)
+    place.run("settle", "once", place.api)
+    written_off = place.run("settle", "write-off", place.api, 2, "--note", "agreed", "--json").json
+    assert written_off == {"lines": 1, "written_off_wei": 1000}
+    place.run("settle", "write-off", place.api, 2, code=2)
+    reasons = [why["reason"] for why in place.run("reconcile", place.api, "--json", code=1).json["lines"][0]["why"]]
+    assert reasons == ["written off (batch 2)"]
+
+
+def test_settle__node_gone__ends_as_unreachable_and_loses_nothing(place: Place, monkeypatch: Any) -> None:
+    with monkeypatch.context() as gone:
+        gone.setenv("API_BILLING_URL", "http://127.0.0.1:9")
+        gone.setattr("api_billing.transport.RETRY_PAUSES_SECONDS", ())
+        place.run("settle", "once", place.api, code=3)
+    place.run("settle", "once", place.api)
+    place.run("reconcile", place.api)

@@ -1,0 +1,231 @@
+"""A chain in memory that follows the contract's rules of settlement, and breaks down in every way that a node can.
+
+``faults`` is what happens to the next writes, one each: ``down`` (nothing was done), ``lost`` (it was done, and the
+answer got lost), ``late`` (it is done when ``land`` is called), ``twice`` (it was done two times), ``error`` (the node
+answers that it did not take it), ``failed`` (the validators did not agree), None (all is well).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from api_billing.client import Written
+from api_billing.errors import (
+    ContractRejected,
+    OutcomeUnknown,
+    RpcFailed,
+    TransactionFailed,
+    Unreachable,
+    WaitTimedOut,
+)
+from api_billing.results import (
+    ApiUsage,
+    DayUsage,
+    ReceiptCheck,
+    SettledEntry,
+    Settlement,
+    SettlementEntry,
+    SettlementState,
+    UsageReport,
+)
+
+DAY_SECONDS = 86_400
+KEPT = 64
+NO_LIMIT = 2**48 - 1
+
+
+@dataclass
+class FakeSubscription:
+    """A consumer at an API. Limits of 0 are none."""
+
+    credit_wei: int = 0
+    hold_wei: int = 0
+    expires_at: int = 2**40
+    active: bool = True
+    accepted_price_wei: int = 100
+    price_wei: int = 100
+    cap_wei: int = 10**30
+    daily_calls: int = 0
+    monthly_calls: int = 0
+    settled: dict[int, int] = field(default_factory=dict)  # calls of each day
+    receipts: dict[int, int] = field(default_factory=dict)
+    spent: dict[int, int] = field(default_factory=dict)
+
+    def calls(self, day: int) -> int:
+        return self.settled.get(day, 0) + self.receipts.get(day, 0)
+
+    def calls_of_month(self, day: int) -> int:
+        return sum(self.calls(known) for known in {*self.settled, *self.receipts} if known // 31 == day // 31)
+
+
+class FakeChain:
+    """One contract. ``now`` is its clock, unix seconds."""
+
+    contract = "0x" + "c0" * 20
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+        self.subscriptions: dict[tuple[str, str], FakeSubscription] = {}
+        self.settlements: dict[str, list[Settlement]] = {}
+        self.faults: list[str | None] = []
+        self.posted: list[tuple[str, int, str]] = []  # api, sequence, root: what reached the node
+        self.reads = 0
+        self.paused = False
+        self.authorized = True
+        self.readable = True
+        self._waiting: list[Callable[[], object]] = []
+        self._lost: list[BaseException] = []
+
+    # --- what a consumer does
+
+    def subscribe(self, api: str, consumer: str, **values: object) -> FakeSubscription:
+        subscription = self.subscriptions[api, consumer] = FakeSubscription(**values)  # type: ignore[arg-type]
+        return subscription
+
+    def consume(self, api: str, consumer: str) -> None:
+        """One call with a receipt."""
+        subscription = self.subscriptions[api, consumer]
+        day = self.now // DAY_SECONDS
+        subscription.credit_wei -= subscription.price_wei
+        subscription.receipts[day] = subscription.receipts.get(day, 0) + 1
+        subscription.spent[day] = subscription.spent.get(day, 0) + subscription.price_wei
+
+    def land(self) -> None:
+        """What was late arrives."""
+        waiting, self._waiting = self._waiting, []
+        for arrive in waiting:
+            arrive()
+
+    # --- the contract's methods
+
+    def settle_usage(
+        self, api_name: str, sequence: int, entries: list[SettlementEntry], usage_root: str = ""
+    ) -> Written[Settlement]:
+        fault = self.faults.pop(0) if self.faults else None
+        tx = f"0x{len(self.posted) + 1:064x}"
+        if fault == "down":
+            raise Unreachable("no node answers")
+        if fault == "error":
+            raise RpcFailed("eth_sendRawTransaction", -32000, "try again")
+        self.posted.append((api_name, sequence, usage_root))
+        if fault == "failed":
+            raise TransactionFailed(tx, "UNDETERMINED", "the validators ended undetermined")
+        if fault == "late":
+            self._waiting.append(lambda: self._settled_or_not(api_name, sequence, entries, usage_root))
+            raise WaitTimedOut(tx, 60, "ACCEPTED", "PENDING")
+        if fault == "twice":
+            self._settle(api_name, sequence, entries, usage_root)
+        outcome = self._settle(api_name, sequence, entries, usage_root)
+        if fault == "lost":
+            raise OutcomeUnknown("the answer was lost", tx)
+        return Written(outcome, tx, "ACCEPTED", (), "")
+
+    def get_settlement(self, api_name: str, sequence: int = 0) -> SettlementState:
+        self._reading()
+        kept = self.settlements.get(api_name, [])
+        if sequence > len(kept):
+            raise ContractRejected("sequence_gap", "not the next sequence")
+        if sequence and sequence + KEPT <= len(kept):
+            raise ContractRejected("sequence_forgotten", "outcome not kept")
+        return SettlementState(api_name, len(kept) + 1, kept[(sequence or len(kept)) - 1] if kept else None)
+
+    def get_usage_report(self, consumer: str) -> UsageReport:
+        self._reading()
+        today = self.now // DAY_SECONDS
+        mine = {api: each for (api, who), each in self.subscriptions.items() if who == consumer}
+        held = sum(each.hold_wei for each in mine.values())
+        lines = tuple(self._report_line(api, each, today) for api, each in mine.items())
+        credit = sum(each.credit_wei for each in mine.values())
+        return UsageReport(consumer, today, credit, held, False, 0, (today + 1) * DAY_SECONDS, 2**40, lines)
+
+    def get_usage_history(self, consumer: str, api_name: str, from_day: int, to_day: int) -> tuple[DayUsage, ...]:
+        self._reading()
+        found = self.subscriptions.get((api_name, consumer))
+        if found is None:
+            return ()
+        days = sorted({*found.settled, *found.receipts})
+        return tuple(
+            DayUsage(day, found.calls(day), found.spent.get(day, 0)) for day in days if from_day <= day <= to_day
+        )
+
+    def get_receipt(self, receipt_id: str) -> ReceiptCheck:
+        self._reading()
+        api, consumer, day, number = receipt_id.split(":")
+        found = self.subscriptions.get((api, consumer), FakeSubscription())
+        valid = 1 <= int(number) <= found.receipts.get(int(day), 0)
+        return ReceiptCheck(receipt_id, valid, api, consumer, int(day), int(number))
+
+    # --- private
+
+    def _reading(self) -> None:
+        self.reads += 1
+        if not self.readable:
+            raise Unreachable("no node answers")
+
+    def _report_line(self, api: str, found: FakeSubscription, today: int) -> ApiUsage:
+        calls = found.calls(today)
+        limits = ((found.daily_calls, calls), (found.monthly_calls, found.calls_of_month(today)))
+        left = [max(limit - used, 0) for limit, used in limits if limit]
+        spent = found.spent.get(today, 0)
+        return ApiUsage(
+            api, calls, spent, found.price_wei, found.daily_calls, found.cap_wei, "standard", found.accepted_price_wei,
+            found.calls_of_month(today), sum(found.spent.values()), found.monthly_calls, min(left, default=None),
+            max(found.cap_wei - spent, 0), found.hold_wei, found.expires_at, not self.paused, found.active,
+        )  # fmt: skip
+
+    def _settled_or_not(self, api: str, sequence: int, entries: list[SettlementEntry], root: str) -> None:
+        try:
+            self._settle(api, sequence, entries, root)
+        except ContractRejected:
+            return  # its turn was another's: the transaction fails, and changes nothing
+
+    def _settle(self, api: str, sequence: int, entries: list[SettlementEntry], root: str) -> Settlement:
+        if not 0 < len(entries) <= 256:
+            raise ContractRejected("too_many_entries", "a settlement has 1 to 256 entries")
+        if not self.authorized:
+            raise ContractRejected("not_authorized", "caller may not bill this consumer")
+        kept = self.settlements.setdefault(api, [])
+        if 0 < sequence <= len(kept):
+            return kept[sequence - 1]
+        if sequence != len(kept) + 1:
+            raise ContractRejected("sequence_gap", "not the next sequence")
+        outcomes = tuple(self._entry(api, entry) for entry in entries)
+        calls, wei = sum(each.billed_calls for each in outcomes), sum(each.billed_wei for each in outcomes)
+        kept.append(Settlement(api, sequence, root, calls, wei, self.now, outcomes))
+        return kept[-1]
+
+    def _entry(self, api: str, entry: SettlementEntry) -> SettledEntry:
+        found = self.subscriptions.get((api, entry.consumer))
+        day, calls, spend = entry.day_id, entry.calls, entry.spend_wei
+        refused = SettledEntry(entry.consumer, day, calls, spend, 0, 0, "")
+        if not 0 <= self.now // DAY_SECONDS - day <= 1:
+            return replace(refused, code="day_closed")
+        if found is None or not (found.active or found.hold_wei):
+            return replace(refused, code="not_subscribed")
+        if spend > calls * found.accepted_price_wei:
+            return replace(refused, code="spend_above_price")
+        funds = found.hold_wei + (found.credit_wei if found.active else 0)
+        billed, code = calls, ""
+        for most, reason in (
+            ((found.daily_calls or NO_LIMIT) - found.calls(day), "daily_limit_exceeded"),
+            ((found.monthly_calls or NO_LIMIT) - found.calls_of_month(day), "monthly_limit_exceeded"),
+            (_affordable(calls, spend, found.cap_wei - found.spent.get(day, 0)), "daily_spend_exceeded"),
+            (_affordable(calls, spend, funds), "insufficient_credit"),
+        ):
+            if max(most, 0) < billed:
+                billed, code = max(most, 0), reason
+        cost = spend * billed // calls
+        if billed:
+            from_hold = min(cost, found.hold_wei)
+            found.hold_wei -= from_hold
+            found.credit_wei -= cost - from_hold
+            found.settled[day] = found.settled.get(day, 0) + billed
+            found.spent[day] = found.spent.get(day, 0) + cost
+        return replace(refused, billed_calls=billed, billed_wei=cost, code=code)
+
+
+def _affordable(calls: int, spend: int, limit: int) -> int:
+    if limit < 0:
+        return 0
+    return calls if spend <= limit else ((limit + 1) * calls - 1) // spend

@@ -1,0 +1,129 @@
+"""Whatever the order of reads of the chain, settlements, top-ups and requests: never more is granted than is there.
+
+The truth is computed from the chain itself: what is on hold now, and what settlements have billed. A request may be
+admitted only as long as all that is reserved and not billed yet is on hold.
+"""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from api_billing.errors import BillingError
+from api_billing.metering.operations import Release, Reserve, Reserved, Settle
+from api_billing.metering.settlement.chain import chain_account
+from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
+from api_billing.metering.steps import Blocking
+
+from .world import API, World, address
+
+WHO = address(1)
+ACCOUNT = chain_account(API, WHO)
+EXAMPLES = min(settings().max_examples, 2_000) if settings().max_examples > 100 else 80
+
+# Who goes on, and for how many steps: a read of the chain may stand still while a settlement goes all the way.
+PLANS = st.lists(st.tuples(st.integers(0, 8), st.sampled_from([1, 1, 2, 3, 12, 25])), min_size=40, max_size=80)
+
+
+class Actor:
+    """A flow that is driven one step at a time; a step takes effect before its answer arrives."""
+
+    def __init__(self, world, make):
+        self.world, self.make, self.steps = world, make, None
+
+    def step(self):
+        if self.steps is None:
+            self.steps, self.answer, self.error = self.make(), None, None
+        try:
+            step = self.steps.send(self.answer) if self.error is None else self.steps.throw(self.error)
+        except StopIteration:
+            self.steps = None
+            return
+        self.answer = self.error = None
+        try:
+            self.answer = step.call() if isinstance(step, Blocking) else self.world.call(step)
+        except BillingError as error:
+            self.error = error
+
+
+class Play:
+    """A consumer with a hold, two processes that read the chain, two that settle, and requests."""
+
+    def __init__(self, hold_wei):
+        self.world = World()
+        self.chain = self.world.chain
+        self.chain.subscribe(API, WHO, hold_wei=hold_wei, accepted_price_wei=10**6)
+        self.open = []
+        self.made = 0
+        options = CreditSettings(refresh_ms=0, margin_ms=0, reads_per_10_seconds=10**6)
+        credits = [ChainCredit(self.chain, self.world.call, now_ms=self.now, settings=options) for _ in range(2)]
+        settlers = [self.world.settler(name, max_records=2, lease_ms=1) for name in "ab"]
+        self.actors = [
+            *(Actor(self.world, lambda credit=credit: credit.refresh(WHO, (API,))) for credit in credits),
+            *(Actor(self.world, lambda settler=settler: settler.round(API)) for settler in settlers),
+        ]
+
+    def now(self):
+        return self.world.now_ms
+
+    def run(self, plan):
+        for what, times in plan:
+            for _ in range(times if what < 4 else 1):
+                self.do(what)
+
+    def do(self, what):
+        self.world.at(self.world.now_ms + 2)
+        if what < 4:
+            self.actors[what].step()
+        elif what == 4:
+            self.chain.subscriptions[API, WHO].hold_wei += 13
+        elif what in (5, 6):
+            self.reserve()
+        elif self.open:
+            self.end(self.open.pop(0), what)
+        self.check()
+
+    def reserve(self):
+        self.made += 1
+        made = Reserve(f"{self.made:026d}", self.now(), self.now() + 10**6, ACCOUNT, API, WHO, 10)
+        if isinstance(self.world.call(made), Reserved):
+            self.open.append(made.reservation_id)
+
+    def end(self, reservation_id, what):
+        if what == 7:
+            self.world.call(Settle(reservation_id, ACCOUNT, self.now(), 8))
+        else:
+            self.world.call(Release(reservation_id, ACCOUNT, self.now()))
+
+    def check(self):
+        found = self.chain.subscriptions[API, WHO]
+        balance = self.world.credit(WHO).balance
+        there_wei = found.hold_wei + sum(found.spent.values())
+        assert balance.granted_wei <= there_wei
+        assert balance.reserved_wei + balance.charged_wei <= there_wei
+
+
+@settings(max_examples=EXAMPLES)
+@given(hold=st.integers(0, 60), plan=PLANS)
+def test_granted__in_any_interleaving__is_never_more_than_the_chain_has(hold, plan):
+    play = Play(hold)
+    play.run(plan)
+    play.world.store.close()
+
+
+@settings(max_examples=EXAMPLES // 2)
+@given(hold=st.integers(0, 60), plan=PLANS)
+def test_granted__after_all_is_quiet__is_exactly_what_the_chain_has(hold, plan):
+    play = Play(hold)
+    play.run(plan)
+    world = play.world
+    while play.open:
+        play.end(play.open.pop(0), 7)
+    world.at(world.now_ms + 10**6)
+    world.settle("z")
+    world.at(world.now_ms + 10**6)
+    quiet = Actor(world, play.actors[0].make)
+    while quiet.step() or quiet.steps is not None:
+        pass
+    found = play.chain.subscriptions[API, WHO]
+    assert world.credit(WHO).balance.granted_wei == found.hold_wei + sum(found.spent.values())
+    assert world.reconcile().is_zero
+    world.store.close()

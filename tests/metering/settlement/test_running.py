@@ -1,0 +1,57 @@
+"""The loop that settles beside an application."""
+
+import threading
+
+import pytest
+
+from api_billing.metering.errors import StoreUnavailable
+from api_billing.metering.settlement.running import SettlementLoop, holder_name
+from api_billing.metering.settlement.worker import Round
+
+from .world import API, address
+
+
+def test_tick__of_two_apis__settles_both(world):
+    world.serve(world.consumer(1))
+    loop = SettlementLoop(world.settler(), [API, "maps"], world.call)
+    assert loop.tick() == {API: Round("done", 1), "maps": Round("done")}
+
+
+def test_tick__store_gone__raises_and_the_next_goes_on(world):
+    world.serve(world.consumer(1))
+    answers = [StoreUnavailable("gone")]
+
+    def call(operation):
+        if answers:
+            raise answers.pop()
+        return world.call(operation)
+
+    loop = SettlementLoop(world.settler(), [API], call)
+    with pytest.raises(StoreUnavailable):
+        loop.tick()
+    assert loop.tick()[API].status == "done"
+
+
+def test_loop__started__settles_and_survives_what_goes_wrong(world):
+    world.serve(world.consumer(1))
+    rounds, settled = [], threading.Event()
+
+    def on_round(api, ended):
+        rounds.append(ended)
+        if len(rounds) == 1:
+            raise ZeroDivisionError
+        if len(rounds) == 3:
+            settled.set()
+
+    loop = SettlementLoop(world.settler(), [API], world.call, every_seconds=0, on_round=on_round)
+    loop.start()
+    loop.start()
+    assert settled.wait(20)
+    loop.close()
+    loop.close()
+    assert world.billed_wei() == 10
+    assert world.chain.subscriptions[API, address(1)].hold_wei == 990
+
+
+def test_holder_names__of_two_settlers__differ():
+    assert holder_name(1) != holder_name(1)
