@@ -1,29 +1,18 @@
-"""Private servers for the stores that need one: started at the first test that asks, on a socket or port of their own.
+"""Private servers for the stores that need one: started at the first test that asks.
 
 Their data lies in memory (/dev/shm) where there is some: the tests are about what is right, not about the disk.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
-import pwd
-import shutil
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-_START_SECONDS = 60
-_ROOM_BYTES = 2**30
-_PR_SET_PDEATHSIG = 1
+from api_billing.metering.private_servers import NotInstalled, memory_folder, private_postgresql, private_redis
 
 
 @pytest.fixture
@@ -37,121 +26,22 @@ def folder() -> Iterator[Path]:
 def postgresql_url() -> Iterator[str]:
     """The URL of an empty database on a server of this test session's own."""
     pytest.importorskip("psycopg")
-    binaries = _postgresql_binaries()
-    if binaries is None:
-        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    with _private_folder() as (folder, account):
-        data = folder / "data"
-        subprocess.run(
-            [binaries / "initdb", "-D", data, "-A", "trust", "-U", "meter", "-E", "UTF8", "--locale=C", "--no-sync"],
-            check=True, capture_output=True, **account,
-        )  # fmt: skip
-        settings = {"listen_addresses": "", "fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB"}
-        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        command = [binaries / "postgres", "-D", data, "-k", folder, *options]
-        with _running(command, account, signal.SIGINT, folder) as process:
-            _wait_for(process, folder, lambda: _answers(binaries, folder))
-            yield f"postgresql:///postgres?host={folder}&user=meter"
+    yield from _url_of(private_postgresql(memory_folder()))
 
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """The URL of an empty Redis of this test session's own, durable at each answer."""
     pytest.importorskip("redis")
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("Redis is not installed (Debian: apt-get install redis-server)")
-    with _private_folder() as (folder, account):
-        port = _free_port()
-        command = [
-            program, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", "",
-            "--appendonly", "yes", "--appendfsync", "always",
-        ]  # fmt: skip
-        with _running(command, account, signal.SIGTERM, folder) as process:
-            _wait_for(process, folder, lambda: _listens(port))
-            yield f"redis://127.0.0.1:{port}/0"
+    yield from _url_of(private_redis(memory_folder()))
 
 
-def _postgresql_binaries() -> Path | None:
-    found = sorted(
-        (path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")),
-        key=lambda path: int(path.parent.name) if path.parent.name.isdigit() else 0,
-    )
-    if found:
-        return found[-1]
-    program = shutil.which("initdb")
-    return None if program is None else Path(program).parent
-
-
-def memory_folder() -> Path | None:
-    """Where files lie in memory; None when there is no such place, or little of it, as in many containers."""
-    memory = Path("/dev/shm")
-    return memory if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM_BYTES else None
-
-
-@contextmanager
-def _private_folder() -> Iterator[tuple[Path, dict[str, object]]]:
-    """A folder for a server, and as whom it has to run: PostgreSQL refuses to run as root."""
-    folder = Path(tempfile.mkdtemp(prefix="meter-", dir=memory_folder()))
-    account: dict[str, object] = {}
+def _url_of(server: AbstractContextManager[str]) -> Iterator[str]:
     try:
-        if os.geteuid() == 0:
-            nobody = pwd.getpwnam("nobody")
-            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-            account = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        yield folder, account
+        url = server.__enter__()
+    except NotInstalled as error:
+        pytest.skip(str(error))
+    try:
+        yield url
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _running(
-    command: list[object], account: dict[str, object], stop: signal.Signals, folder: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            list(map(str, command)), cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None, **account,
-        )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.send_signal(stop)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _die_with_parent() -> None:
-    # A test run that is killed leaves no server behind.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
-
-
-def _wait_for(process: subprocess.Popen[bytes], folder: Path, is_ready: object) -> None:
-    until = time.monotonic() + _START_SECONDS
-    while not is_ready():  # type: ignore[operator]
-        if process.poll() is not None or time.monotonic() > until:
-            pytest.fail(f"{process.args} did not start: {(folder / 'log').read_text(errors='replace')[-2000:]}")
-        time.sleep(0.02)
-
-
-def _answers(binaries: Path, folder: Path) -> bool:
-    asked = [binaries / "pg_isready", "-q", "-h", folder, "-U", "meter"]
-    return subprocess.run(asked, check=False, capture_output=True).returncode == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _listens(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), 1) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")
-    except OSError:
-        return False
+        server.__exit__(None, None, None)

@@ -190,43 +190,19 @@ class Exchange:
 
         Never raises. When the store does not answer, the settlement is repeated in the background.
         """
-        reserve = self._take()
-        if reserve is None:
+        if self._ended:
             return []
-        if self._meter.is_free(response.status):
-            self._release(reserve, self._outcome(response))
-            return [*self._without_this(), fields.cost_field(0)]
-        actual_wei, problem = self._cost_wei, ""
-        if actual_wei is None:
-            percent = self._meter.settings.fallback_percent
-            price = self.metering.price
-            assert price is not None
-            try:
-                actual_wei, problem = yield from price_of(price, self.request, response, self._estimate_wei, percent)
-            except GeneratorExit:
-                # Cancelled while an own price was waiting for something: it was served, so it is charged.
-                cost_wei = fallback_wei(self._estimate_wei, percent)
-                self._meter.post(self._settlement(reserve, cost_wei, response, "cancelled"))
-                raise
-        settle = self._settlement(reserve, actual_wei, response, problem)
         try:
-            reply = yield settle
-        except MeterError as error:
-            _log.warning("%s is settled later: %s", settle.reservation_id, error)
-            self._meter.keeper.repeat(settle)
-            return self.start_fields()
+            return (yield from self._finish(response))
         finally:
-            self._meter.keeper.ended(reserve.reservation_id)
-        if not isinstance(reply, Settled):
-            _log.error("%s was served, but could not be settled: it is %s", settle.reservation_id, reply.state)
-            return self.start_fields()
-        return self._settled(reserve, settle, reply)
+            self.request.let_go()
 
     def abort(self, error: BaseException | None = None, status: int = 0) -> None:
         """Release what is reserved: the handler raised, or nobody waits for the response. Idempotent; does not wait."""
         reserve = self._take()
         if reserve is not None:
             self._release(reserve, Outcome(status, self._duration_ms(), 0, _name_of(error), self._tags_text()))
+            self.request.let_go()
 
     # --- begin
 
@@ -239,8 +215,8 @@ class Exchange:
             if isinstance(identity, Refusal):
                 return self._refuse(identity)
             self._identity = identity
-            profile = yield from meter.profiles.of(identity.consumer)
-            if profile is None:
+            profile = meter.profiles.known(identity.consumer)
+            if profile is None and (profile := (yield from meter.profiles.of(identity.consumer))) is None:
                 return self._refuse(Refusal("not_subscribed"))
             refusal = yield from self._prepare(identity, profile)
             if refusal is not None:
@@ -410,6 +386,39 @@ class Exchange:
         return Refusal("meter_unavailable").answer()
 
     # --- finish
+
+    def _finish(self, response: MeteredResponse) -> Steps[list[tuple[str, str]]]:
+        reserve = self._take()
+        if reserve is None:
+            return []
+        if self._meter.is_free(response.status):
+            self._release(reserve, self._outcome(response))
+            return [*self._without_this(), fields.cost_field(0)]
+        actual_wei, problem = self._cost_wei, ""
+        if actual_wei is None:
+            percent = self._meter.settings.fallback_percent
+            price = self.metering.price
+            assert price is not None
+            try:
+                actual_wei, problem = yield from price_of(price, self.request, response, self._estimate_wei, percent)
+            except GeneratorExit:
+                # Cancelled while an own price was waiting for something: it was served, so it is charged.
+                cost_wei = fallback_wei(self._estimate_wei, percent)
+                self._meter.post(self._settlement(reserve, cost_wei, response, "cancelled"))
+                raise
+        settle = self._settlement(reserve, actual_wei, response, problem)
+        try:
+            reply = yield settle
+        except MeterError as error:
+            _log.warning("%s is settled later: %s", settle.reservation_id, error)
+            self._meter.keeper.repeat(settle)
+            return self.start_fields()
+        finally:
+            self._meter.keeper.ended(reserve.reservation_id)
+        if not isinstance(reply, Settled):
+            _log.error("%s was served, but could not be settled: it is %s", settle.reservation_id, reply.state)
+            return self.start_fields()
+        return self._settled(reserve, settle, reply)
 
     def _take(self) -> Reserve | None:
         reserve, self._reserve = self._reserve, None

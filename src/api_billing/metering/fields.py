@@ -30,24 +30,28 @@ _QUOTED_KEY: Final = re.compile(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"
 
 def rate_fields(plan: Plan, counts: Sequence[int], now_ms: int, estimate_wei: int = 1) -> Fields:
     """All fields about windows, with ``counts`` as a reply to ``Reserve`` has them; none when nothing is limited."""
-    tightest = plan.tightest(counts, estimate_wei) if len(counts) == len(plan.checks) else None
-    if tightest is None:
+    if not plan.shown or len(counts) != len(plan.checks):
         return []
-    check = tightest.check
-    limit = check.limit or 0
-    if check.unit == "wei":
-        limit //= estimate_wei or 1
     items = []
-    for index, most, scale, ends_ms, _, name in plan.shown:
+    fewest = renews_ms = -1
+    limit = 0
+    # As ``plan.tightest`` has it, in the same round: this is done for each response.
+    for index, most, scale, ends_ms, unit, name in plan.shown:
         left = most - counts[index]
-        shown = 0 if left <= 0 else min(left // scale, _MAX_INTEGER)
+        if left < 0:
+            left = 0
+        price_wei = 1 if unit == "calls" else estimate_wei or 1
+        calls = left // price_wei
+        if fewest < 0 or calls < fewest or (calls == fewest and ends_ms > renews_ms):
+            fewest, renews_ms, limit = calls, ends_ms, most // price_wei
+        shown = min(left // scale, _MAX_INTEGER)
         items.append(f'"{name}";r={shown};t={-((now_ms - ends_ms) // 1000) if ends_ms > now_ms else 0}')
     return [
         ("ratelimit-policy", plan.policy),
         ("ratelimit", ", ".join(items)),
         ("x-ratelimit-limit", str(limit)),
-        ("x-ratelimit-remaining", str(tightest.calls)),
-        ("x-ratelimit-reset", str(-(-tightest.check.ends_ms // 1000))),
+        ("x-ratelimit-remaining", str(fewest)),
+        ("x-ratelimit-reset", str(-(-renews_ms // 1000))),
     ]
 
 

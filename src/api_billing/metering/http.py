@@ -32,6 +32,9 @@ class Headers:
         values = self.all(name)
         return values[0] if values else None
 
+    def let_go(self) -> None:
+        """Forget what refers back to the request."""
+
 
 class AsgiHeaders(Headers):
     """Byte pairs as ASGI has them: names in lower case, values in Latin-1."""
@@ -74,6 +77,9 @@ class WsgiHeaders(Headers):
             elif key in ("CONTENT_TYPE", "CONTENT_LENGTH") and value:
                 fields.append((key.replace("_", "-").lower(), str(value)))
         return fields
+
+    def let_go(self) -> None:
+        self._environ = {}
 
 
 class TextHeaders(Headers):
@@ -163,6 +169,17 @@ class MeteredRequest:
             self._body = cast("bytes | None", read)
             self.body_read = True
         return self.body
+
+    def let_go(self) -> None:
+        """Forget the framework's objects and the body that was not read: nobody asks for them any more.
+
+        They lead to the scope or environ, and that leads here: a circle that only the garbage collector could free,
+        with all that a request has, so that each next one would work in memory that no cache knows.
+        """
+        self.native = None
+        self.headers.let_go()
+        if not self.body_read:
+            self._body, self.body_read = None, True
 
 
 class MeteredResponse:

@@ -33,6 +33,10 @@ class ProfileCache:
         self._lock = threading.Lock()
         os.register_at_fork(after_in_child=self._renew_lock)
 
+    def known(self, consumer: str) -> Profile | None:
+        """The profile of a consumer, when it is remembered."""
+        return self._profiles.get(consumer)
+
     def of(self, consumer: str) -> Steps[Profile | None]:
         """The profile of a consumer; one who is new is made when the settings name a tier for such, else None."""
         known = self._profiles.get(consumer)
