@@ -26,7 +26,6 @@ from api_billing.metering.operations import (
     Claim,
     ClaimInProgress,
     ClaimMismatch,
-    Note,
     Outcome,
     Profile,
     Record,
@@ -128,11 +127,13 @@ class Exchange:
         "keeps_body",
         "metering",
         "request",
+        "serving_ms",
     )
 
     def __init__(self, metering: Metering, request: MeteredRequest) -> None:
         self.metering = metering
         self.request = request
+        self.serving_ms = 0  # when ``begin`` let the application serve it
         self.keeps_body = 0  # how many bytes of the response's body ``finish`` wants to see
         self._meter = metering.meter
         self._identity: Identity | None = None
@@ -176,6 +177,7 @@ class Exchange:
         except StoreUnavailable as error:
             answer = self._unavailable(error)
         if answer is None:
+            self.serving_ms = self._meter.now_ms()
             _current.set(self)
         return answer
 
@@ -365,7 +367,7 @@ class Exchange:
             code=refusal.code,
             outcome=Outcome(status=refusal.status, duration_ms=self._duration_ms()),
         )
-        meter.post(Note(record))
+        meter.note(record)
         meter.metrics.refused(self.metering.api, refusal.code)
         return refusal.answer(tuple(self.start_fields()), instance=f"urn:request:{request_id}" if request_id else "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,11 +23,13 @@ from api_billing.metering.operations import (
     GetProfile,
     Grant,
     Granted,
+    Note,
     Operation,
     Profile,
     PutKey,
     PutProfile,
     ReadBalance,
+    Record,
 )
 from api_billing.metering.plan import PlanCache
 from api_billing.metering.prices import Price
@@ -37,6 +40,10 @@ from api_billing.metering.stores import Store, open_store
 from api_billing.metering.watcher import Watcher
 
 _PRUNE_EVERY_MS: Final = 3_600_000
+_MAX_WAITING_NOTES: Final = 500  # about what one commit takes
+_TELL_LOST_EVERY_MS: Final = 10_000
+
+_log = logging.getLogger("api_billing.metering")
 
 
 def system_clock_ms() -> int:
@@ -81,6 +88,8 @@ class Meter:
             prune_every_ms=_PRUNE_EVERY_MS,
             keep_unbatched=bool(settings.contract),
         )
+        self._lost_notes = 0
+        self._told_lost_ms = 0
         self._pepper: bytes | None = None
         self._by_key: Extractor | None = None
         self.identify: Extractor = identify or self._identify_by_key
@@ -137,6 +146,20 @@ class Meter:
         """The client's or gateway's ``X-Request-ID`` when it can do no harm; else empty: records have an id anyway."""
         values = request.headers.all("x-request-id")
         return safe_request_id(values, str) if values else ""
+
+    def note(self, record: Record) -> None:
+        """Keep the record of a refused request, unless so many are waiting that served ones would have to wait, too.
+
+        Anybody can be refused, and as often as they like: what cannot be kept is counted in a log record now and then.
+        """
+        if self.store.waiting < _MAX_WAITING_NOTES:
+            self.post(Note(record))
+            return
+        self._lost_notes += 1
+        now_ms = self.now_ms()
+        if now_ms - self._told_lost_ms >= _TELL_LOST_EVERY_MS or now_ms < self._told_lost_ms:
+            _log.warning("requests are refused faster than they can be recorded: %d are lost", self._lost_notes)
+            self._told_lost_ms, self._lost_notes = now_ms, 0
 
     def post(self, operation: Operation[Any]) -> None:
         """Perform an operation soon, without waiting. A store that takes nothing more is logged, not raised."""

@@ -312,6 +312,21 @@ def test_begin__refused__leaves_a_record_and_reserves_nothing(desk: Desk) -> Non
     )
 
 
+def test_begin__flood_of_refused_requests__leaves_the_store_to_served_ones(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    posted: list[Operation[Any]] = []
+    monkeypatch.setattr(desk.store, "post", posted.append)
+    monkeypatch.setattr(type(desk.store), "waiting", property(lambda store: len(posted)))
+    for _ in range(2_000):
+        exchange = desk.metering().exchange(MeteredRequest("GET", "/", TextHeaders([]), at_ms=START_MS))
+        assert code_of(desk.begin(exchange)) == (401, "missing_identity")
+    assert len(posted) == 500
+    assert [record.message for record in caplog.records] == [
+        "requests are refused faster than they can be recorded: 1 are lost"
+    ]
+
+
 # --- idempotency
 
 

@@ -22,7 +22,8 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 EXCHANGE_KEY: Final = "api_billing.exchange"
 
-# Whoever goes away within this time could as well have gone just after the response; only later is it worth asking.
+# Whoever goes away within this time of the application's could as well have gone just after the response; only later is
+# it worth asking, which costs more than metering does.
 _NOTICEABLE_MS: Final = 5
 # The server reads the body from a file itself; its length is the declared one.
 _WHOLE_FILES: Final = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
@@ -181,7 +182,7 @@ class Outgoing:
 
     async def _take_start(self, message: Message) -> None:
         now_ms = self._meter.now_ms()
-        if now_ms - self._exchange.request.at_ms >= _NOTICEABLE_MS and await self._incoming.client_gone():
+        if now_ms - self._exchange.serving_ms >= _NOTICEABLE_MS and await self._incoming.client_gone():
             self._ended = True
             self._exchange.abort(ClientGone())
             await self._send(message)
