@@ -17,7 +17,7 @@ from django.urls import get_resolver, get_urlconf
 
 from api_billing.metering.exchange import Exchange
 from api_billing.metering.web.forms import form_bytes
-from api_billing.metering.web.settlement import Fields, Settlement
+from api_billing.metering.web.settlement import Fields, MeteredPieces, Settlement
 
 # As in django.core.handlers.exception; the first that fits.
 _STATUSES: Final = (
@@ -98,35 +98,7 @@ def _stream(settlement: Settlement, exchange: Exchange, response: HttpResponseBa
         response.streaming_content = cast(Any, _AsyncPieces(cast("AsyncIterator[bytes]", content), settlement))
     else:
         # Without ``read``: so that Django does not hand a file to the server past us.
-        response.streaming_content = cast(Any, _Pieces(cast("Iterator[bytes]", content), settlement))
-
-
-class _Pieces:
-    """The body of a streamed response, counted on its way. Django closes it with the response."""
-
-    def __init__(self, pieces: Iterator[bytes], settlement: Settlement) -> None:
-        self._pieces = pieces
-        self._settlement = settlement
-        self._taken = False
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        try:
-            piece = next(self._pieces)
-        except StopIteration:
-            self._settlement.finish()
-            raise
-        except BaseException as error:
-            self._settlement.abort(error)
-            raise
-        self._taken = True
-        self._settlement.sent(piece)
-        return piece
-
-    def close(self) -> None:
-        self._settlement.close(served=self._taken)
+        response.streaming_content = cast(Any, MeteredPieces(cast("Iterator[bytes]", content), settlement))
 
 
 class _AsyncPieces:

@@ -8,7 +8,7 @@ is settled at its end.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from flask import Flask, Response, after_this_request, current_app, request
@@ -23,7 +23,7 @@ from api_billing.metering.problems import Answer
 from api_billing.metering.steps import run
 from api_billing.metering.web.forms import form_bytes
 from api_billing.metering.web.identified import consumer_of
-from api_billing.metering.web.settlement import Settlement
+from api_billing.metering.web.settlement import MeteredPieces, Settlement
 from api_billing.metering.web.terms import metering_from
 from api_billing.metering.web.wsgi import EXCHANGE_KEY, read_input
 
@@ -188,7 +188,9 @@ def _settle(settlement: Settlement, exchange: Exchange, response: Response) -> R
         fields = settlement.finish()
     else:
         fields = exchange.start_fields()
-        response.response = _Pieces(response.iter_encoded(), response.response, settlement, response.content_length)
+        response.response = MeteredPieces(
+            response.iter_encoded(), settlement, length=response.content_length, source=response.response
+        )
     for name, value in fields:
         response.headers.add(name, value)
     return response
@@ -196,43 +198,6 @@ def _settle(settlement: Settlement, exchange: Exchange, response: Response) -> R
 
 def _has_no_body(response: Response) -> bool:
     return 100 <= response.status_code < 200 or response.status_code in (204, 304)
-
-
-class _Pieces:
-    """The body of a streamed response, counted on its way."""
-
-    def __init__(self, pieces: Iterator[bytes], source: object, settlement: Settlement, length: int | None) -> None:
-        self._pieces = pieces
-        self._source = source
-        self._settlement = settlement
-        self._length = length
-        self._taken = False
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        try:
-            piece = next(self._pieces)
-        except StopIteration:
-            self._settlement.finish()
-            raise
-        except BaseException as error:
-            self._settlement.abort(error)
-            raise
-        self._taken = True
-        self._settlement.sent(piece)
-        if self._length is not None and self._settlement.body_bytes >= self._length:
-            self._settlement.finish()
-        return piece
-
-    def close(self) -> None:
-        try:
-            self._settlement.close(served=self._taken)
-        finally:
-            close = getattr(self._source, "close", None)
-            if close is not None:
-                close()
 
 
 def _response(answer: Answer) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 
 from api_billing.metering.exchange import Exchange
@@ -91,3 +92,45 @@ class Settlement:
         # A store that is closed by now has nothing to release.
         with suppress(Exception):
             self.abort(None)
+
+
+class MeteredPieces:
+    """The body of a streamed response, counted on its way. The server, or the framework, closes it at the end.
+
+    It is settled when ``length`` bytes have gone, as servers may not ask for more. ``source`` is closed with it.
+    """
+
+    def __init__(
+        self, pieces: Iterator[bytes], settlement: Settlement, *, length: int | None = None, source: object = None
+    ) -> None:
+        self._pieces = pieces
+        self._source = source
+        self._settlement = settlement
+        self._length = length
+        self._taken = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            piece = next(self._pieces)
+        except StopIteration:
+            self._settlement.finish()
+            raise
+        except BaseException as error:
+            self._settlement.abort(error)
+            raise
+        self._taken = True
+        self._settlement.sent(piece)
+        if self._length is not None and self._settlement.body_bytes >= self._length:
+            self._settlement.finish()
+        return piece
+
+    def close(self) -> None:
+        try:
+            self._settlement.close(served=self._taken)
+        finally:
+            close = getattr(self._source, "close", None)
+            if close is not None:
+                close()
