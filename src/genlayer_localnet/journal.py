@@ -9,7 +9,8 @@ changes of a transaction in the middle can be taken back while later funding sta
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -68,3 +69,14 @@ def re_apply(journal: Journal, undone: Journal) -> None:
         entry = undone.pop()
         change: Callable[..., Entry] = entry[0]
         journal.append(change(*entry[1:]))
+
+
+@contextmanager
+def without(journals: Sequence[Journal]) -> Iterator[None]:
+    """Context manager: the world without the changes of journals, which are in the order they were made in."""
+    undone = [(journal, roll_back(journal)) for journal in reversed(journals)]
+    try:
+        yield
+    finally:
+        for journal, changes in reversed(undone):
+            re_apply(journal, changes)

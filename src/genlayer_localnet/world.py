@@ -7,13 +7,12 @@ Amounts are integer wei. Addresses are 20 raw bytes here; texts and ``Address`` 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from genlayer_localnet.journal import Journal, add_amount, put_item, re_apply, roll_back
+from genlayer_localnet.journal import Journal, add_amount, put_item, without
 from genlayer_localnet.transactions import Transaction
 
 
@@ -77,30 +76,18 @@ class World:
             message.value for transaction in self.unfinalized for message in transaction.waiting_messages()
         )
 
-    @contextmanager
-    def final_state(self, running: Journal | None = None) -> Iterator[None]:
+    def final_state(self, running: Journal | None = None) -> AbstractContextManager[None]:
         """Context manager: the world without what is decided but not final (nor what ``running`` has changed)."""
         journals = [transaction.journal for transaction in self.unfinalized]
         if running is not None:
             journals.append(running)
-        undone = [(journal, roll_back(journal)) for journal in reversed(journals)]
-        try:
-            yield
-        finally:
-            for journal, changes in reversed(undone):
-                re_apply(journal, changes)
+        return without(journals)
 
-    @contextmanager
-    def before(self, transaction: Transaction) -> Iterator[None]:
+    def before(self, transaction: Transaction) -> AbstractContextManager[None]:
         """Context manager: the world as it was when this transaction, which is not final, was submitted."""
         waiting = list(self.unfinalized)
         journals = [one.journal for one in waiting[waiting.index(transaction) :]]
-        undone = [(journal, roll_back(journal)) for journal in reversed(journals)]
-        try:
-            yield
-        finally:
-            for journal, changes in reversed(undone):
-                re_apply(journal, changes)
+        return without(journals)
 
     def clone(self) -> World:
         """An independent copy. The journals of its transactions change the copy, not the original."""
