@@ -173,15 +173,8 @@ def _past(desk: Desk, now_ms: int, retention_ms: dict[str, int], keep_unbatched:
     shortest_ms = min([*retention_ms.values(), rule.default_ms])
     for number, record in enumerate(_pages(desk, ListRecords(until_ms=max(0, now_ms - shortest_ms) + 1), None), 1):
         looked(number)
-        if is_past(record, rule):
+        if rule.is_past(record):
             yield record
-
-
-def is_past(record: Record, rule: Any) -> bool:
-    """Whether pruning deletes a record."""
-    if record.state == "reserved" or (rule.keep_unbatched and record.state == "settled" and not record.batch):
-        return False
-    return bool(record.at_ms + rule.retention_ms.get(record.tier, rule.default_ms) <= rule.now_ms)
 
 
 def record_data(record: Record) -> dict[str, Any]:

@@ -535,6 +535,17 @@ class Prune(Operation["Pruned"]):
     keep_unbatched: bool = False
     limit: int = 10_000
 
+    @property
+    def counts_until_ms(self) -> int:
+        """Counts of windows that ended then, or before, are deleted."""
+        return self.now_ms - 2 * DAY_MS
+
+    def is_past(self, record: Record) -> bool:
+        """Whether a record is deleted. The databases have this rule in their own language."""
+        if record.state == "reserved" or (self.keep_unbatched and record.state == "settled" and not record.batch):
+            return False
+        return record.at_ms + self.retention_ms.get(record.tier, self.default_ms) <= self.now_ms
+
 
 class Pruned(NamedTuple):
     """How much was deleted; ask again while ``more``."""

@@ -11,7 +11,6 @@ from api_billing.metering import ledger
 from api_billing.metering.errors import UnknownConsumer, UnknownTier
 from api_billing.metering.ledger import Account, ClaimRow, Count, Line
 from api_billing.metering.operations import (
-    DAY_MS,
     ApiKey,
     Balance,
     Batch,
@@ -51,8 +50,6 @@ from api_billing.metering.stores.memory_settlement import SETTLEMENT_HANDLERS
 from api_billing.metering.stores.rows import choose, make_batch, matches, record_of, usage_line
 from api_billing.metering.stores.store import Reply, Store
 from api_billing.metering.tiers import DEFAULT_TIERS, Tier
-
-KEEP_COUNTS_MS: Final = 2 * DAY_MS
 
 
 class MemoryTables:
@@ -292,7 +289,7 @@ def prune(tables: MemoryTables, op: Prune) -> Pruned:
     more = False
     for record_id in tables.ids:
         record = tables.record(record_id)
-        if record is None or not _is_past(record, op):
+        if record is None or not op.is_past(record):
             continue
         if len(gone) == op.limit:
             more = True
@@ -303,7 +300,7 @@ def prune(tables: MemoryTables, op: Prune) -> Pruned:
         tables.notes.pop(record_id, None)
     dropped = set(gone)
     tables.ids = [record_id for record_id in tables.ids if record_id not in dropped]
-    old = [key for key, count in tables.counts.items() if count.ends_ms + KEEP_COUNTS_MS <= op.now_ms]
+    old = [key for key, count in tables.counts.items() if count.ends_ms <= op.counts_until_ms]
     for key in old:
         del tables.counts[key]
     claims = [key for key, row in tables.claims.items() if row.response is not None and row.expires_ms <= op.now_ms]
@@ -312,12 +309,6 @@ def prune(tables: MemoryTables, op: Prune) -> Pruned:
     for fired in [key for key, expires_ms in tables.fired.items() if expires_ms <= op.now_ms]:
         del tables.fired[fired]
     return Pruned(len(gone), len(old), len(claims), more)
-
-
-def _is_past(record: Record, op: Prune) -> bool:
-    if record.state == "reserved" or (op.keep_unbatched and record.state == "settled" and not record.batch):
-        return False
-    return record.at_ms + op.retention_ms.get(record.tier, op.default_ms) <= op.now_ms
 
 
 def fire_once(tables: MemoryTables, op: FireOnce) -> bool:

@@ -12,7 +12,6 @@ import psycopg
 
 from api_billing.metering.errors import UnknownConsumer, UnknownTier
 from api_billing.metering.operations import (
-    DAY_MS,
     ApiKey,
     Batch,
     CutBatch,
@@ -52,7 +51,6 @@ from api_billing.metering.tiers import Tier
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-_KEEP_COUNTS_MS: Final = 2 * DAY_MS
 _PAGE: Final = 5_000  # rows of one round trip while a batch is cut
 _CUTTING: Final = 1835365491  # class of the advisory lock that batches of an API are cut under
 
@@ -271,7 +269,7 @@ def prune(connection: Connection, op: Prune) -> Pruned:
         ).fetchone()
     )
     run = connection.execute
-    counts = run("delete from meter_counts where ends_ms <= %s", (op.now_ms - _KEEP_COUNTS_MS,)).rowcount
+    counts = run("delete from meter_counts where ends_ms <= %s", (op.counts_until_ms,)).rowcount
     responses = run("delete from meter_claims where status is not null and expires_ms <= %s", (op.now_ms,)).rowcount
     run("delete from meter_fired where expires_ms <= %s", (op.now_ms,))
     return Pruned(records, counts, responses, more)

@@ -33,7 +33,6 @@ from api_billing.metering.stores.documents import lines_from_text, lines_to_text
 from api_billing.metering.stores.redis_steps import Value, key_of, profile_of, record_of
 from api_billing.metering.stores.rows import choose, make_batch, matches
 
-_KEEP_COUNTS_MS: Final = 2 * DAY_MS
 _PAGE: Final = 1_000
 
 
@@ -180,7 +179,7 @@ def prune(server: Server, op: Prune) -> Pruned:
             break
     counts = responses = 0
     while True:
-        page = server.step("prune_rest", op.now_ms, op.now_ms - _KEEP_COUNTS_MS)
+        page = server.step("prune_rest", op.now_ms, op.counts_until_ms)
         counts += page[0]
         responses += page[1]
         if page == [0, 0]:

@@ -9,7 +9,6 @@ from typing import Any, Final
 from api_billing.metering import ledger
 from api_billing.metering.errors import UnknownConsumer, UnknownTier
 from api_billing.metering.operations import (
-    DAY_MS,
     ApiKey,
     Balance,
     Batch,
@@ -52,8 +51,6 @@ from api_billing.metering.stores.rows import choose, make_batch
 from api_billing.metering.stores.sqlite_settlement import SETTLEMENT_HANDLERS
 from api_billing.metering.stores.sqlite_tables import SqliteTables
 from api_billing.metering.tiers import Tier
-
-KEEP_COUNTS_MS: Final = 2 * DAY_MS
 
 _RECORD: Final = (
     "select r.*, b.request_body, b.response_body from requests r left join bodies b on b.record_id = r.record_id"
@@ -260,7 +257,7 @@ def prune(tables: SqliteTables, op: Prune) -> Pruned:
     gone = [(row[0],) for row in rows[: op.limit]]
     tables.connection.executemany("delete from requests where record_id = ?", gone)
     tables.connection.executemany("delete from bodies where record_id = ?", gone)
-    counts = run("delete from counts where ends_ms <= ?", (op.now_ms - KEEP_COUNTS_MS,)).rowcount
+    counts = run("delete from counts where ends_ms <= ?", (op.counts_until_ms,)).rowcount
     responses = run("delete from claims where status is not null and expires_ms <= ?", (op.now_ms,)).rowcount
     run("delete from fired where expires_ms <= ?", (op.now_ms,))
     tables.forget()
