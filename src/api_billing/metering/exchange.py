@@ -232,6 +232,11 @@ class Exchange:
                 meter.profiles.put(reply.profile)
         raise StoreUnavailable("the consumer's limits keep changing")
 
+    @property
+    def _operation(self) -> str:
+        """What budgets and the audit log call it."""
+        return self.metering.operation or self.request.route
+
     def _prepare(self, identity: Identity, profile: Profile) -> Steps[Refusal | None]:
         """Compute windows, estimate and claim."""
         metering = self.metering
@@ -246,9 +251,8 @@ class Exchange:
             return Refusal("meter_unavailable")
         if model:
             self._tags["model"] = model
-        operation = metering.operation or request.route
         self._plan = self._meter.plans.plan(
-            profile, request.at_ms, api=metering.api, operation=operation, model=model, tier=tier
+            profile, request.at_ms, api=metering.api, operation=self._operation, model=model, tier=tier
         )
         if self._claim is None and metering.idempotent:
             return (yield from self._read_claim())
@@ -323,7 +327,7 @@ class Exchange:
             claim_expires_ms=now_ms + meter.idempotency_ms if self._claim is not None else 0,
             tier=plan.tier.name,
             method=request.method[:16],
-            route=(self.metering.operation or request.route)[:_MAX_ROUTE],
+            route=self._operation[:_MAX_ROUTE],
             request_id=meter.request_id(request),
             fresh=True,
         )
@@ -359,7 +363,7 @@ class Exchange:
             account=meter.account_of(self.metering.api, self.consumer) if self.consumer else "",
             tier=self._plan.tier.name if self._plan is not None else "",
             method=request.method[:16],
-            route=(self.metering.operation or request.route)[:_MAX_ROUTE],
+            route=self._operation[:_MAX_ROUTE],
             request_id=request_id,
             units=0,
             estimate_wei=self._estimate_wei,
