@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,8 +20,8 @@ from api_billing.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from api_billing.metering.operations import Profile, WindowCheck
-    from api_billing.metering.quotas import Budget
+    from api_billing.metering.operations import Profile, PutProfile, WindowCheck
+    from api_billing.metering.quotas import Budget, Quota
 
 quotas = typer.Typer(no_args_is_help=True, help="Limit the calls or the spending of a consumer in a window of time.")
 budgets = typer.Typer(no_args_is_help=True, help="Warn, throttle or reject at shares of an amount of spending.")
@@ -54,8 +55,10 @@ def set_quota(
         raise InvalidInput("a quota needs --calls N or --spending AMOUNT, and not both")
     limit, unit = (calls, "calls") if calls is not None else (spending, "wei")
     quota = _made(Quota, name, per, limit, unit=unit, anchor=_anchor(start))
-    others = [each for each in _profile(desk, consumer).quotas if each.name != name]
-    return _shown(desk, desk.meter.change_consumer(consumer, quotas=[*others, quota]))
+    profile = desk.meter.revise_consumer(
+        consumer, lambda was: replace(was, quotas=(*_without(was.quotas, name), quota))
+    )
+    return _shown(desk, profile)
 
 
 @meter_command(quotas, "show")
@@ -67,11 +70,14 @@ def show_quotas(desk: Desk, consumer: ConsumerName) -> Shown:
 @meter_command(quotas, "remove")
 def remove_quota(desk: Desk, consumer: ConsumerName, name: LimitName) -> Shown:
     """Remove a quota of a consumer; those of its tier stay."""
-    was = _profile(desk, consumer).quotas
-    left = [each for each in was if each.name != name]
-    if len(left) == len(was):
-        raise InvalidInput(f"{plain(consumer)} has no own quota {name!r}")
-    return _shown(desk, desk.meter.change_consumer(consumer, quotas=left))
+
+    def revise(was: PutProfile) -> PutProfile:
+        left = _without(was.quotas, name)
+        if len(left) == len(was.quotas):
+            raise InvalidInput(f"{plain(consumer)} has no own quota {name!r}")
+        return replace(was, quotas=left)
+
+    return _shown(desk, desk.meter.revise_consumer(consumer, revise))
 
 
 @meter_command(budgets, "set")
@@ -105,8 +111,9 @@ def set_budget(
     budget = _made(
         Budget, name, per, spending, steps, scope, only, anchor=_anchor(start), retry_after_seconds=retry_after
     )
-    others = [each for each in _profile(desk, consumer).budgets if each.name != name]
-    return _shown_budgets(desk.meter.change_consumer(consumer, budgets=[*others, budget]))
+    return _shown_budgets(
+        desk.meter.revise_consumer(consumer, lambda was: replace(was, budgets=(*_without(was.budgets, name), budget)))
+    )
 
 
 @meter_command(budgets, "show")
@@ -118,11 +125,18 @@ def show_budgets(desk: Desk, consumer: ConsumerName) -> Shown:
 @meter_command(budgets, "remove")
 def remove_budget(desk: Desk, consumer: ConsumerName, name: LimitName) -> Shown:
     """Remove a budget of a consumer."""
-    was = _profile(desk, consumer).budgets
-    left = [each for each in was if each.name != name]
-    if len(left) == len(was):
-        raise InvalidInput(f"{plain(consumer)} has no budget {name!r}")
-    return _shown_budgets(desk.meter.change_consumer(consumer, budgets=left))
+
+    def revise(was: PutProfile) -> PutProfile:
+        left = _without(was.budgets, name)
+        if len(left) == len(was.budgets):
+            raise InvalidInput(f"{plain(consumer)} has no budget {name!r}")
+        return replace(was, budgets=left)
+
+    return _shown_budgets(desk.meter.revise_consumer(consumer, revise))
+
+
+def _without[LimitT: Quota | Budget](limits: Sequence[LimitT], name: str) -> tuple[LimitT, ...]:
+    return tuple(each for each in limits if each.name != name)
 
 
 def _made(kind: Any, *values: Any, **named: Any) -> Any:

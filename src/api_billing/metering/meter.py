@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -189,23 +190,26 @@ class Meter:
 
         Raises: UnknownConsumer, UnknownTier, StoreUnavailable.
         """
+        given = {
+            "tier": tier,
+            "disabled": disabled,
+            "quotas": None if quotas is None else tuple(quotas),
+            "budgets": None if budgets is None else tuple(budgets),
+        }
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        return self.revise_consumer(consumer, lambda was: replace(was, **changes))
+
+    def revise_consumer(self, consumer: str, revise: Callable[[PutProfile], PutProfile]) -> Profile:
+        """Replace a consumer by what ``revise`` makes of it; asked again, with what is there then, when somebody else
+        changed it meanwhile. What it raises goes on, and nothing is changed.
+
+        Raises: UnknownConsumer, UnknownTier, StoreUnavailable.
+        """
         was = self.store.call(GetProfile(consumer))
         while was is not None:
-            wanted = PutProfile(
-                consumer,
-                was.tier.name if tier is None else tier,
-                was.disabled if disabled is None else disabled,
-                was.quotas if quotas is None else tuple(quotas),
-                was.budgets if budgets is None else tuple(budgets),
-                replaces=was.version,
-            )
+            wanted = revise(PutProfile(consumer, was.tier.name, was.disabled, was.quotas, was.budgets, was.version))
             now = self.store.call(wanted)
-            if (now.tier.name, now.disabled, now.quotas, now.budgets) == (
-                wanted.tier,
-                wanted.disabled,
-                wanted.quotas,
-                wanted.budgets,
-            ):
+            if PutProfile(consumer, now.tier.name, now.disabled, now.quotas, now.budgets, was.version) == wanted:
                 return now
             was = now  # somebody else changed it in between: once more, on what they made of it
         raise UnknownConsumer(f"no consumer is called {consumer!r}")

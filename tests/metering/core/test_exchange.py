@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -536,19 +537,33 @@ def test_grant__more_taken_back_than_is_free__is_refused(desk: Desk) -> None:
     assert desk.balance.granted_wei == 1_000
 
 
-def test_change_consumer__changed_by_somebody_else_in_between__keeps_both_changes(desk: Desk) -> None:
-    original, calls = desk.store.call, 0
+def interfere(desk: Desk, monkeypatch: pytest.MonkeyPatch, change: PutProfile) -> None:
+    """Somebody else changes a consumer right after its profile is read for the first time."""
+    original, waiting = desk.store.call, [change]
 
     def call(operation: Operation[Any]) -> Any:
-        nonlocal calls
         answer = original(operation)
-        calls += 1
-        if calls == 1:  # right after the profile was read
-            original(PutProfile("alice", "pro"))
+        if isinstance(operation, GetProfile) and waiting:
+            original(waiting.pop())
         return answer
 
-    desk.store.call = call  # type: ignore[method-assign]
+    monkeypatch.setattr(desk.store, "call", call)
+
+
+def test_change_consumer__changed_by_somebody_else_in_between__keeps_both_changes(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interfere(desk, monkeypatch, PutProfile("alice", "pro"))
     desk.meter.change_consumer("alice", disabled=True)
-    profile = original(GetProfile("alice"))
+    profile = desk.store.call(GetProfile("alice"))
     assert profile is not None
     assert (profile.tier.name, profile.disabled) == ("pro", True)
+
+
+def test_revise_consumer__quota_added_by_somebody_else_in_between__keeps_both_quotas(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, theirs = Quota("mine", "day", 1), Quota("theirs", "day", 2)
+    interfere(desk, monkeypatch, PutProfile("alice", "enterprise", quotas=(theirs,)))
+    profile = desk.meter.revise_consumer("alice", lambda was: replace(was, quotas=(*was.quotas, mine)))
+    assert profile.quotas == (theirs, mine)
