@@ -29,6 +29,7 @@ MODULES_OF: dict[str, frozenset[str]] = {
             "keys",
             "networks",
             "results",
+            "signers",
             "transactions",
             "transport",
             "unlocked",

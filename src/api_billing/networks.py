@@ -102,6 +102,11 @@ def checked_address(text: str, what: str = "address") -> str:
     return text
 
 
+def canonical_name(name: str) -> str:
+    """A consumer's name with one spelling: an address in lower case, any other text as it is."""
+    return name.lower() if _ADDRESS.fullmatch(name) else name
+
+
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """A deployed billing contract, as `deployments/<network>.json` has it. Amounts of source are bytes."""

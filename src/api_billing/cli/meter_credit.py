@@ -24,6 +24,7 @@ GrantId = Annotated[
     str,
     typer.Option("--id", metavar="ID", help="Name of this grant, which counts once however often it is repeated."),
 ]
+OfApi = Annotated[str, typer.Option("--api", metavar="API", help="At which API, when its credit is on the chain.")]
 Note = Annotated[str, typer.Option(metavar="TEXT", help="What it is for.")]
 
 
@@ -40,10 +41,10 @@ def take(desk: Desk, consumer: ConsumerName, amount: Amount, id: GrantId = "", n
 
 
 @meter_command(app, "show")
-def show(desk: Desk, consumer: ConsumerName) -> Shown:
+def show(desk: Desk, consumer: ConsumerName, api: OfApi = "") -> Shown:
     """What a consumer was granted, and what of it is free, reserved and charged."""
     _require(desk, consumer)
-    balance = desk.meter.balance(consumer)
+    balance = desk.meter.balance(consumer, api)
     return Shown({"consumer": consumer, **_data(balance)}, lambda: _drawn(balance))
 
 

@@ -14,6 +14,7 @@ from api_billing.cli.options import command
 from api_billing.cli.output import Shown
 from api_billing.cli.session import Session
 from api_billing.cli.values import moment_text
+from api_billing.networks import canonical_name
 
 if TYPE_CHECKING:
     from api_billing.metering.meter import Meter
@@ -26,7 +27,9 @@ Store = Annotated[
         help="sqlite:///FILE, postgresql://… or redis://…; by default API_BILLING_STORE_URL, else sqlite:///meter.db.",
     ),
 ]
-ConsumerName = Annotated[str, typer.Argument(metavar="CONSUMER", help="Name of the consumer")]
+ConsumerName = Annotated[
+    str, typer.Argument(metavar="CONSUMER", help="Name of the consumer, or its address", callback=canonical_name)
+]
 
 
 class Desk:

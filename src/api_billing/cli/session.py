@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from api_billing.cli.exit_codes import ExitCode
 from api_billing.cli.output import Printer, Shown, quiet_broken_pipe
 from api_billing.errors import BillingError, InvalidInput, KeyUnavailable
-from api_billing.keys import address_of, localnet_index, unlock
+from api_billing.keys import address_of
 from api_billing.networks import Network, checked_address, find_network
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ class Session:
         """The account, unlocked. Raises: InvalidInput, KeyUnavailable."""
         if self.account is None:
             raise InvalidInput("this needs an account", hint="name one with --account; see: api-billing keys --help")
-        index = localnet_index(self.account)
-        return unlock(self.account, self._password) if index is None else self._open_account(index)
+        return self._open(self.account)
 
     def connection(self) -> Connection:
         """The node, with the account of a command that writes."""
@@ -95,14 +94,12 @@ class Session:
             return self.own_address
         if named.startswith("0x"):
             return checked_address(named)
-        index = localnet_index(named)
-        return (address_of(named) or "") if index is None else self._open_account(index).address
+        return address_of(named) or self._open(named).address
 
-    def _open_account(self, index: int) -> Signer:
-        from api_billing.connection import Connection
-        from api_billing.unlocked import unlocked_account
+    def _open(self, named: str) -> Signer:
+        from api_billing.signers import open_signer
 
-        return unlocked_account(Connection(self.network).provider, index)
+        return open_signer(self.network, named, self._password)
 
     def _password(self, name: str) -> str:
         return ask_password(f"password of {name}: ", self.options.password_file)

@@ -2,7 +2,8 @@
 
 MeterError (a BillingError)
 ├── StoreUnavailable        the store did not do it: nothing changed, or it is not known; the same id may be sent again
-│   └── StoreBusy           too many operations are waiting
+│   ├── StoreBusy           too many operations are waiting
+│   └── CreditUnavailable   a consumer's credit cannot be read from the chain, or was read too long ago
 ├── StoreMissing            the store's driver is not installed; says what to install
 ├── UnknownConsumer         a key, quota or tier for a consumer that does not exist
 ├── UnknownTier             a tier that is not defined
@@ -25,6 +26,10 @@ class StoreUnavailable(MeterError):
 
 class StoreBusy(StoreUnavailable):
     """More operations are waiting for the store than are allowed to."""
+
+
+class CreditUnavailable(StoreUnavailable):
+    """What a consumer may use is on the chain, and the chain does not tell."""
 
 
 class StoreMissing(MeterError):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from api_billing.metering import fields
-from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavailable
+from api_billing.metering.errors import CreditUnavailable, InvalidSetting, MeterError, StoreUnavailable
 from api_billing.metering.identity import Extractor, Identity, identify
 from api_billing.metering.ids import new_id
 from api_billing.metering.operations import (
@@ -39,6 +39,7 @@ from api_billing.metering.operations import (
     Settled,
     StaleProfile,
     StoredResponse,
+    WindowCheck,
 )
 from api_billing.metering.plan import Plan
 from api_billing.metering.prices import Price, check_wei, fallback_wei, fixed, price_of
@@ -57,6 +58,8 @@ _NOT_STORED: Final = frozenset(
     {"connection", "keep-alive", "transfer-encoding", "date", "server", "set-cookie", "x-cost-wei", "retry-after"}
 )
 _NOT_STORED_PREFIXES: Final = ("ratelimit", "x-ratelimit")
+
+_NEVER: Final = WindowCheck("never", 0, 1, "calls", 0)
 
 _log = logging.getLogger("api_billing.metering")
 _current: ContextVar[Exchange | None] = ContextVar("api_billing_exchange", default=None)
@@ -94,6 +97,7 @@ class Metering:
     def __post_init__(self) -> None:
         if not self.api or len(self.api) > 64 or not self.api.isprintable():
             raise InvalidSetting(f"an API's name has 1 to 64 printable characters: {self.api!r:.80}")
+        self.meter.connect(self.api)
         if not callable(self.estimate_wei):
             check_wei("estimate_wei", self.estimate_wei)
             if self.price is None:
@@ -222,7 +226,7 @@ class Exchange:
                 return self._refuse(Refusal("not_subscribed"))
             refusal = yield from self._prepare(identity, profile)
             if refusal is not None:
-                return self._refuse(refusal)
+                return (yield from self._served_before(identity, profile)) or self._refuse(refusal)
             reply = yield from self._ask(identity, profile)
             if not isinstance(reply, StaleProfile):
                 return self._replied(reply)
@@ -238,10 +242,10 @@ class Exchange:
         return self.metering.operation or self.request.route
 
     def _prepare(self, identity: Identity, profile: Profile) -> Steps[Refusal | None]:
-        """Compute windows, estimate and claim."""
+        """Compute windows, estimate and claim; ask what the chain has against it."""
         metering = self.metering
         request = self.request
-        tier = (yield from self._meter.profiles.tier(identity.tier)) if identity.tier else None
+        meter = self._meter
         try:
             model = metering.model(request) if metering.model is not None else ""
             estimate = metering.estimate_wei
@@ -251,12 +255,39 @@ class Exchange:
             return Refusal("meter_unavailable")
         if model:
             self._tags["model"] = model
-        self._plan = self._meter.plans.plan(
-            profile, request.at_ms, api=metering.api, operation=self._operation, model=model, tier=tier
+        refused: Refusal | None = None
+        named = identity.tier
+        also: tuple[WindowCheck, ...] = ()
+        if meter.on_chain is not None:
+            found = yield from meter.on_chain.admit(metering.api, identity.consumer, self._estimate_wei)
+            if isinstance(found, Refusal):
+                refused = found
+            else:
+                named, also = named or found.plan, found.checks
+        tier = (yield from meter.profiles.tier(named)) if named else None
+        self._plan = meter.plans.plan(
+            profile,
+            request.at_ms,
+            api=metering.api,
+            operation=self._operation,
+            model=model,
+            tier=tier,
+            also=also,
         )
         if self._claim is None and metering.idempotent:
-            return (yield from self._read_claim())
-        return None
+            refusal = yield from self._read_claim()
+            if refusal is not None:
+                return refusal
+        return refused
+
+    def _served_before(self, identity: Identity, profile: Profile) -> Steps[Answer | None]:
+        """What a request that is refused now was answered before: what was paid for can be had again."""
+        if self._claim is None or self._plan is None:
+            return None
+        asked = self._reservation(self._plan, identity, profile)
+        asked.checks = (_NEVER,)  # a claim is looked at before the windows
+        reply: ReserveReply = yield asked
+        return self._replied(reply) if isinstance(reply, Replay | ClaimInProgress | ClaimMismatch) else None
 
     def _read_claim(self) -> Steps[Refusal | None]:
         request = self.request
@@ -387,9 +418,9 @@ class Exchange:
             )
             meter.metrics.unmetered(self.metering.api)
             return None
-        _log.error("refused, as the store is not available: %s", error)
+        _log.error("refused, as usage cannot be metered: %s", error)
         meter.metrics.refused(self.metering.api, "meter_unavailable")
-        return Refusal("meter_unavailable").answer()
+        return unavailable(error).answer()
 
     # --- finish
 
@@ -507,6 +538,11 @@ def stored_response(response: MeteredResponse) -> StoredResponse | None:
         if name not in _NOT_STORED and not name.startswith(_NOT_STORED_PREFIXES)
     ]
     return StoredResponse(response.status, tuple(kept), body)
+
+
+def unavailable(error: StoreUnavailable) -> Refusal:
+    """What is answered when nothing can be metered; of the store nobody outside need know more."""
+    return Refusal("meter_unavailable", str(error) if isinstance(error, CreditUnavailable) else "")
 
 
 def _name_of(error: BaseException | None) -> str:

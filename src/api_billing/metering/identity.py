@@ -22,6 +22,7 @@ from api_billing.metering.http import MeteredRequest
 from api_billing.metering.operations import ApiKey, FindKey
 from api_billing.metering.problems import Refusal
 from api_billing.metering.steps import Steps, is_waiting
+from api_billing.networks import canonical_name
 
 MAX_CONSUMER_LENGTH: Final = 200
 MAX_CREDENTIAL_LENGTH: Final = 8192
@@ -64,7 +65,10 @@ def identify(extractor: Extractor, request: MeteredRequest) -> Steps[Identity | 
 
 
 def checked(found: Found) -> Identity | Refusal:
-    """Bound what an extractor found: names have 1 to 200 printable characters and no space around them."""
+    """Bound what an extractor found: names have 1 to 200 printable characters and no space around them.
+
+    An address is one consumer, however its digits are spelled.
+    """
     if found is None:
         return MISSING
     if isinstance(found, Refusal):
@@ -78,7 +82,8 @@ def checked(found: Found) -> Identity | Refusal:
         or name != name.strip()
     ):
         return INVALID
-    return identity
+    canonical = canonical_name(name)
+    return identity if canonical == name else identity._replace(consumer=canonical)
 
 
 def from_header(name: str) -> Extractor:

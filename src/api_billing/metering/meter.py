@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from api_billing.metering.api_keys import KeyCache, NewKey, new_key, pepper_beside
 from api_billing.metering.decisions import DecisionCache
@@ -37,9 +39,15 @@ from api_billing.metering.prices import Price
 from api_billing.metering.profiles import ProfileCache
 from api_billing.metering.quotas import Budget, Quota
 from api_billing.metering.settings import MeterSettings
+from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.stores import Store, open_store
 from api_billing.metering.watcher import Watcher
+from api_billing.networks import canonical_name
 
+if TYPE_CHECKING:
+    from api_billing.metering.settlement.on_chain import OnChain
+
+API_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # as the contract has them
 _PRUNE_EVERY_MS: Final = 3_600_000
 _MAX_WAITING_NOTES: Final = 500  # about what one commit takes
 _TELL_LOST_EVERY_MS: Final = 10_000
@@ -89,6 +97,8 @@ class Meter:
             prune_every_ms=_PRUNE_EVERY_MS,
             keep_unbatched=bool(settings.contract),
         )
+        self.on_chain: OnChain | None = None
+        self._connecting = threading.Lock()
         self._lost_notes = 0
         self._told_lost_ms = 0
         self._pepper: bytes | None = None
@@ -131,9 +141,27 @@ class Meter:
         """Say what is metered how; see ``Metering``."""
         return Metering(self, api, estimate_wei, price, identify, operation, model, units, idempotent)
 
+    def connect(self, api: str) -> None:
+        """Get ready to serve requests of an API: with a contract in the settings, open it, for the first one.
+
+        Raises: InvalidSetting for a name that no API has on the contract; as ``settlement.on_chain.open_chain``.
+        """
+        if not self.settings.contract:
+            return
+        if not API_NAME.fullmatch(api):
+            raise InvalidSetting(f"on the contract no API can be called {api!r}: small letters, digits, dot, dash, _")
+        with self._connecting:
+            if self.on_chain is None:
+                from api_billing.metering.settlement.on_chain import OnChain, open_chain  # genlayer-py takes a second
+
+                chain = open_chain(self.settings)
+                self.on_chain = OnChain(chain, self.store, self.settings, self.now_ms, self.watcher.send)
+
     def account_of(self, api: str, consumer: str) -> str:
-        """Whose credit pays for a consumer's requests to an API: here the consumer's own, for all APIs."""
-        return consumer
+        """Whose credit pays for a consumer's requests to an API: the consumer's own for all APIs in the store, and one
+        for each API when it is on the chain, as holds are.
+        """
+        return chain_account(api, consumer) if self.settings.contract else consumer
 
     def is_free(self, status: int) -> bool:
         """Whether a response of this status costs nothing."""
@@ -175,6 +203,7 @@ class Meter:
         self, consumer: str, *, tier: str = "free", quotas: Sequence[Quota] = (), budgets: Sequence[Budget] = ()
     ) -> Profile:
         """Make a consumer; one that exists stays as it is. Raises: UnknownTier, StoreUnavailable."""
+        consumer = canonical_name(consumer)
         return self.store.call(PutProfile(consumer, tier, quotas=tuple(quotas), budgets=tuple(budgets), replaces=0))
 
     def change_consumer(
@@ -205,6 +234,7 @@ class Meter:
 
         Raises: UnknownConsumer, UnknownTier, StoreUnavailable.
         """
+        consumer = canonical_name(consumer)
         was = self.store.call(GetProfile(consumer))
         while was is not None:
             wanted = revise(PutProfile(consumer, was.tier.name, was.disabled, was.quotas, was.budgets, was.version))
@@ -219,15 +249,19 @@ class Meter:
 
         Raises: UnknownConsumer, InvalidSetting (no pepper), StoreUnavailable.
         """
-        key = new_key(self.pepper(), consumer, self.now_ms(), tier=tier, label=label)
+        key = new_key(self.pepper(), canonical_name(consumer), self.now_ms(), tier=tier, label=label)
         self.store.call(PutKey(key.stored))
         return key
 
     def grant(self, consumer: str, amount_wei: int, *, grant_id: str, note: str = "") -> Balance:
         """Add credit, or take free credit back with a negative amount; the same ``grant_id`` counts once.
 
-        Raises: MeterError when more would be taken back than is free; StoreUnavailable.
+        Raises: MeterError when more would be taken back than is free, or credit is on the chain; StoreUnavailable.
         """
+        if self.settings.contract:
+            raise MeterError(
+                "credit is on the chain: only the consumer can add to it", hint="see: api-billing hold place --help"
+            )
         reply = self.store.call(Grant(grant_id, self.account_of("", consumer), amount_wei, self.now_ms(), note))
         if not isinstance(reply, Granted):
             raise MeterError(
@@ -239,9 +273,14 @@ class Meter:
             self.watcher.granted(self.account_of("", consumer), reply.balance)
         return reply.balance
 
-    def balance(self, consumer: str) -> Balance:
-        """A consumer's credit. Raises: StoreUnavailable."""
-        return self.store.call(ReadBalance(self.account_of("", consumer)))
+    def balance(self, consumer: str, api: str = "") -> Balance:
+        """A consumer's credit; for one API, when it is on the chain.
+
+        Raises: MeterError when it is on the chain and no API is named; StoreUnavailable.
+        """
+        if self.settings.contract and not api:
+            raise MeterError(f"{consumer} has credit on the chain for each API: which one?")
+        return self.store.call(ReadBalance(self.account_of(api, consumer)))
 
     def pepper(self) -> bytes:
         """The secret that API keys are hashed with: the setting, or a file next to an SQLite store.
@@ -271,6 +310,8 @@ class Meter:
     def close(self) -> None:
         """Settle what is waiting and let go of the store. Idempotent."""
         self.keeper.close()
+        if self.on_chain is not None:
+            self.on_chain.close()
         self.watcher.close()
         self.store.close()
 

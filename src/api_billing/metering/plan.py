@@ -31,7 +31,7 @@ class Plan:
     up to, and without, ``until_ms``.
     """
 
-    __slots__ = ("budgets", "checks", "from_ms", "policy", "profile", "shown", "tier", "until_ms")
+    __slots__ = ("also", "budgets", "checks", "from_ms", "policy", "profile", "shown", "tier", "until_ms")
 
     def __init__(
         self,
@@ -41,8 +41,10 @@ class Plan:
         budgets: tuple[Budget | None, ...],
         from_ms: int,
         until_ms: int,
+        also: tuple[WindowCheck, ...] = (),
     ) -> None:
         self.profile = profile
+        self.also = also
         self.tier = tier
         self.checks = checks
         self.budgets = budgets
@@ -108,12 +110,20 @@ class Plan:
 
 
 def make_plan(
-    profile: Profile, now_ms: int, *, api: str = "", operation: str = "", model: str = "", tier: Tier | None = None
+    profile: Profile,
+    now_ms: int,
+    *,
+    api: str = "",
+    operation: str = "",
+    model: str = "",
+    tier: Tier | None = None,
+    also: tuple[WindowCheck, ...] = (),
 ) -> Plan:
     """Compute a consumer's plan: its tier's month and quotas, its own quotas, its budgets, in this order.
 
     Quotas count all requests of the consumer, to whatever API. An own quota replaces the tier's of the same name. A
-    window before its anchor does not count yet. ``tier`` is that of the credential, instead of the consumer's.
+    window before its anchor does not count yet. ``tier`` is that of the credential, instead of the consumer's. ``also``
+    are windows that come from elsewhere: the limits of its plan on the chain.
     """
     in_force = tier or profile.tier
     quotas = {quota.name: quota for quota in (*in_force.all_quotas(), *profile.quotas)}
@@ -129,8 +139,10 @@ def make_plan(
         if check is not None:
             checks.append(check)
             budgets.append(budget)
+    checks += also
+    budgets += [None] * len(also)
     from_ms, until_ms = _validity(checks, [*quotas.values(), *profile.budgets], now_ms)
-    return Plan(profile, in_force, tuple(checks), tuple(budgets), from_ms, until_ms)
+    return Plan(profile, in_force, tuple(checks), tuple(budgets), from_ms, until_ms, also)
 
 
 def _quota_check(consumer: str, quota: Quota, window: Window) -> WindowCheck:
@@ -170,21 +182,24 @@ class PlanCache:
         operation: str = "",
         model: str = "",
         tier: Tier | None = None,
+        also: tuple[WindowCheck, ...] = (),
     ) -> Plan:
         """A plan for now, made when there is none."""
         if not profile.budgets:
             # Nothing tells them apart, and paths of a client's choice would fill the cache.
-            api = operation = model = ""
+            operation = model = ""
+            api = api if also else ""
         key = (profile.consumer, tier.name if tier is not None else "", api, operation, model)
         plan = self._plans.get(key)
         if (
             plan is not None
             and (plan.profile is profile or plan.profile == profile)
             and (tier is None or plan.tier == tier)
+            and (plan.also is also or plan.also == also)
             and plan.from_ms <= now_ms < plan.until_ms
         ):
             return plan
-        plan = make_plan(profile, now_ms, api=api, operation=operation, model=model, tier=tier)
+        plan = make_plan(profile, now_ms, api=api, operation=operation, model=model, tier=tier, also=also)
         if len(self._plans) >= self._size:
             # Rare: most meters have fewer consumers. Single dict operations are atomic; a plan lost is made again.
             self._plans = {}

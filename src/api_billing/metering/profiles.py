@@ -29,7 +29,7 @@ class ProfileCache:
         self._new_consumers = new_consumers
         self._size = size
         self._profiles: OrderedDict[str, Profile] = OrderedDict()
-        self._tiers: dict[str, Tier] = {}
+        self._tiers: dict[str, Tier | None] = {}  # None: there is no tier of that name
         self._lock = threading.Lock()
         os.register_at_fork(after_in_child=self._renew_lock)
 
@@ -53,7 +53,8 @@ class ProfileCache:
     def tier(self, name: str) -> Steps[Tier | None]:
         """The tier of a name; None when there is none."""
         if name not in self._tiers:
-            self._tiers = {tier.name: tier for tier in (yield ListTiers())}
+            tiers = {tier.name: tier for tier in (yield ListTiers())}
+            self._tiers = {**tiers, name: tiers.get(name)}
         return self._tiers.get(name)
 
     def put(self, profile: Profile) -> None:

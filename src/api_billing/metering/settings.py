@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 
 from api_billing.metering.alerts import Threshold
 from api_billing.metering.errors import InvalidSetting
+from api_billing.networks import checked_address, find_network
 
 PREFIX: Final = "API_BILLING_"
 _STATUS: Final = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
@@ -84,8 +85,33 @@ class MeterSettings(BaseSettings):
     free_statuses: Texts = Field(
         ("500-599",), description="Responses with these statuses cost nothing, such as `500-599,404`."
     )
-    network: str = Field("localnet", description="Network of the billing contract, for settlement.")
-    contract: str = Field("", description="Address of the billing contract, for settlement.")
+    contract: str = Field(
+        "",
+        description="Address of the billing contract: consumers are addresses then, and their holds on it pay."
+        " Without it, credit is in the store.",
+    )
+    network: str = Field("localnet", description="Network of the billing contract.")
+    url: str = Field("", description="JSON-RPC address of a node of that network; by default its usual one.")
+    use_free_credit: bool = Field(
+        False, description="Serve on consumers' free credit too, which they may withdraw before it is settled."
+    )
+    credit_refresh_seconds: int = Field(
+        30, ge=1, le=3_600, description="How often holds, plans and prices of active consumers are read anew."
+    )
+    chain_grace_seconds: int = Field(
+        900, ge=0, le=86_400, description="How long a known hold is served on while the chain cannot be read; then 503."
+    )
+    hold_margin_seconds: int = Field(
+        900, ge=0, le=604_800, description="So long before a hold ends nothing new is served on it: time to settle."
+    )
+    reads_per_10_seconds: int = Field(
+        20, ge=1, le=10_000, description="How often the contract may be read in 10 seconds by this process."
+    )
+    settle_apis: Texts = Field((), description="APIs that this process settles; none: `api-billing settle run` does.")
+    settle_seconds: int = Field(60, ge=1, le=86_400, description="Pause between two rounds of settling.")
+    account: str = Field(
+        "", description="Who signs settlements: a keystore's name or path, `env:VARIABLE`, or `localnet:N`."
+    )
     alert_thresholds: Texts = Field(
         ("20%",), description="Credit left at which an alert is sent: `20%`, `24h` at the recent rate, or `0.5gen`."
     )
@@ -148,6 +174,22 @@ class MeterSettings(BaseSettings):
         if 0 < len(secret.get_secret_value().encode()) < 16:
             raise ValueError("a secret has at least 16 bytes; make one with: openssl rand -hex 32")
         return secret
+
+    @field_validator("contract")
+    @classmethod
+    def _contract(cls, contract: str) -> str:
+        return checked_address(contract) if contract else ""
+
+    @field_validator("network")
+    @classmethod
+    def _network(cls, network: str) -> str:
+        return find_network(network).name
+
+    @model_validator(mode="after")
+    def _settling(self) -> Self:
+        if self.settle_apis and not (self.contract and self.account):
+            raise ValueError("settle_apis needs contract, and account, which signs settlements")
+        return self
 
     @model_validator(mode="after")
     def _webhook(self) -> Self:

@@ -8,12 +8,15 @@ batch that was cut (``CutBatch``) goes through the states ``built`` → ``posted
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from datetime import date
+from typing import Final, Literal, NamedTuple
 
 from api_billing.metering.operations import NO_BALANCE, Balance, Batch, Operation
 
 PostingState = Literal["built", "posted", "unknown", "settled", "refused"]
 Resolution = Literal["", "retried", "written_off"]
+
+_EPOCH: Final = date(1970, 1, 1).toordinal()
 
 IN_FLIGHT: frozenset[PostingState] = frozenset({"posted", "unknown"})
 ENDED: frozenset[PostingState] = frozenset({"settled", "refused"})
@@ -63,10 +66,20 @@ class ChainTerms(NamedTuple):
     price_wei: int = 0  # that a call costs now
     accepted_price_wei: int = 0
     spend_left_today_wei: int = 0
-    calls_left_today: int | None = None  # None: no limit
+    day: int = 0  # of the chain's clock when it was read; ``day_calls`` and ``month_calls`` are about it and its month
+    plan_day_calls: int = 0  # limits of the plan; 0: none
+    plan_month_calls: int = 0
+    day_calls: int = 0  # how many of the meter's calls fit into the day, those that are billed already included
+    month_calls: int = 0
 
 
 NEVER_READ = ChainTerms()
+
+
+def month_of(day: int) -> int:
+    """The contract's number of a day's month: ``year * 12 + month - 1``."""
+    begins = date.fromordinal(_EPOCH + day)
+    return begins.year * 12 + begins.month - 1
 
 
 class Credit(NamedTuple):
@@ -78,6 +91,8 @@ class Credit(NamedTuple):
     refused_parts: int  # of settlements, neither billed nor written off: no further service until there are none
     terms: ChainTerms
     balance: Balance
+    billed_days: tuple[tuple[int, int], ...] = ()  # day, calls billed by settlements; the last few
+    billed_months: tuple[tuple[int, int], ...] = ()  # month as ``month_of`` has it, calls
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from api_billing.metering import Meter
 from api_billing.metering.ids import new_id
 from api_billing.metering.operations import Reserve, Settle
 from api_billing.metering.settlement.chain import chain_account
-from api_billing.metering.settlement.credit import ChainCredit
+from api_billing.metering.settlement.credit import Admitted, ChainCredit
 from api_billing.metering.steps import run as drive
 from api_billing.networks import find_network
 from api_billing.unlocked import unlocked_account
@@ -55,7 +55,7 @@ def place(request: Any, run: Any, operator: BillingClient, monkeypatch: Any, tmp
     who = client.address.lower()
     with Meter.open(f"sqlite:///{tmp_path}/meter.db") as meter:
         credit = ChainCredit(client, meter.store.call, now_ms=meter.now_ms)
-        assert drive(credit.admit(api, who, 500), meter.store.call) is None
+        assert isinstance(drive(credit.admit(api, who, 500), meter.store.call), Admitted)
         ids = [_serve(meter, api, who) for _ in range(3)]
     return Place(run, api, client, ids)
 

@@ -23,7 +23,7 @@ def test_settings__table_in_the_document__is_current() -> None:
 
 def test_settings__every_one__is_in_the_document() -> None:
     rows = {row.name for row in setting_rows()}
-    assert rows == set(re.findall(r"^\| `([a-z_]+)` \| `API_BILLING_", OVERVIEW, re.MULTILINE))
+    assert rows == set(re.findall(r"^\| `([a-z0-9_]+)` \| `API_BILLING_", OVERVIEW, re.MULTILINE))
 
 
 def test_refusals__every_code__is_in_the_document() -> None:

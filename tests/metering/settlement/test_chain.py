@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from api_billing.metering.operations import Batch, BatchLine
-from api_billing.metering.settlement.chain import address_of, entries_of, next_midnight_ms, parts_of, terms_of
-from api_billing.metering.settlement_operations import ChainTerms, Part
+from api_billing.metering.operations import NO_BALANCE, Batch, BatchLine
+from api_billing.metering.settlement.chain import address_of, entries_of, parts_of, terms_of
+from api_billing.metering.settlement_operations import NEVER_READ, ChainTerms, Credit, Part
 from api_billing.results import SettledEntry, Settlement, UsageReport
 
-from .world import DAY_MS, address
+from .world import address
 
 A, B = address(1), address(2)
 ROOT = "ab" * 32
@@ -80,10 +80,9 @@ def test_parts__without_an_outcome__are_only_for_a_batch_of_nobody_on_chain():
     assert parts_of(replace(BATCH, lines=BATCH.lines[:1]), None) == (Part(0, 0, "bad_address"),)
 
 
+NOTHING_BEFORE = Credit(0, 0, 0, 0, NEVER_READ, NO_BALANCE)
+
+
 def test_terms__of_a_report_without_the_api__are_those_of_no_subscription():
     report = UsageReport(A, 9, 70, 0, False, 0, 10, 10, ())
-    assert terms_of(report, "weather", 5) == ChainTerms(5, credit_wei=70)
-
-
-def test_midnight__at_midnight__is_the_next_one():
-    assert [next_midnight_ms(at) for at in (0, DAY_MS - 1, DAY_MS)] == [DAY_MS, DAY_MS, 2 * DAY_MS]
+    assert terms_of(report, "weather", 5, NOTHING_BEFORE) == ChainTerms(5, credit_wei=70)

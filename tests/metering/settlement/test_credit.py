@@ -6,7 +6,7 @@ import pytest
 
 from api_billing.errors import Unreachable
 from api_billing.metering.settlement.chain import chain_account
-from api_billing.metering.settlement.credit import ChainCredit, CreditSettings, ReadBudget, usable_wei
+from api_billing.metering.settlement.credit import Admitted, ChainCredit, CreditSettings, ReadBudget, usable_wei
 from api_billing.metering.settlement_operations import ChainTerms
 from api_billing.metering.steps import run
 
@@ -34,7 +34,18 @@ def make(world, **settings):
 
 
 def admit(world, credit, who=WHO, estimate_wei=10, api=API):
+    """The refusal, None when the consumer is served."""
+    found = admitted(world, credit, who, estimate_wei, api)
+    return None if isinstance(found, Admitted) else found
+
+
+def admitted(world, credit, who=WHO, estimate_wei=10, api=API):
     return run(credit.admit(api, who, estimate_wei), world.call)
+
+
+def limits(found):
+    """Name and limit of each window."""
+    return {check.name: check.limit for check in found.checks}
 
 
 def change(world, **values):
@@ -51,11 +62,6 @@ def reason_of(refusal):
 
 def test_admit__consumer_with_a_hold__is_granted_it(world, credit):
     assert admit(world, credit) is None
-    assert world.free_wei(WHO) == 1000
-
-
-def test_admit__address_in_capitals__is_the_same_consumer(world, credit):
-    assert admit(world, credit, "0X".lower() + WHO[2:].upper()) is None
     assert world.free_wei(WHO) == 1000
 
 
@@ -83,13 +89,61 @@ def test_admit__paused_api__says_so(world, credit):
     assert reason_of(admit(world, credit)) == ("not_subscribed", "api_paused")
 
 
-def test_admit__daily_calls_of_the_plan_used_up__waits_for_midnight(world, credit):
-    change(world, daily_calls=1, receipts={NOON_MS // DAY_MS: 1}, credit_wei=500)
-    refusal = admit(world, credit)
-    assert (refusal.code, refusal.retry_after_seconds) == ("quota_exceeded", 12 * 3600)
-    world.at(NOON_MS + 12 * HOUR_MS)
+def test_admit__plan_with_limits__counts_in_windows_of_the_day_and_the_month(world, credit):
+    change(world, daily_calls=5, monthly_calls=50, receipts={NOON_MS // DAY_MS: 2}, credit_wei=500)
+    found = admitted(world, credit)
+    assert (found.plan, limits(found)) == ("standard", {"plan-day": 3, "plan-month": 48})
+    midnight_ms = NOON_MS + 12 * HOUR_MS
+    assert [check.ends_ms for check in found.checks] == [midnight_ms, midnight_ms + 16 * DAY_MS]
+
+
+def test_admit__plan_without_limits__has_no_windows(world, credit):
+    assert admitted(world, credit).checks == ()
+
+
+def test_admit__after_a_settlement__leaves_the_same_calls_of_the_plan(world, credit):
+    change(world, daily_calls=5, monthly_calls=50)
+    assert limits(admitted(world, credit)) == {"plan-day": 5, "plan-month": 50}
+    for _ in range(3):
+        world.serve(WHO)
+    world.settle()
+    world.at(NOON_MS + 60_000)
     credit.tick()
-    assert admit(world, credit) is None
+    # Of the five three are billed; the window counts those too.
+    assert limits(admitted(world, credit)) == {"plan-day": 5, "plan-month": 50}
+
+
+def test_admit__settlement_landed_but_not_recorded__leaves_fewer_calls_for_the_time_being(world, credit):
+    change(world, daily_calls=5)
+    admit(world, credit)
+    world.serve(WHO)
+    world.chain.faults = ["lost"]
+    assert world.round().status == "unknown"
+    world.at(NOON_MS + 60_000)
+    credit.tick()
+    assert limits(admitted(world, credit)) == {"plan-day": 4}
+    world.settle()
+    world.at(NOON_MS + 120_000)
+    credit.tick()
+    assert limits(admitted(world, credit)) == {"plan-day": 5}
+
+
+def test_admit__next_day_before_the_chain_is_read__has_all_calls_of_the_plan(world, credit):
+    change(world, daily_calls=5, monthly_calls=50, receipts={NOON_MS // DAY_MS: 2}, credit_wei=500)
+    admit(world, credit)
+    world.chain.readable = False
+    world.at(NOON_MS + 12 * HOUR_MS)
+    fail_open = make(world, fail_open=True)
+    assert limits(admitted(world, fail_open)) == {"plan-day": 5, "plan-month": 48}
+
+
+def test_admit__chain_down_for_long_and_fail_open__goes_on_within_the_known_hold(world, credit):
+    admit(world, credit)
+    world.chain.readable = False
+    world.at(NOON_MS + 2 * HOUR_MS)
+    assert admit(world, credit).code == "meter_unavailable"
+    assert admit(world, make(world, fail_open=True)) is None
+    assert world.free_wei(WHO) == 1000
 
 
 def test_admit__hold_that_ends__stops_before_it_does_without_another_read(world, credit):
@@ -139,7 +193,7 @@ def test_admit__top_up_after_being_short__serves_again(world, credit):
 # --- how much
 
 
-TERMS = ChainTerms(NOON_MS, 100, NOON_MS + HOUR_MS, 40, True, True, "standard", 3, 3, 10**9, None)
+TERMS = ChainTerms(NOON_MS, 100, NOON_MS + HOUR_MS, 40, True, True, "standard", 3, 3, 10**9)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from api_billing.contract_source import contract_path
 from api_billing.errors import ContractRejected, OutcomeUnknown
 from api_billing.metering.operations import Reserve, Reserved, Settle
 from api_billing.metering.settlement.chain import chain_account
-from api_billing.metering.settlement.credit import ChainCredit
+from api_billing.metering.settlement.credit import Admitted, ChainCredit
 from api_billing.metering.settlement.proof import prove, verify
 from api_billing.metering.settlement.reconcile import reconcile
 from api_billing.metering.settlement.worker import Settler
@@ -98,7 +98,7 @@ class Place:
 
     def refresh(self) -> None:
         credit = ChainCredit(self.operator, self.store.call, now_ms=self.now_ms)
-        assert run(credit.admit(self.api, self.who, PRICE), self.store.call) is None
+        assert isinstance(run(credit.admit(self.api, self.who, PRICE), self.store.call), Admitted)
 
     def serve(self, cost_wei: int) -> str:
         self.number += 1

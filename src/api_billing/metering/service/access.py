@@ -19,6 +19,7 @@ from api_billing.metering.identity import Extractor, Identity, api_key, identify
 from api_billing.metering.meter import Meter
 from api_billing.metering.service.problems import ServiceProblem
 from api_billing.metering.steps import Steps, arun
+from api_billing.networks import canonical_name
 
 _MIN_TOKEN_BYTES: Final = 16
 _MAX_CREDENTIAL: Final = 4096
@@ -51,13 +52,13 @@ class Access:
         if self._is_service(credential):
             if named is None:
                 raise ServiceProblem("invalid_request", "query.consumer: a service has to name the consumer")
-            return named
+            return canonical_name(named)
         found = await arun(self._identified(credential), self._meter.store.acall)
         if not isinstance(found, Identity):
             raise ServiceProblem(
                 "invalid_credentials", "Authorization: Bearer has to carry the service token or a valid API key."
             )
-        if named not in (None, found.consumer):
+        if named is not None and canonical_name(named) != found.consumer:
             raise ServiceProblem("other_consumer", "An API key reads the usage of its own consumer only.")
         return found.consumer
 

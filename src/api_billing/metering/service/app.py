@@ -141,10 +141,14 @@ class _Routes:
         """Keep a reservation that is still being served from expiring."""
         return await self._run(settling.extend(self._meter, reservation_id, asked.seconds))
 
-    async def balance(self, request: Request, consumer: ConsumerQuery = None) -> bodies.ConsumerBalance:
-        """A consumer's credit."""
+    async def balance(
+        self, request: Request, consumer: ConsumerQuery = None, api: ApiQuery = ""
+    ) -> bodies.ConsumerBalance:
+        """A consumer's credit; for one API, when it is on the chain."""
         whose = await self._access.reader(request, consumer)
-        found = await self._meter.store.acall(ReadBalance(self._meter.account_of("", whose)))
+        if self._meter.settings.contract and not api:
+            raise ServiceProblem("invalid_request", "query.api: credit on the chain is for one API")
+        found = await self._meter.store.acall(ReadBalance(self._meter.account_of(api, whose)))
         return bodies.ConsumerBalance(consumer=whose, **bodies.BalanceBody.of(found).model_dump())
 
     async def usage(

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from typing import Final, NamedTuple
 
 from api_billing.metering.errors import MeterError, StoreUnavailable
-from api_billing.metering.exchange import Exchange, Metering
+from api_billing.metering.exchange import Exchange, Metering, unavailable
 from api_billing.metering.fields import rate_fields
 from api_billing.metering.identity import Extractor, Identity
 from api_billing.metering.ids import first_id
@@ -183,7 +183,7 @@ class _RemoteExchange(Exchange):
     def _unavailable(self, error: StoreUnavailable) -> Answer | None:
         # Fail open is the service's to decide: only it can serve.
         self._meter.metrics.refused(self.metering.api, "meter_unavailable")
-        return Refusal("meter_unavailable").answer()
+        return unavailable(error).answer()
 
 
 def fields_of(made: OpenReservation, counts: tuple[int, ...], now_ms: int) -> list[tuple[str, str]]:

@@ -38,7 +38,10 @@ from api_billing.metering.settlement_operations import (
     SetGranted,
     TakeLease,
     WriteOff,
+    month_of,
 )
+
+_KEPT_WINDOWS: Final = 3
 
 
 class Books(Protocol):
@@ -116,18 +119,30 @@ def release_lease(books: Books, op: ReleaseLease) -> None:
 class _Row:
     """What is kept of an account whose credit is on the chain."""
 
-    __slots__ = ("accounted_wei", "in_flight_wei", "refused_parts", "revision", "terms")
+    __slots__ = ("accounted_wei", "billed_days", "billed_months", "in_flight_wei", "refused_parts", "revision", "terms")
 
     def __init__(self, document: Any) -> None:
-        kept: list[Any] = document or [0, 0, 0, 0, list(NEVER_READ)]
+        kept: list[Any] = document or [0, 0, 0, 0, list(NEVER_READ), [], []]
         self.revision: int = kept[0]
         self.accounted_wei: int = kept[1]
         self.in_flight_wei: int = kept[2]
         self.refused_parts: int = kept[3]
         self.terms = ChainTerms(*kept[4])
+        self.billed_days: dict[int, int] = dict(kept[5])
+        self.billed_months: dict[int, int] = dict(kept[6])
 
     def document(self) -> list[Any]:
-        return [self.revision, self.accounted_wei, self.in_flight_wei, self.refused_parts, list(self.terms)]
+        numbers = [self.revision, self.accounted_wei, self.in_flight_wei, self.refused_parts]
+        return [*numbers, list(self.terms), _last(self.billed_days), _last(self.billed_months)]
+
+    def add_billed_calls(self, day: int, calls: int) -> None:
+        for counts, key in ((self.billed_days, day), (self.billed_months, month_of(day))):
+            counts[key] = counts.get(key, 0) + calls
+
+
+def _last(counts: dict[int, int]) -> list[list[int]]:
+    """The latest windows that calls were billed in: no batch is about more than the last two days."""
+    return [[key, counts[key]] for key in sorted(counts)[-_KEPT_WINDOWS:]]
 
 
 def _account_key(account: str) -> str:
@@ -137,7 +152,8 @@ def _account_key(account: str) -> str:
 def read_credit(books: Books, op: ReadCredit) -> Credit:
     row = _Row(books.read(_account_key(op.account)))
     numbers = row.revision, row.accounted_wei, row.in_flight_wei, row.refused_parts
-    return Credit(*numbers, row.terms, books.balance(op.account))
+    days, months = tuple(row.billed_days.items()), tuple(row.billed_months.items())
+    return Credit(*numbers, row.terms, books.balance(op.account), days, months)
 
 
 def set_granted(books: Books, op: SetGranted) -> CreditSet:
@@ -288,6 +304,9 @@ def _account_for(books: Books, batch: Batch, posting: Posting, parts: Sequence[P
         row = rows[line.account]
         row.in_flight_wei -= line.amount_wei if posting.state in IN_FLIGHT else 0
         row.accounted_wei += part.billed_wei
+        if not posting.retry_of:
+            # A retry may be billed on another day than the one its calls were counted on: it takes room from that.
+            row.add_billed_calls(line.day, part.billed_calls)
         # A part that is retried stays counted until the retry has ended.
         row.refused_parts += bool(part.code) - bool(posting.retry_of)
     for account, row in rows.items():

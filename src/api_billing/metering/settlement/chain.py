@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from api_billing.client import Written
-from api_billing.metering.operations import DAY_MS, Batch
-from api_billing.metering.settlement_operations import ChainTerms, Part
+from api_billing.metering.operations import DAY_MS, Batch, WindowCheck
+from api_billing.metering.settlement_operations import ChainTerms, Credit, Part, month_of
+from api_billing.metering.windows import window_at
 from api_billing.results import (
     DayUsage,
     ReceiptCheck,
@@ -17,6 +17,9 @@ from api_billing.results import (
     SettlementState,
     UsageReport,
 )
+
+if TYPE_CHECKING:
+    from api_billing.client import Written  # with it comes genlayer-py, which takes a second
 
 _ADDRESS: Final = re.compile("0x[0-9a-f]{40}")
 NOT_AN_ADDRESS: Final = "bad_address"
@@ -54,7 +57,7 @@ def chain_account(api: str, address: str) -> str:
 def address_of(account: str) -> str | None:
     """The consumer's address, None for an account that does not name one."""
     address = account.rpartition("/")[2]
-    return address if _ADDRESS.fullmatch(address) and address != _ZERO else None
+    return address if is_address(address) else None
 
 
 def entries_of(batch: Batch) -> tuple[list[SettlementEntry], list[int]]:
@@ -85,11 +88,19 @@ def parts_of(batch: Batch, settlement: Settlement | None) -> tuple[Part, ...] | 
     return tuple(parts)
 
 
-def terms_of(report: UsageReport, api: str, read_ms: int) -> ChainTerms:
-    """What a usage report says of one API."""
+def terms_of(report: UsageReport, api: str, read_ms: int, before: Credit) -> ChainTerms:
+    """What a usage report says of one API. ``before`` is what was known before the chain was read.
+
+    The meter's calls that fit into a day or month are those that are recorded as billed, and what the contract has
+    left: what it has billed besides (calls with receipts) takes room, and what has landed but is not recorded yet is
+    counted twice for the time being. So it is never too many, for the reason that ``SetGranted`` gives for amounts.
+    """
     line = next((line for line in report.apis if line.api_name == api), None)
     if line is None:
         return ChainTerms(read_ms, credit_wei=report.credit_balance_wei)
+    day = report.day_id
+    billed_today = dict(before.billed_days).get(day, 0)
+    billed_this_month = dict(before.billed_months).get(month_of(day), 0)
     return ChainTerms(
         read_ms=read_ms,
         hold_wei=line.hold_wei,
@@ -101,10 +112,35 @@ def terms_of(report: UsageReport, api: str, read_ms: int) -> ChainTerms:
         price_wei=line.cost_per_call_wei,
         accepted_price_wei=line.accepted_price_wei,
         spend_left_today_wei=line.spend_left_today_wei,
-        calls_left_today=line.calls_left_today,
+        day=day,
+        plan_day_calls=line.api_daily_limit_calls,
+        plan_month_calls=line.api_monthly_limit_calls,
+        day_calls=billed_today + max(0, line.api_daily_limit_calls - line.calls_today),
+        month_calls=billed_this_month + max(0, line.api_monthly_limit_calls - line.calls_month),
     )
 
 
-def next_midnight_ms(now_ms: int) -> int:
-    """When the next day begins, UTC: when the contract's daily limits start anew."""
-    return (now_ms // DAY_MS + 1) * DAY_MS
+def plan_checks(account: str, terms: ChainTerms, now_ms: int) -> tuple[WindowCheck, ...]:
+    """The limits of a consumer's plan on the contract as windows that its requests count in, now.
+
+    A settlement bills no more calls than the plan allows, so that no more may be served. In a day that began after the
+    chain was read all of the plan's calls are left, but for those that the consumer is billed for in between.
+    """
+    today = now_ms // DAY_MS
+    same_month = month_of(terms.day) == month_of(today)
+    found = []
+    for period, limit, left, is_current in (
+        ("day", terms.plan_day_calls, terms.day_calls, terms.day == today),
+        ("month", terms.plan_month_calls, terms.month_calls, same_month),
+    ):
+        if limit:
+            window = window_at(period, now_ms)  # type: ignore[arg-type]  # one of the periods
+            assert window is not None  # without an anchor there always is one
+            calls = left if is_current else limit
+            found.append(WindowCheck(f"plan/{period}/{account}", *window, "calls", calls, f"plan-{period}"))
+    return tuple(found)
+
+
+def is_address(consumer: str) -> bool:
+    """Whether a consumer's name is an address that can have credit on the chain, in lower case."""
+    return _ADDRESS.fullmatch(consumer) is not None and consumer != _ZERO

@@ -19,9 +19,9 @@ from api_billing.amounts import format_wei
 from api_billing.errors import BillingError
 from api_billing.metering.alerts import Alert
 from api_billing.metering.errors import MeterError
-from api_billing.metering.operations import DAY_MS, FireOnce, Operation
+from api_billing.metering.operations import DAY_MS, FireOnce, Operation, WindowCheck
 from api_billing.metering.problems import Refusal
-from api_billing.metering.settlement.chain import SettlementChain, chain_account, next_midnight_ms, terms_of
+from api_billing.metering.settlement.chain import SettlementChain, chain_account, plan_checks, terms_of
 from api_billing.metering.settlement_operations import ChainTerms, Credit, CreditSet, ReadCredit, SetGranted
 from api_billing.metering.steps import Blocking, Steps, run
 from api_billing.results import UsageReport
@@ -40,8 +40,9 @@ class CreditSettings:
 
     ``use_free_credit`` serves on a consumer's free credit too, which it can withdraw at any time: the operator's risk.
     ``margin_ms`` before a hold ends no new request is served on it, so that the last settlement arrives in time.
-    ``grace_ms`` is how long a hold is believed while the chain cannot be read. ``reads_per_10_seconds`` is this
-    process' share of what the network allows for one contract. Accounts without requests for ``idle_ms`` are not read.
+    ``grace_ms`` is how long a hold is believed while the chain cannot be read; with ``fail_open`` for ever.
+    ``reads_per_10_seconds`` is this process' share of what the network allows for one contract. Accounts without
+    requests for ``idle_ms`` are not read.
     """
 
     use_free_credit: bool = False
@@ -50,6 +51,7 @@ class CreditSettings:
     margin_ms: int = 900_000
     idle_ms: int = 600_000
     reads_per_10_seconds: int = 20
+    fail_open: bool = False
 
 
 class ReadBudget:
@@ -79,14 +81,32 @@ class Known(NamedTuple):
     short_wei: int
 
 
-class _Entry:
-    __slots__ = ("api", "known", "tried_ms", "used_ms")
+class Admitted(NamedTuple):
+    """The chain has nothing against serving a consumer: its plan there, and the plan's limits as windows."""
 
-    def __init__(self, api: str, known: Known, used_ms: int) -> None:
-        self.api = api
+    plan: str
+    checks: tuple[WindowCheck, ...]
+
+
+class _Entry:
+    __slots__ = ("_admitted", "_day", "_terms", "account", "known", "tried_ms", "used_ms")
+
+    def __init__(self, account: str, known: Known, used_ms: int) -> None:
+        self.account = account
         self.known = known
         self.used_ms = used_ms
         self.tried_ms = 0
+        self._terms: ChainTerms | None = None  # those that ``_admitted`` was made of
+        self._day = 0
+        self._admitted = Admitted("", ())
+
+    def admitted(self, now_ms: int) -> Admitted:
+        """What a request is served under; made once for each look at the chain and each day."""
+        terms, day = self.known.terms, now_ms // DAY_MS
+        if self._terms is not terms or self._day != day:
+            self._admitted = Admitted(terms.plan, plan_checks(self.account, terms, now_ms))
+            self._terms, self._day = terms, day
+        return self._admitted
 
 
 def usable_wei(terms: ChainTerms, settings: CreditSettings, now_ms: int) -> int:
@@ -117,7 +137,7 @@ def _known_of(credit: Credit, settings: CreditSettings) -> Known:
 def refusal_of(known: Known, settings: CreditSettings, estimate_wei: int, now_ms: int) -> Refusal | None:
     """Why a consumer is not served now, None when the store may decide. Pure."""
     terms = known.terms
-    if now_ms - terms.read_ms > settings.grace_ms:
+    if now_ms - terms.read_ms > settings.grace_ms and not settings.fail_open:
         return Refusal(
             "meter_unavailable", "The credit of this consumer could not be read from the chain for too long."
         )
@@ -133,9 +153,6 @@ def refusal_of(known: Known, settings: CreditSettings, estimate_wei: int, now_ms
         return _refused(
             "not_subscribed", "above_price", "This request may cost more than the price accepted for a call."
         )
-    if terms.calls_left_today == 0 and terms.read_ms // DAY_MS == now_ms // DAY_MS:
-        seconds = (next_midnight_ms(now_ms) - now_ms + 999) // 1000
-        return Refusal("quota_exceeded", retry_after_seconds=seconds, policies=("plan",))
     if known.short_wei:
         return _refused("insufficient_credit", "hold_short", "The hold does not cover what was used already.")
     if not usable_wei(terms, settings, now_ms) and terms.hold_wei and not settings.use_free_credit:
@@ -185,9 +202,11 @@ class ChainCredit:
 
     # --- requests
 
-    def admit(self, api: str, address: str, estimate_wei: int) -> Steps[Refusal | None]:
-        """Why this consumer is not served now, or None. Never raises for the chain; StoreUnavailable goes on."""
-        address = address.lower()
+    def admit(self, api: str, address: str, estimate_wei: int) -> Steps[Admitted | Refusal]:
+        """Why this consumer is not served now, or what it is served under; the address is in lower case.
+
+        Never raises for the chain; StoreUnavailable goes on.
+        """
         now_ms = self._now_ms()
         entry = self._known.get(address, {}).get(api)
         if entry is None or now_ms - entry.known.terms.read_ms > self.settings.grace_ms:
@@ -195,7 +214,7 @@ class ChainCredit:
         if entry is None:
             return Refusal("meter_unavailable", "The credit of this consumer cannot be read from the chain.")
         entry.used_ms = now_ms
-        return refusal_of(entry.known, self.settings, estimate_wei, now_ms)
+        return refusal_of(entry.known, self.settings, estimate_wei, now_ms) or entry.admitted(now_ms)
 
     def _look(self, api: str, address: str) -> _Entry | None:
         """What is known of a consumer that this process does not know: many requests at once look once."""
@@ -240,7 +259,7 @@ class ChainCredit:
         chain = self._chain
         report: UsageReport = yield Blocking(lambda: chain.get_usage_report(address))
         for api in wanted:
-            yield from self._grant(api, address, before[api], terms_of(report, api, now_ms))
+            yield from self._grant(api, address, before[api], terms_of(report, api, now_ms, before[api]))
         return True
 
     def _grant(self, api: str, address: str, before: Credit, terms: ChainTerms) -> Steps[None]:
@@ -268,7 +287,7 @@ class ChainCredit:
             of_address = self._known.setdefault(address, {})
             entry = of_address.get(api)
             if entry is None:
-                of_address[api] = _Entry(api, known, self._now_ms())
+                of_address[api] = _Entry(chain_account(api, address), known, self._now_ms())
             elif known.terms.read_ms >= entry.known.terms.read_ms:
                 entry.known = known
 

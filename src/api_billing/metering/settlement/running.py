@@ -76,8 +76,10 @@ class SettlementLoop:
                 _log.exception("a round of settling failed")
             self._stop.wait(self._every_seconds)
 
-    def close(self) -> None:
-        """End after the batch that is on its way. Idempotent. What is left is settled by whoever comes next."""
+    def close(self, wait_seconds: float | None = None) -> None:
+        """End after the batch that is on its way, or when so much time is over: then it is in the state of a process
+        that was killed, and settled by whoever comes next. Idempotent.
+        """
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(wait_seconds)

@@ -1,0 +1,138 @@
+"""A meter's side towards the billing contract: its consumers' credit, and settlement within the same process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from api_billing.client import BillingClient
+from api_billing.errors import KeyUnavailable
+from api_billing.metering.alerts import Alert
+from api_billing.metering.errors import CreditUnavailable
+from api_billing.metering.problems import Refusal
+from api_billing.metering.settings import MeterSettings
+from api_billing.metering.settlement.chain import SettlementChain, is_address
+from api_billing.metering.settlement.credit import Admitted, ChainCredit, CreditSettings
+from api_billing.metering.settlement.running import SettlementLoop, holder_name
+from api_billing.metering.settlement.worker import Settler
+from api_billing.metering.steps import Steps
+from api_billing.metering.stores import Store
+from api_billing.networks import find_network
+from api_billing.signers import open_signer
+
+_NO_ADDRESS: Final = Refusal(
+    "not_subscribed",
+    "Consumers of this API pay from the chain: their names are addresses.",
+    extra={"reason": "not_an_address"},
+)
+_CLOSING_SECONDS: Final = 5.0
+_PASSWORD: Final = "API_BILLING_PASSWORD"
+_PASSWORD_FILE: Final = "API_BILLING_PASSWORD_FILE"
+
+
+class OnChain:
+    """What a meter asks the contract, beside the requests. Thread-safe; usable after a fork.
+
+    Its threads, one that refreshes credit and one that settles when the settings name APIs, begin with the first
+    request: a server that forks its workers has them in each.
+    """
+
+    def __init__(
+        self,
+        chain: SettlementChain,
+        store: Store,
+        settings: MeterSettings,
+        now_ms: Callable[[], int],
+        alert: Callable[[Alert], None],
+    ) -> None:
+        self.chain = chain
+        self._store = store
+        self._settings = settings
+        self._now_ms = now_ms
+        self._alert = alert
+        self.credit = ChainCredit(chain, store.call, now_ms=now_ms, settings=credit_settings(settings), alert=alert)
+        self._closed = False
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        self._started = False
+        self._starting = threading.Lock()
+        self._loop: SettlementLoop | None = None
+
+    def admit(self, api: str, consumer: str, estimate_wei: int) -> Steps[Admitted | Refusal]:
+        """Why a consumer is not served now, or what it is served under. Raises: StoreUnavailable, CreditUnavailable."""
+        if not is_address(consumer):
+            return _NO_ADDRESS
+        if not self._started:
+            self.start()
+        found = yield from self.credit.admit(api, consumer, estimate_wei)
+        if isinstance(found, Refusal) and found.code == "meter_unavailable":
+            raise CreditUnavailable(found.detail)
+        return found
+
+    def start(self) -> None:
+        """Refresh and settle in threads from now on. Idempotent."""
+        with self._starting:
+            if self._started or self._closed:
+                return
+            self._started = True
+            self.credit.start()
+            if self._settings.settle_apis:
+                self._loop = self._settling()
+                self._loop.start()
+
+    def _settling(self) -> SettlementLoop:
+        holder = holder_name(self._now_ms())
+        settler = Settler(self.chain, holder=holder, now_ms=self._now_ms, alert=self._alert)
+        apis, every = self._settings.settle_apis, self._settings.settle_seconds
+        return SettlementLoop(settler, apis, self._store.call, every_seconds=every)
+
+    def close(self) -> None:
+        """End the threads. Idempotent. A batch that is on its way is waited for only a moment: it is settled by
+        whoever comes next, as after a crash.
+        """
+        with self._starting:
+            self._closed = True
+            self._started = True
+        self.credit.close()
+        if self._loop is not None:
+            self._loop.close(_CLOSING_SECONDS)
+
+
+def credit_settings(settings: MeterSettings) -> CreditSettings:
+    """How credit follows the chain, of a meter's settings."""
+    return CreditSettings(
+        use_free_credit=settings.use_free_credit,
+        refresh_ms=settings.credit_refresh_seconds * 1000,
+        grace_ms=settings.chain_grace_seconds * 1000,
+        margin_ms=settings.hold_margin_seconds * 1000,
+        reads_per_10_seconds=settings.reads_per_10_seconds,
+        fail_open=settings.fail_open,
+    )
+
+
+def open_chain(settings: MeterSettings) -> BillingClient:
+    """The contract that the settings name; with an account that signs only when this process settles.
+
+    Raises: InvalidInput, KeyUnavailable, NetworkError.
+    """
+    network = find_network(settings.network, settings.url or None)
+    account = open_signer(network, settings.account, _password) if settings.settle_apis else None
+    return BillingClient(network, contract=settings.contract, account=account)
+
+
+def _password(name: str) -> str:
+    """A keystore's password; a server has nobody to ask."""
+    file = os.environ.get(_PASSWORD_FILE)
+    try:
+        return Path(file).read_text(encoding="utf-8").removesuffix("\n") if file else os.environ[_PASSWORD]
+    except KeyError:
+        raise KeyUnavailable(
+            f"the password of {name} is needed", hint=f"set {_PASSWORD}, or name a file in {_PASSWORD_FILE}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise KeyUnavailable(f"the password file {file} cannot be read: {error}") from error
