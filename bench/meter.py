@@ -53,6 +53,7 @@ DESIGNS = {
     "remote, kept client": "meter_designs:remote_service_kept_client",
 }
 CONNECTIONS = 64
+NAMES = [f"consumer-{number}" for number in range(CONSUMERS)]
 FEWER_CONNECTIONS = 32  # with more, a service that takes long would answer nobody within a round
 AIMS = (
     "aims: SQLite 20,000 pairs/s with 256 callers and 2,500 with one; 1 round trip a step; metered at least 0.65 of"
@@ -169,11 +170,11 @@ def _group(
             environment |= environments.get(name, {})
             servers[name] = stack.enter_context(serving(factory, environment, folder / f"{stem}.log"))
         for name, server in servers.items():
-            warm_up(server, connections, CONSUMERS, folder)
+            warm_up(server, connections, NAMES, folder)
             console.print(f"{group}, {name}: ready", style="dim")
         for _ in range(rounds):
             for name, server in servers.items():
-                figures[name].append(under_load(server, connections, seconds, CONSUMERS, folder))
+                figures[name].append(under_load(server, connections, seconds, NAMES, folder))
     return [Row(group, name, _median(each)) for name, each in figures.items()]
 
 

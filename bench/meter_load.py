@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,14 +25,14 @@ _UNITS: Final = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
 
 # Every consumer asks in turn. The requests are made before, so that the client has little to do.
 _SCRIPT: Final = """
-local requests, next = {}, 0
+local consumers, requests, next = {%s}, {}, 0
 init = function()
-   for number = 0, %d do
-      requests[number] = wrk.format("GET", "/forecast", {["X-Consumer"] = "consumer-" .. number})
+   for number, consumer in ipairs(consumers) do
+      requests[number] = wrk.format("GET", "/forecast", {["X-Consumer"] = consumer})
    end
 end
 request = function()
-   next = (next + 1) %% %d
+   next = next %% #requests + 1
    return requests[next]
 end
 """
@@ -104,8 +104,8 @@ def _gunicorn(factory: str, port: int) -> list[str]:
     return [sys.executable, "-m", "gunicorn", f"{factory}()", "--bind", f"127.0.0.1:{port}", *options]
 
 
-def under_load(server: Served, connections: int, seconds: int, consumers: int, folder: Path) -> LoadFigure:
-    """Ask a server for so long, in turn as so many consumers. Raises: Failed, WrkMissing."""
+def under_load(server: Served, connections: int, seconds: int, consumers: Sequence[str], folder: Path) -> LoadFigure:
+    """Ask a server for so long, as these consumers in turn. Raises: Failed, WrkMissing."""
     before = sum(map(_cpu_seconds, server.pids))
     output = _wrk(server, connections, seconds, consumers, folder)
     worked = sum(map(_cpu_seconds, server.pids)) - before
@@ -122,14 +122,14 @@ def under_load(server: Served, connections: int, seconds: int, consumers: int, f
     )
 
 
-def warm_up(server: Served, connections: int, consumers: int, folder: Path) -> None:
+def warm_up(server: Served, connections: int, consumers: Sequence[str], folder: Path) -> None:
     """Ask a server for a second, whatever it answers."""
     _wrk(server, connections, 1, consumers, folder)
 
 
-def _wrk(server: Served, connections: int, seconds: int, consumers: int, folder: Path) -> str:
+def _wrk(server: Served, connections: int, seconds: int, consumers: Sequence[str], folder: Path) -> str:
     script = folder / "requests.lua"
-    script.write_text(_SCRIPT % (consumers - 1, consumers), "utf-8")
+    script.write_text(_SCRIPT % ", ".join([f'"{consumer}"' for consumer in consumers]), "utf-8")
     command = [
         wrk_program(), "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s",
         "--latency", "--timeout", "30s", "--script", str(script), f"{server.url}/forecast",

@@ -1,0 +1,375 @@
+"""Settlement: how many calls a transaction carries, how fast batches are built and settled, what requests feel of it.
+
+All of it against a localnet in a process of its own, through the typed client, with real holds of 256 consumers.
+
+(a) 10,000 calls of 256 consumers in one store: cut into a batch and posted. Baseline: the same localnet billing calls
+one by one with ``consume_credit``. Beside the cut a thread goes on reserving and settling: what its steps took, with
+and without.
+
+(b) An API behind FastAPI under wrk, twice in turns: one whose process settles every second, and one that does not.
+Their p99 is compared; of the one that settles, the delay from the end of a request until its settlement is recorded.
+
+    python bench/settlement.py [--quick] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from meter_load import LoadFigure, Served, WrkMissing, serving, under_load, warm_up, wrk_program
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from settlement_app import API, PRICE_WEI
+
+from api_billing.client import BillingClient
+from api_billing.connection import Connection
+from api_billing.contract_source import contract_path
+from api_billing.metering.ids import new_id
+from api_billing.metering.operations import ListRecords, Operation, Reserve, Reserved, Settle
+from api_billing.metering.settlement.chain import chain_account
+from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
+from api_billing.metering.settlement.reconcile import reconcile
+from api_billing.metering.settlement.worker import MAX_LINES, Settler
+from api_billing.metering.settlement_operations import ListOutgoing
+from api_billing.metering.steps import run
+from api_billing.metering.stores import Store, open_store
+from api_billing.networks import find_network
+from api_billing.results import SettlementEntry
+from api_billing.unlocked import unlocked_account
+from genlayer_localnet.testing.server import ServerProcess
+
+CONSUMERS = MAX_LINES
+CALLS = 10_000
+CONNECTIONS = 32
+GEN = 10**18
+HOLD_WEI = GEN
+DAY_SECONDS = 86_400
+AIMS = "aims: 10,000 calls in one transaction of 256 lines; no visible effect on the p99 of requests while settling"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A contract with an API and consumers who have holds."""
+
+    operator: BillingClient
+    consumers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """One batch. Rates are per second; ``step_p99_ms`` is of a request's steps beside it."""
+
+    calls: int
+    lines: int
+    cut_seconds: float
+    settle_seconds: float
+    single_calls_per_second: float
+    idle_step_p99_ms: float
+    step_p99_ms: float
+    step_max_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """From the end of a request until its settlement was recorded, in seconds."""
+
+    calls: int
+    transactions: int
+    p50_seconds: float
+    p99_seconds: float
+
+
+def main() -> None:
+    options = _options()
+    console = Console()
+    console.width = max(console.width, 110)
+    load = os.getloadavg()[0]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="settlement-bench-")))
+        node = stack.enter_context(ServerProcess("--accounts", str(CONSUMERS + 1)))
+        place = prepared(node.url, console)
+        built = measure_batch(place, folder, quick=options.quick)
+        _print_built(console, built)
+        found: dict[str, Any] = {"batch": built}
+        try:
+            wrk_program()
+            figures, delay, zero = measure_load(place, node.url, folder, quick=options.quick)
+            _print_load(console, figures, delay, zero)
+            found |= {"load": figures, "delay": delay, "reconciled": zero}
+        except WrkMissing as missing:
+            console.print(str(missing), style="bold")
+    console.print(f"load average at the start {load:.2f}, at the end {os.getloadavg()[0]:.2f}")
+    console.print(AIMS, soft_wrap=True)
+    if options.json:
+        text = json.dumps(found, indent=2, default=dataclasses.asdict) + "\n"
+        sys.stdout.write(text) if options.json == "-" else Path(options.json).write_text(text, "utf-8")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Speed of settlement, and what requests feel of it.")
+    parser.add_argument("--quick", action="store_true", help="one short round of each")
+    parser.add_argument("--json", metavar="FILE", default="", help="write all figures there as JSON; - is the output")
+    return parser.parse_args()
+
+
+def prepared(url: str, console: Console) -> Place:
+    """Deploy the contract, register the API, and have each consumer place a hold."""
+    network = find_network("localnet", url)
+    provider = Connection(network).provider
+    account = unlocked_account(provider, 0)
+    connection = Connection(network, account)
+    deployed = connection.follower.wait(connection.send_deployment(contract_path().read_bytes()), "accepted", 60)
+    operator = BillingClient(network, contract=deployed.contract, account=account)
+    operator.register_api(API, PRICE_WEI, 10**9)
+    expires_at = connection.now() + DAY_SECONDS
+    consumers = []
+    for number in track(range(1, CONSUMERS + 1), "consumers with holds", console=console, transient=True):
+        client = BillingClient(network, contract=deployed.contract, account=unlocked_account(provider, number))
+        client.subscribe(API, 10 * GEN, 2 * GEN)
+        client.place_hold(API, HOLD_WEI, expires_at)
+        consumers.append(client.address.lower())
+    return Place(operator, tuple(consumers))
+
+
+# --- (a)
+
+
+class TimedChain:
+    """The client, and when it was asked for the largest settlement, and had done it."""
+
+    def __init__(self, client: BillingClient) -> None:
+        self._client = client
+        self.contract = client.contract
+        self.calls, self.asked, self.answered = 0, 0.0, 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def settle_usage(self, api: str, sequence: int, entries: Sequence[SettlementEntry], root: str) -> Any:
+        asked = time.perf_counter()
+        written = self._client.settle_usage(api, sequence, entries, root)
+        calls = sum(entry.calls for entry in entries)
+        if calls > self.calls:
+            self.calls, self.asked, self.answered = calls, asked, time.perf_counter()
+        return written
+
+
+def measure_batch(place: Place, folder: Path, *, quick: bool) -> Built:
+    """10,000 calls into one batch, and that onto the chain."""
+    with open_store(f"sqlite:///{folder}/batch.db") as store:
+        _grant(place, store)
+        idle = _steps_beside(store, place.consumers[0], lambda: time.sleep(0.5 if quick else 2))
+        _round(place.operator, store)  # what these were
+        _pairs(store, place.consumers, CALLS)
+        chain = TimedChain(place.operator)
+        begun = time.perf_counter()
+        beside = _steps_beside(store, place.consumers[0], lambda: _round(chain, store))
+        outgoing = max(store.call(ListOutgoing(API, limit=1000)), key=lambda each: each.batch.records)
+    calls = sum(part.billed_calls for part in outgoing.posting.parts)
+    if calls != outgoing.batch.records:
+        raise RuntimeError(f"a part was refused: {outgoing.posting.parts}")
+    return Built(
+        calls=calls,
+        lines=len(outgoing.batch.lines),
+        cut_seconds=chain.asked - begun,
+        settle_seconds=chain.answered - chain.asked,
+        single_calls_per_second=_single_calls(place, 20 if quick else 100),
+        idle_step_p99_ms=_percentile(idle, 99),
+        step_p99_ms=_percentile(beside, 99),
+        step_max_ms=max(beside),
+    )
+
+
+def _grant(place: Place, store: Store) -> None:
+    """What a meter does with each consumer's first request."""
+    settings = CreditSettings(reads_per_10_seconds=10**6)
+    credit = ChainCredit(place.operator, store.call, now_ms=_now_ms, settings=settings)
+    for consumer in place.consumers:
+        run(credit.admit(API, consumer, PRICE_WEI), store.call)
+
+
+def _round(chain: Any, store: Store) -> None:
+    settler = Settler(chain, holder="bench", now_ms=_now_ms)
+    ended = run(settler.round(API), store.call)
+    if ended.status != "done":
+        raise RuntimeError(f"the settlement ended {ended}")
+
+
+def _pairs(store: Store, consumers: Sequence[str], calls: int) -> None:
+    """So many calls, of each consumer in turn, by as many threads as share a commit well."""
+
+    def work(first: int) -> None:
+        for number in range(first, calls, CONNECTIONS):
+            for _ in _steps(store, consumers[number % len(consumers)]):
+                pass
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in range(CONNECTIONS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _steps(store: Store, consumer: str) -> Iterator[float]:
+    """Reserve, then settle; how long each took, in milliseconds."""
+    now_ms, account = _now_ms(), chain_account(API, consumer)
+    made = Reserve(new_id(now_ms), now_ms, now_ms + 60_000, account, API, consumer, PRICE_WEI, fresh=True)
+    operations: tuple[Operation[Any], ...] = (made, Settle(made.reservation_id, account, now_ms, PRICE_WEI))
+    for operation in operations:
+        begun = time.perf_counter()
+        reply = store.call(operation)
+        yield (time.perf_counter() - begun) * 1e3
+        if operation is made and not isinstance(reply, Reserved):
+            raise RuntimeError(f"refused: {reply}")
+
+
+def _steps_beside(store: Store, consumer: str, action: Callable[[], None]) -> list[float]:
+    """What the steps of one caller took while something else was done."""
+    found: list[float] = []
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.is_set():
+            found.extend(_steps(store, consumer))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        action()
+    finally:
+        ended.set()
+        thread.join()
+    return found
+
+
+def _single_calls(place: Place, calls: int) -> float:
+    begun = time.perf_counter()
+    for number in range(calls):
+        place.operator.consume_credit(API, place.consumers[number % CONSUMERS])
+    return calls / (time.perf_counter() - begun)
+
+
+# --- (b)
+
+
+def measure_load(
+    place: Place, url: str, folder: Path, *, quick: bool
+) -> tuple[dict[str, list[LoadFigure]], Delay, bool]:
+    """The same API with and without settling, under wrk in turns; the delay, and whether all was billed."""
+    seconds, rounds = (4, 1) if quick else (6, 5)
+    figures: dict[str, list[LoadFigure]] = {}
+    with ExitStack() as stack:
+        servers: dict[str, Served] = {}
+        for name, settled in (("not settling", ""), ("settling every second", API)):
+            environment = {
+                "METER_URL": f"sqlite:///{folder}/{name.replace(' ', '-')}.db", "SETTLE": settled,
+                "NODE_URL": url, "CONTRACT": place.operator.contract,
+            }  # fmt: skip
+            served = serving("settlement_app:make", environment, folder / f"{name.replace(' ', '-')}.log")
+            servers[name] = stack.enter_context(served)
+            warm_up(servers[name], CONNECTIONS, place.consumers, folder)
+        for _ in range(rounds):
+            for name, server in servers.items():
+                figure = under_load(server, CONNECTIONS, seconds, place.consumers, folder)
+                figures.setdefault(name, []).append(figure)
+    with open_store(f"sqlite:///{folder}/settling-every-second.db") as store:
+        _round(place.operator, store)
+        zero = _all_billed(place, store)
+        return figures, _delays(store), zero
+
+
+def _all_billed(place: Place, store: Store) -> bool:
+    """Whether nothing is left in the outbox, and the meter's sums are what it says was billed.
+
+    The contract's own sums are of both parts of this benchmark, and of its single calls: ``reconcile`` would tell apart
+    what another meter has settled, line by line.
+    """
+    found = run(reconcile(place.operator, API, _now_ms()), store.call)
+    return all(line.metered_wei == line.billed_wei for line in found.lines)
+
+
+def _delays(store: Store) -> Delay:
+    ended = {each.batch.sequence: each.posting.ended_ms for each in _pages(store)}
+    delays: list[float] = []
+    after = ""
+    while page := store.call(ListRecords(api=API, states=("settled",), after=after, limit=1000)):
+        delays += [(ended[record.batch] - record.ended_ms) / 1000 for record in page]
+        after = page[-1].record_id
+    return Delay(len(delays), len(ended), _percentile(delays, 50), _percentile(delays, 99))
+
+
+def _pages(store: Store) -> Iterator[Any]:
+    after = 0
+    while page := store.call(ListOutgoing(API, after)):
+        yield from page
+        after = page[-1].batch.sequence
+
+
+# --- printing
+
+
+def _print_built(console: Console, built: Built) -> None:
+    title = f"one batch of {built.calls:,} calls in {built.lines} lines, store SQLite"
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for column in ("seconds", "lines/s", "calls/s"):
+        table.add_column(column, justify="right")
+    steps = {"built: cut, with its Merkle root": built.cut_seconds, "settled: one transaction": built.settle_seconds}
+    for name, seconds in steps.items():
+        table.add_row(name, f"{seconds:.2f}", f"{built.lines / seconds:,.0f}", f"{built.calls / seconds:,.0f}")
+    table.add_row("baseline: consume_credit, a transaction a call", "", "", f"{built.single_calls_per_second:,.0f}")
+    console.print(table)
+    ratio = built.calls / sum(steps.values()) / built.single_calls_per_second
+    console.print(f"{built.calls:,} calls in one on-chain write: {ratio:,.0f} x a transaction for each call")
+    console.print(
+        f"a request's step in the store: p99 {built.idle_step_p99_ms:.2f} ms alone, {built.step_p99_ms:.2f} ms beside"
+        f" cutting and settling (longest {built.step_max_ms:.1f} ms)"
+    )
+
+
+def _print_load(console: Console, figures: dict[str, list[LoadFigure]], delay: Delay, zero: bool) -> None:
+    table = Table(title=f"FastAPI under wrk, {CONNECTIONS} connections, median of rounds", title_justify="left")
+    for column in ("", "requests/s", "p50 ms", "p99 ms"):
+        table.add_column(column, justify="left" if not column else "right")
+    medians = {name: _median(each) for name, each in figures.items()}
+    for name, (rate, p50, p99) in medians.items():
+        table.add_row(name, f"{rate:,.0f}", f"{p50:.1f}", f"{p99:.1f}")
+    console.print(table)
+    idle, settling = medians.values()
+    console.print(f"p99 while settling: {settling[2] / idle[2]:.2f} of what it is without")
+    console.print(
+        f"{delay.calls:,} calls settled in {delay.transactions} transactions; from request to settled"
+        f" p50 {delay.p50_seconds:.1f} s, p99 {delay.p99_seconds:.1f} s; {'all' if zero else 'NOT all'} of it billed"
+    )
+
+
+def _median(figures: list[LoadFigure]) -> tuple[float, float, float]:
+    rows = [(each.requests_per_second, each.p50_ms, each.p99_ms) for each in figures]
+    rate, p50, p99 = (statistics.median(column) for column in zip(*rows, strict=True))
+    return rate, p50, p99
+
+
+def _percentile(values: list[float], percent: int) -> float:
+    return sorted(values)[min(len(values) * percent // 100, len(values) - 1)]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""The API that ``bench/settlement.py`` asks: a small FastAPI service whose consumers pay from the chain.
+
+METER_URL, NODE_URL and CONTRACT say where; SETTLE names the API when this process settles it.
+"""
+
+import os
+from typing import Any
+
+from fastapi import FastAPI
+
+from api_billing.metering.identity import from_header
+from api_billing.metering.meter import Meter
+from api_billing.metering.web.fastapi import MeterMiddleware
+
+API = "weather"
+PRICE_WEI = 10**9
+
+
+def make() -> FastAPI:
+    settling = os.environ.get("SETTLE", "")
+    meter = Meter.open(
+        os.environ["METER_URL"],
+        identify=from_header("X-Consumer"),
+        contract=os.environ["CONTRACT"],
+        url=os.environ["NODE_URL"],
+        new_consumers="enterprise",
+        reads_per_10_seconds=10_000,
+        settle_apis=settling,
+        settle_seconds=1,
+        account="localnet:0" if settling else "",
+    )
+    app = FastAPI()
+
+    @app.get("/forecast")
+    async def forecast() -> dict[str, Any]:
+        return {"city": "Zürich", "days": [{"day": day, "high": 20 + day, "low": 10 + day} for day in range(5)]}
+
+    app.add_middleware(MeterMiddleware, metering=meter.metering(API, estimate_wei=PRICE_WEI))
+    return app
