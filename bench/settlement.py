@@ -196,7 +196,7 @@ def measure_batch(place: Place, folder: Path, *, quick: bool) -> Built:
 
 def _grant(place: Place, store: Store) -> None:
     """What a meter does with each consumer's first request."""
-    settings = CreditSettings(reads_per_10_seconds=10**6)
+    settings = CreditSettings(reads_per_10_seconds=1_000)
     credit = ChainCredit(place.operator, store.call, now_ms=_now_ms, settings=settings)
     for consumer in place.consumers:
         run(credit.admit(API, consumer, PRICE_WEI), store.call)

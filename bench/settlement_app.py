@@ -24,7 +24,7 @@ def make() -> FastAPI:
         contract=os.environ["CONTRACT"],
         url=os.environ["NODE_URL"],
         new_consumers="enterprise",
-        reads_per_10_seconds=10_000,
+        reads_per_10_seconds=1_000,
         settle_apis=settling,
         settle_seconds=1,
         account="localnet:0" if settling else "",

@@ -105,7 +105,10 @@ class MeterSettings(BaseSettings):
         900, ge=0, le=604_800, description="So long before a hold ends nothing new is served on it: time to settle."
     )
     reads_per_10_seconds: int = Field(
-        20, ge=1, le=10_000, description="How often the contract may be read in 10 seconds by this process."
+        20,
+        ge=1,
+        le=1_000,
+        description="How often the contract may be read in 10 seconds, by all processes of the store.",
     )
     settle_apis: Texts = Field((), description="APIs that this process settles; none: `api-billing settle run` does.")
     settle_seconds: int = Field(60, ge=1, le=86_400, description="Pause between two rounds of settling.")

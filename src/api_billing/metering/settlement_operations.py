@@ -50,6 +50,19 @@ class ReleaseLease(Operation[None]):
     holder: str
 
 
+@dataclass(frozen=True, slots=True)
+class TakeRead(Operation[bool]):
+    """Whether one more read of a contract is allowed now, and ``spare`` others are left after it; it is counted then.
+
+    Of all processes of the store together, ``most`` reads in any 10 seconds.
+    """
+
+    contract: str
+    now_ms: int
+    most: int
+    spare: int = 0
+
+
 # --- credit from the chain --------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from api_billing.errors import Unreachable
 from api_billing.metering.settlement.chain import chain_account
-from api_billing.metering.settlement.credit import Admitted, ChainCredit, CreditSettings, ReadBudget, usable_wei
+from api_billing.metering.settlement.credit import Admitted, ChainCredit, CreditSettings, usable_wei
 from api_billing.metering.settlement_operations import ChainTerms
 from api_billing.metering.steps import run
 
@@ -300,16 +300,13 @@ def test_tick__of_more_consumers_than_reads__takes_the_longest_waiting_and_leave
     assert world.chain.reads == 12
 
 
-def test_budget__in_any_ten_seconds__allows_so_many():
-    budget = ReadBudget(2)
-    assert [budget.take(at) for at in (0, 5_000, 9_999, 10_000, 14_999, 15_000)] == [
-        True, True, False, True, False, True,
-    ]  # fmt: skip
-
-
-def test_budget__with_some_to_spare__allows_less():
-    budget = ReadBudget(3)
-    assert [budget.take(0, spare=2), budget.take(0, spare=2), budget.take(0)] == [True, False, True]
+def test_refresh__in_two_processes__share_the_reads(world, credit):
+    for number in (2, 3):
+        world.chain.subscribe(API, address(number), hold_wei=10)
+    processes = [make(world, reads_per_10_seconds=2) for _ in range(3)]
+    found = [admit(world, each, address(number)) for number, each in enumerate(processes, 1)]
+    assert [refusal and refusal.code for refusal in found] == [None, None, "meter_unavailable"]
+    assert world.chain.reads == 2
 
 
 def test_admit__without_reads_left__is_unavailable_for_now(world, credit):

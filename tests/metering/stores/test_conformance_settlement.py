@@ -23,12 +23,14 @@ from api_billing.metering.settlement_operations import (
     RetryRefused,
     SetGranted,
     TakeLease,
+    TakeRead,
     WriteOff,
+    month_of,
 )
 
 API = "weather"
 LARGE = 2**130
-TERMS = ChainTerms(5, LARGE, 9, 7, True, True, "standard", 3, 4, 10**30, None)
+TERMS = ChainTerms(5, LARGE, 9, 7, True, True, "standard", 3, 4, 10**30, 20_000, 5, 0, LARGE, 7)
 
 
 def read(desk, account=None):
@@ -114,7 +116,7 @@ def test_lease__wanted_by_many_at_once__is_had_by_one(desk):
 
 
 def test_credit__never_read__is_nothing(desk):
-    assert read(desk) == (0, 0, 0, 0, NEVER_READ, Balance())
+    assert read(desk) == (0, 0, 0, 0, NEVER_READ, Balance(), (), ())
 
 
 def test_granted__of_a_new_account__is_what_the_chain_allows(desk):
@@ -381,6 +383,25 @@ def test_retry__that_is_billed__frees_its_account(in_flight):
     assert (credit.refused_parts, credit.accounted_wei, credit.in_flight_wei) == (0, 30, 0)
 
 
+def test_billed__calls_of_a_settlement__are_known_by_day_and_month(in_flight):
+    end(in_flight, Part(1, 15, "daily_spend_exceeded"))
+    day = in_flight.call(ListBatches(API))[0].lines[0].day
+    credit = read(in_flight)
+    assert (credit.billed_days, credit.billed_months) == (((day, 1),), ((month_of(day), 1),))
+    # A retry may be billed on another day than the one that its call was counted on.
+    in_flight.call(RetryRefused(API, 1, 9))
+    begin(in_flight, 2)
+    end(in_flight, Part(1, 15), sequence=2)
+    assert read(in_flight).billed_days == ((day, 1),)
+
+
+@pytest.mark.parametrize(
+    ("day", "month"), [(0, 1970 * 12), (30, 1970 * 12), (31, 1970 * 12 + 1), (20_512, 2026 * 12 + 1)]
+)
+def test_month__of_a_day__is_the_contracts(day, month):
+    assert month_of(day) == month
+
+
 def test_retry__refused_again__is_open_in_its_own_batch(in_flight):
     end(in_flight, Part(1, 15, "daily_spend_exceeded"))
     in_flight.call(RetryRefused(API, 1, 9))
@@ -413,3 +434,29 @@ def test_retry__after_other_usage_was_cut__takes_the_next_sequence(in_flight):
     assert in_flight.call(RetryRefused(API, 1, 9)).sequence == 3
     in_flight.served(2, account="other", consumer="other")
     assert cut(in_flight).sequence == 4
+
+
+# --- reads of the chain
+
+
+def test_reads__in_any_ten_seconds__are_so_many(desk):
+    taken = [desk.call(TakeRead("0xc", at, 2)) for at in (0, 5_000, 9_999, 10_000, 14_999, 15_000)]
+    assert taken == [True, True, False, True, False, True]
+
+
+def test_reads__with_some_to_spare__are_fewer(desk):
+    assert [desk.call(TakeRead("0xc", 0, 3, spare)) for spare in (2, 2, 0)] == [True, False, True]
+
+
+def test_reads__of_another_contract__are_its_own(desk):
+    assert [desk.call(TakeRead(contract, 0, 1)) for contract in ("0xc", "0xd", "0xc")] == [True, True, False]
+
+
+def test_reads__by_many_at_once__are_so_many(desk):
+    taken = []
+    threads = [threading.Thread(target=lambda: taken.append(desk.call(TakeRead("0xc", 0, 5)))) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == [False] * 7 + [True] * 5

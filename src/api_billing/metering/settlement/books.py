@@ -37,10 +37,12 @@ from api_billing.metering.settlement_operations import (
     RetryRefused,
     SetGranted,
     TakeLease,
+    TakeRead,
     WriteOff,
     month_of,
 )
 
+_READ_WINDOW_MS: Final = 10_000
 _KEPT_WINDOWS: Final = 3
 
 
@@ -111,6 +113,18 @@ def release_lease(books: Books, op: ReleaseLease) -> None:
     kept = books.read(f"lease/{op.name}")
     if kept and kept[0] == op.holder:
         books.write(f"lease/{op.name}", ["", 0])
+
+
+# --- reads
+
+
+def take_read(books: Books, op: TakeRead) -> bool:
+    # A clock that was set back counts what it has not reached yet, so that it is never too many.
+    taken = [at_ms for at_ms in books.read(f"reads/{op.contract}") or () if op.now_ms - at_ms < _READ_WINDOW_MS]
+    if len(taken) + op.spare >= op.most:
+        return False
+    books.write(f"reads/{op.contract}", [*taken, op.now_ms])
+    return True
 
 
 # --- credit
@@ -395,6 +409,7 @@ def _resolve(books: Books, posting: Posting, parts: list[Part], book: Book, inde
 RULES: Final[dict[type[Operation[Any]], Callable[[Any, Any], Any]]] = {
     TakeLease: take_lease,
     ReleaseLease: release_lease,
+    TakeRead: take_read,
     ReadCredit: read_credit,
     SetGranted: set_granted,
     ReadBook: lambda books, op: _book(books, op.api),

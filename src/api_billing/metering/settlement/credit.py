@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -22,11 +21,10 @@ from api_billing.metering.errors import MeterError
 from api_billing.metering.operations import DAY_MS, FireOnce, Operation, WindowCheck
 from api_billing.metering.problems import Refusal
 from api_billing.metering.settlement.chain import SettlementChain, chain_account, plan_checks, terms_of
-from api_billing.metering.settlement_operations import ChainTerms, Credit, CreditSet, ReadCredit, SetGranted
+from api_billing.metering.settlement_operations import ChainTerms, Credit, CreditSet, ReadCredit, SetGranted, TakeRead
 from api_billing.metering.steps import Blocking, Steps, run
 from api_billing.results import UsageReport
 
-_WINDOW_MS: Final = 10_000
 _MAX_KNOWN: Final = 100_000
 _FOR_NEW: Final = 4  # one of so many reads is left for consumers that this process does not know
 _SOON: Final = 4  # accounts in trouble are looked at so many times as often
@@ -41,8 +39,8 @@ class CreditSettings:
     ``use_free_credit`` serves on a consumer's free credit too, which it can withdraw at any time: the operator's risk.
     ``margin_ms`` before a hold ends no new request is served on it, so that the last settlement arrives in time.
     ``grace_ms`` is how long a hold is believed while the chain cannot be read; with ``fail_open`` for ever.
-    ``reads_per_10_seconds`` is this process' share of what the network allows for one contract. Accounts without
-    requests for ``idle_ms`` are not read.
+    ``reads_per_10_seconds`` is what the network allows for one contract: all processes of the store share it. Accounts
+    without requests for ``idle_ms`` are not read.
     """
 
     use_free_credit: bool = False
@@ -52,25 +50,6 @@ class CreditSettings:
     idle_ms: int = 600_000
     reads_per_10_seconds: int = 20
     fail_open: bool = False
-
-
-class ReadBudget:
-    """So many reads in any 10 seconds. Never waits. Thread-safe."""
-
-    def __init__(self, reads_per_10_seconds: int) -> None:
-        self._most = reads_per_10_seconds
-        self._at: deque[int] = deque()
-        self._lock = threading.Lock()
-
-    def take(self, now_ms: int, spare: int = 0) -> bool:
-        """Whether one more read is allowed now, and ``spare`` others are left after it; it is counted then."""
-        with self._lock:
-            while self._at and now_ms - self._at[0] >= _WINDOW_MS:
-                self._at.popleft()
-            if len(self._at) + spare >= self._most:
-                return False
-            self._at.append(now_ms)
-            return True
 
 
 class Known(NamedTuple):
@@ -192,7 +171,6 @@ class ChainCredit:
 
     def forget(self) -> None:
         """Forget everything, as in a forked child."""
-        self._budget = ReadBudget(self.settings.reads_per_10_seconds)
         # By address, then API: one read of the chain serves all APIs of a consumer.
         self._known: dict[str, dict[str, _Entry]] = {}
         self._looking: dict[str, threading.Lock] = {}
@@ -253,7 +231,7 @@ class ChainCredit:
         oldest = min((credit.terms.read_ms for credit in before.values()), default=now_ms)
         if now_ms - oldest < self.settings.refresh_ms // _SOON:
             return True  # another process has just read it
-        if not self._budget.take(now_ms, spare):
+        if not (yield TakeRead(self._chain.contract.lower(), now_ms, self.settings.reads_per_10_seconds, spare)):
             return False
         self._tried(address, now_ms)
         chain = self._chain
