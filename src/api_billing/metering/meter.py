@@ -256,8 +256,11 @@ class Meter:
     def grant(self, consumer: str, amount_wei: int, *, grant_id: str, note: str = "") -> Balance:
         """Add credit, or take free credit back with a negative amount; the same ``grant_id`` counts once.
 
-        Raises: MeterError when more would be taken back than is free, or credit is on the chain; StoreUnavailable.
+        Raises: MeterError when more would be taken back than is free, or credit is on the chain; InvalidSetting for an
+        amount that is none; StoreUnavailable.
         """
+        if type(amount_wei) is not int:
+            raise InvalidSetting(f"an amount is an int of wei, not {amount_wei!r:.40}")
         if self.settings.contract:
             raise MeterError(
                 "credit is on the chain: only the consumer can add to it", hint="see: api-billing hold place --help"

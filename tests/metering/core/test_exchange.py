@@ -531,6 +531,13 @@ def test_metering__terms_that_cannot_be__are_refused_when_they_are_set(desk: Des
         desk.meter.metering(**given)
 
 
+@pytest.mark.parametrize("amount", [True, 1.5, "100", None])
+def test_grant__amount_that_is_no_integer__is_refused(desk: Desk, amount: Any) -> None:
+    with pytest.raises(InvalidSetting, match="int of wei"):
+        desk.meter.grant("alice", amount, grant_id="second")
+    assert desk.balance.granted_wei == 1_000
+
+
 def test_grant__more_taken_back_than_is_free__is_refused(desk: Desk) -> None:
     with pytest.raises(MeterError, match="1000 wei free"):
         desk.meter.grant("alice", -1_001, grant_id="back")
