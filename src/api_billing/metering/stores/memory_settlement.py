@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from api_billing.metering.operations import Balance, Batch, Operation
-from api_billing.metering.settlement.books import RULES, perform, regranted
+from api_billing.metering.settlement.books import regranted
+from api_billing.metering.settlement.rules import RULES, perform
 
 if TYPE_CHECKING:
     from api_billing.metering.stores.memory import MemoryTables

@@ -86,7 +86,7 @@ create table meter_batches (
     primary key (api_key, sequence)
 );
 
--- Where settlement stands, see settlement/books.py: leases, credit that is on the chain, batches on their way.
+-- Where settlement stands, see settlement/rules.py: leases, credit that is on the chain, batches on their way.
 create table meter_settlement (key text collate "C" primary key, document text not null);
 
 create table meter_fired (alert text collate "C" primary key, expires_ms bigint not null);

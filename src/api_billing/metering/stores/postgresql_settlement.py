@@ -13,7 +13,8 @@ from typing import Any, Final
 import psycopg
 
 from api_billing.metering.operations import NO_BALANCE, Balance, Batch, Operation
-from api_billing.metering.settlement.books import RULES, perform, regranted
+from api_billing.metering.settlement.books import regranted
+from api_billing.metering.settlement.rules import RULES, perform
 from api_billing.metering.settlement_operations import RetryRefused
 from api_billing.metering.stores.documents import lines_from_text, lines_to_text
 from api_billing.metering.stores.postgresql_rows import balance_of, received, sent, stripe

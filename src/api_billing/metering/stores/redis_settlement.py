@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from api_billing.metering.operations import Balance, Batch, ListBatches, Operation
-from api_billing.metering.settlement.books import RULES, perform
+from api_billing.metering.settlement.rules import RULES, perform
 from api_billing.metering.stores.documents import lines_to_text
 from api_billing.metering.stores.redis_listings import Server, list_batches
 from api_billing.metering.stores.redis_steps import Value, balance_of

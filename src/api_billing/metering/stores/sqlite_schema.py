@@ -76,7 +76,7 @@ create table batches (
     primary key (api, sequence)
 ) without rowid;
 
--- Where settlement stands, see settlement/books.py: leases, credit that is on the chain, batches on their way.
+-- Where settlement stands, see settlement/rules.py: leases, credit that is on the chain, batches on their way.
 create table settlement (key text primary key, document text not null) without rowid;
 
 create table fired (alert text primary key, expires_ms integer not null) without rowid;

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from api_billing.metering.operations import Balance, Batch, Operation
-from api_billing.metering.settlement.books import RULES, perform, regranted
+from api_billing.metering.settlement.books import regranted
+from api_billing.metering.settlement.rules import RULES, perform
 from api_billing.metering.stores.documents import lines_from_text, lines_to_text
 from api_billing.metering.stores.sqlite_tables import SqliteTables
 
