@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_billing.merkle import is_proven, leaf_hash, merkle_path, merkle_root, node_hash, root_of_lines
+from api_billing.merkle import GrowingTree, is_proven, leaf_hash, merkle_path, merkle_root, node_hash, root_of_lines
 
 # Inputs and roots of the test vectors that implementations of RFC 6962 share.
 VECTOR_LINES = [
@@ -68,6 +68,24 @@ def test_path__every_line__is_proven(lines: list[bytes]) -> None:
     leaves = [leaf_hash(line) for line in lines]
     root = merkle_root(leaves)
     assert all(is_proven(line, index, len(lines), merkle_path(leaves, index), root) for index, line in enumerate(lines))
+
+
+@given(lines_strategy, st.data())
+def test_growing_tree__given_up_and_gone_on_with_anywhere__has_the_root_of_the_whole(
+    lines: list[bytes], data: st.DataObject
+) -> None:
+    leaves = [leaf_hash(line) for line in lines]
+    tree = GrowingTree()
+    for count, leaf in enumerate(leaves, start=1):
+        tree.add(leaf)
+        assert (tree.count, tree.root()) == (count, merkle_root(leaves[:count]))
+        if data.draw(st.booleans()):
+            tree = GrowingTree(tree.count, tree.peaks)
+
+
+def test_growing_tree__of_nothing__has_no_root() -> None:
+    with pytest.raises(ValueError, match="at least one leaf"):
+        GrowingTree().root()
 
 
 @pytest.mark.parametrize("index", [-1, 3])

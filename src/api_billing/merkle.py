@@ -44,6 +44,37 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
     return level[0]
 
 
+class GrowingTree:
+    """The same tree, whose leaves come one after another: it keeps a hash for each bit of their number, not the leaves.
+
+    ``peaks`` are these hashes, the largest subtree first: with them and the number of leaves it can be gone on with.
+    """
+
+    __slots__ = ("count", "peaks")
+
+    def __init__(self, count: int = 0, peaks: Iterable[bytes] = ()) -> None:
+        self.count = count
+        self.peaks = list(peaks)
+
+    def add(self, leaf: bytes) -> None:
+        """Put a leaf behind the last one."""
+        peak, bits = leaf, self.count
+        while bits & 1:
+            peak = node_hash(self.peaks.pop(), peak)
+            bits >>= 1
+        self.peaks.append(peak)
+        self.count += 1
+
+    def root(self) -> bytes:
+        """Return the root over all leaves so far. Raises: ValueError, when there are none."""
+        if not self.peaks:
+            raise ValueError("a tree has at least one leaf")
+        root = self.peaks[-1]
+        for peak in reversed(self.peaks[:-1]):
+            root = node_hash(peak, root)
+        return root
+
+
 def root_of_lines(lines: Iterable[bytes]) -> bytes:
     """Return the root of the tree over whole lines. Raises: ValueError, when there are none."""
     return merkle_root([leaf_hash(line) for line in lines])

@@ -21,6 +21,7 @@ from api_billing.metering.tiers import Tier
 
 MAX_AMOUNT_WEI: Final = 2**256 - 1
 DAY_MS: Final = 86_400_000
+MAX_CUT_STEP: Final = 50  # requests that one step adds to a batch: a few milliseconds in every store
 
 Unit = Literal["calls", "wei"]
 State = Literal["reserved", "settled", "released", "expired", "refused"]
@@ -489,11 +490,14 @@ class SumUsage(Operation[tuple[UsageDay, ...]]):
 
 
 @dataclass(frozen=True, slots=True)
-class CutBatch(Operation["Batch | None"]):
+class CutBatch(Operation["Batch | Cutting | None"]):
     """Put settled usage of an API that is in no batch into the next one, and mark it, in the same step.
 
     Oldest first, at most ``max_lines`` lines of one account and day each, at most ``max_records`` requests, nothing
     reserved after ``until_ms``. None when there is nothing. Requests that cost nothing are in it: they are calls.
+
+    One step adds ``max_step`` requests and no more, so that it never holds up requests for long: the answer is
+    ``Cutting`` until one of them has ended the batch. Whoever comes after a process that died goes on where it was.
     """
 
     api: str
@@ -501,6 +505,29 @@ class CutBatch(Operation["Batch | None"]):
     until_ms: int = 2**62
     max_lines: int = 256
     max_records: int = 100_000
+    max_step: int = MAX_CUT_STEP
+
+
+class Cutting(NamedTuple):
+    """There is more for this batch: ask again. Nothing of it is posted before it has ended."""
+
+    sequence: int
+    records: int  # how many are in it so far
+
+
+class OpenCut(NamedTuple):
+    """A batch that usage is still added to; its root is that of the usage so far."""
+
+    batch: Batch
+    after: str  # id of the last request that was looked at
+    peaks: tuple[str, ...]  # of its tree (hex), see ``merkle.GrowingTree``
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCut(Operation["OpenCut | None"]):
+    """The batch of an API that is being cut; None when the last one has ended."""
+
+    api: str
 
 
 @dataclass(frozen=True, slots=True)

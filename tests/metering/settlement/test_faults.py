@@ -47,6 +47,7 @@ def nobody_on_chain(world):
 SCENARIOS = {
     "one batch": (one_batch, 10_000),
     "several batches": (several_batches, 2),
+    "cut in steps": (several_batches, 4),
     "refused part": (refused_part, 10_000),
     "over midnight": (over_midnight, 10_000),
     "nobody on chain": (nobody_on_chain, 10_000),
@@ -80,7 +81,7 @@ def test_settler__let_down_at_any_step__bills_everything_once(scenario, fault, r
     while at < rounds:
         world = World()
         prepare(world)
-        steps = world.settler("first", max_records=max_records).round(API)
+        steps = world.settler("first", max_records=max_records, max_step=2).round(API)
         try:
             _, rounds = drive(world, steps, fault, at)
         except (Killed, StoreUnavailable):

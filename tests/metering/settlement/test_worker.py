@@ -1,11 +1,16 @@
 """What changes between service and settlement, several settlers, other meters, and what is told."""
 
+from collections import Counter
+
 import pytest
 
-from api_billing.metering.operations import ReadBalance, Reserve
+from api_billing.metering.operations import CutBatch, Cutting, ReadBalance, Reserve
 from api_billing.metering.settlement.chain import chain_account
+from api_billing.metering.settlement.preview import preview
+from api_billing.metering.settlement.proof import NotProvable, prove
 from api_billing.metering.settlement.worker import Round
 from api_billing.metering.settlement_operations import ListOutgoing, ReadBook, RetryRefused, TakeLease, WriteOff
+from api_billing.metering.steps import run
 
 from .world import API, DAY_MS, LEASE_MS, NOON_MS, Killed, address, drive
 
@@ -319,6 +324,41 @@ def test_batch__of_nobody_on_chain__takes_no_sequence(world):
     world.serve(world.consumer(1))
     world.settle()
     assert [sequence for _, sequence, _ in world.chain.posted] == [1]
+
+
+# --- cutting in steps
+
+
+def cut_in_part(world, served=5):
+    ids = [world.serve(world.consumer(number % 2 + 1)) for number in range(served)]
+    assert isinstance(world.call(CutBatch(API, world.now_ms, max_step=2)), Cutting)
+    return ids
+
+
+def test_preview__of_a_batch_that_is_being_cut__tells_the_batches_that_are_posted(world):
+    cut_in_part(world)
+    told = run(preview(API, world.now_ms, max_records=4), world.call)
+    world.settle(max_records=4, max_step=2)
+    assert told.waiting == ()
+    assert [(batch.sequence, batch.lines, batch.root) for batch in told.cut] == [
+        (each.batch.sequence, each.batch.lines, each.batch.root) for each in world.call(ListOutgoing(API))
+    ]
+
+
+def test_reconcile__of_a_batch_that_is_being_cut__says_so(world):
+    cut_in_part(world)
+    found = world.reconcile()
+    calls = Counter()
+    for why in (why for line in found.lines for why in line.why):
+        calls[why.reason] += why.calls
+    assert calls == {"in a batch being cut": 2, "not in a batch yet": 3}
+    assert sum(line.unexplained_wei for line in found.lines) == 0
+
+
+def test_prove__of_a_request_in_a_batch_that_is_being_cut__is_not_yet_provable(world):
+    ids = cut_in_part(world)
+    with pytest.raises(NotProvable, match="still being cut"):
+        run(prove(ids[0]), world.call)
 
 
 # --- reconciliation

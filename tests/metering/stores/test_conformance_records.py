@@ -1,5 +1,6 @@
 """Records, usage, settlement batches and pruning in every store."""
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -9,12 +10,14 @@ from api_billing.metering.operations import (
     DAY_MS,
     BatchLine,
     CutBatch,
+    Cutting,
     GetRecord,
     ListBatches,
     ListRecords,
     Note,
     Outcome,
     Prune,
+    ReadCut,
     ReadLeaves,
     Record,
     SumUsage,
@@ -266,6 +269,94 @@ def test_batches__listed__in_the_order_of_sequences_by_page(desk):
     assert desk.call(ListBatches("weather")) == tuple(made)
     assert desk.call(ListBatches("weather", after=1, limit=1)) == (made[1],)
     assert desk.call(ListBatches("weather", after=9)) == desk.call(ListBatches("maps")) == ()
+
+
+# --- batches that are cut in steps
+
+
+def steps_of(desk, **values):
+    """What the steps of one batch answer, the batch last."""
+    answers = [desk.call(CutBatch("weather", desk.now_ms, **values))]
+    while isinstance(answers[-1], Cutting):
+        answers.append(desk.call(CutBatch("weather", desk.now_ms, **values)))
+    return answers
+
+
+@pytest.mark.parametrize("max_step", [1, 2, 3, 4, 5, 6])
+def test_batch__cut_in_steps__is_the_one_that_is_cut_at_once(desk, max_step):
+    made = [desk.served(number) for number in range(5)]
+    *steps, batch = steps_of(desk, max_step=max_step)
+    assert [step.records for step in steps] == list(range(max_step, 5, max_step))
+    leaves = [usage_line(record).leaf() for record in desk.call(ListRecords())]
+    assert (batch.records, batch.lines[0].calls, batch.lines[0].amount_wei) == (5, 5, 10)
+    assert batch.root == merkle_root(leaves).hex()
+    assert desk.call(ReadLeaves("weather", 1)) == b"".join(leaves)
+    assert [desk.call(GetRecord(record_id)).batch for record_id in made] == [1] * 5
+    assert desk.call(ReadCut("weather")) is None
+
+
+def test_batch__being_cut__is_not_a_batch_yet_but_has_its_usage(desk):
+    made = [desk.served(number) for number in (1, 2, 3)]
+    assert desk.call(CutBatch("weather", 5, max_step=2)) == Cutting(1, 2)
+    assert desk.call(ListBatches("weather")) == ()
+    assert [desk.call(GetRecord(record_id)).batch for record_id in made] == [1, 1, 0]
+    cut = desk.call(ReadCut("weather"))
+    assert (cut.after, cut.batch.records, cut.batch.lines[0].amount_wei) == (made[1], 2, 3)
+    assert desk.call(ReadCut("maps")) is None
+
+
+def test_batch__being_cut__takes_usage_that_was_served_meanwhile_and_leaves_what_is_older(desk):
+    old, _ = desk.reserve(5)
+    desk.served(1)
+    desk.served(1)
+    desk.call(CutBatch("weather", 5, max_step=1))
+    desk.settle(old, 5)
+    late = desk.served(7)
+    *_, batch = steps_of(desk, max_step=1)
+    assert (batch.records, batch.lines[0].amount_wei) == (3, 9)
+    assert desk.call(GetRecord(late)).batch == 1
+    assert [step.lines[0].amount_wei for step in steps_of(desk)] == [5]
+
+
+def test_batch__cut_in_steps_with_more_accounts_than_lines__is_the_one_that_is_cut_at_once(desk):
+    for number in range(4):
+        desk.grant(100, f"a{number}")
+    for number in (0, 2, 2, 3, 1, 0, 3, 2, 1, 0, 3):
+        desk.served(1, account=f"a{number}")
+    first = steps_of(desk, max_lines=2, max_step=1)[-1]
+    second = steps_of(desk, max_lines=2, max_step=1)[-1]
+    assert [(line.account, line.calls) for line in first.lines] == [("a0", 3), ("a2", 3)]
+    assert [(line.account, line.calls) for line in second.lines] == [("a1", 2), ("a3", 3)]
+
+
+def test_batch__cut_in_steps_up_to_so_many_requests__ends_with_them(desk):
+    for _ in range(5):
+        desk.served(1)
+    assert [batch.records for batch in (steps_of(desk, max_records=3, max_step=2)[-1] for _ in range(2))] == [3, 2]
+
+
+def test_batch__cut_by_many_at_once__has_every_request_once(desk):
+    for _ in range(30):
+        desk.served(1)
+    batches = []
+
+    def cut():
+        while answer := desk.call(CutBatch("weather", desk.now_ms, max_records=7, max_step=2)):
+            if not isinstance(answer, Cutting):
+                batches.append(answer)
+
+    threads = [threading.Thread(target=cut) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(batch.sequence for batch in batches) == [1, 2, 3, 4, 5]
+    assert desk.call(ListBatches("weather")) == tuple(sorted(batches, key=lambda batch: batch.sequence))
+    for batch in batches:
+        leaves = [usage_line(record).leaf() for record in desk.call(ListRecords()) if record.batch == batch.sequence]
+        assert (batch.records, batch.root) == (len(leaves), merkle_root(leaves).hex())
+        assert desk.call(ReadLeaves("weather", batch.sequence)) == b"".join(leaves)
+    assert sum(batch.records for batch in batches) == 30
 
 
 def test_leaves__of_no_batch__are_empty(desk):

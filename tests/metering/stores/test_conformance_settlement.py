@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from api_billing.metering.operations import Balance, CutBatch, Grant, ListBatches, ReadLeaves
+from api_billing.metering.operations import Balance, CutBatch, Cutting, Grant, ListBatches, ReadCut, ReadLeaves
 from api_billing.metering.settlement_operations import (
     NEVER_READ,
     BeginPosting,
@@ -424,6 +424,17 @@ def test_retry__of_less__writes_the_rest_off_and_may_have_another_day(in_flight)
     assert read(in_flight).accounted_wei == 10
     part = in_flight.call(ListOutgoing(API))[0].posting.parts[0]
     assert (part.resolution, part.retried_in, part.written_off_wei) == ("retried", 2, 10)
+
+
+def test_retry__while_a_batch_is_being_cut__ends_that_and_comes_after_it(in_flight):
+    end(in_flight, Part(1, 15, "daily_spend_exceeded"))
+    in_flight.call(Grant("more", "other", 5, 1))
+    for _ in range(2):
+        in_flight.served(1, account="other", consumer="other")
+    assert in_flight.call(CutBatch(API, 9, max_step=1)) == Cutting(2, 1)
+    assert in_flight.call(RetryRefused(API, 1, 9)).sequence == 3
+    assert [batch.records for batch in in_flight.call(ListBatches(API))] == [2, 1, 0]
+    assert (cut(in_flight).sequence, in_flight.call(ReadCut(API))) == (4, None)
 
 
 def test_retry__after_other_usage_was_cut__takes_the_next_sequence(in_flight):

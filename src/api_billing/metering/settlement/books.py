@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from api_billing.metering.operations import Balance, Batch
+from api_billing.metering.proofs import UsageLine
 
 
 class Books(Protocol):
@@ -32,7 +33,13 @@ class Books(Protocol):
         """Of the last batch; 0 when there is none."""
 
     def add_batch(self, batch: Batch) -> None:
-        """Put a batch without usage of its own behind the last one."""
+        """Put a batch behind the last one."""
+
+    def to_settle(self, api: str, until_ms: int, after: str, limit: int) -> Sequence[UsageLine]:
+        """Settled usage in no batch, reserved until then, in the order of ids after ``after``."""
+
+    def put_into_batch(self, api: str, sequence: int, before: int, lines: Sequence[UsageLine], leaves: bytes) -> None:
+        """Mark what ``to_settle`` gave with the batch it is in, and keep its leaves behind the ``before`` others."""
 
     def balance(self, account: str) -> Balance:
         """An account's money; after ``commit``, with what was granted."""

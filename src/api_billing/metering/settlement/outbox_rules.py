@@ -8,6 +8,7 @@ from dataclasses import replace
 from api_billing.metering.operations import Batch, BatchLine
 from api_billing.metering.settlement.books import Books
 from api_billing.metering.settlement.credit_rules import give_up, read_rows, write_rows
+from api_billing.metering.settlement.cutting import close_cut
 from api_billing.metering.settlement_operations import (
     ENDED,
     IN_FLIGHT,
@@ -177,7 +178,9 @@ def retry_refused(books: Books, op: RetryRefused) -> Batch | None:
     indexes = _open_indexes(posting, op.indexes)
     if batch is None or not indexes:
         return None
-    sequence = book.last + 1
+    # What is being cut has its sequence already.
+    closed = close_cut(books, op.api, op.now_ms)
+    sequence = (book.last if closed is None else closed.sequence) + 1
     parts = list(posting.parts)
     lines = []
     for index in indexes:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from api_billing.metering.operations import Batch, ListRecords, Record
+from api_billing.metering.operations import Batch, ListRecords, OpenCut, ReadCut, Record
 from api_billing.metering.proofs import UsageLine
+from api_billing.metering.settlement.cutting import GrowingBatch
 from api_billing.metering.settlement.worker import MAX_LINES
 from api_billing.metering.settlement_operations import Book, ListOutgoing, Outgoing, ReadBook
 from api_billing.metering.steps import Steps
-from api_billing.metering.stores.rows import choose, make_batch, usage_line
+from api_billing.metering.stores.rows import usage_line
 
 _PAGE = 1000
 
@@ -28,14 +29,27 @@ def preview(api: str, now_ms: int, *, max_records: int = 10_000) -> Steps[Previe
     waiting: list[Outgoing] = []
     while page := (yield ListOutgoing(api, book.ended + len(waiting))):
         waiting += page
+    begun: OpenCut | None = yield ReadCut(api)
     lines = yield from _unbatched(api)
     cut: list[Batch] = []
-    while chosen := choose(lines, MAX_LINES, max_records):
-        batch, _ = make_batch(api, book.last + len(cut) + 1, now_ms, chosen)
-        cut.append(batch)
-        gone = {line.record_id for line in chosen}
-        lines = [line for line in lines if line.record_id not in gone]
-    return Preview(tuple(waiting), tuple(cut))
+    growing = GrowingBatch(book.last + 1) if begun is None else GrowingBatch.of(begun)
+    while True:
+        lines = _grown(growing, lines, max_records)
+        if not growing.records:
+            return Preview(tuple(waiting), tuple(cut))
+        cut.append(growing.batch(api, now_ms))
+        growing = GrowingBatch(growing.sequence + 1)
+
+
+def _grown(growing: GrowingBatch, lines: list[UsageLine], max_records: int) -> list[UsageLine]:
+    """Have a batch take what it takes; the rest."""
+    left: list[UsageLine] = []
+    for place, line in enumerate(lines):
+        if growing.records >= max_records:
+            return left + lines[place:]
+        if line.record_id <= growing.after or growing.take(line, MAX_LINES) is None:
+            left.append(line)
+    return left
 
 
 def _unbatched(api: str) -> Steps[list[UsageLine]]:

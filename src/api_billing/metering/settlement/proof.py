@@ -78,6 +78,8 @@ def prove_line(line: UsageLine, sequence: int) -> Steps[dict[str, Any]]:
     if line.leaf() not in leaves:
         raise NotProvable(f"{line.record_id} is not in batch {sequence} of {line.api}")
     found: tuple[Outgoing, ...] = yield ListOutgoing(line.api, sequence - 1, 1)
+    if not found:
+        raise NotProvable(f"batch {sequence} of {line.api} is still being cut: settle first")
     batch, posting = found[0]
     _require_ended(batch, posting)
     book: Book = yield ReadBook(line.api)

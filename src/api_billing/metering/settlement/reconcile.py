@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from api_billing.errors import ContractRejected
-from api_billing.metering.operations import DAY_MS, BatchLine, ListRecords, Record, SumUsage, UsageDay
+from api_billing.metering.operations import DAY_MS, BatchLine, ListRecords, OpenCut, ReadCut, Record, SumUsage, UsageDay
 from api_billing.metering.settlement.chain import SettlementChain, address_of, chain_account
 from api_billing.metering.settlement_operations import IN_FLIGHT, ListOutgoing, Outgoing, Part
 from api_billing.metering.steps import Blocking, Steps
@@ -99,9 +99,11 @@ def reconcile(
     lines: defaultdict[Key, Line] = defaultdict(lambda: Line(api, "", 0))
     usage: tuple[UsageDay, ...] = yield SumUsage(api=api, from_day=first, to_day=last)
     unbatched = yield from _unbatched(api, first)
+    begun: OpenCut | None = yield ReadCut(api)
     outgoing = yield from _all_outgoing(api)
     # Sums are by consumer; whose account that was is known from its requests and batches.
     accounts = {line.consumer: line.account for each in outgoing for line in each.batch.lines}
+    accounts |= {line.consumer: line.account for line in (begun.batch.lines if begun is not None else ())}
     accounts |= {record.consumer: record.account for record in unbatched}
     for row in usage:
         line = lines[_named(accounts.get(row.consumer) or account_of(api, row.consumer)), row.day]
@@ -112,6 +114,9 @@ def reconcile(
         _explain(lines[key], "not in a batch yet", 1, record.charged_wei)
     for each in outgoing:
         _add_outgoing(lines, each, first)
+    for entry in begun.batch.lines if begun is not None else ():
+        if entry.day >= first:
+            _explain(lines[_named(entry.account), entry.day], "in a batch being cut", entry.calls, entry.amount_wei)
     _add_moved(lines, outgoing)
     for consumer in sorted({consumer for consumer, _ in lines}):
         yield from _add_chain(chain, api, consumer, first, last, lines)

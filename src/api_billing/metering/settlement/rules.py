@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from api_billing.metering.operations import Operation
-from api_billing.metering.settlement import credit_rules, outbox_rules
+from api_billing.metering.operations import CutBatch, Operation, ReadCut
+from api_billing.metering.settlement import credit_rules, cutting, outbox_rules
 from api_billing.metering.settlement.books import Books
 from api_billing.metering.settlement_operations import (
     BeginPosting,
@@ -71,6 +71,8 @@ RULES: Final[dict[type[Operation[Any]], Callable[[Any, Any], Any]]] = {
     TakeRead: take_read,
     ReadCredit: credit_rules.read_credit,
     SetGranted: credit_rules.set_granted,
+    CutBatch: cutting.cut_batch,
+    ReadCut: cutting.read_cut,
     ReadBook: lambda books, op: outbox_rules.read_book(books, op.api),
     OpenBook: outbox_rules.open_book,
     NextOutgoing: outbox_rules.next_outgoing,

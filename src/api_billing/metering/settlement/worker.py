@@ -2,10 +2,10 @@
 
 The order of the steps is what makes it exactly once:
 
-1. a batch is cut and its usage marked, in one step; 2. it is written down that it is about to be sent, and under which
-sequence; 3. it is sent; 4. its outcome is recorded. Whoever comes after a process that died between 2 and 4 looks first
-whether the contract has that sequence, and otherwise sends the same again: the contract bills a sequence once. Nothing
-is ever sent under another sequence.
+1. a batch is cut, its usage marked in the steps that put it in; 2. it is written down that it is about to be sent, and
+under which sequence; 3. it is sent; 4. its outcome is recorded. Whoever comes after a process that died between 2 and
+4 looks first whether the contract has that sequence, and otherwise sends the same again: the contract bills a sequence
+once. Nothing is ever sent under another sequence.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final, Literal
 from api_billing.amounts import format_wei
 from api_billing.errors import BillingError, ContractRejected, NetworkError
 from api_billing.metering.alerts import Alert
-from api_billing.metering.operations import DAY_MS, CutBatch, FireOnce
+from api_billing.metering.operations import DAY_MS, MAX_CUT_STEP, Batch, CutBatch, Cutting, FireOnce
 from api_billing.metering.settlement.chain import SettlementChain, entries_of, parts_of
 from api_billing.metering.settlement_operations import (
     IN_FLIGHT,
@@ -81,6 +81,7 @@ class Settler:
         lease_ms: int = 900_000,
         patience_ms: int = 3_600_000,
         max_records: int = 10_000,
+        max_step: int = MAX_CUT_STEP,
     ) -> None:
         self._chain = chain
         self._holder = holder
@@ -89,6 +90,7 @@ class Settler:
         self._lease_ms = lease_ms
         self._patience_ms = patience_ms
         self._max_records = max_records
+        self._max_step = max_step
         self._told: set[tuple[str, int, int]] = set()
 
     def round(self, api: str) -> Steps[Round]:
@@ -113,13 +115,20 @@ class Settler:
         """One batch; ``busy`` when there may be more. What is served meanwhile waits: few large batches cost less."""
         outgoing: Outgoing | None = yield NextOutgoing(api)
         if outgoing is None:
-            batch = yield CutBatch(api, self._now_ms(), until_ms, MAX_LINES, self._max_records)
-            return Round("done" if batch is None else "busy")
+            return (yield from self._cut(api, until_ms))
         try:
             return (yield from self._settle(outgoing))
         except _Stop as stop:
             yield from self._tell_trouble(outgoing, stop.ended)
             return stop.ended
+
+    def _cut(self, api: str, until_ms: int) -> Steps[Round]:
+        """The next batch, in steps so small that requests do not notice. Others may be at it too: each adds its own."""
+        while True:
+            step = CutBatch(api, self._now_ms(), until_ms, MAX_LINES, self._max_records, self._max_step)
+            cut: Batch | Cutting | None = yield step
+            if not isinstance(cut, Cutting):
+                return Round("done" if cut is None else "busy")
 
     def _settle(self, outgoing: Outgoing) -> Steps[Round]:
         batch, posting = outgoing

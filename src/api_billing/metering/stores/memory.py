@@ -14,7 +14,6 @@ from api_billing.metering.operations import (
     ApiKey,
     Balance,
     Batch,
-    CutBatch,
     Extend,
     FindKey,
     FireOnce,
@@ -47,7 +46,7 @@ from api_billing.metering.operations import (
     UsageDay,
 )
 from api_billing.metering.stores.memory_settlement import SETTLEMENT_HANDLERS
-from api_billing.metering.stores.rows import choose, make_batch, matches, record_of, usage_line
+from api_billing.metering.stores.rows import matches, record_of
 from api_billing.metering.stores.store import Reply, Store
 from api_billing.metering.tiers import DEFAULT_TIERS, Tier
 
@@ -70,7 +69,9 @@ class MemoryTables:
         self.tiers_version = 0
         self.version = 0
         self.keys: dict[str, ApiKey] = {}
-        self.batches: dict[tuple[str, int], tuple[Batch, bytes]] = {}
+        self.batches: dict[tuple[str, int], Batch] = {}
+        self.leaves: dict[tuple[str, int], bytearray] = {}
+        self.to_settle: dict[str, list[str]] = {}  # by API: ids of settled usage in no batch, sorted
         self.fired: dict[str, int] = {}
         self.settlement: dict[str, Any] = {}
 
@@ -101,7 +102,8 @@ class MemoryTables:
         insort(self.ids, line.reserve.reservation_id)
 
     def change_line(self, line: Line) -> None:
-        """Nothing to write."""
+        if line.state == "settled":
+            insort(self.to_settle.setdefault(line.reserve.api, []), line.reserve.reservation_id)
 
     def claim(self, consumer: str, key: str) -> ClaimRow | None:
         return self.claims.get((consumer, key))
@@ -252,36 +254,15 @@ def sum_usage(tables: MemoryTables, op: SumUsage) -> tuple[UsageDay, ...]:
     )
 
 
-def cut_batch(tables: MemoryTables, op: CutBatch) -> Batch | None:
-    waiting = (
-        usage_line(record_of(line))
-        for record_id in tables.ids
-        if (line := tables.lines.get(record_id)) is not None
-        and line.state == "settled"
-        and not line.batch
-        and line.reserve.api == op.api
-        and line.reserve.now_ms <= op.until_ms
-    )
-    chosen = choose(waiting, op.max_lines, op.max_records)
-    if not chosen:
-        return None
-    sequence = 1 + sum(1 for api, _ in tables.batches if api == op.api)
-    batch, leaves = make_batch(op.api, sequence, op.now_ms, chosen)
-    for usage in chosen:
-        tables.lines[usage.record_id].batch = sequence
-    tables.batches[op.api, sequence] = (batch, leaves)
-    return batch
-
-
 def list_batches(tables: MemoryTables, op: ListBatches) -> tuple[Batch, ...]:
     found = (
-        batch for (api, sequence), (batch, _) in sorted(tables.batches.items()) if api == op.api and sequence > op.after
+        batch for (api, sequence), batch in sorted(tables.batches.items()) if api == op.api and sequence > op.after
     )
     return tuple(found)[: op.limit]
 
 
 def read_leaves(tables: MemoryTables, op: ReadLeaves) -> bytes:
-    return tables.batches.get((op.api, op.sequence), (None, b""))[1]
+    return bytes(tables.leaves.get((op.api, op.sequence), b""))
 
 
 def prune(tables: MemoryTables, op: Prune) -> Pruned:
@@ -340,7 +321,6 @@ _HANDLERS: Final[dict[type[Operation[Any]], Callable[[MemoryTables, Any], Any]]]
     ListRecords: list_records,
     GetRecord: lambda tables, op: tables.record(op.record_id),
     SumUsage: sum_usage,
-    CutBatch: cut_batch,
     ListBatches: list_batches,
     ReadLeaves: read_leaves,
     Prune: prune,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from api_billing.merkle import HASH_BYTES
 from api_billing.metering.operations import Balance, Batch, Operation
+from api_billing.metering.proofs import UsageLine
 from api_billing.metering.settlement.books import regranted
 from api_billing.metering.settlement.rules import RULES, perform
+from api_billing.metering.stores.rows import record_of, usage_line
 
 if TYPE_CHECKING:
     from api_billing.metering.stores.memory import MemoryTables
@@ -30,13 +34,31 @@ class MemoryBooks:
 
     def batches(self, api: str, after: int, limit: int) -> Sequence[Batch]:
         sequences = range(after + 1, min(after + limit, self.last_sequence(api)) + 1)
-        return [self._tables.batches[api, sequence][0] for sequence in sequences]
+        return [self._tables.batches[api, sequence] for sequence in sequences]
 
     def last_sequence(self, api: str) -> int:
         return sum(1 for known, _ in self._tables.batches if known == api)
 
     def add_batch(self, batch: Batch) -> None:
-        self._tables.batches[batch.api, batch.sequence] = (batch, b"")
+        self._tables.batches[batch.api, batch.sequence] = batch
+
+    def to_settle(self, api: str, until_ms: int, after: str, limit: int) -> Sequence[UsageLine]:
+        ids = self._tables.to_settle.get(api, [])
+        found: list[UsageLine] = []
+        for index in range(bisect_right(ids, after), len(ids)):
+            line = self._tables.lines.get(ids[index])  # None: pruned
+            if line is not None and line.reserve.now_ms <= until_ms:
+                found.append(usage_line(record_of(line)))
+                if len(found) == limit:
+                    break
+        return found
+
+    def put_into_batch(self, api: str, sequence: int, before: int, lines: Sequence[UsageLine], leaves: bytes) -> None:
+        for usage in lines:
+            self._tables.lines[usage.record_id].batch = sequence
+        gone = {usage.record_id for usage in lines}
+        self._tables.to_settle[api] = [each for each in self._tables.to_settle[api] if each not in gone]
+        self._tables.leaves.setdefault((api, sequence), bytearray())[before * HASH_BYTES :] = leaves
 
     def balance(self, account: str) -> Balance:
         return self._tables.account(account).balance()

@@ -5,7 +5,7 @@ Each runs in a transaction of its own; nothing here is on the way of a request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import psycopg
@@ -14,7 +14,6 @@ from api_billing.metering.errors import UnknownConsumer, UnknownTier
 from api_billing.metering.operations import (
     ApiKey,
     Batch,
-    CutBatch,
     ListBatches,
     ListKeys,
     ListProfiles,
@@ -34,8 +33,7 @@ from api_billing.metering.operations import (
     Sweep,
     UsageDay,
 )
-from api_billing.metering.proofs import UsageLine
-from api_billing.metering.stores.documents import budgets_to_text, lines_from_text, lines_to_text, quotas_to_text
+from api_billing.metering.stores.documents import budgets_to_text, lines_from_text, quotas_to_text
 from api_billing.metering.stores.postgresql_rows import (
     RECORD_COLUMNS,
     profile_of,
@@ -46,13 +44,9 @@ from api_billing.metering.stores.postgresql_rows import (
 )
 from api_billing.metering.stores.postgresql_settlement import SETTLEMENT_LISTINGS
 from api_billing.metering.stores.postgresql_steps import KEY_COLUMNS, key_of
-from api_billing.metering.stores.rows import choose, make_batch
 from api_billing.metering.tiers import Tier
 
 Connection = psycopg.Connection[tuple[Any, ...]]
-
-_PAGE: Final = 5_000  # rows of one round trip while a batch is cut
-_CUTTING: Final = 1835365491  # class of the advisory lock that batches of an API are cut under
 
 
 def sweep(connection: Connection, op: Sweep) -> int:
@@ -180,45 +174,6 @@ def sum_usage(connection: Connection, op: SumUsage) -> tuple[UsageDay, ...]:
     )
 
 
-def cut_batch(connection: Connection, op: CutBatch) -> Batch | None:
-    api = sent(op.api)
-    connection.execute("select pg_advisory_xact_lock(%s, hashtext(%s))", (_CUTTING, api))
-    chosen = choose(_to_settle(connection, op), op.max_lines, op.max_records)
-    if not chosen:
-        return None
-    last = _one(connection, "select coalesce(max(sequence), 0) from meter_batches where api_key = meter_key(%s)", api)[
-        0
-    ]
-    batch, leaves = make_batch(op.api, last + 1, op.now_ms, chosen)
-    connection.execute(
-        "update meter_records set batch = %s where record_id = any (%s)",
-        (batch.sequence, [sent(line.record_id) for line in chosen]),
-    )
-    connection.execute(
-        "insert into meter_batches values (meter_key(%s), %s, %s, %s, %s, %s, %s)",
-        (api, batch.sequence, batch.created_ms, sent(lines_to_text(batch.lines)), batch.records, batch.root, leaves),
-    )
-    return batch
-
-
-def _to_settle(connection: Connection, op: CutBatch) -> Iterator[UsageLine]:
-    after = ""
-    while True:
-        rows = connection.execute(
-            "select record_id, api, account, consumer, at_ms, units, charged::text from meter_records"
-            " where meter_key(api) = meter_key(%s) and state = 'settled' and batch = 0 and at_ms <= %s"
-            " and record_id > %s order by record_id limit %s",
-            (sent(op.api), op.until_ms, after, _PAGE),
-        ).fetchall()
-        for record_id, api, account, consumer, at_ms, units, charged in rows:
-            yield UsageLine(
-                received(record_id), received(api), received(account), received(consumer), at_ms, units, int(charged)
-            )
-        if len(rows) < _PAGE:
-            return
-        after = rows[-1][0]
-
-
 def list_batches(connection: Connection, op: ListBatches) -> tuple[Batch, ...]:
     rows = connection.execute(
         "select sequence, created_ms, lines, records, root from meter_batches where api_key = meter_key(%s)"
@@ -232,10 +187,11 @@ def list_batches(connection: Connection, op: ListBatches) -> tuple[Batch, ...]:
 
 
 def read_leaves(connection: Connection, op: ReadLeaves) -> bytes:
-    row = connection.execute(
-        "select leaves from meter_batches where api_key = meter_key(%s) and sequence = %s", (sent(op.api), op.sequence)
-    ).fetchone()
-    return b"" if row is None else bytes(row[0])
+    rows = connection.execute(
+        "select leaves from meter_leaves where api_key = meter_key(%s) and sequence = %s order by before",
+        (sent(op.api), op.sequence),
+    )
+    return b"".join([row[0] for row in rows])
 
 
 # Each tier has its own cutoff. The few tiers are found by jumps over an index, not by reading all records.
@@ -292,7 +248,6 @@ LISTINGS: Final[dict[type[Operation[Any]], Callable[[Connection, Any], Any]]] = 
     ListKeys: list_keys,
     ListRecords: list_records,
     SumUsage: sum_usage,
-    CutBatch: cut_batch,
     ListBatches: list_batches,
     ReadLeaves: read_leaves,
     Prune: prune,

@@ -82,8 +82,14 @@ create index meter_usage_of_consumer on meter_usage (consumer_key, day);
 
 create table meter_batches (
     api_key text collate "C", sequence bigint, created_ms bigint not null, lines text not null, records bigint not null,
-    root text not null, leaves bytea not null,
+    root text not null,
     primary key (api_key, sequence)
+);
+
+-- What a batch's root is made of, in the pieces that it was cut in, each after so many others.
+create table meter_leaves (
+    api_key text collate "C", sequence bigint, before bigint, leaves bytea not null,
+    primary key (api_key, sequence, before)
 );
 
 -- Where settlement stands, see settlement/rules.py: leases, credit that is on the chain, batches on their way.

@@ -13,9 +13,9 @@ from typing import Any, Final
 import psycopg
 
 from api_billing.metering.operations import NO_BALANCE, Balance, Batch, Operation
+from api_billing.metering.proofs import UsageLine
 from api_billing.metering.settlement.books import regranted
 from api_billing.metering.settlement.rules import RULES, perform
-from api_billing.metering.settlement_operations import RetryRefused
 from api_billing.metering.stores.documents import lines_from_text, lines_to_text
 from api_billing.metering.stores.postgresql_rows import balance_of, received, sent, stripe
 from api_billing.metering.stores.postgresql_steps import LOCK
@@ -23,20 +23,17 @@ from api_billing.metering.stores.postgresql_steps import LOCK
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 _SETTLING: Final = 1835365493  # advisory lock of the rules
-_CUTTING: Final = 1835365491  # class of the advisory lock that batches of an API are cut under
 
 
 class PostgresqlBooks:
     """What the rules read and write, within a transaction."""
 
-    def __init__(self, connection: Connection, *, adds_to: str | None = None) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._read: dict[str, Any] = {}
         self._written: dict[str, Any] = {}
         self._granted: dict[str, int] = {}
         connection.execute("select pg_advisory_xact_lock(%s)", (_SETTLING,))
-        if adds_to is not None:
-            connection.execute("select pg_advisory_xact_lock(%s, hashtext(%s))", (_CUTTING, sent(adds_to)))
 
     def prefetch(self, keys: Sequence[str]) -> None:
         missing = [key for key in keys if key not in self._read]
@@ -73,12 +70,33 @@ class PostgresqlBooks:
 
     def add_batch(self, batch: Batch) -> None:
         self._connection.execute(
-            "insert into meter_batches values (meter_key(%s), %s, %s, %s, %s, %s, '')",
+            "insert into meter_batches values (meter_key(%s), %s, %s, %s, %s, %s)",
             (
                 sent(batch.api), batch.sequence, batch.created_ms, sent(lines_to_text(batch.lines)), batch.records,
                 batch.root,
             ),
         )  # fmt: skip
+
+    def to_settle(self, api: str, until_ms: int, after: str, limit: int) -> Sequence[UsageLine]:
+        rows = self._connection.execute(
+            "select record_id, account, consumer, at_ms, units, charged::text from meter_records"
+            " where meter_key(api) = meter_key(%s) and state = 'settled' and batch = 0 and at_ms <= %s"
+            " and record_id > %s order by record_id limit %s",
+            (sent(api), until_ms, sent(after), limit),
+        )
+        return [
+            UsageLine(received(record_id), api, received(account), received(consumer), at_ms, units, int(charged))
+            for record_id, account, consumer, at_ms, units, charged in rows
+        ]
+
+    def put_into_batch(self, api: str, sequence: int, before: int, lines: Sequence[UsageLine], leaves: bytes) -> None:
+        self._connection.execute(
+            "update meter_records set batch = %s where record_id = any (%s)",
+            (sequence, [sent(line.record_id) for line in lines]),
+        )
+        self._connection.execute(
+            "insert into meter_leaves values (meter_key(%s), %s, %s, %s)", (sent(api), sequence, before, leaves)
+        )
 
     def balance(self, account: str) -> Balance:
         row = self._connection.execute(
@@ -113,8 +131,7 @@ def _text(document: Any) -> str:
 
 
 def _handle(connection: Connection, operation: Operation[Any]) -> Any:
-    adds_to = operation.api if isinstance(operation, RetryRefused) else None
-    return perform(PostgresqlBooks(connection, adds_to=adds_to), operation)
+    return perform(PostgresqlBooks(connection), operation)
 
 
 SETTLEMENT_LISTINGS: Final[dict[type[Operation[Any]], Callable[[Any, Any], Any]]] = dict.fromkeys(RULES, _handle)

@@ -5,7 +5,7 @@
 --
 -- Keys, all under the prefix: a:account  n:starts:counter  r:record  k:claim  u:usage day  g:grant  p:consumer
 -- ids, of:consumer (records in the order of their ids)  tier:name (by time)  open (reserved, by expiry)
--- ub:api (settled, in no batch)  b:api, bl:api (batches and their leaves)  settlement (documents, see redis_settlement.py)
+-- ub:api (settled, in no batch)  b:api (batches)  bl:sequence:api (leaves)  settlement (documents, see redis_settlement.py)
 
 local P = ARGV[1]
 local call = redis.call
@@ -405,32 +405,26 @@ end
 
 -- Batches, pruning ------------------------------------------------------------------------------------------------------
 
--- api sequence batch leaves id…: nothing is done, and 0 answered, when another batch was cut meanwhile
-function steps.cut(a)
-  if call('HLEN', P .. 'b:' .. a[1]) + 1 ~= tonumber(a[2]) then return 0 end
-  for i = 5, #a do
-    if not call('ZSCORE', P .. 'ub:' .. a[1], a[i]) then return 0 end
-  end
-  for i = 5, #a do
-    call('ZREM', P .. 'ub:' .. a[1], a[i])
-    call('HSET', P .. 'r:' .. a[i], 'b', a[2])
-  end
-  call('HSET', P .. 'b:' .. a[1], a[2], a[3])
-  call('HSET', P .. 'bl:' .. a[1], a[2], a[4])
-  return 1
-end
-
--- number of documents, then for each: key, what was read, what to write (or nothing); api sequence document of a batch (or
--- nothing); then for each account: name, what was granted, what to grant. Nothing is done, and 0 answered, when a document,
--- the last batch or what is granted is another by now; else the balances of the accounts.
+-- number of documents, then for each: key, what was read, what to write (or nothing); number of batches, then for each: api
+-- sequence document; usage that a batch takes in: api sequence, place of its leaves, leaves, number of ids, ids; then for
+-- each account: name, what was granted, what to grant. Nothing is done, and 0 answered, when a document, the last batch, a
+-- request or what is granted is another by now; else the balances of the accounts.
 function steps.books(a)
   local documents, accounts = tonumber(a[1]) * 3 + 1, {}
   for i = 2, documents, 3 do
     if (call('HGET', P .. 'settlement', a[i]) or '') ~= a[i + 1] then return 0 end
   end
-  local api, sequence, batch = a[documents + 1], a[documents + 2], a[documents + 3]
-  if batch ~= '' and call('HLEN', P .. 'b:' .. api) + 1 ~= tonumber(sequence) then return 0 end
-  for i = documents + 4, #a, 3 do
+  local batches = documents + 1 + tonumber(a[documents + 1]) * 3
+  local more = 1
+  for i = documents + 2, batches, 3 do
+    if call('HLEN', P .. 'b:' .. a[i]) + more ~= tonumber(a[i + 1]) then return 0 end
+    more = more + 1
+  end
+  local api, sequence, usage = a[batches + 1], a[batches + 2], batches + 5 + tonumber(a[batches + 5])
+  for i = batches + 6, usage do
+    if not call('ZSCORE', P .. 'ub:' .. api, a[i]) then return 0 end
+  end
+  for i = usage + 1, #a, 3 do
     local account = account_of(a[i])
     if account.granted ~= a[i + 1] then return 0 end
     accounts[#accounts + 1] = account
@@ -439,10 +433,14 @@ function steps.books(a)
   for i = 2, documents, 3 do
     if a[i + 2] ~= '' then call('HSET', P .. 'settlement', a[i], a[i + 2]) end
   end
-  if batch ~= '' then
-    call('HSET', P .. 'b:' .. api, sequence, batch)
-    call('HSET', P .. 'bl:' .. api, sequence, '')
+  for i = documents + 2, batches, 3 do
+    call('HSET', P .. 'b:' .. a[i], a[i + 1], a[i + 2])
   end
+  for i = batches + 6, usage do
+    call('ZREM', P .. 'ub:' .. api, a[i])
+    call('HSET', P .. 'r:' .. a[i], 'b', sequence)
+  end
+  if usage > batches + 5 then call('SETRANGE', P .. 'bl:' .. sequence .. ':' .. api, a[batches + 3], a[batches + 4]) end
   for i, account in ipairs(accounts) do
     local committed = add(account.reserved, account.charged)
     local granted = less(account.target, committed) and committed or account.target

@@ -14,7 +14,6 @@ from api_billing.metering.operations import (
     DAY_MS,
     ApiKey,
     Batch,
-    CutBatch,
     ListBatches,
     ListKeys,
     ListProfiles,
@@ -28,10 +27,9 @@ from api_billing.metering.operations import (
     Sweep,
     UsageDay,
 )
-from api_billing.metering.proofs import UsageLine
-from api_billing.metering.stores.documents import lines_from_text, lines_to_text
+from api_billing.metering.stores.documents import lines_from_text
 from api_billing.metering.stores.redis_steps import Value, key_of, profile_of, record_of
-from api_billing.metering.stores.rows import choose, make_batch, matches
+from api_billing.metering.stores.rows import matches
 
 _PAGE: Final = 1_000
 
@@ -130,29 +128,6 @@ def _counted(text: bytes) -> tuple[bytes, bytes]:
     return rest[: int(length)], rest[int(length) :]
 
 
-def cut_batch(server: Server, op: CutBatch) -> Batch | None:
-    while True:
-        sequence = server.ask("HLEN", f"b:{op.api}") + 1
-        chosen = choose(_to_settle(server, op), op.max_lines, op.max_records)
-        if not chosen:
-            return None
-        batch, leaves = make_batch(op.api, sequence, op.now_ms, chosen)
-        document = json.dumps([batch.created_ms, lines_to_text(batch.lines), batch.records, batch.root])
-        # Done only if nobody else cut or pruned meanwhile; else from the start.
-        if server.step("cut", op.api, sequence, document, leaves, *(line.record_id for line in chosen)):
-            return batch
-
-
-def _to_settle(server: Server, op: CutBatch) -> Iterator[UsageLine]:
-    wanted = ("a", "c", "t", "u", "g")
-    for ids in _pages(server, f"ub:{op.api}", "", op.max_records):
-        rows = server.ask_all([("HMGET", f"r:{record_id.decode()}", wanted) for record_id in ids])
-        for record_id, (account, consumer, at_ms, units, charged) in zip(ids, rows, strict=True):
-            if account is not None and int(at_ms) <= op.until_ms:
-                names = (record_id.decode(), op.api, account.decode(), consumer.decode())
-                yield UsageLine(*names, int(at_ms), int(units), int(charged))
-
-
 def list_batches(server: Server, op: ListBatches) -> tuple[Batch, ...]:
     last = min(server.ask("HLEN", f"b:{op.api}"), op.after + op.limit)
     wanted = tuple(range(op.after + 1, last + 1))
@@ -215,7 +190,6 @@ LISTINGS: Final[dict[type[Operation[Any]], Callable[[Any, Any], Any]]] = {
     ListKeys: list_keys,
     ListRecords: list_records,
     SumUsage: sum_usage,
-    CutBatch: cut_batch,
     ListBatches: list_batches,
     Prune: prune,
 }

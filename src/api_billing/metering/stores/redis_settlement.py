@@ -10,7 +10,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from api_billing.merkle import HASH_BYTES
 from api_billing.metering.operations import Balance, Batch, ListBatches, Operation
+from api_billing.metering.proofs import UsageLine
 from api_billing.metering.settlement.rules import RULES, perform
 from api_billing.metering.stores.documents import lines_to_text
 from api_billing.metering.stores.redis_listings import Server, list_batches
@@ -28,7 +30,8 @@ class RedisBooks:
         self._server = server
         self._was: dict[str, bytes | None] = {}
         self._written: dict[str, bytes] = {}
-        self._batch: tuple[str, int, str] | None = None
+        self._batches: list[Batch] = []
+        self._usage: list[Value] | None = None
         self._granted: dict[str, tuple[int, int]] = {}
         self._balances: dict[str, Balance] = {}
 
@@ -50,11 +53,29 @@ class RedisBooks:
         return list_batches(self._server, ListBatches(api, after, limit))
 
     def last_sequence(self, api: str) -> int:
-        return int(self._server.ask("HLEN", f"b:{api}"))
+        return int(self._server.ask("HLEN", f"b:{api}")) + len(self._batches)
 
     def add_batch(self, batch: Batch) -> None:
-        document = json.dumps([batch.created_ms, lines_to_text(batch.lines), batch.records, batch.root])
-        self._batch = (batch.api, batch.sequence, document)
+        self._batches.append(batch)
+
+    def to_settle(self, api: str, until_ms: int, after: str, limit: int) -> Sequence[UsageLine]:
+        found: list[UsageLine] = []
+        first = f"({after}" if after else "-"
+        while len(found) < limit:
+            ids = self._server.ask("ZRANGEBYLEX", f"ub:{api}", first, "+", "LIMIT", 0, limit)
+            rows = self._server.ask_all([("HMGET", f"r:{each.decode()}", ("a", "c", "t", "u", "g")) for each in ids])
+            for record_id, (account, consumer, at_ms, units, charged) in zip(ids, rows, strict=True):
+                if account is not None and int(at_ms) <= until_ms:
+                    names = (record_id.decode(), api, account.decode(), consumer.decode())
+                    found.append(UsageLine(*names, int(at_ms), int(units), int(charged)))
+            if len(ids) < limit:
+                break
+            first = f"({ids[-1].decode()}"
+        return found[:limit]
+
+    def put_into_batch(self, api: str, sequence: int, before: int, lines: Sequence[UsageLine], leaves: bytes) -> None:
+        place = before * HASH_BYTES
+        self._usage = [api, sequence, place, leaves, len(lines), *[line.record_id for line in lines]]
 
     def balance(self, account: str) -> Balance:
         if account not in self._balances:
@@ -66,12 +87,16 @@ class RedisBooks:
         self._granted[account] = (was_wei, granted_wei)
 
     def commit(self) -> None:
-        if not (self._written or self._batch or self._granted):
+        if not (self._written or self._batches or self._granted or self._usage):
             return
         values: list[Value] = [len(self._was)]
         for key, was in self._was.items():
             values += (key, was or b"", self._written.get(key, b""))
-        values += self._batch or ("", 0, "")
+        values.append(len(self._batches))
+        for batch in self._batches:
+            document = json.dumps([batch.created_ms, lines_to_text(batch.lines), batch.records, batch.root])
+            values += (batch.api, batch.sequence, document)
+        values += self._usage or ("", 0, 0, b"", 0)
         for account, (was_wei, granted_wei) in self._granted.items():
             values += (account, was_wei, granted_wei)
         answer = self._server.step("books", *values)

@@ -179,6 +179,11 @@ def balance_of(text: bytes) -> Balance:
     return Balance(*map(int, text.split()))
 
 
+def leaves_key(api: str, sequence: int) -> str:
+    """Where the leaves of a batch are."""
+    return f"bl:{sequence}:{api}"
+
+
 def profile_of(consumer: str, row: list[bytes]) -> Profile | None:
     """A profile from what the script gives; None for an empty list."""
     if not row:
@@ -312,6 +317,6 @@ COMMANDS: Final[dict[type[Operation[Any]], Command]] = {
         lambda op: "tiers",
     ),
     ReadLeaves: Command(
-        lambda op: [op.sequence], lambda op, reply: reply or b"", "", "HGET", lambda op: f"bl:{op.api}"
+        lambda op: [], lambda op, reply: reply or b"", "", "GET", lambda op: leaves_key(op.api, op.sequence)
     ),
 }

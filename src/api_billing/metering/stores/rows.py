@@ -1,12 +1,9 @@
-"""Records, batches and listings in terms of ledger lines: what the stores that run the ledger have in common."""
+"""Records and listings in terms of ledger lines: what the stores that run the ledger have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
-from api_billing.merkle import merkle_root
 from api_billing.metering.ledger import Line
-from api_billing.metering.operations import DAY_MS, Batch, BatchLine, ListRecords, Record
+from api_billing.metering.operations import ListRecords, Record
 from api_billing.metering.proofs import UsageLine
 
 
@@ -50,35 +47,3 @@ def matches(record: Record, query: ListRecords) -> bool:
         and query.since_ms <= record.at_ms < query.until_ms
         and (not query.states or record.state in query.states)
     )
-
-
-def choose(lines: Iterable[UsageLine], max_lines: int, max_records: int) -> list[UsageLine]:
-    """From settled usage in the order of ids, what goes into one batch.
-
-    Usage that would need one line too many is left for the next batch; later usage of a line that there is still joins.
-    """
-    chosen: list[UsageLine] = []
-    keys: set[tuple[str, str, int]] = set()
-    for line in lines:
-        if len(chosen) == max_records:
-            break
-        key = (line.account, line.consumer, line.day)
-        if key not in keys and len(keys) == max_lines:
-            continue
-        keys.add(key)
-        chosen.append(line)
-    return chosen
-
-
-def make_batch(api: str, sequence: int, now_ms: int, chosen: Sequence[UsageLine]) -> tuple[Batch, bytes]:
-    """The batch of the chosen usage, and its leaf hashes in their order."""
-    sums: dict[tuple[str, str, int], tuple[int, int]] = {}
-    for line in chosen:
-        key = (line.account, line.consumer, line.at_ms // DAY_MS)
-        calls, wei = sums.get(key, (0, 0))
-        sums[key] = (calls + 1, wei + line.charged_wei)
-    leaves = [line.leaf() for line in chosen]
-    lines = tuple(
-        BatchLine(account, consumer, day, calls, wei) for (account, consumer, day), (calls, wei) in sorted(sums.items())
-    )
-    return Batch(api, sequence, now_ms, lines, len(chosen), merkle_root(leaves).hex()), b"".join(leaves)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 from api_billing.metering import ledger
@@ -12,7 +12,6 @@ from api_billing.metering.operations import (
     ApiKey,
     Balance,
     Batch,
-    CutBatch,
     Extend,
     FindKey,
     FireOnce,
@@ -45,9 +44,7 @@ from api_billing.metering.operations import (
     Sweep,
     UsageDay,
 )
-from api_billing.metering.proofs import UsageLine
-from api_billing.metering.stores.documents import budgets_to_text, lines_from_text, lines_to_text, quotas_to_text
-from api_billing.metering.stores.rows import choose, make_batch
+from api_billing.metering.stores.documents import budgets_to_text, lines_from_text, quotas_to_text
 from api_billing.metering.stores.sqlite_settlement import SETTLEMENT_HANDLERS
 from api_billing.metering.stores.sqlite_tables import SqliteTables
 from api_billing.metering.tiers import Tier
@@ -199,33 +196,6 @@ def sum_usage(tables: SqliteTables, op: SumUsage) -> tuple[UsageDay, ...]:
     )
 
 
-def cut_batch(tables: SqliteTables, op: CutBatch) -> Batch | None:
-    tables.write()
-    run = tables.connection.execute
-    chosen = choose(_to_settle(tables, op), op.max_lines, op.max_records)
-    if not chosen:
-        return None
-    (last,) = run("select coalesce(max(sequence), 0) from batches where api = ?", (op.api,)).fetchone()
-    batch, leaves = make_batch(op.api, last + 1, op.now_ms, chosen)
-    tables.connection.executemany(
-        "update requests set batch = ? where record_id = ?", [(batch.sequence, line.record_id) for line in chosen]
-    )
-    row = (batch.api, batch.sequence, batch.created_ms, lines_to_text(batch.lines), batch.records, batch.root, leaves)
-    run("insert into batches values (?,?,?,?,?,?,?)", row)
-    tables.forget()
-    return batch
-
-
-def _to_settle(tables: SqliteTables, op: CutBatch) -> Iterator[UsageLine]:
-    rows = tables.connection.execute(
-        "select record_id, api, account, consumer, at_ms, units, charged_wei from requests"
-        " where api = ? and state = 'settled' and batch = 0 and at_ms <= ? order by record_id",
-        (op.api, op.until_ms),
-    )
-    for record_id, api, account, consumer, at_ms, units, charged_wei in rows:
-        yield UsageLine(record_id, api, account, consumer, at_ms, units, int(charged_wei))
-
-
 def list_batches(tables: SqliteTables, op: ListBatches) -> tuple[Batch, ...]:
     rows = tables.connection.execute(
         "select api, sequence, created_ms, lines, records, root from batches where api = ? and sequence > ?"
@@ -239,10 +209,10 @@ def list_batches(tables: SqliteTables, op: ListBatches) -> tuple[Batch, ...]:
 
 
 def read_leaves(tables: SqliteTables, op: ReadLeaves) -> bytes:
-    row = tables.connection.execute(
-        "select leaves from batches where api = ? and sequence = ?", (op.api, op.sequence)
-    ).fetchone()
-    return b"" if row is None else bytes(row[0])
+    rows = tables.connection.execute(
+        "select leaves from leaves where api = ? and sequence = ? order by before", (op.api, op.sequence)
+    )
+    return b"".join([row[0] for row in rows])
 
 
 def prune(tables: SqliteTables, op: Prune) -> Pruned:
@@ -318,7 +288,6 @@ HANDLERS: Final[dict[type[Operation[Any]], Callable[[SqliteTables, Any], Any]]] 
     ListRecords: list_records,
     GetRecord: get_record,
     SumUsage: sum_usage,
-    CutBatch: cut_batch,
     ListBatches: list_batches,
     ReadLeaves: read_leaves,
     Prune: prune,

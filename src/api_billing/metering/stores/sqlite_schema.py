@@ -72,9 +72,15 @@ create table usage_days (
 
 create table batches (
     api text not null, sequence integer not null, created_ms integer not null, lines text not null,
-    records integer not null, root text not null, leaves blob not null,
+    records integer not null, root text not null,
     primary key (api, sequence)
 ) without rowid;
+
+-- What a batch's root is made of, in the pieces that it was cut in, each after so many others.
+create table leaves (
+    api text not null, sequence integer not null, before integer not null, leaves blob not null,
+    primary key (api, sequence, before)
+);
 
 -- Where settlement stands, see settlement/rules.py: leases, credit that is on the chain, batches on their way.
 create table settlement (key text primary key, document text not null) without rowid;

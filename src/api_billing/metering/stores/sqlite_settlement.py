@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from api_billing.metering.operations import Balance, Batch, Operation
+from api_billing.metering.proofs import UsageLine
 from api_billing.metering.settlement.books import regranted
 from api_billing.metering.settlement.rules import RULES, perform
 from api_billing.metering.stores.documents import lines_from_text, lines_to_text
@@ -48,8 +49,26 @@ class SqliteBooks:
 
     def add_batch(self, batch: Batch) -> None:
         lines = lines_to_text(batch.lines)
-        row = (batch.api, batch.sequence, batch.created_ms, lines, batch.records, batch.root, b"")
-        self._run("insert into batches values (?,?,?,?,?,?,?)", row)
+        row = (batch.api, batch.sequence, batch.created_ms, lines, batch.records, batch.root)
+        self._run("insert into batches values (?,?,?,?,?,?)", row)
+
+    def to_settle(self, api: str, until_ms: int, after: str, limit: int) -> Sequence[UsageLine]:
+        self._tables.write()
+        rows = self._run(
+            "select record_id, api, account, consumer, at_ms, units, charged_wei from requests where api = ?"
+            " and state = 'settled' and batch = 0 and record_id > ? and at_ms <= ? order by record_id limit ?",
+            (api, after, until_ms, limit),
+        )
+        return [
+            UsageLine(record_id, api, account, consumer, at_ms, units, int(charged_wei))
+            for record_id, api, account, consumer, at_ms, units, charged_wei in rows
+        ]
+
+    def put_into_batch(self, api: str, sequence: int, before: int, lines: Sequence[UsageLine], leaves: bytes) -> None:
+        marked = [(sequence, line.record_id) for line in lines]
+        self._tables.connection.executemany("update requests set batch = ? where record_id = ?", marked)
+        self._run("insert into leaves values (?,?,?,?)", (api, sequence, before, leaves))
+        self._tables.forget_lines(line.record_id for line in lines)
 
     def balance(self, account: str) -> Balance:
         return self._tables.account(account).balance()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -224,6 +225,11 @@ class SqliteTables:
             waiting.clear()
         self._changed_lines.clear()
         self._tiers = None
+
+    def forget_lines(self, reservation_ids: Iterable[str]) -> None:
+        """Forget requests that ended, and were changed by other means since."""
+        for reservation_id in reservation_ids:
+            self._lines.pop(reservation_id, None)
 
     def is_large(self) -> bool:
         """Whether so many rows are cached that it is time to forget them."""
