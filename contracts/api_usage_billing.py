@@ -1188,4 +1188,5 @@ billing.emit(on="accepted").request_call("weather", request_id)
             "hold_expires_at": sub.hold_expires_at,
             "active": api.active,
             "subscribed": sub.active,
+            "settlements": api.sequence,
         }

@@ -255,6 +255,11 @@ class BillingClient:
         """How a consumer contract pays per call, as source text."""
         return str(self._read(Method.CONSUMER_INTEGRATION_EXAMPLE))
 
+    def is_final(self, tx: str) -> bool:
+        """Whether a transaction is final: no appeal can undo it any more. One that the node does not know is not."""
+        outcome = self.connection.follower.look(tx)
+        return outcome is not None and outcome.status == "FINALIZED"
+
     # ---- private ----
 
     def _read(self, method: Method, *args: Any) -> Any:

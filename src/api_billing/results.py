@@ -64,7 +64,10 @@ class ApiPage(Answer):
 
 @dataclass(frozen=True, slots=True)
 class ApiUsage(Answer):
-    """A consumer's line for one API in the usage report. Limits of 0 are none, as is ``calls_left_today`` None."""
+    """A consumer's line for one API in the usage report. Limits of 0 are none, as is ``calls_left_today`` None.
+
+    ``settlements`` is the sequence of the API's last one: whoever settles knows by it what the rest includes.
+    """
 
     api_name: str
     calls_today: int
@@ -83,6 +86,7 @@ class ApiUsage(Answer):
     hold_expires_at: int
     active: bool
     subscribed: bool
+    settlements: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,7 @@ class ChainTerms(NamedTuple):
     plan_month_calls: int = 0
     day_calls: int = 0  # how many of the meter's calls fit into the day, those that are billed already included
     month_calls: int = 0
+    settlements: int = -1  # sequence of the API's last one then; -1: not told
 
 
 NEVER_READ = ChainTerms()
@@ -126,6 +127,10 @@ class SetGranted(Operation["CreditSet"]):
     settling, which only moves money from one to the other. What was recorded before the read had landed when the chain
     was read, so ``usable + accounted <= T``. What has landed but is not recorded yet makes it too low, by at most what
     is in flight: a grant within that distance stays as it is.
+
+    An appeal can undo what had landed, and give a hold back what ``accounted`` has already: ``T`` stays, but the sum
+    would be too much. ``terms`` tell up to which settlement the chain was when it was read; when it lacks one that is
+    recorded, what is granted is not raised until ``ReopenEnded`` has put that right.
 
     Granted is never less than what is reserved and charged, and no more than that while a refused part is open.
     """
@@ -271,6 +276,41 @@ class EndPosting(Operation["Ended | None"]):
     settled_at: int = 0
     tx: str = ""
     skipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReopenEnded(Operation["Reopened"]):
+    """Take back what was recorded of a sequence on the chain and all later ones, which an appeal has undone.
+
+    Their batches are on their way again under the sequences they have, and nothing of them is accounted for, in one
+    step. What was written off of them is to be decided again. Nothing changes the second time, nor when a refused part
+    of them was retried already (retry what is final), or when there are more than the contract keeps.
+    """
+
+    api: str
+    chain_sequence: int
+
+
+class Reopened(NamedTuple):
+    """The batches that are on their way again, oldest first. ``why_not``: nothing was done, and this is the reason."""
+
+    sequences: tuple[int, ...] = ()
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Renumber(Operation["Posting | None"]):
+    """Have a batch that is on its way, and whose sequence somebody else has used, posted under another one.
+
+    Only for who has seen that the contract has something else under the old one, for ever: it is the one exception
+    from the rule that a batch keeps its sequence. None when it is not the first that has not ended, or is not under
+    that sequence.
+    """
+
+    api: str
+    sequence: int  # of the batch
+    was_chain_sequence: int
+    next_chain_sequence: int
 
 
 class Ended(NamedTuple):

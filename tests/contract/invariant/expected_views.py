@@ -48,6 +48,7 @@ def _report_line(model: BillingModel, consumer: str, name: str) -> dict[str, Any
         "hold_expires_at": subscription.hold_until,
         "active": api.active,
         "subscribed": subscription.active,
+        "settlements": len(api.settlements),
     }
 
 

@@ -38,7 +38,14 @@ def test_report__with_usage_and_hold__has_everything_a_dashboard_shows(market: M
         "hold_expires_at": NOW + 60,
         "active": True,
         "subscribed": True,
+        "settlements": 1,
     }
+
+
+def test_report__of_an_api_that_is_settled__says_up_to_which_sequence(market: Market) -> None:
+    market.settle(entry())
+    market.settle(entry())
+    assert [line["settlements"] for line in market.report(ALICE)["apis"]] == [2]
 
 
 @pytest.mark.parametrize(

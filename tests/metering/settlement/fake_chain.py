@@ -75,7 +75,8 @@ class FakeChain:
         self.authorized = True
         self.readable = True
         self._waiting: list[Callable[[], object]] = []
-        self._lost: list[BaseException] = []
+        self._billed: dict[str, list[list[tuple[FakeSubscription, int, int, int, int]]]] = {}
+        self.final: set[str] = set()  # transactions that nothing can undo
 
     # --- what a consumer does
 
@@ -90,6 +91,24 @@ class FakeChain:
         subscription.credit_wei -= subscription.price_wei
         subscription.receipts[day] = subscription.receipts.get(day, 0) + 1
         subscription.spent[day] = subscription.spent.get(day, 0) + subscription.price_wei
+
+    def undo(self, api: str, count: int = 1) -> None:
+        """An appeal undoes the last settlements, and nothing else."""
+        for _ in range(count):
+            self.settlements[api].pop()
+            for found, day, calls, from_hold, from_credit in reversed(self._billed[api].pop()):
+                found.hold_wei += from_hold
+                found.credit_wei += from_credit
+                found.settled[day] -= calls
+                found.spent[day] -= from_hold + from_credit
+
+    def run_again(self, api: str, change: Callable[[], object]) -> None:
+        """An appeal undoes what the last settlement rests on, which is then run again and may bill something else."""
+        last = self.settlements[api][-1]
+        self.undo(api)
+        change()
+        entries = [SettlementEntry(each.consumer, each.day_id, each.calls, each.spend_wei) for each in last.entries]
+        self._settle(api, last.sequence, entries, last.usage_root)
 
     def land(self) -> None:
         """What was late arrives."""
@@ -149,6 +168,10 @@ class FakeChain:
             DayUsage(day, found.calls(day), found.spent.get(day, 0)) for day in days if from_day <= day <= to_day
         )
 
+    def is_final(self, tx: str) -> bool:
+        self._reading()
+        return tx in self.final
+
     def get_receipt(self, receipt_id: str) -> ReceiptCheck:
         self._reading()
         api, consumer, day, number = receipt_id.split(":")
@@ -172,6 +195,7 @@ class FakeChain:
             api, calls, spent, found.price_wei, found.daily_calls, found.cap_wei, "standard", found.accepted_price_wei,
             found.calls_of_month(today), sum(found.spent.values()), found.monthly_calls, min(left, default=None),
             max(found.cap_wei - spent, 0), found.hold_wei, found.expires_at, not self.paused, found.active,
+            len(self.settlements.get(api, ())),
         )  # fmt: skip
 
     def _settled_or_not(self, api: str, sequence: int, entries: list[SettlementEntry], root: str) -> None:
@@ -190,6 +214,7 @@ class FakeChain:
             return kept[sequence - 1]
         if sequence != len(kept) + 1:
             raise ContractRejected("sequence_gap", "not the next sequence")
+        self._billed.setdefault(api, []).append([])
         outcomes = tuple(self._entry(api, entry) for entry in entries)
         calls, wei = sum(each.billed_calls for each in outcomes), sum(each.billed_wei for each in outcomes)
         kept.append(Settlement(api, sequence, root, calls, wei, self.now, outcomes))
@@ -222,6 +247,7 @@ class FakeChain:
             found.credit_wei -= cost - from_hold
             found.settled[day] = found.settled.get(day, 0) + billed
             found.spent[day] = found.spent.get(day, 0) + cost
+            self._billed[api][-1].append((found, day, billed, from_hold, cost - from_hold))
         return replace(refused, billed_calls=billed, billed_wei=cost, code=code)
 
 

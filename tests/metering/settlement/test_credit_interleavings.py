@@ -20,7 +20,7 @@ ACCOUNT = chain_account(API, WHO)
 EXAMPLES = min(settings().max_examples, 2_000) if settings().max_examples > 100 else 80
 
 # Who goes on, and for how many steps: a read of the chain may stand still while a settlement goes all the way.
-PLANS = st.lists(st.tuples(st.integers(0, 8), st.sampled_from([1, 1, 2, 3, 12, 25])), min_size=40, max_size=80)
+PLANS = st.lists(st.tuples(st.integers(0, 9), st.sampled_from([1, 1, 2, 3, 12, 25])), min_size=40, max_size=80)
 
 
 class Actor:
@@ -75,6 +75,10 @@ class Play:
             self.actors[what].step()
         elif what == 4:
             self.chain.subscriptions[API, WHO].hold_wei += 13
+        elif what == 9:
+            # An appeal undoes the last settlement, which nobody has noticed yet.
+            if self.chain.settlements.get(API):
+                self.chain.undo(API)
         elif what in (5, 6):
             self.reserve()
         elif self.open:

@@ -278,16 +278,6 @@ def test_sequence__settled_by_another_meter__stops_and_is_told(world):
     other.store.close()
 
 
-def test_sequence_gap__on_the_contract__stops_and_is_told(world):
-    who = world.consumer(1)
-    world.serve(who)
-    world.settle()
-    world.chain.settlements[API].clear()
-    world.serve(who)
-    assert world.round().status == "rejected"
-    assert "sequence_gap" in world.alerts[0].message
-
-
 def test_meter__not_allowed_on_the_contract__is_told_once_a_day_and_heals(world):
     world.serve(world.consumer(1))
     world.chain.authorized = False

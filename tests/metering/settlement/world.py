@@ -12,6 +12,7 @@ from api_billing.metering.errors import StoreUnavailable
 from api_billing.metering.ids import first_id
 from api_billing.metering.operations import DAY_MS, Operation, ReadBalance, Reserve, Reserved, Settle
 from api_billing.metering.settlement.chain import chain_account
+from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
 from api_billing.metering.settlement.reconcile import Reconciliation, reconcile
 from api_billing.metering.settlement.worker import Round, Settler
 from api_billing.metering.settlement_operations import ReadCredit, SetGranted
@@ -64,6 +65,12 @@ class World:
         credit = self.call(ReadCredit(chain_account(API, who)))
         values = credit.revision, credit.accounted_wei, usable_wei, usable_wei, credit.terms
         return self.call(SetGranted(chain_account(API, who), *values))
+
+    def refresh(self, who: str) -> None:
+        """Read the chain, as the meter does in the background."""
+        options = CreditSettings(refresh_ms=0, margin_ms=0, reads_per_10_seconds=10**6)
+        credit = ChainCredit(self.chain, self.call, now_ms=lambda: self.now_ms, settings=options)
+        run(credit.refresh(who, (API,)), self.call)
 
     def serve(self, who: str, cost_wei: int = 10, *, account: str | None = None) -> str:
         """A request that was served; its record's id."""

@@ -20,6 +20,9 @@ from api_billing.metering.settlement_operations import (
     ReadBook,
     ReadCredit,
     ReleaseLease,
+    Renumber,
+    Reopened,
+    ReopenEnded,
     RetryRefused,
     SetGranted,
     TakeLease,
@@ -445,6 +448,99 @@ def test_retry__after_other_usage_was_cut__takes_the_next_sequence(in_flight):
     assert in_flight.call(RetryRefused(API, 1, 9)).sequence == 3
     in_flight.served(2, account="other", consumer="other")
     assert cut(in_flight).sequence == 4
+
+
+# --- undone on the chain
+
+
+def reopen(desk, chain_sequence=1):
+    return desk.call(ReopenEnded(API, chain_sequence))
+
+
+def test_reopened__settlement__is_in_flight_again_under_its_sequence(in_flight):
+    end(in_flight, Part(2, 30), tx="0xt")
+    assert reopen(in_flight) == Reopened((1,))
+    posting = in_flight.call(NextOutgoing(API)).posting
+    assert (posting.state, posting.chain_sequence, posting.txs, posting.parts) == ("unknown", 1, ("0xt",), ())
+    assert in_flight.call(ReadBook(API)) == Book("0xc", 1, 0, 1)
+    credit = read(in_flight)
+    assert (credit.accounted_wei, credit.in_flight_wei, credit.balance.granted_wei) == (0, 30, 100)
+    assert [calls for _, calls in credit.billed_days] == [0]
+
+
+def test_reopened__twice__changes_nothing_more(in_flight):
+    end(in_flight, Part(2, 30))
+    assert [reopen(in_flight) for _ in range(2)] == [Reopened((1,)), Reopened()]
+    assert read(in_flight).in_flight_wei == 30
+
+
+def test_reopened__from_a_later_sequence__leaves_the_earlier_ones(in_flight):
+    end(in_flight, Part(2, 30))
+    for sequence in (2, 3):
+        in_flight.served(5)
+        cut(in_flight)
+        begin(in_flight, sequence)
+        end(in_flight, Part(1, 5), sequence=sequence)
+    assert reopen(in_flight, 4) == Reopened()
+    assert reopen(in_flight, 2) == Reopened((2, 3))
+    assert in_flight.call(ReadBook(API)) == Book("0xc", 2, 1, 3)
+    credit = read(in_flight)
+    assert (credit.accounted_wei, credit.in_flight_wei) == (30, 10)
+
+
+def test_reopened__then_ended_again__is_accounted_for_once(in_flight):
+    end(in_flight, Part(2, 30))
+    reopen(in_flight)
+    assert begin(in_flight).chain_sequence == 1
+    assert end(in_flight, Part(2, 30)).repeated is False
+    credit = read(in_flight)
+    assert (credit.accounted_wei, credit.in_flight_wei) == (30, 0)
+    assert in_flight.call(ReadBook(API)) == Book("0xc", 2, 1, 1)
+
+
+def test_reopened__refused_part__is_not_open_any_more_whether_it_was_written_off_or_not(in_flight):
+    end(in_flight, Part(1, 15, "daily_spend_exceeded"))
+    reopen(in_flight)
+    assert (read(in_flight).refused_parts, in_flight.call(ReadBook(API)).open_parts) == (0, ())
+    end(in_flight, Part(1, 15, "daily_spend_exceeded"))
+    in_flight.call(WriteOff(API, 1, 9))
+    reopen(in_flight)
+    credit = read(in_flight)
+    assert (credit.refused_parts, credit.accounted_wei, credit.in_flight_wei) == (0, 0, 30)
+
+
+def test_reopened__retry__leaves_the_part_that_it_retries(in_flight):
+    end(in_flight, Part(1, 15, "daily_spend_exceeded"))
+    in_flight.call(RetryRefused(API, 1, 9))
+    begin(in_flight, 2)
+    end(in_flight, Part(1, 15), sequence=2)
+    assert "was retried" in reopen(in_flight).why_not
+    assert reopen(in_flight, 2) == Reopened((2,))
+    credit = read(in_flight)
+    assert (credit.refused_parts, credit.accounted_wei, credit.in_flight_wei) == (1, 15, 15)
+
+
+def test_granted__of_a_chain_that_lacks_a_settlement__is_not_raised(in_flight):
+    end(in_flight, Part(2, 30))
+    lacking, whole = TERMS._replace(settlements=0), TERMS._replace(settlements=1)
+    credit = read(in_flight)
+    values = credit.revision, credit.accounted_wei
+    assert in_flight.call(SetGranted(in_flight.account, *values, 100, 100, whole)).balance.granted_wei == 130
+    in_flight.account = f"{API}/0x1"
+    assert set_granted(in_flight, 10).balance.granted_wei == 10
+    for terms, granted_wei in ((lacking, 10), (whole, 50)):
+        values = read(in_flight).revision, 0
+        operation = SetGranted(in_flight.account, *values, 50, 50, terms)
+        assert in_flight.call(operation).balance.granted_wei == granted_wei
+
+
+def test_renumbered__batch_on_its_way__is_built_again_for_the_next_sequence(in_flight):
+    assert in_flight.call(Renumber(API, 1, 2, 5)) is None
+    assert in_flight.call(Renumber(API, 1, 1, 1)) is None
+    assert in_flight.call(Renumber(API, 1, 1, 5)).state == "built"
+    assert in_flight.call(Renumber(API, 1, 1, 6)) is None
+    assert read(in_flight).in_flight_wei == 0
+    assert (begin(in_flight).chain_sequence, read(in_flight).in_flight_wei) == (5, 30)
 
 
 # --- reads of the chain

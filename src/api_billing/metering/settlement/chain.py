@@ -45,6 +45,9 @@ class SettlementChain(Protocol):
     def get_usage_history(self, consumer: str, api_name: str, from_day: int, to_day: int) -> tuple[DayUsage, ...]:
         """The days with usage, both included."""
 
+    def is_final(self, tx: str) -> bool:
+        """Whether a transaction is final: nothing can undo it any more."""
+
     def get_receipt(self, receipt_id: str) -> ReceiptCheck:
         """Whether a receipt is genuine."""
 
@@ -112,6 +115,7 @@ def terms_of(report: UsageReport, api: str, read_ms: int, before: Credit) -> Cha
         price_wei=line.cost_per_call_wei,
         accepted_price_wei=line.accepted_price_wei,
         spend_left_today_wei=line.spend_left_today_wei,
+        settlements=line.settlements,
         day=day,
         plan_day_calls=line.api_daily_limit_calls,
         plan_month_calls=line.api_monthly_limit_calls,

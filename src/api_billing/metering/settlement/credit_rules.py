@@ -41,12 +41,18 @@ class AccountRow:
 
     def add_billed_calls(self, day: int, calls: int) -> None:
         for counts, key in ((self.billed_days, day), (self.billed_months, month_of(day))):
-            counts[key] = counts.get(key, 0) + calls
+            counts[key] = max(counts.get(key, 0) + calls, 0)
 
 
 def _last(counts: dict[int, int]) -> list[list[int]]:
     """The latest windows that calls were billed in: no batch is about more than the last two days."""
     return [[key, counts[key]] for key in sorted(counts)[-_KEPT_WINDOWS:]]
+
+
+def _lacks_settlements(books: Books, op: SetGranted) -> bool:
+    """Whether the chain, when it was read, did not have what is recorded as settled on it."""
+    book = books.read(f"book/{op.account.rpartition('/')[0]}")
+    return bool(book) and 0 <= op.terms.settlements < book[1] - 1
 
 
 def account_key(account: str) -> str:
@@ -70,6 +76,8 @@ def set_granted(books: Books, op: SetGranted) -> CreditSet:
     books.write(account_key(op.account), row.document())
     least_wei = op.usable_wei + op.accounted_wei
     granted_wei = books.balance(op.account).granted_wei
+    if _lacks_settlements(books, op):
+        least_wei = min(least_wei, granted_wei)
     if row.refused_parts:
         books.set_granted(op.account, 0, granted_wei)
     elif not op.usable_wei or not least_wei <= granted_wei <= least_wei + row.in_flight_wei:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from api_billing.metering.operations import Batch, BatchLine
 from api_billing.metering.settlement.books import Books
@@ -23,6 +24,10 @@ from api_billing.metering.settlement_operations import (
     Outgoing,
     Part,
     Posting,
+    PostingState,
+    Renumber,
+    Reopened,
+    ReopenEnded,
     RetryRefused,
     WriteOff,
 )
@@ -30,6 +35,9 @@ from api_billing.metering.settlement_operations import (
 
 def _posting_key(api: str, sequence: int) -> str:
     return f"posting/{sequence}/{api}"
+
+
+MAX_UNDONE: Final = 64  # as many outcomes as the contract keeps of an API
 
 
 def read_book(books: Books, api: str) -> Book:
@@ -147,6 +155,81 @@ def end_posting(books: Books, op: EndPosting) -> Ended | None:
     )
     _put_posting(books, ended)
     return Ended(ended)
+
+
+def reopen_ended(books: Books, op: ReopenEnded) -> Reopened:
+    book = read_book(books, op.api)
+    undone = _undone(books, op, book.ended)
+    if not undone:
+        return Reopened()
+    if len(undone) > MAX_UNDONE:
+        return Reopened(why_not=f"more than {MAX_UNDONE} settlements are missing: that is another chain")
+    for outgoing in undone:
+        if any(part.resolution == "retried" for part in outgoing.posting.parts):
+            return Reopened(why_not=f"a part of batch {outgoing.batch.sequence} was retried before it was final")
+    for batch, posting in undone:
+        _unaccount(books, batch, posting)
+        state: PostingState = "unknown" if posting.chain_sequence else "built"
+        again = replace(posting, state=state, note="undone on the chain", ended_ms=0, settled_at=0, parts=())
+        _put_posting(books, again)
+    sequences = tuple(sorted(outgoing.batch.sequence for outgoing in undone))
+    first = min(outgoing.posting.chain_sequence for outgoing in undone if outgoing.posting.chain_sequence)
+    open_parts = tuple(part for part in book.open_parts if part[0] < sequences[0])
+    _put_book(
+        books,
+        op.api,
+        book._replace(ended=sequences[0] - 1, next_chain_sequence=first, open_parts=open_parts),
+    )
+    return Reopened(sequences)
+
+
+def _undone(books: Books, op: ReopenEnded, ended: int) -> list[Outgoing]:
+    """What has ended and is to be taken back, newest first, at most one more than is allowed."""
+    found: list[Outgoing] = []
+    for sequence in range(ended, max(ended - 2 * MAX_UNDONE, 0), -1):
+        posting = _posting(books, op.api, sequence)
+        if 0 < posting.chain_sequence < op.chain_sequence or len(found) > MAX_UNDONE:
+            break
+        batch = _batch(books, op.api, sequence)
+        assert batch is not None  # it has ended
+        found.append(Outgoing(batch, posting))
+    # One of nobody on chain, before the first that is missing, stays as it is.
+    while found and not found[-1].posting.chain_sequence:
+        found.pop()
+    return found
+
+
+def _unaccount(books: Books, batch: Batch, posting: Posting) -> None:
+    """Take back what ``_account_for`` and decisions on refused parts did: it is in flight again."""
+    rows = read_rows(books, batch.lines)
+    for line, part in zip(batch.lines, posting.parts, strict=True):
+        row = rows[line.account]
+        row.in_flight_wei += line.amount_wei if posting.chain_sequence else 0
+        row.accounted_wei -= part.billed_wei + part.written_off_wei
+        if not posting.retry_of:
+            row.add_billed_calls(line.day, -part.billed_calls)
+        row.refused_parts += bool(posting.retry_of) - part.is_open
+    for row in rows.values():
+        row.revision += 1
+    write_rows(books, rows)
+
+
+def renumber(books: Books, op: Renumber) -> Posting | None:
+    book = read_book(books, op.api)
+    batch = _batch(books, op.api, op.sequence)
+    posting = _posting(books, op.api, op.sequence)
+    known = posting.state in IN_FLIGHT and posting.chain_sequence == op.was_chain_sequence
+    if batch is None or not known or op.sequence != book.ended + 1 or op.next_chain_sequence <= op.was_chain_sequence:
+        return None
+    rows = read_rows(books, batch.lines)
+    for line in batch.lines:
+        rows[line.account].in_flight_wei -= line.amount_wei
+    write_rows(books, rows)
+    note = f"sequence {op.was_chain_sequence} is somebody else's"
+    posting = replace(posting, state="built", chain_sequence=0, txs=(), note=note)
+    _put_posting(books, posting)
+    _put_book(books, op.api, book._replace(next_chain_sequence=op.next_chain_sequence))
+    return posting
 
 
 def _account_for(books: Books, batch: Batch, posting: Posting, parts: Sequence[Part]) -> None:

@@ -20,6 +20,8 @@ from api_billing.metering.settlement_operations import (
     ReadBook,
     ReadCredit,
     ReleaseLease,
+    Renumber,
+    ReopenEnded,
     RetryRefused,
     SetGranted,
     TakeLease,
@@ -80,6 +82,8 @@ RULES: Final[dict[type[Operation[Any]], Callable[[Any, Any], Any]]] = {
     BeginPosting: outbox_rules.begin_posting,
     NotePosting: outbox_rules.note_posting,
     EndPosting: outbox_rules.end_posting,
+    ReopenEnded: outbox_rules.reopen_ended,
+    Renumber: outbox_rules.renumber,
     RetryRefused: outbox_rules.retry_refused,
     WriteOff: outbox_rules.write_off,
 }

@@ -20,6 +20,7 @@ from api_billing.errors import BillingError, ContractRejected, NetworkError
 from api_billing.metering.alerts import Alert
 from api_billing.metering.operations import DAY_MS, MAX_CUT_STEP, Batch, CutBatch, Cutting, FireOnce
 from api_billing.metering.settlement.chain import SettlementChain, entries_of, parts_of
+from api_billing.metering.settlement.undone import find_undone
 from api_billing.metering.settlement_operations import (
     IN_FLIGHT,
     BeginPosting,
@@ -34,12 +35,15 @@ from api_billing.metering.settlement_operations import (
     Posting,
     ReadBook,
     ReleaseLease,
+    Reopened,
+    ReopenEnded,
     TakeLease,
 )
 from api_billing.metering.steps import Blocking, Steps
 from api_billing.refusal_codes import Code, in_words
 from api_billing.results import Settlement, SettlementState
 
+Phase = Literal["accepted", "finalized"]
 Status = Literal["done", "busy", "unknown", "unreachable", "rejected", "foreign"]
 
 MAX_LINES: Final = 256
@@ -66,9 +70,11 @@ class Settler:
     """Settles APIs on one contract. Any number of processes may run one: a lease lets one of them work at a time.
 
     ``holder`` names this one and no other. ``alert`` takes alerts on their way and does not wait. A lease of
-    ``lease_ms`` is taken anew for every batch: it should outlast the time that a transaction takes; when it does not,
-    two may post the same sequence, which is as harmless as it is useless. Trouble that heals by itself is an alert when
-    a batch has waited for ``patience_ms``. Not thread-safe.
+    ``lease_ms`` is taken anew for every batch: it should outlast the time that a transaction takes; when it does
+    not, two may post the same sequence, which is as harmless as it is useless. ``on`` is how far the chain's writes
+    are followed: with ``accepted`` an appeal may undo what was recorded, which each round looks for and posts
+    again; with ``finalized`` nothing is recorded that can be undone, and each settlement waits for it. Trouble that
+    heals by itself is an alert when a batch has waited for ``patience_ms``. Not thread-safe.
     """
 
     def __init__(
@@ -82,6 +88,7 @@ class Settler:
         patience_ms: int = 3_600_000,
         max_records: int = 10_000,
         max_step: int = MAX_CUT_STEP,
+        on: Phase = "accepted",
     ) -> None:
         self._chain = chain
         self._holder = holder
@@ -91,13 +98,18 @@ class Settler:
         self._patience_ms = patience_ms
         self._max_records = max_records
         self._max_step = max_step
+        self._on = on
         self._told: set[tuple[str, int, int]] = set()
 
     def round(self, api: str) -> Steps[Round]:
         """Settle all that was served before now. Raises: StoreUnavailable; nothing is lost, the next round goes on."""
         settled, until_ms = 0, self._now_ms()
         ended = Round("busy", message="another process settles this API")
+        looked = False
         while (yield from self._has_lease(api)):
+            if not looked:
+                yield from self._reopen_undone(api)
+                looked = True
             ended = yield from self._settle_next(api, until_ms)
             settled += ended.settled
             if ended.status != "busy":
@@ -138,13 +150,47 @@ class Settler:
         yield from self._opened(batch.api)
         if posting.state in IN_FLIGHT:
             found = yield from self._look(batch.api, posting.chain_sequence)
-            if found is not None:
+            if found is not None and (yield from self._may_record(posting)):
                 return (yield from self._record(outgoing, found, ""))
         begun: Posting | None = yield BeginPosting(batch.api, batch.sequence, self._now_ms())
         if begun is None:
             return Round("busy")
         settlement, tx = yield from self._send(Outgoing(batch, begun))
         return (yield from self._record(Outgoing(batch, begun), settlement, tx))
+
+    def _may_record(self, posting: Posting) -> Steps[bool]:
+        """Whether what the contract has under a sequence is final enough; False: send it again, and wait for that."""
+        if self._on == "accepted":
+            return True
+        if not posting.txs:
+            return False
+        chain, tx = self._chain, posting.txs[-1]
+        try:
+            final: bool = yield Blocking(lambda: chain.is_final(tx))
+        except BillingError as error:
+            raise _Stop("unreachable", str(error)) from error
+        if not final:
+            raise _Stop("unknown", f"sequence {posting.chain_sequence} of {posting.api} is accepted, not final yet")
+        return True
+
+    def _reopen_undone(self, api: str) -> Steps[None]:
+        """Post again what an appeal has undone: the contract bills a sequence once, and it is the same sequence."""
+        undone = yield from find_undone(self._chain, api)
+        if not undone:
+            return
+        reopened: Reopened = yield ReopenEnded(api, undone)
+        if not (reopened.sequences or reopened.why_not):
+            return  # another settler was faster
+        self._told = {told for told in self._told if told[0] != api}
+        what = f"the chain has undone settlements of {api} from sequence {undone} on"
+        became = reopened.why_not or "they are posted again under the same sequences"
+        _log.warning("%s: %s", what, became)
+        now_ms = self._now_ms()
+        details = (("api", api), ("sequence", str(undone)), ("status", "undone"))
+        alert = Alert("settlement", api, now_ms, f"{what}: {became}", details=details)
+        # Each time it happens is told, a state that stays once a day.
+        when = now_ms // DAY_MS if reopened.why_not else now_ms
+        yield from self._tell(f"undone/{undone}/{when}/{api}", alert)
 
     def _opened(self, api: str) -> Steps[None]:
         """Begin where the contract is; stop when the book is that of another contract."""

@@ -19,12 +19,12 @@ from api_billing.metering.operations import (
     RevokeKey,
     Sweep,
 )
-from api_billing.metering.settlement_operations import RetryRefused, WriteOff
+from api_billing.metering.settlement_operations import Renumber, ReopenEnded, RetryRefused, WriteOff
 
-# CutBatch would cut another batch, FireOnce say that somebody else fired, RetryRefused and WriteOff that nothing is
-# left to do, and the others give another number.
+# CutBatch would cut another batch, FireOnce say that somebody else fired, ReopenEnded, Renumber, RetryRefused
+# and WriteOff that nothing is left to do, and the others give another number.
 _ONCE: Final[frozenset[type[Operation[Any]]]] = frozenset(
-    {CutBatch, FireOnce, Extend, RevokeKey, Sweep, Prune, RetryRefused, WriteOff}
+    {CutBatch, FireOnce, Extend, RevokeKey, Sweep, Prune, ReopenEnded, Renumber, RetryRefused, WriteOff}
 )
 
 
