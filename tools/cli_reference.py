@@ -62,6 +62,18 @@ api-billing meter serve                                       # for services in 
 api-billing meter usage
 ```
 
+What it counted is billed on the contract with `api-billing settle …`, compared with `api-billing reconcile`, and proven
+with `api-billing usage …` ([settlement.md](settlement.md)): they need the store and the contract, and `settle` an
+account that may report usage.
+
+```
+api-billing settle once weather --dry-run                     # what would be posted
+api-billing settle run weather --account env:METER_KEY        # for ever
+api-billing reconcile weather                                 # exit code 1 unless the difference is zero
+api-billing usage prove ID > proof.json
+api-billing usage verify proof.json
+```
+
 ## What is printed
 
 Results go to standard output, progress and errors to standard error. With `--json` the result is one JSON document on

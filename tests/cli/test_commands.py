@@ -128,7 +128,7 @@ def test_settle__csv__bills_and_tells_what_was_refused(market: Run, consumer: st
     day = market("report", SECOND, "--json").json["day_id"]
     file = tmp_path / "usage.csv"
     file.write_text(f"consumer,day_id,calls,spend_wei\n{consumer},{day},20,0.1gen\n{consumer},2020-01-01,5,0\n")
-    ran = market("settle", "weather", file)
+    ran = market("settle", "file", "weather", file)
     assert ran.code == 0
     assert ran.out.startswith("settlement 1 of weather: billed 20 calls for 0.1 GEN\n")
     assert "refused 5 calls" in ran.out
@@ -139,7 +139,7 @@ def test_settle__same_sequence_again__bills_nothing_more(market: Run, consumer: 
     file = tmp_path / "usage.json"
     file.write_text(f'[{{"consumer": "{consumer}", "day_id": {day}, "calls": 2, "spend_wei": 10}}]')
     for _ in range(2):
-        assert market("settle", "weather", file, "--sequence", "1").code == 0
+        assert market("settle", "file", "weather", file, "--sequence", "1").code == 0
     assert market("earnings", "--json").json["earnings_wei"] == 10
 
 

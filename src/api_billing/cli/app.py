@@ -8,7 +8,7 @@ from typing import Final
 import typer
 
 from api_billing import __version__
-from api_billing.cli import apis, billing, consumer, deploying, key_files, localnet, meter, reports
+from api_billing.cli import apis, billing, consumer, deploying, key_files, localnet, meter, reports, settle, usage
 from api_billing.cli.exit_codes import MEANINGS
 from api_billing.cli.options import global_options
 
@@ -38,6 +38,8 @@ def make_app() -> typer.Typer:
     consumer.add_to(app)
     app.add_typer(consumer.holds, name="hold")
     billing.add_to(app)
+    settle.add_to(app)
+    usage.add_to(app)
     reports.add_to(app)
     app.add_typer(key_files.app, name="keys")
     app.add_typer(meter.app, name="meter")

@@ -25,7 +25,6 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, "consume", writes=True)(consume)
     command(app, "quote")(quote)
-    command(app, "settle", writes=True)(settle)
     command(app, "earnings", writes=True)(earnings)
     command(app, "receipt")(receipt)
 
@@ -64,7 +63,7 @@ def quote(session: Session, api: ApiName, consumer: Consumer = None, calls: Call
     return Shown(found.as_dict(), lambda: _quote(found, calls))
 
 
-def settle(
+def settle_file(
     session: Session,
     api: ApiName,
     file: Annotated[
@@ -77,7 +76,12 @@ def settle(
         str, typer.Option(metavar="HEX", help="Merkle root of the usage lines behind the entries.")
     ] = "",
 ) -> Shown:
-    """Bill what a meter counted. A number that is settled already bills nothing again."""
+    """Bill entries from a file, by hand, for a meter of another make. A number that is settled bills nothing again.
+
+    Not beside `settle run`: that would find its sequence used by somebody else.
+
+    Example: api-billing settle file weather entries.csv
+    """
     entries = read_entries(file)
     client = session.client
     with session.printer.waiting(f"settling {counted(len(entries), 'entry', 'entries')}"):

@@ -10,7 +10,6 @@ from api_billing.cli import (
     meter_limits,
     meter_records,
     meter_serve,
-    meter_settle,
     meter_usage,
 )
 
@@ -25,4 +24,3 @@ app.add_typer(meter_limits.quotas, name="quota")
 app.add_typer(meter_limits.budgets, name="budget")
 meter_usage.add_to(app)
 meter_records.add_to(app)
-meter_settle.add_to(app)

@@ -11,7 +11,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from api_billing.cli.options import command
-from api_billing.cli.output import Shown
+from api_billing.cli.output import Printer, Shown
 from api_billing.cli.session import Session
 from api_billing.cli.values import moment_text
 from api_billing.networks import canonical_name
@@ -42,15 +42,21 @@ class Desk:
 
     @contextmanager
     def progress(self, message: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-        """A bar while something takes its time; nothing where nobody looks. Yields what says how much is done."""
-        printer = self.printer
-        if not printer.err.is_terminal or printer.as_json:
-            yield lambda _: None
-            return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=printer.err, transient=True) as bar:
-            task = bar.add_task(message, total=total)
-            yield lambda done: bar.update(task, completed=done)
+        """As the function of this name."""
+        with progress(self.printer, message, total) as done:
+            yield done
+
+
+@contextmanager
+def progress(printer: Printer, message: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A bar while something takes its time; nothing where nobody looks. Yields what says how much is done."""
+    if not printer.err.is_terminal or printer.as_json:
+        yield lambda _: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=printer.err, transient=True) as bar:
+        task = bar.add_task(message, total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def meter_command(app: typer.Typer, name: str) -> Callable[[Callable[..., Shown | None]], Callable[..., None]]:

@@ -37,7 +37,9 @@ built = cache(get_command)
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `api-billing meter` with its arguments; one that ends otherwise than expected fails the test."""
+    """Runs `api-billing meter` with its arguments, or `settle`, `usage prove` and so on, which are no part of it; one
+    that ends otherwise than expected fails the test.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr("typer.testing._get_command", built)
@@ -45,7 +47,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.delenv(f"API_BILLING_{name}", raising=False)
 
     def run(*arguments: str | Path, code: int = 0, charset: str = "utf-8") -> Ran:
-        result = CliRunner(charset).invoke(the_app(), ["meter", *[str(each) for each in arguments]])
+        words = [str(each) for each in arguments]
+        own = words[0] in ("settle", "reconcile") or words[:2] in (["usage", "prove"], ["usage", "verify"])
+        result = CliRunner(charset).invoke(the_app(), words if own else ["meter", *words])
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert result.exit_code == code, result.output

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -14,11 +16,12 @@ from api_billing.connection import Connection
 from api_billing.contract_source import contract_path
 from api_billing.metering import Meter
 from api_billing.metering.ids import new_id
-from api_billing.metering.operations import Reserve, Settle
+from api_billing.metering.operations import Reserve, Reserved, Settle
 from api_billing.metering.settlement.chain import chain_account
-from api_billing.metering.settlement.credit import Admitted, ChainCredit
+from api_billing.metering.settlement.credit import Admitted, ChainCredit, CreditSettings
 from api_billing.metering.steps import run as drive
 from api_billing.networks import find_network
+from api_billing.results import SettlementEntry
 from api_billing.unlocked import unlocked_account
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.plugin import server_fixture
@@ -64,11 +67,23 @@ class Place:
     def __init__(self, run: Any, api: str, client: BillingClient, ids: list[str]) -> None:
         self.run, self.api, self.client, self.ids = run, api, client, ids
 
+    def serve(self) -> None:
+        """One more request, for which the consumer raises its cap."""
+        who = self.client.address.lower()
+        self.client.subscribe(self.api, 5_000)
+        with Meter.open("sqlite:///meter.db") as meter:
+            credit = ChainCredit(
+                self.client, meter.store.call, now_ms=meter.now_ms, settings=CreditSettings(refresh_ms=0)
+            )
+            assert drive(credit.refresh(who, (self.api,)), meter.store.call)
+            _serve(meter, self.api, who)
+
 
 def _serve(meter: Any, api: str, who: str) -> str:
     now_ms, account = meter.now_ms(), chain_account(api, who)
     record_id = new_id(now_ms)
-    meter.store.call(Reserve(record_id, now_ms, now_ms + 60_000, account, api, who, 500))
+    reserved = meter.store.call(Reserve(record_id, now_ms, now_ms + 60_000, account, api, who, 500))
+    assert isinstance(reserved, Reserved)
     meter.store.call(Settle(record_id, account, now_ms, 500))
     return record_id
 
@@ -92,31 +107,70 @@ def test_settle__once__bills_and_reconciles_to_zero(place: Place) -> None:
 
 
 def test_prove__then_verify__holds_and_a_changed_one_does_not(place: Place, tmp_path: Any) -> None:
-    place.run("prove", place.ids[0], code=1)
+    place.run("usage", "prove", place.ids[0], code=1)
     place.run("settle", "once", place.api)
-    proof = place.run("prove", place.ids[1])
+    proof = place.run("usage", "prove", place.ids[1])
     (tmp_path / "proof.json").write_text(proof.out)
-    assert place.run("verify", "proof.json", "--json").json["billed"] is True
+    assert place.run("usage", "verify", "proof.json", "--json").json["billed"] is True
     changed = proof.json
     changed["line"][-1] = "499"
     (tmp_path / "proof.json").write_text(json.dumps(changed))
-    assert place.run("verify", "proof.json", code=1).out.startswith("false: ")
+    assert place.run("usage", "verify", "proof.json", code=1).out.startswith("false: ")
     (tmp_path / "proof.json").write_text("[]")
-    place.run("verify", "proof.json", code=2)
+    place.run("usage", "verify", "proof.json", code=2)
 
 
 def test_refused__retried_and_written_off__is_resolved(place: Place) -> None:
     place.client.consume_credit(place.api, place.client.address)
     assert place.run("settle", "once", place.api).out.startswith(f"{place.api}: done, 1 batch")
     assert "daily_spend_exceeded" in place.run("settle", "status", place.api).out
-    assert place.run("settle", "retry", place.api, 1, "--json").json["sequence"] == 2
-    place.run("settle", "retry", place.api, 1, code=2)
+    assert "is not final" in place.run("settle", "retry", place.api, 1, code=2).err
+    retry = ("settle", "retry", place.api, 1, "--before-final")
+    assert place.run(*retry, "--json").json["sequence"] == 2
+    place.run(*retry, code=2)
     place.run("settle", "once", place.api)
     written_off = place.run("settle", "write-off", place.api, 2, "--note", "agreed", "--json").json
     assert written_off == {"lines": 1, "written_off_wei": 1000}
     place.run("settle", "write-off", place.api, 2, code=2)
     reasons = [why["reason"] for why in place.run("reconcile", place.api, "--json", code=1).json["lines"][0]["why"]]
     assert reasons == ["written off (batch 2)"]
+
+
+def test_retry__of_a_settlement_that_is_final__is_made(place: Place) -> None:
+    place.client.consume_credit(place.api, place.client.address)
+    place.run("settle", "once", place.api)
+    place.client.connection.provider.result("sim_increaseTime", 3_601)
+    assert place.run("settle", "retry", place.api, 1, "--json").json["sequence"] == 2
+
+
+def test_settle__run_dry__says_what_would_be_posted_and_ends(place: Place) -> None:
+    assert "1 batch of 1 line would be posted" in place.run("settle", "run", place.api, "--dry-run").out
+
+
+def test_settle__watched__shows_how_many_batches_are_through(place: Place, monkeypatch: Any) -> None:
+    seen: list[tuple[str, Any]] = []
+
+    @contextmanager
+    def progress(printer: Any, message: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        yield lambda done: seen.append((message, (done, total)))
+
+    monkeypatch.setattr("api_billing.cli.settle.progress", progress)
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    place.run("settle", "once", place.api)
+    assert seen == [(f"settling {place.api}: batches", (1, 1))]
+
+
+def test_settle__sequence_used_by_hand__is_foreign_and_can_be_renumbered(place: Place, operator: BillingClient) -> None:
+    place.run("settle", "renumber", place.api, code=1)
+    place.run("settle", "once", place.api)
+    day, who = operator.connection.now() // 86_400, place.client.address
+    place.serve()
+    operator.settle_usage(place.api, 2, [SettlementEntry(who, day, 1, 7)])
+    assert place.run("settle", "once", place.api, "--json", code=1).json[place.api]["status"] == "foreign"
+    assert "gets the next sequence" in place.run("settle", "renumber", place.api).out
+    assert place.run("settle", "once", place.api, "--json").json[place.api]["status"] == "done"
+    assert [each["chain_sequence"] for each in place.run("settle", "status", place.api, "--json").json] == [1, 3]
+    assert "-7 wei" in place.run("reconcile", place.api, code=1).out
 
 
 def test_settle__node_gone__ends_as_unreachable_and_loses_nothing(place: Place, monkeypatch: Any) -> None:

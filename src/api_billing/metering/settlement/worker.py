@@ -89,6 +89,7 @@ class Settler:
         max_records: int = 10_000,
         max_step: int = MAX_CUT_STEP,
         on: Phase = "accepted",
+        on_batch: Callable[[int], None] = lambda settled: None,
     ) -> None:
         self._chain = chain
         self._holder = holder
@@ -99,6 +100,7 @@ class Settler:
         self._max_records = max_records
         self._max_step = max_step
         self._on = on
+        self._on_batch = on_batch
         self._told: set[tuple[str, int, int]] = set()
 
     def round(self, api: str) -> Steps[Round]:
@@ -111,7 +113,9 @@ class Settler:
                 yield from self._reopen_undone(api)
                 looked = True
             ended = yield from self._settle_next(api, until_ms)
-            settled += ended.settled
+            if ended.settled:
+                settled += ended.settled
+                self._on_batch(settled)
             if ended.status != "busy":
                 break
         yield from self._tell_refused(api)

@@ -1,0 +1,277 @@
+"""`api-billing settle …` and `reconcile`: what the meter counted, billed on the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from api_billing.amounts import format_wei
+from api_billing.cli.billing import settle_file
+from api_billing.cli.drawing import counted
+from api_billing.cli.exit_codes import ExitCode
+from api_billing.cli.meter_session import Store, opened, progress
+from api_billing.cli.options import command
+from api_billing.cli.output import Shown
+from api_billing.cli.session import Session
+from api_billing.cli.settle_drawing import (
+    batch_data,
+    draw_outgoing,
+    draw_reconciliation,
+    outgoing_data,
+    preview_text,
+    reconciliation_data,
+    round_data,
+    rounds_text,
+)
+from api_billing.cli.values import ApiName
+from api_billing.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from api_billing.metering.meter import Meter
+    from api_billing.metering.settlement.preview import Preview
+    from api_billing.metering.settlement.worker import Round, Settler
+
+_CODES: Final = {
+    "done": ExitCode.DONE,
+    "busy": ExitCode.DONE,
+    "unknown": ExitCode.UNKNOWN_OUTCOME,
+    "unreachable": ExitCode.NETWORK,
+    "rejected": ExitCode.REFUSED,
+    "foreign": ExitCode.REFUSED,
+}
+_PAGE: Final = 50
+
+Apis = Annotated[list[str], typer.Argument(metavar="API...", help="Names of APIs")]
+BatchNumber = Annotated[int, typer.Argument(metavar="BATCH", help="Sequence of the batch, as `status` shows it", min=1)]
+Lines = Annotated[
+    list[int] | None, typer.Option("--line", metavar="N", help="Only this line, from 0; can be repeated.", min=0)
+]
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be posted, and post nothing.")]
+
+app = typer.Typer(no_args_is_help=True, help="Bill what the meter counted on the contract, exactly once.")
+
+
+def add_to(root: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "once", writes=True)(once)
+    command(app, "run", writes=True)(run_settler)
+    command(app, "status")(status)
+    command(app, "retry")(retry)
+    command(app, "write-off")(write_off)
+    command(app, "renumber")(renumber)
+    command(app, "file", writes=True)(settle_file)
+    root.add_typer(app, name="settle")
+    command(root, "reconcile")(reconcile)
+
+
+def once(session: Session, apis: Apis, dry_run: DryRun = False, store: Store = None) -> Shown | None:
+    """Post all settled usage of these APIs and record what became of it. Safe to repeat, also after it was killed.
+
+    Example: api-billing settle once weather maps --account env:METER_KEY
+    """
+    with opened(store) as meter:
+        if dry_run:
+            return _previewed(session, meter, apis)
+        rounds = {}
+        for api in apis:
+            total = _batches_to_post(session, meter, api)
+            with progress(session.printer, f"settling {api}: batches", total) as done:
+                rounds[api] = _ask(meter, _settler(session, meter, done).round(api))
+    session.printer.show(Shown({api: round_data(each) for api, each in rounds.items()}, rounds_text(rounds)))
+    worst = max(rounds.values(), key=lambda each: _CODES[each.status])
+    raise typer.Exit(_CODES[worst.status])
+
+
+def run_settler(
+    session: Session,
+    apis: Apis,
+    every: Annotated[float, typer.Option(metavar="SECONDS", help="Pause between two rounds.", min=1)] = 60.0,
+    dry_run: DryRun = False,
+    store: Store = None,
+) -> Shown | None:
+    """Settle these APIs again and again, until Ctrl-C. Any number of processes may: one of them works at a time.
+
+    With --json a line for each round in which something happened.
+
+    Example: api-billing settle run weather --every 60 --account env:METER_KEY
+    """
+    from api_billing.metering.settlement.running import SettlementLoop
+
+    def tell(api: str, ended: Round) -> None:
+        if ended.settled or ended.status not in ("done", "busy"):
+            session.printer.show(Shown({api: round_data(ended)}, rounds_text({api: ended})))
+
+    with opened(store) as meter:
+        if dry_run:
+            return _previewed(session, meter, apis)
+        settler = _settler(session, meter, lambda settled: None)
+        loop = SettlementLoop(settler, apis, meter.store.call, every_seconds=every, on_round=tell)
+        session.printer.note(f"settling {', '.join(apis)} every {every:g} s; Ctrl-C ends it")
+        loop.run()
+    return None
+
+
+def status(
+    session: Session,
+    api: ApiName,
+    after: Annotated[int, typer.Option(metavar="N", help="Only batches with a higher sequence.", min=0)] = 0,
+    limit: Annotated[int, typer.Option(metavar="N", help="How many, oldest first.", min=1, max=1_000)] = _PAGE,
+    store: Store = None,
+) -> Shown:
+    """Batches of an API on their way to the contract, and what of them was refused.
+
+    Example: api-billing settle status weather --json
+    """
+    from api_billing.metering.settlement_operations import ListOutgoing
+
+    with opened(store) as meter:
+        found = meter.store.call(ListOutgoing(api, after, limit))
+    return Shown([outgoing_data(each) for each in found], lambda: draw_outgoing(found))
+
+
+def retry(
+    session: Session,
+    api: ApiName,
+    batch: BatchNumber,
+    line: Lines = None,
+    today: Annotated[bool, typer.Option("--today", help="Bill it today: its own day may be closed.")] = False,
+    at_most: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="Of each line post no more, and write the rest off.")
+    ] = None,
+    before_final: Annotated[
+        bool, typer.Option("--before-final", help="Although an appeal could still undo it: a person must look then.")
+    ] = False,
+    store: Store = None,
+) -> Shown:
+    """Put refused parts of a batch into a new one, for the next round to post.
+
+    Only of a settlement that is final: one that an appeal undid is posted again whole, and would be billed twice.
+
+    Example: api-billing settle retry weather 17 --line 3 --today
+    """
+    from api_billing.cli.values import require_wei
+    from api_billing.metering.operations import DAY_MS
+    from api_billing.metering.settlement_operations import RetryRefused
+
+    with opened(store) as meter:
+        if not before_final:
+            _require_final(session, meter, api, batch)
+        now_ms = meter.now_ms()
+        day = now_ms // DAY_MS if today else None
+        most_wei = require_wei(at_most) if at_most else None
+        made = meter.store.call(RetryRefused(api, batch, now_ms, tuple(line or ()), day, most_wei))
+    if made is None:
+        raise InvalidInput(f"nothing of batch {batch} of {api} is refused and open")
+    return Shown(batch_data(made), f"batch {made.sequence} has {counted(len(made.lines), 'line')} of batch {batch}")
+
+
+def write_off(
+    session: Session,
+    api: ApiName,
+    batch: BatchNumber,
+    line: Lines = None,
+    note: Annotated[str, typer.Option(metavar="TEXT", help="Why; kept with it.")] = "",
+    store: Store = None,
+) -> Shown:
+    """Give up refused parts of a batch for good: they are never billed, and their consumers are served again.
+
+    Example: api-billing settle write-off weather 17 --note "agreed with the customer"
+    """
+    from api_billing.metering.settlement_operations import ReadBook, WriteOff
+
+    with opened(store) as meter:
+        open_before = meter.store.call(ReadBook(api)).open_parts
+        wanted = [index for sequence, index in open_before if sequence == batch and index in (line or [index])]
+        if not wanted:
+            raise InvalidInput(f"nothing of batch {batch} of {api} is refused and open")
+        given_up_wei = meter.store.call(WriteOff(api, batch, meter.now_ms(), tuple(wanted), note))
+    text = f"{counted(len(wanted), 'line')} of batch {batch} written off: {format_wei(given_up_wei, exact=True)}"
+    return Shown({"lines": len(wanted), "written_off_wei": given_up_wei}, text)
+
+
+def renumber(session: Session, api: ApiName, store: Store = None) -> Shown:
+    """Give the next batch another sequence when somebody else has settled under its own (`foreign`).
+
+    First find out who did, and compare with `reconcile`: two stores must not settle one API. The contract is read, and
+    a batch that is there under its sequence, or may still get there, keeps it.
+
+    Example: api-billing settle renumber weather
+    """
+    from api_billing.metering.settlement.foreign import renumber as move
+
+    with opened(store) as meter, session.printer.waiting("reading"):
+        moved = _ask(meter, move(session.client, api))
+    return Shown({"api": api, "batch": moved.sequence}, f"batch {moved.sequence} of {api} gets the next sequence")
+
+
+def reconcile(session: Session, api: ApiName, store: Store = None) -> None:
+    """Compare meter, outbox and contract; exit code 1 when a difference is left, with the reasons for it.
+
+    Example: api-billing reconcile weather
+    """
+    from api_billing.metering.settlement.reconcile import reconcile as compare
+
+    with opened(store) as meter, session.printer.waiting("comparing"):
+        found = _ask(meter, compare(session.client, api, meter.now_ms()))
+    session.printer.show(Shown(reconciliation_data(found), lambda: draw_reconciliation(found)))
+    raise typer.Exit(ExitCode.DONE if found.is_zero else ExitCode.REFUSED)
+
+
+# --- private
+
+
+def _ask(meter: Meter, steps: Any) -> Any:
+    from api_billing.metering.steps import run
+
+    return run(steps, meter.store.call)
+
+
+def _settler(session: Session, meter: Meter, on_batch: Callable[[int], None]) -> Settler:
+    from api_billing.metering.settlement.running import holder_name
+    from api_billing.metering.settlement.worker import Settler
+
+    client, holder = session.client, holder_name(meter.now_ms())
+    return Settler(
+        client, holder=holder, now_ms=meter.now_ms, alert=meter.watcher.send, on=client.on, on_batch=on_batch
+    )
+
+
+def _batches_to_post(session: Session, meter: Meter, api: str) -> int | None:
+    """How many batches a round will post; only counted when somebody watches."""
+    from api_billing.metering.settlement.preview import preview
+
+    if session.printer.as_json or not session.printer.err.is_terminal:
+        return None
+    seen: Preview = _ask(meter, preview(api, meter.now_ms()))
+    return len(seen.waiting) + len(seen.cut)
+
+
+def _require_final(session: Session, meter: Meter, api: str, batch: int) -> None:
+    from api_billing.metering.settlement_operations import ListOutgoing
+
+    found = [each for each in meter.store.call(ListOutgoing(api, batch - 1, 1)) if each.batch.sequence == batch]
+    if not found or not found[0].posting.chain_sequence:
+        return  # there is nothing to undo
+    txs = found[0].posting.txs
+    if not txs or not session.client.is_final(txs[-1]):
+        raise InvalidInput(
+            f"the settlement of batch {batch} of {api} is not final: an appeal could still undo it",
+            hint="wait until it is final, or use --before-final",
+        )
+
+
+def _previewed(session: Session, meter: Meter, apis: list[str]) -> Shown:
+    from api_billing.metering.settlement.preview import preview
+
+    found = {api: _ask(meter, preview(api, meter.now_ms())) for api in apis}
+    data = {
+        api: {
+            "waiting": [outgoing_data(each) for each in seen.waiting],
+            "cut": [batch_data(batch) for batch in seen.cut],
+        }
+        for api, seen in found.items()
+    }
+    return Shown(data, "\n".join(preview_text(api, seen) for api, seen in found.items()))

@@ -1,0 +1,114 @@
+"""How batches, rounds of settling and reconciliations are shown: for machines and for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from api_billing.amounts import format_wei
+from api_billing.cli.drawing import counted, right, table
+from api_billing.cli.meter_session import plain
+from api_billing.cli.meter_usage import line_data
+
+if TYPE_CHECKING:
+    from api_billing.metering.operations import Batch
+    from api_billing.metering.settlement.preview import Preview
+    from api_billing.metering.settlement.reconcile import Reconciliation
+    from api_billing.metering.settlement.worker import Round
+    from api_billing.metering.settlement_operations import Outgoing
+
+
+def preview_text(api: str, seen: Preview) -> str:
+    batches = [each.batch for each in seen.waiting] + list(seen.cut)
+    if not batches:
+        return f"{api}: nothing to post"
+    calls = sum(line.calls for batch in batches for line in batch.lines)
+    wei = sum(line.amount_wei for batch in batches for line in batch.lines)
+    lines = sum(len(batch.lines) for batch in batches)
+    return (
+        f"{api}: {counted(len(batches), 'batch', 'batches')} of {counted(lines, 'line')} would be posted,"
+        f" {counted(calls, 'call')} for {format_wei(wei, exact=True)}"
+    )
+
+
+def round_data(ended: Round) -> dict[str, Any]:
+    return {"status": ended.status, "settled": ended.settled, "message": ended.message}
+
+
+def rounds_text(rounds: dict[str, Round]) -> str:
+    return "\n".join(
+        f"{api}: {ended.status}, {counted(ended.settled, 'batch', 'batches')} settled"
+        + (f": {plain(ended.message)}" if ended.message else "")
+        for api, ended in rounds.items()
+    )
+
+
+def batch_data(batch: Batch) -> dict[str, Any]:
+    return {
+        "api": batch.api,
+        "sequence": batch.sequence,
+        "records": batch.records,
+        "root": batch.root,
+        "lines": [line_data(line) for line in batch.lines],
+    }
+
+
+def outgoing_data(each: Outgoing) -> dict[str, Any]:
+    posting = each.posting
+    return {
+        **batch_data(each.batch),
+        "state": posting.state,
+        "chain_sequence": posting.chain_sequence,
+        "attempts": posting.attempts,
+        "transactions": list(posting.txs),
+        "note": posting.note,
+        "settled_at": posting.settled_at,
+        "retry_of": posting.retry_of,
+        "parts": [part._asdict() for part in posting.parts],
+    }
+
+
+def draw_outgoing(found: tuple[Outgoing, ...]) -> RenderableType:
+    if not found:
+        return Text("no batches")
+    rows = []
+    for batch, posting in found:
+        refused = sorted({part.code for part in posting.parts if part.is_open})
+        wei = sum(line.amount_wei for line in batch.lines)
+        what = ", ".join(refused) or plain(posting.note)
+        rows.append((str(batch.sequence), posting.state, str(len(batch.lines)), format_wei(wei), what))
+    return table(right("batch"), "state", right("lines"), right("amount"), "open", rows=rows)
+
+
+def reconciliation_data(found: Reconciliation) -> dict[str, Any]:
+    return {
+        "api": found.api,
+        "zero": found.is_zero,
+        "lines": [
+            {
+                "consumer": line.consumer,
+                "day": line.day,
+                "metered_calls": line.metered_calls,
+                "metered_wei": line.metered_wei,
+                "chain_calls": line.chain_calls,
+                "chain_wei": line.chain_wei,
+                "receipt_calls": line.receipt_calls,
+                "difference_wei": line.difference_wei,
+                "unexplained_wei": line.unexplained_wei,
+                "why": [why._asdict() for why in line.why],
+            }
+            for line in found.lines
+        ],
+    }
+
+
+def draw_reconciliation(found: Reconciliation) -> RenderableType:
+    from api_billing.metering.settlement.reconcile import explained
+
+    metered = sum(line.metered_wei for line in found.lines)
+    billed = sum(line.chain_wei for line in found.lines)
+    head = f"{found.api}: metered {format_wei(metered, exact=True)}, billed on chain {format_wei(billed, exact=True)}"
+    end = "no difference" if found.is_zero else f"difference {metered - billed:,} wei"
+    return Text("\n".join([head, *(plain(each) for each in explained(found.lines)), end]))
