@@ -1,0 +1,196 @@
+"""CPU of a metered request without server, socket and disk: each adapter in process, beside the same app unmetered.
+
+The applications are those of ``bench/meter.py``. The store is the one in memory, asked at once in the caller's thread,
+so that what is left is the exchange, the adapter and the bare ledger. Every variant lives in a process of its own; the
+variants of a framework take turns, and the least of the rounds counts: what else the machine does only adds.
+
+    python bench/meter_path.py [--quick] [--profile fastapi_middleware]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import io
+import multiprocessing
+import pstats
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from multiprocessing.connection import Connection
+from typing import Any
+
+import meter_apps
+import uvloop
+from meter_stores import CONSUMERS, prepare
+from rich.console import Console
+from rich.table import Table
+
+from api_billing.metering.identity import from_header
+from api_billing.metering.meter import Meter, system_clock_ms
+from api_billing.metering.operations import Operation
+from api_billing.metering.settings import MeterSettings
+from api_billing.metering.stores.memory import MemoryStore
+
+FRAMEWORKS = {
+    "FastAPI": ("fastapi", ("decorator", "middleware")),
+    "Starlette": ("starlette", ("decorator",)),
+    "Flask": ("flask", ("decorator",)),
+    "Django": ("django", ("decorator",)),
+    "WSGI": ("wsgi", ("middleware",)),
+}
+UNMETERED = "unmetered"
+FIELDS = {"host": "127.0.0.1:8000", "user-agent": "bench", "accept": "*/*"}
+
+
+class AtOnceStore(MemoryStore):
+    """Performs where it is asked: no queue, no other thread, nothing kept of requests that have ended."""
+
+    def call(self, operation: Operation[Any]) -> Any:
+        return self._perform([operation])[0]
+
+    async def acall(self, operation: Operation[Any]) -> Any:
+        return self.call(operation)
+
+    def post(self, operation: Operation[Any]) -> None:
+        self.call(operation)
+
+    def forget_requests(self) -> None:
+        self._tables.lines.clear()
+        self._tables.ids.clear()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="CPU of a metered request, adapter by adapter, in process.")
+    parser.add_argument("--quick", action="store_true", help="a fifth of the requests")
+    parser.add_argument("--profile", metavar="FACTORY", help="where the time goes in one variant, instead of figures")
+    options = parser.parse_args()
+    requests = 2_000 if options.quick else 10_000
+    if options.profile:
+        print(_profile(options.profile, requests))
+        return
+    console = Console()
+    table = Table(title="CPU in process, store in memory asked at once", title_justify="left")
+    for column in ("application", "variant", "us a request", "more than unmetered", "x unmetered"):
+        table.add_column(column, justify="left" if column in ("application", "variant") else "right")
+    for framework, (prefix, metered) in FRAMEWORKS.items():
+        figures = _taking_turns([f"{prefix}_{variant}" for variant in (UNMETERED, *metered)], requests)
+        for factory, figure in figures.items():
+            bare = figures[f"{prefix}_{UNMETERED}"]
+            more = f"{figure - bare:.1f}" if figure is not bare else ""
+            table.add_row(framework, factory.partition("_")[2], f"{figure:.1f}", more, f"{figure / bare:.2f}")
+    console.print(table)
+
+
+def _taking_turns(factories: list[str], requests: int, rounds: int = 5) -> dict[str, float]:
+    """Microseconds a request for each factory: the least of the rounds."""
+    spawn = multiprocessing.get_context("spawn")
+    with ExitStack() as stack:
+        pipes: dict[str, Connection] = {}
+        for factory in factories:
+            ours, theirs = spawn.Pipe()
+            process = spawn.Process(target=_measuring, args=(factory, requests, theirs), daemon=True)
+            process.start()
+            stack.callback(process.join)
+            stack.callback(ours.close)
+            theirs.close()
+            pipes[factory] = ours
+        found: dict[str, list[float]] = {factory: [] for factory in factories}
+        for _ in range(rounds):
+            for factory, pipe in pipes.items():
+                pipe.send(None)
+                found[factory].append(pipe.recv())
+        return {factory: min(figures) for factory, figures in found.items()}
+
+
+def _measuring(factory: str, requests: int, pipe: Connection) -> None:
+    serve, store = _application(factory)
+    serve(requests // 5)
+    while True:
+        try:
+            pipe.recv()
+        except EOFError:
+            return
+        began = time.process_time()
+        serve(requests)
+        pipe.send((time.process_time() - began) / requests * 1e6)
+        store.forget_requests()
+
+
+def _profile(factory: str, requests: int) -> str:
+    serve, _ = _application(factory)
+    serve(requests // 5)
+    profile = cProfile.Profile()
+    profile.runcall(serve, requests)
+    output = io.StringIO()
+    pstats.Stats(profile, stream=output).sort_stats("tottime").print_stats(45)
+    return output.getvalue()
+
+
+def _application(factory: str) -> tuple[Callable[[int], None], AtOnceStore]:
+    """A function that serves so many requests, and the store behind it."""
+    store = AtOnceStore()
+    prepare(store)
+    meter_apps.open_meter = lambda: Meter(
+        store, MeterSettings.load(), identify=from_header("X-Consumer"), clock_ms=system_clock_ms
+    )
+    app = getattr(meter_apps, factory)()
+    if factory.startswith(("flask", "django", "wsgi")):
+        return lambda requests: _serve_wsgi(app, requests), store
+    loop = uvloop.new_event_loop()
+    return lambda requests: loop.run_until_complete(_serve_asgi(app, requests)), store
+
+
+async def _serve_asgi(app: Any, requests: int) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in FIELDS.items()]
+    consumers = [(b"x-consumer", f"consumer-{number}".encode()) for number in range(CONSUMERS)]
+    statuses = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    for number in range(requests):
+        scope = {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1",
+            "server": ("127.0.0.1", 8000), "client": ("127.0.0.1", 40_000), "scheme": "http", "root_path": "",
+            "method": "GET", "path": "/forecast", "raw_path": b"/forecast", "query_string": b"", "state": {},
+            "headers": [*headers, consumers[number % CONSUMERS]],
+        }  # fmt: skip
+        await app(scope, receive, send)
+        if number % 64 == 0:
+            await asyncio.sleep(0)
+    assert statuses == [200] * requests, statuses[:3]
+
+
+def _serve_wsgi(app: Any, requests: int) -> None:
+    statuses = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
+        statuses.append(status)
+        return lambda piece: None
+
+    fields = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in FIELDS.items()}
+    consumers = [f"consumer-{number}" for number in range(CONSUMERS)]
+    for number in range(requests):
+        environ = {
+            "REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": "/forecast", "QUERY_STRING": "",
+            "SERVER_NAME": "127.0.0.1", "SERVER_PORT": "8000", "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": "127.0.0.1", "wsgi.version": (1, 0), "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(),
+            "wsgi.errors": io.StringIO(), "wsgi.multithread": True, "wsgi.multiprocess": False, "wsgi.run_once": False,
+            **fields, "HTTP_X_CONSUMER": consumers[number % CONSUMERS],
+        }  # fmt: skip
+        pieces = app(environ, start_response)
+        for _ in pieces:
+            pass
+        if hasattr(pieces, "close"):
+            pieces.close()
+    assert statuses == ["200 OK"] * requests, statuses[:3]
+
+
+if __name__ == "__main__":
+    main()
