@@ -24,7 +24,7 @@ from api_billing.metering.web.asgi_messages import (
     Send,
     send_answer,
 )
-from api_billing.metering.web.asgi_routes import matched_route
+from api_billing.metering.web.asgi_routes import MatchedRoute
 from api_billing.metering.web.websockets import serve_connection
 
 RouteOf = Callable[[Scope], str]
@@ -81,7 +81,7 @@ class MeterMiddleware(MeteredASGI):
     def __init__(
         self, app: AsgiApp, metering: Metering, *, websockets: bool = False, route: RouteOf | None = None
     ) -> None:
-        super().__init__(app, metering, websockets=websockets, route=route or matched_route)
+        super().__init__(app, metering, websockets=websockets, route=route or MatchedRoute())
 
 
 def begun(metering: Metering, scope: Scope, incoming: Incoming, route: str, native: Any = None) -> Exchange:

@@ -6,18 +6,72 @@ are asked in the way that Starlette's router asks them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from api_billing.metering.web.asgi_messages import Scope
 
 UNMATCHED: Final = "(no route)"
 
+_MAX_REMEMBERED: Final = 1_000
+_MAX_PATH: Final = 200
+# Routes of these kinds look at nothing but type, method and path of a scope; one of another kind (``Host``) may.
+_BY_PATH: Final = frozenset(
+    {
+        ("starlette.routing", "Route.matches"),
+        ("starlette.routing", "WebSocketRoute.matches"),
+        ("starlette.routing", "Mount.matches"),
+        ("fastapi.routing", "APIRoute.matches"),
+        ("fastapi.routing", "APIWebSocketRoute.matches"),
+    }
+)
 
-def matched_route(scope: Scope) -> str:
-    """The path pattern of the route; ``(no route)`` when none matches, empty when the application has no routes."""
-    routes = getattr(scope.get("app"), "routes", None)
-    return "" if routes is None else _search(routes, scope) or UNMATCHED
+
+class MatchedRoute:
+    """The path pattern of a scope's route; ``(no route)`` when none matches, empty when the application has no routes.
+
+    Asking every route costs more than the rest of metering. So what the last paths have matched is remembered, as long
+    as the application has the same routes and all of them go by the path.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, str], str] = {}
+        self._lists: list[tuple[list[Any], list[Any]]] = []  # of routes: as the application has it, and as it was
+        self._remembers = False
+
+    def __call__(self, scope: Scope) -> str:
+        routes = getattr(scope.get("app"), "routes", None)
+        if routes is None:
+            return ""
+        if not self._lists or self._lists[0][0] is not routes or any(now != then for now, then in self._lists):
+            self._known = {}
+            self._lists = [(each, list(each)) for each in _lists(routes)]
+            self._remembers = all(_goes_by_path(route) for _, then in self._lists for route in then)
+        path: str = scope["path"]
+        if not self._remembers or scope["type"] != "http" or len(path) > _MAX_PATH:
+            return _search(routes, scope) or UNMATCHED
+        key = (scope["method"], path, scope.get("root_path", ""))
+        known = self._known
+        found = known.get(key)
+        if found is None:
+            if len(known) >= _MAX_REMEMBERED:
+                known = self._known = {}
+            found = known[key] = _search(routes, scope) or UNMATCHED
+        return found
+
+
+def _lists(routes: list[Any]) -> Iterator[list[Any]]:
+    """The list of routes and those of included routers, which can grow later."""
+    yield routes
+    for route in routes:
+        router = getattr(route, "original_router", None)
+        if router is not None:
+            yield from _lists(router.routes)
+
+
+def _goes_by_path(route: Any) -> bool:
+    matches = type(route).matches
+    return hasattr(route, "original_router") or (matches.__module__, matches.__qualname__) in _BY_PATH
 
 
 def _search(routes: Iterable[Any], scope: Scope) -> str:
