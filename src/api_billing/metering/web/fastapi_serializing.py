@@ -55,7 +55,9 @@ class Serializer:
         known = self._handlers.get(id(route))
         if known is None:
             known = self._handlers[id(route)] = (route, self._handler(route))
-        return await known[1](Request({**request.scope, _VALUE_KEY: (value, injected)}, request.receive))
+        # The request itself, as it has its headers and parameters at hand by now.
+        request.scope[_VALUE_KEY] = (value, injected)
+        return await known[1](request)
 
     def _handler(self, route: Any) -> Handler:
         relay = _relay(self._endpoint, self._returns, validates=route.response_field is not None)
@@ -108,7 +110,7 @@ def _named[RelayT: Callable[..., Any]](
 
 
 def _take(request: Request, response: Response) -> Any:
-    value, injected = request.scope[_VALUE_KEY]
+    value, injected = request.scope.pop(_VALUE_KEY)
     if injected.status_code:
         response.status_code = injected.status_code
     response.headers.raw.extend(injected.headers.raw)
