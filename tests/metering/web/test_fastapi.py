@@ -231,6 +231,19 @@ def test_value__that_does_not_fit_its_model__is_an_error_and_costs_nothing(meter
     assert charged(meter) == 0
 
 
+def test_value__that_does_not_fit_its_model__is_reported_as_for_the_bare_route(metered: Decorator) -> None:
+    async def wrong() -> Any:
+        return {"nome": 1}
+
+    messages = []
+    for how in (same, metered):
+        with pytest.raises(ResponseValidationError) as caught:
+            one_route(how(wrong), response_model=Item).get("/it")
+        messages.append(str(caught.value))
+    assert "in wrong" in messages[0]
+    assert messages[1] == messages[0]
+
+
 async def events() -> AsyncIterator[Item]:
     for name in "ab":
         yield Account(name=name)
