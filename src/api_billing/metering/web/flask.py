@@ -8,10 +8,11 @@ is settled at its end.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from flask import Flask, Response, after_this_request, current_app, request
+from flask import Flask, Request, Response, after_this_request, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from api_billing.metering.exchange import Estimate, Exchange, Metering
@@ -54,17 +55,20 @@ def metered[ViewT: Callable[..., Any]](
     metering = Metering(meter, api, estimate_wei, price, identify, operation, model, units, idempotent)
 
     def decorate(view: ViewT) -> ViewT:
+        is_async = inspect.iscoroutinefunction(view)
+
         @functools.wraps(view)
         def metered_view(*args: Any, **kwargs: Any) -> Any:
-            answer = _begin(metering)
+            asked = _asked()
+            answer = _begin(metering, asked)
             if answer is not None:
                 return answer
-            exchange: Exchange | None = request.environ.get(EXCHANGE_KEY)
             try:
-                return current_app.ensure_sync(view)(*args, **kwargs)
+                return current_app.ensure_sync(view)(*args, **kwargs) if is_async else view(*args, **kwargs)
             except HTTPException:
                 raise  # becomes a response, of which _settle sees all
             except BaseException as error:
+                exchange: Exchange | None = asked.environ.get(EXCHANGE_KEY)
                 if exchange is not None:
                     exchange.abort(error)
                 raise
@@ -81,7 +85,7 @@ def identified(meter: Meter, identify: Extractor | None = None) -> Callable[[Cal
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(view)
         def identified_view(*args: Any, **kwargs: Any) -> Any:
-            found = run(consumer_of(meter, _request(meter, ""), identify), meter.store.call)
+            found = run(consumer_of(meter, _request(meter, _asked(), ""), identify), meter.store.call)
             if isinstance(found, Answer):
                 return _response(found)
             return current_app.ensure_sync(view)(found, *args, **kwargs)
@@ -123,7 +127,7 @@ class ApiBilling:
 
 def _begin_any() -> Response | None:
     view = current_app.view_functions.get(request.endpoint or "")
-    return None if getattr(view, _MARK, None) is not None else _begin(current_app.extensions[_EXTENSION])
+    return None if getattr(view, _MARK, None) is not None else _begin(current_app.extensions[_EXTENSION], _asked())
 
 
 def _abort(error: BaseException | None) -> None:
@@ -133,29 +137,34 @@ def _abort(error: BaseException | None) -> None:
         exchange.abort(error)
 
 
-def _begin(metering: Metering) -> Response | None:
-    """Reserve for the current request, and settle it later; or answer with a refusal."""
-    environ = request.environ
-    if EXCHANGE_KEY in environ or not metering.covers(request.method, request.path):
+def _asked() -> Request:
+    """The current request itself: its proxy looks for it again with each attribute."""
+    return cast(Request, request._get_current_object())  # type: ignore[attr-defined]
+
+
+def _begin(metering: Metering, asked: Request) -> Response | None:
+    """Reserve for a request, and settle it later; or answer with a refusal."""
+    environ = asked.environ
+    if EXCHANGE_KEY in environ or not metering.covers(asked.method, asked.path):
         return None
     meter = metering.meter
-    rule = request.url_rule
-    exchange = metering.exchange(_request(meter, rule.rule if rule is not None else "(no route)"))
+    rule = asked.url_rule
+    exchange = metering.exchange(_request(meter, asked, rule.rule if rule is not None else "(no route)"))
     answer = run(exchange.begin(), meter.store.call)
     if answer is not None:
         return _response(answer)
     environ[EXCHANGE_KEY] = exchange
-    after_this_request(functools.partial(_settle, Settlement(exchange, meter), exchange))
+    after_this_request(functools.partial(_settle, Settlement(exchange, meter), exchange, asked.method == "HEAD"))
     return None
 
 
-def _request(meter: Meter, route: str) -> MeteredRequest:
+def _request(meter: Meter, asked: Request, route: str) -> MeteredRequest:
     return wsgi_request(
-        request.environ,
+        asked.environ,
         at_ms=meter.now_ms(),
         route=route,
         body=lambda: _read_body(meter.settings.max_fingerprint_bytes),
-        native=request._get_current_object(),  # type: ignore[attr-defined]  # the request itself, not its proxy
+        native=asked,
     )
 
 
@@ -175,13 +184,10 @@ def _read_body(limit: int) -> bytes | None:
     return form_bytes(pieces, limit)
 
 
-def _settle(settlement: Settlement, exchange: Exchange, response: Response) -> Response:
+def _settle(settlement: Settlement, exchange: Exchange, head: bool, response: Response) -> Response:
+    headers = response.headers
     size = None if response.is_streamed else response.calculate_content_length()
-    settlement.started(
-        response.status_code,
-        list(response.headers.items()),
-        bodiless=request.method == "HEAD" or _has_no_body(response),
-    )
+    settlement.started(response.status_code, list(headers), bodiless=head or _has_no_body(response))
     if size is not None or settlement.bodiless:
         for piece in () if settlement.bodiless else response.iter_encoded():
             settlement.sent(piece)
@@ -192,7 +198,7 @@ def _settle(settlement: Settlement, exchange: Exchange, response: Response) -> R
             response.iter_encoded(), settlement, length=response.content_length, source=response.response
         )
     for name, value in fields:
-        response.headers.add(name, value)
+        headers.add(name, value)
     return response
 
 

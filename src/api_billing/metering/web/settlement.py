@@ -89,9 +89,10 @@ class Settlement:
             self.abort(None)
 
     def __del__(self) -> None:
-        # A store that is closed by now has nothing to release.
-        with suppress(Exception):
-            self.abort(None)
+        if not self._ended:
+            # A store that is closed by now has nothing to release.
+            with suppress(Exception):
+                self.abort(None)
 
 
 class MeteredPieces:
