@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, cast
 from urllib.parse import parse_qs
 
@@ -39,13 +40,20 @@ class Headers:
 class AsgiHeaders(Headers):
     """Byte pairs as ASGI has them: names in lower case, values in Latin-1."""
 
-    __slots__ = ("_pairs",)
+    __slots__ = ("_last", "_pairs")
 
     def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         self._pairs = pairs if isinstance(pairs, list | tuple) else list(pairs)
+        self._last: dict[bytes, bytes] | None = (
+            None  # the last value of each field: most that is asked for is not there
+        )
 
     def all(self, name: str) -> list[str]:
         wanted = name.encode("latin-1")
+        if self._last is None:
+            self._last = dict(self._pairs)
+        if wanted not in self._last:
+            return []
         return [value.decode("latin-1") for key, value in self._pairs if key == wanted]
 
     def pairs(self) -> list[tuple[str, str]]:
@@ -65,8 +73,7 @@ class WsgiHeaders(Headers):
         self._environ = environ
 
     def all(self, name: str) -> list[str]:
-        key = name.upper().replace("-", "_")
-        value = self._environ.get(key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}")
+        value = self._environ.get(_environ_key(name))
         return [] if value is None or value == "" else [str(value)]
 
     def pairs(self) -> list[tuple[str, str]]:
@@ -80,6 +87,12 @@ class WsgiHeaders(Headers):
 
     def let_go(self) -> None:
         self._environ = {}
+
+
+@lru_cache(256)  # names come from code and settings, never from clients
+def _environ_key(name: str) -> str:
+    key = name.upper().replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
 
 
 class TextHeaders(Headers):

@@ -46,14 +46,12 @@ class MeteredASGI:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "http" and EXCHANGE_KEY not in scope and self.metering.covers(scope["method"], scope["path"]):
-            await self._serve(scope, receive, send)
-        elif kind == "websocket" and self._websockets and self.metering.covers("GET", scope["path"]):
+        if kind == "websocket" and self._websockets and self.metering.covers("GET", scope["path"]):
             await serve_connection(self.app, self.metering, scope, receive, send, self._route_of(scope))
-        else:
+            return
+        if kind != "http" or EXCHANGE_KEY in scope or not self.metering.covers(scope["method"], scope["path"]):
             await self.app(scope, receive, send)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+            return
         meter = self.metering.meter
         incoming = Incoming(receive, meter.settings.max_fingerprint_bytes)
         exchange = begun(self.metering, scope, incoming, self._route_of(scope))

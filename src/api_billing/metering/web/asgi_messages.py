@@ -27,6 +27,7 @@ EXCHANGE_KEY: Final = "api_billing.exchange"
 _NOTICEABLE_MS: Final = 5
 # The server reads the body from a file itself; its length is the declared one.
 _WHOLE_FILES: Final = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
+_BODIES: Final = _WHOLE_FILES | {"http.response.body"}
 
 _log = logging.getLogger("api_billing.metering.web")
 _settling: set[asyncio.Task[Any]] = set()  # asyncio itself keeps only weak references to tasks
@@ -46,7 +47,7 @@ class Incoming:
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive
         self._limit = limit
-        self._replay: deque[Message] = deque()
+        self._replay: deque[Message] | None = None  # what was read before the application asked for it
         self._ended = False  # the whole body has come in
         self._waiting = 0  # the application waits for a message at this moment
         self.gone = False
@@ -73,7 +74,7 @@ class Incoming:
             except Exception as error:
                 _log.info("the body of a request could not be read: %r", error)
                 return None
-            self._replay.append(message)
+            self._keep(message)
             if self.gone:
                 return None
             part = message.get("body", b"")
@@ -93,10 +94,15 @@ class Incoming:
                     message = self._noted(await self._receive())
             except TimeoutError:
                 return False
-            self._replay.append(message)
+            self._keep(message)
             if not self._ended:
                 break
         return self.gone
+
+    def _keep(self, message: Message) -> None:
+        if self._replay is None:
+            self._replay = deque()
+        self._replay.append(message)
 
     def _noted(self, message: Message) -> Message:
         if message["type"] == "http.request":
@@ -146,16 +152,34 @@ class Outgoing:
 
     async def send(self, message: Message) -> None:
         """Take a message of the application."""
+        # One coroutine for all of it: whatever waits for a settlement is alive in as many requests as are being served.
+        start: Message | None = None
         if not self._ended:
             kind = message["type"]
             if kind == "http.response.start":
-                await self._take_start(message)
-                return
-            if kind == "http.response.body":
-                await self._take_body(message.get("body", b""), message.get("more_body", False))
-            elif kind in _WHOLE_FILES:
-                await self._take_file(message)
-        await self._pass(message)
+                if await self._is_unwanted():
+                    self._ended = True
+                    self._exchange.abort(ClientGone())
+                elif self._take_start(message):
+                    return
+                else:
+                    message = self._started(self._exchange.start_fields())
+            elif kind in _BODIES:
+                is_last = self._take_body(message) if kind == "http.response.body" else self._take_file(message)
+                if is_last:
+                    self._ended = True
+                    fields = await arun(self._exchange.finish(self._response()), self._meter.store.acall)
+                else:
+                    fields = self._exchange.start_fields() if self._held else []
+                start = self._started(fields) if self._held else None
+        try:
+            if start is not None:
+                await self._send(start)
+            await self._send(message)
+        except OSError:
+            # How servers from ASGI 2.4 on tell that the client has gone away.
+            self._unsendable = True
+            raise
 
     async def returned(self) -> None:
         """The application has returned. A response that it did not end is settled as far as it went."""
@@ -165,9 +189,10 @@ class Outgoing:
             self._ended = True
             self._exchange.abort(ClientGone() if self._incoming.gone else None)
             return
-        fields = await self._finish()
+        self._ended = True
+        fields = await arun(self._exchange.finish(self._response()), self._meter.store.acall)
         if self._held:
-            await self._pass_start(fields)
+            await self._send(self._started(fields))
 
     def raised(self, error: BaseException) -> None:
         """The application has raised: nothing is charged, unless it did because the client went away in the middle."""
@@ -180,50 +205,39 @@ class Outgoing:
         else:
             self._exchange.abort(error)
 
-    async def _take_start(self, message: Message) -> None:
-        now_ms = self._meter.now_ms()
-        if now_ms - self._exchange.serving_ms >= _NOTICEABLE_MS and await self._incoming.client_gone():
-            self._ended = True
-            self._exchange.abort(ClientGone())
-            await self._send(message)
-            return
+    async def _is_unwanted(self) -> bool:
+        """Whether the client has gone away while the application was at work."""
+        served_ms = self._meter.now_ms() - self._exchange.serving_ms
+        return served_ms >= _NOTICEABLE_MS and await self._incoming.client_gone()
+
+    def _take_start(self, message: Message) -> bool:
+        """Note how the response starts; whether that is held back, as its end may come with its first piece."""
         self._start = message
-        self._started_ms = now_ms
+        self._started_ms = self._meter.now_ms()
         status = message["status"]
         self._bodiless = self._exchange.request.method == "HEAD" or status in (204, 304)
         self._length = declared_length(message.get("headers", ()))
         self._held = True
-        if self._length is None and not self._bodiless:
-            await self._pass_start(self._exchange.start_fields())
+        return self._length is not None or self._bodiless
 
-    async def _take_body(self, part: bytes, more: bool) -> None:
-        if not self._bodiless:
-            self._bytes += len(part)
-            if self._kept is not None and (room := self._exchange.keeps_body - len(self._kept)) > 0:
-                self._kept += part[:room]
-        if not more or self._bodiless or (self._length is not None and self._bytes >= self._length):
-            fields = await self._finish()
-        else:
-            fields = self._exchange.start_fields() if self._held else []
-        if self._held:
-            await self._pass_start(fields)
+    def _take_body(self, message: Message) -> bool:
+        """Count a piece of the body; whether it is the last one."""
+        if self._bodiless:
+            return True
+        part = message.get("body", b"")
+        self._bytes += len(part)
+        if self._kept is not None and (room := self._exchange.keeps_body - len(self._kept)) > 0:
+            self._kept += part[:room]
+        return not message.get("more_body", False) or (self._length is not None and self._bytes >= self._length)
 
-    async def _take_file(self, message: Message) -> None:
+    def _take_file(self, message: Message) -> bool:
+        """Count what the server sends from a file itself; whether that is the last of it."""
         self._kept = None
         if message["type"] == "http.response.zerocopysend" and message.get("count") is not None:
             self._bytes += 0 if self._bodiless else message["count"]
         elif not self._bodiless:
             self._bytes = self._length or 0
-        if message.get("more_body", False):
-            fields = self._exchange.start_fields() if self._held else []
-        else:
-            fields = await self._finish()
-        if self._held:
-            await self._pass_start(fields)
-
-    async def _finish(self) -> list[tuple[str, str]]:
-        self._ended = True
-        return await arun(self._exchange.finish(self._response()), self._meter.store.acall)
+        return not message.get("more_body", False)
 
     def _response(self) -> MeteredResponse:
         assert self._start is not None
@@ -236,18 +250,11 @@ class Outgoing:
             duration_ms=max(0, self._meter.now_ms() - self._exchange.request.at_ms),
         )
 
-    async def _pass_start(self, fields: Iterable[tuple[str, str]]) -> None:
+    def _started(self, fields: Iterable[tuple[str, str]]) -> Message:
+        """The start of the response, with our fields, on its way now."""
         assert self._start is not None
         self._held = False
-        await self._pass({**self._start, "headers": [*self._start.get("headers", ()), *encoded(fields)]})
-
-    async def _pass(self, message: Message) -> None:
-        try:
-            await self._send(message)
-        except OSError:
-            # How servers from ASGI 2.4 on tell that the client has gone away.
-            self._unsendable = True
-            raise
+        return {**self._start, "headers": [*self._start.get("headers", ()), *encoded(fields)]}
 
 
 def settle_later(exchange: Exchange, meter: Meter, response: MeteredResponse) -> None:
