@@ -20,6 +20,7 @@ from typing import Final
 
 BENCH: Final = Path(__file__).parent
 THREADS: Final = 32  # of gunicorn's worker
+_SERVED: Final = "meter_served:app"
 _START_SECONDS: Final = 30
 _UNITS: Final = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
 
@@ -77,11 +78,10 @@ def serving(factory: str, environment: Mapping[str, str], log: Path) -> Iterator
     """Run ``module:factory``: under gunicorn what is WSGI, else under uvicorn; one worker. Raises: Failed."""
     port = _free_port()
     is_wsgi = factory.partition(":")[2].startswith(("flask", "django", "wsgi"))
-    command = _gunicorn(factory, port) if is_wsgi else _uvicorn(factory, port)
+    command = _gunicorn(port) if is_wsgi else _uvicorn(port)
+    variables = {**os.environ, **environment, "BENCH_APP": factory}
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=BENCH, env={**os.environ, **environment}, stdout=output, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen(command, cwd=BENCH, env=variables, stdout=output, stderr=subprocess.STDOUT)
     try:
         _wait_for(process, port, log)
         yield Served(f"http://127.0.0.1:{port}", _family(process.pid))
@@ -94,14 +94,14 @@ def serving(factory: str, environment: Mapping[str, str], log: Path) -> Iterator
             process.wait()
 
 
-def _uvicorn(factory: str, port: int) -> list[str]:
+def _uvicorn(port: int) -> list[str]:
     options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
-    return [sys.executable, "-m", "uvicorn", factory, "--factory", "--port", str(port), *options]
+    return [sys.executable, "-m", "uvicorn", _SERVED, "--factory", "--port", str(port), *options]
 
 
-def _gunicorn(factory: str, port: int) -> list[str]:
+def _gunicorn(port: int) -> list[str]:
     options = ["--worker-class", "gthread", "--workers", "1", "--threads", str(THREADS), "--log-level", "warning"]
-    return [sys.executable, "-m", "gunicorn", f"{factory}()", "--bind", f"127.0.0.1:{port}", *options]
+    return [sys.executable, "-m", "gunicorn", f"{_SERVED}()", "--bind", f"127.0.0.1:{port}", *options]
 
 
 def under_load(server: Served, connections: int, seconds: int, consumers: Sequence[str], folder: Path) -> LoadFigure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import logging
 import os
@@ -27,7 +28,11 @@ def app_from_environment() -> FastAPI:
     """The application of a meter as the environment says: what each worker process runs."""
     logs.configure()
     meter = Meter.open()
-    return create_app(meter, service_token=meter.settings.service_token.get_secret_value(), close_meter=True)
+    app = create_app(meter, service_token=meter.settings.service_token.get_secret_value(), close_meter=True)
+    # What is there now stays. The collector need not look at it again while requests wait for the store.
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 def check(meter: Meter, service_token: str) -> None:
