@@ -20,7 +20,7 @@ from api_billing.errors import InvalidInput
 if TYPE_CHECKING:
     from api_billing.metering.operations import ListRecords, Record, State
 
-_STATES: Final = ("reserved", "settled", "released", "expired", "refused")
+_STATES: Final = ("reserved", "settled", "redeemed", "released", "expired", "refused")
 _PAGE: Final = 1_000
 _LAG_MS: Final = 70_000  # how much later than its id's time a record may appear: services' clocks, and commits
 _FASTEST_SECONDS: Final = 0.1

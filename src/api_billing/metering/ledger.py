@@ -180,14 +180,16 @@ def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
     if line is None or line.reserve.account != op.account:
         return NotReserved("unknown")
     account = tables.account(line.reserve.account)
-    if line.state == "settled":
+    if line.state in ("settled", "redeemed"):
         return Settled(line.charged_wei, line.uncollected_wei, account.balance(), (), line.late, True)
     if line.state not in ("reserved", "expired"):
         return NotReserved(line.state)
     line.late = line.state == "expired"
     held_wei = 0 if line.late else line.reserve.estimate_wei
     free_wei = account.granted_wei - account.reserved_wei - account.charged_wei
-    actual_wei = 0 if _superseded(tables, line) else op.actual_wei
+    claim = line.reserve.claim
+    redeemed = claim is not None and claim.is_receipt
+    actual_wei = 0 if redeemed or _superseded(tables, line) else op.actual_wei
     charged_wei = min(actual_wei, held_wei + free_wei)
     account.reserved_wei -= held_wei
     account.charged_wei += charged_wei
@@ -196,11 +198,12 @@ def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
     line.charged_wei = charged_wei
     line.uncollected_wei = actual_wei - charged_wei
     line.units = line.reserve.units if op.units is None else op.units
-    _end(tables, line, "settled", op.now_ms, op.outcome)
+    _end(tables, line, "redeemed" if redeemed else "settled", op.now_ms, op.outcome)
     reserve_ = line.reserve
-    tables.add_usage(
-        reserve_.api, reserve_.consumer, reserve_.now_ms // DAY_MS, line.units, charged_wei, line.uncollected_wei
-    )
+    if not redeemed:
+        tables.add_usage(
+            reserve_.api, reserve_.consumer, reserve_.now_ms // DAY_MS, line.units, charged_wei, line.uncollected_wei
+        )
     _keep_response(tables, line, op.response)
     counts = tuple([(check.counter, count) for check, count in zip(reserve_.checks, used, strict=True)])
     return Settled(charged_wei, line.uncollected_wei, account.balance(), counts, line.late)
@@ -318,11 +321,13 @@ def _keep_response(tables: Tables, line: Line, response: StoredResponse | None) 
     claim = line.reserve.claim
     if claim is None:
         return
+    reservation_id = line.reserve.reservation_id
     row = tables.claim(line.reserve.consumer, claim.key)
-    if row is None or row.reservation_id != line.reserve.reservation_id:
+    if row is not None and row.reservation_id != reservation_id:
         return  # expired, and claimed by a later request
     if response is None:
         tables.drop_claim(line.reserve.consumer, claim.key)
     else:
-        kept = ClaimRow(claim.fingerprint, row.reservation_id, line.reserve.claim_expires_ms, response)
+        # Also when it had expired and nobody took the key: it was served after all.
+        kept = ClaimRow(claim.fingerprint, reservation_id, line.reserve.claim_expires_ms, response)
         tables.put_claim(line.reserve.consumer, claim.key, kept)

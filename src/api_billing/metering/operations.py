@@ -24,7 +24,10 @@ DAY_MS: Final = 86_400_000
 MAX_CUT_STEP: Final = 50  # requests that one step adds to a batch: a few milliseconds in every store
 
 Unit = Literal["calls", "wei"]
-State = Literal["reserved", "settled", "released", "expired", "refused"]
+State = Literal["reserved", "settled", "redeemed", "released", "expired", "refused"]
+
+# Begins the claims of receipts. No idempotency key can: it begins with an API's name, which is printable.
+RECEIPT_CLAIM: Final = "receipt\n"
 
 
 class Operation[ReplyT_co]:
@@ -70,10 +73,20 @@ class WindowCheck(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """An idempotency key that a request claims, with a fingerprint of what it asks."""
+    """An idempotency key, or a receipt, that a request claims, with a fingerprint of what it asks."""
 
     key: str
     fingerprint: str
+
+    @classmethod
+    def of_receipt(cls, receipt_id: str, fingerprint: str) -> Claim:
+        """The claim of a call that the contract has billed: serving it costs nothing more (see ``Settle``)."""
+        return cls(RECEIPT_CLAIM + receipt_id, fingerprint)
+
+    @property
+    def is_receipt(self) -> bool:
+        """Whether a receipt is claimed. The databases have this rule in their own language."""
+        return self.key.startswith(RECEIPT_CLAIM)
 
 
 class StoredResponse(NamedTuple):
@@ -151,7 +164,9 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class UsageDay:
-    """Settled requests of one consumer, API and day; expired and released ones cost nothing and are not in it."""
+    """Settled requests of one consumer, API and day. Expired and released ones cost nothing and are not in it, nor are
+    redeemed ones, which the contract has billed.
+    """
 
     api: str
     consumer: str
@@ -270,6 +285,9 @@ class Settle(Operation["Settled | NotReserved"]):
     With ``response``, the claim of the reservation keeps it for replay; without, the claim is dropped.
     A reservation that has expired meanwhile is charged from the free credit (``late``) and counted again; it is charged
     nothing when a later request took over its claim, as that one is charged.
+
+    A reservation that claimed a receipt is redeemed instead: the contract has billed it, so that nothing is charged,
+    whatever the actual cost, and it is in no sum of usage and no batch.
     """
 
     reservation_id: str
@@ -282,7 +300,7 @@ class Settle(Operation["Settled | NotReserved"]):
 
 
 class Settled(NamedTuple):
-    """The request is charged. ``repeated``: it had been before, and nothing changed."""
+    """The request is charged, or redeemed. ``repeated``: it had been before, and nothing changed."""
 
     charged_wei: int
     uncollected_wei: int

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from api_billing.metering.ids import LENGTH
-from api_billing.metering.operations import Balance, Record, StoredResponse, UsageDay
+from api_billing.metering.operations import Balance, Record, State, StoredResponse, UsageDay
 
 ID_PATTERN = rf"^[0-7][0-9A-HJKMNP-TV-Z]{{{LENGTH - 1}}}$"
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
@@ -238,7 +238,7 @@ class RecordBody(BaseModel):
 
     id: str
     at_ms: int
-    state: Literal["reserved", "settled", "released", "expired", "refused"]
+    state: State
     api: str
     method: str
     route: str

@@ -215,15 +215,16 @@ declare
     v_actual numeric := p_actual;
     v_charged numeric;
     v_units bigint;
+    v_state text := 'settled';
 begin
     select * into a from meter_accounts where account = meter_key(p_account) for update;
     select * into r from meter_records where record_id = p_id;
-    if not found or r.account <> p_account or r.state not in ('reserved', 'expired', 'settled') then
+    if not found or r.account <> p_account or r.state not in ('reserved', 'expired', 'settled', 'redeemed') then
         kind := 'not_reserved';
         balance := case when r.account = p_account then r.state else 'unknown' end;
         return;
     end if;
-    if r.state = 'settled' then
+    if r.state in ('settled', 'redeemed') then
         kind := 'repeated';
         balance := meter_balance(a);
         charged := r.charged;
@@ -240,10 +241,15 @@ begin
             -- A later request took over the key: that one is charged, not this.
             v_actual := 0;
         end if;
+        if starts_with(r.claim_key, e'receipt\n') then
+            -- The contract has billed it.
+            v_state := 'redeemed';
+            v_actual := 0;
+        end if;
     end if;
     v_charged := least(v_actual, v_held + a.granted - a.reserved - a.charged);
     v_units := coalesce(p_units, r.units);
-    update meter_records m set state = 'settled', charged = v_charged, uncollected = v_actual - v_charged,
+    update meter_records m set state = v_state, charged = v_charged, uncollected = v_actual - v_charged,
         late = meter_settle.late, units = v_units, ended_ms = p_now, status = p_status, duration_ms = p_duration,
         response_bytes = p_bytes, error = p_error, tags = p_tags, request_body = p_request_body,
         response_body = p_response_body
@@ -258,14 +264,16 @@ begin
     where account = a.account returning * into a;
     counters := r.counters;
     counts := meter_recount(r.counters, r.starts, r.ends, r.in_wei, late::int, v_charged - v_held);
-    insert into meter_usage as u (api_key, consumer_key, day, api, consumer, calls, units, charged, uncollected)
-    values (
-        meter_key(r.api), meter_key(r.consumer), r.at_ms / 86400000, r.api, r.consumer, 1, v_units, v_charged,
-        v_actual - v_charged
-    )
-    on conflict (api_key, consumer_key, day) do update set calls = u.calls + 1, units = u.units + excluded.units,
-        charged = u.charged + excluded.charged, uncollected = u.uncollected + excluded.uncollected;
-    if v_owner = p_id then
+    if v_state = 'settled' then
+        insert into meter_usage as u (api_key, consumer_key, day, api, consumer, calls, units, charged, uncollected)
+        values (
+            meter_key(r.api), meter_key(r.consumer), r.at_ms / 86400000, r.api, r.consumer, 1, v_units, v_charged,
+            v_actual - v_charged
+        )
+        on conflict (api_key, consumer_key, day) do update set calls = u.calls + 1, units = u.units + excluded.units,
+            charged = u.charged + excluded.charged, uncollected = u.uncollected + excluded.uncollected;
+    end if;
+    if r.claim_key is not null and coalesce(v_owner = p_id, true) then
         perform meter_keep(r, p_kept_status, p_kept_headers, p_kept_body);
     end if;
     kind := 'settled';
@@ -282,10 +290,15 @@ begin
         delete from meter_claims where consumer = meter_key(r.consumer) and claim_key = meter_key(r.claim_key)
             and reservation_id = r.record_id;
     else
-        update meter_claims
-        set status = p_status, headers = p_headers, body = p_body, expires_ms = r.claim_expires_ms
-        where consumer = meter_key(r.consumer) and claim_key = meter_key(r.claim_key)
-            and reservation_id = r.record_id;
+        -- Also when it had expired and nobody took the key: it was served after all.
+        insert into meter_claims as c (
+            consumer, claim_key, fingerprint, reservation_id, expires_ms, status, headers, body
+        ) values (
+            meter_key(r.consumer), meter_key(r.claim_key), r.fingerprint, r.record_id, r.claim_expires_ms, p_status,
+            p_headers, p_body
+        )
+        on conflict (consumer, claim_key) do update set status = excluded.status, headers = excluded.headers,
+            body = excluded.body, expires_ms = excluded.expires_ms where c.reservation_id = excluded.reservation_id;
     end if;
 end $$;
 
@@ -316,7 +329,7 @@ declare
 begin
     select * into a from meter_accounts where account = meter_key(p_account) for update;
     select * into r from meter_records where record_id = p_id;
-    if not found or r.account <> p_account or r.state in ('settled', 'refused') then
+    if not found or r.account <> p_account or r.state in ('settled', 'redeemed', 'refused') then
         kind := 'not_reserved';
         balance := case when r.account = p_account then r.state else 'unknown' end;
         return;

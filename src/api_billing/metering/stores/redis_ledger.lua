@@ -135,12 +135,13 @@ local function index_record(id, consumer, tier, at_ms)
 end
 
 local function record_of(id)
-  local row = call('HMGET', P .. 'r:' .. id, 's', 'a', 'c', 'p', 't', 'u', 'e', 'w', 'k', 'y', 'g', 'l', 'z', 'x')
+  local row = call('HMGET', P .. 'r:' .. id, 's', 'a', 'c', 'p', 't', 'u', 'e', 'w', 'k', 'y', 'g', 'l', 'z', 'x', 'f')
   if not row[1] then return nil end
   return {
     id = id, state = row[1], account = row[2], consumer = row[3], api = row[4], at_ms = row[5], units = row[6],
     estimate = row[7], windows = row[8] and cmsgpack.unpack(row[8]) or {}, claim = row[9], claim_expires = row[10],
     charged = row[11] or '0', uncollected = row[12] or '0', late = row[13] or '0', expires = row[14],
+    fingerprint = row[15],
   }
 end
 
@@ -148,8 +149,11 @@ end
 local function keep_response(record, response)
   if not record.claim then return end
   local key = claim_key(record.consumer, record.claim)
-  if call('HGET', key, 'i') ~= record.id then return end
+  local owner = call('HGET', key, 'i')
+  if owner and owner ~= record.id then return end
   if response then
+    -- Also when it had expired and nobody took the key: it was served after all.
+    if not owner then call('HSET', key, 'f', record.fingerprint, 'i', record.id) end
     call('HSET', key, 'x', record.claim_expires, 's', response)
     call('ZADD', P .. 'claim-ends', record.claim_expires, key)
   else
@@ -173,6 +177,20 @@ local function undo(record, state, now, outcome, first)
   end_record(record, state, now, outcome, first)
   keep_response(record, nil)
   return account
+end
+
+-- Adds a settled request to the sums of its day, and to what waits for a batch.
+local function count_usage(record, units, charged, uncollected)
+  call('ZADD', P .. 'ub:' .. record.api, 0, record.id)
+  local day = string.format('%d', math.floor(tonumber(record.at_ms) / DAY_MS))
+  local usage = #record.api .. ':' .. record.api .. #record.consumer .. ':' .. record.consumer .. day
+  local sums = call('HMGET', P .. 'u:' .. usage, 'g', 'l')
+  if call('HINCRBY', P .. 'u:' .. usage, 'n', 1) == 1 then
+    call('SADD', P .. 'usage', usage)
+    call('SADD', P .. 'uc:' .. record.consumer, usage)
+  end
+  call('HINCRBY', P .. 'u:' .. usage, 'u', units)
+  call('HSET', P .. 'u:' .. usage, 'g', add(sums[1] or '0', charged), 'l', add(sums[2] or '0', uncollected))
 end
 
 -- Steps -----------------------------------------------------------------------------------------------------------------
@@ -239,7 +257,7 @@ function steps.reserve(a)
   index_record(id, consumer, a[14], now)
   call('ZADD', P .. 'open', expires, id)
   if claim then
-    call('HSET', P .. 'r:' .. id, 'k', a[11], 'y', a[13])
+    call('HSET', P .. 'r:' .. id, 'k', a[11], 'y', a[13], 'f', a[12])
     call('DEL', claim)
     call('ZREM', P .. 'claim-ends', claim)
     call('HSET', claim, 'f', a[12], 'i', id, 'x', a[13])
@@ -252,17 +270,19 @@ function steps.settle(a)
   local record = record_of(a[1])
   if not record or record.account ~= a[2] then return {'not_reserved', 'unknown'} end
   local account = account_of(record.account)
-  if record.state == 'settled' then
+  if record.state == 'settled' or record.state == 'redeemed' then
     return {'repeated', balance_of(account), record.charged, record.uncollected, record.late}
   end
   if record.state ~= 'reserved' and record.state ~= 'expired' then return {'not_reserved', record.state} end
   local late = record.state == 'expired'
   local held = late and '0' or record.estimate
-  local actual = a[4]
+  local actual, state = a[4], 'settled'
   if record.claim then
     local owner = call('HGET', claim_key(record.consumer, record.claim), 'i')
     -- A later request took over the key: that one is charged, not this.
     if owner and owner ~= record.id then actual = '0' end
+    -- The contract has billed the call of a receipt.
+    if string.sub(record.claim, 1, 8) == 'receipt\n' then actual, state = '0', 'redeemed' end
   end
   local most = add(held, free_of(account))
   local charged = less(most, actual) and most or actual
@@ -273,17 +293,8 @@ function steps.settle(a)
   call('HSET', account.key, 'r', account.reserved, 'c', account.charged)
   local counts = recount(record.windows, late and '1' or '0', charged, '0', held)
   call('HSET', P .. 'r:' .. record.id, 'g', charged, 'l', uncollected, 'u', units, 'z', late and '1' or '0')
-  end_record(record, 'settled', a[3], a, 6)
-  call('ZADD', P .. 'ub:' .. record.api, 0, record.id)
-  local day = string.format('%d', math.floor(tonumber(record.at_ms) / DAY_MS))
-  local usage = #record.api .. ':' .. record.api .. #record.consumer .. ':' .. record.consumer .. day
-  local sums = call('HMGET', P .. 'u:' .. usage, 'g', 'l')
-  if call('HINCRBY', P .. 'u:' .. usage, 'n', 1) == 1 then
-    call('SADD', P .. 'usage', usage)
-    call('SADD', P .. 'uc:' .. record.consumer, usage)
-  end
-  call('HINCRBY', P .. 'u:' .. usage, 'u', units)
-  call('HSET', P .. 'u:' .. usage, 'g', add(sums[1] or '0', charged), 'l', add(sums[2] or '0', uncollected))
+  end_record(record, state, a[3], a, 6)
+  if state == 'settled' then count_usage(record, units, charged, uncollected) end
   keep_response(record, a[9])
   local names = {}
   for i = 1, #record.windows, 4 do names[#names + 1] = record.windows[i] end
