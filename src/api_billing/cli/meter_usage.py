@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _BAR_CELLS: Final = 30
 _MAX_DAYS: Final = 3_660
 _PAGE: Final = 50
+_RECORDS: Final = 1_000
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,14 +37,19 @@ def usage(
     consumer: Annotated[str, typer.Option(metavar="CONSUMER", help="Only this consumer's.")] = "",
     api: Annotated[str, typer.Option(metavar="API", help="Only of this API.")] = "",
     days: Annotated[int, typer.Option(metavar="N", help="How many days, today included.", min=1, max=_MAX_DAYS)] = 30,
+    receipts: Annotated[
+        bool, typer.Option("--receipts", help="Also count requests served for receipts, in the records that are kept.")
+    ] = False,
 ) -> Shown:
     """Settled requests of each API and day, with a chart; every consumer's unless one is named."""
-    from api_billing.metering.operations import DAY_MS, SumUsage
+    from api_billing.metering.operations import DAY_MS, SumUsage, UsageDay
 
     today = desk.meter.now_ms() // DAY_MS
     first = today - days + 1
     with desk.printer.waiting("reading"):
         found = desk.store.call(SumUsage(consumer, api, max(first, 0), today))
+        redeemed = _redeemed(desk, consumer, api, max(first, 0)) if receipts else Counter()
+    found = (*found, *(UsageDay(*key, 0, 0, 0) for key in redeemed.keys() - {_key(each) for each in found}))
     data = [
         {
             "api": each.api,
@@ -52,10 +59,35 @@ def usage(
             "units": each.units,
             "charged_wei": each.charged_wei,
             "uncollected_wei": each.uncollected_wei,
+            **({"receipt_calls": redeemed[_key(each)]} if receipts else {}),
         }
-        for each in found
+        for each in sorted(found, key=_key)
     ]
-    return Shown(data, lambda: draw_usage(found, first, today, ascii_only=desk.printer.ascii_only))
+    used = [each for each in found if each.calls]
+
+    def draw() -> RenderableType:
+        drawn = draw_usage(used, first, today, ascii_only=desk.printer.ascii_only)
+        if not receipts:
+            return drawn
+        return Group(drawn, Text(f"{counted(redeemed.total(), 'call')} with a receipt, billed by the contract"))
+
+    return Shown(data, draw)
+
+
+def _key(day: UsageDay) -> tuple[str, str, int]:
+    return day.api, day.consumer, day.day
+
+
+def _redeemed(desk: Desk, consumer: str, api: str, first: int) -> Counter[tuple[str, str, int]]:
+    """How many requests were served for receipts, by API, consumer and day; pruned records are not among them."""
+    from api_billing.metering.operations import DAY_MS, ListRecords
+
+    counts: Counter[tuple[str, str, int]] = Counter()
+    query = ListRecords(consumer, api, since_ms=first * DAY_MS, states=("redeemed",), limit=_RECORDS)
+    while page := desk.store.call(query):
+        counts.update((record.api, record.consumer, record.at_ms // DAY_MS) for record in page)
+        query = replace(query, after=page[-1].record_id)
+    return counts
 
 
 def batches(

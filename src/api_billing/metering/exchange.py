@@ -44,6 +44,8 @@ from api_billing.metering.operations import (
 from api_billing.metering.plan import Plan
 from api_billing.metering.prices import Price, check_wei, fallback_wei, fixed, price_of
 from api_billing.metering.problems import Answer, Refusal
+from api_billing.metering.receipts import Receipt, pauses, query_without, receipt_of, refusal_of, response_for
+from api_billing.metering.steps import Pause
 
 if TYPE_CHECKING:
     from api_billing.metering.http import MeteredRequest, MeteredResponse
@@ -119,6 +121,7 @@ class Exchange:
 
     __slots__ = (
         "_claim",
+        "_claim_expires_ms",
         "_cost_wei",
         "_counts",
         "_ended",
@@ -143,6 +146,7 @@ class Exchange:
         self._identity: Identity | None = None
         self._plan: Plan | None = None
         self._claim: Claim | None = None
+        self._claim_expires_ms = 0
         self._reserve: Reserve | None = None  # while it has to be settled or released
         self._counts: tuple[int, ...] = ()
         self._estimate_wei = 0
@@ -216,6 +220,8 @@ class Exchange:
         meter = self._meter
         metering = self.metering
         request = self.request
+        if meter.on_chain is not None and (receipt := receipt_of(request, meter.settings)) is not None:
+            return (yield from self._begin_with(receipt))
         for _ in range(_MAX_ATTEMPTS):
             identity = yield from identify(metering.identify or meter.identify, request)
             if isinstance(identity, Refusal):
@@ -235,6 +241,38 @@ class Exchange:
             if reply.profile is not None:
                 meter.profiles.put(reply.profile)
         raise StoreUnavailable("the consumer's limits keep changing")
+
+    def _begin_with(self, receipt: Receipt | Refusal) -> Steps[Answer | None]:
+        """Serve a call that the contract has billed, once; whoever else asks with the receipt waits for the response.
+
+        The receipt is the credential. It is never served unchecked, also where the settings say fail open.
+        """
+        refusal = receipt if isinstance(receipt, Refusal) else (yield from self._check(receipt))
+        if refusal is not None:
+            return self._refuse(refusal)
+        assert isinstance(receipt, Receipt)
+        identity = self._identity = Identity(receipt.consumer)
+        body = yield from self._fingerprinted_body()
+        if isinstance(body, Refusal):
+            return self._refuse(body)
+        request, settings = self.request, self._meter.settings
+        query = query_without(request.query, settings.receipt_query)
+        self._claim = Claim.of_receipt(receipt.text, fields.fingerprint(request.method, request.path, query, body))
+        self._claim_expires_ms = receipt.kept_until_ms(settings.receipt_days)
+        self._tags["receipt"] = receipt.text
+        for pause in pauses(settings.receipt_wait_seconds):
+            reply = yield from self._try(self._reservation(None, identity, None))
+            if not isinstance(reply, ClaimInProgress):
+                return self._replied(reply)
+            yield Pause(pause)
+        return self._replied((yield from self._try(self._reservation(None, identity, None))))
+
+    def _check(self, receipt: Receipt) -> Steps[Refusal | None]:
+        on_chain = self._meter.on_chain
+        assert on_chain is not None
+        api, days = self.metering.api, self._meter.settings.receipt_days
+        refusal = refusal_of(receipt, api, self._meter.now_ms(), days)
+        return refusal if refusal is not None else (yield from on_chain.receipts.check(receipt))
 
     @property
     def _operation(self) -> str:
@@ -297,6 +335,19 @@ class Exchange:
         key = fields.parse_idempotency_key(values)
         if key is None:
             return Refusal("invalid_idempotency_key")
+        body = yield from self._fingerprinted_body()
+        if isinstance(body, Refusal):
+            return body
+        # One key may be used with each API; the store knows consumers only.
+        self._claim = Claim(
+            f"{self.metering.api}/{key}", fields.fingerprint(request.method, request.path, request.query, body)
+        )
+        self._claim_expires_ms = request.at_ms + self._meter.idempotency_ms
+        return None
+
+    def _fingerprinted_body(self) -> Steps[bytes | Refusal]:
+        """The body as part of what makes a request the same request."""
+        request = self.request
         limit = self._meter.settings.max_fingerprint_bytes
         declared = request.headers.first("content-length") or ""
         if declared.isdecimal() and int(declared[:20]) > limit:
@@ -304,13 +355,7 @@ class Exchange:
         body = yield from request.read_body()
         if body is None:
             return Refusal("unreadable_body")
-        if len(body) > limit:
-            return Refusal("body_too_large")
-        # One key may be used with each API; the store knows consumers only.
-        self._claim = Claim(
-            f"{self.metering.api}/{key}", fields.fingerprint(request.method, request.path, request.query, body)
-        )
-        return None
+        return Refusal("body_too_large") if len(body) > limit else body
 
     def _ask(self, identity: Identity, profile: Profile) -> Steps[ReserveReply]:
         assert self._plan is not None
@@ -320,6 +365,16 @@ class Exchange:
             self._counts = decided.counts
             return decided
         reserve = self._reservation(self._plan, identity, profile)
+        reply = yield from self._try(reserve)
+        if isinstance(reply, Refused):
+            self._counts = reply.counts
+            meter.decisions.keep(self._plan, reply, self._estimate_wei, now_ms)
+            meter.watcher.refused(self._plan, reserve, reply)
+        return reply
+
+    def _try(self, reserve: Reserve) -> Steps[ReserveReply]:
+        """Reserve, and see to it that nothing stays reserved when nobody gets to know."""
+        meter, now_ms = self._meter, reserve.now_ms
         try:
             reply: ReserveReply = yield reserve
         except GeneratorExit:
@@ -333,13 +388,9 @@ class Exchange:
             self._reserve = reserve
             self._counts = reply.counts
             meter.keeper.opened(reserve.reservation_id, reserve.expires_ms)
-        elif isinstance(reply, Refused):
-            self._counts = reply.counts
-            meter.decisions.keep(self._plan, reply, self._estimate_wei, now_ms)
-            meter.watcher.refused(self._plan, reserve, reply)
         return reply
 
-    def _reservation(self, plan: Plan, identity: Identity, profile: Profile) -> Reserve:
+    def _reservation(self, plan: Plan | None, identity: Identity, profile: Profile | None) -> Reserve:
         meter = self._meter
         request = self.request
         now_ms = request.at_ms
@@ -352,11 +403,11 @@ class Exchange:
             consumer=identity.consumer,
             estimate_wei=self._estimate_wei,
             units=self.metering.units,
-            checks=plan.checks,
-            profile_version=profile.version,
+            checks=plan.checks if plan is not None else (),
+            profile_version=profile.version if profile is not None else -1,
             claim=self._claim,
-            claim_expires_ms=now_ms + meter.idempotency_ms if self._claim is not None else 0,
-            tier=plan.tier.name,
+            claim_expires_ms=self._claim_expires_ms,
+            tier=plan.tier.name if plan is not None else "",
             method=request.method[:16],
             route=self._operation[:_MAX_ROUTE],
             request_id=meter.request_id(request),
@@ -370,15 +421,21 @@ class Exchange:
         if isinstance(reply, Replay):
             stored = reply.response
             self._meter.metrics.replayed(self.metering.api)
-            headers = (*stored.headers, fields.REPLAYED, fields.cost_field(0))
-            return Answer(stored.status, headers, stored.body)
+            # Who has a receipt gets the very response that everybody with it gets.
+            replayed = () if self._has_receipt else (fields.REPLAYED,)
+            return Answer(stored.status, (*stored.headers, *replayed, fields.cost_field(0)), stored.body)
         if isinstance(reply, ClaimInProgress):
-            return self._refuse(Refusal("idempotency_in_progress"))
+            return self._refuse(Refusal("receipt_in_progress" if self._has_receipt else "idempotency_in_progress"))
         if isinstance(reply, ClaimMismatch):
-            return self._refuse(Refusal("idempotency_mismatch"))
+            return self._refuse(Refusal("receipt_mismatch" if self._has_receipt else "idempotency_mismatch"))
         assert isinstance(reply, Refused)
         assert self._plan is not None
         return self._refuse(self._plan.refusal(reply, self.request.at_ms, self._estimate_wei))
+
+    @property
+    def _has_receipt(self) -> bool:
+        """Whether the contract has billed this request."""
+        return self._claim is not None and self._claim.is_receipt
 
     def _refuse(self, refusal: Refusal) -> Answer:
         """Answer with a problem, and keep a record of it."""
@@ -431,7 +488,7 @@ class Exchange:
         if self._meter.is_free(response.status):
             self._release(reserve, self._outcome(response))
             return [*self._without_this(), fields.cost_field(0)]
-        actual_wei, problem = self._cost_wei, ""
+        actual_wei, problem = (0 if self._has_receipt else self._cost_wei), ""
         if actual_wei is None:
             percent = self._meter.settings.fallback_percent
             price = self.metering.price
@@ -472,18 +529,23 @@ class Exchange:
         self._meter.metrics.released(self.metering.api)
 
     def _settlement(self, reserve: Reserve, actual_wei: int, response: MeteredResponse, problem: str) -> Settle:
+        stored = stored_response(response) if reserve.claim is not None else None
+        if self._has_receipt:
+            stored = response_for(self.request, response, stored)
         return Settle(
             reservation_id=reserve.reservation_id,
             account=reserve.account,
             now_ms=self._meter.now_ms(),
             actual_wei=min(actual_wei, MAX_AMOUNT_WEI),
             outcome=self._outcome(response, f"price: {problem}" if problem else ""),
-            response=stored_response(response) if reserve.claim is not None else None,
+            response=stored,
         )
 
     def _settled(self, reserve: Reserve, settle: Settle, reply: Settled) -> list[tuple[str, str]]:
-        assert self._plan is not None
         metrics = self._meter.metrics
+        if self._plan is None:
+            metrics.redeemed(self.metering.api, settle.outcome.duration_ms)
+            return [fields.cost_field(0)]
         metrics.settled(self.metering.api, reply.charged_wei, settle.outcome.duration_ms, reply.uncollected_wei)
         self._meter.watcher.settled(self._plan, reserve, reply)
         if reply.uncollected_wei:

@@ -22,6 +22,9 @@ class Metrics:
     def settled(self, api: str, charged_wei: int, duration_ms: int, uncollected_wei: int = 0) -> None:
         """A request was served and charged."""
 
+    def redeemed(self, api: str, duration_ms: int) -> None:
+        """A request was served for a receipt."""
+
     def released(self, api: str) -> None:
         """A request was reserved and not charged."""
 
@@ -66,6 +69,7 @@ class PrometheusMetrics(Metrics):
 
         requests = counter("requests", "Metered requests by how they ended.", "api", "outcome")
         self._settled = cache(lambda api: requests.labels(api, "settled"))
+        self._redeemed = cache(lambda api: requests.labels(api, "redeemed"))
         self._released = cache(lambda api: requests.labels(api, "released"))
         self._replayed = cache(lambda api: requests.labels(api, "replayed"))
         self._refused = cache(lambda api: requests.labels(api, "refused"))
@@ -76,7 +80,7 @@ class PrometheusMetrics(Metrics):
         self._uncollected = counter("uncollected_gwei", "Cost beyond estimate and credit, in Gwei.", "api").labels
         seconds = client.Histogram(
             "api_billing_request_seconds",
-            "Time to serve settled requests.",
+            "Time to serve settled and redeemed requests.",
             ("api",),
             buckets=_SECONDS,
             registry=registry,
@@ -96,6 +100,10 @@ class PrometheusMetrics(Metrics):
         self._seconds(api).observe(duration_ms / 1000)
         if uncollected_wei:
             self._uncollected(api).inc(uncollected_wei / _GWEI)
+
+    def redeemed(self, api: str, duration_ms: int) -> None:
+        self._redeemed(api).inc()
+        self._seconds(api).observe(duration_ms / 1000)
 
     def released(self, api: str) -> None:
         self._released(api).inc()

@@ -46,6 +46,14 @@ KINDS: Final[Mapping[str, Kind]] = {
     "idempotency_in_progress": Kind(
         409, "Request in progress", "A request with this idempotency key is still being served.", retry=True
     ),
+    "invalid_receipt": Kind(402, "Receipt not valid", "Nothing is served for this receipt."),
+    "receipt_mismatch": Kind(422, "Receipt used", "This receipt was used for another request."),
+    "receipt_in_progress": Kind(
+        409, "Request in progress", "The request with this receipt is still being served.", retry=True
+    ),
+    "receipt_used": Kind(
+        410, "Receipt used", "This request was served, and its response was too large, or too soon at an end, to keep."
+    ),
     "meter_unavailable": Kind(
         503, "Meter not available", "Usage cannot be recorded at the moment, so nothing is served.", retry=True
     ),

@@ -110,6 +110,24 @@ class MeterSettings(BaseSettings):
         le=1_000,
         description="How often the contract may be read in 10 seconds, by all processes of the store.",
     )
+    receipt_header: str = Field(
+        "X-Receipt-Id",
+        max_length=64,
+        pattern=r"^[A-Za-z0-9-]*$",
+        description="Header with the receipt of a call that the contract has billed; empty: none is looked for there.",
+    )
+    receipt_query: str = Field(
+        "receipt",
+        max_length=64,
+        pattern=r"^[A-Za-z0-9._~-]*$",
+        description="Query parameter with such a receipt; empty: none is looked for there.",
+    )
+    receipt_days: int = Field(
+        2, ge=0, le=365, description="So many days after the day of its call a receipt can be used."
+    )
+    receipt_wait_seconds: int = Field(
+        20, ge=0, le=300, description="How long requests with one receipt wait for the response to the first; then 409."
+    )
     settle_apis: Texts = Field((), description="APIs that this process settles; none: `api-billing settle run` does.")
     settle_seconds: int = Field(60, ge=1, le=86_400, description="Pause between two rounds of settling.")
     account: str = Field(

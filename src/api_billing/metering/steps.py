@@ -1,8 +1,8 @@
 """What the meter's flow may wait for, so that threads and coroutines share one flow.
 
 A flow is a generator. It yields steps and is sent what they answer: an operation of the store, an awaitable (an own
-async callable), or a ``Blocking`` call (fetching signing keys). ``run`` drives a flow in a thread, ``arun`` in a
-coroutine.
+async callable), a ``Blocking`` call (fetching signing keys), or a ``Pause``. ``run`` drives a flow in a thread,
+``arun`` in a coroutine.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import os
 import threading
+import time
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,14 @@ class Blocking:
     call: Callable[[], Any]
 
 
-type Step = Operation[Any] | Blocking | Awaitable[Any]
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait so long: a thread sleeps, a coroutine lets its loop go on."""
+
+    seconds: float
+
+
+type Step = Operation[Any] | Blocking | Pause | Awaitable[Any]
 # A flow that ends with a T. What a step answers depends on the step, which a generator's type cannot say.
 type Steps[T] = Generator[Step, Any, T]
 
@@ -51,6 +59,8 @@ async def arun[T](steps: Steps[T], acall: Callable[[Operation[Any]], Awaitable[A
                     answer = await acall(step)
                 elif isinstance(step, Blocking):
                     answer = await asyncio.to_thread(step.call)
+                elif isinstance(step, Pause):
+                    await asyncio.sleep(step.seconds)
                 else:
                     answer = await step
             except Exception as exc:
@@ -80,6 +90,8 @@ def _perform(step: Step, call: Callable[[Operation[Any]], Any]) -> Any:
         return call(step)
     if isinstance(step, Blocking):
         return step.call()
+    if isinstance(step, Pause):
+        return time.sleep(step.seconds)
     return _LOOP.wait_for(step)
 
 

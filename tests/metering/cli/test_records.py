@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api_billing.metering.operations import DAY_MS, CutBatch, Note, Outcome, Record, Release, Reserve, Settle
+from api_billing.metering.operations import DAY_MS, Claim, CutBatch, Note, Outcome, Record, Release, Reserve, Settle
 
 GWEI = 10**9
 HOUR_MS = 3_600_000
@@ -51,6 +51,35 @@ def test_usage__for_a_person__has_a_chart(acme: Any, meter: Any) -> None:
 def test_usage__without_unicode__is_ascii(acme: Any, meter: Any) -> None:
     serve(meter)
     assert acme("usage", charset="ascii").out.isascii()
+
+
+def redeem(meter: Any, number: int, *, ago_ms: int = 0, api: str = "weather") -> None:
+    from api_billing.metering.ids import new_id
+
+    at_ms = meter.now_ms() - ago_ms
+    claim = Claim.of_receipt(f"{api}:{number}", "")
+    reserve = Reserve(new_id(at_ms), at_ms, at_ms + 60_000, "acme", api, "acme", 0, claim=claim)
+    meter.store.call(reserve)
+    meter.store.call(Settle(reserve.reservation_id, "acme", at_ms + 5, 0))
+
+
+def test_usage__with_receipts__counts_them_beside_what_was_charged(
+    acme: Any, meter: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api_billing.cli.meter_usage._RECORDS", 2)
+    serve(meter)
+    for number in range(3):
+        redeem(meter, number)
+    redeem(meter, 9, api="maps")
+    redeem(meter, 10, ago_ms=40 * DAY_MS)
+    assert [each["calls"] for each in acme("usage", "--json").json] == [1]
+    found = acme("usage", "--receipts", "--json").json
+    assert [(each["api"], each["calls"], each["receipt_calls"]) for each in found] == [
+        ("maps", 0, 1),
+        ("weather", 1, 3),
+    ]
+    assert acme("usage", "--receipts").out.splitlines()[-1] == "4 calls with a receipt, billed by the contract"
+    assert "receipt" not in acme("usage").out
 
 
 def test_usage__none__says_so(acme: Any) -> None:

@@ -14,6 +14,7 @@ EVENTS: dict[str, tuple[Callable[[Metrics], None], str, dict[str, str], float]] 
     "charged": (lambda m: m.settled("w", 3 * 10**9, 10), "charged_gwei_total", {"api": "w"}, 3),
     "uncollected": (lambda m: m.settled("w", 5, 10, 2 * 10**9), "uncollected_gwei_total", {"api": "w"}, 2),
     "seconds": (lambda m: m.settled("w", 5, 1_500), "request_seconds_sum", {"api": "w"}, 1.5),
+    "redeemed": (lambda m: m.redeemed("w", 5), "requests_total", {"api": "w", "outcome": "redeemed"}, 1),
     "released": (lambda m: m.released("w"), "requests_total", {"api": "w", "outcome": "released"}, 1),
     "refused": (lambda m: m.refused("w", "throttled"), "requests_total", {"api": "w", "outcome": "refused"}, 1),
     "code": (lambda m: m.refused("w", "throttled"), "refusals_total", {"api": "w", "code": "throttled"}, 1),

@@ -22,6 +22,10 @@ STATUSES = {
     "body_too_large": 413,
     "idempotency_mismatch": 422,
     "idempotency_in_progress": 409,
+    "invalid_receipt": 402,
+    "receipt_mismatch": 422,
+    "receipt_in_progress": 409,
+    "receipt_used": 410,
     "meter_unavailable": 503,
 }
 

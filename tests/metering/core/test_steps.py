@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from api_billing.metering.operations import FindKey, Operation
-from api_billing.metering.steps import Blocking, Steps, arun, run
+from api_billing.metering.steps import Blocking, Pause, Steps, arun, run
 
 Driver = Callable[[Steps[Any], Callable[[Operation[Any]], Any]], Any]
 
@@ -39,6 +39,31 @@ def test_flow__operation_blocking_and_awaitable__gets_each_answer(drive: Driver)
         return [(yield FindKey("a")), (yield Blocking(lambda: "blocking")), (yield soon("awaited"))]
 
     assert drive(flow(), lambda operation: operation) == [FindKey("a"), "blocking", "awaited"]
+
+
+@DRIVERS
+def test_flow__pause__goes_on_without_an_answer(drive: Driver) -> None:
+    def flow() -> Steps[Any]:
+        return (yield Pause(0))
+
+    assert drive(flow(), fail) is None
+
+
+def test_flow__pause_in_a_coroutine__lets_others_go_on() -> None:
+    others: list[str] = []
+
+    def flow() -> Steps[None]:
+        while not others:
+            yield Pause(0)
+
+    async def both() -> None:
+        async def other() -> None:
+            others.append("went on")
+
+        await asyncio.gather(arun(flow(), fail), other())
+
+    asyncio.run(both())
+    assert others == ["went on"]
 
 
 @DRIVERS

@@ -151,6 +151,7 @@ class _RemoteExchange(Exchange):
         claim = self._asked.idempotency
         if claim is not None:
             self._claim = Claim(f"{self.metering.api}/{claim.key}", claim.fingerprint)
+            self._claim_expires_ms = self.request.at_ms + self._meter.idempotency_ms
         yield from ()
         return None
 

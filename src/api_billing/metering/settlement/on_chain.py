@@ -16,6 +16,7 @@ from api_billing.metering.problems import Refusal
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.chain import SettlementChain, is_address
 from api_billing.metering.settlement.credit import Admitted, ChainCredit, CreditSettings
+from api_billing.metering.settlement.receipts import ReceiptChecks
 from api_billing.metering.settlement.running import SettlementLoop, holder_name
 from api_billing.metering.settlement.worker import Settler
 from api_billing.metering.steps import Steps
@@ -54,6 +55,9 @@ class OnChain:
         self._now_ms = now_ms
         self._alert = alert
         self.credit = ChainCredit(chain, store.call, now_ms=now_ms, settings=credit_settings(settings), alert=alert)
+        self.receipts = ReceiptChecks(
+            chain, store.call, now_ms=now_ms, reads_per_10_seconds=settings.reads_per_10_seconds
+        )
         self._closed = False
         self._forget()
         os.register_at_fork(after_in_child=self._forget)
