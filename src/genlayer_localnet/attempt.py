@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from genlayer_localnet.host import Frame, Terminated
 from genlayer_localnet.nondet_services import Services
@@ -23,12 +24,18 @@ class Node:
     round: int
 
 
+# Makes a call that waits for the network, and returns what it returns.
+Wait = Callable[[Callable[[], Any]], Any]
+
+
 @dataclass(slots=True)
 class Attempt:
     origin: bytes
     datetime: str
     chain_id: int
     services: Services
+    wait: Wait | None = None
+    """How a node waits for the network; None: the calling thread does nothing else meanwhile."""
     time_limit_seconds: float | None = None
     """How long a node may run; None is any time."""
     round: int = 0

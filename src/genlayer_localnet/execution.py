@@ -59,9 +59,12 @@ class VirtualMachine:
     def run(self, frame: Frame, now: datetime) -> Outcome:
         """Run the call of the frame's message as a transaction or a view of its own."""
         console = Console()
+        outer = self.library.registry.__known_contract__ if self.is_running else None
         limit = TimeLimit(frame.attempt.time_limit_seconds)
         with self.library.activated(), ContractTime(now), console, limit:
             result = contained(lambda: self.run_call(frame))
+        if self.is_running:  # it ran beside a call that waits for the network
+            self.library.registry.__known_contract__ = outer
         if limit.expired:
             result = TIMEOUT
         succeeded = result[:1] == RETURN

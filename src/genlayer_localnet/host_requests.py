@@ -152,7 +152,7 @@ class HostRequests:
         request = WebRequest(fields["url"], fields["method"], fields["headers"], body)
 
         def response() -> Any:
-            answer = frame.attempt.services.fetch(request, node)
+            answer = frame.attempt.services.fetch(request, node, frame.attempt.wait)
             return {"response": {"status": answer.status, "headers": dict(answer.headers), "body": answer.body}}
 
         return _answered(frame, response)
@@ -161,8 +161,8 @@ class HostRequests:
         node = _node(frame, "WebRender")
         fields = _fields(payload, url=str, mode=str, wait_after_loaded=(str, "0ms"))
         request = WebRequest(fields["url"])
-        mode, services = fields["mode"], frame.attempt.services
-        return _answered(frame, lambda: {"text": web.render(services.fetch(request, node), mode)})
+        mode, attempt = fields["mode"], frame.attempt
+        return _answered(frame, lambda: {"text": web.render(attempt.services.fetch(request, node, attempt.wait), mode)})
 
     def _exec_prompt(self, frame: Frame, payload: Any) -> bytes | None:
         _node(frame, "ExecPrompt")

@@ -13,7 +13,7 @@ from genlayer_localnet.contract_time import real_time
 from genlayer_localnet.web import WebError, WebRequest, WebResponse
 
 if TYPE_CHECKING:
-    from genlayer_localnet.attempt import Node
+    from genlayer_localnet.attempt import Node, Wait
 
 NO_PROMPT_HANDLER = (
     "the contract sent a prompt, but there is no language model here: set net.prompt_handler to a callable "
@@ -75,13 +75,13 @@ class Services:
     def with_prompt_mock(self, mock: PromptMock) -> Services:
         return replace(self, prompt_mocks=(mock, *self.prompt_mocks))
 
-    def fetch(self, request: WebRequest, node: Node) -> WebResponse:
-        """Raises: WebError, SetupError."""
+    def fetch(self, request: WebRequest, node: Node, wait: Wait | None = None) -> WebResponse:
+        """A real request is made as ``wait`` has it. Raises: WebError, SetupError."""
         with real_time():
             for mock in self.web_mocks:
                 if mock.pattern.search(request.url) and mock.method in (None, request.method):
                     return web.as_response(_evaluate(mock.answer, request, node))
-            return web.fetch(request)
+            return web.fetch(request) if wait is None else cast(WebResponse, wait(lambda: web.fetch(request)))
 
     def ask(self, request: PromptRequest, node: Node) -> PromptAnswer:
         """Raises: SetupError; WebError, when the answer does not fit the format that was asked for."""

@@ -5,16 +5,17 @@ Nothing here decides what a result means for the money or for the queue: that is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from genlayer_localnet import calldata
-from genlayer_localnet.attempt import Attempt
+from genlayer_localnet.attempt import Attempt, Wait
 from genlayer_localnet.execution import VirtualMachine
 from genlayer_localnet.host import READ, RETURN, TIMEOUT, VM_ERROR, WRITE, Frame, Permissions
-from genlayer_localnet.journal import Journal, roll_back
+from genlayer_localnet.journal import Journal, re_apply, roll_back
 from genlayer_localnet.nondet_services import Services
 from genlayer_localnet.sub_vms import ENTRY_MAIN
 from genlayer_localnet.time_limit import DEFAULT_SECONDS, SCHEMA_SECONDS
@@ -26,6 +27,10 @@ MAX_CHAIN_LENGTH = 1_000
 """A message that follows this many others fails, so that contracts that keep calling each other come to an end."""
 NOTHING = RETURN + calldata.encode(None)
 SCHEMA_CALL = calldata.encode({"method": "#get-schema"})
+
+
+# Makes a call that waits for the network; in the context of the second, others can read meanwhile.
+WaitBeside = Callable[[Callable[[], Any], Callable[[], AbstractContextManager[None]]], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,8 @@ class Runs:
         self.machine = machine
         self.settings = settings
         self.services = Services()
+        self.wait_beside: WaitBeside | None = None
+        """How transactions wait for the network, where others can read meanwhile; None: nobody can."""
 
     def outcome(self, transaction: Transaction, mark: int) -> Outcome:
         """What running the transaction gives; everything that needs no contract code is decided here."""
@@ -69,11 +76,13 @@ class Runs:
         rotations = transaction.conditions.rotations
         left = self.settings.rotations if rotations is None else rotations
         appeal, voters = panel(transaction.rounds, self.voters(transaction))
+        rounds = len(transaction.rounds)
         while True:
             roll_back(transaction.journal, mark)
             attempt = self.attempt(transaction, mark, voters=voters)
             attempt.round = len(transaction.rounds)
             attempt.leader = attempt.round % voters
+            attempt.wait = self._wait(transaction, mark, rounds)
             outcome = self.run(transaction, transaction.journal, attempt)
             votes = attempt.votes if attempt.rejected or outcome.result != TIMEOUT else {attempt.leader: "timeout"}
             decided = decision(attempt.leader, votes)
@@ -82,6 +91,30 @@ class Runs:
             if is_last:
                 return outcome
             left -= 1
+
+    def _wait(self, transaction: Transaction, mark: int, rounds: int) -> Wait | None:
+        wait_beside = self.wait_beside
+        if wait_beside is None:
+            return None
+        return lambda call: wait_beside(call, lambda: self._set_aside(transaction, mark, rounds))
+
+    @contextmanager
+    def _set_aside(self, transaction: Transaction, mark: int, rounds: int) -> Iterator[None]:
+        """Context manager: in the middle of a transaction the world as it was before, with the transaction waiting.
+
+        So what others see, and what is saved, is what is accepted. ``mark`` and ``rounds`` are how much there was in
+        its journal, with the value that has just arrived as the last entry, and in its history.
+        """
+        world, journal = self.world, transaction.journal
+        undone = roll_back(journal, mark - 1 if transaction.value else mark)
+        made, transaction.rounds[rounds:] = transaction.rounds[rounds:], []
+        world.pending.appendleft(transaction)
+        try:
+            yield
+        finally:
+            world.pending.remove(transaction)
+            transaction.rounds += made
+            re_apply(journal, undone)
 
     def voters(self, transaction: Transaction) -> int:
         """How many vote on a transaction at first."""

@@ -56,7 +56,7 @@ class EthMethods:
     def estimate_gas(self, transaction: Any = None, block: Any = None) -> str:
         return hex(GAS)
 
-    @method("eth_feeHistory")
+    @method("eth_feeHistory", only_reads=True)
     def fee_history(self, block_count: Any, newest_block: Any = "latest", percentiles: Any = None) -> dict[str, Any]:
         blocks = min(count(block_count, "block count"), 1024)
         newest = self._block_number(newest_block)
@@ -73,13 +73,13 @@ class EthMethods:
     def block_number(self) -> str:
         return hex(len(self._node.world.blocks))
 
-    @method("eth_getBlockByNumber")
+    @method("eth_getBlockByNumber", only_reads=True)
     def block_by_number(self, block_number: Any, full_transactions: Any = False) -> dict[str, Any] | None:
         number = self._block_number(block_number)
         world = self._node.world
         return logs.block(world, number, full=full_transactions is True) if number <= len(world.blocks) else None
 
-    @method("eth_getBlockByHash")
+    @method("eth_getBlockByHash", only_reads=True)
     def block_by_hash(self, block_hash: Any, full_transactions: Any = False) -> dict[str, Any] | None:
         world, wanted = self._node.world, transaction_id(block_hash)
         if wanted == logs.GENESIS_HASH:
@@ -99,7 +99,7 @@ class EthMethods:
     def transaction_count(self, account_address: Any, block_tag: Any = "latest") -> str:
         return hex(self._node.world.nonces.get(address(account_address), 0))
 
-    @method("eth_getCode")
+    @method("eth_getCode", only_reads=True)
     def code(self, account_address: Any, block_tag: Any = "latest") -> str:
         """There is no EVM code here: ``gen_getContractCode`` gives the source of a contract."""
         address(account_address)
@@ -142,7 +142,7 @@ class EthMethods:
                 return None
             raise
 
-    @method("eth_getLogs")
+    @method("eth_getLogs", only_reads=True)
     def get_logs(self, filter_object: Any = None) -> list[dict[str, Any]]:
         wanted = mapping(filter_object or {}, "filter")
         first, last = self._block_range(wanted)
@@ -150,7 +150,7 @@ class EthMethods:
             self._node.world, LogFilter(first, last, _addresses(wanted.get("address")), _topics(wanted.get("topics")))
         )
 
-    @method("eth_call")
+    @method("eth_call", only_reads=True)
     def call(self, transaction: Any, block_tag: Any = "latest") -> str:
         """A read with bare calldata as its data; without ``from`` the number 1, as in Studio."""
         fields = mapping(transaction, "transaction")

@@ -19,24 +19,24 @@ class GenMethods:
     def __init__(self, node: Node) -> None:
         self._node = node
 
-    @method("gen_call")
+    @method("gen_call", only_reads=True)
     def call(self, params: Any) -> str:
         """The calldata of what a method returns, in hexadecimal without 0x. Writes and deploys are only simulated."""
         return reading.returned(self._node, mapping(params, "params")).hex()
 
-    @method("gen_getContractSchema")
+    @method("gen_getContractSchema", only_reads=True)
     def contract_schema(self, contract_address: Any) -> dict[str, Any]:
         return reading.schema(self._node, address(contract_address))
 
-    @method("gen_getContractSchemaForCode")
+    @method("gen_getContractSchemaForCode", only_reads=True)
     def contract_schema_for_code(self, contract_code_hex: Any) -> dict[str, Any]:
         return reading.schema_for_code(self._node, code_of(contract_code_hex))
 
-    @method("gen_getContractCode")
+    @method("gen_getContractCode", only_reads=True)
     def contract_code(self, contract_address: Any) -> str:
         return base64(self._contract(contract_address).code)
 
-    @method("gen_getContractNonce")
+    @method("gen_getContractNonce", only_reads=True)
     def contract_nonce(self, contract_address: Any) -> int:
         self._contract(contract_address)
         return self._node.world.nonces.get(address(contract_address), 0)
@@ -46,11 +46,11 @@ class GenMethods:
         name = STATUS_NAMES[self._transaction(transaction_hash).status]
         return {"status": name, "statusCode": STATUS_CODES[name]}
 
-    @method("gen_getStudioTransactionByHash")
+    @method("gen_getStudioTransactionByHash", only_reads=True)
     def studio_transaction(self, transaction_hash: Any, full: Any = True) -> dict[str, Any]:
         return transaction_json(self._node, self._transaction(transaction_hash))
 
-    @method("gen_dbg_traceTransaction")
+    @method("gen_dbg_traceTransaction", only_reads=True)
     def trace(self, params: Any) -> dict[str, Any]:
         """What the leader's run printed and returned."""
         transaction = self._transaction(mapping(params, "params").get("txID"))

@@ -166,6 +166,18 @@ class Node:
             self.chain.move_clock(self.clock.now())
             return work()
 
+    def beside[T](self, work: Callable[[], T]) -> T:
+        """Do ``work``, which changes nothing, while a transaction that was set aside waits for the network.
+
+        Called by the thread that runs the transaction. It sees the time of now, but nothing becomes final.
+        """
+        world = self.world
+        before, world.now = world.now, max(world.now, self.clock.now())
+        try:
+            return work()
+        finally:
+            world.now = before
+
     def look[T](self, work: Callable[[], T]) -> T | None:
         """Do ``work``, which only reads, if nothing runs, all is saved and nothing becomes final now; None otherwise.
 

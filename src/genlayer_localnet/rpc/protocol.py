@@ -27,8 +27,8 @@ Runner = Callable[[Callable[[], bytes]], Awaitable[bytes]]
 """Runs a function that needs the chain, and waits for its result."""
 Looker = Callable[[Callable[[], bytes]], bytes | None]
 """Runs a function that only looks at the chain, if that can be at once; None otherwise."""
-Needs = Literal["nothing", "look", "turn"]
-"""Of the chain: nothing that changes, a look at what is decided and saved, or a turn of its own."""
+Needs = Literal["nothing", "look", "read", "turn"]
+"""Of the chain: nothing that changes, a look at what is decided and saved, a turn to read, or one to do anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +68,15 @@ class Reply:
 
 
 def method[H: Handler](
-    name: str, *aliases: str, needs_chain: bool = True, only_looks: bool = False
+    name: str, *aliases: str, needs_chain: bool = True, only_looks: bool = False, only_reads: bool = False
 ) -> Callable[[H], H]:
     """Mark a method of a namespace class as answering the JSON-RPC method ``name``.
 
-    ``only_looks``: it is quick, runs no contract and changes nothing, so it need not wait for its turn.
+    ``only_looks``: it is quick, runs no contract and changes nothing, so it need not wait for its turn. ``only_reads``:
+    it leaves nothing changed, so it need not wait for a transaction that waits for the network.
     """
-    needs: Needs = "look" if only_looks else "turn" if needs_chain else "nothing"
+    needs: Needs = "turn" if needs_chain else "nothing"
+    needs = "look" if only_looks else "read" if only_reads else needs
 
     def mark(handler: H) -> H:
         handler.__rpc__ = ((name, *aliases), needs)  # type: ignore[attr-defined]  # read back by ``methods_of``
@@ -100,9 +102,10 @@ def methods_of(*namespaces: object) -> dict[str, Method]:
 
 
 class Protocol:
-    def __init__(self, methods: Mapping[str, Method], run: Runner, look: Looker) -> None:
+    def __init__(self, methods: Mapping[str, Method], run: Runner, read: Runner, look: Looker) -> None:
         self.methods = methods
         self._run = run
+        self._read = read
         self._look = look
 
     async def reply(self, body: bytes) -> Reply:
@@ -154,7 +157,9 @@ class Protocol:
         if method.needs == "nothing":
             return result()
         found = self._look(result) if method.needs == "look" else None
-        return await self._run(result) if found is None else found
+        if found is not None:
+            return found
+        return await (self._run if method.needs == "turn" else self._read)(result)
 
 
 def _id_of(request: Any) -> Any:

@@ -65,6 +65,7 @@ class RpcServer:
                 EthMethods(self.node), GenMethods(self.node), SimMethods(self.node), ManagementMethods(self.node)
             ),
             self._worker.run,
+            self._worker.read,
             self.node.look,
         )
         self.methods = sorted(protocol.methods)

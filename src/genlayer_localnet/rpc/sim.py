@@ -36,11 +36,11 @@ class SimMethods:
     def fund_account(self, account_address: Any, amount: Any) -> str:
         return submission.fund(self._node, address(account_address), quantity(amount, "amount"))
 
-    @method("sim_getBalance")
+    @method("sim_getBalance", only_reads=True)
     def balance(self, account_address: Any) -> int:
         return self._node.world.balance(address(account_address))
 
-    @method("sim_call")
+    @method("sim_call", only_reads=True)
     def call(self, params: Any) -> dict[str, Any]:
         """The receipt of a simulated write, with the state it would write."""
         return reading.receipt(self._node, mapping(params, "params"))
@@ -52,7 +52,7 @@ class SimMethods:
         submission.cancel(self._node, transaction)
         return {"transaction_hash": transaction.id, "status": "CANCELED"}
 
-    @method("sim_getTransactionsForAddress")
+    @method("sim_getTransactionsForAddress", only_reads=True)
     def transactions_for_address(self, account_address: Any, filter: Any = None) -> list[dict[str, Any]]:
         """``filter``: ``all`` (default), ``to`` or ``from``."""
         wanted = address(account_address)

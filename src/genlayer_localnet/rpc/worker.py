@@ -1,4 +1,9 @@
-"""The one thread that works on the node: requests get their turns in order, and the server goes on answering others."""
+"""The one thread that works on the node: requests get their turns in order, and the server goes on answering others.
+
+While a transaction waits for the network (a contract fetches a page) the page is fetched in another thread, and this
+one reads for others: on a real network too, an API that is fetched can read the chain. What they read is what is
+accepted.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,11 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from genlayer_localnet.rpc.node import Node
 
@@ -30,12 +37,13 @@ class _Job:
     work: Callable[[], object]
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[object]
+    only_reads: bool = False
     result: object = None
     error: BaseException | None = None
 
-    def do(self, node: Node) -> None:
+    def do(self, run: Callable[[Callable[[], object]], object]) -> None:
         try:
-            self.result = node.run(self.work)
+            self.result = run(self.work)
         except Exception as error:
             self.error = error
 
@@ -64,13 +72,41 @@ def _settle(jobs: list[_Job]) -> None:
         job.settle()
 
 
+class _Fetch(threading.Thread):
+    """A call that waits for the network; it puts itself into the queue when it has ended."""
+
+    def __init__(self, call: Callable[[], Any], ended: queue.SimpleQueue[Any]) -> None:
+        super().__init__(name="genlayer-localnet fetch", daemon=True)
+        self._call = call
+        self._ended = ended
+        self._answer: Any = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._answer = self._call()
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._ended.put(self)
+
+    def result(self) -> Any:
+        """Raises what the call raised."""
+        if self._error is not None:
+            raise self._error
+        return self._answer
+
+
 class ChainWorker:
     """``run`` can be called from any event loop. With a ``saver`` nothing is answered before it is durable."""
 
     def __init__(self, node: Node, saver: Saver | None = None) -> None:
         self._node = node
         self._saver = saver
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job | _Fetch | None] = queue.SimpleQueue()
+        self._postponed: deque[_Job | None] = deque()
+        """What came while a transaction waited for the network, and has to wait for its end."""
+        node.chain.wait_beside = self._wait_beside
         self._thread = threading.Thread(target=self._work, name="genlayer-localnet chain", daemon=True)
 
     def start(self) -> None:
@@ -88,13 +124,27 @@ class ChainWorker:
 
     async def run[T](self, work: Callable[[], T]) -> T:
         """Do ``work`` in its turn and wait for it. Raises what it raises."""
+        return cast(T, await self._put(work, only_reads=False))
+
+    async def read[T](self, work: Callable[[], T]) -> T:
+        """The same for ``work`` that leaves nothing changed: also while a transaction waits for the network."""
+        return cast(T, await self._put(work, only_reads=True))
+
+    def _put(self, work: Callable[[], object], *, only_reads: bool) -> asyncio.Future[object]:
         loop = asyncio.get_running_loop()
-        job = _Job(work, loop, loop.create_future())
+        job = _Job(work, loop, loop.create_future(), only_reads)
         self._jobs.put(job)
-        return cast(T, await job.answer)
+        return job.answer
+
+    def _next(self, *, block: bool) -> _Job | None:
+        """Raises: queue.Empty."""
+        if self._postponed:
+            return self._postponed.popleft()
+        # A fetch is ended where it is waited for.
+        return cast(_Job | None, self._jobs.get(block))
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (job := self._next(block=True)) is not None:
             done, going_on = self._do_group(job)
             self._save(done)
             _tell(done)
@@ -103,19 +153,33 @@ class ChainWorker:
 
     def _do_group(self, job: _Job) -> tuple[list[_Job], bool]:
         """Do this job and, where they are saved together, those that came in the meantime; False at the end."""
-        job.do(self._node)
+        job.do(self._node.run)
         done = [job]
         began = time.monotonic()
         while self._saver is not None and time.monotonic() - began < _GROUP_SECONDS:
             try:
-                following = self._jobs.get_nowait()
+                following = self._next(block=False)
             except queue.Empty:
                 break
             if following is None:
                 return done, False
-            following.do(self._node)
+            following.do(self._node.run)
             done.append(following)
         return done, True
+
+    def _wait_beside(self, call: Callable[[], Any], set_aside: Callable[[], AbstractContextManager[None]]) -> Any:
+        """Make a call that waits for the network, and read for others meanwhile. In the worker's thread."""
+        fetch = _Fetch(call, self._jobs)
+        fetch.start()
+        while (job := self._jobs.get()) is not fetch:
+            if isinstance(job, _Job) and job.only_reads:
+                with set_aside():
+                    job.do(self._node.beside)
+                    self._save([job])
+                _tell([job])
+            else:
+                self._postponed.append(cast(_Job | None, job))
+        return fetch.result()
 
     def _save(self, done: list[_Job]) -> None:
         if self._saver is None:
