@@ -44,7 +44,15 @@ from api_billing.metering.operations import (
 from api_billing.metering.plan import Plan
 from api_billing.metering.prices import Price, check_wei, fallback_wei, fixed, price_of
 from api_billing.metering.problems import Answer, Refusal
-from api_billing.metering.receipts import Receipt, pauses, query_without, receipt_of, refusal_of, response_for
+from api_billing.metering.receipts import (
+    Receipt,
+    pauses,
+    query_without,
+    receipt_account,
+    receipt_of,
+    refusal_of,
+    response_for,
+)
 from api_billing.metering.steps import Pause
 
 if TYPE_CHECKING:
@@ -220,7 +228,7 @@ class Exchange:
         meter = self._meter
         metering = self.metering
         request = self.request
-        if meter.on_chain is not None and (receipt := receipt_of(request, meter.settings)) is not None:
+        if (receipt := self._receipt()) is not None:
             return (yield from self._begin_with(receipt))
         for _ in range(_MAX_ATTEMPTS):
             identity = yield from identify(metering.identify or meter.identify, request)
@@ -242,6 +250,11 @@ class Exchange:
                 meter.profiles.put(reply.profile)
         raise StoreUnavailable("the consumer's limits keep changing")
 
+    def _receipt(self) -> Receipt | Refusal | None:
+        """What the request carries; with credit in the store nobody has receipts."""
+        meter = self._meter
+        return receipt_of(self.request, meter.settings) if meter.on_chain is not None else None
+
     def _begin_with(self, receipt: Receipt | Refusal) -> Steps[Answer | None]:
         """Serve a call that the contract has billed, once; whoever else asks with the receipt waits for the response.
 
@@ -252,12 +265,11 @@ class Exchange:
             return self._refuse(refusal)
         assert isinstance(receipt, Receipt)
         identity = self._identity = Identity(receipt.consumer)
-        body = yield from self._fingerprinted_body()
-        if isinstance(body, Refusal):
-            return self._refuse(body)
-        request, settings = self.request, self._meter.settings
-        query = query_without(request.query, settings.receipt_query)
-        self._claim = Claim.of_receipt(receipt.text, fields.fingerprint(request.method, request.path, query, body))
+        fingerprint = yield from self._receipt_fingerprint()
+        if isinstance(fingerprint, Refusal):
+            return self._refuse(fingerprint)
+        settings = self._meter.settings
+        self._claim = Claim.of_receipt(receipt.text, fingerprint)
         self._claim_expires_ms = receipt.kept_until_ms(settings.receipt_days)
         self._tags["receipt"] = receipt.text
         for pause in pauses(settings.receipt_wait_seconds):
@@ -266,6 +278,15 @@ class Exchange:
                 return self._replied(reply)
             yield Pause(pause)
         return self._replied((yield from self._try(self._reservation(None, identity, None))))
+
+    def _receipt_fingerprint(self) -> Steps[str | Refusal]:
+        """What makes it the same request, wherever it carries the receipt."""
+        body = yield from self._fingerprinted_body()
+        if isinstance(body, Refusal):
+            return body
+        request = self.request
+        query = query_without(request.query, self._meter.settings.receipt_query)
+        return fields.fingerprint(request.method, request.path, query, body)
 
     def _check(self, receipt: Receipt) -> Steps[Refusal | None]:
         on_chain = self._meter.on_chain
@@ -398,7 +419,11 @@ class Exchange:
             reservation_id=new_id(now_ms),
             now_ms=now_ms,
             expires_ms=now_ms + meter.reservation_ms,
-            account=meter.account_of(self.metering.api, identity.consumer),
+            account=(
+                receipt_account(identity.consumer)
+                if self._has_receipt
+                else meter.account_of(self.metering.api, identity.consumer)
+            ),
             api=self.metering.api,
             consumer=identity.consumer,
             estimate_wei=self._estimate_wei,

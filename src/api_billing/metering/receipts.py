@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # As the contract writes it: API, consumer, day of billing, and which of the consumer's calls of that day it was.
 _RECEIPT: Final = re.compile(r"([a-z0-9][a-z0-9._-]{0,63}):(0x[0-9a-f]{40}):(0|[1-9][0-9]{0,14}):([1-9][0-9]{0,14})")
+_ACCOUNT: Final = "receipt:"
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 0.5
 _NO_BODY: Final = frozenset({204, 304})
@@ -54,10 +55,25 @@ def receipt_of(request: MeteredRequest, settings: MeterSettings) -> Receipt | Re
         return None
     if len(set(found)) > 1:
         return invalid("several", "The request carries more than one receipt.")
-    match = _RECEIPT.fullmatch(found[0])
+    return read_receipt(found[0])
+
+
+def read_receipt(text: str) -> Receipt | Refusal:
+    """The receipt of such an id."""
+    match = _RECEIPT.fullmatch(text)
     if match is None:
         return invalid("malformed", "A receipt reads API:CONSUMER:DAY:CALL, as the contract has written it.")
     return Receipt(match[0], match[1], match[2], int(match[3]))
+
+
+def receipt_account(consumer: str) -> str:
+    """The account of a consumer's requests with receipts. It never has money, so that they cannot cost any."""
+    return _ACCOUNT + consumer
+
+
+def is_receipt_account(account: str) -> bool:
+    """Whether an account is one of those: no other name of an account begins so, as no API's has a colon in it."""
+    return account.startswith(_ACCOUNT)
 
 
 def _in_header(request: MeteredRequest, settings: MeterSettings) -> list[str]:
@@ -97,8 +113,11 @@ def response_for(request: MeteredRequest, response: MeteredResponse, stored: Sto
     A response that was too large to keep, or did not come to its end, cannot be given again. It was served all the
     same: the receipt is used up, as otherwise large responses could be had again and again for one call.
     """
-    if stored is not None and _is_whole(request, response):
-        return stored
+    return stored if stored is not None and _is_whole(request, response) else used_up()
+
+
+def used_up() -> StoredResponse:
+    """What a receipt gives whose response cannot be given again."""
     used = Refusal("receipt_used").answer()
     return StoredResponse(used.status, used.headers, used.body)
 

@@ -43,16 +43,32 @@ class IdempotencyClaim(_Asked):
     fingerprint: str = Field(pattern=r"^[!-~]{1,128}$")
 
 
-class ReservationBody(_Asked):
-    """Who asks for what, and how much it may cost. The consumer is named, or proven with its own API key."""
+class ReceiptClaim(_Asked):
+    """The receipt that a consumer contract's request carries, and a hash of what it asks, without the receipt."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["consumer"]}, {"required": ["api_key"]}]})
+    id: str = Field(max_length=200, pattern=_PRINTABLE, examples=["weather:0x" + "ab" * 20 + ":20527:1"])
+    fingerprint: str = Field(pattern=r"^[!-~]{1,128}$")
+
+
+class ReservationBody(_Asked):
+    """Who asks for what, and how much it may cost. The consumer is named, or proven with its own API key, or has a
+    receipt for a call that the contract has billed.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": ["consumer"]}, {"required": ["api_key"]}, {"required": ["receipt"]}],
+        }
+    )
 
     api: ApiName
     estimate_wei: Wei
     consumer: ConsumerName | None = Field(None, description="The consumer, whom the service has authenticated itself")
     api_key: Annotated[SecretStr, Field(min_length=1, max_length=4096)] | None = Field(
         None, description="The API key that the end consumer sent"
+    )
+    receipt: ReceiptClaim | None = Field(
+        None, description="Instead of both, where the meter has a contract: nothing is charged, whatever the estimate"
     )
     method: str = Field("", pattern=r"^[A-Z]{0,16}$", description="HTTP method, for the audit log")
     route: str = Field(
@@ -70,8 +86,8 @@ class ReservationBody(_Asked):
 
     @model_validator(mode="after")
     def _one_identity(self) -> Self:
-        if (self.consumer is None) == (self.api_key is None):
-            raise ValueError("exactly one of consumer and api_key")
+        if [self.consumer, self.api_key, self.receipt].count(None) != 2:
+            raise ValueError("exactly one of consumer, api_key and receipt")
         return self
 
 
@@ -105,7 +121,8 @@ class SettlementBody(_Asked):
     error: str = Field("", max_length=200, pattern=_PRINTABLE)
     tags: dict[TagName, TagText | TagNumber | bool | None] = Field({}, max_length=16)
     response: ResponseBody | None = Field(
-        None, description="Kept for replay when an idempotency key was claimed and the body is not too large"
+        None,
+        description="Kept for replay when an idempotency key or a receipt was claimed and the body is not too large",
     )
 
     def tags_text(self) -> str:
@@ -170,7 +187,7 @@ class ReservationAnswer(BaseModel):
 
 
 class ReplayAnswer(BaseModel):
-    """A request with this idempotency key was served before: send this response again; nothing is reserved."""
+    """A request with this idempotency key or receipt was served before: send this response again."""
 
     id: str = Field(description="The reservation that was charged")
     state: Literal["replayed"] = "replayed"

@@ -80,7 +80,8 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
         402: "No credit, or budget used up",
         403: "Not allowed",
     }
-    texts |= {404: "Not found", 409: "Ended already, or in progress", 413: "Too large", 422: "Idempotency key reused"}
+    texts |= {404: "Not found", 409: "Ended already, or in progress", 413: "Too large", 410: "Receipt used up"}
+    texts |= {422: "Idempotency key or receipt reused"}
     texts |= {429: "Quota used up", 503: "The store does not answer: repeat the request"}
     named: dict[int | str, dict[str, Any]] = {
         status: {"description": texts[status], "content": content} for status in statuses

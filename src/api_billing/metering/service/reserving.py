@@ -31,6 +31,7 @@ from api_billing.metering.operations import (
 )
 from api_billing.metering.plan import Plan
 from api_billing.metering.problems import Answer, Refusal
+from api_billing.metering.receipts import Receipt, read_receipt
 from api_billing.metering.service.access import bearer
 from api_billing.metering.service.bodies import (
     BalanceBody,
@@ -48,7 +49,7 @@ _TIME_DIGITS: Final = 10
 
 
 class OpenReservation(NamedTuple):
-    """What settling needs of a reservation. ``plan`` is None when the consumer is gone."""
+    """What settling needs of a reservation. ``plan`` is None when the consumer is gone, or has a receipt."""
 
     reserve: Reserve
     plan: Plan | None
@@ -122,12 +123,12 @@ class _RemoteExchange(Exchange):
     def answer(self) -> ReservationAnswer:
         """The reservation for JSON."""
         assert self.made is not None
-        assert self._plan is not None
+        checks = self._plan.checks if self._plan is not None else ()
         limits = [
             LimitBody(
                 name=check.name, unit=check.unit, limit=str(check.limit), used=str(count), renews_ms=check.ends_ms
             )
-            for check, count in zip(self._plan.checks, self._counts, strict=False)
+            for check, count in zip(checks, self._counts, strict=False)
             if check.limit is not None
         ]
         return ReservationAnswer(
@@ -155,9 +156,29 @@ class _RemoteExchange(Exchange):
         yield from ()
         return None
 
+    def _receipt(self) -> Receipt | Refusal | None:
+        given = self._asked.receipt
+        if given is None:
+            return None
+        if self._meter.on_chain is None:
+            raise ServiceProblem("invalid_request", "body.receipt: this meter has no contract that gives receipts")
+        return read_receipt(given.id)
+
+    def _receipt_fingerprint(self) -> Steps[str | Refusal]:
+        yield from ()
+        assert self._asked.receipt is not None
+        return self._asked.receipt.fingerprint
+
     def _ask(self, identity: Identity, profile: Profile) -> Steps[ReserveReply]:
         assert self._plan is not None
         made = self._reservation(self._plan, identity, profile)
+        reply = yield from self._try(made)
+        if isinstance(reply, Refused):
+            self._counts = reply.counts
+            self._meter.watcher.refused(self._plan, made, reply)
+        return reply
+
+    def _try(self, made: Reserve) -> Steps[ReserveReply]:
         chosen = self._asked.id
         if chosen is not None:
             made.reservation_id, made.fresh = chosen, False
@@ -175,8 +196,6 @@ class _RemoteExchange(Exchange):
         elif isinstance(reply, Refused):
             if reply.code == "reservation_ended":
                 raise ServiceProblem("reservation_ended", "This id was reserved before, and has ended.")
-            self._counts = reply.counts
-            self._meter.watcher.refused(self._plan, made, reply)
         elif isinstance(reply, Replay):
             self.replay = reply
         return reply

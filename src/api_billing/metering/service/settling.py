@@ -23,6 +23,7 @@ from api_billing.metering.operations import (
     Settled,
     StoredResponse,
 )
+from api_billing.metering.receipts import is_receipt_account, used_up
 from api_billing.metering.service.bodies import (
     BalanceBody,
     ExtensionAnswer,
@@ -42,6 +43,9 @@ def settle(
     """Charge what serving cost; a status that is free is released. Raises: ServiceProblem."""
     response = _kept(asked.response, meter.settings.max_stored_bytes) if asked.response is not None else None
     made = yield from _found(meter, known, reservation_id)
+    has_receipt = is_receipt_account(made.reserve.account)
+    if has_receipt and response is None:
+        response = used_up()
     outcome = _outcome(asked, max(0, meter.now_ms() - made.reserve.now_ms))
     if meter.is_free(asked.status):
         return (yield from _release(meter, known, made, outcome))
@@ -53,7 +57,9 @@ def settle(
     if not isinstance(reply, Settled):
         raise _ended(reply)
     known.forget(reservation_id)
-    if not reply.repeated:
+    if not reply.repeated and has_receipt:
+        meter.metrics.redeemed(made.reserve.api, outcome.duration_ms)
+    elif not reply.repeated:
         meter.metrics.settled(made.reserve.api, reply.charged_wei, outcome.duration_ms, reply.uncollected_wei)
         if made.plan is not None:
             meter.watcher.settled(made.plan, made.reserve, reply)
