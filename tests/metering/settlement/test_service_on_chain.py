@@ -1,0 +1,136 @@
+"""A meter with a contract in a real server: uvicorn in a process of its own, against a node's JSON-RPC."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from api_billing.client import BillingClient
+from api_billing.connection import Connection
+from api_billing.metering.operations import DAY_MS, ReadBalance
+from api_billing.metering.settlement.chain import chain_account
+from api_billing.metering.settlement.reconcile import reconcile
+from api_billing.metering.settlement_operations import ListOutgoing
+from api_billing.metering.steps import run
+from api_billing.metering.stores import Store, open_store
+from api_billing.networks import find_network
+from api_billing.unlocked import unlocked_account
+from genlayer_localnet.rpc.server import RpcServer
+from genlayer_localnet.testing.plugin import server_fixture
+
+from .service_on_chain import API, COST_WEI
+from .test_localnet import deployed
+
+HERE = Path(__file__).parent
+GEN = 10**18
+HOLD_WEI = 10 * COST_WEI
+LONG_SECONDS = 30
+
+node = server_fixture(scope="module")
+
+
+@dataclass
+class Service:
+    """The running service, its store, the operator, and a consumer with a hold."""
+
+    port: int
+    store: Store
+    operator: BillingClient
+    consumer: BillingClient
+
+    @property
+    def who(self) -> str:
+        return self.consumer.address.lower()
+
+    def get(self, who: str) -> tuple[int, str | None]:
+        """Status and cost."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LONG_SECONDS)
+        try:
+            connection.request("GET", "/forecast", headers={"X-Consumer": who, "Connection": "close"})
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status, answer.getheader("X-Cost-Wei")
+        finally:
+            connection.close()
+
+    def hold_wei(self) -> int:
+        (line,) = self.consumer.get_usage_report(self.who).apis
+        return line.hold_wei
+
+    def all_is_recorded(self) -> bool:
+        outgoing = self.store.call(ListOutgoing(API))
+        return bool(outgoing) and all(each.posting.state == "settled" for each in outgoing)
+
+
+def eventually(happened: Callable[[], bool]) -> None:
+    """Wait for what the other process does in its own time."""
+    for _ in range(50 * LONG_SECONDS):
+        if happened():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not happen")
+
+
+@pytest.fixture
+def service(node: RpcServer, tmp_path: Path) -> Iterator[Service]:
+    network = find_network("localnet", node.url)
+    contract = deployed(network)
+    operator, consumer = (
+        BillingClient(network, contract=contract, account=unlocked_account(Connection(network).provider, index))
+        for index in (0, 1)
+    )
+    operator.register_api(API, COST_WEI, 1_000)
+    consumer.subscribe(API, GEN, GEN)
+    consumer.place_hold(API, HOLD_WEI, consumer.connection.now() + 86_400)
+    url = f"sqlite:///{tmp_path}/meter.db"
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as listening:
+        command = [sys.executable, "-m", "uvicorn", "--fd", str(listening.fileno()), "--log-level", "critical"]
+        with subprocess.Popen(
+            [*command, "--factory", "service_on_chain:app"],
+            cwd=HERE,
+            env={**os.environ, "METER_URL": url, "CONTRACT": contract, "NODE_URL": node.url},
+            pass_fds=[listening.fileno()],
+        ) as process:
+            try:
+                with open_store(url) as store:
+                    yield Service(listening.getsockname()[1], store, operator, consumer)
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait(LONG_SECONDS)
+
+
+def test_service__first_request__is_served_and_settled_by_the_process_itself(service: Service) -> None:
+    assert service.get(service.who) == (200, str(COST_WEI))
+    eventually(lambda: service.hold_wei() == HOLD_WEI - COST_WEI)
+    eventually(service.all_is_recorded)
+    assert service.operator.get_earnings(service.operator.address).earnings_wei == COST_WEI
+    found = run(reconcile(service.operator, API, time.time_ns() // 1_000_000), service.store.call)
+    assert found.is_zero
+    assert [(line.consumer, line.chain_calls) for line in found.lines] == [(service.who, 1)]
+
+
+def test_service__whole_hold_in_many_requests__is_billed_and_not_one_wei_more(service: Service) -> None:
+    statuses = [service.get(service.who)[0] for _ in range(12)]
+    assert statuses == [200] * 10 + [402] * 2
+    eventually(lambda: service.hold_wei() == 0)
+    eventually(service.all_is_recorded)
+    assert service.get(service.who)[0] == 402
+    balance = service.store.call(ReadBalance(chain_account(API, service.who)))
+    assert (balance.charged_wei, balance.reserved_wei) == (HOLD_WEI, 0)
+    day = time.time_ns() // 1_000_000 // DAY_MS
+    history = service.operator.get_usage_history(service.who, API, day - 1, day)
+    assert sum(each.spend_wei for each in history) == HOLD_WEI
+
+
+def test_service__address_without_subscription__is_refused_by_the_chains_word(service: Service) -> None:
+    assert service.get("0x" + "ab" * 20) == (403, None)
