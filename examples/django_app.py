@@ -62,6 +62,11 @@ def locked(request: HttpRequest) -> HttpResponse:
     return JsonResponse(balance_of(configured_meter(), exchange.consumer))
 
 
+@metered(api="demo", estimate_wei=GWEI)
+def broken(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("what fails costs nothing")
+
+
 @identified()
 def balance(request: HttpRequest, consumer: str) -> HttpResponse:
     return JsonResponse(balance_of(configured_meter(), consumer))
@@ -78,13 +83,14 @@ urlpatterns = [
     path("by-time", by_time),
     path("custom", custom),
     path("locked", locked),
+    path("broken", broken),
     path("balance", balance),
     path("usage", usage),
 ]
 
 if __name__ == "__main__":
     given = arguments(__doc__)
-    with open_meter(given.database) as opened:
+    with open_meter(given.database, given.consumer) as opened:
         settings.configure(
             SECRET_KEY="of an example",
             ALLOWED_HOSTS=["*"],

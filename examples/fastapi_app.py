@@ -57,6 +57,11 @@ def make_app(meter: Meter) -> FastAPI:
         exchange.set_cost_wei(3 * GWEI)  # known only now; the rest of what is locked is given back
         return balance_of(meter, exchange.consumer)
 
+    @app.get("/broken")
+    @metered(meter, api="demo", estimate_wei=GWEI)
+    async def broken() -> None:
+        raise RuntimeError("what fails costs nothing")
+
     @app.get("/balance")
     def balance(consumer: Consumer) -> dict[str, str]:
         return balance_of(meter, consumer)
@@ -70,5 +75,5 @@ def make_app(meter: Meter) -> FastAPI:
 
 if __name__ == "__main__":
     given = arguments(__doc__)
-    with open_meter(given.database) as opened:
+    with open_meter(given.database, given.consumer) as opened:
         uvicorn.run(make_app(opened), host=given.host, port=given.port, log_level="warning")

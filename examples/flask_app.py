@@ -59,6 +59,11 @@ def make_app(meter: Meter) -> Flask:
         exchange.set_cost_wei(3 * GWEI)  # known only now; the rest of what is locked is given back
         return balance_of(meter, exchange.consumer)
 
+    @app.get("/broken")
+    @metered(meter, api="demo", estimate_wei=GWEI)
+    def broken() -> str:
+        raise RuntimeError("what fails costs nothing")
+
     @app.get("/balance")
     @identified(meter)
     def balance(consumer: str) -> dict[str, str]:
@@ -74,5 +79,5 @@ def make_app(meter: Meter) -> Flask:
 
 if __name__ == "__main__":
     given = arguments(__doc__)
-    with open_meter(given.database) as opened:
+    with open_meter(given.database, given.consumer) as opened:
         make_app(opened).run(given.host, given.port)

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,11 +78,17 @@ class Example:
         return balance.charged_wei
 
 
-def start(name: str, port: int, database: Path) -> subprocess.Popen[str]:
+def start(
+    name: str, port: int, database: Path, *options: str, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     command = [sys.executable, str(EXAMPLES / f"{name}_app.py"), "--port", str(port), "--database", str(database)]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment, cwd=database.parent
+        [*command, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+        cwd=database.parent,
     )
 
 
@@ -155,6 +161,12 @@ def test_locked__while_it_is_served__has_its_estimate_reserved(example: Example)
     reply = example.get("/locked", key=key)
     assert (reply.json["reserved_wei"], reply.cost_gwei) == (str(1000 * GWEI), 3)
     assert example.charged_wei("locker") == 3 * GWEI
+
+
+def test_broken__asked__fails_and_costs_nothing(example: Example) -> None:
+    key = example.new_key("unlucky")
+    assert example.get("/broken", key=key).status == 500
+    assert example.charged_wei("unlucky") == 0
 
 
 def test_locked__on_less_credit_than_it_locks__is_refused(example: Example) -> None:
@@ -240,7 +252,7 @@ def test_openapi_page__of_the_fastapi_example__describes_its_routes(example: Exa
     if example.name != "fastapi":
         pytest.skip("only FastAPI makes an OpenAPI page")
     paths = example.get("/openapi.json", key="").json["paths"]
-    assert set(paths) == {"/fixed", "/by-size", "/by-time", "/custom", "/locked", "/balance", "/usage"}
+    assert set(paths) == {"/fixed", "/by-size", "/by-time", "/custom", "/locked", "/broken", "/balance", "/usage"}
     assert {parameter["name"] for parameter in paths["/by-size"]["get"]["parameters"]} == {"kib"}
     assert "402" in paths["/fixed"]["get"]["responses"]
     assert b"swagger" in example.get("/docs", key="").body
