@@ -139,6 +139,7 @@ class Exchange:
         "_plan",
         "_reserve",
         "_tags",
+        "is_whole",
         "keeps_body",
         "metering",
         "request",
@@ -149,6 +150,7 @@ class Exchange:
         self.metering = metering
         self.request = request
         self.serving_ms = 0  # when ``begin`` let the application serve it
+        self.is_whole = True  # an adapter says when the response was cut off
         self.keeps_body = 0  # how many bytes of the response's body ``finish`` wants to see
         self._meter = metering.meter
         self._identity: Identity | None = None
@@ -556,7 +558,7 @@ class Exchange:
     def _settlement(self, reserve: Reserve, actual_wei: int, response: MeteredResponse, problem: str) -> Settle:
         stored = stored_response(response) if reserve.claim is not None else None
         if self._has_receipt:
-            stored = response_for(self.request, response, stored)
+            stored = response_for(self.request, response, stored, is_whole=self.is_whole)
         return Settle(
             reservation_id=reserve.reservation_id,
             account=reserve.account,

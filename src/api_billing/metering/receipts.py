@@ -107,26 +107,27 @@ def query_without(query: bytes, name: str) -> bytes:
     return b"&".join(kept)
 
 
-def response_for(request: MeteredRequest, response: MeteredResponse, stored: StoredResponse | None) -> StoredResponse:
+def response_for(
+    request: MeteredRequest, response: MeteredResponse, stored: StoredResponse | None, *, is_whole: bool
+) -> StoredResponse:
     """What everybody else with this receipt gets.
 
     A response that was too large to keep, or did not come to its end, cannot be given again. It was served all the
     same: the receipt is used up, as otherwise large responses could be had again and again for one call.
     """
-    return stored if stored is not None and _is_whole(request, response) else used_up()
+    if stored is None:
+        return used_up()
+    if request.method == "HEAD" or response.status in _NO_BODY:
+        return stored
+    declared = response.headers.first("content-length")
+    is_whole = is_whole and declared in (None, str(response.body_bytes))
+    return stored if is_whole else used_up()
 
 
 def used_up() -> StoredResponse:
     """What a receipt gives whose response cannot be given again."""
     used = Refusal("receipt_used").answer()
     return StoredResponse(used.status, used.headers, used.body)
-
-
-def _is_whole(request: MeteredRequest, response: MeteredResponse) -> bool:
-    declared = response.headers.first("content-length")
-    if declared is None or request.method == "HEAD" or response.status in _NO_BODY:
-        return True
-    return declared.strip() == str(response.body_bytes)
 
 
 def pauses(seconds: float) -> Iterator[float]:

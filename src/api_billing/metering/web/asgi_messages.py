@@ -185,6 +185,7 @@ class Outgoing:
         """The application has returned. A response that it did not end is settled as far as it went."""
         if self._ended:
             return
+        self._exchange.is_whole = False
         if self._start is None or (self._held and self._incoming.gone):
             self._ended = True
             self._exchange.abort(ClientGone() if self._incoming.gone else None)
@@ -199,6 +200,7 @@ class Outgoing:
         if self._ended:
             return
         self._ended = True
+        self._exchange.is_whole = False
         gone = self._incoming.gone or self._unsendable or isinstance(error, asyncio.CancelledError)
         if gone and self._start is not None and not self._held:
             settle_later(self._exchange, self._meter, self._response())

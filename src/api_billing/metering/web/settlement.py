@@ -84,6 +84,7 @@ class Settlement:
     def close(self, *, served: bool) -> None:
         """Nothing more goes out. What was served is settled; a response that nobody has seen is not charged."""
         if served:
+            self._exchange.is_whole = False
             self.finish()
         else:
             self.abort(None)
