@@ -416,7 +416,8 @@ class Exchange:
     def _reservation(self, plan: Plan | None, identity: Identity, profile: Profile | None) -> Reserve:
         meter = self._meter
         request = self.request
-        now_ms = request.at_ms
+        # Whoever waited for another request with the receipt has all the time of a reservation from then on.
+        now_ms = meter.now_ms() if self._has_receipt else request.at_ms
         return Reserve(
             reservation_id=new_id(now_ms),
             now_ms=now_ms,

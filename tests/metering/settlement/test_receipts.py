@@ -53,6 +53,7 @@ class Desk:
             self.meter.on_chain = on_chain
         self.meter.keeper.start = lambda: None  # type: ignore[method-assign]
         self.paused: list[float] = []
+        self.clock_goes = False
         self.served = 0
 
     def metering(self, api: str = API) -> Metering:
@@ -93,6 +94,7 @@ class Desk:
             try:
                 if isinstance(step, Pause):
                     self.paused.append(step.seconds)
+                    self.world.at(self.world.now_ms + round(1000 * step.seconds) * self.clock_goes)
                 elif isinstance(step, Operation):
                     answer = self.world.call(step)
                 else:
@@ -453,6 +455,19 @@ def test_receipt__process_killed_while_serving__can_be_used_after_the_reservatio
     assert desk.refused()[0] == 409
     desk.world.at(later_ms)
     assert desk.serve() == {"x-cost-wei": "0"}
+
+
+def test_receipt__process_killed_while_others_wait__one_of_them_is_served_for_its_whole_time(billed: World) -> None:
+    desk = Desk(billed, receipt_wait_seconds=300, reservation_seconds=60)
+    assert desk.begin(desk.exchange()) is None
+    desk.clock_goes = True
+    exchange = desk.exchange()
+    assert desk.begin(exchange) is None
+    assert 59 <= sum(desk.paused) <= 61
+    billed.at(billed.now_ms + 59_000)
+    assert billed.call(Sweep(billed.now_ms)) == 1  # that of the process which died
+    desk.finish(exchange)
+    assert desk.serve().body == BODY
 
 
 def test_receipt__served_after_the_reservation_expired__is_used_up_all_the_same(desk: Desk) -> None:
