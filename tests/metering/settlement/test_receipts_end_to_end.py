@@ -13,8 +13,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 from urllib.parse import quote
 
@@ -102,6 +104,11 @@ class Place:
             return reply.status, reply.read()
         finally:
             connection.close()
+
+    def billed(self) -> str:
+        """The receipt of a call that the owner was billed itself, and that nobody has used."""
+        written = self.owner.consume_credit(self.api, self.owner.address)
+        return written.result.receipt_id
 
     def answers(self) -> list[str]:
         """Of each run of the handler."""
@@ -196,6 +203,23 @@ def test_receipt__used_by_somebody_else__gives_the_stored_response_and_no_other(
     status, problem = place.get("/forecast?city=oslo", X_Receipt_Id=made_up)
     assert (status, json.loads(problem)["reason"]) == (402, "unknown")
     assert len(place.answers()) == 1
+
+
+def test_receipt__of_eight_requests_at_once__runs_the_handler_once(place: Place) -> None:
+    """In several threads, and with gunicorn in two processes on one store."""
+    place.owner.subscribe(place.api, ONE_GEN, PRICE_WEI)
+    receipt = place.billed()
+    at_once = Barrier(8)
+
+    def get(_: int) -> tuple[int, bytes]:
+        at_once.wait()
+        return place.get("/forecast?city=oslo", X_Receipt_Id=receipt)
+
+    with ThreadPoolExecutor(8) as threads:
+        replies = set(threads.map(get, range(8)))
+    (answer,) = place.answers()
+    assert replies == {(200, f"oslo {answer}".encode())}
+    assert [record.state for record in place.store.call(ListRecords(place.owner.address.lower()))] == ["redeemed"]
 
 
 def test_fetch__of_what_the_api_refuses__is_billed_and_says_so(place: Place) -> None:
