@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import shutil
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ import pytest
 from genlayer_localnet.rpc.state_file import StateFile
 from genlayer_localnet.testing.server import RpcConnection
 
-from .wire import HEADER, Client
+from .wire import HEADER, Client, leader
 
 READER = f"""{HEADER}
 class Reader(gl.Contract):
@@ -280,3 +281,14 @@ def test_read__of_what_the_same_request_accepted__is_durable_before_it_is_answer
     assert world.pending[0].triggered_by is not None
     (recovered,) = [account for account in world.contracts.values() if b"class Reader" in account.code]
     assert any(bytes(content)[:1] == b"\x05" for content in recovered.storage.values())
+
+
+def test_fetch__of_nobody_who_answers__fails_and_the_server_goes_on(rpc: RpcConnection, reader: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+    client = Client(rpc)
+    transaction = client.write(reader, "fetch", url)
+    assert leader(transaction)["execution_result"] == "ERROR"
+    assert client.read(reader, "get") == [1, 0, 0]
+    client.write(reader, "set", 3)
+    assert client.read(reader, "get") == [3, 0, 0]
