@@ -47,10 +47,12 @@ class Receipt(NamedTuple):
 def receipt_of(request: MeteredRequest, settings: MeterSettings) -> Receipt | Refusal | None:
     """The receipt that a request carries, in its header or its query; None when it carries none."""
     found = [text.strip() for value in _in_header(request, settings) for text in value.split(",")]
-    if settings.receipt_query:
+    name, query = settings.receipt_query, request.query
+    # Most requests carry none: their queries need not be taken apart.
+    if name and (name.encode() in query or b"%" in query):
         # From a query that cannot be read no receipt can be, and the query is the handler's to judge.
         with suppress(ValueError):
-            found += request.query_values(settings.receipt_query)
+            found += request.query_values(name)
     if not found:
         return None
     if len(set(found)) > 1:

@@ -196,6 +196,10 @@ def test_receipt__in_header_or_query_or_both__is_the_same_request(desk: Desk) ->
     assert desk.served == 1
 
 
+def test_receipt__whose_name_is_escaped_in_the_query__is_found(desk: Desk) -> None:
+    assert desk.serve(None, query=f"city=oslo&rece%69pt={RECEIPT}") == {"x-cost-wei": "0"}
+
+
 def test_receipt__under_names_of_the_settings__is_found_there_alone(billed: World) -> None:
     desk = Desk(billed, receipt_header="X-Paid", receipt_query="")
     assert desk.refused()[:2] == (401, "missing_identity")
