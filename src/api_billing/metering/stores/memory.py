@@ -151,6 +151,9 @@ def open_memory(url: str) -> Store:
 class MemoryStore(Store):
     """Runs the ledger on dictionaries."""
 
+    prepares = True
+    finishes = False
+
     def __init__(self, url: str = "memory://"):
         super().__init__(url)
         self._tables = MemoryTables()
@@ -163,6 +166,9 @@ class MemoryStore(Store):
             except (UnknownConsumer, UnknownTier) as error:
                 replies.append(error)
         return replies
+
+    def _prepare(self, operations: Sequence[Operation[Any]]) -> Sequence[Reply]:
+        return self._perform(operations)
 
     def _disconnect(self) -> None:
         """Nothing to let go of; what was kept goes with the object."""

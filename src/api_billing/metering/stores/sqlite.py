@@ -1,6 +1,7 @@
 """``sqlite:///meter.db``: the default store, one file, durable at each answer.
 
-One writer a process commits what all its callers wait for together (see ``store``); processes take turns by a lock on
+One writer a process commits what all its callers wait for together (see ``store``); a loop runs the statements of its
+coroutines itself, and only the commit, which waits for the disk, is the worker's. Processes take turns by a lock on
 ``meter.db.lock``, which wakes the next one at once, where SQLite's own busy handler would sleep and guess.
 Write-ahead log with ``synchronous=FULL``: an answer that was given survives a crash of the process and of the machine.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +26,7 @@ from api_billing.metering.stores.store import Reply, Store
 from api_billing.metering.tiers import DEFAULT_TIERS
 
 _BUSY_SECONDS: Final = 10.0  # for a reader that is not one of ours, and keeps the file
+_BUSY_POLL_SECONDS: Final = 0.01
 # A text that is no Unicode, a number beyond 64 bits, an id that is there already.
 _OF_ONE: Final = (UnicodeError, OverflowError, sqlite3.DataError, sqlite3.IntegrityError)
 _WAL_PAGES: Final = 4000  # 16 MB of log between two checkpoints
@@ -39,6 +42,8 @@ def open_sqlite(url: str) -> Store:
 
 class SqliteStore(Store):
     """Runs the ledger on one SQLite file."""
+
+    prepares = True
 
     def __init__(self, url: str, path: Path, *, create: bool = True):
         super().__init__(url)
@@ -65,30 +70,73 @@ class SqliteStore(Store):
 
     def _perform_together(self, operations: Sequence[Operation[Any]]) -> Sequence[Reply]:
         tables = self._opened()
-        connection = tables.connection
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX)
-            try:
-                connection.execute("begin immediate")
-                self._forget_if_changed(tables)
-                replies = [_perform_one(tables, operation) for operation in operations]
-                tables.write()
-                connection.execute("commit")
-            except BaseException:
-                tables.forget()
-                if connection.in_transaction:
-                    connection.execute("rollback")
-                raise
-            finally:
-                fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+            replies = self._written(tables, operations, _BUSY_SECONDS)
         except _OF_ONE:
             raise
         except (sqlite3.Error, OSError) as error:
-            self._disconnect()
-            raise StoreUnavailable(f"{self.path}: {error}", hint=_hint(error)) from error
+            raise self._failed(error) from error
+        self._finish()
+        return replies
+
+    def _prepare(self, operations: Sequence[Operation[Any]]) -> Sequence[Reply] | None:
+        tables = self._tables
+        if tables is None:
+            return None  # opening waits
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return self._written(tables, operations, 0)
+        except BlockingIOError:
+            return None  # another process' turn
+        except _OF_ONE:
+            return None  # the worker tries them one by one
+        except (sqlite3.Error, OSError) as error:
+            if _is_busy(error):
+                return None
+            raise self._failed(error) from error
+
+    def _written(
+        self, tables: SqliteTables, operations: Sequence[Operation[Any]], busy_seconds: float
+    ) -> Sequence[Reply]:
+        """The replies, with everything written but not committed; with the lock, which is given back when it fails."""
+        connection = tables.connection
+        try:
+            _begin(connection, busy_seconds)
+            self._forget_if_changed(tables)
+            replies = [_perform_one(tables, operation) for operation in operations]
+            tables.write()
+        except BaseException:
+            self._undo(tables)
+            raise
+        return replies
+
+    def _finish(self) -> None:
+        tables = self._tables
+        assert tables is not None  # nothing was prepared without
+        try:
+            tables.connection.execute("commit")
+        except BaseException as error:
+            self._undo(tables)
+            if isinstance(error, sqlite3.Error):
+                raise self._failed(error) from error
+            raise
         if tables.is_large():
             tables.forget()
-        return replies
+        fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+
+    def _undo(self, tables: SqliteTables) -> None:
+        tables.forget()
+        try:
+            if tables.connection.in_transaction:
+                tables.connection.execute("rollback")
+        finally:
+            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+
+    def _failed(self, error: Exception) -> StoreUnavailable:
+        """What callers are told; the file is opened anew with the next operation."""
+        self._disconnect()
+        return StoreUnavailable(f"{self.path}: {error}", hint=_hint(error))
 
     def _forget_if_changed(self, tables: SqliteTables) -> None:
         # Changes when another connection has committed, and not with our own commits.
@@ -124,6 +172,8 @@ class SqliteStore(Store):
             connection.execute(f"pragma wal_autocheckpoint = {_WAL_PAGES}")
             connection.execute("pragma foreign_keys = off")
             self._make_tables(connection)
+            # From here on a loop may be the one to wait; see ``_begin``.
+            connection.execute("pragma busy_timeout = 0")
         finally:
             fcntl.flock(self._lock_file, fcntl.LOCK_UN)
         self._data_version = -1
@@ -173,6 +223,23 @@ def _perform_one(tables: SqliteTables, operation: Operation[Any]) -> Reply:
         return HANDLERS[type(operation)](tables, operation)
     except MeterError as error:
         return error
+
+
+def _begin(connection: sqlite3.Connection, busy_seconds: float) -> None:
+    """Begin to write; a program that is not one of ours may keep the file for so long."""
+    until = time.monotonic() + busy_seconds
+    while True:
+        try:
+            connection.execute("begin immediate")
+            return
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() >= until:
+                raise
+            time.sleep(_BUSY_POLL_SECONDS)
+
+
+def _is_busy(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _parsed(url: str) -> tuple[Path, bool]:

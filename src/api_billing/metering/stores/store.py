@@ -5,7 +5,9 @@ and performs it as one batch: one transaction, one commit, one round trip. While
 gathers, so that the number of commits follows what the disk or the network can do, and not the number of callers.
 
 A thread performs the batch of its own operation itself, as handing it to another thread would take longer than the
-work. A coroutine must not block its loop: a worker thread, started with the first one, performs for it.
+work. A coroutine must not block its loop, but handing over costs as much as the work there, too: where a store can do
+all but the waiting (``_prepare``), the loop itself does that for everybody who asked in the same turn of it, and a
+worker thread only waits for the disk (``_finish``). Else the worker thread performs the whole batch.
 """
 
 from __future__ import annotations
@@ -17,18 +19,35 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Any, Final, NamedTuple, Self, cast
 
 from api_billing.metering.errors import MeterClosed, MeterError, StoreBusy, StoreUnavailable
-from api_billing.metering.operations import Operation
+from api_billing.metering.operations import (
+    Extend,
+    FindKey,
+    FireOnce,
+    GetProfile,
+    Grant,
+    Note,
+    Operation,
+    ReadBalance,
+    Release,
+    Reserve,
+    Settle,
+)
 
 Reply = Any  # of one of the operations, or the exception that it raises
 
 MAX_BATCH: Final = 512
+MAX_IN_LOOP: Final = 128  # operations that a loop does in one go, a few milliseconds of its time
+# Those that touch a few rows. Any other may take its time, so that a loop leaves it to the worker.
+_SMALL: Final = frozenset({Reserve, Settle, Release, Note, Extend, Grant, FindKey, GetProfile, ReadBalance, FireOnce})
 MAX_WAITING: Final = 20_000
+
+_ANSWERED: Final[tuple[Reply, ...]] = ()  # in the place of the replies of a batch: everybody knows already
 
 _log = logging.getLogger(__name__)
 
@@ -47,10 +66,23 @@ class _Waiter:
         self.future: asyncio.Future[Any] | None = None
 
 
+class _Prepared(NamedTuple):
+    """A batch that a loop has performed up to the waiting, for the worker; ``replies`` of None: all is left to do."""
+
+    batch: list[_Waiter]
+    replies: Sequence[Reply] | None
+    loop: asyncio.AbstractEventLoop
+
+
 class Store(ABC):
     """A store that performs operations in batches. Thread-safe; usable after a fork, which opens it anew in the
     child.
     """
+
+    prepares = False
+    """Whether ``_prepare`` is implemented, so that loops do the work of their coroutines."""
+    finishes = True
+    """Whether what was prepared needs ``_finish``."""
 
     def __init__(self, url: str):
         self.url = url
@@ -66,6 +98,8 @@ class Store(ABC):
         self._wake.acquire()
         self._starting = threading.Lock()
         self._worker: threading.Thread | None = None
+        self._prepared: _Prepared | None = None  # left to the worker, and the turn with it
+        self._gathering: asyncio.AbstractEventLoop | None = None  # that will look at what is waiting
 
     # --- what a kind of store implements
 
@@ -75,6 +109,16 @@ class Store(ABC):
 
         Never called by two threads at once. Raises: StoreUnavailable, when all of them failed.
         """
+
+    def _prepare(self, operations: Sequence[Operation[Any]]) -> Sequence[Reply] | None:
+        """Perform the operations as ``_perform`` does, up to what takes a wait, which ``_finish`` does; in a loop's
+        thread. None, with nothing changed, when it cannot be done without waiting. Raises: StoreUnavailable.
+        """
+        return None
+
+    def _finish(self) -> None:
+        """Make what was prepared durable. Raises: StoreUnavailable; then nothing of it was done."""
+        raise NotImplementedError
 
     @abstractmethod
     def _disconnect(self) -> None:
@@ -111,7 +155,12 @@ class Store(ABC):
         waiter.loop = asyncio.get_running_loop()
         future = waiter.future = waiter.loop.create_future()
         self._put(waiter)
-        self._wake_worker()
+        if not self.prepares:
+            self._wake_worker()
+        elif self._gathering is not waiter.loop:
+            # After everybody whose turn it is in this round of the loop: they all share the batch.
+            self._gathering = waiter.loop
+            waiter.loop.call_soon(self._perform_in_loop, waiter.loop)
         return cast(ReplyT, await future)
 
     def post(self, operation: Operation[Any]) -> None:
@@ -167,26 +216,86 @@ class Store(ABC):
             if self._waiting:
                 self._wake_worker()
 
+    def _perform_in_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Do for all that is waiting what takes no wait; whoever has the turn calls again when it is free."""
+        self._gathering = None
+        waiting = self._waiting
+        if not waiting or not self._turn.acquire(blocking=False):
+            return
+        batch: list[_Waiter] = []
+        while waiting and len(batch) < MAX_IN_LOOP and type(waiting[0].operation) in _SMALL:
+            batch.append(waiting.popleft())
+        if not batch:
+            self._turn.release()
+            self._wake_worker()
+            return
+        left_to_worker = False
+        try:
+            replies = self._together(batch, self._prepare)
+            left_to_worker = replies is not _ANSWERED and (replies is None or self.finishes)
+            if left_to_worker:
+                self._prepared = _Prepared(batch, replies, loop)
+            else:
+                _deliver(batch, replies or _ANSWERED)
+        finally:
+            # The turn is the worker's when something is left to it.
+            if not left_to_worker:
+                self._turn.release()
+            if left_to_worker or waiting:
+                self._wake_worker()
+
+    def _end(self, prepared: _Prepared) -> bool:
+        """Wait for what a loop has prepared, deliver it, and give the turn back; whether the loop goes on."""
+        batch, replies, loop = prepared
+        try:
+            if replies is None:
+                self._perform_all(batch)
+            else:
+                made = replies
+
+                def finish(_: object) -> Sequence[Reply]:
+                    self._finish()
+                    return made
+
+                _deliver(batch, self._together(batch, finish) or _ANSWERED)
+        finally:
+            self._turn.release()
+        if not self._waiting or any(waiter.lock for waiter in self._waiting):
+            return False
+        try:
+            # The coroutines that were just answered come first, so that what they ask next is in the batch.
+            loop.call_soon_threadsafe(self._perform_in_loop, loop)
+        except RuntimeError:
+            return False  # it was closed meanwhile
+        return True
+
     def _perform_batch(self) -> None:
         waiting = self._waiting
         batch: list[_Waiter] = []
         while waiting and len(batch) < MAX_BATCH:
             batch.append(waiting.popleft())
-        if not batch:
-            return
+        if batch:
+            self._perform_all(batch)
+
+    def _perform_all(self, batch: list[_Waiter]) -> None:
+        _deliver(batch, self._together(batch, self._perform) or _ANSWERED)
+
+    def _together(
+        self, batch: list[_Waiter], perform: Callable[[Sequence[Operation[Any]]], Sequence[Reply] | None]
+    ) -> Sequence[Reply] | None:
+        """The replies to a batch, as ``perform`` has them; ``_ANSWERED`` when it failed in a way it should not."""
         try:
-            replies = self._perform([waiter.operation for waiter in batch])
+            return perform([waiter.operation for waiter in batch])
         except MeterError as error:
-            replies = [error] * len(batch)
+            return [error] * len(batch)
         except BaseException as error:
             failure = StoreUnavailable(f"the store failed: {error!r}")
             failure.__cause__ = error
             _deliver(batch, [failure] * len(batch))
             if isinstance(error, Exception):
                 _log.exception("a store failed in a way it should not: %s", type(self).__name__)
-                return
+                return _ANSWERED
             raise
-        _deliver(batch, replies)
 
     def _wake_worker(self) -> None:
         if self._worker is None:
@@ -203,11 +312,17 @@ class Store(ABC):
                 self._worker.start()
 
     def _work(self) -> None:
-        while not (self._closed and not self._waiting):
+        while not self._closed or self._waiting or self._prepared is not None:
             self._wake.acquire()
-            while self._waiting:
-                with self._turn:
+            prepared, self._prepared = self._prepared, None
+            if prepared is not None and self._end(prepared):
+                continue
+            # Whoever else has the turn wakes this thread again, or hands the turn to it: it must not wait for that.
+            while self._waiting and self._turn.acquire(blocking=False):
+                try:
                     self._perform_batch()
+                finally:
+                    self._turn.release()
 
     def _after_fork(self) -> None:
         # The parent's callers wait in the parent; its worker does not exist here.
@@ -217,6 +332,8 @@ class Store(ABC):
 
 def _deliver(batch: list[_Waiter], replies: Sequence[Reply]) -> None:
     """Give everybody their reply; each loop is woken once for all of its coroutines."""
+    if replies is _ANSWERED:
+        return
     by_loop: dict[asyncio.AbstractEventLoop, list[_Waiter]] = {}
     for waiter, reply in zip(batch, replies, strict=True):
         waiter.reply = reply
