@@ -14,7 +14,7 @@ import json
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from api_billing.metering import fields
@@ -26,6 +26,7 @@ from api_billing.metering.operations import (
     Claim,
     ClaimInProgress,
     ClaimMismatch,
+    NotReserved,
     Outcome,
     Profile,
     Record,
@@ -531,6 +532,11 @@ class Exchange:
         settle = self._settlement(reserve, actual_wei, response, problem)
         try:
             reply = yield settle
+            if isinstance(reply, NotReserved) and reply.state == "unknown":
+                # Answered, but lost before it was on disk: a commit failed in between.
+                _log.warning("%s is reserved again", settle.reservation_id)
+                yield replace(reserve, fresh=False, durable=True)
+                reply = yield settle
         except MeterError as error:
             _log.warning("%s is settled later: %s", settle.reservation_id, error)
             self._meter.keeper.repeat(settle)

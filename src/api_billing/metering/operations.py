@@ -231,6 +231,7 @@ class Reserve(Operation["ReserveReply"]):
     route: str = ""
     request_id: str = ""
     fresh: bool = False  # the id was made just now and never sent: a store may skip looking for it
+    durable: bool = False  # another process serves it: an answer has to survive the end of this one
 
 
 class Reserved(NamedTuple):

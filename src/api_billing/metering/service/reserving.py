@@ -179,6 +179,7 @@ class _RemoteExchange(Exchange):
         return reply
 
     def _try(self, made: Reserve) -> Steps[ReserveReply]:
+        made.durable = True
         chosen = self._asked.id
         if chosen is not None:
             made.reservation_id, made.fresh = chosen, False

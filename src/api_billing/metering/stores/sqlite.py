@@ -11,14 +11,16 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote
 
+from api_billing.metering import ledger
 from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavailable
-from api_billing.metering.operations import Operation
+from api_billing.metering.operations import Operation, Reserve, ReserveReply
 from api_billing.metering.stores.sqlite_operations import HANDLERS
 from api_billing.metering.stores.sqlite_schema import SCHEMA, VERSION
 from api_billing.metering.stores.sqlite_tables import SqliteTables
@@ -52,7 +54,12 @@ class SqliteStore(Store):
         self._connection: sqlite3.Connection | None = None
         self._tables: SqliteTables | None = None
         self._lock_file = -1
+        self._wait_file = -1  # locked by processes that wait for the lock
         self._data_version = -1
+        self._applying = threading.Lock()  # who applies beside a commit, and the end of the commit
+        self._locked = False  # this process has the lock
+        self._committing = False  # the worker waits for the disk: what is in memory holds, and may be added to
+        self._resting = False  # the lock is about to be given up: nothing is added
 
     def connect(self) -> None:
         """Open the file now, rather than with the first operation. Raises: StoreUnavailable."""
@@ -71,7 +78,7 @@ class SqliteStore(Store):
     def _perform_together(self, operations: Sequence[Operation[Any]]) -> Sequence[Reply]:
         tables = self._opened()
         try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+            self._lock(wait=True)
             replies = self._written(tables, operations, _BUSY_SECONDS)
         except _OF_ONE:
             raise
@@ -85,16 +92,84 @@ class SqliteStore(Store):
         if tables is None:
             return None  # opening waits
         try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return self._written(tables, operations, 0)
-        except BlockingIOError:
-            return None  # another process' turn
+            if not self._lock(wait=False):
+                return None
+            replies = self._written(tables, operations, 0)
         except _OF_ONE:
             return None  # the worker tries them one by one
         except (sqlite3.Error, OSError) as error:
             if _is_busy(error):
                 return None
             raise self._failed(error) from error
+        self._committing = True
+        return replies
+
+    def _attempt(self, operation: Reserve) -> ReserveReply | None:
+        if operation.durable or operation.claim is not None or not operation.fresh or not _storable(operation):
+            return None
+        if self._committing:
+            with self._applying:
+                return self._applied(operation) if self._committing and not self._resting else None
+        if not self._turn.acquire(blocking=False):
+            return None
+        try:
+            tables = self._tables
+            if tables is None or not self._lock(wait=False):
+                return None
+            try:
+                self._forget_if_changed(tables)
+                return self._applied(operation)
+            finally:
+                if not tables.unwritten():
+                    self._unlock()
+        except (sqlite3.Error, OSError) as error:
+            raise self._failed(error) from error
+        finally:
+            self._turn.release()
+
+    def _applied(self, operation: Reserve) -> ReserveReply | None:
+        tables = self._tables
+        if tables is None or not tables.has(operation):
+            return None
+        return ledger.reserve(tables, operation)
+
+    def _pending(self) -> bool:
+        tables = self._tables
+        return self._locked and not self._committing and tables is not None and tables.unwritten()
+
+    # --- the lock among processes
+
+    def _lock(self, *, wait: bool) -> bool:
+        """Get the lock, unless this process has it from an attempt. False: it is another process' turn."""
+        if not self._locked:
+            try:
+                fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not wait:
+                    return False
+                # Whoever has the lock sees that somebody waits, and does not keep it.
+                fcntl.flock(self._wait_file, fcntl.LOCK_SH)
+                try:
+                    fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+                finally:
+                    fcntl.flock(self._wait_file, fcntl.LOCK_UN)
+            self._locked = True
+        return True
+
+    def _others_wait(self) -> bool:
+        """Whether another process waits for the lock."""
+        try:
+            fcntl.flock(self._wait_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(self._wait_file, fcntl.LOCK_UN)
+        return False
+
+    def _unlock(self) -> None:
+        self._locked = False
+        self._resting = False
+        if self._lock_file >= 0:
+            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
 
     def _written(
         self, tables: SqliteTables, operations: Sequence[Operation[Any]], busy_seconds: float
@@ -121,17 +196,27 @@ class SqliteStore(Store):
             if isinstance(error, sqlite3.Error):
                 raise self._failed(error) from error
             raise
-        if tables.is_large():
-            tables.forget()
-        fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+        with self._applying:
+            self._committing = False
+            if tables.unwritten():
+                # Reserved meanwhile: the next batch has it, and the lock is kept until then; if another process waits
+                # for it, nothing more is added, so that it gets its turn after that batch.
+                self._resting = self._others_wait()
+                return
+            if tables.is_large():
+                tables.forget()
+            self._unlock()
 
     def _undo(self, tables: SqliteTables) -> None:
-        tables.forget()
-        try:
-            if tables.connection.in_transaction:
-                tables.connection.execute("rollback")
-        finally:
-            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+        """Take back what is not committed, and what was answered meanwhile: a settlement of that reserves it again."""
+        with self._applying:
+            self._committing = False
+            tables.forget()
+            try:
+                if tables.connection.in_transaction:
+                    tables.connection.execute("rollback")
+            finally:
+                self._unlock()
 
     def _failed(self, error: Exception) -> StoreUnavailable:
         """What callers are told; the file is opened anew with the next operation."""
@@ -158,6 +243,7 @@ class SqliteStore(Store):
         if not self._create and not self.path.exists():
             raise StoreUnavailable(f"{self.path} does not exist")
         self._lock_file = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._wait_file = os.open(f"{self.path}.wait", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if not self.path.exists():
             # Keys' hashes and people's usage: nobody else's to read.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -197,22 +283,27 @@ class SqliteStore(Store):
         connection.execute("commit")
 
     def _disconnect(self) -> None:
+        self._locked = self._committing = self._resting = False
         connection, self._connection, self._tables = self._connection, None, None
         if connection is not None:
             connection.close()
-        if self._lock_file >= 0:
-            os.close(self._lock_file)
-            self._lock_file = -1
+        self._close_lock_files()
+
+    def _close_lock_files(self) -> None:
+        for file in (self._lock_file, self._wait_file):
+            if file >= 0:
+                os.close(file)
+        self._lock_file = self._wait_file = -1
 
     def _abandon(self) -> None:
+        self._applying = threading.Lock()
+        self._locked = self._committing = self._resting = False
         # SQLite must not touch a connection that was opened before the fork, closing it included. The lock file's
         # descriptor shares its lock with the parent's, so it is only closed.
         if self._connection is not None:
             _OF_PARENTS.append(self._connection)
         self._connection = self._tables = None
-        if self._lock_file >= 0:
-            os.close(self._lock_file)
-            self._lock_file = -1
+        self._close_lock_files()
 
 
 _OF_PARENTS: Final[list[sqlite3.Connection]] = []  # kept from being collected, and so from being closed
@@ -223,6 +314,20 @@ def _perform_one(tables: SqliteTables, operation: Operation[Any]) -> Reply:
         return HANDLERS[type(operation)](tables, operation)
     except MeterError as error:
         return error
+
+
+def _storable(operation: Reserve) -> bool:
+    """Whether its row can be written for sure: one that cannot would take others with it, when they are answered."""
+    return (
+        operation.units < 2**31
+        and operation.account.isascii()
+        and operation.consumer.isascii()
+        and operation.route.isascii()
+        and operation.request_id.isascii()
+        and operation.api.isascii()
+        and operation.tier.isascii()
+        and operation.method.isascii()
+    )
 
 
 def _begin(connection: sqlite3.Connection, busy_seconds: float) -> None:

@@ -39,6 +39,12 @@ _INSERT_REQUEST: Final = (
     " estimate_wei, windows, claim_key, claim_fingerprint, claim_expires_ms, expires_ms)"
     " values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
+_INSERT_ENDED: Final = (
+    "insert into requests (record_id, at_ms, api, consumer, account, tier, method, route, request_id, estimate_wei,"
+    " windows, claim_key, claim_fingerprint, claim_expires_ms, state, expires_ms, units, charged_wei, uncollected_wei,"
+    " ended_ms, late, status, duration_ms, response_bytes, error, tags, batch)"
+    " values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+)
 _UPDATE_REQUEST: Final = (
     "update requests set state=?, expires_ms=?, units=?, charged_wei=?, uncollected_wei=?, ended_ms=?, late=?,"
     " status=?, duration_ms=?, response_bytes=?, error=?, tags=?, batch=? where record_id=?"
@@ -194,16 +200,27 @@ class SqliteTables:
     def write(self) -> None:
         """Write what was touched; within the transaction."""
         run = self.connection.executemany
+        changed = self._changed_lines
         if self._new_lines:
-            run(_INSERT_REQUEST, [_inserted(line) for line in self._new_lines])
+            # What was reserved and ended since the last time is written once, as it is.
+            ended = [line for line in self._new_lines if line.reserve.reservation_id in changed]
+            if len(ended) < len(self._new_lines):
+                open_ = [line for line in self._new_lines if line.reserve.reservation_id not in changed]
+                run(_INSERT_REQUEST, [_inserted(line) for line in open_])
+            if ended:
+                run(_INSERT_ENDED, [_ended(line) for line in ended])
             self._new_lines.clear()
-        if self._changed_lines:
-            run(_UPDATE_REQUEST, [_updated(line) for line in self._changed_lines.values()])
+        else:
+            ended = []
+        if changed:
             self._keep_bodies()
-            for reservation_id, line in self._changed_lines.items():
+            if len(ended) < len(changed):
+                fresh = {line.reserve.reservation_id for line in ended}
+                run(_UPDATE_REQUEST, [_updated(line) for key, line in changed.items() if key not in fresh])
+            for reservation_id, line in changed.items():
                 if line.state != "reserved":
                     self._lines.pop(reservation_id, None)
-            self._changed_lines.clear()
+            changed.clear()
         if self._touched_accounts:
             run(_UPSERT_ACCOUNT, [_account_row(account) for account in self._touched_accounts])
             self._touched_accounts.clear()
@@ -216,6 +233,17 @@ class SqliteTables:
                 [(*key, *calls_units, str(wei), str(rest)) for key, (*calls_units, wei, rest) in self._sums()],
             )
             self._dirty_usage.clear()
+
+    def has(self, op: Reserve) -> bool:
+        """Whether all rows that a reservation without a claim looks at are in memory."""
+        if op.account not in self._accounts or (op.profile_version >= 0 and op.consumer not in self._profiles):
+            return False
+        counts = self._counts
+        return all((check.counter, check.starts_ms) in counts for check in op.checks)
+
+    def unwritten(self) -> bool:
+        """Whether lines wait to be written."""
+        return bool(self._new_lines)
 
     def forget(self) -> None:
         """Forget all rows, written or not: another process changed them, or the transaction was undone."""
@@ -342,6 +370,17 @@ def _inserted(line: Line) -> tuple[Any, ...]:
         made.route, made.request_id, made.units, str(made.estimate_wei), windows_to_text(made.checks),
         None if claim is None else claim.key, None if claim is None else claim.fingerprint, made.claim_expires_ms,
         made.expires_ms,
+    )  # fmt: skip
+
+
+def _ended(line: Line) -> tuple[Any, ...]:
+    made = line.reserve
+    claim = made.claim
+    return (
+        made.reservation_id, made.now_ms, made.api, made.consumer, made.account, made.tier, made.method, made.route,
+        made.request_id, str(made.estimate_wei), windows_to_text(made.checks),
+        None if claim is None else claim.key, None if claim is None else claim.fingerprint, made.claim_expires_ms,
+        *_updated(line)[:-1],
     )  # fmt: skip
 
 

@@ -8,6 +8,9 @@ A thread performs the batch of its own operation itself, as handing it to anothe
 work. A coroutine must not block its loop, but handing over costs as much as the work there, too: where a store can do
 all but the waiting (``_prepare``), the loop itself does that for everybody who asked in the same turn of it, and a
 worker thread only waits for the disk (``_finish``). Else the worker thread performs the whole batch.
+
+A reservation need not wait for the disk at all: whoever serves it dies in the crash that it would have to survive. So a
+store may answer it to a coroutine at once (``_attempt``) and write it with the next batch.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from api_billing.metering.operations import (
     ReadBalance,
     Release,
     Reserve,
+    ReserveReply,
     Settle,
 )
 
@@ -46,6 +50,7 @@ MAX_IN_LOOP: Final = 128  # operations that a loop does in one go, a few millise
 # Those that touch a few rows. Any other may take its time, so that a loop leaves it to the worker.
 _SMALL: Final = frozenset({Reserve, Settle, Release, Note, Extend, Grant, FindKey, GetProfile, ReadBalance, FireOnce})
 MAX_WAITING: Final = 20_000
+_LOOK_SECONDS: Final = 0.25
 
 _ANSWERED: Final[tuple[Reply, ...]] = ()  # in the place of the replies of a batch: everybody knows already
 
@@ -116,6 +121,16 @@ class Store(ABC):
         """
         return None
 
+    def _attempt(self, operation: Reserve) -> ReserveReply | None:
+        """Reserve at once, in a loop's thread, without anything that waits; it is written with the next batch, before
+        anybody else may reserve against the same money. None, with nothing changed: ask in the usual way.
+        """
+        return None
+
+    def _pending(self) -> bool:
+        """Whether something was answered by ``_attempt`` that is not written yet."""
+        return False
+
     def _finish(self) -> None:
         """Make what was prepared durable. Raises: StoreUnavailable; then nothing of it was done."""
         raise NotImplementedError
@@ -151,16 +166,20 @@ class Store(ABC):
 
         Cancelling the wait does not cancel the operation. Raises: as ``call``.
         """
+        loop = asyncio.get_running_loop()
+        if self.prepares and type(operation) is Reserve and not self._closed:
+            reply = self._attempt(operation)
+            if reply is not None:
+                self._gather(loop)
+                return cast(ReplyT, reply)
         waiter = _Waiter(operation)
-        waiter.loop = asyncio.get_running_loop()
-        future = waiter.future = waiter.loop.create_future()
+        waiter.loop = loop
+        future = waiter.future = loop.create_future()
         self._put(waiter)
-        if not self.prepares:
+        if self.prepares:
+            self._gather(loop)
+        else:
             self._wake_worker()
-        elif self._gathering is not waiter.loop:
-            # After everybody whose turn it is in this round of the loop: they all share the batch.
-            self._gathering = waiter.loop
-            waiter.loop.call_soon(self._perform_in_loop, waiter.loop)
         return cast(ReplyT, await future)
 
     def post(self, operation: Operation[Any]) -> None:
@@ -181,7 +200,7 @@ class Store(ABC):
         if self._closed:
             return
         self._closed = True
-        while self._waiting:
+        while self._waiting or self._pending():
             with self._turn:
                 self._perform_batch()
         if self._worker is not None:
@@ -216,16 +235,24 @@ class Store(ABC):
             if self._waiting:
                 self._wake_worker()
 
+    def _gather(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have a loop look at what is waiting, after everybody whose turn it is in this round: they share the batch."""
+        if self._gathering is not loop:
+            self._gathering = loop
+            if self._worker is None:
+                self._start_worker()
+            loop.call_soon(self._perform_in_loop, loop)
+
     def _perform_in_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Do for all that is waiting what takes no wait; whoever has the turn calls again when it is free."""
         self._gathering = None
         waiting = self._waiting
-        if not waiting or not self._turn.acquire(blocking=False):
+        if not (waiting or self._pending()) or not self._turn.acquire(blocking=False):
             return
         batch: list[_Waiter] = []
         while waiting and len(batch) < MAX_IN_LOOP and type(waiting[0].operation) in _SMALL:
             batch.append(waiting.popleft())
-        if not batch:
+        if waiting and not batch:
             self._turn.release()
             self._wake_worker()
             return
@@ -260,7 +287,7 @@ class Store(ABC):
                 _deliver(batch, self._together(batch, finish) or _ANSWERED)
         finally:
             self._turn.release()
-        if not self._waiting or any(waiter.lock for waiter in self._waiting):
+        if not (self._waiting or self._pending()) or any(waiter.lock for waiter in self._waiting):
             return False
         try:
             # The coroutines that were just answered come first, so that what they ask next is in the batch.
@@ -274,7 +301,7 @@ class Store(ABC):
         batch: list[_Waiter] = []
         while waiting and len(batch) < MAX_BATCH:
             batch.append(waiting.popleft())
-        if batch:
+        if batch or self._pending():
             self._perform_all(batch)
 
     def _perform_all(self, batch: list[_Waiter]) -> None:
@@ -313,12 +340,13 @@ class Store(ABC):
 
     def _work(self) -> None:
         while not self._closed or self._waiting or self._prepared is not None:
-            self._wake.acquire()
+            # Nobody wakes it for what a loop has answered and, stopped for ever, does not write.
+            self._wake.acquire(timeout=_LOOK_SECONDS)
             prepared, self._prepared = self._prepared, None
             if prepared is not None and self._end(prepared):
                 continue
             # Whoever else has the turn wakes this thread again, or hands the turn to it: it must not wait for that.
-            while self._waiting and self._turn.acquire(blocking=False):
+            while (self._waiting or self._pending()) and self._turn.acquire(blocking=False):
                 try:
                     self._perform_batch()
                 finally:
