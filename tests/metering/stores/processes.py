@@ -3,15 +3,17 @@
 One interpreter that has everything imported forks in a millisecond, where each new one would take half a second.
 
 race: ``processes`` children open the store at ``url``, say so, and begin at one moment: ``each`` reservations with
-``fields``, settled at once when ``settle``. Printed: what all of them were answered.
+``fields``, settled at once when ``settle``; with ``coroutines`` all of a child's wait at once in one event loop.
+Printed: what all of them were answered.
 
 die: a child serves one request and kills itself at a ``point``: before a step is sent to the store, after the store has
-performed it (committed) but before its answer reaches the caller, or while a settlement is on its way.
-Printed: the signal that ended it.
+performed it (committed) but before its answer reaches the caller, or while a settlement is on its way; at the point
+``answered`` in an event loop, as soon as a second reservation is answered. Printed: the signal that ended it.
 
 fork: a process that has a store open forks, and both go on using it. Printed: the child's exit code and the balances.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -19,7 +21,17 @@ import sys
 from threading import Timer
 
 from api_billing.metering.ids import new_id
-from api_billing.metering.operations import DAY_MS, Claim, Grant, Reserve, Reserved, Settle, StoredResponse, WindowCheck
+from api_billing.metering.operations import (
+    DAY_MS,
+    Claim,
+    Grant,
+    Release,
+    Reserve,
+    Reserved,
+    Settle,
+    StoredResponse,
+    WindowCheck,
+)
 from api_billing.metering.stores import open_store
 
 RESPONSE = StoredResponse(200, (), b"served")
@@ -66,6 +78,10 @@ def run(task, go, write):
     with open_store(task["url"]) as store, open(write, "w", encoding="utf-8") as out:
         print("ready", file=out, flush=True)
         os.read(go, 1)  # until the other end is closed: all are ready
+        if task.get("coroutines"):
+            answers = asyncio.run(run_coroutines(store, task, values))
+            print(json.dumps(answers), file=out, flush=True)
+            return
         for _ in range(task["each"]):
             made = Reserve(new_id(values["now_ms"]), **values)
             reply = store.call(made)
@@ -74,6 +90,22 @@ def run(task, go, write):
                 settle = Settle(made.reservation_id, made.account, made.now_ms, made.estimate_wei, response=RESPONSE)
                 store.call(settle)
         print(json.dumps(answers), file=out, flush=True)
+
+
+async def run_coroutines(store, task, values):
+    async def serve():
+        made = Reserve(new_id(values["now_ms"]), **values, fresh=True)
+        reply = await store.acall(made)
+        if task["settle"] and isinstance(reply, Reserved):
+            await asyncio.sleep(0)
+            settle = Settle(made.reservation_id, made.account, made.now_ms, made.estimate_wei, response=RESPONSE)
+            await store.acall(settle)
+        return getattr(reply, "code", type(reply).__name__)
+
+    answers = []
+    for _ in range(task["each"]):
+        answers += await asyncio.gather(*(serve() for _ in range(4)))
+    return answers
 
 
 def killed(task):
@@ -90,6 +122,8 @@ def serve(task):
     """One request, up to the point where its process is killed."""
     point, now_ms, account = task["point"], task["now_ms"], task["account"]
     store = open_store(task["url"])
+    if point == "answered":
+        asyncio.run(die_when_answered(store, task))
     perform = store._perform
 
     def dying(operations):
@@ -112,6 +146,16 @@ def serve(task):
     if point == "while serving":
         die()
     store.call(Settle(made.reservation_id, account, now_ms, 40, response=RESPONSE))
+    die()
+
+
+async def die_when_answered(store, task):
+    for number in range(2):
+        values = task["now_ms"], task["now_ms"] + 1000, task["account"], "weather", "acme", 60
+        reply = await store.acall(Reserve(f"{task['id'][:-1]}{number}", *values, fresh=True))
+        assert isinstance(reply, Reserved)
+        if number == 0:
+            await store.acall(Release(f"{task['id'][:-1]}0", task["account"], task["now_ms"]))
     die()
 
 

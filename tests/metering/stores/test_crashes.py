@@ -44,6 +44,18 @@ def killed(processes, shared_url):
     return serve
 
 
+def test_killed__when_a_reservation_was_answered__holds_nothing_and_can_be_asked_again(killed, shared_url, desk_of):
+    with open_store(shared_url) as store:
+        desk = desk_of(store)
+        desk.grant(100)
+        killed(desk, "answered")
+        desk.now_ms += 1000
+        desk.call(Sweep(desk.now_ms))
+        balance = desk.balance()
+        assert (balance.reserved_wei, balance.charged_wei, balance.free_wei) == (0, 0, 100)
+        assert isinstance(desk.reserve(100)[1], Reserved)
+
+
 @pytest.mark.parametrize("point", POINTS)
 def test_killed__then_swept_and_asked_again__is_charged_once_and_holds_nothing(
     killed, shared_url, desk_of, calls, point

@@ -32,8 +32,8 @@ def in_threads(work, threads=THREADS):
 def in_processes(processes, shared_url):
     """What all reservations of some processes were answered, counted; they begin when all of them are ready."""
 
-    def begin(fields, settle):
-        task = {"url": shared_url, "fields": fields, "settle": settle, "processes": PROCESSES, "each": EACH}
+    def begin(fields, settle, **more):
+        task = {"url": shared_url, "fields": fields, "settle": settle, "processes": PROCESSES, "each": EACH, **more}
         return Counter(processes("race", **task))
 
     return begin
@@ -165,6 +165,23 @@ def test_processes__on_the_last_calls_of_a_window__exactly_the_limit_is_admitted
         answers = in_processes(fields_of(desk, checks=[calls(7)]), settle=False)
         assert answers == {"Reserved": 7, "quota_exceeded": PROCESSES * EACH - 7}
         assert desk.counts(calls(7)) == (7,)
+
+
+@pytest.mark.parametrize("each", [6, 40])
+def test_coroutines_of_processes__on_the_last_credit__exactly_as_many_are_admitted_as_it_pays_for(
+    in_processes, shared_url, desk_of, calls, each
+):
+    with open_store(shared_url) as store:
+        desk = desk_of(store)
+        desk.grant(each * 50 + 9)
+        fields = fields_of(desk, checks=[calls(None)])
+        answers = in_processes(fields, settle=True, coroutines=True, each=each)
+        asked = PROCESSES * each * 4
+        assert answers == {"Reserved": each * 5, "insufficient_credit": asked - each * 5}
+        balance = desk.balance()
+        assert (balance.charged_wei, balance.reserved_wei, balance.free_wei) == (each * 50, 0, 9)
+        assert desk.counts(calls(None)) == (each * 5,)
+        assert [(day.calls, day.charged_wei) for day in desk.call(SumUsage())] == [(each * 5, each * 50)]
 
 
 def test_processes__with_one_idempotency_key__one_request_is_charged(in_processes, shared_url, desk_of):

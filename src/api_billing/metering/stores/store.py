@@ -51,6 +51,7 @@ MAX_IN_LOOP: Final = 128  # operations that a loop does in one go, a few millise
 _SMALL: Final = frozenset({Reserve, Settle, Release, Note, Extend, Grant, FindKey, GetProfile, ReadBalance, FireOnce})
 MAX_WAITING: Final = 20_000
 _LOOK_SECONDS: Final = 0.25
+_FORK_SECONDS: Final = 10.0
 
 _ANSWERED: Final[tuple[Reply, ...]] = ()  # in the place of the replies of a batch: everybody knows already
 
@@ -94,7 +95,11 @@ class Store(ABC):
         self._closed = False
         self._set_up()
         ref = weakref.ref(self)
-        os.register_at_fork(after_in_child=lambda: None if (store := ref()) is None else store._after_fork())
+        os.register_at_fork(
+            before=lambda: None if (store := ref()) is None else store._before_fork(),
+            after_in_parent=lambda: None if (store := ref()) is None else store._after_fork_in_parent(),
+            after_in_child=lambda: None if (store := ref()) is None else store._after_fork(),
+        )
 
     def _set_up(self) -> None:
         self._waiting: deque[_Waiter] = deque()
@@ -104,6 +109,7 @@ class Store(ABC):
         self._starting = threading.Lock()
         self._worker: threading.Thread | None = None
         self._prepared: _Prepared | None = None  # left to the worker, and the turn with it
+        self._forking = False  # the turn is taken while the process forks
         self._gathering: asyncio.AbstractEventLoop | None = None  # that will look at what is waiting
 
     # --- what a kind of store implements
@@ -351,6 +357,17 @@ class Store(ABC):
                     self._perform_batch()
                 finally:
                     self._turn.release()
+
+    def _before_fork(self) -> None:
+        # Not in the middle of a batch: a library may not get over a transaction that nobody in the child can end.
+        self._forking = self._turn.acquire(timeout=_FORK_SECONDS)
+
+    def _after_fork_in_parent(self) -> None:
+        if self._forking:
+            self._forking = False
+            self._turn.release()
+            if self._waiting:
+                self._wake_worker()
 
     def _after_fork(self) -> None:
         # The parent's callers wait in the parent; its worker does not exist here.
