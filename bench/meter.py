@@ -1,7 +1,7 @@
 """Speed of the meter: ratios to what there is without it, and to the usual designs, in one run.
 
-(a) Reserve and settle (a pair) per second against each store, by one thread and by many coroutines, every answer on
-disk. Baselines: the least that both are in raw SQLite, one commit an operation in the callers' own threads; and 100
+(a) Reserve and settle (a pair) per second against each store, by one thread and by many coroutines, every settlement
+on disk when it is answered. Baselines: the least that both are in raw SQLite, one commit an operation in the callers' own threads; and 100
 operations a commit, which is the limit of this file system.
 
 (b) Each adapter under wrk, beside the same application unmetered, and behind an in-memory rate limiter that stores

@@ -4,6 +4,7 @@ One writer a process commits what all its callers wait for together (see ``store
 coroutines itself, and only the commit, which waits for the disk, is the worker's. Processes take turns by a lock on
 ``meter.db.lock``, which wakes the next one at once, where SQLite's own busy handler would sleep and guess.
 Write-ahead log with ``synchronous=FULL``: an answer that was given survives a crash of the process and of the machine.
+But for one: a loop's reservation is answered before it is on disk, as it has no use without the process that serves it.
 """
 
 from __future__ import annotations
