@@ -135,8 +135,10 @@ class Exchange:
         "_counts",
         "_ended",
         "_estimate_wei",
+        "_has_receipt",
         "_identity",
         "_meter",
+        "_operation",
         "_plan",
         "_reserve",
         "_tags",
@@ -154,10 +156,12 @@ class Exchange:
         self.is_whole = True  # an adapter says when the response was cut off
         self.keeps_body = 0  # how many bytes of the response's body ``finish`` wants to see
         self._meter = metering.meter
+        self._operation = metering.operation or request.route  # what budgets and the audit log call it
         self._identity: Identity | None = None
         self._plan: Plan | None = None
         self._claim: Claim | None = None
         self._claim_expires_ms = 0
+        self._has_receipt = False  # the contract has billed this request
         self._reserve: Reserve | None = None  # while it has to be settled or released
         self._counts: tuple[int, ...] = ()
         self._estimate_wei = 0
@@ -273,6 +277,7 @@ class Exchange:
             return self._refuse(fingerprint)
         settings = self._meter.settings
         self._claim = Claim.of_receipt(receipt.text, fingerprint)
+        self._has_receipt = True
         self._claim_expires_ms = receipt.kept_until_ms(settings.receipt_days)
         self._tags["receipt"] = receipt.text
         for pause in pauses(settings.receipt_wait_seconds):
@@ -297,11 +302,6 @@ class Exchange:
         api, days = self.metering.api, self._meter.settings.receipt_days
         refusal = refusal_of(receipt, api, self._meter.now_ms(), days)
         return refusal if refusal is not None else (yield from on_chain.receipts.check(receipt))
-
-    @property
-    def _operation(self) -> str:
-        """What budgets and the audit log call it."""
-        return self.metering.operation or self.request.route
 
     def _prepare(self, identity: Identity, profile: Profile) -> Steps[Refusal | None]:
         """Compute windows, estimate and claim; ask what the chain has against it."""
@@ -461,11 +461,6 @@ class Exchange:
         assert self._plan is not None
         return self._refuse(self._plan.refusal(reply, self.request.at_ms, self._estimate_wei))
 
-    @property
-    def _has_receipt(self) -> bool:
-        """Whether the contract has billed this request."""
-        return self._claim is not None and self._claim.is_receipt
-
     def _refuse(self, refusal: Refusal) -> Answer:
         """Answer with a problem, and keep a record of it."""
         meter = self._meter
@@ -563,9 +558,11 @@ class Exchange:
         self._meter.metrics.released(self.metering.api)
 
     def _settlement(self, reserve: Reserve, actual_wei: int, response: MeteredResponse, problem: str) -> Settle:
-        stored = stored_response(response) if reserve.claim is not None else None
-        if self._has_receipt:
-            stored = response_for(self.request, response, stored, is_whole=self.is_whole)
+        stored: StoredResponse | None = None
+        if reserve.claim is not None:
+            stored = stored_response(response)
+            if self._has_receipt:
+                stored = response_for(self.request, response, stored, is_whole=self.is_whole)
         return Settle(
             reservation_id=reserve.reservation_id,
             account=reserve.account,
@@ -600,17 +597,16 @@ class Exchange:
     def _outcome(self, response: MeteredResponse, error: str = "") -> Outcome:
         if error:
             self._meter.metrics.price_failed(self.metering.api)
+        outcome = Outcome(
+            response.status, response.duration_ms or self._duration_ms(), response.body_bytes, error, self._tags_text()
+        )
         cut = self._meter.audited_bytes
-        kept = response.body is not None and cut > 0
-        sent = self.request.body if cut > 0 else None
-        return Outcome(
-            status=response.status,
-            duration_ms=response.duration_ms or self._duration_ms(),
-            response_bytes=response.body_bytes,
-            error=error,
-            tags=self._tags_text(),
+        if not cut:
+            return outcome
+        sent, body = self.request.body, response.body
+        return outcome._replace(
             request_body=sent[:cut] if sent else None,
-            response_body=response.body[:cut] if kept and response.body else None,
+            response_body=body[:cut] if body else None,
         )
 
     def _duration_ms(self) -> int:
