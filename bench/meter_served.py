@@ -1,7 +1,8 @@
 """What the servers of the benchmarks run: the application that BENCH_APP (module:factory) names.
 
-With all that is there after its start out of the garbage collector's sight, as docs/metering-speed.md advises for
-services: metered, unmetered, limited and the other designs alike. BENCH_GC=plain leaves the collector as Python has it.
+With the garbage collector set as docs/metering-speed.md advises for services: metered, unmetered, limited and the
+other designs alike. BENCH_GC=plain leaves the collector as
+Python has it.
 """
 
 import gc
@@ -16,4 +17,5 @@ def app() -> Any:
     if os.environ.get("BENCH_GC") != "plain":
         gc.collect()
         gc.freeze()
+        gc.set_threshold(20_000)
     return made
