@@ -186,9 +186,10 @@ def _read_body(limit: int) -> bytes | None:
 
 def _settle(settlement: Settlement, exchange: Exchange, head: bool, response: Response) -> Response:
     headers = response.headers
-    size = None if response.is_streamed else response.calculate_content_length()
+    # What has a length but is no list is made one by calculating it, if Flask may do that.
+    is_whole = not response.is_streamed and (response.is_sequence or response.calculate_content_length() is not None)
     settlement.started(response.status_code, list(headers), bodiless=head or _has_no_body(response))
-    if size is not None or settlement.bodiless:
+    if is_whole or settlement.bodiless:
         for piece in () if settlement.bodiless else response.iter_encoded():
             settlement.sent(piece)
         fields = settlement.finish()
