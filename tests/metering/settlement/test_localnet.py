@@ -6,33 +6,22 @@ import json
 from dataclasses import asdict
 
 import pytest
-from eth_account import Account
-from eth_utils.crypto import keccak
 
 from api_billing.client import BillingClient
-from api_billing.connection import Connection
-from api_billing.contract_source import contract_path
 from api_billing.errors import ContractRejected, OutcomeUnknown
-from api_billing.metering.operations import Reserve, Reserved, Settle
+from api_billing.metering.operations import ListRecords
 from api_billing.metering.settlement.chain import chain_account
-from api_billing.metering.settlement.credit import Admitted, ChainCredit
 from api_billing.metering.settlement.proof import prove, verify
-from api_billing.metering.settlement.reconcile import reconcile
-from api_billing.metering.settlement.worker import Settler
 from api_billing.metering.settlement_operations import ListOutgoing, ReadBook, ReadCredit, RetryRefused
 from api_billing.metering.steps import run
-from api_billing.metering.stores import open_store
 from api_billing.networks import Network, find_network
 from api_billing.results import SettlementEntry
-from api_billing.unlocked import unlocked_account
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.plugin import server_fixture
 from genlayer_localnet.testing.server import local_server
 
 from .fake_chain import FakeChain
-
-ONE_GEN = 10**18
-PRICE = 1000
+from .places import ONE_GEN, PRICE, Place, deployed
 
 server = server_fixture(scope="module", finality_window_seconds=3_600)
 
@@ -54,14 +43,6 @@ class Lossy:
         return written
 
 
-def deployed(network: Network) -> str:
-    connection = Connection(network, unlocked_account(Connection(network).provider, 0))
-    tx = connection.send_deployment(contract_path().read_bytes())
-    address = connection.follower.wait(tx, "accepted", 30).contract
-    assert address is not None
-    return address
-
-
 @pytest.fixture(scope="module")
 def network(server: RpcServer) -> Network:
     return find_network("localnet", server.url)
@@ -70,52 +51,6 @@ def network(server: RpcServer) -> Network:
 @pytest.fixture(scope="module")
 def contract(network: Network) -> str:
     return deployed(network)
-
-
-class Place:
-    """An API of its own on the contract, a consumer with a hold, and a meter's store."""
-
-    def __init__(self, name: str, network: Network, contract: str, *, hold_wei: int = 100_000, **limits: int) -> None:
-        self.api = "api-" + keccak(text=name).hex()[:12]
-        self.network, self.contract, self.name = network, contract, name
-        self.operator, self.consumer = self.client("operator"), self.client("consumer")
-        self.who = self.consumer.address.lower()
-        self.operator.register_api(self.api, PRICE, limits.get("daily", 1000))
-        self.consumer.subscribe(self.api, limits.get("cap", ONE_GEN), ONE_GEN)
-        self.now_s = self.consumer.connection.now()
-        self.consumer.place_hold(self.api, hold_wei, self.now_s + 2 * 86_400)
-        self.store = open_store("memory://")
-        self.number = 0
-
-    def client(self, role: str) -> BillingClient:
-        account = Account.from_key(keccak(text=f"{role} of {self.name}"))
-        made = BillingClient(self.network, contract=self.contract, account=account)
-        made.connection.fund(made.address, 10 * ONE_GEN)
-        return made
-
-    def now_ms(self) -> int:
-        return self.consumer.connection.now() * 1000
-
-    def refresh(self) -> None:
-        credit = ChainCredit(self.operator, self.store.call, now_ms=self.now_ms)
-        assert isinstance(run(credit.admit(self.api, self.who, PRICE), self.store.call), Admitted)
-
-    def serve(self, cost_wei: int) -> str:
-        self.number += 1
-        now_ms, account = self.now_ms(), chain_account(self.api, self.who)
-        record_id = f"{self.number:026d}"
-        made = Reserve(record_id, now_ms, now_ms + 60_000, account, self.api, self.who, cost_wei)
-        assert isinstance(self.store.call(made), Reserved)
-        self.store.call(Settle(record_id, account, now_ms, cost_wei))
-        return record_id
-
-    def settle(self, chain=None):
-        settler = Settler(chain or self.operator, holder="test", now_ms=self.now_ms)
-        return run(settler.round(self.api), self.store.call)
-
-    def reconcile(self):
-        steps = reconcile(self.operator, self.api, self.now_ms(), account_of=chain_account)
-        return run(steps, self.store.call)
 
 
 @pytest.fixture
@@ -127,7 +62,9 @@ def place(request, network, contract):
 
 def test_settlement__on_the_real_contract__pays_the_operator_from_the_hold(place):
     place.refresh()
-    ids = [place.serve(cost) for cost in (700, 300, 1000)]
+    for cost_wei in (700, 300, 1000):
+        place.serve(cost_wei)
+    ids = [record.record_id for record in place.store.call(ListRecords())]
     assert place.settle().status == "done"
     report = place.operator.get_usage_report(place.who)
     assert (report.apis[0].hold_wei, report.apis[0].calls_today) == (98_000, 3)

@@ -1,0 +1,119 @@
+"""The real contract on a localnet: an API of its own for each test, a consumer with a hold, and a meter's store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eth_account import Account
+from eth_utils.crypto import keccak
+
+from api_billing.client import BillingClient
+from api_billing.connection import Connection
+from api_billing.contract_source import contract_path
+from api_billing.metering.alerts import Alert
+from api_billing.metering.ids import first_id
+from api_billing.metering.operations import Reserve, Reserved, Settle
+from api_billing.metering.settlement.chain import chain_account
+from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
+from api_billing.metering.settlement.reconcile import Reconciliation, reconcile
+from api_billing.metering.settlement.worker import Round, Settler
+from api_billing.metering.steps import run
+from api_billing.metering.stores import open_store
+from api_billing.networks import Network, find_network
+from api_billing.unlocked import unlocked_account
+
+ONE_GEN = 10**18
+PRICE = 1000
+REFRESH = CreditSettings(refresh_ms=0, margin_ms=0, reads_per_10_seconds=10_000)
+
+
+def deployed(network: Network) -> str:
+    """A billing contract on a network; its address."""
+    connection = Connection(network, unlocked_account(Connection(network).provider, 0))
+    tx = connection.send_deployment(contract_path().read_bytes())
+    address = connection.follower.wait(tx, "accepted", 30).contract
+    assert address is not None
+    return address
+
+
+class Place:
+    """``serve`` charges a request, ``settle`` runs a round, with everything by the clock of the chain."""
+
+    def __init__(
+        self,
+        name: str,
+        network: Network,
+        contract: str,
+        *,
+        hold_wei: int = 100_000,
+        url: str = "memory://",
+        **limits: int,
+    ) -> None:
+        self.api = "api-" + keccak(text=name).hex()[:12]
+        self.network, self.contract, self.name = network, contract, name
+        self.operator, self.consumer = self.client("operator"), self.client("consumer")
+        self.who = self.consumer.address.lower()
+        self.operator.register_api(self.api, PRICE, limits.get("daily", 100_000))
+        self.consumer.subscribe(self.api, limits.get("cap", ONE_GEN), ONE_GEN)
+        self.now_s = self.consumer.connection.now()
+        self.consumer.place_hold(self.api, hold_wei, self.now_s + limits.get("hold_seconds", 2 * 86_400))
+        self.url = url
+        self.store = open_store(url)
+        self.alerts: list[Alert] = []
+        self.number = 0
+        self.served_wei = 0
+
+    def key(self, role: str) -> bytes:
+        """The private key of a role."""
+        return keccak(text=f"{role} of {self.name}")
+
+    def client(self, role: str, url: str = "") -> BillingClient:
+        """A client that signs as a role, perhaps by way of another address of the node."""
+        network = find_network("localnet", url) if url else self.network
+        made = BillingClient(network, contract=self.contract, account=Account.from_key(self.key(role)))
+        if not url:
+            made.connection.fund(made.address, 10 * ONE_GEN)
+        return made
+
+    def now_ms(self) -> int:
+        return self.consumer.connection.now() * 1000
+
+    def pass_time(self, seconds: int) -> None:
+        """Let the chain's clock go on; a block has the new time."""
+        self.consumer.connection.provider.result("sim_increaseTime", seconds)
+        self.consumer.connection.fund(self.consumer.address, 1)
+
+    def refresh(self) -> None:
+        """Read the chain, as the meter does in the background."""
+        credit = ChainCredit(self.operator, self.store.call, now_ms=self.now_ms, settings=REFRESH)
+        assert run(credit.refresh(self.who, (self.api,)), self.store.call)
+
+    def serve(self, cost_wei: int, count: int = 1) -> None:
+        now_ms, account = self.now_ms(), chain_account(self.api, self.who)
+        for _ in range(count):
+            self.number += 1
+            record_id = first_id(now_ms)[:10] + f"{self.number:016d}"
+            made = Reserve(record_id, now_ms, now_ms + 60_000, account, self.api, self.who, cost_wei)
+            reply = self.store.call(made)
+            assert isinstance(reply, Reserved), reply
+            self.store.call(Settle(record_id, account, now_ms, cost_wei))
+            self.served_wei += cost_wei
+
+    def settler(self, chain: Any = None, **options: Any) -> Settler:
+        values = {"holder": "test", "now_ms": self.now_ms, "alert": self.alerts.append, **options}
+        return Settler(chain or self.operator, **values)
+
+    def settle(self, chain: Any = None, **options: Any) -> Round:
+        return run(self.settler(chain, **options).round(self.api), self.store.call)
+
+    def reconcile(self) -> Reconciliation:
+        steps = reconcile(self.operator, self.api, self.now_ms(), account_of=chain_account)
+        return run(steps, self.store.call)
+
+    def earned_wei(self) -> int:
+        return self.operator.get_earnings(self.operator.address).earnings_wei
+
+    def is_billed_once(self) -> None:
+        """All that was served is billed, and nothing else."""
+        assert self.earned_wei() == self.served_wei
+        assert self.reconcile().is_zero
