@@ -85,7 +85,7 @@ class Settler:
         now_ms: Callable[[], int],
         alert: Callable[[Alert], None] = lambda _: None,
         lease_ms: int = 900_000,
-        patience_ms: int = 3_600_000,
+        patience_ms: int = 600_000,
         max_records: int = 10_000,
         max_step: int = MAX_CUT_STEP,
         on: Phase = "accepted",
