@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Annotated, Any, Final, NamedTuple, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
@@ -130,6 +130,10 @@ class MeterSettings(BaseSettings):
     )
     settle_apis: Texts = Field((), description="APIs that this process settles; none: `api-billing settle run` does.")
     settle_seconds: int = Field(60, ge=1, le=86_400, description="Pause between two rounds of settling.")
+    settle_on: Literal["accepted", "finalized"] = Field(
+        "accepted",
+        description="Record settlements when `accepted` (what an appeal undoes is posted again) or `finalized`.",
+    )
     account: str = Field(
         "", description="Who signs settlements: a keystore's name or path, `env:VARIABLE`, or `localnet:N`."
     )

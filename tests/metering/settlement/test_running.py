@@ -5,6 +5,8 @@ import threading
 import pytest
 
 from api_billing.metering.errors import StoreUnavailable
+from api_billing.metering.settings import MeterSettings
+from api_billing.metering.settlement.on_chain import open_chain
 from api_billing.metering.settlement.running import SettlementLoop, holder_name
 from api_billing.metering.settlement.worker import Round
 
@@ -55,3 +57,9 @@ def test_loop__started__settles_and_survives_what_goes_wrong(world):
 
 def test_holder_names__of_two_settlers__differ():
     assert holder_name(1) != holder_name(1)
+
+
+@pytest.mark.parametrize("on", ["accepted", "finalized"])
+def test_open_chain__follows_writes__as_far_as_the_settings_say(on):
+    chain = open_chain(MeterSettings.load(contract="0x" + "12" * 20, settle_on=on))
+    assert chain.on == on

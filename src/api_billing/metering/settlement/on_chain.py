@@ -91,7 +91,8 @@ class OnChain:
 
     def _settling(self) -> SettlementLoop:
         holder = holder_name(self._now_ms())
-        settler = Settler(self.chain, holder=holder, now_ms=self._now_ms, alert=self._alert)
+        on = self._settings.settle_on
+        settler = Settler(self.chain, holder=holder, now_ms=self._now_ms, alert=self._alert, on=on)
         apis, every = self._settings.settle_apis, self._settings.settle_seconds
         return SettlementLoop(settler, apis, self._store.call, every_seconds=every)
 
@@ -126,7 +127,7 @@ def open_chain(settings: MeterSettings) -> BillingClient:
     """
     network = find_network(settings.network, settings.url or None)
     account = open_signer(network, settings.account, _password) if settings.settle_apis else None
-    return BillingClient(network, contract=settings.contract, account=account)
+    return BillingClient(network, contract=settings.contract, account=account, on=settings.settle_on)
 
 
 def _password(name: str) -> str:
