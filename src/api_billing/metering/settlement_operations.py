@@ -12,6 +12,7 @@ from datetime import date
 from typing import Final, Literal, NamedTuple
 
 from api_billing.metering.operations import NO_BALANCE, Balance, Batch, Operation
+from api_billing.metering.proofs import UsageLine
 
 PostingState = Literal["built", "posted", "unknown", "settled", "refused"]
 Resolution = Literal["", "retried", "written_off"]
@@ -149,6 +150,15 @@ class CreditSet(NamedTuple):
     applied: bool
     short_wei: int = 0
     balance: Balance = NO_BALANCE
+
+
+@dataclass(frozen=True, slots=True)
+class ListToSettle(Operation[tuple[UsageLine, ...]]):
+    """Settled usage of an API that is in no batch, in the order of ids, after ``after``."""
+
+    api: str
+    after: str = ""
+    limit: int = 500
 
 
 # --- the outbox -------------------------------------------------------------------------------------------------------

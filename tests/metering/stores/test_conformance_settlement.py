@@ -13,6 +13,7 @@ from api_billing.metering.settlement_operations import (
     EndPosting,
     Lease,
     ListOutgoing,
+    ListToSettle,
     NextOutgoing,
     NotePosting,
     OpenBook,
@@ -448,6 +449,24 @@ def test_retry__after_other_usage_was_cut__takes_the_next_sequence(in_flight):
     assert in_flight.call(RetryRefused(API, 1, 9)).sequence == 3
     in_flight.served(2, account="other", consumer="other")
     assert cut(in_flight).sequence == 4
+
+
+# --- what is not in a batch yet
+
+
+def test_to_settle__listed_by_page__is_settled_usage_in_no_batch(desk):
+    set_granted(desk, 100)
+    desk.served(1)
+    cut(desk)
+    made = [desk.served(number) for number in (2, 3, 4)]
+    desk.reserve(5)
+    desk.served(6, api="maps")
+    first = desk.call(ListToSettle(API, limit=2))
+    rest = desk.call(ListToSettle(API, first[-1].record_id))
+    assert [(line.record_id, line.charged_wei) for line in first + rest] == list(zip(made, (2, 3, 4), strict=True))
+    assert {(line.api, line.account, line.consumer) for line in first} == {(API, desk.account, desk.consumer)}
+    cut(desk)
+    assert desk.call(ListToSettle(API)) == ()
 
 
 # --- undone on the chain

@@ -13,7 +13,9 @@ from api_billing.merkle import GrowingTree
 from api_billing.metering.operations import Batch, BatchLine, CutBatch, Cutting, OpenCut, ReadCut
 from api_billing.metering.proofs import UsageLine
 from api_billing.metering.settlement.books import Books
+from api_billing.metering.settlement_operations import ListToSettle
 
+_EVER_MS = 2**62
 _LOOK_FURTHER = 4  # times as many requests are looked at when all lines are taken, and most are passed over
 
 
@@ -111,6 +113,10 @@ def read_cut(books: Books, op: ReadCut) -> OpenCut | None:
         return None
     peaks = tuple(peak.hex() for peak in growing.tree.peaks)
     return OpenCut(growing.batch(op.api, 0), growing.after, peaks)
+
+
+def list_to_settle(books: Books, op: ListToSettle) -> tuple[UsageLine, ...]:
+    return tuple(books.to_settle(op.api, _EVER_MS, op.after, op.limit))
 
 
 def _closed(books: Books, api: str, growing: GrowingBatch, now_ms: int) -> Batch | None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from api_billing.metering.operations import Batch, ListRecords, OpenCut, ReadCut, Record
+from api_billing.metering.operations import Batch, OpenCut, ReadCut
 from api_billing.metering.proofs import UsageLine
 from api_billing.metering.settlement.cutting import GrowingBatch
 from api_billing.metering.settlement.worker import MAX_LINES
-from api_billing.metering.settlement_operations import Book, ListOutgoing, Outgoing, ReadBook
+from api_billing.metering.settlement_operations import Book, ListOutgoing, ListToSettle, Outgoing, ReadBook
 from api_billing.metering.steps import Steps
-from api_billing.metering.stores.rows import usage_line
-
-_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +27,7 @@ def preview(api: str, now_ms: int, *, max_records: int = 10_000) -> Steps[Previe
     while page := (yield ListOutgoing(api, book.ended + len(waiting))):
         waiting += page
     begun: OpenCut | None = yield ReadCut(api)
-    lines = yield from _unbatched(api)
+    lines = yield from list_to_settle(api)
     cut: list[Batch] = []
     growing = GrowingBatch(book.last + 1) if begun is None else GrowingBatch.of(begun)
     while True:
@@ -52,12 +49,9 @@ def _grown(growing: GrowingBatch, lines: list[UsageLine], max_records: int) -> l
     return left
 
 
-def _unbatched(api: str) -> Steps[list[UsageLine]]:
+def list_to_settle(api: str) -> Steps[list[UsageLine]]:
+    """All settled usage of an API that is in no batch, page by page. Raises: StoreUnavailable."""
     found: list[UsageLine] = []
-    after = ""
-    while True:
-        page: tuple[Record, ...] = yield ListRecords(api=api, states=("settled",), after=after, limit=_PAGE)
-        found += [usage_line(record) for record in page if not record.batch]
-        if len(page) < _PAGE:
-            return found
-        after = page[-1].record_id
+    while page := (yield ListToSettle(api, found[-1].record_id if found else "")):
+        found += page
+    return found

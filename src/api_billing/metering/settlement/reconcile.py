@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from api_billing.errors import ContractRejected
-from api_billing.metering.operations import DAY_MS, BatchLine, ListRecords, OpenCut, ReadCut, Record, SumUsage, UsageDay
+from api_billing.metering.operations import DAY_MS, BatchLine, OpenCut, ReadCut, SumUsage, UsageDay
 from api_billing.metering.settlement.chain import SettlementChain, address_of, chain_account
+from api_billing.metering.settlement.preview import list_to_settle
 from api_billing.metering.settlement_operations import IN_FLIGHT, ListOutgoing, Outgoing, Part
 from api_billing.metering.steps import Blocking, Steps
 from api_billing.results import DayUsage
 
-_PAGE: Final = 1000
 Key = tuple[str, int]  # consumer's address (or its name, when it has none), day
 
 
@@ -98,20 +98,19 @@ def reconcile(
     first = last - days + 1
     lines: defaultdict[Key, Line] = defaultdict(lambda: Line(api, "", 0))
     usage: tuple[UsageDay, ...] = yield SumUsage(api=api, from_day=first, to_day=last)
-    unbatched = yield from _unbatched(api, first)
+    unbatched = [line for line in (yield from list_to_settle(api)) if line.day >= first]
     begun: OpenCut | None = yield ReadCut(api)
     outgoing = yield from _all_outgoing(api)
     # Sums are by consumer; whose account that was is known from its requests and batches.
     accounts = {line.consumer: line.account for each in outgoing for line in each.batch.lines}
     accounts |= {line.consumer: line.account for line in (begun.batch.lines if begun is not None else ())}
-    accounts |= {record.consumer: record.account for record in unbatched}
+    accounts |= {request.consumer: request.account for request in unbatched}
     for row in usage:
         line = lines[_named(accounts.get(row.consumer) or account_of(api, row.consumer)), row.day]
         line.metered_calls += row.calls
         line.metered_wei += row.charged_wei
-    for record in unbatched:
-        key = _named(record.account), record.at_ms // DAY_MS
-        _explain(lines[key], "not in a batch yet", 1, record.charged_wei)
+    for request in unbatched:
+        _explain(lines[_named(request.account), request.day], "not in a batch yet", 1, request.charged_wei)
     for each in outgoing:
         _add_outgoing(lines, each, first)
     for entry in begun.batch.lines if begun is not None else ():
@@ -137,19 +136,6 @@ def _explain(line: Line, reason: str, calls: int, amount_wei: int) -> None:
             line.why[place] = Why(reason, why.calls + calls, why.amount_wei + amount_wei)
             return
     line.why.append(Why(reason, calls, amount_wei))
-
-
-def _unbatched(api: str, first_day: int) -> Steps[list[Record]]:
-    found: list[Record] = []
-    query = ListRecords(api=api, since_ms=first_day * DAY_MS, states=("settled",), limit=_PAGE)
-    while True:
-        page: tuple[Record, ...] = yield query
-        found += [record for record in page if not record.batch]
-        if len(page) < _PAGE:
-            return found
-        query = ListRecords(
-            api=api, since_ms=query.since_ms, states=("settled",), after=page[-1].record_id, limit=_PAGE
-        )
 
 
 def _all_outgoing(api: str) -> Steps[list[Outgoing]]:
