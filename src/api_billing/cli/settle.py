@@ -67,7 +67,15 @@ def add_to(root: typer.Typer) -> None:
     command(root, "reconcile")(reconcile)
 
 
-def once(session: Session, apis: Apis, dry_run: DryRun = False, store: Store = None) -> Shown | None:
+def once(
+    session: Session,
+    apis: Apis,
+    dry_run: DryRun = False,
+    recheck: Annotated[
+        bool, typer.Option("--recheck", help="Compare all outcomes that the contract keeps with what is recorded.")
+    ] = False,
+    store: Store = None,
+) -> Shown | None:
     """Post all settled usage of these APIs and record what became of it. Safe to repeat, also after it was killed.
 
     Example: api-billing settle once weather maps --account env:METER_KEY
@@ -79,7 +87,7 @@ def once(session: Session, apis: Apis, dry_run: DryRun = False, store: Store = N
         for api in apis:
             total = _batches_to_post(session, meter, api)
             with progress(session.printer, f"settling {api}: batches", total) as done:
-                rounds[api] = _ask(meter, _settler(session, meter, done).round(api))
+                rounds[api] = _ask(meter, _settler(session, meter, done, recheck=recheck).round(api))
     session.printer.show(Shown({api: round_data(each) for api, each in rounds.items()}, rounds_text(rounds)))
     worst = max(rounds.values(), key=lambda each: _CODES[each.status])
     raise typer.Exit(_CODES[worst.status])
@@ -229,13 +237,19 @@ def _ask(meter: Meter, steps: Any) -> Any:
     return run(steps, meter.store.call)
 
 
-def _settler(session: Session, meter: Meter, on_batch: Callable[[int], None]) -> Settler:
+def _settler(session: Session, meter: Meter, on_batch: Callable[[int], None], *, recheck: bool = False) -> Settler:
     from api_billing.metering.settlement.running import holder_name
-    from api_billing.metering.settlement.worker import Settler
+    from api_billing.metering.settlement.worker import RECHECK_MS, Settler
 
     client, holder = session.client, holder_name(meter.now_ms())
     return Settler(
-        client, holder=holder, now_ms=meter.now_ms, alert=meter.watcher.send, on=client.on, on_batch=on_batch
+        client,
+        holder=holder,
+        now_ms=meter.now_ms,
+        alert=meter.watcher.send,
+        on=client.on,
+        on_batch=on_batch,
+        recheck_ms=0 if recheck else RECHECK_MS,
     )
 
 

@@ -143,6 +143,17 @@ def test_retry__of_a_settlement_that_is_final__is_made(place: Place) -> None:
     assert place.run("settle", "retry", place.api, 1, "--json").json["sequence"] == 2
 
 
+def test_settle__chain_undone__is_posted_again_by_the_next_round(place: Place, operator: BillingClient) -> None:
+    ask = operator.connection.provider.result
+    before = ask("sim_createSnapshot")
+    place.run("settle", "once", place.api)
+    ask("sim_restoreSnapshot", before)
+    place.run("reconcile", place.api, code=1)
+    again = place.run("settle", "once", place.api, "--recheck", "--json").json[place.api]
+    assert again == {"status": "done", "settled": 1, "message": ""}
+    place.run("reconcile", place.api)
+
+
 def test_settle__run_dry__says_what_would_be_posted_and_ends(place: Place) -> None:
     assert "1 batch of 1 line would be posted" in place.run("settle", "run", place.api, "--dry-run").out
 

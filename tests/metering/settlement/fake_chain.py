@@ -102,13 +102,14 @@ class FakeChain:
                 found.settled[day] -= calls
                 found.spent[day] -= from_hold + from_credit
 
-    def run_again(self, api: str, change: Callable[[], object]) -> None:
-        """An appeal undoes what the last settlement rests on, which is then run again and may bill something else."""
-        last = self.settlements[api][-1]
-        self.undo(api)
-        change()
-        entries = [SettlementEntry(each.consumer, each.day_id, each.calls, each.spend_wei) for each in last.entries]
-        self._settle(api, last.sequence, entries, last.usage_root)
+    def run_again(self, api: str, *changes: Callable[[], object]) -> None:
+        """An appeal undoes what the last settlements rest on: each is run again after a change."""
+        again = self.settlements[api][-len(changes) :]
+        self.undo(api, len(changes))
+        for last, change in zip(again, changes, strict=True):
+            change()
+            entries = [SettlementEntry(each.consumer, each.day_id, each.calls, each.spend_wei) for each in last.entries]
+            self._settle(api, last.sequence, entries, last.usage_root)
 
     def land(self) -> None:
         """What was late arrives."""

@@ -81,6 +81,39 @@ def test_undone__and_run_again_the_same_way__is_not_even_noticed(world):
     assert all(posting.attempts == 1 for posting in postings(world))
 
 
+def first_ends_otherwise(world):
+    """Three settlements are run again, and only the first has another end."""
+    settled(world)
+    found = world.chain.subscriptions[API, address(1)]
+    caps = iter([5, 10**6, 10**6])
+    world.chain.run_again(API, *[lambda: setattr(found, "cap_wei", next(caps))] * 3)
+
+
+def test_undone__earlier_settlement_has_another_end__is_found_when_all_are_looked_at(world):
+    first_ends_otherwise(world)
+    settler = world.settler(recheck_ms=1000)
+    world.round(settler)
+    assert (world.alerts, postings(world)[0].state) == ([], "settled")
+    world.at(world.now_ms + 1000)
+    reads = world.chain.reads
+    world.round(settler)
+    assert [posting.state for posting in postings(world)] == ["refused", "settled", "settled"]
+    assert len(world.chain.posted) == 3
+    assert sum(line.unexplained_wei for line in world.reconcile().lines) == 0
+    # All of them are looked at once an hour, and not in each round.
+    world.chain.reads, reads = 0, world.chain.reads - reads
+    world.round(settler)
+    assert world.chain.reads == 1 < reads
+
+
+def test_undone__last_one_and_one_before_the_last__both_are_found(world):
+    first_ends_otherwise(world)
+    world.chain.undo(API)
+    world.round()
+    assert [posting.state for posting in postings(world)] == ["refused", "settled", "settled"]
+    assert [posting.attempts for posting in postings(world)] == [1, 1, 2]
+
+
 def test_undone__while_a_later_batch_is_on_its_way__both_are_billed_once(world):
     settled(world, 1)
     world.serve(address(1))

@@ -13,10 +13,11 @@ from api_billing.metering.steps import Blocking, Steps
 from api_billing.results import Settlement, SettlementState
 
 
-def find_undone(chain: SettlementChain, api: str) -> Steps[int]:
+def find_undone(chain: SettlementChain, api: str, *, thorough: bool = False) -> Steps[int]:
     """The first sequence on the chain whose recorded end is not what the contract has now; 0 when all is well.
 
-    Looks at the last one, and at earlier ones as long as they differ: one read of the chain when all is well. What
+    Looks at the last one, and at all that the contract keeps when that differs: one read of the chain when all is well.
+    ``thorough`` looks at all of them in any case, as an earlier one may have another end and the last one not. What
     cannot be read now is left for the next round. Raises: StoreUnavailable.
     """
     book: Book = yield ReadBook(api)
@@ -33,6 +34,8 @@ def find_undone(chain: SettlementChain, api: str) -> Steps[int]:
             if posted_under < state.next_sequence:
                 settlement = yield from _settlement(chain, api, posted_under, state)
                 if _is_recorded(found[0], settlement):
+                    if thorough or undone:
+                        continue
                     break
             undone = posted_under
     except BillingError:

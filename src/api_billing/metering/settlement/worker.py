@@ -47,6 +47,7 @@ Phase = Literal["accepted", "finalized"]
 Status = Literal["done", "busy", "unknown", "unreachable", "rejected", "foreign"]
 
 MAX_LINES: Final = 256
+RECHECK_MS: Final = 3_600_000
 _KEEP_ALERT_MS: Final = 30 * DAY_MS
 
 _log = logging.getLogger("api_billing.metering.settlement")
@@ -72,9 +73,10 @@ class Settler:
     ``holder`` names this one and no other. ``alert`` takes alerts on their way and does not wait. A lease of
     ``lease_ms`` is taken anew for every batch: it should outlast the time that a transaction takes; when it does
     not, two may post the same sequence, which is as harmless as it is useless. ``on`` is how far the chain's writes
-    are followed: with ``accepted`` an appeal may undo what was recorded, which each round looks for and posts
-    again; with ``finalized`` nothing is recorded that can be undone, and each settlement waits for it. Trouble that
-    heals by itself is an alert when a batch has waited for ``patience_ms``. Not thread-safe.
+    are followed: with ``accepted`` an appeal may undo what was recorded, which each round looks for at the last
+    settlement, and every ``recheck_ms`` at all that the contract keeps, to post it again; with ``finalized``
+    nothing is recorded that can be undone, and each settlement waits for it. Trouble that heals by itself is an
+    alert when a batch has waited for ``patience_ms``. Not thread-safe.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Settler:
         max_records: int = 10_000,
         max_step: int = MAX_CUT_STEP,
         on: Phase = "accepted",
+        recheck_ms: int = RECHECK_MS,
         on_batch: Callable[[int], None] = lambda settled: None,
     ) -> None:
         self._chain = chain
@@ -100,6 +103,8 @@ class Settler:
         self._max_records = max_records
         self._max_step = max_step
         self._on = on
+        self._recheck_ms = recheck_ms
+        self._looked_at_all: dict[str, int] = {}
         self._on_batch = on_batch
         self._told: set[tuple[str, int, int]] = set()
 
@@ -179,7 +184,11 @@ class Settler:
 
     def _reopen_undone(self, api: str) -> Steps[None]:
         """Post again what an appeal has undone: the contract bills a sequence once, and it is the same sequence."""
-        undone = yield from find_undone(self._chain, api)
+        now_ms = self._now_ms()
+        since_ms = self._looked_at_all.setdefault(api, now_ms)
+        undone = yield from find_undone(self._chain, api, thorough=now_ms - since_ms >= self._recheck_ms)
+        if now_ms - since_ms >= self._recheck_ms:
+            self._looked_at_all[api] = now_ms
         if not undone:
             return
         reopened: Reopened = yield ReopenEnded(api, undone)
@@ -189,7 +198,6 @@ class Settler:
         what = f"the chain has undone settlements of {api} from sequence {undone} on"
         became = reopened.why_not or "they are posted again under the same sequences"
         _log.warning("%s: %s", what, became)
-        now_ms = self._now_ms()
         details = (("api", api), ("sequence", str(undone)), ("status", "undone"))
         alert = Alert("settlement", api, now_ms, f"{what}: {became}", details=details)
         # Each time it happens is told, a state that stays once a day.
