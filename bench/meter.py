@@ -1,8 +1,8 @@
 """Speed of the meter: ratios to what there is without it, and to the usual designs, in one run.
 
 (a) Reserve and settle (a pair) per second against each store, by one thread and by many coroutines, every settlement
-on disk when it is answered. Baselines: the least that both are in raw SQLite, one commit an operation in the callers' own threads; and 100
-operations a commit, which is the limit of this file system.
+on disk when it is answered. Baselines: the least that both are in raw SQLite, one commit an operation in the callers'
+own threads; and 100 operations a commit, which is the limit of this file system.
 
 (b) Each adapter under wrk, beside the same application unmetered, and behind an in-memory rate limiter that stores
 nothing. Servers have one worker, in a process of its own; variants of one framework take turns.
@@ -112,7 +112,7 @@ def stores(folder: Path, quick: bool, console: Console) -> dict[str, Any]:
     figures, trips = measure_stores(folder, seconds, rounds, lambda line: console.print(line, style="dim"))
     separate, together = figures[0], figures[2]
     syncs = syncs_per_second(folder, seconds)
-    table = Table(title="reserve and settle, each answer on disk (but memory's)", title_justify="left")
+    table = Table(title="reserve and settle, each settlement on disk when answered (but memory's)", title_justify="left")
     columns = ("callers", "pairs/s", "p50 ms", "p99 ms", "x one commit an operation", "of the limit")
     table.add_column("store", no_wrap=True)
     for column in columns:

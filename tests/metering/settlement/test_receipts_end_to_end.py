@@ -142,6 +142,7 @@ def api(
         "API_BILLING_CONTRACT": contract,
         "API_BILLING_NETWORK": "localnet",
         "API_BILLING_URL": network.rpc_url,
+        "API_BILLING_READS_PER_10_SECONDS": "1000",  # all tests of this file within ten seconds
     }
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
         arguments = [word.format(fd=listening.fileno()) for word in STACKS[request.param]]
