@@ -140,14 +140,14 @@ class Connection:
             )
         return self.follower.wait(tx, phase, timeout_seconds)
 
-    def send_deployment(self, code: bytes) -> str:
-        """Hand over a contract without constructor arguments; returns the transaction, which is still to be followed.
+    def send_deployment(self, code: bytes, args: Sequence[Any] = ()) -> str:
+        """Hand over a contract with its constructor's arguments; returns the transaction, still to be followed.
 
         Raises: OutcomeUnknown, NetworkError, InvalidInput.
         """
         signer = self._signer()
         with self._writing:
-            return self._handed_over(lambda: self._client.deploy_contract(code=code, account=signer))
+            return self._handed_over(lambda: self._client.deploy_contract(code=code, account=signer, args=list(args)))
 
     def _signer(self) -> Signer:
         if self.signer is None:

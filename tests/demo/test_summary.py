@@ -77,7 +77,7 @@ def test_to_json__a_run__has_the_figures_of_the_issue(summary: RunSummary) -> No
 
 
 def test_write_json__file__holds_the_figures_with_sorted_keys(summary: RunSummary, tmp_path: Path) -> None:
-    write_json(summary, tmp_path / "usage.json")
+    write_json(summary.to_json(), tmp_path / "usage.json")
     text = (tmp_path / "usage.json").read_text()
     assert json.loads(text) == summary.to_json()
     assert text.index('"192.0.2.7"') < text.index('"::1"')
@@ -87,7 +87,7 @@ def test_write_json__file__holds_the_figures_with_sorted_keys(summary: RunSummar
 @pytest.mark.parametrize("name", ["missing/usage.json", ".", "a\0b"])
 def test_write_json__file_that_cannot_be_written__says_so(summary: RunSummary, tmp_path: Path, name: str) -> None:
     with pytest.raises(SummaryNotWrittenError, match="the figures cannot be written"):
-        write_json(summary, tmp_path / name)
+        write_json(summary.to_json(), tmp_path / name)
 
 
 def test_contradictions__figures_of_a_tally__has_none(summary: RunSummary) -> None:

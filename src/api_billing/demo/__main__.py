@@ -1,4 +1,7 @@
-"""`python -m api_billing.demo [LOG] [--json FILE] [--serve]`: bill an access log and print the usage report."""
+"""`python -m api_billing.demo [LOG] [--json FILE] [--serve]`: bill an access log and print the usage report.
+
+With `--meter` no log is billed but a real API under load, see `api_billing.demo.metered`.
+"""
 
 import argparse
 import os
@@ -39,7 +42,11 @@ segment of a path is an API (/ is "root"), each client is a consumer with
 prepaid credit. The contract contracts/api_usage_billing.py bills every request
 at the time it has in the log: those to the busiest APIs in batches that their
 operators settle every hour, the others call by call. Prices, limits and
-deposits are chosen from the log so that a few clients run into each limit."""
+deposits are chosen from the log so that a few clients run into each limit.
+
+With --meter there is no log: the example API with its meter, a localnet and
+2,000 HTTP requests of 50 consumers, each in processes of their own, from holds
+to what the operator withdrew. It needs FastAPI and takes half a minute."""
 
 _EPILOG: Final = """\
 examples:
@@ -48,15 +55,17 @@ examples:
   python -m api_billing.demo access.log --json usage.json
                                                     and the figures for machines
   python -m api_billing.demo --serve                look at it in the browser
+  python -m api_billing.demo --meter                an API, paid per request
 
 With nothing installed, in the project's folder:
   make demo LOG=... JSON=... SERVE=1 PORT=...
+  make demo METER=1 JSON=... REQUESTS=... CONSUMERS=...
 
 exit codes:
-  0  the log is billed, and the books agree with the contract's own
+  0  all is billed, and the books agree with the contract's own
   1  they do not, or the contract did what it must not: please report this bug
-  2  the log cannot be read, the figures cannot be written, or the command is
-     wrong"""
+  2  the log cannot be read, the figures cannot be written, the command is
+     wrong, or a process of the run has ended"""
 
 
 class _BadInputError(Exception):
@@ -64,18 +73,22 @@ class _BadInputError(Exception):
 
 
 class _Arguments(argparse.Namespace):
-    log: Path
+    log: Path | None
     json: Path | None
     std: str | None
     serve: bool
-    port: int
+    port: int | None
+    meter: bool
+    requests: int | None
+    consumers: int | None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code. Errors are one message on standard error."""
     try:
         options = _parser().parse_args(arguments, namespace=_Arguments())
-        return _bill(options)
+        _require_one_demo(options)
+        return _bill_requests(options) if options.meter else _bill(options)
     except (_BadInputError, AccessLogError, SummaryNotWrittenError) as error:
         return _fail(str(error), BAD_INPUT)
     except UnexpectedOutcomeError as error:
@@ -95,9 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     default = _sample_log()
-    parser.add_argument(
-        "log", metavar="LOG", nargs="?", type=Path, default=default, help=f"the log to bill; {default} unless given"
-    )
+    parser.add_argument("log", metavar="LOG", nargs="?", type=Path, help=f"the log to bill; {default} unless given")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures as JSON too; wei as integers")
     parser.add_argument(
         "--std",
@@ -114,8 +125,12 @@ def _parser() -> argparse.ArgumentParser:
         "--port",
         metavar="N",
         type=int,
-        default=DEFAULT_PORT,
         help=f"where to serve it ({DEFAULT_PORT}); 0 takes a free port",
+    )
+    parser.add_argument("--meter", action="store_true", help="bill real HTTP requests to an API instead of a log")
+    parser.add_argument("--requests", metavar="N", type=int, help="with --meter: how many in all (2000)")
+    parser.add_argument(
+        "--consumers", metavar="N", type=int, help="with --meter: how many, of which one is a contract (50)"
     )
     return parser
 
@@ -126,22 +141,56 @@ def _sample_log() -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _bill(options: _Arguments) -> int:
+def _require_one_demo(options: _Arguments) -> None:
+    """An option of the one demo is no wish for the other."""
+    of_log = {"LOG": options.log, "--serve": options.serve or None, "--port": options.port}
+    of_meter = {"--requests": options.requests, "--consumers": options.consumers}
+    for name, value in (of_log if options.meter else of_meter).items():
+        if value is not None:
+            other = "bills real requests, not a log" if options.meter else "bills a log; --meter bills requests"
+            raise _BadInputError(f"{name} does not go with this: it {other}")
+
+
+def _bill_requests(options: _Arguments) -> int:
+    # Loaded only here: it takes a second, and needs packages that a log does not.
+    from api_billing.demo.metered.command import bill_requests
+    from api_billing.demo.metered.processes import BrokeOffError
+    from api_billing.demo.metered.report import print_metered_report
+
     std = _standard_library(options.std)
     if options.json is not None:
-        _require_writable(options.json, options.log)
+        _require_writable(options.json)
+    try:
+        with _progress() as progress:
+            figures = bill_requests(options.requests, options.consumers, std, _phases(progress))
+    except BrokeOffError as error:
+        return _fail(f"the run broke off: {error}", BAD_INPUT)
+    except ValueError as error:
+        raise _BadInputError(str(error)) from error
+    with suppress(BrokenPipeError):
+        print_metered_report(figures, make_console())
+        sys.stdout.flush()
+    if options.json is not None:
+        write_json(figures.to_json(), options.json)
+    return _verdict(figures.contradictions())
+
+
+def _bill(options: _Arguments) -> int:
+    std, path = _standard_library(options.std), options.log or _sample_log()
+    if options.json is not None:
+        _require_writable(options.json, path)
     page = _page() if options.serve else None
     with _progress() as progress:
-        log = _read(options.log, progress)
+        log = _read(path, progress)
         result = run(log, std, _phases(progress))
     with suppress(BrokenPipeError):  # `| head` has seen enough; the verdict counts all the same
         print_report(result.summary, make_console())
         sys.stdout.flush()
     if options.json is not None:
-        write_json(result.summary, options.json)
+        write_json(result.summary.to_json(), options.json)
     if page is not None:
-        _serve(result, page, options.port)
-    return _verdict(result)
+        _serve(result, page, DEFAULT_PORT if options.port is None else options.port)
+    return _verdict(result.contradictions)
 
 
 def _page() -> Path:
@@ -184,10 +233,10 @@ def _standard_library(choice: str | None) -> StandardLibrary:
         raise _BadInputError(str(error)) from error
 
 
-def _require_writable(path: Path, log: Path) -> None:
+def _require_writable(path: Path, log: Path | None = None) -> None:
     """Find out before the run whether its figures can be written after it; leaves no file behind."""
     try:
-        if path.exists() and log.exists() and path.samefile(log):
+        if log is not None and path.exists() and log.exists() and path.samefile(log):
             raise _BadInputError(f"{path}: this is the log itself, which the figures would overwrite")
         was_there = path.exists()
         if was_there and not (path.is_file() or path.is_dir()):
@@ -235,10 +284,10 @@ def _phases(progress: Progress) -> Phase:
     return begin
 
 
-def _verdict(result: RunResult) -> int:
-    if not result.contradictions:
+def _verdict(contradictions: Sequence[str]) -> int:
+    if not contradictions:
         return OK
-    return _fail("the books do not agree:\n" + "\n".join(f"  {each}" for each in result.contradictions), CONTRADICTION)
+    return _fail("the books do not agree:\n" + "\n".join(f"  {each}" for each in contradictions), CONTRADICTION)
 
 
 def _fail(message: str, code: int) -> int:

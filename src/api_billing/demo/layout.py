@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from rich.box import SIMPLE_HEAD
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Column, Table
@@ -14,6 +14,28 @@ from rich.text import Text
 _BAR_WIDTH: Final = 10
 _INDENT: Final = (0, 0, 0, 2)
 _SHOWN_RESULT_LENGTH: Final = 160
+_NARROWEST: Final = 40
+
+
+def is_ascii_only(console: Console) -> bool:
+    """Return whether the output can show no more than ASCII."""
+    return console.options.ascii_only or console.legacy_windows
+
+
+def print_sections(sections: Iterable[RenderableType], console: Console) -> None:
+    """Print one after the other, without the spaces that pad cells, which nobody wants in a file."""
+    with console.capture() as capture:
+        for section in sections:
+            console.print(section, width=max(console.width, _NARROWEST))
+    console.file.writelines(f"{line.rstrip()}\n" for line in capture.get().splitlines())
+
+
+def safe_text(text: str, style: str = "", *, ascii_only: bool) -> Text:
+    """Return text from outside without what could disturb a terminal, or what the output cannot encode."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    if ascii_only:
+        shown = shown.encode("ascii", "backslashreplace").decode("ascii")
+    return Text(shown, style=style, overflow="fold")
 
 
 def bar(part: int, whole: int, label: str = "", *, ascii_only: bool) -> Text:

@@ -16,24 +16,26 @@ from rich.text import Text
 from api_billing.amounts import Scale, format_wei
 from api_billing.contract_api import in_words
 from api_billing.demo.layout import (
-    amounts_table,
     bar,
     counted,
     heading,
     indented,
+    is_ascii_only,
     moment,
     new_table,
     number_columns,
     pairs_table,
+    print_sections,
+    safe_text,
     start_of,
 )
+from api_billing.demo.solvency import solvency_lines
 from api_billing.demo.summary import ContractRequest, RunSummary, Usage
 
 TOP: Final = 10
 """Rows of a table that could have a row for everyone."""
 
 _SHOWN_BAD_LINES: Final = 5
-_NARROWEST: Final = 40
 
 
 def make_console(file: IO[str] | None = None, width: int | None = None) -> Console:
@@ -43,12 +45,7 @@ def make_console(file: IO[str] | None = None, width: int | None = None) -> Conso
 
 def print_report(summary: RunSummary, console: Console) -> None:
     """Print the report, section by section; sections without content are left out."""
-    report = _Report(summary, ascii_only=console.options.ascii_only or console.legacy_windows)
-    with console.capture() as capture:
-        for section in report.sections():
-            console.print(section, width=max(console.width, _NARROWEST))
-    # Cells are padded with spaces, which nobody wants in a file.
-    console.file.writelines(f"{line.rstrip()}\n" for line in capture.get().splitlines())
+    print_sections(_Report(summary, ascii_only=is_ascii_only(console)).sections(), console)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,25 +246,8 @@ class _Report:
         return Text("\n").join(lines)
 
     def _solvency(self) -> Iterator[RenderableType]:
-        solvency = self.summary.solvency
         yield self._heading("Solvency")
-        amounts = {
-            "the contract holds": solvency.balance_wei,
-            "it owes": solvency.owed_wei,
-            "  credit of consumers": solvency.credit_wei,
-            "  on hold": solvency.held_wei,
-            "  earnings of operators": solvency.earnings_wei,
-        }
-        scale = Scale.of(amounts.values(), exact=True)
-        yield amounts_table({label: scale.text(amount_wei) for label, amount_wei in amounts.items()})
-        surplus_wei = solvency.surplus_wei
-        if surplus_wei < 0:
-            verdict = Text(f"NOT SOLVENT: {format_wei(-surplus_wei, exact=True)} are missing", style="bold red")
-        elif surplus_wei:
-            verdict = Text(f"solvent, and {format_wei(surplus_wei, exact=True)} more than it owes", style="bold green")
-        else:
-            verdict = Text("solvent: it holds exactly what it owes", style="bold green")
-        yield indented(verdict)
+        yield from solvency_lines(self.summary.solvency)
         if self.summary.checked:
             yield indented(self._text(f"checked against the contract's own views: {self.summary.checked}"))
 
@@ -278,11 +258,8 @@ class _Report:
         return bar(part, whole, label, ascii_only=self.ascii_only)
 
     def _text(self, text: str, style: str = "") -> Text:
-        """Return text from outside without what could disturb a terminal, or what the output cannot encode."""
-        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-        if self.ascii_only:
-            shown = shown.encode("ascii", "backslashreplace").decode("ascii")
-        return Text(shown, style=style, overflow="fold")
+        """Return text from outside as ``safe_text`` does."""
+        return safe_text(text, style, ascii_only=self.ascii_only)
 
 
 def _usage_cells(usage: Usage, scale: Scale) -> list[Text]:

@@ -282,12 +282,12 @@ def day_key(day_id: int) -> str:
     return datetime.fromtimestamp(day_id * _DAY_SECONDS, UTC).date().isoformat()
 
 
-def write_json(summary: RunSummary, path: str | os.PathLike[str]) -> None:
+def write_json(figures: Mapping[str, object], path: str | os.PathLike[str]) -> None:
     """Write the figures as JSON text.
 
     Raises: SummaryNotWrittenError.
     """
-    text = json.dumps(summary.to_json(), indent=2) + "\n"
+    text = json.dumps(figures, indent=2) + "\n"
     try:
         Path(path).write_text(text, encoding="utf-8")
     except (OSError, ValueError) as error:

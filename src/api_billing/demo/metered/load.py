@@ -1,0 +1,145 @@
+"""The load: every consumer sends its requests one after the other over its own connection, all consumers at once.
+
+They come at a steady pace, so that there is something to settle for some seconds; a machine that is too slow for it
+takes longer.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
+
+import requests
+
+from api_billing.demo.metered.place import Consumer
+from api_billing.demo.metered.processes import BrokeOffError
+
+REQUESTS_PER_SECOND: Final = 400
+_LONG_SECONDS: Final = 30.0
+_LOOK_SECONDS: Final = 0.2
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one consumer saw: answers by status and code (empty when served), and what they cost by their fields."""
+
+    answers: Counter[tuple[int, str]] = field(default_factory=Counter)
+    cost_wei: int = 0
+    charged: int = 0
+    """Answers that cost something."""
+
+    replayed: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def sent(self) -> int:
+        return sum(self.answers.values())
+
+    def with_status(self, status: int) -> int:
+        """How many answers had this status."""
+        return sum(number for (seen, _), number in self.answers.items() if seen == status)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What all consumers saw, by address, from when to when (unix seconds)."""
+
+    seen: Mapping[str, Seen]
+    began_at: float
+    ended_at: float
+
+    @property
+    def sent(self) -> int:
+        return sum(each.sent for each in self.seen.values())
+
+    @property
+    def answers(self) -> Counter[tuple[int, str]]:
+        """All answers by status and code."""
+        return sum((each.answers for each in self.seen.values()), Counter())
+
+    @property
+    def latencies(self) -> list[float]:
+        """Seconds from each request to the end of its answer, the shortest first."""
+        return sorted(seconds for each in self.seen.values() for seconds in each.seconds)
+
+
+def send_all(
+    url: str,
+    consumers: Sequence[Consumer],
+    keys: Mapping[str, str],
+    *,
+    step: Callable[[], None],
+    look: Callable[[], None],
+) -> Load:
+    """Send every consumer's requests and return what came back. ``look`` is called now and then meanwhile.
+
+    Raises: BrokeOffError, when a request gets no answer; what ``look`` raises.
+    """
+    stop = threading.Event()
+    began_at, lasts_seconds = time.time(), sum(len(each.plan.asks) for each in consumers) / REQUESTS_PER_SECOND
+    begins = time.monotonic()
+    with ThreadPoolExecutor(len(consumers)) as pool:
+
+        def start(number: int, consumer: Consumer) -> Future[Seen]:
+            share = len(consumer.plan.asks)
+            ahead = number / len(consumers)  # or all would begin in the same moment
+            at = [begins + lasts_seconds * (place + ahead) / share for place in range(share)]
+            return pool.submit(_send, url, consumer, keys[consumer.address], at, step, stop)
+
+        try:
+            waiting = {consumer.address: start(number, consumer) for number, consumer in enumerate(consumers)}
+            for _ in _rounds(list(waiting.values())):
+                look()
+        finally:
+            stop.set()
+    return Load({address: each.result() for address, each in waiting.items()}, began_at, time.time())
+
+
+def _rounds(waiting: list[Future[Seen]]) -> Iterator[None]:
+    """Goes on until all are done; raises what the first of them raised."""
+    while True:
+        done, running = wait(waiting, _LOOK_SECONDS, FIRST_EXCEPTION)
+        for each in done:
+            each.result()
+        if not running:
+            return
+        yield
+
+
+def _send(
+    url: str, consumer: Consumer, key: str, at: Sequence[float], step: Callable[[], None], stop: threading.Event
+) -> Seen:
+    seen = Seen()
+    with requests.Session() as session:
+        session.trust_env = False  # no proxy, no .netrc
+        session.headers["Authorization"] = f"Bearer {key}"
+        for ask, moment in zip(consumer.plan.asks, at, strict=True):
+            if stop.wait(max(0.0, moment - time.monotonic())):
+                break
+            fields = {"Idempotency-Key": f'"{ask.idempotency_key}"'} if ask.idempotency_key else {}
+            began = time.perf_counter()
+            try:
+                answer = session.get(url + ask.path, headers=fields, timeout=_LONG_SECONDS)
+            except requests.RequestException as error:
+                raise BrokeOffError(f"a request for {ask.path} got no answer: {error}") from error
+            seen.seconds.append(time.perf_counter() - began)
+            _count(seen, answer)
+            if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                session.close()  # uvicorn closes such a connection without saying so
+            step()
+    return seen
+
+
+def _count(seen: Seen, answer: requests.Response) -> None:
+    is_problem = answer.headers.get("Content-Type", "").startswith("application/problem+json")
+    seen.answers[answer.status_code, str(answer.json()["code"]) if is_problem else ""] += 1
+    if "Idempotency-Replayed" in answer.headers:
+        seen.replayed += 1
+        return
+    cost_wei = int(answer.headers.get("X-Cost-Wei", "0"))
+    seen.cost_wei += cost_wei
+    seen.charged += cost_wei > 0

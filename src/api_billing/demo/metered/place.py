@@ -1,0 +1,93 @@
+"""What the demo finds on the chain before the first request: the contract, its API, and consumers with holds."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from api_billing.client import BillingClient
+from api_billing.connection import Connection
+from api_billing.contract_api import DAY_SECONDS
+from api_billing.contract_source import contract_path
+from api_billing.demo.metered.plan import API, PRICE_WEI, TRIAL_PLAN, ConsumerPlan, Role, trial_calls
+from api_billing.errors import UnexpectedAnswer
+from api_billing.networks import Network, find_network
+from api_billing.unlocked import UnlockedAccount
+
+OPERATOR: Final = 0
+METER: Final = 1
+CONTRACT_OWNER: Final = 2
+FIRST_CONSUMER: Final = 3
+"""Numbers of the localnet's open accounts."""
+
+_DAILY_CALLS: Final = 1_000_000
+_MAX_DAILY_SPEND_WEI: Final = 100 * 10**18
+_DEPLOY_SECONDS: Final = 60.0
+_AT_ONCE: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """An account that subscribed and placed its hold."""
+
+    plan: ConsumerPlan
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The contract with one API, and its consumers. ``operator`` signs as whom the API belongs to."""
+
+    network: Network
+    accounts: tuple[str, ...]
+    operator: BillingClient
+    consumers: tuple[Consumer, ...]
+
+    @property
+    def contract(self) -> str:
+        return self.operator.contract
+
+    def client(self, account: int) -> BillingClient:
+        """The contract, for one of the open accounts."""
+        return _client(self.network, self.contract, self.accounts[account])
+
+
+def prepare(url: str, plans: Sequence[ConsumerPlan], step: Callable[[], None]) -> Place:
+    """Deploy the contract, register the API with its plans, and have each consumer subscribe and place its hold.
+
+    ``step`` is called after each consumer. Raises: BillingError.
+    """
+    network = find_network("localnet", url)
+    accounts = tuple(str(each) for each in Connection(network).provider.result("eth_accounts"))
+    contract = deploy(Connection(network, UnlockedAccount(accounts[OPERATOR])), contract_path().read_bytes())
+    operator = _client(network, contract, accounts[OPERATOR])
+    operator.register_api(API, PRICE_WEI, _DAILY_CALLS)
+    operator.set_plan(API, TRIAL_PLAN, PRICE_WEI, trial_calls(plans))
+    operator.set_meter(API, accounts[METER])
+    expires_at = operator.connection.now() + DAY_SECONDS
+
+    def settle_in(plan: ConsumerPlan) -> Consumer:
+        address = accounts[FIRST_CONSUMER + plan.number - 1]
+        client = _client(network, contract, address)
+        named = {"plan_name": TRIAL_PLAN} if plan.role is Role.TRIAL else {}
+        client.subscribe(API, _MAX_DAILY_SPEND_WEI, plan.hold_wei, **named)
+        client.place_hold(API, plan.hold_wei, expires_at)
+        step()
+        return Consumer(plan, address.lower())
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        consumers = tuple(pool.map(settle_in, plans))
+    return Place(network, accounts, operator, consumers)
+
+
+def deploy(connection: Connection, code: bytes, arguments: Sequence[object] = ()) -> str:
+    """Deploy a contract and return its address. Raises: BillingError."""
+    tx = connection.send_deployment(code, arguments)
+    address = connection.follower.wait(tx, "accepted", _DEPLOY_SECONDS).contract
+    if address is None:
+        raise UnexpectedAnswer(f"transaction {tx} executed, but names no new contract")
+    return address.lower()
+
+
+def _client(network: Network, contract: str, address: str) -> BillingClient:
+    return BillingClient(network, contract=contract, account=UnlockedAccount(address))

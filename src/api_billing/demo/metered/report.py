@@ -1,0 +1,218 @@
+"""The figures of the demo for a person, in the form of the other report."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from api_billing.amounts import Scale, format_wei
+from api_billing.contract_api import in_words
+from api_billing.demo.layout import (
+    amounts_table,
+    counted,
+    heading,
+    indented,
+    is_ascii_only,
+    new_table,
+    number_columns,
+    pairs_table,
+    print_sections,
+    safe_text,
+    start_of,
+)
+from api_billing.demo.metered.contract_consumer import Fetch
+from api_billing.demo.metered.figures import FAILED, OK, ConsumerFigures, MeteredFigures, Used
+from api_billing.demo.metered.plan import Role
+from api_billing.demo.report import TOP
+from api_billing.demo.solvency import solvency_lines
+from api_billing.metering.problems import KINDS
+
+_SHORT: Final = 12
+
+
+def print_metered_report(figures: MeteredFigures, console: Console) -> None:
+    """Print the report, section by section."""
+    print_sections(_Report(figures, ascii_only=is_ascii_only(console)).sections(), console)
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    figures: MeteredFigures
+    ascii_only: bool
+
+    def sections(self) -> Iterator[RenderableType]:
+        yield from self._totals()
+        yield from self._answers()
+        yield from self._on_purpose()
+        yield from self._usage()
+        yield from self._contract()
+        yield from self._settlements()
+        yield from self._reconciliation()
+        yield from self._operator()
+        yield self._heading("Solvency")
+        yield from solvency_lines(self.figures.solvency)
+
+    def _totals(self) -> Iterator[RenderableType]:
+        figures = self.figures
+        yield self._heading("A metered API, paid from the chain", style="bold")
+        spread = f"half of them within {_ms(figures.latency(50))}, 99 of 100 within {_ms(figures.latency(99))}"
+        sent = f"{figures.requests:,} of {len(figures.consumers)} accounts in {figures.load_seconds:.1f} s: {spread}"
+        billed = f"{counted(figures.billed.calls, 'call')} for {format_wei(figures.billed.wei)} in "
+        yield pairs_table(
+            [
+                ("runs on", self._text(figures.environment)),
+                ("contract", self._text(figures.contract)),
+                ("requests", Text(sent)),
+                ("billed", Text(billed + counted(len(figures.batches), "transaction"), style="bold")),
+            ]
+        )
+
+    def _answers(self) -> Iterator[RenderableType]:
+        yield self._heading("Answers")
+        table = new_table(*number_columns("requests", "status"), "what", "code")
+        for (status, code), number in sorted(self.figures.answers.items()):
+            what = "served" if status == OK else "the handler failed" if status == FAILED else _title(code)
+            table.add_row(Text(f"{number:,}"), Text(str(status)), self._text(what), self._text(code, style="dim"))
+        yield indented(table)
+
+    def _on_purpose(self) -> Iterator[RenderableType]:
+        """What the four consumers with a role met, each from its own answers and from the books."""
+        yield self._heading("What went wrong on purpose")
+        rows = []
+        for each in self.figures.consumers:
+            served, charged = each.with_status(OK), f"charged {counted(each.metered.calls, 'call')}"
+            match each.role:
+                case Role.SHORT_HOLD:
+                    told = f"has a hold for {counted(each.allowed, 'call')}: {self._split(each, 402)}"
+                case Role.TRIAL:
+                    told = f"is on a plan of {counted(each.allowed, 'call')} a day: {self._split(each, 429)}"
+                case Role.REPEATS:
+                    told = f"sends a request again, with its Idempotency-Key: {served:,} served,"
+                    told += f" {each.replayed} of them with the answer of before; {charged}"
+                case Role.FAILS:
+                    failed = each.with_status(FAILED)
+                    told = f"meets a handler that fails: {served:,} served, {failed:,} failed with {FAILED}; {charged}"
+                case _:
+                    continue
+            rows.append((self._short(each.address), Text(told, overflow="fold")))
+        yield pairs_table(rows)
+
+    def _split(self, consumer: ConsumerFigures, status: int) -> str:
+        return f"{consumer.with_status(OK):,} served, {consumer.with_status(status):,} refused with {status}"
+
+    def _usage(self) -> Iterator[RenderableType]:
+        """The contract's usage report beside the meter's sums, the largest first."""
+        figures = self.figures
+        yield self._heading("Usage: what the meter counted, what the contract billed")
+        ranked = sorted(figures.consumers, key=lambda each: (-each.billed.wei, each.address))
+        spent = Scale.of(used.wei for used in (figures.metered, figures.billed, *(each.billed for each in ranked)))
+        columns = ("metered calls", f"metered {spent.unit.name}", "billed calls", f"billed {spent.unit.name}")
+        table = new_table("consumer", *number_columns("requests", *columns, f"on_hold {spent.unit.name}"))
+        for each in ranked[:TOP]:
+            cells = *_cells(each.metered, spent), *_cells(each.billed, spent)
+            requests, hold = Text(f"{each.requests:,}"), Text(spent.number(each.hold_left_wei))
+            table.add_row(self._short(each.address), requests, *cells, hold)
+        if len(ranked) > TOP:
+            others = ranked[TOP:]
+            metered = sum((each.metered for each in others), Used())
+            billed = sum((each.billed for each in others), Used())
+            requests = Text(f"{sum(each.requests for each in others):,}")
+            hold = Text(spent.number(sum(each.hold_left_wei for each in others)))
+            name = Text(f"{len(others)} more", style="dim")
+            table.add_row(name, requests, *_cells(metered, spent), *_cells(billed, spent), hold)
+        cells = *_cells(figures.metered, spent), *_cells(figures.billed, spent)
+        hold = Text(spent.number(figures.hold_of_all_wei))
+        table.add_row(Text("all"), Text(f"{figures.requests:,}"), *cells, hold, style="bold")
+        yield indented(table)
+
+    def _contract(self) -> Iterator[RenderableType]:
+        contract = self.figures.contract_consumer
+        yield self._heading("A contract among the consumers: it pays call by call, with receipts")
+        rows = [("contract", self._text(contract.address)), ("asks", self._text(contract.url))]
+        rows += [(fetch.request_id, self._fetched(fetch)) for fetch in contract.fetches]
+        billed = f"{counted(contract.billed.calls, 'call')} for {format_wei(contract.billed.wei)}, by the usage report"
+        yield pairs_table([*rows, ("billed", Text(billed))])
+
+    def _fetched(self, fetch: Fetch) -> Text:
+        if fetch.status == "denied":
+            return self._text(f"denied: {in_words(fetch.detail)}; nothing was billed, nothing fetched", style="yellow")
+        style = "" if fetch.status == "fetched" else "red"
+        text = self._text(f"{fetch.status}: {start_of(fetch.detail)}", style=style)
+        return text.append("\n").append_text(self._text(f"receipt {fetch.receipt_id}", style="dim"))
+
+    def _settlements(self) -> Iterator[RenderableType]:
+        batches = self.figures.batches
+        yield self._heading("Settlements")
+        scale = Scale.of(batch.billed.wei for batch in batches)
+        columns = ("batch", "after", "lines", "calls", f"billed {scale.unit.name}")
+        table = new_table(*number_columns(*columns), "state", "transaction")
+        for batch in batches[:TOP]:
+            figures = (batch.sequence, f"{batch.after_seconds:.1f} s", batch.lines, f"{batch.used.calls:,}")
+            cells = (*(Text(str(each)) for each in figures), Text(scale.number(batch.billed.wei)))
+            table.add_row(*cells, Text(batch.state), self._short(batch.tx))
+        yield indented(table)
+        if len(batches) > TOP:
+            yield indented(Text(f"and {len(batches) - TOP:,} more batches", style="dim"))
+        running = sum(batch.while_running for batch in batches)
+        calls = sum(batch.used.calls for batch in batches)
+        each = f"{calls / len(batches):,.0f} calls per transaction, " if batches else ""
+        yield indented(
+            Text(f"{each}{running} of {counted(len(batches), 'batch', 'batches')} while requests were coming")
+        )
+
+    def _reconciliation(self) -> Iterator[RenderableType]:
+        figures = self.figures
+        yield self._heading("Reconciliation")
+        difference = figures.metered - figures.billed
+        books = {
+            "counted by the meter": figures.metered.wei,
+            "billed by the contract": figures.billed.wei,
+            "difference": difference.wei,
+        }
+        scale = Scale.of(books.values(), exact=True)
+        yield amounts_table({label: scale.text(amount_wei) for label, amount_wei in books.items()})
+        if figures.is_zero:
+            lines = counted(figures.reconciled_lines, "line")
+            yield indented(Text(f"zero, in all of {lines} of consumer and day", style="bold green"))
+        else:
+            yield indented(Text("NOT ZERO", style="bold red"))
+        for reason in figures.reasons:
+            yield indented(self._text(reason))
+
+    def _operator(self) -> Iterator[RenderableType]:
+        operator = self.figures.operator
+        yield self._heading("The operator")
+        amounts = {
+            "earned": operator.earned_wei,
+            "withdrew": operator.withdrawn_wei,
+            "balance before": operator.balance_before_wei,
+            "balance after": operator.balance_after_wei,
+        }
+        scale = Scale.of(amounts.values(), exact=True)
+        yield amounts_table({label: scale.text(amount_wei) for label, amount_wei in amounts.items()})
+
+    def _heading(self, title: str, style: str = "bold cyan") -> RenderableType:
+        return heading(title, style, ascii_only=self.ascii_only)
+
+    def _text(self, text: str, style: str = "") -> Text:
+        return safe_text(text, style, ascii_only=self.ascii_only)
+
+    def _short(self, text: str) -> str:
+        """An address or a transaction, so that it can be told from the others."""
+        dots = "..." if self.ascii_only else "…"
+        return f"{text[:_SHORT]}{dots}" if text else "-"
+
+
+def _cells(used: Used, scale: Scale) -> tuple[Text, Text]:
+    return Text(f"{used.calls:,}"), Text(scale.number(used.wei))
+
+
+def _title(code: str) -> str:
+    kind = KINDS.get(code)
+    return kind.title if kind is not None else "refused"
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:,.0f} ms"

@@ -1,0 +1,215 @@
+"""`demo --meter` as a real process: a small run to its end, and runs that are broken off."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api_billing.demo.metered import run as metered_run
+from api_billing.metering.operations import ListRecords
+from api_billing.metering.stores import open_store
+
+from ..command import bill
+
+PROJECT = Path(__file__).parents[3]
+GWEI = 10**9
+LONG_SECONDS = 60
+
+
+def command(folder: Path, *options: str) -> subprocess.Popen[str]:
+    """The demo, with its temporary folder in this one, so that its processes can be told by their command lines."""
+    environment = os.environ | {"PYTHONPATH": str(PROJECT / "src"), "TMPDIR": str(folder), "PYTHONWARNINGS": "error"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "api_billing.demo", "--meter", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def started_in(folder: Path) -> dict[str, int]:
+    """The processes that name the folder, `localnet` and `api`, by what they are."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (
+                (entry / "cmdline").read_bytes().decode(errors="replace").split("\0") if entry.name.isdigit() else []
+            )
+        except OSError:  # it has just ended
+            continue
+        if any(word.startswith(f"{folder}/api-billing-demo-") for word in words):
+            found["localnet" if "genlayer_localnet" in words else "api"] = int(entry.name)
+    return found
+
+
+def is_serving(folder: Path) -> bool:
+    """Whether the API has served requests."""
+    (database,) = folder.glob("api-billing-demo-*/meter.db")
+    with open_store(f"sqlite:///{database}") as store:
+        return bool(store.call(ListRecords(limit=1)))
+
+
+def left_in(folder: Path) -> list[str]:
+    return [*started_in(folder), *(path.name for path in folder.glob("api-billing-demo-*"))]
+
+
+def eventually(happened: Callable[[], bool]) -> None:
+    """Wait for what other processes do in their own time."""
+    for _ in range(50 * LONG_SECONDS):
+        if happened():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not happen")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+    """The report and the figures of a small run that came to a good end, and left nothing behind."""
+    folder = tmp_path_factory.mktemp("demo")
+    process = command(folder, "--requests", "120", "--consumers", "9", "--json", str(folder / "figures.json"))
+    report, errors = process.communicate(timeout=LONG_SECONDS)
+    assert (process.returncode, errors) == (0, "")
+    assert left_in(folder) == []
+    return report, json.loads((folder / "figures.json").read_text())
+
+
+def test_run__at_its_end__has_answered_every_request(ran: tuple[str, dict[str, Any]]) -> None:
+    answers = {each["status"]: each["requests"] for each in ran[1]["requests"]["answers"]}
+    assert ran[1]["requests"]["sent"] == sum(answers.values()) == 120
+    assert set(answers) == {200, 402, 429, 500}
+    assert answers[500] == 1
+
+
+def test_run__totals__agree_in_all_three_books(ran: tuple[str, dict[str, Any]]) -> None:
+    figures = ran[1]
+    seen = {name: sum(each["seen"][name] for each in figures["consumers"]) for name in ("calls", "wei")}
+    assert figures["totals"] == {"metered": seen, "billed": seen}
+    settled = {name: sum(each["billed"][name] for each in figures["settlements"]) for name in ("calls", "wei")}
+    assert settled == seen
+    assert seen["calls"] > 60
+    assert seen["wei"] > 60 * GWEI
+
+
+def test_run__reconciliation__is_zero_for_every_consumer(ran: tuple[str, dict[str, Any]]) -> None:
+    assert ran[1]["reconciliation"] | {"lines": 0} == {"zero": True, "lines": 0, "reasons": []}
+    assert ran[1]["reconciliation"]["lines"] >= len(ran[1]["consumers"]) == 8
+    assert ran[1]["contradictions"] == []
+
+
+def test_run__operator__has_exactly_what_it_withdrew(ran: tuple[str, dict[str, Any]]) -> None:
+    figures, operator = ran[1], ran[1]["operator"]
+    earned = figures["totals"]["billed"]["wei"] + figures["contract_consumer"]["billed"]["wei"]
+    assert operator["balance_after_wei"] - operator["balance_before_wei"] == operator["withdrawn_wei"] == earned > 0
+    solvency = figures["solvency"]
+    assert (
+        solvency["balance_wei"] == solvency["owed_wei"] == sum(each["hold_left_wei"] for each in figures["consumers"])
+    )
+
+
+def test_run__consumers_with_a_role__met_what_they_were_to_meet(ran: tuple[str, dict[str, Any]]) -> None:
+    roles = {each["role"]: each for each in ran[1]["consumers"]}
+    assert roles["short hold"]["hold_left_wei"] == 0
+    assert roles["short hold"]["metered"]["calls"] == roles["short hold"]["allowed"]
+    assert roles["repeats a request"]["replayed"] == 1
+
+
+def test_run__report__has_the_figures_of_the_json(ran: tuple[str, dict[str, Any]]) -> None:
+    report, figures = ran
+    assert figures["contract"] in report
+    assert f"{figures['totals']['billed']['calls']:,} calls" in report
+    assert "solvent: it holds exactly what it owes" in report
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run with its requests on their way."""
+    process = command(tmp_path, "--requests", "4000", "--consumers", "9", "--json", str(tmp_path / "figures.json"))
+    try:
+        eventually(lambda: process.poll() is not None or ("api" in started_in(tmp_path) and is_serving(tmp_path)))
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_run__interrupted__leaves_nothing_running_and_no_files(
+    running: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
+) -> None:
+    running.send_signal(number)
+    report, errors = running.communicate(timeout=LONG_SECONDS)
+    assert (running.returncode, report, errors) == (130, "", "api-billing: interrupted: nothing was written\n")
+    assert left_in(tmp_path) == []
+    assert not (tmp_path / "figures.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("victim", "told"), [("api", "the metered API has ended"), ("localnet", "the localnet has ended")]
+)
+def test_run__process_that_dies__ends_it_with_the_reason(
+    running: subprocess.Popen[str], tmp_path: Path, victim: str, told: str
+) -> None:
+    os.kill(started_in(tmp_path)[victim], signal.SIGKILL)
+    report, errors = running.communicate(timeout=LONG_SECONDS)
+    assert (running.returncode, report) == (2, "")
+    assert errors.startswith(f"api-billing: the run broke off: {told} by itself")
+    assert left_in(tmp_path) == []
+
+
+@pytest.fixture
+def no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def begun(*_: object) -> None:
+        raise AssertionError("the run has begun")
+
+    monkeypatch.setattr(metered_run, "localnet", begun)
+
+
+@pytest.mark.usefixtures("no_run")
+@pytest.mark.parametrize(
+    ("options", "because"),
+    [
+        (("--meter", "access.log"), "LOG does not go with this"),
+        (("--meter", "--serve"), "--serve does not go with this"),
+        (("--meter", "--port", "0"), "--port does not go with this"),
+        (("--requests", "10"), "--meter bills requests"),
+        (("--consumers", "10"), "--meter bills requests"),
+        (("--meter", "--requests", "0"), "at least 196 requests"),
+        (("--meter", "--consumers", "4"), "not enough with 3 consumers"),
+        (("--meter", "--consumers", "251"), "at most 250 consumers"),
+        (("--meter", "--requests", "100001"), "at most"),
+        (("--meter", "--json", "/"), "the figures cannot be written"),
+    ],
+)
+def test_command__what_cannot_be__is_refused_before_anything_is_started(options: tuple[str, ...], because: str) -> None:
+    ran = bill(*options)
+    assert (ran.code, ran.report) == (2, "")
+    assert because in ran.errors
+    assert ran.errors.count("\n") == 1
+
+
+@pytest.mark.usefixtures("no_run")
+def test_command__without_the_example__says_that_it_needs_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metered_run, "contract_path", lambda: tmp_path / "contracts" / "api_usage_billing.py")
+    ran = bill("--meter")
+    assert ran.code == 2
+    assert "in a checkout of the project" in ran.errors
+
+
+@pytest.mark.usefixtures("no_run")
+def test_command__without_fastapi__says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from api_billing.demo.metered import command as metered_command
+
+    monkeypatch.setattr(metered_command, "find_spec", lambda name: None)
+    ran = bill("--meter")
+    assert ran.code == 2
+    assert "pip install 'api-billing[fastapi]'" in ran.errors

@@ -1,0 +1,65 @@
+"""The report of the demo of the meter."""
+
+import io
+from dataclasses import replace
+
+import pytest
+
+from api_billing.demo.metered.figures import MeteredFigures
+from api_billing.demo.metered.report import print_metered_report
+from api_billing.demo.report import make_console
+
+from .sample import figures
+
+
+def shown(found: MeteredFigures, *, encoding: str = "utf-8", width: int = 80) -> str:
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding=encoding)
+    print_metered_report(found, make_console(file, width))
+    file.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_report__at_eighty_columns__is_no_wider(encoding: str) -> None:
+    assert max(map(len, shown(figures(), encoding=encoding).splitlines())) <= 80
+
+
+def test_report__of_a_sound_run__has_every_section_and_figure() -> None:
+    text = flat(shown(figures()))
+    for part in (
+        "requests 67 of 6 accounts in 1.5 s",
+        "has a hold for 10 calls: 10 served, 2 refused with 402",
+        "is on a plan of 10 calls a day: 10 served, 2 refused with 429",
+        "11 served, 1 of them with the answer of before; charged 10 calls",
+        "10 served, 2 failed with 500; charged 10 calls",
+        "all 67 60 180 60 180 420",
+        '{"costs": "1 gwei"}',
+        "30 calls per transaction, 1 of 2 batches while requests were coming",
+        "zero, in all of 6 lines",
+        "withdrew 0.00000000000000028 GEN",
+        "solvent: it holds exactly what it owes",
+    ):
+        assert part in text, part
+
+
+def test_report__many_consumers__shows_ten_and_the_sum_of_the_rest() -> None:
+    lines = [line.split() for line in shown(figures(ordinary=20)).splitlines()]
+    assert sum(line[1:] == ["10", "10", "30", "10", "30", "70"] for line in lines) >= 6
+    assert ["14", "more", "140", "140", "420", "140", "420", "980"] in lines
+
+
+def test_report__that_is_not_zero__shows_the_reasons() -> None:
+    text = shown(replace(figures(), is_zero=False, reasons=("0xab on day 3: 1 calls, 3 wei: refused: hold_short",)))
+    assert "NOT ZERO" in text
+    assert "3 wei: refused: hold_short" in text
+
+
+def test_report__text_from_outside__disturbs_no_terminal() -> None:
+    text = shown(figures())
+    assert "\x1b" not in text
+    assert "[bold]not markup[/]" in text
