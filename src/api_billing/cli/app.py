@@ -49,7 +49,7 @@ def make_app() -> typer.Typer:
 
 
 def demo(context: typer.Context) -> None:
-    """Bill an access log, or with --meter an API under load: the same as `python -m api_billing.demo`, with its options."""
+    """Bill an access log, or with --meter an API under load; the same as `python -m api_billing.demo`."""
     from api_billing.demo.__main__ import main as run_demo
 
     raise typer.Exit(run_demo(context.args))

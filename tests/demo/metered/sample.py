@@ -61,7 +61,8 @@ def figures(ordinary: int = 2) -> MeteredFigures:
                 Fetch("fetch-2", "fetched", "[bold]not markup[/]\x1b[2J", "demo:0xdd:1:2"),
                 Fetch("fetch-3", "denied", "insufficient_credit", ""),
             ),
-            Used(2, 100),
+            billed=Used(2, 100),
+            redeemed=2,
         ),
         batches=(
             BatchFigures(1, "settled", 5, half, half, 0.7, True, "0x" + "11" * 32),

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from api_billing.demo.metered.figures import ConsumerFigures, MeteredFigures, Used
+from api_billing.demo.metered.contract_consumer import Fetch
+from api_billing.demo.metered.figures import ConsumerFigures, ContractFigures, MeteredFigures, Used
 from api_billing.demo.metered.plan import Role
 
 from .sample import consumer, figures
@@ -70,6 +71,24 @@ def test_contradictions__in_the_whole__are_told(
     wrong: Callable[[MeteredFigures], MeteredFigures], because: str
 ) -> None:
     assert any(because in text for text in wrong(figures()).contradictions())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "because"),
+    [
+        (lambda it: replace(it, redeemed=3), "was billed 2 calls, served 3, and fetched 2"),
+        (lambda it: replace(it, billed=Used(1, 100)), "was billed 1 calls"),
+        (lambda it: replace(it, fetches=it.fetches[:2]), "fetched 2"),
+        (lambda it: replace(it, fetches=(*it.fetches[:1], Fetch("2", "failed", "HTTP 402", "r"), it.fetches[2])), "1"),
+        (lambda it: replace(it, fetches=(*it.fetches[:2], Fetch("3", "denied", "api_paused", ""))), "api_paused"),
+    ],
+)
+def test_contradictions__of_the_contract__are_told(
+    wrong: Callable[[ContractFigures], ContractFigures], because: str
+) -> None:
+    sound = figures()
+    told = replace(sound, contract_consumer=wrong(sound.contract_consumer)).contradictions()
+    assert any(because in text and "(the contract)" in text for text in told)
 
 
 def test_to_json__of_figures__is_json_with_all_of_them() -> None:

@@ -121,6 +121,14 @@ def test_run__consumers_with_a_role__met_what_they_were_to_meet(ran: tuple[str, 
     assert roles["repeats a request"]["replayed"] == 1
 
 
+def test_run__contract_among_the_consumers__fetched_what_it_was_billed(ran: tuple[str, dict[str, Any]]) -> None:
+    contract = ran[1]["contract_consumer"]
+    fetches = [(each["status"], each["detail"]) for each in contract["fetches"]]
+    assert fetches == [("fetched", '{"costs":"1 gwei"}')] * 2 + [("denied", "insufficient_credit")]
+    assert (contract["billed"], contract["redeemed"]) == ({"calls": 2, "wei": 2_000 * GWEI}, 2)
+    assert contract["address"] not in {each["address"] for each in ran[1]["consumers"]}
+
+
 def test_run__report__has_the_figures_of_the_json(ran: tuple[str, dict[str, Any]]) -> None:
     report, figures = ran
     assert figures["contract"] in report
@@ -140,27 +148,19 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_run__interrupted__leaves_nothing_running_and_no_files(
-    running: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
-) -> None:
-    running.send_signal(number)
+def test_run__interrupted__leaves_nothing_running_and_no_files(running: subprocess.Popen[str], tmp_path: Path) -> None:
+    running.send_signal(signal.SIGINT)
     report, errors = running.communicate(timeout=LONG_SECONDS)
     assert (running.returncode, report, errors) == (130, "", "api-billing: interrupted: nothing was written\n")
     assert left_in(tmp_path) == []
     assert not (tmp_path / "figures.json").exists()
 
 
-@pytest.mark.parametrize(
-    ("victim", "told"), [("api", "the metered API has ended"), ("localnet", "the localnet has ended")]
-)
-def test_run__process_that_dies__ends_it_with_the_reason(
-    running: subprocess.Popen[str], tmp_path: Path, victim: str, told: str
-) -> None:
-    os.kill(started_in(tmp_path)[victim], signal.SIGKILL)
+def test_run__api_that_dies__ends_it_with_the_reason(running: subprocess.Popen[str], tmp_path: Path) -> None:
+    os.kill(started_in(tmp_path)["api"], signal.SIGKILL)
     report, errors = running.communicate(timeout=LONG_SECONDS)
     assert (running.returncode, report) == (2, "")
-    assert errors.startswith(f"api-billing: the run broke off: {told} by itself")
+    assert errors.startswith("api-billing: the run broke off: the metered API has ended by itself")
     assert left_in(tmp_path) == []
 
 

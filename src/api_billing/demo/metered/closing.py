@@ -17,7 +17,7 @@ from api_billing.demo.metered.figures import (
 from api_billing.demo.metered.load import Load
 from api_billing.demo.metered.place import OPERATOR, Consumer, Place
 from api_billing.demo.metered.plan import API
-from api_billing.metering.operations import DAY_MS, SumUsage
+from api_billing.metering.operations import DAY_MS, ListRecords, SumUsage
 from api_billing.metering.settlement.reconcile import explained, reconcile
 from api_billing.metering.settlement_operations import ENDED, ListOutgoing, Outgoing
 from api_billing.metering.steps import run
@@ -72,7 +72,9 @@ def close_books(
         load_seconds=load.ended_at - load.began_at,
         latencies=tuple(load.latencies),
         consumers=consumers,
-        contract_consumer=ContractFigures(contract, url, fetches, _billed(place.operator, contract, days)),
+        contract_consumer=ContractFigures(
+            contract, url, fetches, _billed(place.operator, contract, days), _redeemed(store, contract)
+        ),
         batches=tuple(_batch(each, load) for each in outgoing(store)),
         reconciled_lines=len(reconciled.lines),
         is_zero=reconciled.is_zero,
@@ -105,6 +107,11 @@ def _consumer(
 def _billed(client: BillingClient, consumer: str, days: tuple[int, int]) -> Used:
     history = client.get_usage_history(consumer, API, *days)
     return sum((Used(day.calls, day.spend_wei) for day in history), Used())
+
+
+def _redeemed(store: Store, consumer: str) -> int:
+    """How many requests with a receipt were served; they are few."""
+    return len(store.call(ListRecords(consumer, API, states=("redeemed",), limit=1_000)))
 
 
 def _batch(each: Outgoing, load: Load) -> BatchFigures:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from api_billing.contract_api import Code
 from api_billing.demo.metered.contract_consumer import Fetch
 from api_billing.demo.metered.plan import Role
 from api_billing.results import Solvency
@@ -73,12 +74,24 @@ class ConsumerFigures:
 
 @dataclass(frozen=True, slots=True)
 class ContractFigures:
-    """The consumer that is a contract. ``billed`` is what the contract says of it, by receipts."""
+    """The consumer that is a contract. ``billed`` is what the billing contract says of it, ``redeemed`` how many
+    requests with a receipt the meter has served.
+    """
 
     address: str
     url: str
     fetches: tuple[Fetch, ...]
     billed: Used
+    redeemed: int
+
+    def contradictions(self) -> Iterator[str]:
+        """What does not add up for this consumer: all but its last call are billed, served once, and fetched."""
+        fetched = sum(each.status == "fetched" for each in self.fetches)
+        if not fetched == self.billed.calls == self.redeemed == len(self.fetches) - 1:
+            yield f"was billed {self.billed.calls} calls, served {self.redeemed}, and fetched {fetched}"
+        last = self.fetches[-1]
+        if (last.status, last.detail) != ("denied", Code.INSUFFICIENT_CREDIT):
+            yield f"had credit for a call more: {last.status} {last.detail}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +171,9 @@ class MeteredFigures:
         return found
 
     def _of_consumers(self) -> list[str]:
-        return [f"{each.address} ({each.role}) {what}" for each in self.consumers for what in each.contradictions()]
+        found = [f"{each.address} ({each.role}) {what}" for each in self.consumers for what in each.contradictions()]
+        contract = self.contract_consumer
+        return found + [f"{contract.address} (the contract) {what}" for what in contract.contradictions()]
 
     def _of_money(self) -> list[str]:
         found, operator = [], self.operator

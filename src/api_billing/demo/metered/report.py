@@ -132,8 +132,9 @@ class _Report:
         yield self._heading("A contract among the consumers: it pays call by call, with receipts")
         rows = [("contract", self._text(contract.address)), ("asks", self._text(contract.url))]
         rows += [(fetch.request_id, self._fetched(fetch)) for fetch in contract.fetches]
-        billed = f"{counted(contract.billed.calls, 'call')} for {format_wei(contract.billed.wei)}, by the usage report"
-        yield pairs_table([*rows, ("billed", Text(billed))])
+        billed = f"{counted(contract.billed.calls, 'call')} for {format_wei(contract.billed.wei)} by the contract"
+        served = f"{billed}; {counted(contract.redeemed, 'request')} served, for the leader and all validators"
+        yield pairs_table([*rows, ("billed", Text(served, overflow="fold"))])
 
     def _fetched(self, fetch: Fetch) -> Text:
         if fetch.status == "denied":
