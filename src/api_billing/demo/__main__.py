@@ -147,8 +147,8 @@ def _require_one_demo(options: _Arguments) -> None:
     of_meter = {"--requests": options.requests, "--consumers": options.consumers}
     for name, value in (of_log if options.meter else of_meter).items():
         if value is not None:
-            other = "bills real requests, not a log" if options.meter else "bills a log; --meter bills requests"
-            raise _BadInputError(f"{name} does not go with this: it {other}")
+            how = "does not go with --meter, which bills" if options.meter else "goes with --meter, which bills"
+            raise _BadInputError(f"{name} {how} real requests instead of a log")
 
 
 def _bill_requests(options: _Arguments) -> int:

@@ -176,11 +176,11 @@ def no_run(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("options", "because"),
     [
-        (("--meter", "access.log"), "LOG does not go with this"),
-        (("--meter", "--serve"), "--serve does not go with this"),
-        (("--meter", "--port", "0"), "--port does not go with this"),
-        (("--requests", "10"), "--meter bills requests"),
-        (("--consumers", "10"), "--meter bills requests"),
+        (("--meter", "access.log"), "LOG does not go with --meter"),
+        (("--meter", "--serve"), "--serve does not go with --meter"),
+        (("--meter", "--port", "0"), "--port does not go with --meter"),
+        (("--requests", "10"), "--requests goes with --meter"),
+        (("--consumers", "10"), "--consumers goes with --meter"),
         (("--meter", "--requests", "0"), "at least 196 requests"),
         (("--meter", "--consumers", "4"), "not enough with 3 consumers"),
         (("--meter", "--consumers", "251"), "at most 250 consumers"),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from api_billing.client import BillingClient
@@ -26,6 +27,16 @@ from api_billing.metering.stores import Store
 _LONG_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1
 _PAYOUT_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What was sent: the accounts' requests, and the fetches of a page by the contract of this address."""
+
+    load: Load
+    contract: str
+    page: str
+    fetches: tuple[Fetch, ...]
 
 
 def outgoing(store: Store) -> list[Outgoing]:
@@ -53,28 +64,29 @@ def wait_until_settled(store: Store, look: Callable[[], None]) -> None:
 
 
 def close_books(
-    place: Place, store: Store, load: Load, contract: str, url: str, fetches: tuple[Fetch, ...], environment: str
+    place: Place, store: Store, traffic: Traffic, environment: str, step: Callable[[], None]
 ) -> MeteredFigures:
-    """Read what everybody has written down, and pay the operator out. Raises: BillingError."""
-    now_ms = time.time_ns() // 1_000_000
+    """Read what everybody has written down, and pay the operator out; ``step`` is called after each consumer.
+
+    Raises: BillingError.
+    """
+    load, now_ms = traffic.load, time.time_ns() // 1_000_000
     days = (int(load.began_at) * 1000 // DAY_MS, now_ms // DAY_MS)
     reconciled = run(reconcile(place.operator, API, now_ms), store.call)
-    metered: dict[str, Used] = {}
-    for row in store.call(SumUsage(api=API)):
-        metered[row.consumer] = metered.get(row.consumer, Used()) + Used(row.calls, row.charged_wei)
-    consumers = tuple(
-        _consumer(place.operator, each, load, metered.get(each.address, Used()), days) for each in place.consumers
-    )
+    metered = _metered(store)
+    consumers = []
+    for each in place.consumers:
+        consumers.append(_consumer(place.operator, each, load, metered.get(each.address, Used()), days))
+        step()
+    billed, redeemed = _billed(place.operator, traffic.contract, days), _redeemed(store, traffic.contract)
     return MeteredFigures(
         environment=environment,
         contract=place.contract,
         answers=load.answers,
         load_seconds=load.ended_at - load.began_at,
         latencies=tuple(load.latencies),
-        consumers=consumers,
-        contract_consumer=ContractFigures(
-            contract, url, fetches, _billed(place.operator, contract, days), _redeemed(store, contract)
-        ),
+        consumers=tuple(consumers),
+        contract_consumer=ContractFigures(traffic.contract, traffic.page, traffic.fetches, billed, redeemed),
         batches=tuple(_batch(each, load) for each in outgoing(store)),
         reconciled_lines=len(reconciled.lines),
         is_zero=reconciled.is_zero,
@@ -82,6 +94,14 @@ def close_books(
         operator=_pay_out(place),
         solvency=place.operator.get_solvency(),
     )
+
+
+def _metered(store: Store) -> dict[str, Used]:
+    """What the meter has charged, by consumer."""
+    metered: dict[str, Used] = {}
+    for row in store.call(SumUsage(api=API)):
+        metered[row.consumer] = metered.get(row.consumer, Used()) + Used(row.calls, row.charged_wei)
+    return metered
 
 
 def _consumer(

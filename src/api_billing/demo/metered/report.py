@@ -29,7 +29,7 @@ from api_billing.demo.report import TOP
 from api_billing.demo.solvency import solvency_lines
 from api_billing.metering.problems import KINDS
 
-_SHORT: Final = 12
+_SHORT: Final = 10
 
 
 def print_metered_report(figures: MeteredFigures, console: Console) -> None:

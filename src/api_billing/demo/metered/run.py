@@ -4,7 +4,7 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from api_billing.contract_source import contract_path
-from api_billing.demo.metered.closing import close_books, wait_until_settled
+from api_billing.demo.metered.closing import Traffic, close_books, wait_until_settled
 from api_billing.demo.metered.contract_consumer import CALLS, ContractConsumer
 from api_billing.demo.metered.figures import MeteredFigures
 from api_billing.demo.metered.load import send_all
@@ -54,31 +54,47 @@ def run_metered(size: Size, std: StandardLibrary, phase: Phase) -> MeteredFigure
     script = example_path()
     with ending_on_sigterm(), ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="api-billing-demo-")))
+        started = phase("starting", 3)
         url, node = stack.enter_context(localnet(folder, FIRST_CONSUMER + len(plans), std.name))
         stack.enter_context(blaming(node))
+        started()
         place = prepare(url, plans, phase("opening accounts", len(plans)))
         contract = ContractConsumer(place)
+        started()
         database, pepper = folder / "meter.db", secrets.token_hex(32)
         store = stack.enter_context(open_store(f"sqlite:///{database}"))
         keys = _register(store, place.consumers, pepper.encode())
         api_url, api = stack.enter_context(example_api(script, folder, database, _settings(place, pepper)))
         stack.enter_context(blaming(api))
+        started()
 
         def look() -> None:
             node.require_alive()
             api.require_alive()
 
-        page, step = api_url + FIXED.path, phase("sending requests", size.requests)
-        with ThreadPoolExecutor(1) as pool:
-            fetching = [pool.submit(contract.fetch, page) for _ in range(CALLS)]
-            try:
-                load = send_all(api_url, place.consumers, keys, step=step, look=look)
-            finally:
-                pool.shutdown(wait=False, cancel_futures=sys.exception() is not None)
-            fetches = tuple(each.result() for each in fetching)
+        traffic = _traffic(api_url, place, keys, contract, phase("sending requests", size.requests), look)
         wait_until_settled(store, look)
         environment = f"a localnet with the {std.name} standard library, and uvicorn with examples/{script.name}"
-        return close_books(place, store, load, contract.address, page, fetches, environment)
+        return close_books(place, store, traffic, environment, phase("comparing the books", len(plans)))
+
+
+def _traffic(
+    url: str,
+    place: Place,
+    keys: Mapping[str, str],
+    contract: ContractConsumer,
+    step: Callable[[], None],
+    look: Callable[[], None],
+) -> Traffic:
+    """The requests of the accounts, and beside them those of the contract."""
+    page = url + FIXED.path
+    with ThreadPoolExecutor(1) as pool:
+        fetching = [pool.submit(contract.fetch, page) for _ in range(CALLS)]
+        try:
+            load = send_all(url, place.consumers, keys, step=step, look=look)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=sys.exception() is not None)
+        return Traffic(load, contract.address, page, tuple(each.result() for each in fetching))
 
 
 def _settings(place: Place, pepper: str) -> Mapping[str, str]:
