@@ -1,12 +1,15 @@
 """The processes of the demo: how they start, end, and are missed."""
 
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from api_billing.demo.metered import processes
-from api_billing.demo.metered.processes import BrokeOffError, Running, blaming, ending_on_sigterm
+from api_billing.demo.metered.processes import BrokeOffError, Running, blaming, ending_on_signals
 from api_billing.errors import BillingError
 
 
@@ -15,7 +18,11 @@ def code(text: str) -> list[str]:
 
 
 def is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
+    """Whether it runs: one that has ended and that nobody has asked about is not alive."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_process__that_ends_by_itself__is_told_with_its_last_words(tmp_path: Path) -> None:
@@ -56,11 +63,33 @@ def test_process__with_settings_in_the_environment__has_only_those_it_is_given(
     assert (tmp_path / "seen").read_text() == "API_BILLING_URL"
 
 
-def test_sigterm__within_the_block__interrupts_it_and_counts_as_before_after_it() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), ending_on_sigterm():
-        signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is before
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signal__within_the_block__interrupts_it_and_counts_as_before_after_it(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), ending_on_signals():
+        signal.raise_signal(number)
+    assert signal.getsignal(number) is before
+
+
+def test_process__when_who_started_it_is_killed__dies_too(tmp_path: Path) -> None:
+    pause = "open('ready', 'w'); import signal; signal.pause()"
+    parent = f"""
+import os, pathlib, signal
+from api_billing.demo.metered.processes import Running
+folder = pathlib.Path({str(tmp_path)!r})
+process = Running("sleeper", folder, ["-c", {pause!r}])
+process.wait_until(lambda: (folder / "ready").exists() or None)
+print(process.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    pid = int(killed.stdout)
+    for _ in range(3_000):
+        if not is_alive(pid):
+            return
+        time.sleep(0.01)
+    raise AssertionError("it lives on")
 
 
 def test_blaming__process_that_has_ended__is_the_reason_for_what_failed(tmp_path: Path) -> None:

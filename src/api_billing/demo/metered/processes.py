@@ -20,6 +20,11 @@ _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 10.0
 _DYING_SECONDS: Final = 0.5
 _SHOWN_LINES: Final = 5
+_DIE_WITH_PARENT: Final = """\
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""  # PR_SET_PDEATHSIG of Linux: who kills the demo kills what it has started
 
 
 class BrokeOffError(Exception):
@@ -27,7 +32,8 @@ class BrokeOffError(Exception):
 
 
 class Running:
-    """A Python process, used with ``with``. The demo ends it: a Ctrl-C at the terminal does not reach it.
+    """A Python process, used with ``with``. The demo ends it: a Ctrl-C at the terminal does not reach it. It does not
+    outlive the thread that started it.
 
     ``arguments`` are those of the interpreter. Settings of a meter in the caller's environment do not count.
     """
@@ -40,7 +46,7 @@ class Running:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("API_BILLING_")}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, *arguments],
+                [sys.executable, "-c", _DIE_WITH_PARENT, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -144,14 +150,15 @@ def _listens(port: int) -> bool | None:
 
 
 @contextmanager
-def ending_on_sigterm() -> Iterator[None]:
-    """Have SIGTERM end the block as Ctrl-C does, so that no process is left behind."""
+def ending_on_signals() -> Iterator[None]:
+    """Have SIGTERM, and SIGHUP of a terminal that is closed, end the block as Ctrl-C does: so that it is cleaned up."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -18,7 +18,7 @@ from api_billing.demo.metered.figures import MeteredFigures
 from api_billing.demo.metered.load import send_all
 from api_billing.demo.metered.place import FIRST_CONSUMER, METER, Consumer, Place, prepare
 from api_billing.demo.metered.plan import API, FIXED, plan_load
-from api_billing.demo.metered.processes import blaming, ending_on_sigterm, example_api, localnet
+from api_billing.demo.metered.processes import blaming, ending_on_signals, example_api, localnet
 from api_billing.demo.run import Phase
 from api_billing.metering.api_keys import new_key
 from api_billing.metering.operations import PutKey, PutProfile
@@ -52,7 +52,7 @@ def run_metered(size: Size, std: StandardLibrary, phase: Phase) -> MeteredFigure
     """
     plans = plan_load(size.requests, size.consumers - 1)
     script = example_path()
-    with ending_on_sigterm(), ExitStack() as stack:
+    with ending_on_signals(), ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="api-billing-demo-")))
         started = phase("starting", 3)
         url, node = stack.enter_context(localnet(folder, FIRST_CONSUMER + len(plans), std.name))
