@@ -112,7 +112,8 @@ def stores(folder: Path, quick: bool, console: Console) -> dict[str, Any]:
     figures, trips = measure_stores(folder, seconds, rounds, lambda line: console.print(line, style="dim"))
     separate, together = figures[0], figures[2]
     syncs = syncs_per_second(folder, seconds)
-    table = Table(title="reserve and settle, each settlement on disk when answered (but memory's)", title_justify="left")
+    title = "reserve and settle, each settlement on disk when answered (but memory's)"
+    table = Table(title=title, title_justify="left")
     columns = ("callers", "pairs/s", "p50 ms", "p99 ms", "x one commit an operation", "of the limit")
     table.add_column("store", no_wrap=True)
     for column in columns:
