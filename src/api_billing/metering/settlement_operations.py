@@ -197,6 +197,7 @@ class Posting:
     settled_at: int = 0  # unix seconds, by the contract
     parts: tuple[Part, ...] = ()
     retry_of: int = 0  # sequence of the batch whose refused parts it posts again; 0: it has usage of its own
+    counted_days: tuple[int, ...] = ()  # of a retry's lines: the days that the meter counted their calls on
 
 
 class Book(NamedTuple):

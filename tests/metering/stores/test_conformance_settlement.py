@@ -392,11 +392,22 @@ def test_billed__calls_of_a_settlement__are_known_by_day_and_month(in_flight):
     day = in_flight.call(ListBatches(API))[0].lines[0].day
     credit = read(in_flight)
     assert (credit.billed_days, credit.billed_months) == (((day, 1),), ((month_of(day), 1),))
-    # A retry may be billed on another day than the one that its call was counted on.
-    in_flight.call(RetryRefused(API, 1, 9))
+
+
+@pytest.mark.parametrize(("later", "days", "months"), [(0, 2, 2), (1, 1, 2), (20, 1, 1)])
+def test_billed__by_a_retry__count_in_the_windows_that_they_were_counted_in(in_flight, later, days, months):
+    end(in_flight, Part(1, 15, "daily_spend_exceeded"))
+    day = in_flight.call(ListBatches(API))[0].lines[0].day
+    in_flight.call(RetryRefused(API, 1, 9, day=day + later))
     begin(in_flight, 2)
-    end(in_flight, Part(1, 15), sequence=2)
-    assert read(in_flight).billed_days == ((day, 1),)
+    # Retried again, it is still of the day that it was counted on.
+    end(in_flight, Part(0, 0, "day_closed"), sequence=2)
+    in_flight.call(RetryRefused(API, 2, 9))
+    begin(in_flight, 3)
+    end(in_flight, Part(1, 15), sequence=3)
+    credit = read(in_flight)
+    assert dict(credit.billed_days) == {day: days}
+    assert dict(credit.billed_months) == {month_of(day): months}
 
 
 @pytest.mark.parametrize(

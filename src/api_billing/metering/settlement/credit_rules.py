@@ -39,9 +39,12 @@ class AccountRow:
         numbers = [self.revision, self.accounted_wei, self.in_flight_wei, self.refused_parts]
         return [*numbers, list(self.terms), _last(self.billed_days), _last(self.billed_months)]
 
-    def add_billed_calls(self, day: int, calls: int) -> None:
-        for counts, key in ((self.billed_days, day), (self.billed_months, month_of(day))):
-            counts[key] = max(counts.get(key, 0) + calls, 0)
+    def add_billed_calls(self, day: int, counted_day: int, calls: int) -> None:
+        """Calls were billed on a day; in another window than they were counted in, they take room from that one."""
+        windows = (self.billed_days, day, counted_day), (self.billed_months, month_of(day), month_of(counted_day))
+        for counts, billed_in, counted_in in windows:
+            if billed_in == counted_in:
+                counts[billed_in] = max(counts.get(billed_in, 0) + calls, 0)
 
 
 def _last(counts: dict[int, int]) -> list[list[int]]:

@@ -58,10 +58,10 @@ def _posting(books: Books, api: str, sequence: int) -> Posting:
     kept = books.read(_posting_key(api, sequence))
     if not kept:
         return Posting(api, sequence)
-    (state, chain_sequence, attempts, posted_ms, txs, note, ended_ms, settled_at, parts, retry_of) = kept
+    (state, chain_sequence, attempts, posted_ms, txs, note, ended_ms, settled_at, parts, retry_of, counted_days) = kept
     return Posting(
         api, sequence, state, chain_sequence, attempts, posted_ms, tuple(txs), note, ended_ms, settled_at,
-        tuple(Part(*part) for part in parts), retry_of,
+        tuple(Part(*part) for part in parts), retry_of, tuple(counted_days),
     )  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def _put_posting(books: Books, posting: Posting) -> None:
     made = posting
     document = [
         made.state, made.chain_sequence, made.attempts, made.posted_ms, list(made.txs), made.note, made.ended_ms,
-        made.settled_at, [list(part) for part in made.parts], made.retry_of,
+        made.settled_at, [list(part) for part in made.parts], made.retry_of, list(made.counted_days),
     ]  # fmt: skip
     books.write(_posting_key(made.api, made.sequence), document)
 
@@ -202,12 +202,11 @@ def _undone(books: Books, op: ReopenEnded, ended: int) -> list[Outgoing]:
 def _unaccount(books: Books, batch: Batch, posting: Posting) -> None:
     """Take back what ``_account_for`` and decisions on refused parts did: it is in flight again."""
     rows = read_rows(books, batch.lines)
-    for line, part in zip(batch.lines, posting.parts, strict=True):
+    for line, part, counted_day in zip(batch.lines, posting.parts, _counted_days(batch, posting), strict=True):
         row = rows[line.account]
         row.in_flight_wei += line.amount_wei if posting.chain_sequence else 0
         row.accounted_wei -= part.billed_wei + part.written_off_wei
-        if not posting.retry_of:
-            row.add_billed_calls(line.day, -part.billed_calls)
+        row.add_billed_calls(line.day, counted_day, -part.billed_calls)
         row.refused_parts += bool(posting.retry_of) - part.is_open
     for row in rows.values():
         row.revision += 1
@@ -235,13 +234,11 @@ def renumber(books: Books, op: Renumber) -> Posting | None:
 def _account_for(books: Books, batch: Batch, posting: Posting, parts: Sequence[Part]) -> None:
     """Billed lines are accounted for; an account with a refused part gets no more credit than is committed."""
     rows = read_rows(books, batch.lines)
-    for line, part in zip(batch.lines, parts, strict=True):
+    for line, part, counted_day in zip(batch.lines, parts, _counted_days(batch, posting), strict=True):
         row = rows[line.account]
         row.in_flight_wei -= line.amount_wei if posting.state in IN_FLIGHT else 0
         row.accounted_wei += part.billed_wei
-        if not posting.retry_of:
-            # A retry may be billed on another day than the one its calls were counted on: it takes room from that.
-            row.add_billed_calls(line.day, part.billed_calls)
+        row.add_billed_calls(line.day, counted_day, part.billed_calls)
         # A part that is retried stays counted until the retry has ended.
         row.refused_parts += bool(part.code) - bool(posting.retry_of)
     for account, row in rows.items():
@@ -249,6 +246,11 @@ def _account_for(books: Books, batch: Batch, posting: Posting, parts: Sequence[P
         if row.refused_parts:
             books.set_granted(account, 0, books.balance(account).granted_wei)
     write_rows(books, rows)
+
+
+def _counted_days(batch: Batch, posting: Posting) -> tuple[int, ...]:
+    """On which days the meter counted the calls of each line."""
+    return posting.counted_days or tuple(line.day for line in batch.lines)
 
 
 # --- refused parts
@@ -266,6 +268,7 @@ def retry_refused(books: Books, op: RetryRefused) -> Batch | None:
     sequence = (book.last if closed is None else closed.sequence) + 1
     parts = list(posting.parts)
     lines = []
+    counted_days = _counted_days(batch, posting)
     for index in indexes:
         line, part = batch.lines[index], parts[index]
         left_wei = line.amount_wei - part.billed_wei
@@ -276,7 +279,8 @@ def retry_refused(books: Books, op: RetryRefused) -> Batch | None:
         give_up(books, line.account, left_wei - amount_wei, parts=0)
     again = Batch(op.api, sequence, op.now_ms, tuple(lines), 0, batch.root)
     books.add_batch(again)
-    _put_posting(books, Posting(op.api, sequence, retry_of=posting.retry_of or op.sequence))
+    counted = tuple(counted_days[index] for index in indexes)
+    _put_posting(books, Posting(op.api, sequence, retry_of=posting.retry_of or op.sequence, counted_days=counted))
     _resolve(books, posting, parts, book, indexes)
     return again
 
