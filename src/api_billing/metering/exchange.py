@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from api_billing.metering import fields
+from api_billing.metering.claims import idempotency_claim, receipt_fingerprint, stored_response
 from api_billing.metering.errors import CreditUnavailable, InvalidSetting, MeterError, StoreUnavailable
 from api_billing.metering.identity import Extractor, Identity, identify
 from api_billing.metering.ids import new_id
@@ -48,7 +49,6 @@ from api_billing.metering.problems import Answer, Refusal
 from api_billing.metering.receipts import (
     Receipt,
     pauses,
-    query_without,
     receipt_account,
     receipt_of,
     refusal_of,
@@ -64,12 +64,6 @@ if TYPE_CHECKING:
 _MAX_ATTEMPTS: Final = 4  # at a profile that changes while it is being used
 _MAX_ROUTE: Final = 200
 _MAX_TAGS: Final = 2000
-# Of this hop or this moment: not part of a response that is stored for replay.
-_NOT_STORED: Final = frozenset(
-    {"connection", "keep-alive", "transfer-encoding", "date", "server", "set-cookie", "x-cost-wei", "retry-after"}
-)
-_NOT_STORED_PREFIXES: Final = ("ratelimit", "x-ratelimit")
-
 _NEVER: Final = WindowCheck("never", 0, 1, "calls", 0)
 
 _log = logging.getLogger("api_billing.metering")
@@ -288,13 +282,7 @@ class Exchange:
         return self._replied((yield from self._try(self._reservation(None, identity, None))))
 
     def _receipt_fingerprint(self) -> Steps[str | Refusal]:
-        """What makes it the same request, wherever it carries the receipt."""
-        body = yield from self._fingerprinted_body()
-        if isinstance(body, Refusal):
-            return body
-        request = self.request
-        query = query_without(request.query, self._meter.settings.receipt_query)
-        return fields.fingerprint(request.method, request.path, query, body)
+        return (yield from receipt_fingerprint(self.request, self._meter.settings))
 
     def _check(self, receipt: Receipt) -> Steps[Refusal | None]:
         on_chain = self._meter.on_chain
@@ -352,34 +340,13 @@ class Exchange:
         return self._replied(reply) if isinstance(reply, Replay | ClaimInProgress | ClaimMismatch) else None
 
     def _read_claim(self) -> Steps[Refusal | None]:
-        request = self.request
-        values = request.headers.all("idempotency-key")
-        if not values:
-            return None
-        key = fields.parse_idempotency_key(values)
-        if key is None:
-            return Refusal("invalid_idempotency_key")
-        body = yield from self._fingerprinted_body()
-        if isinstance(body, Refusal):
-            return body
-        # One key may be used with each API; the store knows consumers only.
-        self._claim = Claim(
-            f"{self.metering.api}/{key}", fields.fingerprint(request.method, request.path, request.query, body)
-        )
-        self._claim_expires_ms = request.at_ms + self._meter.idempotency_ms
+        claim = yield from idempotency_claim(self.request, self.metering.api, self._meter.settings)
+        if isinstance(claim, Refusal):
+            return claim
+        if claim is not None:
+            self._claim = claim
+            self._claim_expires_ms = self.request.at_ms + self._meter.idempotency_ms
         return None
-
-    def _fingerprinted_body(self) -> Steps[bytes | Refusal]:
-        """The body as part of what makes a request the same request."""
-        request = self.request
-        limit = self._meter.settings.max_fingerprint_bytes
-        declared = request.headers.first("content-length") or ""
-        if declared.isdecimal() and int(declared[:20]) > limit:
-            return Refusal("body_too_large")
-        body = yield from request.read_body()
-        if body is None:
-            return Refusal("unreadable_body")
-        return Refusal("body_too_large") if len(body) > limit else body
 
     def _ask(self, identity: Identity, profile: Profile) -> Steps[ReserveReply]:
         assert self._plan is not None
@@ -617,19 +584,6 @@ class Exchange:
             return ""
         text = json.dumps(self._tags, separators=(",", ":"), ensure_ascii=False, default=str)
         return text if len(text) <= _MAX_TAGS else json.dumps({"too_long": len(text)})
-
-
-def stored_response(response: MeteredResponse) -> StoredResponse | None:
-    """The response as it will be replayed; None when its body was not kept as a whole."""
-    body = response.body
-    if body is None or len(body) != response.body_bytes:
-        return None
-    kept = [
-        (name, value)
-        for name, value in response.headers.pairs()
-        if name not in _NOT_STORED and not name.startswith(_NOT_STORED_PREFIXES)
-    ]
-    return StoredResponse(response.status, tuple(kept), body)
 
 
 def unavailable(error: StoreUnavailable) -> Refusal:

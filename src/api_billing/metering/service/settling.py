@@ -6,7 +6,7 @@ back. What nobody settles expires and costs nothing.
 
 from __future__ import annotations
 
-from api_billing.metering.exchange import stored_response
+from api_billing.metering.claims import stored_response
 from api_billing.metering.fields import cost_field
 from api_billing.metering.http import MeteredResponse, TextHeaders
 from api_billing.metering.meter import Meter
