@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from api_billing.metering.alert_channels import AlertDesk, AppriseChannel, Channel, LogChannel, WebhookChannel
-from api_billing.metering.alerts import Alert, BudgetWatch, CreditWatch
+from api_billing.metering.alerts import Alert
+from api_billing.metering.budget_watch import BudgetWatch
+from api_billing.metering.credit_watch import CreditWatch
 from api_billing.metering.metrics import Metrics
 from api_billing.metering.operations import Balance, Refused, Reserve, Settled
 from api_billing.metering.plan import Plan

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_billing.metering.alerts import Alert, BudgetWatch, Candidate, CreditWatch, Threshold, confirmed
+from api_billing.metering.alerts import Alert, Candidate, Threshold, confirmed
+from api_billing.metering.budget_watch import BudgetWatch
+from api_billing.metering.credit_watch import CreditWatch
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.operations import Balance, FireOnce, Operation, Profile, Refused
 from api_billing.metering.plan import Plan, make_plan
