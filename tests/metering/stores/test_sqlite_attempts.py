@@ -207,6 +207,31 @@ def test_answered__by_a_loop_that_stops_for_ever__is_written_and_others_get_thei
     loop.close()
 
 
+def test_answered__to_a_thread_that_does_not_come_back__is_written_and_others_get_their_turn(
+    url: str, store: GatedStore
+) -> None:
+    made = reservation(30)
+    assert isinstance(store.call(made), Reserved)
+    with open_store(url) as other:
+        assert other.call(ReadBalance(ACCOUNT)).reserved_wei == 30
+        record = other.call(GetRecord(made.reservation_id))
+    assert record is not None
+    assert record.state == "reserved"
+
+
+def test_answered__to_a_thread_that_settles_at_once__is_one_commit(store: GatedStore) -> None:
+    commits: list[str] = []
+    assert store._connection is not None
+    store._connection.set_trace_callback(commits.append)
+    made = reservation(30)
+    while store._attempt(made) is None:
+        store.call(ReadBalance(ACCOUNT))
+    commits.clear()
+    assert store.call(settlement(made, 30)) == Settled(30, 0, store.call(ReadBalance(ACCOUNT)), ())
+    assert len([sql for sql in commits if sql.startswith("insert into requests")]) == 1
+    assert not [sql for sql in commits if sql.startswith("update requests")]
+
+
 def test_two_stores_on_one_file__taking_turns_in_their_loops__admit_exactly_what_there_is(
     url: str, store: GatedStore
 ) -> None:

@@ -10,7 +10,7 @@ all but the waiting (``_prepare``), the loop itself does that for everybody who 
 worker thread only waits for the disk (``_finish``). Else the worker thread performs the whole batch.
 
 A reservation need not wait for the disk at all: whoever serves it dies in the crash that it would have to survive. So a
-store may answer it to a coroutine at once (``_attempt``) and write it with the next batch.
+store may answer it at once (``_attempt``) and write it with the next batch.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ MAX_IN_LOOP: Final = 128  # operations that a loop does in one go, a few millise
 _SMALL: Final = frozenset({Reserve, Settle, Release, Note, Extend, Grant, FindKey, GetProfile, ReadBalance, FireOnce})
 MAX_WAITING: Final = 20_000
 _LOOK_SECONDS: Final = 0.25
+_WATCH_SECONDS: Final = 0.002  # between two looks at what threads were answered, while they are
+_QUIET_LOOKS: Final = 50  # with nothing to write, after which they are not
 _FORK_SECONDS: Final = 10.0
 
 _ANSWERED: Final[tuple[Reply, ...]] = ()  # in the place of the replies of a batch: everybody knows already
@@ -109,6 +111,7 @@ class Store(ABC):
         self._starting = threading.Lock()
         self._worker: threading.Thread | None = None
         self._prepared: _Prepared | None = None  # left to the worker, and the turn with it
+        self._watching = False  # the worker looks often
         self._forking = False  # the turn is taken while the process forks
         self._gathering: asyncio.AbstractEventLoop | None = None  # that will look at what is waiting
 
@@ -128,8 +131,8 @@ class Store(ABC):
         return None
 
     def _attempt(self, operation: Reserve) -> ReserveReply | None:
-        """Reserve at once, in a loop's thread, without anything that waits; it is written with the next batch, before
-        anybody else may reserve against the same money. None, with nothing changed: ask in the usual way.
+        """Reserve at once, without anything that waits; it is written with the next batch, before anybody else may
+        reserve against the same money. None, with nothing changed: ask in the usual way.
         """
         return None
 
@@ -156,6 +159,11 @@ class Store(ABC):
 
         Raises: StoreUnavailable (the outcome may be unknown: repeat it with its id), StoreBusy, MeterClosed.
         """
+        if self.prepares and type(operation) is Reserve and not self._closed:
+            reply = self._attempt(operation)
+            if reply is not None:
+                self._watch()
+                return cast(ReplyT, reply)
         waiter = _Waiter(operation)
         lock = waiter.lock = threading.Lock()
         lock.acquire()
@@ -330,6 +338,14 @@ class Store(ABC):
                 return _ANSWERED
             raise
 
+    def _watch(self) -> None:
+        """Have the worker see to it that what was answered to a thread is written soon, should the thread not come back
+        with what it wants to be written.
+        """
+        if not self._watching:
+            self._watching = True
+            self._wake_worker()
+
     def _wake_worker(self) -> None:
         if self._worker is None:
             self._start_worker()
@@ -345,9 +361,13 @@ class Store(ABC):
                 self._worker.start()
 
     def _work(self) -> None:
+        quiet = 0
         while not self._closed or self._waiting or self._prepared is not None:
-            # Nobody wakes it for what a loop has answered and, stopped for ever, does not write.
-            self._wake.acquire(timeout=_LOOK_SECONDS)
+            # Nobody wakes it for what was answered to a thread, or in a loop that was stopped for ever then.
+            woken = self._wake.acquire(timeout=_WATCH_SECONDS if self._watching else _LOOK_SECONDS)
+            quiet = 0 if woken or self._pending() else quiet + 1
+            if quiet > _QUIET_LOOKS:
+                self._watching = False
             prepared, self._prepared = self._prepared, None
             if prepared is not None and self._end(prepared):
                 continue
