@@ -1,6 +1,7 @@
 """The documents are right: their Python runs, their links lead somewhere, their commands exist."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from typer.main import get_command
 
+from api_billing.cli.app import make_app
 from genlayer_localnet.testing.server import ServerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,6 +71,26 @@ def test_document__relative_links__lead_to_files(document: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)", document.read_text(encoding="utf-8"))
     targets = [document.parent / link for link in links if "://" not in link]
     assert [target for target in targets if not target.exists()] == []
+
+
+def commands_of(document: Path) -> list[str]:
+    """What is typed in a document's blocks of commands, without comments."""
+    text = document.read_text(encoding="utf-8")
+    blocks = re.findall(r"```(?:console)?\n(.*?)```", text, re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [line.partition("#")[0] for line in lines if re.match(r"(\$ )?(\.venv/bin/)?api-billing ", line)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_document__commands_and_options_of_api_billing__exist(document: Path) -> None:
+    for typed in commands_of(document):
+        words = shlex.split(typed.removeprefix("$ "))[1:]
+        command: Any = get_command(make_app())
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        assert not hasattr(command, "commands") or not words or words[0] in ("…", "[OPTIONS]", "--help"), typed
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        assert {word for word in words if word.startswith("--")} <= known, typed
 
 
 def test_readme__make_targets_it_names__exist() -> None:
