@@ -76,16 +76,17 @@ def test_document__relative_links__lead_to_files(document: Path) -> None:
 def commands_of(document: Path) -> list[str]:
     """What is typed in a document's blocks of commands, without comments."""
     text = document.read_text(encoding="utf-8")
-    blocks = re.findall(r"```(?:console)?\n(.*?)```", text, re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    lines = [line for kind, block in blocks if kind in ("", "console") for line in block.splitlines()]
     return [line.partition("#")[0] for line in lines if re.match(r"(\$ )?(\.venv/bin/)?api-billing ", line)]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_document__commands_and_options_of_api_billing__exist(document: Path) -> None:
+    whole = get_command(make_app())
     for typed in commands_of(document):
         words = shlex.split(typed.removeprefix("$ "))[1:]
-        command: Any = get_command(make_app())
+        command: Any = whole
         while words and words[0] in getattr(command, "commands", {}):
             command = command.commands[words.pop(0)]
         assert not hasattr(command, "commands") or not words or words[0] in ("…", "[OPTIONS]", "--help"), typed
