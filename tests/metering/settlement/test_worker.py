@@ -1,5 +1,6 @@
 """What changes between service and settlement, several settlers, other meters, and what is told."""
 
+import threading
 from collections import Counter
 
 import pytest
@@ -9,7 +10,7 @@ from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.preview import preview
 from api_billing.metering.settlement.proof import NotProvable, prove
 from api_billing.metering.settlement.worker import Round
-from api_billing.metering.settlement_operations import ListOutgoing, ReadBook, RetryRefused, TakeLease, WriteOff
+from api_billing.metering.settlement_operations import Lease, ListOutgoing, ReadBook, RetryRefused, TakeLease, WriteOff
 from api_billing.metering.steps import run
 
 from .world import API, DAY_MS, LEASE_MS, NOON_MS, Killed, address, drive
@@ -416,3 +417,36 @@ def test_reserve__while_a_settlement_is_on_its_way__never_exceeds_the_hold(world
     ]
     assert [type(reply).__name__ for reply in replies] == ["Reserved", "Refused"]
     assert world.call(ReadBalance(account)).free_wei == 0
+
+
+def test_lease__while_a_transaction_takes_longer_than_it_lasts__is_kept(world):
+    world.serve(world.consumer(1))
+    settle, seen = world.chain.settle_usage, []
+
+    def slow(*values):
+        for _ in range(3):  # as if it took longer and longer
+            world.at(world.now_ms + 50)
+            while lease(world).until_ms <= world.now_ms:
+                threading.Event().wait(0.001)
+            seen.append(world.round(world.settler("b")).status)
+        return settle(*values)
+
+    world.chain.settle_usage = slow
+    assert world.round(world.settler("a", call=world.call, lease_ms=30)).status == "done"
+    assert seen == ["busy"] * 3
+    assert lease(world).holder == ""
+
+
+def test_lease__of_a_settler_that_keeps_it_and_died__is_over_within_a_minute(world):
+    world.serve(world.consumer(1))
+    steps = world.settler("a", call=world.call, lease_ms=None).round(API)
+    world.call(next(steps))
+    steps.close()
+    assert world.round(world.settler("b")).status == "busy"
+    world.at(world.now_ms + 60_000)
+    assert world.settle("b").status == "done"
+
+
+def lease(world):
+    """Who has it, by the store's own document."""
+    return Lease(*world.store._tables.settlement.get(f"lease/settle/{API}", ("", 0)))

@@ -92,7 +92,9 @@ class OnChain:
     def _settling(self) -> SettlementLoop:
         holder = holder_name(self._now_ms())
         on = self._settings.settle_on
-        settler = Settler(self.chain, holder=holder, now_ms=self._now_ms, alert=self._alert, on=on)
+        settler = Settler(
+            self.chain, holder=holder, now_ms=self._now_ms, alert=self._alert, call=self._store.call, on=on
+        )
         apis, every = self._settings.settle_apis, self._settings.settle_seconds
         return SettlementLoop(settler, apis, self._store.call, every_seconds=every)
 

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from api_billing.amounts import format_wei
 from api_billing.errors import BillingError, ContractRejected, NetworkError
 from api_billing.metering.alerts import Alert
-from api_billing.metering.operations import DAY_MS, MAX_CUT_STEP, Batch, CutBatch, Cutting, FireOnce
+from api_billing.metering.operations import DAY_MS, MAX_CUT_STEP, Batch, CutBatch, Cutting, FireOnce, Operation
 from api_billing.metering.settlement.chain import SettlementChain, entries_of, parts_of
+from api_billing.metering.settlement.leases import kept
 from api_billing.metering.settlement.undone import find_undone
 from api_billing.metering.settlement_operations import (
     IN_FLIGHT,
@@ -43,10 +45,15 @@ from api_billing.metering.steps import Blocking, Steps
 from api_billing.refusal_codes import Code, in_words
 from api_billing.results import Settlement, SettlementState
 
+if TYPE_CHECKING:
+    from api_billing.client import Written
+
 Phase = Literal["accepted", "finalized"]
 Status = Literal["done", "busy", "unknown", "unreachable", "rejected", "foreign"]
 
 MAX_LINES: Final = 256
+_LEASE_MS: Final = 900_000
+_KEPT_LEASE_MS: Final = 60_000
 RECHECK_MS: Final = 3_600_000
 _KEEP_ALERT_MS: Final = 30 * DAY_MS
 
@@ -71,8 +78,9 @@ class Settler:
     """Settles APIs on one contract. Any number of processes may run one: a lease lets one of them work at a time.
 
     ``holder`` names this one and no other. ``alert`` takes alerts on their way and does not wait. A lease of
-    ``lease_ms`` is taken anew for every batch: it should outlast the time that a transaction takes; when it does
-    not, two may post the same sequence, which is as harmless as it is useless. ``on`` is how far the chain's writes
+    ``lease_ms`` is taken anew for every batch, and while a transaction takes its time when ``call`` asks the store
+    beside the flow; without, it should outlast that time. When it does not, two may post the same sequence, which
+    is as harmless as it is useless. ``on`` is how far the chain's writes
     are followed: with ``accepted`` an appeal may undo what was recorded, which each round looks for at the last
     settlement, and every ``recheck_ms`` at all that the contract keeps, to post it again; with ``finalized``
     nothing is recorded that can be undone, and each settlement waits for it. Trouble that heals by itself is an
@@ -86,7 +94,8 @@ class Settler:
         holder: str,
         now_ms: Callable[[], int],
         alert: Callable[[Alert], None] = lambda _: None,
-        lease_ms: int = 900_000,
+        call: Callable[[Operation[Any]], Any] | None = None,
+        lease_ms: int | None = None,
         patience_ms: int = 600_000,
         max_records: int = 10_000,
         max_step: int = MAX_CUT_STEP,
@@ -98,7 +107,8 @@ class Settler:
         self._holder = holder
         self._now_ms = now_ms
         self._alert = alert
-        self._lease_ms = lease_ms
+        self._call = call
+        self._lease_ms = lease_ms or (_LEASE_MS if call is None else _KEPT_LEASE_MS)
         self._patience_ms = patience_ms
         self._max_records = max_records
         self._max_step = max_step
@@ -131,6 +141,11 @@ class Settler:
         now_ms = self._now_ms()
         lease: Lease = yield TakeLease(_lease_name(api), self._holder, now_ms, now_ms + self._lease_ms)
         return lease.holder == self._holder
+
+    def _lease_kept(self, api: str) -> AbstractContextManager[None]:
+        if self._call is None:
+            return nullcontext()
+        return kept(self._call, _lease_name(api), self._holder, self._now_ms, self._lease_ms)
 
     def _settle_next(self, api: str, until_ms: int) -> Steps[Round]:
         """One batch; ``busy`` when there may be more. What is served meanwhile waits: few large batches cost less."""
@@ -240,8 +255,13 @@ class Settler:
         api, sequence = batch.api, posting.chain_sequence
         entries, _ = entries_of(batch)
         chain = self._chain
+
+        def send() -> Written[Settlement]:
+            with self._lease_kept(api):
+                return chain.settle_usage(api, sequence, entries, batch.root)
+
         try:
-            written = yield Blocking(lambda: chain.settle_usage(api, sequence, entries, batch.root))
+            written: Written[Settlement] = yield Blocking(send)
         except ContractRejected as error:
             yield NotePosting(api, batch.sequence, "posted", error.tx or "", error.code)
             raise _Stop("rejected", f"sequence {sequence} of {api}: {error}") from error
