@@ -15,6 +15,7 @@ from api_billing.metering.errors import InvalidSetting
 from api_billing.networks import checked_address, find_network
 
 PREFIX: Final = "API_BILLING_"
+MAX_READS: Final = 1_000
 _STATUS: Final = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
 _METHOD: Final = re.compile(r"[A-Z][A-Z0-9!#$%&'*+.^_`|~-]{0,31}")
 
@@ -105,10 +106,11 @@ class MeterSettings(BaseSettings):
         900, ge=0, le=604_800, description="So long before a hold ends nothing new is served on it: time to settle."
     )
     reads_per_10_seconds: int = Field(
-        20,
-        ge=1,
-        le=1_000,
-        description="How often the contract may be read in 10 seconds, by all processes of the store.",
+        0,
+        ge=0,
+        le=MAX_READS,
+        description="How often the contract may be read in 10 seconds, by all processes of the store;"
+        " 0: as often as the network allows.",
     )
     receipt_header: str = Field(
         "X-Receipt-Id",
@@ -221,6 +223,11 @@ class MeterSettings(BaseSettings):
         if self.alert_webhook_url and not self.alert_webhook_secret.get_secret_value():
             raise ValueError("alert_webhook_url needs alert_webhook_secret, which alerts are signed with")
         return self
+
+    @property
+    def reads_allowed(self) -> int:
+        """How often the contract may be read in 10 seconds."""
+        return self.reads_per_10_seconds or find_network(self.network).reads_per_10_seconds or MAX_READS
 
     @cached_property
     def free(self) -> frozenset[int]:

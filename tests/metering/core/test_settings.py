@@ -7,7 +7,7 @@ import pytest
 
 from api_billing.metering.alerts import Threshold
 from api_billing.metering.errors import InvalidSetting
-from api_billing.metering.settings import PREFIX, MeterSettings, setting_rows
+from api_billing.metering.settings import MAX_READS, PREFIX, MeterSettings, setting_rows
 
 SECRET = "a secret of the tests"
 
@@ -129,6 +129,19 @@ def test_free__defaults__are_server_errors() -> None:
 
 def test_free__single_and_span__are_both_in() -> None:
     assert MeterSettings.load(free_statuses="404,500-501").free == {404, 500, 501}
+
+
+@pytest.mark.parametrize(
+    ("given", "allowed"),
+    [
+        ({}, MAX_READS),
+        ({"network": "studionet"}, 20),
+        ({"network": "studionet", "reads_per_10_seconds": 5}, 5),
+        ({"reads_per_10_seconds": 7}, 7),
+    ],
+)
+def test_reads_allowed__unless_set__is_what_the_network_allows(given: dict[str, Any], allowed: int) -> None:
+    assert MeterSettings.load(**given).reads_allowed == allowed
 
 
 def test_thresholds__texts__are_read() -> None:

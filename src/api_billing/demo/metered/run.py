@@ -26,7 +26,6 @@ from api_billing.metering.stores import Store, open_store
 from genlayer_localnet.standard_library import StandardLibrary
 
 _TIER: Final = "enterprise"
-_READS_PER_10_SECONDS: Final = 1_000  # the most that can be set; a localnet allows any number
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,6 @@ def _settings(place: Place, pepper: str) -> Mapping[str, str]:
         "account": f"localnet:{METER}",
         "settle_apis": API,
         "settle_seconds": "1",
-        "reads_per_10_seconds": str(_READS_PER_10_SECONDS),
         "key_pepper": pepper,
     }
     return {f"API_BILLING_{name.upper()}": value for name, value in settings.items()}

@@ -55,9 +55,7 @@ class OnChain:
         self._now_ms = now_ms
         self._alert = alert
         self.credit = ChainCredit(chain, store.call, now_ms=now_ms, settings=credit_settings(settings), alert=alert)
-        self.receipts = ReceiptChecks(
-            chain, store.call, now_ms=now_ms, reads_per_10_seconds=settings.reads_per_10_seconds
-        )
+        self.receipts = ReceiptChecks(chain, store.call, now_ms=now_ms, reads_per_10_seconds=settings.reads_allowed)
         self._closed = False
         self._forget()
         os.register_at_fork(after_in_child=self._forget)
@@ -117,7 +115,7 @@ def credit_settings(settings: MeterSettings) -> CreditSettings:
         refresh_ms=settings.credit_refresh_seconds * 1000,
         grace_ms=settings.chain_grace_seconds * 1000,
         margin_ms=settings.hold_margin_seconds * 1000,
-        reads_per_10_seconds=settings.reads_per_10_seconds,
+        reads_per_10_seconds=settings.reads_allowed,
         fail_open=settings.fail_open,
     )
 
