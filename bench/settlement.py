@@ -6,8 +6,9 @@ All of it against a localnet in a process of its own, through the typed client, 
 one by one with ``consume_credit``. Beside the cut a thread goes on reserving and settling: what its steps took, with
 and without.
 
-(b) An API behind FastAPI under wrk, twice in turns: one whose process settles every second, and one that does not.
-Their p99 is compared; of the one that settles, the delay from the end of a request until its settlement is recorded.
+(b) An API behind FastAPI under wrk, three times in turns: not settled, settled every second by a process of its own
+(``api-billing settle run``), and by the API's own process. Their p99 is compared; of those that are settled, the delay
+from the end of a request until its settlement is recorded.
 
     python bench/settlement.py [--quick] [--json FILE]
 """
@@ -18,13 +19,15 @@ import argparse
 import dataclasses
 import json
 import os
+import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +61,8 @@ CONNECTIONS = 32
 GEN = 10**18
 HOLD_WEI = GEN
 DAY_SECONDS = 86_400
+APART, IN_PROCESS = "settled by another process", "settled by the API's own process"
+VARIANTS = ("not settled", APART, IN_PROCESS)
 AIMS = "aims: 10,000 calls in one transaction of 256 lines; no visible effect on the p99 of requests while settling"
 
 
@@ -107,9 +112,9 @@ def main() -> None:
         found: dict[str, Any] = {"batch": built}
         try:
             wrk_program()
-            figures, delay, zero = measure_load(place, node.url, folder, quick=options.quick)
-            _print_load(console, figures, delay, zero)
-            found |= {"load": figures, "delay": delay, "reconciled": zero}
+            figures, delays, billed = measure_load(place, node.url, folder, quick=options.quick)
+            _print_load(console, figures, delays, billed)
+            found |= {"load": figures, "delay": delays, "billed": billed}
         except WrkMissing as missing:
             console.print(str(missing), style="bold")
     console.print(f"load average at the start {load:.2f}, at the end {os.getloadavg()[0]:.2f}")
@@ -134,13 +139,16 @@ def prepared(url: str, console: Console) -> Place:
     connection = Connection(network, account)
     deployed = connection.follower.wait(connection.send_deployment(contract_path().read_bytes()), "accepted", 60)
     operator = BillingClient(network, contract=deployed.contract, account=account)
-    operator.register_api(API, PRICE_WEI, 10**9)
+    apis = [API, *map(_api, VARIANTS)]
+    for api in apis:
+        operator.register_api(api, PRICE_WEI, 10**9)
     expires_at = connection.now() + DAY_SECONDS
     consumers = []
     for number in track(range(1, CONSUMERS + 1), "consumers with holds", console=console, transient=True):
         client = BillingClient(network, contract=deployed.contract, account=unlocked_account(provider, number))
-        client.subscribe(API, 10 * GEN, 2 * GEN)
-        client.place_hold(API, HOLD_WEI, expires_at)
+        for api in apis:
+            client.subscribe(api, 10 * GEN, 2 * GEN)
+            client.place_hold(api, HOLD_WEI, expires_at)
         consumers.append(client.address.lower())
     return Place(operator, tuple(consumers))
 
@@ -202,9 +210,9 @@ def _grant(place: Place, store: Store) -> None:
         run(credit.admit(API, consumer, PRICE_WEI), store.call)
 
 
-def _round(chain: Any, store: Store) -> None:
+def _round(chain: Any, store: Store, api: str = API) -> None:
     settler = Settler(chain, holder="bench", now_ms=_now_ms)
-    ended = run(settler.round(API), store.call)
+    ended = run(settler.round(api), store.call)
     if ended.status != "done":
         raise RuntimeError(f"the settlement ended {ended}")
 
@@ -268,53 +276,83 @@ def _single_calls(place: Place, calls: int) -> float:
 
 def measure_load(
     place: Place, url: str, folder: Path, *, quick: bool
-) -> tuple[dict[str, list[LoadFigure]], Delay, bool]:
-    """The same API with and without settling, under wrk in turns; the delay, and whether all was billed."""
+) -> tuple[dict[str, list[LoadFigure]], dict[str, Delay], bool]:
+    """The same API with and without settling, under wrk in turns; the delays, and whether all was billed."""
     seconds, rounds = (4, 1) if quick else (6, 5)
-    figures: dict[str, list[LoadFigure]] = {}
-    with ExitStack() as stack:
-        servers: dict[str, Served] = {}
-        for name, settled in (("not settling", ""), ("settling every second", API)):
-            environment = {
-                "METER_URL": f"sqlite:///{folder}/{name.replace(' ', '-')}.db", "SETTLE": settled,
-                "NODE_URL": url, "CONTRACT": place.operator.contract,
-            }  # fmt: skip
-            served = serving("settlement_app:make", environment, folder / f"{name.replace(' ', '-')}.log")
-            servers[name] = stack.enter_context(served)
-            warm_up(servers[name], CONNECTIONS, place.consumers, folder)
-        for _ in range(rounds):
-            for name, server in servers.items():
-                figure = under_load(server, CONNECTIONS, seconds, place.consumers, folder)
-                figures.setdefault(name, []).append(figure)
-    with open_store(f"sqlite:///{folder}/settling-every-second.db") as store:
-        _round(place.operator, store)
-        zero = _all_billed(place, store)
-        return figures, _delays(store), zero
+    figures: dict[str, list[LoadFigure]] = {name: [] for name in VARIANTS}
+    delays: dict[str, Delay] = {}
+    billed = True
+    for _ in range(rounds):
+        # One after the other: a settler beside the one that is measured would be felt, too.
+        for name in VARIANTS:
+            with ExitStack() as stack:
+                server = stack.enter_context(_running(place, url, folder, name))
+                warm_up(server, CONNECTIONS, place.consumers, folder)
+                figures[name].append(under_load(server, CONNECTIONS, seconds, place.consumers, folder))
+    for name in VARIANTS[1:]:
+        with open_store(_store_url(folder, name)) as store:
+            _round(place.operator, store, _api(name))
+            billed = billed and _all_billed(place, store, _api(name))
+            delays[name] = _delays(store, _api(name))
+    return figures, delays, billed
 
 
-def _all_billed(place: Place, store: Store) -> bool:
+@contextmanager
+def _running(place: Place, url: str, folder: Path, name: str) -> Iterator[Served]:
+    """The API, and a settler in a process of its own when it is that variant."""
+    environment = {
+        "METER_URL": _store_url(folder, name), "NODE_URL": url, "CONTRACT": place.operator.contract,
+        "API": _api(name), "SETTLE": _api(name) if name == IN_PROCESS else "",
+    }  # fmt: skip
+    with serving("settlement_app:make", environment, folder / f"{_api(name)}.log") as server:
+        if name != APART:
+            yield server
+            return
+        command = [
+            sys.executable, "-m", "api_billing.cli", "settle", "run", _api(name), "--every", "1", "--store",
+            _store_url(folder, name), "--url", url, "--contract", place.operator.contract, "--account", "localnet:0",
+        ]  # fmt: skip
+        with (folder / "settler.log").open("ab") as log:
+            settler = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            yield server
+        finally:
+            settler.send_signal(signal.SIGINT)
+            settler.wait()
+
+
+def _api(name: str) -> str:
+    """Each variant settles an API of its own: two stores of one API would take each other's sequences."""
+    return f"{API}-{VARIANTS.index(name)}"
+
+
+def _store_url(folder: Path, name: str) -> str:
+    return f"sqlite:///{folder}/{_api(name)}.db"
+
+
+def _all_billed(place: Place, store: Store, api: str) -> bool:
     """Whether nothing is left in the outbox, and the meter's sums are what it says was billed.
 
     The contract's own sums are of both parts of this benchmark, and of its single calls: ``reconcile`` would tell apart
     what another meter has settled, line by line.
     """
-    found = run(reconcile(place.operator, API, _now_ms()), store.call)
+    found = run(reconcile(place.operator, api, _now_ms()), store.call)
     return all(line.metered_wei == line.billed_wei for line in found.lines)
 
 
-def _delays(store: Store) -> Delay:
-    ended = {each.batch.sequence: each.posting.ended_ms for each in _pages(store)}
+def _delays(store: Store, api: str) -> Delay:
+    ended = {each.batch.sequence: each.posting.ended_ms for each in _pages(store, api)}
     delays: list[float] = []
     after = ""
-    while page := store.call(ListRecords(api=API, states=("settled",), after=after, limit=1000)):
+    while page := store.call(ListRecords(api=api, states=("settled",), after=after, limit=1000)):
         delays += [(ended[record.batch] - record.ended_ms) / 1000 for record in page]
         after = page[-1].record_id
     return Delay(len(delays), len(ended), _percentile(delays, 50), _percentile(delays, 99))
 
 
-def _pages(store: Store) -> Iterator[Any]:
+def _pages(store: Store, api: str) -> Iterator[Any]:
     after = 0
-    while page := store.call(ListOutgoing(API, after)):
+    while page := store.call(ListOutgoing(api, after)):
         yield from page
         after = page[-1].batch.sequence
 
@@ -341,20 +379,30 @@ def _print_built(console: Console, built: Built) -> None:
     )
 
 
-def _print_load(console: Console, figures: dict[str, list[LoadFigure]], delay: Delay, zero: bool) -> None:
+def _print_load(console: Console, figures: dict[str, list[LoadFigure]], delays: dict[str, Delay], billed: bool) -> None:
     table = Table(title=f"FastAPI under wrk, {CONNECTIONS} connections, median of rounds", title_justify="left")
-    for column in ("", "requests/s", "p50 ms", "p99 ms"):
-        table.add_column(column, justify="left" if not column else "right")
+    table.add_column("")
+    for column in (
+        "requests/s",
+        "p50 ms",
+        "p99 ms",
+        "p99 of not settled",
+        "delay p50 s",
+        "p99 s",
+        "calls",
+        "in transactions",
+    ):
+        table.add_column(column, justify="right")
     medians = {name: _median(each) for name, each in figures.items()}
+    base = medians[VARIANTS[0]][2]
     for name, (rate, p50, p99) in medians.items():
-        table.add_row(name, f"{rate:,.0f}", f"{p50:.1f}", f"{p99:.1f}")
+        delay = delays.get(name)
+        row = [f"{rate:,.0f}", f"{p50:.1f}", f"{p99:.1f}", f"{p99 / base:.2f}"]
+        if delay is not None:
+            row += [f"{delay.p50_seconds:.1f}", f"{delay.p99_seconds:.1f}", f"{delay.calls:,}", str(delay.transactions)]
+        table.add_row(name, *row)
     console.print(table)
-    idle, settling = medians.values()
-    console.print(f"p99 while settling: {settling[2] / idle[2]:.2f} of what it is without")
-    console.print(
-        f"{delay.calls:,} calls settled in {delay.transactions} transactions; from request to settled"
-        f" p50 {delay.p50_seconds:.1f} s, p99 {delay.p99_seconds:.1f} s; {'all' if zero else 'NOT all'} of it billed"
-    )
+    console.print("all that was metered is billed" if billed else "NOT all that was metered is billed")
 
 
 def _median(figures: list[LoadFigure]) -> tuple[float, float, float]:

@@ -1,6 +1,6 @@
 """The API that ``bench/settlement.py`` asks: a small FastAPI service whose consumers pay from the chain.
 
-METER_URL, NODE_URL and CONTRACT say where; SETTLE names the API when this process settles it.
+METER_URL, NODE_URL, CONTRACT and API say where; SETTLE names the API when this process settles it.
 """
 
 import gc
@@ -44,7 +44,7 @@ def make() -> FastAPI:
     async def forecast() -> dict[str, Any]:
         return {"city": "Zürich", "days": [{"day": day, "high": 20 + day, "low": 10 + day} for day in range(5)]}
 
-    app.add_middleware(MeterMiddleware, metering=meter.metering(API, estimate_wei=PRICE_WEI))
+    app.add_middleware(MeterMiddleware, metering=meter.metering(os.environ["API"], estimate_wei=PRICE_WEI))
     # As docs/metering-speed.md advises, and the services of meter_apps do.
     gc.collect()
     gc.freeze()

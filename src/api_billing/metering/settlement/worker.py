@@ -108,7 +108,8 @@ class Settler:
         self._now_ms = now_ms
         self._alert = alert
         self._call = call
-        self._lease_ms = lease_ms or (_LEASE_MS if call is None else _KEPT_LEASE_MS)
+        default_ms = _LEASE_MS if call is None else _KEPT_LEASE_MS
+        self._lease_ms = default_ms if lease_ms is None else lease_ms
         self._patience_ms = patience_ms
         self._max_records = max_records
         self._max_step = max_step
