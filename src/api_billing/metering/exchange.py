@@ -14,10 +14,10 @@ import json
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from api_billing.metering import fields
+from api_billing.metering import fields, lost_reservations
 from api_billing.metering.claims import idempotency_claim, receipt_fingerprint, stored_response
 from api_billing.metering.errors import CreditUnavailable, InvalidSetting, MeterError, StoreUnavailable
 from api_billing.metering.identity import Extractor, Identity, identify
@@ -27,7 +27,6 @@ from api_billing.metering.operations import (
     Claim,
     ClaimInProgress,
     ClaimMismatch,
-    NotReserved,
     Outcome,
     Profile,
     Record,
@@ -489,19 +488,20 @@ class Exchange:
             except GeneratorExit:
                 # Cancelled while an own price was waiting for something: it was served, so it is charged.
                 cost_wei = fallback_wei(self._estimate_wei, percent)
-                self._meter.post(self._settlement(reserve, cost_wei, response, "cancelled"))
+                cancelled = self._settlement(reserve, cost_wei, response, "cancelled")
+                self._meter.post(cancelled)
+                self._meter.keeper.repeat(cancelled, reserve)  # nobody sees the reply to what is posted
                 raise
         settle = self._settlement(reserve, actual_wei, response, problem)
         try:
-            reply = yield settle
-            if isinstance(reply, NotReserved) and reply.state == "unknown":
-                # Answered, but lost before it was on disk: a commit failed in between.
-                _log.warning("%s is reserved again", settle.reservation_id)
-                yield replace(reserve, fresh=False, durable=True)
-                reply = yield settle
+            reply = yield from lost_reservations.settled(settle, reserve)
+        except GeneratorExit:
+            # Cancelled while waiting: nobody sees the reply, so the keeper asks for it.
+            self._meter.keeper.repeat(settle, reserve)
+            raise
         except MeterError as error:
             _log.warning("%s is settled later: %s", settle.reservation_id, error)
-            self._meter.keeper.repeat(settle)
+            self._meter.keeper.repeat(settle, reserve)
             return self.start_fields()
         finally:
             self._meter.keeper.ended(reserve.reservation_id)

@@ -14,9 +14,22 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from api_billing.metering import lost_reservations
 from api_billing.metering.errors import MeterError, StoreUnavailable
 from api_billing.metering.metrics import Metrics
-from api_billing.metering.operations import DAY_MS, Extend, ListTiers, Operation, Prune, Release, Settle, Sweep
+from api_billing.metering.operations import (
+    DAY_MS,
+    Extend,
+    ListTiers,
+    NotReserved,
+    Operation,
+    Prune,
+    Release,
+    Reserve,
+    Settle,
+    Sweep,
+)
+from api_billing.metering.steps import run
 from api_billing.metering.stores import Store
 
 _SWEEP_LIMIT: Final = 1000
@@ -55,7 +68,7 @@ class Keeper:
     def forget(self) -> None:
         """Forget what is open and what failed, as in a forked child: what the parent serves is the parent's."""
         self._open: dict[str, int] = {}
-        self._failed: deque[Settle | Release] = deque()
+        self._failed: deque[tuple[Settle | Release, Reserve | None]] = deque()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -70,12 +83,15 @@ class Keeper:
         """It is served, and its settlement or release is on its way."""
         self._open.pop(reservation_id, None)
 
-    def repeat(self, operation: Settle | Release) -> None:
-        """Perform an operation later that the store did not take now. Its id keeps it from being done twice."""
+    def repeat(self, operation: Settle | Release, reserve: Reserve | None = None) -> None:
+        """Perform an operation later that the store did not take now. Its id keeps it from being done twice.
+
+        ``reserve`` of a settlement: what is reserved again if the store has lost it with the same commit.
+        """
         if len(self._failed) >= _MAX_UNSETTLED:
             _log.error("%d settlements wait for the store; one is lost: %s", _MAX_UNSETTLED, operation.reservation_id)
             return
-        self._failed.append(operation)
+        self._failed.append((operation, reserve))
         if self._thread is None:
             self.start()
 
@@ -111,15 +127,26 @@ class Keeper:
         try:
             self._repeat_failed()
         except MeterError:
-            for operation in self._failed:
+            for operation, _ in self._failed:
                 _log.error("not settled before closing: %s of %s", type(operation).__name__, operation.reservation_id)
 
     def _repeat_failed(self) -> None:
         for _ in range(len(self._failed)):
-            operation = self._failed[0]
+            operation, reserve = self._failed[0]
             self._metrics.retried(type(operation).__name__)
-            self._store.call(operation)
+            if isinstance(operation, Settle):
+                self._settle(operation, reserve)
+            else:
+                self._store.call(operation)
             self._failed.popleft()
+
+    def _settle(self, settle: Settle, reserve: Reserve | None) -> None:
+        if reserve is None:
+            reply = self._store.call(settle)
+        else:
+            reply = run(lost_reservations.settled(settle, reserve), self._store.call)
+        if isinstance(reply, NotReserved):
+            _log.error("%s was served, but could not be settled: it is %s", settle.reservation_id, reply.state)
 
     def _extend(self, now_ms: int) -> None:
         # Below half of its time: so that two rounds may fail before a reservation that is being served expires.

@@ -60,6 +60,12 @@ class FailingStore(MemoryStore):
             raise StoreUnavailable("the answer got lost")
         return replies
 
+    def lose(self, reservation_id: str) -> None:
+        """As SQLite does when the commit fails that would have written it."""
+        made = self._tables.lines.pop(reservation_id).reserve
+        self._tables.ids.remove(reservation_id)
+        self._tables.account(made.account).reserved_wei -= made.estimate_wei
+
 
 class FakeClock:
     def __init__(self) -> None:
@@ -448,6 +454,40 @@ def test_double_charge__store_fails_while_settling__response_is_delivered_and_ch
     desk.meter.keeper.tick(desk.clock.now_ms)
     assert desk.meter.keeper.unsettled == 0
     assert desk.balance[:3] == (1_000, 0, 100)
+
+
+@pytest.mark.parametrize(("spent_wei", "charged_wei"), [(0, 100), (940, 60), (1_000, 0)])
+def test_double_charge__reservation_lost_with_its_settlement__is_charged_once_by_the_keeper(
+    desk: Desk, spent_wei: int, charged_wei: int
+) -> None:
+    exchange = desk.exchange()
+    desk.begin(exchange)
+    reservation_id = exchange.reservation_id
+    desk.store.failures = [(Settle, "before")]
+    desk.finish(exchange)
+    desk.store.lose(reservation_id)
+    assert desk.balance[:3] == (1_000, 0, 0)
+    other = desk.exchange(estimate_wei=spent_wei)
+    assert desk.begin(other) is None
+    for _ in range(2):
+        desk.meter.keeper.tick(desk.clock.now_ms)
+        record = desk.store.call(GetRecord(reservation_id))
+        assert record is not None
+        assert (record.state, record.charged_wei, record.uncollected_wei) == ("settled", charged_wei, 100 - charged_wei)
+        assert desk.balance[:3] == (1_000, spent_wei, charged_wei)
+
+
+def test_double_charge__cancelled_while_settling_and_lost__is_charged_once_by_the_keeper(desk: Desk) -> None:
+    exchange = desk.exchange()
+    desk.begin(exchange)
+    reservation_id = exchange.reservation_id
+    steps = exchange.finish(MeteredResponse(200, TextHeaders([]), body_bytes=5))
+    assert isinstance(next(steps), Settle)
+    steps.close()
+    desk.store.lose(reservation_id)
+    for _ in range(2):
+        desk.meter.keeper.tick(desk.clock.now_ms)
+        assert desk.balance[:3] == (1_000, 0, 100)
 
 
 def test_double_charge__store_away_for_longer__is_settled_when_it_is_back(desk: Desk) -> None:
