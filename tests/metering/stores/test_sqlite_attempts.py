@@ -78,15 +78,18 @@ def store(url: str, folder: Path) -> Iterator[GatedStore]:
 
 async def first_batch(store: GatedStore) -> asyncio.Task[object]:
     """A settlement on its way to the disk, behind the closed gate."""
-    made = reservation(durable=True)
-    assert isinstance(await store.acall(made), Reserved)
-    while store._committing or store._prepared is not None:
-        await asyncio.sleep(0)
-    store.gate.clear()
-    task: asyncio.Task[object] = asyncio.ensure_future(store.acall(settlement(made)))
-    while not store._committing:
-        await asyncio.sleep(0)
-    return task
+    while True:
+        made = reservation(durable=True)
+        assert isinstance(await store.acall(made), Reserved)
+        while store._committing or store._prepared is not None:
+            await asyncio.sleep(0)
+        store.gate.clear()
+        task: asyncio.Task[object] = asyncio.ensure_future(store.acall(settlement(made, 0)))
+        while not (store._committing or task.done()):
+            await asyncio.sleep(0)
+        if store._committing:
+            return task
+        store.gate.set()  # the worker, which looks now and then, was faster than the loop
 
 
 def test_reservation__while_a_commit_runs__is_answered_and_its_settlement_waits(store: GatedStore) -> None:
@@ -95,7 +98,7 @@ def test_reservation__while_a_commit_runs__is_answered_and_its_settlement_waits(
         made = reservation(30)
         reply = await store.acall(made)
         assert isinstance(reply, Reserved)
-        assert (reply.balance.free_wei, reply.balance.reserved_wei) == (60, 30)
+        assert (reply.balance.free_wei, reply.balance.reserved_wei) == (70, 30)
         settling = asyncio.ensure_future(store.acall(settlement(made, 30)))
         await asyncio.sleep(0)
         assert not settling.done()
@@ -105,7 +108,7 @@ def test_reservation__while_a_commit_runs__is_answered_and_its_settlement_waits(
         assert isinstance(await committing, Settled)
 
     asyncio.run(main())
-    assert store.call(ReadBalance(ACCOUNT)) == (100, 0, 40, 100, 1)
+    assert store.call(ReadBalance(ACCOUNT)) == (100, 0, 30, 100, 1)
 
 
 def test_reservation__beyond_what_is_reserved_but_not_on_disk__is_refused(store: GatedStore) -> None:
@@ -155,7 +158,7 @@ def test_answered__and_released_at_once__gives_the_credit_back(store: GatedStore
         await committing
 
     asyncio.run(main())
-    assert store.call(ReadBalance(ACCOUNT)).free_wei == 90
+    assert store.call(ReadBalance(ACCOUNT)).free_wei == 100
 
 
 def test_commit_fails__what_was_answered_meanwhile__is_unknown_and_reserved_nowhere(store: GatedStore) -> None:

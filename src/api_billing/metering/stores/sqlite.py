@@ -55,7 +55,7 @@ class SqliteStore(Store):
         self._connection: sqlite3.Connection | None = None
         self._tables: SqliteTables | None = None
         self._lock_file = -1
-        self._wait_file = -1  # locked by processes that wait for the lock
+        self._wait_file = -1  # locked by whoever is next to get the lock
         self._data_version = -1
         self._applying = threading.Lock()  # who applies beside a commit, and the end of the commit
         self._locked = False  # this process has the lock
@@ -142,19 +142,20 @@ class SqliteStore(Store):
 
     def _lock(self, *, wait: bool) -> bool:
         """Get the lock, unless this process has it from an attempt. False: it is another process' turn."""
-        if not self._locked:
+        if self._locked:
+            return True
+        how = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
+        try:
+            # A turnstile: whoever waits for the lock keeps it shut, so that nobody who has just given the lock back can
+            # take it again before. And whoever has the lock sees that somebody waits.
+            fcntl.flock(self._wait_file, how)
             try:
-                fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if not wait:
-                    return False
-                # Whoever has the lock sees that somebody waits, and does not keep it.
-                fcntl.flock(self._wait_file, fcntl.LOCK_SH)
-                try:
-                    fcntl.flock(self._lock_file, fcntl.LOCK_EX)
-                finally:
-                    fcntl.flock(self._wait_file, fcntl.LOCK_UN)
-            self._locked = True
+                fcntl.flock(self._lock_file, how)
+            finally:
+                fcntl.flock(self._wait_file, fcntl.LOCK_UN)
+        except BlockingIOError:
+            return False
+        self._locked = True
         return True
 
     def _others_wait(self) -> bool:
