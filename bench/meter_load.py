@@ -36,6 +36,10 @@ request = function()
    next = next %% #requests + 1
    return requests[next]
 end
+local pause = %d
+if pause > 0 then
+   delay = function() return math.random(0, 2 * pause) end
+end
 """
 
 
@@ -104,10 +108,15 @@ def _gunicorn(port: int) -> list[str]:
     return [sys.executable, "-m", "gunicorn", f"{_SERVED}()", "--bind", f"127.0.0.1:{port}", *options]
 
 
-def under_load(server: Served, connections: int, seconds: int, consumers: Sequence[str], folder: Path) -> LoadFigure:
-    """Ask a server for so long, as these consumers in turn. Raises: Failed, WrkMissing."""
+def under_load(
+    server: Served, connections: int, seconds: int, consumers: Sequence[str], folder: Path, *, pause_ms: int = 0
+) -> LoadFigure:
+    """Ask a server for so long, as these consumers in turn; each connection pauses after an answer, on average so long.
+
+    Raises: Failed, WrkMissing.
+    """
     before = sum(map(_cpu_seconds, server.pids))
-    output = _wrk(server, connections, seconds, consumers, folder)
+    output = _wrk(server, connections, seconds, consumers, folder, pause_ms)
     worked = sum(map(_cpu_seconds, server.pids)) - before
     if "Non-2xx" in output or "Socket errors" in output:
         raise Failed(output)
@@ -127,9 +136,11 @@ def warm_up(server: Served, connections: int, consumers: Sequence[str], folder: 
     _wrk(server, connections, 1, consumers, folder)
 
 
-def _wrk(server: Served, connections: int, seconds: int, consumers: Sequence[str], folder: Path) -> str:
+def _wrk(
+    server: Served, connections: int, seconds: int, consumers: Sequence[str], folder: Path, pause_ms: int = 0
+) -> str:
     script = folder / "requests.lua"
-    script.write_text(_SCRIPT % ", ".join([f'"{consumer}"' for consumer in consumers]), "utf-8")
+    script.write_text(_SCRIPT % (", ".join([f'"{consumer}"' for consumer in consumers]), pause_ms), "utf-8")
     command = [
         wrk_program(), "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s",
         "--latency", "--timeout", "30s", "--script", str(script), f"{server.url}/forecast",

@@ -55,6 +55,22 @@ def test_loop__started__settles_and_survives_what_goes_wrong(world):
     assert world.chain.subscriptions[API, address(1)].hold_wei == 990
 
 
+def test_loop__interrupted_in_the_middle__gives_the_lease_to_others_and_loses_nothing(world):
+    world.serve(world.consumer(1))
+    settle = world.chain.settle_usage
+
+    def interrupted(*values):
+        settle(*values)
+        raise KeyboardInterrupt
+
+    world.chain.settle_usage = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        SettlementLoop(world.settler("a"), [API], world.call).run()
+    world.chain.settle_usage = settle
+    assert world.round(world.settler("b")) == Round("done", 1)
+    assert world.billed_wei() == 10
+
+
 def test_holder_names__of_two_settlers__differ():
     assert holder_name(1) != holder_name(1)
 

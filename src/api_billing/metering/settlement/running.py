@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from api_billing.metering.errors import MeterError
@@ -66,15 +67,20 @@ class SettlementLoop:
                 self._thread.start()
 
     def run(self) -> None:
-        """Settle in this thread until ``close`` is called in another."""
-        while not self._stop.is_set():
-            try:
-                self.tick()
-            except MeterError as error:
-                _log.warning("nothing is settled: %s", error)
-            except Exception:
-                _log.exception("a round of settling failed")
-            self._stop.wait(self._every_seconds)
+        """Settle in this thread until ``close`` is called in another, or it is interrupted."""
+        try:
+            while not self._stop.is_set():
+                try:
+                    self.tick()
+                except MeterError as error:
+                    _log.warning("nothing is settled: %s", error)
+                except Exception:
+                    _log.exception("a round of settling failed")
+                self._stop.wait(self._every_seconds)
+        finally:
+            for api in self._apis:
+                with suppress(MeterError):
+                    run(self._settler.give_up(api), self._call)
 
     def close(self, wait_seconds: float | None = None) -> None:
         """End after the batch that is on its way, or when so much time is over: then it is in the state of a process

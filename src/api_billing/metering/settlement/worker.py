@@ -138,6 +138,10 @@ class Settler:
         yield ReleaseLease(_lease_name(api), self._holder)
         return Round(ended.status, settled, ended.message)
 
+    def give_up(self, api: str) -> Steps[None]:
+        """Let another settler work at once, after a round that was broken off."""
+        yield ReleaseLease(_lease_name(api), self._holder)
+
     def _has_lease(self, api: str) -> Steps[bool]:
         now_ms = self._now_ms()
         lease: Lease = yield TakeLease(_lease_name(api), self._holder, now_ms, now_ms + self._lease_ms)
