@@ -131,7 +131,7 @@ def stores(folder: Path, quick: bool, console: Console) -> dict[str, Any]:
         )
     one, _, many = (figure.pairs_per_second for figure in figures if figure.store == "sqlite")
     console.print(f"SQLite: {many:,.0f} pairs/s with 256 callers (aim 20,000), {one:,.0f} with one (aim 2,500)")
-    console.print(f"this disk wrote and synced one page {syncs:,.0f} times a second; a pair of one caller needs one on SQLite")
+    console.print(f"this disk wrote and synced one page {syncs:,.0f} times a second: one caller waits for one a pair")
     return {"figures": figures, "round_trips": trips, "syncs_per_second": syncs}
 
 
