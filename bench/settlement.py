@@ -6,12 +6,12 @@ All of it against a localnet in a process of its own, through the typed client, 
 one by one with ``consume_credit``. Beside the cut a thread goes on reserving and settling: what its steps took, with
 and without.
 
-(b) An API behind FastAPI under wrk, three times in turns: not settled, settled every second by a process of its own
+(b) An API behind FastAPI under wrk, three times in turns: not settled, settled every so often by a process of its own
 (``api-billing settle run``), and by the API's own process. Their p99 is compared, at about a quarter of what the API
 can do: with all of its time taken, whatever else is done takes some. Of those that are settled, the delay from the end
 of a request until its settlement is recorded.
 
-    python bench/settlement.py [--quick] [--json FILE]
+    python bench/settlement.py [--quick] [--every SECONDS] [--json FILE]
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def main() -> None:
         found: dict[str, Any] = {"batch": built}
         try:
             wrk_program()
-            figures, delays, billed = measure_load(place, node.url, folder, quick=options.quick)
+            figures, delays, billed = measure_load(place, node.url, folder, options.every, quick=options.quick)
             _print_load(console, figures, delays, billed)
             found |= {"load": figures, "delay": delays, "billed": billed}
         except WrkMissing as missing:
@@ -128,6 +128,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Speed of settlement, and what requests feel of it.")
+    parser.add_argument("--every", metavar="SECONDS", type=int, default=1, help="pause between two rounds of settling")
     parser.add_argument("--quick", action="store_true", help="one short round of each")
     parser.add_argument("--json", metavar="FILE", default="", help="write all figures there as JSON; - is the output")
     return parser.parse_args()
@@ -277,10 +278,11 @@ def _single_calls(place: Place, calls: int) -> float:
 
 
 def measure_load(
-    place: Place, url: str, folder: Path, *, quick: bool
+    place: Place, url: str, folder: Path, every: int, *, quick: bool
 ) -> tuple[dict[str, list[LoadFigure]], dict[str, Delay], bool]:
     """The same API with and without settling, under wrk in turns; the delays, and whether all was billed."""
     seconds, rounds = (4, 1) if quick else (6, 3)
+    seconds = max(seconds, every * 5 // 4)
     figures: dict[str, list[LoadFigure]] = {name: [] for name in VARIANTS}
     delays: dict[str, Delay] = {}
     billed = True
@@ -288,7 +290,7 @@ def measure_load(
         # One after the other: a settler beside the one that is measured would be felt, too.
         for name in VARIANTS:
             with ExitStack() as stack:
-                server = stack.enter_context(_running(place, url, folder, name))
+                server = stack.enter_context(_running(place, url, folder, name, every))
                 warm_up(server, CONNECTIONS, place.consumers, folder)
                 figure = under_load(server, CONNECTIONS, seconds, place.consumers, folder, pause_ms=PAUSE_MS)
                 figures[name].append(figure)
@@ -303,18 +305,19 @@ def measure_load(
 
 
 @contextmanager
-def _running(place: Place, url: str, folder: Path, name: str) -> Iterator[Served]:
+def _running(place: Place, url: str, folder: Path, name: str, every: int) -> Iterator[Served]:
     """The API, and a settler in a process of its own when it is that variant."""
     environment = {
         "METER_URL": _store_url(folder, name), "NODE_URL": url, "CONTRACT": place.operator.contract,
         "API": _api(name), "SETTLE": _api(name) if name == IN_PROCESS else "",
+        "EVERY": str(every),
     }  # fmt: skip
     with serving("settlement_app:make", environment, folder / f"{_api(name)}.log") as server:
         if name != APART:
             yield server
             return
         command = [
-            sys.executable, "-m", "api_billing.cli", "settle", "run", _api(name), "--every", "1", "--store",
+            sys.executable, "-m", "api_billing.cli", "settle", "run", _api(name), "--every", str(every), "--store",
             _store_url(folder, name), "--url", url, "--contract", place.operator.contract, "--account", "localnet:0",
         ]  # fmt: skip
         with (folder / "settler.log").open("ab") as log:

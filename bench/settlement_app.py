@@ -1,6 +1,7 @@
 """The API that ``bench/settlement.py`` asks: a small FastAPI service whose consumers pay from the chain.
 
-METER_URL, NODE_URL, CONTRACT and API say where; SETTLE names the API when this process settles it.
+METER_URL, NODE_URL, CONTRACT and API say where; SETTLE names the API when this process settles it, EVERY so many
+seconds.
 """
 
 import gc
@@ -29,7 +30,7 @@ def make() -> FastAPI:
         new_consumers="enterprise",
         reads_per_10_seconds=1_000,
         settle_apis=settling,
-        settle_seconds=1,
+        settle_seconds=int(os.environ["EVERY"]),
         account="localnet:0" if settling else "",
     )
 

@@ -5,12 +5,17 @@ of the contract.
 """
 
 import os
+import signal
 import sys
 
 # The tests start dozens of Python processes: without compiled files each would compile all modules anew, and pytest
 # would rewrite the assertions of all tests in every worker. They are in folders that git ignores.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# A shell starts what it leaves in the background with Ctrl-C ignored, and so would be all that the tests start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
