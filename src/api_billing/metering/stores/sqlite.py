@@ -111,7 +111,7 @@ class SqliteStore(Store):
         if self._committing:
             with self._applying:
                 return self._applied(operation) if self._committing and not self._resting else None
-        if not self._turn.acquire(blocking=False):
+        if self._resting or not self._turn.acquire(blocking=False):
             return None
         try:
             tables = self._tables
@@ -124,6 +124,7 @@ class SqliteStore(Store):
                 if not tables.unwritten():
                     self._unlock()
         except (sqlite3.Error, OSError) as error:
+            self._wake_worker()  # for who has tried to get the turn meanwhile
             raise self._failed(error) from error
         finally:
             self._turn.release()
