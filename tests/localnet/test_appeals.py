@@ -198,7 +198,7 @@ def test_appeal__code_that_is_not_deterministic__is_noticed(
 
 
 def test_appeal__leader_had_no_time__a_new_leader_tries(deploy: Deploy, alice: Address, source: object) -> None:
-    net = Localnet(contract_timeout_seconds=0.1)
+    net = Localnet(contract_timeout_seconds=0.5)
     stuck = deploy(
         ORACLE.replace("answer = gl", "while gl.eq_principle.strict_eq(slow): pass\n        answer = gl").replace(
             "class Oracle", "def slow():\n    while gl.nondet.exec_prompt('slow') == 'yes': pass\n\nclass Oracle"

@@ -11,7 +11,7 @@ import pytest
 from genlayer_localnet import Address, ContractRejected, Localnet, Node, PromptRequest, Receipt
 from genlayer_localnet.testing import GEN, named_account
 
-LIMIT_SECONDS = 0.15
+LIMIT_SECONDS = 0.3
 HEADER = '# { "Depends": "py-genlayer:test" }\n\nfrom genlayer import *\nimport contextlib, time\n\n'
 ALICE = named_account("alice")
 

@@ -110,7 +110,7 @@ def test_appeal__then_restart__is_the_same(start: Start, tmp_path: Path) -> None
 
 @pytest.fixture
 def endless(start: Start) -> tuple[Client, str]:
-    client = Client(start(contract_timeout_seconds=0.15))
+    client = Client(start(contract_timeout_seconds=0.5))
     return client, client.deploy(ENDLESS)
 
 

@@ -265,7 +265,7 @@ def test_call__in_both_forms_and_for_both_chains__runs(client: Client, till: str
 
 
 def test_decided__in_every_way__becomes_final(start: Callable[..., RpcConnection]) -> None:
-    client = Client(start(contract_timeout_seconds=0.15))
+    client = Client(start(contract_timeout_seconds=0.5))
     loop = client.deploy(TILL.replace("raise KeyError", "while True: pass\n        raise KeyError"))
     validator = {"provider": "p", "model": "m", "config": {}, "plugin": "q", "stake": 1}
     answers = [{**validator, "plugin_config": {"mock_response": {"response": {"": text}}}} for text in "abcde"]
