@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
 KEYS_VARIABLE: Final = "API_BILLING_KEYS"
+PASSWORD_VARIABLE: Final = "API_BILLING_PASSWORD"
 MIN_PASSWORD_LENGTH: Final = 8
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -139,6 +140,16 @@ def unlock(account: str, ask_password: AskPassword) -> LocalAccount:
     except (ValueError, KeyError, TypeError, NotImplementedError):
         raise KeyUnavailable(f"{file.path} cannot be opened", hint="is the password right?") from None
     return _account(key.hex(), str(file.path))
+
+
+def given_password(file: str | None) -> str | None:
+    """The password in a file or, without a file, in the environment; None where neither is. Raises: KeyUnavailable."""
+    if not file:
+        return os.environ.get(PASSWORD_VARIABLE)
+    try:
+        return Path(file).read_text(encoding="utf-8").removesuffix("\n")
+    except (OSError, ValueError) as error:
+        raise KeyUnavailable(f"the password file {file} cannot be read: {error}") from error
 
 
 def find_key(account: str) -> KeyFile:

@@ -15,9 +15,9 @@ from rich.text import Text
 from api_billing.cli.drawing import table
 from api_billing.cli.options import command
 from api_billing.cli.output import Shown
-from api_billing.cli.session import PASSWORD_VARIABLE, Session, ask_password
+from api_billing.cli.session import Session, ask_password
 from api_billing.errors import InvalidInput, KeyUnavailable
-from api_billing.keys import KeyFile, create_key, import_key, keys_dir, list_keys
+from api_billing.keys import PASSWORD_VARIABLE, KeyFile, create_key, import_key, keys_dir, list_keys
 
 app = typer.Typer(no_args_is_help=True, help="Make, import and list encrypted keys.")
 

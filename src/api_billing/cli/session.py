@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import getpass
-import os
 import sys
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from api_billing.cli.exit_codes import ExitCode
 from api_billing.cli.output import Printer, Shown, quiet_broken_pipe
 from api_billing.errors import BillingError, InvalidInput, KeyUnavailable
-from api_billing.keys import address_of
+from api_billing.keys import PASSWORD_VARIABLE, address_of, given_password
 from api_billing.networks import Network, checked_address, find_network
 
 if TYPE_CHECKING:
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from api_billing.client import BillingClient
     from api_billing.connection import Connection, Signer
 
-PASSWORD_VARIABLE: Final = "API_BILLING_PASSWORD"
 _FIRST_OPEN_ACCOUNT: Final = "localnet:0"
 
 
@@ -107,12 +104,7 @@ class Session:
 
 def ask_password(prompt: str, file: str | None) -> str:
     """A password from a file, from the environment, or from the terminal. Raises: KeyUnavailable."""
-    if file:
-        try:
-            return Path(file).read_text(encoding="utf-8").removesuffix("\n")
-        except (OSError, ValueError) as error:
-            raise KeyUnavailable(f"the password file {file} cannot be read: {error}") from error
-    given = os.environ.get(PASSWORD_VARIABLE)
+    given = given_password(file)
     if given is not None:
         return given
     if not sys.stdin.isatty():

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from api_billing.client import BillingClient
 from api_billing.errors import KeyUnavailable
+from api_billing.keys import PASSWORD_VARIABLE, given_password
 from api_billing.metering.alerts import Alert
 from api_billing.metering.errors import CreditUnavailable
 from api_billing.metering.problems import Refusal
@@ -30,7 +30,6 @@ _NO_ADDRESS: Final = Refusal(
     extra={"reason": "not_an_address"},
 )
 _CLOSING_SECONDS: Final = 5.0
-_PASSWORD: Final = "API_BILLING_PASSWORD"
 _PASSWORD_FILE: Final = "API_BILLING_PASSWORD_FILE"
 
 
@@ -132,12 +131,8 @@ def open_chain(settings: MeterSettings) -> BillingClient:
 
 def _password(name: str) -> str:
     """A keystore's password; a server has nobody to ask."""
-    file = os.environ.get(_PASSWORD_FILE)
-    try:
-        return Path(file).read_text(encoding="utf-8").removesuffix("\n") if file else os.environ[_PASSWORD]
-    except KeyError:
-        raise KeyUnavailable(
-            f"the password of {name} is needed", hint=f"set {_PASSWORD}, or name a file in {_PASSWORD_FILE}"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise KeyUnavailable(f"the password file {file} cannot be read: {error}") from error
+    given = given_password(os.environ.get(_PASSWORD_FILE))
+    if given is None:
+        hint = f"set {PASSWORD_VARIABLE}, or name a file in {_PASSWORD_FILE}"
+        raise KeyUnavailable(f"the password of {name} is needed", hint=hint)
+    return given
