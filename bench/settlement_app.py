@@ -4,7 +4,6 @@ METER_URL, NODE_URL, CONTRACT and API say where; SETTLE names the API when this 
 seconds.
 """
 
-import gc
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -46,8 +45,4 @@ def make() -> FastAPI:
         return {"city": "Zürich", "days": [{"day": day, "high": 20 + day, "low": 10 + day} for day in range(5)]}
 
     app.add_middleware(MeterMiddleware, metering=meter.metering(os.environ["API"], estimate_wei=PRICE_WEI))
-    # As docs/metering-speed.md advises, and the services of meter_apps do.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000)
     return app
