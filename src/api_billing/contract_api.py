@@ -4,6 +4,7 @@ A test holds these tables against `contracts/api_usage_billing.py`, both ways. T
 of their own, `refusal_codes`. No I/O.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +14,7 @@ from typing import Final
 from api_billing.refusal_codes import EXPLANATIONS, Code, Explanation, in_words, next_step, split_refusal
 
 __all__ = [
+    "API_NAME",
     "DAY_SECONDS",
     "EVENTS",
     "EXPLANATIONS",
@@ -35,6 +37,8 @@ __all__ = [
     "split_refusal",
 ]
 
+API_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+"""The form of an API's name, as the contract keeps it."""
 STANDARD_PLAN: Final = "standard"
 MAX_SETTLEMENT_ENTRIES: Final = 256
 MAX_PAGE_APIS: Final = 100

@@ -6,11 +6,12 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from api_billing.contract_api import API_NAME
+
 ROOT_API: Final = "root"
 MAX_NAME_LENGTH: Final = 64
 
 _HASH_LENGTH: Final = 12
-_VALID_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _HASHED_NAME: Final = re.compile(rf".*--[0-9a-f]{{{_HASH_LENGTH}}}")
 _NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9._]+")
 
@@ -48,7 +49,7 @@ def _first_segment(path: str) -> str:
 def _name_of(segment: str) -> str:
     raw = unquote_to_bytes(segment.encode("utf-8", "surrogatepass"))
     plain = raw.lower().decode("latin-1")
-    if _VALID_NAME.fullmatch(plain) and plain != ROOT_API and not _HASHED_NAME.fullmatch(plain):
+    if API_NAME.fullmatch(plain) and plain != ROOT_API and not _HASHED_NAME.fullmatch(plain):
         return plain
     lowered = raw.decode("utf-8", "surrogateescape").lower()
     digest = hashlib.sha256(lowered.encode("utf-8", "surrogateescape")).hexdigest()[:_HASH_LENGTH]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from api_billing.contract_api import API_NAME
 from api_billing.metering.api_keys import KeyCache, NewKey, new_key, pepper_beside
 from api_billing.metering.decisions import DecisionCache
 from api_billing.metering.errors import InvalidSetting, MeterError, UnknownConsumer
@@ -47,7 +47,6 @@ from api_billing.networks import canonical_name
 if TYPE_CHECKING:
     from api_billing.metering.settlement.on_chain import OnChain
 
-API_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # as the contract has them
 _PRUNE_EVERY_MS: Final = 3_600_000
 _MAX_WAITING_NOTES: Final = 500  # about what one commit takes
 _TELL_LOST_EVERY_MS: Final = 10_000

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote_plus
 
+from api_billing.contract_api import API_NAME
 from api_billing.metering.operations import DAY_MS, StoredResponse
 from api_billing.metering.problems import Refusal
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from api_billing.metering.settings import MeterSettings
 
 # As the contract writes it: API, consumer, day of billing, and which of the consumer's calls of that day it was.
-_RECEIPT: Final = re.compile(r"([a-z0-9][a-z0-9._-]{0,63}):(0x[0-9a-f]{40}):(0|[1-9][0-9]{0,14}):([1-9][0-9]{0,14})")
+_RECEIPT: Final = re.compile(rf"({API_NAME.pattern}):(0x[0-9a-f]{{40}}):(0|[1-9][0-9]{{0,14}}):([1-9][0-9]{{0,14}})")
 _ACCOUNT: Final = "receipt:"
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 0.5
