@@ -46,8 +46,9 @@ from api_billing.metering.ids import new_id
 from api_billing.metering.operations import ListRecords, Operation, Reserve, Reserved, Settle
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
+from api_billing.metering.settlement.cutting import MAX_LINES
 from api_billing.metering.settlement.reconcile import reconcile
-from api_billing.metering.settlement.worker import MAX_LINES, Settler
+from api_billing.metering.settlement.worker import Settler
 from api_billing.metering.settlement_operations import ListOutgoing
 from api_billing.metering.steps import run
 from api_billing.metering.stores import Store, open_store

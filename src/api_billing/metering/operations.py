@@ -21,7 +21,7 @@ from api_billing.metering.tiers import Tier
 
 MAX_AMOUNT_WEI: Final = 2**256 - 1
 DAY_MS: Final = 86_400_000
-MAX_CUT_STEP: Final = 50  # requests that one step adds to a batch: a few milliseconds in every store
+MAX_CUT_STEP: Final = 50  # requests that one step adds to a batch: about a millisecond of the store's time
 
 Unit = Literal["calls", "wei"]
 State = Literal["reserved", "settled", "redeemed", "released", "expired", "refused"]
@@ -508,30 +508,37 @@ class SumUsage(Operation[tuple[UsageDay, ...]]):
     to_day: int = 2**31
 
 
+class CutPlace(NamedTuple):
+    """How far the batch that is being cut has come."""
+
+    sequence: int
+    records: int = 0  # how many requests are in it so far
+    after: str = ""  # id of the last request that was looked at
+
+
 @dataclass(frozen=True, slots=True)
-class CutBatch(Operation["Batch | Cutting | None"]):
-    """Put settled usage of an API that is in no batch into the next one, and mark it, in the same step.
+class AddToBatch(Operation["Added | None"]):
+    """Put settled usage of an API into the batch that is being cut, mark it, and end the batch or go on, in one step.
 
-    Oldest first, at most ``max_lines`` lines of one account and day each, at most ``max_records`` requests, nothing
-    reserved after ``until_ms``. None when there is nothing. Requests that cost nothing are in it: they are calls.
-
-    One step adds ``max_step`` requests and no more, so that it never holds up requests for long: the answer is
-    ``Cutting`` until one of them has ended the batch. Whoever comes after a process that died goes on where it was.
+    What is added was read and worked out before (``ListToSettle``, ``settlement.cutting``): the step only writes, so
+    that it never holds up requests for long. None, and nothing changed, when the batch is not at ``was`` any more:
+    somebody else has added to it.
     """
 
     api: str
-    now_ms: int
-    until_ms: int = 2**62
-    max_lines: int = 256
-    max_records: int = 100_000
-    max_step: int = MAX_CUT_STEP
+    was: CutPlace
+    now: CutPlace
+    record_ids: tuple[str, ...]
+    leaves: bytes  # of these requests, 32 bytes each
+    cut: str  # what it takes to go on from here, of ``settlement.cutting``; "": the batch ends
+    batch: Batch | None = None  # that it ends as; None: it goes on, or there is nothing in it
 
 
-class Cutting(NamedTuple):
-    """There is more for this batch: ask again. Nothing of it is posted before it has ended."""
+class Added(NamedTuple):
+    """Where the batch is now; ``batch`` when it has ended."""
 
-    sequence: int
-    records: int  # how many are in it so far
+    place: CutPlace
+    batch: Batch | None = None
 
 
 class OpenCut(NamedTuple):

@@ -1,7 +1,7 @@
 """What settlement asks a store: credit that follows the chain, the outbox of batches, one settler at a time.
 
 As in ``operations``, each is one atomic step that may be repeated: the second time it changes nothing that matters. A
-batch that was cut (``CutBatch``) goes through the states ``built`` → ``posted`` (written before it is sent) →
+batch that was cut (``AddToBatch``) goes through the states ``built`` → ``posted`` (written before it is sent) →
 ``unknown`` when the answer got lost → ``settled`` or, when the contract refused a part of it, ``refused``.
 """
 
@@ -17,6 +17,7 @@ from api_billing.metering.proofs import UsageLine
 PostingState = Literal["built", "posted", "unknown", "settled", "refused"]
 Resolution = Literal["", "retried", "written_off"]
 
+EVER_MS: Final = 2**62
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 IN_FLIGHT: frozenset[PostingState] = frozenset({"posted", "unknown"})
@@ -154,11 +155,12 @@ class CreditSet(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ListToSettle(Operation[tuple[UsageLine, ...]]):
-    """Settled usage of an API that is in no batch, in the order of ids, after ``after``."""
+    """Settled usage of an API that is in no batch, reserved until then, in the order of ids, after ``after``."""
 
     api: str
     after: str = ""
     limit: int = 500
+    until_ms: int = EVER_MS
 
 
 # --- the outbox -------------------------------------------------------------------------------------------------------

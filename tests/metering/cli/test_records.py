@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from api_billing.metering.operations import DAY_MS, Claim, CutBatch, Note, Outcome, Record, Release, Reserve, Settle
+from api_billing.metering.operations import DAY_MS, Claim, Note, Outcome, Record, Release, Reserve, Settle
+from api_billing.metering.settlement.cutting import Cutter
+from api_billing.metering.steps import run
 
 GWEI = 10**9
 HOUR_MS = 3_600_000
@@ -185,7 +187,7 @@ def test_prune__somebody_looks__draws_its_progress(acme: Any, meter: Any, monkey
 def test_batches__cut__are_listed(acme: Any, meter: Any) -> None:
     serve(meter)
     serve(meter)
-    meter.store.call(CutBatch("weather", meter.now_ms()))
+    run(Cutter("weather").step(meter.now_ms()), meter.store.call)
     [batch] = acme("batches", "weather", "--json").json
     assert (batch["sequence"], batch["records"], batch["lines"][0]["amount_wei"]) == (1, 2, 2 * GWEI)
     assert "amount Gwei" in acme("batches", "weather").out

@@ -23,7 +23,7 @@ from eth_account import Account
 from api_billing.client import BillingClient
 from api_billing.metering.settlement.running import holder_name
 from api_billing.metering.settlement.worker import Round, Settler
-from api_billing.metering.steps import Blocking
+from api_billing.metering.steps import Blocking, Pause
 from api_billing.metering.stores import Store, open_store
 from api_billing.networks import find_network
 from api_billing.transactions import Follower
@@ -43,6 +43,9 @@ def drive(store: Store, steps: Any, at: int, when: str, say: Any) -> Round:
             step = steps.send(answer) if error is None else steps.throw(error)
         except StopIteration as end:
             return end.value
+        if isinstance(step, Pause):
+            answer = error = None
+            continue
         here, number = number == at, number + 1
         if here:
             say("chain" if isinstance(step, Blocking) else type(step).__name__)

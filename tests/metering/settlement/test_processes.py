@@ -96,7 +96,7 @@ def test_settlers__killed_at_every_step__bill_everything_once(
             clean_round(settlers, place)
     clean_round(settlers, place)
     record_property("settlers killed", [f"{step}: {times}" for step, times in sorted(killed.items())])
-    steps = {"TakeLease", "ReadBook", "NextOutgoing", "CutBatch", "BeginPosting", "EndPosting", "chain"}
+    steps = {"TakeLease", "ReadBook", "NextOutgoing", "AddToBatch", "BeginPosting", "EndPosting", "chain"}
     assert {f"{when} {step}" for when in ("before", "after") for step in steps} <= set(killed)
     assert killed["sent chain"] > 0
 

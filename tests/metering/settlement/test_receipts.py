@@ -15,7 +15,6 @@ from api_billing.metering.exchange import Exchange
 from api_billing.metering.http import MeteredRequest, MeteredResponse, TextHeaders
 from api_billing.metering.operations import (
     ClaimInProgress,
-    CutBatch,
     ListRecords,
     Operation,
     ReadBalance,
@@ -29,6 +28,7 @@ from api_billing.metering.receipts import pauses, query_without
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement import receipts as receipts_module
 from api_billing.metering.settlement.chain import chain_account
+from api_billing.metering.settlement.cutting import Cutter
 from api_billing.metering.settlement.on_chain import OnChain
 from api_billing.metering.steps import Pause, run
 
@@ -167,7 +167,7 @@ def test_receipt__genuine__is_served_without_identity_credit_or_charge(desk: Des
 def test_receipt__served__is_in_no_usage_no_batch_and_reconciles(desk: Desk) -> None:
     desk.serve()
     assert desk.world.call(SumUsage()) == ()
-    assert desk.world.call(CutBatch(API, desk.world.now_ms)) is None
+    assert run(Cutter(API).step(desk.world.now_ms), desk.world.call) is None
     assert desk.world.reconcile().is_zero
 
 

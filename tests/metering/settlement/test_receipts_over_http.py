@@ -9,10 +9,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from api_billing.metering import Meter
-from api_billing.metering.operations import CutBatch, GetRecord, SumUsage
+from api_billing.metering.operations import GetRecord, SumUsage
 from api_billing.metering.service import create_app
 from api_billing.metering.settings import MeterSettings
+from api_billing.metering.settlement.cutting import Cutter
 from api_billing.metering.settlement.on_chain import OnChain
+from api_billing.metering.steps import run
 
 from .world import API, DAY_MS, NOON_MS, World, address
 
@@ -76,7 +78,7 @@ def test_settle__with_a_receipt__charges_nothing_and_is_in_no_batch(service: Ser
     assert (answer.json()["charged_wei"], answer.json()["uncollected_wei"]) == ("0", "0")
     assert service.world.call(GetRecord(reservation_id)).state == "redeemed"
     assert service.world.call(SumUsage()) == ()
-    assert service.world.call(CutBatch(API, service.world.now_ms)) is None
+    assert run(Cutter(API).step(service.world.now_ms), service.world.call) is None
 
 
 def test_reserve__with_a_used_receipt__replays_the_response(service: Service) -> None:

@@ -5,8 +5,9 @@ from collections import Counter
 
 import pytest
 
-from api_billing.metering.operations import CutBatch, Cutting, ReadBalance, Reserve
+from api_billing.metering.operations import ReadBalance, Reserve
 from api_billing.metering.settlement.chain import chain_account
+from api_billing.metering.settlement.cutting import Cutter
 from api_billing.metering.settlement.preview import preview
 from api_billing.metering.settlement.proof import NotProvable, prove
 from api_billing.metering.settlement.worker import Round
@@ -322,7 +323,7 @@ def test_batch__of_nobody_on_chain__takes_no_sequence(world):
 
 def cut_in_part(world, served=5):
     ids = [world.serve(world.consumer(number % 2 + 1)) for number in range(served)]
-    assert isinstance(world.call(CutBatch(API, world.now_ms, max_step=2)), Cutting)
+    assert run(Cutter(API, max_step=2).step(world.now_ms), world.call).batch is None
     return ids
 
 

@@ -18,7 +18,9 @@ import pytest
 from api_billing.metering.ids import first_id
 from api_billing.metering.operations import (
     DAY_MS,
+    Added,
     Balance,
+    Batch,
     Grant,
     Operation,
     ReadBalance,
@@ -28,6 +30,8 @@ from api_billing.metering.operations import (
     Settle,
     WindowCheck,
 )
+from api_billing.metering.settlement.cutting import Cutter
+from api_billing.metering.steps import run
 from api_billing.metering.stores import Store, open_store
 
 SHARED = ("sqlite", "postgresql", "redis")  # what several processes can use at once
@@ -81,6 +85,17 @@ class Desk:
         reservation_id, _ = self.reserve(actual_wei, **changes)
         self.settle(reservation_id, actual_wei, account=changes.get("account", self.account))
         return reservation_id
+
+    def cut(self, api: str | None = None, now_ms: int | None = None, **values: Any) -> Batch | None:
+        """Settled usage in no batch, as the next batch, in as many steps as it takes."""
+        cutter = Cutter(api or self.api, **values)
+        while (added := self.cut_step(cutter, now_ms)) is not None and added.batch is None:
+            pass
+        return None if added is None else added.batch
+
+    def cut_step(self, cutter: Cutter, now_ms: int | None = None) -> Added | None:
+        """One step of cutting."""
+        return run(cutter.step(self.now_ms if now_ms is None else now_ms), self.call)
 
     def balance(self, account: str | None = None) -> Balance:
         balance: Balance = self.call(ReadBalance(account or self.account))

@@ -7,7 +7,6 @@ from api_billing.metering.operations import (
     Claim,
     ClaimInProgress,
     ClaimMismatch,
-    CutBatch,
     GetRecord,
     ListRecords,
     NotReserved,
@@ -40,7 +39,7 @@ def test_receipt__served__is_redeemed_and_in_no_sum_and_no_batch(desk):
     record = desk.call(GetRecord(first))
     assert (record.state, record.charged_wei, record.batch, record.outcome.tags) == ("redeemed", 0, 0, TAGS)
     assert desk.call(SumUsage()) == ()
-    assert desk.call(CutBatch(desk.api, desk.now_ms)) is None
+    assert desk.cut() is None
 
 
 def test_receipt__among_settled_usage__is_left_out_of_its_sums_and_batch(desk):
@@ -49,7 +48,7 @@ def test_receipt__among_settled_usage__is_left_out_of_its_sums_and_batch(desk):
     redeemed(desk)
     (usage,) = desk.call(SumUsage())
     assert (usage.calls, usage.units, usage.charged_wei) == (1, 1, 10)
-    batch = desk.call(CutBatch(desk.api, desk.now_ms))
+    batch = desk.cut()
     assert (batch.records, batch.lines[0].calls, batch.lines[0].amount_wei) == (1, 1, 10)
 
 

@@ -8,9 +8,10 @@ import pytest
 from api_billing.merkle import merkle_root
 from api_billing.metering.operations import (
     DAY_MS,
+    Added,
+    AddToBatch,
     BatchLine,
-    CutBatch,
-    Cutting,
+    CutPlace,
     GetRecord,
     ListBatches,
     ListRecords,
@@ -24,6 +25,7 @@ from api_billing.metering.operations import (
     Sweep,
     UsageDay,
 )
+from api_billing.metering.settlement.cutting import Cutter
 from api_billing.metering.stores.rows import usage_line
 
 OUTCOME = Outcome(503, 12, 2**40, "Value'Error\x00", '{"model":"ü"}', b"\x00request", b"")
@@ -192,12 +194,12 @@ def test_usage__released_and_expired_requests__are_not_in_it(desk):
 def test_batch__without_usage__is_none(desk):
     desk.reserve(10)
     desk.served(10, api="maps")
-    assert desk.call(CutBatch("weather", desk.now_ms)) is None
+    assert desk.cut() is None
 
 
 def test_batch__cut__sums_and_marks_its_requests(desk):
     made = [desk.served(10), desk.served(20), desk.served(0)]
-    batch = desk.call(CutBatch("weather", desk.now_ms + 1))
+    batch = desk.cut(now_ms=desk.now_ms + 1)
     assert (batch.api, batch.sequence, batch.created_ms, batch.records) == ("weather", 1, desk.now_ms + 1, 3)
     assert batch.lines == (BatchLine("acme/weather", "acme", desk.now_ms // DAY_MS, 3, 30),)
     assert [desk.call(GetRecord(record_id)).batch for record_id in made] == [1, 1, 1]
@@ -206,7 +208,7 @@ def test_batch__cut__sums_and_marks_its_requests(desk):
 def test_batch__root__is_that_of_its_records(desk):
     for number in range(5):
         desk.served(number * 10**18 // 10**18)
-    batch = desk.call(CutBatch("weather", desk.now_ms))
+    batch = desk.cut()
     leaves = [usage_line(record).leaf() for record in desk.call(ListRecords())]
     assert batch.root == merkle_root(leaves).hex()
     assert desk.call(ReadLeaves("weather", 1)) == b"".join(leaves)
@@ -217,10 +219,10 @@ def test_batches__cut_one_after_another__have_sequences_without_gaps_for_each_ap
     for _ in range(3):
         desk.served(1)
         desk.served(1, api="maps")
-        sequences.append(desk.call(CutBatch("weather", desk.now_ms)).sequence)
-        assert desk.call(CutBatch("weather", desk.now_ms)) is None
+        sequences.append(desk.cut().sequence)
+        assert desk.cut() is None
     assert sequences == [1, 2, 3]
-    assert desk.call(CutBatch("maps", desk.now_ms)).sequence == 1
+    assert desk.cut("maps").sequence == 1
 
 
 def test_batch__with_more_accounts_than_lines__leaves_the_others_for_the_next(desk):
@@ -228,44 +230,44 @@ def test_batch__with_more_accounts_than_lines__leaves_the_others_for_the_next(de
         desk.grant(100, f"a{number}")
     for number in (0, 1, 2, 0):
         desk.served(1, account=f"a{number}")
-    first, second = (desk.call(CutBatch("weather", desk.now_ms, max_lines=2)) for _ in range(2))
+    first, second = (desk.cut(max_lines=2) for _ in range(2))
     assert [(line.account, line.calls) for line in first.lines] == [("a0", 2), ("a1", 1)]
     assert [(line.account, line.calls) for line in second.lines] == [("a2", 1)]
 
 
 def test_batch__with_more_requests_than_allowed__takes_the_oldest(desk):
     made = [desk.served(1) for _ in range(3)]
-    assert desk.call(CutBatch("weather", desk.now_ms, max_records=2)).records == 2
+    assert desk.cut(max_records=2).records == 2
     assert [desk.call(GetRecord(record_id)).batch for record_id in made] == [1, 1, 0]
 
 
 def test_batch__until_an_instant__leaves_later_requests(desk):
     desk.served(1, now_ms=desk.now_ms + 1)
-    assert desk.call(CutBatch("weather", desk.now_ms + 2, until_ms=desk.now_ms)) is None
-    assert desk.call(CutBatch("weather", desk.now_ms + 2, until_ms=desk.now_ms + 1)).records == 1
+    assert desk.cut(until_ms=desk.now_ms) is None
+    assert desk.cut(until_ms=desk.now_ms + 1).records == 1
 
 
 def test_batch__over_midnight__has_a_line_for_each_day(desk):
     midnight = desk.now_ms // DAY_MS * DAY_MS
     desk.served(1, now_ms=midnight - 1)
     desk.served(2, now_ms=midnight)
-    lines = desk.call(CutBatch("weather", desk.now_ms)).lines
+    lines = desk.cut().lines
     assert [(line.day, line.amount_wei) for line in lines] == [(midnight // DAY_MS - 1, 1), (midnight // DAY_MS, 2)]
 
 
 def test_batch__settled_late_and_older_than_the_last_batch__comes_into_the_next(desk):
     old, _ = desk.reserve(5)
     desk.served(1)
-    desk.call(CutBatch("weather", desk.now_ms))
+    desk.cut()
     desk.settle(old, 5)
-    assert desk.call(CutBatch("weather", desk.now_ms)).lines[0].amount_wei == 5
+    assert desk.cut().lines[0].amount_wei == 5
 
 
 def test_batches__listed__in_the_order_of_sequences_by_page(desk):
     made = []
     for _ in range(3):
         desk.served(1)
-        made.append(desk.call(CutBatch("weather", desk.now_ms)))
+        made.append(desk.cut())
     assert desk.call(ListBatches("weather")) == tuple(made)
     assert desk.call(ListBatches("weather", after=1, limit=1)) == (made[1],)
     assert desk.call(ListBatches("weather", after=9)) == desk.call(ListBatches("maps")) == ()
@@ -275,18 +277,20 @@ def test_batches__listed__in_the_order_of_sequences_by_page(desk):
 
 
 def steps_of(desk, **values):
-    """What the steps of one batch answer, the batch last."""
-    answers = [desk.call(CutBatch("weather", desk.now_ms, **values))]
-    while isinstance(answers[-1], Cutting):
-        answers.append(desk.call(CutBatch("weather", desk.now_ms, **values)))
+    """What the steps of one batch answer, the last with the batch."""
+    cutter = Cutter("weather", **values)
+    answers = [desk.cut_step(cutter)]
+    while answers[-1] is not None and answers[-1].batch is None:
+        answers.append(desk.cut_step(cutter))
     return answers
 
 
 @pytest.mark.parametrize("max_step", [1, 2, 3, 4, 5, 6])
 def test_batch__cut_in_steps__is_the_one_that_is_cut_at_once(desk, max_step):
     made = [desk.served(number) for number in range(5)]
-    *steps, batch = steps_of(desk, max_step=max_step)
-    assert [step.records for step in steps] == list(range(max_step, 5, max_step))
+    *steps, ended = steps_of(desk, max_step=max_step)
+    batch = ended.batch
+    assert [step.place.records for step in steps] == list(range(max_step, 5, max_step))
     leaves = [usage_line(record).leaf() for record in desk.call(ListRecords())]
     assert (batch.records, batch.lines[0].calls, batch.lines[0].amount_wei) == (5, 5, 10)
     assert batch.root == merkle_root(leaves).hex()
@@ -297,7 +301,7 @@ def test_batch__cut_in_steps__is_the_one_that_is_cut_at_once(desk, max_step):
 
 def test_batch__being_cut__is_not_a_batch_yet_but_has_its_usage(desk):
     made = [desk.served(number) for number in (1, 2, 3)]
-    assert desk.call(CutBatch("weather", 5, max_step=2)) == Cutting(1, 2)
+    assert desk.cut_step(Cutter("weather", max_step=2)) == Added(CutPlace(1, 2, made[1]))
     assert desk.call(ListBatches("weather")) == ()
     assert [desk.call(GetRecord(record_id)).batch for record_id in made] == [1, 1, 0]
     cut = desk.call(ReadCut("weather"))
@@ -309,13 +313,13 @@ def test_batch__being_cut__takes_usage_that_was_served_meanwhile_and_leaves_what
     old, _ = desk.reserve(5)
     desk.served(1)
     desk.served(1)
-    desk.call(CutBatch("weather", 5, max_step=1))
+    desk.cut_step(Cutter("weather", max_step=1))
     desk.settle(old, 5)
     late = desk.served(7)
-    *_, batch = steps_of(desk, max_step=1)
+    batch = steps_of(desk, max_step=1)[-1].batch
     assert (batch.records, batch.lines[0].amount_wei) == (3, 9)
     assert desk.call(GetRecord(late)).batch == 1
-    assert [step.lines[0].amount_wei for step in steps_of(desk)] == [5]
+    assert [step.batch.lines[0].amount_wei for step in steps_of(desk)] == [5]
 
 
 def test_batch__cut_in_steps_with_more_accounts_than_lines__is_the_one_that_is_cut_at_once(desk):
@@ -323,8 +327,8 @@ def test_batch__cut_in_steps_with_more_accounts_than_lines__is_the_one_that_is_c
         desk.grant(100, f"a{number}")
     for number in (0, 2, 2, 3, 1, 0, 3, 2, 1, 0, 3):
         desk.served(1, account=f"a{number}")
-    first = steps_of(desk, max_lines=2, max_step=1)[-1]
-    second = steps_of(desk, max_lines=2, max_step=1)[-1]
+    first = steps_of(desk, max_lines=2, max_step=1)[-1].batch
+    second = steps_of(desk, max_lines=2, max_step=1)[-1].batch
     assert [(line.account, line.calls) for line in first.lines] == [("a0", 3), ("a2", 3)]
     assert [(line.account, line.calls) for line in second.lines] == [("a1", 2), ("a3", 3)]
 
@@ -332,7 +336,7 @@ def test_batch__cut_in_steps_with_more_accounts_than_lines__is_the_one_that_is_c
 def test_batch__cut_in_steps_up_to_so_many_requests__ends_with_them(desk):
     for _ in range(5):
         desk.served(1)
-    assert [batch.records for batch in (steps_of(desk, max_records=3, max_step=2)[-1] for _ in range(2))] == [3, 2]
+    assert [steps_of(desk, max_records=3, max_step=2)[-1].batch.records for _ in range(2)] == [3, 2]
 
 
 def test_batch__cut_by_many_at_once__has_every_request_once(desk):
@@ -341,9 +345,10 @@ def test_batch__cut_by_many_at_once__has_every_request_once(desk):
     batches = []
 
     def cut():
-        while answer := desk.call(CutBatch("weather", desk.now_ms, max_records=7, max_step=2)):
-            if not isinstance(answer, Cutting):
-                batches.append(answer)
+        cutter = Cutter("weather", max_records=7, max_step=2)
+        while answer := desk.cut_step(cutter):
+            if answer.batch is not None:
+                batches.append(answer.batch)
 
     threads = [threading.Thread(target=cut) for _ in range(4)]
     for thread in threads:
@@ -357,6 +362,28 @@ def test_batch__cut_by_many_at_once__has_every_request_once(desk):
         assert (batch.records, batch.root) == (len(leaves), merkle_root(leaves).hex())
         assert desk.call(ReadLeaves("weather", batch.sequence)) == b"".join(leaves)
     assert sum(batch.records for batch in batches) == 30
+
+
+def test_batch__added_to_where_it_is_not_any_more__stays_as_it_is(desk):
+    made = [desk.served(1) for _ in range(3)]
+    desk.cut_step(Cutter("weather", max_step=2))
+    cut = desk.call(ReadCut("weather"))
+    for was in (CutPlace(1), CutPlace(1, 2, made[0]), CutPlace(2, 2, made[1]), CutPlace(1, 1, made[1])):
+        added = desk.call(AddToBatch("weather", was, CutPlace(1, 3, made[2]), (made[2],), b"\0" * 32, "[[],[]]"))
+        assert added is None
+    assert desk.call(ReadCut("weather")) == cut
+    assert desk.call(GetRecord(made[2])).batch == 0
+
+
+def test_batch__its_request_was_pruned_meanwhile__has_it_all_the_same(desk):
+    made = [desk.served(1) for _ in range(2)]
+    step = Cutter("weather").step(desk.now_ms)
+    operation = next(step)
+    while not isinstance(operation, AddToBatch):
+        operation = step.send(desk.call(operation))
+    desk.call(Prune(desk.now_ms + 365 * DAY_MS))
+    assert desk.call(operation).batch.records == 2
+    assert [desk.call(GetRecord(record_id)) for record_id in made] == [None, None]
 
 
 def test_leaves__of_no_batch__are_empty(desk):
@@ -388,18 +415,18 @@ def test_prune__records_of_every_end__leaves_those_being_served(desk):
 
 def test_prune__with_keep_unbatched__keeps_what_is_not_settled_yet(desk):
     desk.served(1)
-    desk.call(CutBatch("weather", desk.now_ms))
+    desk.cut()
     waiting = desk.served(1)
     desk.release(desk.reserve(1)[0])
     assert desk.call(Prune(desk.now_ms + 365 * DAY_MS, keep_unbatched=True)).records == 2
     assert ids(desk.call(ListRecords())) == [waiting]
-    assert desk.call(CutBatch("weather", desk.now_ms)).sequence == 2
+    assert desk.cut().sequence == 2
 
 
 def test_prune__without_keep_unbatched__leaves_nothing_for_a_batch(desk):
     desk.served(1)
     desk.call(Prune(desk.now_ms + 365 * DAY_MS))
-    assert desk.call(CutBatch("weather", desk.now_ms)) is None
+    assert desk.cut() is None
 
 
 def test_prune__more_than_the_limit__says_that_there_is_more(desk):

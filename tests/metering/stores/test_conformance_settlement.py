@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from api_billing.metering.operations import Balance, CutBatch, Cutting, Grant, ListBatches, ReadCut, ReadLeaves
+from api_billing.metering.operations import Balance, Grant, ListBatches, ReadCut, ReadLeaves
+from api_billing.metering.settlement.cutting import Cutter
 from api_billing.metering.settlement_operations import (
     NEVER_READ,
     BeginPosting,
@@ -49,7 +50,7 @@ def set_granted(desk, usable_wei, credit=None, *, cover_wei=None, account=None):
 
 
 def cut(desk):
-    return desk.call(CutBatch(API, desk.now_ms))
+    return desk.cut()
 
 
 def begin(desk, sequence=1):
@@ -364,7 +365,7 @@ def test_write_off__of_a_batch_without_refused_parts__is_nothing(in_flight):
 
 
 def test_retry__of_a_refused_part__is_a_batch_with_the_rest(in_flight):
-    batch = in_flight.call(CutBatch(API, 9))
+    batch = in_flight.cut()
     assert batch is None
     end(in_flight, Part(1, 15, "daily_spend_exceeded"))
     again = in_flight.call(RetryRefused(API, 1, 9))
@@ -446,7 +447,7 @@ def test_retry__while_a_batch_is_being_cut__ends_that_and_comes_after_it(in_flig
     in_flight.call(Grant("more", "other", 5, 1))
     for _ in range(2):
         in_flight.served(1, account="other", consumer="other")
-    assert in_flight.call(CutBatch(API, 9, max_step=1)) == Cutting(2, 1)
+    assert in_flight.cut_step(Cutter(API, max_step=1)).place[:2] == (2, 1)
     assert in_flight.call(RetryRefused(API, 1, 9)).sequence == 3
     assert [batch.records for batch in in_flight.call(ListBatches(API))] == [2, 1, 0]
     assert (cut(in_flight).sequence, in_flight.call(ReadCut(API))) == (4, None)

@@ -38,7 +38,7 @@ class Books(Protocol):
     def to_settle(self, api: str, until_ms: int, after: str, limit: int) -> Sequence[UsageLine]:
         """Settled usage in no batch, reserved until then, in the order of ids after ``after``."""
 
-    def put_into_batch(self, api: str, sequence: int, before: int, lines: Sequence[UsageLine], leaves: bytes) -> None:
+    def put_into_batch(self, api: str, sequence: int, before: int, record_ids: Sequence[str], leaves: bytes) -> None:
         """Mark what ``to_settle`` gave with the batch it is in, and keep its leaves behind the ``before`` others."""
 
     def balance(self, account: str) -> Balance:

@@ -1,22 +1,35 @@
-"""The rules of cutting: settled usage goes into a batch step by step, a few requests in each, until it is closed.
+"""Cutting: settled usage goes into a batch step by step, a few requests in each, until the batch has ended.
 
-While a batch is open its lines, the peaks of its tree and how far it has looked are one small document, written in the
-step that marks the requests; their leaves are kept apart, as they are many. Closing it needs none of them again.
+A step reads what comes next, works out leaves, sums and the tree, and only then asks the store to write all of that at
+once, if nobody else has added to the batch meanwhile: requests wait for the writing, and not for the work. While a
+batch is open its lines, the peaks of its tree and how far it has looked are one document, written in the step that
+marks the requests; their leaves are kept apart, as they are many. Ending it needs none of them again.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from api_billing.merkle import GrowingTree
-from api_billing.metering.operations import Batch, BatchLine, CutBatch, Cutting, OpenCut, ReadCut
+from api_billing.metering.operations import (
+    MAX_CUT_STEP,
+    Added,
+    AddToBatch,
+    Batch,
+    BatchLine,
+    CutPlace,
+    OpenCut,
+    ReadCut,
+)
 from api_billing.metering.proofs import UsageLine
 from api_billing.metering.settlement.books import Books
-from api_billing.metering.settlement_operations import ListToSettle
+from api_billing.metering.settlement_operations import EVER_MS, Book, ListToSettle, ReadBook
+from api_billing.metering.steps import Steps
 
-_EVER_MS = 2**62
-_LOOK_FURTHER = 4  # times as many requests are looked at when all lines are taken, and most are passed over
+MAX_LINES: Final = 256  # of a batch: as many as the contract takes in one transaction
+_LOOK_FURTHER: Final = 4  # times as many requests are looked at when all lines are taken, and most are passed over
 
 
 class GrowingBatch:
@@ -51,6 +64,11 @@ class GrowingBatch:
         """How many requests are in it."""
         return self.tree.count
 
+    @property
+    def place(self) -> CutPlace:
+        """How far it has come."""
+        return CutPlace(self.sequence, self.records, self.after)
+
     def take(self, line: UsageLine, max_lines: int) -> bytes | None:
         """Add the next request; its leaf. None when it needs one line too many: it is left for a later batch."""
         self.after = line.record_id
@@ -71,40 +89,113 @@ class GrowingBatch:
         lines = tuple(BatchLine(*key, calls, wei) for key, (calls, wei) in sorted(self.sums.items()))
         return Batch(api, self.sequence, now_ms, lines, self.records, self.tree.root().hex())
 
-    def document(self) -> list[Any]:
-        """The arguments it is made with again."""
+    def text(self) -> str:
+        """What a step keeps of it, beside its place."""
         sums = [[*key, *sums] for key, sums in self.sums.items()]
-        return [self.sequence, self.records, self.after, sums, [peak.hex() for peak in self.tree.peaks]]
+        return json.dumps([sums, [peak.hex() for peak in self.tree.peaks]], separators=(",", ":"), ensure_ascii=False)
 
 
-def cut_batch(books: Books, op: CutBatch) -> Batch | Cutting | None:
-    growing = _growing(books, op.api) or GrowingBatch(books.last_sequence(op.api) + 1)
-    before = growing.records
-    look = op.max_step * (_LOOK_FURTHER if len(growing.sums) >= op.max_lines else 1) + 1
-    found = books.to_settle(op.api, op.until_ms, growing.after, look)
-    taken: list[UsageLine] = []
-    leaves: list[bytes] = []
-    at_end = len(found) < look
-    for line in found:
-        if len(taken) == op.max_step or growing.records >= op.max_records:
-            at_end = False
-            break
-        leaf = growing.take(line, op.max_lines)
-        if leaf is not None:
-            taken.append(line)
-            leaves.append(leaf)
-    if taken:
-        books.put_into_batch(op.api, growing.sequence, before, taken, b"".join(leaves))
-    if at_end or growing.records >= op.max_records:
-        return _closed(books, op.api, growing, op.now_ms)
-    books.write(_key(op.api), growing.document())
-    return Cutting(growing.sequence, growing.records)
+class Cutter:
+    """Cuts the next batch of an API: settled usage in no batch, oldest first, none reserved after ``until_ms``.
+
+    It has at most ``max_lines`` lines (one account and one day each) and ``max_records`` requests. Requests that cost
+    nothing are in it, too: they are calls.
+
+    Others may cut at the same time; each adds to the one batch that is open. Whoever comes after a process that died
+    goes on where it was.
+    """
+
+    def __init__(
+        self,
+        api: str,
+        until_ms: int = EVER_MS,
+        *,
+        max_lines: int = MAX_LINES,
+        max_records: int = 100_000,
+        max_step: int = MAX_CUT_STEP,
+    ) -> None:
+        self._api = api
+        self._until_ms = until_ms
+        self._max_lines = max_lines
+        self._max_records = max_records
+        self._max_step = max_step
+        self._growing: GrowingBatch | None = None  # as this one has left it
+
+    def step(self, now_ms: int) -> Steps[Added | None]:
+        """Add at most ``max_step`` requests; the answer has the batch when it has ended with them. None: there is
+        nothing to settle.
+
+        Raises: StoreUnavailable; the next step goes on.
+        """
+        while True:
+            growing, self._growing = self._growing, None
+            if growing is None:
+                growing = yield from self._begun()
+            was = growing.place
+            record_ids, leaves, has_ended = yield from self._taken(growing)
+            if not growing.records:
+                return None
+            text, batch = ("", growing.batch(self._api, now_ms)) if has_ended else (growing.text(), None)
+            added: Added | None = yield AddToBatch(
+                self._api, was, growing.place, tuple(record_ids), b"".join(leaves), text, batch
+            )
+            if added is not None:
+                self._growing = None if has_ended else growing
+                return added
+
+    def _begun(self) -> Steps[GrowingBatch]:
+        begun: OpenCut | None = yield ReadCut(self._api)
+        if begun is not None:
+            return GrowingBatch.of(begun)
+        book: Book = yield ReadBook(self._api)
+        return GrowingBatch(book.last + 1)
+
+    def _taken(self, growing: GrowingBatch) -> Steps[tuple[list[str], list[bytes], bool]]:
+        """Have the batch take what comes next: ids, leaves, and whether it ends with them."""
+        record_ids: list[str] = []
+        leaves: list[bytes] = []
+        if growing.records >= self._max_records:
+            return record_ids, leaves, True
+        look = self._max_step * (_LOOK_FURTHER if len(growing.sums) >= self._max_lines else 1) + 1
+        found: tuple[UsageLine, ...] = yield ListToSettle(self._api, growing.after, look, self._until_ms)
+        for line in found:
+            if len(record_ids) == self._max_step or growing.records >= self._max_records:
+                return record_ids, leaves, growing.records >= self._max_records
+            leaf = growing.take(line, self._max_lines)
+            if leaf is not None:
+                record_ids.append(line.record_id)
+                leaves.append(leaf)
+        return record_ids, leaves, len(found) < look or growing.records >= self._max_records
+
+
+# --- the rules
+
+
+def add_to_batch(books: Books, op: AddToBatch) -> Added | None:
+    kept = books.read(_key(op.api))
+    place = CutPlace(books.last_sequence(op.api) + 1) if kept is None else CutPlace(*kept[:3])
+    if place != op.was:
+        return None
+    if op.record_ids:
+        books.put_into_batch(op.api, op.was.sequence, op.was.records, op.record_ids, op.leaves)
+    if op.cut:
+        books.write(_key(op.api), [*op.now, op.cut])
+    elif kept is not None:
+        books.write(_key(op.api), None)
+    if op.batch is not None:
+        books.add_batch(op.batch)
+    return Added(op.now, op.batch)
 
 
 def close_cut(books: Books, api: str, now_ms: int) -> Batch | None:
     """End the batch that is being cut, whatever is left for it; None when there is none."""
     growing = _growing(books, api)
-    return None if growing is None else _closed(books, api, growing, now_ms)
+    if growing is None:
+        return None
+    batch = growing.batch(api, now_ms)
+    books.write(_key(api), None)
+    books.add_batch(batch)
+    return batch
 
 
 def read_cut(books: Books, op: ReadCut) -> OpenCut | None:
@@ -116,22 +207,16 @@ def read_cut(books: Books, op: ReadCut) -> OpenCut | None:
 
 
 def list_to_settle(books: Books, op: ListToSettle) -> tuple[UsageLine, ...]:
-    return tuple(books.to_settle(op.api, _EVER_MS, op.after, op.limit))
-
-
-def _closed(books: Books, api: str, growing: GrowingBatch, now_ms: int) -> Batch | None:
-    if books.read(_key(api)) is not None:
-        books.write(_key(api), None)
-    if not growing.records:
-        return None
-    batch = growing.batch(api, now_ms)
-    books.add_batch(batch)
-    return batch
+    return tuple(books.to_settle(op.api, op.until_ms, op.after, op.limit))
 
 
 def _growing(books: Books, api: str) -> GrowingBatch | None:
     kept = books.read(_key(api))
-    return None if kept is None else GrowingBatch(*kept)
+    if kept is None:
+        return None
+    sequence, records, after, text = kept
+    sums, peaks = json.loads(text)
+    return GrowingBatch(sequence, records, after, sums, peaks)
 
 
 def _key(api: str) -> str:

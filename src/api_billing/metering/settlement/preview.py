@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from api_billing.metering.operations import Batch, OpenCut, ReadCut
 from api_billing.metering.proofs import UsageLine
-from api_billing.metering.settlement.cutting import GrowingBatch
-from api_billing.metering.settlement.worker import MAX_LINES
+from api_billing.metering.settlement.cutting import MAX_LINES, GrowingBatch
 from api_billing.metering.settlement_operations import Book, ListOutgoing, ListToSettle, Outgoing, ReadBook
 from api_billing.metering.steps import Steps
 

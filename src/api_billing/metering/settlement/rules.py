@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from api_billing.metering.operations import CutBatch, Operation, ReadCut
+from api_billing.metering.operations import AddToBatch, Operation, ReadCut
 from api_billing.metering.settlement import credit_rules, cutting, outbox_rules
 from api_billing.metering.settlement.books import Books
 from api_billing.metering.settlement_operations import (
@@ -74,7 +74,7 @@ RULES: Final[dict[type[Operation[Any]], Callable[[Any, Any], Any]]] = {
     TakeRead: take_read,
     ReadCredit: credit_rules.read_credit,
     SetGranted: credit_rules.set_granted,
-    CutBatch: cutting.cut_batch,
+    AddToBatch: cutting.add_to_batch,
     ReadCut: cutting.read_cut,
     ListToSettle: cutting.list_to_settle,
     ReadBook: lambda books, op: outbox_rules.read_book(books, op.api),

@@ -11,6 +11,7 @@ once. Nothing is ever sent under another sequence.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from api_billing.amounts import format_wei
 from api_billing.errors import BillingError, ContractRejected, NetworkError
 from api_billing.metering.alerts import Alert
-from api_billing.metering.operations import DAY_MS, MAX_CUT_STEP, Batch, CutBatch, Cutting, FireOnce, Operation
+from api_billing.metering.operations import DAY_MS, MAX_CUT_STEP, Added, FireOnce, Operation
 from api_billing.metering.settlement.chain import SettlementChain, entries_of, parts_of
+from api_billing.metering.settlement.cutting import Cutter
 from api_billing.metering.settlement.leases import kept
 from api_billing.metering.settlement.undone import find_undone
 from api_billing.metering.settlement_operations import (
@@ -41,7 +43,7 @@ from api_billing.metering.settlement_operations import (
     ReopenEnded,
     TakeLease,
 )
-from api_billing.metering.steps import Blocking, Steps
+from api_billing.metering.steps import Blocking, Pause, Steps
 from api_billing.refusal_codes import Code, in_words
 from api_billing.results import Settlement, SettlementState
 
@@ -51,7 +53,8 @@ if TYPE_CHECKING:
 Phase = Literal["accepted", "finalized"]
 Status = Literal["done", "busy", "unknown", "unreachable", "rejected", "foreign"]
 
-MAX_LINES: Final = 256
+_REST: Final = 2.0  # times as long as a step of cutting took: the store is for requests meanwhile
+_MAX_REST_SECONDS: Final = 0.05
 _LEASE_MS: Final = 900_000
 _KEPT_LEASE_MS: Final = 60_000
 RECHECK_MS: Final = 3_600_000
@@ -164,12 +167,14 @@ class Settler:
             return stop.ended
 
     def _cut(self, api: str, until_ms: int) -> Steps[Round]:
-        """The next batch, in steps so small that requests do not notice. Others may be at it too: each adds its own."""
+        """The next batch, in steps so small and so far apart that requests do not notice."""
+        cutter = Cutter(api, until_ms, max_records=self._max_records, max_step=self._max_step)
         while True:
-            step = CutBatch(api, self._now_ms(), until_ms, MAX_LINES, self._max_records, self._max_step)
-            cut: Batch | Cutting | None = yield step
-            if not isinstance(cut, Cutting):
-                return Round("done" if cut is None else "busy")
+            begun = time.monotonic()
+            added: Added | None = yield from cutter.step(self._now_ms())
+            if added is None or added.batch is not None:
+                return Round("done" if added is None else "busy")
+            yield Pause(min((time.monotonic() - begun) * _REST, _MAX_REST_SECONDS))
 
     def _settle(self, outgoing: Outgoing) -> Steps[Round]:
         batch, posting = outgoing

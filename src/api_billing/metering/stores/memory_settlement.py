@@ -53,10 +53,11 @@ class MemoryBooks:
                     break
         return found
 
-    def put_into_batch(self, api: str, sequence: int, before: int, lines: Sequence[UsageLine], leaves: bytes) -> None:
-        for usage in lines:
-            self._tables.lines[usage.record_id].batch = sequence
-        gone = {usage.record_id for usage in lines}
+    def put_into_batch(self, api: str, sequence: int, before: int, record_ids: Sequence[str], leaves: bytes) -> None:
+        for record_id in record_ids:
+            if (line := self._tables.lines.get(record_id)) is not None:  # None: pruned
+                line.batch = sequence
+        gone = set(record_ids)
         self._tables.to_settle[api] = [each for each in self._tables.to_settle[api] if each not in gone]
         self._tables.leaves.setdefault((api, sequence), bytearray())[before * HASH_BYTES :] = leaves
 

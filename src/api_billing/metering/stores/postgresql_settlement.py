@@ -89,10 +89,10 @@ class PostgresqlBooks:
             for record_id, account, consumer, at_ms, units, charged in rows
         ]
 
-    def put_into_batch(self, api: str, sequence: int, before: int, lines: Sequence[UsageLine], leaves: bytes) -> None:
+    def put_into_batch(self, api: str, sequence: int, before: int, record_ids: Sequence[str], leaves: bytes) -> None:
         self._connection.execute(
             "update meter_records set batch = %s where record_id = any (%s)",
-            (sequence, [sent(line.record_id) for line in lines]),
+            (sequence, list(map(sent, record_ids))),
         )
         self._connection.execute(
             "insert into meter_leaves values (meter_key(%s), %s, %s, %s)", (sent(api), sequence, before, leaves)

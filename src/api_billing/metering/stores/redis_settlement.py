@@ -73,9 +73,9 @@ class RedisBooks:
             first = f"({ids[-1].decode()}"
         return found[:limit]
 
-    def put_into_batch(self, api: str, sequence: int, before: int, lines: Sequence[UsageLine], leaves: bytes) -> None:
+    def put_into_batch(self, api: str, sequence: int, before: int, record_ids: Sequence[str], leaves: bytes) -> None:
         place = before * HASH_BYTES
-        self._usage = [api, sequence, place, leaves, len(lines), *[line.record_id for line in lines]]
+        self._usage = [api, sequence, place, leaves, len(record_ids), *record_ids]
 
     def balance(self, account: str) -> Balance:
         if account not in self._balances:

@@ -1,7 +1,8 @@
 """Which operations a store over a network may send a second time, when the connection broke before their answers came.
 
 Those with an id of the caller's change nothing the second time and get the first answer; those that write one given
-value end with the same rows, and reads change nothing. The rest would answer differently, or do more, if the first
+value end with the same rows, and reads change nothing. AddToBatch says the second time that somebody has added to the
+batch, whereupon its caller looks where it is. The rest would answer differently, or do more, if the first
 sending had been executed: of them only the caller can know what to do, so it is told that the outcome is unknown.
 """
 
@@ -11,7 +12,6 @@ from typing import Any, Final
 
 from api_billing.metering.errors import StoreUnavailable
 from api_billing.metering.operations import (
-    CutBatch,
     Extend,
     FireOnce,
     Operation,
@@ -21,10 +21,10 @@ from api_billing.metering.operations import (
 )
 from api_billing.metering.settlement_operations import Renumber, ReopenEnded, RetryRefused, WriteOff
 
-# CutBatch would cut another batch, FireOnce say that somebody else fired, ReopenEnded, Renumber, RetryRefused
+# FireOnce would say that somebody else fired, ReopenEnded, Renumber, RetryRefused
 # and WriteOff that nothing is left to do, and the others give another number.
 _ONCE: Final[frozenset[type[Operation[Any]]]] = frozenset(
-    {CutBatch, FireOnce, Extend, RevokeKey, Sweep, Prune, ReopenEnded, Renumber, RetryRefused, WriteOff}
+    {FireOnce, Extend, RevokeKey, Sweep, Prune, ReopenEnded, Renumber, RetryRefused, WriteOff}
 )
 
 

@@ -64,11 +64,14 @@ class SqliteBooks:
             for record_id, api, account, consumer, at_ms, units, charged_wei in rows
         ]
 
-    def put_into_batch(self, api: str, sequence: int, before: int, lines: Sequence[UsageLine], leaves: bytes) -> None:
-        marked = [(sequence, line.record_id) for line in lines]
-        self._tables.connection.executemany("update requests set batch = ? where record_id = ?", marked)
+    def put_into_batch(self, api: str, sequence: int, before: int, record_ids: Sequence[str], leaves: bytes) -> None:
+        # One statement, not one for each: while SQLite works the threads of a loop do not wait for Python's lock.
+        self._run(
+            "update requests set batch = ? where record_id in (select value from json_each(?))",
+            (sequence, json.dumps(record_ids)),
+        )
         self._run("insert into leaves values (?,?,?,?)", (api, sequence, before, leaves))
-        self._tables.forget_lines(line.record_id for line in lines)
+        self._tables.forget_lines(record_ids)
 
     def balance(self, account: str) -> Balance:
         return self._tables.account(account).balance()
