@@ -21,11 +21,13 @@ from urllib.parse import parse_qs, unquote
 
 from api_billing.metering import ledger
 from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavailable
-from api_billing.metering.operations import Operation, Reserve, ReserveReply
+from api_billing.metering.operations import ListBatches, Operation, ReadCut, ReadLeaves, Reserve, ReserveReply
+from api_billing.metering.settlement.rules import RULES
+from api_billing.metering.settlement_operations import ListOutgoing, ListToSettle, NextOutgoing, ReadBook
 from api_billing.metering.stores.sqlite_operations import HANDLERS
 from api_billing.metering.stores.sqlite_schema import SCHEMA, VERSION
 from api_billing.metering.stores.sqlite_tables import SqliteTables
-from api_billing.metering.stores.store import Reply, Store
+from api_billing.metering.stores.store import FORK_SECONDS, Reply, Store
 from api_billing.metering.tiers import DEFAULT_TIERS
 
 _BUSY_SECONDS: Final = 10.0  # for a reader that is not one of ours, and keeps the file
@@ -33,6 +35,12 @@ _BUSY_POLL_SECONDS: Final = 0.01
 # A text that is no Unicode, a number beyond 64 bits, an id that is there already.
 _OF_ONE: Final = (UnicodeError, OverflowError, sqlite3.DataError, sqlite3.IntegrityError)
 _WAL_PAGES: Final = 4000  # 16 MB of log between two checkpoints
+# What settlement reads is committed, or is none of its business yet.
+_READ_ASIDE: Final[frozenset[type[Operation[Any]]]] = frozenset(
+    {ListToSettle, ReadCut, ReadBook, NextOutgoing, ListOutgoing, ListBatches, ReadLeaves}
+)
+# These change rows that are kept in memory by touching them only, so that writing tells.
+_SEEN_BY_WRITING: Final[frozenset[type[Operation[Any]]]] = frozenset(RULES)
 
 
 def open_sqlite(url: str) -> Store:
@@ -47,6 +55,7 @@ class SqliteStore(Store):
     """Runs the ledger on one SQLite file."""
 
     prepares = True
+    reads_aside = _READ_ASIDE
 
     def __init__(self, url: str, path: Path, *, create: bool = True):
         super().__init__(url)
@@ -56,7 +65,11 @@ class SqliteStore(Store):
         self._tables: SqliteTables | None = None
         self._lock_file = -1
         self._wait_file = -1  # locked by whoever is next to get the lock
+        self._reader: sqlite3.Connection | None = None
+        self._reading = threading.Lock()  # who uses the reader
+        self._forking_reader = False  # it is kept while the process forks
         self._data_version = -1
+        self._changes = -1  # as far as what is in memory has followed them
         self._applying = threading.Lock()  # who applies beside a commit, and the end of the commit
         self._locked = False  # this process has the lock
         self._committing = False  # the worker waits for the disk: what is in memory holds, and may be added to
@@ -104,6 +117,24 @@ class SqliteStore(Store):
             raise self._failed(error) from error
         self._committing = True
         return replies
+
+    def _read_aside(self, operation: Operation[Any]) -> tuple[Reply] | None:
+        with self._reading:
+            try:
+                reader = self._reader
+                if reader is None:
+                    if self._connection is None:
+                        return None
+                    reader = self._reader = self._open_reader()
+                # One transaction, so that all of it is of one instant.
+                reader.execute("begin")
+                try:
+                    return (HANDLERS[type(operation)](SqliteTables(reader), operation),)
+                finally:
+                    reader.execute("rollback")
+            except (sqlite3.Error, OSError):
+                self._close_reader()
+                return None  # the writer's way says what is wrong, if anything is
 
     def _attempt(self, operation: Reserve) -> ReserveReply | None:
         if operation.durable or operation.claim is not None or not operation.fresh or not _storable(operation):
@@ -184,6 +215,8 @@ class SqliteStore(Store):
             self._forget_if_changed(tables)
             replies = [_perform_one(tables, operation) for operation in operations]
             tables.write()
+            if tables.has_written or not all(type(operation) in _SEEN_BY_WRITING for operation in operations):
+                self._changes = tables.count_change()
         except BaseException:
             self._undo(tables)
             raise
@@ -215,6 +248,7 @@ class SqliteStore(Store):
         with self._applying:
             self._committing = False
             tables.forget()
+            self._data_version = self._changes = -1  # what was counted did not happen
             try:
                 if tables.connection.in_transaction:
                     tables.connection.execute("rollback")
@@ -227,11 +261,14 @@ class SqliteStore(Store):
         return StoreUnavailable(f"{self.path}: {error}", hint=_hint(error))
 
     def _forget_if_changed(self, tables: SqliteTables) -> None:
-        # Changes when another connection has committed, and not with our own commits.
+        # Differs when another connection has committed, and not with our own commits. Whether that was about anything
+        # that is in memory, its count says.
         (version,) = tables.connection.execute("pragma data_version").fetchone()
         if version != self._data_version:
-            self._data_version = version
-            tables.forget()
+            changes = tables.changes()
+            if changes != self._changes:
+                tables.forget()
+            self._data_version, self._changes = version, changes
 
     def _opened(self) -> SqliteTables:
         if self._tables is None:
@@ -265,8 +302,19 @@ class SqliteStore(Store):
             connection.execute("pragma busy_timeout = 0")
         finally:
             fcntl.flock(self._lock_file, fcntl.LOCK_UN)
-        self._data_version = -1
+        self._data_version = self._changes = -1
         return connection
+
+    def _open_reader(self) -> sqlite3.Connection:
+        reader = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+        reader.row_factory = sqlite3.Row
+        reader.execute("pragma query_only = on")
+        return reader
+
+    def _close_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
 
     def _make_tables(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("pragma user_version").fetchone()
@@ -290,6 +338,8 @@ class SqliteStore(Store):
         connection, self._connection, self._tables = self._connection, None, None
         if connection is not None:
             connection.close()
+        with self._reading:
+            self._close_reader()
         self._close_lock_files()
 
     def _close_lock_files(self) -> None:
@@ -298,14 +348,26 @@ class SqliteStore(Store):
                 os.close(file)
         self._lock_file = self._wait_file = -1
 
+    def _before_fork(self) -> None:
+        super()._before_fork()
+        # Nor in the middle of a read: what it holds within SQLite would be held in the child for ever.
+        self._forking_reader = self._reading.acquire(timeout=FORK_SECONDS)
+
+    def _after_fork_in_parent(self) -> None:
+        if self._forking_reader:
+            self._forking_reader = False
+            self._reading.release()
+        super()._after_fork_in_parent()
+
     def _abandon(self) -> None:
         self._applying = threading.Lock()
+        self._reading = threading.Lock()
+        self._forking_reader = False
         self._locked = self._committing = self._resting = False
         # SQLite must not touch a connection that was opened before the fork, closing it included. The lock file's
         # descriptor shares its lock with the parent's, so it is only closed.
-        if self._connection is not None:
-            _OF_PARENTS.append(self._connection)
-        self._connection = self._tables = None
+        _OF_PARENTS.extend(each for each in (self._connection, self._reader) if each is not None)
+        self._connection = self._reader = self._tables = None
         self._close_lock_files()
 
 

@@ -1,7 +1,7 @@
 """The ledger's tables over SQLite: rows are read once, changed in memory, and written together when a batch ends.
 
-What was read stays valid until another process commits; the store then says ``forget``. Within one batch a row that
-many requests touch (an account, a window) is written once.
+What was read stays valid until another process changes such rows; the store then says ``forget``. Within one batch a
+row that many requests touch (an account, a window) is written once.
 """
 
 from __future__ import annotations
@@ -67,6 +67,9 @@ _UPSERT_USAGE: Final = (
     "insert into usage_days values (?,?,?,?,?,?,?) on conflict (api, consumer, day) do update set calls=excluded.calls,"
     " units=excluded.units, charged_wei=excluded.charged_wei, uncollected_wei=excluded.uncollected_wei"
 )
+_COUNT_CHANGE: Final = (
+    "insert into meta values ('changes', 1) on conflict (name) do update set value = value + 1 returning value"
+)
 _PUT_CLAIM: Final = "insert or replace into claims values (?,?,?,?,?,?,?,?)"
 
 
@@ -86,6 +89,8 @@ class SqliteTables:
         self._dirty_usage: set[tuple[str, str, int]] = set()
         self._new_lines: list[Line] = []
         self._changed_lines: dict[str, Line] = {}
+        self.has_written = False
+        """Whether something that others may have in memory was written since the last count."""
 
     # --- the ledger's view
 
@@ -201,6 +206,8 @@ class SqliteTables:
         """Write what was touched; within the transaction."""
         run = self.connection.executemany
         changed = self._changed_lines
+        if self._new_lines or changed or self._touched_accounts or self._touched_counts or self._dirty_usage:
+            self.has_written = True
         if self._new_lines:
             # What was reserved and ended since the last time is written once, as it is.
             ended = [line for line in self._new_lines if line.reserve.reservation_id in changed]
@@ -234,6 +241,17 @@ class SqliteTables:
             )
             self._dirty_usage.clear()
 
+    def count_change(self) -> int:
+        """Tell other processes that rows which they may have in memory were changed; the count of that."""
+        self.has_written = False
+        row = self.connection.execute(_COUNT_CHANGE).fetchone()
+        return int(row[0])
+
+    def changes(self) -> int:
+        """How often rows that processes keep in memory were changed."""
+        row = self._one("select value from meta where name = 'changes'")
+        return 0 if row is None else int(row[0])
+
     def has(self, op: Reserve) -> bool:
         """Whether all rows that a reservation without a claim looks at are in memory."""
         if op.account not in self._accounts or (op.profile_version >= 0 and op.consumer not in self._profiles):
@@ -253,6 +271,7 @@ class SqliteTables:
             waiting.clear()
         self._changed_lines.clear()
         self._tiers = None
+        self.has_written = False
 
     def forget_lines(self, reservation_ids: Iterable[str]) -> None:
         """Forget requests that ended, and were changed by other means since."""

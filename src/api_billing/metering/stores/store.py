@@ -53,7 +53,7 @@ MAX_WAITING: Final = 20_000
 _LOOK_SECONDS: Final = 0.25
 _WATCH_SECONDS: Final = 0.002  # between two looks at what threads were answered, while they are
 _QUIET_LOOKS: Final = 50  # with nothing to write, after which they are not
-_FORK_SECONDS: Final = 10.0
+FORK_SECONDS: Final = 10.0
 
 _ANSWERED: Final[tuple[Reply, ...]] = ()  # in the place of the replies of a batch: everybody knows already
 
@@ -89,6 +89,8 @@ class Store(ABC):
 
     prepares = False
     """Whether ``_prepare`` is implemented, so that loops do the work of their coroutines."""
+    reads_aside: frozenset[type[Operation[Any]]] = frozenset()
+    """What ``_read_aside`` answers."""
     finishes = True
     """Whether what was prepared needs ``_finish``."""
 
@@ -136,6 +138,10 @@ class Store(ABC):
         """
         return None
 
+    def _read_aside(self, operation: Operation[Any]) -> tuple[Reply] | None:
+        """Answer from what is committed, in the caller's thread, beside whoever writes. None: ask in the usual way."""
+        return None
+
     def _pending(self) -> bool:
         """Whether something was answered by ``_attempt`` that is not written yet."""
         return False
@@ -164,6 +170,10 @@ class Store(ABC):
             if reply is not None:
                 self._watch()
                 return cast(ReplyT, reply)
+        elif type(operation) in self.reads_aside and not self._closed:
+            seen = self._read_aside(operation)
+            if seen is not None:
+                return cast(ReplyT, seen[0])
         waiter = _Waiter(operation)
         lock = waiter.lock = threading.Lock()
         lock.acquire()
@@ -380,7 +390,7 @@ class Store(ABC):
 
     def _before_fork(self) -> None:
         # Not in the middle of a batch: a library may not get over a transaction that nobody in the child can end.
-        self._forking = self._turn.acquire(timeout=_FORK_SECONDS)
+        self._forking = self._turn.acquire(timeout=FORK_SECONDS)
 
     def _after_fork_in_parent(self) -> None:
         if self._forking:
