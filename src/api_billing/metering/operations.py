@@ -21,7 +21,7 @@ from api_billing.metering.tiers import Tier
 
 MAX_AMOUNT_WEI: Final = 2**256 - 1
 DAY_MS: Final = 86_400_000
-MAX_CUT_STEP: Final = 50  # requests that one step adds to a batch: about a millisecond of the store's time
+MAX_CUT_STEP: Final = 200  # requests that one step adds to a batch: a few milliseconds of the store's time
 
 Unit = Literal["calls", "wei"]
 State = Literal["reserved", "settled", "redeemed", "released", "expired", "refused"]

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 Phase = Literal["accepted", "finalized"]
 Status = Literal["done", "busy", "unknown", "unreachable", "rejected", "foreign"]
 
-_REST: Final = 2.0  # times as long as a step of cutting took: the store is for requests meanwhile
+_REST: Final = 4.0  # times as long as a step of cutting took: the store is for requests meanwhile
 _MAX_REST_SECONDS: Final = 0.05
 _LEASE_MS: Final = 900_000
 _KEPT_LEASE_MS: Final = 60_000
