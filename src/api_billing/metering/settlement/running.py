@@ -7,12 +7,13 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Final
 
 from api_billing.metering.errors import MeterError
 from api_billing.metering.ids import new_id
 from api_billing.metering.operations import Operation
+from api_billing.metering.settlement.short_turns import short_turns
 from api_billing.metering.settlement.worker import Round, Settler
 from api_billing.metering.steps import run
 
@@ -63,15 +64,20 @@ class SettlementLoop:
         """Settle in a thread from now on. Idempotent."""
         with self._starting:
             if self._thread is None and not self._stop.is_set():
-                self._thread = threading.Thread(target=self.run, name="api-billing-settle", daemon=True)
+                self._thread = threading.Thread(target=self._run_beside, name="api-billing-settle", daemon=True)
                 self._thread.start()
 
-    def run(self) -> None:
-        """Settle in this thread until ``close`` is called in another, or it is interrupted."""
+    def _run_beside(self) -> None:
+        """Settle beside an application that serves requests in this process."""
+        self.run(short_turns)
+
+    def run(self, during: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        """Settle in this thread until ``close`` is called in another, or it is interrupted; each round ``during``."""
         try:
             while not self._stop.is_set():
                 try:
-                    self.tick()
+                    with during():
+                        self.tick()
                 except MeterError as error:
                     _log.warning("nothing is settled: %s", error)
                 except Exception:
