@@ -6,10 +6,12 @@ All of it against a localnet in a process of its own, through the typed client, 
 one by one with ``consume_credit``. Beside the cut a thread goes on reserving and settling: what its steps took, with
 and without.
 
-(b) An API behind FastAPI under wrk, three times in turns: not settled, settled every so often by a process of its own
-(``api-billing settle run``), and by the API's own process. Their p99 is compared, at about a quarter of what the API
-can do: with all of its time taken, whatever else is done takes some. Of those that are settled, the delay from the end
-of a request until its settlement is recorded.
+(b) An API behind FastAPI under wrk, in turns: not settled, settled every so often by a process of its own
+(``api-billing settle run``), and by the API's own process. Their p99 is compared, at a quarter of what the API can do:
+with all of its time taken, whatever else is done takes some. It is taken when all consumers are known, as a first
+request waits for the chain. Not settled, but with as much settled on the same machine for a store that the API does not
+use, says what of the effect is only that the machine, and the chain on it, have other work. Of those that are settled,
+the delay from the end of a request until its settlement is recorded.
 
     python bench/settlement.py [--quick] [--every SECONDS] [--json FILE]
 """
@@ -60,12 +62,14 @@ from genlayer_localnet.testing.server import ServerProcess
 CONSUMERS = MAX_LINES
 CALLS = 10_000
 CONNECTIONS = 32
-PAUSE_MS = 32  # between two requests of a connection: a thousand requests a second
+LOAD = 0.25  # of what the API can do
+STEADY_SECONDS = 4  # under that load, before it is measured
 GEN = 10**18
 HOLD_WEI = GEN
 DAY_SECONDS = 86_400
 APART, IN_PROCESS = "settled by another process", "settled by the API's own process"
-VARIANTS = ("not settled", APART, IN_PROCESS)
+ALONE, ELSEWHERE = "not settled", "not settled, another store beside"
+VARIANTS = (ALONE, ELSEWHERE, APART, IN_PROCESS)
 AIMS = "aims: 10,000 calls in one transaction of 256 lines; no visible effect on the p99 of requests while settling"
 
 
@@ -105,7 +109,7 @@ def main() -> None:
     options = _options()
     console = Console()
     console.width = max(console.width, 110)
-    load = os.getloadavg()[0]
+    busy = os.getloadavg()[0]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="settlement-bench-")))
         node = stack.enter_context(ServerProcess("--accounts", str(CONSUMERS + 1)))
@@ -115,12 +119,15 @@ def main() -> None:
         found: dict[str, Any] = {"batch": built}
         try:
             wrk_program()
-            figures, delays, billed = measure_load(place, node.url, folder, options.every, quick=options.quick)
-            _print_load(console, figures, delays, billed)
-            found |= {"load": figures, "delay": delays, "billed": billed}
+            rate = measure_rate(place, node.url, folder)
+            every = options.every or (5 if options.quick else 20)
+            load = Load(place, node.url, folder, every, int(rate * LOAD))
+            figures, delays, billed = measure_load(load, quick=options.quick)
+            _print_load(console, load, figures, delays, billed)
+            found |= {"rate": rate, "every": every, "load": figures, "delay": delays, "billed": billed}
         except WrkMissing as missing:
             console.print(str(missing), style="bold")
-    console.print(f"load average at the start {load:.2f}, at the end {os.getloadavg()[0]:.2f}")
+    console.print(f"load average at the start {busy:.2f}, at the end {os.getloadavg()[0]:.2f}")
     console.print(AIMS, soft_wrap=True)
     if options.json:
         text = json.dumps(found, indent=2, default=dataclasses.asdict) + "\n"
@@ -129,7 +136,12 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Speed of settlement, and what requests feel of it.")
-    parser.add_argument("--every", metavar="SECONDS", type=int, default=1, help="pause between two rounds of settling")
+    parser.add_argument(
+        "--every",
+        metavar="SECONDS",
+        type=int,
+        help="pause between two rounds of settling (default: 20, or 5 with --quick)",
+    )
     parser.add_argument("--quick", action="store_true", help="one short round of each")
     parser.add_argument("--json", metavar="FILE", default="", help="write all figures there as JSON; - is the output")
     return parser.parse_args()
@@ -278,48 +290,99 @@ def _single_calls(place: Place, calls: int) -> float:
 # --- (b)
 
 
-def measure_load(
-    place: Place, url: str, folder: Path, every: int, *, quick: bool
-) -> tuple[dict[str, list[LoadFigure]], dict[str, Delay], bool]:
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Where the API is, how often it is settled, and how many requests a second it gets."""
+
+    place: Place
+    url: str
+    folder: Path
+    every: int
+    requests_per_second: int
+
+    @property
+    def pause_ms(self) -> int:
+        """Between two requests of a connection."""
+        return CONNECTIONS * 1000 // self.requests_per_second
+
+
+def measure_rate(place: Place, url: str, folder: Path) -> float:
+    """How many requests a second the API can do, not settled."""
+    with _running(Load(place, url, folder, 1, 1), ALONE) as server:
+        warm_up(server, CONNECTIONS, place.consumers, folder)
+        return under_load(server, CONNECTIONS, STEADY_SECONDS, place.consumers, folder).requests_per_second
+
+
+def measure_load(load: Load, *, quick: bool) -> tuple[dict[str, list[LoadFigure]], dict[str, Delay], bool]:
     """The same API with and without settling, under wrk in turns; the delays, and whether all was billed."""
-    seconds, rounds = (4, 1) if quick else (6, 3)
-    seconds = max(seconds, every * 5 // 4)
+    place, folder = load.place, load.folder
+    seconds = max(6, load.every * 5 // 4)
     figures: dict[str, list[LoadFigure]] = {name: [] for name in VARIANTS}
     delays: dict[str, Delay] = {}
     billed = True
-    for _ in range(rounds):
+    for round_ in range(1 if quick else 3):
         # One after the other: a settler beside the one that is measured would be felt, too.
         for name in VARIANTS:
             with ExitStack() as stack:
-                server = stack.enter_context(_running(place, url, folder, name, every))
+                begin = stack.enter_context(_settled_beside(load, round_, seconds)) if name == ELSEWHERE else _nothing
+                server = stack.enter_context(_running(load, name))
                 warm_up(server, CONNECTIONS, place.consumers, folder)
-                figure = under_load(server, CONNECTIONS, seconds, place.consumers, folder, pause_ms=PAUSE_MS)
+                under_load(server, CONNECTIONS, STEADY_SECONDS, place.consumers, folder, pause_ms=load.pause_ms)
+                begin()
+                figure = under_load(server, CONNECTIONS, seconds, place.consumers, folder, pause_ms=load.pause_ms)
                 figures[name].append(figure)
-            if name != VARIANTS[0]:
+            if name in (APART, IN_PROCESS):
                 with open_store(_store_url(folder, name)) as store:
                     _round(place.operator, store, _api(name))  # what came in since its last round
-    for name in VARIANTS[1:]:
+    for name in (APART, IN_PROCESS):
         with open_store(_store_url(folder, name)) as store:
             billed = billed and _all_billed(place, store, _api(name))
             delays[name] = _delays(store, _api(name))
     return figures, delays, billed
 
 
+def _nothing() -> None:
+    pass
+
+
 @contextmanager
-def _running(place: Place, url: str, folder: Path, name: str, every: int) -> Iterator[Served]:
+def _settled_beside(load: Load, round_: int, seconds: int) -> Iterator[Callable[[], None]]:
+    """Stores that are settled as often as the API, with as much in them, once the function that it gives is called."""
+    place = load.place
+    stores = []
+    for number in range(seconds // load.every):
+        stores.append(f"sqlite:///{load.folder}/beside-{round_}-{number}.db")
+        with open_store(stores[-1]) as store:
+            _grant(place, store)
+            _pairs(store, place.consumers, load.requests_per_second * load.every)
+    command = [
+        sys.executable, str(Path(__file__).with_name("settlement_beside.py")), load.url, place.operator.contract, API,
+        str(load.every * 0.8), *stores,
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        pipe = process.stdin
+        yield lambda: print(file=pipe, flush=True)
+        if process.wait():
+            raise RuntimeError("the other stores were not settled")
+
+
+@contextmanager
+def _running(load: Load, name: str) -> Iterator[Served]:
     """The API, and a settler in a process of its own when it is that variant."""
+    folder, contract = load.folder, load.place.operator.contract
     environment = {
-        "METER_URL": _store_url(folder, name), "NODE_URL": url, "CONTRACT": place.operator.contract,
+        "METER_URL": _store_url(folder, name), "NODE_URL": load.url, "CONTRACT": contract,
         "API": _api(name), "SETTLE": _api(name) if name == IN_PROCESS else "",
-        "EVERY": str(every),
+        "EVERY": str(load.every),
     }  # fmt: skip
     with serving("settlement_app:make", environment, folder / f"{_api(name)}.log") as server:
         if name != APART:
             yield server
             return
         command = [
-            sys.executable, "-m", "api_billing.cli", "settle", "run", _api(name), "--every", str(every), "--store",
-            _store_url(folder, name), "--url", url, "--contract", place.operator.contract, "--account", "localnet:0",
+            sys.executable, "-m", "api_billing.cli", "settle", "run", _api(name), "--every", str(load.every), "--store",
+            _store_url(folder, name), "--url", load.url, "--contract", contract, "--account", "localnet:0",
         ]  # fmt: skip
         with (folder / "settler.log").open("ab") as log:
             settler = subprocess.Popen(command, stdout=log, stderr=log)
@@ -388,8 +451,10 @@ def _print_built(console: Console, built: Built) -> None:
     )
 
 
-def _print_load(console: Console, figures: dict[str, list[LoadFigure]], delays: dict[str, Delay], billed: bool) -> None:
-    title = f"FastAPI under wrk, {CONNECTIONS} connections that pause, median of rounds"
+def _print_load(
+    console: Console, load: Load, figures: dict[str, list[LoadFigure]], delays: dict[str, Delay], billed: bool
+) -> None:
+    title = f"FastAPI under wrk at {LOAD:.0%} of what it can do, settled every {load.every} s, median of rounds"
     table = Table(title=title, title_justify="left")
     table.add_column("")
     for column in (
@@ -404,7 +469,7 @@ def _print_load(console: Console, figures: dict[str, list[LoadFigure]], delays: 
     ):
         table.add_column(column, justify="right")
     medians = {name: _median(each) for name, each in figures.items()}
-    base = medians[VARIANTS[0]][2]
+    base = medians[ALONE][2]
     for name, (rate, p50, p99) in medians.items():
         delay = delays.get(name)
         row = [f"{rate:,.0f}", f"{p50:.1f}", f"{p99:.1f}", f"{p99 / base:.2f}"]
