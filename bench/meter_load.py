@@ -131,9 +131,11 @@ def under_load(
     )
 
 
-def warm_up(server: Served, connections: int, consumers: Sequence[str], folder: Path) -> None:
-    """Ask a server for a second, whatever it answers."""
-    _wrk(server, connections, 1, consumers, folder)
+def warm_up(
+    server: Served, connections: int, consumers: Sequence[str], folder: Path, *, seconds: int = 1, pause_ms: int = 0
+) -> None:
+    """Ask a server for so long, whatever it answers."""
+    _wrk(server, connections, seconds, consumers, folder, pause_ms)
 
 
 def _wrk(

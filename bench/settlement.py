@@ -327,7 +327,8 @@ def measure_load(load: Load, *, quick: bool) -> tuple[dict[str, list[LoadFigure]
                 begin = stack.enter_context(_settled_beside(load, round_, seconds)) if name == ELSEWHERE else _nothing
                 server = stack.enter_context(_running(load, name))
                 warm_up(server, CONNECTIONS, place.consumers, folder)
-                under_load(server, CONNECTIONS, STEADY_SECONDS, place.consumers, folder, pause_ms=load.pause_ms)
+                steady = {"seconds": STEADY_SECONDS, "pause_ms": load.pause_ms}
+                warm_up(server, CONNECTIONS, place.consumers, folder, **steady)
                 begin()
                 figure = under_load(server, CONNECTIONS, seconds, place.consumers, folder, pause_ms=load.pause_ms)
                 figures[name].append(figure)

@@ -130,7 +130,11 @@ class MeterSettings(BaseSettings):
     receipt_wait_seconds: int = Field(
         20, ge=0, le=300, description="How long requests with one receipt wait for the response to the first; then 409."
     )
-    settle_apis: Texts = Field((), description="APIs that this process settles; none: `api-billing settle run` does.")
+    settle_apis: Texts = Field((), description="APIs that are settled here; none: `api-billing settle run` does.")
+    settle_in: Literal["process", "thread"] = Field(
+        "process",
+        description="Settle in a `process` of its own, of which requests feel nothing, or in a `thread` of this one.",
+    )
     settle_seconds: int = Field(60, ge=1, le=86_400, description="Pause between two rounds of settling.")
     settle_on: Literal["accepted", "finalized"] = Field(
         "accepted",

@@ -39,9 +39,10 @@ def test_turns__after_an_error__are_as_before(usual):
 
 def test_turns__that_are_shorter_already__stay(usual):
     sys.setswitchinterval(SECONDS / 2)
+    shorter = sys.getswitchinterval()
     with short_turns():
-        assert sys.getswitchinterval() == pytest.approx(SECONDS / 2)
-    assert sys.getswitchinterval() == pytest.approx(SECONDS / 2)
+        assert sys.getswitchinterval() == pytest.approx(shorter, abs=2e-6)
+    assert sys.getswitchinterval() == pytest.approx(shorter, abs=2e-6)
 
 
 def test_turns__of_many_threads__are_as_before_in_the_end(usual):

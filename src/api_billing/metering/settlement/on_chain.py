@@ -16,6 +16,7 @@ from api_billing.metering.problems import Refusal
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.chain import SettlementChain, is_address
 from api_billing.metering.settlement.credit import Admitted, ChainCredit, CreditSettings
+from api_billing.metering.settlement.process import SettlementProcess, can_run
 from api_billing.metering.settlement.receipts import ReceiptChecks
 from api_billing.metering.settlement.running import SettlementLoop, holder_name
 from api_billing.metering.settlement.worker import Settler
@@ -36,8 +37,8 @@ _PASSWORD_FILE: Final = "API_BILLING_PASSWORD_FILE"
 class OnChain:
     """What a meter asks the contract, beside the requests. Thread-safe; usable after a fork.
 
-    Its threads, one that refreshes credit and one that settles when the settings name APIs, begin with the first
-    request: a server that forks its workers has them in each.
+    What it runs, a thread that refreshes credit and a process or thread that settles when the settings name APIs,
+    begins with the first request: a server that forks its workers has it in each.
     """
 
     def __init__(
@@ -57,12 +58,17 @@ class OnChain:
         self.receipts = ReceiptChecks(chain, store.call, now_ms=now_ms, reads_per_10_seconds=settings.reads_allowed)
         self._closed = False
         self._forget()
-        os.register_at_fork(after_in_child=self._forget)
+        os.register_at_fork(after_in_child=self._after_fork)
 
     def _forget(self) -> None:
         self._started = False
         self._starting = threading.Lock()
-        self._loop: SettlementLoop | None = None
+        self._settler: SettlementLoop | SettlementProcess | None = None
+
+    def _after_fork(self) -> None:
+        if isinstance(self._settler, SettlementProcess):
+            self._settler.abandon()
+        self._forget()
 
     def admit(self, api: str, consumer: str, estimate_wei: int) -> Steps[Admitted | Refusal]:
         """Why a consumer is not served now, or what it is served under. Raises: StoreUnavailable, CreditUnavailable."""
@@ -76,17 +82,19 @@ class OnChain:
         return found
 
     def start(self) -> None:
-        """Refresh and settle in threads from now on. Idempotent."""
+        """Refresh and settle from now on. Idempotent."""
         with self._starting:
             if self._started or self._closed:
                 return
             self._started = True
             self.credit.start()
             if self._settings.settle_apis:
-                self._loop = self._settling()
-                self._loop.start()
+                self._settler = self._settling()
+                self._settler.start()
 
-    def _settling(self) -> SettlementLoop:
+    def _settling(self) -> SettlementLoop | SettlementProcess:
+        if self._settings.settle_in == "process" and can_run(self._settings):
+            return SettlementProcess(self._settings, self._alert)
         holder = holder_name(self._now_ms())
         on = self._settings.settle_on
         settler = Settler(
@@ -96,15 +104,15 @@ class OnChain:
         return SettlementLoop(settler, apis, self._store.call, every_seconds=every)
 
     def close(self) -> None:
-        """End the threads. Idempotent. A batch that is on its way is waited for only a moment: it is settled by
+        """End what it runs. Idempotent. A batch that is on its way is waited for only a moment: it is settled by
         whoever comes next, as after a crash.
         """
         with self._starting:
             self._closed = True
             self._started = True
         self.credit.close()
-        if self._loop is not None:
-            self._loop.close(_CLOSING_SECONDS)
+        if self._settler is not None:
+            self._settler.close(_CLOSING_SECONDS)
 
 
 def credit_settings(settings: MeterSettings) -> CreditSettings:
