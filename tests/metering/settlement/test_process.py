@@ -150,6 +150,25 @@ def test_alert__of_a_refused_part__is_told_in_the_application(place: Place, proc
     assert ("api", place.api) in alerts[0].details
 
 
+def test_alert__that_the_application_cannot_take__ends_nothing(
+    settings: MeterSettings, place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(alert: Alert) -> None:
+        raise ZeroDivisionError
+
+    made = SettlementProcess(settings, fails)
+    made.start()
+    try:
+        now_ms = place.now_ms()
+        place.store.call(Reserve(first_id(now_ms), now_ms, now_ms + 60_000, "acme", place.api, "acme", 0))
+        place.store.call(Settle(first_id(now_ms), "acme", now_ms, 0))
+        eventually(lambda: "was lost" in caplog.text)
+        place.serve(7)
+        eventually(lambda: place.earned_wei() == 7)
+    finally:
+        made.close(LONG_SECONDS)
+
+
 def test_process__of_an_application_that_is_killed__ends_with_it(settings: MeterSettings) -> None:
     program = (
         "import sys, time\n"

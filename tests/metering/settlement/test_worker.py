@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from api_billing.metering.operations import ReadBalance, Reserve
+from api_billing.metering.operations import AddToBatch, ReadBalance, Reserve
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.cutting import Cutter
 from api_billing.metering.settlement.preview import preview
@@ -325,6 +325,18 @@ def cut_in_part(world, served=5):
     ids = [world.serve(world.consumer(number % 2 + 1)) for number in range(served)]
     assert run(Cutter(API, max_step=2).step(world.now_ms), world.call).batch is None
     return ids
+
+
+def test_batch__ended_by_a_step_whose_answer_was_lost__is_posted_in_the_same_round(world):
+    world.serve(world.consumer(1))
+    settler, call = world.settler(), world.call
+
+    def twice(operation):
+        # As a store over a network does when the connection breaks before the answer.
+        return call(operation) and call(operation) if isinstance(operation, AddToBatch) else call(operation)
+
+    assert run(settler.round(API), twice) == Round("done", 1)
+    assert world.billed_wei() == 10
 
 
 def test_preview__of_a_batch_that_is_being_cut__tells_the_batches_that_are_posted(world):

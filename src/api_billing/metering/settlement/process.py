@@ -118,7 +118,10 @@ class SettlementProcess:
         assert process.stdout is not None
         with process.stdout as told:
             for line in told:
-                self._alert(alert_from_text(line))
+                try:
+                    self._alert(alert_from_text(line))
+                except Exception:
+                    _log.exception("an alert of the process that settles was lost: %s", line)
         process.wait()
         with self._starting:
             self._close_pipe()

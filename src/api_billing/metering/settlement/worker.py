@@ -172,8 +172,12 @@ class Settler:
         while True:
             begun = time.monotonic()
             added: Added | None = yield from cutter.step(self._now_ms())
-            if added is None or added.batch is not None:
-                return Round("done" if added is None else "busy")
+            if added is None:
+                # Unless it has ended without our knowing: the answer to the step that did it was lost.
+                outgoing: Outgoing | None = yield NextOutgoing(api)
+                return Round("done" if outgoing is None else "busy")
+            if added.batch is not None:
+                return Round("busy")
             yield Pause(min((time.monotonic() - begun) * _REST, _MAX_REST_SECONDS))
 
     def _settle(self, outgoing: Outgoing) -> Steps[Round]:
