@@ -181,7 +181,7 @@ def test_threads__many_writers__are_all_counted_and_keep_their_output(
     def work() -> None:
         for _ in range(25):
             seen.append(localnet.write(noisy, "count", sender=alice).value)
-            print("mine")
+            sys.stdout.write("mine\n")  # print writes the end of the line apart
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
