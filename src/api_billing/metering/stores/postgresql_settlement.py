@@ -7,7 +7,7 @@ them, all at once and only at the end.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -16,7 +16,7 @@ from api_billing.metering.operations import NO_BALANCE, Balance, Batch, Operatio
 from api_billing.metering.proofs import UsageLine
 from api_billing.metering.settlement.books import regranted
 from api_billing.metering.settlement.rules import RULES, perform
-from api_billing.metering.stores.documents import lines_from_text, lines_to_text
+from api_billing.metering.stores.documents import KeptDocuments, lines_from_text, lines_to_text
 from api_billing.metering.stores.postgresql_rows import balance_of, received, sent, stripe
 from api_billing.metering.stores.postgresql_steps import LOCK
 
@@ -25,31 +25,20 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 _SETTLING: Final = 1835365493  # advisory lock of the rules
 
 
-class PostgresqlBooks:
+class PostgresqlBooks(KeptDocuments):
     """What the rules read and write, within a transaction."""
 
     def __init__(self, connection: Connection) -> None:
+        super().__init__()
         self._connection = connection
-        self._read: dict[str, Any] = {}
-        self._written: dict[str, Any] = {}
         self._granted: dict[str, int] = {}
         connection.execute("select pg_advisory_xact_lock(%s)", (_SETTLING,))
 
-    def prefetch(self, keys: Sequence[str]) -> None:
-        missing = [key for key in keys if key not in self._read]
-        self._read.update(dict.fromkeys(missing))
+    def _fetched(self, keys: Sequence[str]) -> Iterable[tuple[str, Any]]:
         rows = self._connection.execute(
-            "select key, document from meter_settlement where key = any (%s)", ([sent(key) for key in missing],)
+            "select key, document from meter_settlement where key = any (%s)", ([sent(key) for key in keys],)
         )
-        self._read.update((received(key), json.loads(received(document))) for key, document in rows)
-
-    def read(self, key: str) -> Any:
-        if key not in self._read:
-            self.prefetch([key])
-        return self._read[key]
-
-    def write(self, key: str, document: Any) -> None:
-        self._read[key] = self._written[key] = document
+        return [(received(key), json.loads(received(document))) for key, document in rows]
 
     def batches(self, api: str, after: int, limit: int) -> Sequence[Batch]:
         rows = self._connection.execute(

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from api_billing.metering.operations import Balance, Batch, Operation
 from api_billing.metering.proofs import UsageLine
 from api_billing.metering.settlement.books import regranted
 from api_billing.metering.settlement.rules import RULES, perform
-from api_billing.metering.stores.documents import lines_from_text, lines_to_text
+from api_billing.metering.stores.documents import KeptDocuments, lines_from_text, lines_to_text
 from api_billing.metering.stores.sqlite_tables import SqliteTables
 
 
-class SqliteBooks:
+class SqliteBooks(KeptDocuments):
     """Documents, batches and accounts of one connection, within a transaction.
 
     Documents are read and written together, in one statement each: while SQLite works, the thread of a loop does not
@@ -22,29 +22,17 @@ class SqliteBooks:
     """
 
     def __init__(self, tables: SqliteTables) -> None:
+        super().__init__()
         self._tables = tables
         self._run = tables.connection.execute
-        self._read: dict[str, Any] = {}
-        self._written: dict[str, Any] = {}
 
-    def prefetch(self, keys: Sequence[str]) -> None:
-        missing = [key for key in keys if key not in self._read]
-        self._read.update(dict.fromkeys(missing))
+    def _fetched(self, keys: Sequence[str]) -> Iterable[tuple[str, Any]]:
         rows = self._run(
             "select group_concat(json_array(key, json(document))) from settlement"
             " where key in (select value from json_each(?))",
-            (json.dumps(missing),),
+            (json.dumps(keys),),
         )
-        self._read.update(json.loads(f"[{rows.fetchone()[0] or ''}]"))
-
-    def read(self, key: str) -> Any:
-        if key not in self._read:
-            row = self._run("select document from settlement where key = ?", (key,)).fetchone()
-            self._read[key] = None if row is None else json.loads(row[0])
-        return self._read[key]
-
-    def write(self, key: str, document: Any) -> None:
-        self._read[key] = self._written[key] = document
+        return json.loads(f"[{rows.fetchone()[0] or ''}]")  # type: ignore[no-any-return]
 
     def batches(self, api: str, after: int, limit: int) -> Sequence[Batch]:
         rows = self._run(
@@ -98,7 +86,7 @@ class SqliteBooks:
             self._tables.touch_account(row)
 
     def commit(self) -> None:
-        """The store commits the transaction."""
+        """Write the documents; the store commits the transaction."""
         if self._written:
             documents = json.dumps(list(self._written.items()), separators=(",", ":"), ensure_ascii=False)
             self._run(
