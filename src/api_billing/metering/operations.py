@@ -21,6 +21,7 @@ from api_billing.metering.tiers import Tier
 
 MAX_AMOUNT_WEI: Final = 2**256 - 1
 DAY_MS: Final = 86_400_000
+EVER_MS: Final = 2**62
 MAX_CUT_STEP: Final = 200  # requests that one step adds to a batch: a few milliseconds of the store's time
 
 Unit = Literal["calls", "wei"]
@@ -483,7 +484,7 @@ class ListRecords(Operation[tuple[Record, ...]]):
     consumer: str = ""
     api: str = ""
     since_ms: int = 0
-    until_ms: int = 2**62
+    until_ms: int = EVER_MS
     states: tuple[State, ...] = ()
     after: str = ""
     limit: int = 100
@@ -530,8 +531,8 @@ class AddToBatch(Operation["Added | None"]):
     now: CutPlace
     record_ids: tuple[str, ...]
     leaves: bytes  # of these requests, 32 bytes each
-    cut: str  # what it takes to go on from here, of ``settlement.cutting``; "": the batch ends
-    batch: Batch | None = None  # that it ends as; None: it goes on, or there is nothing in it
+    cut: str  # what it takes to go on from here, of ``settlement.cutting``; "" when the batch ends
+    batch: Batch | None = None  # that it ends as; None: it goes on
 
 
 class Added(NamedTuple):

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final, Literal, NamedTuple
 
-from api_billing.metering.operations import NO_BALANCE, Balance, Batch, Operation
+from api_billing.metering.operations import EVER_MS, NO_BALANCE, Balance, Batch, Operation
 from api_billing.metering.proofs import UsageLine
 
 PostingState = Literal["built", "posted", "unknown", "settled", "refused"]
 Resolution = Literal["", "retried", "written_off"]
 
-EVER_MS: Final = 2**62
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 IN_FLIGHT: frozenset[PostingState] = frozenset({"posted", "unknown"})

@@ -12,8 +12,10 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from api_billing.contract_api import MAX_SETTLEMENT_ENTRIES
 from api_billing.merkle import GrowingTree
 from api_billing.metering.operations import (
+    EVER_MS,
     MAX_CUT_STEP,
     Added,
     AddToBatch,
@@ -25,10 +27,10 @@ from api_billing.metering.operations import (
 )
 from api_billing.metering.proofs import UsageLine
 from api_billing.metering.settlement.books import Books
-from api_billing.metering.settlement_operations import EVER_MS, Book, ListToSettle, ReadBook
+from api_billing.metering.settlement_operations import Book, ListToSettle, ReadBook
 from api_billing.metering.steps import Steps
 
-MAX_LINES: Final = 256  # of a batch: as many as the contract takes in one transaction
+MAX_LINES: Final = MAX_SETTLEMENT_ENTRIES  # of a batch, which is one transaction
 _LOOK_FURTHER: Final = 4  # times as many requests are looked at when all lines are taken, and most are passed over
 
 
@@ -135,9 +137,14 @@ class Cutter:
             record_ids, leaves, has_ended = yield from self._taken(growing)
             if not growing.records:
                 return None
-            text, batch = ("", growing.batch(self._api, now_ms)) if has_ended else (growing.text(), None)
             added: Added | None = yield AddToBatch(
-                self._api, was, growing.place, tuple(record_ids), b"".join(leaves), text, batch
+                self._api,
+                was,
+                growing.place,
+                tuple(record_ids),
+                b"".join(leaves),
+                cut="" if has_ended else growing.text(),
+                batch=growing.batch(self._api, now_ms) if has_ended else None,
             )
             if added is not None:
                 self._growing = None if has_ended else growing
@@ -178,11 +185,11 @@ def add_to_batch(books: Books, op: AddToBatch) -> Added | None:
         return None
     if op.record_ids:
         books.put_into_batch(op.api, op.was.sequence, op.was.records, op.record_ids, op.leaves)
-    if op.cut:
+    if op.batch is None:
         books.write(_key(op.api), [*op.now, op.cut])
-    elif kept is not None:
-        books.write(_key(op.api), None)
-    if op.batch is not None:
+    else:
+        if kept is not None:
+            books.write(_key(op.api), None)
         books.add_batch(op.batch)
     return Added(op.now, op.batch)
 
