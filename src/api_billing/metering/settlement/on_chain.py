@@ -18,8 +18,7 @@ from api_billing.metering.settlement.chain import SettlementChain, is_address
 from api_billing.metering.settlement.credit import Admitted, ChainCredit, CreditSettings
 from api_billing.metering.settlement.process import SettlementProcess, can_run
 from api_billing.metering.settlement.receipts import ReceiptChecks
-from api_billing.metering.settlement.running import SettlementLoop, holder_name
-from api_billing.metering.settlement.worker import Settler
+from api_billing.metering.settlement.running import SettlementLoop, loop_of
 from api_billing.metering.steps import Steps
 from api_billing.metering.stores import Store
 from api_billing.networks import find_network
@@ -95,13 +94,7 @@ class OnChain:
     def _settling(self) -> SettlementLoop | SettlementProcess:
         if self._settings.settle_in == "process" and can_run(self._settings):
             return SettlementProcess(self._settings, self._alert)
-        holder = holder_name(self._now_ms())
-        on = self._settings.settle_on
-        settler = Settler(
-            self.chain, holder=holder, now_ms=self._now_ms, alert=self._alert, call=self._store.call, on=on
-        )
-        apis, every = self._settings.settle_apis, self._settings.settle_seconds
-        return SettlementLoop(settler, apis, self._store.call, every_seconds=every)
+        return loop_of(self._settings, self.chain, self._store.call, now_ms=self._now_ms, alert=self._alert)
 
     def close(self) -> None:
         """End what it runs. Idempotent. A batch that is on its way is waited for only a moment: it is settled by

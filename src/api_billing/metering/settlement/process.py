@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -25,9 +24,9 @@ from pydantic import SecretStr
 from api_billing.errors import BillingError
 from api_billing.metering.alerts import Alert
 from api_billing.metering.errors import MeterError
+from api_billing.metering.meter import system_clock_ms
 from api_billing.metering.settings import MeterSettings
-from api_billing.metering.settlement.running import SettlementLoop, holder_name
-from api_billing.metering.settlement.worker import Settler
+from api_billing.metering.settlement.running import loop_of
 from api_billing.metering.stores import open_store
 
 _log = logging.getLogger("api_billing.metering.settlement")
@@ -99,6 +98,8 @@ class SettlementProcess:
                 self._run()
             except OSError as error:
                 _log.error("no process to settle in: %s", error)
+            with self._starting:
+                self._close_pipe()
             if not self._closing.is_set():
                 _log.error("the process that settles has ended; another one follows in %g s", self._again_seconds)
             self._closing.wait(self._again_seconds)
@@ -123,8 +124,6 @@ class SettlementProcess:
                 except Exception:
                     _log.exception("an alert of the process that settles was lost: %s", line)
         process.wait()
-        with self._starting:
-            self._close_pipe()
 
 
 def can_run(settings: MeterSettings) -> bool:
@@ -189,9 +188,7 @@ def _settle(settings: MeterSettings, alert: Callable[[Alert], None]) -> None:
 
     chain = open_chain(settings)
     with open_store(settings.store_url.get_secret_value()) as store:
-        holder, on = holder_name(_now_ms()), settings.settle_on
-        settler = Settler(chain, holder=holder, now_ms=_now_ms, alert=alert, call=store.call, on=on)
-        loop = SettlementLoop(settler, settings.settle_apis, store.call, every_seconds=settings.settle_seconds)
+        loop = loop_of(settings, chain, store.call, now_ms=system_clock_ms, alert=alert)
 
         def until_closed() -> None:
             while sys.stdin.readline():
@@ -200,10 +197,6 @@ def _settle(settings: MeterSettings, alert: Callable[[Alert], None]) -> None:
 
         threading.Thread(target=until_closed, name="api-billing-closed", daemon=True).start()
         loop.run()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 if __name__ == "__main__":

@@ -10,9 +10,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Final
 
+from api_billing.metering.alerts import Alert
 from api_billing.metering.errors import MeterError
 from api_billing.metering.ids import new_id
 from api_billing.metering.operations import Operation
+from api_billing.metering.settings import MeterSettings
+from api_billing.metering.settlement.chain import SettlementChain
 from api_billing.metering.settlement.short_turns import short_turns
 from api_billing.metering.settlement.worker import Round, Settler
 from api_billing.metering.steps import run
@@ -25,6 +28,20 @@ SECONDS: Final = 60.0
 def holder_name(now_ms: int) -> str:
     """A name for a settler that no other has: its machine, its process, and when it began."""
     return f"{socket.gethostname()}/{os.getpid()}/{new_id(now_ms)}"
+
+
+def loop_of(
+    settings: MeterSettings,
+    chain: SettlementChain,
+    call: Callable[[Operation[Any]], Any],
+    *,
+    now_ms: Callable[[], int],
+    alert: Callable[[Alert], None],
+) -> SettlementLoop:
+    """The loop that settles what the settings of a meter say, as often as they say."""
+    holder, on = holder_name(now_ms()), settings.settle_on
+    settler = Settler(chain, holder=holder, now_ms=now_ms, alert=alert, call=call, on=on)
+    return SettlementLoop(settler, settings.settle_apis, call, every_seconds=settings.settle_seconds)
 
 
 class SettlementLoop:
@@ -61,15 +78,13 @@ class SettlementLoop:
         return ended
 
     def start(self) -> None:
-        """Settle in a thread from now on. Idempotent."""
+        """Settle from now on in a thread, beside an application that serves requests in this process. Idempotent."""
         with self._starting:
             if self._thread is None and not self._stop.is_set():
-                self._thread = threading.Thread(target=self._run_beside, name="api-billing-settle", daemon=True)
+                self._thread = threading.Thread(
+                    target=self.run, args=(short_turns,), name="api-billing-settle", daemon=True
+                )
                 self._thread.start()
-
-    def _run_beside(self) -> None:
-        """Settle beside an application that serves requests in this process."""
-        self.run(short_turns)
 
     def run(self, during: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         """Settle in this thread until ``close`` is called in another, or it is interrupted; each round ``during``."""
