@@ -197,11 +197,11 @@ def measure_batch(place: Place, folder: Path, *, quick: bool) -> Built:
     with open_store(f"sqlite:///{folder}/batch.db") as store:
         _grant(place, store)
         idle = _steps_beside(store, place.consumers[0], lambda: time.sleep(0.5 if quick else 2))
-        _round(place.operator, store)  # what these were
+        settle_round(place.operator, store)  # what these were
         _pairs(store, place.consumers, CALLS)
         chain = TimedChain(place.operator)
         begun = time.perf_counter()
-        beside = _steps_beside(store, place.consumers[0], lambda: _round(chain, store))
+        beside = _steps_beside(store, place.consumers[0], lambda: settle_round(chain, store))
         outgoing = max(store.call(ListOutgoing(API, limit=1000)), key=lambda each: each.batch.records)
     calls = sum(part.billed_calls for part in outgoing.posting.parts)
     if calls != outgoing.batch.records:
@@ -226,7 +226,8 @@ def _grant(place: Place, store: Store) -> None:
         run(credit.admit(API, consumer, PRICE_WEI), store.call)
 
 
-def _round(chain: Any, store: Store, api: str = API) -> None:
+def settle_round(chain: Any, store: Store, api: str = API) -> None:
+    """Settle all that is in a store. Raises: RuntimeError, when that did not go through."""
     settler = Settler(chain, holder="bench", now_ms=_now_ms)
     ended = run(settler.round(api), store.call)
     if ended.status != "done":
@@ -327,14 +328,13 @@ def measure_load(load: Load, *, quick: bool) -> tuple[dict[str, list[LoadFigure]
                 begin = stack.enter_context(_settled_beside(load, round_, seconds)) if name == ELSEWHERE else _nothing
                 server = stack.enter_context(_running(load, name))
                 warm_up(server, CONNECTIONS, place.consumers, folder)
-                steady = {"seconds": STEADY_SECONDS, "pause_ms": load.pause_ms}
-                warm_up(server, CONNECTIONS, place.consumers, folder, **steady)
+                warm_up(server, CONNECTIONS, place.consumers, folder, seconds=STEADY_SECONDS, pause_ms=load.pause_ms)
                 begin()
                 figure = under_load(server, CONNECTIONS, seconds, place.consumers, folder, pause_ms=load.pause_ms)
                 figures[name].append(figure)
             if name in (APART, IN_PROCESS):
                 with open_store(_store_url(folder, name)) as store:
-                    _round(place.operator, store, _api(name))  # what came in since its last round
+                    settle_round(place.operator, store, _api(name))  # what came in since its last round
     for name in (APART, IN_PROCESS):
         with open_store(_store_url(folder, name)) as store:
             billed = billed and _all_billed(place, store, _api(name))

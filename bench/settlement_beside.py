@@ -6,10 +6,10 @@ python settlement_beside.py NODE_URL CONTRACT API SECONDS STORE_URL...
 import sys
 import time
 
+from settlement import settle_round
+
 from api_billing.client import BillingClient
 from api_billing.connection import Connection
-from api_billing.metering.settlement.worker import Settler
-from api_billing.metering.steps import run
 from api_billing.metering.stores import open_store
 from api_billing.networks import find_network
 from api_billing.unlocked import unlocked_account
@@ -22,11 +22,7 @@ def main(url: str, contract: str, api: str, seconds: str, *stores: str) -> None:
     for store_url in stores:
         time.sleep(float(seconds))
         with open_store(store_url) as store:
-            ended = run(
-                Settler(chain, holder="beside", now_ms=lambda: time.time_ns() // 1_000_000).round(api), store.call
-            )
-        if ended.status != "done":
-            raise RuntimeError(f"the settlement ended {ended}")
+            settle_round(chain, store, api)
 
 
 if __name__ == "__main__":
