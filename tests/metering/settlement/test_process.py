@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.plugin import server_fixture
 
 from .places import Place, deployed
+from .waiting import LONG_SECONDS, all_is_recorded, eventually
 
-LONG_SECONDS = 30
 VARIABLE = "TEST_SETTLEMENT_KEY"
 
 node = server_fixture(scope="module")
@@ -65,23 +65,18 @@ def settings(place: Place, node: RpcServer, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def process(settings: MeterSettings) -> Iterator[SettlementProcess]:
-    alerts: list[Alert] = []
+def alerts() -> list[Alert]:
+    """What the process has told."""
+    return []
+
+
+@pytest.fixture
+def process(settings: MeterSettings, alerts: list[Alert]) -> Iterator[SettlementProcess]:
     made = SettlementProcess(settings, alerts.append, again_seconds=0.1)
-    made.alerts = alerts  # type: ignore[attr-defined]
     made.start()
     made.start()
     yield made
     made.close(LONG_SECONDS)
-
-
-def eventually(happened: Callable[[], object]) -> None:
-    """Wait for what another process does in its own time."""
-    for _ in range(50 * LONG_SECONDS):
-        if happened():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not happen")
 
 
 def is_running(pid: int) -> bool:
@@ -98,16 +93,11 @@ def takes_lease(place: Place, holder: str) -> bool:
     return lease.holder == holder
 
 
-def all_is_recorded(place: Place) -> bool:
-    outgoing = place.store.call(ListOutgoing(place.api))
-    return bool(outgoing) and all(each.posting.state == "settled" for each in outgoing)
-
-
 def test_process__started__settles_what_is_served_and_ends_when_it_is_closed(
     place: Place, process: SettlementProcess
 ) -> None:
     place.serve(7, 3)
-    eventually(lambda: all_is_recorded(place))
+    eventually(lambda: all_is_recorded(place.store, place.api))
     place.is_billed_once()
     pid = process.pid
     assert pid is not None
@@ -120,31 +110,31 @@ def test_process__started__settles_what_is_served_and_ends_when_it_is_closed(
 
 def test_process__that_was_killed__is_followed_by_another(place: Place, process: SettlementProcess) -> None:
     place.serve(7)
-    eventually(lambda: all_is_recorded(place) and takes_lease(place, "probe"))
+    eventually(lambda: all_is_recorded(place.store, place.api) and takes_lease(place, "probe"))
     place.store.call(ReleaseLease(f"settle/{place.api}", "probe"))
     first = process.pid
     assert first is not None
     os.kill(first, signal.SIGKILL)  # between two rounds: within one the next would wait for its lease to end
     place.serve(5)
-    eventually(lambda: len(place.store.call(ListOutgoing(place.api))) == 2 and all_is_recorded(place))
+    eventually(lambda: len(place.store.call(ListOutgoing(place.api))) == 2 and all_is_recorded(place.store, place.api))
     assert process.pid != first
 
 
 def test_process__interrupted_in_a_terminal__goes_on(place: Place, process: SettlementProcess) -> None:
     place.serve(7)
-    eventually(lambda: all_is_recorded(place))
+    eventually(lambda: all_is_recorded(place.store, place.api))
     assert process.pid is not None
     os.kill(process.pid, signal.SIGINT)
     place.serve(5)
-    eventually(lambda: len(place.store.call(ListOutgoing(place.api))) == 2 and all_is_recorded(place))
+    eventually(lambda: len(place.store.call(ListOutgoing(place.api))) == 2 and all_is_recorded(place.store, place.api))
 
 
-def test_alert__of_a_refused_part__is_told_in_the_application(place: Place, process: SettlementProcess) -> None:
+@pytest.mark.usefixtures("process")
+def test_alert__of_a_refused_part__is_told_in_the_application(place: Place, alerts: list[Alert]) -> None:
     # A consumer whom the contract cannot bill, as its name is no address.
     now_ms = place.now_ms()
     place.store.call(Reserve(first_id(now_ms), now_ms, now_ms + 60_000, "acme", place.api, "acme", 0))
     place.store.call(Settle(first_id(now_ms), "acme", now_ms, 0))
-    alerts: list[Alert] = process.alerts  # type: ignore[attr-defined]
     eventually(lambda: alerts)
     assert (alerts[0].kind, alerts[0].subject) == ("settlement", "acme")
     assert ("api", place.api) in alerts[0].details

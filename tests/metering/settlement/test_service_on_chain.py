@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from api_billing.connection import Connection
 from api_billing.metering.operations import DAY_MS, ReadBalance
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.reconcile import reconcile
-from api_billing.metering.settlement_operations import ListOutgoing
 from api_billing.metering.steps import run
 from api_billing.metering.stores import Store, open_store
 from api_billing.networks import find_network
@@ -30,11 +29,11 @@ from genlayer_localnet.testing.plugin import server_fixture
 
 from .service_on_chain import API, COST_WEI
 from .test_localnet import deployed
+from .waiting import LONG_SECONDS, all_is_recorded, eventually
 
 HERE = Path(__file__).parent
 GEN = 10**18
 HOLD_WEI = 10 * COST_WEI
-LONG_SECONDS = 30
 
 node = server_fixture(scope="module")
 
@@ -68,17 +67,7 @@ class Service:
         return line.hold_wei
 
     def all_is_recorded(self) -> bool:
-        outgoing = self.store.call(ListOutgoing(API))
-        return bool(outgoing) and all(each.posting.state == "settled" for each in outgoing)
-
-
-def eventually(happened: Callable[[], bool]) -> None:
-    """Wait for what the other process does in its own time."""
-    for _ in range(50 * LONG_SECONDS):
-        if happened():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not happen")
+        return all_is_recorded(self.store, API)
 
 
 @pytest.fixture

@@ -79,8 +79,8 @@ def remembers(store: SqliteStore) -> bool:
     return True
 
 
-def settled(store: SqliteStore) -> list[Operation[Any]]:
-    """The operations of a settlement, done one by one."""
+def settled(store: SqliteStore, *parts: Part) -> list[Operation[Any]]:
+    """The operations of a settlement, done one by one; all of it is billed, or what the parts say."""
     done: list[Operation[Any]] = []
 
     def call(operation: Operation[Any]) -> Any:
@@ -94,7 +94,8 @@ def settled(store: SqliteStore) -> list[Operation[Any]]:
     batch = added.batch
     assert isinstance(batch, Batch)
     call(BeginPosting(API, 1, NOW_MS))
-    call(EndPosting(API, 1, NOW_MS, tuple(Part(line.calls, line.amount_wei) for line in batch.lines)))
+    all_billed = tuple(Part(line.calls, line.amount_wei) for line in batch.lines)
+    call(EndPosting(API, 1, NOW_MS, parts or all_billed))
     return done
 
 
@@ -104,19 +105,11 @@ def test_settled_by_another_process__what_is_in_memory__stays(store: SqliteStore
     assert remembers(store)
 
 
-def refused(store: SqliteStore) -> None:
-    call = store.call
-    call(OpenBook(API, "0xc", 1))
-    run(Cutter(API).step(NOW_MS), call)
-    call(BeginPosting(API, 1, NOW_MS))
-    call(EndPosting(API, 1, NOW_MS, (Part(0, 0, "not_subscribed"),)))
-
-
 CHANGES = {
     "granted": (lambda store: store.call(Grant("second", ACCOUNT, 7, NOW_MS)), 102),
     "charged": (lambda store: served(store, 30), 65),
     "reserved": (lambda store: store.call(reservation(20)) and store.close(), 75),
-    "a part was refused": (refused, 0),
+    "a part was refused": (lambda store: settled(store, Part(0, 0, "not_subscribed")), 0),
 }
 
 
@@ -143,7 +136,9 @@ def test_change__that_was_undone__does_not_hide_that_of_another_process(
     store: SqliteStore, settler: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served(store, 1)
-    connection = store._tables.connection  # type: ignore[union-attr]
+    tables = store._tables
+    assert tables is not None
+    connection = tables.connection
 
     class Failing:
         """A connection whose commits fail, as on a full disk."""
@@ -156,8 +151,6 @@ def test_change__that_was_undone__does_not_hide_that_of_another_process(
                 raise sqlite3.OperationalError("database or disk is full")
             return connection.execute(sql, *values)
 
-    tables = store._tables
-    assert tables is not None
     monkeypatch.setattr(store, "_failed", lambda error: StoreUnavailable(str(error)))  # keeps what it has open
     with monkeypatch.context() as patched:
         patched.setattr(tables, "connection", Failing())
