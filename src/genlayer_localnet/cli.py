@@ -74,6 +74,18 @@ def up(
     host: Annotated[
         str, typer.Option(help="Who can connect: 127.0.0.1 this machine only.", rich_help_panel=_NETWORK)
     ] = "127.0.0.1",
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN",
+            help="Let web pages of this origin use the network, besides those of this machine: https://studio.example.",
+            rich_help_panel=_NETWORK,
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A further name by which clients reach it.", rich_help_panel=_NETWORK),
+    ] = None,
     state: Annotated[
         Path | None,
         typer.Option(
@@ -196,7 +208,15 @@ def up(
     )
     site = _site(app_dir, app_folders or [])
     try:
-        server = RpcServer(options, host=host, port=port, state=state, site=site)
+        server = RpcServer(
+            options,
+            host=host,
+            port=port,
+            state=state,
+            site=site,
+            allow_hosts=allow_host or (),
+            allow_origins=allow_origin or (),
+        )
     except (LocalnetError, OSError) as error:
         _errors.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None

@@ -120,9 +120,9 @@ POINTS: dict[str, dict[str, tuple[str, ...]]] = {
             "test_post__known_path__answers",
             "test_result__null__is_there",
             "test_batch__several__answers_in_order",
-            "test_response__any__lets_browsers_read_it",
             "test_method__unknown__is_named",
         ),
+        "rpc/test_web_guard.py": ("test_origin__of_this_machine_allowed_or_the_servers_own__is_echoed",),
     },
     "10.2 raw transactions": {
         "rpc/test_checklist.py": (

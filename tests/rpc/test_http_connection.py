@@ -15,12 +15,14 @@ import pytest
 from genlayer_localnet.rpc import http as server_http
 from genlayer_localnet.testing.server import RpcConnection
 
+JSON = "Content-Type: application/json"
+HEAD = f"POST /api HTTP/1.1\r\nHost: [::1]\r\n{JSON}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
 Response = tuple[int, dict[str, str], bytes]
 
 
 def _request(identifier: int, *headers: str, method: str = "ping", version: str = "1.1", params: Any = ()) -> bytes:
     body = json.dumps({"jsonrpc": "2.0", "id": identifier, "method": method, "params": list(params)}).encode()
-    lines = [f"POST /api HTTP/{version}", "Host: x", f"Content-Length: {len(body)}", *headers, "", ""]
+    lines = [f"POST /api HTTP/{version}", "Host: [::1]", JSON, f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
 
 
@@ -77,23 +79,20 @@ def test_body__in_chunks__is_put_together(rpc: RpcConnection) -> None:
     parts = [b'{"jsonrpc":"2.0","id":', b"9", b',"method":"ping"}']
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
     with _connected(rpc) as connection:
-        connection.sendall(
-            b"POST /api HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
-        )
+        connection.sendall(HEAD + chunks + b"0\r\n\r\n")
         assert _id(_read(connection)) == 9
 
 
 def test_body__in_too_many_chunks__is_refused(rpc: RpcConnection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_http, "MAX_BODY_BYTES", 1_000)
-    head = b"POST /api HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     with _connected(rpc) as connection:
-        connection.sendall(head + (b"200\r\n" + b" " * 512 + b"\r\n") * 2)
+        connection.sendall(HEAD + (b"200\r\n" + b" " * 512 + b"\r\n") * 2)
         assert _read(connection)[0] == 413
 
 
 def test_head__known_path__has_no_body(rpc: RpcConnection) -> None:
     with _connected(rpc) as connection:
-        connection.sendall(b"HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.sendall(b"HEAD /health HTTP/1.1\r\nHost: [::1]\r\n\r\n")
         assert _read(connection, "HEAD")[1]["content-length"] == "15"
         connection.sendall(_request(5))
         assert _id(_read(connection)) == 5

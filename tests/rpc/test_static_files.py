@@ -151,7 +151,9 @@ def test_server__with_a_site__has_both(root: Path) -> None:
         connection.request("GET", "/app/assets/index-1a2b.js", headers={"If-None-Match": tag})
         again = connection.getresponse()
         assert (again.status, again.read()) == (304, b"")
-        connection.request("POST", "/api", b'{"jsonrpc":"2.0","id":1,"method":"ping"}')
+        connection.request(
+            "POST", "/api", b'{"jsonrpc":"2.0","id":1,"method":"ping"}', {"Content-Type": "application/json"}
+        )
         assert b'"OK"' in connection.getresponse().read()
         connection.close()
 

@@ -41,7 +41,7 @@ export function check(fact, text) {
 }
 
 export async function rpc(method, params = [], node = url) {
-  const response = await fetch(node, { method: "POST", body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }) });
+  const response = await fetch(node, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }) });
   const { result, error } = await response.json();
   if (error) throw new Error(`${method}: ${error.message}`);
   return result;
@@ -75,7 +75,7 @@ function wallet({ address, node, chainId }) {
       return null;
     }
     if (method === "eth_sendTransaction" && state.declines) throw Object.assign(new Error("User rejected the request."), { code: 4001 });
-    const response = await fetch(node, { method: "POST", body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }) });
+    const response = await fetch(node, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }) });
     const { result, error } = await response.json();
     if (error) throw Object.assign(new Error(error.message), { code: error.code });
     return result;

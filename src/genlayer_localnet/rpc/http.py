@@ -1,4 +1,4 @@
-"""What the server answers to HTTP requests: JSON-RPC, a page for people, browsers' questions before a request."""
+"""What the server answers to HTTP requests: JSON-RPC, and a page for people."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from genlayer_localnet.rpc.protocol import Protocol
 MAX_BODY_BYTES = 32 * 1024 * 1024
 JSON: Final = "application/json"
 _PATHS = ("/", "/api")
-_PREFLIGHT = (
-    "access-control-allow-methods: GET, POST, OPTIONS\r\n"
-    "access-control-allow-headers: *\r\n"
-    "access-control-max-age: 86400\r\n"
+SAFE_PAGE = (
+    "x-content-type-options: nosniff\r\n"
+    "referrer-policy: no-referrer\r\n"
+    "content-security-policy: frame-ancestors 'none'\r\n"
+    "x-frame-options: DENY\r\n"
 )
 
 
@@ -51,12 +52,10 @@ class Application:
         if verb == "POST" and known:
             reply = await self._protocol.reply(request.body)
             return Response(reply.status, reply.body)
-        if verb == "OPTIONS":
-            return Response(204, None, headers=_PREFLIGHT)
         if verb in ("GET", "HEAD") and path == "/health":
             return Response(200, b'{"status":"ok"}')
         if verb in ("GET", "HEAD") and known:
-            return Response(200, self._page, "text/html; charset=utf-8")
+            return Response(200, self._page, "text/html; charset=utf-8", SAFE_PAGE)
         return refusal(405 if known else 404, "POST JSON-RPC requests to /api")
 
 

@@ -15,13 +15,19 @@ import uvicorn
 
 from genlayer_localnet.rpc import http
 from genlayer_localnet.rpc.http import Request, Response, refusal
+from genlayer_localnet.rpc.web_guard import WebGuard
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Responder = Callable[[Request], Awaitable[Response]]
 
-_CORS: Final = (b"access-control-allow-origin", b"*")
+_VARY: Final = (b"vary", b"origin")
+_PREFLIGHT: Final = (
+    "access-control-allow-methods: GET, POST, OPTIONS\r\n"
+    "access-control-allow-headers: *\r\n"
+    "access-control-max-age: 86400\r\n"
+)
 _IDLE_SECONDS: Final = 75
 _GRACE_SECONDS: Final = 2
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM)
@@ -39,8 +45,11 @@ class _TooLarge(Exception):
 class _Application:
     """The ASGI application. ``tick`` is called every ``tick_seconds``; its errors are logged."""
 
-    def __init__(self, respond: Responder, tick: Callable[[], Awaitable[None]], tick_seconds: float) -> None:
+    def __init__(
+        self, respond: Responder, guard: WebGuard, tick: Callable[[], Awaitable[None]], tick_seconds: float
+    ) -> None:
         self._respond = respond
+        self._guard = guard
         self._tick = tick
         self._tick_seconds = tick_seconds
 
@@ -48,16 +57,28 @@ class _Application:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
+        verb, headers = scope["method"], scope["headers"]
+        refused = self._guard.refusal(verb, headers)
+        if refused is not None:
+            _logger.warning("refused %s %s: %s", verb, scope["path"][:100], refused[1])
+            await _send(send, refusal(*refused))
+            return
+        origin = next((value for name, value in headers if name == b"origin"), None)
+        if verb == "OPTIONS" and origin is not None:
+            await _send(send, Response(204, None, headers=_PREFLIGHT), origin)
+            return
         try:
             body = await _body(receive)
         except _Disconnected:
             return
         except _TooLarge:
-            await _send(send, refusal(413, f"the request is larger than {http.MAX_BODY_BYTES} bytes"), close=True)
+            await _send(
+                send, refusal(413, f"the request is larger than {http.MAX_BODY_BYTES} bytes"), origin, close=True
+            )
             return
-        match = next((value for name, value in scope["headers"] if name == b"if-none-match"), b"")
-        request = Request(scope["method"], scope["path"], body, match.decode("latin-1"))
-        await _send(send, await self._respond(request))
+        match = next((value for name, value in headers if name == b"if-none-match"), b"")
+        request = Request(verb, scope["path"], body, match.decode("latin-1"))
+        await _send(send, await self._respond(request), origin)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -105,10 +126,12 @@ class _Uvicorn(uvicorn.Server):
 class HttpServer:
     """Serves once, on a socket that listens. ``tick`` is called every ``tick_seconds``; its errors are logged."""
 
-    def __init__(self, respond: Responder, tick: Callable[[], Awaitable[None]], tick_seconds: float) -> None:
+    def __init__(
+        self, respond: Responder, guard: WebGuard, tick: Callable[[], Awaitable[None]], tick_seconds: float
+    ) -> None:
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
-                _Application(respond, tick, tick_seconds),
+                _Application(respond, guard, tick, tick_seconds),
                 loop="uvloop",
                 http="httptools",
                 ws="none",
@@ -151,8 +174,9 @@ async def _body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-async def _send(send: Send, response: Response, *, close: bool = False) -> None:
-    headers = [_CORS]
+async def _send(send: Send, response: Response, origin: bytes | None = None, *, close: bool = False) -> None:
+    """``origin``: of the page that may read the response."""
+    headers = [_VARY] if origin is None else [_VARY, (b"access-control-allow-origin", origin)]
     for line in response.headers.splitlines():
         name, _, value = line.partition(": ")
         headers.append((name.encode("latin-1"), value.encode("latin-1")))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import html
-import ipaddress
 import logging
 import socket
 import threading
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,7 @@ from genlayer_localnet.rpc.protocol import Protocol, methods_of
 from genlayer_localnet.rpc.sim import SimMethods
 from genlayer_localnet.rpc.state_file import StateFile
 from genlayer_localnet.rpc.static_files import StaticSite
+from genlayer_localnet.rpc.web_guard import WebGuard, is_loopback
 from genlayer_localnet.rpc.worker import ChainWorker
 
 _TICK_SECONDS = 0.2
@@ -37,6 +38,7 @@ class PortInUse(LocalnetError):
 class RpcServer:
     """One node, and its HTTP server on ``host`` and ``port`` (0 takes a free one); ``site`` is served at ``/app``.
 
+    Web pages of this machine may ask it, and those of ``allow_origins``; ``allow_hosts`` are further names of it.
     ``serve`` blocks until a signal; ``start`` and ``stop``, or a ``with`` block, serve from a thread. Once only.
     """
 
@@ -48,7 +50,11 @@ class RpcServer:
         port: int = 0,
         state: Path | str | None = None,
         site: StaticSite | None = None,
+        allow_hosts: Collection[str] = (),
+        allow_origins: Collection[str] = (),
     ) -> None:
+        """Raises: LocalnetError."""
+        guard = WebGuard(host, allow_hosts, allow_origins)
         self._socket = _bind(host, port)
         self.host = host
         self.port: int = self._socket.getsockname()[1]
@@ -70,7 +76,7 @@ class RpcServer:
         )
         self.methods = sorted(protocol.methods)
         respond = Application(protocol, _page(self)).respond
-        self._http = HttpServer(respond if site is None else site.before(respond), self._tick, _TICK_SECONDS)
+        self._http = HttpServer(respond if site is None else site.before(respond), guard, self._tick, _TICK_SECONDS)
         self._thread: threading.Thread | None = None
         self._socket.listen(_BACKLOG)  # from here on clients wait instead of being refused
 
@@ -82,10 +88,7 @@ class RpcServer:
 
     @property
     def is_loopback(self) -> bool:
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
     def serve(self) -> None:
         """Serve until SIGINT or SIGTERM."""

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote
 
-from genlayer_localnet.rpc.http import JSON, Request, Response
+from genlayer_localnet.rpc.http import JSON, SAFE_PAGE, Request, Response
 
 PREFIX: Final = "/app"
 _HTML: Final = "text/html; charset=utf-8"
@@ -27,7 +27,6 @@ _KINDS: Final = {
     ".txt": "text/plain; charset=utf-8",
     ".woff2": "font/woff2",
 }
-_SAFE: Final = "x-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\n"
 _CHECK: Final = "cache-control: no-cache\r\n"
 """The browser asks each time whether what it has is still right."""
 _KEEP: Final = "cache-control: public, max-age=31536000, immutable\r\n"
@@ -73,7 +72,7 @@ class StaticSite:
         if path != PREFIX and not path.startswith(f"{PREFIX}/"):
             return None
         if request.verb not in ("GET", "HEAD"):
-            return Response(405, b"only GET and HEAD\n", _KINDS[".txt"], f"allow: GET, HEAD\r\n{_SAFE}")
+            return Response(405, b"only GET and HEAD\n", _KINDS[".txt"], f"allow: GET, HEAD\r\n{SAFE_PAGE}")
         if path == PREFIX:  # the page's own links are relative to the folder; browsers keep the fragment
             return Response(308, None, headers=f"location: {PREFIX}/\r\n{_CHECK}")
         names = _names(path.removeprefix(f"{PREFIX}/"))
@@ -111,7 +110,7 @@ class StaticSite:
             f"<h1>The page is not built yet</h1><p>There is no <code>{html.escape(str(self._root))}/index.html</code>. "
             f"Build it, then load this page again:</p><pre>cd {where}\nnpm install\nnpm run build</pre>"
         )
-        return Response(503, page.encode("utf-8"), _HTML, _CHECK + _SAFE)
+        return Response(503, page.encode("utf-8"), _HTML, _CHECK + SAFE_PAGE)
 
 
 def _names(path: str) -> list[str] | None:
@@ -126,11 +125,11 @@ def _names(path: str) -> list[str] | None:
 
 def _content(content: bytes, suffix: str, if_none_match: str, cache: str) -> Response:
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    headers = f"etag: {tag}\r\n{cache}{_SAFE}"
+    headers = f"etag: {tag}\r\n{cache}{SAFE_PAGE}"
     if tag in (part.strip().removeprefix("W/") for part in if_none_match.split(",")):
         return Response(304, None, headers=headers)
     return Response(200, content, _KINDS.get(suffix.lower(), "application/octet-stream"), headers)
 
 
 def _not_found() -> Response:
-    return Response(404, b"there is no such file\n", _KINDS[".txt"], _CHECK + _SAFE)
+    return Response(404, b"there is no such file\n", _KINDS[".txt"], _CHECK + SAFE_PAGE)
