@@ -45,8 +45,8 @@ from genlayer_localnet.rpc.accounts import account_of
 from genlayer_localnet.rpc.consensus_calls import MAIN_ADDRESS
 from genlayer_localnet.rpc.node import Node, NodeOptions
 from genlayer_localnet.rpc.state_file import StateFile
+from genlayer_localnet.state.transactions import Transaction
 from genlayer_localnet.testing.server import ServerProcess
-from genlayer_localnet.transactions import Transaction
 
 OURS, THEIRS = "localnet", "glsim"
 FEW, COMPARED, MANY = 10, 20, 10_000

@@ -8,7 +8,7 @@ net.view(receipt.address, "balance_of", bob)
 """
 
 from genlayer_localnet.address import Address
-from genlayer_localnet.attempt import Node
+from genlayer_localnet.chain.receipts import Event, Message, Receipt, VotingRound
 from genlayer_localnet.errors import (
     ContractNotFound,
     ContractRejected,
@@ -21,9 +21,8 @@ from genlayer_localnet.errors import (
     UnknownTransaction,
 )
 from genlayer_localnet.localnet import Localnet
-from genlayer_localnet.nondet_services import PromptRequest
-from genlayer_localnet.receipts import Event, Message, Receipt, VotingRound
-from genlayer_localnet.web import WebError, WebRequest, WebResponse
+from genlayer_localnet.nondet.services import Node, PromptRequest
+from genlayer_localnet.nondet.web import WebError, WebRequest, WebResponse
 
 __all__ = [
     "Address",

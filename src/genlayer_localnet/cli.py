@@ -18,10 +18,10 @@ from rich.logging import RichHandler
 from genlayer_localnet.address import Address
 from genlayer_localnet.arguments import as_time
 from genlayer_localnet.errors import InvalidArgument, LocalnetError
+from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS
 from genlayer_localnet.rpc.node import DEFAULT_FINALITY_WINDOW_SECONDS, NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.rpc.static_files import StaticSite
-from genlayer_localnet.time_limit import DEFAULT_SECONDS
 
 app = typer.Typer(
     name="genlayer-localnet",

@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from genlayer_localnet import appeals, calldata, standard_library
+from genlayer_localnet import calldata
 from genlayer_localnet.address import Address
 from genlayer_localnet.arguments import (
     AddressLike,
@@ -21,7 +21,10 @@ from genlayer_localnet.arguments import (
     encode_call,
     source_of,
 )
-from genlayer_localnet.chain import Chain, derived_id
+from genlayer_localnet.chain import appeals
+from genlayer_localnet.chain.chain import Chain, derived_id
+from genlayer_localnet.chain.receipts import Receipt, receipt_of
+from genlayer_localnet.chain.runs import Settings
 from genlayer_localnet.errors import (
     ContractNotFound,
     ContractRejected,
@@ -29,8 +32,10 @@ from genlayer_localnet.errors import (
     LocalnetError,
     UnknownSnapshot,
 )
-from genlayer_localnet.execution import LOCK, is_running, virtual_machine
-from genlayer_localnet.nondet_services import (
+from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS
+from genlayer_localnet.loading import standard_library
+from genlayer_localnet.loading.standard_library import StandardLibrary
+from genlayer_localnet.nondet.services import (
     PromptAnswer,
     PromptHandler,
     PromptMock,
@@ -39,12 +44,9 @@ from genlayer_localnet.nondet_services import (
     WebHandler,
     WebMock,
 )
-from genlayer_localnet.receipts import Receipt, receipt_of
-from genlayer_localnet.runs import Settings
-from genlayer_localnet.standard_library import StandardLibrary
-from genlayer_localnet.time_limit import DEFAULT_SECONDS
-from genlayer_localnet.transactions import Transaction
-from genlayer_localnet.world import World
+from genlayer_localnet.state.transactions import Transaction
+from genlayer_localnet.state.world import World
+from genlayer_localnet.vm.execution import LOCK, is_running, virtual_machine
 
 _NOBODY = bytes(Address.SIZE)
 

@@ -13,7 +13,7 @@ from api_billing.demo.billing_contract import BillingContract
 from api_billing.demo.contract_client import run_contract_client
 from api_billing.demo.run import run
 from api_billing.demo.summary import Tally
-from genlayer_localnet.standard_library import choose
+from genlayer_localnet.loading.standard_library import choose
 
 from .log_texts import line, write_log
 

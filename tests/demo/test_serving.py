@@ -20,8 +20,8 @@ from api_billing.demo.access_log import read_log
 from api_billing.demo.run import RunResult, run
 from api_billing.demo.serving import busiest, link, server_of
 from api_billing.demo.web_page import PageNotBuiltError
+from genlayer_localnet.loading.standard_library import choose
 from genlayer_localnet.rpc.server import RpcServer
-from genlayer_localnet.standard_library import choose
 
 from .command import bill
 from .log_texts import line, write_log

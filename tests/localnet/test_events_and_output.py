@@ -150,7 +150,7 @@ def test_error__with_a_cause__shows_both(localnet: Localnet, alice: Address, noi
 def test_error__in_the_library__shows_the_contracts_line(localnet: Localnet, alice: Address, noisy: Address) -> None:
     stderr = localnet.write(noisy, "deep", 2, sender=alice).stderr
     assert "self.n = u256(-1)" in stderr
-    assert "genlayer_localnet/dispatch.py" not in stderr
+    assert "genlayer_localnet/vm/dispatch.py" not in stderr
 
 
 def test_error__deep_recursion__is_shown_by_its_ends(localnet: Localnet, alice: Address, noisy: Address) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from genlayer_localnet import Address, ContractNotFound, Localnet, Receipt
-from genlayer_localnet.host_requests import salted_address
-from genlayer_localnet.runs import MAX_CHAIN_LENGTH
+from genlayer_localnet.chain.runs import MAX_CHAIN_LENGTH
+from genlayer_localnet.vm.host_requests import salted_address
 
 NOTEBOOK = """
 class Notebook(gl.Contract):

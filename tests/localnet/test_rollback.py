@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genlayer_localnet import Address, Localnet, Receipt
-from genlayer_localnet.host import write_storage
-from genlayer_localnet.journal import Journal, add_amount, re_apply, roll_back
+from genlayer_localnet.state.journal import Journal, add_amount, re_apply, roll_back
+from genlayer_localnet.vm.host import write_storage
 
 BANK = """
 class Ping(gl.Event):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from genlayer_localnet import Address, InvalidArgument, Localnet, StandardLibraryNotFound
-from genlayer_localnet.standard_library import FALLBACK_ROOT, choose
+from genlayer_localnet.loading.standard_library import FALLBACK_ROOT, choose
 
 HASH = "11rvqsff1q7sg8i7sk3d0jfwyh5y91cdf2b1j0kwdjj9mbhprz2z"
 COUNTER = "class C(gl.Contract):\n    n: u256\n    def __init__(self):\n        self.n = u256(5)\n" + (

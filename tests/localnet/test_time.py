@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from genlayer_localnet import Address, InvalidArgument, Localnet, Receipt
-from genlayer_localnet.contract_time import ContractTime
+from genlayer_localnet.interpreter.contract_time import ContractTime
 
 CLOCK = """
 import datetime, time

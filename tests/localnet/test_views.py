@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from genlayer_localnet import Address, Localnet, Receipt
-from genlayer_localnet.sub_vms import MAX_DEPTH
+from genlayer_localnet.vm.sub_vms import MAX_DEPTH
 
 CALLEE = """
 class Callee(gl.Contract):

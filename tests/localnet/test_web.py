@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from genlayer_localnet import Address, Localnet, Receipt, WebError, WebResponse, web
+from genlayer_localnet import Address, Localnet, Receipt, WebError, WebResponse
+from genlayer_localnet.nondet import web
 
 BROWSER = """
 class Browser(gl.Contract):

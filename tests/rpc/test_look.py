@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from genlayer_localnet.execution import LOCK
 from genlayer_localnet.rpc.node import Node, NodeOptions
 from genlayer_localnet.rpc.state_file import StateFile
-from genlayer_localnet.transactions import Transaction
+from genlayer_localnet.state.transactions import Transaction
+from genlayer_localnet.vm.execution import LOCK
 
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
 

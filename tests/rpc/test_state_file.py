@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from genlayer_localnet import Address
-from genlayer_localnet.journal import MISSING
 from genlayer_localnet.rpc.node import Node, NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.rpc.state_file import StateFile, StateFileError
+from genlayer_localnet.state.journal import MISSING
+from genlayer_localnet.state.world import Storage, World
 from genlayer_localnet.testing.server import RpcConnection, RpcFailure
-from genlayer_localnet.world import Storage, World
 
 from .wire import GEN, ZERO, Client, about, call_object, tx_data
 

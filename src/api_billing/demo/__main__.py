@@ -25,8 +25,8 @@ from api_billing.demo.serving import DEFAULT_PORT, busiest, link, server_of
 from api_billing.demo.summary import SummaryNotWrittenError, write_json
 from api_billing.demo.web_page import PageNotBuiltError, built_page
 from genlayer_localnet import InvalidArgument, StandardLibraryNotFound
+from genlayer_localnet.loading.standard_library import StandardLibrary, choose
 from genlayer_localnet.rpc.server import PortInUse
-from genlayer_localnet.standard_library import StandardLibrary, choose
 
 OK: Final = 0
 CONTRADICTION: Final = 1

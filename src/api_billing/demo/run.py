@@ -26,7 +26,7 @@ from api_billing.demo.summary import (
 )
 from api_billing.demo.terms import ConsumerTerms, Terms, account_of
 from genlayer_localnet import Localnet
-from genlayer_localnet.standard_library import StandardLibrary
+from genlayer_localnet.loading.standard_library import StandardLibrary
 
 _DAY_SECONDS: Final = 86_400
 _MAX_HOLD_SECONDS: Final = 366 * _DAY_SECONDS

@@ -10,7 +10,7 @@ from eth_abi.exceptions import DecodingError
 
 from genlayer_localnet.rpc import rlp
 from genlayer_localnet.rpc.errors import invalid_params
-from genlayer_localnet.transactions import ExecutionMode
+from genlayer_localnet.state.transactions import ExecutionMode
 
 MAIN_ADDRESS: Final = bytes.fromhex("b7278a61aa25c888815afc32ad3cc52ff24fe575")
 DATA_ADDRESS: Final = bytes.fromhex("88b0f18613db92bf970ffe264e02496e20a74d16")

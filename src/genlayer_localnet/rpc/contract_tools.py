@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from genlayer_localnet import simulation
-from genlayer_localnet.chain import derived_id
-from genlayer_localnet.contract_package import InvalidContract
-from genlayer_localnet.contract_source import ContractSource
+from genlayer_localnet.chain import simulation
+from genlayer_localnet.chain.chain import derived_id
+from genlayer_localnet.loading.contract_package import InvalidContract
+from genlayer_localnet.loading.contract_source import ContractSource
 from genlayer_localnet.rpc.errors import invalid_params, not_found
 from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.receipt_json import address_text, failure_text
-from genlayer_localnet.transactions import Transaction
+from genlayer_localnet.state.transactions import Transaction
 
 
 def lint(node: Node, code: bytes) -> dict[str, Any]:

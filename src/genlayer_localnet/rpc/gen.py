@@ -11,8 +11,8 @@ from genlayer_localnet.rpc.parameters import address, code_of, mapping, transact
 from genlayer_localnet.rpc.protocol import method
 from genlayer_localnet.rpc.receipt_json import address_text, base64, failure_text, node_receipt
 from genlayer_localnet.rpc.transaction_json import STATUS_CODES, STATUS_NAMES, transaction_json
-from genlayer_localnet.transactions import Transaction
-from genlayer_localnet.world import ContractAccount
+from genlayer_localnet.state.transactions import Transaction
+from genlayer_localnet.state.world import ContractAccount
 
 
 class GenMethods:

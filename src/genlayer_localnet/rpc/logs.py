@@ -13,8 +13,8 @@ from typing import Any
 from genlayer_localnet import calldata
 from genlayer_localnet.rpc.consensus_calls import MAIN_ADDRESS, NEW_TRANSACTION_TOPIC
 from genlayer_localnet.rpc.receipt_json import address_text, hex_text
-from genlayer_localnet.transactions import Transaction
-from genlayer_localnet.world import World
+from genlayer_localnet.state.transactions import Transaction
+from genlayer_localnet.state.world import World
 
 GAS_LIMIT = "0x7a1200"
 NO_BLOOM = "0x" + "00" * 256

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from genlayer_localnet.rpc.accounts import DEFAULT_PROVIDER
 from genlayer_localnet.rpc.errors import invalid_params, refused
 from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.parameters import address, count, mapping
 from genlayer_localnet.rpc.protocol import method
 from genlayer_localnet.rpc.sim_config import MAX_VALIDATORS, services_of
-from genlayer_localnet.rpc.validators import DEFAULT_PROVIDER
 
 
 class ManagementMethods:

@@ -8,20 +8,19 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from genlayer_localnet import standard_library
-from genlayer_localnet.chain import Chain
-from genlayer_localnet.changes import Changes
-from genlayer_localnet.execution import LOCK, virtual_machine
-from genlayer_localnet.nondet_services import Services
-from genlayer_localnet.rpc.accounts import TestAccount, account_of
+from genlayer_localnet.chain.chain import Chain
+from genlayer_localnet.chain.runs import Settings
+from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS
+from genlayer_localnet.loading import standard_library
+from genlayer_localnet.nondet.services import Services
+from genlayer_localnet.rpc.accounts import TestAccount, Validators, account_of
 from genlayer_localnet.rpc.errors import not_found
 from genlayer_localnet.rpc.sim_config import services_of
 from genlayer_localnet.rpc.state_file import StateFile, StateFileError
-from genlayer_localnet.rpc.validators import Validators
-from genlayer_localnet.runs import Settings
-from genlayer_localnet.time_limit import DEFAULT_SECONDS
-from genlayer_localnet.transactions import Transaction
-from genlayer_localnet.world import World
+from genlayer_localnet.state.changes import Changes
+from genlayer_localnet.state.transactions import Transaction
+from genlayer_localnet.state.world import World
+from genlayer_localnet.vm.execution import LOCK, virtual_machine
 
 ACCOUNT_BALANCE_WEI = 10_000 * 10**18
 DEFAULT_FINALITY_WINDOW_SECONDS = 30

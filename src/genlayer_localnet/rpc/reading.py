@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any, Literal
 
-from genlayer_localnet import calldata, simulation
+from genlayer_localnet import calldata
+from genlayer_localnet.chain import simulation
+from genlayer_localnet.chain.simulation import Simulation
 from genlayer_localnet.rpc import consensus_calls
 from genlayer_localnet.rpc.errors import INTERNAL_ERROR, RpcError, invalid_params, not_found, refused
 from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.parameters import address, data, missing, quantity, shown
 from genlayer_localnet.rpc.receipt_json import address_text, failure_text, node_receipt
 from genlayer_localnet.rpc.sim_config import conditions_of
-from genlayer_localnet.simulation import Simulation
-from genlayer_localnet.transactions import Outcome, Transaction
+from genlayer_localnet.state.transactions import Outcome, Transaction
 
 
 def read(node: Node, to: bytes, sender: bytes, call: bytes) -> bytes:

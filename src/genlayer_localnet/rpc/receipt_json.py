@@ -8,7 +8,7 @@ from typing import Any
 
 from genlayer_localnet import calldata
 from genlayer_localnet.address import Address
-from genlayer_localnet.transactions import EmittedEvent, Outcome, OutgoingMessage, Transaction
+from genlayer_localnet.state.transactions import EmittedEvent, Outcome, OutgoingMessage, Transaction
 
 MAX_OUTPUT_CHARACTERS = 5_000
 _EMPTY_CALL = calldata.encode({})

@@ -9,17 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from genlayer_localnet import calldata
-from genlayer_localnet.journal import MISSING, Entry, Journal, add_amount, put_item, splice
 from genlayer_localnet.rpc.sim_config import conditions_of
-from genlayer_localnet.transactions import (
-    Conditions,
-    EmittedEvent,
-    Outcome,
-    OutgoingMessage,
-    Transaction,
-)
-from genlayer_localnet.voting import Round
-from genlayer_localnet.world import Storage, World
+from genlayer_localnet.state.journal import MISSING, Entry, Journal, add_amount, put_item, splice
+from genlayer_localnet.state.transactions import Conditions, EmittedEvent, Outcome, OutgoingMessage, Transaction
+from genlayer_localnet.state.voting import Round
+from genlayer_localnet.state.world import Storage, World
 
 KeepCode = Callable[[bytes], str]
 """Stores a source text once, and gives its key."""

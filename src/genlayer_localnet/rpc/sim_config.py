@@ -6,15 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genlayer_localnet import web
 from genlayer_localnet.arguments import as_time
-from genlayer_localnet.attempt import Node as VotingNode
 from genlayer_localnet.errors import InvalidArgument
-from genlayer_localnet.nondet_services import PromptAnswer, PromptRequest, Services, WebAnswer, WebMock
+from genlayer_localnet.nondet import web
+from genlayer_localnet.nondet.services import Node as VotingNode
+from genlayer_localnet.nondet.services import PromptAnswer, PromptRequest, Services, WebAnswer, WebMock
+from genlayer_localnet.nondet.web import WebRequest
 from genlayer_localnet.rpc.errors import invalid_params
 from genlayer_localnet.rpc.parameters import mapping, shown
-from genlayer_localnet.transactions import DEFAULT_CONDITIONS, Conditions
-from genlayer_localnet.web import WebRequest
+from genlayer_localnet.state.transactions import DEFAULT_CONDITIONS, Conditions
 
 MAX_VALIDATORS = 100
 _EVERYTHING = re.compile("")

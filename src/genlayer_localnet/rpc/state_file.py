@@ -15,11 +15,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from genlayer_localnet.changes import PAGE_BYTES, Changes
 from genlayer_localnet.errors import LocalnetError
 from genlayer_localnet.rpc.records import dump_journal, dump_transaction, load_journal, load_transaction
-from genlayer_localnet.transactions import AWAITING_FINALITY
-from genlayer_localnet.world import ContractAccount, Storage, World
+from genlayer_localnet.state.changes import PAGE_BYTES, Changes
+from genlayer_localnet.state.transactions import AWAITING_FINALITY
+from genlayer_localnet.state.world import ContractAccount, Storage, World
 
 SCHEMA_VERSION: Final = 1
 APPLICATION_ID: Final = 0x474C4E54

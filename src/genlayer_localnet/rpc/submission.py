@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from genlayer_localnet import appeals
-from genlayer_localnet.address import Address
-from genlayer_localnet.chain import derived_id
+from genlayer_localnet.chain import appeals
+from genlayer_localnet.chain.chain import derived_id
 from genlayer_localnet.errors import InsufficientFunds, NotAppealable
 from genlayer_localnet.rpc import consensus_calls
 from genlayer_localnet.rpc.consensus_calls import AboutTransaction, AddTransaction
 from genlayer_localnet.rpc.envelopes import Envelope
 from genlayer_localnet.rpc.errors import NO_VALIDATORS, RpcError, invalid_params, not_found, refused
 from genlayer_localnet.rpc.node import Node
+from genlayer_localnet.rpc.receipt_json import address_text
 from genlayer_localnet.rpc.sim_config import conditions_of
-from genlayer_localnet.transactions import Conditions, Transaction
+from genlayer_localnet.state.transactions import Conditions, Transaction
 
 MAX_ROTATIONS = 20
 
@@ -64,9 +64,8 @@ def cancel(node: Node, transaction: Transaction) -> None:
 
 def _add(node: Node, envelope: Envelope, call: AddTransaction, conditions: Conditions) -> str:
     if call.sender != envelope.signer:
-        raise invalid_params(
-            f"the transaction is signed by {_text(envelope.signer)}, but its sender is {_text(call.sender)}"
-        )
+        signer, sender = address_text(envelope.signer), address_text(call.sender)
+        raise invalid_params(f"the transaction is signed by {signer}, but its sender is {sender}")
     if 0 < call.valid_until < node.world.now.timestamp():
         raise refused(f"the transaction was valid until {call.valid_until}, and it is later now")
     if not node.validators.all and conditions.validators is None:
@@ -127,7 +126,7 @@ def _enter(node: Node, transaction: Transaction) -> str:
 def _check_recipient(node: Node, address: bytes) -> None:
     world = node.world
     if address not in world.contracts and address not in world.balances and address not in world.nonces:
-        raise not_found(f"contract {_text(address)} not found")
+        raise not_found(f"contract {address_text(address)} not found")
 
 
 def _about_another(node: Node, envelope: Envelope, call: AboutTransaction) -> str:
@@ -157,7 +156,3 @@ def _appeal(node: Node, transaction: Transaction) -> None:
         raise refused(str(error)) from None
     if node.options.auto_mine:
         node.chain.run_pending()
-
-
-def _text(address: bytes) -> str:
-    return Address(address).as_hex

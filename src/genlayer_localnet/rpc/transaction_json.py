@@ -8,8 +8,8 @@ from typing import Any
 
 from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.receipt_json import address_text, base64, hex_text, node_receipt, shown_calldata
-from genlayer_localnet.transactions import Status, Transaction
-from genlayer_localnet.voting import is_majority
+from genlayer_localnet.state.transactions import Status, Transaction
+from genlayer_localnet.state.voting import is_majority
 
 STATUS_NAMES: Mapping[Status, str] = {
     "pending": "PENDING",

@@ -18,9 +18,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from genlayer_localnet.loading.standard_library import FALLBACK_ROOT
+
 __all__ = ("DirectModeMismatch", "fallback_genvmroot", "install_direct_fallback", "uninstall_direct_fallback")
 
-FALLBACK_ROOT: Final = Path(__file__).resolve().parent.parent / "std"
 _PACKAGE: Final = "genlayer"
 # Any: the functions of gltest that are wrapped have no types worth repeating.
 

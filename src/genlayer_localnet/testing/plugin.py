@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from genlayer_localnet import standard_library
 from genlayer_localnet.address import Address
 from genlayer_localnet.errors import LocalnetError
+from genlayer_localnet.loading import standard_library
 from genlayer_localnet.localnet import Localnet
 from genlayer_localnet.testing import GEN, named_account
 from genlayer_localnet.testing.direct import DirectModeMismatch, install_direct_fallback, uninstall_direct_fallback

@@ -74,6 +74,6 @@ def test_the_machine__a_network_that_does_not_roll_back__is_caught(monkeypatch: 
     checked = '_require(self._operator(api).address == gl.message.sender_address, "not_operator")\n'
     counted = f"api.sequence += 1\n        {checked}        api.sequence -= 1\n"
     opening = Play.opened(Arena("keep", mutated(checked, counted)))
-    monkeypatch.setattr("genlayer_localnet.chain.roll_back", lambda journal, mark=0: [])
+    monkeypatch.setattr("genlayer_localnet.chain.chain.roll_back", lambda journal, mark=0: [])
     with pytest.raises(AssertionError):
         run_machine(opening)

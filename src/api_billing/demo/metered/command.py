@@ -8,7 +8,7 @@ from api_billing.demo.metered.processes import BrokeOffError
 from api_billing.demo.metered.run import Size, example_path, run_metered
 from api_billing.demo.run import Phase
 from api_billing.errors import BillingError
-from genlayer_localnet.standard_library import StandardLibrary
+from genlayer_localnet.loading.standard_library import StandardLibrary
 
 MAX_CONSUMERS: Final = 250
 """Each sends from a thread of its own."""

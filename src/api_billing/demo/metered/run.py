@@ -23,7 +23,7 @@ from api_billing.demo.run import Phase
 from api_billing.metering.api_keys import new_key
 from api_billing.metering.operations import PutKey, PutProfile
 from api_billing.metering.stores import Store, open_store
-from genlayer_localnet.standard_library import StandardLibrary
+from genlayer_localnet.loading.standard_library import StandardLibrary
 
 _TIER: Final = "enterprise"
 

@@ -1,0 +1,1 @@
+"""What becomes of transactions: votes, money, messages, finality, appeals, receipts."""

@@ -1,0 +1,207 @@
+"""Runs of transactions and views: who executes them, at which time, how often, and what came of it.
+
+Nothing here decides what a result means for the money or for the queue: that is ``chain``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from genlayer_localnet import calldata
+from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS, SCHEMA_SECONDS
+from genlayer_localnet.nondet.services import Services, Wait
+from genlayer_localnet.state.journal import Journal, re_apply, roll_back
+from genlayer_localnet.state.results import RETURN, TIMEOUT, VM_ERROR
+from genlayer_localnet.state.transactions import Outcome, Transaction
+from genlayer_localnet.state.voting import ROTATION, Round, decision, name_of, panel
+from genlayer_localnet.state.world import ContractAccount, Storage, World
+from genlayer_localnet.vm.execution import VirtualMachine
+from genlayer_localnet.vm.frame import READ, WRITE, Attempt, Frame, Permissions
+from genlayer_localnet.vm.sub_vms import ENTRY_MAIN
+
+MAX_CHAIN_LENGTH = 1_000
+"""A message that follows this many others fails, so that contracts that keep calling each other come to an end."""
+NOTHING = RETURN + calldata.encode(None)
+SCHEMA_CALL = calldata.encode({"method": "#get-schema"})
+
+
+# Makes a call that waits for the network; in the context of the second, others can read meanwhile.
+WaitBeside = Callable[[Callable[[], Any], Callable[[], AbstractContextManager[None]]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    chain_id: int
+    validators: int
+    rotations: int
+    failed_value: Literal["keep", "return"]
+    finality_window: timedelta
+    mint_missing: bool
+    contract_timeout_seconds: float | None = DEFAULT_SECONDS
+    """How long contract code may run at every node; None is any time."""
+
+
+class Runs:
+    """The world, and the machine that runs contracts on it. Not thread-safe."""
+
+    def __init__(self, world: World, machine: VirtualMachine, settings: Settings) -> None:
+        self.world = world
+        self.machine = machine
+        self.settings = settings
+        self.services = Services()
+        self.wait_beside: WaitBeside | None = None
+        """How transactions wait for the network, where others can read meanwhile; None: nobody can."""
+
+    def outcome(self, transaction: Transaction, mark: int) -> Outcome:
+        """What running the transaction gives; everything that needs no contract code is decided here."""
+        has_code = transaction.to in self.world.contracts
+        if transaction.chain_length > MAX_CHAIN_LENGTH:
+            return vm_error(f"localnet: chain of more than {MAX_CHAIN_LENGTH} messages")
+        if transaction.kind == "transfer":
+            return Outcome("return", NOTHING)
+        if transaction.kind == "deploy":
+            return vm_error("localnet: address is taken") if has_code else self._agree(transaction, mark)
+        if has_code:
+            return self._agree(transaction, mark)
+        if _names_no_method(transaction.calldata):
+            return Outcome("return", NOTHING)
+        return vm_error("invalid_contract absent")
+
+    def _agree(self, transaction: Transaction, mark: int) -> Outcome:
+        """Let leaders run the transaction, one after the other, until most validators agree with one."""
+        rotations = transaction.conditions.rotations
+        left = self.settings.rotations if rotations is None else rotations
+        appeal, voters = panel(transaction.rounds, self.voters(transaction))
+        rounds = len(transaction.rounds)
+        while True:
+            roll_back(transaction.journal, mark)
+            attempt = self.attempt(transaction, mark, voters=voters)
+            attempt.round = len(transaction.rounds)
+            attempt.leader = attempt.round % voters
+            attempt.wait = self._wait(transaction, mark, rounds)
+            outcome = self.run(transaction, transaction.journal, attempt)
+            votes = attempt.votes if attempt.rejected or outcome.result != TIMEOUT else {attempt.leader: "timeout"}
+            decided = decision(attempt.leader, votes)
+            is_last = decided != "undetermined" or not left
+            transaction.rounds.append(Round(attempt.leader, votes, name_of(decided, appeal) if is_last else ROTATION))
+            if is_last:
+                return outcome
+            left -= 1
+
+    def _wait(self, transaction: Transaction, mark: int, rounds: int) -> Wait | None:
+        wait_beside = self.wait_beside
+        if wait_beside is None:
+            return None
+        return lambda call: wait_beside(call, lambda: self._set_aside(transaction, mark, rounds))
+
+    @contextmanager
+    def _set_aside(self, transaction: Transaction, mark: int, rounds: int) -> Iterator[None]:
+        """Context manager: in the middle of a transaction the world as it was before, with the transaction waiting.
+
+        So what others see, and what is saved, is what is accepted. ``mark`` and ``rounds`` are how much there was in
+        its journal, with the value that has just arrived as the last entry, and in its history.
+        """
+        world, journal = self.world, transaction.journal
+        undone = roll_back(journal, mark - 1 if transaction.value else mark)
+        made, transaction.rounds[rounds:] = transaction.rounds[rounds:], []
+        world.pending.appendleft(transaction)
+        try:
+            yield
+        finally:
+            world.pending.remove(transaction)
+            transaction.rounds += made
+            re_apply(journal, undone)
+
+    def voters(self, transaction: Transaction) -> int:
+        """How many vote on a transaction at first."""
+        return 1 if transaction.leader_only else transaction.conditions.validators or self.settings.validators
+
+    def replay(
+        self, transaction: Transaction, journal: Journal, leader: int, voters: Iterable[int]
+    ) -> tuple[Outcome, dict[int, str]]:
+        """Let other validators vote on what the leader found; the world must be as before the transaction.
+
+        What the run changes is in ``journal``.
+        """
+        assert transaction.outcome is not None
+        if transaction.triggered_by is None:
+            self.world.change_balance(journal, transaction.sender, -transaction.value)
+        self.world.change_balance(journal, transaction.to, transaction.value)
+        attempt = self.attempt(transaction, len(journal), voters=1)
+        attempt.votes = dict.fromkeys(voters, "agree")
+        attempt.round, attempt.leader = len(transaction.rounds), leader
+        attempt.replay = tuple(transaction.outcome.eq_outputs)
+        return self.run(transaction, journal, attempt), attempt.votes
+
+    def attempt(self, transaction: Transaction, mark: int = 0, *, voters: int) -> Attempt:
+        conditions = transaction.conditions
+        return Attempt(
+            origin=transaction.origin,
+            datetime=datetime_text(self._time_of(transaction)),
+            chain_id=self.settings.chain_id,
+            services=conditions.services or self.services,
+            validators=voters,
+            mark=mark,
+            time_limit_seconds=self.settings.contract_timeout_seconds,
+        )
+
+    def _time_of(self, transaction: Transaction) -> datetime:
+        """What its code takes for now: where it runs again, the time of its first decision."""
+        return transaction.conditions.now or transaction.decided_at or self.world.now
+
+    def run(self, transaction: Transaction, journal: Journal, attempt: Attempt) -> Outcome:
+        """Run a deploy or a call once; what it changes is in ``journal``, whatever comes of it."""
+        if transaction.kind == "deploy":
+            assert transaction.code is not None
+            account = ContractAccount(transaction.code, transaction.filename, Storage(transaction.to))
+            self.world.add_contract(journal, transaction.to, account)
+        frame = self._frame(transaction.to, attempt, journal, WRITE, transaction)
+        return self.machine.run(frame, self._time_of(transaction))
+
+    def _frame(
+        self, address: bytes, attempt: Attempt, journal: Journal, permissions: Permissions, transaction: Transaction
+    ) -> Frame:
+        message = {
+            "contract_address": address,
+            "sender_address": transaction.sender,
+            "origin_address": transaction.origin,
+            "stack": [],
+            "value": transaction.value,
+            "datetime": attempt.datetime,
+            "is_init": transaction.kind == "deploy",
+            "chain_id": attempt.chain_id,
+            "entry_kind": ENTRY_MAIN,
+            "entry_data": transaction.calldata,
+            "entry_stage_data": None,
+        }
+        storage = self.world.contracts[address].storage
+        return Frame(self.world, journal, attempt, address, storage, permissions, message)
+
+    def view(self, transaction: Transaction) -> Outcome:
+        """Run a read on one node; ``transaction`` only describes the call. The contract must be there."""
+        attempt = self.attempt(transaction, voters=1)
+        if attempt.time_limit_seconds is not None and transaction.calldata == SCHEMA_CALL:
+            attempt.time_limit_seconds = min(attempt.time_limit_seconds, SCHEMA_SECONDS)
+        frame = self._frame(transaction.to, attempt, [], READ, transaction)
+        return self.machine.run(frame, self._time_of(transaction))
+
+
+def datetime_text(moment: datetime) -> str:
+    """A time as contracts see it, for example ``2026-01-15T12:00:00Z``."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def vm_error(text: str) -> Outcome:
+    return Outcome("vm_error", VM_ERROR + text.encode("utf-8"))
+
+
+def _names_no_method(call: bytes) -> bool:
+    try:
+        decoded = calldata.decode(call)
+    except ValueError:
+        return False
+    return isinstance(decoded, dict) and not decoded.get("method")

@@ -1,0 +1,1 @@
+"""What is the contract's in this interpreter: its code, its console, its clock, its limit of time."""

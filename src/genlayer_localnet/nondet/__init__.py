@@ -1,0 +1,1 @@
+"""What nondeterministic blocks ask the outside world: HTTP and prompts, real or mocked."""

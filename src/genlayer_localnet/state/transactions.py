@@ -1,0 +1,141 @@
+"""Transactions and what running one leaves behind. Addresses are 20 raw bytes, amounts integer wei."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from genlayer_localnet.nondet.services import Services
+from genlayer_localnet.state.journal import Journal
+from genlayer_localnet.state.voting import Decision, Round
+
+TransactionKind = Literal["deploy", "call", "transfer", "faucet", "upgrade"]
+Phase = Literal["accepted", "finalized"]
+Status = Literal["pending", "finalized", "cancelled"] | Decision
+AWAITING_FINALITY: Final = frozenset({"accepted", "undetermined", "leader_timeout", "validators_timeout"})
+"""Statuses of transactions that are decided and not final."""
+OutcomeKind = Literal["return", "user_error", "vm_error"]
+ExecutionMode = Literal["NORMAL", "LEADER_ONLY", "LEADER_SELF_VALIDATOR"]
+MessageKind = Literal["PostMessage", "DeployContract", "EthSend"]
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """A message or payout a call emitted. It becomes a transaction of its own when its parent reaches ``on``."""
+
+    kind: MessageKind
+    sender: bytes
+    to: bytes | None
+    """None for a deploy whose address the localnet chooses."""
+    calldata: bytes
+    """Encoded call object; for ``EthSend`` the ABI bytes."""
+    value: int
+    on: Phase
+    code: bytes | None = None
+    salt_nonce: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EmittedEvent:
+    address: bytes
+    name: str | None
+    """None where no event class of the contract has this signature."""
+    topics: tuple[bytes, ...]
+    blob: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The result of one run. ``result`` is the GenVM's: a code byte (0 return, 1 user error, 2 VM error), payload."""
+
+    kind: OutcomeKind
+    result: bytes
+    stdout: str = ""
+    stderr: str = ""
+    events: list[EmittedEvent] = field(default_factory=list)
+    messages: list[OutgoingMessage] = field(default_factory=list)
+    storage_reads: int = 0
+    storage_writes: int = 0
+    eq_outputs: list[bytes] = field(default_factory=list)
+
+    @property
+    def message(self) -> str | None:
+        """The error's text, None for a return."""
+        return None if self.kind == "return" else self.result[1:].decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a transaction wants to be different from the chain; None leaves it. What it triggers inherits them."""
+
+    validators: int | None = None
+    """How many vote; 1 is the leader alone."""
+    rotations: int | None = None
+    now: datetime | None = None
+    """The time that contract code sees."""
+    services: Services | None = None
+    source: Mapping[str, Any] | None = None
+    """What they were read from, so that they can be kept as data."""
+
+
+DEFAULT_CONDITIONS = Conditions()
+
+
+@dataclass(slots=True, eq=False)
+class Transaction:
+    """Equal only to itself, so that it can be looked for in queues."""
+
+    id: str
+    kind: TransactionKind
+    sender: bytes
+    origin: bytes
+    to: bytes
+    calldata: bytes
+    value: int
+    created_at: datetime
+    nonce: int = 0
+    code: bytes | None = None
+    filename: str | None = None
+    triggered_by: str | None = None
+    triggered_on: Phase | None = None
+    chain_length: int = 0
+    """How many transactions, each triggered by the one before, led to this one."""
+    status: Status = "pending"
+    decided_at: datetime | None = None
+    outcome: Outcome | None = None
+    rounds: list[Round] = field(default_factory=list)
+    children: list[str] = field(default_factory=list)
+    balance_wei: int = 0
+    """Of the called contract, once this transaction was decided."""
+    journal: Journal = field(default_factory=list)
+    """How to take the transaction back; empty once it is final."""
+    conditions: Conditions = DEFAULT_CONDITIONS
+    mode: ExecutionMode = "NORMAL"
+    block: int = 0
+    """Its place in the order of decisions, from 1; 0 until it is decided."""
+    appealed_at: datetime | None = None
+
+    @property
+    def leader_only(self) -> bool:
+        """Nobody but the leader runs it, and it is final at once, unless an earlier one of the contract is not."""
+        return self.mode != "NORMAL"
+
+    def messages(self, phase: Phase) -> list[OutgoingMessage]:
+        """The messages that go out in ``phase``; a call that failed or was not agreed on sends none."""
+        if self.outcome is None or self.outcome.kind != "return" or self.status == "undetermined":
+            return []
+        return [message for message in self.outcome.messages if message.on == phase]
+
+    def waiting_messages(self) -> list[OutgoingMessage]:
+        """Messages that have left their sender's balance and wait for this transaction to become final."""
+        return [] if self.status == "finalized" else self.messages("finalized")
+
+    def clone(self, counterpart: Callable[[Any], Any]) -> Transaction:
+        """A copy whose journal changes the counterparts of what this one's changes."""
+        twin = copy.copy(self)
+        twin.children, twin.rounds = list(self.children), list(self.rounds)
+        twin.journal = [tuple(counterpart(part) for part in entry) for entry in self.journal]
+        return twin

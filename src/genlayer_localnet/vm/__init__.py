@@ -1,0 +1,1 @@
+"""Runs one call: the host interface, and the VMs that a running contract starts."""

@@ -1,0 +1,220 @@
+"""Runs calls: the right modules in place, the message set, the method dispatched, the result as bytes.
+
+There is one ``VirtualMachine`` per process and standard library, and one running contract at a time: ``LOCK`` is held
+by every public method of every localnet.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import datetime
+from typing import Any
+
+from genlayer_localnet.interpreter.console import Console, format_error, write_error
+from genlayer_localnet.interpreter.contract_code import calls_contract_code, contract_files
+from genlayer_localnet.interpreter.contract_time import ContractTime
+from genlayer_localnet.interpreter.time_limit import TimedOut, TimeLimit, contained
+from genlayer_localnet.loading.contract_package import InvalidContract
+from genlayer_localnet.loading.contract_source import ContractSource, LoadedContract, pickled_by_value
+from genlayer_localnet.loading.guard import Suspended
+from genlayer_localnet.loading.library import LoadedLibrary
+from genlayer_localnet.loading.standard_library import StandardLibrary
+from genlayer_localnet.state.results import RETURN, TIMEOUT, USER_ERROR, VM_ERROR, Terminated
+from genlayer_localnet.state.transactions import Outcome, OutcomeKind
+from genlayer_localnet.vm import dispatch
+from genlayer_localnet.vm.frame import Frame
+from genlayer_localnet.vm.host import Machine, make_wasi
+from genlayer_localnet.vm.host_requests import HostRequests
+from genlayer_localnet.vm.sub_vms import SubVms, call_pickled
+
+LOCK = threading.RLock()
+_KINDS: dict[bytes, OutcomeKind] = {RETURN: "return", USER_ERROR: "user_error", VM_ERROR: "vm_error"}
+_machines: dict[StandardLibrary, VirtualMachine] = {}
+
+
+def virtual_machine(library: StandardLibrary) -> VirtualMachine:
+    """The process's machine for a library; it is imported the first time."""
+    with LOCK:
+        machine = _machines.get(library)
+        if machine is None:
+            machine = _machines[library] = VirtualMachine(library)
+        return machine
+
+
+class VirtualMachine:
+    """Loads and runs contracts. Used under ``LOCK``."""
+
+    def __init__(self, library: StandardLibrary) -> None:
+        self._machine = Machine()
+        self.library = LoadedLibrary(library, make_wasi(self._machine))
+        self._machine.handle = HostRequests(SubVms(self)).handle
+        self._sources: dict[bytes, ContractSource] = {}
+        self._files: set[str] = set()
+
+    @property
+    def is_running(self) -> bool:
+        return self._machine.frame is not None
+
+    def run(self, frame: Frame, now: datetime) -> Outcome:
+        """Run the call of the frame's message as a transaction or a view of its own."""
+        console = Console()
+        outer = self.library.registry.__known_contract__ if self.is_running else None
+        limit = TimeLimit(frame.attempt.time_limit_seconds)
+        with self.library.activated(), ContractTime(now), console, limit:
+            result = contained(lambda: self.run_call(frame))
+        if self.is_running:  # it ran beside a call that waits for the network
+            self.library.registry.__known_contract__ = outer
+        if limit.expired:
+            result = TIMEOUT
+        succeeded = result[:1] == RETURN
+        return Outcome(
+            kind=_KINDS[result[:1]],
+            result=result,
+            stdout=console.stdout,
+            stderr=console.stderr,
+            events=frame.events if succeeded else [],
+            messages=frame.messages if succeeded else [],
+            storage_reads=frame.storage_reads,
+            storage_writes=frame.storage_writes,
+            eq_outputs=frame.attempt.eq_outputs,
+        )
+
+    def run_call(self, frame: Frame) -> bytes:
+        """Run the frame's call on its contract, with a module that no other running call uses."""
+        account = frame.world.contracts[frame.address]
+        source = self._source(account.code, account.filename)
+        outer = self._machine.frame
+        suspended = self._suspend_changes_of(outer)
+        contract: LoadedContract | None = None
+        self._enter(frame)
+        displaced = sys.modules.get(source.module_name)
+        try:
+            # A module that does not import is a VM error like any other.
+            contract, result = self._load_and_run(frame, source)
+            return result
+        finally:
+            if displaced is not None:
+                sys.modules[source.module_name] = displaced
+            else:
+                sys.modules.pop(source.module_name, None)
+            if contract is not None:
+                source.release(contract)
+            self.library.restore(source.assignments)
+            if suspended is not None:
+                suspended.resume()
+            self._leave(outer)
+
+    def _suspend_changes_of(self, outer: Frame | None) -> Suspended | None:
+        """A called contract does not see what its caller did to the library."""
+        if outer is None or outer.contract is None:
+            return None
+        return self.library.suspend(outer.contract.source.assignments)
+
+    def run_pickled(self, frame: Frame, outer: Frame, data: bytes, arguments: tuple[Any, ...]) -> bytes:
+        """Run a function that was sent to a VM of its own."""
+        frame.contract = outer.contract
+        self._enter(frame)
+        # A new interpreter has no contract class yet: unpickling one must not count as a second.
+        self.library.registry.__known_contract__ = None
+        try:
+            return self._result(frame, lambda: call_pickled(data, arguments))
+        finally:
+            self._leave(outer)
+
+    def _load_and_run(self, frame: Frame, source: ContractSource) -> tuple[LoadedContract | None, bytes]:
+        loaded: list[LoadedContract] = []
+
+        def body() -> Any:
+            contract = source.acquire(self.library)
+            loaded.append(contract)
+            frame.contract = contract
+            sys.modules[source.module_name] = contract.module
+            pickled_by_value(contract)
+            self.library.set_message(frame.message)  # loading another instance of the module has moved it
+            contract.bind_message()
+            with contract.importable or nullcontext():
+                return self._dispatch(frame, contract)
+
+        result = self._result(frame, body)
+        return (loaded[0] if loaded else None), result
+
+    @calls_contract_code
+    def _dispatch(self, frame: Frame, contract: LoadedContract) -> Any:
+        contract_class, make_instance = contract.contract_class, contract.make_instance
+        assert contract_class is not None
+        assert make_instance is not None
+        call = self.library.decode(frame.message["entry_data"])
+        if frame.message["is_init"]:
+            return dispatch.call_constructor(self.library, contract_class, make_instance(), call)
+        return dispatch.call_method(self.library, contract_class, make_instance, call, frame.message["value"])
+
+    @calls_contract_code
+    def _result(self, frame: Frame, body: Callable[[], Any]) -> bytes:
+        """Run ``body`` and put what came of it into a result: a code byte and its payload."""
+        try:
+            result = RETURN + self.library.encode(body())
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also what no contract should raise: the call fails, not the localnet
+            try:
+                result = self._result_of_error(error)
+            except Terminated as end:  # the error's own text did not come to an end
+                result = end.result
+        return frame.terminated if frame.terminated is not None else result
+
+    @calls_contract_code
+    def _result_of_error(self, error: BaseException) -> bytes:
+        if isinstance(error, TimedOut):
+            error.__context__ = None  # it may have been caught many times
+            write_error(format_error(error, contract_files))
+        if isinstance(error, Terminated):
+            return error.result
+        if isinstance(error, SystemExit):
+            return self._result_of_exit(error)
+        if isinstance(error, InvalidContract):
+            write_error(f"{error}\n")
+            return VM_ERROR + error.message.encode("utf-8")
+        write_error(format_error(error, contract_files))
+        if isinstance(error, self.library.user_error):
+            message = getattr(error, "message", None)
+            if isinstance(message, str):
+                return USER_ERROR + message.encode("utf-8", "replace")
+        return VM_ERROR + b"exit_code 1"
+
+    @calls_contract_code
+    def _result_of_exit(self, error: SystemExit) -> bytes:
+        code = error.code
+        if code is None or code == 0:
+            return RETURN + self.library.encode(None)
+        if not isinstance(code, int):
+            write_error(f"{code}\n")
+            code = 1
+        return VM_ERROR + f"exit_code {code}".encode()
+
+    def _enter(self, frame: Frame) -> None:
+        self._machine.frame = frame
+        self.library.set_message(frame.message)
+
+    def _leave(self, outer: Frame | None) -> None:
+        self._machine.frame = outer
+        if outer is not None:
+            self.library.set_message(outer.message)
+            if outer.contract is not None:
+                outer.contract.bind_message()
+
+    def _source(self, code: bytes, filename: str | None) -> ContractSource:
+        source = self._sources.get(code)
+        if source is None:
+            if filename is not None and filename in self._files:
+                filename = f"{filename} (version {len(self._files) + 1})"
+            source = self._sources[code] = ContractSource(code, filename)
+            self._files.add(source.filename)
+        return source
+
+
+def is_running() -> bool:
+    """Whether a contract runs in this process (then this thread is inside one of its handlers)."""
+    return any(machine.is_running for machine in _machines.values())
