@@ -34,13 +34,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import eth_abi
+import rlp
 from eth_account import Account
 from rich.console import Console
 from rich.table import Table
 
 from api_billing.contract_source import contract_path
 from genlayer_localnet import Address, calldata
-from genlayer_localnet.rpc import rlp
 from genlayer_localnet.rpc.accounts import account_of
 from genlayer_localnet.rpc.consensus_calls import MAIN_ADDRESS
 from genlayer_localnet.rpc.node import Node, NodeOptions

@@ -8,7 +8,7 @@ from typing import Any, Final
 import eth_abi
 from eth_abi.exceptions import DecodingError
 
-from genlayer_localnet.rpc import rlp
+from genlayer_localnet.rpc.envelopes import decoded_list
 from genlayer_localnet.rpc.errors import invalid_params
 from genlayer_localnet.state.transactions import ExecutionMode
 
@@ -102,14 +102,8 @@ def _fields(payload: bytes) -> list[bytes]:
 
 def _list(payload: bytes) -> list[bytes]:
     """The byte strings of an RLP list; nothing where it is something else."""
-    if not payload or payload[0] < 0xC0:
-        return []
-    try:
-        items = rlp.decode(payload)
-    except rlp.RlpError:
-        return []
-    texts = [item for item in items if isinstance(item, bytes)]
-    return texts if isinstance(items, list) and len(texts) == len(items) else []
+    items = decoded_list(payload) or []
+    return items if all(isinstance(item, bytes) for item in items) else []
 
 
 def _parts(fields: list[bytes], *, is_deploy: bool) -> tuple[bytes | None, bytes, ExecutionMode]:
