@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -65,124 +66,98 @@ def _parse_time(text: str) -> datetime:
         raise typer.BadParameter(f"{error}; for example 2026-01-15T12:00:00Z") from None
 
 
-_NETWORK, _CHAIN, _SERVER = "Network", "Chain", "Server"
+def _in(panel: str) -> Callable[..., Any]:
+    return partial(typer.Option, rich_help_panel=panel)
+
+
+_network, _chain, _server = _in("Network"), _in("Chain"), _in("Server")
+
+Port = Annotated[int, _network(min=0, max=65535, help="0 takes a free one.")]
+Host = Annotated[str, _network(help="Who can connect: 127.0.0.1 this machine only.")]
+AllowOrigin = Annotated[
+    list[str] | None,
+    _network(
+        metavar="ORIGIN",
+        help="Let web pages of this origin use the network, besides those of this machine: https://studio.example.",
+    ),
+]
+AllowHost = Annotated[list[str] | None, _network(metavar="NAME", help="A further name by which clients reach it.")]
+State = Annotated[
+    Path | None,
+    _chain(
+        dir_okay=False,
+        help="Keep everything in this file; the next start with it goes on there. Without it nothing is kept.",
+    ),
+]
+FailedValueOption = Annotated[
+    FailedValue | None,
+    _chain(help="The value of a failed call stays with the contract (keep, as in Studio: the default) or goes back."),
+]
+AutoMine = Annotated[bool, _chain(help="Run transactions when they arrive; without, they wait for sim_mine.")]
+StrictFunds = Annotated[
+    bool,
+    _chain(
+        "--strict-funds/--mint-missing",
+        help="Refuse transactions that the sender cannot pay, or mint what is missing, as Studio does.",
+    ),
+]
+FinalityWindow = Annotated[
+    float | None, _chain(min=0, help=f"Seconds from acceptance to finality ({DEFAULT_FINALITY_WINDOW_SECONDS}).")
+]
+ContractTimeout = Annotated[
+    float, _chain(min=0, help="Seconds after which contract code is ended with the VM error timeout; 0 is never.")
+]
+Now = Annotated[
+    datetime | None,
+    _chain(parser=_parse_time, metavar="TIME", help="Start the clock at this ISO time; it goes on from there."),
+]
+Seed = Annotated[str | None, _chain(help="Text that the test accounts are derived from (localnet).")]
+Accounts = Annotated[int, _chain(min=0, max=1000, help="Unlocked test accounts, with 10,000 GEN each.")]
+ValidatorsOption = Annotated[int, _chain(min=1, max=100, help="How many vote, at the first start.")]
+ChainId = Annotated[int | None, _chain(min=1, help="61999 (the default) suits genlayer-py, 61127 genlayer-js.")]
+Std = Annotated[
+    Library | None,
+    _chain(
+        envvar="GENLAYER_STD",
+        help="Standard library that contracts run on; auto takes the official one where it is installed.",
+    ),
+]
+AppDir = Annotated[
+    Path | None,
+    _server("--app", metavar="DIR", file_okay=False, help="Serve the built web page in this folder at /app."),
+]
+AppFolders = Annotated[
+    list[str] | None,
+    _server("--app-folder", metavar="NAME=DIR", help="Serve the files of a further folder at /app/NAME."),
+]
+ReadyFile = Annotated[
+    Path | None, _server(dir_okay=False, help="Write address and chain id there as JSON once it runs.")
+]
+Level = Annotated[LogLevel, _server(help="What to log.")]
 
 
 @app.command()
 def up(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.", rich_help_panel=_NETWORK)] = 4000,
-    host: Annotated[
-        str, typer.Option(help="Who can connect: 127.0.0.1 this machine only.", rich_help_panel=_NETWORK)
-    ] = "127.0.0.1",
-    allow_origin: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ORIGIN",
-            help="Let web pages of this origin use the network, besides those of this machine: https://studio.example.",
-            rich_help_panel=_NETWORK,
-        ),
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A further name by which clients reach it.", rich_help_panel=_NETWORK),
-    ] = None,
-    state: Annotated[
-        Path | None,
-        typer.Option(
-            dir_okay=False,
-            help="Keep everything in this file; the next start with it goes on there. Without it nothing is kept.",
-            rich_help_panel=_CHAIN,
-        ),
-    ] = None,
-    failed_value: Annotated[
-        FailedValue | None,
-        typer.Option(
-            help="The value of a failed call stays with the contract (keep, as in Studio: the default) or goes back.",
-            rich_help_panel=_CHAIN,
-        ),
-    ] = None,
-    auto_mine: Annotated[
-        bool,
-        typer.Option(
-            help="Run transactions when they arrive; without, they wait for sim_mine.", rich_help_panel=_CHAIN
-        ),
-    ] = True,
-    strict_funds: Annotated[
-        bool,
-        typer.Option(
-            "--strict-funds/--mint-missing",
-            help="Refuse transactions that the sender cannot pay, or mint what is missing, as Studio does.",
-            rich_help_panel=_CHAIN,
-        ),
-    ] = False,
-    finality_window: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help=f"Seconds from acceptance to finality ({DEFAULT_FINALITY_WINDOW_SECONDS}).",
-            rich_help_panel=_CHAIN,
-        ),
-    ] = None,
-    contract_timeout: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            help="Seconds after which contract code is ended with the VM error timeout; 0 is never.",
-            rich_help_panel=_CHAIN,
-        ),
-    ] = DEFAULT_SECONDS,
-    now: Annotated[
-        str | None,
-        typer.Option(help="Start the clock at this ISO time; it goes on from there.", rich_help_panel=_CHAIN),
-    ] = None,
-    seed: Annotated[
-        str | None,
-        typer.Option(help="Text that the test accounts are derived from (localnet).", rich_help_panel=_CHAIN),
-    ] = None,
-    accounts: Annotated[
-        int, typer.Option(min=0, max=1000, help="Unlocked test accounts, with 10,000 GEN each.", rich_help_panel=_CHAIN)
-    ] = 10,
-    validators: Annotated[
-        int, typer.Option(min=1, max=100, help="How many vote, at the first start.", rich_help_panel=_CHAIN)
-    ] = 5,
-    chain_id: Annotated[
-        int | None,
-        typer.Option(min=1, help="61999 (the default) suits genlayer-py, 61127 genlayer-js.", rich_help_panel=_CHAIN),
-    ] = None,
-    std: Annotated[
-        Library | None,
-        typer.Option(
-            envvar="GENLAYER_STD",
-            help="Standard library that contracts run on; auto takes the official one where it is installed.",
-            rich_help_panel=_CHAIN,
-        ),
-    ] = None,
-    app_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--app",
-            metavar="DIR",
-            file_okay=False,
-            help="Serve the built web page in this folder at /app.",
-            rich_help_panel=_SERVER,
-        ),
-    ] = None,
-    app_folders: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--app-folder",
-            metavar="NAME=DIR",
-            help="Serve the files of a further folder at /app/NAME.",
-            rich_help_panel=_SERVER,
-        ),
-    ] = None,
-    ready_file: Annotated[
-        Path | None,
-        typer.Option(
-            dir_okay=False, help="Write address and chain id there as JSON once it runs.", rich_help_panel=_SERVER
-        ),
-    ] = None,
-    log_level: Annotated[LogLevel, typer.Option(help="What to log.", rich_help_panel=_SERVER)] = LogLevel.WARNING,
+    port: Port = 4000,
+    host: Host = "127.0.0.1",
+    allow_origin: AllowOrigin = None,
+    allow_host: AllowHost = None,
+    state: State = None,
+    failed_value: FailedValueOption = None,
+    auto_mine: AutoMine = True,
+    strict_funds: StrictFunds = False,
+    finality_window: FinalityWindow = None,
+    contract_timeout: ContractTimeout = DEFAULT_SECONDS,
+    now: Now = None,
+    seed: Seed = None,
+    accounts: Accounts = 10,
+    validators: ValidatorsOption = 5,
+    chain_id: ChainId = None,
+    std: Std = None,
+    app_dir: AppDir = None,
+    app_folders: AppFolders = None,
+    ready_file: ReadyFile = None,
+    log_level: Level = LogLevel.WARNING,
 ) -> None:
     """Start the network and its JSON-RPC server; stop it with Ctrl-C.
 
@@ -196,31 +171,30 @@ def up(
     options = NodeOptions(
         chain_id=chain_id,
         seed=seed,
-        failed_value=failed_value.value if failed_value is not None else None,
+        failed_value=failed_value.value if failed_value else None,
         finality_window_seconds=finality_window,
         validators=validators,
         contract_timeout_seconds=contract_timeout or None,
         auto_mine=auto_mine,
         strict_funds=strict_funds,
         accounts=accounts,
-        now=None if now is None else _parse_time(now),
-        std=std.value if std is not None else None,
+        now=now,
+        std=std.value if std else None,
     )
     site = _site(app_dir, app_folders or [])
+    hosts, origins = allow_host or (), allow_origin or ()
     try:
         server = RpcServer(
-            options,
-            host=host,
-            port=port,
-            state=state,
-            site=site,
-            allow_hosts=allow_host or (),
-            allow_origins=allow_origin or (),
+            options, host=host, port=port, state=state, site=site, allow_hosts=hosts, allow_origins=origins
         )
     except (LocalnetError, OSError) as error:
         _errors.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
     _announce(server, state, site)
+    _serve(server, ready_file)
+
+
+def _serve(server: RpcServer, ready_file: Path | None) -> None:
     try:
         if ready_file is not None:
             _write_ready_file(ready_file, server)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from genlayer_localnet.cli import main
-from genlayer_localnet.rpc.http import Request, Response
+from genlayer_localnet.rpc.http import Response
 from genlayer_localnet.rpc.node import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.rpc.static_files import StaticSite
@@ -33,7 +33,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def get(root: Path) -> Get:
     def answer(path: str, verb: str = "GET", if_none_match: str = "", site: StaticSite | None = None) -> Response:
-        response = (site or StaticSite(root)).answer(Request(verb, path, b"", if_none_match))
+        response = (site or StaticSite(root)).answer(verb, path, if_none_match)
         assert response is not None
         return response
 
@@ -48,7 +48,7 @@ def test_page__its_address_or_a_place_in_it__is_the_index(get: Get, path: str) -
 
 def test_page__without_the_slash__is_redirected(get: Get) -> None:
     response = get("/app")
-    assert (response.status, "location: /app/\r\n" in response.headers) == (308, True)
+    assert (response.status, ("location", "/app/") in response.headers) == (308, True)
 
 
 def test_asset__has_its_type(get: Get) -> None:
@@ -56,15 +56,15 @@ def test_asset__has_its_type(get: Get) -> None:
 
 
 def test_asset__is_kept_for_good(get: Get) -> None:
-    assert "immutable" in get("/app/assets/index-1a2b.js").headers
+    assert "immutable" in dict(get("/app/assets/index-1a2b.js").headers)["cache-control"]
 
 
 def test_index__is_asked_for_each_time(get: Get) -> None:
-    assert "cache-control: no-cache" in get("/app/").headers
+    assert ("cache-control", "no-cache") in get("/app/").headers
 
 
 def test_index__that_the_browser_has__is_not_sent_again(get: Get) -> None:
-    tag = next(line for line in get("/app/").headers.split("\r\n") if line.startswith("etag: ")).removeprefix("etag: ")
+    tag = dict(get("/app/").headers)["etag"]
     response = get("/app/", if_none_match=f'"other", W/{tag}')
     assert (response.status, response.body) == (304, None)
 
@@ -133,12 +133,12 @@ def test_page__built_later__is_found(get: Get, tmp_path: Path) -> None:
 
 def test_post__to_a_file__is_not_allowed(get: Get) -> None:
     response = get("/app/index.html", verb="POST")
-    assert (response.status, "allow: GET, HEAD" in response.headers) == (405, True)
+    assert (response.status, ("allow", "GET, HEAD") in response.headers) == (405, True)
 
 
 @pytest.mark.parametrize("path", ["/", "/api", "/application", "/health"])
 def test_path__elsewhere__is_left_to_the_server(root: Path, path: str) -> None:
-    assert StaticSite(root).answer(Request("GET", path, b"")) is None
+    assert StaticSite(root).answer("GET", path) is None
 
 
 def test_server__with_a_site__has_both(root: Path) -> None:

@@ -75,8 +75,7 @@ class RpcServer:
             self.node.look,
         )
         self.methods = sorted(protocol.methods)
-        respond = Application(protocol, _page(self)).respond
-        self._http = HttpServer(respond if site is None else site.before(respond), guard, self._tick, _TICK_SECONDS)
+        self._http = HttpServer(Application(protocol, _page(self), guard, site), self._tick, _TICK_SECONDS)
         self._thread: threading.Thread | None = None
         self._socket.listen(_BACKLOG)  # from here on clients wait instead of being refused
 
@@ -94,7 +93,7 @@ class RpcServer:
         """Serve until SIGINT or SIGTERM."""
         self._worker.start()
         try:
-            self._http.run(self._socket)
+            self._http.serve_on(self._socket)
         finally:
             self._close()
 
@@ -102,7 +101,7 @@ class RpcServer:
         """Serve from a thread; connections are accepted when this returns."""
         self._worker.start()
         self._thread = threading.Thread(
-            target=self._http.run, args=(self._socket,), name="genlayer-localnet http", daemon=True
+            target=self._http.serve_on, args=(self._socket,), name="genlayer-localnet http", daemon=True
         )
         self._thread.start()
         return self

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import html
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote
 
-from genlayer_localnet.rpc.http import JSON, SAFE_PAGE, Request, Response
+from genlayer_localnet.rpc.http import HTML, JSON, SAFE_PAGE, Response
 
 PREFIX: Final = "/app"
-_HTML: Final = "text/html; charset=utf-8"
 _KINDS: Final = {
-    ".html": _HTML,
+    ".html": HTML,
     ".js": "text/javascript; charset=utf-8",
     ".mjs": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -27,13 +26,11 @@ _KINDS: Final = {
     ".txt": "text/plain; charset=utf-8",
     ".woff2": "font/woff2",
 }
-_CHECK: Final = "cache-control: no-cache\r\n"
+_CHECK: Final = ("cache-control", "no-cache")
 """The browser asks each time whether what it has is still right."""
-_KEEP: Final = "cache-control: public, max-age=31536000, immutable\r\n"
+_KEEP: Final = ("cache-control", "public, max-age=31536000, immutable")
 _NOTHING: Final[Mapping[str, Path]] = MappingProxyType({})
 _NO_DOCUMENTS: Final[Mapping[str, bytes]] = MappingProxyType({})
-
-Respond = Callable[[Request], Awaitable[Response]]
 
 
 class StaticSite:
@@ -57,26 +54,16 @@ class StaticSite:
         self._folders = folders
         self._documents = documents
 
-    def before(self, respond: Respond) -> Respond:
-        """Answer what is below ``/app``, and leave everything else to ``respond``."""
-
-        async def answer(request: Request) -> Response:
-            found = self.answer(request)
-            return await respond(request) if found is None else found
-
-        return answer
-
-    def answer(self, request: Request) -> Response | None:
+    def answer(self, verb: str, path: str, if_none_match: str = "") -> Response | None:
         """None for what is not below ``/app``."""
-        path = request.path
         if path != PREFIX and not path.startswith(f"{PREFIX}/"):
             return None
-        if request.verb not in ("GET", "HEAD"):
-            return Response(405, b"only GET and HEAD\n", _KINDS[".txt"], f"allow: GET, HEAD\r\n{SAFE_PAGE}")
+        if verb not in ("GET", "HEAD"):
+            return Response(405, b"only GET and HEAD\n", _KINDS[".txt"], (("allow", "GET, HEAD"), *SAFE_PAGE))
         if path == PREFIX:  # the page's own links are relative to the folder; browsers keep the fragment
-            return Response(308, None, headers=f"location: {PREFIX}/\r\n{_CHECK}")
+            return Response(308, None, headers=(("location", f"{PREFIX}/"), _CHECK))
         names = _names(path.removeprefix(f"{PREFIX}/"))
-        return _not_found() if names is None else self._file(names, request.if_none_match)
+        return _not_found() if names is None else self._file(names, if_none_match)
 
     def _file(self, names: list[str], if_none_match: str) -> Response:
         document = self._documents.get("/".join(names))
@@ -110,7 +97,7 @@ class StaticSite:
             f"<h1>The page is not built yet</h1><p>There is no <code>{html.escape(str(self._root))}/index.html</code>. "
             f"Build it, then load this page again:</p><pre>cd {where}\nnpm install\nnpm run build</pre>"
         )
-        return Response(503, page.encode("utf-8"), _HTML, _CHECK + SAFE_PAGE)
+        return Response(503, page.encode("utf-8"), HTML, (_CHECK, *SAFE_PAGE))
 
 
 def _names(path: str) -> list[str] | None:
@@ -123,13 +110,13 @@ def _names(path: str) -> list[str] | None:
     return None if is_odd or not text.isprintable() else names
 
 
-def _content(content: bytes, suffix: str, if_none_match: str, cache: str) -> Response:
+def _content(content: bytes, suffix: str, if_none_match: str, cache: tuple[str, str]) -> Response:
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    headers = f"etag: {tag}\r\n{cache}{SAFE_PAGE}"
+    headers = (("etag", tag), cache, *SAFE_PAGE)
     if tag in (part.strip().removeprefix("W/") for part in if_none_match.split(",")):
         return Response(304, None, headers=headers)
     return Response(200, content, _KINDS.get(suffix.lower(), "application/octet-stream"), headers)
 
 
 def _not_found() -> Response:
-    return Response(404, b"there is no such file\n", _KINDS[".txt"], _CHECK + SAFE_PAGE)
+    return Response(404, b"there is no such file\n", _KINDS[".txt"], (_CHECK, *SAFE_PAGE))
