@@ -4,7 +4,7 @@ SHELL := /bin/sh
 .PHONY: demo test check lint format bench lock dist clean help env-run env-dev
 
 BIN := .venv/bin
-CHECKED := src tests tools bench contracts examples
+CHECKED := src localnet tests tools bench contracts examples
 # Only what exists: a checkout without one of the folders can still be checked.
 SOURCES = $(wildcard $(CHECKED))
 # One more than there are cores: many tests wait for processes that they have started.
@@ -34,8 +34,9 @@ bench: env-dev ## Run all benchmarks in bench/
 lock: env-dev ## Resolve the lock files anew: make lock [UPGRADE=1]
 	@sh tools/lock.sh $(BIN)/uv $(if $(UPGRADE),--upgrade)
 
-dist: env-dev ## Build the wheel and the source distribution into dist/
+dist: env-dev ## Build wheels and source distributions of both packages into dist/
 	@$(BIN)/python -m hatchling build -d dist
+	@cd localnet && ../$(BIN)/python -m hatchling build -d ../dist
 
 clean: ## Remove the environment, caches and built files
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .cache artifacts build dist dapp/dist

@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / ".made-from"
+PACKAGES = (ROOT / "localnet", ROOT)
 LEVELS = ("run", "dev")  # each contains the one before it
 
 
@@ -24,9 +25,9 @@ def lock_of(level: str) -> Path:
 
 def fingerprint(interpreter: str) -> str:
     """Hash of all that decides what is installed; another one means that the environment is made anew."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    # Not the whole file: a new lint rule or test setting changes nothing that is installed.
-    packaging = [settings["build-system"], settings["project"], settings["tool"]["hatch"]]
+    # Not the whole files: a new lint rule or test setting changes nothing that is installed.
+    settings = [tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8")) for folder in PACKAGES]
+    packaging = [[each["build-system"], each["project"], each["tool"]["hatch"]] for each in settings]
     digest = hashlib.sha256(json.dumps([interpreter, sys.version, packaging], sort_keys=True).encode())
     for source in (*map(lock_of, LEVELS), Path(__file__)):
         digest.update(hashlib.sha256(source.read_bytes()).digest())
@@ -67,7 +68,8 @@ def install(level: str) -> None:
     pip = (VENV / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--no-input")
     # The lock is complete, so nothing is left to resolve: --no-deps keeps pip from adding anything to it.
     run(*pip, "install", "--quiet", "--no-deps", "--require-hashes", "--requirement", lock_of(level))
-    run(*pip, "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--editable", ".")
+    editable = [part for folder in PACKAGES for part in ("--editable", folder)]
+    run(*pip, "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", *editable)
     run(*pip, "check")
 
 

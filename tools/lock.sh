@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes requirements/*.lock from pyproject.toml, with hashes, for every supported Python version at once.
+# Writes requirements/*.lock from the pyproject.toml of both packages, with hashes, for every supported Python at once.
 # Usage: tools/lock.sh PATH-TO-uv [--upgrade]; keeps the versions of the present locks unless told to upgrade.
 set -eu
 uv=$1
@@ -14,7 +14,7 @@ resolve() {
 }
 
 compile() {
-    resolve "$@" pyproject.toml --group build --no-emit-package api-billing
+    resolve "$@" pyproject.toml --group build --no-emit-package api-billing --no-emit-package genlayer-localnet
 }
 
 # The larger set first: the smaller one then takes its versions from it, so that .venv can grow from one to the other.

@@ -15,7 +15,7 @@ from api_billing.cli.app import make_app
 from genlayer_localnet.testing.server import ServerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "localnet" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
@@ -62,8 +62,9 @@ def test_readme__test_of_a_consumer__passes(tmp_path: Path) -> None:
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
-def test_localnet_page__python__runs() -> None:
-    run(python_of("docs/localnet.md")[0])
+@pytest.mark.parametrize("document", ["docs/localnet.md", "localnet/README.md"])
+def test_localnet_page__python__runs(document: str) -> None:
+    run(python_of(document)[0])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

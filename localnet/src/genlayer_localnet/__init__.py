@@ -24,6 +24,8 @@ from genlayer_localnet.localnet import Localnet
 from genlayer_localnet.nondet.services import Node, PromptRequest
 from genlayer_localnet.nondet.web import WebError, WebRequest, WebResponse
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Address",
     "ContractNotFound",
