@@ -8,7 +8,7 @@ net.view(receipt.address, "balance_of", bob)
 """
 
 from genlayer_localnet.address import Address
-from genlayer_localnet.chain.receipts import Event, Message, Receipt, VotingRound
+from genlayer_localnet.chain.receipts import Event, Message, Receipt
 from genlayer_localnet.errors import (
     ContractNotFound,
     ContractRejected,
@@ -23,6 +23,7 @@ from genlayer_localnet.errors import (
 from genlayer_localnet.localnet import Localnet
 from genlayer_localnet.nondet.services import Node, PromptRequest
 from genlayer_localnet.nondet.web import WebError, WebRequest, WebResponse
+from genlayer_localnet.state.voting import VotingRound
 
 __version__ = "0.1.0"
 

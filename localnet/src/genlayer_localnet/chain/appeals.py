@@ -15,7 +15,7 @@ from genlayer_localnet.errors import NotAppealable
 from genlayer_localnet.state.journal import Journal, roll_back
 from genlayer_localnet.state.results import TIMEOUT
 from genlayer_localnet.state.transactions import Outcome, Transaction
-from genlayer_localnet.state.voting import APPEALS, Round, appeal_name, is_majority, more_voters
+from genlayer_localnet.state.voting import APPEALS, VotingRound, appeal_name, is_majority, more_voters
 
 
 def appeal(chain: Chain, transaction: Transaction) -> None:
@@ -39,10 +39,10 @@ def appeal(chain: Chain, transaction: Transaction) -> None:
     chain.changed(transaction)
 
 
-def _voted_again(chain: Chain, transaction: Transaction) -> Round:
+def _voted_again(chain: Chain, transaction: Transaction) -> VotingRound:
     """What new validators say to the leader's results; the world is as it was before the transaction for that time."""
     if not transaction.rounds:  # no code ran: there is nothing to disagree with
-        return Round(0, {}, appeal_name("Validator", successful=False))
+        return VotingRound(0, {}, appeal_name("Validator", successful=False))
     last = transaction.rounds[-1]
     known = max(last.votes) + 1
     newcomers = range(known, max(more_voters(known), known + 1))
@@ -58,7 +58,7 @@ def _voted_again(chain: Chain, transaction: Transaction) -> Round:
     elif not _same(outcome, transaction.outcome):
         votes = dict.fromkeys(votes, "disagree")
     name = appeal_name("Validator", successful=not is_majority(votes))
-    return Round(last.leader, {**last.votes, **votes}, name)
+    return VotingRound(last.leader, {**last.votes, **votes}, name)
 
 
 def _same(outcome: Outcome, first: Outcome) -> bool:

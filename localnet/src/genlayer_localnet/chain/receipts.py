@@ -11,6 +11,7 @@ from genlayer_localnet import calldata
 from genlayer_localnet.address import Address
 from genlayer_localnet.errors import UnknownTransaction, error_code_of
 from genlayer_localnet.state.transactions import EmittedEvent, OutgoingMessage, Transaction
+from genlayer_localnet.state.voting import VotingRound
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +38,6 @@ class Message:
     on: str
     sender: Address
     code: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class VotingRound:
-    """One leader's attempt, or an appeal: the votes by index of the validator, ``agree``, ``disagree`` or ``timeout``.
-
-    ``name`` says what came of it, as in Studio: ``Accepted``, ``Leader Rotation``, ``Validator Appeal Failed`` …
-    """
-
-    leader: int
-    votes: Mapping[int, str]
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +139,7 @@ def receipt_of(transaction: Transaction, lookup: Callable[[str], Transaction]) -
         kwargs=call.get("kwargs", {}),
         value_wei=transaction.value,
         votes=dict(transaction.rounds[-1].votes) if transaction.rounds else {},
-        rounds=tuple(VotingRound(round_.leader, dict(round_.votes), round_.name) for round_ in transaction.rounds),
+        rounds=tuple(transaction.rounds),
         eq_outputs=tuple(outcome.eq_outputs),
         result=outcome.result,
         created_at=transaction.created_at,

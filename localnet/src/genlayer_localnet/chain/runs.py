@@ -17,7 +17,7 @@ from genlayer_localnet.nondet.services import Services, Wait
 from genlayer_localnet.state.journal import Journal, re_apply, roll_back
 from genlayer_localnet.state.results import RETURN, TIMEOUT, VM_ERROR
 from genlayer_localnet.state.transactions import Outcome, Transaction
-from genlayer_localnet.state.voting import ROTATION, Round, decision, name_of, panel
+from genlayer_localnet.state.voting import ROTATION, VotingRound, decision, name_of, panel
 from genlayer_localnet.state.world import ContractAccount, Storage, World
 from genlayer_localnet.vm.execution import VirtualMachine
 from genlayer_localnet.vm.frame import READ, WRITE, Attempt, Frame, Permissions
@@ -87,7 +87,9 @@ class Runs:
             votes = attempt.votes if attempt.rejected or outcome.result != TIMEOUT else {attempt.leader: "timeout"}
             decided = decision(attempt.leader, votes)
             is_last = decided != "undetermined" or not left
-            transaction.rounds.append(Round(attempt.leader, votes, name_of(decided, appeal) if is_last else ROTATION))
+            transaction.rounds.append(
+                VotingRound(attempt.leader, votes, name_of(decided, appeal) if is_last else ROTATION)
+            )
             if is_last:
                 return outcome
             left -= 1

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from genlayer_localnet.chain import simulation
-from genlayer_localnet.chain.chain import derived_id
 from genlayer_localnet.loading.contract_package import InvalidContract
 from genlayer_localnet.loading.contract_source import ContractSource
-from genlayer_localnet.rpc.errors import invalid_params, not_found
+from genlayer_localnet.rpc.errors import invalid_params
 from genlayer_localnet.rpc.node import Node
-from genlayer_localnet.rpc.receipt_json import address_text, failure_text
-from genlayer_localnet.state.transactions import Transaction
+from genlayer_localnet.rpc.receipt_json import failure_text
 
 
 def lint(node: Node, code: bytes) -> dict[str, Any]:
@@ -47,23 +45,8 @@ def upgrade(node: Node, contract: bytes, code: bytes) -> str:
 
     Raises: RpcError.
     """
-    account = node.world.contracts.get(contract)
-    if account is None:
-        raise not_found(f"contract {address_text(contract)} not found")
+    node.contract(contract)
     for finding in _findings(node, code):
         if finding["severity"] == "error":
             raise invalid_params(f"the new code cannot run: {finding['message']}")
-    number = str(len(node.world.transactions)).encode()
-    transaction = Transaction(
-        id=derived_id(b"upgrade", node.identity.seed.encode(), number, contract, code),
-        kind="upgrade",
-        sender=bytes(20),
-        origin=bytes(20),
-        to=contract,
-        calldata=b"",
-        value=0,
-        created_at=node.world.now,
-        code=code,
-    )
-    node.chain.settle(transaction)
-    return transaction.id
+    return node.settle("upgrade", contract, code=code)

@@ -9,10 +9,9 @@ from genlayer_localnet.rpc.errors import not_found
 from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.parameters import address, code_of, mapping, transaction_id
 from genlayer_localnet.rpc.protocol import method
-from genlayer_localnet.rpc.receipt_json import address_text, base64, failure_text, node_receipt
+from genlayer_localnet.rpc.receipt_json import base64, failure_text, node_receipt
 from genlayer_localnet.rpc.transaction_json import STATUS_CODES, STATUS_NAMES, transaction_json
 from genlayer_localnet.state.transactions import Transaction
-from genlayer_localnet.state.world import ContractAccount
 
 
 class GenMethods:
@@ -34,12 +33,13 @@ class GenMethods:
 
     @method("gen_getContractCode", only_reads=True)
     def contract_code(self, contract_address: Any) -> str:
-        return base64(self._contract(contract_address).code)
+        return base64(self._node.contract(address(contract_address)).code)
 
     @method("gen_getContractNonce", only_reads=True)
     def contract_nonce(self, contract_address: Any) -> int:
-        self._contract(contract_address)
-        return self._node.world.nonces.get(address(contract_address), 0)
+        contract = address(contract_address)
+        self._node.contract(contract)
+        return self._node.world.nonces.get(contract, 0)
 
     @method("gen_getTransactionStatus", only_looks=True)
     def transaction_status(self, transaction_hash: Any) -> dict[str, Any]:
@@ -78,10 +78,3 @@ class GenMethods:
         if isinstance(reference, dict):
             reference = reference.get("txId")
         return self._node.transaction(transaction_id(reference))
-
-    def _contract(self, contract_address: Any) -> ContractAccount:
-        wanted = address(contract_address)
-        account = self._node.world.contracts.get(wanted)
-        if account is None:
-            raise not_found(f"contract {address_text(wanted)} not found")
-        return account

@@ -8,18 +8,19 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from genlayer_localnet.chain.chain import Chain
+from genlayer_localnet.chain.chain import Chain, derived_id
 from genlayer_localnet.chain.runs import Settings
 from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS
 from genlayer_localnet.loading import standard_library
 from genlayer_localnet.nondet.services import Services
 from genlayer_localnet.rpc.accounts import TestAccount, Validators, account_of
 from genlayer_localnet.rpc.errors import not_found
+from genlayer_localnet.rpc.receipt_json import address_text
 from genlayer_localnet.rpc.sim_config import services_of
 from genlayer_localnet.rpc.state_file import StateFile, StateFileError
 from genlayer_localnet.state.changes import Changes
-from genlayer_localnet.state.transactions import Transaction
-from genlayer_localnet.state.world import World
+from genlayer_localnet.state.transactions import Transaction, TransactionKind
+from genlayer_localnet.state.world import ContractAccount, World
 from genlayer_localnet.vm.execution import LOCK, virtual_machine
 
 ACCOUNT_BALANCE_WEI = 10_000 * 10**18
@@ -210,6 +211,31 @@ class Node:
         if found is None:
             raise not_found(f"transaction {transaction_id} not found")
         return found
+
+    def contract(self, address: bytes) -> ContractAccount:
+        """Raises: RpcError."""
+        account = self.world.contracts.get(address)
+        if account is None:
+            raise not_found(f"contract {address_text(address)} not found")
+        return account
+
+    def settle(self, kind: TransactionKind, to: bytes, *, value: int = 0, code: bytes | None = None) -> str:
+        """Do something that nobody sent, in a transaction that is final at once; its id."""
+        number = str(len(self.world.transactions)).encode()
+        what = str(value).encode() if code is None else code
+        transaction = Transaction(
+            id=derived_id(kind.encode(), self.identity.seed.encode(), number, to, what),
+            kind=kind,
+            sender=bytes(20),
+            origin=bytes(20),
+            to=to,
+            calldata=b"",
+            value=value,
+            created_at=self.world.now,
+            code=code,
+        )
+        self.chain.settle(transaction)
+        return transaction.id
 
     # --- time ---
 

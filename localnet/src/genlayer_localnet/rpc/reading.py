@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 from genlayer_localnet import calldata
 from genlayer_localnet.chain import simulation
 from genlayer_localnet.chain.simulation import Simulation
 from genlayer_localnet.rpc import consensus_calls
-from genlayer_localnet.rpc.errors import INTERNAL_ERROR, RpcError, invalid_params, not_found, refused
+from genlayer_localnet.rpc.errors import INTERNAL_ERROR, RpcError, invalid_params, refused
 from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.parameters import address, data, missing, quantity, shown
-from genlayer_localnet.rpc.receipt_json import address_text, failure_text, node_receipt
+from genlayer_localnet.rpc.receipt_json import failure_text, node_receipt
 from genlayer_localnet.rpc.sim_config import conditions_of
 from genlayer_localnet.state.transactions import Outcome, Transaction
 
@@ -42,7 +42,8 @@ def call_outcome(node: Node, params: Mapping[str, Any]) -> tuple[Transaction, Si
     if kind == "read":
         return transaction, _view(node, transaction, final=final)
     if kind == "write":
-        _check_contract(node, transaction.to, final=final)
+        with _state(node, final=final):
+            node.contract(transaction.to)
     return transaction, simulation.simulate(node.chain, transaction, final=final)
 
 
@@ -61,7 +62,7 @@ def receipt(node: Node, params: Mapping[str, Any]) -> dict[str, Any]:
 
 def schema(node: Node, contract: bytes) -> dict[str, Any]:
     """Raises: RpcError."""
-    _check_contract(node, contract, final=False)
+    node.contract(contract)
     return _schema(node.chain.view(simulation.schema_request(node.chain, contract)))
 
 
@@ -101,15 +102,13 @@ def _described(node: Node, kind: Literal["call", "deploy"], to: bytes, sender: b
 
 
 def _view(node: Node, transaction: Transaction, *, final: bool) -> Simulation:
-    with node.world.final_state() if final else nullcontext():
-        _check_contract(node, transaction.to, final=False)
+    with _state(node, final=final):
+        node.contract(transaction.to)
         return Simulation(node.chain.view(transaction))
 
 
-def _check_contract(node: Node, contract: bytes, *, final: bool) -> None:
-    with node.world.final_state() if final else nullcontext():
-        if contract not in node.world.contracts:
-            raise not_found(f"contract {address_text(contract)} not found")
+def _state(node: Node, *, final: bool) -> AbstractContextManager[None]:
+    return node.world.final_state() if final else nullcontext()
 
 
 def _returned(node: Node, transaction: Transaction, outcome: Outcome, params: Mapping[str, Any]) -> bytes:

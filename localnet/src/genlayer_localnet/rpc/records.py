@@ -12,7 +12,7 @@ from genlayer_localnet import calldata
 from genlayer_localnet.rpc.sim_config import conditions_of
 from genlayer_localnet.state.journal import MISSING, Entry, Journal, add_amount, put_item, splice
 from genlayer_localnet.state.transactions import Conditions, EmittedEvent, Outcome, OutgoingMessage, Transaction
-from genlayer_localnet.state.voting import Round
+from genlayer_localnet.state.voting import VotingRound
 from genlayer_localnet.state.world import Storage, World
 
 KeepCode = Callable[[bytes], str]
@@ -66,7 +66,7 @@ def load_transaction(text: str, status: Any, code_of: CodeOf) -> Transaction:
             "decided_at": _as_time(record["decided_at"]),
             "appealed_at": _as_time(record["appealed_at"]),
             "outcome": None if outcome is None else _as_outcome(outcome, code_of),
-            "rounds": [Round(leader, dict(votes), *name) for leader, votes, *name in record["rounds"]],
+            "rounds": [VotingRound(leader, dict(votes), *name) for leader, votes, *name in record["rounds"]],
             "conditions": _as_conditions(record["conditions"]),
             "status": status,
         }

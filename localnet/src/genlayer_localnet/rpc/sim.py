@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from genlayer_localnet.arguments import as_time
+from genlayer_localnet.chain.runs import datetime_text
 from genlayer_localnet.errors import InvalidArgument
 from genlayer_localnet.rpc import contract_tools, reading, submission
 from genlayer_localnet.rpc.consensus_calls import DATA_ADDRESS, MAIN_ABI, MAIN_ADDRESS
@@ -34,7 +35,7 @@ class SimMethods:
 
     @method("sim_fundAccount")
     def fund_account(self, account_address: Any, amount: Any) -> str:
-        return submission.fund(self._node, address(account_address), quantity(amount, "amount"))
+        return self._node.settle("faucet", address(account_address), value=quantity(amount, "amount"))
 
     @method("sim_getBalance", only_reads=True)
     def balance(self, account_address: Any) -> int:
@@ -142,7 +143,7 @@ class SimMethods:
     @method("sim_getTime")
     def get_time(self) -> dict[str, Any]:
         now = self._node.world.now
-        return {"time": now.isoformat().replace("+00:00", "Z"), "timestamp": now.timestamp()}
+        return {"time": datetime_text(now), "timestamp": now.timestamp()}
 
     def _set_time(self, moment: datetime) -> dict[str, Any]:
         if not datetime(1970, 1, 1, tzinfo=UTC) <= moment < _LATEST:

@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from genlayer_localnet.chain import appeals
-from genlayer_localnet.chain.chain import derived_id
 from genlayer_localnet.errors import InsufficientFunds, NotAppealable
 from genlayer_localnet.rpc import consensus_calls
 from genlayer_localnet.rpc.consensus_calls import AboutTransaction, AddTransaction
 from genlayer_localnet.rpc.envelopes import Envelope
-from genlayer_localnet.rpc.errors import NO_VALIDATORS, RpcError, invalid_params, not_found, refused
+from genlayer_localnet.rpc.errors import NO_VALIDATORS, RpcError, invalid_params, refused
 from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.receipt_json import address_text
 from genlayer_localnet.rpc.sim_config import conditions_of
@@ -36,23 +35,6 @@ def submit(node: Node, envelope: Envelope, sim_config: Any = None) -> str:
     if call is None:
         return _transfer(node, envelope)
     return _add(node, envelope, call, conditions)
-
-
-def fund(node: Node, address: bytes, amount: int) -> str:
-    """Give an account money out of nothing; the id of the transaction that did it."""
-    number = str(len(node.world.transactions)).encode()
-    transaction = Transaction(
-        id=derived_id(b"faucet", node.identity.seed.encode(), number, address, str(amount).encode()),
-        kind="faucet",
-        sender=bytes(20),
-        origin=bytes(20),
-        to=address,
-        calldata=b"",
-        value=amount,
-        created_at=node.world.now,
-    )
-    node.chain.settle(transaction)
-    return transaction.id
 
 
 def cancel(node: Node, transaction: Transaction) -> None:
@@ -124,9 +106,8 @@ def _enter(node: Node, transaction: Transaction) -> str:
 
 
 def _check_recipient(node: Node, address: bytes) -> None:
-    world = node.world
-    if address not in world.contracts and address not in world.balances and address not in world.nonces:
-        raise not_found(f"contract {address_text(address)} not found")
+    if address not in node.world.balances and address not in node.world.nonces:
+        node.contract(address)
 
 
 def _about_another(node: Node, envelope: Envelope, call: AboutTransaction) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from genlayer_localnet.nondet.services import Services
 from genlayer_localnet.state.journal import Journal
-from genlayer_localnet.state.voting import Decision, Round
+from genlayer_localnet.state.voting import Decision, VotingRound
 
 TransactionKind = Literal["deploy", "call", "transfer", "faucet", "upgrade"]
 Phase = Literal["accepted", "finalized"]
@@ -106,7 +106,7 @@ class Transaction:
     status: Status = "pending"
     decided_at: datetime | None = None
     outcome: Outcome | None = None
-    rounds: list[Round] = field(default_factory=list)
+    rounds: list[VotingRound] = field(default_factory=list)
     children: list[str] = field(default_factory=list)
     balance_wei: int = 0
     """Of the called contract, once this transaction was decided."""

@@ -27,14 +27,14 @@ APPEALS: Final[Mapping[str, AppealKind]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class VotingRound:
     """One leader's attempt, or an appeal against it: who led, and how every validator voted, by its index.
 
     A vote is ``agree``, ``disagree`` or ``timeout``.
     """
 
     leader: int
-    votes: dict[int, str]
+    votes: Mapping[int, str]
     name: str = "Accepted"
     """As in Studio: ``Accepted``, ``Leader Rotation``, ``Validator Appeal Failed`` …"""
 
@@ -67,7 +67,7 @@ def more_voters(voters: int) -> int:
     return min(2 * voters + 2, MAX_VOTERS)
 
 
-def panel(rounds: Sequence[Round], initial: int) -> tuple[AppealKind | None, int]:
+def panel(rounds: Sequence[VotingRound], initial: int) -> tuple[AppealKind | None, int]:
     """Who runs a transaction with these rounds behind it: which appeal made it run again, and how many vote."""
     if not rounds:
         return None, initial
