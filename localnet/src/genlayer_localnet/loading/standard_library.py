@@ -1,14 +1,7 @@
 """Which Python standard library of GenVM contracts run on: the official one, or this package's own.
 
 ``GENLAYER_STD`` (or the argument ``std``) chooses: ``official``, ``fallback``, or ``auto``: the official one when it
-is on this machine, else the fallback. The official one is looked for
-
-- under ``GENVMROOT``: ``runners/genlayer-py-std/src``, ``runners/py-lib-genlayer-std/src``, or an extracted runner
-  ``runners/py-lib-genlayer-std/<hash>[/src]``;
-- in the cache of genlayer-test's direct mode, ``~/.cache/gltest-direct/extracted/<version>``, in the same forms.
-
-A library is imported once per process. Its modules are in ``sys.modules`` only while a contract is loaded or runs;
-what other users of a ``genlayer`` package (genlayer-test's direct mode) have there is put back afterwards.
+is on this machine, else the fallback. docs/localnet.md says where it is looked for.
 """
 
 from __future__ import annotations
