@@ -12,9 +12,9 @@ from typing import Any
 
 from meter_stores import GWEI, prepare
 
-from api_billing.metering.identity import from_header
+from api_billing.metering.identity.extractors import from_header
 from api_billing.metering.meter import Meter
-from api_billing.metering.prices import by_response_size
+from api_billing.metering.request.prices import by_response_size
 
 TERMS: dict[str, Any] = {
     "api": "weather",
@@ -77,7 +77,7 @@ def fastapi_decorator() -> Any:
 
 
 def fastapi_middleware() -> Any:
-    from api_billing.metering.web.fastapi import MeterMiddleware
+    from api_billing.metering.web.asgi import MeterMiddleware
 
     app = _fastapi()
     app.add_middleware(MeterMiddleware, metering=open_meter().metering(**TERMS))

@@ -27,11 +27,12 @@ from meter_stores import CONSUMERS, prepare
 from rich.console import Console
 from rich.table import Table
 
-from api_billing.metering.identity import from_header
-from api_billing.metering.meter import Meter, system_clock_ms
-from api_billing.metering.operations import Operation
+from api_billing.metering.clock import system_clock_ms
+from api_billing.metering.identity.extractors import from_header
+from api_billing.metering.ledger.operations import Operation
+from api_billing.metering.meter import Meter
 from api_billing.metering.settings import MeterSettings
-from api_billing.metering.stores.memory import MemoryStore
+from api_billing.metering.stores.memory.store import MemoryStore
 
 FRAMEWORKS = {
     "FastAPI": ("fastapi", ("decorator", "middleware")),

@@ -20,11 +20,10 @@ from pathlib import Path
 import uvloop
 from meter_trips import round_trips
 
-from api_billing.metering.ids import new_id
-from api_billing.metering.operations import (
+from api_billing.metering.ledger.ids import new_id
+from api_billing.metering.ledger.operations import (
     Grant,
     Outcome,
-    Profile,
     PutProfile,
     PutTier,
     Reserve,
@@ -32,11 +31,12 @@ from api_billing.metering.operations import (
     Settle,
     Settled,
 )
-from api_billing.metering.plan import make_plan
+from api_billing.metering.limits.plan import make_plan
+from api_billing.metering.limits.profile import Profile
+from api_billing.metering.limits.quotas import Quota
+from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.private_servers import NotInstalled, private_postgresql, private_redis
-from api_billing.metering.quotas import Quota
 from api_billing.metering.stores import Store, open_store
-from api_billing.metering.tiers import Tier
 
 CALLERS = (1, 32, 256)
 CONSUMERS = 100

@@ -44,16 +44,16 @@ from settlement_app import API, PRICE_WEI
 from api_billing.client import BillingClient
 from api_billing.connection import Connection
 from api_billing.contract_source import contract_path
-from api_billing.metering.ids import new_id
-from api_billing.metering.operations import ListRecords, Operation, Reserve, Reserved, Settle
+from api_billing.metering.ledger.ids import new_id
+from api_billing.metering.ledger.operations import ListRecords, Operation, Reserve, Reserved, Settle
+from api_billing.metering.ledger.settlement_operations import ListOutgoing
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
 from api_billing.metering.settlement.cutting import MAX_LINES
 from api_billing.metering.settlement.reconcile import reconcile
 from api_billing.metering.settlement.worker import Settler
-from api_billing.metering.settlement_operations import ListOutgoing
-from api_billing.metering.steps import run
 from api_billing.metering.stores import Store, open_store
+from api_billing.metering.stores.steps import run
 from api_billing.networks import find_network
 from api_billing.results import SettlementEntry
 from api_billing.unlocked import unlocked_account

@@ -11,9 +11,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api_billing.metering.identity import from_header
+from api_billing.metering.identity.extractors import from_header
 from api_billing.metering.meter import Meter
-from api_billing.metering.web.fastapi import MeterMiddleware
+from api_billing.metering.web.asgi import MeterMiddleware
 
 API = "weather"
 PRICE_WEI = 10**9

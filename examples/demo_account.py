@@ -9,7 +9,7 @@ from typing import Any
 
 from api_billing.errors import BillingError
 from api_billing.metering import Meter
-from api_billing.metering.operations import ListKeys, SumUsage
+from api_billing.metering.ledger.operations import ListKeys, SumUsage
 from api_billing.networks import checked_address
 
 GWEI = 10**9

@@ -16,8 +16,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, JsonR
 from django.urls import path
 
 from api_billing.metering import by_processing_time, by_response_size, current_exchange
-from api_billing.metering.http import MeteredRequest, MeteredResponse
-from api_billing.metering.web.django import configured_meter, identified, metered
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse
+from api_billing.metering.web.django import identified, metered
+from api_billing.metering.web.django_configuration import configured_meter
 
 
 def price_per_word(request: MeteredRequest, response: MeteredResponse) -> int:

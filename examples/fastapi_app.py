@@ -13,8 +13,9 @@ from demo_account import GWEI, arguments, balance_of, open_meter, usage_of
 from fastapi import Depends, FastAPI, Query, Response
 
 from api_billing.metering import Meter, by_processing_time, by_response_size, current_exchange
-from api_billing.metering.http import MeteredRequest, MeteredResponse
-from api_billing.metering.web.fastapi import REFUSALS, Identified, install, metered
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse
+from api_billing.metering.web.fastapi import REFUSALS, metered
+from api_billing.metering.web.fastapi_dependency import Identified, install
 
 
 def price_per_word(request: MeteredRequest, response: MeteredResponse) -> int:

@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from api_billing.amounts import format_wei
+from api_billing.cli.command import command
 from api_billing.cli.drawing import pairs, right, short, table
-from api_billing.cli.options import command
 from api_billing.cli.output import Shown, shown_write
 from api_billing.cli.session import Session
 from api_billing.cli.values import ApiName, Daily, Monthly, Price

@@ -9,8 +9,8 @@ import typer
 
 from api_billing import __version__
 from api_billing.cli import apis, billing, consumer, deploying, key_files, localnet, meter, reports, settle, usage
+from api_billing.cli.command import global_options
 from api_billing.cli.exit_codes import MEANINGS
-from api_billing.cli.options import global_options
 
 _HELP: Final = """Usage-based API billing on GenLayer: prepay, meter, settle, report.
 

@@ -10,9 +10,9 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from api_billing.amounts import format_wei
+from api_billing.cli.command import command
 from api_billing.cli.drawing import counted, pairs
 from api_billing.cli.entries import read_entries
-from api_billing.cli.options import command
 from api_billing.cli.output import Shown, shown_write
 from api_billing.cli.session import Session
 from api_billing.cli.values import ApiName, Calls, Consumer, day_text, require_wei

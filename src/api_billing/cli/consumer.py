@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from api_billing.amounts import format_wei
-from api_billing.cli.options import command
+from api_billing.cli.command import command
 from api_billing.cli.output import Shown, shown_write
 from api_billing.cli.session import Session
 from api_billing.cli.values import (

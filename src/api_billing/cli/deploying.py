@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import RenderableType
 
+from api_billing.cli.command import command
 from api_billing.cli.drawing import pairs
-from api_billing.cli.options import command
 from api_billing.cli.output import Shown
 from api_billing.cli.session import Session
 from api_billing.errors import InvalidInput

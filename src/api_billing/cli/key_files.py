@@ -12,8 +12,8 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
+from api_billing.cli.command import command
 from api_billing.cli.drawing import table
-from api_billing.cli.options import command
 from api_billing.cli.output import Shown
 from api_billing.cli.session import Session, ask_password
 from api_billing.errors import InvalidInput, KeyUnavailable

@@ -8,8 +8,8 @@ import typer
 from rich.console import RenderableType
 
 from api_billing.amounts import format_wei
+from api_billing.cli.command import command
 from api_billing.cli.drawing import right, table
-from api_billing.cli.options import command
 from api_billing.cli.output import Shown
 from api_billing.cli.session import Session
 from api_billing.cli.values import Amount

@@ -15,8 +15,9 @@ from api_billing.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from api_billing.metering.operations import ApiKey, Profile
-    from api_billing.metering.tiers import Tier
+    from api_billing.metering.ledger.operations import ApiKey
+    from api_billing.metering.limits.profile import Profile
+    from api_billing.metering.limits.tiers import Tier
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and switch off consumers.")
 keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys of consumers.")
@@ -40,7 +41,7 @@ def list_(
     limit: Annotated[int, typer.Option(metavar="N", help="How many.", min=1, max=_MAX_PAGE)] = 100,
 ) -> Shown:
     """Consumers in the order of their names."""
-    from api_billing.metering.operations import ListProfiles
+    from api_billing.metering.ledger.operations import ListProfiles
 
     found = desk.store.call(ListProfiles(after, limit))
     return Shown([_profile_data(each) for each in found], lambda: _profiles(found))
@@ -82,7 +83,7 @@ def list_keys(
     consumer: Annotated[str, typer.Option(metavar="CONSUMER", help="Only this consumer's.")] = "",
 ) -> Shown:
     """API keys by their ids, oldest first; revoked ones too."""
-    from api_billing.metering.operations import ListKeys
+    from api_billing.metering.ledger.operations import ListKeys
 
     found = desk.store.call(ListKeys(consumer))
     return Shown([_key_data(each) for each in found], lambda: _keys(found))
@@ -94,7 +95,7 @@ def revoke(
     key_id: Annotated[str, typer.Argument(metavar="KEY", help="Id of the key: the 8 characters after ab_")],
 ) -> Shown:
     """Refuse a key from now on, in all processes."""
-    from api_billing.metering.operations import FindKey, RevokeKey
+    from api_billing.metering.ledger.operations import FindKey, RevokeKey
 
     if key_id.startswith("ab_"):
         raise InvalidInput(
@@ -120,8 +121,8 @@ def set_(
     ] = None,
 ) -> Shown:
     """Define a tier, or change what is given of it; it holds from its consumers' next requests on."""
-    from api_billing.metering.operations import ListTiers, PutTier
-    from api_billing.metering.tiers import Tier
+    from api_billing.metering.ledger.operations import ListTiers, PutTier
+    from api_billing.metering.limits.tiers import Tier
 
     if unlimited and monthly_calls is not None:
         raise InvalidInput("--monthly-calls or --unlimited, not both")
@@ -141,7 +142,7 @@ def set_(
 @meter_command(tiers, "list")
 def list_tiers(desk: Desk) -> Shown:
     """All tiers."""
-    from api_billing.metering.operations import ListTiers
+    from api_billing.metering.ledger.operations import ListTiers
 
     found = desk.store.call(ListTiers())
     return Shown([_tier_data(each) for each in found], lambda: _tiers(found))
@@ -158,7 +159,7 @@ def assign(
 
 
 def _check_name(consumer: str) -> None:
-    from api_billing.metering.identity import Identity, checked
+    from api_billing.metering.request.identity import Identity, checked
 
     if not isinstance(checked(consumer), Identity):
         raise InvalidInput("a consumer's name has 1 to 200 printable characters, and no space around them")
@@ -166,7 +167,7 @@ def _check_name(consumer: str) -> None:
 
 def _check_tier(desk: Desk, name: str) -> None:
     from api_billing.metering.errors import UnknownTier
-    from api_billing.metering.operations import ListTiers
+    from api_billing.metering.ledger.operations import ListTiers
 
     if all(each.name != name for each in desk.store.call(ListTiers())):
         raise UnknownTier(f"there is no tier {name!r}")

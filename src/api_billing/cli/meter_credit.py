@@ -15,7 +15,7 @@ from api_billing.cli.values import Amount
 from api_billing.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from api_billing.metering.operations import Balance
+    from api_billing.metering.ledger.operations import Balance
 
 app = typer.Typer(no_args_is_help=True, help="Add, take back and show credit of consumers.")
 
@@ -49,7 +49,7 @@ def show(desk: Desk, consumer: ConsumerName, api: OfApi = "") -> Shown:
 
 
 def _granted(desk: Desk, consumer: str, amount_wei: int, grant_id: str, note: str) -> Shown:
-    from api_billing.metering.ids import new_id
+    from api_billing.metering.ledger.ids import new_id
 
     if not all(text.isprintable() and len(text) <= most for text, most in ((grant_id, _MAX_ID), (note, 500))):
         raise InvalidInput("an id has at most 100 printable characters, a note 500")
@@ -64,7 +64,7 @@ def _granted(desk: Desk, consumer: str, amount_wei: int, grant_id: str, note: st
 
 def _require(desk: Desk, consumer: str) -> None:
     from api_billing.metering.errors import UnknownConsumer
-    from api_billing.metering.operations import GetProfile
+    from api_billing.metering.ledger.operations import GetProfile
 
     if desk.store.call(GetProfile(consumer)) is None:
         raise UnknownConsumer(f"no consumer is called {plain(consumer)!r}")

@@ -20,8 +20,10 @@ from api_billing.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from api_billing.metering.operations import Profile, PutProfile, WindowCheck
-    from api_billing.metering.quotas import Budget, Quota
+    from api_billing.metering.ledger.operations import PutProfile
+    from api_billing.metering.limits.profile import Profile
+    from api_billing.metering.limits.quotas import Budget, Quota
+    from api_billing.metering.limits.windows import WindowCheck
 
 quotas = typer.Typer(no_args_is_help=True, help="Limit the calls or the spending of a consumer in a window of time.")
 budgets = typer.Typer(no_args_is_help=True, help="Warn, throttle or reject at shares of an amount of spending.")
@@ -49,7 +51,7 @@ def set_quota(
     start: Anchor = "",
 ) -> Shown:
     """Set a quota of a consumer, or change the one of this name; what is counted already stays counted."""
-    from api_billing.metering.quotas import Quota
+    from api_billing.metering.limits.quotas import Quota
 
     if (calls is None) == (spending is None):
         raise InvalidInput("a quota needs --calls N or --spending AMOUNT, and not both")
@@ -98,7 +100,7 @@ def set_budget(
     start: Anchor = "",
 ) -> Shown:
     """Set a budget of a consumer, or change the one of this name. Without shares: warn at 80, reject at 100 percent."""
-    from api_billing.metering.quotas import Budget, Step
+    from api_billing.metering.limits.quotas import Budget, Step
 
     if spending is None:
         raise InvalidInput("a budget needs --spending AMOUNT")
@@ -141,7 +143,7 @@ def _without[LimitT: Quota | Budget](limits: Sequence[LimitT], name: str) -> tup
 
 def _made(kind: Any, *values: Any, **named: Any) -> Any:
     """A quota, budget or step. Raises: InvalidInput."""
-    from api_billing.metering.windows import PERIODS
+    from api_billing.metering.limits.windows import PERIODS
 
     if len(values) > 2 and values[1] not in PERIODS:
         raise InvalidInput(f"a period is one of {', '.join(PERIODS)}, not {values[1]!r}")
@@ -160,7 +162,7 @@ def _anchor(text: str) -> date | None:
 
 def _profile(desk: Desk, consumer: str) -> Profile:
     from api_billing.metering.errors import UnknownConsumer
-    from api_billing.metering.operations import GetProfile
+    from api_billing.metering.ledger.operations import GetProfile
 
     found = desk.store.call(GetProfile(consumer))
     if found is None:
@@ -169,8 +171,8 @@ def _profile(desk: Desk, consumer: str) -> Profile:
 
 
 def _shown(desk: Desk, profile: Profile) -> Shown:
-    from api_billing.metering.operations import ReadCounts
-    from api_billing.metering.plan import make_plan
+    from api_billing.metering.ledger.operations import ReadCounts
+    from api_billing.metering.limits.plan import make_plan
 
     plan = make_plan(profile, desk.meter.now_ms())
     counts = desk.store.call(ReadCounts(plan.checks))

@@ -18,7 +18,7 @@ from api_billing.cli.values import unix_parser
 from api_billing.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from api_billing.metering.operations import ListRecords, Record, State
+    from api_billing.metering.ledger.operations import ListRecords, Record, State
 
 _STATES: Final = ("reserved", "settled", "redeemed", "released", "expired", "refused")
 _PAGE: Final = 1_000
@@ -54,7 +54,7 @@ def audit(
     ] = 1.0,
 ) -> Shown | None:
     """Requests, served and refused. With --json --follow one JSON document a line."""
-    from api_billing.metering.operations import ListRecords
+    from api_billing.metering.ledger.operations import ListRecords
 
     wrong = [each for each in state or () if each not in _STATES]
     if wrong:
@@ -81,8 +81,9 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be deleted, and delete nothing.")] = False,
 ) -> Shown:
     """Delete records past their tier's retention; those not yet in a batch stay when usage is settled on chain."""
-    from api_billing.metering.keeper import prune as delete
-    from api_billing.metering.operations import DAY_MS, ListTiers
+    from api_billing.metering.clock import DAY_MS
+    from api_billing.metering.ledger.operations import ListTiers
+    from api_billing.metering.request.keeper import prune as delete
 
     now_ms = desk.meter.now_ms()
     keep_unbatched = bool(desk.meter.settings.contract)
@@ -113,7 +114,7 @@ class Follower:
         """What has ended since the last look."""
         from dataclasses import replace
 
-        from api_billing.metering.ids import first_id
+        from api_billing.metering.ledger.ids import first_id
 
         settled_by = first_id(max(0, self._desk.meter.now_ms() - _LAG_MS))
         cursor, waiting = self._after, False
@@ -134,7 +135,7 @@ class Follower:
 def _print_each(desk: Desk, query: ListRecords, interval: float, *, from_now: bool) -> None:
     from dataclasses import replace
 
-    from api_billing.metering.ids import first_id
+    from api_billing.metering.ledger.ids import first_id
 
     if from_now:
         now_ms = desk.meter.now_ms()
@@ -167,7 +168,7 @@ def _pages(desk: Desk, query: ListRecords, limit: int | None) -> Iterator[Record
 
 
 def _past(desk: Desk, now_ms: int, retention_ms: dict[str, int], keep_unbatched: bool, looked: Any) -> Iterator[Record]:
-    from api_billing.metering.operations import ListRecords, Prune
+    from api_billing.metering.ledger.operations import ListRecords, Prune
 
     rule = Prune(now_ms, retention_ms, keep_unbatched=keep_unbatched)
     shortest_ms = min([*retention_ms.values(), rule.default_ms])

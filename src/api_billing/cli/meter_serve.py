@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from api_billing.cli.command import command
 from api_billing.cli.meter_session import Store, opened
-from api_billing.cli.options import command
 from api_billing.cli.session import Session
 from api_billing.errors import InvalidInput
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from api_billing.cli.options import command
+from api_billing.cli.command import command
 from api_billing.cli.output import Printer, Shown
 from api_billing.cli.session import Session
 from api_billing.cli.values import moment_text

@@ -18,7 +18,7 @@ from api_billing.cli.output import Shown
 from api_billing.cli.values import ApiName, day_text
 
 if TYPE_CHECKING:
-    from api_billing.metering.operations import Batch, UsageDay
+    from api_billing.metering.ledger.operations import Batch, UsageDay
 
 _BAR_CELLS: Final = 30
 _MAX_DAYS: Final = 3_660
@@ -42,7 +42,8 @@ def usage(
     ] = False,
 ) -> Shown:
     """Settled requests of each API and day, with a chart; every consumer's unless one is named."""
-    from api_billing.metering.operations import DAY_MS, SumUsage, UsageDay
+    from api_billing.metering.clock import DAY_MS
+    from api_billing.metering.ledger.operations import SumUsage, UsageDay
 
     today = desk.meter.now_ms() // DAY_MS
     first = today - days + 1
@@ -80,7 +81,8 @@ def _key(day: UsageDay) -> tuple[str, str, int]:
 
 def _redeemed(desk: Desk, consumer: str, api: str, first: int) -> Counter[tuple[str, str, int]]:
     """How many requests were served for receipts, by API, consumer and day; pruned records are not among them."""
-    from api_billing.metering.operations import DAY_MS, ListRecords
+    from api_billing.metering.clock import DAY_MS
+    from api_billing.metering.ledger.operations import ListRecords
 
     counts: Counter[tuple[str, str, int]] = Counter()
     query = ListRecords(consumer, api, since_ms=first * DAY_MS, states=("redeemed",), limit=_RECORDS)
@@ -97,7 +99,7 @@ def batches(
     limit: Annotated[int, typer.Option(metavar="N", help="How many, oldest first.", min=1, max=1_000)] = _PAGE,
 ) -> Shown:
     """Batches of settled usage that were cut for settlement: the outbox of an API."""
-    from api_billing.metering.operations import ListBatches
+    from api_billing.metering.ledger.operations import ListBatches
 
     found = desk.store.call(ListBatches(api, after, limit))
     data = [

@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.text import Text
 
 from api_billing.amounts import Scale, format_wei
+from api_billing.cli.command import command
 from api_billing.cli.drawing import counted, pairs, right, sparkline, table, usage_bar
-from api_billing.cli.options import command
 from api_billing.cli.output import Shown
 from api_billing.cli.session import Session
 from api_billing.cli.values import (

@@ -9,13 +9,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from api_billing.cli.exit_codes import ExitCode
+from api_billing.cli.options import Options
 from api_billing.cli.output import Printer, Shown, quiet_broken_pipe
 from api_billing.errors import BillingError, InvalidInput, KeyUnavailable
 from api_billing.keys import PASSWORD_VARIABLE, address_of, given_password
 from api_billing.networks import Network, checked_address, find_network
 
 if TYPE_CHECKING:
-    from api_billing.cli.options import Options
     from api_billing.client import BillingClient
     from api_billing.connection import Connection, Signer
 

@@ -9,10 +9,10 @@ import typer
 
 from api_billing.amounts import format_wei
 from api_billing.cli.billing import settle_file
+from api_billing.cli.command import command
 from api_billing.cli.drawing import counted
 from api_billing.cli.exit_codes import ExitCode
 from api_billing.cli.meter_session import Store, opened, progress
-from api_billing.cli.options import command
 from api_billing.cli.output import Shown
 from api_billing.cli.session import Session
 from api_billing.cli.settle_drawing import (
@@ -133,7 +133,7 @@ def status(
 
     Example: api-billing settle status weather --json
     """
-    from api_billing.metering.settlement_operations import ListOutgoing
+    from api_billing.metering.ledger.settlement_operations import ListOutgoing
 
     with opened(store) as meter:
         found = meter.store.call(ListOutgoing(api, after, limit))
@@ -161,8 +161,8 @@ def retry(
     Example: api-billing settle retry weather 17 --line 3 --today
     """
     from api_billing.cli.values import require_wei
-    from api_billing.metering.operations import DAY_MS
-    from api_billing.metering.settlement_operations import RetryRefused
+    from api_billing.metering.clock import DAY_MS
+    from api_billing.metering.ledger.settlement_operations import RetryRefused
 
     with opened(store) as meter:
         if not before_final:
@@ -188,7 +188,7 @@ def write_off(
 
     Example: api-billing settle write-off weather 17 --note "agreed with the customer"
     """
-    from api_billing.metering.settlement_operations import ReadBook, WriteOff
+    from api_billing.metering.ledger.settlement_operations import ReadBook, WriteOff
 
     with opened(store) as meter:
         open_before = meter.store.call(ReadBook(api)).open_parts
@@ -232,7 +232,7 @@ def reconcile(session: Session, api: ApiName, store: Store = None) -> None:
 
 
 def _ask(meter: Meter, steps: Any) -> Any:
-    from api_billing.metering.steps import run
+    from api_billing.metering.stores.steps import run
 
     return run(steps, meter.store.call)
 
@@ -265,7 +265,7 @@ def _batches_to_post(session: Session, meter: Meter, api: str) -> int | None:
 
 
 def _require_final(session: Session, meter: Meter, api: str, batch: int) -> None:
-    from api_billing.metering.settlement_operations import ListOutgoing
+    from api_billing.metering.ledger.settlement_operations import ListOutgoing
 
     found = [each for each in meter.store.call(ListOutgoing(api, batch - 1, 1)) if each.batch.sequence == batch]
     if not found or not found[0].posting.chain_sequence:

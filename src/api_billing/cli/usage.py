@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from api_billing.cli.command import command
 from api_billing.cli.exit_codes import ExitCode
 from api_billing.cli.meter_session import Store, opened, plain
-from api_billing.cli.options import command
 from api_billing.cli.output import Shown
 from api_billing.cli.session import Session
 from api_billing.errors import InvalidInput
@@ -35,7 +35,7 @@ def prove(
     Example: api-billing usage prove 01KBZ4D3M8W2T6V9XQ5R7YJHNE > proof.json
     """
     from api_billing.metering.settlement.proof import prove as proof_of
-    from api_billing.metering.steps import run
+    from api_billing.metering.stores.steps import run
 
     with opened(store) as meter:
         session.printer.json(run(proof_of(record_id), meter.store.call))

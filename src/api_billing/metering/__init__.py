@@ -6,13 +6,14 @@ and an adapter of ``api_billing.metering.web`` for the framework. ``reserve`` be
 after, ``release`` when it failed; all three are one atomic step in the store.
 """
 
-from api_billing.metering.exchange import Exchange, Metering, current_exchange
-from api_billing.metering.identity import Identity, api_key, first_of, from_header, from_json_field, from_query
+from api_billing.metering.identity.extractors import api_key, first_of, from_header, from_json_field, from_query
+from api_billing.metering.limits.quotas import Budget, Quota, Step
+from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.meter import Meter
-from api_billing.metering.prices import by_processing_time, by_response_size, fixed
-from api_billing.metering.quotas import Budget, Quota, Step
+from api_billing.metering.request.exchange import Exchange, Metering, current_exchange
+from api_billing.metering.request.identity import Identity
+from api_billing.metering.request.prices import by_processing_time, by_response_size, fixed
 from api_billing.metering.stores import Store, open_store
-from api_billing.metering.tiers import Tier
 
 __all__ = [
     "Budget",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,36 +11,39 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from api_billing.contract_api import API_NAME
-from api_billing.metering.api_keys import KeyCache, NewKey, new_key, pepper_beside
-from api_billing.metering.decisions import DecisionCache
+from api_billing.metering.alerts.channels import open_channels
+from api_billing.metering.alerts.watcher import Watcher
+from api_billing.metering.clock import system_clock_ms
 from api_billing.metering.errors import InvalidSetting, MeterError, UnknownConsumer
-from api_billing.metering.exchange import Estimate, Metering
-from api_billing.metering.http import MeteredRequest
-from api_billing.metering.identity import Extractor, api_key
-from api_billing.metering.keeper import Keeper
-from api_billing.metering.logs import safe_request_id
-from api_billing.metering.metrics import Metrics, prometheus_metrics
-from api_billing.metering.operations import (
+from api_billing.metering.identity.api_keys import KeyCache, NewKey, new_key, pepper_beside
+from api_billing.metering.identity.extractors import api_key
+from api_billing.metering.ledger.operations import (
     Balance,
     GetProfile,
     Grant,
     Granted,
     Note,
     Operation,
-    Profile,
     PutKey,
     PutProfile,
     ReadBalance,
     Record,
 )
-from api_billing.metering.plan import PlanCache
-from api_billing.metering.prices import Price
-from api_billing.metering.profiles import ProfileCache
-from api_billing.metering.quotas import Budget, Quota
+from api_billing.metering.limits.plan import PlanCache
+from api_billing.metering.limits.profile import Profile
+from api_billing.metering.limits.quotas import Budget, Quota
+from api_billing.metering.observing.logs import safe_request_id
+from api_billing.metering.observing.metrics import Metrics, prometheus_metrics
+from api_billing.metering.request.decisions import DecisionCache
+from api_billing.metering.request.exchange import Estimate, Metering
+from api_billing.metering.request.http import MeteredRequest
+from api_billing.metering.request.identity import Extractor
+from api_billing.metering.request.keeper import Keeper
+from api_billing.metering.request.prices import Price
+from api_billing.metering.request.profiles import ProfileCache
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.stores import Store, open_store
-from api_billing.metering.watcher import Watcher
 from api_billing.networks import canonical_name
 
 if TYPE_CHECKING:
@@ -52,11 +54,6 @@ _MAX_WAITING_NOTES: Final = 500  # about what one commit takes
 _TELL_LOST_EVERY_MS: Final = 10_000
 
 _log = logging.getLogger("api_billing.metering")
-
-
-def system_clock_ms() -> int:
-    """Milliseconds since 1970-01-01 UTC."""
-    return time.time_ns() // 1_000_000
 
 
 class Meter:
@@ -86,7 +83,12 @@ class Meter:
         )
         self.metrics = prometheus_metrics() if settings.metrics else Metrics()
         self.metrics.watch_store(lambda: store.waiting)
-        self.watcher = Watcher(store, settings, clock_ms, self.metrics)
+        channels = open_channels(
+            settings.alert_webhook_url,
+            settings.alert_webhook_secret.get_secret_value(),
+            [url.get_secret_value() for url in settings.alert_urls],
+        )
+        self.watcher = Watcher(store, settings.thresholds, channels, clock_ms, self.metrics)
         self.keeper = Keeper(
             store,
             clock_ms,
@@ -143,7 +145,7 @@ class Meter:
     def connect(self, api: str) -> None:
         """Get ready to serve requests of an API: with a contract in the settings, open it, for the first one.
 
-        Raises: InvalidSetting for a name that no API has on the contract; as ``settlement.on_chain.open_chain``.
+        Raises: InvalidSetting for a name that no API has on the contract; as ``settlement.opening.open_chain``.
         """
         if not self.settings.contract:
             return
@@ -151,7 +153,8 @@ class Meter:
             raise InvalidSetting(f"on the contract no API can be called {api!r}: small letters, digits, dot, dash, _")
         with self._connecting:
             if self.on_chain is None:
-                from api_billing.metering.settlement.on_chain import OnChain, open_chain  # genlayer-py takes a second
+                from api_billing.metering.settlement.on_chain import OnChain  # genlayer-py takes a second
+                from api_billing.metering.settlement.opening import open_chain
 
                 chain = open_chain(self.settings)
                 self.on_chain = OnChain(chain, self.store, self.settings, self.now_ms, self.watcher.send)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from api_billing.metering.alerts import Threshold
+from api_billing.metering.alerts.alert import Threshold
 from api_billing.metering.errors import InvalidSetting
 from api_billing.networks import checked_address, find_network
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from api_billing.demo.metered import run as metered_run
-from api_billing.metering.operations import ListRecords
+from api_billing.metering.ledger.operations import ListRecords
 from api_billing.metering.stores import open_store
 
 from ..command import bill

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from api_billing.metering.api_keys import parse_key
-from api_billing.metering.operations import FindKey
+from api_billing.metering.identity.api_keys import parse_key
+from api_billing.metering.ledger.operations import FindKey
 
 GEN = 10**18
 

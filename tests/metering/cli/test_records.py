@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from api_billing.metering.operations import DAY_MS, Claim, Note, Outcome, Record, Release, Reserve, Settle
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.operations import Claim, Note, Outcome, Record, Release, Reserve, Settle
 from api_billing.metering.settlement.cutting import Cutter
-from api_billing.metering.steps import run
+from api_billing.metering.stores.steps import run
 
 GWEI = 10**9
 HOUR_MS = 3_600_000
@@ -15,7 +16,7 @@ HOUR_MS = 3_600_000
 
 def serve(meter: Any, *, ago_ms: int = 0, api: str = "weather", cost_wei: int = GWEI, end: str = "settle") -> str:
     """A request that began so long ago; the id of its record."""
-    from api_billing.metering.ids import new_id
+    from api_billing.metering.ledger.ids import new_id
 
     at_ms = meter.now_ms() - ago_ms
     reserve = Reserve(new_id(at_ms), at_ms, at_ms + 60_000, "acme", api, "acme", cost_wei, tier="free", route="/x")
@@ -56,7 +57,7 @@ def test_usage__without_unicode__is_ascii(acme: Any, meter: Any) -> None:
 
 
 def redeem(meter: Any, number: int, *, ago_ms: int = 0, api: str = "weather") -> None:
-    from api_billing.metering.ids import new_id
+    from api_billing.metering.ledger.ids import new_id
 
     at_ms = meter.now_ms() - ago_ms
     claim = Claim.of_receipt(f"{api}:{number}", "")

@@ -16,11 +16,11 @@ from api_billing.client import BillingClient
 from api_billing.connection import Connection
 from api_billing.contract_source import contract_path
 from api_billing.metering import Meter
-from api_billing.metering.ids import new_id
-from api_billing.metering.operations import Reserve, Reserved, Settle
+from api_billing.metering.ledger.ids import new_id
+from api_billing.metering.ledger.operations import Reserve, Reserved, Settle
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.credit import Admitted, ChainCredit, CreditSettings
-from api_billing.metering.steps import run as drive
+from api_billing.metering.stores.steps import run as drive
 from api_billing.networks import find_network
 from api_billing.results import SettlementEntry
 from api_billing.unlocked import unlocked_account

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import pytest
 import requests
 
-from api_billing.metering.alert_channels import (
+from api_billing.metering.alerts.alert import Alert, Crossing
+from api_billing.metering.alerts.channels import (
     AlertDesk,
     AppriseChannel,
     LogChannel,
@@ -22,7 +23,6 @@ from api_billing.metering.alert_channels import (
     signed_headers,
     verify_webhook,
 )
-from api_billing.metering.alerts import Alert, Crossing
 from api_billing.metering.errors import InvalidSetting, StoreUnavailable
 
 SECRET = "a secret of the tests"

@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_billing.metering.alerts import Alert, Candidate, Threshold, confirmed
-from api_billing.metering.budget_watch import BudgetWatch
-from api_billing.metering.credit_watch import CreditWatch
+from api_billing.metering.alerts.alert import Alert, Candidate, Threshold, confirmed
+from api_billing.metering.alerts.budget_watch import BudgetWatch
+from api_billing.metering.alerts.credit_watch import CreditWatch
 from api_billing.metering.errors import InvalidSetting
-from api_billing.metering.operations import Balance, FireOnce, Operation, Profile, Refused
-from api_billing.metering.plan import Plan, make_plan
-from api_billing.metering.quotas import Budget, Step
-from api_billing.metering.steps import run
-from api_billing.metering.tiers import Tier
+from api_billing.metering.ledger.operations import Balance, FireOnce, Operation, Refused
+from api_billing.metering.limits.plan import Plan, make_plan
+from api_billing.metering.limits.profile import Profile
+from api_billing.metering.limits.quotas import Budget, Step
+from api_billing.metering.limits.tiers import Tier
+from api_billing.metering.stores.steps import run
 
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 NOON = 1_700_049_600_000

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api_billing.metering.api_keys import (
+from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.identity.api_keys import (
     KEY_LENGTH,
     KeyCache,
     check_pepper,
@@ -18,8 +19,7 @@ from api_billing.metering.api_keys import (
     parse_key,
     pepper_beside,
 )
-from api_billing.metering.errors import InvalidSetting
-from api_billing.metering.operations import ApiKey
+from api_billing.metering.ledger.operations import ApiKey
 
 PEPPER = b"a pepper of the tests"
 KEY = new_key(PEPPER, "ann", 5, tier="pro", label="ci")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_billing.metering.budgets import budget_check, counter_name, crossed, enforced, reached, refused_code
-from api_billing.metering.quotas import Action, Budget, Scope, Step
+from api_billing.metering.limits.budgets import budget_check, counter_name, crossed, enforced, reached, refused_code
+from api_billing.metering.limits.quotas import Action, Budget, Scope, Step
 
 NOON = 1_700_049_600_000
 STAGED = Budget("b", "day", 1_000, (Step(50, "warn"), Step(90, "throttle"), Step(100, "reject")))

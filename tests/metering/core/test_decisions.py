@@ -2,11 +2,12 @@
 
 import pytest
 
-from api_billing.metering.decisions import DecisionCache
-from api_billing.metering.operations import NO_BALANCE, Profile, Refused
-from api_billing.metering.plan import Plan, make_plan
-from api_billing.metering.quotas import Budget, Quota
-from api_billing.metering.tiers import Tier
+from api_billing.metering.ledger.operations import NO_BALANCE, Refused
+from api_billing.metering.limits.plan import Plan, make_plan
+from api_billing.metering.limits.profile import Profile
+from api_billing.metering.limits.quotas import Budget, Quota
+from api_billing.metering.limits.tiers import Tier
+from api_billing.metering.request.decisions import DecisionCache
 
 NOW_MS = 1_767_225_600_000  # 2026-01-01
 

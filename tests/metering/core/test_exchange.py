@@ -11,9 +11,7 @@ import pytest
 
 from api_billing.metering import Budget, Meter, Metering, Quota, Step, by_response_size, from_header
 from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavailable
-from api_billing.metering.exchange import Exchange, current_exchange
-from api_billing.metering.http import MeteredRequest, MeteredResponse, TextHeaders
-from api_billing.metering.operations import (
+from api_billing.metering.ledger.operations import (
     Balance,
     GetProfile,
     GetRecord,
@@ -27,10 +25,12 @@ from api_billing.metering.operations import (
     RevokeKey,
     Settle,
 )
-from api_billing.metering.problems import Answer
+from api_billing.metering.request.exchange import Exchange, current_exchange
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
+from api_billing.metering.request.problems import Answer
 from api_billing.metering.settings import MeterSettings
-from api_billing.metering.steps import arun, run
-from api_billing.metering.stores.memory import MemoryStore
+from api_billing.metering.stores.memory.store import MemoryStore
+from api_billing.metering.stores.steps import arun, run
 
 START_MS = 1_769_860_800_000  # 2026-01-31 12:00 UTC
 BY_NAME = from_header("x-consumer")

@@ -7,19 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_billing.metering.fields import (
-    MAX_KEY_LENGTH,
-    cost_field,
-    fingerprint,
-    parse_idempotency_key,
-    policy_field,
-    rate_fields,
-    seconds_until,
-)
-from api_billing.metering.operations import Profile, WindowCheck
-from api_billing.metering.plan import Plan, make_plan
-from api_billing.metering.quotas import Budget, Quota, Step
-from api_billing.metering.tiers import Tier
+from api_billing.metering.limits.fields import policy_field, seconds_until
+from api_billing.metering.limits.plan import Plan, make_plan
+from api_billing.metering.limits.profile import Profile
+from api_billing.metering.limits.quotas import Budget, Quota, Step
+from api_billing.metering.limits.tiers import Tier
+from api_billing.metering.limits.windows import WindowCheck
+from api_billing.metering.request.claims import MAX_KEY_LENGTH, fingerprint, parse_idempotency_key
+from api_billing.metering.request.http import cost_field
 
 NOON = 1_700_049_600_000  # 2023-11-15T12:00:00Z
 MINUTE = Quota("minute", "minute", 10)
@@ -39,7 +34,7 @@ def parsed(value: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def fields_of(plan: Plan, *counts: int, now_ms: int = NOON, estimate_wei: int = 1) -> dict[str, str]:
-    return dict(rate_fields(plan, counts, now_ms, estimate_wei))
+    return dict(plan.fields(counts, now_ms, estimate_wei))
 
 
 def test_policy__of_calls__has_quota_and_window_in_seconds() -> None:

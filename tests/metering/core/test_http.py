@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from api_billing.metering.http import (
+from api_billing.metering.request.http import (
     AsgiHeaders,
     Headers,
     MeteredRequest,
@@ -13,7 +13,7 @@ from api_billing.metering.http import (
     asgi_request,
     wsgi_request,
 )
-from api_billing.metering.steps import arun, run
+from api_billing.metering.stores.steps import arun, run
 
 HEADERS: dict[str, Callable[[], Headers]] = {
     "asgi": lambda: AsgiHeaders([(b"x-api-key", b"k"), (b"content-type", b"text/plain")]),

@@ -9,22 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api_billing.metering.api_keys import KeyCache, _checksum, new_key
 from api_billing.metering.errors import InvalidSetting
-from api_billing.metering.http import AsgiHeaders, MeteredRequest
-from api_billing.metering.identity import (
-    Extractor,
-    Identity,
-    api_key,
-    first_of,
-    from_header,
-    from_json_field,
-    from_query,
-    identify,
-)
-from api_billing.metering.operations import ApiKey, FindKey, Operation
-from api_billing.metering.problems import Refusal
-from api_billing.metering.steps import Steps, arun, run
+from api_billing.metering.identity.api_keys import KeyCache, _checksum, new_key
+from api_billing.metering.identity.extractors import api_key, first_of, from_header, from_json_field, from_query
+from api_billing.metering.ledger.operations import ApiKey, FindKey, Operation
+from api_billing.metering.request.http import AsgiHeaders, MeteredRequest
+from api_billing.metering.request.identity import Extractor, Identity, identify
+from api_billing.metering.request.problems import Refusal
+from api_billing.metering.stores.steps import Steps, arun, run
 
 PEPPER = b"a pepper of the tests"
 KEY = new_key(PEPPER, "ann", 0, tier="pro")

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from api_billing.metering.errors import InvalidSetting
-from api_billing.metering.jwks import KeySet
+from api_billing.metering.identity.jwks import KeySet
 
 URL = "https://issuer.example/keys"
 PUBLIC: dict[str, Any] = jwt.algorithms.ECAlgorithm.to_jwk(

@@ -11,12 +11,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from api_billing.metering.errors import InvalidSetting
-from api_billing.metering.http import MeteredRequest, TextHeaders
-from api_billing.metering.identity import Extractor, Identity, api_key, first_of, identify
-from api_billing.metering.jwks import KeySet
-from api_billing.metering.jwt_identity import from_jwt
-from api_billing.metering.problems import Refusal
-from api_billing.metering.steps import Blocking, run
+from api_billing.metering.identity.extractors import api_key, first_of
+from api_billing.metering.identity.jwks import KeySet
+from api_billing.metering.identity.jwt import from_jwt
+from api_billing.metering.request.http import MeteredRequest, TextHeaders
+from api_billing.metering.request.identity import Extractor, Identity, identify
+from api_billing.metering.request.problems import Refusal
+from api_billing.metering.stores.steps import Blocking, run
 
 SECRET = "thirty-two bytes of secret, or so"
 NOW = int(time.time())

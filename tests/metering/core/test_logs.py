@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_billing.metering.api_keys import new_key, parse_key
-from api_billing.metering.logs import (
+from api_billing.metering.identity.api_keys import new_key, parse_key
+from api_billing.metering.observing.logs import (
     HIDDEN,
     JsonLines,
     SecretsRemoved,

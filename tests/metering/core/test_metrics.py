@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from api_billing.metering.errors import InvalidSetting
-from api_billing.metering.metrics import Metrics, PrometheusMetrics, exposition, prometheus_metrics
+from api_billing.metering.observing.metrics import Metrics, PrometheusMetrics, exposition, prometheus_metrics
 
 EVENTS: dict[str, tuple[Callable[[Metrics], None], str, dict[str, str], float]] = {
     "settled": (lambda m: m.settled("w", 5, 10), "requests_total", {"api": "w", "outcome": "settled"}, 1),

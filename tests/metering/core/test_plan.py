@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_billing.metering.operations import Balance, Profile, Refused
-from api_billing.metering.plan import Plan, PlanCache, make_plan
-from api_billing.metering.quotas import Budget, Quota, Step
-from api_billing.metering.tiers import DEFAULT_TIERS, Tier
+from api_billing.metering.ledger.operations import Balance, Refused
+from api_billing.metering.limits.plan import Plan, PlanCache, make_plan
+from api_billing.metering.limits.profile import Profile
+from api_billing.metering.limits.quotas import Budget, Quota, Step
+from api_billing.metering.limits.tiers import DEFAULT_TIERS, Tier
+from api_billing.metering.request.problems import refusal_by
 
 FREE, PRO = DEFAULT_TIERS[:2]
 NOON = 1_700_049_600_000  # 2023-11-15T12:00:00Z
@@ -165,32 +167,32 @@ def refused(code: str, violated: tuple[int, ...] = (), counts: tuple[int, ...] =
 
 
 def test_refusal__no_credit__says_what_is_free() -> None:
-    refusal = WINDOWS.refusal(refused("insufficient_credit"), NOON, 50)
+    refusal = refusal_by(WINDOWS, refused("insufficient_credit"), NOON, 50)
     assert (refusal.code, dict(refusal.extra)) == ("insufficient_credit", {"free_wei": "30", "estimate_wei": "50"})
 
 
 def test_refusal__one_quota__retries_when_its_window_ends() -> None:
-    refusal = WINDOWS.refusal(refused("quota_exceeded", (0,), (10, 5)), NOON + 1, 1)
+    refusal = refusal_by(WINDOWS, refused("quota_exceeded", (0,), (10, 5)), NOON + 1, 1)
     assert (refusal.code, refusal.policies, refusal.retry_after_seconds) == ("quota_exceeded", ("minute",), 60)
 
 
 def test_refusal__two_quotas__retries_when_the_last_window_ends() -> None:
-    refusal = WINDOWS.refusal(refused("quota_exceeded", (0, 1), (10, 100)), NOON, 1)
+    refusal = refusal_by(WINDOWS, refused("quota_exceeded", (0, 1), (10, 100)), NOON, 1)
     assert (refusal.policies, refusal.retry_after_seconds) == (("minute", "day"), 12 * 3600)
 
 
 @pytest.mark.parametrize(("used", "code"), [(890, "throttled"), (985, "budget_exceeded")])
 def test_refusal__staged_budget__is_called_after_the_step_it_exceeds(used: int, code: str) -> None:
     plan = make_plan(profile(Tier("e", None, 1), budgets=(STAGED,)), NOON)
-    assert plan.refusal(refused("throttled", (0,), (used,)), NOON, 20).code == code
+    assert refusal_by(plan, refused("throttled", (0,), (used,)), NOON, 20).code == code
 
 
 def test_refusal__budget_with_its_own_pause__retries_after_it() -> None:
     budget = Budget("b", "day", 1_000, (Step(90, "throttle"),), retry_after_seconds=30)
     plan = make_plan(profile(Tier("e", None, 1), budgets=(budget,)), NOON)
-    assert plan.refusal(refused("throttled", (0,), (900,)), NOON, 1).retry_after_seconds == 30
+    assert refusal_by(plan, refused("throttled", (0,), (900,)), NOON, 1).retry_after_seconds == 30
 
 
 @pytest.mark.parametrize(("given_code", "code"), [("disabled", "disabled"), ("reservation_ended", "meter_unavailable")])
 def test_refusal__without_windows__is_named_or_unavailable(given_code: str, code: str) -> None:
-    assert WINDOWS.refusal(refused(given_code), NOON, 1).code == code
+    assert refusal_by(WINDOWS, refused(given_code), NOON, 1).code == code

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api_billing.metering.errors import InvalidSetting
-from api_billing.metering.http import MeteredRequest, MeteredResponse, TextHeaders
-from api_billing.metering.operations import MAX_AMOUNT_WEI
-from api_billing.metering.prices import (
+from api_billing.metering.ledger.operations import MAX_AMOUNT_WEI
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
+from api_billing.metering.request.prices import (
     Price,
     Priced,
     by_processing_time,
@@ -23,7 +23,7 @@ from api_billing.metering.prices import (
     fixed,
     price_of,
 )
-from api_billing.metering.steps import arun, run
+from api_billing.metering.stores.steps import arun, run
 
 REQUEST = MeteredRequest("GET", "/a", TextHeaders([]))
 WEI = st.integers(0, 10**30)

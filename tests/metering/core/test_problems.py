@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api_billing.metering.problems import KINDS, QUOTA_EXCEEDED_TYPE, Refusal
+from api_billing.metering.request.problems import KINDS, QUOTA_EXCEEDED_TYPE, Refusal
 
 STATUSES = {
     "missing_identity": 401,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api_billing.metering.alerts import Threshold
+from api_billing.metering.alerts.alert import Threshold
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.settings import MAX_READS, PREFIX, MeterSettings, setting_rows
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from api_billing.metering.operations import FindKey, Operation
-from api_billing.metering.steps import Blocking, Pause, Steps, arun, run
+from api_billing.metering.ledger.operations import FindKey, Operation
+from api_billing.metering.stores.steps import Blocking, Pause, Steps, arun, run
 
 Driver = Callable[[Steps[Any], Callable[[Operation[Any]], Any]], Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from api_billing.metering.errors import MeterClosed, StoreBusy, StoreUnavailable, UnknownTier
-from api_billing.metering.operations import FireOnce, Operation
+from api_billing.metering.ledger.operations import FireOnce, Operation
 from api_billing.metering.stores import store as queue
 from api_billing.metering.stores.store import MAX_BATCH, Store
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_billing.metering.windows import PERIODS, Period, window_at
+from api_billing.metering.limits.windows import PERIODS, Period, window_at
 
 
 def ms(text: str) -> int:

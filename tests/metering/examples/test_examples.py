@@ -20,9 +20,9 @@ from typing import Any
 
 import pytest
 
+from api_billing.metering.ledger.operations import RevokeKey
+from api_billing.metering.limits.quotas import Quota
 from api_billing.metering.meter import Meter
-from api_billing.metering.operations import RevokeKey
-from api_billing.metering.quotas import Quota
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 GWEI = 10**9

@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api_billing.metering import Meter
-from api_billing.metering.ids import new_id
+from api_billing.metering.ledger.ids import new_id
 from api_billing.metering.service import create_app
 
 GWEI = 10**9

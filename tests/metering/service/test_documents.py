@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api_billing.metering.problems import KINDS
+from api_billing.metering.request.problems import KINDS
 from api_billing.metering.service import problems
 from api_billing.metering.settings import setting_rows
 

@@ -139,7 +139,7 @@ def test_express__refusals__reach_the_client(seen: dict[str, Any]) -> None:
 
 
 def test_express__route__is_in_the_audit_log(seen: dict[str, Any], meter: Meter) -> None:
-    from api_billing.metering.operations import ListRecords
+    from api_billing.metering.ledger.operations import ListRecords
 
     routes = {record.route for record in meter.store.call(ListRecords("acme", states=("settled",)))}
     assert routes == {"/forecast/:city", "/archive/:days"}

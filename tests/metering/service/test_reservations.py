@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from api_billing.metering.errors import StoreUnavailable
-from api_billing.metering.operations import GetRecord, PutTier, ReadBalance, Reserve, RevokeKey, Settle, Sweep
+from api_billing.metering.ledger.operations import GetRecord, PutTier, ReadBalance, Reserve, RevokeKey, Settle, Sweep
+from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.service import create_app
-from api_billing.metering.tiers import Tier
 
 GWEI = 10**9
 TOKEN = "service-token-of-the-tests-0123456789"

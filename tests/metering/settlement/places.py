@@ -10,15 +10,15 @@ from eth_utils.crypto import keccak
 from api_billing.client import BillingClient
 from api_billing.connection import Connection
 from api_billing.contract_source import contract_path
-from api_billing.metering.alerts import Alert
-from api_billing.metering.ids import first_id
-from api_billing.metering.operations import Reserve, Reserved, Settle
+from api_billing.metering.alerts.alert import Alert
+from api_billing.metering.ledger.ids import first_id
+from api_billing.metering.ledger.operations import Reserve, Reserved, Settle
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
 from api_billing.metering.settlement.reconcile import Reconciliation, reconcile
 from api_billing.metering.settlement.worker import Round, Settler
-from api_billing.metering.steps import run
 from api_billing.metering.stores import open_store
+from api_billing.metering.stores.steps import run
 from api_billing.networks import Network, find_network
 from api_billing.unlocked import unlocked_account
 

@@ -5,7 +5,7 @@ import os
 from fastapi import FastAPI
 
 from api_billing.metering import Meter
-from api_billing.metering.identity import from_header
+from api_billing.metering.identity.extractors import from_header
 from api_billing.metering.web.fastapi import metered
 
 API = "weather"

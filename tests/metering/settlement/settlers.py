@@ -23,8 +23,8 @@ from eth_account import Account
 from api_billing.client import BillingClient
 from api_billing.metering.settlement.running import holder_name
 from api_billing.metering.settlement.worker import Round, Settler
-from api_billing.metering.steps import Blocking, Pause
 from api_billing.metering.stores import Store, open_store
+from api_billing.metering.stores.steps import Blocking, Pause
 from api_billing.networks import find_network
 from api_billing.transactions import Follower
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from api_billing.client import BillingClient
-from api_billing.metering.operations import DAY_MS, ReadBalance
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.operations import ReadBalance
+from api_billing.metering.ledger.settlement_operations import ListOutgoing, ReadBook, RetryRefused
 from api_billing.metering.settlement.chain import chain_account
-from api_billing.metering.settlement_operations import ListOutgoing, ReadBook, RetryRefused
 from api_billing.networks import Network, find_network
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.plugin import server_fixture

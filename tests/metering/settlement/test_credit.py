@@ -5,10 +5,10 @@ import threading
 import pytest
 
 from api_billing.errors import Unreachable
+from api_billing.metering.ledger.settlement_operations import ChainTerms
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.credit import Admitted, ChainCredit, CreditSettings, usable_wei
-from api_billing.metering.settlement_operations import ChainTerms
-from api_billing.metering.steps import run
+from api_billing.metering.stores.steps import run
 
 from .world import API, DAY_MS, NOON_MS, address
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api_billing.errors import BillingError
-from api_billing.metering.operations import Release, Reserve, Reserved, Settle
+from api_billing.metering.ledger.operations import Release, Reserve, Reserved, Settle
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
-from api_billing.metering.steps import Blocking
+from api_billing.metering.stores.steps import Blocking
 
 from .world import API, World, address
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api_billing.metering.errors import StoreUnavailable
-from api_billing.metering.settlement_operations import ListOutgoing, ReadBook, WriteOff
+from api_billing.metering.ledger.settlement_operations import ListOutgoing, ReadBook, WriteOff
 
 from .world import API, DAY_MS, FAULTS, LEASE_MS, Killed, World, drive
 

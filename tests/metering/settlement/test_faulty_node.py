@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from api_billing.errors import OutcomeUnknown
-from api_billing.metering.settlement_operations import ListOutgoing
+from api_billing.metering.ledger.settlement_operations import ListOutgoing
 from api_billing.networks import Network, find_network
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.plugin import server_fixture

@@ -9,11 +9,11 @@ import pytest
 
 from api_billing.client import BillingClient
 from api_billing.errors import ContractRejected, OutcomeUnknown
-from api_billing.metering.operations import ListRecords
+from api_billing.metering.ledger.operations import ListRecords
+from api_billing.metering.ledger.settlement_operations import ListOutgoing, ReadBook, ReadCredit, RetryRefused
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.proof import prove, verify
-from api_billing.metering.settlement_operations import ListOutgoing, ReadBook, ReadCredit, RetryRefused
-from api_billing.metering.steps import run
+from api_billing.metering.stores.steps import run
 from api_billing.networks import Network, find_network
 from api_billing.results import SettlementEntry
 from genlayer_localnet.rpc.server import RpcServer

@@ -9,13 +9,13 @@ import pytest
 
 from api_billing.metering import Meter, Quota, from_header
 from api_billing.metering.errors import InvalidSetting, MeterError
-from api_billing.metering.http import MeteredRequest, MeteredResponse, TextHeaders
-from api_billing.metering.operations import ListRecords, ReadBalance, SumUsage
-from api_billing.metering.problems import Answer
+from api_billing.metering.ledger.operations import ListRecords, ReadBalance, SumUsage
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
+from api_billing.metering.request.problems import Answer
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.on_chain import OnChain
-from api_billing.metering.steps import run
+from api_billing.metering.stores.steps import run
 
 from .world import API, DAY_MS, World, address
 
@@ -131,8 +131,8 @@ def test_request__more_than_the_plan_allows_today__waits_for_midnight(world: Wor
 
 
 def test_request__plan_of_the_chain_that_is_a_tier__has_its_quotas(desk: Desk) -> None:
-    from api_billing.metering.operations import PutTier
-    from api_billing.metering.tiers import Tier
+    from api_billing.metering.ledger.operations import PutTier
+    from api_billing.metering.limits.tiers import Tier
 
     desk.world.store.call(PutTier(Tier("standard", None, 7, (Quota("burst", "minute", 1),))))
     desk.serve()

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from api_billing.metering.alerts import Alert
-from api_billing.metering.ids import first_id
-from api_billing.metering.operations import Reserve, Settle
+from api_billing.metering.alerts.alert import Alert
+from api_billing.metering.ledger.ids import first_id
+from api_billing.metering.ledger.operations import Reserve, Settle
+from api_billing.metering.ledger.settlement_operations import Lease, ListOutgoing, ReleaseLease, TakeLease
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.process import (
     SettlementProcess,
@@ -25,7 +26,6 @@ from api_billing.metering.settlement.process import (
     settings_from_text,
     settings_to_text,
 )
-from api_billing.metering.settlement_operations import Lease, ListOutgoing, ReleaseLease, TakeLease
 from api_billing.networks import find_network
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.plugin import server_fixture

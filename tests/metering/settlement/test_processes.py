@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from api_billing.metering.settlement_operations import ListOutgoing
+from api_billing.metering.ledger.settlement_operations import ListOutgoing
 from api_billing.networks import Network, find_network
 from genlayer_localnet.testing.server import ServerProcess
 

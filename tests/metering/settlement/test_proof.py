@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from api_billing.metering.operations import GetRecord, Prune
-from api_billing.metering.proofs import UsageLine
+from api_billing.metering.ledger.operations import GetRecord, Prune
+from api_billing.metering.ledger.usage_line import UsageLine
 from api_billing.metering.settlement.proof import NotProvable, prove, prove_line, verify
-from api_billing.metering.steps import run
+from api_billing.metering.stores.steps import run
 
 from .world import API, DAY_MS, address
 

@@ -11,9 +11,7 @@ import pytest
 
 from api_billing.metering import Meter, Metering, from_header
 from api_billing.metering.errors import StoreUnavailable
-from api_billing.metering.exchange import Exchange
-from api_billing.metering.http import MeteredRequest, MeteredResponse, TextHeaders
-from api_billing.metering.operations import (
+from api_billing.metering.ledger.operations import (
     ClaimInProgress,
     ListRecords,
     Operation,
@@ -23,14 +21,16 @@ from api_billing.metering.operations import (
     SumUsage,
     Sweep,
 )
-from api_billing.metering.problems import Answer
-from api_billing.metering.receipts import pauses, query_without
+from api_billing.metering.request.exchange import Exchange
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
+from api_billing.metering.request.problems import Answer
+from api_billing.metering.request.receipts import pauses, query_without
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement import receipts as receipts_module
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.cutting import Cutter
 from api_billing.metering.settlement.on_chain import OnChain
-from api_billing.metering.steps import Pause, run
+from api_billing.metering.stores.steps import Pause, run
 
 from .world import API, DAY_MS, NOON_MS, World, address
 

@@ -27,10 +27,10 @@ from eth_utils.crypto import keccak
 from api_billing.client import BillingClient
 from api_billing.connection import Connection
 from api_billing.contract_source import contract_path
-from api_billing.metering.operations import ListRecords, SumUsage
+from api_billing.metering.ledger.operations import ListRecords, SumUsage
 from api_billing.metering.settlement.reconcile import reconcile
-from api_billing.metering.steps import run
 from api_billing.metering.stores import Store, open_store
+from api_billing.metering.stores.steps import run
 from api_billing.networks import Network, find_network
 from api_billing.unlocked import unlocked_account
 from genlayer_localnet.testing.server import ServerProcess

@@ -9,12 +9,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from api_billing.metering import Meter
-from api_billing.metering.operations import GetRecord, SumUsage
+from api_billing.metering.ledger.operations import GetRecord, SumUsage
 from api_billing.metering.service import create_app
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.cutting import Cutter
 from api_billing.metering.settlement.on_chain import OnChain
-from api_billing.metering.steps import run
+from api_billing.metering.stores.steps import run
 
 from .world import API, DAY_MS, NOON_MS, World, address
 
@@ -112,7 +112,7 @@ def test_release__or_free_status__leaves_the_receipt_usable(service: Service) ->
 
 
 def test_reserve__again_with_its_id__is_the_same_reservation(service: Service) -> None:
-    from api_billing.metering.ids import new_id
+    from api_billing.metering.ledger.ids import new_id
 
     chosen = new_id(service.world.now_ms)
     assert [service.reserve(id=chosen).json()["id"] for _ in range(2)] == [chosen, chosen]

@@ -6,7 +6,7 @@ import pytest
 
 from api_billing.metering.errors import StoreUnavailable
 from api_billing.metering.settings import MeterSettings
-from api_billing.metering.settlement.on_chain import open_chain
+from api_billing.metering.settlement.opening import open_chain
 from api_billing.metering.settlement.running import SettlementLoop, holder_name
 from api_billing.metering.settlement.worker import Round
 

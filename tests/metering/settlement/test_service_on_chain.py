@@ -17,11 +17,12 @@ import pytest
 
 from api_billing.client import BillingClient
 from api_billing.connection import Connection
-from api_billing.metering.operations import DAY_MS, ReadBalance
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.operations import ReadBalance
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.reconcile import reconcile
-from api_billing.metering.steps import run
 from api_billing.metering.stores import Store, open_store
+from api_billing.metering.stores.steps import run
 from api_billing.networks import find_network
 from api_billing.unlocked import unlocked_account
 from genlayer_localnet.rpc.server import RpcServer

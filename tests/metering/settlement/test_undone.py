@@ -3,10 +3,10 @@
 import pytest
 
 from api_billing.metering.errors import StoreUnavailable
+from api_billing.metering.ledger.settlement_operations import ListOutgoing, ReadBook, RetryRefused, WriteOff
 from api_billing.metering.settlement.foreign import NotForeign, renumber
 from api_billing.metering.settlement.undone import find_undone
-from api_billing.metering.settlement_operations import ListOutgoing, ReadBook, RetryRefused, WriteOff
-from api_billing.metering.steps import run
+from api_billing.metering.stores.steps import run
 
 from .world import API, FAULTS, LEASE_MS, Killed, World, address, drive
 

@@ -5,14 +5,21 @@ from collections import Counter
 
 import pytest
 
-from api_billing.metering.operations import AddToBatch, ReadBalance, Reserve
+from api_billing.metering.ledger.operations import AddToBatch, ReadBalance, Reserve
+from api_billing.metering.ledger.settlement_operations import (
+    Lease,
+    ListOutgoing,
+    ReadBook,
+    RetryRefused,
+    TakeLease,
+    WriteOff,
+)
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.cutting import Cutter
 from api_billing.metering.settlement.preview import preview
 from api_billing.metering.settlement.proof import NotProvable, prove
 from api_billing.metering.settlement.worker import Round
-from api_billing.metering.settlement_operations import Lease, ListOutgoing, ReadBook, RetryRefused, TakeLease, WriteOff
-from api_billing.metering.steps import run
+from api_billing.metering.stores.steps import run
 
 from .world import API, DAY_MS, LEASE_MS, NOON_MS, Killed, address, drive
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from api_billing.metering.settlement_operations import ListOutgoing
+from api_billing.metering.ledger.settlement_operations import ListOutgoing
 from api_billing.metering.stores import Store
 
 LONG_SECONDS = 30

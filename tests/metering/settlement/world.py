@@ -7,17 +7,18 @@ from itertools import count
 from typing import Any
 
 from api_billing.errors import BillingError, OutcomeUnknown, Unreachable
-from api_billing.metering.alerts import Alert
+from api_billing.metering.alerts.alert import Alert
+from api_billing.metering.clock import DAY_MS
 from api_billing.metering.errors import StoreUnavailable
-from api_billing.metering.ids import first_id
-from api_billing.metering.operations import DAY_MS, Operation, ReadBalance, Reserve, Reserved, Settle
+from api_billing.metering.ledger.ids import first_id
+from api_billing.metering.ledger.operations import Operation, ReadBalance, Reserve, Reserved, Settle
+from api_billing.metering.ledger.settlement_operations import ReadCredit, SetGranted
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
 from api_billing.metering.settlement.reconcile import Reconciliation, reconcile
 from api_billing.metering.settlement.worker import Round, Settler
-from api_billing.metering.settlement_operations import ReadCredit, SetGranted
-from api_billing.metering.steps import Blocking, Pause, run
 from api_billing.metering.stores import Store, open_store
+from api_billing.metering.stores.steps import Blocking, Pause, run
 
 from .fake_chain import DAY_SECONDS, FakeChain
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from api_billing.metering.ids import first_id
-from api_billing.metering.operations import (
-    DAY_MS,
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.ids import first_id
+from api_billing.metering.ledger.operations import (
     Added,
     Balance,
     Batch,
@@ -28,11 +28,11 @@ from api_billing.metering.operations import (
     Release,
     Reserve,
     Settle,
-    WindowCheck,
 )
+from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.settlement.cutting import Cutter
-from api_billing.metering.steps import run
 from api_billing.metering.stores import Store, open_store
+from api_billing.metering.stores.steps import run
 
 SHARED = ("sqlite", "postgresql", "redis")  # what several processes can use at once
 STORES = ("memory", *SHARED)

@@ -20,18 +20,10 @@ import signal
 import sys
 from threading import Timer
 
-from api_billing.metering.ids import new_id
-from api_billing.metering.operations import (
-    DAY_MS,
-    Claim,
-    Grant,
-    Release,
-    Reserve,
-    Reserved,
-    Settle,
-    StoredResponse,
-    WindowCheck,
-)
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.ids import new_id
+from api_billing.metering.ledger.operations import Claim, Grant, Release, Reserve, Reserved, Settle, StoredResponse
+from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.stores import open_store
 
 RESPONSE = StoredResponse(200, (), b"served")

@@ -4,8 +4,9 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from api_billing.metering.operations import Refused, Reserved, WindowCheck
-from api_billing.metering.quotas import Quota
+from api_billing.metering.ledger.operations import Refused, Reserved
+from api_billing.metering.limits.quotas import Quota
+from api_billing.metering.limits.windows import WindowCheck
 
 
 def ms(year, month, day):

@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 from api_billing.metering.errors import UnknownConsumer, UnknownTier
-from api_billing.metering.operations import (
+from api_billing.metering.ledger.operations import (
     ApiKey,
     FindKey,
     FireOnce,
@@ -23,8 +23,8 @@ from api_billing.metering.operations import (
     RevokeKey,
     StaleProfile,
 )
-from api_billing.metering.quotas import Budget, Quota, Step
-from api_billing.metering.tiers import DEFAULT_TIERS, Tier
+from api_billing.metering.limits.quotas import Budget, Quota, Step
+from api_billing.metering.limits.tiers import DEFAULT_TIERS, Tier
 
 QUOTAS = (Quota("daily", "day", 100), Quota("spend", "month", 2**200, "wei", date(2024, 1, 31)))
 BUDGETS = (

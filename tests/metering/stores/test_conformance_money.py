@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from api_billing.metering.operations import (
-    DAY_MS,
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.operations import (
     MAX_AMOUNT_WEI,
     Balance,
     Extend,

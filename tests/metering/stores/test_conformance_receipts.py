@@ -2,8 +2,8 @@
 
 import pytest
 
-from api_billing.metering.operations import (
-    DAY_MS,
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.operations import (
     Claim,
     ClaimInProgress,
     ClaimMismatch,

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from api_billing.merkle import merkle_root
-from api_billing.metering.operations import (
-    DAY_MS,
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.operations import (
     Added,
     AddToBatch,
     BatchLine,
@@ -25,8 +25,8 @@ from api_billing.metering.operations import (
     Sweep,
     UsageDay,
 )
+from api_billing.metering.ledger.records import usage_line
 from api_billing.metering.settlement.cutting import Cutter
-from api_billing.metering.stores.rows import usage_line
 
 OUTCOME = Outcome(503, 12, 2**40, "Value'Error\x00", '{"model":"ü"}', b"\x00request", b"")
 

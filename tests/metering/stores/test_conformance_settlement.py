@@ -4,9 +4,8 @@ import threading
 
 import pytest
 
-from api_billing.metering.operations import Balance, Grant, ListBatches, ReadCut, ReadLeaves
-from api_billing.metering.settlement.cutting import Cutter
-from api_billing.metering.settlement_operations import (
+from api_billing.metering.ledger.operations import Balance, Grant, ListBatches, ReadCut, ReadLeaves
+from api_billing.metering.ledger.settlement_operations import (
     NEVER_READ,
     BeginPosting,
     Book,
@@ -32,6 +31,7 @@ from api_billing.metering.settlement_operations import (
     WriteOff,
     month_of,
 )
+from api_billing.metering.settlement.cutting import Cutter
 
 API = "weather"
 LARGE = 2**130

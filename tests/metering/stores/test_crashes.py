@@ -7,16 +7,8 @@ import signal
 
 import pytest
 
-from api_billing.metering.operations import (
-    DAY_MS,
-    Claim,
-    GetRecord,
-    Replay,
-    Reserved,
-    Settle,
-    StoredResponse,
-    Sweep,
-)
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.operations import Claim, GetRecord, Replay, Reserved, Settle, StoredResponse, Sweep
 from api_billing.metering.stores import open_store
 
 RESERVATION = f"{'0' * 10}{'1' * 16}"

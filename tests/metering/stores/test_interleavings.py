@@ -17,8 +17,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from api_billing.metering.ids import new_id
-from api_billing.metering.operations import (
+from api_billing.metering.ledger.ids import new_id
+from api_billing.metering.ledger.operations import (
     Extend,
     Grant,
     ReadBalance,
@@ -29,8 +29,8 @@ from api_billing.metering.operations import (
     Reserved,
     Settle,
     Sweep,
-    WindowCheck,
 )
+from api_billing.metering.limits.windows import WindowCheck
 
 HOUR_MS = 3_600_000
 START_MS = 1_773_576_000_000

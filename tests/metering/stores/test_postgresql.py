@@ -7,9 +7,9 @@ import pytest
 
 psycopg = pytest.importorskip("psycopg")
 
-from api_billing.metering import operations, settlement_operations  # noqa: E402
 from api_billing.metering.errors import InvalidSetting, StoreUnavailable  # noqa: E402
-from api_billing.metering.operations import (  # noqa: E402
+from api_billing.metering.ledger import operations, settlement_operations  # noqa: E402
+from api_billing.metering.ledger.operations import (  # noqa: E402
     Claim,
     FireOnce,
     Grant,
@@ -22,9 +22,10 @@ from api_billing.metering.operations import (  # noqa: E402
     Settle,
     Settled,
 )
-from api_billing.metering.stores import open_store, postgresql  # noqa: E402
-from api_billing.metering.stores.postgresql_listings import LISTINGS  # noqa: E402
-from api_billing.metering.stores.postgresql_steps import LOCK, STATEMENTS  # noqa: E402
+from api_billing.metering.stores import open_store  # noqa: E402
+from api_billing.metering.stores.postgresql import store as postgresql  # noqa: E402
+from api_billing.metering.stores.postgresql.listings import LISTINGS  # noqa: E402
+from api_billing.metering.stores.postgresql.steps import LOCK, STATEMENTS  # noqa: E402
 
 
 @pytest.fixture

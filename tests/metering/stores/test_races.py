@@ -7,8 +7,9 @@ from threading import Barrier
 
 import pytest
 
-from api_billing.metering.ids import new_id
-from api_billing.metering.operations import DAY_MS, Claim, ListRecords, Reserve, Reserved, Settle, SumUsage
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.ids import new_id
+from api_billing.metering.ledger.operations import Claim, ListRecords, Reserve, Reserved, Settle, SumUsage
 from api_billing.metering.stores import open_store
 
 THREADS = 16
@@ -101,7 +102,7 @@ def test_connections__of_several_stores_on_crossing_windows__do_not_block_each_o
 ):
     if shared_url.startswith("postgresql"):
         # A deadlock would be resolved and tried again: here it is to be seen.
-        monkeypatch.setattr("api_billing.metering.stores.postgresql._CONFLICTS", frozenset())
+        monkeypatch.setattr("api_billing.metering.stores.postgresql.store._CONFLICTS", frozenset())
     # Each takes two accounts and two windows of both, in opposite orders: a deadlock without one order of locks.
     windows = (calls(None, "a"), calls(None, "b"))
     with ExitStack() as stack:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 redis = pytest.importorskip("redis")
 
-from api_billing.metering import operations, settlement_operations  # noqa: E402
 from api_billing.metering.errors import InvalidSetting, StoreUnavailable  # noqa: E402
-from api_billing.metering.operations import (  # noqa: E402
+from api_billing.metering.ledger import operations, settlement_operations  # noqa: E402
+from api_billing.metering.ledger.operations import (  # noqa: E402
     FireOnce,
     Grant,
     Granted,
@@ -20,10 +20,10 @@ from api_billing.metering.operations import (  # noqa: E402
     Settled,
 )
 from api_billing.metering.stores import open_store  # noqa: E402
-from api_billing.metering.stores.redis import _SCRIPT, Durability, RedisStore, durability_of  # noqa: E402
-from api_billing.metering.stores.redis_listings import LISTINGS  # noqa: E402
-from api_billing.metering.stores.redis_settlement import SETTLEMENT_LISTINGS  # noqa: E402
-from api_billing.metering.stores.redis_steps import COMMANDS  # noqa: E402
+from api_billing.metering.stores.redis.listings import LISTINGS  # noqa: E402
+from api_billing.metering.stores.redis.settlement import SETTLEMENT_LISTINGS  # noqa: E402
+from api_billing.metering.stores.redis.steps import COMMANDS  # noqa: E402
+from api_billing.metering.stores.redis.store import _SCRIPT, Durability, RedisStore, durability_of  # noqa: E402
 
 AMOUNTS = st.one_of(
     st.integers(0, 2**257),

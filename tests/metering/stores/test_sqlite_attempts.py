@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from api_billing.metering.errors import StoreUnavailable
-from api_billing.metering.ids import new_id
-from api_billing.metering.operations import (
+from api_billing.metering.ledger.ids import new_id
+from api_billing.metering.ledger.operations import (
     Claim,
     GetRecord,
     Grant,
@@ -27,7 +27,7 @@ from api_billing.metering.operations import (
     Settled,
 )
 from api_billing.metering.stores import open_store
-from api_billing.metering.stores.sqlite import SqliteStore
+from api_billing.metering.stores.sqlite.store import SqliteStore
 
 NOW_MS = 1_773_576_000_000
 ACCOUNT = "acme"

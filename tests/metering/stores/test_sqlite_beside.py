@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from api_billing.metering.errors import StoreUnavailable
-from api_billing.metering.ids import new_id
-from api_billing.metering.operations import Batch, Grant, Operation, ReadBalance, Reserve, Settle
-from api_billing.metering.settlement.cutting import Cutter
-from api_billing.metering.settlement_operations import (
+from api_billing.metering.ledger.ids import new_id
+from api_billing.metering.ledger.operations import Batch, Grant, Operation, ReadBalance, Reserve, Settle
+from api_billing.metering.ledger.settlement_operations import (
     NEVER_READ,
     BeginPosting,
     EndPosting,
@@ -26,9 +25,10 @@ from api_billing.metering.settlement_operations import (
     SetGranted,
     TakeLease,
 )
-from api_billing.metering.steps import run
+from api_billing.metering.settlement.cutting import Cutter
 from api_billing.metering.stores import open_store
-from api_billing.metering.stores.sqlite import SqliteStore
+from api_billing.metering.stores.sqlite.store import SqliteStore
+from api_billing.metering.stores.steps import run
 
 NOW_MS = 1_773_576_000_000
 ACCOUNT = API = "weather"

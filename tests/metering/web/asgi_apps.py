@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from api_billing.metering.exchange import current_exchange
 from api_billing.metering.meter import Meter
+from api_billing.metering.request.exchange import current_exchange
 from api_billing.metering.web import fastapi, starlette
 from api_billing.metering.web.asgi import MeteredASGI, MeterMiddleware
 

@@ -11,8 +11,8 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
-from api_billing.metering.exchange import current_exchange
 from api_billing.metering.meter import Meter
+from api_billing.metering.request.exchange import current_exchange
 from api_billing.metering.web.django import metered
 
 from .terms import OWN_COST_WEI, PLAIN, TERMS, Boom, chunks, same

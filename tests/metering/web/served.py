@@ -10,9 +10,9 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from api_billing.metering.identity import from_header
+from api_billing.metering.identity.extractors import from_header
 from api_billing.metering.meter import Meter
-from api_billing.metering.prices import by_response_size
+from api_billing.metering.request.prices import by_response_size
 
 ESTIMATE_WEI = 500
 TERMS: dict[str, Any] = {"api": "demo", "estimate_wei": ESTIMATE_WEI, "price": by_response_size(10, 1024)}

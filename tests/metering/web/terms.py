@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from api_billing.metering.identity import from_header
+from api_billing.metering.identity.extractors import from_header
 from api_billing.metering.meter import Meter
-from api_billing.metering.prices import by_response_size
+from api_billing.metering.request.prices import by_response_size
 
 CONSUMER = {"X-Consumer": "ann"}
 BASE_WEI = 10

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from api_billing.metering.ledger.operations import ListRecords, ReadBalance
 from api_billing.metering.meter import Meter
-from api_billing.metering.operations import ListRecords, ReadBalance
 from api_billing.metering.web.asgi import MeteredASGI
 from api_billing.metering.web.asgi_messages import _settling
 

@@ -21,9 +21,10 @@ from django.utils.decorators import method_decorator
 from django.views import View
 
 from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.ledger.operations import ListRecords
 from api_billing.metering.meter import Meter
-from api_billing.metering.operations import ListRecords
-from api_billing.metering.web.django import configured_meter, exempt, metered
+from api_billing.metering.web.django import exempt, metered
+from api_billing.metering.web.django_configuration import configured_meter
 
 from .django_apps import MIDDLEWARE
 from .terms import BASE_WEI, CONSUMER, TERMS, Boom

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from api_billing.metering.operations import ListRecords
+from api_billing.metering.ledger.operations import ListRecords
 
 from .subjects import ADAPTERS, Subject, subject_of
 from .terms import BASE_WEI, CHUNKS, CREDIT_WEI, ESTIMATE_WEI, OWN_COST_WEI, PLAIN, Boom, open_meter

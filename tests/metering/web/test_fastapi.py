@@ -29,9 +29,9 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from api_billing.metering.errors import InvalidSetting
-from api_billing.metering.exchange import current_exchange
+from api_billing.metering.ledger.operations import ListRecords
 from api_billing.metering.meter import Meter
-from api_billing.metering.operations import ListRecords
+from api_billing.metering.request.exchange import current_exchange
 from api_billing.metering.web import fastapi
 
 from .terms import BASE_WEI, CONSUMER, TERMS, open_meter, same

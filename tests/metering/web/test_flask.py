@@ -9,8 +9,8 @@ import flask
 import pytest
 
 from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.ledger.operations import ListRecords
 from api_billing.metering.meter import Meter
-from api_billing.metering.operations import ListRecords
 from api_billing.metering.web.flask import ApiBilling, metered
 
 from .terms import BASE_WEI, CONSUMER, TERMS, Boom

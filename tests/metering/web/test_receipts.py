@@ -14,8 +14,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.operations import ClaimInProgress, ListRecords, ReadBalance, Reserve, SumUsage
 from api_billing.metering.meter import Meter
-from api_billing.metering.operations import DAY_MS, ClaimInProgress, ListRecords, ReadBalance, Reserve, SumUsage
 from api_billing.metering.settlement.receipts import ReceiptChecks
 from api_billing.metering.web.asgi import MeteredASGI
 from api_billing.metering.web.fastapi import metered

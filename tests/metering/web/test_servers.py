@@ -23,9 +23,9 @@ from pathlib import Path
 
 import pytest
 
-from api_billing.metering.identity import from_header
+from api_billing.metering.identity.extractors import from_header
+from api_billing.metering.ledger.operations import ListRecords, Record
 from api_billing.metering.meter import Meter
-from api_billing.metering.operations import ListRecords, Record
 
 from .served import ESTIMATE_WEI, LARGE, MANY
 

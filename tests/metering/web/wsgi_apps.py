@@ -7,8 +7,8 @@ from typing import Any
 
 import flask
 
-from api_billing.metering.exchange import current_exchange
 from api_billing.metering.meter import Meter
+from api_billing.metering.request.exchange import current_exchange
 from api_billing.metering.web.flask import ApiBilling, metered
 from api_billing.metering.web.wsgi import MeteredWSGI
 

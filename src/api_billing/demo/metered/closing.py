@@ -18,11 +18,12 @@ from api_billing.demo.metered.figures import (
 from api_billing.demo.metered.load import Load
 from api_billing.demo.metered.place import OPERATOR, Consumer, Place
 from api_billing.demo.metered.plan import API
-from api_billing.metering.operations import DAY_MS, ListRecords, SumUsage
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.operations import ListRecords, SumUsage
+from api_billing.metering.ledger.settlement_operations import ENDED, ListOutgoing, Outgoing
 from api_billing.metering.settlement.reconcile import explained, reconcile
-from api_billing.metering.settlement_operations import ENDED, ListOutgoing, Outgoing
-from api_billing.metering.steps import run
 from api_billing.metering.stores import Store
+from api_billing.metering.stores.steps import run
 
 _LONG_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1

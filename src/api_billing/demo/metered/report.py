@@ -27,7 +27,7 @@ from api_billing.demo.metered.figures import FAILED, OK, ConsumerFigures, Metere
 from api_billing.demo.metered.plan import Role
 from api_billing.demo.report import TOP
 from api_billing.demo.solvency import solvency_lines
-from api_billing.metering.problems import KINDS
+from api_billing.metering.request.problems import KINDS
 
 _SHORT: Final = 10
 

@@ -20,8 +20,8 @@ from api_billing.demo.metered.place import FIRST_CONSUMER, METER, Consumer, Plac
 from api_billing.demo.metered.plan import API, FIXED, plan_load
 from api_billing.demo.metered.processes import blaming, ending_on_signals, example_api, localnet
 from api_billing.demo.run import Phase
-from api_billing.metering.api_keys import new_key
-from api_billing.metering.operations import PutKey, PutProfile
+from api_billing.metering.identity.api_keys import new_key
+from api_billing.metering.ledger.operations import PutKey, PutProfile
 from api_billing.metering.stores import Store, open_store
 from genlayer_localnet.loading.standard_library import StandardLibrary
 

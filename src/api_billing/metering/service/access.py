@@ -12,13 +12,14 @@ from typing import Final
 
 from fastapi import Request
 
-from api_billing.metering.api_keys import parse_key
 from api_billing.metering.errors import InvalidSetting
-from api_billing.metering.http import MeteredRequest, TextHeaders
-from api_billing.metering.identity import Extractor, Identity, api_key, identify
+from api_billing.metering.identity.api_keys import parse_key
+from api_billing.metering.identity.extractors import api_key
 from api_billing.metering.meter import Meter
+from api_billing.metering.request.http import MeteredRequest, TextHeaders
+from api_billing.metering.request.identity import Extractor, Identity, identify
 from api_billing.metering.service.problems import ServiceProblem
-from api_billing.metering.steps import Steps, arun
+from api_billing.metering.stores.steps import Steps, arun
 from api_billing.networks import canonical_name
 
 _MIN_TOKEN_BYTES: Final = 16

@@ -12,15 +12,16 @@ from fastapi.responses import Response
 from fastapi.security import HTTPBearer
 
 from api_billing import __version__
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.operations import FindKey, ListRecords, ReadBalance, State, SumUsage
 from api_billing.metering.meter import Meter
-from api_billing.metering.metrics import exposition
-from api_billing.metering.operations import DAY_MS, FindKey, ListRecords, ReadBalance, State, SumUsage
-from api_billing.metering.problems import Answer
+from api_billing.metering.observing.metrics import exposition
+from api_billing.metering.request.problems import Answer
 from api_billing.metering.service import bodies, reserving, settling
 from api_billing.metering.service.access import Access
 from api_billing.metering.service.body_limit import BodyLimit
 from api_billing.metering.service.problems import ServiceProblem, add_handlers, documented, response_of
-from api_billing.metering.steps import Steps, arun
+from api_billing.metering.stores.steps import Steps, arun
 
 _DESCRIPTION: Final = """Meter requests of a service in any language: reserve, serve, settle or release.
 

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from api_billing.metering.ids import LENGTH
-from api_billing.metering.operations import Balance, Record, State, StoredResponse, UsageDay
+from api_billing.metering.ledger.ids import LENGTH
+from api_billing.metering.ledger.operations import Balance, Record, State, StoredResponse, UsageDay
 
 ID_PATTERN = rf"^[0-7][0-9A-HJKMNP-TV-Z]{{{LENGTH - 1}}}$"
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"

@@ -15,7 +15,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from api_billing.metering.errors import MeterError
-from api_billing.metering.problems import CONTENT_TYPE, Answer, Refusal
+from api_billing.metering.request.problems import CONTENT_TYPE, Answer, Refusal
 from api_billing.metering.service.bodies import ProblemBody
 
 

@@ -12,16 +12,11 @@ from collections import OrderedDict
 from typing import Final, NamedTuple
 
 from api_billing.metering.errors import MeterError, StoreUnavailable
-from api_billing.metering.exchange import Exchange, Metering, unavailable
-from api_billing.metering.fields import rate_fields
-from api_billing.metering.identity import Extractor, Identity
-from api_billing.metering.ids import first_id
-from api_billing.metering.meter import Meter
-from api_billing.metering.operations import (
+from api_billing.metering.ledger.ids import first_id
+from api_billing.metering.ledger.operations import (
     Balance,
     Claim,
     Outcome,
-    Profile,
     Refused,
     Release,
     Replay,
@@ -29,9 +24,13 @@ from api_billing.metering.operations import (
     Reserved,
     ReserveReply,
 )
-from api_billing.metering.plan import Plan
-from api_billing.metering.problems import Answer, Refusal
-from api_billing.metering.receipts import Receipt, read_receipt
+from api_billing.metering.limits.plan import Plan
+from api_billing.metering.limits.profile import Profile
+from api_billing.metering.meter import Meter
+from api_billing.metering.request.exchange import Exchange, Metering, unavailable
+from api_billing.metering.request.identity import Extractor, Identity
+from api_billing.metering.request.problems import Answer, Refusal
+from api_billing.metering.request.receipts import Receipt, read_receipt
 from api_billing.metering.service.access import bearer
 from api_billing.metering.service.bodies import (
     BalanceBody,
@@ -42,7 +41,7 @@ from api_billing.metering.service.bodies import (
     ResponseBody,
 )
 from api_billing.metering.service.problems import ServiceProblem
-from api_billing.metering.steps import Steps
+from api_billing.metering.stores.steps import Steps
 
 CLOCKS_MS: Final = 60_000  # how far the clocks of a service and the meter may be apart
 _TIME_DIGITS: Final = 10
@@ -211,7 +210,7 @@ def fields_of(made: OpenReservation, counts: tuple[int, ...], now_ms: int) -> li
     """Header fields about the limits of a reservation's plan."""
     if made.plan is None or len(counts) != len(made.plan.checks):
         return []
-    return rate_fields(made.plan, counts, now_ms, made.reserve.estimate_wei)
+    return made.plan.fields(counts, now_ms, made.reserve.estimate_wei)
 
 
 def _check_id(chosen: str | None, now_ms: int) -> None:

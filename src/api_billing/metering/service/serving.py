@@ -9,9 +9,9 @@ import os
 import socket
 from typing import TYPE_CHECKING, Final
 
-from api_billing.metering import logs
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.meter import Meter
+from api_billing.metering.observing import logs
 from api_billing.metering.service.access import Access
 from api_billing.metering.service.app import create_app
 from api_billing.metering.settings import PREFIX

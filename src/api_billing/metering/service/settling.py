@@ -6,11 +6,7 @@ back. What nobody settles expires and costs nothing.
 
 from __future__ import annotations
 
-from api_billing.metering.claims import stored_response
-from api_billing.metering.fields import cost_field
-from api_billing.metering.http import MeteredResponse, TextHeaders
-from api_billing.metering.meter import Meter
-from api_billing.metering.operations import (
+from api_billing.metering.ledger.operations import (
     Extend,
     GetRecord,
     NotReserved,
@@ -23,7 +19,10 @@ from api_billing.metering.operations import (
     Settled,
     StoredResponse,
 )
-from api_billing.metering.receipts import is_receipt_account, used_up
+from api_billing.metering.meter import Meter
+from api_billing.metering.request.claims import stored_response
+from api_billing.metering.request.http import MeteredResponse, TextHeaders, cost_field
+from api_billing.metering.request.receipts import is_receipt_account, used_up
 from api_billing.metering.service.bodies import (
     BalanceBody,
     ExtensionAnswer,
@@ -34,7 +33,7 @@ from api_billing.metering.service.bodies import (
 )
 from api_billing.metering.service.problems import ServiceProblem
 from api_billing.metering.service.reserving import OpenReservation, OpenReservations, fields_of
-from api_billing.metering.steps import Steps
+from api_billing.metering.stores.steps import Steps
 
 
 def settle(

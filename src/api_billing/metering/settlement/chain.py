@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
-from api_billing.metering.operations import DAY_MS, Batch, WindowCheck
-from api_billing.metering.settlement_operations import ChainTerms, Credit, Part, month_of
-from api_billing.metering.windows import window_at
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.operations import Batch
+from api_billing.metering.ledger.settlement_operations import ChainTerms, Credit, Part, month_of
+from api_billing.metering.limits.windows import WindowCheck, window_at
 from api_billing.results import (
     DayUsage,
     ReceiptCheck,

@@ -16,13 +16,22 @@ from typing import Any, Final, NamedTuple
 
 from api_billing.amounts import format_wei
 from api_billing.errors import BillingError
-from api_billing.metering.alerts import Alert
+from api_billing.metering.alerts.alert import Alert
+from api_billing.metering.clock import DAY_MS
 from api_billing.metering.errors import MeterError
-from api_billing.metering.operations import DAY_MS, FireOnce, Operation, WindowCheck
-from api_billing.metering.problems import Refusal
+from api_billing.metering.ledger.operations import FireOnce, Operation
+from api_billing.metering.ledger.settlement_operations import (
+    ChainTerms,
+    Credit,
+    CreditSet,
+    ReadCredit,
+    SetGranted,
+    TakeRead,
+)
+from api_billing.metering.limits.windows import WindowCheck
+from api_billing.metering.request.problems import Refusal
 from api_billing.metering.settlement.chain import SettlementChain, chain_account, plan_checks, terms_of
-from api_billing.metering.settlement_operations import ChainTerms, Credit, CreditSet, ReadCredit, SetGranted, TakeRead
-from api_billing.metering.steps import Blocking, Steps, run
+from api_billing.metering.stores.steps import Blocking, Steps, run
 from api_billing.results import UsageReport
 
 _MAX_KNOWN: Final = 100_000

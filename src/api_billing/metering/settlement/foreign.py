@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from api_billing.errors import ContractRejected
 from api_billing.metering.errors import MeterError
+from api_billing.metering.ledger.settlement_operations import IN_FLIGHT, NextOutgoing, Outgoing, Posting, Renumber
 from api_billing.metering.settlement.chain import SettlementChain, parts_of
-from api_billing.metering.settlement_operations import IN_FLIGHT, NextOutgoing, Outgoing, Posting, Renumber
-from api_billing.metering.steps import Blocking, Steps
+from api_billing.metering.stores.steps import Blocking, Steps
 from api_billing.results import SettlementState
 
 

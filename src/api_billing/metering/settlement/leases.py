@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from api_billing.metering.errors import MeterError
-from api_billing.metering.operations import Operation
-from api_billing.metering.settlement_operations import TakeLease
+from api_billing.metering.ledger.operations import Operation
+from api_billing.metering.ledger.settlement_operations import TakeLease
 
 _log = logging.getLogger("api_billing.metering.settlement")
 

@@ -7,22 +7,17 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from api_billing.client import BillingClient
-from api_billing.errors import KeyUnavailable
-from api_billing.keys import PASSWORD_VARIABLE, given_password
-from api_billing.metering.alerts import Alert
+from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.errors import CreditUnavailable
-from api_billing.metering.problems import Refusal
+from api_billing.metering.request.problems import Refusal
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.chain import SettlementChain, is_address
 from api_billing.metering.settlement.credit import Admitted, ChainCredit, CreditSettings
 from api_billing.metering.settlement.process import SettlementProcess, can_run
 from api_billing.metering.settlement.receipts import ReceiptChecks
 from api_billing.metering.settlement.running import SettlementLoop, loop_of
-from api_billing.metering.steps import Steps
 from api_billing.metering.stores import Store
-from api_billing.networks import find_network
-from api_billing.signers import open_signer
+from api_billing.metering.stores.steps import Steps
 
 _NO_ADDRESS: Final = Refusal(
     "not_subscribed",
@@ -30,7 +25,6 @@ _NO_ADDRESS: Final = Refusal(
     extra={"reason": "not_an_address"},
 )
 _CLOSING_SECONDS: Final = 5.0
-_PASSWORD_FILE: Final = "API_BILLING_PASSWORD_FILE"
 
 
 class OnChain:
@@ -118,22 +112,3 @@ def credit_settings(settings: MeterSettings) -> CreditSettings:
         reads_per_10_seconds=settings.reads_allowed,
         fail_open=settings.fail_open,
     )
-
-
-def open_chain(settings: MeterSettings) -> BillingClient:
-    """The contract that the settings name; with an account that signs only when this process settles.
-
-    Raises: InvalidInput, KeyUnavailable, NetworkError.
-    """
-    network = find_network(settings.network, settings.url or None)
-    account = open_signer(network, settings.account, _password) if settings.settle_apis else None
-    return BillingClient(network, contract=settings.contract, account=account, on=settings.settle_on)
-
-
-def _password(name: str) -> str:
-    """A keystore's password; a server has nobody to ask."""
-    given = given_password(os.environ.get(_PASSWORD_FILE))
-    if given is None:
-        hint = f"set {PASSWORD_VARIABLE}, or name a file in {_PASSWORD_FILE}"
-        raise KeyUnavailable(f"the password of {name} is needed", hint=hint)
-    return given

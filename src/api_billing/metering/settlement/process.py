@@ -22,10 +22,11 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from api_billing.errors import BillingError
-from api_billing.metering.alerts import Alert
+from api_billing.metering.alerts.alert import Alert
+from api_billing.metering.clock import system_clock_ms
 from api_billing.metering.errors import MeterError
-from api_billing.metering.meter import system_clock_ms
 from api_billing.metering.settings import MeterSettings
+from api_billing.metering.settlement.opening import open_chain
 from api_billing.metering.settlement.running import loop_of
 from api_billing.metering.stores import open_store
 
@@ -184,8 +185,6 @@ def main() -> int:
 
 
 def _settle(settings: MeterSettings, alert: Callable[[Alert], None]) -> None:
-    from api_billing.metering.settlement.on_chain import open_chain  # which knows this module
-
     chain = open_chain(settings)
     with open_store(settings.store_url.get_secret_value()) as store:
         loop = loop_of(settings, chain, store.call, now_ms=system_clock_ms, alert=alert)

@@ -14,11 +14,11 @@ from typing import Any, Final, Literal, Protocol
 from api_billing.errors import ContractRejected
 from api_billing.merkle import HASH_BYTES, is_proven, merkle_path
 from api_billing.metering.errors import MeterError
-from api_billing.metering.operations import Batch, GetRecord, ReadLeaves, Record
-from api_billing.metering.proofs import UsageLine
+from api_billing.metering.ledger.operations import Batch, GetRecord, ReadLeaves, Record
+from api_billing.metering.ledger.settlement_operations import ENDED, Book, ListOutgoing, Outgoing, Posting, ReadBook
+from api_billing.metering.ledger.usage_line import UsageLine
 from api_billing.metering.settlement.chain import address_of
-from api_billing.metering.settlement_operations import ENDED, Book, ListOutgoing, Outgoing, Posting, ReadBook
-from api_billing.metering.steps import Steps
+from api_billing.metering.stores.steps import Steps
 from api_billing.refusal_codes import Code
 from api_billing.results import Settlement, SettlementState
 

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 from api_billing.errors import BillingError, ContractRejected
 from api_billing.metering.errors import MeterError
-from api_billing.metering.operations import Operation
-from api_billing.metering.problems import Refusal
-from api_billing.metering.receipts import UNKNOWN, Receipt
+from api_billing.metering.ledger.operations import Operation
+from api_billing.metering.ledger.settlement_operations import TakeRead
+from api_billing.metering.request.problems import Refusal
+from api_billing.metering.request.receipts import UNKNOWN, Receipt
 from api_billing.metering.settlement.chain import SettlementChain
-from api_billing.metering.settlement_operations import TakeRead
-from api_billing.metering.steps import Blocking, Steps, run
+from api_billing.metering.stores.steps import Blocking, Steps, run
 
 _MAX_GENUINE: Final = 20_000
 _MAX_UNKNOWN: Final = 1_000

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from api_billing.errors import ContractRejected
-from api_billing.metering.operations import DAY_MS, BatchLine, OpenCut, ReadCut, SumUsage, UsageDay
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.operations import BatchLine, OpenCut, ReadCut, SumUsage, UsageDay
+from api_billing.metering.ledger.settlement_operations import IN_FLIGHT, ListOutgoing, Outgoing, Part
 from api_billing.metering.settlement.chain import SettlementChain, address_of, chain_account
 from api_billing.metering.settlement.preview import list_to_settle
-from api_billing.metering.settlement_operations import IN_FLIGHT, ListOutgoing, Outgoing, Part
-from api_billing.metering.steps import Blocking, Steps
+from api_billing.metering.stores.steps import Blocking, Steps
 from api_billing.results import DayUsage
 
 Key = tuple[str, int]  # consumer's address (or its name, when it has none), day

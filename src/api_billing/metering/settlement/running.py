@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Final
 
-from api_billing.metering.alerts import Alert
+from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.errors import MeterError
-from api_billing.metering.ids import new_id
-from api_billing.metering.operations import Operation
+from api_billing.metering.ledger.ids import new_id
+from api_billing.metering.ledger.operations import Operation
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.chain import SettlementChain
 from api_billing.metering.settlement.short_turns import short_turns
 from api_billing.metering.settlement.worker import Round, Settler
-from api_billing.metering.steps import run
+from api_billing.metering.stores.steps import run
 
 _log = logging.getLogger("api_billing.metering.settlement")
 

@@ -7,9 +7,9 @@ it what rests on it: then the contract lacks the sequence, or was run again and 
 from __future__ import annotations
 
 from api_billing.errors import BillingError
+from api_billing.metering.ledger.settlement_operations import Book, ListOutgoing, Outgoing, ReadBook
 from api_billing.metering.settlement.chain import SettlementChain, parts_of
-from api_billing.metering.settlement_operations import Book, ListOutgoing, Outgoing, ReadBook
-from api_billing.metering.steps import Blocking, Steps
+from api_billing.metering.stores.steps import Blocking, Steps
 from api_billing.results import Settlement, SettlementState
 
 

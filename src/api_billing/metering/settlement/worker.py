@@ -19,13 +19,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from api_billing.amounts import format_wei
 from api_billing.errors import BillingError, ContractRejected, NetworkError
-from api_billing.metering.alerts import Alert
-from api_billing.metering.operations import DAY_MS, MAX_CUT_STEP, Added, FireOnce, Operation
-from api_billing.metering.settlement.chain import SettlementChain, entries_of, parts_of
-from api_billing.metering.settlement.cutting import Cutter
-from api_billing.metering.settlement.leases import kept
-from api_billing.metering.settlement.undone import find_undone
-from api_billing.metering.settlement_operations import (
+from api_billing.metering.alerts.alert import Alert
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.operations import MAX_CUT_STEP, Added, FireOnce, Operation
+from api_billing.metering.ledger.settlement_operations import (
     IN_FLIGHT,
     BeginPosting,
     Book,
@@ -43,7 +40,11 @@ from api_billing.metering.settlement_operations import (
     ReopenEnded,
     TakeLease,
 )
-from api_billing.metering.steps import Blocking, Pause, Steps
+from api_billing.metering.settlement.chain import SettlementChain, entries_of, parts_of
+from api_billing.metering.settlement.cutting import Cutter
+from api_billing.metering.settlement.leases import kept
+from api_billing.metering.settlement.undone import find_undone
+from api_billing.metering.stores.steps import Blocking, Pause, Steps
 from api_billing.refusal_codes import Code, in_words
 from api_billing.results import Settlement, SettlementState
 

@@ -34,7 +34,7 @@ def open_store(url: str) -> Store:
         raise InvalidSetting(f"not the URL of a store: {redacted(url)!r}", hint=f"write it as {FORMS}")
     module, function, extra = _STORES[scheme]
     try:
-        opener: Callable[[str], Store] = getattr(import_module(f"api_billing.metering.stores.{module}"), function)
+        opener: Callable[[str], Store] = getattr(import_module(f"api_billing.metering.stores.{module}.store"), function)
     except ImportError as error:
         raise StoreMissing(
             f"the driver of {scheme}:// is not installed: {error.name}",

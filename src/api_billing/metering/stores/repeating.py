@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from api_billing.metering.errors import StoreUnavailable
-from api_billing.metering.operations import (
+from api_billing.metering.ledger.operations import (
     Extend,
     FireOnce,
     Operation,
@@ -19,7 +19,7 @@ from api_billing.metering.operations import (
     RevokeKey,
     Sweep,
 )
-from api_billing.metering.settlement_operations import Renumber, ReopenEnded, RetryRefused, WriteOff
+from api_billing.metering.ledger.settlement_operations import Renumber, ReopenEnded, RetryRefused, WriteOff
 
 # FireOnce would say that somebody else fired, ReopenEnded, Renumber, RetryRefused
 # and WriteOff that nothing is left to do, and the others give another number.

@@ -28,7 +28,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, cast
 
 from api_billing.metering.errors import MeterClosed, MeterError, StoreBusy, StoreUnavailable
-from api_billing.metering.operations import (
+from api_billing.metering.ledger.operations import (
     Extend,
     FindKey,
     FireOnce,

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from api_billing.metering.exchange import Exchange, Metering
-from api_billing.metering.http import asgi_request
-from api_billing.metering.steps import arun
+from api_billing.metering.request.exchange import Exchange, Metering
+from api_billing.metering.request.http import asgi_request
+from api_billing.metering.stores.steps import arun
 from api_billing.metering.web.asgi_messages import (
     EXCHANGE_KEY,
     AsgiApp,

@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 
-from api_billing.metering.exchange import Exchange
-from api_billing.metering.http import AsgiHeaders, MeteredResponse
 from api_billing.metering.meter import Meter
-from api_billing.metering.problems import Answer
-from api_billing.metering.steps import arun
+from api_billing.metering.request.exchange import Exchange
+from api_billing.metering.request.http import AsgiHeaders, MeteredResponse
+from api_billing.metering.request.problems import Answer
+from api_billing.metering.stores.steps import arun
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -19,13 +19,13 @@ from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, resolve
 from django.utils.decorators import sync_and_async_middleware
 
-from api_billing.metering.exchange import Estimate, Exchange, Metering
-from api_billing.metering.http import MeteredRequest, WsgiHeaders
-from api_billing.metering.identity import Extractor
 from api_billing.metering.meter import Meter
-from api_billing.metering.prices import Price
-from api_billing.metering.problems import Answer
-from api_billing.metering.steps import arun, run
+from api_billing.metering.request.exchange import Estimate, Exchange, Metering
+from api_billing.metering.request.http import MeteredRequest, WsgiHeaders
+from api_billing.metering.request.identity import Extractor
+from api_billing.metering.request.prices import Price
+from api_billing.metering.request.problems import Answer
+from api_billing.metering.stores.steps import arun, run
 from api_billing.metering.web.django_configuration import LazyMetering, configured_meter, configured_metering
 from api_billing.metering.web.django_responses import (
     asettle_response,

@@ -9,11 +9,11 @@ from typing import Any
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from api_billing.metering.exchange import Estimate, Metering
-from api_billing.metering.http import MeteredRequest
-from api_billing.metering.identity import Extractor
 from api_billing.metering.meter import Meter
-from api_billing.metering.prices import Price
+from api_billing.metering.request.exchange import Estimate, Metering
+from api_billing.metering.request.http import MeteredRequest
+from api_billing.metering.request.identity import Extractor
+from api_billing.metering.request.prices import Price
 from api_billing.metering.web.terms import meter_from, metering_from
 
 _lock = threading.Lock()

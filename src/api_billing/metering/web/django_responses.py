@@ -15,7 +15,7 @@ from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 from django.urls import get_resolver, get_urlconf
 
-from api_billing.metering.exchange import Exchange
+from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.web.forms import form_bytes
 from api_billing.metering.web.settlement import Fields, MeteredPieces, Settlement
 

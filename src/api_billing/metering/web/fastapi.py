@@ -18,12 +18,12 @@ from fastapi import Request, Response
 from fastapi.sse import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
-from api_billing.metering.exchange import Estimate, Metering
-from api_billing.metering.http import MeteredRequest
-from api_billing.metering.identity import Extractor
 from api_billing.metering.meter import Meter
-from api_billing.metering.prices import Price
-from api_billing.metering.problems import CONTENT_TYPE, KINDS
+from api_billing.metering.request.exchange import Estimate, Metering
+from api_billing.metering.request.http import MeteredRequest
+from api_billing.metering.request.identity import Extractor
+from api_billing.metering.request.prices import Price
+from api_billing.metering.request.problems import CONTENT_TYPE, KINDS
 from api_billing.metering.web.asgi import MeteredASGI, MeterMiddleware
 from api_billing.metering.web.fastapi_dependency import Charge, Identified, MeterDependency, MeterRefusal, install
 from api_billing.metering.web.fastapi_serializing import Serializer, effective_route

@@ -14,12 +14,12 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api_billing.metering.exchange import Exchange, Metering
-from api_billing.metering.http import asgi_request
-from api_billing.metering.identity import Extractor
 from api_billing.metering.meter import Meter
-from api_billing.metering.problems import Answer
-from api_billing.metering.steps import arun
+from api_billing.metering.request.exchange import Exchange, Metering
+from api_billing.metering.request.http import asgi_request
+from api_billing.metering.request.identity import Extractor
+from api_billing.metering.request.problems import Answer
+from api_billing.metering.stores.steps import arun
 from api_billing.metering.web.asgi_messages import (
     EXCHANGE_KEY,
     AsgiApp,

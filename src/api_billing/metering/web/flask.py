@@ -15,13 +15,13 @@ from typing import Any, Final, cast
 from flask import Flask, Request, Response, after_this_request, current_app, request
 from werkzeug.exceptions import HTTPException
 
-from api_billing.metering.exchange import Estimate, Exchange, Metering
-from api_billing.metering.http import MeteredRequest, wsgi_request
-from api_billing.metering.identity import Extractor
 from api_billing.metering.meter import Meter
-from api_billing.metering.prices import Price
-from api_billing.metering.problems import Answer
-from api_billing.metering.steps import run
+from api_billing.metering.request.exchange import Estimate, Exchange, Metering
+from api_billing.metering.request.http import MeteredRequest, wsgi_request
+from api_billing.metering.request.identity import Extractor
+from api_billing.metering.request.prices import Price
+from api_billing.metering.request.problems import Answer
+from api_billing.metering.stores.steps import run
 from api_billing.metering.web.forms import form_bytes
 from api_billing.metering.web.identified import consumer_of
 from api_billing.metering.web.settlement import MeteredPieces, Settlement

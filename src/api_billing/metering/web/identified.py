@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from api_billing.metering.http import MeteredRequest
-from api_billing.metering.identity import Extractor, identify
 from api_billing.metering.meter import Meter
-from api_billing.metering.problems import Answer, Refusal
-from api_billing.metering.steps import Steps
+from api_billing.metering.request.http import MeteredRequest
+from api_billing.metering.request.identity import Extractor, identify
+from api_billing.metering.request.problems import Answer, Refusal
+from api_billing.metering.stores.steps import Steps
 
 
 def consumer_of(meter: Meter, request: MeteredRequest, identify_by: Extractor | None = None) -> Steps[str | Answer]:

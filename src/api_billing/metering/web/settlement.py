@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-from api_billing.metering.exchange import Exchange
-from api_billing.metering.http import MeteredResponse, TextHeaders
 from api_billing.metering.meter import Meter
-from api_billing.metering.steps import arun, run
+from api_billing.metering.request.exchange import Exchange
+from api_billing.metering.request.http import MeteredResponse, TextHeaders
+from api_billing.metering.stores.steps import arun, run
 from api_billing.metering.web.asgi_messages import settle_later
 
 Fields = list[tuple[str, str]]

@@ -20,11 +20,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api_billing.metering.exchange import Exchange, Metering
-from api_billing.metering.http import AsgiHeaders, MeteredResponse, asgi_request
 from api_billing.metering.meter import Meter
-from api_billing.metering.problems import Answer
-from api_billing.metering.steps import arun, is_waiting
+from api_billing.metering.request.exchange import Exchange, Metering
+from api_billing.metering.request.http import AsgiHeaders, MeteredResponse, asgi_request
+from api_billing.metering.request.problems import Answer
+from api_billing.metering.stores.steps import arun, is_waiting
 from api_billing.metering.web.asgi_messages import EXCHANGE_KEY, Incoming, Outgoing, Receive, Scope, Send, encoded
 from api_billing.metering.web.forms import form_bytes
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from api_billing.metering.exchange import Exchange, Metering
-from api_billing.metering.http import AsgiHeaders, MeteredResponse, asgi_request
-from api_billing.metering.problems import Answer
-from api_billing.metering.steps import arun
+from api_billing.metering.request.exchange import Exchange, Metering
+from api_billing.metering.request.http import AsgiHeaders, MeteredResponse, asgi_request
+from api_billing.metering.request.problems import Answer
+from api_billing.metering.stores.steps import arun
 from api_billing.metering.web.asgi_messages import (
     EXCHANGE_KEY,
     AsgiApp,

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from api_billing.metering.exchange import Exchange, Metering
-from api_billing.metering.http import wsgi_request
 from api_billing.metering.meter import Meter
-from api_billing.metering.problems import Answer
-from api_billing.metering.steps import run
+from api_billing.metering.request.exchange import Exchange, Metering
+from api_billing.metering.request.http import wsgi_request
+from api_billing.metering.request.problems import Answer
+from api_billing.metering.stores.steps import run
 from api_billing.metering.web.settlement import Fields, Settlement
 
 EXCHANGE_KEY: Final = "api_billing.exchange"

@@ -1,0 +1,1 @@
+"""Who is asking: extractors for headers, keys, tokens and bodies."""

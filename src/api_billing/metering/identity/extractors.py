@@ -1,0 +1,176 @@
+"""Who a request is from: extractors (see ``request.identity``).
+
+``from_header``, ``from_query`` and ``from_json_field`` believe what the client says. They are for APIs behind a gateway
+that authenticates and sets (and strips!) the field; ``api_key`` and ``from_jwt`` prove it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.identity.api_keys import KeyCache, ParsedKey, check_pepper, matches, parse_key
+from api_billing.metering.ledger.operations import ApiKey, FindKey
+from api_billing.metering.request.http import MeteredRequest
+from api_billing.metering.request.identity import (
+    INVALID,
+    MISSING,
+    OTHER_FORM,
+    REVOKED,
+    Extractor,
+    Found,
+    Identity,
+    identify,
+)
+from api_billing.metering.request.problems import Refusal
+from api_billing.metering.stores.steps import Steps
+
+MAX_CREDENTIAL_LENGTH: Final = 8192
+_MAX_JSON_DEPTH: Final = 16
+
+
+def from_header(name: str) -> Extractor:
+    """The consumer is named by a header field that a gateway in front has set; given twice, it is refused."""
+    field = name.lower()
+
+    def extract(request: MeteredRequest) -> Found:
+        found = _only(request.headers.all(field))
+        if not isinstance(found, str) or found.isascii():
+            return found
+        try:
+            return found.encode("latin-1").decode("utf-8")
+        except ValueError:
+            return INVALID
+
+    return extract
+
+
+def from_query(name: str) -> Extractor:
+    """The consumer is named by a query parameter; given twice, it is refused."""
+
+    def extract(request: MeteredRequest) -> Found:
+        try:
+            return _only(request.query_values(name))
+        except ValueError:
+            return INVALID
+
+    return extract
+
+
+def from_json_field(path: str) -> Extractor:
+    """The consumer is named by a field of the JSON body, ``account.id`` for one within another; a string or an integer.
+
+    Reads the whole body. A body that cannot be read, or is no such JSON, names nobody.
+    """
+    names = path.split(".")
+    if not all(names) or len(names) > _MAX_JSON_DEPTH:
+        raise InvalidSetting(f"a path has 1 to {_MAX_JSON_DEPTH} names with dots between them: {path!r}")
+
+    def extract(request: MeteredRequest) -> Steps[Found]:
+        body = yield from request.read_body()
+        try:
+            value: Any = json.loads(body or b"null")
+        except (ValueError, RecursionError):
+            return INVALID
+        for name in names:
+            value = value.get(name) if isinstance(value, dict) else None
+        if value is None:
+            return MISSING
+        if type(value) is int and abs(value) < 2**64:
+            return str(value)
+        return value if isinstance(value, str) and value else INVALID
+
+    return extract
+
+
+def api_key(pepper: bytes | str, *, header: str = "Authorization: Bearer", cache: KeyCache | None = None) -> Extractor:
+    """The request carries an API key in ``Authorization: Bearer`` or a field of its own (``X-API-Key``).
+
+    A key that ``cache`` does not have is looked up in the store with ``FindKey``; without a cache, each time.
+    Raises: InvalidSetting for a pepper that is missing or too short.
+    """
+    secret = check_pepper(pepper.encode() if isinstance(pepper, str) else pepper)
+    read = credential(header)
+
+    def extract(request: MeteredRequest) -> Found | Steps[Found]:
+        text = read(request)
+        if not isinstance(text, str):
+            return text
+        if cache is not None and (known := cache.get(text, request.at_ms)) is not None:
+            return Identity(known.consumer, known.tier, known.key_id)
+        parsed = parse_key(text)
+        if parsed is None:
+            return INVALID if text.startswith("ab_") else OTHER_FORM
+        return look_up(text, parsed, request.at_ms)
+
+    def look_up(text: str, parsed: ParsedKey, at_ms: int) -> Steps[Found]:
+        generation = cache.generation if cache is not None else 0
+        known: ApiKey | None = yield FindKey(parsed.key_id)
+        found = _proven(secret, parsed, known)
+        if cache is not None and known is not None and isinstance(found, Identity):
+            cache.put(text, known, at_ms, generation)
+        return found
+
+    return extract
+
+
+def credential(header: str) -> Callable[[MeteredRequest], str | Refusal | None]:
+    """Read a credential from ``Authorization: <scheme>`` or from a field that has nothing else in it.
+
+    None when there is none, or one of another scheme; a refusal when there are several or it is too long.
+    """
+    name, _, scheme = (part.strip() for part in header.partition(":"))
+    field, wanted = name.lower(), scheme.lower()
+    if not field:
+        raise InvalidSetting(f"a header is named like X-API-Key or Authorization: Bearer, not {header!r}")
+
+    def read(request: MeteredRequest) -> str | Refusal | None:
+        values = request.headers.all(field)
+        if not values:
+            return None
+        if len(values) > 1 or len(values[0]) > MAX_CREDENTIAL_LENGTH:
+            return INVALID
+        text = values[0].strip()
+        if wanted:
+            given, _, text = text.partition(" ")
+            if given.lower() != wanted:
+                return None
+            text = text.strip()
+        return text or None
+
+    return read
+
+
+def first_of(*extractors: Extractor) -> Extractor:
+    """The first extractor that finds something decides: a wrong credential is refused, not passed over.
+
+    A credential of another form (a JWT where an API key is looked for) is left to the next extractor.
+    """
+    if not extractors:
+        raise InvalidSetting("first_of needs at least one extractor")
+
+    def extract(request: MeteredRequest) -> Steps[Found]:
+        refusal = MISSING
+        for extractor in extractors:
+            found = yield from identify(extractor, request)
+            if isinstance(found, Identity) or (found is not OTHER_FORM and found.code != MISSING.code):
+                return found
+            refusal = found if found is OTHER_FORM else refusal
+        return refusal
+
+    return extract
+
+
+def _only(values: list[str]) -> Found:
+    if len(values) > 1:
+        return INVALID
+    return values[0] if values and values[0] else MISSING
+
+
+def _proven(pepper: bytes, parsed: ParsedKey, known: ApiKey | None) -> Found:
+    # The hash is computed in any case, so that the time does not tell whether a key of this id exists.
+    if not matches(pepper, parsed, known) or known is None:
+        return INVALID
+    return REVOKED if known.revoked_ms is not None else Identity(known.consumer, known.tier, known.key_id)

@@ -1,0 +1,131 @@
+"""The rules of a batch that usage is added to. While it is open its lines, the peaks of its tree and how far it has
+looked are one document, written in the step that marks the requests; their leaves are kept apart, as they are many.
+Ending it needs none of them again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from api_billing.merkle import GrowingTree
+from api_billing.metering.ledger.books import Books
+from api_billing.metering.ledger.operations import Added, AddToBatch, Batch, BatchLine, CutPlace, OpenCut, ReadCut
+from api_billing.metering.ledger.settlement_operations import ListToSettle
+from api_billing.metering.ledger.usage_line import UsageLine
+
+
+class GrowingBatch:
+    """A batch that usage is added to, oldest first. Mutable; knows nothing of where it is kept."""
+
+    __slots__ = ("after", "sequence", "sums", "tree")
+
+    def __init__(
+        self,
+        sequence: int,
+        records: int = 0,
+        after: str = "",
+        sums: Iterable[Sequence[Any]] = (),
+        peaks: Iterable[str] = (),
+    ) -> None:
+        self.sequence = sequence
+        self.after = after
+        self.sums: dict[tuple[str, str, int], list[int]] = {
+            (account, consumer, day): [calls, wei] for account, consumer, day, calls, wei in sums
+        }
+        self.tree = GrowingTree(records, map(bytes.fromhex, peaks))
+
+    @classmethod
+    def of(cls, cut: OpenCut) -> GrowingBatch:
+        """Go on with one that is open."""
+        batch = cut.batch
+        sums = [(line.account, line.consumer, line.day, line.calls, line.amount_wei) for line in batch.lines]
+        return cls(batch.sequence, batch.records, cut.after, sums, cut.peaks)
+
+    @property
+    def records(self) -> int:
+        """How many requests are in it."""
+        return self.tree.count
+
+    @property
+    def place(self) -> CutPlace:
+        """How far it has come."""
+        return CutPlace(self.sequence, self.records, self.after)
+
+    def take(self, line: UsageLine, max_lines: int) -> bytes | None:
+        """Add the next request; its leaf. None when it needs one line too many: it is left for a later batch."""
+        self.after = line.record_id
+        key = (line.account, line.consumer, line.day)
+        sums = self.sums.get(key)
+        if sums is None:
+            if len(self.sums) >= max_lines:
+                return None
+            sums = self.sums[key] = [0, 0]
+        sums[0] += 1
+        sums[1] += line.charged_wei
+        leaf = line.leaf()
+        self.tree.add(leaf)
+        return leaf
+
+    def batch(self, api: str, now_ms: int) -> Batch:
+        """As it is now; there is at least one request in it."""
+        lines = tuple(BatchLine(*key, calls, wei) for key, (calls, wei) in sorted(self.sums.items()))
+        return Batch(api, self.sequence, now_ms, lines, self.records, self.tree.root().hex())
+
+    def text(self) -> str:
+        """What a step keeps of it, beside its place."""
+        sums = [[*key, *sums] for key, sums in self.sums.items()]
+        return json.dumps([sums, [peak.hex() for peak in self.tree.peaks]], separators=(",", ":"), ensure_ascii=False)
+
+
+def add_to_batch(books: Books, op: AddToBatch) -> Added | None:
+    kept = books.read(_key(op.api))
+    place = CutPlace(books.last_sequence(op.api) + 1) if kept is None else CutPlace(*kept[:3])
+    if place != op.was:
+        return None
+    if op.record_ids:
+        books.put_into_batch(op.api, op.was.sequence, op.was.records, op.record_ids, op.leaves)
+    if op.batch is None:
+        books.write(_key(op.api), [*op.now, op.cut])
+    else:
+        if kept is not None:
+            books.write(_key(op.api), None)
+        books.add_batch(op.batch)
+    return Added(op.now, op.batch)
+
+
+def close_cut(books: Books, api: str, now_ms: int) -> Batch | None:
+    """End the batch that is being cut, whatever is left for it; None when there is none."""
+    growing = _growing(books, api)
+    if growing is None:
+        return None
+    batch = growing.batch(api, now_ms)
+    books.write(_key(api), None)
+    books.add_batch(batch)
+    return batch
+
+
+def read_cut(books: Books, op: ReadCut) -> OpenCut | None:
+    growing = _growing(books, op.api)
+    if growing is None:
+        return None
+    peaks = tuple(peak.hex() for peak in growing.tree.peaks)
+    return OpenCut(growing.batch(op.api, 0), growing.after, peaks)
+
+
+def list_to_settle(books: Books, op: ListToSettle) -> tuple[UsageLine, ...]:
+    return tuple(books.to_settle(op.api, op.until_ms, op.after, op.limit))
+
+
+def _growing(books: Books, api: str) -> GrowingBatch | None:
+    kept = books.read(_key(api))
+    if kept is None:
+        return None
+    sequence, records, after, text = kept
+    sums, peaks = json.loads(text)
+    return GrowingBatch(sequence, records, after, sums, peaks)
+
+
+def _key(api: str) -> str:
+    return f"cut/{api}"

@@ -1,0 +1,119 @@
+"""Tiers, quotas, budgets and batches as JSON text, for the columns that are never searched."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Any
+
+from api_billing.metering.ledger.operations import BatchLine
+from api_billing.metering.limits.quotas import Budget, Quota, Step
+
+
+class KeptDocuments(ABC):
+    """The documents of one step of settlement: fetched together, and read back as they were written."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, Any] = {}
+        self._written: dict[str, Any] = {}
+
+    @abstractmethod
+    def _fetched(self, keys: Sequence[str]) -> Iterable[tuple[str, Any]]:
+        """Those of the documents that there are."""
+
+    def prefetch(self, keys: Sequence[str]) -> None:
+        missing = [key for key in keys if key not in self._read]
+        if missing:
+            self._read.update(dict.fromkeys(missing))
+            self._read.update(self._fetched(missing))
+
+    def read(self, key: str) -> Any:
+        self.prefetch([key])
+        return self._read[key]
+
+    def write(self, key: str, document: Any) -> None:
+        self._read[key] = self._written[key] = document
+
+
+def quotas_to_text(quotas: Iterable[Quota]) -> str:
+    """A JSON array of quotas."""
+    return _dump([[q.name, q.period, q.limit, q.unit, _day_text(q.anchor)] for q in quotas])
+
+
+def quotas_from_text(text: str) -> tuple[Quota, ...]:
+    """The quotas of such an array."""
+    return tuple(
+        Quota(name, period, limit, unit, _day(anchor)) for name, period, limit, unit, anchor in json.loads(text)
+    )
+
+
+def budgets_to_text(budgets: Iterable[Budget]) -> str:
+    """A JSON array of budgets."""
+    return _dump(
+        [
+            {
+                "name": b.name,
+                "period": b.period,
+                "limit_wei": str(b.limit_wei),
+                "steps": [[step.percent, step.action] for step in b.steps],
+                "scope": b.scope,
+                "only": b.only,
+                "anchor": _day_text(b.anchor),
+                "retry_after_seconds": b.retry_after_seconds,
+            }
+            for b in budgets
+        ]
+    )
+
+
+def budgets_from_text(text: str) -> tuple[Budget, ...]:
+    """The budgets of such an array."""
+    return tuple(
+        Budget(
+            name=b["name"],
+            period=b["period"],
+            limit_wei=int(b["limit_wei"]),
+            steps=tuple(Step(percent, action) for percent, action in b["steps"]),
+            scope=b["scope"],
+            only=b["only"],
+            anchor=_day(b["anchor"]),
+            retry_after_seconds=b["retry_after_seconds"],
+        )
+        for b in json.loads(text)
+    )
+
+
+def lines_to_text(lines: Iterable[BatchLine]) -> str:
+    """A JSON array of the lines of a batch."""
+    return _dump([[line.account, line.consumer, line.day, line.calls, str(line.amount_wei)] for line in lines])
+
+
+def lines_from_text(text: str) -> tuple[BatchLine, ...]:
+    """The lines of such an array."""
+    return tuple(
+        BatchLine(account, consumer, day, calls, int(wei)) for account, consumer, day, calls, wei in json.loads(text)
+    )
+
+
+def headers_to_text(headers: Iterable[tuple[str, str]]) -> str:
+    """A JSON array of header fields."""
+    return _dump([list(field) for field in headers])
+
+
+def headers_from_text(text: str) -> tuple[tuple[str, str], ...]:
+    """The header fields of such an array."""
+    return tuple((name, value) for name, value in json.loads(text))
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _day_text(day: date | None) -> str | None:
+    return None if day is None else day.isoformat()
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)

@@ -1,0 +1,595 @@
+"""What a store can be asked, and what it answers: the whole interface between the meter and its stores.
+
+Each operation is one atomic step and one round trip. Whether it runs in this process or in a database, and whether the
+caller waits in a thread or a coroutine, is the business of ``api_billing.metering.stores``.
+
+Amounts are integer wei from 0 to 2^256 - 1. Instants end in ``_ms``: milliseconds since 1970-01-01 UTC, given by the
+caller, so that a clock can be injected. A day is ``ms // 86_400_000``.
+
+Every operation that changes money carries an id of the caller's and may be repeated with it: a repetition changes
+nothing and gets the first answer, so that a lost answer is simply asked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple
+
+from api_billing.metering.clock import DAY_MS, EVER_MS
+from api_billing.metering.limits.profile import Profile
+from api_billing.metering.limits.quotas import Budget, Quota
+from api_billing.metering.limits.tiers import Tier
+from api_billing.metering.limits.windows import WindowCheck
+
+MAX_AMOUNT_WEI: Final = 2**256 - 1
+MAX_CUT_STEP: Final = 200  # requests that one step adds to a batch: a few milliseconds of the store's time
+
+State = Literal["reserved", "settled", "redeemed", "released", "expired", "refused"]
+
+# Begins the claims of receipts. No idempotency key can: it begins with an API's name, which is printable.
+RECEIPT_CLAIM: Final = "receipt\n"
+
+
+class Operation[ReplyT_co]:
+    """Something to ask a store; the type parameter is what it answers."""
+
+    __slots__ = ()
+
+
+# --- what the answers are made of -------------------------------------------------------------------------------------
+
+
+class Balance(NamedTuple):
+    """An account's money, in wei; ``free_wei + reserved_wei + charged_wei == granted_wei`` always holds."""
+
+    granted_wei: int = 0  # all that was ever granted, less what was taken back
+    reserved_wei: int = 0  # held for requests being served
+    charged_wei: int = 0  # what served requests have cost
+    basis_wei: int = 0  # free credit right after the last grant: what alerts in percent refer to
+    epoch: int = 0  # grows with each grant: alerts fire once per epoch
+
+    @property
+    def free_wei(self) -> int:
+        """What new requests may still reserve."""
+        return self.granted_wei - self.reserved_wei - self.charged_wei
+
+
+NO_BALANCE: Final = Balance()
+
+
+class Claim(NamedTuple):
+    """An idempotency key, or a receipt, that a request claims, with a fingerprint of what it asks."""
+
+    key: str
+    fingerprint: str
+
+    @classmethod
+    def of_receipt(cls, receipt_id: str, fingerprint: str) -> Claim:
+        """The claim of a call that the contract has billed: serving it costs nothing more (see ``Settle``)."""
+        return cls(RECEIPT_CLAIM + receipt_id, fingerprint)
+
+    @property
+    def is_receipt(self) -> bool:
+        """Whether a receipt is claimed. The databases have this rule in their own language."""
+        return self.key.startswith(RECEIPT_CLAIM)
+
+
+class StoredResponse(NamedTuple):
+    """A response kept for replay."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class Outcome(NamedTuple):
+    """How serving a request ended; becomes part of its record."""
+
+    status: int = 0  # HTTP status; 0 when no response was started
+    duration_ms: int = 0
+    response_bytes: int = 0
+    error: str = ""  # class of the exception, or why the price or response failed
+    tags: str = ""  # JSON object of what the application wants to find again (model, tokens …)
+    request_body: bytes | None = None  # only when the audit log is told to keep bodies
+    response_body: bytes | None = None
+
+
+NO_OUTCOME: Final = Outcome()
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key as stored: ``digest`` is the keyed hash of its secret (hex); the secret itself is nowhere."""
+
+    key_id: str
+    digest: str
+    consumer: str
+    tier: str  # empty: the consumer's tier
+    label: str
+    created_ms: int
+    revoked_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One request, served or refused: a line of the audit log and, when settled, of the bill."""
+
+    record_id: str  # the reservation's id: time-ordered, unique
+    at_ms: int  # when it was reserved (or refused)
+    state: State
+    api: str
+    consumer: str
+    account: str
+    tier: str
+    method: str
+    route: str
+    request_id: str
+    units: int
+    estimate_wei: int
+    charged_wei: int = 0
+    uncollected_wei: int = 0  # what the actual cost exceeded estimate and free credit by
+    ended_ms: int = 0
+    late: bool = False  # settled after its reservation had expired
+    code: str = ""  # why it was refused
+    outcome: Outcome = NO_OUTCOME
+    batch: int = 0  # sequence of the settlement batch it is in; 0: in none
+
+
+@dataclass(frozen=True, slots=True)
+class UsageDay:
+    """Settled requests of one consumer, API and day. Expired and released ones cost nothing and are not in it, nor are
+    redeemed ones, which the contract has billed.
+    """
+
+    api: str
+    consumer: str
+    day: int
+    calls: int
+    units: int
+    charged_wei: int
+    uncollected_wei: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLine:
+    """The sum of the requests of one account and day in a batch."""
+
+    account: str
+    consumer: str
+    day: int
+    calls: int
+    amount_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Settled usage of one API, cut out for settlement: its requests are marked with the sequence in the same step."""
+
+    api: str
+    sequence: int  # 1, 2, 3 … of the API, without gaps
+    created_ms: int
+    lines: tuple[BatchLine, ...]
+    records: int  # how many requests the lines sum up
+    root: str  # Merkle root of the requests' lines (hex), in the order of their ids
+
+
+# --- serving requests -------------------------------------------------------------------------------------------------
+
+
+# Reserve and Settle are not frozen, as making a frozen one costs more than reserving does. Nobody changes them.
+@dataclass(slots=True)
+class Reserve(Operation["ReserveReply"]):
+    """Set aside the estimated cost and count the call in every window, all or nothing.
+
+    Checked in this order: the profile's version (StaleProfile: ask again with windows from the profile it carries), the
+    claim (Replay, ClaimInProgress, ClaimMismatch), disabled, windows, credit. A refusal leaves everything as it was.
+    ``profile_version`` of -1 stands for a consumer that need not be known. A claim counts while its request is being
+    served and its reservation has not expired, and then, with a stored response, until ``claim_expires_ms``.
+    """
+
+    reservation_id: str  # time-ordered (see ``metering.ids``) and unique
+    now_ms: int
+    expires_ms: int
+    account: str
+    api: str
+    consumer: str
+    estimate_wei: int
+    units: int = 1
+    checks: tuple[WindowCheck, ...] = ()
+    profile_version: int = -1
+    claim: Claim | None = None
+    claim_expires_ms: int = 0
+    tier: str = ""
+    method: str = ""
+    route: str = ""
+    request_id: str = ""
+    fresh: bool = False  # the id was made just now and never sent: a store may skip looking for it
+    durable: bool = False  # another process serves it: an answer has to survive the end of this one
+
+
+class Reserved(NamedTuple):
+    """The request may be served. ``counts`` are those of the checks, this request included."""
+
+    balance: Balance
+    counts: tuple[int, ...]
+
+
+class Refused(NamedTuple):
+    """The request must not be served. ``violated`` are indexes of the checks; ``counts`` are without this request."""
+
+    code: str  # insufficient_credit, disabled, or the code of the first violated check
+    violated: tuple[int, ...]
+    counts: tuple[int, ...]
+    balance: Balance
+
+
+class StaleProfile(NamedTuple):
+    """Windows were computed from an old profile; here is the one to use. None: the consumer is unknown."""
+
+    profile: Profile | None
+
+
+class Replay(NamedTuple):
+    """A request with this key and fingerprint has been served: give this response again, charge nothing."""
+
+    response: StoredResponse
+    reservation_id: str
+
+
+class ClaimInProgress(NamedTuple):
+    """A request with this key and fingerprint is being served right now."""
+
+    reservation_id: str
+
+
+class ClaimMismatch(NamedTuple):
+    """The key was used for another request."""
+
+    reservation_id: str
+
+
+ReserveReply = Reserved | Refused | StaleProfile | Replay | ClaimInProgress | ClaimMismatch
+
+
+@dataclass(slots=True)
+class Settle(Operation["Settled | NotReserved"]):
+    """Charge what a served request cost and give back the rest of its reservation.
+
+    Charged is the actual cost, at most the estimate plus the free credit; what is missing is reported as uncollected.
+    With ``response``, the claim of the reservation keeps it for replay; without, the claim is dropped.
+    A reservation that has expired meanwhile is charged from the free credit (``late``) and counted again; it is charged
+    nothing when a later request took over its claim, as that one is charged.
+
+    A reservation that claimed a receipt is redeemed instead: the contract has billed it, so that nothing is charged,
+    whatever the actual cost, and it is in no sum of usage and no batch.
+    """
+
+    reservation_id: str
+    account: str
+    now_ms: int
+    actual_wei: int
+    outcome: Outcome = NO_OUTCOME
+    units: int | None = None  # None: as reserved
+    response: StoredResponse | None = None
+
+
+class Settled(NamedTuple):
+    """The request is charged, or redeemed. ``repeated``: it had been before, and nothing changed."""
+
+    charged_wei: int
+    uncollected_wei: int
+    balance: Balance
+    counts: tuple[tuple[str, int], ...] = ()  # (counter, count after) of each window of the reservation
+    late: bool = False
+    repeated: bool = False
+
+
+class NotReserved(NamedTuple):
+    """Nothing was done: the reservation is unknown, or ended in this other way before."""
+
+    state: State | Literal["unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Release(Operation["Released | NotReserved"]):
+    """Undo a reservation: credit, windows and claim are as if it had never been; its record says why."""
+
+    reservation_id: str
+    account: str
+    now_ms: int
+    outcome: Outcome = NO_OUTCOME
+
+
+class Released(NamedTuple):
+    """The reservation is undone. ``repeated``: it had been before (or had expired), and nothing changed."""
+
+    balance: Balance
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Extend(Operation[int]):
+    """Put off the expiry of reservations that are still being served; the answer is how many were put off.
+
+    One that has expired, but was not swept yet, is extended too; an earlier expiry than it has is ignored.
+    """
+
+    reservation_ids: tuple[str, ...]
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Operation[None]):
+    """Keep the record of a request that was refused before or instead of being reserved."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep(Operation[int]):
+    """Release reservations that are past their expiry, oldest first, at most ``limit``; the answer is how many."""
+
+    now_ms: int
+    limit: int = 1000
+
+
+# --- accounts and consumers -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Grant(Operation["Granted | GrantRefused"]):
+    """Add credit to an account, or take free credit back with a negative amount."""
+
+    grant_id: str
+    account: str
+    amount_wei: int
+    now_ms: int
+    note: str = ""
+
+
+class Granted(NamedTuple):
+    """The account after the grant. ``repeated``: this id had been granted before, and nothing changed."""
+
+    balance: Balance
+    repeated: bool = False
+
+
+class GrantRefused(NamedTuple):
+    """Nothing changed: more would be taken back than is free, or the account would exceed 2^256 - 1 wei."""
+
+    balance: Balance
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBalance(Operation[Balance]):
+    """An account's money; all zero for an account that was never granted anything."""
+
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCounts(Operation[tuple[int, ...]]):
+    """How much is counted in each window now."""
+
+    checks: tuple[WindowCheck, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GetProfile(Operation["Profile | None"]):
+    """What is known of a consumer."""
+
+    consumer: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutProfile(Operation[Profile]):
+    """Make or replace a consumer: its tier by name, quotas, budgets. The answer is the profile as it is then.
+
+    With ``replaces`` only a profile of that version is replaced (0: one that does not exist); another stays as it is.
+    Raises: ``UnknownTier`` when the tier is not defined.
+    """
+
+    consumer: str
+    tier: str
+    disabled: bool = False
+    quotas: tuple[Quota, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    replaces: int = -1  # -1: whatever there is
+
+
+@dataclass(frozen=True, slots=True)
+class ListProfiles(Operation[tuple[Profile, ...]]):
+    """Consumers in the order of their names, after ``after``."""
+
+    after: str = ""
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PutTier(Operation[None]):
+    """Define or redefine a tier; every profile's version changes with it."""
+
+    tier: Tier
+
+
+@dataclass(frozen=True, slots=True)
+class ListTiers(Operation[tuple[Tier, ...]]):
+    """All tiers, in the order of their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutKey(Operation[None]):
+    """Keep a new API key; its consumer has to exist. Raises: ``UnknownConsumer``."""
+
+    key: ApiKey
+
+
+@dataclass(frozen=True, slots=True)
+class FindKey(Operation["ApiKey | None"]):
+    """The key of that id, revoked or not."""
+
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeKey(Operation[bool]):
+    """Revoke a key from now on and change its consumer's version; False when there is none or it was revoked before."""
+
+    key_id: str
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListKeys(Operation[tuple[ApiKey, ...]]):
+    """Keys of one consumer, or of all, oldest first."""
+
+    consumer: str = ""
+
+
+# --- records, usage, settlement ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ListRecords(Operation[tuple[Record, ...]]):
+    """Records in the order of their ids (so of time), after the id ``after``; empty filters match everything."""
+
+    consumer: str = ""
+    api: str = ""
+    since_ms: int = 0
+    until_ms: int = EVER_MS
+    states: tuple[State, ...] = ()
+    after: str = ""
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class GetRecord(Operation["Record | None"]):
+    """One record by its id."""
+
+    record_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SumUsage(Operation[tuple[UsageDay, ...]]):
+    """Settled usage per API, consumer and day, in this order; both days included. Pruning records does not change
+    it.
+    """
+
+    consumer: str = ""
+    api: str = ""
+    from_day: int = 0
+    to_day: int = 2**31
+
+
+class CutPlace(NamedTuple):
+    """How far the batch that is being cut has come."""
+
+    sequence: int
+    records: int = 0  # how many requests are in it so far
+    after: str = ""  # id of the last request that was looked at
+
+
+@dataclass(frozen=True, slots=True)
+class AddToBatch(Operation["Added | None"]):
+    """Put settled usage of an API into the batch that is being cut, mark it, and end the batch or go on, in one step.
+
+    What is added was read and worked out before (``ListToSettle``, ``settlement.cutting``): the step only writes, so
+    that it never holds up requests for long. None, and nothing changed, when the batch is not at ``was`` any more:
+    somebody else has added to it.
+    """
+
+    api: str
+    was: CutPlace
+    now: CutPlace
+    record_ids: tuple[str, ...]
+    leaves: bytes  # of these requests, 32 bytes each
+    cut: str  # what it takes to go on from here, of ``settlement.cutting``; "" when the batch ends
+    batch: Batch | None = None  # that it ends as; None: it goes on
+
+
+class Added(NamedTuple):
+    """Where the batch is now; ``batch`` when it has ended."""
+
+    place: CutPlace
+    batch: Batch | None = None
+
+
+class OpenCut(NamedTuple):
+    """A batch that usage is still added to; its root is that of the usage so far."""
+
+    batch: Batch
+    after: str  # id of the last request that was looked at
+    peaks: tuple[str, ...]  # of its tree (hex), see ``merkle.GrowingTree``
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCut(Operation["OpenCut | None"]):
+    """The batch of an API that is being cut; None when the last one has ended."""
+
+    api: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListBatches(Operation[tuple[Batch, ...]]):
+    """Batches of an API in the order of their sequences, after ``after``."""
+
+    api: str
+    after: int = 0
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLeaves(Operation[bytes]):
+    """The leaf hashes of a batch, 32 bytes each, in the order of its root; empty when there is no such batch."""
+
+    api: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prune(Operation["Pruned"]):
+    """Delete what is past its time, at most ``limit`` records at a time.
+
+    Ended records older than their tier's retention (``retention_ms`` by tier; other tiers use ``default_ms``), unless
+    they are settled and in no batch yet with ``keep_unbatched``; counts of windows that ended two days ago; stored
+    responses past their expiry.
+    """
+
+    now_ms: int
+    retention_ms: Mapping[str, int] = field(default_factory=dict)
+    default_ms: int = 7 * DAY_MS
+    keep_unbatched: bool = False
+    limit: int = 10_000
+
+    @property
+    def counts_until_ms(self) -> int:
+        """Counts of windows that ended then, or before, are deleted."""
+        return self.now_ms - 2 * DAY_MS
+
+    def is_past(self, record: Record) -> bool:
+        """Whether a record is deleted. The databases have this rule in their own language."""
+        if record.state == "reserved" or (self.keep_unbatched and record.state == "settled" and not record.batch):
+            return False
+        return record.at_ms + self.retention_ms.get(record.tier, self.default_ms) <= self.now_ms
+
+
+class Pruned(NamedTuple):
+    """How much was deleted; ask again while ``more``."""
+
+    records: int
+    counts: int
+    responses: int
+    more: bool
+
+
+# --- alerts -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FireOnce(Operation[bool]):
+    """True for exactly one caller of all processes that asks with this key; False ever after."""
+
+    key: str
+    now_ms: int
+    expires_ms: int  # when the key may be forgotten

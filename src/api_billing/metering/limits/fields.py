@@ -1,0 +1,44 @@
+"""Header fields of metered requests and responses. Written with f-strings, as every response has them.
+
+``RateLimit-Policy`` and ``RateLimit`` follow draft-ietf-httpapi-ratelimit-headers-11: lists of quoted names with
+parameters. Structured-field integers have at most 15 digits, which wei do not fit into: a policy about money says its
+unit (``qu="wei"``, ``"gwei"`` or ``"gen"``), the finest that its limit fits into, and what is left is rounded down.
+
+``X-RateLimit-*`` of older clients are about the window with the least left, in calls (a window of money: how often this
+request's estimate fits); ``X-RateLimit-Reset`` is in seconds since 1970, as most of them expect.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from api_billing.metering.limits.windows import WindowCheck
+
+MAX_INTEGER: Final = 999_999_999_999_999
+_UNITS: Final = (("wei", 1), ("gwei", 10**9), ("gen", 10**18))
+
+
+def policy_field(checks: tuple[WindowCheck, ...]) -> str:
+    """``RateLimit-Policy`` of the windows that limit something, in their order."""
+    items = []
+    for check in checks:
+        if check.limit is None:
+            continue
+        unit, scale = unit_of(check)
+        item = f'"{check.name}";q={min(check.limit // scale, MAX_INTEGER)}'
+        item += f';qu="{unit}"' if unit else ""
+        items.append(f"{item};w={(check.ends_ms - check.starts_ms) // 1000}")
+    return ", ".join(items)
+
+
+def seconds_until(at_ms: int, now_ms: int) -> int:
+    """Whole seconds after which an instant is surely reached."""
+    return max(0, -((now_ms - at_ms) // 1000))
+
+
+def unit_of(check: WindowCheck) -> tuple[str, int]:
+    """The unit that a window's figures are shown in, and how many of the window's own units it has; calls: no unit."""
+    if check.unit == "calls":
+        return "", 1
+    limit = check.limit or 0
+    return next((unit for unit in _UNITS if limit // unit[1] <= MAX_INTEGER), _UNITS[-1])

@@ -1,0 +1,212 @@
+"""The plan of a consumer: in which windows a request counts, now. Computed from a profile, kept until a window ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from api_billing.metering.clock import DAY_MS, EVER_MS, day_of
+from api_billing.metering.limits.budgets import budget_check, counter_name
+from api_billing.metering.limits.fields import MAX_INTEGER, policy_field, unit_of
+from api_billing.metering.limits.profile import Profile
+from api_billing.metering.limits.quotas import Budget, Quota
+from api_billing.metering.limits.tiers import Tier
+from api_billing.metering.limits.windows import Window, WindowCheck
+
+Fields = list[tuple[str, str]]
+
+
+class Tightest(NamedTuple):
+    """The window with the least left. ``calls`` are those that still fit, at the price asked about."""
+
+    check: WindowCheck
+    left: int  # in the window's unit; at least 0
+    calls: int
+
+
+class Plan:
+    """The windows of requests of one consumer (of one operation and model, where budgets tell them apart). Immutable.
+
+    ``checks`` go into ``Reserve``; ``budgets`` has the budget of each check, None for quotas. Good from ``from_ms``
+    up to, and without, ``until_ms``.
+    """
+
+    __slots__ = ("also", "budgets", "checks", "from_ms", "policy", "profile", "shown", "tier", "until_ms")
+
+    def __init__(
+        self,
+        profile: Profile,
+        tier: Tier,
+        checks: tuple[WindowCheck, ...],
+        budgets: tuple[Budget | None, ...],
+        from_ms: int,
+        until_ms: int,
+        also: tuple[WindowCheck, ...] = (),
+    ) -> None:
+        self.profile = profile
+        self.also = also
+        self.tier = tier
+        self.checks = checks
+        self.budgets = budgets
+        self.from_ms = from_ms
+        self.until_ms = until_ms
+        # What header fields need of each window with a limit: index, limit, scale, end, unit and name.
+        self.shown = tuple(
+            [
+                (index, check.limit, unit_of(check)[1], check.ends_ms, check.unit, check.name)
+                for index, check in enumerate(checks)
+                if check.limit is not None
+            ]
+        )
+        self.policy = policy_field(checks)
+
+    def tightest(self, counts: Sequence[int], estimate_wei: int = 1) -> Tightest | None:
+        """The window with the least left, measured in calls at an estimate; of equal ones the one that renews last.
+
+        ``counts`` are those of the checks. None when nothing is limited.
+        """
+        if not self.shown:
+            return None
+        best = (-1, 0, 0, 0)
+        for index, limit, _, ends_ms, unit, _ in self.shown:
+            left = limit - counts[index]
+            if left < 0:
+                left = 0
+            calls = left if unit == "calls" else left // (estimate_wei or 1)
+            if best[0] < 0 or calls < best[0] or (calls == best[0] and ends_ms > best[1]):
+                best = (calls, ends_ms, left, index)
+        return Tightest(self.checks[best[3]], best[2], best[0])
+
+    def remaining(self, counts: Sequence[int], estimate_wei: int = 1) -> int | None:
+        """Calls that still fit into the tightest window; None: unlimited."""
+        found = self.tightest(counts, estimate_wei)
+        return None if found is None else found.calls
+
+    def renews_at(self, counts: Sequence[int], estimate_wei: int = 1) -> int | None:
+        """When the tightest window ends, in milliseconds; None: unlimited."""
+        found = self.tightest(counts, estimate_wei)
+        return None if found is None else found.check.ends_ms
+
+    def fields(self, counts: Sequence[int], now_ms: int, estimate_wei: int = 1) -> Fields:
+        """Header fields about windows, with ``counts`` as a reply to ``Reserve`` has; none without limits."""
+        if not self.shown or len(counts) != len(self.checks):
+            return []
+        items = []
+        fewest = renews_ms = -1
+        limit = 0
+        # As ``tightest`` has it, in the same round: this is done for each response.
+        for index, most, scale, ends_ms, unit, name in self.shown:
+            left = most - counts[index]
+            if left < 0:
+                left = 0
+            price_wei = 1 if unit == "calls" else estimate_wei or 1
+            calls = left // price_wei
+            if fewest < 0 or calls < fewest or (calls == fewest and ends_ms > renews_ms):
+                fewest, renews_ms, limit = calls, ends_ms, most // price_wei
+            shown = min(left // scale, MAX_INTEGER)
+            items.append(f'"{name}";r={shown};t={-((now_ms - ends_ms) // 1000) if ends_ms > now_ms else 0}')
+        return [
+            ("ratelimit-policy", self.policy),
+            ("ratelimit", ", ".join(items)),
+            ("x-ratelimit-limit", str(limit)),
+            ("x-ratelimit-remaining", str(fewest)),
+            ("x-ratelimit-reset", str(-(-renews_ms // 1000))),
+        ]
+
+
+def make_plan(
+    profile: Profile,
+    now_ms: int,
+    *,
+    api: str = "",
+    operation: str = "",
+    model: str = "",
+    tier: Tier | None = None,
+    also: tuple[WindowCheck, ...] = (),
+) -> Plan:
+    """Compute a consumer's plan: its tier's month and quotas, its own quotas, its budgets, in this order.
+
+    Quotas count all requests of the consumer, to whatever API. An own quota replaces the tier's of the same name. A
+    window before its anchor does not count yet. ``tier`` is that of the credential, instead of the consumer's. ``also``
+    are windows that come from elsewhere: the limits of its plan on the chain.
+    """
+    in_force = tier or profile.tier
+    quotas = {quota.name: quota for quota in (*in_force.all_quotas(), *profile.quotas)}
+    checks: list[WindowCheck] = []
+    budgets: list[Budget | None] = []
+    for quota in quotas.values():
+        window = quota.window(now_ms)
+        if window is not None:
+            checks.append(_quota_check(profile.consumer, quota, window))
+            budgets.append(None)
+    for budget in {budget.name: budget for budget in profile.budgets}.values():
+        check = budget_check(profile.consumer, budget, now_ms, api=api, operation=operation, model=model)
+        if check is not None:
+            checks.append(check)
+            budgets.append(budget)
+    checks += also
+    budgets += [None] * len(also)
+    from_ms, until_ms = _validity(checks, [*quotas.values(), *profile.budgets], now_ms)
+    return Plan(profile, in_force, tuple(checks), tuple(budgets), from_ms, until_ms, also)
+
+
+def _quota_check(consumer: str, quota: Quota, window: Window) -> WindowCheck:
+    counter = counter_name(consumer, "quota", quota.name, quota.period, quota.unit, quota.anchor)
+    return WindowCheck(counter, window.starts_ms, window.ends_ms, quota.unit, quota.limit, quota.name)
+
+
+def _validity(checks: Sequence[WindowCheck], limits: Sequence[Quota | Budget], now_ms: int) -> tuple[int, int]:
+    from_ms = max([check.starts_ms for check in checks], default=0)
+    until_ms = min([check.ends_ms for check in checks], default=EVER_MS)
+    for limit in limits:
+        if limit.anchor is not None:
+            begins_ms = day_of(limit.anchor) * DAY_MS
+            if begins_ms > now_ms:
+                until_ms = min(until_ms, begins_ms)
+            else:
+                from_ms = max(from_ms, begins_ms)
+    return from_ms, until_ms
+
+
+class PlanCache:
+    """Plans that were made, by consumer, tier, API, operation and model. Bounded; thread-safe.
+
+    A plan is used as long as it is of this very profile and its windows last, clocks set back included.
+    """
+
+    def __init__(self, size: int = 10_000) -> None:
+        self._size = size
+        self._plans: dict[tuple[str, str, str, str, str], Plan] = {}
+
+    def plan(
+        self,
+        profile: Profile,
+        now_ms: int,
+        *,
+        api: str = "",
+        operation: str = "",
+        model: str = "",
+        tier: Tier | None = None,
+        also: tuple[WindowCheck, ...] = (),
+    ) -> Plan:
+        """A plan for now, made when there is none."""
+        if not profile.budgets:
+            # Nothing tells them apart, and paths of a client's choice would fill the cache.
+            operation = model = ""
+            api = api if also else ""
+        key = (profile.consumer, tier.name if tier is not None else "", api, operation, model)
+        plan = self._plans.get(key)
+        if (
+            plan is not None
+            and (plan.profile is profile or plan.profile == profile)
+            and (tier is None or plan.tier == tier)
+            and (plan.also is also or plan.also == also)
+            and plan.from_ms <= now_ms < plan.until_ms
+        ):
+            return plan
+        plan = make_plan(profile, now_ms, api=api, operation=operation, model=model, tier=tier, also=also)
+        if len(self._plans) >= self._size:
+            # Rare: most meters have fewer consumers. Single dict operations are atomic; a plan lost is made again.
+            self._plans = {}
+        self._plans[key] = plan
+        return plan

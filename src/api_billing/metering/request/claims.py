@@ -1,0 +1,101 @@
+"""Claims of idempotency keys and receipts: what makes a request the same request, and what is kept of its response."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from api_billing.metering.ledger.operations import Claim, StoredResponse
+from api_billing.metering.request.problems import Refusal
+from api_billing.metering.request.receipts import query_without
+
+if TYPE_CHECKING:
+    from api_billing.metering.request.http import MeteredRequest, MeteredResponse
+    from api_billing.metering.settings import MeterSettings
+    from api_billing.metering.stores.steps import Steps
+
+MAX_KEY_LENGTH: Final = 255
+_QUOTED_KEY: Final = re.compile(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
+# Of this hop or this moment: not part of a response that is stored for replay.
+_NOT_STORED: Final = frozenset(
+    {"connection", "keep-alive", "transfer-encoding", "date", "server", "set-cookie", "x-cost-wei", "retry-after"}
+)
+_NOT_STORED_PREFIXES: Final = ("ratelimit", "x-ratelimit")
+
+
+def idempotency_claim(request: MeteredRequest, api: str, settings: MeterSettings) -> Steps[Claim | Refusal | None]:
+    """The claim of a request's ``Idempotency-Key``; None when it has none."""
+    values = request.headers.all("idempotency-key")
+    if not values:
+        return None
+    key = parse_idempotency_key(values)
+    if key is None:
+        return Refusal("invalid_idempotency_key")
+    body = yield from _fingerprinted_body(request, settings)
+    if isinstance(body, Refusal):
+        return body
+    # One key may be used with each API; the store knows consumers only.
+    return Claim(f"{api}/{key}", fingerprint(request.method, request.path, request.query, body))
+
+
+def receipt_fingerprint(request: MeteredRequest, settings: MeterSettings) -> Steps[str | Refusal]:
+    """What makes it the same request, wherever it carries the receipt."""
+    body = yield from _fingerprinted_body(request, settings)
+    if isinstance(body, Refusal):
+        return body
+    query = query_without(request.query, settings.receipt_query)
+    return fingerprint(request.method, request.path, query, body)
+
+
+def _fingerprinted_body(request: MeteredRequest, settings: MeterSettings) -> Steps[bytes | Refusal]:
+    limit = settings.max_fingerprint_bytes
+    declared = request.headers.first("content-length") or ""
+    if declared.isdecimal() and int(declared[:20]) > limit:
+        return Refusal("body_too_large")
+    body = yield from request.read_body()
+    if body is None:
+        return Refusal("unreadable_body")
+    return Refusal("body_too_large") if len(body) > limit else body
+
+
+def stored_response(response: MeteredResponse) -> StoredResponse | None:
+    """The response as it will be replayed; None when its body was not kept as a whole."""
+    body = response.body
+    if body is None or len(body) != response.body_bytes:
+        return None
+    return StoredResponse(response.status, tuple(_stored_fields(response)), body)
+
+
+def _stored_fields(response: MeteredResponse) -> Iterator[tuple[str, str]]:
+    for name, value in response.headers.pairs():
+        if name not in _NOT_STORED and not name.startswith(_NOT_STORED_PREFIXES):
+            yield name, value
+
+
+def parse_idempotency_key(values: Sequence[str]) -> str | None:
+    """Return the key that ``Idempotency-Key`` names; None when it names none that is acceptable.
+
+    The draft (07) has a quoted structured-field string; one without quotes is the same key. It has 1 to 255 printable
+    ASCII characters, and the field is given once. Ask only when there is a field: its absence is no error.
+    """
+    if len(values) != 1 or len(values[0]) > 2 * MAX_KEY_LENGTH + 2:
+        return None
+    text = values[0].strip(" \t")
+    if text.startswith('"'):
+        quoted = _QUOTED_KEY.fullmatch(text)
+        if quoted is None:
+            return None
+        text = re.sub(r"\\(.)", r"\1", quoted[1])
+    good = 0 < len(text) <= MAX_KEY_LENGTH and text.isascii() and text.isprintable()
+    return text if good and text.strip() else None
+
+
+def fingerprint(method: str, path: str, query: bytes, body: bytes) -> str:
+    """What makes a request the same request: SHA-256 over method, path, query and body, each with its length."""
+    digest = hashlib.sha256()
+    for part in (method.encode("latin-1", "replace"), path.encode("utf-8", "surrogatepass"), query, body):
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()

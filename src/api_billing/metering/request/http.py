@@ -1,0 +1,271 @@
+"""A request and a response as the meter sees them, whatever the framework. Nothing is parsed before it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Final, cast
+from urllib.parse import parse_qs
+
+from api_billing.metering.stores.steps import Steps, is_waiting
+
+MAX_QUERY_FIELDS: Final = 1000
+
+# Reads the whole body: None when it cannot be read (the client went away, too large, consumed by somebody else).
+BodySource = Callable[[], "bytes | Awaitable[bytes | None] | None"]
+
+
+class Headers:
+    """A case-insensitive multi-map of header fields. Ask with lower-case names."""
+
+    __slots__ = ()
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a field, in order."""
+        raise NotImplementedError
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """All fields in order, names in lower case."""
+        raise NotImplementedError
+
+    def first(self, name: str) -> str | None:
+        """The first value of a field, None when there is none."""
+        values = self.all(name)
+        return values[0] if values else None
+
+    def let_go(self) -> None:
+        """Forget what refers back to the request."""
+
+
+class AsgiHeaders(Headers):
+    """Byte pairs as ASGI has them: names in lower case, values in Latin-1."""
+
+    __slots__ = ("_last", "_pairs")
+
+    def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        self._pairs = pairs if isinstance(pairs, list | tuple) else list(pairs)
+        self._last: dict[bytes, bytes] | None = (
+            None  # the last value of each field: most that is asked for is not there
+        )
+
+    def all(self, name: str) -> list[str]:
+        wanted = name.encode("latin-1")
+        if self._last is None:
+            self._last = dict(self._pairs)
+        if wanted not in self._last:
+            return []
+        return [value.decode("latin-1") for key, value in self._pairs if key == wanted]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        return [(key.decode("latin-1").lower(), value.decode("latin-1")) for key, value in self._pairs]
+
+
+class WsgiHeaders(Headers):
+    """A WSGI environ. A server has joined fields of one name with commas, and cannot tell ``X_Y`` from ``X-Y``.
+
+    (gunicorn, uWSGI and mod_wsgi drop names with underscores; a server that does not must not be trusted with identity
+    in a header that a proxy sets.)
+    """
+
+    __slots__ = ("_environ",)
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        self._environ = environ
+
+    def all(self, name: str) -> list[str]:
+        value = self._environ.get(_environ_key(name))
+        return [] if value is None or value == "" else [str(value)]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        fields = []
+        for key, value in self._environ.items():
+            if key.startswith("HTTP_"):
+                fields.append((key[5:].replace("_", "-").lower(), str(value)))
+            elif key in ("CONTENT_TYPE", "CONTENT_LENGTH") and value:
+                fields.append((key.replace("_", "-").lower(), str(value)))
+        return fields
+
+    def let_go(self) -> None:
+        self._environ = {}
+
+
+@lru_cache(256)  # names come from code and settings, never from clients
+def _environ_key(name: str) -> str:
+    key = name.upper().replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+
+
+class TextHeaders(Headers):
+    """Pairs of text in any case, as WSGI responses and most frameworks have them."""
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self._pairs = pairs if isinstance(pairs, list | tuple) else list(pairs)
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self._pairs if key.lower() == name]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        return [(key.lower(), value) for key, value in self._pairs]
+
+
+class MeteredRequest:
+    """What is known of a request before it is served.
+
+    ``path`` is decoded, ``route`` the pattern it matched (``/users/{id}``; the path when nothing matched), ``query``
+    raw, ``client`` the peer's address, ``at_ms`` when it came in. ``native`` is the framework's own request, for own
+    callables.
+    """
+
+    __slots__ = (
+        "_body",
+        "_fields",
+        "at_ms",
+        "body_read",
+        "client",
+        "headers",
+        "method",
+        "native",
+        "path",
+        "query",
+        "route",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        headers: Headers,
+        *,
+        route: str = "",
+        query: bytes = b"",
+        client: str = "",
+        at_ms: int = 0,
+        body: bytes | BodySource | None = None,
+        native: Any = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.route = route or path
+        self.query = query
+        self.client = client
+        self.at_ms = at_ms
+        self.native = native
+        self._body: bytes | BodySource | None = body
+        self._fields: dict[str, list[str]] | None = None
+        self.body_read = not callable(body)
+
+    def query_values(self, name: str) -> list[str]:
+        """Every value of a query parameter. Raises: ValueError for what is not UTF-8, and for too many parameters.
+
+        Bytes that are no UTF-8 are not replaced: two names of consumers must not become one.
+        """
+        if self._fields is None:
+            text = self.query.decode("ascii")
+            self._fields = (
+                parse_qs(text, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS, errors="strict") if text else {}
+            )
+        return self._fields.get(name, [])
+
+    @property
+    def body(self) -> bytes | None:
+        """The body when it was read (``body_read``) and could be; see ``read_body``."""
+        return cast("bytes | None", self._body) if self.body_read else None
+
+    def read_body(self) -> Steps[bytes | None]:
+        """Read the body once and keep it; None when it cannot be read. A flow: ``body = yield from …``."""
+        if not self.body_read:
+            got = cast(BodySource, self._body)()
+            read = (yield cast("Awaitable[bytes | None]", got)) if is_waiting(got) else got
+            self._body = cast("bytes | None", read)
+            self.body_read = True
+        return self.body
+
+    def let_go(self) -> None:
+        """Forget the framework's objects and the body that was not read: nobody asks for them any more.
+
+        They lead to the scope or environ, and that leads here: a circle that only the garbage collector could free,
+        with all that a request has, so that each next one would work in memory that no cache knows.
+        """
+        self.native = None
+        self.headers.let_go()
+        if not self.body_read:
+            self._body, self.body_read = None, True
+
+
+class MeteredResponse:
+    """What is known of a response once it has been sent.
+
+    ``body_bytes`` counts what was sent, ``body`` has it only when it was buffered. ``started_ms`` is when the first
+    byte went out, ``duration_ms`` how long serving took from the request's arrival to the last byte.
+    """
+
+    __slots__ = ("body", "body_bytes", "duration_ms", "headers", "started_ms", "status")
+
+    def __init__(
+        self,
+        status: int,
+        headers: Headers,
+        *,
+        body_bytes: int = 0,
+        body: bytes | None = None,
+        started_ms: int = 0,
+        duration_ms: int = 0,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.body_bytes = body_bytes
+        self.body = body
+        self.started_ms = started_ms
+        self.duration_ms = duration_ms
+
+
+def asgi_request(
+    scope: Mapping[str, Any], *, at_ms: int, route: str = "", body: bytes | BodySource | None = None, native: Any = None
+) -> MeteredRequest:
+    """Wrap an ASGI HTTP scope."""
+    peer = scope.get("client")
+    return MeteredRequest(
+        scope["method"],
+        scope["path"],
+        AsgiHeaders(scope["headers"]),
+        route=route,
+        query=scope.get("query_string", b""),
+        client=peer[0] if peer else "",
+        at_ms=at_ms,
+        body=body,
+        native=native,
+    )
+
+
+def wsgi_request(
+    environ: Mapping[str, Any],
+    *,
+    at_ms: int,
+    route: str = "",
+    body: bytes | BodySource | None = None,
+    native: Any = None,
+) -> MeteredRequest:
+    """Wrap a WSGI environ (PEP 3333: its text is bytes as Latin-1)."""
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return MeteredRequest(
+        environ["REQUEST_METHOD"],
+        path if path.isascii() else path.encode("latin-1").decode("utf-8", "replace"),
+        WsgiHeaders(environ),
+        route=route,
+        query=environ.get("QUERY_STRING", "").encode("latin-1", "replace"),
+        client=environ.get("REMOTE_ADDR", ""),
+        at_ms=at_ms,
+        body=body,
+        native=native,
+    )
+
+
+def cost_field(charged_wei: int) -> tuple[str, str]:
+    """What the request cost (or, before a streamed body, at most costs): ``X-Cost-Wei``."""
+    return ("x-cost-wei", str(charged_wei))
+
+
+REPLAYED: Final = ("idempotency-replayed", "true")

@@ -1,0 +1,77 @@
+"""Who a request is from, as an extractor tells it.
+
+An extractor is a callable of a ``MeteredRequest`` that returns an ``Identity``, a ``Refusal``, a consumer's name,
+None (it says nothing), something to await for one of these, or a flow (a generator of steps, see ``steps``) that ends
+with one: so one extractor serves threads and coroutines. ``identify`` brings all of them to ``Identity | Refusal``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from types import GeneratorType
+from typing import Final, NamedTuple, cast
+
+from api_billing.metering.request.http import MeteredRequest
+from api_billing.metering.request.problems import Refusal
+from api_billing.metering.stores.steps import Steps, is_waiting
+from api_billing.networks import canonical_name
+
+MAX_CONSUMER_LENGTH: Final = 200
+
+_LOG: Final = logging.getLogger("api_billing.metering.identity")
+
+
+class Identity(NamedTuple):
+    """Who a request is from. ``tier``: of the credential, empty for the consumer's own; ``key_id``: of the API key."""
+
+    consumer: str
+    tier: str = ""
+    key_id: str = ""
+
+
+Found = Identity | Refusal | str | None
+Extractor = Callable[[MeteredRequest], "Found | Awaitable[Found] | Steps[Found]"]
+
+MISSING: Final = Refusal("missing_identity")
+INVALID: Final = Refusal("invalid_identity", challenge='Bearer error="invalid_token"')
+REVOKED: Final = Refusal("revoked_key")
+# Not valid, but perhaps what another extractor understands; ``first_of`` goes on.
+OTHER_FORM: Final = Refusal("invalid_identity", challenge='Bearer error="invalid_token"')
+
+
+def identify(extractor: Extractor, request: MeteredRequest) -> Steps[Identity | Refusal]:
+    """Run an extractor, built-in or own. An own one that raises refuses the request, and is logged."""
+    try:
+        found = extractor(request)
+        if type(found) is not Identity:
+            if isinstance(found, GeneratorType):
+                found = yield from found
+            elif type(found) is not str and is_waiting(found):
+                found = yield cast("Awaitable[Found]", found)
+    except Exception:
+        _LOG.exception("the identity of a request to %s could not be told", request.route)
+        return INVALID
+    return checked(cast(Found, found))
+
+
+def checked(found: Found) -> Identity | Refusal:
+    """Bound what an extractor found: names have 1 to 200 printable characters and no space around them.
+
+    An address is one consumer, however its digits are spelled.
+    """
+    if found is None:
+        return MISSING
+    if isinstance(found, Refusal):
+        return found
+    identity = found if isinstance(found, Identity) else Identity(found)
+    name = identity.consumer
+    if (
+        type(name) is not str
+        or not 0 < len(name) <= MAX_CONSUMER_LENGTH
+        or not name.isprintable()
+        or name != name.strip()
+    ):
+        return INVALID
+    canonical = canonical_name(name)
+    return identity if canonical == name else identity._replace(consumer=canonical)

@@ -1,0 +1,197 @@
+"""What has to happen beside the requests: keep open reservations alive, release those whose process died, settle again
+what the store did not take, prune.
+
+A thread that is started with the first reservation does it every few seconds; ``tick`` is one round of it, to be called
+with any clock. Several processes do it at once without harm, as each step is atomic in the store.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.errors import MeterError, StoreUnavailable
+from api_billing.metering.ledger.operations import (
+    Extend,
+    ListTiers,
+    NotReserved,
+    Operation,
+    Prune,
+    Release,
+    Reserve,
+    Settle,
+    Sweep,
+)
+from api_billing.metering.observing.metrics import Metrics
+from api_billing.metering.request import lost_reservations
+from api_billing.metering.stores import Store
+from api_billing.metering.stores.steps import run
+
+_SWEEP_LIMIT: Final = 1000
+_EXTEND_LIMIT: Final = 1000
+_PRUNE_LIMIT: Final = 1000
+_MAX_UNSETTLED: Final = 100_000
+
+_log = logging.getLogger("api_billing.metering.keeper")
+
+
+class Keeper:
+    """Knows this process' open reservations and failed settlements. Thread-safe; forgets them in a forked child."""
+
+    def __init__(
+        self,
+        store: Store,
+        now_ms: Callable[[], int],
+        metrics: Metrics,
+        *,
+        reservation_ms: int,
+        round_seconds: float,
+        prune_every_ms: int,
+        keep_unbatched: bool,
+    ) -> None:
+        self._store = store
+        self._now_ms = now_ms
+        self._metrics = metrics
+        self._reservation_ms = reservation_ms
+        self._prune_every_ms = prune_every_ms
+        self._keep_unbatched = keep_unbatched
+        self._round_seconds = min(round_seconds, reservation_ms / 4000)
+        self._pruned_ms = 0
+        self.forget()
+        os.register_at_fork(after_in_child=self.forget)
+
+    def forget(self) -> None:
+        """Forget what is open and what failed, as in a forked child: what the parent serves is the parent's."""
+        self._open: dict[str, int] = {}
+        self._failed: deque[tuple[Settle | Release, Reserve | None]] = deque()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    def opened(self, reservation_id: str, expires_ms: int) -> None:
+        """A reservation of this process is being served."""
+        self._open[reservation_id] = expires_ms
+        if self._thread is None:
+            self.start()
+
+    def ended(self, reservation_id: str) -> None:
+        """It is served, and its settlement or release is on its way."""
+        self._open.pop(reservation_id, None)
+
+    def repeat(self, operation: Settle | Release, reserve: Reserve | None = None) -> None:
+        """Perform an operation later that the store did not take now. Its id keeps it from being done twice.
+
+        ``reserve`` of a settlement: what is reserved again if the store has lost it with the same commit.
+        """
+        if len(self._failed) >= _MAX_UNSETTLED:
+            _log.error("%d settlements wait for the store; one is lost: %s", _MAX_UNSETTLED, operation.reservation_id)
+            return
+        self._failed.append((operation, reserve))
+        if self._thread is None:
+            self.start()
+
+    def missed(self, operation: Operation[Any], error: MeterError) -> None:
+        """An operation that nobody waits for was not even taken: settle and release later, let the rest go."""
+        if isinstance(operation, Settle | Release):
+            self.repeat(operation)
+        else:
+            _log.warning("%s is lost: %s", type(operation).__name__, error)
+
+    @property
+    def unsettled(self) -> int:
+        """How many settlements and releases wait for the store."""
+        return len(self._failed)
+
+    def tick(self, now_ms: int) -> None:
+        """One round. Raises: StoreUnavailable; the next round goes on where this one stopped."""
+        self._repeat_failed()
+        self._extend(now_ms)
+        swept = _SWEEP_LIMIT
+        while swept == _SWEEP_LIMIT:
+            swept = self._store.call(Sweep(now_ms, _SWEEP_LIMIT))
+            self._metrics.swept(swept)
+        if self._prune_every_ms and now_ms - self._pruned_ms >= self._prune_every_ms:
+            self._pruned_ms = now_ms
+            prune(self._store, now_ms, keep_unbatched=self._keep_unbatched)
+
+    def close(self) -> None:
+        """Stop the thread, and try once more what failed. What still fails is logged, with its reservation."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        try:
+            self._repeat_failed()
+        except MeterError:
+            for operation, _ in self._failed:
+                _log.error("not settled before closing: %s of %s", type(operation).__name__, operation.reservation_id)
+
+    def _repeat_failed(self) -> None:
+        for _ in range(len(self._failed)):
+            operation, reserve = self._failed[0]
+            self._metrics.retried(type(operation).__name__)
+            if isinstance(operation, Settle):
+                self._settle(operation, reserve)
+            else:
+                self._store.call(operation)
+            self._failed.popleft()
+
+    def _settle(self, settle: Settle, reserve: Reserve | None) -> None:
+        if reserve is None:
+            reply = self._store.call(settle)
+        else:
+            reply = run(lost_reservations.settled(settle, reserve), self._store.call)
+        if isinstance(reply, NotReserved):
+            _log.error("%s was served, but could not be settled: it is %s", settle.reservation_id, reply.state)
+
+    def _extend(self, now_ms: int) -> None:
+        # Below half of its time: so that two rounds may fail before a reservation that is being served expires.
+        due = [key for key, expires_ms in list(self._open.items()) if expires_ms - now_ms < self._reservation_ms // 2]
+        expires_ms = now_ms + self._reservation_ms
+        for start in range(0, len(due), _EXTEND_LIMIT):
+            part = due[start : start + _EXTEND_LIMIT]
+            self._store.call(Extend(tuple(part), expires_ms))
+            for key in part:
+                if key in self._open:
+                    self._open[key] = expires_ms
+
+    def start(self) -> None:
+        """Do the rounds in a thread from now on, also in a process that serves no requests itself. Idempotent."""
+        with self._starting:
+            if self._thread is None and not self._stop.is_set():
+                self._thread = threading.Thread(target=self._run, name="api-billing-keeper", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._round_seconds):
+            try:
+                self.tick(self._now_ms())
+            except StoreUnavailable as error:
+                _log.warning("the meter's store is not available: %s", error)
+            except Exception:
+                _log.exception("a round of the keeper failed")
+
+
+def prune(
+    store: Store,
+    now_ms: int,
+    *,
+    keep_unbatched: bool,
+    retention_ms: dict[str, int] | None = None,
+    progress: Callable[[int], Any] | None = None,
+) -> int:
+    """Delete what is past its retention, in steps that do not keep requests waiting; how many records it were."""
+    if retention_ms is None:
+        retention_ms = {tier.name: tier.retention_days * DAY_MS for tier in store.call(ListTiers())}
+    records = 0
+    while True:
+        pruned = store.call(Prune(now_ms, retention_ms, keep_unbatched=keep_unbatched, limit=_PRUNE_LIMIT))
+        records += pruned.records
+        if progress is not None:
+            progress(records)
+        if not pruned.more:
+            return records

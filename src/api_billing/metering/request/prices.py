@@ -1,0 +1,124 @@
+"""Prices: what a served request costs, in wei, from the request and its response.
+
+A price is ``fixed``, ``by_response_size``, ``by_processing_time``, or an own sync or async callable of (request,
+response) that returns wei. It must not fail, but when it does the request is charged a share of its estimate
+(``price_of``).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple, cast
+
+from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.ledger.operations import MAX_AMOUNT_WEI
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse
+from api_billing.metering.stores.steps import Steps, is_waiting
+
+Price = Callable[[MeteredRequest, MeteredResponse], "int | Awaitable[int]"]
+
+_LOG: Final = logging.getLogger("api_billing.metering.prices")
+_KIB: Final = 1024
+_SECOND_MS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """The same for every request."""
+
+    wei: int
+
+    def __post_init__(self) -> None:
+        check_wei("a fixed price", self.wei)
+
+    def __call__(self, request: MeteredRequest, response: MeteredResponse) -> int:
+        return self.wei
+
+
+@dataclass(frozen=True, slots=True)
+class ByResponseSize:
+    """A base, and each byte of the body its part of a KiB's price; the sum is rounded up to a whole wei."""
+
+    base_wei: int
+    per_kib_wei: int
+
+    def __post_init__(self) -> None:
+        check_wei("base_wei", self.base_wei)
+        check_wei("per_kib_wei", self.per_kib_wei)
+
+    def __call__(self, request: MeteredRequest, response: MeteredResponse) -> int:
+        return self.base_wei - response.body_bytes * self.per_kib_wei // -_KIB
+
+
+@dataclass(frozen=True, slots=True)
+class ByProcessingTime:
+    """A base, and each millisecond its part of a second's price; the sum is rounded up to a whole wei."""
+
+    base_wei: int
+    per_second_wei: int
+
+    def __post_init__(self) -> None:
+        check_wei("base_wei", self.base_wei)
+        check_wei("per_second_wei", self.per_second_wei)
+
+    def __call__(self, request: MeteredRequest, response: MeteredResponse) -> int:
+        # A clock that was set back in between must not make a request cheaper than its base.
+        return self.base_wei - max(0, response.duration_ms) * self.per_second_wei // -_SECOND_MS
+
+
+def fixed(wei: int) -> Fixed:
+    """Every request costs the same. Raises: InvalidSetting for an amount that is none."""
+    return Fixed(wei)
+
+
+def by_response_size(base_wei: int, per_kib_wei: int) -> ByResponseSize:
+    """``base_wei``, and ``per_kib_wei`` for each 1,024 bytes of the response's body: exact to the byte, rounded up."""
+    return ByResponseSize(base_wei, per_kib_wei)
+
+
+def by_processing_time(base_wei: int, per_second_wei: int) -> ByProcessingTime:
+    """``base_wei``, and ``per_second_wei`` for each second of serving, exact to the millisecond and rounded up."""
+    return ByProcessingTime(base_wei, per_second_wei)
+
+
+def check_wei(what: str, amount: object) -> int:
+    """Return an amount that is one: an int from 0 to 2^256 - 1, and no bool. Raises: InvalidSetting."""
+    if not is_wei(amount):
+        raise InvalidSetting(f"{what} is a whole number of wei from 0 to 2^256 - 1, not {amount!r:.80}")
+    return cast(int, amount)
+
+
+def is_wei(amount: object) -> bool:
+    """Whether something is an amount of wei."""
+    return type(amount) is int and 0 <= amount <= MAX_AMOUNT_WEI
+
+
+class Priced(NamedTuple):
+    """What a request costs. ``problem`` says why it is the fallback: a class of exception, or ``no amount``."""
+
+    wei: int
+    problem: str = ""
+
+
+def price_of(
+    price: Price, request: MeteredRequest, response: MeteredResponse, estimate_wei: int, fallback_percent: int
+) -> Steps[Priced]:
+    """What a request costs; ``fallback_percent`` of the estimate (rounded up) when the price fails. It never raises."""
+    try:
+        amount = price(request, response)
+        if type(amount) is not int and is_waiting(amount):
+            amount = yield cast("Awaitable[int]", amount)
+    except Exception as exc:
+        _LOG.exception("the price of %s %s failed", request.method, request.route)
+        return Priced(fallback_wei(estimate_wei, fallback_percent), type(exc).__name__)
+    if type(amount) is int and 0 <= amount <= MAX_AMOUNT_WEI:
+        return Priced(amount)
+    _LOG.error("the price of %s %s is no amount of wei but %s", request.method, request.route, type(amount).__name__)
+    return Priced(fallback_wei(estimate_wei, fallback_percent), "no amount")
+
+
+def fallback_wei(estimate_wei: int, percent: int) -> int:
+    """A share of the estimate, rounded up."""
+    return -(-estimate_wei * percent // 100)

@@ -1,0 +1,153 @@
+"""Refusals: what the meter answers instead of serving, as problem details (RFC 9457) with a ``code``.
+
+The 429 ones have the problem type of draft-ietf-httpapi-ratelimit-headers-11, with the names of the violated policies.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from api_billing.metering.ledger.operations import Refused
+from api_billing.metering.limits.budgets import refused_code
+from api_billing.metering.limits.fields import seconds_until
+from api_billing.metering.limits.plan import Plan
+
+CONTENT_TYPE: Final = "application/problem+json"
+QUOTA_EXCEEDED_TYPE: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+_TYPE: Final = "urn:problem-type:api-billing:"
+_UNAVAILABLE_SECONDS: Final = 1
+
+
+class Kind(NamedTuple):
+    """What is the same for all refusals of a code."""
+
+    status: int
+    title: str
+    detail: str  # when the refusal has none of its own
+    retry: bool = False  # whether waiting helps, so that a Retry-After is due
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "missing_identity": Kind(401, "Identity missing", "The request does not say who it is from."),
+    "invalid_identity": Kind(401, "Identity not valid", "The credentials of the request are not valid."),
+    "revoked_key": Kind(403, "Key revoked", "This API key has been revoked."),
+    "not_subscribed": Kind(403, "Not subscribed", "This consumer has no access to this API."),
+    "disabled": Kind(403, "Consumer disabled", "This consumer's access has been switched off."),
+    "insufficient_credit": Kind(402, "Credit exhausted", "The free credit does not cover the cost of this request."),
+    "budget_exceeded": Kind(402, "Budget exhausted", "A budget does not cover the cost of this request."),
+    "quota_exceeded": Kind(429, "Quota exceeded", "A quota is used up until its window ends.", retry=True),
+    "throttled": Kind(429, "Throttled", "A budget is nearly used up; requests are held back.", retry=True),
+    "invalid_idempotency_key": Kind(
+        400, "Idempotency key not valid", "Idempotency-Key is one string of 1 to 255 printable ASCII characters."
+    ),
+    "unreadable_body": Kind(400, "Body not readable", "The body of the request could not be read."),
+    "body_too_large": Kind(413, "Body too large", "The body is larger than this API compares for idempotency."),
+    "idempotency_mismatch": Kind(
+        422, "Idempotency key reused", "This idempotency key was used for another request; use a new one."
+    ),
+    "idempotency_in_progress": Kind(
+        409, "Request in progress", "A request with this idempotency key is still being served.", retry=True
+    ),
+    "invalid_receipt": Kind(402, "Receipt not valid", "Nothing is served for this receipt."),
+    "receipt_mismatch": Kind(422, "Receipt used", "This receipt was used for another request."),
+    "receipt_in_progress": Kind(
+        409, "Request in progress", "The request with this receipt is still being served.", retry=True
+    ),
+    "receipt_used": Kind(
+        410, "Receipt used", "This request was served, and its response was too large, or too soon at an end, to keep."
+    ),
+    "meter_unavailable": Kind(
+        503, "Meter not available", "Usage cannot be recorded at the moment, so nothing is served.", retry=True
+    ),
+}
+
+
+class Answer(NamedTuple):
+    """A response as it goes out: header fields are text pairs."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A request that is not served. ``code`` is one of ``KINDS``.
+
+    ``retry_after_seconds`` becomes Retry-After; without it, codes for which waiting helps say one second. ``policies``
+    are the names of the windows that were exceeded, ``challenge`` the WWW-Authenticate of a 401, ``extra`` further
+    members of the body (never secrets). Names that the standard or this class gives to members win over ``extra``.
+    """
+
+    code: str
+    detail: str = ""
+    retry_after_seconds: int | None = None
+    policies: tuple[str, ...] = ()
+    challenge: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return KINDS[self.code].status
+
+    def answer(self, headers: tuple[tuple[str, str], ...] = (), *, instance: str = "") -> Answer:
+        """The whole response, with further header fields; ``instance`` identifies this one occurrence."""
+        kind = KINDS[self.code]
+        body = self.problem(instance=instance)
+        encoded = json.dumps(body, separators=(",", ":")).encode()
+        fields = [("content-type", CONTENT_TYPE), ("content-length", str(len(encoded))), ("cache-control", "no-store")]
+        if kind.status == 401:
+            fields.append(("www-authenticate", self.challenge or "Bearer"))
+        if (seconds := self.retry_after()) is not None:
+            fields.append(("retry-after", str(seconds)))
+        return Answer(kind.status, (*fields, *headers), encoded)
+
+    def retry_after(self) -> int | None:
+        """Seconds to wait, at least 1; None when waiting does not help or it is not known how long."""
+        if self.retry_after_seconds is not None:
+            return max(1, self.retry_after_seconds)
+        return _UNAVAILABLE_SECONDS if KINDS[self.code].retry else None
+
+    def problem(self, *, instance: str = "") -> dict[str, Any]:
+        """The body as a mapping. Amounts of wei in ``extra`` are strings: a JSON number would be rounded."""
+        kind = KINDS[self.code]
+        quota = kind.status == 429
+        members: dict[str, Any] = {
+            **self.extra,
+            "type": QUOTA_EXCEEDED_TYPE if quota else _TYPE + self.code.replace("_", "-"),
+            "title": kind.title,
+            "status": kind.status,
+            "detail": self.detail or kind.detail,
+            "code": self.code,
+        }
+        if quota:
+            members["violated-policies"] = list(self.policies)
+        if instance:
+            members["instance"] = instance
+        return members
+
+
+def refusal_by(plan: Plan, refused: Refused, now_ms: int, estimate_wei: int) -> Refusal:
+    """What to answer when the store refused: the code, the violated policies, and when it makes sense to retry.
+
+    Retry-After is the end of the last of the violated windows, as all of them have to renew; a budget that
+    throttles may say another time.
+    """
+    if refused.code == "insufficient_credit":
+        credit = {"free_wei": str(refused.balance.free_wei), "estimate_wei": str(estimate_wei)}
+        return Refusal(refused.code, extra=credit)
+    if not refused.violated:
+        return Refusal(refused.code if refused.code in KINDS else "meter_unavailable")
+    first = refused.violated[0]
+    budget, code = plan.budgets[first], refused.code
+    if budget is not None:
+        code = refused_code(budget, refused.counts[first], estimate_wei)
+    names = tuple([plan.checks[index].name for index in refused.violated])
+    seconds = max([seconds_until(plan.checks[index].ends_ms, now_ms) for index in refused.violated])
+    if code == "throttled" and budget is not None and budget.retry_after_seconds:
+        seconds = budget.retry_after_seconds
+    return Refusal(code, retry_after_seconds=seconds, policies=names)

@@ -1,0 +1,143 @@
+"""Receipts: requests whose call the contract has billed. The rules, without the chain and without a store.
+
+A consumer contract is billed for a call first, gets a receipt, and fetches the API then. Its leader and each of its
+validators make that request, all with the same receipt: one of them is served, and all get its response.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote_plus
+
+from api_billing.contract_api import API_NAME
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.operations import StoredResponse
+from api_billing.metering.request.problems import Refusal
+
+if TYPE_CHECKING:
+    from api_billing.metering.request.http import MeteredRequest, MeteredResponse
+    from api_billing.metering.settings import MeterSettings
+
+# As the contract writes it: API, consumer, day of billing, and which of the consumer's calls of that day it was.
+_RECEIPT: Final = re.compile(rf"({API_NAME.pattern}):(0x[0-9a-f]{{40}}):(0|[1-9][0-9]{{0,14}}):([1-9][0-9]{{0,14}})")
+_ACCOUNT: Final = "receipt:"
+_FIRST_PAUSE: Final = 0.02
+_LONGEST_PAUSE: Final = 0.5
+_NO_BODY: Final = frozenset({204, 304})
+
+
+class Receipt(NamedTuple):
+    """What a receipt says of itself; whether it is genuine only the contract knows."""
+
+    text: str
+    api: str
+    consumer: str
+    day: int
+
+    def usable_until_ms(self, days: int) -> int:
+        """From when on it is too old: so many days after the end of its own."""
+        return (self.day + 1 + days) * DAY_MS
+
+    def kept_until_ms(self, days: int) -> int:
+        """How long its response is kept: a day longer, so that clocks that differ cannot have it served twice."""
+        return self.usable_until_ms(days) + DAY_MS
+
+
+def receipt_of(request: MeteredRequest, settings: MeterSettings) -> Receipt | Refusal | None:
+    """The receipt that a request carries, in its header or its query; None when it carries none."""
+    found = [text.strip() for value in _in_header(request, settings) for text in value.split(",")]
+    name, query = settings.receipt_query, request.query
+    # Most requests carry none: their queries need not be taken apart.
+    if name and (name.encode() in query or b"%" in query):
+        # From a query that cannot be read no receipt can be, and the query is the handler's to judge.
+        with suppress(ValueError):
+            found += request.query_values(name)
+    if not found:
+        return None
+    if len(set(found)) > 1:
+        return invalid("several", "The request carries more than one receipt.")
+    return read_receipt(found[0])
+
+
+def read_receipt(text: str) -> Receipt | Refusal:
+    """The receipt of such an id."""
+    match = _RECEIPT.fullmatch(text)
+    if match is None:
+        return invalid("malformed", "A receipt reads API:CONSUMER:DAY:CALL, as the contract has written it.")
+    return Receipt(match[0], match[1], match[2], int(match[3]))
+
+
+def receipt_account(consumer: str) -> str:
+    """The account of a consumer's requests with receipts. It never has money, so that they cannot cost any."""
+    return _ACCOUNT + consumer
+
+
+def is_receipt_account(account: str) -> bool:
+    """Whether an account is one of those: no other name of an account begins so, as no API's has a colon in it."""
+    return account.startswith(_ACCOUNT)
+
+
+def _in_header(request: MeteredRequest, settings: MeterSettings) -> list[str]:
+    return request.headers.all(settings.receipt_header.lower()) if settings.receipt_header else []
+
+
+def refusal_of(receipt: Receipt, api: str, now_ms: int, days: int) -> Refusal | None:
+    """Why a receipt is refused without asking the chain; None when only the contract can tell."""
+    if receipt.api != api:
+        return invalid("other_api", "This receipt is for a call of another API.")
+    if now_ms >= receipt.usable_until_ms(days):
+        return invalid("expired", f"A receipt can be used until {days} days after the day of its call.")
+    if receipt.day > now_ms // DAY_MS + 1:
+        return UNKNOWN
+    return None
+
+
+def invalid(reason: str, detail: str) -> Refusal:
+    """A receipt that nothing is served for."""
+    return Refusal("invalid_receipt", detail, extra={"reason": reason})
+
+
+UNKNOWN: Final = invalid("unknown", "The contract has billed no call of this receipt.")
+
+
+def query_without(query: bytes, name: str) -> bytes:
+    """The query as it is without the parameter of this name: the same request for everyone who carries the receipt."""
+    if not name:
+        return query
+    kept = [part for part in query.split(b"&") if unquote_plus(part.partition(b"=")[0].decode("latin-1")) != name]
+    return b"&".join(kept)
+
+
+def response_for(
+    request: MeteredRequest, response: MeteredResponse, stored: StoredResponse | None, *, is_whole: bool
+) -> StoredResponse:
+    """What everybody else with this receipt gets.
+
+    A response that was too large to keep, or did not come to its end, cannot be given again. It was served all the
+    same: the receipt is used up, as otherwise large responses could be had again and again for one call.
+    """
+    if stored is None:
+        return used_up()
+    if request.method == "HEAD" or response.status in _NO_BODY:
+        return stored
+    declared = response.headers.first("content-length")
+    is_whole = is_whole and declared in (None, str(response.body_bytes))
+    return stored if is_whole else used_up()
+
+
+def used_up() -> StoredResponse:
+    """What a receipt gives whose response cannot be given again."""
+    used = Refusal("receipt_used").answer()
+    return StoredResponse(used.status, used.headers, used.body)
+
+
+def pauses(seconds: float) -> Iterator[float]:
+    """How long to wait before each next look at whether a response is there: longer each time, ``seconds`` in all."""
+    pause, left = _FIRST_PAUSE, float(seconds)
+    while left > 0:
+        yield min(pause, left)
+        left -= pause
+        pause = min(2 * pause, _LONGEST_PAUSE)

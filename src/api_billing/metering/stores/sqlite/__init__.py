@@ -1,0 +1,1 @@
+"""``sqlite:///meter.db``"""
