@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from meter_hot import PROCESSES, HotFigure, measure_hot
 from meter_load import LoadFigure, Served, WrkMissing, serving, under_load, warm_up, wrk_program
 from meter_stores import CONSUMERS, measure_stores, syncs_per_second
 from rich.console import Console
@@ -109,7 +110,14 @@ def _options() -> argparse.Namespace:
 
 def stores(folder: Path, quick: bool, console: Console) -> dict[str, Any]:
     seconds, rounds = (0.5, 1) if quick else (2.0, 3)
-    figures, trips = measure_stores(folder, seconds, rounds, lambda line: console.print(line, style="dim"))
+    hot: list[HotFigure] = []
+    figures, trips = measure_stores(
+        folder,
+        seconds,
+        rounds,
+        lambda line: console.print(line, style="dim"),
+        lambda name, url: hot.append(measure_hot(name, url, seconds)),
+    )
     separate, together = figures[0], figures[2]
     syncs = syncs_per_second(folder, seconds)
     title = "reserve and settle, each settlement on disk when answered (but memory's)"
@@ -125,14 +133,20 @@ def stores(folder: Path, quick: bool, console: Console) -> dict[str, Any]:
             f"{figure.pairs_per_second / together.pairs_per_second:.2f}",
         )  # fmt: skip
     console.print(table)
+    for each in hot:
+        console.print(
+            f"{each.store}, one account used by {PROCESSES} processes: {each.pairs_per_second:,.0f} pairs/s, the least"
+            f" share {each.least_share:.2f} of an equal one"
+        )
     for trip in trips:
         console.print(
-            f"{trip.store}, on the wire: {trip.reserve:.2f} round trips a reserve, {trip.settle:.2f} a settle"
+            f"{trip.store}, on the wire: {trip.reserve:.2f} round trips a reserve, {trip.settle:.2f} a settle; in a"
+            f" batch of many {trip.rows_read:.1f} rows read and {trip.rows_written:.1f} written a pair"
         )
     one, _, many = (figure.pairs_per_second for figure in figures if figure.store == "sqlite")
     console.print(f"SQLite: {many:,.0f} pairs/s with 256 callers (aim 20,000), {one:,.0f} with one (aim 2,500)")
     console.print(f"this disk wrote and synced one page {syncs:,.0f} times a second: one caller waits for one a pair")
-    return {"figures": figures, "round_trips": trips, "syncs_per_second": syncs}
+    return {"figures": figures, "one_account": hot, "round_trips": trips, "syncs_per_second": syncs}
 
 
 # --- (b)

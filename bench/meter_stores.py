@@ -16,10 +16,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import uvloop
 from meter_trips import round_trips
 
+from api_billing.metering.ledger import rules
 from api_billing.metering.ledger.ids import new_id
 from api_billing.metering.ledger.operations import (
     Grant,
@@ -31,6 +34,7 @@ from api_billing.metering.ledger.operations import (
     Settle,
     Settled,
 )
+from api_billing.metering.ledger.tables import Tables
 from api_billing.metering.limits.plan import make_plan
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Quota
@@ -67,18 +71,26 @@ class StoreFigure:
 
 @dataclass(frozen=True, slots=True)
 class Trips:
-    """Round trips between the meter and a server, seen from outside, for one caller."""
+    """Round trips between the meter and a server, seen from outside, for one caller; and the rows that a batch of many
+    pairs reads and writes, for each pair: what another engine will have to do.
+    """
 
     store: str
     reserve: float
     settle: float
+    rows_read: float
+    rows_written: float
 
 
 Report = Callable[[str], None]
 
 
-def measure_stores(folder: Path, seconds: float, rounds: int, report: Report) -> tuple[list[StoreFigure], list[Trips]]:
-    """All stores that can be started, after the baselines, in rounds of which each figure is the median."""
+def measure_stores(
+    folder: Path, seconds: float, rounds: int, report: Report, also: Callable[[str, str], None]
+) -> tuple[list[StoreFigure], list[Trips]]:
+    """All stores that can be started, after the baselines, in rounds of which each figure is the median; ``also`` is
+    called with the name and URL of each that processes share.
+    """
     trips = []
     with ExitStack() as stack:
         urls = {"sqlite": f"sqlite:///{folder}/meter.db", "memory": "memory://"}
@@ -94,9 +106,11 @@ def measure_stores(folder: Path, seconds: float, rounds: int, report: Report) ->
             for figure in _round(folder, seconds, stores, versions):
                 report(f"{figure.store}, {figure.callers} callers: {figure.pairs_per_second:,.0f} pairs/s")
                 found.setdefault((figure.store, figure.callers), []).append(figure)
-        for name in ("postgresql", "redis"):
-            if name in urls:
-                trips.append(_trips(name, urls[name], folder))
+        for name, url in urls.items():
+            if name != "memory":
+                also(name, url)
+            if name in ("postgresql", "redis"):
+                trips.append(_trips(name, url, folder))
     figures = [sorted(each, key=lambda figure: figure.pairs_per_second)[len(each) // 2] for each in found.values()]
     return figures, trips
 
@@ -201,13 +215,36 @@ def _trips(name: str, url: str, folder: Path) -> Trips:
         pairs = Pairs(prepare(store))
         counts = [0, 0]
         pairs_asked = 100
-        for _ in range(pairs_asked):
+        for number in range(CONSUMERS + pairs_asked):
+            if number == CONSUMERS:
+                counts = [0, 0]  # by now it has served each consumer once
             reserve = pairs.reserve()
             for index, operation in enumerate((reserve, pairs.settle(reserve))):
                 before = trips()
                 store.call(operation)
                 counts[index] += trips() - before
-    return Trips(name, counts[0] / pairs_asked, counts[1] / pairs_asked)
+        read, written = _rows(store, pairs)
+    return Trips(name, counts[0] / pairs_asked, counts[1] / pairs_asked, read, written)
+
+
+def _rows(store: Store, pairs: Pairs) -> tuple[float, float]:
+    """Rows read and written for each pair of a batch of reservations, and one of their settlements."""
+    read = written = 0
+    perform = rules.perform
+
+    def counted(tables: Tables, operations: Any) -> Any:
+        nonlocal read, written
+        replies = perform(tables, operations)
+        read += sum(row is not None and row.stored for rows in tables.rows.values() for row in rows.values())
+        written += sum(len(touched) for touched in tables.touched.values())
+        return replies
+
+    many = CALLERS[-1]
+    reserves = [pairs.reserve() for _ in range(many)]
+    with patch.object(rules, "perform", counted):
+        store._perform(reserves)
+        store._perform([pairs.settle(reserve) for reserve in reserves])
+    return read / many, written / many
 
 
 # --- the baselines: the least that a reservation and a settlement are, without any rule

@@ -1,6 +1,7 @@
 """How often a client waits for its server, counted from outside: by what passes between them on the wire.
 
-Part of ``bench/meter.py``.
+Part of ``bench/meter.py``. A batch on Redis is a round trip that reads rows, unless the process has all of them from
+before, and one that writes them; and one more each time that somebody else has changed one of them meanwhile.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ genlayer_localnet.chain
 genlayer_localnet.localnet
 genlayer_localnet
 genlayer_localnet.rpc
-genlayer_localnet.cli
+genlayer_localnet.cli genlayer_localnet.__main__
 genlayer_localnet.testing
 api_billing api_billing.refusal_codes api_billing.amounts api_billing.merkle api_billing.contract_source
 api_billing.contract_api

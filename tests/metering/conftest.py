@@ -12,7 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from api_billing.metering.private_servers import NotInstalled, memory_folder, private_postgresql, private_redis
+from api_billing.metering.private_servers import (
+    NotInstalled,
+    memory_folder,
+    private_postgresql,
+    private_redis,
+    private_redis_cluster,
+)
 
 
 @pytest.fixture
@@ -36,7 +42,14 @@ def redis_url() -> Iterator[str]:
     yield from _url_of(private_redis(memory_folder()))
 
 
-def _url_of(server: AbstractContextManager[str]) -> Iterator[str]:
+@pytest.fixture(scope="session")
+def redis_cluster_urls() -> Iterator[list[str]]:
+    """The URLs of the three servers of an empty Redis Cluster of this test session's own."""
+    pytest.importorskip("redis")
+    yield from _url_of(private_redis_cluster(memory_folder()))
+
+
+def _url_of[UrlT](server: AbstractContextManager[UrlT]) -> Iterator[UrlT]:
     try:
         url = server.__enter__()
     except NotInstalled as error:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,8 @@ _START_SECONDS: Final = 60
 _STOP_SECONDS: Final = 20
 _ROOM_BYTES: Final = 2**30
 _PR_SET_PDEATHSIG: Final = 1
+_SLOTS: Final = 16384
+_HIGHEST_PORT: Final = 55_535  # servers of a cluster talk on a port that is 10,000 higher
 
 
 class NotInstalled(Exception):
@@ -56,7 +58,7 @@ def private_postgresql(within: Path | None = None, *, durable: bool = False) -> 
 
 
 @contextmanager
-def private_redis(within: Path | None = None) -> Iterator[str]:
+def private_redis(within: Path | None = None, *options: str) -> Iterator[str]:
     """The URL of an empty Redis of its own, durable at each answer. Raises: NotInstalled, RuntimeError."""
     program = shutil.which("redis-server")
     if program is None:
@@ -65,11 +67,30 @@ def private_redis(within: Path | None = None) -> Iterator[str]:
         port = _free_port()
         command = [
             program, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", "",
-            "--appendonly", "yes", "--appendfsync", "always",
+            "--appendonly", "yes", "--appendfsync", "always", *options,
         ]  # fmt: skip
         with _running(command, account, signal.SIGTERM, folder) as process:
             _wait_for(process, folder, lambda: _listens(port))
             yield f"redis://127.0.0.1:{port}/0"
+
+
+@contextmanager
+def private_redis_cluster(within: Path | None = None, masters: int = 3) -> Iterator[list[str]]:
+    """The URLs of the servers of an empty Redis Cluster of its own. Raises: NotInstalled, RuntimeError."""
+    options = ("--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1")
+    with ExitStack() as stack:
+        urls = [stack.enter_context(private_redis(within, *options)) for _ in range(masters)]
+        ports = [int(url.rpartition(":")[2].partition("/")[0]) for url in urls]
+        for index, port in enumerate(ports):
+            slots = range(index * _SLOTS // masters, (index + 1) * _SLOTS // masters)
+            _tell_redis(port, "CLUSTER", "ADDSLOTS", *map(str, slots))
+            _tell_redis(ports[0], "CLUSTER", "MEET", "127.0.0.1", str(port))
+        until = time.monotonic() + _START_SECONDS
+        while not all(b"cluster_state:ok" in _tell_redis(port, "CLUSTER", "INFO") for port in ports):
+            if time.monotonic() > until:
+                raise RuntimeError("the cluster did not come together")
+            time.sleep(0.02)
+        yield urls
 
 
 def memory_folder() -> Path | None:
@@ -144,9 +165,19 @@ def _answers(binaries: Path, folder: Path) -> bool:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port <= _HIGHEST_PORT:
+            return port
+
+
+def _tell_redis(port: int, *words: str) -> bytes:
+    """The first bytes of the reply to a command."""
+    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+        connection.sendall("".join([f"*{len(words)}\r\n", *(f"${len(w)}\r\n{w}\r\n" for w in words)]).encode())
+        return connection.recv(1 << 16)
 
 
 def _listens(port: int) -> bool:

@@ -25,6 +25,7 @@ from api_billing.metering.ledger.operations import (
     RevokeKey,
     Settle,
 )
+from api_billing.metering.ledger.rows import LINES
 from api_billing.metering.request.exchange import Exchange, current_exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
 from api_billing.metering.request.problems import Answer
@@ -62,8 +63,7 @@ class FailingStore(MemoryStore):
 
     def lose(self, reservation_id: str) -> None:
         """As SQLite does when the commit fails that would have written it."""
-        made = self._tables.lines.pop(reservation_id).reserve
-        self._tables.ids.remove(reservation_id)
+        made = self._tables.rows[LINES].pop((reservation_id,)).reserve
         self._tables.account(made.account).reserved_wei -= made.estimate_wei
 
 

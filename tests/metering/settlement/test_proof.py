@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from api_billing.metering.ledger.operations import GetRecord, Prune
+from api_billing.metering.ledger.operations import GetRecord, ListRecords, Prune
 from api_billing.metering.ledger.usage_line import UsageLine
 from api_billing.metering.settlement.proof import NotProvable, prove, prove_line, verify
 from api_billing.metering.stores.steps import run
@@ -29,7 +29,7 @@ def proof_of(world, record_id):
 
 def test_proof__of_every_line_of_a_settlement__is_proven_and_billed(settled):
     world, _ = settled
-    ids = [f"{record_id}" for record_id in (world.store._tables.ids)]
+    ids = [record.record_id for record in world.call(ListRecords())]
     verdicts = [verify(proof_of(world, record_id), world.chain) for record_id in ids]
     assert [(verdict.status, verdict.billed) for verdict in verdicts] == [("proven", True)] * 5
 

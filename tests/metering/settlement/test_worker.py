@@ -469,4 +469,4 @@ def test_lease__of_a_settler_that_keeps_it_and_died__is_over_within_a_minute(wor
 
 def lease(world):
     """Who has it, by the store's own document."""
-    return Lease(*world.store._tables.settlement.get(f"lease/settle/{API}", ("", 0)))
+    return Lease(*(world.store._tables.document(f"lease/settle/{API}") or ("", 0)))

@@ -25,7 +25,7 @@ from api_billing.metering.ledger.operations import (
     Sweep,
     UsageDay,
 )
-from api_billing.metering.ledger.records import usage_line
+from api_billing.metering.ledger.usage_line import UsageLine
 from api_billing.metering.settlement.cutting import Cutter
 
 OUTCOME = Outcome(503, 12, 2**40, "Value'Error\x00", '{"model":"ü"}', b"\x00request", b"")
@@ -51,6 +51,12 @@ def ids(records):
 
 
 # --- records
+
+
+def usage_line(record):
+    return UsageLine(
+        record.record_id, record.api, record.account, record.consumer, record.at_ms, record.units, record.charged_wei
+    )
 
 
 def test_record__of_a_settled_request__has_everything(desk):

@@ -22,10 +22,11 @@ from api_billing.metering.ledger.operations import (  # noqa: E402
     Settle,
     Settled,
 )
+from api_billing.metering.ledger.rules import RULES, perform  # noqa: E402
 from api_billing.metering.stores import open_store  # noqa: E402
 from api_billing.metering.stores.postgresql import store as postgresql  # noqa: E402
-from api_billing.metering.stores.postgresql.listings import LISTINGS  # noqa: E402
-from api_billing.metering.stores.postgresql.steps import LOCK, STATEMENTS  # noqa: E402
+from api_billing.metering.stores.postgresql.store import PostgresqlStore  # noqa: E402
+from api_billing.metering.stores.postgresql.tables import PostgresqlTables  # noqa: E402
 
 
 @pytest.fixture
@@ -56,24 +57,24 @@ def new_schema(admin, url):
 
 def lost_answers(monkeypatch, times=1):
     """Have the connection break after the next transactions were committed, before their answers came."""
-    transact = postgresql._transact
+    transact = PostgresqlStore._transact
     left = [times]
 
-    def losing(connection, operations):
-        replies = transact(connection, operations)
+    def losing(self, operations, **options):
+        replies = transact(self, operations, **options)
         if left[0]:
             left[0] -= 1
-            connection.close()
+            self._connection.close()
             raise psycopg.OperationalError("server closed the connection unexpectedly")
         return replies
 
-    monkeypatch.setattr(postgresql, "_transact", losing)
+    monkeypatch.setattr(PostgresqlStore, "_transact", losing)
 
 
 def test_operations__all__are_known():
     named = {**vars(operations), **vars(settlement_operations)}.values()
     kinds = {kind for kind in named if isinstance(kind, type) and issubclass(kind, Operation)}
-    assert STATEMENTS.keys() | LISTINGS.keys() == kinds - {Operation}
+    assert RULES.keys() == kinds - {Operation}
 
 
 def test_open__empty_schema_by_many_at_once__makes_the_tables_once(new_schema):
@@ -87,7 +88,7 @@ def test_open__empty_schema_by_many_at_once__makes_the_tables_once(new_schema):
 
 def test_open__tables_of_a_newer_version__is_refused(new_schema, admin):
     open_store(new_schema).close()
-    admin.execute("update fresh.meter_state set schema_version = 99")
+    admin.execute("update fresh.meter_numbers set value = 99 where name = 'schema'")
     with pytest.raises(StoreUnavailable, match="version 99"):
         open_store(new_schema)
 
@@ -112,15 +113,15 @@ def test_reserve__while_another_process_commits_what_they_share__waits_for_it(
     desk = desk_of(store)
     claim, checks = (Claim("key", ""), ()) if contested == "idempotency key" else (None, (calls(1),))
     first, second = (desk.reserve_op(0, *checks, account=account, claim=claim) for account in ("one", "two"))
-    reserve = STATEMENTS[Reserve]
-    with psycopg.connect(url) as other, ThreadPoolExecutor(1) as thread:
-        other.execute(LOCK, (list(reserve.stripes(first)), []))
-        other.execute(reserve.sql, reserve.values(first))
+    with psycopg.connect(url, autocommit=True) as other, ThreadPoolExecutor(1) as thread:
+        tables = PostgresqlTables(other, {})
+        assert isinstance(perform(tables, [first])[0], Reserved)
+        tables.flush()
         waiting = thread.submit(desk.call, second)
         blocked = "select 1 from pg_stat_activity where wait_event_type = 'Lock'"
         while not waiting.done() and admin.execute(blocked).fetchone() is None:
             pass
-        other.commit()
+        tables.commit()
         assert not isinstance(waiting.result(), Reserved)
 
 
@@ -152,23 +153,24 @@ def test_batch__with_a_number_too_large_for_its_column__performs_the_others(stor
 
 @pytest.mark.parametrize("conflict", [psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure])
 def test_batch__in_conflict_with_another_process__is_tried_again(store, desk_of, monkeypatch, conflict):
-    transact = postgresql._transact
+    transact = PostgresqlStore._transact
     conflicts = [conflict("again"), conflict("again")]
 
-    def conflicting(connection, operations):
+    def conflicting(self, operations, **options):
         if conflicts:
             raise conflicts.pop()
-        return transact(connection, operations)
+        return transact(self, operations, **options)
 
-    monkeypatch.setattr(postgresql, "_transact", conflicting)
+    monkeypatch.setattr(PostgresqlStore, "_transact", conflicting)
     assert isinstance(desk_of(store).grant(5), Granted)
 
 
 def test_batch__always_in_conflict__is_unavailable(store, desk_of, monkeypatch):
-    def conflicting(connection, operations):
+    def conflicting(self, operations, **options):
         raise psycopg.errors.DeadlockDetected("again")
 
-    monkeypatch.setattr(postgresql, "_transact", conflicting)
+    monkeypatch.setattr(PostgresqlStore, "_transact", conflicting)
+    monkeypatch.setattr(postgresql, "_TRY_SECONDS", 0.02)
     with pytest.raises(StoreUnavailable, match="conflicts"):
         desk_of(store).grant(5)
 
@@ -216,7 +218,7 @@ def test_reserve__prepared_once__serves_numbers_of_every_size(store, desk_of):
     desk.grant(2**255)
     for estimate_wei in (0, 1, 2**40, 2**70, 2**200):
         desk.reserve(estimate_wei)
-    prepared = "select count(*) from pg_prepared_statements where statement like '%meter_reserve%'"
+    prepared = "select count(*) from pg_prepared_statements where statement like '%insert into meter_requests%'"
     assert store._connection.execute(prepared, prepare=False).fetchone() == (1,)
     assert isinstance(desk.call(Reserve("z", 1, 2, "a", "b", "c", 0)), Reserved)
 
@@ -225,12 +227,12 @@ def test_batch__interrupted__leaves_no_answers_for_the_next(store, desk_of, monk
     desk = desk_of(store)
     desk.grant(7)
 
-    def interrupted(connection, operations):
-        connection.execute("begin")
+    def interrupted(self, operations, **options):
+        self._connection.execute("begin")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(postgresql, "_transact", interrupted)
+        patch.setattr(PostgresqlStore, "_transact", interrupted)
         with pytest.raises(KeyboardInterrupt):
             desk.grant(5)
     assert desk.balance().granted_wei == 7

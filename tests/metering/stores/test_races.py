@@ -102,7 +102,7 @@ def test_connections__of_several_stores_on_crossing_windows__do_not_block_each_o
 ):
     if shared_url.startswith("postgresql"):
         # A deadlock would be resolved and tried again: here it is to be seen.
-        monkeypatch.setattr("api_billing.metering.stores.postgresql.store._CONFLICTS", frozenset())
+        monkeypatch.setattr("api_billing.metering.stores.postgresql.store._CONFLICTS", {"40001", "23505"})
     # Each takes two accounts and two windows of both, in opposite orders: a deadlock without one order of locks.
     windows = (calls(None, "a"), calls(None, "b"))
     with ExitStack() as stack:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from api_billing.metering.ledger.books import Books
 from api_billing.metering.ledger.operations import BatchLine
+from api_billing.metering.ledger.rows import DOCUMENTS
 from api_billing.metering.ledger.settlement_operations import (
     NEVER_READ,
     ChainTerms,
@@ -16,6 +16,7 @@ from api_billing.metering.ledger.settlement_operations import (
     SetGranted,
     month_of,
 )
+from api_billing.metering.ledger.tables import Tables
 
 _KEPT_WINDOWS: Final = 3
 
@@ -52,9 +53,9 @@ def _last(counts: dict[int, int]) -> list[list[int]]:
     return [[key, counts[key]] for key in sorted(counts)[-_KEPT_WINDOWS:]]
 
 
-def _lacks_settlements(books: Books, op: SetGranted) -> bool:
+def _lacks_settlements(tables: Tables, op: SetGranted) -> bool:
     """Whether the chain, when it was read, did not have what is recorded as settled on it."""
-    book = books.read(f"book/{op.account.rpartition('/')[0]}")
+    book = tables.document(f"book/{op.account.rpartition('/')[0]}")
     return bool(book) and 0 <= op.terms.settlements < book[1] - 1
 
 
@@ -62,46 +63,59 @@ def account_key(account: str) -> str:
     return f"account/{account}"
 
 
-def read_credit(books: Books, op: ReadCredit) -> Credit:
-    row = AccountRow(books.read(account_key(op.account)))
+def read_credit(tables: Tables, op: ReadCredit) -> Credit:
+    row = AccountRow(tables.document(account_key(op.account)))
     numbers = row.revision, row.accounted_wei, row.in_flight_wei, row.refused_parts
     days, months = tuple(row.billed_days.items()), tuple(row.billed_months.items())
-    return Credit(*numbers, row.terms, books.balance(op.account), days, months)
+    return Credit(*numbers, row.terms, tables.balance(op.account), days, months)
 
 
-def set_granted(books: Books, op: SetGranted) -> CreditSet:
-    """The answer's ``short_wei`` is here what the chain covers; ``perform`` compares it with what is committed."""
-    row = AccountRow(books.read(account_key(op.account)))
+def set_granted(tables: Tables, op: SetGranted) -> CreditSet:
+    """Grant an account what the chain allows."""
+    row = AccountRow(tables.document(account_key(op.account)))
     if row.revision != op.revision:
         return CreditSet(False)
     row.revision += 1
     row.terms = op.terms
-    books.write(account_key(op.account), row.document())
+    tables.put_document(account_key(op.account), row.document())
     least_wei = op.usable_wei + op.accounted_wei
-    granted_wei = books.balance(op.account).granted_wei
-    if _lacks_settlements(books, op):
+    granted_wei = tables.balance(op.account).granted_wei
+    if _lacks_settlements(tables, op):
         least_wei = min(least_wei, granted_wei)
     if row.refused_parts:
-        books.set_granted(op.account, 0, granted_wei)
+        regrant(tables, op.account, 0)
     elif not op.usable_wei or not least_wei <= granted_wei <= least_wei + row.in_flight_wei:
-        books.set_granted(op.account, least_wei, granted_wei)
-    return CreditSet(True, op.cover_wei + op.accounted_wei + row.in_flight_wei)
+        regrant(tables, op.account, least_wei)
+    balance = tables.balance(op.account)
+    covered_wei = op.cover_wei + op.accounted_wei + row.in_flight_wei
+    return CreditSet(True, max(0, balance.reserved_wei + balance.charged_wei - covered_wei), balance)
 
 
-def read_rows(books: Books, lines: Iterable[BatchLine]) -> dict[str, AccountRow]:
+def regrant(tables: Tables, account: str, granted_wei: int) -> None:
+    """Grant an account another amount, but never less than is committed; as after a grant when that changes it."""
+    row = tables.account(account)
+    committed_wei = row.reserved_wei + row.charged_wei
+    granted_wei = max(granted_wei, committed_wei)
+    if granted_wei != row.granted_wei:
+        row.granted_wei, row.basis_wei = granted_wei, granted_wei - committed_wei
+        row.epoch += 1
+        tables.touch(row)
+
+
+def read_rows(tables: Tables, lines: Iterable[BatchLine]) -> dict[str, AccountRow]:
     accounts = sorted({line.account for line in lines})
-    books.prefetch([account_key(account) for account in accounts])
-    return {account: AccountRow(books.read(account_key(account))) for account in accounts}
+    tables.fetch(DOCUMENTS, [(account_key(account),) for account in accounts])
+    return {account: AccountRow(tables.document(account_key(account))) for account in accounts}
 
 
-def write_rows(books: Books, rows: dict[str, AccountRow]) -> None:
+def write_rows(tables: Tables, rows: dict[str, AccountRow]) -> None:
     for account, row in rows.items():
-        books.write(account_key(account), row.document())
+        tables.put_document(account_key(account), row.document())
 
 
-def give_up(books: Books, account: str, amount_wei: int, *, parts: int) -> None:
-    row = AccountRow(books.read(account_key(account)))
+def give_up(tables: Tables, account: str, amount_wei: int, *, parts: int) -> None:
+    row = AccountRow(tables.document(account_key(account)))
     row.accounted_wei += amount_wei
     row.refused_parts -= parts
     row.revision += 1
-    books.write(account_key(account), row.document())
+    tables.put_document(account_key(account), row.document())

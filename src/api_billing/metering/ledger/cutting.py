@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from api_billing.merkle import GrowingTree
-from api_billing.metering.ledger.books import Books
+from api_billing.metering.ledger.documents import lines_to_text
 from api_billing.metering.ledger.operations import Added, AddToBatch, Batch, BatchLine, CutPlace, OpenCut, ReadCut
-from api_billing.metering.ledger.settlement_operations import ListToSettle
+from api_billing.metering.ledger.rows import BatchRow
+from api_billing.metering.ledger.tables import Tables
 from api_billing.metering.ledger.usage_line import UsageLine
 
 
@@ -79,47 +80,55 @@ class GrowingBatch:
         return json.dumps([sums, [peak.hex() for peak in self.tree.peaks]], separators=(",", ":"), ensure_ascii=False)
 
 
-def add_to_batch(books: Books, op: AddToBatch) -> Added | None:
-    kept = books.read(_key(op.api))
-    place = CutPlace(books.last_sequence(op.api) + 1) if kept is None else CutPlace(*kept[:3])
+def add_to_batch(tables: Tables, op: AddToBatch) -> Added | None:
+    kept = tables.document(_key(op.api))
+    place = CutPlace(last_sequence(tables, op.api) + 1) if kept is None else CutPlace(*kept[:3])
     if place != op.was:
         return None
     if op.record_ids:
-        books.put_into_batch(op.api, op.was.sequence, op.was.records, op.record_ids, op.leaves)
+        tables.put_into_batch(op.api, op.was.sequence, op.was.records, op.record_ids, op.leaves)
     if op.batch is None:
-        books.write(_key(op.api), [*op.now, op.cut])
+        tables.put_document(_key(op.api), [*op.now, op.cut])
     else:
         if kept is not None:
-            books.write(_key(op.api), None)
-        books.add_batch(op.batch)
+            tables.put_document(_key(op.api), None)
+        add_batch(tables, op.batch)
     return Added(op.now, op.batch)
 
 
-def close_cut(books: Books, api: str, now_ms: int) -> Batch | None:
+def close_cut(tables: Tables, api: str, now_ms: int) -> Batch | None:
     """End the batch that is being cut, whatever is left for it; None when there is none."""
-    growing = _growing(books, api)
+    growing = _growing(tables, api)
     if growing is None:
         return None
     batch = growing.batch(api, now_ms)
-    books.write(_key(api), None)
-    books.add_batch(batch)
+    tables.put_document(_key(api), None)
+    add_batch(tables, batch)
     return batch
 
 
-def read_cut(books: Books, op: ReadCut) -> OpenCut | None:
-    growing = _growing(books, op.api)
+def read_cut(tables: Tables, op: ReadCut) -> OpenCut | None:
+    growing = _growing(tables, op.api)
     if growing is None:
         return None
     peaks = tuple(peak.hex() for peak in growing.tree.peaks)
     return OpenCut(growing.batch(op.api, 0), growing.after, peaks)
 
 
-def list_to_settle(books: Books, op: ListToSettle) -> tuple[UsageLine, ...]:
-    return tuple(books.to_settle(op.api, op.until_ms, op.after, op.limit))
+def add_batch(tables: Tables, batch: Batch) -> None:
+    """Put a batch behind the last one."""
+    lines = lines_to_text(batch.lines)
+    tables.put(BatchRow(batch.api, batch.sequence, batch.created_ms, lines, batch.records, batch.root))
+    tables.put_document(_last_key(batch.api), batch.sequence)
 
 
-def _growing(books: Books, api: str) -> GrowingBatch | None:
-    kept = books.read(_key(api))
+def last_sequence(tables: Tables, api: str) -> int:
+    """Of the last batch; 0 when there is none."""
+    return tables.document(_last_key(api)) or 0
+
+
+def _growing(tables: Tables, api: str) -> GrowingBatch | None:
+    kept = tables.document(_key(api))
     if kept is None:
         return None
     sequence, records, after, text = kept
@@ -129,3 +138,7 @@ def _growing(books: Books, api: str) -> GrowingBatch | None:
 
 def _key(api: str) -> str:
     return f"cut/{api}"
+
+
+def _last_key(api: str) -> str:
+    return f"last/{api}"

@@ -3,38 +3,12 @@
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
 from api_billing.metering.ledger.operations import BatchLine
 from api_billing.metering.limits.quotas import Budget, Quota, Step
-
-
-class KeptDocuments(ABC):
-    """The documents of one step of settlement: fetched together, and read back as they were written."""
-
-    def __init__(self) -> None:
-        self._read: dict[str, Any] = {}
-        self._written: dict[str, Any] = {}
-
-    @abstractmethod
-    def _fetched(self, keys: Sequence[str]) -> Iterable[tuple[str, Any]]:
-        """Those of the documents that there are."""
-
-    def prefetch(self, keys: Sequence[str]) -> None:
-        missing = [key for key in keys if key not in self._read]
-        if missing:
-            self._read.update(dict.fromkeys(missing))
-            self._read.update(self._fetched(missing))
-
-    def read(self, key: str) -> Any:
-        self.prefetch([key])
-        return self._read[key]
-
-    def write(self, key: str, document: Any) -> None:
-        self._read[key] = self._written[key] = document
 
 
 def quotas_to_text(quotas: Iterable[Quota]) -> str:

@@ -1,30 +1,30 @@
-"""The rules of the meter's money and counts, as pure functions of tables that a store brings along.
+"""The rules of the meter's money and counts, once for all stores: pure functions of the tables that a store brings.
 
-``memory://`` and ``sqlite://`` run on this code; PostgreSQL's functions and Redis' script do the same in their
-languages, and one conformance suite holds all of them to it. Nothing here waits, reads a clock or knows where rows
-are kept: the store makes a step atomic and durable by writing what was touched, or by forgetting all of it.
+Nothing here waits, reads a clock or knows where rows are kept: the store makes a batch of operations atomic and durable
+by writing what was touched, or by forgetting all of it.
 
 For each account, always: ``free + reserved + charged == granted``, and none of them is negative.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterable
 
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.ledger.operations import (
     MAX_AMOUNT_WEI,
-    NO_BALANCE,
     NO_OUTCOME,
-    Balance,
     ClaimInProgress,
     ClaimMismatch,
     Extend,
+    FireOnce,
     Grant,
     Granted,
     GrantRefused,
+    Note,
     NotReserved,
     Outcome,
+    ReadCounts,
     Refused,
     Release,
     Released,
@@ -37,115 +37,37 @@ from api_billing.metering.ledger.operations import (
     StaleProfile,
     State,
     StoredResponse,
+    Sweep,
 )
-from api_billing.metering.limits.profile import Profile
-
-
-class Account:
-    """The money of one account. Mutable; ``touched`` says that it has to be written."""
-
-    __slots__ = ("account", "basis_wei", "charged_wei", "epoch", "granted_wei", "reserved_wei", "touched")
-
-    def __init__(self, account: str, balance: Balance = NO_BALANCE):
-        self.account = account
-        self.granted_wei, self.reserved_wei, self.charged_wei, self.basis_wei, self.epoch = balance
-        self.touched = False
-
-    def balance(self) -> Balance:
-        """A snapshot to hand out."""
-        return Balance(self.granted_wei, self.reserved_wei, self.charged_wei, self.basis_wei, self.epoch)
-
-
-class Count:
-    """How much is counted in one window. Mutable; ``touched`` says that it has to be written."""
-
-    __slots__ = ("counter", "ends_ms", "starts_ms", "touched", "used")
-
-    def __init__(self, counter: str, starts_ms: int, ends_ms: int, used: int = 0):
-        self.counter = counter
-        self.starts_ms = starts_ms
-        self.ends_ms = ends_ms
-        self.used = used
-        self.touched = False
-
-
-class Line:
-    """One request from its reservation on. Mutable."""
-
-    __slots__ = (
-        "batch",
-        "charged_wei",
-        "counts",
-        "ended_ms",
-        "expires_ms",
-        "late",
-        "outcome",
-        "reserve",
-        "state",
-        "uncollected_wei",
-        "units",
-    )
-
-    def __init__(self, reserve: Reserve, counts: list[Count]):
-        self.reserve = reserve
-        self.counts = counts  # of the windows it counts in, in the order of ``reserve.checks``
-        self.state: State = "reserved"
-        self.expires_ms = reserve.expires_ms
-        self.units = reserve.units
-        self.charged_wei = 0
-        self.uncollected_wei = 0
-        self.ended_ms = 0
-        self.late = False
-        self.outcome = NO_OUTCOME
-        self.batch = 0
-
-
-class ClaimRow:
-    """An idempotency key in use: by a request being served, or with the response it got."""
-
-    __slots__ = ("expires_ms", "fingerprint", "reservation_id", "response")
-
-    def __init__(self, fingerprint: str, reservation_id: str, expires_ms: int, response: StoredResponse | None = None):
-        self.fingerprint = fingerprint
-        self.reservation_id = reservation_id
-        self.expires_ms = expires_ms
-        self.response = response
-
-
-class Tables(Protocol):
-    """Where a store keeps its rows. What is got may be changed, and is written when it was touched, changed or put.
-
-    Asked twice for the same row, it gives the same object: a line and an account stay those of the table.
-    """
-
-    def account(self, account: str) -> Account: ...
-    def touch_account(self, account: Account) -> None: ...
-    def count(self, counter: str, starts_ms: int, ends_ms: int) -> Count: ...
-    def touch_count(self, count: Count) -> None: ...
-    def line(self, reservation_id: str) -> Line | None: ...
-    def add_line(self, line: Line) -> None: ...
-    def change_line(self, line: Line) -> None: ...
-    def claim(self, consumer: str, key: str) -> ClaimRow | None: ...
-    def put_claim(self, consumer: str, key: str, claim: ClaimRow) -> None: ...
-    def drop_claim(self, consumer: str, key: str) -> None: ...
-    def add_usage(
-        self, api: str, consumer: str, day: int, units: int, charged_wei: int, uncollected_wei: int
-    ) -> None: ...
-    def profile(self, consumer: str) -> Profile | None: ...
-    def has_grant(self, grant_id: str) -> bool: ...
-    def add_grant(self, grant: Grant) -> None: ...
+from api_billing.metering.ledger.rows import (
+    ACCOUNTS,
+    CLAIMS,
+    COUNTS,
+    FIRED,
+    GRANTS,
+    LINES,
+    USAGE,
+    Bodies,
+    ClaimRow,
+    Fired,
+    GrantRow,
+    Key,
+    Kind,
+    Line,
+)
+from api_billing.metering.ledger.tables import Tables
 
 
 def reserve(tables: Tables, op: Reserve) -> ReserveReply:
     """Set aside the estimate and count the call, or leave everything as it is."""
-    if not op.fresh and (known := tables.line(op.reservation_id)) is not None:
-        return _reserved_before(tables, known)
+    if not (op.fresh and tables.trusts_fresh) and (line := tables.line(op.reservation_id)) is not None:
+        return _reserved_before(tables, line)
     code = ""
     if op.profile_version >= 0:
-        profile = tables.profile(op.consumer)
-        if profile is None or profile.version != op.profile_version:
-            return StaleProfile(profile)
-        if profile.disabled:
+        consumer = tables.consumer(op.consumer)
+        if consumer is None or tables.version_of(consumer) != op.profile_version:
+            return StaleProfile(tables.profile(op.consumer))
+        if consumer.disabled:
             code = "disabled"
     if op.claim is not None and (claimed := _claimed(tables, op)) is not None:
         return claimed
@@ -165,12 +87,13 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
         return Refused(code, tuple(violated), tuple([count.used for count in counts]), account.balance())
     line = Line(op, counts)
     account.reserved_wei += estimate_wei
-    tables.touch_account(account)
+    tables.touch(account)
     used = _recount(tables, line, 1, estimate_wei)
-    tables.add_line(line)
+    tables.rows[LINES][op.reservation_id,] = line
+    tables.touch(line)
     if op.claim is not None:
-        row = ClaimRow(op.claim.fingerprint, op.reservation_id, op.claim_expires_ms)
-        tables.put_claim(op.consumer, op.claim.key, row)
+        key, fingerprint = op.claim
+        tables.put(ClaimRow(op.consumer, key, fingerprint, op.reservation_id, op.claim_expires_ms))
     return Reserved(account.balance(), used)
 
 
@@ -193,17 +116,20 @@ def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
     charged_wei = min(actual_wei, held_wei + free_wei)
     account.reserved_wei -= held_wei
     account.charged_wei += charged_wei
-    tables.touch_account(account)
+    tables.touch(account)
     used = _recount(tables, line, int(line.late), charged_wei - held_wei)
     line.charged_wei = charged_wei
     line.uncollected_wei = actual_wei - charged_wei
-    line.units = line.reserve.units if op.units is None else op.units
+    line.units = line.units if op.units is None else op.units
     _end(tables, line, "redeemed" if redeemed else "settled", op.now_ms, op.outcome)
     reserve_ = line.reserve
     if not redeemed:
-        tables.add_usage(
-            reserve_.api, reserve_.consumer, reserve_.now_ms // DAY_MS, line.units, charged_wei, line.uncollected_wei
-        )
+        usage = tables.usage(reserve_.api, reserve_.consumer, reserve_.now_ms // DAY_MS)
+        usage.calls += 1
+        usage.units += line.units
+        usage.charged_wei += charged_wei
+        usage.uncollected_wei += line.uncollected_wei
+        tables.touch(usage)
     _keep_response(tables, line, op.response)
     counts = tuple([(check.counter, count) for check, count in zip(reserve_.checks, used, strict=True)])
     return Settled(charged_wei, line.uncollected_wei, account.balance(), counts, line.late)
@@ -229,7 +155,7 @@ def extend(tables: Tables, op: Extend) -> int:
         line = tables.line(reservation_id)
         if line is not None and line.state == "reserved" and line.expires_ms < op.expires_ms:
             line.expires_ms = op.expires_ms
-            tables.change_line(line)
+            tables.touch(line)
             extended += 1
     return extended
 
@@ -238,7 +164,7 @@ def undo(tables: Tables, line: Line, state: State, now_ms: int, outcome: Outcome
     """Give back all that a reservation holds."""
     account = tables.account(line.reserve.account)
     account.reserved_wei -= line.reserve.estimate_wei
-    tables.touch_account(account)
+    tables.touch(account)
     _recount(tables, line, -1, -line.reserve.estimate_wei)
     _end(tables, line, state, now_ms, outcome)
     _keep_response(tables, line, None)
@@ -247,7 +173,7 @@ def undo(tables: Tables, line: Line, state: State, now_ms: int, outcome: Outcome
 def grant(tables: Tables, op: Grant) -> Granted | GrantRefused:
     """Add or take back credit, once per grant id."""
     account = tables.account(op.account)
-    if tables.has_grant(op.grant_id):
+    if tables.find(GRANTS, (op.grant_id,)) is not None:
         return Granted(account.balance(), repeated=True)
     granted_wei = account.granted_wei + op.amount_wei
     free_wei = granted_wei - account.reserved_wei - account.charged_wei
@@ -256,8 +182,8 @@ def grant(tables: Tables, op: Grant) -> Granted | GrantRefused:
     account.granted_wei = granted_wei
     account.basis_wei = free_wei
     account.epoch += 1
-    tables.touch_account(account)
-    tables.add_grant(op)
+    tables.touch(account)
+    tables.put(GrantRow(op.grant_id, op.account, str(op.amount_wei), op.now_ms, op.note))
     return Granted(account.balance())
 
 
@@ -266,7 +192,7 @@ def _reserved_before(tables: Tables, line: Line) -> ReserveReply:
     if line.state != "reserved":
         # Ended already: serving it again would be a second request under one id.
         return Refused("reservation_ended", (), (), balance)
-    return Reserved(balance, tuple([count.used for count in line.counts]))
+    return Reserved(balance, tuple([count.used for count in tables.counts(line)]))
 
 
 def _claimed(tables: Tables, op: Reserve) -> ReserveReply | None:
@@ -276,7 +202,7 @@ def _claimed(tables: Tables, op: Reserve) -> ReserveReply | None:
         return None
     if row.response is None:
         # Held by a request being served, for as long as its reservation is: a process that died lets go of it.
-        line = tables.line(row.reservation_id)
+        line = tables.peek(LINES, (row.reservation_id,))
         if line is None or line.state != "reserved" or line.expires_ms <= op.now_ms:
             return None
     if row.fingerprint != op.claim.fingerprint:
@@ -299,21 +225,28 @@ def _superseded(tables: Tables, line: Line) -> bool:
 
 def _recount(tables: Tables, line: Line, calls: int, wei: int) -> tuple[int, ...]:
     """Count so many calls and wei more in the windows of a line; the counts after it."""
-    for check, count in zip(line.reserve.checks, line.counts, strict=True):
+    counts = tables.counts(line)
+    for check, count in zip(line.reserve.checks, counts, strict=True):
         step = calls if check.unit == "calls" else wei
         if step:
             # Never below 0: the count of a window that ended days ago may have been pruned meanwhile.
             count.used = max(count.used + step, 0)
-            if not count.touched:
-                tables.touch_count(count)
-    return tuple([count.used for count in line.counts])
+            tables.touch(count)
+    return tuple([count.used for count in counts])
 
 
 def _end(tables: Tables, line: Line, state: State, now_ms: int, outcome: Outcome) -> None:
     line.state = state
     line.ended_ms = now_ms
     line.outcome = outcome
-    tables.change_line(line)
+    tables.touch(line)
+    _keep_bodies(tables, line)
+
+
+def _keep_bodies(tables: Tables, line: Line) -> None:
+    end = line.outcome
+    if end.request_body is not None or end.response_body is not None:
+        tables.put(Bodies(line.reserve.reservation_id, end.request_body, end.response_body))
 
 
 def _keep_response(tables: Tables, line: Line, response: StoredResponse | None) -> None:
@@ -321,13 +254,66 @@ def _keep_response(tables: Tables, line: Line, response: StoredResponse | None) 
     claim = line.reserve.claim
     if claim is None:
         return
-    reservation_id = line.reserve.reservation_id
-    row = tables.claim(line.reserve.consumer, claim.key)
+    consumer, reservation_id = line.reserve.consumer, line.reserve.reservation_id
+    row = tables.claim(consumer, claim.key)
     if row is not None and row.reservation_id != reservation_id:
         return  # expired, and claimed by a later request
-    if response is None:
-        tables.drop_claim(line.reserve.consumer, claim.key)
-    else:
+    if response is not None:
         # Also when it had expired and nobody took the key: it was served after all.
-        kept = ClaimRow(claim.fingerprint, reservation_id, line.reserve.claim_expires_ms, response)
-        tables.put_claim(line.reserve.consumer, claim.key, kept)
+        tables.put(
+            ClaimRow(consumer, claim.key, claim.fingerprint, reservation_id, line.reserve.claim_expires_ms, response)
+        )
+    elif row is not None:
+        tables.drop(row)
+
+
+def sweep(tables: Tables, op: Sweep) -> int:
+    """Release what is past its expiry; how many there were."""
+    tables.flush()
+    overdue = tables.overdue(op.now_ms, op.limit)
+    tables.fetch_all(keys_of_ending(tables, overdue))
+    swept = 0
+    for reservation_id in overdue:
+        line = tables.line(reservation_id)
+        # Somebody else may have settled, extended or swept it before it was locked.
+        if line is not None and line.state == "reserved" and line.expires_ms <= op.now_ms:
+            undo(tables, line, "expired", op.now_ms)
+            swept += 1
+    return swept
+
+
+def keys_of_ending(tables: Tables, reservation_ids: Iterable[str]) -> list[tuple[Kind, Key]]:
+    """The rows that ending these reservations touches, but for those that there are none of."""
+    keys: list[tuple[Kind, Key]] = []
+    for reserve in tables.reserves(reservation_ids):
+        keys += [
+            (LINES, (reserve.reservation_id,)),
+            (ACCOUNTS, (reserve.account,)),
+            (USAGE, (reserve.api, reserve.consumer, reserve.now_ms // DAY_MS)),
+        ]
+        keys += [(COUNTS, (counter, starts_ms)) for counter, starts_ms, *_ in reserve.checks]
+        if reserve.claim is not None:
+            keys.append((CLAIMS, (reserve.consumer, reserve.claim.key)))
+    return keys
+
+
+def note(tables: Tables, op: Note) -> None:
+    """Keep the record of a refused request."""
+    if tables.line(op.record.record_id) is None:
+        line = Line.refused(op.record)
+        tables.put(line)
+        _keep_bodies(tables, line)
+
+
+def read_counts(tables: Tables, op: ReadCounts) -> tuple[int, ...]:
+    """How much is counted in each window."""
+    tables.fetch(COUNTS, [(check.counter, check.starts_ms) for check in op.checks])
+    return tuple([tables.count(check.counter, check.starts_ms, check.ends_ms).used for check in op.checks])
+
+
+def fire_once(tables: Tables, op: FireOnce) -> bool:
+    """Whether nobody has asked with this key before."""
+    if tables.find(FIRED, (op.key,)) is not None:
+        return False
+    tables.put(Fired(op.key, op.expires_ms))
+    return True

@@ -462,6 +462,15 @@ class ListRecords(Operation[tuple[Record, ...]]):
     after: str = ""
     limit: int = 100
 
+    def matches(self, record: Record) -> bool:
+        """Whether a record is asked for, cursor and limit apart. The databases have this in their own language."""
+        return (
+            self.consumer in ("", record.consumer)
+            and self.api in ("", record.api)
+            and self.since_ms <= record.at_ms < self.until_ms
+            and (not self.states or record.state in self.states)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class GetRecord(Operation["Record | None"]):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from api_billing.metering.ledger.books import Books
-from api_billing.metering.ledger.chain_credit import give_up, read_rows, write_rows
-from api_billing.metering.ledger.cutting import close_cut
+from api_billing.metering.ledger.chain_credit import give_up, read_rows, regrant, write_rows
+from api_billing.metering.ledger.cutting import add_batch, close_cut, last_sequence
 from api_billing.metering.ledger.operations import Batch, BatchLine
+from api_billing.metering.ledger.rows import ACCOUNTS, BATCHES, DOCUMENTS, BatchRow
 from api_billing.metering.ledger.settlement_operations import (
     ENDED,
     IN_FLIGHT,
@@ -31,6 +31,7 @@ from api_billing.metering.ledger.settlement_operations import (
     RetryRefused,
     WriteOff,
 )
+from api_billing.metering.ledger.tables import Tables
 
 
 def _posting_key(api: str, sequence: int) -> str:
@@ -40,22 +41,22 @@ def _posting_key(api: str, sequence: int) -> str:
 MAX_UNDONE: Final = 64  # as many outcomes as the contract keeps of an API
 
 
-def read_book(books: Books, api: str) -> Book:
-    kept = books.read(f"book/{api}")
-    last = books.last_sequence(api)
+def read_book(tables: Tables, api: str) -> Book:
+    kept = tables.document(f"book/{api}")
+    last = last_sequence(tables, api)
     if not kept:
         return Book(last=last)
     contract, next_chain_sequence, ended, open_parts = kept
     return Book(contract, next_chain_sequence, ended, last, tuple((sequence, index) for sequence, index in open_parts))
 
 
-def _put_book(books: Books, api: str, book: Book) -> None:
+def _put_book(tables: Tables, api: str, book: Book) -> None:
     open_parts = [list(part) for part in book.open_parts]
-    books.write(f"book/{api}", [book.contract, book.next_chain_sequence, book.ended, open_parts])
+    tables.put_document(f"book/{api}", [book.contract, book.next_chain_sequence, book.ended, open_parts])
 
 
-def _posting(books: Books, api: str, sequence: int) -> Posting:
-    kept = books.read(_posting_key(api, sequence))
+def _posting(tables: Tables, api: str, sequence: int) -> Posting:
+    kept = tables.document(_posting_key(api, sequence))
     if not kept:
         return Posting(api, sequence)
     (state, chain_sequence, attempts, posted_ms, txs, note, ended_ms, settled_at, parts, retry_of, counted_days) = kept
@@ -65,79 +66,81 @@ def _posting(books: Books, api: str, sequence: int) -> Posting:
     )  # fmt: skip
 
 
-def _put_posting(books: Books, posting: Posting) -> None:
+def _put_posting(tables: Tables, posting: Posting) -> None:
     made = posting
     document = [
         made.state, made.chain_sequence, made.attempts, made.posted_ms, list(made.txs), made.note, made.ended_ms,
         made.settled_at, [list(part) for part in made.parts], made.retry_of, list(made.counted_days),
     ]  # fmt: skip
-    books.write(_posting_key(made.api, made.sequence), document)
+    tables.put_document(_posting_key(made.api, made.sequence), document)
 
 
-def _batch(books: Books, api: str, sequence: int) -> Batch | None:
-    found = books.batches(api, sequence - 1, 1)
-    return found[0] if found and found[0].sequence == sequence else None
+def _batch(tables: Tables, api: str, sequence: int) -> Batch | None:
+    row: BatchRow | None = tables.find(BATCHES, (api, sequence))
+    return None if row is None else row.batch()
 
 
-def open_book(books: Books, op: OpenBook) -> Book:
-    book = read_book(books, op.api)
+def open_book(tables: Tables, op: OpenBook) -> Book:
+    book = read_book(tables, op.api)
     if not book.contract:
         book = book._replace(contract=op.contract, next_chain_sequence=op.next_chain_sequence)
-        _put_book(books, op.api, book)
+        _put_book(tables, op.api, book)
     return book
 
 
-def next_outgoing(books: Books, op: NextOutgoing) -> Outgoing | None:
-    batch = _batch(books, op.api, read_book(books, op.api).ended + 1)
-    return None if batch is None else Outgoing(batch, _posting(books, op.api, batch.sequence))
+def next_outgoing(tables: Tables, op: NextOutgoing) -> Outgoing | None:
+    batch = _batch(tables, op.api, read_book(tables, op.api).ended + 1)
+    return None if batch is None else Outgoing(batch, _posting(tables, op.api, batch.sequence))
 
 
-def list_outgoing(books: Books, op: ListOutgoing) -> tuple[Outgoing, ...]:
-    found = books.batches(op.api, op.after, op.limit)
-    books.prefetch([_posting_key(op.api, batch.sequence) for batch in found])
-    return tuple(Outgoing(batch, _posting(books, op.api, batch.sequence)) for batch in found)
+def list_outgoing(tables: Tables, op: ListOutgoing) -> tuple[Outgoing, ...]:
+    sequences = range(op.after + 1, min(op.after + op.limit, last_sequence(tables, op.api)) + 1)
+    tables.fetch(BATCHES, [(op.api, sequence) for sequence in sequences])
+    tables.fetch(DOCUMENTS, [(_posting_key(op.api, sequence),) for sequence in sequences])
+    batches = [_batch(tables, op.api, sequence) for sequence in sequences]
+    return tuple(Outgoing(batch, _posting(tables, op.api, batch.sequence)) for batch in batches if batch is not None)
 
 
-def begin_posting(books: Books, op: BeginPosting) -> Posting | None:
-    book = read_book(books, op.api)
-    batch = _batch(books, op.api, op.sequence)
+def begin_posting(tables: Tables, op: BeginPosting) -> Posting | None:
+    book = read_book(tables, op.api)
+    batch = _batch(tables, op.api, op.sequence)
     if batch is None or not book.contract or op.sequence != book.ended + 1:
         return None
-    posting = _posting(books, op.api, op.sequence)
+    posting = _posting(tables, op.api, op.sequence)
     if posting.state == "built":
         posting = replace(posting, chain_sequence=book.next_chain_sequence)
-        rows = read_rows(books, batch.lines)
+        rows = read_rows(tables, batch.lines)
         for line in batch.lines:
             rows[line.account].in_flight_wei += line.amount_wei
-        write_rows(books, rows)
+        write_rows(tables, rows)
     posting = replace(posting, state="posted", attempts=posting.attempts + 1, posted_ms=op.now_ms, note="")
-    _put_posting(books, posting)
+    _put_posting(tables, posting)
     return posting
 
 
-def note_posting(books: Books, op: NotePosting) -> Posting | None:
-    posting = _posting(books, op.api, op.sequence)
+def note_posting(tables: Tables, op: NotePosting) -> Posting | None:
+    posting = _posting(tables, op.api, op.sequence)
     if posting.state not in IN_FLIGHT:
         return None
     txs = posting.txs if op.tx in ("", *posting.txs) else (*posting.txs, op.tx)
     posting = replace(posting, state=op.state, note=op.note, txs=txs)
-    _put_posting(books, posting)
+    _put_posting(tables, posting)
     return posting
 
 
-def end_posting(books: Books, op: EndPosting) -> Ended | None:
-    posting = _posting(books, op.api, op.sequence)
+def end_posting(tables: Tables, op: EndPosting) -> Ended | None:
+    posting = _posting(tables, op.api, op.sequence)
     if posting.state in ENDED:
         return Ended(posting, repeated=True)
-    book = read_book(books, op.api)
-    batch = _batch(books, op.api, op.sequence)
+    book = read_book(tables, op.api)
+    batch = _batch(tables, op.api, op.sequence)
     begun = posting.state == "built" if op.skipped else posting.state in IN_FLIGHT
     if batch is None or op.sequence != book.ended + 1 or not begun or len(op.parts) != len(batch.lines):
         return None
     refused = tuple((op.sequence, index) for index, part in enumerate(op.parts) if part.code)
-    _account_for(books, batch, posting, op.parts)
+    _account_for(tables, batch, posting, op.parts)
     _put_book(
-        books,
+        tables,
         op.api,
         book._replace(
             ended=op.sequence,
@@ -153,13 +156,13 @@ def end_posting(books: Books, op: EndPosting) -> Ended | None:
         parts=op.parts,
         txs=posting.txs if op.tx in ("", *posting.txs) else (*posting.txs, op.tx),
     )
-    _put_posting(books, ended)
+    _put_posting(tables, ended)
     return Ended(ended)
 
 
-def reopen_ended(books: Books, op: ReopenEnded) -> Reopened:
-    book = read_book(books, op.api)
-    undone = _undone(books, op, book.ended)
+def reopen_ended(tables: Tables, op: ReopenEnded) -> Reopened:
+    book = read_book(tables, op.api)
+    undone = _undone(tables, op, book.ended)
     if not undone:
         return Reopened()
     if len(undone) > MAX_UNDONE:
@@ -168,29 +171,29 @@ def reopen_ended(books: Books, op: ReopenEnded) -> Reopened:
         if any(part.resolution == "retried" for part in outgoing.posting.parts):
             return Reopened(why_not=f"a part of batch {outgoing.batch.sequence} was retried before it was final")
     for batch, posting in undone:
-        _unaccount(books, batch, posting)
+        _unaccount(tables, batch, posting)
         state: PostingState = "unknown" if posting.chain_sequence else "built"
         again = replace(posting, state=state, note="undone on the chain", ended_ms=0, settled_at=0, parts=())
-        _put_posting(books, again)
+        _put_posting(tables, again)
     sequences = tuple(sorted(outgoing.batch.sequence for outgoing in undone))
     first = min(outgoing.posting.chain_sequence for outgoing in undone if outgoing.posting.chain_sequence)
     open_parts = tuple(part for part in book.open_parts if part[0] < sequences[0])
     _put_book(
-        books,
+        tables,
         op.api,
         book._replace(ended=sequences[0] - 1, next_chain_sequence=first, open_parts=open_parts),
     )
     return Reopened(sequences)
 
 
-def _undone(books: Books, op: ReopenEnded, ended: int) -> list[Outgoing]:
+def _undone(tables: Tables, op: ReopenEnded, ended: int) -> list[Outgoing]:
     """What has ended and is to be taken back, newest first, at most one more than is allowed."""
     found: list[Outgoing] = []
     for sequence in range(ended, max(ended - 2 * MAX_UNDONE, 0), -1):
-        posting = _posting(books, op.api, sequence)
+        posting = _posting(tables, op.api, sequence)
         if 0 < posting.chain_sequence < op.chain_sequence or len(found) > MAX_UNDONE:
             break
-        batch = _batch(books, op.api, sequence)
+        batch = _batch(tables, op.api, sequence)
         assert batch is not None  # it has ended
         found.append(Outgoing(batch, posting))
     # One of nobody on chain, before the first that is missing, stays as it is.
@@ -199,9 +202,9 @@ def _undone(books: Books, op: ReopenEnded, ended: int) -> list[Outgoing]:
     return found
 
 
-def _unaccount(books: Books, batch: Batch, posting: Posting) -> None:
+def _unaccount(tables: Tables, batch: Batch, posting: Posting) -> None:
     """Take back what ``_account_for`` and decisions on refused parts did: it is in flight again."""
-    rows = read_rows(books, batch.lines)
+    rows = read_rows(tables, batch.lines)
     for line, part, counted_day in zip(batch.lines, posting.parts, _counted_days(batch, posting), strict=True):
         row = rows[line.account]
         row.in_flight_wei += line.amount_wei if posting.chain_sequence else 0
@@ -210,30 +213,30 @@ def _unaccount(books: Books, batch: Batch, posting: Posting) -> None:
         row.refused_parts += bool(posting.retry_of) - part.is_open
     for row in rows.values():
         row.revision += 1
-    write_rows(books, rows)
+    write_rows(tables, rows)
 
 
-def renumber(books: Books, op: Renumber) -> Posting | None:
-    book = read_book(books, op.api)
-    batch = _batch(books, op.api, op.sequence)
-    posting = _posting(books, op.api, op.sequence)
+def renumber(tables: Tables, op: Renumber) -> Posting | None:
+    book = read_book(tables, op.api)
+    batch = _batch(tables, op.api, op.sequence)
+    posting = _posting(tables, op.api, op.sequence)
     known = posting.state in IN_FLIGHT and posting.chain_sequence == op.was_chain_sequence
     if batch is None or not known or op.sequence != book.ended + 1 or op.next_chain_sequence <= op.was_chain_sequence:
         return None
-    rows = read_rows(books, batch.lines)
+    rows = read_rows(tables, batch.lines)
     for line in batch.lines:
         rows[line.account].in_flight_wei -= line.amount_wei
-    write_rows(books, rows)
+    write_rows(tables, rows)
     note = f"sequence {op.was_chain_sequence} is somebody else's"
     posting = replace(posting, state="built", chain_sequence=0, txs=(), note=note)
-    _put_posting(books, posting)
-    _put_book(books, op.api, book._replace(next_chain_sequence=op.next_chain_sequence))
+    _put_posting(tables, posting)
+    _put_book(tables, op.api, book._replace(next_chain_sequence=op.next_chain_sequence))
     return posting
 
 
-def _account_for(books: Books, batch: Batch, posting: Posting, parts: Sequence[Part]) -> None:
+def _account_for(tables: Tables, batch: Batch, posting: Posting, parts: Sequence[Part]) -> None:
     """Billed lines are accounted for; an account with a refused part gets no more credit than is committed."""
-    rows = read_rows(books, batch.lines)
+    rows = read_rows(tables, batch.lines)
     for line, part, counted_day in zip(batch.lines, parts, _counted_days(batch, posting), strict=True):
         row = rows[line.account]
         row.in_flight_wei -= line.amount_wei if posting.state in IN_FLIGHT else 0
@@ -241,11 +244,13 @@ def _account_for(books: Books, batch: Batch, posting: Posting, parts: Sequence[P
         row.add_billed_calls(line.day, counted_day, part.billed_calls)
         # A part that is retried stays counted until the retry has ended.
         row.refused_parts += bool(part.code) - bool(posting.retry_of)
-    for account, row in rows.items():
+    stopped = [account for account, row in rows.items() if row.refused_parts]
+    tables.fetch(ACCOUNTS, [(account,) for account in stopped])
+    for account in stopped:
+        regrant(tables, account, 0)
+    for row in rows.values():
         row.revision += 1
-        if row.refused_parts:
-            books.set_granted(account, 0, books.balance(account).granted_wei)
-    write_rows(books, rows)
+    write_rows(tables, rows)
 
 
 def _counted_days(batch: Batch, posting: Posting) -> tuple[int, ...]:
@@ -256,15 +261,15 @@ def _counted_days(batch: Batch, posting: Posting) -> tuple[int, ...]:
 # --- refused parts
 
 
-def retry_refused(books: Books, op: RetryRefused) -> Batch | None:
-    book = read_book(books, op.api)
-    batch = _batch(books, op.api, op.sequence)
-    posting = _posting(books, op.api, op.sequence)
+def retry_refused(tables: Tables, op: RetryRefused) -> Batch | None:
+    book = read_book(tables, op.api)
+    batch = _batch(tables, op.api, op.sequence)
+    posting = _posting(tables, op.api, op.sequence)
     indexes = _open_indexes(posting, op.indexes)
     if batch is None or not indexes:
         return None
     # What is being cut has its sequence already.
-    closed = close_cut(books, op.api, op.now_ms)
+    closed = close_cut(tables, op.api, op.now_ms)
     sequence = (book.last if closed is None else closed.sequence) + 1
     parts = list(posting.parts)
     lines = []
@@ -276,19 +281,19 @@ def retry_refused(books: Books, op: RetryRefused) -> Batch | None:
         day = line.day if op.day is None else op.day
         lines.append(BatchLine(line.account, line.consumer, day, line.calls - part.billed_calls, amount_wei))
         parts[index] = part._replace(resolution="retried", retried_in=sequence, written_off_wei=left_wei - amount_wei)
-        give_up(books, line.account, left_wei - amount_wei, parts=0)
+        give_up(tables, line.account, left_wei - amount_wei, parts=0)
     again = Batch(op.api, sequence, op.now_ms, tuple(lines), 0, batch.root)
-    books.add_batch(again)
+    add_batch(tables, again)
     counted = tuple(counted_days[index] for index in indexes)
-    _put_posting(books, Posting(op.api, sequence, retry_of=posting.retry_of or op.sequence, counted_days=counted))
-    _resolve(books, posting, parts, book, indexes)
+    _put_posting(tables, Posting(op.api, sequence, retry_of=posting.retry_of or op.sequence, counted_days=counted))
+    _resolve(tables, posting, parts, book, indexes)
     return again
 
 
-def write_off(books: Books, op: WriteOff) -> int:
-    book = read_book(books, op.api)
-    batch = _batch(books, op.api, op.sequence)
-    posting = _posting(books, op.api, op.sequence)
+def write_off(tables: Tables, op: WriteOff) -> int:
+    book = read_book(tables, op.api)
+    batch = _batch(tables, op.api, op.sequence)
+    posting = _posting(tables, op.api, op.sequence)
     indexes = _open_indexes(posting, op.indexes)
     if batch is None or not indexes:
         return 0
@@ -297,9 +302,9 @@ def write_off(books: Books, op: WriteOff) -> int:
     for index in indexes:
         left_wei = batch.lines[index].amount_wei - parts[index].billed_wei
         parts[index] = parts[index]._replace(resolution="written_off", written_off_wei=left_wei, note=op.note)
-        give_up(books, batch.lines[index].account, left_wei, parts=1)
+        give_up(tables, batch.lines[index].account, left_wei, parts=1)
         written_off_wei += left_wei
-    _resolve(books, posting, parts, book, indexes)
+    _resolve(tables, posting, parts, book, indexes)
     return written_off_wei
 
 
@@ -307,8 +312,8 @@ def _open_indexes(posting: Posting, wanted: tuple[int, ...]) -> list[int]:
     return [index for index, part in enumerate(posting.parts) if part.is_open and (not wanted or index in wanted)]
 
 
-def _resolve(books: Books, posting: Posting, parts: list[Part], book: Book, indexes: list[int]) -> None:
-    _put_posting(books, replace(posting, parts=tuple(parts)))
+def _resolve(tables: Tables, posting: Posting, parts: list[Part], book: Book, indexes: list[int]) -> None:
+    _put_posting(tables, replace(posting, parts=tuple(parts)))
     resolved = {(posting.sequence, index) for index in indexes}
     open_parts = tuple(part for part in book.open_parts if part not in resolved)
-    _put_book(books, posting.api, book._replace(open_parts=open_parts))
+    _put_book(tables, posting.api, book._replace(open_parts=open_parts))

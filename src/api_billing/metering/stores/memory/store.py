@@ -2,51 +2,51 @@
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, Final
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from api_billing.metering.errors import UnknownConsumer, UnknownTier
-from api_billing.metering.ledger import money
+from api_billing.merkle import HASH_BYTES
+from api_billing.metering.errors import MeterClosed
+from api_billing.metering.ledger.consumers import tier_row
 from api_billing.metering.ledger.operations import (
-    ApiKey,
-    Balance,
     Batch,
-    Extend,
-    FindKey,
-    FireOnce,
-    GetProfile,
-    GetRecord,
-    Grant,
-    ListBatches,
-    ListKeys,
-    ListProfiles,
     ListRecords,
-    ListTiers,
-    Note,
     Operation,
     Prune,
     Pruned,
-    PutKey,
-    PutProfile,
-    PutTier,
-    ReadBalance,
-    ReadCounts,
-    ReadLeaves,
     Record,
-    Release,
-    Reserve,
-    RevokeKey,
-    Settle,
     SumUsage,
-    Sweep,
     UsageDay,
 )
-from api_billing.metering.ledger.records import matches
-from api_billing.metering.limits.profile import Profile
-from api_billing.metering.stores.memory.settlement import SETTLEMENT_HANDLERS
-from api_billing.metering.stores.memory.tables import MemoryTables
+from api_billing.metering.ledger.rows import (
+    API_KEYS,
+    BATCHES,
+    BODIES,
+    CLAIMS,
+    CONSUMERS,
+    COUNTS,
+    FIRED,
+    LINES,
+    TIERS,
+    USAGE,
+    BatchRow,
+    ClaimRow,
+    Consumer,
+    Count,
+    Fired,
+    Key,
+    KeyRow,
+    Kind,
+    Line,
+    Row,
+    TierRow,
+    Usage,
+)
+from api_billing.metering.ledger.rules import perform
+from api_billing.metering.ledger.tables import Tables, dirty
+from api_billing.metering.ledger.usage_line import UsageLine
+from api_billing.metering.limits.tiers import DEFAULT_TIERS
 from api_billing.metering.stores.store import Reply, Store
 
 
@@ -56,187 +56,135 @@ def open_memory(url: str) -> Store:
 
 
 class MemoryStore(Store):
-    """Runs the ledger on dictionaries."""
-
-    prepares = True
-    finishes = False
+    """Runs the ledger on dictionaries, in the thread of whoever asks: nothing has to be waited for."""
 
     def __init__(self, url: str = "memory://"):
         super().__init__(url)
         self._tables = MemoryTables()
 
-    def _perform(self, operations: Sequence[Operation[Any]]) -> Sequence[Reply]:
-        replies: list[Reply] = []
-        for operation in operations:
-            try:
-                replies.append(_HANDLERS[type(operation)](self._tables, operation))
-            except (UnknownConsumer, UnknownTier) as error:
-                replies.append(error)
-        return replies
+    def call[ReplyT](self, operation: Operation[ReplyT]) -> ReplyT:
+        if self._closed:
+            raise MeterClosed("the store was closed")
+        with self._turn:
+            (reply,) = self._perform([operation])
+        if isinstance(reply, BaseException):
+            raise reply
+        return reply  # type: ignore[no-any-return]
 
-    def _prepare(self, operations: Sequence[Operation[Any]]) -> Sequence[Reply]:
-        return self._perform(operations)
+    async def acall[ReplyT](self, operation: Operation[ReplyT]) -> ReplyT:
+        reply = self.call(operation)
+        await asyncio.sleep(0)  # as with every other store: others have their turn meanwhile
+        return reply
+
+    def post(self, operation: Operation[Any]) -> None:
+        self.call(operation)
+
+    def _perform(self, operations: Sequence[Operation[Any]]) -> Sequence[Reply]:
+        replies = perform(self._tables, operations)
+        self._tables.flush()
+        return replies
 
     def _disconnect(self) -> None:
         """Nothing to let go of; what was kept goes with the object."""
 
 
-def sweep(tables: MemoryTables, op: Sweep) -> int:
-    open_ = (line for line in tables.lines.values() if line.state == "reserved" and line.expires_ms <= op.now_ms)
-    overdue = sorted(open_, key=lambda line: (line.expires_ms, line.reserve.reservation_id))[: op.limit]
-    for line in overdue:
-        money.undo(tables, line, "expired", op.now_ms)
-    return len(overdue)
+class MemoryTables(Tables):
+    """All rows that there are. Listings look at each."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._leaves: dict[tuple[str, int], bytearray] = {}
+        for tier in DEFAULT_TIERS:
+            self.put(tier_row(tier))
 
-def note(tables: MemoryTables, op: Note) -> None:
-    if op.record.record_id not in tables.notes and op.record.record_id not in tables.lines:
-        tables.notes[op.record.record_id] = op.record
-        insort(tables.ids, op.record.record_id)
+    def load(self, wanted: Mapping[Kind, Sequence[Key]], *, lock: bool = True) -> Iterable[tuple[Kind, Key, Row]]:
+        return ()
 
+    def fetch_all(self, keys: Iterable[tuple[Kind, Key]]) -> None:
+        """It is all there."""
 
-def read_counts(tables: MemoryTables, op: ReadCounts) -> tuple[int, ...]:
-    found = (tables.counts.get((check.counter, check.starts_ms)) for check in op.checks)
-    return tuple(0 if count is None else count.used for count in found)
+    def find(self, kind: Kind, key: Key) -> Any:
+        return self.rows[kind].get(key)
 
+    def flush(self) -> None:
+        for kind, rows in self.touched.items():
+            if rows:
+                for row in dirty(rows)[0]:
+                    if self.rows[kind].get(row.key) is None:
+                        self.rows[kind].pop(row.key, None)
+                rows.clear()
 
-def read_balance(tables: MemoryTables, op: ReadBalance) -> Balance:
-    account = tables.accounts.get(op.account)
-    return Balance() if account is None else account.balance()
+    def _all(self, kind: Kind) -> list[Any]:
+        return [row for row in self.rows[kind].values() if row is not None]
 
+    def _lines(self) -> list[Line]:
+        return sorted(self._all(LINES), key=lambda line: line.reserve.reservation_id)
 
-def put_profile(tables: MemoryTables, op: PutProfile) -> Profile:
-    if op.tier not in tables.tiers:
-        raise UnknownTier(f"no tier is called {op.tier!r}")
-    was = tables.profile(op.consumer)
-    if op.replaces in (-1, was.version if was is not None else 0):
-        tables.consumers[op.consumer] = op
-        tables.versions[op.consumer] = tables.new_version()
-    profile = tables.profile(op.consumer)
-    assert profile is not None
-    return profile
+    def consumers(self, after: str, limit: int) -> Sequence[Consumer]:
+        rows: list[Consumer] = [row for row in self._all(CONSUMERS) if row.consumer > after]
+        return sorted(rows, key=lambda row: row.consumer)[:limit]
 
+    def tiers(self) -> Sequence[TierRow]:
+        return self._all(TIERS)
 
-def list_profiles(tables: MemoryTables, op: ListProfiles) -> tuple[Profile, ...]:
-    names = sorted(name for name in tables.consumers if name > op.after)[: op.limit]
-    return tuple(profile for name in names if (profile := tables.profile(name)) is not None)
+    def keys(self, consumer: str) -> Sequence[KeyRow]:
+        return [row for row in self._all(API_KEYS) if consumer in ("", row.api_key().consumer)]
 
+    def records(self, query: ListRecords) -> Sequence[Record]:
+        records = [line.record(self.find(BODIES, line.key)) for line in self._lines()]
+        return [each for each in records if each.record_id > query.after and query.matches(each)][: query.limit]
 
-def put_tier(tables: MemoryTables, op: PutTier) -> None:
-    tables.tiers[op.tier.name] = op.tier
-    tables.tiers_version = tables.new_version()
+    def usage_days(self, query: SumUsage) -> Sequence[UsageDay]:
+        rows: list[Usage] = sorted(self._all(USAGE), key=lambda row: row.key)
+        return [
+            row.usage_day()
+            for row in rows
+            if query.consumer in ("", row.consumer)
+            and query.api in ("", row.api)
+            and query.from_day <= row.day <= query.to_day
+        ]
 
+    def batches(self, api: str, after: int, limit: int) -> Sequence[Batch]:
+        rows: list[BatchRow] = self._all(BATCHES)
+        batches = [batch for row in rows if (batch := row.batch()).api == api and batch.sequence > after]
+        return sorted(batches, key=lambda batch: batch.sequence)[:limit]
 
-def put_key(tables: MemoryTables, op: PutKey) -> None:
-    if op.key.consumer not in tables.consumers:
-        raise UnknownConsumer(f"no consumer is called {op.key.consumer!r}")
-    tables.keys[op.key.key_id] = op.key
+    def leaves(self, api: str, sequence: int) -> bytes:
+        return bytes(self._leaves.get((api, sequence), b""))
 
+    def to_settle(self, api: str, until_ms: int, after: str, limit: int) -> Sequence[UsageLine]:
+        lines = [
+            line.usage_line()
+            for line in self._lines()
+            if line.state == "settled"
+            and not line.batch
+            and line.reserve.api == api
+            and line.reserve.now_ms <= until_ms
+            and line.reserve.reservation_id > after
+        ]
+        return lines[:limit]
 
-def revoke_key(tables: MemoryTables, op: RevokeKey) -> bool:
-    key = tables.keys.get(op.key_id)
-    if key is None or key.revoked_ms is not None:
-        return False
-    tables.keys[op.key_id] = replace(key, revoked_ms=op.now_ms)
-    tables.versions[key.consumer] = tables.new_version()
-    return True
+    def put_into_batch(self, api: str, sequence: int, before: int, record_ids: Sequence[str], leaves: bytes) -> None:
+        for record_id in record_ids:
+            if (line := self.line(record_id)) is not None:  # None: pruned
+                line.batch = sequence
+        self._leaves.setdefault((api, sequence), bytearray())[before * HASH_BYTES :] = leaves
 
+    def overdue(self, now_ms: int, limit: int) -> Sequence[str]:
+        lines = [line for line in self._all(LINES) if line.state == "reserved" and line.expires_ms <= now_ms]
+        ids = sorted((line.expires_ms, line.reserve.reservation_id) for line in lines)
+        return [record_id for _, record_id in ids[:limit]]
 
-def list_keys(tables: MemoryTables, op: ListKeys) -> tuple[ApiKey, ...]:
-    keys = (key for key in tables.keys.values() if op.consumer in ("", key.consumer))
-    return tuple(sorted(keys, key=lambda key: (key.created_ms, key.key_id)))
-
-
-def list_records(tables: MemoryTables, op: ListRecords) -> tuple[Record, ...]:
-    found: list[Record] = []
-    for record_id in tables.ids:
-        record = tables.record(record_id) if record_id > op.after else None
-        if record is not None and matches(record, op):
-            found.append(record)
-            if len(found) == op.limit:
-                break
-    return tuple(found)
-
-
-def sum_usage(tables: MemoryTables, op: SumUsage) -> tuple[UsageDay, ...]:
-    days = (UsageDay(*key, *sums) for key, sums in sorted(tables.usage.items()))
-    return tuple(
-        day
-        for day in days
-        if op.consumer in ("", day.consumer) and op.api in ("", day.api) and op.from_day <= day.day <= op.to_day
-    )
-
-
-def list_batches(tables: MemoryTables, op: ListBatches) -> tuple[Batch, ...]:
-    found = (
-        batch for (api, sequence), batch in sorted(tables.batches.items()) if api == op.api and sequence > op.after
-    )
-    return tuple(found)[: op.limit]
-
-
-def read_leaves(tables: MemoryTables, op: ReadLeaves) -> bytes:
-    return bytes(tables.leaves.get((op.api, op.sequence), b""))
-
-
-def prune(tables: MemoryTables, op: Prune) -> Pruned:
-    gone: list[str] = []
-    more = False
-    for record_id in tables.ids:
-        record = tables.record(record_id)
-        if record is None or not op.is_past(record):
-            continue
-        if len(gone) == op.limit:
-            more = True
-            break
-        gone.append(record_id)
-    for record_id in gone:
-        tables.lines.pop(record_id, None)
-        tables.notes.pop(record_id, None)
-    dropped = set(gone)
-    tables.ids = [record_id for record_id in tables.ids if record_id not in dropped]
-    old = [key for key, count in tables.counts.items() if count.ends_ms <= op.counts_until_ms]
-    for key in old:
-        del tables.counts[key]
-    claims = [key for key, row in tables.claims.items() if row.response is not None and row.expires_ms <= op.now_ms]
-    for claim in claims:
-        del tables.claims[claim]
-    for fired in [key for key, expires_ms in tables.fired.items() if expires_ms <= op.now_ms]:
-        del tables.fired[fired]
-    return Pruned(len(gone), len(old), len(claims), more)
-
-
-def fire_once(tables: MemoryTables, op: FireOnce) -> bool:
-    if op.key in tables.fired:
-        return False
-    tables.fired[op.key] = op.expires_ms
-    return True
-
-
-_HANDLERS: Final[dict[type[Operation[Any]], Callable[[MemoryTables, Any], Any]]] = {
-    Reserve: money.reserve,
-    Settle: money.settle,
-    Release: money.release,
-    Extend: money.extend,
-    Grant: money.grant,
-    Sweep: sweep,
-    Note: note,
-    ReadBalance: read_balance,
-    ReadCounts: read_counts,
-    GetProfile: lambda tables, op: tables.profile(op.consumer),
-    PutProfile: put_profile,
-    ListProfiles: list_profiles,
-    PutTier: put_tier,
-    ListTiers: lambda tables, op: tuple(tier for _, tier in sorted(tables.tiers.items())),
-    PutKey: put_key,
-    FindKey: lambda tables, op: tables.keys.get(op.key_id),
-    RevokeKey: revoke_key,
-    ListKeys: list_keys,
-    ListRecords: list_records,
-    GetRecord: lambda tables, op: tables.record(op.record_id),
-    SumUsage: sum_usage,
-    ListBatches: list_batches,
-    ReadLeaves: read_leaves,
-    Prune: prune,
-    FireOnce: fire_once,
-    **SETTLEMENT_HANDLERS,
-}
+    def prune(self, op: Prune) -> Pruned:
+        past = [line for line in self._lines() if op.is_past(line.record())]
+        for line in past[: op.limit]:
+            del self.rows[LINES][line.key]
+            self.rows[BODIES].pop(line.key, None)
+        counts: list[Count] = [row for row in self._all(COUNTS) if row.ends_ms <= op.counts_until_ms]
+        claims: list[ClaimRow] = [
+            row for row in self._all(CLAIMS) if row.response is not None and row.expires_ms <= op.now_ms
+        ]
+        fired: list[Fired] = [row for row in self._all(FIRED) if row.expires_ms <= op.now_ms]
+        for row in (*counts, *claims, *fired):
+            del self.rows[row.kind][row.key]
+        return Pruned(min(len(past), op.limit), len(counts), len(claims), len(past) > op.limit)

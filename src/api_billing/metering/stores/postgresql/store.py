@@ -1,7 +1,7 @@
 """``postgresql://user@host/database``: one database for many machines, durable at each answer.
 
-What waits for the store together goes as one pipelined transaction: one round trip, one commit. The steps themselves
-are functions in the database (``postgresql_functions.sql``), so that a reservation needs no second question.
+What waits for the store together is one transaction (see ``tables``); the rules are the ledger's. A transaction that
+another process got in the way of is done again.
 
 The URL is libpq's: its parameters (``sslmode``, ``connect_timeout``, ``options=-csearch_path%3Dmeter`` …) apply. Tables
 are made by whoever opens an empty schema first; the role needs the right to create there once.
@@ -9,29 +9,35 @@ are made by whoever opens an empty schema first; the role needs the right to cre
 
 from __future__ import annotations
 
+import random
 import select
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from itertools import groupby
 from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavailable
-from api_billing.metering.ledger.operations import Operation
-from api_billing.metering.limits.tiers import DEFAULT_TIERS
+from api_billing.metering.errors import InvalidSetting, StoreUnavailable
+from api_billing.metering.ledger import rules
+from api_billing.metering.ledger.operations import Operation, Release, Reserve, Reserved, Settle
+from api_billing.metering.ledger.rows import Number
 from api_billing.metering.stores.opening import redacted
-from api_billing.metering.stores.postgresql.listings import LISTINGS, Connection
-from api_billing.metering.stores.postgresql.steps import LOCK, STATEMENTS, StatementOf
+from api_billing.metering.stores.postgresql.tables import PREFIX, TYPES, Connection, PostgresqlTables
 from api_billing.metering.stores.repeating import is_repeatable, outcome_unknown
+from api_billing.metering.stores.sql import first_rows, schema
 from api_billing.metering.stores.store import Reply, Store
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
-_OPENING: Final = 1835365492  # advisory lock under which tables are made
-_CONFLICTS: Final = frozenset({"40P01", "40001"})  # deadlock, serialization: undone, and may be tried again
-_TRIES: Final = 8
+# Deadlock, serialization, a row that somebody else was first to insert: undone, and done again.
+_CONFLICTS: Final = frozenset({"40P01", "40001", "23505"})
+_MADE_MEANWHILE: Final = frozenset({"42P07", "42710", "23505"})  # tables, by somebody else
+_TRY_SECONDS: Final = 15.0
+_FIRST_PAUSE: Final = 0.001
+_LONGEST_PAUSE: Final = 0.05
+_MAX_KNOWN: Final = 100_000
 # Classes of errors that are about one operation's values; others (disk full, shutdown, read-only) are about the server.
 _OF_ONE: Final = ("21", "22", "23", "54")
 _OLDEST: Final = 120_000  # server version: 12
@@ -48,6 +54,8 @@ _DEFAULTS: Final = {
 _SESSION: Final = (
     "set statement_timeout = '30s'; set lock_timeout = '10s'; set idle_in_transaction_session_timeout = '30s';"
     # A commit that was answered survives a crash, whatever the server's default is; a stronger setting stays.
+    # Rows are found by their keys: statistics of a table that was empty a moment ago must not say otherwise.
+    " set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;"
     " select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') in"
     " ('off', 'local')"
 )
@@ -76,6 +84,7 @@ class PostgresqlStore(Store):
         self._connection: Connection | None = None
         self._used_at = 0.0
         self._no_try_before = 0.0
+        self._known: dict[str, Reserve] = {}  # reservations of this process, until they end
 
     def connect(self) -> None:
         """Connect now, rather than with the first operation. Raises: StoreUnavailable."""
@@ -95,17 +104,27 @@ class PostgresqlStore(Store):
 
     def _do(self, operations: Sequence[Operation[Any]]) -> list[Reply]:
         """Perform operations in one transaction, again after a conflict, one by one after an error of one of them."""
-        for _ in range(_TRIES):
-            connection = self._connected()
+        until = time.monotonic() + _TRY_SECONDS
+        pause = 0.0
+        while True:
             try:
-                return _transact(connection, operations)
-            except psycopg.Error as error:
-                if not _undone(connection):
+                return self._transact(operations, trusts_fresh=not pause)
+            except (psycopg.Error, UnicodeError) as error:
+                connection = self._connection
+                if connection is None or not _undone(connection):
                     return self._do_again(operations, error)
-                if error.sqlstate in _CONFLICTS:
+                sqlstate = getattr(error, "sqlstate", None)
+                if sqlstate in _CONFLICTS:
+                    if time.monotonic() > until:
+                        raise StoreUnavailable(
+                            f"{redacted(self.url)}: conflicts with other processes for {_TRY_SECONDS:g} s"
+                        ) from error
+                    # The longer it goes on, the further apart: one of those in conflict is always through at once.
+                    pause = min(2 * pause or _FIRST_PAUSE, _LONGEST_PAUSE)
+                    time.sleep(random.uniform(0, pause))
                     continue
                 failure = self._failure(error)
-                if not (error.sqlstate or "22").startswith(_OF_ONE):
+                if not (sqlstate or "22").startswith(_OF_ONE):
                     self._disconnect()
                     raise failure from error
                 if len(operations) == 1:
@@ -115,18 +134,42 @@ class PostgresqlStore(Store):
                 # Interrupted: answers that were not read must not become those of the next batch.
                 self._disconnect()
                 raise
-        raise StoreUnavailable(f"{redacted(self.url)}: {_TRIES} tries ended in conflicts with other processes")
 
-    def _do_again(self, operations: Sequence[Operation[Any]], error: psycopg.Error) -> list[Reply]:
+    def _transact(self, operations: Sequence[Operation[Any]], *, trusts_fresh: bool) -> list[Reply]:
+        kind = type(operations[0])
+        by_key = kind in rules.BY_KEY
+        tables = PostgresqlTables(
+            self._connected(),
+            self._known,
+            trusts_fresh=trusts_fresh,
+            by_key=by_key,
+            settling=kind in rules.SETTLEMENT,
+        )
+        rules.fetch(tables, operations)
+        replies = rules.perform(tables, operations)
+        tables.commit()
+        self._remember(operations, replies)
+        return replies
+
+    def _remember(self, operations: Sequence[Operation[Any]], replies: Sequence[Reply]) -> None:
+        for operation, reply in zip(operations, replies, strict=True):
+            if isinstance(operation, Settle | Release):
+                self._known.pop(operation.reservation_id, None)
+            elif isinstance(reply, Reserved):
+                assert isinstance(operation, Reserve)
+                self._known[operation.reservation_id] = operation
+        while len(self._known) > _MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+
+    def _do_again(self, operations: Sequence[Operation[Any]], error: Exception) -> list[Reply]:
         # The commit may have been made and only its answer lost. Ids make a repetition of most operations safe:
         # what was done is found by its id, and answered as before.
         self._disconnect()
         again = [operation for operation in operations if is_repeatable(operation)]
         replies: Iterator[Reply] = iter(())
         if again:
-            connection = self._connected()
             try:
-                replies = iter(_transact(connection, again))
+                replies = iter(self._transact(again, trusts_fresh=False))
             except psycopg.Error as second:
                 self._disconnect()
                 raise self._failure(second) from second
@@ -175,64 +218,19 @@ class PostgresqlStore(Store):
             _OF_PARENTS.append(self._connection)
             self._connection = None
 
-    def _failure(self, error: psycopg.Error) -> StoreUnavailable:
+    def _failure(self, error: Exception) -> StoreUnavailable:
         text = str(error).strip().partition("\n")[0]
         return StoreUnavailable(f"{redacted(self.url)}: {text}")
 
 
-def _transactions(operations: Sequence[Operation[Any]]) -> Iterator[list[Operation[Any]]]:
-    """Neighbours that are one statement each go together; whatever takes several goes alone. The order stays."""
-    together: list[Operation[Any]] = []
-    for operation in operations:
-        if type(operation) in STATEMENTS:
-            together.append(operation)
-            continue
+def _transactions(operations: Sequence[Operation[Any]]) -> Iterator[Sequence[Operation[Any]]]:
+    """Neighbours that name the rows they touch go together; whatever looks for some goes alone. The order stays."""
+    for together, group in groupby(operations, lambda operation: type(operation) in rules.BY_KEY):
         if together:
-            yield together
-            together = []
-        yield [operation]
-    if together:
-        yield together
-
-
-def _transact(connection: Connection, operations: Sequence[Operation[Any]]) -> list[Reply]:
-    listing = LISTINGS.get(type(operations[0]))
-    if listing is None:
-        return _pipeline(connection, operations)
-    try:
-        with connection.transaction():
-            return [listing(connection, operations[0])]
-    except (MeterError, UnicodeError) as error:
-        return [_refusal(operations[0], error)]
-
-
-def _pipeline(connection: Connection, operations: Sequence[Operation[Any]]) -> list[Reply]:
-    replies: list[Reply] = [None] * len(operations)
-    asked: list[tuple[int, StatementOf, list[Any]]] = []
-    stripes: set[str] = set()
-    ids: set[str] = set()
-    for index, operation in enumerate(operations):
-        statement = STATEMENTS[type(operation)]
-        try:
-            asked.append((index, statement, statement.values(operation)))
-            stripes.update(statement.stripes(operation))
-            ids.update(statement.ids(operation))
-        except UnicodeError as error:
-            replies[index] = _refusal(operation, error)
-    cursors = []
-    with connection.pipeline():
-        connection.execute("begin")
-        if stripes or ids:
-            connection.execute(LOCK, (list(stripes), list(ids)))
-        for _, statement, values in asked:
-            cursor = connection.cursor()
-            cursor.execute(statement.sql, values)
-            cursors.append(cursor)
-        connection.execute("commit")
-    for (index, statement, _), cursor in zip(asked, cursors, strict=True):
-        row = None if cursor.description is None else cursor.fetchone()
-        replies[index] = statement.answer(operations[index], row)
-    return replies
+            yield list(group)
+        else:
+            for operation in group:
+                yield [operation]
 
 
 def _undone(connection: Connection) -> bool:
@@ -243,12 +241,6 @@ def _undone(connection: Connection) -> bool:
     except psycopg.Error:
         connection.close()
     return not connection.closed
-
-
-def _refusal(operation: Operation[Any], error: Exception) -> MeterError:
-    if isinstance(error, MeterError):
-        return error
-    return StoreUnavailable(f"{type(operation).__name__} cannot be stored: {error}")
 
 
 def _has_hung_up(connection: Connection) -> bool:
@@ -269,21 +261,38 @@ def _prepare(connection: Connection) -> None:
     if info.parameter_status("server_encoding") != "UTF8":
         raise StoreUnavailable("the database's encoding has to be UTF8")
     connection.execute(_SESSION, prepare=False)
-    with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", (_OPENING,))
-        row = connection.execute("select to_regclass('meter_state') is not null").fetchone()
-        if row == (False,):
+    if not _has_tables(connection):
+        try:
             _make_tables(connection)
-        row = connection.execute("select schema_version from meter_state").fetchone()
-        if row != (SCHEMA_VERSION,):
-            version = "none" if row is None else row[0]
-            raise StoreUnavailable(f"the tables are of version {version}; this program knows version {SCHEMA_VERSION}")
+        except psycopg.Error as error:
+            if not _undone(connection) or error.sqlstate not in _MADE_MEANWHILE:
+                raise
+    row = connection.execute(f"select value from {PREFIX}numbers where name = 'schema'").fetchone()
+    if row != (SCHEMA_VERSION,):
+        version = "none" if row is None else row[0]
+        raise StoreUnavailable(f"the tables are of version {version}; this program knows version {SCHEMA_VERSION}")
+
+
+def _has_tables(connection: Connection) -> bool:
+    row = connection.execute(f"select to_regclass('{PREFIX}numbers') is not null").fetchone()
+    return row == (True,)
 
 
 def _make_tables(connection: Connection) -> None:
-    for name in ("schema.sql", "functions.sql"):
-        connection.execute(Path(__file__).with_name(name).read_bytes(), prepare=False)
-    connection.execute("insert into meter_state (schema_version) values (%s)", (SCHEMA_VERSION,))
-    for tier in DEFAULT_TIERS:
-        row = (tier.name, tier.monthly_calls, tier.retention_days, "[]")
-        connection.execute("insert into meter_tiers values (%s, %s, %s, %s)", row)
+    tables = PostgresqlTables(connection, {})
+    for statement in (*schema(TYPES, prefix=PREFIX), *_TABLES):
+        tables.run(statement)
+    for row in (*first_rows(), Number("settling"), Number("schema", SCHEMA_VERSION)):
+        tables.put(row)
+    tables.commit()
+
+
+_TABLES: Final = (
+    f"create table {PREFIX}names (name text primary key, whole text not null)",
+    f"alter table {PREFIX}accounts add check (reserved_wei >= 0 and charged_wei >= 0"
+    " and reserved_wei + charged_wei <= granted_wei)",
+    f"create index {PREFIX}requests_of_tier on {PREFIX}requests (tier, at_ms)",
+    f"create index {PREFIX}claims_by_expiry on {PREFIX}claims (expires_ms) where status is not null",
+    f"create index {PREFIX}fired_by_expiry on {PREFIX}fired (expires_ms)",
+    f"create index {PREFIX}api_keys_of_consumer on {PREFIX}api_keys (consumer)",
+)

@@ -1,8 +1,14 @@
-"""``redis://host:6379/0``: one Redis for many machines. Not Redis Cluster: a step touches keys of several slots.
+"""``redis://host:6379/0``: one Redis, or a Redis Cluster, for many machines.
 
-What waits for the store together goes as one pipeline: one round trip. The steps themselves are a script in the server
-(``redis_ledger.lua``), so that a reservation needs no second question. ``?prefix=`` sets what all keys begin with
-(``api-billing:``); redis-py's parameters (``socket_timeout=``, ``ssl_cert_reqs=`` …) apply.
+The rules run here, on the rows that a batch of operations touches (see ``tables``). They are read in one round trip and
+written in another, by a script that writes nothing if one of them has been changed between: then the batch is done
+again. Rows that nobody else uses are kept, so that most batches of a lone process are one round trip. Whoever is in
+others' way again and again takes a turn, for which they wait.
+
+``?prefix=`` sets what all keys begin with (``api-billing:``); redis-py's parameters (``ssl_cert_reqs=`` …) apply.
+``?shards=`` sets, for a store that is being made, over how many parts of a cluster its accounts are spread (1). A
+consumer's account is in one of them, with its requests, windows and idempotency keys; what belongs to no account is in
+the first. With more than one, usage cannot be settled on the chain, as that is about many accounts at once.
 
 As durable as the server is set to be. With ``appendonly yes`` and ``appendfsync always`` an answer that was given
 survives a crash of the machine. Redis 7.2 and newer with ``appendonly yes`` alone do as well: each batch ends with
@@ -14,12 +20,18 @@ second, or everything, may be lost in a crash; a warning says so when it is open
 from __future__ import annotations
 
 import logging
+import random
+import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha1
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from zlib import crc32
 
 import redis
 from redis.backoff import NoBackoff
@@ -28,59 +40,92 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from redis.retry import Retry
 
 from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavailable
-from api_billing.metering.ledger.operations import Operation
-from api_billing.metering.limits.tiers import DEFAULT_TIERS
+from api_billing.metering.ledger import rules
+from api_billing.metering.ledger.operations import (
+    Extend,
+    GetRecord,
+    Note,
+    Operation,
+    Prune,
+    Pruned,
+    ReadCounts,
+    Sweep,
+)
+from api_billing.metering.ledger.rows import NUMBERS, TIERS
+from api_billing.metering.ledger.settlement_operations import ReleaseLease, TakeLease, TakeRead
 from api_billing.metering.stores.opening import redacted
-from api_billing.metering.stores.redis.listings import LISTINGS
-from api_billing.metering.stores.redis.settlement import SETTLEMENT_LISTINGS
-from api_billing.metering.stores.redis.steps import COMMANDS, Value, tier_to_text
+from api_billing.metering.stores.redis.durability import FSYNC_MS, append_fsync, durability_of
+from api_billing.metering.stores.redis.rows import TOKEN_BYTES
+from api_billing.metering.stores.redis.tables import Kept, Read, RedisTables, Words
 from api_billing.metering.stores.repeating import is_repeatable, outcome_unknown
+from api_billing.metering.stores.sql import first_rows
 from api_billing.metering.stores.store import Reply, Store
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
-_SCRIPT: Final = Path(__file__).with_name("ledger.lua").read_bytes()
+_SCRIPT: Final = Path(__file__).with_name("write.lua").read_bytes()
 _SHA: Final = sha1(_SCRIPT, usedforsecurity=False).hexdigest()
 _DEFAULT_PREFIX: Final = "api-billing:"
+_MAX_SHARDS: Final = 1024
 _SECONDS: Final = 5.0  # to connect, and to answer
-_FSYNC_MS: Final = 5_000
 _LOST: Final = (redis.ConnectionError, RedisTimeout, OSError)
+# Retrying is this module's business, as it knows what may be repeated.
+_CLIENT: Final[dict[str, Any]] = {"protocol": 2, "socket_timeout": _SECONDS, "socket_connect_timeout": _SECONDS}
 
-Words = list[Value]
+_TRY_SECONDS: Final = 10.0
+_FEW: Final = (
+    16  # operations, that are soon done again; more are in vain for so long that others are faster all the time
+)
+_TRIES_OF_FEW: Final = 10  # before they take a turn
+_TURN_MS: Final = 1_000  # after which others go on, should whoever has the turn have died
+_TURNS_SECONDS: Final = 1.0  # for as long large batches take turns at once, after one that was in vain
+_PAUSE_SECONDS: Final = 0.0005
+_MAX_KEPT: Final = 50_000
+
+# They do not say whose account they are about; and what settlement asks of no account.
+_OF_ALL: Final = frozenset({ReadCounts, GetRecord, Extend})
+_ANYWHERE: Final = frozenset({TakeLease, ReleaseLease, TakeRead})
 
 _log = logging.getLogger(__name__)
 _OF_PARENTS: Final[list[Any]] = []  # after a fork: kept from being collected, and so from being closed
 
 
-class Durability(NamedTuple):
-    """What a server does for the answers it gives."""
+class Place(NamedTuple):
+    """What a URL says: the URL without our own parameters, and these. None: it does not say."""
 
-    wait: bool  # each batch has to end with WAITAOF
-    warning: str  # empty: an answer that was given survives a crash
+    url: str
+    prefix: str
+    durable: bool | None
+    shards: int | None
 
 
 def open_redis(url: str) -> Store:
     """Connect, and check that the server does not forget. Raises: InvalidSetting, StoreUnavailable."""
-    place, prefix, durable = _parsed(url)
-    store = RedisStore(place, prefix, durable)
+    store = RedisStore(_parsed(url))
     store.connect()
     return store
 
 
 class RedisStore(Store):
-    """Asks a script in Redis, over one connection. Thread-safe, as every store.
+    """Runs the ledger on rows in Redis. Thread-safe, as every store."""
 
-    ``durable``: whether batches end with WAITAOF; None: when the server can and has to.
-    """
-
-    def __init__(self, url: str, prefix: str = _DEFAULT_PREFIX, durable: bool | None = None):
-        super().__init__(url)
-        self._prefix = prefix
-        self._durable = durable
-        self._client: redis.Redis | None = None
+    def __init__(self, place: Place):
+        super().__init__(place.url)
+        self.shards = place.shards or 1
+        self._place = place
+        self._client: Any = None  # of redis-py, for one server or for a cluster
+        self._is_cluster = False
         self._wait = False
         self._warned = False
         self._no_try_before = 0.0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._who = secrets.token_hex(4)  # begins the tokens of this process
+        self._writes = 0
+        self._sent = False  # what is being done may have been written
+        self._kept: defaultdict[int, Kept] = defaultdict(dict)
+        self._turns_until: defaultdict[int, float] = defaultdict(float)
 
     def connect(self) -> None:
         """Connect now, rather than with the first operation. Raises: StoreUnavailable."""
@@ -91,260 +136,282 @@ class RedisStore(Store):
 
     def _perform(self, operations: Sequence[Operation[Any]]) -> Sequence[Reply]:
         replies: list[Reply] = []
-        for together in _pipelines(operations):
-            try:
-                replies += self._do(together)
-            except StoreUnavailable as error:
-                replies += [error] * len(together)
+        for by_key, group in groupby(operations, lambda operation: type(operation) in rules.BY_KEY):
+            # What looks for rows goes alone.
+            for together in [list(group)] if by_key else [[operation] for operation in group]:
+                try:
+                    replies += self._in_shards(together)
+                except StoreUnavailable as error:
+                    replies += [error] * len(together)
         return replies
 
-    def _do(self, operations: Sequence[Operation[Any]]) -> list[Reply]:
+    def _in_shards(self, operations: Sequence[Operation[Any]]) -> list[Reply]:
+        """The replies to operations, each in the shards that it is about."""
+        self._connected()
+        if self.shards == 1:
+            return self._surely(0, operations)
+        if isinstance(operations[0], Sweep | Prune):
+            return [self._up_to_limit(operations[0])]
+        replies: list[list[Reply]] = [[] for _ in operations]
+        for shard in range(self.shards):
+            places = [place for place, operation in enumerate(operations) if shard in self._shards_of(operation)]
+            if places:
+                answers = self._surely(shard, [operations[place] for place in places])
+                for place, answer in zip(places, answers, strict=True):
+                    replies[place].append(answer)
+        return [_merged(operation, each) for operation, each in zip(operations, replies, strict=True)]
+
+    def _up_to_limit(self, operation: Sweep | Prune) -> Reply:
+        replies: list[Reply] = []
+        for shard in range(self.shards):
+            (reply,) = self._surely(shard, [operation])
+            if isinstance(reply, MeterError):
+                return reply
+            replies.append(reply)
+            done = reply if isinstance(operation, Sweep) else reply.records
+            operation = replace(operation, limit=operation.limit - done)
+        return _merged(operation, replies)
+
+    def _surely(self, shard: int, operations: Sequence[Operation[Any]]) -> list[Reply]:
+        """Perform operations, again if the connection breaks, and one by one if one of them cannot be stored."""
+        self._sent = False
         try:
-            return self._try(operations)
+            return self._do(shard, operations)
         except _LOST as error:
-            # It may have been executed and only the answers lost. Ids make a repetition of most operations safe: what
+            # It may have been executed and only the answer lost. Ids make a repetition of most operations safe: what
             # was done is found by its id, and answered as before.
             self._disconnect()
-            again = [operation for operation in operations if is_repeatable(operation)]
+            lost = [self._sent and not is_repeatable(operation) for operation in operations]
+            again = [operation for operation, is_lost in zip(operations, lost, strict=True) if not is_lost]
             try:
-                replies = iter(self._try(again) if again else ())
+                self._connected()
+                replies = iter(self._do(shard, again, trusts_fresh=False) if again else ())
             except _LOST as second:
                 self._disconnect()
                 raise self._failure(second) from second
             return [
-                next(replies) if is_repeatable(operation) else outcome_unknown(operation, error)
-                for operation in operations
+                outcome_unknown(operation, error) if is_lost else next(replies)
+                for operation, is_lost in zip(operations, lost, strict=True)
             ]
+        except (UnicodeError, ResponseError) as error:
+            if len(operations) == 1:
+                return [self._failure(f"{type(operations[0]).__name__} failed: {error}")]
+            return [reply for operation in operations for reply in self._surely(shard, [operation])]
         except BaseException:
             # Interrupted: answers that were not read must not become those of the next batch.
             self._disconnect()
             raise
 
-    def _try(self, operations: Sequence[Operation[Any]]) -> list[Reply]:
-        client = self._connected()
-        listing = LISTINGS.get(type(operations[0])) or SETTLEMENT_LISTINGS.get(type(operations[0]))
-        if listing is None:
-            return self._pipeline(client, operations)
-        try:
-            reply = listing(self, operations[0])
-            self._wait_for_disk(client.pipeline(transaction=False))
-        except (ResponseError, UnicodeError) as error:
-            return [self._refusal(operations[0], error)]
-        return [reply]
-
-    def _pipeline(self, client: redis.Redis, operations: Sequence[Operation[Any]]) -> list[Reply]:
-        replies: list[Reply] = [None] * len(operations)
-        asked: list[tuple[int, Words]] = []
-        for index, operation in enumerate(operations):
-            try:
-                asked.append((index, self._words(operation)))
-            except UnicodeError as error:
-                replies[index] = self._refusal(operation, error)
-        answers = self._send(client, [words for _, words in asked])
-        for (index, _), answer in zip(asked, answers, strict=True):
-            operation = operations[index]
-            if isinstance(answer, Exception):
-                replies[index] = self._refusal(operation, answer)
+    def _do(self, shard: int, operations: Sequence[Operation[Any]], *, trusts_fresh: bool = True) -> list[Reply]:
+        """Read, compute and write, until nobody was in the way."""
+        until = time.monotonic() + _TRY_SECONDS
+        tries = 0
+        while True:
+            is_large = len(operations) > _FEW
+            takes_turn = tries >= _TRIES_OF_FEW or (is_large and time.monotonic() < self._turns_until[shard])
+            if takes_turn:
+                self._take_turn(shard, until)
+            if tries or takes_turn or len(self._kept[shard]) > _MAX_KEPT:
+                self._kept[shard].clear()
+            tables = RedisTables(self, shard, self._kept[shard], by_key=type(operations[0]) in rules.BY_KEY)
+            tables.trusts_fresh = trusts_fresh
+            rules.fetch(tables, operations)
+            replies = rules.perform(tables, operations)
+            self._writes += 1
+            if tables.commit(f"{self._who}{self._writes:08x}".encode()[:TOKEN_BYTES]):
+                return replies
+            if time.monotonic() > until:
+                raise self._failure("others change the same rows all the time")
+            tries += 1
+            trusts_fresh = False
+            if is_large:
+                self._turns_until[shard] = time.monotonic() + _TURNS_SECONDS
             else:
-                replies[index] = COMMANDS[type(operation)].answer(operation, answer)
-        return replies
+                time.sleep(random.uniform(0, tries * _PAUSE_SECONDS))
 
-    def _words(self, operation: Operation[Any]) -> Words:
-        command = COMMANDS[type(operation)]
-        if command.key is None:
-            return self._step_words(command.step, command.values(operation))
-        key = (self._prefix + command.key(operation)).encode()
-        return [command.command, key, *map(_encoded, command.values(operation))]
+    def _take_turn(self, shard: int, until: float) -> None:
+        """Wait until nobody else has the turn, and have it until the next write."""
+        while not self.ask("SET", self.key(shard, "/turn"), self._who, "NX", "PX", _TURN_MS):
+            if time.monotonic() > until:
+                raise self._failure("others change the same rows all the time")
+            # Whoever has waited longest is told first; and all look again, should who has the turn have died.
+            self.ask("BLPOP", self.key(shard, "/next"), _TURN_MS / 4000)
 
-    def _step_words(self, step: str, values: Sequence[Value]) -> Words:
-        return ["EVALSHA", _SHA, 0, self._prefix, step, *map(_encoded, values)]
+    # --- what tables ask
 
-    def _send(self, client: redis.Redis, commands: Sequence[Words], *, wait: bool = True) -> list[Any]:
-        """Send commands in one pipeline; a ResponseError stands in the place of a reply."""
-        pipeline = client.pipeline(transaction=False)
-        for words in commands:
-            pipeline.execute_command(*words)  # type: ignore[no-untyped-call]
-        answers: list[Any] = self._wait_for_disk(pipeline) if wait else pipeline.execute(raise_on_error=False)
-        missing = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-        if missing:
-            # The server forgot its scripts (restarted, or SCRIPT FLUSH): none of these was executed.
-            client.script_load(_SCRIPT)
-            again = self._send(client, [commands[index] for index in missing], wait=wait)
-            for index, answer in zip(missing, again, strict=True):
-                answers[index] = answer
-        return answers
+    def key(self, shard: int, name: str) -> bytes:
+        return f"{self._place.prefix}{{{shard}}}{name}".encode()
 
-    def _wait_for_disk(self, pipeline: Any) -> list[Any]:
-        """Execute a pipeline and, when the server does not do so by itself, have it on disk before answers count."""
+    def ask(self, *words: Any) -> Any:
+        return self._client.execute_command(*words)
+
+    def write(self, shard: int, rows: Sequence[Read], values: Sequence[bytes], commands: Sequence[Words]) -> bool:
+        keys = [self.key(shard, "/turn"), self.key(shard, "/next"), *[place for place, _ in rows]]
+        arguments = [self._who.encode(), b"".join([token for _, token in rows]), b"%d" % len(values), *values]
+        for command in commands:
+            arguments.append(b"%d" % len(command))
+            arguments += command
+        self._sent = True
+        try:
+            return self._run(keys, arguments) == 0
+        except NoScriptError:
+            # The server forgot its scripts (restarted, or SCRIPT FLUSH): it was not executed.
+            self._client.script_load(_SCRIPT)
+            return self._run(keys, arguments) == 0
+
+    def _run(self, keys: Words, arguments: Words) -> int:
+        words = ["EVALSHA", _SHA, len(keys), *keys, *arguments]
         if not self._wait:
-            return cast(list[Any], pipeline.execute(raise_on_error=False))
-        pipeline.execute_command("WAITAOF", 1, 0, _FSYNC_MS)
-        answers: list[Any] = pipeline.execute(raise_on_error=False)
-        synced = answers.pop()
+            return int(self._client.execute_command(*words))
+        if self._is_cluster:
+            node = {"target_nodes": self._client.get_node_from_key(keys[0])}
+            replies = [self._client.execute_command(*each, **node) for each in (words, _WAIT_FOR_DISK)]
+        else:
+            pipeline = self._client.pipeline(transaction=False)
+            for each in (words, _WAIT_FOR_DISK):
+                pipeline.execute_command(*each)
+            replies = pipeline.execute(raise_on_error=False)
+        done, synced = replies
+        if isinstance(done, Exception):
+            raise done
         if isinstance(synced, Exception) or not synced[0]:
-            raise StoreUnavailable(f"{redacted(self.url)}: the server did not confirm that it wrote to disk: {synced}")
-        return answers
+            raise self._failure(f"the server did not confirm that it wrote to disk: {synced}")
+        return int(done)
 
-    # --- what listings ask
+    # --- shards
 
-    def ask(self, command: str, key: str, *values: Value) -> Any:
-        """The reply to one command on a key under the prefix."""
-        return self.ask_all([(command, key, values)])[0]
-
-    def ask_all(self, commands: list[tuple[str, str, tuple[Value, ...]]]) -> list[Any]:
-        """The replies to several commands on keys under the prefix, in one round trip."""
-        words: list[Words] = [
-            [command, (self._prefix + key).encode(), *map(_encoded, values)] for command, key, values in commands
-        ]
-        return self._answered(words)
-
-    def step(self, step: str, *values: Value) -> Any:
-        """The reply of a step of the script."""
-        return self._answered([self._step_words(step, values)])[0]
-
-    def _answered(self, commands: list[Words]) -> list[Any]:
-        if not commands:
-            return []
-        answers = self._send(self._connected(), commands, wait=False)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        return answers
+    def _shards_of(self, operation: Any) -> Sequence[int]:
+        kind = type(operation)
+        if kind in _OF_ALL:
+            return range(self.shards)
+        if kind in rules.SETTLEMENT and kind not in _ANYWHERE:
+            raise StoreUnavailable(
+                f"usage in a store of {self.shards} shards cannot be settled on the chain",
+                hint="make the store with ?shards=1",
+            )
+        account = operation.record.account if kind is Note else getattr(operation, "account", None)
+        # An account is named as its consumer or, on the chain, with the API before it.
+        return (0,) if account is None else (crc32(account.rpartition("/")[2].encode()) % self.shards,)
 
     # --- the connection
 
-    def _connected(self) -> redis.Redis:
-        if self._client is None:
-            started = time.monotonic()
-            if started < self._no_try_before:
-                raise StoreUnavailable(f"{redacted(self.url)} could not be reached a moment ago")
-            try:
-                self._client = self._connect()
-            except (RedisError, OSError) as error:
-                # As long as the attempt took, others are told at once: a server that does not answer holds up few.
-                now = time.monotonic()
-                self._no_try_before = now + min(now - started, _SECONDS)
-                raise self._failure(error) from error
-        return self._client
-
-    def _connect(self) -> redis.Redis:
-        client = redis.Redis.from_url(self.url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS, **_CLIENT)
+    def _connected(self) -> None:
+        if self._client is not None:
+            return
+        started = time.monotonic()
+        if started < self._no_try_before:
+            raise self._failure("could not be reached a moment ago")
         try:
-            self._check(client)
-            client.script_load(_SCRIPT)
-            self._make(client)
+            self._client = self._connect()
+        except (RedisError, OSError) as error:
+            # As long as the attempt took, others are told at once: a server that does not answer holds up few.
+            now = time.monotonic()
+            self._no_try_before = now + min(now - started, _SECONDS)
+            raise self._failure(error) from error
+        try:
+            self._make()
+        except BaseException:
+            self._disconnect()
+            raise
+
+    def _connect(self) -> Any:
+        client = redis.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0), **_CLIENT)
+        try:
+            self._is_cluster = bool(client.info("cluster").get("cluster_enabled"))
+            if not self._is_cluster:
+                self._check(client)
+                return client
         except BaseException:
             client.close()
             raise
-        return client
+        client.close()
+        cluster = redis.RedisCluster.from_url(self.url, **_CLIENT)
+        for node in cluster.get_primaries():  # type: ignore[no-untyped-call]
+            self._check(node.redis_connection)
+        return cluster
 
-    def _check(self, client: redis.Redis) -> None:
+    def _check(self, client: Any) -> None:
         info: dict[str, Any] = client.info("all")
-        if info.get("cluster_enabled"):
-            raise StoreUnavailable(f"{redacted(self.url)}: Redis Cluster is not supported; use one server")
         if (policy := info.get("maxmemory_policy", "noeviction")) != "noeviction":
             raise StoreUnavailable(
                 f"{redacted(self.url)}: maxmemory-policy is {policy}, with which money would be dropped to make room",
                 hint="set it to noeviction",
             )
-        durability = durability_of(info, _append_fsync(client), self._durable)
+        durability = durability_of(info, append_fsync(client), self._place.durable)
         self._wait = durability.wait
         if durability.warning and not self._warned:
             self._warned = True
             _log.warning("%s: %s", redacted(self.url), durability.warning)
 
-    def _make(self, client: redis.Redis) -> None:
-        state = self._prefix + "state"
-        if client.hsetnx(state, "schema", str(SCHEMA_VERSION)):
-            for tier in DEFAULT_TIERS:
-                client.hset(self._prefix + "tiers", tier.name, tier_to_text(tier))
-        version = int(client.hget(state, "schema") or 0)
+    def _make(self) -> None:
+        """Make the store, if nobody has, and see how it was made."""
+        self._client.script_load(_SCRIPT)
+        state = self.key(0, "/state")
+        self.ask("HSETNX", state, "schema", SCHEMA_VERSION)
+        version = int(self.ask("HGET", state, "schema"))
         if version != SCHEMA_VERSION:
             raise StoreUnavailable(f"the keys are of version {version}; this program knows version {SCHEMA_VERSION}")
+        self.ask("HSETNX", state, "shards", self._place.shards or 1)
+        self.shards = int(self.ask("HGET", state, "shards"))
+        if self._place.shards not in (None, self.shards):
+            raise StoreUnavailable(
+                f"{redacted(self.url)} was made with {self.shards} shards, which cannot be changed",
+                hint="leave out shards=",
+            )
+        tables = RedisTables(self, by_key=False)
+        rows = [row for row in first_rows() if row.kind in (TIERS, NUMBERS)]
+        tables.fetch_all([(row.kind, row.key) for row in rows])
+        for row in rows:
+            if tables.rows[row.kind][row.key] is None:
+                tables.put(row)
+        tables.commit(self._who.encode() + b"00000000")  # or somebody else has put them
 
     def _disconnect(self) -> None:
         client, self._client = self._client, None
+        self._kept.clear()
         if client is not None:
             client.close()
 
     def _abandon(self) -> None:
-        if self._client is not None:
-            _OF_PARENTS.append(self._client)
-            self._client = None
+        _OF_PARENTS.append(self._client)
+        self._client = None
+        self._forget()
 
-    def _failure(self, error: Exception) -> StoreUnavailable:
+    def _failure(self, error: object) -> StoreUnavailable:
         return StoreUnavailable(f"{redacted(self.url)}: {error}")
 
-    def _refusal(self, operation: Operation[Any], error: Exception) -> MeterError:
-        return StoreUnavailable(f"{redacted(self.url)}: {type(operation).__name__} failed: {error}")
+
+_WAIT_FOR_DISK: Final = ("WAITAOF", 1, 0, FSYNC_MS)
 
 
-# Retrying is this module's business, as it knows what may be repeated.
-_CLIENT: Final[dict[str, Any]] = {"protocol": 2, "retry": Retry(NoBackoff(), 0)}
+def _merged(operation: Operation[Any], replies: Sequence[Reply]) -> Reply:
+    """One reply of those of all shards that an operation was about."""
+    error = next((reply for reply in replies if isinstance(reply, MeterError)), None)
+    if error is not None or len(replies) == 1:
+        return error or replies[0]
+    if isinstance(operation, Extend | Sweep):
+        return sum(replies)
+    if isinstance(operation, ReadCounts):
+        return tuple(map(sum, zip(*replies, strict=True)))
+    if isinstance(operation, Prune):
+        records, counts, responses, more = zip(*replies, strict=True)
+        return Pruned(sum(records), sum(counts), sum(responses), any(more))
+    return next((reply for reply in replies if reply is not None), None)
 
 
-def durability_of(info: dict[str, Any], append_fsync: str | None, wanted: bool | None) -> Durability:
-    """What the server does for its answers, from INFO and its setting appendfsync (None: it does not tell).
-
-    Raises: StoreUnavailable, when durability is ``wanted`` and the server cannot give it.
-    """
-    if not info.get("aof_enabled"):
-        warning = "appendonly is off: what was answered may be lost in a crash; set appendonly yes, appendfsync always"
-    elif append_fsync == "always":
-        return Durability(False, "")
-    elif wanted is False:
-        return Durability(False, "with durable=0 the last second may be lost in a crash")
-    elif _version(info) >= (7, 2):
-        return Durability(True, "")
-    else:
-        warning = "appendfsync is not always: the last second may be lost in a crash; set it, or use Redis 7.2 or newer"
-    if wanted:
-        raise StoreUnavailable(f"the server cannot do what durable=1 asks for: {warning}")
-    return Durability(False, warning)
-
-
-def _version(info: dict[str, Any]) -> tuple[int, ...]:
-    parts = str(info.get("redis_version", "0")).split(".")[:2]
-    return tuple(int(part) if part.isdigit() else 0 for part in parts)
-
-
-def _append_fsync(client: redis.Redis) -> str | None:
-    try:
-        setting: dict[Any, Any] = client.config_get("appendfsync")
-    except ResponseError:  # renamed or forbidden, as with hosted servers
-        return None
-    return next((value for value in setting.values() if isinstance(value, str)), None)
-
-
-def _encoded(value: Value) -> bytes | int:
-    return value.encode() if isinstance(value, str) else value
-
-
-def _pipelines(operations: Sequence[Operation[Any]]) -> Iterator[list[Operation[Any]]]:
-    """Neighbours that are one command each go together; whatever takes several goes alone. The order stays."""
-    together: list[Operation[Any]] = []
-    for operation in operations:
-        if type(operation) in COMMANDS:
-            together.append(operation)
-            continue
-        if together:
-            yield together
-            together = []
-        yield [operation]
-    if together:
-        yield together
-
-
-def _parsed(url: str) -> tuple[str, str, bool | None]:
-    """The URL without our own parameters, the prefix, and whether durability is wanted."""
+def _parsed(url: str) -> Place:
+    """Take a URL apart. Raises: InvalidSetting."""
     try:
         parts = urlsplit(url)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         prefix = query.pop("prefix", _DEFAULT_PREFIX)
         durable = {None: None, "0": False, "1": True}[query.pop("durable", None)]
+        shards = int(query.pop("shards")) if "shards" in query else None
+        if shards is not None and not 1 <= shards <= _MAX_SHARDS:
+            raise ValueError(f"from 1 to {_MAX_SHARDS} shards")
         place = urlunsplit(parts._replace(query=urlencode(query)))
         redis.ConnectionPool.from_url(place)
     except (ValueError, KeyError, TypeError) as error:
         hint = "write it as redis://host:6379/0?prefix=meter:&durable=1"
         raise InvalidSetting(f"not a Redis URL: {redacted(url)!r}", hint=hint) from error
-    return place, prefix, durable
+    return Place(place, prefix, durable, shards)

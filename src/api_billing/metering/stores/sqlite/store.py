@@ -1,15 +1,13 @@
 """``sqlite:///meter.db``: the default store, one file, durable at each answer.
 
 One writer a process commits what all its callers wait for together (see ``store``); a loop runs the statements of its
-coroutines itself, and only the commit, which waits for the disk, is the worker's. Processes take turns by a lock on
-``meter.db.lock``, which wakes the next one at once, where SQLite's own busy handler would sleep and guess.
+coroutines itself, and only the commit, which waits for the disk, is the worker's. Processes take turns (see ``lock``).
 Write-ahead log with ``synchronous=FULL``: an answer that was given survives a crash of the process and of the machine.
 But for one: a loop's reservation is answered before it is on disk, as it has no use without the process that serves it.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import threading
@@ -19,15 +17,14 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote
 
-from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavailable
-from api_billing.metering.ledger import money
+from api_billing.metering.errors import InvalidSetting, StoreUnavailable
+from api_billing.metering.ledger import money, rules
 from api_billing.metering.ledger.operations import ListBatches, Operation, ReadCut, ReadLeaves, Reserve, ReserveReply
 from api_billing.metering.ledger.settlement_operations import ListOutgoing, ListToSettle, NextOutgoing, ReadBook
-from api_billing.metering.ledger.settlement_rules import RULES
-from api_billing.metering.limits.tiers import DEFAULT_TIERS
-from api_billing.metering.stores.sqlite.operations import HANDLERS
-from api_billing.metering.stores.sqlite.schema import SCHEMA, VERSION
-from api_billing.metering.stores.sqlite.tables import SqliteTables
+from api_billing.metering.stores.sql import first_rows, schema
+from api_billing.metering.stores.sqlite.lock import ProcessLock
+from api_billing.metering.stores.sqlite.queue import LoopStore
+from api_billing.metering.stores.sqlite.tables import TYPES, VERSION, SqliteTables
 from api_billing.metering.stores.store import FORK_SECONDS, Reply, Store
 
 _BUSY_SECONDS: Final = 10.0  # for a reader that is not one of ours, and keeps the file
@@ -39,8 +36,6 @@ _WAL_PAGES: Final = 4000  # 16 MB of log between two checkpoints
 _READ_ASIDE: Final[frozenset[type[Operation[Any]]]] = frozenset(
     {ListToSettle, ReadCut, ReadBook, NextOutgoing, ListOutgoing, ListBatches, ReadLeaves}
 )
-# These change rows that are kept in memory by touching them only, so that writing tells.
-_SEEN_BY_WRITING: Final[frozenset[type[Operation[Any]]]] = frozenset(RULES)
 
 
 def open_sqlite(url: str) -> Store:
@@ -51,10 +46,9 @@ def open_sqlite(url: str) -> Store:
     return store
 
 
-class SqliteStore(Store):
+class SqliteStore(LoopStore):
     """Runs the ledger on one SQLite file."""
 
-    prepares = True
     reads_aside = _READ_ASIDE
 
     def __init__(self, url: str, path: Path, *, create: bool = True):
@@ -63,8 +57,7 @@ class SqliteStore(Store):
         self._create = create
         self._connection: sqlite3.Connection | None = None
         self._tables: SqliteTables | None = None
-        self._lock_file = -1
-        self._wait_file = -1  # locked by whoever is next to get the lock
+        self._lock: ProcessLock | None = None  # from opening to closing
         self._reader: sqlite3.Connection | None = None
         self._reading = threading.Lock()  # who uses the reader
         self._forking_reader = False  # it is kept while the process forks
@@ -92,7 +85,7 @@ class SqliteStore(Store):
     def _perform_together(self, operations: Sequence[Operation[Any]]) -> Sequence[Reply]:
         tables = self._opened()
         try:
-            self._lock(wait=True)
+            self._acquire(wait=True)
             replies = self._written(tables, operations, _BUSY_SECONDS)
         except _OF_ONE:
             raise
@@ -106,7 +99,7 @@ class SqliteStore(Store):
         if tables is None:
             return None  # opening waits
         try:
-            if not self._lock(wait=False):
+            if not self._acquire(wait=False):
                 return None
             replies = self._written(tables, operations, 0)
         except _OF_ONE:
@@ -129,7 +122,7 @@ class SqliteStore(Store):
                 # One transaction, so that all of it is of one instant.
                 reader.execute("begin")
                 try:
-                    return (HANDLERS[type(operation)](SqliteTables(reader), operation),)
+                    return (rules.RULES[type(operation)](SqliteTables(reader), operation),)
                 finally:
                     reader.execute("rollback")
             except (sqlite3.Error, OSError):
@@ -146,7 +139,7 @@ class SqliteStore(Store):
             return None
         try:
             tables = self._tables
-            if tables is None or not self._lock(wait=False):
+            if tables is None or not self._acquire(wait=False):
                 return None
             try:
                 self._forget_if_changed(tables)
@@ -170,40 +163,18 @@ class SqliteStore(Store):
         tables = self._tables
         return self._locked and not self._committing and tables is not None and tables.unwritten()
 
-    # --- the lock among processes
-
-    def _lock(self, *, wait: bool) -> bool:
-        """Get the lock, unless this process has it from an attempt. False: it is another process' turn."""
-        if self._locked:
-            return True
-        how = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
-        try:
-            # A turnstile: whoever waits for the lock keeps it shut, so that nobody who has just given the lock back can
-            # take it again before. And whoever has the lock sees that somebody waits.
-            fcntl.flock(self._wait_file, how)
-            try:
-                fcntl.flock(self._lock_file, how)
-            finally:
-                fcntl.flock(self._wait_file, fcntl.LOCK_UN)
-        except BlockingIOError:
-            return False
-        self._locked = True
-        return True
-
-    def _others_wait(self) -> bool:
-        """Whether another process waits for the lock."""
-        try:
-            fcntl.flock(self._wait_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        fcntl.flock(self._wait_file, fcntl.LOCK_UN)
-        return False
+    def _acquire(self, *, wait: bool) -> bool:
+        """Get the lock among processes, unless this one has it from an attempt. False: it is another process' turn."""
+        assert self._lock is not None  # opened
+        if not self._locked:
+            self._locked = self._lock.acquire(wait=wait)
+        return self._locked
 
     def _unlock(self) -> None:
         self._locked = False
         self._resting = False
-        if self._lock_file >= 0:
-            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+        if self._lock is not None:
+            self._lock.release()
 
     def _written(
         self, tables: SqliteTables, operations: Sequence[Operation[Any]], busy_seconds: float
@@ -213,10 +184,12 @@ class SqliteStore(Store):
         try:
             _begin(connection, busy_seconds)
             self._forget_if_changed(tables)
-            replies = [_perform_one(tables, operation) for operation in operations]
-            tables.write()
-            if tables.has_written or not all(type(operation) in _SEEN_BY_WRITING for operation in operations):
-                self._changes = tables.count_change()
+            tables.has_written = False
+            replies = rules.perform(tables, operations)
+            tables.flush()
+            if tables.has_written:
+                assert self._lock is not None  # it is this process' turn
+                self._changes = self._lock.count_change()
         except BaseException:
             self._undo(tables)
             raise
@@ -237,10 +210,9 @@ class SqliteStore(Store):
             if tables.unwritten():
                 # Reserved meanwhile: the next batch has it, and the lock is kept until then; if another process waits
                 # for it, nothing more is added, so that it gets its turn after that batch.
-                self._resting = self._others_wait()
+                self._resting = self._lock is not None and self._lock.others_wait()
                 return
-            if tables.is_large():
-                tables.forget()
+            tables.end_batch()
             self._unlock()
 
     def _undo(self, tables: SqliteTables) -> None:
@@ -265,7 +237,8 @@ class SqliteStore(Store):
         # that is in memory, its count says.
         (version,) = tables.connection.execute("pragma data_version").fetchone()
         if version != self._data_version:
-            changes = tables.changes()
+            assert self._lock is not None
+            changes = self._lock.changes
             if changes != self._changes:
                 tables.forget()
             self._data_version, self._changes = version, changes
@@ -282,16 +255,14 @@ class SqliteStore(Store):
     def _open(self) -> sqlite3.Connection:
         if not self._create and not self.path.exists():
             raise StoreUnavailable(f"{self.path} does not exist")
-        self._lock_file = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._wait_file = os.open(f"{self.path}.wait", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = self._lock = ProcessLock(self.path)
         if not self.path.exists():
             # Keys' hashes and people's usage: nobody else's to read.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = self._connection = sqlite3.connect(
             self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
         )
-        connection.row_factory = sqlite3.Row
-        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+        lock.acquire()
         try:
             connection.execute("pragma journal_mode = wal")
             connection.execute("pragma synchronous = full")
@@ -301,13 +272,12 @@ class SqliteStore(Store):
             # From here on a loop may be the one to wait; see ``_begin``.
             connection.execute("pragma busy_timeout = 0")
         finally:
-            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+            lock.release()
         self._data_version = self._changes = -1
         return connection
 
     def _open_reader(self) -> sqlite3.Connection:
         reader = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
-        reader.row_factory = sqlite3.Row
         reader.execute("pragma query_only = on")
         return reader
 
@@ -324,12 +294,13 @@ class SqliteStore(Store):
             raise StoreUnavailable(f"{self.path} is of schema version {version}; this program knows version {VERSION}")
         if connection.execute("select count(*) from sqlite_schema").fetchone()[0]:
             raise StoreUnavailable(f"{self.path} is an SQLite file of something else")
-        tiers = [(tier.name, tier.monthly_calls, tier.retention_days, "[]") for tier in DEFAULT_TIERS]
         connection.execute("begin immediate")
-        for statement in SCHEMA.split(";"):
+        for statement in schema(TYPES, without=" without rowid"):
             connection.execute(statement)
-        connection.execute("insert into meta values ('version', 0), ('tiers_version', 0)")
-        connection.executemany("insert into tiers values (?,?,?,?)", tiers)
+        tables = SqliteTables(connection)
+        for row in first_rows():
+            tables.put(row)
+        tables.flush()
         connection.execute(f"pragma user_version = {VERSION}")
         connection.execute("commit")
 
@@ -340,13 +311,12 @@ class SqliteStore(Store):
             connection.close()
         with self._reading:
             self._close_reader()
-        self._close_lock_files()
+        self._close_lock()
 
-    def _close_lock_files(self) -> None:
-        for file in (self._lock_file, self._wait_file):
-            if file >= 0:
-                os.close(file)
-        self._lock_file = self._wait_file = -1
+    def _close_lock(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()
 
     def _before_fork(self) -> None:
         super()._before_fork()
@@ -368,17 +338,10 @@ class SqliteStore(Store):
         # descriptor shares its lock with the parent's, so it is only closed.
         _OF_PARENTS.extend(each for each in (self._connection, self._reader) if each is not None)
         self._connection = self._reader = self._tables = None
-        self._close_lock_files()
+        self._close_lock()
 
 
 _OF_PARENTS: Final[list[sqlite3.Connection]] = []  # kept from being collected, and so from being closed
-
-
-def _perform_one(tables: SqliteTables, operation: Operation[Any]) -> Reply:
-    try:
-        return HANDLERS[type(operation)](tables, operation)
-    except MeterError as error:
-        return error
 
 
 def _storable(operation: Reserve) -> bool:

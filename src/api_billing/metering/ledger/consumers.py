@@ -1,0 +1,111 @@
+"""The rules of consumers, tiers and API keys: whoever changes one gives it, or all, a new version."""
+
+from __future__ import annotations
+
+from api_billing.metering.errors import UnknownConsumer, UnknownTier
+from api_billing.metering.ledger.documents import budgets_to_text, quotas_to_text
+from api_billing.metering.ledger.operations import (
+    ApiKey,
+    FindKey,
+    ListKeys,
+    ListProfiles,
+    ListTiers,
+    PutKey,
+    PutProfile,
+    PutTier,
+    RevokeKey,
+)
+from api_billing.metering.ledger.rows import API_KEYS, TIERS, Consumer, KeyRow, TierRow
+from api_billing.metering.ledger.tables import Tables
+from api_billing.metering.limits.profile import Profile
+from api_billing.metering.limits.tiers import Tier
+
+
+def put_profile(tables: Tables, op: PutProfile) -> Profile:
+    """Make or replace a consumer; what is there then."""
+    if tables.tier(op.tier) is None:
+        raise UnknownTier(f"no tier is called {op.tier!r}")
+    consumer = tables.consumer(op.consumer)
+    if op.replaces in (-1, tables.version_of(consumer) if consumer is not None else 0):
+        quotas, budgets = quotas_to_text(op.quotas), budgets_to_text(op.budgets)
+        version = _new_version(tables)
+        tables.put(Consumer(op.consumer, op.tier, int(op.disabled), quotas, budgets, version))
+    profile = tables.profile(op.consumer)
+    assert profile is not None
+    return profile
+
+
+def list_profiles(tables: Tables, op: ListProfiles) -> tuple[Profile, ...]:
+    """Consumers in the order of their names."""
+    tables.flush()
+    consumers = tables.consumers(op.after, op.limit)
+    tables.fetch(TIERS, {(consumer.tier,): None for consumer in consumers})
+    version = tables.number("tiers_version")
+    return tuple([consumer.profile(_tier(tables, consumer.tier), version) for consumer in consumers])
+
+
+def _tier(tables: Tables, name: str) -> Tier:
+    tier = tables.tier(name)
+    assert tier is not None  # a tier is never deleted
+    return tier
+
+
+def put_tier(tables: Tables, op: PutTier) -> None:
+    """Define a tier; every profile has another version then."""
+    tables.put(tier_row(op.tier))
+    tables.set_number("tiers_version", _new_version(tables))
+
+
+def tier_row(tier: Tier) -> TierRow:
+    """A tier as it is kept."""
+    calls = None if tier.monthly_calls is None else str(tier.monthly_calls)
+    return TierRow(tier.name, calls, tier.retention_days, quotas_to_text(tier.quotas))
+
+
+def list_tiers(tables: Tables, op: ListTiers) -> tuple[Tier, ...]:
+    """All tiers, in the order of their names."""
+    tables.flush()
+    return tuple(sorted([row.tier() for row in tables.tiers()], key=lambda tier: tier.name))
+
+
+def put_key(tables: Tables, op: PutKey) -> None:
+    """Keep an API key of a consumer that exists."""
+    key = op.key
+    if tables.consumer(key.consumer) is None:
+        raise UnknownConsumer(f"no consumer is called {key.consumer!r}")
+    tables.put(_key_row(key))
+
+
+def _key_row(key: ApiKey) -> KeyRow:
+    return KeyRow(key.key_id, key.digest, key.consumer, key.tier, key.label, key.created_ms, key.revoked_ms)
+
+
+def find_key(tables: Tables, op: FindKey) -> ApiKey | None:
+    """The key of an id."""
+    row: KeyRow | None = tables.find(API_KEYS, (op.key_id,))
+    return None if row is None else row.api_key()
+
+
+def revoke_key(tables: Tables, op: RevokeKey) -> bool:
+    """Revoke a key; whether that changed anything."""
+    row: KeyRow | None = tables.find(API_KEYS, (op.key_id,))
+    if row is None or row.api_key().revoked_ms is not None:
+        return False
+    key = row.api_key()
+    tables.put(KeyRow(*row.values()[:-1], op.now_ms))
+    consumer = tables.consumer(key.consumer)
+    if consumer is not None:
+        consumer.version = _new_version(tables)
+        tables.touch(consumer)
+    return True
+
+
+def list_keys(tables: Tables, op: ListKeys) -> tuple[ApiKey, ...]:
+    """Keys, oldest first."""
+    tables.flush()
+    keys = [row.api_key() for row in tables.keys(op.consumer)]
+    return tuple(sorted(keys, key=lambda key: (key.created_ms, key.key_id)))
+
+
+def _new_version(tables: Tables) -> int:
+    return tables.set_number("version", tables.number("version") + 1)

@@ -1,0 +1,560 @@
+"""The rows of the ledger: what they hold, and under which columns a store keeps them.
+
+A row has a key, columns that stay as they were made, and columns that change, in this order. Its values are texts,
+numbers of at most 64 bits, bytes and None, as any database has them; amounts are decimal texts, as they have up to 256
+bits. A ``name`` is a text that is looked for, a ``text`` is not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar, Final, Literal, NamedTuple, cast
+
+from api_billing.metering.ledger.documents import (
+    budgets_from_text,
+    headers_from_text,
+    headers_to_text,
+    lines_from_text,
+    quotas_from_text,
+)
+from api_billing.metering.ledger.operations import (
+    NO_BALANCE,
+    NO_OUTCOME,
+    ApiKey,
+    Balance,
+    Batch,
+    Claim,
+    Outcome,
+    Record,
+    Reserve,
+    State,
+    StoredResponse,
+    UsageDay,
+)
+from api_billing.metering.ledger.usage_line import UsageLine
+from api_billing.metering.limits.profile import Profile
+from api_billing.metering.limits.tiers import Tier
+from api_billing.metering.limits.windows import WindowCheck
+
+Key = tuple[Any, ...]
+Values = tuple[Any, ...]
+Type = Literal["name", "text", "int", "wei", "bytes"]
+
+
+class Column(NamedTuple):
+    """One column of a table."""
+
+    name: str
+    type: Type
+    optional: bool = False
+
+
+class Kind:
+    """A table. ``make`` gives a row of all its values; ``fixed`` is the number of columns that never change."""
+
+    __slots__ = ("columns", "fixed", "key", "make", "name")
+
+    def __init__(self, name: str, key: str, fixed: str, changing: str, make: Callable[[Sequence[Any]], Row]) -> None:
+        self.name = name
+        self.key = tuple(map(_column, key.split()))
+        self.fixed = len(self.key) + len(fixed.split())
+        self.columns = (*self.key, *map(_column, f"{fixed} {changing}".split()))
+        self.make = make
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def _column(text: str) -> Column:
+    name, _, type_ = text.partition(":")
+    return Column(name, cast(Type, type_.rstrip("?") or "text"), type_.endswith("?"))
+
+
+class Row:
+    """What all rows have. ``touched``: it has to be written; ``stored``: the store has it, as it was; ``gone``: it is
+    to be deleted. Mutable; only the tables that gave it may be told that it was changed.
+    """
+
+    __slots__ = ("gone", "stored", "touched")
+    kind: ClassVar[Kind]
+
+    def __init__(self) -> None:
+        self.stored = self.touched = self.gone = False
+
+    @property
+    def key(self) -> Key:
+        """What it is found under."""
+        return self.values()[: len(self.kind.key)]
+
+    def values(self) -> Values:
+        """All of its values, in the order of the columns."""
+        raise NotImplementedError
+
+    def changing(self) -> Values:
+        """Those of its values that may have changed."""
+        return self.values()[self.kind.fixed :]
+
+
+class Account(Row):
+    """The money of one account."""
+
+    __slots__ = ("account", "basis_wei", "charged_wei", "epoch", "granted_wei", "reserved_wei")
+
+    def __init__(self, account: str, balance: Balance = NO_BALANCE) -> None:
+        self.stored = self.touched = self.gone = False
+        self.account = account
+        self.granted_wei, self.reserved_wei, self.charged_wei, self.basis_wei, self.epoch = balance
+
+    def balance(self) -> Balance:
+        """A snapshot to hand out."""
+        return Balance(self.granted_wei, self.reserved_wei, self.charged_wei, self.basis_wei, self.epoch)
+
+    @property
+    def key(self) -> Key:
+        return (self.account,)
+
+    def values(self) -> Values:
+        return (
+            self.account, str(self.granted_wei), str(self.reserved_wei), str(self.charged_wei), str(self.basis_wei),
+            self.epoch,
+        )  # fmt: skip
+
+    @classmethod
+    def make(cls, values: Sequence[Any]) -> Account:
+        """The account of such values."""
+        account, *money = values
+        return cls(account, Balance(*map(int, money)))
+
+
+class Count(Row):
+    """How much is counted in one window."""
+
+    __slots__ = ("counter", "ends_ms", "starts_ms", "used")
+
+    def __init__(self, counter: str, starts_ms: int, ends_ms: int, used: int = 0) -> None:
+        self.stored = self.touched = self.gone = False
+        self.counter = counter
+        self.starts_ms = starts_ms
+        self.ends_ms = ends_ms
+        self.used = used
+
+    @property
+    def key(self) -> Key:
+        return (self.counter, self.starts_ms)
+
+    def values(self) -> Values:
+        return (self.counter, self.starts_ms, self.ends_ms, str(self.used))
+
+    @classmethod
+    def make(cls, values: Sequence[Any]) -> Count:
+        """The count of such values."""
+        counter, starts_ms, ends_ms, used = values
+        return cls(counter, starts_ms, ends_ms, int(used))
+
+
+class Line(Row):
+    """One request from its reservation, or its refusal, on."""
+
+    __slots__ = (
+        "batch",
+        "charged_wei",
+        "code",
+        "counts",
+        "ended_ms",
+        "expires_ms",
+        "late",
+        "outcome",
+        "reserve",
+        "state",
+        "uncollected_wei",
+        "units",
+    )
+
+    def __init__(self, reserve: Reserve, counts: list[Count] | None = None) -> None:
+        self.stored = self.touched = self.gone = False
+        self.reserve = reserve
+        self.counts = counts  # of the windows it counts in, in the order of ``reserve.checks``; None: not looked up
+        self.state: State = "reserved"
+        self.expires_ms = reserve.expires_ms
+        self.units = reserve.units
+        self.charged_wei = 0
+        self.uncollected_wei = 0
+        self.ended_ms = 0
+        self.late = False
+        self.code = ""
+        self.outcome = NO_OUTCOME
+        self.batch = 0
+
+    @property
+    def key(self) -> Key:
+        return (self.reserve.reservation_id,)
+
+    def values(self) -> Values:
+        made = self.reserve
+        key, fingerprint = made.claim or (None, None)
+        return (
+            made.reservation_id, made.now_ms, made.api, made.consumer, made.account, made.tier, made.method, made.route,
+            made.request_id, str(made.estimate_wei), windows_to_text(made.checks), key, fingerprint,
+            made.claim_expires_ms, *self.changing(),
+        )  # fmt: skip
+
+    def changing(self) -> Values:
+        end = self.outcome
+        return (
+            self.state, self.expires_ms, self.units, str(self.charged_wei), str(self.uncollected_wei), self.ended_ms,
+            int(self.late), self.code, end.status, end.duration_ms, end.response_bytes, end.error, end.tags, self.batch,
+        )  # fmt: skip
+
+    @classmethod
+    def make(cls, values: Sequence[Any]) -> Line:
+        """The request of such values, without the bodies of its outcome."""
+        line = cls(reserve_of(values))
+        (
+            line.state, line.expires_ms, line.units, charged, uncollected, line.ended_ms, late, line.code, status,
+            duration_ms, response_bytes, error, tags, line.batch,
+        ) = values[LINES.fixed :]  # fmt: skip
+        line.charged_wei, line.uncollected_wei, line.late = int(charged), int(uncollected), bool(late)
+        line.outcome = Outcome(status, duration_ms, response_bytes, error, tags)
+        return line
+
+    @classmethod
+    def refused(cls, record: Record) -> Line:
+        """The line of a request that was not reserved."""
+        reserve = Reserve(
+            record.record_id, record.at_ms, 0, record.account, record.api, record.consumer, record.estimate_wei,
+            record.units, tier=record.tier, method=record.method, route=record.route, request_id=record.request_id,
+        )  # fmt: skip
+        line = cls(reserve, [])
+        line.state, line.ended_ms, line.code, line.outcome = "refused", record.ended_ms, record.code, record.outcome
+        return line
+
+    def record(self, bodies: Bodies | None = None) -> Record:
+        """Its record, with the bodies that are kept of it."""
+        made, outcome = self.reserve, self.outcome
+        if bodies is not None:
+            outcome = outcome._replace(request_body=bodies.request_body, response_body=bodies.response_body)
+        return Record(
+            made.reservation_id, made.now_ms, self.state, made.api, made.consumer, made.account, made.tier, made.method,
+            made.route, made.request_id, self.units, made.estimate_wei, self.charged_wei, self.uncollected_wei,
+            self.ended_ms, self.late, self.code, outcome, self.batch,
+        )  # fmt: skip
+
+    def usage_line(self) -> UsageLine:
+        """What a batch says of it."""
+        made = self.reserve
+        return UsageLine(
+            made.reservation_id, made.api, made.account, made.consumer, made.now_ms, self.units, self.charged_wei
+        )
+
+
+class Bodies(Row):
+    """What the audit log was told to keep of a request's bodies."""
+
+    __slots__ = ("record_id", "request_body", "response_body")
+
+    def __init__(self, record_id: str, request_body: bytes | None, response_body: bytes | None) -> None:
+        self.stored = self.touched = self.gone = False
+        self.record_id = record_id
+        self.request_body = request_body
+        self.response_body = response_body
+
+    def values(self) -> Values:
+        return (self.record_id, self.request_body, self.response_body)
+
+
+class ClaimRow(Row):
+    """An idempotency key in use: by a request being served, or with the response it got."""
+
+    __slots__ = ("claim_key", "consumer", "expires_ms", "fingerprint", "reservation_id", "response")
+
+    def __init__(
+        self,
+        consumer: str,
+        claim_key: str,
+        fingerprint: str,
+        reservation_id: str,
+        expires_ms: int,
+        response: StoredResponse | None = None,
+    ) -> None:
+        self.stored = self.touched = self.gone = False
+        self.consumer = consumer
+        self.claim_key = claim_key
+        self.fingerprint = fingerprint
+        self.reservation_id = reservation_id
+        self.expires_ms = expires_ms
+        self.response = response
+
+    @property
+    def key(self) -> Key:
+        return (self.consumer, self.claim_key)
+
+    def values(self) -> Values:
+        kept = self.response
+        response = (None, None, None) if kept is None else (kept.status, headers_to_text(kept.headers), kept.body)
+        return (self.consumer, self.claim_key, self.fingerprint, self.reservation_id, self.expires_ms, *response)
+
+    @classmethod
+    def make(cls, values: Sequence[Any]) -> ClaimRow:
+        """The claim of such values."""
+        consumer, claim_key, fingerprint, reservation_id, expires_ms, status, headers, body = values
+        response = None if status is None else StoredResponse(status, headers_from_text(headers), body)
+        return cls(consumer, claim_key, fingerprint, reservation_id, expires_ms, response)
+
+
+class Usage(Row):
+    """The sums of one API, consumer and day."""
+
+    __slots__ = ("api", "calls", "charged_wei", "consumer", "day", "uncollected_wei", "units")
+
+    def __init__(
+        self, api: str, consumer: str, day: int, calls: int = 0, units: int = 0, charged: int = 0, uncollected: int = 0
+    ) -> None:
+        self.stored = self.touched = self.gone = False
+        self.api = api
+        self.consumer = consumer
+        self.day = day
+        self.calls = calls
+        self.units = units
+        self.charged_wei = charged
+        self.uncollected_wei = uncollected
+
+    @property
+    def key(self) -> Key:
+        return (self.api, self.consumer, self.day)
+
+    def values(self) -> Values:
+        sums = (self.calls, str(self.units), str(self.charged_wei), str(self.uncollected_wei))
+        return (self.api, self.consumer, self.day, *sums)
+
+    @classmethod
+    def make(cls, values: Sequence[Any]) -> Usage:
+        """The sums of such values."""
+        api, consumer, day, *sums = values
+        return cls(api, consumer, day, *map(int, sums))
+
+    def usage_day(self) -> UsageDay:
+        """The sums to hand out."""
+        sums = (self.calls, self.units, self.charged_wei, self.uncollected_wei)
+        return UsageDay(self.api, self.consumer, self.day, *sums)
+
+
+class Plain(Row):
+    """A row that is only its values."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, *values: Any) -> None:
+        self.stored = self.touched = self.gone = False
+        self._values = values
+
+    def values(self) -> Values:
+        return self._values
+
+
+class GrantRow(Plain):
+    """A grant that was made: id, account, amount, instant, note."""
+
+
+class Consumer(Row):
+    """A consumer, with its quotas and budgets as texts (see ``documents``)."""
+
+    __slots__ = ("budgets", "consumer", "disabled", "quotas", "tier", "version")
+
+    def __init__(self, consumer: str, tier: str, disabled: int, quotas: str, budgets: str, version: int) -> None:
+        self.stored = self.touched = self.gone = False
+        self.consumer = consumer
+        self.tier = tier
+        self.disabled = disabled
+        self.quotas = quotas
+        self.budgets = budgets
+        self.version = version
+
+    def values(self) -> Values:
+        return (self.consumer, self.tier, self.disabled, self.quotas, self.budgets, self.version)
+
+    def profile(self, tier: Tier, tiers_version: int) -> Profile:
+        """What is known of it."""
+        return Profile(
+            self.consumer,
+            tier,
+            max(self.version, tiers_version),
+            bool(self.disabled),
+            quotas_from_text(self.quotas),
+            budgets_from_text(self.budgets),
+        )
+
+
+class TierRow(Plain):
+    """A tier: name, monthly calls as a text, retention, quotas as a text."""
+
+    def tier(self) -> Tier:
+        """The tier."""
+        name, monthly_calls, retention_days, quotas = self._values
+        calls = None if monthly_calls is None else int(monthly_calls)
+        return Tier(name, calls, retention_days, quotas_from_text(quotas))
+
+
+class KeyRow(Plain):
+    """An API key: the fields of ``ApiKey`` in their order."""
+
+    def api_key(self) -> ApiKey:
+        """The key."""
+        return ApiKey(*self._values)
+
+
+class Number(Row):
+    """A number under a name, as the version of profiles."""
+
+    __slots__ = ("name", "value")
+
+    def __init__(self, name: str, value: int = 0) -> None:
+        self.stored = self.touched = self.gone = False
+        self.name = name
+        self.value = value
+
+    def values(self) -> Values:
+        return (self.name, self.value)
+
+
+class Fired(Plain):
+    """What happens once: its name, and when that may be forgotten."""
+
+    @property
+    def expires_ms(self) -> int:
+        """When that is."""
+        return self._values[1]  # type: ignore[no-any-return]
+
+
+class Document(Row):
+    """A document of settlement, as JSON has it, under a name."""
+
+    __slots__ = ("content", "name")
+
+    def __init__(self, name: str, content: Any = None) -> None:
+        self.stored = self.touched = self.gone = False
+        self.name = name
+        self.content = content
+
+    @property
+    def key(self) -> Key:
+        return (self.name,)
+
+    def values(self) -> Values:
+        return (self.name, json.dumps(self.content, separators=(",", ":"), ensure_ascii=False))
+
+    @classmethod
+    def make(cls, values: Sequence[Any]) -> Document:
+        """The document of such values."""
+        return cls(values[0], json.loads(values[1]))
+
+
+class BatchRow(Plain):
+    """A batch that was cut: API, sequence, instant, lines as a text, number of requests, root."""
+
+    def batch(self) -> Batch:
+        """The batch."""
+        api, sequence, created_ms, lines, records, root = self._values
+        return Batch(api, sequence, created_ms, lines_from_text(lines), records, root)
+
+
+def _stored(make: Callable[[Sequence[Any]], Row]) -> Callable[[Sequence[Any]], Row]:
+    def made(values: Sequence[Any]) -> Row:
+        row = make(values)
+        row.stored = True
+        return row
+
+    return made
+
+
+def _kind(cls: type[Row], name: str, key: str, fixed: str = "", changing: str = "") -> Kind:
+    make: Callable[[Sequence[Any]], Row] = getattr(cls, "make", lambda values: cls(*values))
+    kind = cls.kind = Kind(name, key, fixed, changing, _stored(make))
+    return kind
+
+
+NUMBERS: Final = _kind(Number, "numbers", "name:name", "", "value:int")
+TIERS: Final = _kind(TierRow, "tiers", "name:name", "", "monthly_calls:text? retention_days:int quotas:text")
+CONSUMERS: Final = _kind(
+    Consumer, "consumers", "consumer:name", "", "tier:name disabled:int quotas:text budgets:text version:int"
+)
+API_KEYS: Final = _kind(
+    KeyRow,
+    "api_keys",
+    "key_id:name",
+    "",
+    "digest:text consumer:name tier:text label:text created_ms:int revoked_ms:int?",
+)
+FIRED: Final = _kind(Fired, "fired", "name:name", "expires_ms:int")
+DOCUMENTS: Final = _kind(Document, "documents", "name:name", "", "content:text")
+BATCHES: Final = _kind(BatchRow, "batches", "api:name sequence:int", "created_ms:int lines:text records:int root:text")
+GRANTS: Final = _kind(GrantRow, "grants", "grant_id:name", "account:text amount_wei:wei at_ms:int note:text")
+LINES: Final = _kind(
+    Line,
+    "requests",
+    "record_id:name",
+    "at_ms:int api:name consumer:name account:name tier:name method:text route:text request_id:text estimate_wei:wei"
+    " windows:text claim_key:text? claim_fingerprint:text? claim_expires_ms:int",
+    "state:text expires_ms:int units:int charged_wei:wei uncollected_wei:wei ended_ms:int late:int code:text status:int"
+    " duration_ms:int response_bytes:int error:text tags:text batch:int",
+)
+BODIES: Final = _kind(Bodies, "bodies", "record_id:name", "request_body:bytes? response_body:bytes?")
+CLAIMS: Final = _kind(
+    ClaimRow,
+    "claims",
+    "consumer:name claim_key:name",
+    "",
+    "fingerprint:text reservation_id:text expires_ms:int status:int? headers:text? body:bytes?",
+)
+ACCOUNTS: Final = _kind(
+    Account, "accounts", "account:name", "", "granted_wei:wei reserved_wei:wei charged_wei:wei basis_wei:wei epoch:int"
+)
+COUNTS: Final = _kind(Count, "counts", "counter:name starts_ms:int", "ends_ms:int", "used:wei")
+USAGE: Final = _kind(
+    Usage, "usage_days", "api:name consumer:name day:int", "", "calls:int units:wei charged_wei:wei uncollected_wei:wei"
+)
+
+KINDS: Final[tuple[Kind, ...]] = (
+    NUMBERS, TIERS, CONSUMERS, API_KEYS, FIRED, DOCUMENTS, BATCHES, GRANTS, LINES, BODIES, CLAIMS, ACCOUNTS, COUNTS,
+    USAGE,
+)  # fmt: skip
+"""In the order in which their rows are locked and written, by whoever locks."""
+
+
+def reserve_of(values: Sequence[Any]) -> Reserve:
+    """What was asked for when a request was reserved, of the columns of ``LINES`` that never change and its units."""
+    (
+        record_id, at_ms, api, consumer, account, tier, method, route, request_id, estimate_wei, windows, claim_key,
+        fingerprint, claim_expires_ms,
+    ) = values[: LINES.fixed]  # fmt: skip
+    return Reserve(
+        reservation_id=record_id,
+        now_ms=at_ms,
+        expires_ms=0,
+        account=account,
+        api=api,
+        consumer=consumer,
+        estimate_wei=int(estimate_wei),
+        checks=windows_from_text(windows),
+        claim=None if claim_key is None else Claim(claim_key, fingerprint),
+        claim_expires_ms=claim_expires_ms,
+        tier=tier,
+        method=method,
+        route=route,
+        request_id=request_id,
+    )
+
+
+@lru_cache(maxsize=4096)
+def windows_to_text(windows: tuple[WindowCheck, ...]) -> str:
+    """The windows of a reservation as one column. A consumer's requests share their windows, so the text is kept."""
+    return json.dumps([[w.counter, w.starts_ms, w.ends_ms, w.unit] for w in windows], separators=(",", ":"))
+
+
+@lru_cache(maxsize=4096)
+def windows_from_text(text: str) -> tuple[WindowCheck, ...]:
+    """The windows of such a column; their limits are not kept."""
+    return tuple(
+        WindowCheck(counter, starts_ms, ends_ms, unit, None) for counter, starts_ms, ends_ms, unit in json.loads(text)
+    )

@@ -1,0 +1,218 @@
+"""Which rule answers which operation, for all stores; and which rows it is known to need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from api_billing.metering.errors import MeterError
+from api_billing.metering.ledger import chain_credit, consumers, cutting, leases, money, outbox
+from api_billing.metering.ledger.operations import (
+    AddToBatch,
+    Extend,
+    FindKey,
+    FireOnce,
+    GetProfile,
+    GetRecord,
+    Grant,
+    ListBatches,
+    ListKeys,
+    ListProfiles,
+    ListRecords,
+    ListTiers,
+    Note,
+    Operation,
+    Prune,
+    PutKey,
+    PutProfile,
+    PutTier,
+    ReadBalance,
+    ReadCounts,
+    ReadCut,
+    ReadLeaves,
+    Record,
+    Release,
+    Reserve,
+    RevokeKey,
+    Settle,
+    SumUsage,
+    Sweep,
+)
+from api_billing.metering.ledger.rows import (
+    ACCOUNTS,
+    API_KEYS,
+    BODIES,
+    CLAIMS,
+    CONSUMERS,
+    COUNTS,
+    FIRED,
+    GRANTS,
+    LINES,
+    NUMBERS,
+    Key,
+    Kind,
+)
+from api_billing.metering.ledger.settlement_operations import (
+    BeginPosting,
+    EndPosting,
+    ListOutgoing,
+    ListToSettle,
+    NextOutgoing,
+    NotePosting,
+    OpenBook,
+    ReadBook,
+    ReadCredit,
+    ReleaseLease,
+    Renumber,
+    ReopenEnded,
+    RetryRefused,
+    SetGranted,
+    TakeLease,
+    TakeRead,
+    WriteOff,
+)
+from api_billing.metering.ledger.tables import Tables
+
+Rule = Callable[[Tables, Any], Any]
+Keys = list[tuple[Kind, Key]]
+TIERS_VERSION: Final[Key] = ("tiers_version",)
+
+
+def _get_record(tables: Tables, op: GetRecord) -> Record | None:
+    line = tables.line(op.record_id)
+    return None if line is None else line.record(tables.find(BODIES, (op.record_id,)))
+
+
+def _listed(list_: Callable[[Tables, Any], Any]) -> Rule:
+    def rule(tables: Tables, op: Any) -> Any:
+        tables.flush()
+        return list_(tables, op)
+
+    return rule
+
+
+# What touches some rows that it names, so that many of them make a batch.
+BY_KEY: Final[dict[type[Operation[Any]], Rule]] = {
+    Reserve: money.reserve,
+    Settle: money.settle,
+    Release: money.release,
+    Extend: money.extend,
+    Grant: money.grant,
+    Note: money.note,
+    FireOnce: money.fire_once,
+    ReadBalance: lambda tables, op: tables.balance(op.account),
+    ReadCounts: money.read_counts,
+    GetProfile: lambda tables, op: tables.profile(op.consumer),
+    FindKey: consumers.find_key,
+    GetRecord: _get_record,
+}
+
+# What settlement asks. It is rare, and its documents belong together: one process at a time.
+SETTLEMENT: Final[dict[type[Operation[Any]], Rule]] = {
+    TakeLease: leases.take_lease,
+    ReleaseLease: leases.release_lease,
+    TakeRead: leases.take_read,
+    ReadCredit: chain_credit.read_credit,
+    SetGranted: chain_credit.set_granted,
+    AddToBatch: cutting.add_to_batch,
+    ReadCut: cutting.read_cut,
+    ListToSettle: _listed(
+        lambda tables, op: tuple(tables.to_settle(op.api, op.until_ms, op.after, op.limit)),
+    ),
+    ReadBook: lambda tables, op: outbox.read_book(tables, op.api),
+    OpenBook: outbox.open_book,
+    NextOutgoing: outbox.next_outgoing,
+    ListOutgoing: outbox.list_outgoing,
+    BeginPosting: outbox.begin_posting,
+    NotePosting: outbox.note_posting,
+    EndPosting: outbox.end_posting,
+    ReopenEnded: outbox.reopen_ended,
+    Renumber: outbox.renumber,
+    RetryRefused: outbox.retry_refused,
+    WriteOff: outbox.write_off,
+}
+
+RULES: Final[dict[type[Operation[Any]], Rule]] = {
+    **BY_KEY,
+    **SETTLEMENT,
+    Sweep: money.sweep,
+    PutProfile: consumers.put_profile,
+    ListProfiles: consumers.list_profiles,
+    PutTier: consumers.put_tier,
+    ListTiers: consumers.list_tiers,
+    PutKey: consumers.put_key,
+    RevokeKey: consumers.revoke_key,
+    ListKeys: consumers.list_keys,
+    ListRecords: _listed(lambda tables, op: tuple(tables.records(op))),
+    SumUsage: _listed(lambda tables, op: tuple(tables.usage_days(op))),
+    ListBatches: _listed(lambda tables, op: tuple(tables.batches(op.api, op.after, op.limit))),
+    ReadLeaves: _listed(lambda tables, op: tables.leaves(op.api, op.sequence)),
+    Prune: _listed(lambda tables, op: tables.prune(op)),
+}
+
+
+def perform(tables: Tables, operations: Iterable[Operation[Any]]) -> list[Any]:
+    """The replies to operations, in their order; what one of them raises stands in the place of its reply."""
+    replies: list[Any] = []
+    for operation in operations:
+        try:
+            replies.append(RULES[type(operation)](tables, operation))
+        except MeterError as error:
+            replies.append(error)
+    return replies
+
+
+def fetch(tables: Tables, operations: Sequence[Operation[Any]]) -> None:
+    """Have at hand, together, what the operations are known to need."""
+    ending = [op.reservation_id for op in operations if isinstance(op, Settle | Release)]
+    keys = money.keys_of_ending(tables, ending) if ending else []
+    for operation in operations:
+        needs = _NEEDS.get(type(operation))
+        if needs is not None:
+            keys += needs(operation)
+    if not tables.trusts_fresh:
+        keys += [(LINES, (op.reservation_id,)) for op in operations if isinstance(op, Reserve)]
+    tables.fetch_all(keys)
+
+
+def _reserve_needs(op: Reserve) -> Keys:
+    keys: Keys = [(ACCOUNTS, (op.account,))]
+    keys += [(COUNTS, (counter, starts_ms)) for counter, starts_ms, *_ in op.checks]
+    if not op.fresh:
+        keys.append((LINES, (op.reservation_id,)))
+    if op.profile_version >= 0:
+        keys += _profile_needs(op.consumer)
+    if op.claim is not None:
+        keys.append((CLAIMS, (op.consumer, op.claim.key)))
+    return keys
+
+
+def _ending_needs(op: Settle | Release) -> Keys:
+    keys: Keys = [(LINES, (op.reservation_id,)), (ACCOUNTS, (op.account,))]
+    if op.outcome.request_body is not None or op.outcome.response_body is not None:
+        keys.append((BODIES, (op.reservation_id,)))
+    return keys
+
+
+def _record_needs(record_id: str) -> Keys:
+    return [(LINES, (record_id,)), (BODIES, (record_id,))]
+
+
+def _profile_needs(consumer: str) -> Keys:
+    return [(CONSUMERS, (consumer,)), (NUMBERS, TIERS_VERSION)]
+
+
+_NEEDS: Final[dict[type[Operation[Any]], Callable[[Any], Keys]]] = {
+    Reserve: _reserve_needs,
+    Settle: _ending_needs,
+    Release: _ending_needs,
+    Extend: lambda op: [(LINES, (reservation_id,)) for reservation_id in op.reservation_ids],
+    Grant: lambda op: [(GRANTS, (op.grant_id,)), (ACCOUNTS, (op.account,))],
+    Note: lambda op: _record_needs(op.record.record_id),
+    FireOnce: lambda op: [(FIRED, (op.key,))],
+    ReadBalance: lambda op: [(ACCOUNTS, (op.account,))],
+    ReadCounts: lambda op: [(COUNTS, (check.counter, check.starts_ms)) for check in op.checks],
+    GetProfile: lambda op: _profile_needs(op.consumer),
+    FindKey: lambda op: [(API_KEYS, (op.key_id,))],
+    GetRecord: lambda op: _record_needs(op.record_id),
+}

@@ -1,0 +1,312 @@
+"""The ledger's tables in Redis: what a batch has read, with the tokens it had, and what it changes.
+
+Nothing is locked. What was read is compared when the batch is written, and if any of it is another by then, nothing is
+written and the batch is done again (see ``store``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import merge
+from itertools import islice
+from typing import Any, Final, Protocol
+
+from api_billing.merkle import HASH_BYTES
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.ids import first_id
+from api_billing.metering.ledger.operations import (
+    Batch,
+    ListRecords,
+    Prune,
+    Pruned,
+    Record,
+    Reserve,
+    SumUsage,
+    UsageDay,
+)
+from api_billing.metering.ledger.rows import (
+    ACCOUNTS,
+    API_KEYS,
+    BATCHES,
+    BODIES,
+    CLAIMS,
+    CONSUMERS,
+    COUNTS,
+    FIRED,
+    LINES,
+    NUMBERS,
+    TIERS,
+    USAGE,
+    BatchRow,
+    Bodies,
+    Consumer,
+    Key,
+    KeyRow,
+    Kind,
+    Line,
+    Row,
+    TierRow,
+    Usage,
+)
+from api_billing.metering.ledger.tables import Tables, dirty
+from api_billing.metering.ledger.usage_line import UsageLine
+from api_billing.metering.stores.redis.rows import (
+    ABSENT,
+    CENTRAL,
+    FOUND_BY_KEY,
+    TOKEN_BYTES,
+    key_of,
+    members,
+    name_of,
+    row_of,
+    to_bytes,
+)
+
+Words = list[bytes]
+Read = tuple[bytes, bytes]  # where a row is, and the token that it had
+Kept = dict[tuple[Kind, Key], tuple[Row, Read]]  # rows as this process wrote them last
+
+_PAGE: Final = 500
+_MOST_WORDS: Final = 4_000  # Lua's stack has 8,000 places
+_KEPT: Final = frozenset({ACCOUNTS, COUNTS, USAGE, LINES, CONSUMERS, NUMBERS})
+# Who changes one of these changes the version that requests come with, so that they need not be compared.
+_VERSIONED: Final = frozenset({NUMBERS, CONSUMERS, TIERS})
+
+
+class Server(Protocol):
+    """What tables need of the store."""
+
+    shards: int
+
+    def key(self, shard: int, name: str) -> bytes:
+        """Where something of a shard is."""
+
+    def ask(self, *words: Any) -> Any:
+        """The reply to one command."""
+
+    def write(self, shard: int, rows: Sequence[Read], values: Sequence[bytes], commands: Sequence[Words]) -> bool:
+        """Give the first of these rows these values, b"" to delete one, and execute commands, all of one shard; unless
+        one of the rows has another token.
+        """
+
+
+class RedisTables(Tables):
+    """The rows that operations of one shard touch; listings go over all shards. ``kept`` are used and not read, and
+    compared instead: an old one does no harm.
+    """
+
+    def __init__(self, server: Server, shard: int = 0, kept: Kept | None = None, *, by_key: bool = True) -> None:
+        super().__init__()
+        self.shard = shard
+        self._server = server
+        self._kept: Kept = {} if kept is None else kept
+        self._looked_at = _VERSIONED if by_key else frozenset()
+        self._read: dict[tuple[Kind, Key], Read] = {}  # what must not have changed when this is written
+        self._took = False  # a row that was kept
+        self._commands: list[Words] = []
+
+    # --- reading
+
+    def fetch_all(self, keys: Iterable[tuple[Kind, Key]]) -> None:
+        unknown = []
+        for kind, key in keys:
+            if key not in self.rows[kind] and (known := self._kept.pop((kind, key), None)) is not None:
+                self._took = True
+                self.rows[kind][key], self._read[kind, key] = known
+            else:
+                unknown.append((kind, key))
+        super().fetch_all(unknown)
+
+    def load(self, wanted: Mapping[Kind, Sequence[Key]], *, lock: bool = True) -> Iterable[tuple[Kind, Key, Row]]:
+        for central in (True, False):
+            rows = [(kind, key) for kind, keys in wanted.items() if (kind in CENTRAL) is central for key in keys]
+            places = [self._place(kind, key) for kind, key in rows]
+            values: Sequence[bytes | None] = self._server.ask("MGET", *places) if places else ()
+            for (kind, key), place, value in zip(rows, places, values, strict=True):
+                if lock and kind not in self._looked_at:
+                    self._read[kind, key] = (place, value[:TOKEN_BYTES] if value else ABSENT)
+                if value:
+                    yield kind, key, row_of(kind, key, value[TOKEN_BYTES:])
+
+    def _place(self, kind: Kind, key: Key) -> bytes:
+        return self._server.key(0 if kind in CENTRAL else self.shard, name_of(kind, key))
+
+    def reserves(self, reservation_ids: Iterable[str]) -> Sequence[Reserve]:
+        reserves = []
+        unknown: list[Key] = []
+        for reservation_id in reservation_ids:
+            known = self._kept.get((LINES, (reservation_id,)))
+            if known is not None and isinstance(known[0], Line):
+                reserves.append(known[0].reserve)
+            else:
+                unknown.append((reservation_id,))
+        self.fetch(LINES, unknown)
+        return reserves + [line.reserve for key in unknown if (line := self.rows[LINES][key]) is not None]
+
+    # --- writing
+
+    def flush(self) -> None:
+        """What lists goes alone in its batch: nothing was touched before it."""
+
+    def commit(self, token: bytes) -> bool:
+        """Write what was touched, all with this token; False, and nothing was written, when somebody else has changed
+        what was read.
+        """
+        sets: dict[tuple[bool, str], dict[str, int]] = {}
+        written: dict[tuple[Kind, Key], bytes] = {}
+        for kind, touched in self.touched.items():
+            for row in touched if kind not in FOUND_BY_KEY else ():
+                for is_in, name, score, member in members(row):
+                    sets.setdefault((not is_in, name), {}).pop(member, None)
+                    sets.setdefault((is_in, name), {})[member] = score
+            deleted, inserted, updated = dirty(touched)
+            written.update({(kind, row.key): b"" for row in deleted})
+            rows = inserted + updated
+            for row, value in zip(rows, to_bytes(rows), strict=True):
+                written[kind, row.key] = token + value
+        read = {each: self._read[each] if each in self._read else (self._place(*each), ABSENT) for each in written}
+        read |= self._read  # in this order: what is written comes first
+        commands = [*self._commands, *self._of_sets(sets)]
+        if (written or commands or self._took) and not self._server.write(
+            self.shard, list(read.values()), list(written.values()), commands
+        ):
+            return False
+        for kind in _KEPT:
+            if kind in CENTRAL and self.shard:
+                continue
+            for key, row in self.rows[kind].items():
+                each = (kind, key)
+                if each in read and row is not None and row.stored and (kind is not LINES or row.state == "reserved"):
+                    self._kept[each] = (row, (read[each][0], token) if each in written else read[each])
+        return True
+
+    def _of_sets(self, sets: dict[tuple[bool, str], dict[str, int]]) -> Iterator[Words]:
+        for (is_in, name), scores in sets.items():
+            items = list(scores.items())
+            for first in range(0, len(items), _MOST_WORDS // 2):
+                words = [b"ZADD" if is_in else b"ZREM", self._server.key(self.shard, f"/{name}")]
+                for member, score in items[first : first + _MOST_WORDS // 2]:
+                    words += (b"%d" % score, member.encode()) if is_in else (member.encode(),)
+                yield words
+
+    # --- listings
+
+    def _index(self, shard: int, index: str) -> bytes:
+        return self._server.key(shard, f"/{index}")
+
+    def _page(self, shard: int, index: str, after: str, limit: int) -> list[str]:
+        """Members of a sorted set in their order, after one of them."""
+        first = f"({after}" if after else "-"
+        found = self._server.ask("ZRANGEBYLEX", self._index(shard, index), first, "+", "LIMIT", 0, limit)
+        return [member.decode() for member in found]
+
+    def _all(self, shard: int, index: str, after: str = "") -> Iterator[list[str]]:
+        while True:
+            names = self._page(shard, index, after, _PAGE)
+            yield names
+            if len(names) < _PAGE:
+                return
+            after = names[-1]
+
+    def _scored(self, index: str, until: int, limit: int, skip: int = 0) -> list[str]:
+        """Members of a sorted set with the least scores."""
+        set_ = self._index(self.shard, index)
+        found = self._server.ask("ZRANGEBYSCORE", set_, "-inf", until, "LIMIT", skip, limit)
+        return [member.decode() for member in found]
+
+    def _rows_of(self, shard: int, kind: Kind, keys: Sequence[Key]) -> list[Any]:
+        """Rows as they are now, to be looked at only; those that there are."""
+        return [row for _, _, row in RedisTables(self._server, shard).load({kind: keys}, lock=False)]
+
+    def _listed(self, shard: int, kind: Kind, index: str, after: str = "") -> Iterator[Any]:
+        for names in self._all(shard, index, after):
+            yield from self._rows_of(shard, kind, [(name,) for name in names])
+
+    def consumers(self, after: str, limit: int) -> Sequence[Consumer]:
+        names = self._page(0, f"all:{CONSUMERS.name}", after, limit)
+        return self._rows_of(0, CONSUMERS, [(name,) for name in names])
+
+    def tiers(self) -> Sequence[TierRow]:
+        return list(self._listed(0, TIERS, f"all:{TIERS.name}"))
+
+    def keys(self, consumer: str) -> Sequence[KeyRow]:
+        rows: Iterable[KeyRow] = self._listed(0, API_KEYS, f"keys:{consumer}" if consumer else "keys")
+        return [row for row in rows if consumer in ("", row.api_key().consumer)]
+
+    def records(self, query: ListRecords) -> Sequence[Record]:
+        shards = [self._records(shard, query) for shard in range(self._server.shards)]
+        return list(islice(merge(*shards, key=lambda record: record.record_id), query.limit))
+
+    def _records(self, shard: int, query: ListRecords) -> Iterator[Record]:
+        # Ids are time-ordered, so that a listing need not begin at the first; a day is allowed for clocks that differ.
+        after = max(query.after, first_id(query.since_ms - DAY_MS)) if query.since_ms > DAY_MS else query.after
+        for ids in self._all(shard, f"of:{query.consumer}" if query.consumer else "ids", after):
+            lines: list[Line] = self._rows_of(shard, LINES, [(record_id,) for record_id in ids])
+            bodies: list[Bodies] = self._rows_of(shard, BODIES, [line.key for line in lines])
+            of = {row.key: row for row in bodies}
+            yield from [line.record(of.get(line.key)) for line in lines if query.matches(line.record())]
+
+    def usage_days(self, query: SumUsage) -> Sequence[UsageDay]:
+        index = f"usage:{query.consumer}" if query.consumer else "usage"
+        days: list[UsageDay] = []
+        for shard in range(self._server.shards):
+            found = self._server.ask("ZRANGEBYSCORE", self._index(shard, index), query.from_day, query.to_day)
+            keys = [key for name in found if query.api in ("", (key := key_of(USAGE, name.decode()))[0])]
+            for first in range(0, len(keys), _PAGE):
+                rows: list[Usage] = self._rows_of(shard, USAGE, keys[first : first + _PAGE])
+                days += [row.usage_day() for row in rows]
+        return sorted(days, key=lambda day: (day.api, day.consumer, day.day))
+
+    def batches(self, api: str, after: int, limit: int) -> Sequence[Batch]:
+        rows: list[BatchRow] = []
+        while len(rows) < limit:
+            first, last = after + len(rows) + 1, after + min(len(rows) + _PAGE, limit)
+            page = self._rows_of(0, BATCHES, [(api, sequence) for sequence in range(first, last + 1)])
+            rows += page
+            if len(page) < last - first + 1:
+                break
+        return [row.batch() for row in rows]
+
+    def leaves(self, api: str, sequence: int) -> bytes:
+        leaves: bytes | None = self._server.ask("GET", self._index(0, f"leaves:{sequence}:{api}"))
+        return leaves or b""
+
+    def to_settle(self, api: str, until_ms: int, after: str, limit: int) -> Sequence[UsageLine]:
+        lines: Iterable[Line] = self._listed(0, LINES, f"unbatched:{api}", after)
+        return list(islice((line.usage_line() for line in lines if line.reserve.now_ms <= until_ms), limit))
+
+    def put_into_batch(self, api: str, sequence: int, before: int, record_ids: Sequence[str], leaves: bytes) -> None:
+        self.fetch(LINES, [(record_id,) for record_id in record_ids])
+        for record_id in record_ids:
+            if (line := self.line(record_id)) is not None:  # None: pruned
+                line.batch = sequence
+                self.touch(line)
+        place = self._index(0, f"leaves:{sequence}:{api}")
+        self._commands.append([b"SETRANGE", place, b"%d" % (before * HASH_BYTES), leaves])
+
+    def overdue(self, now_ms: int, limit: int) -> Sequence[str]:
+        return self._scored("open", now_ms, limit)
+
+    def prune(self, op: Prune) -> Pruned:
+        """One page of what is past its time in this shard: it is written with all else, or done again."""
+        past: list[Line] = []
+        for tier in [tier for page in self._all(self.shard, "tiers") for tier in page]:
+            until_ms, skip = op.now_ms - op.retention_ms.get(tier, op.default_ms), 0
+            while len(past) <= op.limit and (ids := self._scored(f"tier:{tier}", until_ms, _PAGE, skip)):
+                lines: list[Line] = self._rows_of(self.shard, LINES, [(record_id,) for record_id in ids])
+                past += [line for line in lines if op.is_past(line.record())]
+                skip += len(ids)
+        keys = [line.key for line in past[: op.limit]]
+        self.fetch_all([(kind, key) for key in keys for kind in (LINES, BODIES)])
+        counts = self._past(COUNTS, "counts", op.counts_until_ms)
+        claims = self._past(CLAIMS, "claims", op.now_ms)
+        fired = [] if self.shard else self._past(FIRED, "fired", op.now_ms)
+        for row in (*(self.rows[kind][key] for key in keys for kind in (LINES, BODIES)), *counts, *claims, *fired):
+            if row is not None:
+                self.drop(row)
+        return Pruned(len(keys), len(counts), len(claims), len(past) > op.limit or _PAGE in (len(counts), len(claims)))
+
+    def _past(self, kind: Kind, index: str, until: int) -> list[Any]:
+        keys = [key_of(kind, name) for name in self._scored(index, until, _PAGE)]
+        self.fetch(kind, keys)
+        return [row for key in keys if (row := self.rows[kind][key]) is not None]
