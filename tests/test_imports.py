@@ -55,9 +55,6 @@ PLACE = {room: place for place, line in enumerate(ORDER.split("\n")) for room in
 # These alone run a network within the process.
 WITH_A_LOCALNET = {"api_billing.testing", "api_billing.demo", "api_billing.cli"}
 
-# What still points the wrong way.
-KNOWN = {("api_billing.metering.request.exchange", "api_billing.metering.meter")}
-
 
 def module_of(path: Path, sources: Path) -> str:
     return ".".join(path.relative_to(sources).with_suffix("").parts).removesuffix(".__init__")
@@ -89,7 +86,7 @@ def imported(module: str) -> frozenset[str]:
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
                 names.add(inner if inner in FILES else node.module or "")
-    return frozenset(name for name in names if name in FILES and (module, name) not in KNOWN)
+    return frozenset(name for name in names if name in FILES)
 
 
 @pytest.mark.parametrize("module", FILES)

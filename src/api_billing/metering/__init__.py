@@ -10,8 +10,9 @@ from api_billing.metering.identity.extractors import api_key, first_of, from_hea
 from api_billing.metering.limits.quotas import Budget, Quota, Step
 from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.meter import Meter
-from api_billing.metering.request.exchange import Exchange, Metering, current_exchange
+from api_billing.metering.request.exchange import Exchange, current_exchange
 from api_billing.metering.request.identity import Identity
+from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.prices import by_processing_time, by_response_size, fixed
 from api_billing.metering.stores import Store, open_store
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,8 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from api_billing.contract_api import API_NAME
-from api_billing.metering.alerts.channels import open_channels
-from api_billing.metering.alerts.watcher import Watcher
 from api_billing.metering.clock import system_clock_ms
 from api_billing.metering.errors import InvalidSetting, MeterError, UnknownConsumer
 from api_billing.metering.identity.api_keys import KeyCache, NewKey, new_key, pepper_beside
@@ -22,25 +19,17 @@ from api_billing.metering.ledger.operations import (
     GetProfile,
     Grant,
     Granted,
-    Note,
-    Operation,
     PutKey,
     PutProfile,
     ReadBalance,
-    Record,
 )
-from api_billing.metering.limits.plan import PlanCache
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota
-from api_billing.metering.observing.logs import safe_request_id
-from api_billing.metering.observing.metrics import Metrics, prometheus_metrics
-from api_billing.metering.request.decisions import DecisionCache
-from api_billing.metering.request.exchange import Estimate, Metering
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import Extractor
-from api_billing.metering.request.keeper import Keeper
+from api_billing.metering.request.metering import Estimate, Metering
 from api_billing.metering.request.prices import Price
-from api_billing.metering.request.profiles import ProfileCache
+from api_billing.metering.request.request_meter import RequestMeter
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.stores import Store, open_store
@@ -49,62 +38,30 @@ from api_billing.networks import canonical_name
 if TYPE_CHECKING:
     from api_billing.metering.settlement.on_chain import OnChain
 
-_PRUNE_EVERY_MS: Final = 3_600_000
-_MAX_WAITING_NOTES: Final = 500  # about what one commit takes
-_TELL_LOST_EVERY_MS: Final = 10_000
 
-_log = logging.getLogger("api_billing.metering")
-
-
-class Meter:
+class Meter(RequestMeter):
     """Decides whether requests may be served, and charges what they cost. Open one, keep it, close it at the end.
 
     Attributes: ``store`` (asked directly for listings and administration), ``settings``, ``identify`` (the extractor
     that is used where none is given; API keys).
     """
 
+    on_chain: OnChain | None = None
+
     def __init__(
         self, store: Store, settings: MeterSettings, *, identify: Extractor | None = None, clock_ms: Callable[[], int]
     ) -> None:
-        self.store = store
-        self.settings = settings
-        self.now_ms = clock_ms
-        self.reservation_ms = settings.reservation_seconds * 1000
-        self.idempotency_ms = settings.idempotency_hours * 3_600_000
-        self.audited_bytes = settings.audit_body_bytes if settings.audit_bodies else 0
-        self.covers = settings.covers
         self.keys = KeyCache(settings.cache_seconds * 1000)
-        self.plans = PlanCache()
-        self.decisions = DecisionCache(settings.budget_cache_seconds * 1000)
-        self.profiles = ProfileCache(
-            # A key that was found before it was revoked must not outlive the profile that was fetched afterwards.
-            fetched=self.keys.forget,
-            new_consumers="" if settings.new_consumers == "refuse" else settings.new_consumers,
-        )
-        self.metrics = prometheus_metrics() if settings.metrics else Metrics()
-        self.metrics.watch_store(lambda: store.waiting)
-        channels = open_channels(
-            settings.alert_webhook_url,
-            settings.alert_webhook_secret.get_secret_value(),
-            [url.get_secret_value() for url in settings.alert_urls],
-        )
-        self.watcher = Watcher(store, settings.thresholds, channels, clock_ms, self.metrics)
-        self.keeper = Keeper(
+        super().__init__(
             store,
-            clock_ms,
-            self.metrics,
-            reservation_ms=self.reservation_ms,
-            round_seconds=settings.sweep_seconds,
-            prune_every_ms=_PRUNE_EVERY_MS,
-            keep_unbatched=bool(settings.contract),
+            settings,
+            identify=identify or self._identify_by_key,
+            forget_keys=self.keys.forget,
+            clock_ms=clock_ms,
         )
-        self.on_chain: OnChain | None = None
         self._connecting = threading.Lock()
-        self._lost_notes = 0
-        self._told_lost_ms = 0
         self._pepper: bytes | None = None
         self._by_key: Extractor | None = None
-        self.identify: Extractor = identify or self._identify_by_key
 
     @classmethod
     def open(
@@ -164,40 +121,6 @@ class Meter:
         for each API when it is on the chain, as holds are.
         """
         return chain_account(api, consumer) if self.settings.contract else consumer
-
-    def is_free(self, status: int) -> bool:
-        """Whether a response of this status costs nothing."""
-        return status in self.settings.free
-
-    def kept_body(self, *, idempotent: bool) -> int:
-        """How many bytes of a response's body are wanted."""
-        return max(self.settings.max_stored_bytes if idempotent else 0, self.audited_bytes)
-
-    def request_id(self, request: MeteredRequest) -> str:
-        """The client's or gateway's ``X-Request-ID`` when it can do no harm; else empty: records have an id anyway."""
-        values = request.headers.all("x-request-id")
-        return safe_request_id(values, str) if values else ""
-
-    def note(self, record: Record) -> None:
-        """Keep the record of a refused request, unless so many are waiting that served ones would have to wait, too.
-
-        Anybody can be refused, and as often as they like: what cannot be kept is counted in a log record now and then.
-        """
-        if self.store.waiting < _MAX_WAITING_NOTES:
-            self.post(Note(record))
-            return
-        self._lost_notes += 1
-        now_ms = self.now_ms()
-        if now_ms - self._told_lost_ms >= _TELL_LOST_EVERY_MS or now_ms < self._told_lost_ms:
-            _log.warning("requests are refused faster than they can be recorded: %d are lost", self._lost_notes)
-            self._told_lost_ms, self._lost_notes = now_ms, 0
-
-    def post(self, operation: Operation[Any]) -> None:
-        """Perform an operation soon, without waiting. A store that takes nothing more is logged, not raised."""
-        try:
-            self.store.post(operation)
-        except MeterError as error:
-            self.keeper.missed(operation, error)
 
     # --- administration: what an application does at start, or the command line
 

@@ -96,7 +96,7 @@ class Desk:
         return MeteredRequest(method, "/forecast", headers, at_ms=self.clock.now_ms, body=body)
 
     def exchange(self, *fields: tuple[str, str], **terms: Any) -> Exchange:
-        return self.metering(**terms).exchange(self.request(*fields))
+        return Exchange(self.metering(**terms), self.request(*fields))
 
     def begin(self, exchange: Exchange) -> Answer | None:
         return run(exchange.begin(), self.store.call)
@@ -235,19 +235,19 @@ def test_finish__after_abort__does_nothing(desk: Desk) -> None:
 
 
 def test_begin__no_identity__is_401(desk: Desk) -> None:
-    exchange = desk.metering().exchange(MeteredRequest("GET", "/", TextHeaders([]), at_ms=START_MS))
+    exchange = Exchange(desk.metering(), MeteredRequest("GET", "/", TextHeaders([]), at_ms=START_MS))
     assert code_of(desk.begin(exchange)) == (401, "missing_identity")
 
 
 def test_begin__unknown_consumer__is_403(desk: Desk) -> None:
     request = MeteredRequest("GET", "/", TextHeaders([("x-consumer", "mallory")]), at_ms=START_MS)
-    assert code_of(desk.begin(desk.metering().exchange(request))) == (403, "not_subscribed")
+    assert code_of(desk.begin(Exchange(desk.metering(), request))) == (403, "not_subscribed")
 
 
 def test_begin__unknown_consumer_where_new_ones_are_welcome__is_made(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(new_consumers="free")
     request = MeteredRequest("GET", "/", TextHeaders([("x-consumer", "carol")]), at_ms=START_MS)
-    assert desk.begin(desk.metering(estimate_wei=0).exchange(request)) is None
+    assert desk.begin(Exchange(desk.metering(estimate_wei=0), request)) is None
 
 
 def test_begin__disabled_consumer__is_403_at_once(desk: Desk) -> None:
@@ -326,7 +326,7 @@ def test_begin__flood_of_refused_requests__leaves_the_store_to_served_ones(
     monkeypatch.setattr(desk.store, "post", posted.append)
     monkeypatch.setattr(type(desk.store), "waiting", property(lambda store: len(posted)))
     for _ in range(2_000):
-        exchange = desk.metering().exchange(MeteredRequest("GET", "/", TextHeaders([]), at_ms=START_MS))
+        exchange = Exchange(desk.metering(), MeteredRequest("GET", "/", TextHeaders([]), at_ms=START_MS))
         assert code_of(desk.begin(exchange)) == (401, "missing_identity")
     assert len(posted) == 500
     assert [record.message for record in caplog.records] == [
@@ -357,7 +357,7 @@ def test_begin__same_key_while_it_is_served__is_409(desk: Desk) -> None:
 def test_begin__same_key_for_another_request__is_422(desk: Desk) -> None:
     key = ("Idempotency-Key", "k1")
     desk.serve(key)
-    other = desk.metering().exchange(desk.request(key, method="POST", body=b"other"))
+    other = Exchange(desk.metering(), desk.request(key, method="POST", body=b"other"))
     assert code_of(desk.begin(other)) == (422, "idempotency_mismatch")
 
 
@@ -376,7 +376,7 @@ def test_begin__key_that_is_none__is_400(desk: Desk, key: str) -> None:
 
 def test_begin__body_too_large_to_compare__is_413(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(max_fingerprint_bytes=4)
-    exchange = desk.metering().exchange(desk.request(("Idempotency-Key", "k"), method="POST", body=b"12345"))
+    exchange = Exchange(desk.metering(), desk.request(("Idempotency-Key", "k"), method="POST", body=b"12345"))
     assert code_of(desk.begin(exchange)) == (413, "body_too_large")
 
 
@@ -387,7 +387,7 @@ def test_check_then_charge__burst_on_credit_for_ten__admits_exactly_ten(desk: De
     metering = desk.metering()
 
     async def one() -> bool:
-        exchange = metering.exchange(desk.request())
+        exchange = Exchange(metering, desk.request())
         return await arun(exchange.begin(), desk.store.acall) is None
 
     async def burst() -> list[bool]:
@@ -551,7 +551,7 @@ def test_record__bodies_not_asked_for__are_not_kept(desk: Desk) -> None:
 
 def test_record__bodies_asked_for__are_kept_up_to_their_size(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(audit_bodies=True, audit_body_bytes=3)
-    exchange = desk.metering().exchange(desk.request(method="POST", body=b"where?"))
+    exchange = Exchange(desk.metering(), desk.request(method="POST", body=b"where?"))
     desk.begin(exchange)
     desk.finish(exchange)
     outcome = desk.records[-1].outcome

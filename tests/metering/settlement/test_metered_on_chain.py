@@ -10,6 +10,7 @@ import pytest
 from api_billing.metering import Meter, Quota, from_header
 from api_billing.metering.errors import InvalidSetting, MeterError
 from api_billing.metering.ledger.operations import ListRecords, ReadBalance, SumUsage
+from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.settings import MeterSettings
@@ -47,7 +48,7 @@ class Desk:
         """The header fields of a response that was served, or the answer instead of one."""
         headers = TextHeaders([("x-consumer", who), *fields])
         request = MeteredRequest("GET", "/forecast", headers, at_ms=self.world.now_ms, body=b"")
-        exchange = self.meter.metering(api, estimate_wei=cost_wei, identify=BY_NAME).exchange(request)
+        exchange = Exchange(self.meter.metering(api, estimate_wei=cost_wei, identify=BY_NAME), request)
         answer = run(exchange.begin(), self.world.store.call)
         if answer is not None:
             return answer

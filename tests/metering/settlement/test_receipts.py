@@ -78,7 +78,7 @@ class Desk:
         request = MeteredRequest(
             method, path, TextHeaders(headers), query=query.encode(), at_ms=self.world.now_ms, body=body
         )
-        return self.metering(api).exchange(request)
+        return Exchange(self.metering(api), request)
 
     def begin(self, exchange: Exchange) -> Answer | None:
         """A pause is noted, and not waited for."""

@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from api_billing.metering.errors import CreditUnavailable, InvalidSetting, MeterError, StoreUnavailable
+from api_billing.metering.errors import CreditUnavailable, MeterError, StoreUnavailable
 from api_billing.metering.ledger.ids import new_id
 from api_billing.metering.ledger.operations import (
     MAX_AMOUNT_WEI,
@@ -43,8 +41,9 @@ from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.request import lost_reservations
 from api_billing.metering.request.claims import idempotency_claim, receipt_fingerprint, stored_response
 from api_billing.metering.request.http import REPLAYED, cost_field
-from api_billing.metering.request.identity import Extractor, Identity, identify
-from api_billing.metering.request.prices import Price, check_wei, fallback_wei, fixed, price_of
+from api_billing.metering.request.identity import Identity, identify
+from api_billing.metering.request.metering import Metering
+from api_billing.metering.request.prices import check_wei, fallback_wei, price_of
 from api_billing.metering.request.problems import Answer, Refusal, refusal_by
 from api_billing.metering.request.receipts import (
     Receipt,
@@ -57,7 +56,6 @@ from api_billing.metering.request.receipts import (
 from api_billing.metering.stores.steps import Pause
 
 if TYPE_CHECKING:
-    from api_billing.metering.meter import Meter
     from api_billing.metering.request.http import MeteredRequest, MeteredResponse
     from api_billing.metering.stores.steps import Steps
 
@@ -69,54 +67,10 @@ _NEVER: Final = WindowCheck("never", 0, 1, "calls", 0)
 _log = logging.getLogger("api_billing.metering")
 _current: ContextVar[Exchange | None] = ContextVar("api_billing_exchange", default=None)
 
-Estimate = int | Callable[["MeteredRequest"], int]
-
 
 def current_exchange() -> Exchange | None:
     """The metered request that is being served in this thread or task, None when there is none."""
     return _current.get()
-
-
-@dataclass(frozen=True, slots=True)
-class Metering:
-    """What is metered how. One for each decorated route, middleware or application; immutable, shared by all requests.
-
-    ``estimate_wei`` is what is set aside before serving, an amount or a callable of the request; ``price`` what serving
-    has cost then (default: the estimate). ``identify`` says who it is (default: the meter's, API keys). ``operation``
-    names the route for budgets and the audit log (default: the request's own), ``model`` the model that a request asks
-    for. With ``idempotent`` an ``Idempotency-Key`` is honoured.
-
-    Raises: InvalidSetting for a name or an amount that is none.
-    """
-
-    meter: Meter
-    api: str
-    estimate_wei: Estimate = 0
-    price: Price | None = None
-    identify: Extractor | None = None
-    operation: str = ""
-    model: Callable[[MeteredRequest], str] | None = None
-    units: int = 1
-    idempotent: bool = True
-
-    def __post_init__(self) -> None:
-        if not self.api or len(self.api) > 64 or not self.api.isprintable():
-            raise InvalidSetting(f"an API's name has 1 to 64 printable characters: {self.api!r:.80}")
-        self.meter.connect(self.api)
-        if not callable(self.estimate_wei):
-            check_wei("estimate_wei", self.estimate_wei)
-            if self.price is None:
-                object.__setattr__(self, "price", fixed(self.estimate_wei))
-        elif self.price is None:
-            raise InvalidSetting("an estimate that is computed needs a price: which one is charged?")
-
-    def covers(self, method: str, path: str) -> bool:
-        """Whether requests of this method and path are metered at all."""
-        return self.meter.covers(method, path)
-
-    def exchange(self, request: MeteredRequest) -> Exchange:
-        """Begin with a request."""
-        return Exchange(self, request)
 
 
 class Exchange:
@@ -245,7 +199,6 @@ class Exchange:
             reply = yield from self._ask(identity, profile)
             if not isinstance(reply, StaleProfile):
                 return self._replied(reply)
-            meter.keys.forget(identity.consumer)
             meter.profiles.forget(identity.consumer)
             if reply.profile is not None:
                 meter.profiles.put(reply.profile)
@@ -406,13 +359,14 @@ class Exchange:
             tier=plan.tier.name if plan is not None else "",
             method=request.method[:16],
             route=self._operation[:_MAX_ROUTE],
-            request_id=meter.request_id(request),
+            request_id=request.request_id,
             fresh=True,
         )
 
     def _replied(self, reply: ReserveReply) -> Answer | None:
         if isinstance(reply, Reserved):
-            self.keeps_body = self._meter.kept_body(idempotent=self._claim is not None)
+            stored_bytes = self._meter.settings.max_stored_bytes if self._claim is not None else 0
+            self.keeps_body = max(stored_bytes, self._meter.audited_bytes)
             return None
         if isinstance(reply, Replay):
             stored = reply.response
@@ -432,7 +386,7 @@ class Exchange:
         """Answer with a problem, and keep a record of it."""
         meter = self._meter
         request = self.request
-        request_id = meter.request_id(request)
+        request_id = request.request_id
         record = Record(
             record_id=new_id(request.at_ms),
             at_ms=request.at_ms,

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, Final, cast
 from urllib.parse import parse_qs
 
+from api_billing.metering.observing.logs import safe_request_id
 from api_billing.metering.stores.steps import Steps, is_waiting
 
 MAX_QUERY_FIELDS: Final = 1000
@@ -156,6 +157,12 @@ class MeteredRequest:
         self._body: bytes | BodySource | None = body
         self._fields: dict[str, list[str]] | None = None
         self.body_read = not callable(body)
+
+    @property
+    def request_id(self) -> str:
+        """The client's or gateway's ``X-Request-ID`` when it can do no harm; else empty: records have an id anyway."""
+        values = self.headers.all("x-request-id")
+        return safe_request_id(values, str) if values else ""
 
     def query_values(self, name: str) -> list[str]:
         """Every value of a query parameter. Raises: ValueError for what is not UTF-8, and for too many parameters.

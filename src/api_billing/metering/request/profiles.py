@@ -21,12 +21,15 @@ _SIZE: Final = 100_000
 
 
 class ProfileCache:
-    """The last used profiles, and the tiers by name. ``fetched`` is told whose profile is fetched. Thread-safe."""
+    """The last used profiles, and the tiers by name. Thread-safe.
+
+    ``outdated`` is told whose profile is fetched or forgotten: what else is remembered of them may be old, too.
+    """
 
     def __init__(
-        self, *, fetched: Callable[[str], None] = lambda _: None, new_consumers: str = "", size: int = _SIZE
+        self, *, outdated: Callable[[str], None] = lambda _: None, new_consumers: str = "", size: int = _SIZE
     ) -> None:
-        self._fetched = fetched
+        self._outdated = outdated
         self._new_consumers = new_consumers
         self._size = size
         self._profiles: OrderedDict[str, Profile] = OrderedDict()
@@ -43,7 +46,7 @@ class ProfileCache:
         known = self._profiles.get(consumer)
         if known is not None:
             return known
-        self._fetched(consumer)
+        self._outdated(consumer)
         profile: Profile | None = yield GetProfile(consumer)
         if profile is None and self._new_consumers:
             profile = yield PutProfile(consumer, self._new_consumers, replaces=0)
@@ -68,6 +71,7 @@ class ProfileCache:
 
     def forget(self, consumer: str) -> None:
         """Forget a consumer, and the tiers: either may be what changed."""
+        self._outdated(consumer)
         with self._lock:
             self._profiles.pop(consumer, None)
             self._tiers = {}

@@ -27,8 +27,9 @@ from api_billing.metering.ledger.operations import (
 from api_billing.metering.limits.plan import Plan
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.meter import Meter
-from api_billing.metering.request.exchange import Exchange, Metering, unavailable
+from api_billing.metering.request.exchange import Exchange, unavailable
 from api_billing.metering.request.identity import Extractor, Identity
+from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer, Refusal
 from api_billing.metering.request.receipts import Receipt, read_receipt
 from api_billing.metering.service.access import bearer

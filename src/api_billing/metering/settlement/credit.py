@@ -28,8 +28,8 @@ from api_billing.metering.ledger.settlement_operations import (
     SetGranted,
     TakeRead,
 )
-from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.request.problems import Refusal
+from api_billing.metering.request.request_meter import Admitted
 from api_billing.metering.settlement.chain import SettlementChain, chain_account, plan_checks, terms_of
 from api_billing.metering.stores.steps import Blocking, Steps, run
 from api_billing.results import UsageReport
@@ -67,13 +67,6 @@ class Known(NamedTuple):
     terms: ChainTerms
     refused_parts: int
     short_wei: int
-
-
-class Admitted(NamedTuple):
-    """The chain has nothing against serving a consumer: its plan there, and the plan's limits as windows."""
-
-    plan: str
-    checks: tuple[WindowCheck, ...]
 
 
 class _Entry:

@@ -10,9 +10,10 @@ from typing import Final
 from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.errors import CreditUnavailable
 from api_billing.metering.request.problems import Refusal
+from api_billing.metering.request.request_meter import Admitted
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.chain import SettlementChain, is_address
-from api_billing.metering.settlement.credit import Admitted, ChainCredit, CreditSettings
+from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
 from api_billing.metering.settlement.process import SettlementProcess, can_run
 from api_billing.metering.settlement.receipts import ReceiptChecks
 from api_billing.metering.settlement.running import SettlementLoop, loop_of

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from api_billing.metering.request.exchange import Exchange, Metering
+from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import asgi_request
+from api_billing.metering.request.metering import Metering
 from api_billing.metering.stores.steps import arun
 from api_billing.metering.web.asgi_messages import (
     EXCHANGE_KEY,
@@ -85,4 +86,4 @@ class MeterMiddleware(MeteredASGI):
 def begun(metering: Metering, scope: Scope, incoming: Incoming, route: str, native: Any = None) -> Exchange:
     """An exchange for an HTTP scope; the body is read through ``incoming`` when it is needed."""
     request = asgi_request(scope, at_ms=metering.meter.now_ms(), route=route, body=incoming.read, native=native)
-    return metering.exchange(request)
+    return Exchange(metering, request)

@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 
-from api_billing.metering.meter import Meter
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import AsgiHeaders, MeteredResponse
 from api_billing.metering.request.problems import Answer
+from api_billing.metering.request.request_meter import RequestMeter
 from api_billing.metering.stores.steps import arun
 
 Scope = MutableMapping[str, Any]
@@ -135,7 +135,7 @@ class Outgoing:
         "_unsendable",
     )
 
-    def __init__(self, exchange: Exchange, meter: Meter, incoming: Incoming, send: Send) -> None:
+    def __init__(self, exchange: Exchange, meter: RequestMeter, incoming: Incoming, send: Send) -> None:
         self._exchange = exchange
         self._meter = meter
         self._incoming = incoming
@@ -259,7 +259,7 @@ class Outgoing:
         return {**self._start, "headers": [*self._start.get("headers", ()), *encoded(fields)]}
 
 
-def settle_later(exchange: Exchange, meter: Meter, response: MeteredResponse) -> None:
+def settle_later(exchange: Exchange, meter: RequestMeter, response: MeteredResponse) -> None:
     """Settle in a task of its own, as whoever calls is being cancelled and must not wait."""
     task = asyncio.get_running_loop().create_task(arun(exchange.finish(response), meter.store.acall))
     _settling.add(task)

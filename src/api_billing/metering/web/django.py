@@ -20,11 +20,13 @@ from django.urls import Resolver404, ResolverMatch, resolve
 from django.utils.decorators import sync_and_async_middleware
 
 from api_billing.metering.meter import Meter
-from api_billing.metering.request.exchange import Estimate, Exchange, Metering
+from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredRequest, WsgiHeaders
 from api_billing.metering.request.identity import Extractor
+from api_billing.metering.request.metering import Estimate, Metering
 from api_billing.metering.request.prices import Price
 from api_billing.metering.request.problems import Answer
+from api_billing.metering.request.request_meter import RequestMeter
 from api_billing.metering.stores.steps import arun, run
 from api_billing.metering.web.django_configuration import LazyMetering, configured_meter, configured_metering
 from api_billing.metering.web.django_responses import (
@@ -212,10 +214,10 @@ def _exchange(metering: Metering, request: HttpRequest, route: str) -> Exchange 
     method = request.method or "GET"
     if EXCHANGE_KEY in request.META or not metering.covers(method, request.path):
         return None
-    return metering.exchange(_request(metering.meter, request, route))
+    return Exchange(metering, _request(metering.meter, request, route))
 
 
-def _request(meter: Meter, request: HttpRequest, route: str) -> MeteredRequest:
+def _request(meter: RequestMeter, request: HttpRequest, route: str) -> MeteredRequest:
     meta = request.META
     limit = meter.settings.max_fingerprint_bytes
     return MeteredRequest(
@@ -235,7 +237,7 @@ def _route(match: ResolverMatch | None) -> str:
     return "/" + match.route if match is not None else ""
 
 
-def _serving(exchange: Exchange, meter: Meter, request: HttpRequest) -> Settlement:
+def _serving(exchange: Exchange, meter: RequestMeter, request: HttpRequest) -> Settlement:
     request.META[EXCHANGE_KEY] = exchange
     return Settlement(exchange, meter)
 

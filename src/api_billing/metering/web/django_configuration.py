@@ -10,9 +10,9 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from api_billing.metering.meter import Meter
-from api_billing.metering.request.exchange import Estimate, Metering
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import Extractor
+from api_billing.metering.request.metering import Estimate, Metering
 from api_billing.metering.request.prices import Price
 from api_billing.metering.web.terms import meter_from, metering_from
 

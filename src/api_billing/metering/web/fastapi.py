@@ -19,9 +19,9 @@ from fastapi.sse import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
 from api_billing.metering.meter import Meter
-from api_billing.metering.request.exchange import Estimate, Metering
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import Extractor
+from api_billing.metering.request.metering import Estimate, Metering
 from api_billing.metering.request.prices import Price
 from api_billing.metering.request.problems import CONTENT_TYPE, KINDS
 from api_billing.metering.web.asgi import MeteredASGI, MeterMiddleware

@@ -15,9 +15,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api_billing.metering.meter import Meter
-from api_billing.metering.request.exchange import Exchange, Metering
+from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import asgi_request
 from api_billing.metering.request.identity import Extractor
+from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.stores.steps import arun
 from api_billing.metering.web.asgi_messages import (
@@ -128,14 +129,15 @@ class Deferred:
         meter = metering.meter
         limit = meter.settings.max_fingerprint_bytes
         incoming = self._incoming = Incoming(self._receive, limit)
-        exchange = metering.exchange(
+        exchange = Exchange(
+            metering,
             asgi_request(
                 request.scope,
                 at_ms=meter.now_ms(),
                 route=getattr(effective_route(request), "path", ""),
                 body=partial(read_body, request, incoming, limit),
                 native=request,
-            )
+            ),
         )
         answer = await arun(exchange.begin(), meter.store.acall)
         if answer is not None:

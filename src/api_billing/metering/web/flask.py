@@ -16,11 +16,13 @@ from flask import Flask, Request, Response, after_this_request, current_app, req
 from werkzeug.exceptions import HTTPException
 
 from api_billing.metering.meter import Meter
-from api_billing.metering.request.exchange import Estimate, Exchange, Metering
+from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredRequest, wsgi_request
 from api_billing.metering.request.identity import Extractor
+from api_billing.metering.request.metering import Estimate, Metering
 from api_billing.metering.request.prices import Price
 from api_billing.metering.request.problems import Answer
+from api_billing.metering.request.request_meter import RequestMeter
 from api_billing.metering.stores.steps import run
 from api_billing.metering.web.forms import form_bytes
 from api_billing.metering.web.identified import consumer_of
@@ -149,7 +151,7 @@ def _begin(metering: Metering, asked: Request) -> Response | None:
         return None
     meter = metering.meter
     rule = asked.url_rule
-    exchange = metering.exchange(_request(meter, asked, rule.rule if rule is not None else "(no route)"))
+    exchange = Exchange(metering, _request(meter, asked, rule.rule if rule is not None else "(no route)"))
     answer = run(exchange.begin(), meter.store.call)
     if answer is not None:
         return _response(answer)
@@ -158,7 +160,7 @@ def _begin(metering: Metering, asked: Request) -> Response | None:
     return None
 
 
-def _request(meter: Meter, asked: Request, route: str) -> MeteredRequest:
+def _request(meter: RequestMeter, asked: Request, route: str) -> MeteredRequest:
     return wsgi_request(
         asked.environ,
         at_ms=meter.now_ms(),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-from api_billing.metering.meter import Meter
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredResponse, TextHeaders
+from api_billing.metering.request.request_meter import RequestMeter
 from api_billing.metering.stores.steps import arun, run
 from api_billing.metering.web.asgi_messages import settle_later
 
@@ -17,7 +17,7 @@ Fields = list[tuple[str, str]]
 class Settlement:
     """Counts the pieces of a response's body, and settles once. Dropped without an end, nothing is charged."""
 
-    def __init__(self, exchange: Exchange, meter: Meter) -> None:
+    def __init__(self, exchange: Exchange, meter: RequestMeter) -> None:
         self._exchange = exchange
         self._meter = meter
         self._status = 0

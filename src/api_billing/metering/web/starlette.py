@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api_billing.metering.meter import Meter
-from api_billing.metering.request.exchange import Estimate, Metering
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import Extractor
+from api_billing.metering.request.metering import Estimate, Metering
 from api_billing.metering.request.prices import Price
 from api_billing.metering.web.asgi import MeteredASGI, MeterMiddleware
 from api_billing.metering.web.starlette_endpoints import serve_endpoint

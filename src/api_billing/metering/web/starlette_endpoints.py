@@ -20,10 +20,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api_billing.metering.meter import Meter
-from api_billing.metering.request.exchange import Exchange, Metering
+from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import AsgiHeaders, MeteredResponse, asgi_request
+from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
+from api_billing.metering.request.request_meter import RequestMeter
 from api_billing.metering.stores.steps import arun, is_waiting
 from api_billing.metering.web.asgi_messages import EXCHANGE_KEY, Incoming, Outgoing, Receive, Scope, Send, encoded
 from api_billing.metering.web.forms import form_bytes
@@ -41,7 +42,7 @@ async def serve_endpoint(metering: Metering, request: Request, route: str, call:
     meter = metering.meter
     incoming = Incoming(request.receive, meter.settings.max_fingerprint_bytes)
     body = partial(read_body, request, incoming, meter.settings.max_fingerprint_bytes)
-    exchange = metering.exchange(asgi_request(scope, at_ms=meter.now_ms(), route=route, body=body, native=request))
+    exchange = Exchange(metering, asgi_request(scope, at_ms=meter.now_ms(), route=route, body=body, native=request))
     answer = await arun(exchange.begin(), meter.store.acall)
     if answer is not None:
         return AnswerResponse(answer)
@@ -65,7 +66,7 @@ async def serve_endpoint(metering: Metering, request: Request, route: str, call:
 class MeteredReply(Response):
     """Stands for a response, and meters it when it is sent. Dropped unsent, nothing is charged."""
 
-    def __init__(self, response: Response, exchange: Exchange, meter: Meter, incoming: Incoming) -> None:
+    def __init__(self, response: Response, exchange: Exchange, meter: RequestMeter, incoming: Incoming) -> None:
         self.__dict__.update(_response=response, _exchange=exchange, _meter=meter, _incoming=incoming)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,7 +109,7 @@ class AnswerResponse(Response):
 
 
 async def settle_exception(
-    exchange: Exchange, meter: Meter, request: Request, error: HTTPException
+    exchange: Exchange, meter: RequestMeter, request: Request, error: HTTPException
 ) -> list[tuple[str, str]]:
     """Settle a request whose endpoint raised an ``HTTPException``; the answer is header fields."""
     response: Response | None = None

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.meter import Meter
-from api_billing.metering.request.exchange import Metering
+from api_billing.metering.request.metering import Metering
 
 _TERMS: Final = frozenset(inspect.signature(Metering).parameters) - {"meter"}
 

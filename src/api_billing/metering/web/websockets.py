@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from api_billing.metering.request.exchange import Exchange, Metering
+from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import AsgiHeaders, MeteredResponse, asgi_request
+from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.stores.steps import arun
 from api_billing.metering.web.asgi_messages import (
@@ -31,7 +32,7 @@ async def serve_connection(
     """Reserve for the connection, run it, and settle with the bytes that were sent over it."""
     meter = metering.meter
     request = asgi_request({**scope, "method": "GET"}, at_ms=meter.now_ms(), route=route, body=b"")
-    exchange = metering.exchange(request)
+    exchange = Exchange(metering, request)
     answer = await arun(exchange.begin(), meter.store.acall)
     if answer is not None:
         await _reject(answer, scope, receive, send)

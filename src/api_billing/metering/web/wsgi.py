@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from api_billing.metering.meter import Meter
-from api_billing.metering.request.exchange import Exchange, Metering
+from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import wsgi_request
+from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
+from api_billing.metering.request.request_meter import RequestMeter
 from api_billing.metering.stores.steps import run
 from api_billing.metering.web.settlement import Fields, Settlement
 
@@ -52,7 +53,7 @@ class MeteredWSGI:
         route = self._route(environ) if self._route is not None else ""
         limit = meter.settings.max_fingerprint_bytes
         request = wsgi_request(environ, at_ms=meter.now_ms(), route=route, body=lambda: read_input(environ, limit))
-        exchange = metering.exchange(request)
+        exchange = Exchange(metering, request)
         answer = run(exchange.begin(), meter.store.call)
         if answer is not None:
             return send_answer(answer, start_response, head=request.method == "HEAD")
@@ -68,7 +69,7 @@ class MeteredWSGI:
 class _Response:
     """A response on its way: an iterable for the server, which counts, settles and closes."""
 
-    def __init__(self, exchange: Exchange, meter: Meter, start_response: StartResponse) -> None:
+    def __init__(self, exchange: Exchange, meter: RequestMeter, start_response: StartResponse) -> None:
         self._exchange = exchange
         self._start_response = start_response
         self._head = exchange.request.method == "HEAD"

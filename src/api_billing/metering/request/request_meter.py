@@ -1,0 +1,139 @@
+"""What serving requests needs of a meter: its store and settings, and what this process remembers. Thread-safe."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, Protocol
+
+from api_billing.metering.alerts.channels import open_channels
+from api_billing.metering.alerts.watcher import Watcher
+from api_billing.metering.errors import MeterError
+from api_billing.metering.ledger.operations import Note, Operation, Record
+from api_billing.metering.limits.plan import PlanCache
+from api_billing.metering.limits.windows import WindowCheck
+from api_billing.metering.observing.metrics import Metrics, prometheus_metrics
+from api_billing.metering.request.decisions import DecisionCache
+from api_billing.metering.request.identity import Extractor
+from api_billing.metering.request.keeper import Keeper
+from api_billing.metering.request.problems import Refusal
+from api_billing.metering.request.profiles import ProfileCache
+from api_billing.metering.request.receipts import Receipt
+from api_billing.metering.settings import MeterSettings
+from api_billing.metering.stores import Store
+from api_billing.metering.stores.steps import Steps
+
+_PRUNE_EVERY_MS: Final = 3_600_000
+_MAX_WAITING_NOTES: Final = 500  # about what one commit takes
+_TELL_LOST_EVERY_MS: Final = 10_000
+
+_log = logging.getLogger("api_billing.metering")
+
+
+class Admitted(NamedTuple):
+    """The chain has nothing against serving a consumer: its plan there, and the plan's limits as windows."""
+
+    plan: str
+    checks: tuple[WindowCheck, ...]
+
+
+class ReceiptOffice(Protocol):
+    """Who knows whether receipts are genuine."""
+
+    def check(self, receipt: Receipt) -> Steps[Refusal | None]:
+        """Why a receipt is refused, None for a genuine one. Raises: StoreUnavailable."""
+
+
+class ChainSide(Protocol):
+    """What requests ask of the billing contract, where a meter has one."""
+
+    @property
+    def receipts(self) -> ReceiptOffice:
+        """Who knows whether receipts are genuine."""
+
+    def admit(self, api: str, consumer: str, estimate_wei: int) -> Steps[Admitted | Refusal]:
+        """Why a consumer is not served now, or what it is served under. Raises: StoreUnavailable, CreditUnavailable."""
+
+
+class RequestMeter(ABC):
+    """What every request needs at hand. One for each process and store; ``Meter`` opens and administers it."""
+
+    on_chain: ChainSide | None = None
+
+    def __init__(
+        self,
+        store: Store,
+        settings: MeterSettings,
+        *,
+        identify: Extractor,
+        forget_keys: Callable[[str], None],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self.store = store
+        self.settings = settings
+        self.identify = identify
+        self.now_ms = clock_ms
+        self.reservation_ms = settings.reservation_seconds * 1000
+        self.idempotency_ms = settings.idempotency_hours * 3_600_000
+        self.audited_bytes = settings.audit_body_bytes if settings.audit_bodies else 0
+        self.covers = settings.covers
+        self.plans = PlanCache()
+        self.decisions = DecisionCache(settings.budget_cache_seconds * 1000)
+        self.profiles = ProfileCache(
+            # A key that was found before it was revoked must not outlive the profile that was fetched afterwards.
+            outdated=forget_keys,
+            new_consumers="" if settings.new_consumers == "refuse" else settings.new_consumers,
+        )
+        self.metrics = prometheus_metrics() if settings.metrics else Metrics()
+        self.metrics.watch_store(lambda: store.waiting)
+        channels = open_channels(
+            settings.alert_webhook_url,
+            settings.alert_webhook_secret.get_secret_value(),
+            [url.get_secret_value() for url in settings.alert_urls],
+        )
+        self.watcher = Watcher(store, settings.thresholds, channels, clock_ms, self.metrics)
+        self.keeper = Keeper(
+            store,
+            clock_ms,
+            self.metrics,
+            reservation_ms=self.reservation_ms,
+            round_seconds=settings.sweep_seconds,
+            prune_every_ms=_PRUNE_EVERY_MS,
+            keep_unbatched=bool(settings.contract),
+        )
+        self._lost_notes = 0
+        self._told_lost_ms = 0
+
+    @abstractmethod
+    def connect(self, api: str) -> None:
+        """Get ready to serve requests of an API. Raises: InvalidSetting for a name that cannot be one."""
+
+    @abstractmethod
+    def account_of(self, api: str, consumer: str) -> str:
+        """Whose credit pays for a consumer's requests to an API."""
+
+    def is_free(self, status: int) -> bool:
+        """Whether a response of this status costs nothing."""
+        return status in self.settings.free
+
+    def note(self, record: Record) -> None:
+        """Keep the record of a refused request, unless so many are waiting that served ones would have to wait, too.
+
+        Anybody can be refused, and as often as they like: what cannot be kept is counted in a log record now and then.
+        """
+        if self.store.waiting < _MAX_WAITING_NOTES:
+            self.post(Note(record))
+            return
+        self._lost_notes += 1
+        now_ms = self.now_ms()
+        if now_ms - self._told_lost_ms >= _TELL_LOST_EVERY_MS or now_ms < self._told_lost_ms:
+            _log.warning("requests are refused faster than they can be recorded: %d are lost", self._lost_notes)
+            self._told_lost_ms, self._lost_notes = now_ms, 0
+
+    def post(self, operation: Operation[Any]) -> None:
+        """Perform an operation soon, without waiting. A store that takes nothing more is logged, not raised."""
+        try:
+            self.store.post(operation)
+        except MeterError as error:
+            self.keeper.missed(operation, error)
