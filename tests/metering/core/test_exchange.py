@@ -31,7 +31,6 @@ from api_billing.metering.request.http import MeteredRequest, MeteredResponse, T
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.stores.memory.store import MemoryStore
-from api_billing.metering.stores.steps import arun, run
 
 START_MS = 1_769_860_800_000  # 2026-01-31 12:00 UTC
 BY_NAME = from_header("x-consumer")
@@ -99,14 +98,14 @@ class Desk:
         return Exchange(self.metering(**terms), self.request(*fields))
 
     def begin(self, exchange: Exchange) -> Answer | None:
-        return run(exchange.begin(), self.store.call)
+        return exchange.begin()
 
     def finish(self, exchange: Exchange, status: int = 200, body: bytes = b"sunny") -> dict[str, str]:
         kept = body if exchange.keeps_body else None
         response = MeteredResponse(
             status, TextHeaders([("Content-Type", "text/plain")]), body_bytes=len(body), body=kept
         )
-        return dict(run(exchange.finish(response), self.store.call))
+        return dict(exchange.finish(response))
 
     def serve(self, *fields: tuple[str, str], **terms: Any) -> Answer | dict[str, str]:
         exchange = self.exchange(*fields, **terms)
@@ -388,7 +387,7 @@ def test_check_then_charge__burst_on_credit_for_ten__admits_exactly_ten(desk: De
 
     async def one() -> bool:
         exchange = Exchange(metering, desk.request())
-        return await arun(exchange.begin(), desk.store.acall) is None
+        return await exchange.abegin() is None
 
     async def burst() -> list[bool]:
         return await asyncio.gather(*(one() for _ in range(40)))
@@ -410,7 +409,7 @@ def test_leaked_holds__cancelled_while_reserving__is_released(desk: Desk) -> Non
     desk.serve(estimate_wei=0)  # its profile is known now, so that reserving is the first thing to wait for
 
     async def main() -> None:
-        task = asyncio.create_task(arun(desk.exchange().begin(), desk.store.acall))
+        task = asyncio.create_task(desk.exchange().abegin())
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -481,7 +480,7 @@ def test_double_charge__cancelled_while_settling_and_lost__is_charged_once_by_th
     exchange = desk.exchange()
     desk.begin(exchange)
     reservation_id = exchange.reservation_id
-    steps = exchange.finish(MeteredResponse(200, TextHeaders([]), body_bytes=5))
+    steps = exchange.finish_steps(MeteredResponse(200, TextHeaders([]), body_bytes=5))
     assert isinstance(next(steps), Settle)
     steps.close()
     desk.store.lose(reservation_id)

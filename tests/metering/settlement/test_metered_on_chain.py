@@ -16,7 +16,6 @@ from api_billing.metering.request.problems import Answer
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.on_chain import OnChain
-from api_billing.metering.stores.steps import run
 
 from .world import API, DAY_MS, World, address
 
@@ -49,11 +48,11 @@ class Desk:
         headers = TextHeaders([("x-consumer", who), *fields])
         request = MeteredRequest("GET", "/forecast", headers, at_ms=self.world.now_ms, body=b"")
         exchange = Exchange(self.meter.metering(api, estimate_wei=cost_wei, identify=BY_NAME), request)
-        answer = run(exchange.begin(), self.world.store.call)
+        answer = exchange.begin()
         if answer is not None:
             return answer
         response = MeteredResponse(200, TextHeaders([]), body_bytes=5, body=b"sunny" if exchange.keeps_body else None)
-        return dict(run(exchange.finish(response), self.world.store.call))
+        return dict(exchange.finish(response))
 
     def refused(self, *fields: tuple[str, str], **given: Any) -> tuple[int, str, str | None]:
         """Status, code and reason of a refusal."""

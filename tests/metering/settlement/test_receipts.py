@@ -24,7 +24,7 @@ from api_billing.metering.ledger.operations import (
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
 from api_billing.metering.request.problems import Answer
-from api_billing.metering.request.receipts import pauses, query_without
+from api_billing.metering.request.receipt_payer import pauses, query_without
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement import receipts as receipts_module
 from api_billing.metering.settlement.chain import chain_account
@@ -82,7 +82,7 @@ class Desk:
 
     def begin(self, exchange: Exchange) -> Answer | None:
         """A pause is noted, and not waited for."""
-        steps = exchange.begin()
+        steps = exchange.begin_steps()
         answer: Any = None
         error: Exception | None = None
         while True:
@@ -109,7 +109,7 @@ class Desk:
         kept = body[: exchange.keeps_body] if exchange.keeps_body else None
         headers = TextHeaders([("content-type", "text/plain"), *fields])
         response = MeteredResponse(status, headers, body_bytes=len(body), body=kept)
-        return dict(run(exchange.finish(response), self.world.call))
+        return dict(run(exchange.finish_steps(response), self.world.call))
 
     def serve(self, receipt: str | None = RECEIPT, *fields: tuple[str, str], **given: Any) -> Any:
         """The header fields of a response that was served just now, or the answer instead of one."""
@@ -403,7 +403,7 @@ def test_check__eight_at_once__ask_the_chain_once(desk: Desk) -> None:
 def test_receipt__being_served__others_wait_and_get_the_response(desk: Desk) -> None:
     first, second = desk.exchange(), desk.exchange()
     assert desk.begin(first) is None
-    steps = second.begin()
+    steps = second.begin_steps()
     step = next(steps)
     while not isinstance(step, Pause):
         step = steps.send(desk.world.call(step))  # type: ignore[arg-type]
@@ -566,7 +566,7 @@ def test_receipt__sixteen_threads_at_once__one_is_served_and_all_get_its_respons
 
     def request(number: int) -> Any:
         exchange = desk.exchange(RECEIPT, ("x-request-id", f"r{number}"))
-        answer = run(exchange.begin(), desk.world.call)
+        answer = run(exchange.begin_steps(), desk.world.call)
         if answer is not None:
             return answer.body
         assert everybody.wait(30)

@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from api_billing.metering.ledger.operations import Claim, StoredResponse
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse
 from api_billing.metering.request.problems import Refusal
-from api_billing.metering.request.receipts import query_without
-
-if TYPE_CHECKING:
-    from api_billing.metering.request.http import MeteredRequest, MeteredResponse
-    from api_billing.metering.settings import MeterSettings
-    from api_billing.metering.stores.steps import Steps
+from api_billing.metering.settings import MeterSettings
+from api_billing.metering.stores.steps import Steps
 
 MAX_KEY_LENGTH: Final = 255
 _QUOTED_KEY: Final = re.compile(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
@@ -33,23 +30,13 @@ def idempotency_claim(request: MeteredRequest, api: str, settings: MeterSettings
     key = parse_idempotency_key(values)
     if key is None:
         return Refusal("invalid_idempotency_key")
-    body = yield from _fingerprinted_body(request, settings)
-    if isinstance(body, Refusal):
-        return body
+    text = yield from request_fingerprint(request, request.query, settings)
     # One key may be used with each API; the store knows consumers only.
-    return Claim(f"{api}/{key}", fingerprint(request.method, request.path, request.query, body))
+    return text if isinstance(text, Refusal) else Claim(f"{api}/{key}", text)
 
 
-def receipt_fingerprint(request: MeteredRequest, settings: MeterSettings) -> Steps[str | Refusal]:
-    """What makes it the same request, wherever it carries the receipt."""
-    body = yield from _fingerprinted_body(request, settings)
-    if isinstance(body, Refusal):
-        return body
-    query = query_without(request.query, settings.receipt_query)
-    return fingerprint(request.method, request.path, query, body)
-
-
-def _fingerprinted_body(request: MeteredRequest, settings: MeterSettings) -> Steps[bytes | Refusal]:
+def request_fingerprint(request: MeteredRequest, query: bytes, settings: MeterSettings) -> Steps[str | Refusal]:
+    """What makes a request the same request, with this query."""
     limit = settings.max_fingerprint_bytes
     declared = request.headers.first("content-length") or ""
     if declared.isdecimal() and int(declared[:20]) > limit:
@@ -57,7 +44,7 @@ def _fingerprinted_body(request: MeteredRequest, settings: MeterSettings) -> Ste
     body = yield from request.read_body()
     if body is None:
         return Refusal("unreadable_body")
-    return Refusal("body_too_large") if len(body) > limit else body
+    return Refusal("body_too_large") if len(body) > limit else fingerprint(request.method, request.path, query, body)
 
 
 def stored_response(response: MeteredResponse) -> StoredResponse | None:

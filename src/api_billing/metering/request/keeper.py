@@ -12,6 +12,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from api_billing.metering.clock import DAY_MS
@@ -22,15 +23,16 @@ from api_billing.metering.ledger.operations import (
     NotReserved,
     Operation,
     Prune,
+    Refused,
     Release,
     Reserve,
     Settle,
+    Settled,
     Sweep,
 )
 from api_billing.metering.observing.metrics import Metrics
-from api_billing.metering.request import lost_reservations
 from api_billing.metering.stores import Store
-from api_billing.metering.stores.steps import run
+from api_billing.metering.stores.steps import Steps, run
 
 _SWEEP_LIMIT: Final = 1000
 _EXTEND_LIMIT: Final = 1000
@@ -141,10 +143,7 @@ class Keeper:
             self._failed.popleft()
 
     def _settle(self, settle: Settle, reserve: Reserve | None) -> None:
-        if reserve is None:
-            reply = self._store.call(settle)
-        else:
-            reply = run(lost_reservations.settled(settle, reserve), self._store.call)
+        reply = run(settle_surely(settle, reserve), self._store.call)
         if isinstance(reply, NotReserved):
             _log.error("%s was served, but could not be settled: it is %s", settle.reservation_id, reply.state)
 
@@ -174,6 +173,27 @@ class Keeper:
                 _log.warning("the meter's store is not available: %s", error)
             except Exception:
                 _log.exception("a round of the keeper failed")
+
+
+def settle_surely(settle: Settle, reserve: Reserve | None) -> Steps[Settled | NotReserved]:
+    """Settle, and reserve again before it when the store has lost the reservation; both may be repeated with their id.
+
+    SQLite answers a reservation before it is on disk. When the commit that would have written it fails, its settlement
+    finds it unknown: at once or, when it was in the commit that failed, when the keeper sends it again.
+
+    Raises: StoreUnavailable, StoreBusy, MeterClosed; nothing is lost then, and the whole is to be repeated.
+    """
+    reply: Settled | NotReserved = yield settle
+    if reserve is not None and isinstance(reply, NotReserved) and reply.state == "unknown":
+        _log.warning("%s is reserved again", settle.reservation_id)
+        # It was admitted and served: neither a limit nor a profile that others reached or changed since refuses it.
+        checks = tuple([check._replace(limit=None) for check in reserve.checks])
+        again = replace(reserve, checks=checks, profile_version=-1, fresh=False, durable=True)
+        if isinstance((yield again), Refused):
+            # Others have taken the credit: it is charged what there is, and the rest is reported as uncollected.
+            yield replace(again, estimate_wei=0)
+        reply = yield settle
+    return reply
 
 
 def prune(

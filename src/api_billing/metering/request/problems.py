@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from api_billing.metering.errors import CreditUnavailable, StoreUnavailable
 from api_billing.metering.ledger.operations import Refused
 from api_billing.metering.limits.budgets import refused_code
 from api_billing.metering.limits.fields import seconds_until
@@ -151,3 +152,8 @@ def refusal_by(plan: Plan, refused: Refused, now_ms: int, estimate_wei: int) -> 
     if code == "throttled" and budget is not None and budget.retry_after_seconds:
         seconds = budget.retry_after_seconds
     return Refusal(code, retry_after_seconds=seconds, policies=names)
+
+
+def unavailable(error: StoreUnavailable) -> Refusal:
+    """What is answered when nothing can be metered; of the store nobody outside need know more."""
+    return Refusal("meter_unavailable", str(error) if isinstance(error, CreditUnavailable) else "")

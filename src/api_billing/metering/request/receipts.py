@@ -7,26 +7,18 @@ validators make that request, all with the same receipt: one of them is served, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import unquote_plus
+from typing import Final, NamedTuple
 
 from api_billing.contract_api import API_NAME
 from api_billing.metering.clock import DAY_MS
-from api_billing.metering.ledger.operations import StoredResponse
+from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.problems import Refusal
-
-if TYPE_CHECKING:
-    from api_billing.metering.request.http import MeteredRequest, MeteredResponse
-    from api_billing.metering.settings import MeterSettings
+from api_billing.metering.settings import MeterSettings
 
 # As the contract writes it: API, consumer, day of billing, and which of the consumer's calls of that day it was.
 _RECEIPT: Final = re.compile(rf"({API_NAME.pattern}):(0x[0-9a-f]{{40}}):(0|[1-9][0-9]{{0,14}}):([1-9][0-9]{{0,14}})")
 _ACCOUNT: Final = "receipt:"
-_FIRST_PAUSE: Final = 0.02
-_LONGEST_PAUSE: Final = 0.5
-_NO_BODY: Final = frozenset({204, 304})
 
 
 class Receipt(NamedTuple):
@@ -48,18 +40,19 @@ class Receipt(NamedTuple):
 
 def receipt_of(request: MeteredRequest, settings: MeterSettings) -> Receipt | Refusal | None:
     """The receipt that a request carries, in its header or its query; None when it carries none."""
-    found = [text.strip() for value in _in_header(request, settings) for text in value.split(",")]
-    name, query = settings.receipt_query, request.query
+    field, name, query = settings.receipt_header.lower(), settings.receipt_query, request.query
+    values = request.headers.all(field) if field else []
+    texts = [text.strip() for value in values for text in value.split(",")]
     # Most requests carry none: their queries need not be taken apart.
     if name and (name.encode() in query or b"%" in query):
         # From a query that cannot be read no receipt can be, and the query is the handler's to judge.
         with suppress(ValueError):
-            found += request.query_values(name)
-    if not found:
+            texts += request.query_values(name)
+    if not texts:
         return None
-    if len(set(found)) > 1:
+    if len(set(texts)) > 1:
         return invalid("several", "The request carries more than one receipt.")
-    return read_receipt(found[0])
+    return read_receipt(texts[0])
 
 
 def read_receipt(text: str) -> Receipt | Refusal:
@@ -80,10 +73,6 @@ def is_receipt_account(account: str) -> bool:
     return account.startswith(_ACCOUNT)
 
 
-def _in_header(request: MeteredRequest, settings: MeterSettings) -> list[str]:
-    return request.headers.all(settings.receipt_header.lower()) if settings.receipt_header else []
-
-
 def refusal_of(receipt: Receipt, api: str, now_ms: int, days: int) -> Refusal | None:
     """Why a receipt is refused without asking the chain; None when only the contract can tell."""
     if receipt.api != api:
@@ -101,43 +90,3 @@ def invalid(reason: str, detail: str) -> Refusal:
 
 
 UNKNOWN: Final = invalid("unknown", "The contract has billed no call of this receipt.")
-
-
-def query_without(query: bytes, name: str) -> bytes:
-    """The query as it is without the parameter of this name: the same request for everyone who carries the receipt."""
-    if not name:
-        return query
-    kept = [part for part in query.split(b"&") if unquote_plus(part.partition(b"=")[0].decode("latin-1")) != name]
-    return b"&".join(kept)
-
-
-def response_for(
-    request: MeteredRequest, response: MeteredResponse, stored: StoredResponse | None, *, is_whole: bool
-) -> StoredResponse:
-    """What everybody else with this receipt gets.
-
-    A response that was too large to keep, or did not come to its end, cannot be given again. It was served all the
-    same: the receipt is used up, as otherwise large responses could be had again and again for one call.
-    """
-    if stored is None:
-        return used_up()
-    if request.method == "HEAD" or response.status in _NO_BODY:
-        return stored
-    declared = response.headers.first("content-length")
-    is_whole = is_whole and declared in (None, str(response.body_bytes))
-    return stored if is_whole else used_up()
-
-
-def used_up() -> StoredResponse:
-    """What a receipt gives whose response cannot be given again."""
-    used = Refusal("receipt_used").answer()
-    return StoredResponse(used.status, used.headers, used.body)
-
-
-def pauses(seconds: float) -> Iterator[float]:
-    """How long to wait before each next look at whether a response is there: longer each time, ``seconds`` in all."""
-    pause, left = _FIRST_PAUSE, float(seconds)
-    while left > 0:
-        yield min(pause, left)
-        left -= pause
-        pause = min(2 * pause, _LONGEST_PAUSE)

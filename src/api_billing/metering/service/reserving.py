@@ -1,4 +1,4 @@
-"""Reserving over HTTP: the flow of ``Exchange.begin`` up to the reservation, which another request will end.
+"""Reserving over HTTP: as ``Exchange.begin``, up to the reservation, which another request will end.
 
 Two things differ. The service that asked is the one that serves: this process does not keep the reservation alive, so
 that it expires when nobody settles, releases or extends it. And the id may be the service's own, so that a request
@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 from api_billing.metering.errors import MeterError, StoreUnavailable
 from api_billing.metering.ledger.ids import first_id
 from api_billing.metering.ledger.operations import (
-    Balance,
     Claim,
     Outcome,
     Refused,
@@ -25,13 +24,14 @@ from api_billing.metering.ledger.operations import (
     ReserveReply,
 )
 from api_billing.metering.limits.plan import Plan
-from api_billing.metering.limits.profile import Profile
 from api_billing.metering.meter import Meter
-from api_billing.metering.request.exchange import Exchange, unavailable
-from api_billing.metering.request.identity import Extractor, Identity
+from api_billing.metering.request.credit_payer import CreditPayer
+from api_billing.metering.request.identity import Extractor
 from api_billing.metering.request.metering import Metering
-from api_billing.metering.request.problems import Answer, Refusal
-from api_billing.metering.request.receipts import Receipt, read_receipt
+from api_billing.metering.request.payer import Payer
+from api_billing.metering.request.problems import Answer, unavailable
+from api_billing.metering.request.receipt_payer import ReceiptPayer
+from api_billing.metering.request.receipts import read_receipt
 from api_billing.metering.service.access import bearer
 from api_billing.metering.service.bodies import (
     BalanceBody,
@@ -83,128 +83,85 @@ class OpenReservations:
 
 
 def reserve(
-    meter: Meter, asked: ReservationBody, by_key: Extractor, known: OpenReservations
+    meter: Meter, asked: ReservationBody, by_key: Extractor, open_reservations: OpenReservations
 ) -> Steps[ReservationAnswer | ReplayAnswer | Answer]:
     """Reserve, or say why not: an ``Answer`` is a refusal, ready to be sent. Raises: ServiceProblem."""
+    payer = _payer(meter, asked, by_key)
+    sent: list[Reserve] = []
+
+    def send(reserve: Reserve) -> Steps[ReserveReply]:
+        reserve.durable = True
+        sent.append(reserve)
+        try:
+            reply: ReserveReply = yield reserve
+        except MeterError:
+            if reserve.fresh:
+                # Nobody knows its id, so nobody can end it.
+                gone = Release(reserve.reservation_id, reserve.account, reserve.now_ms, Outcome(error="store"))
+                meter.keeper.repeat(gone)
+            raise
+        if isinstance(reply, Refused) and reply.code == "reservation_ended":
+            raise ServiceProblem("reservation_ended", "This id was reserved before, and has ended.")
+        return reply
+
+    try:
+        reply = yield from payer.reserve(send)
+    except StoreUnavailable as error:
+        # Fail open is the service's to decide: only it can serve.
+        meter.metrics.refused(asked.api, "meter_unavailable")
+        return unavailable(error).answer()
+    if isinstance(reply, Replay):
+        meter.metrics.replayed(asked.api)
+        return ReplayAnswer(id=reply.reservation_id, response=ResponseBody.of(reply.response))
+    if not isinstance(reply, Reserved):
+        return payer.answer(reply)
+    payer.counts = reply.counts
+    open_reservations.put(OpenReservation(sent[-1], payer.plan))
+    return _answer(payer, sent[-1], reply)
+
+
+def _payer(meter: Meter, asked: ReservationBody, by_key: Extractor) -> Payer:
     now_ms = meter.now_ms()
     _check_id(asked.id, now_ms)
     credential = asked.api_key.get_secret_value() if asked.api_key is not None else ""
     request = bearer(asked.method, asked.route, credential, now_ms, asked.request_id)
-    name = asked.consumer
     metering = Metering(
         meter,
         asked.api,
         int(asked.estimate_wei),
-        identify=by_key if name is None else lambda _: name,
+        identify=by_key if asked.consumer is None else lambda _: asked.consumer,
         model=lambda _: asked.model,
         units=asked.units,
     )
-    exchange = _RemoteExchange(metering, request, asked)
-    refusal = yield from exchange.begin()
-    if exchange.replay is not None:
-        return ReplayAnswer(id=exchange.replay.reservation_id, response=ResponseBody.of(exchange.replay.response))
-    if refusal is not None:
-        return refusal
-    assert exchange.made is not None
-    known.put(exchange.made)
-    return exchange.answer()
+    if asked.receipt is not None:
+        if meter.on_chain is None:
+            raise ServiceProblem("invalid_request", "body.receipt: this meter has no contract that gives receipts")
+        receipt = read_receipt(asked.receipt.id)
+        return ReceiptPayer(metering, request, receipt, asked.id or "", asked.receipt.fingerprint)
+    claim = asked.idempotency
+    named = Claim(f"{asked.api}/{claim.key}", claim.fingerprint) if claim is not None else None
+    return CreditPayer(metering, request, asked.id or "", named)
 
 
-class _RemoteExchange(Exchange):
-    __slots__ = ("_asked", "balance", "made", "replay")
-
-    def __init__(self, metering: Metering, request: object, asked: ReservationBody) -> None:
-        super().__init__(metering, request)  # type: ignore[arg-type]
-        self._asked = asked
-        self.balance = Balance()
-        self.made: OpenReservation | None = None
-        self.replay: Replay | None = None
-
-    def answer(self) -> ReservationAnswer:
-        """The reservation for JSON."""
-        assert self.made is not None
-        checks = self._plan.checks if self._plan is not None else ()
-        limits = [
+def _answer(payer: Payer, reserve: Reserve, reply: Reserved) -> ReservationAnswer:
+    checks = payer.plan.checks if payer.plan is not None else ()
+    return ReservationAnswer(
+        id=reserve.reservation_id,
+        api=reserve.api,
+        consumer=reserve.consumer,
+        estimate_wei=str(reserve.estimate_wei),
+        expires_after_seconds=payer.metering.meter.reservation_ms // 1000,
+        balance=BalanceBody.of(reply.balance),
+        limits=[
             LimitBody(
                 name=check.name, unit=check.unit, limit=str(check.limit), used=str(count), renews_ms=check.ends_ms
             )
-            for check, count in zip(checks, self._counts, strict=False)
+            # A reservation that is repeated counts in the windows of its time, which may be others than now.
+            for check, count in zip(checks, reply.counts, strict=False)
             if check.limit is not None
-        ]
-        return ReservationAnswer(
-            id=self.made.reserve.reservation_id,
-            api=self.metering.api,
-            consumer=self.consumer,
-            estimate_wei=str(self._estimate_wei),
-            expires_after_seconds=self._meter.reservation_ms // 1000,
-            balance=BalanceBody.of(self.balance),
-            limits=limits,
-            fields=dict(self.start_fields()),
-        )
-
-    def start_fields(self) -> list[tuple[str, str]]:
-        # A reservation that is repeated counts in the windows of its time, which may be others than now.
-        if self._plan is None or len(self._counts) != len(self._plan.checks):
-            return []
-        return super().start_fields()
-
-    def _read_claim(self) -> Steps[Refusal | None]:
-        claim = self._asked.idempotency
-        if claim is not None:
-            self._claim = Claim(f"{self.metering.api}/{claim.key}", claim.fingerprint)
-            self._claim_expires_ms = self.request.at_ms + self._meter.idempotency_ms
-        yield from ()
-        return None
-
-    def _receipt(self) -> Receipt | Refusal | None:
-        given = self._asked.receipt
-        if given is None:
-            return None
-        if self._meter.on_chain is None:
-            raise ServiceProblem("invalid_request", "body.receipt: this meter has no contract that gives receipts")
-        return read_receipt(given.id)
-
-    def _receipt_fingerprint(self) -> Steps[str | Refusal]:
-        yield from ()
-        assert self._asked.receipt is not None
-        return self._asked.receipt.fingerprint
-
-    def _ask(self, identity: Identity, profile: Profile) -> Steps[ReserveReply]:
-        assert self._plan is not None
-        made = self._reservation(self._plan, identity, profile)
-        reply = yield from self._try(made)
-        if isinstance(reply, Refused):
-            self._counts = reply.counts
-            self._meter.watcher.refused(self._plan, made, reply)
-        return reply
-
-    def _try(self, made: Reserve) -> Steps[ReserveReply]:
-        made.durable = True
-        chosen = self._asked.id
-        if chosen is not None:
-            made.reservation_id, made.fresh = chosen, False
-        try:
-            reply: ReserveReply = yield made
-        except MeterError:
-            if chosen is None:
-                # Nobody knows its id, so nobody can end it.
-                gone = Release(made.reservation_id, made.account, made.now_ms, Outcome(error="store"))
-                self._meter.keeper.repeat(gone)
-            raise
-        if isinstance(reply, Reserved):
-            self._counts, self.balance = reply.counts, reply.balance
-            self.made = OpenReservation(made, self._plan)
-        elif isinstance(reply, Refused):
-            if reply.code == "reservation_ended":
-                raise ServiceProblem("reservation_ended", "This id was reserved before, and has ended.")
-        elif isinstance(reply, Replay):
-            self.replay = reply
-        return reply
-
-    def _unavailable(self, error: StoreUnavailable) -> Answer | None:
-        # Fail open is the service's to decide: only it can serve.
-        self._meter.metrics.refused(self.metering.api, "meter_unavailable")
-        return unavailable(error).answer()
+        ],
+        fields=dict(payer.fields()),
+    )
 
 
 def fields_of(made: OpenReservation, counts: tuple[int, ...], now_ms: int) -> list[tuple[str, str]]:

@@ -22,7 +22,8 @@ from api_billing.metering.ledger.operations import (
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.claims import stored_response
 from api_billing.metering.request.http import MeteredResponse, TextHeaders, cost_field
-from api_billing.metering.request.receipts import is_receipt_account, used_up
+from api_billing.metering.request.receipt_payer import used_up
+from api_billing.metering.request.receipts import is_receipt_account
 from api_billing.metering.service.bodies import (
     BalanceBody,
     ExtensionAnswer,

@@ -14,7 +14,6 @@ from typing import Any
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import asgi_request
 from api_billing.metering.request.metering import Metering
-from api_billing.metering.stores.steps import arun
 from api_billing.metering.web.asgi_messages import (
     EXCHANGE_KEY,
     AsgiApp,
@@ -56,13 +55,13 @@ class MeteredASGI:
         meter = self.metering.meter
         incoming = Incoming(receive, meter.settings.max_fingerprint_bytes)
         exchange = begun(self.metering, scope, incoming, self._route_of(scope))
-        answer = await arun(exchange.begin(), meter.store.acall)
+        answer = await exchange.abegin()
         if answer is not None:
             await send_answer(answer, send, head=scope["method"] == "HEAD")
             return
         # In place: servers and middleware outside look at what the application has left in the scope.
         scope[EXCHANGE_KEY] = exchange
-        outgoing = Outgoing(exchange, meter, incoming, send)
+        outgoing = Outgoing(exchange, incoming, send)
         try:
             await self.app(scope, incoming.receive, outgoing.send)
         except BaseException as error:

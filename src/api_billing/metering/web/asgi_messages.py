@@ -11,8 +11,6 @@ from typing import Any, Final
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import AsgiHeaders, MeteredResponse
 from api_billing.metering.request.problems import Answer
-from api_billing.metering.request.request_meter import RequestMeter
-from api_billing.metering.stores.steps import arun
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -128,16 +126,16 @@ class Outgoing:
         "_incoming",
         "_kept",
         "_length",
-        "_meter",
+        "_now_ms",
         "_send",
         "_start",
         "_started_ms",
         "_unsendable",
     )
 
-    def __init__(self, exchange: Exchange, meter: RequestMeter, incoming: Incoming, send: Send) -> None:
+    def __init__(self, exchange: Exchange, incoming: Incoming, send: Send) -> None:
         self._exchange = exchange
-        self._meter = meter
+        self._now_ms = exchange.metering.meter.now_ms
         self._incoming = incoming
         self._send = send
         self._start: Message | None = None
@@ -168,7 +166,7 @@ class Outgoing:
                 is_last = self._take_body(message) if kind == "http.response.body" else self._take_file(message)
                 if is_last:
                     self._ended = True
-                    fields = await arun(self._exchange.finish(self._response()), self._meter.store.acall)
+                    fields = await self._exchange.afinish(self._response())
                 else:
                     fields = self._exchange.start_fields() if self._held else []
                 start = self._started(fields) if self._held else None
@@ -191,7 +189,7 @@ class Outgoing:
             self._exchange.abort(ClientGone() if self._incoming.gone else None)
             return
         self._ended = True
-        fields = await arun(self._exchange.finish(self._response()), self._meter.store.acall)
+        fields = await self._exchange.afinish(self._response())
         if self._held:
             await self._send(self._started(fields))
 
@@ -203,19 +201,19 @@ class Outgoing:
         self._exchange.is_whole = False
         gone = self._incoming.gone or self._unsendable or isinstance(error, asyncio.CancelledError)
         if gone and self._start is not None and not self._held:
-            settle_later(self._exchange, self._meter, self._response())
+            settle_later(self._exchange, self._response())
         else:
             self._exchange.abort(error)
 
     async def _is_unwanted(self) -> bool:
         """Whether the client has gone away while the application was at work."""
-        served_ms = self._meter.now_ms() - self._exchange.serving_ms
+        served_ms = self._now_ms() - self._exchange.serving_ms
         return served_ms >= _NOTICEABLE_MS and await self._incoming.client_gone()
 
     def _take_start(self, message: Message) -> bool:
         """Note how the response starts; whether that is held back, as its end may come with its first piece."""
         self._start = message
-        self._started_ms = self._meter.now_ms()
+        self._started_ms = self._now_ms()
         status = message["status"]
         self._bodiless = self._exchange.request.method == "HEAD" or status in (204, 304)
         self._length = declared_length(message.get("headers", ()))
@@ -249,7 +247,7 @@ class Outgoing:
             body_bytes=self._bytes,
             body=bytes(self._kept) if self._kept is not None else None,
             started_ms=self._started_ms,
-            duration_ms=max(0, self._meter.now_ms() - self._exchange.request.at_ms),
+            duration_ms=self._exchange.duration_ms(),
         )
 
     def _started(self, fields: Iterable[tuple[str, str]]) -> Message:
@@ -259,9 +257,9 @@ class Outgoing:
         return {**self._start, "headers": [*self._start.get("headers", ()), *encoded(fields)]}
 
 
-def settle_later(exchange: Exchange, meter: RequestMeter, response: MeteredResponse) -> None:
+def settle_later(exchange: Exchange, response: MeteredResponse) -> None:
     """Settle in a task of its own, as whoever calls is being cancelled and must not wait."""
-    task = asyncio.get_running_loop().create_task(arun(exchange.finish(response), meter.store.acall))
+    task = asyncio.get_running_loop().create_task(exchange.afinish(response))
     _settling.add(task)
     task.add_done_callback(_settling.discard)
 

@@ -27,7 +27,6 @@ from api_billing.metering.request.metering import Estimate, Metering
 from api_billing.metering.request.prices import Price
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.request.request_meter import RequestMeter
-from api_billing.metering.stores.steps import arun, run
 from api_billing.metering.web.django_configuration import LazyMetering, configured_meter, configured_metering
 from api_billing.metering.web.django_responses import (
     asettle_response,
@@ -36,7 +35,7 @@ from api_billing.metering.web.django_responses import (
     settle_response,
     status_of,
 )
-from api_billing.metering.web.identified import consumer_of
+from api_billing.metering.web.identified import aconsumer_of, consumer_of
 from api_billing.metering.web.settlement import Fields, Settlement
 from api_billing.metering.web.wsgi import EXCHANGE_KEY
 
@@ -81,15 +80,21 @@ def identified(
     """Tell a view who asks, without metering it: the consumer follows the request. Others get a refusal."""
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+        def asked(request: HttpRequest) -> tuple[Meter, MeteredRequest, Extractor | None]:
+            in_force = meter or configured_meter()
+            return in_force, _request(in_force, request, ""), identify
+
         def sync_view(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            asked = meter or configured_meter()
-            found = run(consumer_of(asked, _request(asked, request, ""), identify), asked.store.call)
-            return _answer_response(found) if isinstance(found, Answer) else view(request, found, *args, **kwargs)
+            consumer = consumer_of(*asked(request))
+            if isinstance(consumer, Answer):
+                return _answer_response(consumer)
+            return view(request, consumer, *args, **kwargs)
 
         async def async_view(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            asked = meter or configured_meter()
-            found = await arun(consumer_of(asked, _request(asked, request, ""), identify), asked.store.acall)
-            return _answer_response(found) if isinstance(found, Answer) else await view(request, found, *args, **kwargs)
+            consumer = await aconsumer_of(*asked(request))
+            if isinstance(consumer, Answer):
+                return _answer_response(consumer)
+            return await view(request, consumer, *args, **kwargs)
 
         wrapped = async_view if iscoroutinefunction(view) else sync_view
         return exempt(functools.wraps(view)(wrapped))
@@ -119,11 +124,10 @@ def _sync_view(lazy: LazyMetering, view: Callable[..., Any]) -> Callable[..., Ht
         exchange = _exchange(lazy.metering, request, _route(request.resolver_match))
         if exchange is None:
             return cast(HttpResponseBase, view(request, *args, **kwargs))
-        meter = lazy.metering.meter
-        answer = run(exchange.begin(), meter.store.call)
+        answer = exchange.begin()
         if answer is not None:
             return _answer_response(answer)
-        settlement = _serving(exchange, meter, request)
+        settlement = _serving(exchange, request)
         try:
             response = view(request, *args, **kwargs)
         except BaseException as error:
@@ -140,11 +144,10 @@ def _async_view(lazy: LazyMetering, view: Callable[..., Any]) -> Callable[..., A
         exchange = _exchange(lazy.metering, request, _route(request.resolver_match))
         if exchange is None:
             return cast(HttpResponseBase, await view(request, *args, **kwargs))
-        meter = lazy.metering.meter
-        answer = await arun(exchange.begin(), meter.store.acall)
+        answer = await exchange.abegin()
         if answer is not None:
             return _answer_response(answer)
-        settlement = _serving(exchange, meter, request)
+        settlement = _serving(exchange, request)
         try:
             response = await view(request, *args, **kwargs)
         except BaseException as error:
@@ -157,16 +160,14 @@ def _async_view(lazy: LazyMetering, view: Callable[..., Any]) -> Callable[..., A
 
 
 def _sync_middleware(metering: Metering, get_response: GetResponse) -> Callable[[HttpRequest], HttpResponseBase]:
-    meter = metering.meter
-
     def middleware(request: HttpRequest) -> HttpResponseBase:
         exchange = _exchange_of_view(metering, request)
         if exchange is None:
             return _with_fields(get_response(request), request.META.get(_FIELDS_KEY, []))
-        answer = run(exchange.begin(), meter.store.call)
+        answer = exchange.begin()
         if answer is not None:
             return _answer_response(answer)
-        settlement = _serving(exchange, meter, request)
+        settlement = _serving(exchange, request)
         try:
             response = get_response(request)
         except BaseException as error:
@@ -180,17 +181,15 @@ def _sync_middleware(metering: Metering, get_response: GetResponse) -> Callable[
 def _async_middleware(
     metering: Metering, get_response: GetResponse
 ) -> Callable[[HttpRequest], Awaitable[HttpResponseBase]]:
-    meter = metering.meter
-
     async def middleware(request: HttpRequest) -> HttpResponseBase:
         exchange = _exchange_of_view(metering, request)
         if exchange is None:
             response = await get_response(request)
             return _with_fields(response, request.META.get(_FIELDS_KEY, []))
-        answer = await arun(exchange.begin(), meter.store.acall)
+        answer = await exchange.abegin()
         if answer is not None:
             return _answer_response(answer)
-        settlement = _serving(exchange, meter, request)
+        settlement = _serving(exchange, request)
         try:
             response = await get_response(request)
         except BaseException as error:
@@ -237,9 +236,9 @@ def _route(match: ResolverMatch | None) -> str:
     return "/" + match.route if match is not None else ""
 
 
-def _serving(exchange: Exchange, meter: RequestMeter, request: HttpRequest) -> Settlement:
+def _serving(exchange: Exchange, request: HttpRequest) -> Settlement:
     request.META[EXCHANGE_KEY] = exchange
-    return Settlement(exchange, meter)
+    return Settlement(exchange)
 
 
 def _becomes_response(settlement: Settlement, exchange: Exchange, request: HttpRequest, error: BaseException) -> bool:

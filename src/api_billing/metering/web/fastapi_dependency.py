@@ -20,7 +20,6 @@ from api_billing.metering.request.http import asgi_request
 from api_billing.metering.request.identity import Extractor
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
-from api_billing.metering.stores.steps import arun
 from api_billing.metering.web.asgi_messages import (
     EXCHANGE_KEY,
     AsgiApp,
@@ -32,7 +31,7 @@ from api_billing.metering.web.asgi_messages import (
     Send,
 )
 from api_billing.metering.web.fastapi_serializing import effective_route
-from api_billing.metering.web.identified import consumer_of
+from api_billing.metering.web.identified import aconsumer_of
 from api_billing.metering.web.starlette_endpoints import AnswerResponse, read_body
 
 _DEFERRED_KEY: Final = "api_billing.deferred"
@@ -110,10 +109,10 @@ class Identified:
         limit = self.meter.settings.max_fingerprint_bytes
         body = partial(read_body, request, Incoming(request.receive, limit), limit)
         asked = asgi_request(request.scope, at_ms=self.meter.now_ms(), body=body, native=request)
-        found = await arun(consumer_of(self.meter, asked, self.identify), self.meter.store.acall)
-        if isinstance(found, Answer):
-            raise MeterRefusal(found)
-        return found
+        consumer = await aconsumer_of(self.meter, asked, self.identify)
+        if isinstance(consumer, Answer):
+            raise MeterRefusal(consumer)
+        return consumer
 
 
 class Deferred:
@@ -139,11 +138,11 @@ class Deferred:
                 native=request,
             ),
         )
-        answer = await arun(exchange.begin(), meter.store.acall)
+        answer = await exchange.abegin()
         if answer is not None:
             raise MeterRefusal(answer)
         request.scope[EXCHANGE_KEY] = exchange
-        self.outgoing = Outgoing(exchange, meter, incoming, self._send)
+        self.outgoing = Outgoing(exchange, incoming, self._send)
         return exchange
 
     async def receive(self) -> Message:

@@ -23,7 +23,6 @@ from api_billing.metering.request.metering import Estimate, Metering
 from api_billing.metering.request.prices import Price
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.request.request_meter import RequestMeter
-from api_billing.metering.stores.steps import run
 from api_billing.metering.web.forms import form_bytes
 from api_billing.metering.web.identified import consumer_of
 from api_billing.metering.web.settlement import MeteredPieces, Settlement
@@ -87,10 +86,10 @@ def identified(meter: Meter, identify: Extractor | None = None) -> Callable[[Cal
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(view)
         def identified_view(*args: Any, **kwargs: Any) -> Any:
-            found = run(consumer_of(meter, _request(meter, _asked(), ""), identify), meter.store.call)
-            if isinstance(found, Answer):
-                return _response(found)
-            return current_app.ensure_sync(view)(found, *args, **kwargs)
+            consumer = consumer_of(meter, _request(meter, _asked(), ""), identify)
+            if isinstance(consumer, Answer):
+                return _response(consumer)
+            return current_app.ensure_sync(view)(consumer, *args, **kwargs)
 
         setattr(identified_view, _MARK, _EXEMPT)
         return identified_view
@@ -152,11 +151,11 @@ def _begin(metering: Metering, asked: Request) -> Response | None:
     meter = metering.meter
     rule = asked.url_rule
     exchange = Exchange(metering, _request(meter, asked, rule.rule if rule is not None else "(no route)"))
-    answer = run(exchange.begin(), meter.store.call)
+    answer = exchange.begin()
     if answer is not None:
         return _response(answer)
     environ[EXCHANGE_KEY] = exchange
-    after_this_request(functools.partial(_settle, Settlement(exchange, meter), exchange, asked.method == "HEAD"))
+    after_this_request(functools.partial(_settle, Settlement(exchange), exchange, asked.method == "HEAD"))
     return None
 
 

@@ -1,17 +1,28 @@
-"""Who asks, for routes that cost nothing: a consumer's own balance and usage, account pages."""
+"""Who asks, for routes that cost nothing: a consumer's own balance and usage, account pages.
+
+The answer is the consumer's name, or the refusal to send instead. Nothing is reserved, counted or recorded.
+"""
 
 from __future__ import annotations
 
-from api_billing.metering.meter import Meter
 from api_billing.metering.request.http import MeteredRequest
-from api_billing.metering.request.identity import Extractor, identify
+from api_billing.metering.request.identity import Extractor, Identity, identify
 from api_billing.metering.request.problems import Answer, Refusal
-from api_billing.metering.stores.steps import Steps
+from api_billing.metering.request.request_meter import RequestMeter
+from api_billing.metering.stores.steps import arun, run
 
 
-def consumer_of(meter: Meter, request: MeteredRequest, identify_by: Extractor | None = None) -> Steps[str | Answer]:
-    """The consumer of a request, or the refusal to send instead. Nothing is reserved, counted or recorded."""
-    found = yield from identify(identify_by or meter.identify, request)
-    if isinstance(found, Refusal):
-        return found.answer()
-    return found.consumer
+def consumer_of(meter: RequestMeter, request: MeteredRequest, extractor: Extractor | None = None) -> str | Answer:
+    """The consumer of a request, in this thread."""
+    return _told(run(identify(extractor or meter.identify, request), meter.store.call))
+
+
+async def aconsumer_of(
+    meter: RequestMeter, request: MeteredRequest, extractor: Extractor | None = None
+) -> str | Answer:
+    """The same in a coroutine."""
+    return _told(await arun(identify(extractor or meter.identify, request), meter.store.acall))
+
+
+def _told(identity: Identity | Refusal) -> str | Answer:
+    return identity.answer() if isinstance(identity, Refusal) else identity.consumer

@@ -7,8 +7,6 @@ from contextlib import suppress
 
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredResponse, TextHeaders
-from api_billing.metering.request.request_meter import RequestMeter
-from api_billing.metering.stores.steps import arun, run
 from api_billing.metering.web.asgi_messages import settle_later
 
 Fields = list[tuple[str, str]]
@@ -17,9 +15,9 @@ Fields = list[tuple[str, str]]
 class Settlement:
     """Counts the pieces of a response's body, and settles once. Dropped without an end, nothing is charged."""
 
-    def __init__(self, exchange: Exchange, meter: RequestMeter) -> None:
+    def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._meter = meter
+        self._now_ms = exchange.metering.meter.now_ms
         self._status = 0
         self._headers: Fields = []
         self._started_ms = 0
@@ -32,7 +30,7 @@ class Settlement:
         """The response has this status; ``bodiless``: its body, if it has one, is not sent."""
         self._status = status
         self._headers = headers
-        self._started_ms = self._meter.now_ms()
+        self._started_ms = self._now_ms()
         self.bodiless = bodiless or status in (204, 304)
 
     def sent(self, piece: bytes) -> None:
@@ -51,7 +49,7 @@ class Settlement:
             body_bytes=self.body_bytes,
             body=bytes(self._kept) if self._kept is not None else None,
             started_ms=self._started_ms,
-            duration_ms=max(0, self._meter.now_ms() - self._exchange.request.at_ms),
+            duration_ms=self._exchange.duration_ms(),
         )
 
     def finish(self) -> Fields:
@@ -59,20 +57,20 @@ class Settlement:
         if self._ended:
             return []
         self._ended = True
-        return run(self._exchange.finish(self.response()), self._meter.store.call)
+        return self._exchange.finish(self.response())
 
     async def afinish(self) -> Fields:
         """The same in a coroutine."""
         if self._ended:
             return []
         self._ended = True
-        return await arun(self._exchange.finish(self.response()), self._meter.store.acall)
+        return await self._exchange.afinish(self.response())
 
     def finish_later(self) -> None:
         """The same in a task of its own, for a coroutine that is being cancelled and must not wait."""
         if not self._ended:
             self._ended = True
-            settle_later(self._exchange, self._meter, self.response())
+            settle_later(self._exchange, self.response())
 
     def abort(self, error: BaseException | None) -> None:
         """Release, unless it is settled."""

@@ -24,8 +24,7 @@ from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import AsgiHeaders, MeteredResponse, asgi_request
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
-from api_billing.metering.request.request_meter import RequestMeter
-from api_billing.metering.stores.steps import arun, is_waiting
+from api_billing.metering.stores.steps import is_waiting
 from api_billing.metering.web.asgi_messages import EXCHANGE_KEY, Incoming, Outgoing, Receive, Scope, Send, encoded
 from api_billing.metering.web.forms import form_bytes
 
@@ -43,7 +42,7 @@ async def serve_endpoint(metering: Metering, request: Request, route: str, call:
     incoming = Incoming(request.receive, meter.settings.max_fingerprint_bytes)
     body = partial(read_body, request, incoming, meter.settings.max_fingerprint_bytes)
     exchange = Exchange(metering, asgi_request(scope, at_ms=meter.now_ms(), route=route, body=body, native=request))
-    answer = await arun(exchange.begin(), meter.store.acall)
+    answer = await exchange.abegin()
     if answer is not None:
         return AnswerResponse(answer)
     scope[EXCHANGE_KEY] = exchange
@@ -54,9 +53,9 @@ async def serve_endpoint(metering: Metering, request: Request, route: str, call:
     if incoming.read_ahead:
         request = Request(scope, incoming.receive)
     try:
-        return MeteredReply(await call(request), exchange, meter, incoming)
+        return MeteredReply(await call(request), exchange, incoming)
     except HTTPException as error:
-        fields = await settle_exception(exchange, meter, request, error)
+        fields = await settle_exception(exchange, request, error)
         raise with_fields(error, fields).with_traceback(error.__traceback__) from error.__cause__
     except BaseException as error:
         exchange.abort(error)
@@ -66,12 +65,12 @@ async def serve_endpoint(metering: Metering, request: Request, route: str, call:
 class MeteredReply(Response):
     """Stands for a response, and meters it when it is sent. Dropped unsent, nothing is charged."""
 
-    def __init__(self, response: Response, exchange: Exchange, meter: RequestMeter, incoming: Incoming) -> None:
-        self.__dict__.update(_response=response, _exchange=exchange, _meter=meter, _incoming=incoming)
+    def __init__(self, response: Response, exchange: Exchange, incoming: Incoming) -> None:
+        self.__dict__.update(_response=response, _exchange=exchange, _incoming=incoming)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         inside = self.__dict__
-        outgoing = Outgoing(inside["_exchange"], inside["_meter"], inside["_incoming"], send)
+        outgoing = Outgoing(inside["_exchange"], inside["_incoming"], send)
         try:
             await inside["_response"](scope, inside["_incoming"].receive, outgoing.send)
         except BaseException as error:
@@ -108,9 +107,7 @@ class AnswerResponse(Response):
         await send({"type": "http.response.body", "body": b"" if scope.get("method") == "HEAD" else self.body})
 
 
-async def settle_exception(
-    exchange: Exchange, meter: RequestMeter, request: Request, error: HTTPException
-) -> list[tuple[str, str]]:
+async def settle_exception(exchange: Exchange, request: Request, error: HTTPException) -> list[tuple[str, str]]:
     """Settle a request whose endpoint raised an ``HTTPException``; the answer is header fields."""
     response: Response | None = None
     if exchange.keeps_body:
@@ -122,9 +119,9 @@ async def settle_exception(
         AsgiHeaders(response.raw_headers if response is not None else encoded((error.headers or {}).items())),
         body_bytes=len(body or b""),
         body=body[: exchange.keeps_body] if body is not None else None,
-        started_ms=meter.now_ms(),
+        started_ms=exchange.metering.meter.now_ms(),
     )
-    return await arun(exchange.finish(met), meter.store.acall)
+    return await exchange.afinish(met)
 
 
 def with_fields(error: HTTPException, fields: list[tuple[str, str]]) -> HTTPException:

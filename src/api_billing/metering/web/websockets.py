@@ -8,7 +8,6 @@ from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import AsgiHeaders, MeteredResponse, asgi_request
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
-from api_billing.metering.stores.steps import arun
 from api_billing.metering.web.asgi_messages import (
     EXCHANGE_KEY,
     AsgiApp,
@@ -33,7 +32,7 @@ async def serve_connection(
     meter = metering.meter
     request = asgi_request({**scope, "method": "GET"}, at_ms=meter.now_ms(), route=route, body=b"")
     exchange = Exchange(metering, request)
-    answer = await arun(exchange.begin(), meter.store.acall)
+    answer = await exchange.abegin()
     if answer is not None:
         await _reject(answer, scope, receive, send)
         return
@@ -44,12 +43,12 @@ async def serve_connection(
     except BaseException as error:
         ended = connection.incoming.gone or isinstance(error, asyncio.CancelledError)
         if connection.status == _ACCEPTED and ended:
-            settle_later(exchange, meter, connection.response())
+            settle_later(exchange, connection.response())
         else:
             exchange.abort(error)
         raise
     if connection.status:
-        await arun(exchange.finish(connection.response()), meter.store.acall)
+        await exchange.afinish(connection.response())
     else:
         exchange.abort()
 

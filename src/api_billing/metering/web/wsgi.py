@@ -18,8 +18,6 @@ from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import wsgi_request
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
-from api_billing.metering.request.request_meter import RequestMeter
-from api_billing.metering.stores.steps import run
 from api_billing.metering.web.settlement import Fields, Settlement
 
 EXCHANGE_KEY: Final = "api_billing.exchange"
@@ -54,11 +52,11 @@ class MeteredWSGI:
         limit = meter.settings.max_fingerprint_bytes
         request = wsgi_request(environ, at_ms=meter.now_ms(), route=route, body=lambda: read_input(environ, limit))
         exchange = Exchange(metering, request)
-        answer = run(exchange.begin(), meter.store.call)
+        answer = exchange.begin()
         if answer is not None:
             return send_answer(answer, start_response, head=request.method == "HEAD")
         environ[EXCHANGE_KEY] = exchange
-        response = _Response(exchange, meter, start_response)
+        response = _Response(exchange, start_response)
         try:
             return response.first(self.app(environ, response.start))
         except BaseException as error:
@@ -69,11 +67,11 @@ class MeteredWSGI:
 class _Response:
     """A response on its way: an iterable for the server, which counts, settles and closes."""
 
-    def __init__(self, exchange: Exchange, meter: RequestMeter, start_response: StartResponse) -> None:
+    def __init__(self, exchange: Exchange, start_response: StartResponse) -> None:
         self._exchange = exchange
         self._start_response = start_response
         self._head = exchange.request.method == "HEAD"
-        self._settlement = Settlement(exchange, meter)
+        self._settlement = Settlement(exchange)
         self._status = ""
         self._headers: Fields = []
         self._started = False  # the status line has gone to the server

@@ -1,0 +1,168 @@
+"""What pays for a request, whatever it is: the credit of whoever asks, or a call that the contract has billed.
+
+An exchange asks its payer to reserve before the request is served, and at the end for what it costs, what is kept of
+the response and which header fields it gets. What kinds there are stands in ``payers``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
+
+from api_billing.metering.ledger.ids import new_id
+from api_billing.metering.ledger.operations import (
+    Claim,
+    ClaimInProgress,
+    ClaimMismatch,
+    Outcome,
+    Record,
+    Replay,
+    Reserve,
+    ReserveReply,
+    Settle,
+    Settled,
+    StoredResponse,
+)
+from api_billing.metering.limits.plan import Fields, Plan
+from api_billing.metering.request.claims import stored_response
+from api_billing.metering.request.http import REPLAYED, MeteredRequest, MeteredResponse, cost_field
+from api_billing.metering.request.metering import Metering
+from api_billing.metering.request.prices import Priced
+from api_billing.metering.request.problems import Answer, Refusal
+from api_billing.metering.stores.steps import Steps
+
+_MAX_METHOD: Final = 16
+_MAX_ROUTE: Final = 200
+
+# Brings a reservation to the store; differs by who will serve the request: this process, or one that asked over HTTP.
+Send = Callable[[Reserve], Steps[ReserveReply]]
+
+
+class Payer(ABC):
+    """What pays for one request. Not thread-safe, as its request.
+
+    Attributes: ``consumer`` and ``plan`` once they are known, ``counts`` of the plan's windows as the store told them
+    last, ``estimate_wei`` that is set aside, ``claim`` of an idempotency key or a receipt, ``tags`` for the record.
+    ``reservation_id`` is that of a reservation that may be repeated; a new one is made when it is empty.
+    """
+
+    claims: ClassVar[str] = "idempotency"  # begins the codes of refused claims
+    replay_fields: ClassVar[tuple[tuple[str, str], ...]] = (REPLAYED,)
+
+    __slots__ = (
+        "claim",
+        "claim_expires_ms",
+        "consumer",
+        "counts",
+        "estimate_wei",
+        "metering",
+        "operation",
+        "plan",
+        "request",
+        "reservation_id",
+        "tags",
+    )
+
+    def __init__(self, metering: Metering, request: MeteredRequest, reservation_id: str = "") -> None:
+        self.metering = metering
+        self.request = request
+        self.reservation_id = reservation_id
+        self.operation = metering.operation or request.route  # what budgets and the audit log call it
+        self.consumer = ""
+        self.plan: Plan | None = None
+        self.counts: tuple[int, ...] = ()
+        self.estimate_wei = 0
+        self.claim: Claim | None = None
+        self.claim_expires_ms = 0
+        self.tags: dict[str, Any] = {}
+
+    @abstractmethod
+    def reserve(self, send: Send) -> Steps[ReserveReply | Refusal]:
+        """Find out who pays, and set the estimate aside. Raises: StoreUnavailable."""
+
+    @abstractmethod
+    def price(self, response: MeteredResponse, cost_wei: int | None) -> Steps[Priced]:
+        """What serving has cost; ``cost_wei`` is what the application says. Never raises."""
+
+    @abstractmethod
+    def settled(self, reserve: Reserve, settle: Settle, reply: Settled) -> Fields:
+        """It is settled: count it, and answer with all header fields."""
+
+    def released(self) -> Fields:
+        """It was served for nothing: all header fields, as if it had never been reserved."""
+        return [*self.fields(), cost_field(0)]
+
+    def stored(self, response: MeteredResponse, *, is_whole: bool) -> StoredResponse | None:
+        """What is kept of the response for the next request with the same claim."""
+        return stored_response(response) if self.claim is not None else None
+
+    def fields(self) -> Fields:
+        """Header fields about limits, as they are now."""
+        if self.plan is None:
+            return []
+        return self.plan.fields(self.counts, self.metering.meter.now_ms(), self.estimate_wei)
+
+    def answer(self, reply: ReserveReply | Refusal) -> Answer:
+        """What to send instead of serving."""
+        if not isinstance(reply, Replay):
+            return self.refuse(self.refusal(reply))
+        self.metering.meter.metrics.replayed(self.metering.api)
+        stored = reply.response
+        return Answer(stored.status, (*stored.headers, *self.replay_fields, cost_field(0)), stored.body)
+
+    def refusal(self, reply: ReserveReply | Refusal) -> Refusal:
+        """Why it is not served."""
+        if isinstance(reply, Refusal):
+            return reply
+        if isinstance(reply, ClaimInProgress):
+            return Refusal(f"{self.claims}_in_progress")
+        return Refusal(f"{self.claims}_mismatch" if isinstance(reply, ClaimMismatch) else "meter_unavailable")
+
+    def refuse(self, refusal: Refusal) -> Answer:
+        """Answer with a problem, and keep a record of it."""
+        api, meter, request = self.metering.api, self.metering.meter, self.request
+        now_ms, request_id = meter.now_ms(), request.request_id
+        record = Record(
+            record_id=new_id(request.at_ms),
+            at_ms=request.at_ms,
+            state="refused",
+            api=api,
+            consumer=self.consumer,
+            account=meter.account_of(api, self.consumer) if self.consumer else "",
+            tier=self.plan.tier.name if self.plan is not None else "",
+            method=request.method[:_MAX_METHOD],
+            route=self.operation[:_MAX_ROUTE],
+            request_id=request_id,
+            units=0,
+            estimate_wei=self.estimate_wei,
+            ended_ms=now_ms,
+            code=refusal.code,
+            outcome=Outcome(status=refusal.status, duration_ms=max(0, now_ms - request.at_ms)),
+        )
+        meter.note(record)
+        meter.metrics.refused(api, refusal.code)
+        return refusal.answer(tuple(self.fields()), instance=f"urn:request:{request_id}" if request_id else "")
+
+    def reservation(self, account: str, now_ms: int, profile_version: int = -1) -> Reserve:
+        """The reservation as the store is asked for it, on this account."""
+        metering, request, plan = self.metering, self.request, self.plan
+        return Reserve(
+            reservation_id=self.reservation_id or new_id(now_ms),
+            now_ms=now_ms,
+            expires_ms=now_ms + metering.meter.reservation_ms,
+            account=account,
+            api=metering.api,
+            consumer=self.consumer,
+            estimate_wei=self.estimate_wei,
+            units=metering.units,
+            checks=plan.checks if plan is not None else (),
+            profile_version=profile_version,
+            claim=self.claim,
+            claim_expires_ms=self.claim_expires_ms,
+            tier=plan.tier.name if plan is not None else "",
+            method=request.method[:_MAX_METHOD],
+            route=self.operation[:_MAX_ROUTE],
+            request_id=request.request_id,
+            fresh=not self.reservation_id,
+        )

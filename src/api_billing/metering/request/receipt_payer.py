@@ -1,0 +1,134 @@
+"""A receipt as what pays: the contract has billed the call, so that serving it costs nothing more.
+
+Whoever else asks with the receipt waits for the response of the first. The receipt is the credential. It is never
+served unchecked, also where the settings say fail open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import unquote_plus
+
+from api_billing.metering.ledger.operations import (
+    Claim,
+    ClaimInProgress,
+    Reserve,
+    ReserveReply,
+    Settle,
+    Settled,
+    StoredResponse,
+)
+from api_billing.metering.limits.plan import Fields
+from api_billing.metering.request.claims import request_fingerprint
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse, cost_field
+from api_billing.metering.request.metering import Metering
+from api_billing.metering.request.payer import Payer, Send
+from api_billing.metering.request.prices import Priced
+from api_billing.metering.request.problems import Refusal
+from api_billing.metering.request.receipts import Receipt, receipt_account, refusal_of
+from api_billing.metering.stores.steps import Pause, Steps
+
+_FIRST_PAUSE: Final = 0.02
+_LONGEST_PAUSE: Final = 0.5
+_NO_BODY: Final = frozenset({204, 304})
+
+
+class ReceiptPayer(Payer):
+    """The call of a receipt. ``fingerprint`` of the request is given when there is no body to compute it from."""
+
+    claims = "receipt"
+    replay_fields = ()  # who has a receipt gets the very response that everybody with it gets
+
+    __slots__ = ("_fingerprint", "_receipt")
+
+    def __init__(
+        self,
+        metering: Metering,
+        request: MeteredRequest,
+        receipt: Receipt | Refusal,
+        reservation_id: str = "",
+        fingerprint: str = "",
+    ) -> None:
+        super().__init__(metering, request, reservation_id)
+        self._receipt = receipt
+        self._fingerprint = fingerprint
+
+    def reserve(self, send: Send) -> Steps[ReserveReply | Refusal]:
+        receipt, settings = self._receipt, self.metering.meter.settings
+        if isinstance(receipt, Refusal):
+            return receipt
+        refusal = yield from self._check(receipt)
+        if refusal is not None:
+            return refusal
+        self.consumer = receipt.consumer
+        fingerprint: str | Refusal = self._fingerprint
+        if not fingerprint:
+            query = query_without(self.request.query, settings.receipt_query)
+            fingerprint = yield from request_fingerprint(self.request, query, settings)
+        if isinstance(fingerprint, Refusal):
+            return fingerprint
+        self.claim = Claim.of_receipt(receipt.text, fingerprint)
+        self.claim_expires_ms = receipt.kept_until_ms(settings.receipt_days)
+        self.tags["receipt"] = receipt.text
+        for pause in pauses(settings.receipt_wait_seconds):
+            reply = yield from send(self._reservation())
+            if not isinstance(reply, ClaimInProgress):
+                return reply
+            yield Pause(pause)
+        return (yield from send(self._reservation()))
+
+    def _check(self, receipt: Receipt) -> Steps[Refusal | None]:
+        meter = self.metering.meter
+        assert meter.on_chain is not None
+        refusal = refusal_of(receipt, self.metering.api, meter.now_ms(), meter.settings.receipt_days)
+        return refusal if refusal is not None else (yield from meter.on_chain.receipts.check(receipt))
+
+    def _reservation(self) -> Reserve:
+        # Whoever waited for another request with the receipt has all the time of a reservation from then on.
+        return self.reservation(receipt_account(self.consumer), self.metering.meter.now_ms())
+
+    def price(self, response: MeteredResponse, cost_wei: int | None) -> Steps[Priced]:
+        yield from ()
+        return Priced(0)
+
+    def stored(self, response: MeteredResponse, *, is_whole: bool) -> StoredResponse:
+        """What everybody else with this receipt gets.
+
+        A response that was too large to keep, or did not come to its end, cannot be given again. It was served all the
+        same: the receipt is used up, as otherwise large responses could be had again and again for one call.
+        """
+        stored = super().stored(response, is_whole=is_whole)
+        if stored is None:
+            return used_up()
+        if self.request.method == "HEAD" or response.status in _NO_BODY:
+            return stored
+        is_whole = is_whole and response.headers.first("content-length") in (None, str(response.body_bytes))
+        return stored if is_whole else used_up()
+
+    def settled(self, reserve: Reserve, settle: Settle, reply: Settled) -> Fields:
+        self.metering.meter.metrics.redeemed(self.metering.api, settle.outcome.duration_ms)
+        return [cost_field(0)]
+
+
+def used_up() -> StoredResponse:
+    """What a receipt gives whose response cannot be given again."""
+    answer = Refusal("receipt_used").answer()
+    return StoredResponse(answer.status, answer.headers, answer.body)
+
+
+def query_without(query: bytes, name: str) -> bytes:
+    """The query as it is without the parameter of this name: the same request for everyone who carries the receipt."""
+    if not name:
+        return query
+    kept = [part for part in query.split(b"&") if unquote_plus(part.partition(b"=")[0].decode("latin-1")) != name]
+    return b"&".join(kept)
+
+
+def pauses(seconds: float) -> Iterator[float]:
+    """How long to wait before each next look at whether a response is there: longer each time, ``seconds`` in all."""
+    pause, left = _FIRST_PAUSE, float(seconds)
+    while left > 0:
+        yield min(pause, left)
+        left -= pause
+        pause = min(2 * pause, _LONGEST_PAUSE)
