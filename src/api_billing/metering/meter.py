@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from api_billing.contract_api import API_NAME
 from api_billing.metering.clock import system_clock_ms
@@ -27,8 +27,7 @@ from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import Extractor
-from api_billing.metering.request.metering import Estimate, Metering
-from api_billing.metering.request.prices import Price
+from api_billing.metering.request.metering import FurtherTerms, Metering
 from api_billing.metering.request.request_meter import RequestMeter
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.chain import chain_account
@@ -84,20 +83,9 @@ class Meter(RequestMeter):
 
     # --- what is metered
 
-    def metering(
-        self,
-        api: str,
-        *,
-        estimate_wei: Estimate = 0,
-        price: Price | None = None,
-        identify: Extractor | None = None,
-        operation: str = "",
-        model: Callable[[MeteredRequest], str] | None = None,
-        units: int = 1,
-        idempotent: bool = True,
-    ) -> Metering:
+    def metering(self, api: str, **terms: Unpack[FurtherTerms]) -> Metering:
         """Say what is metered how; see ``Metering``."""
-        return Metering(self, api, estimate_wei, price, identify, operation, model, units, idempotent)
+        return Metering(self, api, **terms)
 
     def connect(self, api: str) -> None:
         """Get ready to serve requests of an API: with a contract in the settings, open it, for the first one.

@@ -12,7 +12,7 @@ import pytest
 from api_billing.metering.ledger.operations import ListRecords, ReadBalance
 from api_billing.metering.meter import Meter
 from api_billing.metering.web.asgi import MeteredASGI
-from api_billing.metering.web.asgi_messages import _settling
+from api_billing.metering.web.delivery import _settling
 
 from .terms import BASE_WEI, TERMS, Boom, open_meter
 

@@ -11,6 +11,7 @@ from api_billing.metering.observing.logs import safe_request_id
 from api_billing.metering.stores.steps import Steps, is_waiting
 
 MAX_QUERY_FIELDS: Final = 1000
+_MAX_DIGITS: Final = 20
 
 # Reads the whole body: None when it cannot be read (the client went away, too large, consumed by somebody else).
 BodySource = Callable[[], "bytes | Awaitable[bytes | None] | None"]
@@ -34,6 +35,11 @@ class Headers:
         values = self.all(name)
         return values[0] if values else None
 
+    def content_length(self) -> int | None:
+        """The Content-Length; None when there is none, or none that is a number."""
+        text = self.first("content-length")
+        return int(text) if text and len(text) <= _MAX_DIGITS and text.isascii() and text.isdigit() else None
+
     def let_go(self) -> None:
         """Forget what refers back to the request."""
 
@@ -56,6 +62,14 @@ class AsgiHeaders(Headers):
         if wanted not in self._last:
             return []
         return [value.decode("latin-1") for key, value in self._pairs if key == wanted]
+
+    def first(self, name: str) -> str | None:
+        wanted = name.encode("latin-1")
+        for key, value in self._pairs:
+            # Applications may not care about the case of what they send.
+            if key == wanted or (len(key) == len(wanted) and key.lower() == wanted):
+                return value.decode("latin-1")
+        return None
 
     def pairs(self) -> list[tuple[str, str]]:
         return [(key.decode("latin-1").lower(), value.decode("latin-1")) for key, value in self._pairs]

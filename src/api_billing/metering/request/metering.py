@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypedDict
 
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.request.http import MeteredRequest
@@ -12,6 +13,24 @@ from api_billing.metering.request.prices import Price, check_wei, fixed
 from api_billing.metering.request.request_meter import RequestMeter
 
 Estimate = int | Callable[[MeteredRequest], int]
+
+
+class FurtherTerms(TypedDict, total=False):
+    """The terms beside the API as keyword arguments; ``Metering`` says what each means."""
+
+    estimate_wei: Estimate
+    price: Price | None
+    identify: Extractor | None
+    operation: str
+    model: Callable[[MeteredRequest], str] | None
+    units: int
+    idempotent: bool
+
+
+class Terms(FurtherTerms):
+    """The terms as keyword arguments of every ``metered``."""
+
+    api: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from fastapi.security import HTTPBearer
 
 from api_billing import __version__
-from api_billing.metering.clock import DAY_MS
+from api_billing.metering.clock import DAY_MS, day_of
 from api_billing.metering.ledger.operations import FindKey, ListRecords, ReadBalance, State, SumUsage
 from api_billing.metering.meter import Meter
 from api_billing.metering.observing.metrics import exposition
@@ -30,7 +30,6 @@ can also be read with a consumer's own API key. Whatever ends a reservation may 
 """
 _SMALL_BYTES: Final = 65_536
 _MAX_DAYS: Final = 366
-_EPOCH: Final = date(1970, 1, 1).toordinal()
 
 ReservationPath = Annotated[str, Path(pattern=bodies.ID_PATTERN)]
 ConsumerQuery = Annotated[str | None, Query(min_length=1, max_length=200, description="Whose; a service has to say")]
@@ -162,8 +161,8 @@ class _Routes:
     ) -> bodies.UsageAnswer:
         """What a consumer used, by API and day; at most 366 days."""
         whose = await self._access.reader(request, consumer)
-        last = self._meter.now_ms() // DAY_MS if until is None else until.toordinal() - _EPOCH
-        first = last - 30 if since is None else since.toordinal() - _EPOCH
+        last = self._meter.now_ms() // DAY_MS if until is None else day_of(until)
+        first = last - 30 if since is None else day_of(since)
         if not 0 <= last - first < _MAX_DAYS or first < 0:
             raise ServiceProblem("invalid_request", "query.since: 1 to 366 days since 1970, both included")
         days = await self._meter.store.acall(SumUsage(whose, api, first, last))

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from api_billing.metering.clock import date_of
 from api_billing.metering.ledger.ids import LENGTH
 from api_billing.metering.ledger.operations import Balance, Record, State, StoredResponse, UsageDay
 
@@ -235,7 +236,7 @@ class UsageBody(BaseModel):
         """A day's usage for JSON."""
         return cls(
             api=usage.api,
-            day=date.fromordinal(_EPOCH + usage.day),
+            day=date_of(usage.day),
             calls=usage.calls,
             units=usage.units,
             charged_wei=str(usage.charged_wei),
@@ -313,6 +314,3 @@ class HealthAnswer(BaseModel):
     """The store answers."""
 
     status: Literal["ok"] = "ok"
-
-
-_EPOCH = date(1970, 1, 1).toordinal()

@@ -9,13 +9,11 @@ A request is metered once: what is metered further inside is left alone. Lifespa
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import asgi_request
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.web.asgi_messages import (
-    EXCHANGE_KEY,
     AsgiApp,
     Incoming,
     Outgoing,
@@ -25,6 +23,7 @@ from api_billing.metering.web.asgi_messages import (
     send_answer,
 )
 from api_billing.metering.web.asgi_routes import MatchedRoute
+from api_billing.metering.web.delivery import EXCHANGE_KEY
 from api_billing.metering.web.websockets import serve_connection
 
 RouteOf = Callable[[Scope], str]
@@ -54,20 +53,15 @@ class MeteredASGI:
             return
         meter = self.metering.meter
         incoming = Incoming(receive, meter.settings.max_fingerprint_bytes)
-        exchange = begun(self.metering, scope, incoming, self._route_of(scope))
+        request = asgi_request(scope, at_ms=meter.now_ms(), route=self._route_of(scope), body=incoming.read)
+        exchange = Exchange(self.metering, request)
         answer = await exchange.abegin()
         if answer is not None:
             await send_answer(answer, send, head=scope["method"] == "HEAD")
             return
         # In place: servers and middleware outside look at what the application has left in the scope.
         scope[EXCHANGE_KEY] = exchange
-        outgoing = Outgoing(exchange, incoming, send)
-        try:
-            await self.app(scope, incoming.receive, outgoing.send)
-        except BaseException as error:
-            outgoing.raised(error)
-            raise
-        await outgoing.returned()
+        await Outgoing(exchange, incoming, send).serve(self.app, scope)
 
     def _route_of(self, scope: Scope) -> str:
         return self._route(scope) if self._route is not None else ""
@@ -80,9 +74,3 @@ class MeterMiddleware(MeteredASGI):
         self, app: AsgiApp, metering: Metering, *, websockets: bool = False, route: RouteOf | None = None
     ) -> None:
         super().__init__(app, metering, websockets=websockets, route=route or MatchedRoute())
-
-
-def begun(metering: Metering, scope: Scope, incoming: Incoming, route: str, native: Any = None) -> Exchange:
-    """An exchange for an HTTP scope; the body is read through ``incoming`` when it is needed."""
-    request = asgi_request(scope, at_ms=metering.meter.now_ms(), route=route, body=incoming.read, native=native)
-    return Exchange(metering, request)

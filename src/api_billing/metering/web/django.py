@@ -12,21 +12,22 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
-from typing import Any, Final, cast
+from typing import Any, Final, Unpack, cast
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, resolve
 from django.utils.decorators import sync_and_async_middleware
 
+from api_billing.metering.limits.plan import Fields
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.exchange import Exchange
-from api_billing.metering.request.http import MeteredRequest, WsgiHeaders
+from api_billing.metering.request.http import MeteredRequest, TextHeaders, WsgiHeaders
 from api_billing.metering.request.identity import Extractor
-from api_billing.metering.request.metering import Estimate, Metering
-from api_billing.metering.request.prices import Price
+from api_billing.metering.request.metering import Metering, Terms
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.request.request_meter import RequestMeter
+from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery
 from api_billing.metering.web.django_configuration import LazyMetering, configured_meter, configured_metering
 from api_billing.metering.web.django_responses import (
     asettle_response,
@@ -36,8 +37,6 @@ from api_billing.metering.web.django_responses import (
     status_of,
 )
 from api_billing.metering.web.identified import aconsumer_of, consumer_of
-from api_billing.metering.web.settlement import Fields, Settlement
-from api_billing.metering.web.wsgi import EXCHANGE_KEY
 
 __all__ = ["configured_meter", "exempt", "identified", "meter_middleware", "metered"]
 
@@ -49,22 +48,14 @@ GetResponse = Callable[[HttpRequest], Any]
 
 def metered[ViewT: Callable[..., Any]](
     meter: Meter | None = None,
-    *,
-    api: str,
-    estimate_wei: Estimate = 0,
-    price: Price | None = None,
-    identify: Extractor | None = None,
-    operation: str = "",
-    model: Callable[[MeteredRequest], str] | None = None,
-    units: int = 1,
-    idempotent: bool = True,
+    **terms: Unpack[Terms],
 ) -> Callable[[ViewT], ViewT]:
     """Meter a view, sync or async; what the arguments mean stands at ``Metering``. It works alone.
 
     Without ``meter``, it is the one of ``API_BILLING``, looked up with the first request. What ``Http404`` and the like
     become is made outside of a decorator: only with ``meter_middleware`` installed do such responses have our fields.
     """
-    lazy = LazyMetering(meter, api, estimate_wei, price, identify, operation, model, units, idempotent)
+    lazy = LazyMetering(meter, terms)
 
     def decorate(view: ViewT) -> ViewT:
         wrapped = _async_view(lazy, view) if iscoroutinefunction(view) else _sync_view(lazy, view)
@@ -127,14 +118,14 @@ def _sync_view(lazy: LazyMetering, view: Callable[..., Any]) -> Callable[..., Ht
         answer = exchange.begin()
         if answer is not None:
             return _answer_response(answer)
-        settlement = _serving(exchange, request)
+        delivery = _serving(exchange, request)
         try:
             response = view(request, *args, **kwargs)
         except BaseException as error:
-            if _becomes_response(settlement, exchange, request, error):
-                request.META[_FIELDS_KEY] = settlement.finish()
+            if _becomes_response(delivery, request, error):
+                request.META[_FIELDS_KEY] = delivery.finish()
             raise
-        return settle_response(settlement, exchange, request, response)
+        return settle_response(delivery, response)
 
     return metered_view
 
@@ -147,14 +138,14 @@ def _async_view(lazy: LazyMetering, view: Callable[..., Any]) -> Callable[..., A
         answer = await exchange.abegin()
         if answer is not None:
             return _answer_response(answer)
-        settlement = _serving(exchange, request)
+        delivery = _serving(exchange, request)
         try:
             response = await view(request, *args, **kwargs)
         except BaseException as error:
-            if _becomes_response(settlement, exchange, request, error):
-                request.META[_FIELDS_KEY] = await settlement.afinish()
+            if _becomes_response(delivery, request, error):
+                request.META[_FIELDS_KEY] = await delivery.afinish()
             raise
-        return await asettle_response(settlement, exchange, request, response)
+        return await asettle_response(delivery, response)
 
     return metered_view
 
@@ -167,13 +158,13 @@ def _sync_middleware(metering: Metering, get_response: GetResponse) -> Callable[
         answer = exchange.begin()
         if answer is not None:
             return _answer_response(answer)
-        settlement = _serving(exchange, request)
+        delivery = _serving(exchange, request)
         try:
             response = get_response(request)
         except BaseException as error:
-            settlement.abort(error)
+            delivery.abort(error)
             raise
-        return settle_response(settlement, exchange, request, response)
+        return settle_response(delivery, response)
 
     return middleware
 
@@ -189,13 +180,13 @@ def _async_middleware(
         answer = await exchange.abegin()
         if answer is not None:
             return _answer_response(answer)
-        settlement = _serving(exchange, request)
+        delivery = _serving(exchange, request)
         try:
             response = await get_response(request)
         except BaseException as error:
-            settlement.abort(error)
+            delivery.abort(error)
             raise
-        return await asettle_response(settlement, exchange, request, response)
+        return await asettle_response(delivery, response)
 
     return middleware
 
@@ -236,21 +227,21 @@ def _route(match: ResolverMatch | None) -> str:
     return "/" + match.route if match is not None else ""
 
 
-def _serving(exchange: Exchange, request: HttpRequest) -> Settlement:
+def _serving(exchange: Exchange, request: HttpRequest) -> Delivery:
     request.META[EXCHANGE_KEY] = exchange
-    return Settlement(exchange)
+    return Delivery(exchange)
 
 
-def _becomes_response(settlement: Settlement, exchange: Exchange, request: HttpRequest, error: BaseException) -> bool:
+def _becomes_response(delivery: Delivery, request: HttpRequest, error: BaseException) -> bool:
     """Whether Django answers an exception with a client error (404, 403, 400), which is then to be settled."""
     status = status_of(error)
     if status is None:
-        settlement.abort(error)
+        delivery.abort(error)
         return False
-    response = rendered_error(request, error, status) if exchange.keeps_body else None
-    settlement.started(status, list(response.items()) if response is not None else [])
+    response = rendered_error(request, error, status) if delivery.exchange.keeps_body else None
+    delivery.start(status, TextHeaders(list(response.items()) if response is not None else ()))
     if response is not None:
-        settlement.sent(response.content)
+        delivery.count(response.content)
     return True
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
 from api_billing.metering.meter import Meter
-from api_billing.metering.request.http import MeteredRequest
-from api_billing.metering.request.identity import Extractor
-from api_billing.metering.request.metering import Estimate, Metering
-from api_billing.metering.request.prices import Price
+from api_billing.metering.request.metering import Metering, Terms
 from api_billing.metering.web.terms import meter_from, metering_from
 
 _lock = threading.Lock()
@@ -25,41 +23,31 @@ def configured_meter() -> Meter:
 
     Raises: InvalidSetting, StoreUnavailable.
     """
-    given: Mapping[str, Any] = getattr(settings, "API_BILLING", {})
+    configured: Mapping[str, Any] = getattr(settings, "API_BILLING", {})
     with _lock:
-        if not _meters or _meters[0][0] is not given:
-            named = given.get("meter")
-            _meters[:] = [(given, import_string(named) if isinstance(named, str) else meter_from(given))]
+        if not _meters or _meters[0][0] is not configured:
+            meter = configured.get("meter")
+            _meters[:] = [(configured, import_string(meter) if isinstance(meter, str) else meter_from(configured))]
         return _meters[0][1]
 
 
 def configured_metering() -> Metering:
     """The terms of ``API_BILLING`` for all views. Raises: InvalidSetting."""
-    given = {name: value for name, value in getattr(settings, "API_BILLING", {}).items() if name != "meter"}
-    return metering_from(given, configured_meter())
+    terms = {name: value for name, value in getattr(settings, "API_BILLING", {}).items() if name != "meter"}
+    return metering_from(terms, configured_meter())
 
 
 class LazyMetering:
     """Terms of one view. Views are imported before settings have to be complete, so a meter may come later."""
 
-    def __init__(
-        self,
-        meter: Meter | None,
-        api: str,
-        estimate_wei: Estimate,
-        price: Price | None,
-        identify: Extractor | None,
-        operation: str,
-        model: Callable[[MeteredRequest], str] | None,
-        units: int,
-        idempotent: bool,
-    ) -> None:
-        self._terms = (api, estimate_wei, price, identify, operation, model, units, idempotent)
-        self._metering = Metering(meter, *self._terms) if meter is not None else None
+    def __init__(self, meter: Meter | None, terms: Terms) -> None:
+        inspect.signature(Metering).bind(meter, **terms)  # a term that is none is a TypeError where it is written
+        self._terms = terms
+        self._metering = Metering(meter, **terms) if meter is not None else None
 
     @property
     def metering(self) -> Metering:
         """The terms. Raises: InvalidSetting, StoreUnavailable, when they come from settings that cannot be."""
         if self._metering is None:
-            self._metering = Metering(configured_meter(), *self._terms)
+            self._metering = Metering(configured_meter(), **self._terms)
         return self._metering

@@ -15,9 +15,10 @@ from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 from django.urls import get_resolver, get_urlconf
 
-from api_billing.metering.request.exchange import Exchange
+from api_billing.metering.limits.plan import Fields
+from api_billing.metering.request.http import TextHeaders
+from api_billing.metering.web.delivery import Delivery, MeteredPieces
 from api_billing.metering.web.forms import form_bytes
-from api_billing.metering.web.settlement import Fields, MeteredPieces, Settlement
 
 # As in django.core.handlers.exception; the first that fits.
 _STATUSES: Final = (
@@ -30,30 +31,26 @@ _STATUSES: Final = (
 _log = logging.getLogger("api_billing.metering.web")
 
 
-def settle_response(
-    settlement: Settlement, exchange: Exchange, request: HttpRequest, response: HttpResponseBase
-) -> HttpResponseBase:
+def settle_response(delivery: Delivery, response: HttpResponseBase) -> HttpResponseBase:
     """Settle a response that is complete, or have it settled when it is."""
     if _is_unrendered(response):
-        _settle_rendered(settlement, exchange, request, cast(SimpleTemplateResponse, response))
-    elif _begin(settlement, request, response):
-        _add(response, settlement.finish())
+        _settle_rendered(delivery, cast(SimpleTemplateResponse, response))
+    elif _is_whole(delivery, response):
+        _add(response, delivery.finish())
     else:
-        _stream(settlement, exchange, response)
+        _stream(delivery, response)
     return response
 
 
-async def asettle_response(
-    settlement: Settlement, exchange: Exchange, request: HttpRequest, response: HttpResponseBase
-) -> HttpResponseBase:
+async def asettle_response(delivery: Delivery, response: HttpResponseBase) -> HttpResponseBase:
     """The same in a coroutine."""
     if _is_unrendered(response):
         # Templates are rendered in a thread.
-        return settle_response(settlement, exchange, request, response)
-    if _begin(settlement, request, response):
-        _add(response, await settlement.afinish())
+        return settle_response(delivery, response)
+    if _is_whole(delivery, response):
+        _add(response, await delivery.afinish())
     else:
-        _stream(settlement, exchange, response)
+        _stream(delivery, response)
     return response
 
 
@@ -61,27 +58,25 @@ def _is_unrendered(response: HttpResponseBase) -> bool:
     return getattr(response, "is_rendered", True) is False
 
 
-def _settle_rendered(
-    settlement: Settlement, exchange: Exchange, request: HttpRequest, response: SimpleTemplateResponse
-) -> None:
+def _settle_rendered(delivery: Delivery, response: SimpleTemplateResponse) -> None:
     def render() -> SimpleTemplateResponse:
         del response.render  # a response that goes into a cache is pickled
         try:
             return response.render()
         except BaseException as error:
-            settlement.abort(error)
+            delivery.abort(error)
             raise
 
-    response.add_post_render_callback(lambda rendered: settle_response(settlement, exchange, request, rendered))
+    response.add_post_render_callback(lambda rendered: settle_response(delivery, rendered))
     response.render = render  # type: ignore[method-assign]
 
 
-def _begin(settlement: Settlement, request: HttpRequest, response: HttpResponseBase) -> bool:
-    """Tell the settlement what is known; whether that is all of the response."""
-    settlement.started(response.status_code, list(response.items()), bodiless=request.method == "HEAD")
+def _is_whole(delivery: Delivery, response: HttpResponseBase) -> bool:
+    """Start with what is known; whether that is all of the response."""
+    delivery.start(response.status_code, TextHeaders(list(response.items())))
     if isinstance(response, StreamingHttpResponse):
-        return settlement.bodiless
-    settlement.sent(cast(HttpResponse, response).content)
+        return delivery.bodiless
+    delivery.count(cast(HttpResponse, response).content)
     return True
 
 
@@ -90,50 +85,48 @@ def _add(response: HttpResponseBase, fields: Fields) -> None:
         response.headers[name] = value
 
 
-def _stream(settlement: Settlement, exchange: Exchange, response: HttpResponseBase) -> None:
+def _stream(delivery: Delivery, response: HttpResponseBase) -> None:
     assert isinstance(response, StreamingHttpResponse)
-    _add(response, exchange.start_fields())
+    _add(response, delivery.exchange.start_fields())
     content = response.streaming_content
     if response.is_async:
-        response.streaming_content = cast(Any, _AsyncPieces(cast("AsyncIterator[bytes]", content), settlement))
+        response.streaming_content = cast(Any, _AsyncPieces(cast("AsyncIterator[bytes]", content), delivery))
     else:
         # Without ``read``: so that Django does not hand a file to the server past us.
-        response.streaming_content = cast(Any, MeteredPieces(cast("Iterator[bytes]", content), settlement))
+        response.streaming_content = cast(Any, MeteredPieces(cast("Iterator[bytes]", content), delivery))
 
 
 class _AsyncPieces:
-    """The same for an asynchronous body."""
+    """The same as ``MeteredPieces`` for an asynchronous body."""
 
-    def __init__(self, pieces: AsyncIterator[bytes], settlement: Settlement) -> None:
+    def __init__(self, pieces: AsyncIterator[bytes], delivery: Delivery) -> None:
         self._pieces = pieces
-        self._settlement = settlement
-        self._taken = False
+        self._delivery = delivery
+        self.close = delivery.close
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
+        delivery = self._delivery
         try:
             piece = await anext(self._pieces)
         except StopAsyncIteration:
-            await self._settlement.afinish()
+            await delivery.afinish()
             raise
         except asyncio.CancelledError as error:
             # The client went away: what it got was served.
-            if self._taken:
-                self._settlement.finish_later()
+            if delivery.taken:
+                delivery.finish_later()
             else:
-                self._settlement.abort(error)
+                delivery.abort(error)
             raise
         except BaseException as error:
-            self._settlement.abort(error)
+            delivery.abort(error)
             raise
-        self._taken = True
-        self._settlement.sent(piece)
+        if delivery.count(piece):
+            await delivery.afinish()
         return piece
-
-    def close(self) -> None:
-        self._settlement.close(served=self._taken)
 
 
 def status_of(error: BaseException) -> int | None:

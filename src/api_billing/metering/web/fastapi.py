@@ -12,17 +12,14 @@ import inspect
 import typing
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, Unpack, cast
 
 from fastapi import Request, Response
 from fastapi.sse import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
 from api_billing.metering.meter import Meter
-from api_billing.metering.request.http import MeteredRequest
-from api_billing.metering.request.identity import Extractor
-from api_billing.metering.request.metering import Estimate, Metering
-from api_billing.metering.request.prices import Price
+from api_billing.metering.request.metering import Metering, Terms
 from api_billing.metering.request.problems import CONTENT_TYPE, KINDS
 from api_billing.metering.web.asgi import MeteredASGI, MeterMiddleware
 from api_billing.metering.web.fastapi_dependency import Charge, Identified, MeterDependency, MeterRefusal, install
@@ -73,22 +70,14 @@ REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
 
 def metered[EndpointT: Callable[..., Any]](
     meter: Meter,
-    *,
-    api: str,
-    estimate_wei: Estimate = 0,
-    price: Price | None = None,
-    identify: Extractor | None = None,
-    operation: str = "",
-    model: Callable[[MeteredRequest], str] | None = None,
-    units: int = 1,
-    idempotent: bool = True,
+    **terms: Unpack[Terms],
 ) -> Callable[[EndpointT], EndpointT]:
     """Meter an endpoint, sync, async or a generator; what the arguments mean stands at ``Metering``.
 
     It goes between the endpoint and ``@app.get(…)``. Only a generator of server-sent events has to use the dependency
     or the middleware. Raises: InvalidSetting for a name or amount that is none.
     """
-    metering = Metering(meter, api, estimate_wei, price, identify, operation, model, units, idempotent)
+    metering = Metering(meter, **terms)
 
     def decorate(endpoint: EndpointT) -> EndpointT:
         if not inspect.isroutine(endpoint):

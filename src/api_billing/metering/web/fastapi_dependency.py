@@ -21,7 +21,6 @@ from api_billing.metering.request.identity import Extractor
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.web.asgi_messages import (
-    EXCHANGE_KEY,
     AsgiApp,
     Incoming,
     Message,
@@ -30,6 +29,7 @@ from api_billing.metering.web.asgi_messages import (
     Scope,
     Send,
 )
+from api_billing.metering.web.delivery import EXCHANGE_KEY
 from api_billing.metering.web.fastapi_serializing import effective_route
 from api_billing.metering.web.identified import aconsumer_of
 from api_billing.metering.web.starlette_endpoints import AnswerResponse, read_body

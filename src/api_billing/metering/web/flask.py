@@ -10,24 +10,23 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final, Unpack, cast
 
 from flask import Flask, Request, Response, after_this_request, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.exchange import Exchange
-from api_billing.metering.request.http import MeteredRequest, wsgi_request
+from api_billing.metering.request.http import MeteredRequest, TextHeaders, wsgi_request
 from api_billing.metering.request.identity import Extractor
-from api_billing.metering.request.metering import Estimate, Metering
-from api_billing.metering.request.prices import Price
+from api_billing.metering.request.metering import Metering, Terms
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.request.request_meter import RequestMeter
+from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery, MeteredPieces
 from api_billing.metering.web.forms import form_bytes
 from api_billing.metering.web.identified import consumer_of
-from api_billing.metering.web.settlement import MeteredPieces, Settlement
 from api_billing.metering.web.terms import metering_from
-from api_billing.metering.web.wsgi import EXCHANGE_KEY, read_input
+from api_billing.metering.web.wsgi import read_input
 
 __all__ = ["ApiBilling", "identified", "metered"]
 
@@ -38,22 +37,14 @@ _EXEMPT: Final = "exempt"
 
 def metered[ViewT: Callable[..., Any]](
     meter: Meter,
-    *,
-    api: str,
-    estimate_wei: Estimate = 0,
-    price: Price | None = None,
-    identify: Extractor | None = None,
-    operation: str = "",
-    model: Callable[[MeteredRequest], str] | None = None,
-    units: int = 1,
-    idempotent: bool = True,
+    **terms: Unpack[Terms],
 ) -> Callable[[ViewT], ViewT]:
     """Meter a view function, sync or async; what the arguments mean stands at ``Metering``.
 
     It goes between the function and ``@app.route(…)``, and works alone: within ``ApiBilling``, the view has its own
     terms. Raises: InvalidSetting for a name or amount that is none.
     """
-    metering = Metering(meter, api, estimate_wei, price, identify, operation, model, units, idempotent)
+    metering = Metering(meter, **terms)
 
     def decorate(view: ViewT) -> ViewT:
         is_async = inspect.iscoroutinefunction(view)
@@ -155,7 +146,7 @@ def _begin(metering: Metering, asked: Request) -> Response | None:
     if answer is not None:
         return _response(answer)
     environ[EXCHANGE_KEY] = exchange
-    after_this_request(functools.partial(_settle, Settlement(exchange), exchange, asked.method == "HEAD"))
+    after_this_request(functools.partial(_settle, Delivery(exchange)))
     return None
 
 
@@ -185,27 +176,21 @@ def _read_body(limit: int) -> bytes | None:
     return form_bytes(pieces, limit)
 
 
-def _settle(settlement: Settlement, exchange: Exchange, head: bool, response: Response) -> Response:
+def _settle(delivery: Delivery, response: Response) -> Response:
     headers = response.headers
     # What has a length but is no list is made one by calculating it, if Flask may do that.
     is_whole = not response.is_streamed and (response.is_sequence or response.calculate_content_length() is not None)
-    settlement.started(response.status_code, list(headers), bodiless=head or _has_no_body(response))
-    if is_whole or settlement.bodiless:
-        for piece in () if settlement.bodiless else response.iter_encoded():
-            settlement.sent(piece)
-        fields = settlement.finish()
+    delivery.start(response.status_code, TextHeaders(list(headers)))
+    if is_whole or delivery.bodiless:
+        for piece in () if delivery.bodiless else response.iter_encoded():
+            delivery.count(piece)
+        fields = delivery.finish()
     else:
-        fields = exchange.start_fields()
-        response.response = MeteredPieces(
-            response.iter_encoded(), settlement, length=response.content_length, source=response.response
-        )
+        fields = delivery.exchange.start_fields()
+        response.response = MeteredPieces(iter(response.iter_encoded()), delivery, response.response)
     for name, value in fields:
         headers.add(name, value)
     return response
-
-
-def _has_no_body(response: Response) -> bool:
-    return 100 <= response.status_code < 200 or response.status_code in (204, 304)
 
 
 def _response(answer: Answer) -> Response:

@@ -8,17 +8,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api_billing.metering.meter import Meter
-from api_billing.metering.request.http import MeteredRequest
-from api_billing.metering.request.identity import Extractor
-from api_billing.metering.request.metering import Estimate, Metering
-from api_billing.metering.request.prices import Price
+from api_billing.metering.request.metering import Metering, Terms
 from api_billing.metering.web.asgi import MeteredASGI, MeterMiddleware
 from api_billing.metering.web.starlette_endpoints import serve_endpoint
 
@@ -27,21 +24,13 @@ __all__ = ["MeterMiddleware", "MeteredASGI", "metered"]
 
 def metered[EndpointT: Callable[..., Any]](
     meter: Meter,
-    *,
-    api: str,
-    estimate_wei: Estimate = 0,
-    price: Price | None = None,
-    identify: Extractor | None = None,
-    operation: str = "",
-    model: Callable[[MeteredRequest], str] | None = None,
-    units: int = 1,
-    idempotent: bool = True,
+    **terms: Unpack[Terms],
 ) -> Callable[[EndpointT], EndpointT]:
     """Meter an endpoint; what the arguments mean stands at ``Metering``. Nothing else has to be installed.
 
     Raises: InvalidSetting for a name or amount that is none, TypeError for what is no function.
     """
-    metering = Metering(meter, api, estimate_wei, price, identify, operation, model, units, idempotent)
+    metering = Metering(meter, **terms)
 
     def decorate(endpoint: EndpointT) -> EndpointT:
         if not inspect.isroutine(endpoint):

@@ -25,7 +25,8 @@ from api_billing.metering.request.http import AsgiHeaders, MeteredResponse, asgi
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.stores.steps import is_waiting
-from api_billing.metering.web.asgi_messages import EXCHANGE_KEY, Incoming, Outgoing, Receive, Scope, Send, encoded
+from api_billing.metering.web.asgi_messages import Incoming, Outgoing, Receive, Scope, Send, encoded
+from api_billing.metering.web.delivery import EXCHANGE_KEY
 from api_billing.metering.web.forms import form_bytes
 
 _log = logging.getLogger("api_billing.metering.web")
@@ -71,12 +72,7 @@ class MeteredReply(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         inside = self.__dict__
         outgoing = Outgoing(inside["_exchange"], inside["_incoming"], send)
-        try:
-            await inside["_response"](scope, inside["_incoming"].receive, outgoing.send)
-        except BaseException as error:
-            outgoing.raised(error)
-            raise
-        await outgoing.returned()
+        await outgoing.serve(inside["_response"], scope)
 
     # Whoever looks at the response, or changes it, means the one it stands for.
     def __getattribute__(self, name: str) -> Any:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from api_billing.metering.request.exchange import Exchange
-from api_billing.metering.request.http import AsgiHeaders, MeteredResponse, asgi_request
+from api_billing.metering.request.http import asgi_request
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.web.asgi_messages import (
-    EXCHANGE_KEY,
     AsgiApp,
     Incoming,
     Message,
@@ -17,8 +16,8 @@ from api_billing.metering.web.asgi_messages import (
     Scope,
     Send,
     encoded,
-    settle_later,
 )
+from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery
 
 _POLICY_VIOLATION = 1008
 _ACCEPTED = 101
@@ -41,42 +40,38 @@ async def serve_connection(
     try:
         await app(scope, connection.incoming.receive, connection.send)
     except BaseException as error:
-        ended = connection.incoming.gone or isinstance(error, asyncio.CancelledError)
-        if connection.status == _ACCEPTED and ended:
-            settle_later(exchange, connection.response())
+        if connection.status == _ACCEPTED and (connection.incoming.gone or isinstance(error, asyncio.CancelledError)):
+            connection.finish_later()
         else:
-            exchange.abort(error)
+            connection.abort(error)
         raise
     if connection.status:
-        await exchange.afinish(connection.response())
+        await connection.afinish()
     else:
-        exchange.abort()
+        connection.abort()
 
 
-class _Connection:
+class _Connection(Delivery):
     """Counts what goes over a connection."""
 
+    __slots__ = ("_send", "incoming")
+
     def __init__(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+        super().__init__(exchange)
         self.incoming = Incoming(receive, 0)
-        self.status = 0
-        self._exchange = exchange
         self._send = send
-        self._bytes = 0
 
     async def send(self, message: Message) -> None:
         kind = message["type"]
         if kind == "websocket.accept":
             self.status = _ACCEPTED
-            fields = encoded(self._exchange.start_fields())
+            fields = encoded(self.exchange.start_fields())
             message = {**message, "headers": [*message.get("headers", ()), *fields]}
         elif kind == "websocket.send":
-            self._bytes += len(message.get("bytes") or (message.get("text") or "").encode())
+            self.count(message.get("bytes") or (message.get("text") or "").encode())
         elif not self.status:
             self.status = message.get("status", _REJECTED)
         await self._send(message)
-
-    def response(self) -> MeteredResponse:
-        return MeteredResponse(self.status, AsgiHeaders(()), body_bytes=self._bytes)
 
 
 async def _reject(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:

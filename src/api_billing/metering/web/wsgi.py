@@ -10,24 +10,23 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from http import HTTPStatus
+from itertools import chain, islice
 from typing import Any, Final
 
+from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.exchange import Exchange
-from api_billing.metering.request.http import wsgi_request
+from api_billing.metering.request.http import TextHeaders, wsgi_request
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
-from api_billing.metering.web.settlement import Fields, Settlement
-
-EXCHANGE_KEY: Final = "api_billing.exchange"
+from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery, MeteredPieces
 
 Environ = MutableMapping[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _CHUNK: Final = 65_536
-_END: Final = object()
 
 _log = logging.getLogger("api_billing.metering.web")
 
@@ -58,128 +57,78 @@ class MeteredWSGI:
         environ[EXCHANGE_KEY] = exchange
         response = _Response(exchange, start_response)
         try:
-            return response.first(self.app(environ, response.start))
+            return response.pieces(self.app(environ, response.begin))
         except BaseException as error:
             response.fail(error)
             raise
 
 
-class _Response:
-    """A response on its way: an iterable for the server, which counts, settles and closes."""
+class _Response(Delivery):
+    """What the application says of its response, until its body is handed to the server piece by piece."""
+
+    __slots__ = ("_fields", "_result", "_start_response", "_status_line", "_write")
 
     def __init__(self, exchange: Exchange, start_response: StartResponse) -> None:
-        self._exchange = exchange
+        super().__init__(exchange)
         self._start_response = start_response
-        self._head = exchange.request.method == "HEAD"
-        self._settlement = Settlement(exchange)
-        self._status = ""
-        self._headers: Fields = []
-        self._started = False  # the status line has gone to the server
-        self._taken = False  # and so has a piece of the body
-        self._write: Callable[[bytes], object] | None = None
+        self._status_line = ""
+        self._fields: Fields = []
+        self._write: Callable[[bytes], object] | None = None  # the status line has gone to the server
         self._result: Iterable[bytes] = ()
-        self._pieces: Iterator[bytes] = iter(())
-        self._ahead: object = _END
-        self._length: int | None = None
 
-    # --- for the application
-
-    def start(self, status: str, headers: Fields, exc_info: Any = None) -> Callable[[bytes], object]:
-        """``start_response`` (PEP 3333)."""
-        if self._started:
+    def begin(self, status: str, headers: Fields, exc_info: Any = None) -> Callable[[bytes], object]:
+        """``start_response`` (PEP 3333), for the application."""
+        if self._write is not None:
             # The server raises the error again, as the status line is out; without one it says that this is wrong.
             return self._start_response(status, headers, exc_info)
         try:
-            if self._status and exc_info is None:
+            if self._status_line and exc_info is None:
                 raise AssertionError("start_response was called twice without exc_info")
-            self._status = status
-            self._headers = list(headers)
-            self._length = declared_length(self._headers)
-            self._settlement.started(int(status[:3]), self._headers, bodiless=self._head)
+            self._status_line, self._fields = status, list(headers)
+            self.start(int(status[:3]), TextHeaders(self._fields))
         finally:
             exc_info = None  # or it would keep its frames alive, and with them itself
         return self._write_piece
 
     def _write_piece(self, piece: bytes) -> object:
-        if not self._started:
-            self._pass_start(self._exchange.start_fields())
-        self._settlement.sent(piece)
-        self._taken = True
-        assert self._write is not None
-        return self._write(piece)
+        write = self._write or self._pass_start(self.exchange.start_fields())
+        self.count(piece)
+        return write(piece)
 
-    # --- for the server
-
-    def first(self, result: Iterable[bytes]) -> Iterable[bytes]:
-        """Take what the application returned, up to the first piece of its body."""
+    def pieces(self, result: Iterable[bytes]) -> Iterable[bytes]:
+        """What the application returned, for the server; taken up to the first piece of its body."""
         self._result = result
-        self._pieces = iter(result)
-        piece = next(self._pieces, _END)
-        while piece == b"":
-            piece = next(self._pieces, _END)
-        self._ahead = piece
-        if not self._status:
+        rest = iter(result)
+        ahead = list(islice((piece for piece in rest if piece), 1))
+        if not self._status_line:
             raise AssertionError("the application did not call start_response before its body")
-        if not self._started:
-            if self._is_whole(piece):
-                self._settlement.sent(piece if isinstance(piece, bytes) else b"")
-                self._pass_start(self._settlement.finish())
+        if self._write is None:
+            if not ahead or self._is_whole(ahead[0]):
+                self.count(b"".join(ahead))
+                self._pass_start(self.finish())
             else:
-                self._pass_start(self._exchange.start_fields())
-        return self
+                self._pass_start(self.exchange.start_fields())
+        return MeteredPieces(chain(ahead, rest), self, result)
 
-    def _is_whole(self, piece: object) -> bool:
-        if piece is _END or self._settlement.bodiless:
+    def _is_whole(self, piece: bytes) -> bool:
+        if self.bodiless:
             return True
-        assert isinstance(piece, bytes)
-        if self._length is not None:
-            return len(piece) >= self._length
+        if self.length is not None:
+            return len(piece) >= self.length
         return isinstance(self._result, list | tuple) and len(self._result) == 1
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        piece = self._ahead
-        try:
-            if piece is _END:
-                piece = next(self._pieces, _END)
-            self._ahead = _END
-        except BaseException as error:
-            self._settlement.abort(error)
-            raise
-        self._taken = True
-        if piece is _END:
-            self._settlement.finish()
-            raise StopIteration
-        assert isinstance(piece, bytes)
-        self._settlement.sent(piece)
-        if self._length is not None and self._settlement.body_bytes >= self._length:
-            self._settlement.finish()
-        return piece
-
-    def close(self) -> None:
-        """The server is done with it: at the end, or as the client has gone away."""
-        try:
-            self._settlement.close(served=self._taken)
-        finally:
-            self._close_result()
 
     def fail(self, error: BaseException) -> None:
         """The application raised before the server had anything; nobody but us can close what it returned."""
         try:
-            self._settlement.abort(error)
+            self.abort(error)
         finally:
-            self._close_result()
+            close = getattr(self._result, "close", None)
+            if close is not None:
+                close()
 
-    def _close_result(self) -> None:
-        close = getattr(self._result, "close", None)
-        if close is not None:
-            close()
-
-    def _pass_start(self, fields: Fields) -> None:
-        self._started = True
-        self._write = self._start_response(self._status, [*self._headers, *fields])
+    def _pass_start(self, fields: Fields) -> Callable[[bytes], object]:
+        self._write = self._start_response(self._status_line, [*self._fields, *fields])
+        return self._write
 
 
 def send_answer(answer: Answer, start_response: StartResponse, *, head: bool = False) -> list[bytes]:
@@ -194,14 +143,6 @@ def status_line(status: int) -> str:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
         return f"{status} Status"
-
-
-def declared_length(headers: Iterable[tuple[str, str]]) -> int | None:
-    """The Content-Length of a response, None when it declares none."""
-    for name, value in headers:
-        if name.lower() == "content-length":
-            return int(value) if value.isascii() and value.isdigit() else None
-    return None
 
 
 def read_input(environ: Environ, limit: int) -> bytes | None:
