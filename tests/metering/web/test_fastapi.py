@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -377,6 +378,32 @@ def test_exception__raised_as_one_object_every_time__gets_no_fields_of_ours(mete
     assert reply.headers["x-own"] == "kept"
     assert int(reply.headers["x-cost-wei"]) == charged(meter)
     assert shared.headers == {"X-Own": "kept"}
+
+
+def test_response__returned_as_one_object_every_time__is_charged_every_time(meter: Meter, metered: Decorator) -> None:
+    shared = HTMLResponse("shared")
+    client = one_route(metered(lambda: shared))
+    replies = [client.get("/it") for _ in range(2)]
+    assert [reply.text for reply in replies] == ["shared"] * 2
+    assert charged(meter) == 2 * (BASE_WEI + len("shared"))
+    assert (type(shared), "x-cost-wei" in shared.headers) == (HTMLResponse, False)
+
+
+def test_response__seen_on_its_way__is_what_the_endpoint_returned(metered: Decorator) -> None:
+    class Page(HTMLResponse):
+        """A kind of the application."""
+
+    def outer(endpoint: Callable[[], Any]) -> Callable[..., Any]:
+        @functools.wraps(endpoint)
+        async def wrapper(**arguments: Any) -> Any:
+            response = await endpoint(**arguments)
+            assert isinstance(response, Page)
+            response.headers["X-Outer"] = str(len(response.body))
+            return response
+
+        return wrapper
+
+    assert one_route(outer(metered(lambda: Page("four")))).get("/it").headers["x-outer"] == "4"
 
 
 class Teapot(StarletteHTTPException):

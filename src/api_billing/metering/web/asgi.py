@@ -61,7 +61,7 @@ class MeteredASGI:
             return
         # In place: servers and middleware outside look at what the application has left in the scope.
         scope[EXCHANGE_KEY] = exchange
-        await Outgoing(exchange, incoming, send).serve(self.app, scope)
+        await Outgoing(exchange, incoming).serve(self.app, scope, send)
 
     def _route_of(self, scope: Scope) -> str:
         return self._route(scope) if self._route is not None else ""

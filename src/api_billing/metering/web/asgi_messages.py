@@ -117,16 +117,18 @@ class Outgoing(Delivery):
 
     __slots__ = ("_held", "_incoming", "_send", "_start", "_unsendable")
 
-    def __init__(self, exchange: Exchange, incoming: Incoming, send: Send) -> None:
+    def __init__(self, exchange: Exchange, incoming: Incoming, send: Send | None = None) -> None:
         super().__init__(exchange)
         self._incoming = incoming
-        self._send = send
+        if send is not None:  # else it comes with ``serve``
+            self._send = send
         self._start: Message | None = None
         self._held = False  # the start has come from the application, but not gone out
         self._unsendable = False
 
-    async def serve(self, app: AsgiApp, scope: Scope) -> None:
-        """Run the application, whatever of it speaks ASGI, and end the exchange with it."""
+    async def serve(self, app: AsgiApp, scope: Scope, send: Send) -> None:
+        """Run what sends the response, and end the exchange with it."""
+        self._send = send
         try:
             await app(scope, self._incoming.receive, self.send)
         except BaseException as error:

@@ -11,10 +11,10 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Annotated, Any, Final, Unpack, cast
 
 from fastapi import Request, Response
+from fastapi.dependencies.utils import get_typed_return_annotation, get_typed_signature
 from fastapi.sse import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -88,53 +88,50 @@ def metered[EndpointT: Callable[..., Any]](
 
 
 def _wrapped(metering: Metering, endpoint: Callable[..., Any]) -> Callable[..., Any]:
-    signature = _resolved(endpoint)
-    request_name = _parameter(signature, Request)
-    response_name = _parameter(signature, Response)
-    serializer = Serializer(endpoint, signature)
+    parameters = list(get_typed_signature(endpoint).parameters.values())
+    returns = get_typed_return_annotation(endpoint)
+    serializer = Serializer(endpoint, returns)
+    request_name = _name_of(Request, parameters, _REQUEST)
+    response_name = _name_of(Response, parameters, _RESPONSE)
 
     @functools.wraps(endpoint)
     async def metered_endpoint(**arguments: Any) -> Response:
-        request: Request = arguments[request_name] if request_name else arguments.pop(_REQUEST)
-        injected: Response = arguments[response_name] if response_name else arguments.pop(_RESPONSE)
+        request: Request = arguments[request_name] if request_name != _REQUEST else arguments.pop(_REQUEST)
+        injected: Response = arguments[response_name] if response_name != _RESPONSE else arguments.pop(_RESPONSE)
         route = effective_route(request)
 
         async def call(request: Request) -> Response:
-            given = {**arguments, request_name: request} if request_name else arguments
-            value = await _value(endpoint, given)
-            if isinstance(value, Response):
-                return value
-            return await serializer.response(route, request, value, injected)
+            if request_name in arguments:
+                arguments[request_name] = request
+            value = await _value(endpoint, arguments)
+            return value if isinstance(value, Response) else await serializer.response(route, request, value, injected)
 
         return await serve_endpoint(metering, request, getattr(route, "path", ""), call)
 
-    extra = [] if request_name else [inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=Request)]
-    if not response_name:
-        extra.append(inspect.Parameter(_RESPONSE, inspect.Parameter.KEYWORD_ONLY, annotation=Response))
-    signature = signature.replace(parameters=[*signature.parameters.values(), *extra])
+    wrapped: Any = metered_endpoint
     if serializer.streams:
-        signature = signature.replace(return_annotation=Response)
-        return _of_generator(metered_endpoint, signature, request_name or _REQUEST)
-    metered_endpoint.__signature__ = signature  # type: ignore[attr-defined]
-    return metered_endpoint
+        wrapped, returns = _of_generator(metered_endpoint, endpoint, request_name), Response
+    wrapped.__signature__ = inspect.Signature(parameters, return_annotation=returns)
+    return cast("Callable[..., Any]", wrapped)
 
 
-def _of_generator(endpoint: Callable[..., Any], signature: inspect.Signature, request_name: str) -> Callable[..., Any]:
+def _of_generator(
+    metered_endpoint: Callable[..., Any], endpoint: Callable[..., Any], request_name: str
+) -> Callable[..., Any]:
     """What FastAPI takes for a coroutine function and not, as it does with what wraps a generator, for a generator."""
 
-    def metered_endpoint(**arguments: Any) -> Any:
+    def metered_generator(**arguments: Any) -> Any:
         response_class = getattr(effective_route(arguments[request_name]), "response_class", None)
         if isinstance(response_class, type) and issubclass(response_class, EventSourceResponse):
             raise TypeError(
                 "@metered cannot be on a generator with response_class=EventSourceResponse, which FastAPI iterates"
                 " itself: use MeterDependency or MeterMiddleware"
             )
-        return endpoint(**arguments)
+        return metered_endpoint(**arguments)
 
-    functools.update_wrapper(metered_endpoint, endpoint)
-    del metered_endpoint.__dict__["__wrapped__"]
-    metered_endpoint.__signature__ = signature  # type: ignore[attr-defined]
-    return inspect.markcoroutinefunction(metered_endpoint)
+    functools.update_wrapper(metered_generator, endpoint)
+    del metered_generator.__dict__["__wrapped__"]
+    return inspect.markcoroutinefunction(metered_generator)
 
 
 async def _value(endpoint: Callable[..., Any], arguments: dict[str, Any]) -> Any:
@@ -145,34 +142,13 @@ async def _value(endpoint: Callable[..., Any], arguments: dict[str, Any]) -> Any
     return await run_in_threadpool(endpoint, **arguments)
 
 
-def _resolved(endpoint: Callable[..., Any]) -> inspect.Signature:
-    """The signature with annotations that are text (``from __future__ import annotations``) as what they name."""
-    signature = inspect.signature(endpoint)
-    names = getattr(inspect.unwrap(endpoint), "__globals__", {})
-    parameters = [
-        parameter.replace(annotation=_annotation(parameter.annotation, names))
-        for parameter in signature.parameters.values()
-    ]
-    returns = _annotation(signature.return_annotation, names)
-    return signature.replace(parameters=parameters, return_annotation=returns)
-
-
-def _annotation(annotation: Any, names: dict[str, Any]) -> Any:
-    if not isinstance(annotation, str):
-        return annotation
-    try:
-        found = typing.get_type_hints(SimpleNamespace(__annotations__={"it": annotation}), names, include_extras=True)
-    except Exception:
-        return annotation  # FastAPI reports a name that does not exist better than we could
-    return None if found["it"] is type(None) else found["it"]
-
-
-def _parameter(signature: inspect.Signature, kind: type) -> str:
-    """The name of the parameter that FastAPI fills with the request or response; empty when there is none."""
-    for parameter in signature.parameters.values():
+def _name_of(kind: type, parameters: list[inspect.Parameter], added: str) -> str:
+    """The name of the parameter that FastAPI fills with the request or response; one is added when there is none."""
+    for parameter in parameters:
         annotation = parameter.annotation
         if typing.get_origin(annotation) is Annotated:
             annotation = typing.get_args(annotation)[0]
         if isinstance(annotation, type) and issubclass(annotation, kind):
             return parameter.name
-    return ""
+    parameters.append(inspect.Parameter(added, inspect.Parameter.KEYWORD_ONLY, annotation=kind))
+    return added

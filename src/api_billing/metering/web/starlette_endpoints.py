@@ -1,6 +1,6 @@
 """One endpoint of Starlette or FastAPI, metered from within: without a middleware that would see its messages.
 
-The endpoint's response is answered as a ``MeteredReply``, which meters the messages of the response it stands for. An
+The endpoint's response goes on as one of a class of its own, which meters the messages that it sends. An
 ``HTTPException`` becomes a response only later, in the application's exception handler: it is settled as one of its
 status, and goes on with our header fields.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
-from functools import partial
-from typing import Any
+from contextlib import AsyncExitStack
+from functools import cache, partial
+from typing import Any, cast
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
@@ -20,8 +20,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.exchange import Exchange
-from api_billing.metering.request.http import AsgiHeaders, MeteredResponse, asgi_request
+from api_billing.metering.request.http import AsgiHeaders, asgi_request
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.stores.steps import is_waiting
@@ -53,42 +54,42 @@ async def serve_endpoint(metering: Metering, request: Request, route: str, call:
         dependencies.callback(exchange.abort)
     if incoming.read_ahead:
         request = Request(scope, incoming.receive)
+    outgoing = Outgoing(exchange, incoming)
     try:
-        return MeteredReply(await call(request), exchange, incoming)
+        response = await call(request)
     except HTTPException as error:
-        fields = await settle_exception(exchange, request, error)
+        fields = await settle_exception(outgoing, request, error)
         raise with_fields(error, fields).with_traceback(error.__traceback__) from error.__cause__
     except BaseException as error:
-        exchange.abort(error)
+        outgoing.abort(error)
         raise
+    return metered_response(response, outgoing)
 
 
-class MeteredReply(Response):
-    """Stands for a response, and meters it when it is sent. Dropped unsent, nothing is charged."""
+def metered_response(response: Any, outgoing: Outgoing) -> Response:
+    """The same response, metered when it is sent. Dropped unsent, nothing is charged.
 
-    def __init__(self, response: Response, exchange: Exchange, incoming: Incoming) -> None:
-        self.__dict__.update(_response=response, _exchange=exchange, _incoming=incoming)
+    A copy: an application may return one object every time. Starlette takes anything that speaks ASGI for a response.
+    """
+    if not isinstance(response, Response):
+        return cast(Response, lambda scope, receive, send: outgoing.serve(response, scope, send))
+    kind: Any = type(response)
+    twin: Any = object.__new__(_metered_kind(kind))
+    twin.__dict__.update(response.__dict__, api_billing_outgoing=outgoing)
+    return cast(Response, twin)
+
+
+@cache
+def _metered_kind(kind: Any) -> type[Response]:
+    """The class of responses whose messages are metered; else it is what it was."""
+    return type(kind.__name__, (_Metered, kind), {"__module__": kind.__module__})
+
+
+class _Metered(Response):
+    api_billing_outgoing: Outgoing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        inside = self.__dict__
-        outgoing = Outgoing(inside["_exchange"], inside["_incoming"], send)
-        await outgoing.serve(inside["_response"], scope)
-
-    # Whoever looks at the response, or changes it, means the one it stands for.
-    def __getattribute__(self, name: str) -> Any:
-        if name == "__dict__" or (name.startswith("__") and name.endswith("__")):
-            return super().__getattribute__(name)
-        return getattr(self.__dict__["_response"], name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self.__dict__["_response"], name, value)
-
-    def __del__(self) -> None:
-        exchange = self.__dict__.get("_exchange")
-        if exchange is not None:
-            # A store that is closed by now has nothing to release.
-            with suppress(Exception):
-                exchange.abort()
+        await self.api_billing_outgoing.serve(super().__call__, scope, send)
 
 
 class AnswerResponse(Response):
@@ -103,24 +104,20 @@ class AnswerResponse(Response):
         await send({"type": "http.response.body", "body": b"" if scope.get("method") == "HEAD" else self.body})
 
 
-async def settle_exception(exchange: Exchange, request: Request, error: HTTPException) -> list[tuple[str, str]]:
+async def settle_exception(outgoing: Outgoing, request: Request, error: HTTPException) -> Fields:
     """Settle a request whose endpoint raised an ``HTTPException``; the answer is header fields."""
     response: Response | None = None
-    if exchange.keeps_body:
+    if outgoing.exchange.keeps_body:
         # Only for what has to be stored, for replay or audit: the application will call its handler itself.
         response = await _rendered(request, error)
-    body = bytes(response.body) if response is not None else None
-    met = MeteredResponse(
-        error.status_code,
-        AsgiHeaders(response.raw_headers if response is not None else encoded((error.headers or {}).items())),
-        body_bytes=len(body or b""),
-        body=body[: exchange.keeps_body] if body is not None else None,
-        started_ms=exchange.metering.meter.now_ms(),
-    )
-    return await exchange.afinish(met)
+    headers = response.raw_headers if response is not None else encoded((error.headers or {}).items())
+    outgoing.start(error.status_code, AsgiHeaders(headers))
+    if response is not None:
+        outgoing.count(bytes(response.body))
+    return await outgoing.afinish()
 
 
-def with_fields(error: HTTPException, fields: list[tuple[str, str]]) -> HTTPException:
+def with_fields(error: HTTPException, fields: Fields) -> HTTPException:
     """The same exception with further header fields: a copy, as an application may raise one object every time."""
     kind = type(error)
     twin = kind.__new__(kind, *error.args)
