@@ -22,11 +22,10 @@ _NOT_STORED: Final = frozenset(
 _NOT_STORED_PREFIXES: Final = ("ratelimit", "x-ratelimit")
 
 
-def idempotency_claim(request: MeteredRequest, api: str, settings: MeterSettings) -> Steps[Claim | Refusal | None]:
-    """The claim of a request's ``Idempotency-Key``; None when it has none."""
-    values = request.headers.all("idempotency-key")
-    if not values:
-        return None
+def idempotency_claim(
+    values: Sequence[str], request: MeteredRequest, api: str, settings: MeterSettings
+) -> Steps[Claim | Refusal]:
+    """The claim of a request's ``Idempotency-Key``, which it has with these values."""
     key = parse_idempotency_key(values)
     if key is None:
         return Refusal("invalid_idempotency_key")

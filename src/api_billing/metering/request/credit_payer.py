@@ -23,9 +23,9 @@ from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.request.claims import idempotency_claim
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, cost_field
-from api_billing.metering.request.identity import Identity, identify
+from api_billing.metering.request.identity import identify
 from api_billing.metering.request.metering import Metering
-from api_billing.metering.request.payer import Payer, Send
+from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.prices import Priced, check_wei, price_of
 from api_billing.metering.request.problems import Refusal, refusal_by
 from api_billing.metering.stores.steps import Steps
@@ -42,26 +42,55 @@ class CreditPayer(Payer):
     __slots__ = ()
 
     def __init__(
-        self, metering: Metering, request: MeteredRequest, reservation_id: str = "", claim: Claim | None = None
+        self, metering: Metering, request: MeteredRequest, remote_id: str | None = None, claim: Claim | None = None
     ) -> None:
-        super().__init__(metering, request, reservation_id)
+        super().__init__(metering, request, remote_id)
         if claim is not None:
             self._claim(claim)
 
-    def reserve(self, send: Send) -> Steps[ReserveReply | Refusal]:
-        meter = self.metering.meter
+    def reserve(self) -> Steps[ReserveReply | Refusal]:
+        metering, request = self.metering, self.request
+        meter = metering.meter
         for _ in range(_MAX_ATTEMPTS):
-            identity = yield from identify(self.metering.identify or meter.identify, self.request)
+            identity = yield from identify(metering.identify or meter.identify, request)
             if isinstance(identity, Refusal):
                 return identity
             self.consumer = consumer = identity.consumer
             profile = meter.profiles.known(consumer)
             if profile is None and (profile := (yield from meter.profiles.of(consumer))) is None:
                 return Refusal("not_subscribed")
-            refusal = yield from self._prepare(identity, profile)
+            model = self._estimate()
+            if model is None:
+                return Refusal("meter_unavailable")
+            tier_name = identity.tier
+            also: tuple[WindowCheck, ...] = ()
+            refusal: Refusal | None = None
+            if meter.on_chain is not None:
+                admission = yield from meter.on_chain.admit(metering.api, consumer, self.estimate_wei)
+                if isinstance(admission, Refusal):
+                    refusal = admission
+                else:
+                    tier_name, also = tier_name or admission.plan, admission.checks
+            tier = (yield from meter.profiles.tier(tier_name)) if tier_name else None
+            self.plan = meter.plans.plan(
+                profile, request.at_ms, api=metering.api, operation=self.operation, model=model, tier=tier, also=also
+            )
+            if self.claim is None and metering.idempotent and (keys := request.headers.all("idempotency-key")):
+                claim = yield from idempotency_claim(keys, request, metering.api, meter.settings)
+                if isinstance(claim, Refusal):
+                    return claim
+                self._claim(claim)
+            account = meter.account_of(metering.api, consumer)
             if refusal is not None:
-                return (yield from self._served_before(profile)) or refusal
-            reply = yield from self._ask(profile, send)
+                return (yield from self._served_before(account, profile)) or refusal
+            # A reservation of another process may be there already, and has to be looked for.
+            if self.remote_id is None and (believed := self._believed()) is not None:
+                return believed
+            reply = yield from self.ask(account, request.at_ms, profile.version, self.plan.checks)
+            if isinstance(reply, Refused):
+                assert self.asked is not None
+                meter.decisions.keep(self.plan, reply, self.estimate_wei, request.at_ms)
+                meter.watcher.refused(self.plan, self.asked, reply)
             if not isinstance(reply, StaleProfile):
                 return reply
             meter.profiles.forget(consumer)
@@ -69,85 +98,49 @@ class CreditPayer(Payer):
                 meter.profiles.put(reply.profile)
         raise StoreUnavailable("the consumer's limits keep changing")
 
-    def _prepare(self, identity: Identity, profile: Profile) -> Steps[Refusal | None]:
-        """Compute windows, estimate and claim; ask what the chain has against it."""
+    def _estimate(self) -> str | None:
+        """Compute the estimate, and the model that is asked for, which is the answer; None when that fails."""
         metering, request = self.metering, self.request
-        meter = metering.meter
         try:
             model = metering.model(request) if metering.model is not None else ""
             estimate = metering.estimate_wei
             self.estimate_wei = check_wei("the estimate", estimate(request)) if callable(estimate) else estimate
         except Exception:
             _log.exception("the estimate of %s %s failed", request.method, request.route)
-            return Refusal("meter_unavailable")
+            return None
         if model:
             self.tags["model"] = model
-        refusal: Refusal | None = None
-        tier_name = identity.tier
-        also: tuple[WindowCheck, ...] = ()
-        if meter.on_chain is not None:
-            admission = yield from meter.on_chain.admit(metering.api, identity.consumer, self.estimate_wei)
-            if isinstance(admission, Refusal):
-                refusal = admission
-            else:
-                tier_name, also = tier_name or admission.plan, admission.checks
-        tier = (yield from meter.profiles.tier(tier_name)) if tier_name else None
-        self.plan = meter.plans.plan(
-            profile, request.at_ms, api=metering.api, operation=self.operation, model=model, tier=tier, also=also
-        )
-        if self.claim is None and metering.idempotent:
-            claim = yield from idempotency_claim(request, metering.api, meter.settings)
-            if isinstance(claim, Refusal):
-                return claim
-            if claim is not None:
-                self._claim(claim)
-        return refusal
+        return model
 
     def _claim(self, claim: Claim) -> None:
         self.claim = claim
         self.claim_expires_ms = self.request.at_ms + self.metering.meter.idempotency_ms
 
-    def _served_before(self, profile: Profile) -> Steps[ReserveReply | None]:
+    def _served_before(self, account: str, profile: Profile) -> Steps[ReserveReply | None]:
         """What a request that is refused now was answered before: what was paid for can be had again."""
         if self.claim is None or self.plan is None:
             return None
-        reserve = self._reservation(profile)
-        reserve.checks = (_NEVER,)  # a claim is looked at before the windows
-        reply: ReserveReply = yield reserve
+        # A claim is looked at before the windows.
+        reply = yield from self.ask(account, self.request.at_ms, profile.version, (_NEVER,))
+        self.counts = ()
         return reply if isinstance(reply, Replay | ClaimInProgress | ClaimMismatch) else None
 
-    def _ask(self, profile: Profile, send: Send) -> Steps[ReserveReply]:
+    def _believed(self) -> Refused | None:
         assert self.plan is not None
-        meter, now_ms = self.metering.meter, self.request.at_ms
-        # A reservation that may be there already has to be looked for.
-        if not self.reservation_id:
-            believed = meter.decisions.find(self.plan, self.estimate_wei, now_ms)
-            if believed is not None:
-                self.counts = believed.counts
-                return believed
-        reserve = self._reservation(profile)
-        reply = yield from send(reserve)
-        if isinstance(reply, Refused):
-            self.counts = reply.counts
-            meter.decisions.keep(self.plan, reply, self.estimate_wei, now_ms)
-            meter.watcher.refused(self.plan, reserve, reply)
-        return reply
-
-    def _reservation(self, profile: Profile) -> Reserve:
-        account = self.metering.meter.account_of(self.metering.api, self.consumer)
-        return self.reservation(account, self.request.at_ms, profile.version)
+        refused = self.metering.meter.decisions.find(self.plan, self.estimate_wei, self.request.at_ms)
+        if refused is not None:
+            self.counts = refused.counts
+        return refused
 
     def refusal(self, reply: ReserveReply | Refusal) -> Refusal:
         if isinstance(reply, Refused) and self.plan is not None:
             return refusal_by(self.plan, reply, self.request.at_ms, self.estimate_wei)
         return super().refusal(reply)
 
-    def price(self, response: MeteredResponse, cost_wei: int | None) -> Steps[Priced]:
-        if cost_wei is not None:
-            return Priced(cost_wei)
+    def price(self, response: MeteredResponse) -> Steps[Priced]:
         price, percent = self.metering.price, self.metering.meter.settings.fallback_percent
         assert price is not None
-        return (yield from price_of(price, self.request, response, self.estimate_wei, percent))
+        return price_of(price, self.request, response, self.estimate_wei, percent)
 
     def settled(self, reserve: Reserve, settle: Settle, reply: Settled) -> Fields:
         api, meter = self.metering.api, self.metering.meter

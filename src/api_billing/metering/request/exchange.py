@@ -13,23 +13,24 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Coroutine
 from contextvars import ContextVar
-from typing import Final
+from typing import Any, Final
 
 from api_billing.metering.errors import MeterError, StoreUnavailable
 from api_billing.metering.ledger.operations import (
     MAX_AMOUNT_WEI,
+    NotReserved,
     Outcome,
     Release,
     Reserve,
     Reserved,
-    ReserveReply,
     Settle,
     Settled,
 )
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse
-from api_billing.metering.request.keeper import settle_surely
+from api_billing.metering.request.keeper import settled_again
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.payers import payer_of
 from api_billing.metering.request.prices import Priced, check_wei, fallback_wei
@@ -103,9 +104,9 @@ class Exchange:
         """
         return run(self.begin_steps(), self._meter.store.call)
 
-    async def abegin(self) -> Answer | None:
+    def abegin(self) -> Coroutine[Any, Any, Answer | None]:
         """The same in a coroutine."""
-        return await arun(self.begin_steps(), self._meter.store.acall)
+        return arun(self.begin_steps(), self._meter.store.acall)
 
     def finish(self, response: MeteredResponse) -> Fields:
         """Price the response and settle; or release, when its status is free. The answer is all header fields.
@@ -114,9 +115,9 @@ class Exchange:
         """
         return run(self.finish_steps(response), self._meter.store.call)
 
-    async def afinish(self, response: MeteredResponse) -> Fields:
+    def afinish(self, response: MeteredResponse) -> Coroutine[Any, Any, Fields]:
         """The same in a coroutine."""
-        return await arun(self.finish_steps(response), self._meter.store.acall)
+        return arun(self.finish_steps(response), self._meter.store.acall)
 
     def abort(self, error: BaseException | None = None, status: int = 0) -> None:
         """Release what is reserved: the handler raised, or nobody waits for the response. Idempotent; does not wait."""
@@ -138,36 +139,29 @@ class Exchange:
 
     def begin_steps(self) -> Steps[Answer | None]:
         """The flow of ``begin``."""
+        meter, payer = self._meter, self._payer
         try:
-            reply = yield from self._payer.reserve(self._send)
-        except StoreUnavailable as error:
-            answer = self._unavailable(error)
-        else:
-            answer = None if isinstance(reply, Reserved) else self._payer.answer(reply)
-        if answer is None:
-            self.serving_ms = self._meter.now_ms()
-            _current.set(self)
-        return answer
-
-    def _send(self, reserve: Reserve) -> Steps[ReserveReply]:
-        """Reserve, and see to it that nothing stays reserved when nobody gets to know."""
-        meter = self._meter
-        try:
-            reply: ReserveReply = yield reserve
+            reply = yield from payer.reserve()
         except GeneratorExit:
             # Nobody waits for the answer any more; what was or will be reserved is given back, in this order.
-            meter.post(_undone(reserve, "cancelled"))
+            if payer.is_waiting:
+                meter.post(payer.undo("cancelled"))
             raise
-        except MeterError:
-            meter.keeper.repeat(_undone(reserve, "store"))
-            raise
-        if isinstance(reply, Reserved):
-            self._reserve = reserve
-            self._payer.counts = reply.counts
-            stored_bytes = meter.settings.max_stored_bytes if reserve.claim is not None else 0
-            self.keeps_body = max(stored_bytes, meter.audited_bytes)
-            meter.keeper.opened(reserve.reservation_id, reserve.expires_ms)
-        return reply
+        except StoreUnavailable as error:
+            if payer.is_waiting:
+                meter.keeper.repeat(payer.undo("store"))
+            answer = self._unavailable(error)
+        else:
+            answer = None if type(reply) is Reserved else payer.answer(reply)
+            if answer is None and (reserve := payer.asked) is not None:
+                self._reserve = reserve
+                stored_bytes = meter.settings.max_stored_bytes if reserve.claim is not None else 0
+                self.keeps_body = max(stored_bytes, meter.audited_bytes)
+                meter.keeper.opened(reserve.reservation_id, reserve.expires_ms)
+        if answer is None:
+            self.serving_ms = meter.now_ms()
+            _current.set(self)
+        return answer
 
     def _unavailable(self, error: StoreUnavailable) -> Answer | None:
         meter, api = self._meter, self.metering.api
@@ -189,33 +183,35 @@ class Exchange:
 
     def finish_steps(self, response: MeteredResponse) -> Steps[Fields]:
         """The flow of ``finish``."""
-        if self._ended:
-            return []
+        reserve = self._take()
         try:
-            return (yield from self._finish(response))
+            if reserve is None:
+                return []
+            if self._meter.is_free(response.status):
+                self._release(reserve, self._outcome(response, ""))
+                return self._payer.released()
+            return (yield from self._settle(reserve, response))
         finally:
             self.request.let_go()
 
-    def _finish(self, response: MeteredResponse) -> Steps[Fields]:
-        reserve = self._take()
-        if reserve is None:
-            return []
+    def _settle(self, reserve: Reserve, response: MeteredResponse) -> Steps[Fields]:
         payer, keeper = self._payer, self._meter.keeper
-        if self._meter.is_free(response.status):
-            self._release(reserve, self._outcome(response))
-            return payer.released()
+        priced = Priced(self._cost_wei or 0)
         try:
-            priced = yield from payer.price(response, self._cost_wei)
+            if self._cost_wei is None:
+                priced = yield from payer.price(response)
         except GeneratorExit:
             # Cancelled while an own price was waiting for something: it was served, so it is charged.
             cost_wei = fallback_wei(payer.estimate_wei, self._meter.settings.fallback_percent)
-            settle = self._settlement(reserve, response, Priced(cost_wei, "cancelled"))
-            self._meter.post(settle)
+            priced = Priced(cost_wei, "cancelled")
+            self._meter.post(settle := self._settlement(reserve, response, priced))
             keeper.repeat(settle, reserve)  # nobody sees the reply to what is posted
             raise
         settle = self._settlement(reserve, response, priced)
         try:
-            reply = yield from settle_surely(settle, reserve)
+            reply: Settled | NotReserved = yield settle
+            if type(reply) is not Settled:
+                reply = yield from settled_again(settle, reserve, reply)
         except GeneratorExit:
             # Cancelled while waiting: nobody sees the reply, so the keeper asks for it.
             keeper.repeat(settle, reserve)
@@ -249,34 +245,24 @@ class Exchange:
         if priced.problem:
             self._meter.metrics.price_failed(self.metering.api)
         return Settle(
-            reservation_id=reserve.reservation_id,
-            account=reserve.account,
-            now_ms=self._meter.now_ms(),
-            actual_wei=min(priced.wei, MAX_AMOUNT_WEI),
-            outcome=self._outcome(response, f"price: {priced.problem}" if priced.problem else ""),
-            response=self._payer.stored(response, is_whole=self.is_whole),
+            reserve.reservation_id,
+            reserve.account,
+            self._meter.now_ms(),
+            min(priced.wei, MAX_AMOUNT_WEI),
+            self._outcome(response, f"price: {priced.problem}" if priced.problem else ""),
+            response=self._payer.stored(response, is_whole=self.is_whole) if reserve.claim is not None else None,
         )
 
-    def _outcome(self, response: MeteredResponse, error: str = "") -> Outcome:
-        outcome = Outcome(
-            response.status, response.duration_ms or self.duration_ms(), response.body_bytes, error, self._tags_text()
-        )
-        cut = self._meter.audited_bytes
-        if not cut:
-            return outcome
-        sent, body = self.request.body, response.body
-        return outcome._replace(
-            request_body=sent[:cut] if sent else None,
-            response_body=body[:cut] if body else None,
-        )
+    def _outcome(self, response: MeteredResponse, error: str) -> Outcome:
+        sent: bytes | None = None
+        body: bytes | None = None
+        if cut := self._meter.audited_bytes:
+            sent, body = (self.request.body or b"")[:cut] or None, (response.body or b"")[:cut] or None
+        tags = self._tags_text() if self._payer.tags else ""
+        duration_ms = response.duration_ms or self.duration_ms()
+        return Outcome(response.status, duration_ms, response.body_bytes, error, tags, sent, body)
 
     def _tags_text(self) -> str:
         tags = self._payer.tags
-        if not tags:
-            return ""
-        text = json.dumps(tags, separators=(",", ":"), ensure_ascii=False, default=str)
+        text = json.dumps(tags, separators=(",", ":"), ensure_ascii=False, default=str) if tags else ""
         return text if len(text) <= _MAX_TAGS else json.dumps({"too_long": len(text)})
-
-
-def _undone(reserve: Reserve, why: str) -> Release:
-    return Release(reserve.reservation_id, reserve.account, reserve.now_ms, Outcome(error=why))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from types import GeneratorType
 from typing import Final, NamedTuple, cast
 
@@ -65,13 +66,14 @@ def checked(found: Found) -> Identity | Refusal:
     if isinstance(found, Refusal):
         return found
     identity = found if isinstance(found, Identity) else Identity(found)
-    name = identity.consumer
-    if (
-        type(name) is not str
-        or not 0 < len(name) <= MAX_CONSUMER_LENGTH
-        or not name.isprintable()
-        or name != name.strip()
-    ):
+    name = _canonical(identity.consumer) if type(identity.consumer) is str else None
+    if name is None:
         return INVALID
-    canonical = canonical_name(name)
-    return identity if canonical == name else identity._replace(consumer=canonical)
+    return identity if name == identity.consumer else identity._replace(consumer=name)
+
+
+@lru_cache(10_000)
+def _canonical(name: str) -> str | None:
+    """How a name is spelled; None for what is no name."""
+    is_name = 0 < len(name) <= MAX_CONSUMER_LENGTH and name.isprintable() and name == name.strip()
+    return canonical_name(name) if is_name else None

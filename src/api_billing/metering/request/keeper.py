@@ -143,7 +143,9 @@ class Keeper:
             self._failed.popleft()
 
     def _settle(self, settle: Settle, reserve: Reserve | None) -> None:
-        reply = run(settle_surely(settle, reserve), self._store.call)
+        reply = self._store.call(settle)
+        if reserve is not None:
+            reply = run(settled_again(settle, reserve, reply), self._store.call)
         if isinstance(reply, NotReserved):
             _log.error("%s was served, but could not be settled: it is %s", settle.reservation_id, reply.state)
 
@@ -175,25 +177,24 @@ class Keeper:
                 _log.exception("a round of the keeper failed")
 
 
-def settle_surely(settle: Settle, reserve: Reserve | None) -> Steps[Settled | NotReserved]:
-    """Settle, and reserve again before it when the store has lost the reservation; both may be repeated with their id.
+def settled_again(settle: Settle, reserve: Reserve, reply: Settled | NotReserved) -> Steps[Settled | NotReserved]:
+    """Reserve and settle again what the store has lost; both may be repeated with their id.
 
     SQLite answers a reservation before it is on disk. When the commit that would have written it fails, its settlement
     finds it unknown: at once or, when it was in the commit that failed, when the keeper sends it again.
 
     Raises: StoreUnavailable, StoreBusy, MeterClosed; nothing is lost then, and the whole is to be repeated.
     """
-    reply: Settled | NotReserved = yield settle
-    if reserve is not None and isinstance(reply, NotReserved) and reply.state == "unknown":
-        _log.warning("%s is reserved again", settle.reservation_id)
-        # It was admitted and served: neither a limit nor a profile that others reached or changed since refuses it.
-        checks = tuple([check._replace(limit=None) for check in reserve.checks])
-        again = replace(reserve, checks=checks, profile_version=-1, fresh=False, durable=True)
-        if isinstance((yield again), Refused):
-            # Others have taken the credit: it is charged what there is, and the rest is reported as uncollected.
-            yield replace(again, estimate_wei=0)
-        reply = yield settle
-    return reply
+    if not isinstance(reply, NotReserved) or reply.state != "unknown":
+        return reply
+    _log.warning("%s is reserved again", settle.reservation_id)
+    # It was admitted and served: neither a limit nor a profile that others reached or changed since refuses it.
+    checks = tuple([check._replace(limit=None) for check in reserve.checks])
+    again = replace(reserve, checks=checks, profile_version=-1, fresh=False, durable=True)
+    if isinstance((yield again), Refused):
+        # Others have taken the credit: it is charged what there is, and the rest is reported as uncollected.
+        yield replace(again, estimate_wei=0)
+    return (yield settle)  # type: ignore[no-any-return]  # a step's answer has no type
 
 
 def prune(

@@ -7,7 +7,6 @@ the response and which header fields it gets. What kinds there are stands in ``p
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from api_billing.metering.ledger.ids import new_id
@@ -17,14 +16,18 @@ from api_billing.metering.ledger.operations import (
     ClaimMismatch,
     Outcome,
     Record,
+    Refused,
+    Release,
     Replay,
     Reserve,
+    Reserved,
     ReserveReply,
     Settle,
     Settled,
     StoredResponse,
 )
 from api_billing.metering.limits.plan import Fields, Plan
+from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.request.claims import stored_response
 from api_billing.metering.request.http import REPLAYED, MeteredRequest, MeteredResponse, cost_field
 from api_billing.metering.request.metering import Metering
@@ -35,39 +38,41 @@ from api_billing.metering.stores.steps import Steps
 _MAX_METHOD: Final = 16
 _MAX_ROUTE: Final = 200
 
-# Brings a reservation to the store; differs by who will serve the request: this process, or one that asked over HTTP.
-Send = Callable[[Reserve], Steps[ReserveReply]]
-
 
 class Payer(ABC):
     """What pays for one request. Not thread-safe, as its request.
 
     Attributes: ``consumer`` and ``plan`` once they are known, ``counts`` of the plan's windows as the store told them
     last, ``estimate_wei`` that is set aside, ``claim`` of an idempotency key or a receipt, ``tags`` for the record.
-    ``reservation_id`` is that of a reservation that may be repeated; a new one is made when it is empty.
+    ``asked`` is the reservation that the store was asked for last, ``is_waiting`` whether its answer is not known: who
+    drives the flow sees to it that nothing stays reserved when nobody gets to know.
+
+    ``remote_id`` is that of a reservation of another process, which may repeat it; None: it is this one's.
     """
 
     claims: ClassVar[str] = "idempotency"  # begins the codes of refused claims
     replay_fields: ClassVar[tuple[tuple[str, str], ...]] = (REPLAYED,)
 
     __slots__ = (
+        "asked",
         "claim",
         "claim_expires_ms",
         "consumer",
         "counts",
         "estimate_wei",
+        "is_waiting",
         "metering",
         "operation",
         "plan",
+        "remote_id",
         "request",
-        "reservation_id",
         "tags",
     )
 
-    def __init__(self, metering: Metering, request: MeteredRequest, reservation_id: str = "") -> None:
+    def __init__(self, metering: Metering, request: MeteredRequest, remote_id: str | None = None) -> None:
         self.metering = metering
         self.request = request
-        self.reservation_id = reservation_id
+        self.remote_id = remote_id
         self.operation = metering.operation or request.route  # what budgets and the audit log call it
         self.consumer = ""
         self.plan: Plan | None = None
@@ -76,14 +81,16 @@ class Payer(ABC):
         self.claim: Claim | None = None
         self.claim_expires_ms = 0
         self.tags: dict[str, Any] = {}
+        self.asked: Reserve | None = None
+        self.is_waiting = False
 
     @abstractmethod
-    def reserve(self, send: Send) -> Steps[ReserveReply | Refusal]:
+    def reserve(self) -> Steps[ReserveReply | Refusal]:
         """Find out who pays, and set the estimate aside. Raises: StoreUnavailable."""
 
     @abstractmethod
-    def price(self, response: MeteredResponse, cost_wei: int | None) -> Steps[Priced]:
-        """What serving has cost; ``cost_wei`` is what the application says. Never raises."""
+    def price(self, response: MeteredResponse) -> Steps[Priced]:
+        """What serving has cost. Never raises."""
 
     @abstractmethod
     def settled(self, reserve: Reserve, settle: Settle, reply: Settled) -> Fields:
@@ -95,7 +102,7 @@ class Payer(ABC):
 
     def stored(self, response: MeteredResponse, *, is_whole: bool) -> StoredResponse | None:
         """What is kept of the response for the next request with the same claim."""
-        return stored_response(response) if self.claim is not None else None
+        return stored_response(response)
 
     def fields(self) -> Fields:
         """Header fields about limits, as they are now."""
@@ -144,25 +151,40 @@ class Payer(ABC):
         meter.metrics.refused(api, refusal.code)
         return refusal.answer(tuple(self.fields()), instance=f"urn:request:{request_id}" if request_id else "")
 
-    def reservation(self, account: str, now_ms: int, profile_version: int = -1) -> Reserve:
-        """The reservation as the store is asked for it, on this account."""
+    def undo(self, why: str) -> Release:
+        """What gives back what was asked for last."""
+        asked = self.asked
+        assert asked is not None
+        return Release(asked.reservation_id, asked.account, asked.now_ms, Outcome(error=why))
+
+    def ask(
+        self, account: str, now_ms: int, profile_version: int = -1, checks: tuple[WindowCheck, ...] = ()
+    ) -> Steps[ReserveReply]:
+        """Ask the store for the reservation, on this account."""
         metering, request, plan = self.metering, self.request, self.plan
-        return Reserve(
-            reservation_id=self.reservation_id or new_id(now_ms),
-            now_ms=now_ms,
-            expires_ms=now_ms + metering.meter.reservation_ms,
-            account=account,
-            api=metering.api,
-            consumer=self.consumer,
-            estimate_wei=self.estimate_wei,
-            units=metering.units,
-            checks=plan.checks if plan is not None else (),
-            profile_version=profile_version,
-            claim=self.claim,
-            claim_expires_ms=self.claim_expires_ms,
-            tier=plan.tier.name if plan is not None else "",
-            method=request.method[:_MAX_METHOD],
-            route=self.operation[:_MAX_ROUTE],
-            request_id=request.request_id,
-            fresh=not self.reservation_id,
+        self.asked = Reserve(
+            self.remote_id or new_id(now_ms),
+            now_ms,
+            now_ms + metering.meter.reservation_ms,
+            account,
+            metering.api,
+            self.consumer,
+            self.estimate_wei,
+            metering.units,
+            checks,
+            profile_version,
+            self.claim,
+            self.claim_expires_ms,
+            plan.tier.name if plan is not None else "",
+            request.method[:_MAX_METHOD],
+            self.operation[:_MAX_ROUTE],
+            request.request_id,
+            fresh=not self.remote_id,
+            durable=self.remote_id is not None,
         )
+        self.is_waiting = True
+        reply: ReserveReply = yield self.asked
+        self.is_waiting = False
+        if isinstance(reply, Reserved | Refused):
+            self.counts = reply.counts
+        return reply

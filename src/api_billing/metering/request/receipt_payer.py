@@ -23,7 +23,7 @@ from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.claims import request_fingerprint
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, cost_field
 from api_billing.metering.request.metering import Metering
-from api_billing.metering.request.payer import Payer, Send
+from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.prices import Priced
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.request.receipts import Receipt, receipt_account, refusal_of
@@ -47,14 +47,14 @@ class ReceiptPayer(Payer):
         metering: Metering,
         request: MeteredRequest,
         receipt: Receipt | Refusal,
-        reservation_id: str = "",
+        remote_id: str | None = None,
         fingerprint: str = "",
     ) -> None:
-        super().__init__(metering, request, reservation_id)
+        super().__init__(metering, request, remote_id)
         self._receipt = receipt
         self._fingerprint = fingerprint
 
-    def reserve(self, send: Send) -> Steps[ReserveReply | Refusal]:
+    def reserve(self) -> Steps[ReserveReply | Refusal]:
         receipt, settings = self._receipt, self.metering.meter.settings
         if isinstance(receipt, Refusal):
             return receipt
@@ -72,11 +72,11 @@ class ReceiptPayer(Payer):
         self.claim_expires_ms = receipt.kept_until_ms(settings.receipt_days)
         self.tags["receipt"] = receipt.text
         for pause in pauses(settings.receipt_wait_seconds):
-            reply = yield from send(self._reservation())
+            reply = yield from self._ask()
             if not isinstance(reply, ClaimInProgress):
                 return reply
             yield Pause(pause)
-        return (yield from send(self._reservation()))
+        return (yield from self._ask())
 
     def _check(self, receipt: Receipt) -> Steps[Refusal | None]:
         meter = self.metering.meter
@@ -84,11 +84,11 @@ class ReceiptPayer(Payer):
         refusal = refusal_of(receipt, self.metering.api, meter.now_ms(), meter.settings.receipt_days)
         return refusal if refusal is not None else (yield from meter.on_chain.receipts.check(receipt))
 
-    def _reservation(self) -> Reserve:
+    def _ask(self) -> Steps[ReserveReply]:
         # Whoever waited for another request with the receipt has all the time of a reservation from then on.
-        return self.reservation(receipt_account(self.consumer), self.metering.meter.now_ms())
+        return self.ask(receipt_account(self.consumer), self.metering.meter.now_ms())
 
-    def price(self, response: MeteredResponse, cost_wei: int | None) -> Steps[Priced]:
+    def price(self, response: MeteredResponse) -> Steps[Priced]:
         yield from ()
         return Priced(0)
 

@@ -15,13 +15,10 @@ from api_billing.metering.errors import MeterError, StoreUnavailable
 from api_billing.metering.ledger.ids import first_id
 from api_billing.metering.ledger.operations import (
     Claim,
-    Outcome,
     Refused,
-    Release,
     Replay,
     Reserve,
     Reserved,
-    ReserveReply,
 )
 from api_billing.metering.limits.plan import Plan
 from api_billing.metering.meter import Meter
@@ -87,37 +84,27 @@ def reserve(
 ) -> Steps[ReservationAnswer | ReplayAnswer | Answer]:
     """Reserve, or say why not: an ``Answer`` is a refusal, ready to be sent. Raises: ServiceProblem."""
     payer = _payer(meter, asked, by_key)
-    sent: list[Reserve] = []
-
-    def send(reserve: Reserve) -> Steps[ReserveReply]:
-        reserve.durable = True
-        sent.append(reserve)
-        try:
-            reply: ReserveReply = yield reserve
-        except MeterError:
-            if reserve.fresh:
-                # Nobody knows its id, so nobody can end it.
-                gone = Release(reserve.reservation_id, reserve.account, reserve.now_ms, Outcome(error="store"))
-                meter.keeper.repeat(gone)
-            raise
-        if isinstance(reply, Refused) and reply.code == "reservation_ended":
-            raise ServiceProblem("reservation_ended", "This id was reserved before, and has ended.")
-        return reply
-
     try:
-        reply = yield from payer.reserve(send)
-    except StoreUnavailable as error:
+        reply = yield from payer.reserve()
+    except MeterError as error:
+        if payer.is_waiting and not payer.remote_id:
+            # Nobody knows its id, so nobody can end it.
+            meter.keeper.repeat(payer.undo("store"))
+        if not isinstance(error, StoreUnavailable):
+            raise
         # Fail open is the service's to decide: only it can serve.
         meter.metrics.refused(asked.api, "meter_unavailable")
         return unavailable(error).answer()
     if isinstance(reply, Replay):
         meter.metrics.replayed(asked.api)
         return ReplayAnswer(id=reply.reservation_id, response=ResponseBody.of(reply.response))
+    if isinstance(reply, Refused) and reply.code == "reservation_ended":
+        raise ServiceProblem("reservation_ended", "This id was reserved before, and has ended.")
     if not isinstance(reply, Reserved):
         return payer.answer(reply)
-    payer.counts = reply.counts
-    open_reservations.put(OpenReservation(sent[-1], payer.plan))
-    return _answer(payer, sent[-1], reply)
+    assert payer.asked is not None
+    open_reservations.put(OpenReservation(payer.asked, payer.plan))
+    return _answer(payer, payer.asked, reply)
 
 
 def _payer(meter: Meter, asked: ReservationBody, by_key: Extractor) -> Payer:
