@@ -13,6 +13,7 @@ from api_billing.metering import Budget, Meter, Metering, Quota, Step, by_respon
 from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavailable
 from api_billing.metering.ledger.operations import (
     Balance,
+    Extend,
     GetProfile,
     GetRecord,
     ListRecords,
@@ -487,6 +488,29 @@ def test_double_charge__cancelled_while_settling_and_lost__is_charged_once_by_th
     for _ in range(2):
         desk.meter.keeper.tick(desk.clock.now_ms)
         assert desk.balance[:3] == (1_000, 0, 100)
+
+
+def test_leaked_holds__cancelled_while_an_own_price_waits__is_charged_the_fallback_and_not_kept_alive(
+    desk: Desk,
+) -> None:
+    async def price(request: MeteredRequest, response: MeteredResponse) -> int:
+        await asyncio.Event().wait()
+        return 0
+
+    async def main() -> None:
+        exchange = desk.exchange(price=price)
+        assert await exchange.abegin() is None
+        task = asyncio.create_task(exchange.afinish(MeteredResponse(200, TextHeaders([]))))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    desk.clock.now_ms += 100_000
+    desk.meter.keeper.tick(desk.clock.now_ms)
+    assert desk.balance[:3] == (1_000, 0, 10)
+    assert not any(isinstance(operation, Extend) for operation in desk.store.performed)
 
 
 def test_double_charge__store_away_for_longer__is_settled_when_it_is_back(desk: Desk) -> None:

@@ -188,11 +188,13 @@ class Exchange:
             if reserve is None:
                 return []
             if self._meter.is_free(response.status):
-                self._release(reserve, self._outcome(response, ""))
+                self._release(reserve, self._outcome(response, self._meter.now_ms()))
                 return self._payer.released()
             return (yield from self._settle(reserve, response))
         finally:
             self.request.let_go()
+            if reserve is not None:
+                self._meter.keeper.ended(reserve.reservation_id)
 
     def _settle(self, reserve: Reserve, response: MeteredResponse) -> Steps[Fields]:
         payer, keeper = self._payer, self._meter.keeper
@@ -202,9 +204,9 @@ class Exchange:
                 priced = yield from payer.price(response)
         except GeneratorExit:
             # Cancelled while an own price was waiting for something: it was served, so it is charged.
-            cost_wei = fallback_wei(payer.estimate_wei, self._meter.settings.fallback_percent)
-            priced = Priced(cost_wei, "cancelled")
-            self._meter.post(settle := self._settlement(reserve, response, priced))
+            priced = Priced(fallback_wei(payer.estimate_wei, self._meter.settings.fallback_percent), "cancelled")
+            settle = self._settlement(reserve, response, priced)
+            self._meter.post(settle)
             keeper.repeat(settle, reserve)  # nobody sees the reply to what is posted
             raise
         settle = self._settlement(reserve, response, priced)
@@ -220,8 +222,6 @@ class Exchange:
             _log.warning("%s is settled later: %s", settle.reservation_id, error)
             keeper.repeat(settle, reserve)
             return payer.fields()
-        finally:
-            keeper.ended(reserve.reservation_id)
         if not isinstance(reply, Settled):
             _log.error("%s was served, but could not be settled: it is %s", settle.reservation_id, reply.state)
             return payer.fields()
@@ -244,22 +244,23 @@ class Exchange:
     def _settlement(self, reserve: Reserve, response: MeteredResponse, priced: Priced) -> Settle:
         if priced.problem:
             self._meter.metrics.price_failed(self.metering.api)
+        now_ms = self._meter.now_ms()
         return Settle(
             reserve.reservation_id,
             reserve.account,
-            self._meter.now_ms(),
+            now_ms,
             min(priced.wei, MAX_AMOUNT_WEI),
-            self._outcome(response, f"price: {priced.problem}" if priced.problem else ""),
+            self._outcome(response, now_ms, f"price: {priced.problem}" if priced.problem else ""),
             response=self._payer.stored(response, is_whole=self.is_whole) if reserve.claim is not None else None,
         )
 
-    def _outcome(self, response: MeteredResponse, error: str) -> Outcome:
+    def _outcome(self, response: MeteredResponse, now_ms: int, error: str = "") -> Outcome:
         sent: bytes | None = None
         body: bytes | None = None
         if cut := self._meter.audited_bytes:
             sent, body = (self.request.body or b"")[:cut] or None, (response.body or b"")[:cut] or None
         tags = self._tags_text() if self._payer.tags else ""
-        duration_ms = response.duration_ms or self.duration_ms()
+        duration_ms = response.duration_ms or max(0, now_ms - self.request.at_ms)
         return Outcome(response.status, duration_ms, response.body_bytes, error, tags, sent, body)
 
     def _tags_text(self) -> str:

@@ -143,12 +143,13 @@ class Outgoing(Delivery):
         if not self.ended:
             kind = message["type"]
             if kind == "http.response.start":
-                if self._took_long() and await self._incoming.client_gone():
+                self.start(message["status"], AsgiHeaders(message.get("headers", ())))
+                served_ms = self.started_ms - self.exchange.serving_ms
+                if served_ms >= _NOTICEABLE_MS and await self._incoming.client_gone():
                     self.abort(ClientGone())
                 else:
                     self._start = message
                     self._held = True
-                    self.start(message["status"], AsgiHeaders(message.get("headers", ())))
                     if self.length is not None or self.bodiless:
                         return  # its end may come with its first piece
                     message = self._started(self.exchange.start_fields())
@@ -185,9 +186,6 @@ class Outgoing(Delivery):
             self.finish_later()
         else:
             self.abort(error)
-
-    def _took_long(self) -> bool:
-        return self._now_ms() - self.exchange.serving_ms >= _NOTICEABLE_MS
 
     def _count_body(self, message: Message) -> bool:
         """Count a piece of the body; whether it is the last one."""

@@ -27,23 +27,21 @@ class Delivery:
     __slots__ = (
         "_headers",
         "_kept",
-        "_now_ms",
-        "_started_ms",
         "bodiless",
         "body_bytes",
         "ended",
         "exchange",
         "length",
+        "started_ms",
         "status",
         "taken",
     )
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
-        self._now_ms = exchange.metering.meter.now_ms
         self._headers: Headers = _NO_FIELDS
         self._kept = bytearray() if exchange.keeps_body else None
-        self._started_ms = 0
+        self.started_ms = 0
         self.status = 0
         self.length: int | None = None  # as declared
         self.bodiless = False  # the body, if there is one, is not sent
@@ -55,7 +53,7 @@ class Delivery:
         """The response has this status and these header fields."""
         self.status = status
         self._headers = headers
-        self._started_ms = self._now_ms()
+        self.started_ms = self.exchange.metering.meter.now_ms()
         self.bodiless = status in _NO_BODY or status < 200 or self.exchange.request.method == "HEAD"
         self.length = headers.content_length()
 
@@ -112,7 +110,7 @@ class Delivery:
             self._headers,
             body_bytes=self.body_bytes,
             body=bytes(self._kept) if self._kept is not None else None,
-            started_ms=self._started_ms,
+            started_ms=self.started_ms,
             duration_ms=self.exchange.duration_ms(),
         )
 
