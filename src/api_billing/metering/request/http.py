@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, cast
 from urllib.parse import parse_qs
@@ -51,9 +52,8 @@ class AsgiHeaders(Headers):
 
     def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         self._pairs = pairs if isinstance(pairs, list | tuple) else list(pairs)
-        self._last: dict[bytes, bytes] | None = (
-            None  # the last value of each field: most that is asked for is not there
-        )
+        # The last value of each field: most that is asked for is not there.
+        self._last: dict[bytes, bytes] | None = None
 
     def all(self, name: str) -> list[str]:
         wanted = name.encode("latin-1")
@@ -216,6 +216,7 @@ class MeteredRequest:
             self._body, self.body_read = None, True
 
 
+@dataclass(slots=True)
 class MeteredResponse:
     """What is known of a response once it has been sent.
 
@@ -223,24 +224,12 @@ class MeteredResponse:
     byte went out, ``duration_ms`` how long serving took from the request's arrival to the last byte.
     """
 
-    __slots__ = ("body", "body_bytes", "duration_ms", "headers", "started_ms", "status")
-
-    def __init__(
-        self,
-        status: int,
-        headers: Headers,
-        *,
-        body_bytes: int = 0,
-        body: bytes | None = None,
-        started_ms: int = 0,
-        duration_ms: int = 0,
-    ) -> None:
-        self.status = status
-        self.headers = headers
-        self.body_bytes = body_bytes
-        self.body = body
-        self.started_ms = started_ms
-        self.duration_ms = duration_ms
+    status: int
+    headers: Headers
+    body_bytes: int = 0
+    body: bytes | None = None
+    started_ms: int = 0
+    duration_ms: int = 0
 
 
 def asgi_request(

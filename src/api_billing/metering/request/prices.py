@@ -26,7 +26,7 @@ _SECOND_MS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """The same for every request."""
+    """Every request costs the same. Raises: InvalidSetting for an amount that is none."""
 
     wei: int
 
@@ -39,7 +39,7 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class ByResponseSize:
-    """A base, and each byte of the body its part of a KiB's price; the sum is rounded up to a whole wei."""
+    """``base_wei``, and ``per_kib_wei`` for each 1,024 bytes of the response's body: exact to the byte, rounded up."""
 
     base_wei: int
     per_kib_wei: int
@@ -54,7 +54,7 @@ class ByResponseSize:
 
 @dataclass(frozen=True, slots=True)
 class ByProcessingTime:
-    """A base, and each millisecond its part of a second's price; the sum is rounded up to a whole wei."""
+    """``base_wei``, and ``per_second_wei`` for each second of serving, exact to the millisecond and rounded up."""
 
     base_wei: int
     per_second_wei: int
@@ -68,19 +68,9 @@ class ByProcessingTime:
         return self.base_wei - max(0, response.duration_ms) * self.per_second_wei // -_SECOND_MS
 
 
-def fixed(wei: int) -> Fixed:
-    """Every request costs the same. Raises: InvalidSetting for an amount that is none."""
-    return Fixed(wei)
-
-
-def by_response_size(base_wei: int, per_kib_wei: int) -> ByResponseSize:
-    """``base_wei``, and ``per_kib_wei`` for each 1,024 bytes of the response's body: exact to the byte, rounded up."""
-    return ByResponseSize(base_wei, per_kib_wei)
-
-
-def by_processing_time(base_wei: int, per_second_wei: int) -> ByProcessingTime:
-    """``base_wei``, and ``per_second_wei`` for each second of serving, exact to the millisecond and rounded up."""
-    return ByProcessingTime(base_wei, per_second_wei)
+fixed = Fixed
+by_response_size = ByResponseSize
+by_processing_time = ByProcessingTime
 
 
 def check_wei(what: str, amount: object) -> int:

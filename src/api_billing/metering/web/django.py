@@ -10,7 +10,7 @@ further settings to open one with.
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from inspect import iscoroutinefunction
 from typing import Any, Final, Unpack, cast
 
@@ -58,7 +58,7 @@ def metered[ViewT: Callable[..., Any]](
     lazy = LazyMetering(meter, terms)
 
     def decorate(view: ViewT) -> ViewT:
-        wrapped = _async_view(lazy, view) if iscoroutinefunction(view) else _sync_view(lazy, view)
+        wrapped = _metered(view, lambda request: _exchange(lazy.metering, request, _route(request.resolver_match)))
         setattr(wrapped, _MARK, "own")
         return cast(ViewT, functools.wraps(view)(wrapped))
 
@@ -103,92 +103,45 @@ def exempt[ViewT: Callable[..., Any]](view: ViewT) -> ViewT:
 def meter_middleware(get_response: GetResponse) -> Callable[[HttpRequest], Any]:
     """Meter every view on the terms of ``API_BILLING``, but those that are exempt or ``@metered`` on their own."""
     metering = configured_metering()
-    return (
-        _async_middleware(metering, get_response)
-        if iscoroutinefunction(get_response)
-        else _sync_middleware(metering, get_response)
-    )
+    return _metered(get_response, lambda request: _exchange_of_view(metering, request))
 
 
-def _sync_view(lazy: LazyMetering, view: Callable[..., Any]) -> Callable[..., HttpResponseBase]:
-    def metered_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        exchange = _exchange(lazy.metering, request, _route(request.resolver_match))
+def _metered(handler: Callable[..., Any], exchange_of: Callable[[HttpRequest], Exchange | None]) -> Callable[..., Any]:
+    """A view or what middleware calls, metered, for requests that have an exchange."""
+
+    def serve(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        exchange = exchange_of(request)
         if exchange is None:
-            return cast(HttpResponseBase, view(request, *args, **kwargs))
+            return _with_fields(handler(request, *args, **kwargs), request.META.get(_FIELDS_KEY, []))
         answer = exchange.begin()
         if answer is not None:
             return _answer_response(answer)
         delivery = _serving(exchange, request)
         try:
-            response = view(request, *args, **kwargs)
+            response = handler(request, *args, **kwargs)
         except BaseException as error:
             if _becomes_response(delivery, request, error):
                 request.META[_FIELDS_KEY] = delivery.finish()
             raise
         return settle_response(delivery, response)
 
-    return metered_view
-
-
-def _async_view(lazy: LazyMetering, view: Callable[..., Any]) -> Callable[..., Awaitable[HttpResponseBase]]:
-    async def metered_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        exchange = _exchange(lazy.metering, request, _route(request.resolver_match))
+    async def aserve(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        exchange = exchange_of(request)
         if exchange is None:
-            return cast(HttpResponseBase, await view(request, *args, **kwargs))
+            return _with_fields(await handler(request, *args, **kwargs), request.META.get(_FIELDS_KEY, []))
         answer = await exchange.abegin()
         if answer is not None:
             return _answer_response(answer)
         delivery = _serving(exchange, request)
         try:
-            response = await view(request, *args, **kwargs)
+            response = await handler(request, *args, **kwargs)
         except BaseException as error:
             if _becomes_response(delivery, request, error):
                 request.META[_FIELDS_KEY] = await delivery.afinish()
             raise
         return await asettle_response(delivery, response)
 
-    return metered_view
-
-
-def _sync_middleware(metering: Metering, get_response: GetResponse) -> Callable[[HttpRequest], HttpResponseBase]:
-    def middleware(request: HttpRequest) -> HttpResponseBase:
-        exchange = _exchange_of_view(metering, request)
-        if exchange is None:
-            return _with_fields(get_response(request), request.META.get(_FIELDS_KEY, []))
-        answer = exchange.begin()
-        if answer is not None:
-            return _answer_response(answer)
-        delivery = _serving(exchange, request)
-        try:
-            response = get_response(request)
-        except BaseException as error:
-            delivery.abort(error)
-            raise
-        return settle_response(delivery, response)
-
-    return middleware
-
-
-def _async_middleware(
-    metering: Metering, get_response: GetResponse
-) -> Callable[[HttpRequest], Awaitable[HttpResponseBase]]:
-    async def middleware(request: HttpRequest) -> HttpResponseBase:
-        exchange = _exchange_of_view(metering, request)
-        if exchange is None:
-            response = await get_response(request)
-            return _with_fields(response, request.META.get(_FIELDS_KEY, []))
-        answer = await exchange.abegin()
-        if answer is not None:
-            return _answer_response(answer)
-        delivery = _serving(exchange, request)
-        try:
-            response = await get_response(request)
-        except BaseException as error:
-            delivery.abort(error)
-            raise
-        return await asettle_response(delivery, response)
-
-    return middleware
+    return aserve if iscoroutinefunction(handler) else serve
 
 
 def _exchange_of_view(metering: Metering, request: HttpRequest) -> Exchange | None:
