@@ -143,5 +143,5 @@ def test_paths__of_a_clients_choice__are_remembered_up_to_a_bound(counted: type[
         assert tell(scope(app, f"/{number}")) == "/{number}"
     assert tell(scope(app, "/" + "x" * 5_000)) == "/{number}"
 
-    assert 0 < len(tell._known) <= 1_000
-    assert max(len(path) for _, path, _ in tell._known) < 1_000
+    assert 0 < len(tell._paths) <= 1_000
+    assert max(len(path) for _, path, _ in tell._paths) < 1_000

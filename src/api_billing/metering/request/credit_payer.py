@@ -88,9 +88,9 @@ class CreditPayer(Payer):
                 return believed
             reply = yield from self.ask(account, request.at_ms, profile.version, self.plan.checks)
             if isinstance(reply, Refused):
-                assert self.asked is not None
+                assert self.reservation is not None
                 meter.decisions.keep(self.plan, reply, self.estimate_wei, request.at_ms)
-                meter.watcher.refused(self.plan, self.asked, reply)
+                meter.watcher.refused(self.plan, self.reservation, reply)
             if not isinstance(reply, StaleProfile):
                 return reply
             meter.profiles.forget(consumer)

@@ -35,14 +35,14 @@ class DecisionCache:
         if not self._decisions:
             return None
         for check, budget in zip(plan.checks, plan.budgets, strict=True):
-            kept = self._decisions.get(check.counter) if budget is not None else None
+            decision = self._decisions.get(check.counter) if budget is not None else None
             if (
-                kept is not None
-                and kept.plan is plan
-                and kept.estimate_wei <= estimate_wei
-                and kept.from_ms <= now_ms < kept.until_ms
+                decision is not None
+                and decision.plan is plan
+                and decision.estimate_wei <= estimate_wei
+                and decision.from_ms <= now_ms < decision.until_ms
             ):
-                return kept.refused
+                return decision.refused
         return None
 
     def keep(self, plan: Plan, refused: Refused, estimate_wei: int, now_ms: int) -> None:

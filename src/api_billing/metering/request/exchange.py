@@ -144,16 +144,16 @@ class Exchange:
             reply = yield from payer.reserve()
         except GeneratorExit:
             # Nobody waits for the answer any more; what was or will be reserved is given back, in this order.
-            if payer.is_waiting:
+            if payer.is_unanswered:
                 meter.post(payer.undo("cancelled"))
             raise
         except StoreUnavailable as error:
-            if payer.is_waiting:
+            if payer.is_unanswered:
                 meter.keeper.repeat(payer.undo("store"))
             answer = self._unavailable(error)
         else:
             answer = None if type(reply) is Reserved else payer.answer(reply)
-            if answer is None and (reserve := payer.asked) is not None:
+            if answer is None and (reserve := payer.reservation) is not None:
                 self._reserve = reserve
                 stored_bytes = meter.settings.max_stored_bytes if reserve.claim is not None else 0
                 self.keeps_body = max(stored_bytes, meter.audited_bytes)
@@ -255,13 +255,14 @@ class Exchange:
         )
 
     def _outcome(self, response: MeteredResponse, now_ms: int, error: str = "") -> Outcome:
-        sent: bytes | None = None
-        body: bytes | None = None
+        request_body: bytes | None = None
+        response_body: bytes | None = None
         if cut := self._meter.audited_bytes:
-            sent, body = (self.request.body or b"")[:cut] or None, (response.body or b"")[:cut] or None
+            request_body = (self.request.body or b"")[:cut] or None
+            response_body = (response.body or b"")[:cut] or None
         tags = self._tags_text() if self._payer.tags else ""
         duration_ms = response.duration_ms or max(0, now_ms - self.request.at_ms)
-        return Outcome(response.status, duration_ms, response.body_bytes, error, tags, sent, body)
+        return Outcome(response.status, duration_ms, response.body_bytes, error, tags, request_body, response_body)
 
     def _tags_text(self) -> str:
         tags = self._payer.tags

@@ -56,18 +56,18 @@ class AsgiHeaders(Headers):
         self._last: dict[bytes, bytes] | None = None
 
     def all(self, name: str) -> list[str]:
-        wanted = name.encode("latin-1")
+        field = name.encode("latin-1")
         if self._last is None:
             self._last = dict(self._pairs)
-        if wanted not in self._last:
+        if field not in self._last:
             return []
-        return [value.decode("latin-1") for key, value in self._pairs if key == wanted]
+        return [value.decode("latin-1") for key, value in self._pairs if key == field]
 
     def first(self, name: str) -> str | None:
-        wanted = name.encode("latin-1")
+        field = name.encode("latin-1")
         for key, value in self._pairs:
             # Applications may not care about the case of what they send.
-            if key == wanted or (len(key) == len(wanted) and key.lower() == wanted):
+            if key == field or (len(key) == len(field) and key.lower() == field):
                 return value.decode("latin-1")
         return None
 

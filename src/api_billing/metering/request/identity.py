@@ -44,28 +44,28 @@ OTHER_FORM: Final = Refusal("invalid_identity", challenge='Bearer error="invalid
 def identify(extractor: Extractor, request: MeteredRequest) -> Steps[Identity | Refusal]:
     """Run an extractor, built-in or own. An own one that raises refuses the request, and is logged."""
     try:
-        found = extractor(request)
-        if type(found) is not Identity:
-            if isinstance(found, GeneratorType):
-                found = yield from found
-            elif type(found) is not str and is_waiting(found):
-                found = yield cast("Awaitable[Found]", found)
+        answer = extractor(request)
+        if type(answer) is not Identity:
+            if isinstance(answer, GeneratorType):
+                answer = yield from answer
+            elif type(answer) is not str and is_waiting(answer):
+                answer = yield cast("Awaitable[Found]", answer)
     except Exception:
         _LOG.exception("the identity of a request to %s could not be told", request.route)
         return INVALID
-    return checked(cast(Found, found))
+    return checked(cast(Found, answer))
 
 
-def checked(found: Found) -> Identity | Refusal:
+def checked(answer: Found) -> Identity | Refusal:
     """Bound what an extractor found: names have 1 to 200 printable characters and no space around them.
 
     An address is one consumer, however its digits are spelled.
     """
-    if found is None:
+    if answer is None:
         return MISSING
-    if isinstance(found, Refusal):
-        return found
-    identity = found if isinstance(found, Identity) else Identity(found)
+    if isinstance(answer, Refusal):
+        return answer
+    identity = answer if isinstance(answer, Identity) else Identity(answer)
     name = _canonical(identity.consumer) if type(identity.consumer) is str else None
     if name is None:
         return INVALID

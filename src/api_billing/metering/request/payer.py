@@ -44,7 +44,7 @@ class Payer(ABC):
 
     Attributes: ``consumer`` and ``plan`` once they are known, ``counts`` of the plan's windows as the store told them
     last, ``estimate_wei`` that is set aside, ``claim`` of an idempotency key or a receipt, ``tags`` for the record.
-    ``asked`` is the reservation that the store was asked for last, ``is_waiting`` whether its answer is not known: who
+    ``reservation`` is the one that the store was asked for last, ``is_unanswered`` whether its answer is not known: who
     drives the flow sees to it that nothing stays reserved when nobody gets to know.
 
     ``remote_id`` is that of a reservation of another process, which may repeat it; None: it is this one's.
@@ -54,18 +54,18 @@ class Payer(ABC):
     replay_fields: ClassVar[tuple[tuple[str, str], ...]] = (REPLAYED,)
 
     __slots__ = (
-        "asked",
         "claim",
         "claim_expires_ms",
         "consumer",
         "counts",
         "estimate_wei",
-        "is_waiting",
+        "is_unanswered",
         "metering",
         "operation",
         "plan",
         "remote_id",
         "request",
+        "reservation",
         "tags",
     )
 
@@ -81,8 +81,8 @@ class Payer(ABC):
         self.claim: Claim | None = None
         self.claim_expires_ms = 0
         self.tags: dict[str, Any] = {}
-        self.asked: Reserve | None = None
-        self.is_waiting = False
+        self.reservation: Reserve | None = None
+        self.is_unanswered = False
 
     @abstractmethod
     def reserve(self) -> Steps[ReserveReply | Refusal]:
@@ -153,16 +153,16 @@ class Payer(ABC):
 
     def undo(self, why: str) -> Release:
         """What gives back what was asked for last."""
-        asked = self.asked
-        assert asked is not None
-        return Release(asked.reservation_id, asked.account, asked.now_ms, Outcome(error=why))
+        reserve = self.reservation
+        assert reserve is not None
+        return Release(reserve.reservation_id, reserve.account, reserve.now_ms, Outcome(error=why))
 
     def ask(
         self, account: str, now_ms: int, profile_version: int = -1, checks: tuple[WindowCheck, ...] = ()
     ) -> Steps[ReserveReply]:
         """Ask the store for the reservation, on this account."""
         metering, request, plan = self.metering, self.request, self.plan
-        self.asked = Reserve(
+        self.reservation = Reserve(
             self.remote_id or new_id(now_ms),
             now_ms,
             now_ms + metering.meter.reservation_ms,
@@ -182,9 +182,9 @@ class Payer(ABC):
             fresh=not self.remote_id,
             durable=self.remote_id is not None,
         )
-        self.is_waiting = True
-        reply: ReserveReply = yield self.asked
-        self.is_waiting = False
+        self.is_unanswered = True
+        reply: ReserveReply = yield self.reservation
+        self.is_unanswered = False
         if isinstance(reply, Reserved | Refused):
             self.counts = reply.counts
         return reply

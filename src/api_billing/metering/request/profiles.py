@@ -10,7 +10,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from api_billing.metering.ledger.operations import GetProfile, ListTiers, PutProfile
 from api_billing.metering.limits.profile import Profile
@@ -43,11 +43,11 @@ class ProfileCache:
 
     def of(self, consumer: str) -> Steps[Profile | None]:
         """The profile of a consumer; one who is new is made when the settings name a tier for such, else None."""
-        known = self._profiles.get(consumer)
-        if known is not None:
-            return known
+        profile = self._profiles.get(consumer)
+        if profile is not None:
+            return profile
         self._outdated(consumer)
-        profile: Profile | None = yield GetProfile(consumer)
+        profile = cast("Profile | None", (yield GetProfile(consumer)))
         if profile is None and self._new_consumers:
             profile = yield PutProfile(consumer, self._new_consumers, replaces=0)
         if profile is not None:

@@ -121,8 +121,8 @@ def query_without(query: bytes, name: str) -> bytes:
     """The query as it is without the parameter of this name: the same request for everyone who carries the receipt."""
     if not name:
         return query
-    kept = [part for part in query.split(b"&") if unquote_plus(part.partition(b"=")[0].decode("latin-1")) != name]
-    return b"&".join(kept)
+    parts = [part for part in query.split(b"&") if unquote_plus(part.partition(b"=")[0].decode("latin-1")) != name]
+    return b"&".join(parts)
 
 
 def pauses(seconds: float) -> Iterator[float]:

@@ -47,21 +47,21 @@ class Access:
         if not self._is_service(_credential(request)):
             raise ServiceProblem("invalid_service_token", "Authorization: Bearer has to carry the service token.")
 
-    async def reader(self, request: Request, named: str | None) -> str:
+    async def reader(self, request: Request, consumer: str | None) -> str:
         """The consumer whose usage may be read. Raises: ServiceProblem."""
         credential = _credential(request)
         if self._is_service(credential):
-            if named is None:
+            if consumer is None:
                 raise ServiceProblem("invalid_request", "query.consumer: a service has to name the consumer")
-            return canonical_name(named)
-        found = await arun(self._identified(credential), self._meter.store.acall)
-        if not isinstance(found, Identity):
+            return canonical_name(consumer)
+        identity = await arun(self._identified(credential), self._meter.store.acall)
+        if not isinstance(identity, Identity):
             raise ServiceProblem(
                 "invalid_credentials", "Authorization: Bearer has to carry the service token or a valid API key."
             )
-        if named is not None and canonical_name(named) != found.consumer:
+        if consumer is not None and canonical_name(consumer) != identity.consumer:
             raise ServiceProblem("other_consumer", "An API key reads the usage of its own consumer only.")
-        return found.consumer
+        return identity.consumer
 
     def _identified(self, credential: str) -> Steps[object]:
         if parse_key(credential) is None:

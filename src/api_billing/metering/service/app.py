@@ -17,7 +17,7 @@ from api_billing.metering.ledger.operations import FindKey, ListRecords, ReadBal
 from api_billing.metering.meter import Meter
 from api_billing.metering.observing.metrics import exposition
 from api_billing.metering.request.problems import Answer
-from api_billing.metering.service import bodies, reserving, settling
+from api_billing.metering.service import bodies, ending, reserving
 from api_billing.metering.service.access import Access
 from api_billing.metering.service.body_limit import BodyLimit
 from api_billing.metering.service.problems import ServiceProblem, add_handlers, documented, response_of
@@ -111,35 +111,35 @@ class _Routes:
     async def _run[T](self, flow: Steps[T]) -> T:
         return await arun(flow, self._meter.store.acall)
 
-    async def reserve(self, asked: bodies.ReservationBody, response: Response) -> Any:
+    async def reserve(self, body: bodies.ReservationBody, response: Response) -> Any:
         """Reserve the estimated cost: may this request be served?
 
         201: serve it, then settle or release. 200: it was served before. Else the problem to answer the end consumer
         with, unless its code is about this very request: `invalid_…`, `reservation_ended`, `request_too_large`.
         """
-        made = await self._run(reserving.reserve(self._meter, asked, self._access.identify, self._open))
-        if isinstance(made, Answer):
-            return response_of(made)
-        if isinstance(made, bodies.ReplayAnswer):
-            return Response(made.model_dump_json(), 200, media_type="application/json")
-        response.headers.update(made.fields)
-        return made
-
-    async def settle(
-        self, reservation_id: ReservationPath, asked: bodies.SettlementBody, response: Response
-    ) -> bodies.SettlementAnswer:
-        """Charge what serving cost. Can be repeated."""
-        answer = await self._run(settling.settle(self._meter, self._open, reservation_id, asked))
+        answer = await self._run(reserving.reserve(self._meter, body, self._access.identify, self._open))
+        if isinstance(answer, Answer):
+            return response_of(answer)
+        if isinstance(answer, bodies.ReplayAnswer):
+            return Response(answer.model_dump_json(), 200, media_type="application/json")
         response.headers.update(answer.fields)
         return answer
 
-    async def release(self, reservation_id: ReservationPath, asked: bodies.ReleaseBody) -> bodies.SettlementAnswer:
-        """Undo a reservation: nothing was served, nothing is charged. Can be repeated."""
-        return await self._run(settling.release(self._meter, self._open, reservation_id, asked))
+    async def settle(
+        self, reservation_id: ReservationPath, body: bodies.SettlementBody, response: Response
+    ) -> bodies.SettlementAnswer:
+        """Charge what serving cost. Can be repeated."""
+        answer = await self._run(ending.settle(self._meter, self._open, reservation_id, body))
+        response.headers.update(answer.fields)
+        return answer
 
-    async def extend(self, reservation_id: ReservationPath, asked: bodies.ExtensionBody) -> bodies.ExtensionAnswer:
+    async def release(self, reservation_id: ReservationPath, body: bodies.ReleaseBody) -> bodies.SettlementAnswer:
+        """Undo a reservation: nothing was served, nothing is charged. Can be repeated."""
+        return await self._run(ending.release(self._meter, self._open, reservation_id, body))
+
+    async def extend(self, reservation_id: ReservationPath, body: bodies.ExtensionBody) -> bodies.ExtensionAnswer:
         """Keep a reservation that is still being served from expiring."""
-        return await self._run(settling.extend(self._meter, reservation_id, asked.seconds))
+        return await self._run(ending.extend(self._meter, reservation_id, body.seconds))
 
     async def balance(
         self, request: Request, consumer: ConsumerQuery = None, api: ApiQuery = ""
@@ -148,8 +148,8 @@ class _Routes:
         whose = await self._access.reader(request, consumer)
         if self._meter.settings.contract and not api:
             raise ServiceProblem("invalid_request", "query.api: credit on the chain is for one API")
-        found = await self._meter.store.acall(ReadBalance(self._meter.account_of(api, whose)))
-        return bodies.ConsumerBalance(consumer=whose, **bodies.BalanceBody.of(found).model_dump())
+        balance = await self._meter.store.acall(ReadBalance(self._meter.account_of(api, whose)))
+        return bodies.ConsumerBalance(consumer=whose, **bodies.BalanceBody.of(balance).model_dump())
 
     async def usage(
         self,
@@ -183,10 +183,10 @@ class _Routes:
         whose = await self._access.reader(request, consumer)
         states: tuple[State, ...] = (state,) if state is not None else ()
         query = ListRecords(whose, api, since_ms, until_ms, states, after or "", limit)
-        found = await self._meter.store.acall(query)
-        cursor = found[-1].record_id if len(found) == limit else None
+        records = await self._meter.store.acall(query)
+        cursor = records[-1].record_id if len(records) == limit else None
         return bodies.RecordsAnswer(
-            consumer=whose, records=[bodies.RecordBody.of(record) for record in found], next=cursor
+            consumer=whose, records=[bodies.RecordBody.of(record) for record in records], next=cursor
         )
 
     async def health(self) -> bodies.HealthAnswer:

@@ -83,10 +83,10 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     texts |= {404: "Not found", 409: "Ended already, or in progress", 413: "Too large", 410: "Receipt used up"}
     texts |= {422: "Idempotency key or receipt reused"}
     texts |= {429: "Quota used up", 503: "The store does not answer: repeat the request"}
-    named: dict[int | str, dict[str, Any]] = {
+    documents: dict[int | str, dict[str, Any]] = {
         status: {"description": texts[status], "content": content} for status in statuses
     }
-    return {**named, "4XX": {"description": "Refused", "content": content}}
+    return {**documents, "4XX": {"description": "Refused", "content": content}}
 
 
 def add_handlers(app: FastAPI) -> None:

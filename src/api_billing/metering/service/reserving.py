@@ -62,10 +62,10 @@ class OpenReservations:
         self._lock = threading.Lock()
         self._open: OrderedDict[str, OpenReservation] = OrderedDict()
 
-    def put(self, made: OpenReservation) -> None:
+    def put(self, reservation: OpenReservation) -> None:
         """Remember a reservation; the oldest makes room."""
         with self._lock:
-            self._open[made.reserve.reservation_id] = made
+            self._open[reservation.reserve.reservation_id] = reservation
             if len(self._open) > self._size:
                 self._open.popitem(last=False)
 
@@ -80,54 +80,54 @@ class OpenReservations:
 
 
 def reserve(
-    meter: Meter, asked: ReservationBody, by_key: Extractor, open_reservations: OpenReservations
+    meter: Meter, body: ReservationBody, by_key: Extractor, open_reservations: OpenReservations
 ) -> Steps[ReservationAnswer | ReplayAnswer | Answer]:
     """Reserve, or say why not: an ``Answer`` is a refusal, ready to be sent. Raises: ServiceProblem."""
-    payer = _payer(meter, asked, by_key)
+    payer = _payer(meter, body, by_key)
     try:
         reply = yield from payer.reserve()
     except MeterError as error:
-        if payer.is_waiting and not payer.remote_id:
+        if payer.is_unanswered and not payer.remote_id:
             # Nobody knows its id, so nobody can end it.
             meter.keeper.repeat(payer.undo("store"))
         if not isinstance(error, StoreUnavailable):
             raise
         # Fail open is the service's to decide: only it can serve.
-        meter.metrics.refused(asked.api, "meter_unavailable")
+        meter.metrics.refused(body.api, "meter_unavailable")
         return unavailable(error).answer()
     if isinstance(reply, Replay):
-        meter.metrics.replayed(asked.api)
+        meter.metrics.replayed(body.api)
         return ReplayAnswer(id=reply.reservation_id, response=ResponseBody.of(reply.response))
     if isinstance(reply, Refused) and reply.code == "reservation_ended":
         raise ServiceProblem("reservation_ended", "This id was reserved before, and has ended.")
     if not isinstance(reply, Reserved):
         return payer.answer(reply)
-    assert payer.asked is not None
-    open_reservations.put(OpenReservation(payer.asked, payer.plan))
-    return _answer(payer, payer.asked, reply)
+    assert payer.reservation is not None
+    open_reservations.put(OpenReservation(payer.reservation, payer.plan))
+    return _answer(payer, payer.reservation, reply)
 
 
-def _payer(meter: Meter, asked: ReservationBody, by_key: Extractor) -> Payer:
+def _payer(meter: Meter, body: ReservationBody, by_key: Extractor) -> Payer:
     now_ms = meter.now_ms()
-    _check_id(asked.id, now_ms)
-    credential = asked.api_key.get_secret_value() if asked.api_key is not None else ""
-    request = bearer(asked.method, asked.route, credential, now_ms, asked.request_id)
+    _check_id(body.id, now_ms)
+    credential = body.api_key.get_secret_value() if body.api_key is not None else ""
+    request = bearer(body.method, body.route, credential, now_ms, body.request_id)
     metering = Metering(
         meter,
-        asked.api,
-        int(asked.estimate_wei),
-        identify=by_key if asked.consumer is None else lambda _: asked.consumer,
-        model=lambda _: asked.model,
-        units=asked.units,
+        body.api,
+        int(body.estimate_wei),
+        identify=by_key if body.consumer is None else lambda _: body.consumer,
+        model=lambda _: body.model,
+        units=body.units,
     )
-    if asked.receipt is not None:
+    if body.receipt is not None:
         if meter.on_chain is None:
             raise ServiceProblem("invalid_request", "body.receipt: this meter has no contract that gives receipts")
-        receipt = read_receipt(asked.receipt.id)
-        return ReceiptPayer(metering, request, receipt, asked.id or "", asked.receipt.fingerprint)
-    claim = asked.idempotency
-    named = Claim(f"{asked.api}/{claim.key}", claim.fingerprint) if claim is not None else None
-    return CreditPayer(metering, request, asked.id or "", named)
+        receipt = read_receipt(body.receipt.id)
+        return ReceiptPayer(metering, request, receipt, body.id or "", body.receipt.fingerprint)
+    claim = body.idempotency
+    named = Claim(f"{body.api}/{claim.key}", claim.fingerprint) if claim is not None else None
+    return CreditPayer(metering, request, body.id or "", named)
 
 
 def _answer(payer: Payer, reserve: Reserve, reply: Reserved) -> ReservationAnswer:
@@ -151,11 +151,11 @@ def _answer(payer: Payer, reserve: Reserve, reply: Reserved) -> ReservationAnswe
     )
 
 
-def fields_of(made: OpenReservation, counts: tuple[int, ...], now_ms: int) -> list[tuple[str, str]]:
+def fields_of(reservation: OpenReservation, counts: tuple[int, ...], now_ms: int) -> list[tuple[str, str]]:
     """Header fields about the limits of a reservation's plan."""
-    if made.plan is None or len(counts) != len(made.plan.checks):
+    if reservation.plan is None or len(counts) != len(reservation.plan.checks):
         return []
-    return made.plan.fields(counts, now_ms, made.reserve.estimate_wei)
+    return reservation.plan.fields(counts, now_ms, reservation.reserve.estimate_wei)
 
 
 def _check_id(chosen: str | None, now_ms: int) -> None:

@@ -35,7 +35,7 @@ class MatchedRoute:
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str, str], str] = {}
+        self._paths: dict[tuple[str, str, str], str] = {}
         self._lists: list[tuple[list[Any], list[Any]]] = []  # of routes: as the application has it, and as it was
         self._remembers = False
 
@@ -44,20 +44,19 @@ class MatchedRoute:
         if routes is None:
             return ""
         if not self._lists or self._lists[0][0] is not routes or any(now != then for now, then in self._lists):
-            self._known = {}
+            self._paths = {}
             self._lists = [(each, list(each)) for each in _lists(routes)]
             self._remembers = all(_goes_by_path(route) for _, then in self._lists for route in then)
         path: str = scope["path"]
         if not self._remembers or scope["type"] != "http" or len(path) > _MAX_PATH:
             return _search(routes, scope) or UNMATCHED
         key = (scope["method"], path, scope.get("root_path", ""))
-        known = self._known
-        found = known.get(key)
-        if found is None:
-            if len(known) >= _MAX_REMEMBERED:
-                known = self._known = {}
-            found = known[key] = _search(routes, scope) or UNMATCHED
-        return found
+        pattern = self._paths.get(key)
+        if pattern is None:
+            if len(self._paths) >= _MAX_REMEMBERED:
+                self._paths = {}
+            pattern = self._paths[key] = _search(routes, scope) or UNMATCHED
+        return pattern
 
 
 def _lists(routes: list[Any]) -> Iterator[list[Any]]:
@@ -79,8 +78,8 @@ def _search(routes: Iterable[Any], scope: Scope) -> str:
         # FastAPI keeps an included router as one route that can list what it holds, with its prefixes.
         included = getattr(route, "effective_route_contexts", None)
         if included is not None:
-            if found := _search(included(), scope):
-                return found
+            if pattern := _search(included(), scope):
+                return pattern
         elif route.matches(scope)[0].name == "FULL":
             path: str = getattr(route, "path", "")
             return f"{path}/*" if getattr(route, "routes", None) is not None else path

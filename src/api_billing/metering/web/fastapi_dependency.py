@@ -81,9 +81,9 @@ class MeterDependency:
         deferred: Deferred | None = scope.get(_DEFERRED_KEY)
         if deferred is None:
             raise RuntimeError("MeterDependency needs api_billing.metering.web.fastapi.install(app)")
-        known: Exchange | None = scope.get(EXCHANGE_KEY)
-        if known is not None or not self.metering.covers(request.method, scope["path"]):
-            yield Charge(known)
+        exchange_outside: Exchange | None = scope.get(EXCHANGE_KEY)
+        if exchange_outside is not None or not self.metering.covers(request.method, scope["path"]):
+            yield Charge(exchange_outside)
             return
         exchange = await deferred.begin(self.metering, request)
         try:
@@ -108,8 +108,8 @@ class Identified:
     async def __call__(self, request: Request) -> str:
         limit = self.meter.settings.max_fingerprint_bytes
         body = partial(read_body, request, Incoming(request.receive, limit), limit)
-        asked = asgi_request(request.scope, at_ms=self.meter.now_ms(), body=body, native=request)
-        consumer = await aconsumer_of(self.meter, asked, self.identify)
+        metered_request = asgi_request(request.scope, at_ms=self.meter.now_ms(), body=body, native=request)
+        consumer = await aconsumer_of(self.meter, metered_request, self.identify)
         if isinstance(consumer, Answer):
             raise MeterRefusal(consumer)
         return consumer

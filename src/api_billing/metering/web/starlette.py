@@ -51,8 +51,8 @@ def _wrapped(metering: Metering, endpoint: Callable[..., Any]) -> Callable[..., 
 
         async def call(request: Request) -> Response:
             arguments = (*args[:-1], request)
-            found = await endpoint(*arguments) if is_async else await run_in_threadpool(endpoint, *arguments)
-            return cast(Response, found)
+            response = await endpoint(*arguments) if is_async else await run_in_threadpool(endpoint, *arguments)
+            return cast(Response, response)
 
         return await serve_endpoint(metering, request, route_path(request), call)
 

@@ -150,9 +150,9 @@ def _is_async(handler: Any) -> bool:
 
 async def read_body(request: Request, incoming: Incoming, limit: int) -> bytes | None:
     """The body of a request that the framework may have read before; None when it cannot be had, or is too long."""
-    known = getattr(request, "_body", None)
-    if known is not None:
-        return known if len(known) <= limit else None
+    body = getattr(request, "_body", None)
+    if body is not None:
+        return body if len(body) <= limit else None
     form = getattr(request, "_form", None)
     if form is not None:
         return await _of_form(form, limit)

@@ -152,22 +152,22 @@ def read_input(environ: Environ, limit: int) -> bytes | None:
     if not length and not environ.get("wsgi.input_terminated") and not environ.get("HTTP_TRANSFER_ENCODING"):
         return b""
     try:
-        wanted = int(length) if length else limit + 1
-        if wanted < 0 or (length and wanted > limit):
+        size = int(length) if length else limit + 1
+        if size < 0 or (length and size > limit):
             return None
-        body = _read(source, wanted)
+        body = _read(source, size)
     except Exception as error:
         _log.info("the body of a request could not be read: %r", error)
         return None
-    if len(body) != wanted if length else len(body) > limit:
+    if len(body) != size if length else len(body) > limit:
         return None
     environ["wsgi.input"] = io.BytesIO(body)
     return body
 
 
-def _read(source: Any, wanted: int) -> bytes:
+def _read(source: Any, size: int) -> bytes:
     parts: list[bytes] = []
-    missing = wanted
+    missing = size
     while missing > 0:
         part = source.read(min(missing, _CHUNK))
         if not part:

@@ -38,31 +38,31 @@ from api_billing.metering.stores.steps import Steps
 
 
 def settle(
-    meter: Meter, known: OpenReservations, reservation_id: str, asked: SettlementBody
+    meter: Meter, open_reservations: OpenReservations, reservation_id: str, body: SettlementBody
 ) -> Steps[SettlementAnswer]:
     """Charge what serving cost; a status that is free is released. Raises: ServiceProblem."""
-    response = _kept(asked.response, meter.settings.max_stored_bytes) if asked.response is not None else None
-    made = yield from _found(meter, known, reservation_id)
-    has_receipt = is_receipt_account(made.reserve.account)
+    response = _stored(body.response, meter.settings.max_stored_bytes) if body.response is not None else None
+    reservation = yield from _reservation(meter, open_reservations, reservation_id)
+    has_receipt = is_receipt_account(reservation.reserve.account)
     if has_receipt and response is None:
         response = used_up()
-    outcome = _outcome(asked, max(0, meter.now_ms() - made.reserve.now_ms))
-    if meter.is_free(asked.status):
-        return (yield from _release(meter, known, made, outcome))
-    cost_wei = made.reserve.estimate_wei if asked.cost_wei is None else int(asked.cost_wei)
+    outcome = _outcome(body, max(0, meter.now_ms() - reservation.reserve.now_ms))
+    if meter.is_free(body.status):
+        return (yield from _release(meter, open_reservations, reservation, outcome))
+    cost_wei = reservation.reserve.estimate_wei if body.cost_wei is None else int(body.cost_wei)
     settlement = Settle(
-        reservation_id, made.reserve.account, meter.now_ms(), cost_wei, outcome, asked.units, response=response
+        reservation_id, reservation.reserve.account, meter.now_ms(), cost_wei, outcome, body.units, response=response
     )
     reply: Settled | NotReserved = yield settlement
     if not isinstance(reply, Settled):
         raise _ended(reply)
-    known.forget(reservation_id)
+    open_reservations.forget(reservation_id)
     if not reply.repeated and has_receipt:
-        meter.metrics.redeemed(made.reserve.api, outcome.duration_ms)
+        meter.metrics.redeemed(reservation.reserve.api, outcome.duration_ms)
     elif not reply.repeated:
-        meter.metrics.settled(made.reserve.api, reply.charged_wei, outcome.duration_ms, reply.uncollected_wei)
-        if made.plan is not None:
-            meter.watcher.settled(made.plan, made.reserve, reply)
+        meter.metrics.settled(reservation.reserve.api, reply.charged_wei, outcome.duration_ms, reply.uncollected_wei)
+        if reservation.plan is not None:
+            meter.watcher.settled(reservation.plan, reservation.reserve, reply)
     counts = tuple([count for _, count in reply.counts])
     return SettlementAnswer(
         id=reservation_id,
@@ -72,14 +72,16 @@ def settle(
         late=reply.late,
         repeated=reply.repeated,
         balance=BalanceBody.of(reply.balance),
-        fields=dict([*fields_of(made, counts, meter.now_ms()), cost_field(reply.charged_wei)]),
+        fields=dict([*fields_of(reservation, counts, meter.now_ms()), cost_field(reply.charged_wei)]),
     )
 
 
-def release(meter: Meter, known: OpenReservations, reservation_id: str, asked: ReleaseBody) -> Steps[SettlementAnswer]:
+def release(
+    meter: Meter, open_reservations: OpenReservations, reservation_id: str, body: ReleaseBody
+) -> Steps[SettlementAnswer]:
     """Undo the reservation. Raises: ServiceProblem."""
-    made = yield from _found(meter, known, reservation_id)
-    return (yield from _release(meter, known, made, Outcome(status=asked.status, error=asked.error)))
+    reservation = yield from _reservation(meter, open_reservations, reservation_id)
+    return (yield from _release(meter, open_reservations, reservation, Outcome(status=body.status, error=body.error)))
 
 
 def extend(meter: Meter, reservation_id: str, seconds: int) -> Steps[ExtensionAnswer]:
@@ -93,14 +95,16 @@ def extend(meter: Meter, reservation_id: str, seconds: int) -> Steps[ExtensionAn
     return ExtensionAnswer(id=reservation_id, expires_after_seconds=seconds)
 
 
-def _release(meter: Meter, known: OpenReservations, made: OpenReservation, outcome: Outcome) -> Steps[SettlementAnswer]:
-    reservation_id = made.reserve.reservation_id
-    reply: Released | NotReserved = yield Release(reservation_id, made.reserve.account, meter.now_ms(), outcome)
+def _release(
+    meter: Meter, open_reservations: OpenReservations, reservation: OpenReservation, outcome: Outcome
+) -> Steps[SettlementAnswer]:
+    reservation_id = reservation.reserve.reservation_id
+    reply: Released | NotReserved = yield Release(reservation_id, reservation.reserve.account, meter.now_ms(), outcome)
     if not isinstance(reply, Released):
         raise _ended(reply)
-    known.forget(reservation_id)
+    open_reservations.forget(reservation_id)
     if not reply.repeated:
-        meter.metrics.released(made.reserve.api)
+        meter.metrics.released(reservation.reserve.api)
     return SettlementAnswer(
         id=reservation_id,
         state="released",
@@ -111,21 +115,21 @@ def _release(meter: Meter, known: OpenReservations, made: OpenReservation, outco
     )
 
 
-def _outcome(asked: SettlementBody, since_ms: int) -> Outcome:
+def _outcome(body: SettlementBody, since_ms: int) -> Outcome:
     return Outcome(
-        status=asked.status,
-        duration_ms=since_ms if asked.duration_ms is None else asked.duration_ms,
-        response_bytes=asked.response_bytes,
-        error=asked.error,
-        tags=asked.tags_text(),
+        status=body.status,
+        duration_ms=since_ms if body.duration_ms is None else body.duration_ms,
+        response_bytes=body.response_bytes,
+        error=body.error,
+        tags=body.tags_text(),
     )
 
 
-def _found(meter: Meter, known: OpenReservations, reservation_id: str) -> Steps[OpenReservation]:
+def _reservation(meter: Meter, open_reservations: OpenReservations, reservation_id: str) -> Steps[OpenReservation]:
     """The reservation, looked up when another process made it. Raises: ServiceProblem."""
-    made = known.get(reservation_id)
-    if made is not None:
-        return made
+    reservation = open_reservations.get(reservation_id)
+    if reservation is not None:
+        return reservation
     record: Record | None = yield GetRecord(reservation_id)
     if record is None:
         raise _ended(NotReserved("unknown"))
@@ -156,12 +160,12 @@ def _ended(reply: NotReserved) -> ServiceProblem:
     return ServiceProblem("reservation_ended", f"This reservation is {reply.state}.", state=reply.state)
 
 
-def _kept(asked: ResponseBody, most_bytes: int) -> StoredResponse | None:
+def _stored(response: ResponseBody, most_bytes: int) -> StoredResponse | None:
     try:
-        body = asked.body()
+        body = response.body()
     except ValueError:
         raise ServiceProblem("invalid_request", "body.response.body_base64: not base64") from None
     if len(body) > most_bytes:
         return None
-    headers = TextHeaders(asked.headers)
-    return stored_response(MeteredResponse(asked.status, headers, body_bytes=len(body), body=body))
+    headers = TextHeaders(response.headers)
+    return stored_response(MeteredResponse(response.status, headers, body_bytes=len(body), body=body))
