@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -252,6 +252,7 @@ class MeterSettings(BaseSettings):
         included, excluded = _pattern(self.include_paths), _pattern(self.exclude_paths)
         methods = frozenset(self.excluded_methods)
 
+        @lru_cache(1_000)
         def covers(method: str, path: str) -> bool:
             return method not in methods and bool(included(path)) and not excluded(path)
 

@@ -7,7 +7,6 @@ from typing import Final
 
 from api_billing.metering.errors import StoreUnavailable
 from api_billing.metering.ledger.operations import (
-    Claim,
     ClaimInProgress,
     ClaimMismatch,
     Refused,
@@ -22,9 +21,8 @@ from api_billing.metering.limits.plan import Fields
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.request.claims import idempotency_claim
-from api_billing.metering.request.http import MeteredRequest, MeteredResponse, cost_field
+from api_billing.metering.request.http import MeteredResponse, cost_field
 from api_billing.metering.request.identity import identify
-from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.prices import Priced, check_wei, price_of
 from api_billing.metering.request.problems import Refusal, refusal_by
@@ -41,16 +39,8 @@ class CreditPayer(Payer):
 
     __slots__ = ()
 
-    def __init__(
-        self, metering: Metering, request: MeteredRequest, remote_id: str | None = None, claim: Claim | None = None
-    ) -> None:
-        super().__init__(metering, request, remote_id)
-        if claim is not None:
-            self._claim(claim)
-
     def reserve(self) -> Steps[ReserveReply | Refusal]:
-        metering, request = self.metering, self.request
-        meter = metering.meter
+        metering, request, meter = self.metering, self.request, self.metering.meter
         for _ in range(_MAX_ATTEMPTS):
             identity = yield from identify(metering.identify or meter.identify, request)
             if isinstance(identity, Refusal):
@@ -59,37 +49,26 @@ class CreditPayer(Payer):
             profile = meter.profiles.known(consumer)
             if profile is None and (profile := (yield from meter.profiles.of(consumer))) is None:
                 return Refusal("not_subscribed")
-            model = self._estimate()
-            if model is None:
+            if metering.model is None and type(metering.estimate_wei) is int:
+                self.estimate_wei = metering.estimate_wei
+            elif not self._estimate():
                 return Refusal("meter_unavailable")
-            tier_name = identity.tier
-            also: tuple[WindowCheck, ...] = ()
-            refusal: Refusal | None = None
-            if meter.on_chain is not None:
-                admission = yield from meter.on_chain.admit(metering.api, consumer, self.estimate_wei)
-                if isinstance(admission, Refusal):
-                    refusal = admission
-                else:
-                    tier_name, also = tier_name or admission.plan, admission.checks
-            tier = (yield from meter.profiles.tier(tier_name)) if tier_name else None
-            self.plan = meter.plans.plan(
-                profile, request.at_ms, api=metering.api, operation=self.operation, model=model, tier=tier, also=also
-            )
-            if self.claim is None and metering.idempotent and (keys := request.headers.all("idempotency-key")):
-                claim = yield from idempotency_claim(keys, request, metering.api, meter.settings)
-                if isinstance(claim, Refusal):
-                    return claim
-                self._claim(claim)
+            refusal = yield from self._limit(identity.tier, profile)
+            assert self.plan is not None
             account = meter.account_of(metering.api, consumer)
             if refusal is not None:
                 return (yield from self._served_before(account, profile)) or refusal
             # A reservation of another process may be there already, and has to be looked for.
-            if self.remote_id is None and (believed := self._believed()) is not None:
-                return believed
+            if meter.decisions is not None and self.remote_id is None:
+                believed = meter.decisions.find(self.plan, self.estimate_wei, request.at_ms)
+                if believed is not None:
+                    self.counts = believed.counts
+                    return believed
             reply = yield from self.ask(account, request.at_ms, profile.version, self.plan.checks)
             if isinstance(reply, Refused):
                 assert self.reservation is not None
-                meter.decisions.keep(self.plan, reply, self.estimate_wei, request.at_ms)
+                if meter.decisions is not None and self.remote_id is None:
+                    meter.decisions.keep(self.plan, reply, self.estimate_wei, request.at_ms)
                 meter.watcher.refused(self.plan, self.reservation, reply)
             if not isinstance(reply, StaleProfile):
                 return reply
@@ -98,8 +77,36 @@ class CreditPayer(Payer):
                 meter.profiles.put(reply.profile)
         raise StoreUnavailable("the consumer's limits keep changing")
 
-    def _estimate(self) -> str | None:
-        """Compute the estimate, and the model that is asked for, which is the answer; None when that fails."""
+    def _limit(self, tier_name: str, profile: Profile) -> Steps[Refusal | None]:
+        """Find the windows that the request counts in, and its claim; ask what the chain has against it."""
+        metering, request = self.metering, self.request
+        meter = metering.meter
+        refusal: Refusal | None = None
+        also: tuple[WindowCheck, ...] = ()
+        if meter.on_chain is not None:
+            admission = yield from meter.on_chain.admit(metering.api, self.consumer, self.estimate_wei)
+            if isinstance(admission, Refusal):
+                refusal = admission
+            else:
+                tier_name, also = tier_name or admission.plan, admission.checks
+        self.plan = meter.plans.plan(
+            profile,
+            request.at_ms,
+            api=metering.api,
+            operation=self.operation,
+            model=self.tags.get("model", ""),
+            tier=(yield from meter.profiles.tier(tier_name)) if tier_name else None,
+            also=also,
+        )
+        if self.claim is None and metering.idempotent and (keys := request.headers.all("idempotency-key")):
+            claim = yield from idempotency_claim(keys, request, metering.api, meter.settings)
+            if isinstance(claim, Refusal):
+                return claim
+            self.claim = claim
+        return refusal
+
+    def _estimate(self) -> bool:
+        """Compute the estimate, and tag the model that is asked for; False when that fails."""
         metering, request = self.metering, self.request
         try:
             model = metering.model(request) if metering.model is not None else ""
@@ -107,14 +114,10 @@ class CreditPayer(Payer):
             self.estimate_wei = check_wei("the estimate", estimate(request)) if callable(estimate) else estimate
         except Exception:
             _log.exception("the estimate of %s %s failed", request.method, request.route)
-            return None
+            return False
         if model:
             self.tags["model"] = model
-        return model
-
-    def _claim(self, claim: Claim) -> None:
-        self.claim = claim
-        self.claim_expires_ms = self.request.at_ms + self.metering.meter.idempotency_ms
+        return True
 
     def _served_before(self, account: str, profile: Profile) -> Steps[ReserveReply | None]:
         """What a request that is refused now was answered before: what was paid for can be had again."""
@@ -124,13 +127,6 @@ class CreditPayer(Payer):
         reply = yield from self.ask(account, self.request.at_ms, profile.version, (_NEVER,))
         self.counts = ()
         return reply if isinstance(reply, Replay | ClaimInProgress | ClaimMismatch) else None
-
-    def _believed(self) -> Refused | None:
-        assert self.plan is not None
-        refused = self.metering.meter.decisions.find(self.plan, self.estimate_wei, self.request.at_ms)
-        if refused is not None:
-            self.counts = refused.counts
-        return refused
 
     def refusal(self, reply: ReserveReply | Refusal) -> Refusal:
         if isinstance(reply, Refused) and self.plan is not None:
@@ -153,7 +149,8 @@ class CreditPayer(Payer):
             )
         if len(reply.counts) == len(self.counts):
             self.counts = tuple([count for _, count in reply.counts])
-        return [*self.fields(), cost_field(reply.charged_wei)]
+        fields = self.plan.fields(self.counts, settle.now_ms, self.estimate_wei)
+        return [*fields, cost_field(reply.charged_wei)]
 
     def released(self) -> Fields:
         assert self.plan is not None

@@ -47,7 +47,7 @@ class DecisionCache:
 
     def keep(self, plan: Plan, refused: Refused, estimate_wei: int, now_ms: int) -> None:
         """Keep a refusal, when it is one by a budget."""
-        if not self._max_age_ms or refused.code not in _CODES:
+        if refused.code not in _CODES:
             return
         check = plan.checks[refused.violated[0]]
         if len(self._decisions) >= self._size:

@@ -184,44 +184,37 @@ class Exchange:
     def finish_steps(self, response: MeteredResponse) -> Steps[Fields]:
         """The flow of ``finish``."""
         reserve = self._take()
-        try:
-            if reserve is None:
-                return []
-            if self._meter.is_free(response.status):
-                self._release(reserve, self._outcome(response, self._meter.now_ms()))
-                return self._payer.released()
-            return (yield from self._settle(reserve, response))
-        finally:
+        if reserve is None:
             self.request.let_go()
-            if reserve is not None:
-                self._meter.keeper.ended(reserve.reservation_id)
-
-    def _settle(self, reserve: Reserve, response: MeteredResponse) -> Steps[Fields]:
-        payer, keeper = self._payer, self._meter.keeper
-        priced = Priced(self._cost_wei or 0)
+            return []
+        meter, payer = self._meter, self._payer
+        settle: Settle | None = None
         try:
-            if self._cost_wei is None:
-                priced = yield from payer.price(response)
-        except GeneratorExit:
-            # Cancelled while an own price was waiting for something: it was served, so it is charged.
-            priced = Priced(fallback_wei(payer.estimate_wei, self._meter.settings.fallback_percent), "cancelled")
+            if response.status in meter.free_statuses:
+                self._release(reserve, self._outcome(response, meter.now_ms()))
+                return payer.released()
+            cost_wei = self._cost_wei
+            priced = Priced(cost_wei) if cost_wei is not None else (yield from payer.price(response))
             settle = self._settlement(reserve, response, priced)
-            self._meter.post(settle)
-            keeper.repeat(settle, reserve)  # nobody sees the reply to what is posted
-            raise
-        settle = self._settlement(reserve, response, priced)
-        try:
             reply: Settled | NotReserved = yield settle
             if type(reply) is not Settled:
                 reply = yield from settled_again(settle, reserve, reply)
         except GeneratorExit:
-            # Cancelled while waiting: nobody sees the reply, so the keeper asks for it.
-            keeper.repeat(settle, reserve)
+            # Cancelled: it was served, so it is charged. Nobody sees the reply, so the keeper asks for it.
+            if settle is None:
+                fallback = fallback_wei(payer.estimate_wei, meter.settings.fallback_percent)
+                settle = self._settlement(reserve, response, Priced(fallback, "cancelled"))
+                meter.post(settle)
+            meter.keeper.repeat(settle, reserve)
             raise
         except MeterError as error:
+            assert settle is not None
             _log.warning("%s is settled later: %s", settle.reservation_id, error)
-            keeper.repeat(settle, reserve)
+            meter.keeper.repeat(settle, reserve)
             return payer.fields()
+        finally:
+            meter.keeper.ended(reserve.reservation_id)
+            self.request.let_go()
         if not isinstance(reply, Settled):
             _log.error("%s was served, but could not be settled: it is %s", settle.reservation_id, reply.state)
             return payer.fields()

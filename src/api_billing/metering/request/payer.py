@@ -69,7 +69,9 @@ class Payer(ABC):
         "tags",
     )
 
-    def __init__(self, metering: Metering, request: MeteredRequest, remote_id: str | None = None) -> None:
+    def __init__(
+        self, metering: Metering, request: MeteredRequest, remote_id: str | None = None, claim: Claim | None = None
+    ) -> None:
         self.metering = metering
         self.request = request
         self.remote_id = remote_id
@@ -78,8 +80,8 @@ class Payer(ABC):
         self.plan: Plan | None = None
         self.counts: tuple[int, ...] = ()
         self.estimate_wei = 0
-        self.claim: Claim | None = None
-        self.claim_expires_ms = 0
+        self.claim = claim
+        self.claim_expires_ms = request.at_ms + metering.meter.idempotency_ms
         self.tags: dict[str, Any] = {}
         self.reservation: Reserve | None = None
         self.is_unanswered = False

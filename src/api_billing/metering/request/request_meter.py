@@ -77,9 +77,11 @@ class RequestMeter(ABC):
         self.reservation_ms = settings.reservation_seconds * 1000
         self.idempotency_ms = settings.idempotency_hours * 3_600_000
         self.audited_bytes = settings.audit_body_bytes if settings.audit_bodies else 0
+        self.free_statuses = settings.free
         self.covers = settings.covers
         self.plans = PlanCache()
-        self.decisions = DecisionCache(settings.budget_cache_seconds * 1000)
+        cache_ms = settings.budget_cache_seconds * 1000
+        self.decisions = DecisionCache(cache_ms) if cache_ms else None
         self.profiles = ProfileCache(
             # A key that was found before it was revoked must not outlive the profile that was fetched afterwards.
             outdated=forget_keys,
@@ -112,10 +114,6 @@ class RequestMeter(ABC):
     @abstractmethod
     def account_of(self, api: str, consumer: str) -> str:
         """Whose credit pays for a consumer's requests to an API."""
-
-    def is_free(self, status: int) -> bool:
-        """Whether a response of this status costs nothing."""
-        return status in self.settings.free
 
     def note(self, record: Record) -> None:
         """Keep the record of a refused request, unless so many are waiting that served ones would have to wait, too.

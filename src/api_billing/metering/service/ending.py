@@ -47,7 +47,7 @@ def settle(
     if has_receipt and response is None:
         response = used_up()
     outcome = _outcome(body, max(0, meter.now_ms() - reservation.reserve.now_ms))
-    if meter.is_free(body.status):
+    if body.status in meter.free_statuses:
         return (yield from _release(meter, open_reservations, reservation, outcome))
     cost_wei = reservation.reserve.estimate_wei if body.cost_wei is None else int(body.cost_wei)
     settlement = Settle(

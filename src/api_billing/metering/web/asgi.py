@@ -40,15 +40,16 @@ class MeteredASGI:
     ) -> None:
         self.app = app
         self.metering = metering
+        self._covers = metering.meter.covers
         self._websockets = websockets
         self._route = route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "websocket" and self._websockets and self.metering.covers("GET", scope["path"]):
+        if kind == "websocket" and self._websockets and self._covers("GET", scope["path"]):
             await serve_connection(self.app, self.metering, scope, receive, send, self._route_of(scope))
             return
-        if kind != "http" or EXCHANGE_KEY in scope or not self.metering.covers(scope["method"], scope["path"]):
+        if kind != "http" or EXCHANGE_KEY in scope or not self._covers(scope["method"], scope["path"]):
             await self.app(scope, receive, send)
             return
         meter = self.metering.meter

@@ -134,7 +134,8 @@ class Outgoing(Delivery):
         except BaseException as error:
             self.raised(error)
             raise
-        await self.returned()
+        if not self.ended:
+            await self.returned()
 
     async def send(self, message: Message) -> None:
         """Take a message of the application."""
@@ -154,7 +155,10 @@ class Outgoing(Delivery):
                         return  # its end may come with its first piece
                     message = self._started(self.exchange.start_fields())
             elif kind in _BODIES:
-                is_last = self._count_body(message) if kind == "http.response.body" else self._count_file(message)
+                if kind == "http.response.body":
+                    is_last = self.count(message.get("body", b"")) or not message.get("more_body", False)
+                else:
+                    is_last = self._count_file(message)
                 fields = await self.afinish() if is_last else self.exchange.start_fields() if self._held else []
                 start = self._started(fields) if self._held else None
         try:
@@ -186,10 +190,6 @@ class Outgoing(Delivery):
             self.finish_later()
         else:
             self.abort(error)
-
-    def _count_body(self, message: Message) -> bool:
-        """Count a piece of the body; whether it is the last one."""
-        return self.count(message.get("body", b"")) or not message.get("more_body", False)
 
     def _count_file(self, message: Message) -> bool:
         """Count what the server sends from a file itself; whether that is the last of it."""

@@ -43,7 +43,7 @@ class MatchedRoute:
         routes = getattr(scope.get("app"), "routes", None)
         if routes is None:
             return ""
-        if not self._lists or self._lists[0][0] is not routes or any(now != then for now, then in self._lists):
+        if not self._is_as_it_was(routes):
             self._paths = {}
             self._lists = [(each, list(each)) for each in _lists(routes)]
             self._remembers = all(_goes_by_path(route) for _, then in self._lists for route in then)
@@ -57,6 +57,12 @@ class MatchedRoute:
                 self._paths = {}
             pattern = self._paths[key] = _search(routes, scope) or UNMATCHED
         return pattern
+
+    def _is_as_it_was(self, routes: list[Any]) -> bool:
+        for now, then in self._lists:
+            if now != then:
+                return False
+        return bool(self._lists) and self._lists[0][0] is routes
 
 
 def _lists(routes: list[Any]) -> Iterator[list[Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from typing import Any, Final
 
@@ -74,18 +74,17 @@ class Delivery:
         self.ended = True
         return self.exchange.finish(self._response())
 
-    async def afinish(self) -> Fields:
+    def afinish(self) -> Coroutine[Any, Any, Fields]:
         """The same in a coroutine."""
         if self.ended:
-            return []
+            return _nothing()
         self.ended = True
-        return await self.exchange.afinish(self._response())
+        return self.exchange.afinish(self._response())
 
     def finish_later(self) -> None:
         """The same in a task of its own, for a coroutine that is being cancelled and must not wait."""
         if not self.ended:
-            self.ended = True
-            task = asyncio.get_running_loop().create_task(self.exchange.afinish(self._response()))
+            task = asyncio.get_running_loop().create_task(self.afinish())
             _settling.add(task)
             task.add_done_callback(_settling.discard)
 
@@ -119,6 +118,10 @@ class Delivery:
             # A store that is closed by now has nothing to release.
             with suppress(Exception):
                 self.abort()
+
+
+async def _nothing() -> Fields:
+    return []
 
 
 class MeteredPieces:
