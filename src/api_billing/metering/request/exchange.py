@@ -239,11 +239,11 @@ class Exchange:
             self._meter.metrics.price_failed(self.metering.api)
         now_ms = self._meter.now_ms()
         return Settle(
-            reserve.reservation_id,
-            reserve.account,
-            now_ms,
-            min(priced.wei, MAX_AMOUNT_WEI),
-            self._outcome(response, now_ms, f"price: {priced.problem}" if priced.problem else ""),
+            reservation_id=reserve.reservation_id,
+            account=reserve.account,
+            now_ms=now_ms,
+            actual_wei=min(priced.wei, MAX_AMOUNT_WEI),
+            outcome=self._outcome(response, now_ms, f"price: {priced.problem}" if priced.problem else ""),
             response=self._payer.stored(response, is_whole=self.is_whole) if reserve.claim is not None else None,
         )
 
