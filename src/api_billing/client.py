@@ -15,7 +15,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from api_billing.connection import Connection, Signer
+from api_billing.extras import needed_by
+
+with needed_by(__name__):
+    from api_billing.connection import Connection, Signer
 from api_billing.contract_api import KEPT_NOTICES, MAX_PAGE_APIS, STANDARD_PLAN, Method
 from api_billing.errors import DepositKept, InvalidInput, NoContract, UnexpectedAnswer
 from api_billing.networks import Network, checked_address, find_network, load_deployment

@@ -13,9 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from genlayer_py.client import GenLayerClient
-from genlayer_py.exceptions import GenLayerError
-from web3.exceptions import Web3Exception
+from api_billing.extras import needed_by
+
+with needed_by(__name__):
+    from genlayer_py.client import GenLayerClient
+    from genlayer_py.exceptions import GenLayerError
+    from web3.exceptions import Web3Exception
 
 from api_billing.contract_api import split_refusal
 from api_billing.errors import (

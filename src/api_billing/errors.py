@@ -15,7 +15,8 @@ BillingError
 │   └── ChildFailed                    it executed, but a transaction that it triggered did not
 ├── OutcomeUnknown                     a transaction may or may not have been taken: never send it again unseen
 │   └── WaitTimedOut                   it was taken, and is not decided (or final) yet
-└── UnexpectedAnswer                   an answer of another form than this version knows
+├── UnexpectedAnswer                   an answer of another form than this version knows
+└── MissingExtra (an ImportError)      a package that only some need is not installed; says which extra brings it
 """
 
 from __future__ import annotations
@@ -135,3 +136,11 @@ class UnexpectedAnswer(BillingError):
     """An answer of another form than this version knows: another contract at the address, or another network."""
 
     hint = "check that the address is that of the billing contract, and that this version matches it"
+
+
+class MissingExtra(BillingError, ModuleNotFoundError):
+    """A package that only some need is not installed: ``name`` is its module, the text says what to install."""
+
+    def __init__(self, message: str, *, name: str) -> None:
+        super().__init__(message)
+        self.name = name

@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from api_billing.errors import InvalidInput, KeyUnavailable
+from api_billing.extras import needed_by
 
 if TYPE_CHECKING:
+    from eth_account import Account
     from eth_account.signers.local import LocalAccount
 
 KEYS_VARIABLE: Final = "API_BILLING_KEYS"
@@ -71,9 +73,7 @@ def create_key(name: str, password: str, *, scrypt_n: int | None = None) -> KeyF
 
     Raises: InvalidInput, for a bad or taken name and a short password.
     """
-    from eth_account import Account
-
-    return _store(name, Account.create(), password, scrypt_n)
+    return _store(name, _eth_account().create(), password, scrypt_n)
 
 
 def import_key(name: str, key: str, password: str, *, scrypt_n: int | None = None) -> KeyFile:
@@ -132,11 +132,9 @@ def unlock(account: str, ask_password: AskPassword) -> LocalAccount:
     """
     if account.startswith(_ENV):
         return _from_environment(account.removeprefix(_ENV))
-    from eth_account import Account
-
     file = find_key(account)
     try:
-        key = Account.decrypt(file.path.read_text(encoding="utf-8"), ask_password(file.name))
+        key = _eth_account().decrypt(file.path.read_text(encoding="utf-8"), ask_password(file.name))
     except (ValueError, KeyError, TypeError, NotImplementedError):
         raise KeyUnavailable(f"{file.path} cannot be opened", hint="is the password right?") from None
     return _account(key.hex(), str(file.path))
@@ -167,7 +165,8 @@ def find_key(account: str) -> KeyFile:
 
 
 def _key_file(name: str, path: Path) -> KeyFile:
-    from eth_utils.address import to_checksum_address
+    with needed_by("a key"):
+        from eth_utils.address import to_checksum_address
 
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -186,15 +185,20 @@ def _from_environment(variable: str) -> LocalAccount:
 
 
 def _account(key: str, where: str) -> LocalAccount:
-    from eth_account import Account
-
     if not _KEY.fullmatch(key):
         raise KeyUnavailable(f"{where} is no private key", hint="a key is 0x and 64 hex digits")
+    make = _eth_account()
     try:
-        account: LocalAccount = Account.from_key(key)
+        account: LocalAccount = make.from_key(key)
     except Exception:  # whatever eth-account says here could have the key in it
         raise KeyUnavailable(f"{where} is no valid private key") from None
     return account
+
+
+def _eth_account() -> Account:
+    with needed_by("a key"):
+        from eth_account import Account
+    return Account()
 
 
 def _taken(path: Path) -> InvalidInput:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from api_billing.errors import InvalidInput
+from api_billing.extras import needed_by
 
 if TYPE_CHECKING:
     from genlayer_py.types import GenLayerChain
@@ -44,9 +45,7 @@ class Network:
 
     def genlayer_chain(self) -> GenLayerChain:
         """A chain object of genlayer-py's own, so that nobody else's client changes with it."""
-        from genlayer_py import chains
-
-        chain: GenLayerChain = copy.deepcopy(getattr(chains, self.chain))
+        chain = copy.deepcopy(_genlayer_chain(self.chain))
         if self.url is not None:
             chain.rpc_urls = {"default": {"http": [self.url]}}
         return chain
@@ -54,9 +53,14 @@ class Network:
     @property
     def rpc_url(self) -> str:
         """Where requests go."""
-        from genlayer_py import chains
+        return self.url if self.url is not None else str(_genlayer_chain(self.chain).rpc_urls["default"]["http"][0])
 
-        return self.url if self.url is not None else str(getattr(chains, self.chain).rpc_urls["default"]["http"][0])
+
+def _genlayer_chain(name: str) -> GenLayerChain:
+    with needed_by("a network"):
+        from genlayer_py import chains
+    chain: GenLayerChain = getattr(chains, name)
+    return chain
 
 
 _TESTNET: Final = Network("testnet", "", accept_seconds=900, finalize_seconds=7200, poll_seconds=5)

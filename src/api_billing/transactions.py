@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from genlayer_py.abi import calldata
-from genlayer_py.types import TRANSACTION_STATUS_NUMBER_TO_NAME
+from api_billing.extras import needed_by
+
+with needed_by(__name__):
+    from genlayer_py.abi import calldata
+    from genlayer_py.types import TRANSACTION_STATUS_NUMBER_TO_NAME
 
 from api_billing.contract_api import split_refusal
 from api_billing.errors import (

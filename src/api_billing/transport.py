@@ -12,9 +12,12 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import requests
-from eth_utils.crypto import keccak
-from genlayer_py.provider import GenLayerProvider
+from api_billing.extras import needed_by
+
+with needed_by(__name__):
+    import requests
+    from eth_utils.crypto import keccak
+    from genlayer_py.provider import GenLayerProvider
 
 from api_billing.errors import NetworkError, OutcomeUnknown, RateLimited, RpcFailed, Unreachable
 

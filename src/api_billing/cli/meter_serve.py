@@ -13,6 +13,7 @@ from api_billing.cli.command import command
 from api_billing.cli.meter_session import Store, opened
 from api_billing.cli.session import Session
 from api_billing.errors import InvalidInput
+from api_billing.extras import needed_by
 
 
 def add_to(app: typer.Typer) -> None:
@@ -59,12 +60,10 @@ def serve(
 
 
 def _serving() -> ModuleType:
-    try:
+    with needed_by("the HTTP meter"):
+        import uvicorn  # noqa: F401 - its extra brings all that serving needs
+
         from api_billing.metering.service import serving
-    except ImportError as error:
-        raise InvalidInput(
-            f"the HTTP meter needs {error.name}", hint="install it with: pip install 'api-billing[fastapi]'"
-        ) from error
     return serving
 
 

@@ -84,7 +84,7 @@ def meter_command(app: typer.Typer, name: str) -> Callable[[Callable[..., Shown 
 
 
 def opened(store: str | None) -> Meter:
-    """The meter on a store. Raises: InvalidSetting, StoreMissing, StoreUnavailable."""
+    """The meter on a store. Raises: InvalidSetting, MissingExtra, StoreUnavailable."""
     from api_billing.metering.meter import Meter  # takes a second, which --help need not
 
     return Meter.open(store or "")

@@ -20,6 +20,7 @@ from api_billing.errors import (
     ContractRejected,
     DepositKept,
     InvalidInput,
+    MissingExtra,
     NetworkError,
     OutcomeUnknown,
 )
@@ -116,6 +117,7 @@ def exit_code(error: BaseException) -> ExitCode:
     kinds: Mapping[type[BaseException], ExitCode] = {
         ContractRejected: ExitCode.REFUSED,
         InvalidInput: ExitCode.USAGE,
+        MissingExtra: ExitCode.USAGE,
         NetworkError: ExitCode.NETWORK,
         OutcomeUnknown: ExitCode.UNKNOWN_OUTCOME,
     }
@@ -128,7 +130,6 @@ def _of_the_meter(error: BaseException) -> ExitCode:
 
     kinds: Mapping[type[BaseException], ExitCode] = {
         errors.StoreUnavailable: ExitCode.NETWORK,
-        errors.StoreMissing: ExitCode.USAGE,
         errors.UnknownConsumer: ExitCode.USAGE,
         errors.UnknownTier: ExitCode.USAGE,
         errors.InvalidSetting: ExitCode.USAGE,

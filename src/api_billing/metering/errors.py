@@ -4,7 +4,6 @@ MeterError (a BillingError)
 ├── StoreUnavailable        the store did not do it: nothing changed, or it is not known; the same id may be sent again
 │   ├── StoreBusy           too many operations are waiting
 │   └── CreditUnavailable   a consumer's credit cannot be read from the chain, or was read too long ago
-├── StoreMissing            the store's driver is not installed; says what to install
 ├── UnknownConsumer         a key, quota or tier for a consumer that does not exist
 ├── UnknownTier             a tier that is not defined
 ├── InvalidSetting          a setting that cannot be: says which, and what it may be (also ValueError)
@@ -30,10 +29,6 @@ class StoreBusy(StoreUnavailable):
 
 class CreditUnavailable(StoreUnavailable):
     """What a consumer may use is on the chain, and the chain does not tell."""
-
-
-class StoreMissing(MeterError):
-    """The driver of a store is not installed."""
 
 
 class UnknownConsumer(MeterError):

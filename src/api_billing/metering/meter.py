@@ -74,7 +74,7 @@ class Meter(RequestMeter):
         """Open a meter on the store of a URL; what is not given comes from ``API_BILLING_…`` variables, or has a
         default.
 
-        Raises: InvalidSetting, StoreMissing, StoreUnavailable.
+        Raises: InvalidSetting, MissingExtra, StoreUnavailable.
         """
         if store_url:
             settings["store_url"] = store_url

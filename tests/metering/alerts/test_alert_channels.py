@@ -4,15 +4,17 @@ import http.server
 import json
 import logging
 import os
+import socket
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from email.message import Message
 from typing import Any, ClassVar
 
 import pytest
-import requests
 
+from api_billing.errors import MissingExtra
 from api_billing.metering.alerts.alert import Alert, Crossing
 from api_billing.metering.alerts.channels import (
     AlertDesk,
@@ -80,46 +82,60 @@ def test_alert_id__sent_again__is_the_same() -> None:
     assert alert_id(ALERT) == alert_id(Alert(*[getattr(ALERT, name) for name in Alert.__slots__]))
 
 
-class FakePost:
-    """Stands in for requests.post: keeps what was sent, answers with a status."""
+class Receiver(http.server.BaseHTTPRequestHandler):
+    """Keeps what was posted, and answers with the status that the path names, or a redirect."""
 
-    def __init__(self, status: int = 204) -> None:
-        self.status = status
-        self.sent: list[dict[str, Any]] = []
+    sent: ClassVar[list[tuple[Message, bytes]]] = []
 
-    def __call__(self, url: str, **rest: Any) -> requests.Response:
-        self.sent.append({"url": url, **rest})
-        answer = requests.Response()
-        answer.status_code = self.status
-        return answer
+    def do_POST(self) -> None:
+        self.sent.append((self.headers, self.rfile.read(int(self.headers["content-length"]))))
+        self.send_response(int(self.path.strip("/") or 200))
+        self.send_header("location", "/200")
+        self.end_headers()
 
-
-def webhook(post: Callable[..., requests.Response]) -> WebhookChannel:
-    return WebhookChannel("https://hooks.example/x", SECRET, clock=lambda: 1_000.0, post=post)
+    def log_message(self, *_: object) -> None: ...
 
 
-def test_webhook__sends__what_a_receiver_can_verify() -> None:
-    post = FakePost()
-    webhook(post).send(ALERT)
-    assert verify_webhook(SECRET, post.sent[0]["headers"], post.sent[0]["data"], now=1_000)
+@pytest.fixture
+def receiver() -> Iterator[str]:
+    """The address of a receiver; what it keeps is in ``Receiver.sent``."""
+    Receiver.sent.clear()
+    with http.server.HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
-def test_webhook__amounts__are_strings() -> None:
-    post = FakePost()
-    webhook(post).send(ALERT)
-    assert b'"left_wei":"100000000000000000000"' in post.sent[0]["data"]
+def webhook(address: str, status: int = 204) -> WebhookChannel:
+    return WebhookChannel(f"http://{address}/{status}", SECRET, clock=lambda: 1_000.0, timeout_seconds=5)
 
 
-def test_webhook__follows_no_redirect_and_gives_up_in_time() -> None:
-    post = FakePost()
-    webhook(post).send(ALERT)
-    assert (post.sent[0]["allow_redirects"], post.sent[0]["timeout"]) == (False, 5.0)
+def test_webhook__sends__json_that_a_receiver_can_verify(receiver: str) -> None:
+    webhook(receiver).send(ALERT)
+    [(headers, body)] = Receiver.sent
+    assert headers["content-type"] == "application/json"
+    assert verify_webhook(SECRET, {name.lower(): value for name, value in headers.items()}, body, now=1_000)
 
 
-@pytest.mark.parametrize("status", [301, 400, 500])
-def test_webhook__other_answer__is_a_failure(status: int) -> None:
+def test_webhook__amounts__are_strings(receiver: str) -> None:
+    webhook(receiver).send(ALERT)
+    assert b'"left_wei":"100000000000000000000"' in Receiver.sent[0][1]
+
+
+@pytest.mark.parametrize("status", [301, 307, 400, 500])
+def test_webhook__other_answer__is_a_failure_and_no_redirect_is_followed(receiver: str, status: int) -> None:
     with pytest.raises(ConnectionError, match=str(status)):
-        webhook(FakePost(status)).send(ALERT)
+        webhook(receiver, status).send(ALERT)
+    assert len(Receiver.sent) == 1
+
+
+def test_webhook__receiver_that_says_nothing__is_given_up_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        channel = WebhookChannel(f"http://127.0.0.1:{silent.getsockname()[1]}/", SECRET, timeout_seconds=0.1)
+        with pytest.raises(TimeoutError):
+            channel.send(ALERT)
 
 
 @pytest.mark.parametrize("url", ["", "http://hooks.example/x", "file:///x", "hooks.example"])
@@ -186,32 +202,14 @@ def test_apprise__cannot_deliver__is_a_failure(fake_apprise: FakeApprise) -> Non
 
 def test_apprise__not_installed__says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
-    with pytest.raises(InvalidSetting, match="pip install"):
+    with pytest.raises(MissingExtra, match=r"alert_urls needs apprise: pip install 'api-billing\[alerts\]'"):
         AppriseChannel(["json://localhost/"])
 
 
-class Receiver(http.server.BaseHTTPRequestHandler):
-    """Keeps the bodies that were posted."""
-
-    bodies: ClassVar[list[bytes]] = []
-
-    def do_POST(self) -> None:
-        self.bodies.append(self.rfile.read(int(self.headers["content-length"])))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None: ...
-
-
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-def test_apprise__the_real_one__delivers_over_http() -> None:
-    with http.server.HTTPServer(("127.0.0.1", 0), Receiver) as server:
-        server.timeout = 10  # of handle_request, when nobody comes
-        thread = threading.Thread(target=server.handle_request)
-        thread.start()
-        AppriseChannel([f"json://127.0.0.1:{server.server_port}/"]).send(ALERT)
-        thread.join()
-    assert ALERT.message in json.loads(Receiver.bodies[0])["message"]
+def test_apprise__the_real_one__delivers_over_http(receiver: str) -> None:
+    AppriseChannel([f"json://{receiver}/"]).send(ALERT)
+    assert ALERT.message in json.loads(Receiver.sent[0][1])["message"]
 
 
 class RecordingChannel:

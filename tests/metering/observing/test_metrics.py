@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import CollectorRegistry
 
-from api_billing.metering.errors import InvalidSetting
+from api_billing.errors import MissingExtra
 from api_billing.metering.observing.metrics import Metrics, PrometheusMetrics, exposition, prometheus_metrics
 
 EVENTS: dict[str, tuple[Callable[[Metrics], None], str, dict[str, str], float]] = {
@@ -64,5 +64,5 @@ def test_exposition__of_a_registry__is_text_with_the_figures() -> None:
 
 def test_metrics__package_missing__says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with pytest.raises(InvalidSetting, match="pip install"):
+    with pytest.raises(MissingExtra, match=r"metrics needs prometheus-client: pip install 'api-billing\[metrics\]'"):
         PrometheusMetrics()

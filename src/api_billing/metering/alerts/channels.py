@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final, Protocol
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-import requests
-
+from api_billing.extras import needed_by
 from api_billing.metering.alerts.alert import Alert, Candidate, confirmed
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.ledger.operations import Operation
@@ -44,6 +45,11 @@ class LogChannel:
         _LOG.log(level, "%s", alert.message, extra={"alert": alert_json(alert)})
 
 
+class _NoRedirect(HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        """Raise for a redirect as for any other failure."""
+
+
 class WebhookChannel:
     """Alerts as signed JSON over HTTPS, in the form of Standard Webhooks.
 
@@ -60,7 +66,6 @@ class WebhookChannel:
         *,
         timeout_seconds: float = 5.0,
         clock: Callable[[], float] = time.time,
-        post: Callable[..., requests.Response] = requests.post,
     ) -> None:
         parts = urlsplit(url)
         local = parts.scheme == "http" and parts.hostname in _LOOPBACK
@@ -69,33 +74,28 @@ class WebhookChannel:
         if len(secret.encode()) < _MIN_SECRET_BYTES:
             raise InvalidSetting(f"alert_webhook_secret has at least {_MIN_SECRET_BYTES} bytes: openssl rand -hex 32")
         self._url, self._secret = url, secret
-        self._timeout, self._clock, self._post = timeout_seconds, clock, post
+        self._timeout, self._clock = timeout_seconds, clock
 
     def send(self, alert: Alert) -> None:
         body = json.dumps(alert_json(alert), separators=(",", ":"), sort_keys=True).encode()
         headers = signed_headers(self._secret, alert_id(alert), int(self._clock()), body)
-        answer = self._post(
-            self._url,
-            data=body,
-            headers={"content-type": "application/json", **headers},
-            timeout=self._timeout,
-            allow_redirects=False,
-        )
-        if not 200 <= answer.status_code < 300:
-            raise ConnectionError(f"the webhook answered {answer.status_code}")
+        request = Request(self._url, body, {"content-type": "application/json", **headers})
+        try:
+            build_opener(_NoRedirect).open(request, timeout=self._timeout).close()
+        except HTTPError as error:
+            error.close()
+            raise ConnectionError(f"the webhook answered {error.code}") from error
 
 
 class AppriseChannel:
-    """Alerts to the services of apprise's URLs (``mailto://…``, ``slack://…``). Needs the package apprise.
+    """Alerts to the services of apprise's URLs (``mailto://…``, ``slack://…``).
 
-    Raises: InvalidSetting when apprise is not installed, or does not know a URL.
+    Raises: MissingExtra when it is not installed, InvalidSetting when it does not know a URL.
     """
 
     def __init__(self, urls: Sequence[str]) -> None:
-        try:
+        with needed_by("the setting alert_urls"):
             self._apprise: Any = import_module("apprise").Apprise()
-        except ImportError as exc:
-            raise InvalidSetting("alert_urls needs apprise: pip install 'api-billing[alerts]'") from exc
         for number, url in enumerate(urls, 1):
             if not self._apprise.add(url):
                 raise InvalidSetting(f"apprise does not know alert URL number {number}")  # it may have a password in it

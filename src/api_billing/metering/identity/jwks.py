@@ -10,7 +10,10 @@ from collections.abc import Callable
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
-import jwt
+from api_billing.extras import needed_by
+
+with needed_by(__name__):
+    import jwt
 
 from api_billing.metering.errors import InvalidSetting
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import jwt
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from api_billing.extras import needed_by
+
+with needed_by(__name__):
+    import jwt
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.identity.extractors import credential

@@ -10,7 +10,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
-from api_billing.metering.errors import InvalidSetting
+from api_billing.extras import needed_by
 
 _GWEI: Final = 10**9
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -56,7 +56,7 @@ class Metrics:
 class PrometheusMetrics(Metrics):
     """Counts in a registry of prometheus-client, by default the process's own.
 
-    Raises: InvalidSetting when the package is not installed. Its ValueError when the registry has these names already:
+    Raises: MissingExtra when the package is not installed. Its ValueError when the registry has these names already:
     make one for each registry (``prometheus_metrics`` does).
     """
 
@@ -141,13 +141,11 @@ def prometheus_metrics(registry: Any = None) -> Metrics:
 
 
 def exposition(registry: Any = None) -> tuple[str, bytes]:
-    """Content type and body for a ``/metrics`` endpoint. Raises: InvalidSetting without prometheus-client."""
+    """Content type and body for a ``/metrics`` endpoint. Raises: MissingExtra without prometheus-client."""
     client = _client()
     return client.CONTENT_TYPE_LATEST, client.generate_latest(registry if registry is not None else client.REGISTRY)
 
 
 def _client() -> Any:
-    try:
+    with needed_by("the setting metrics"):
         return import_module("prometheus_client")
-    except ImportError as exc:
-        raise InvalidSetting("metrics need prometheus-client: pip install 'api-billing[metrics]'") from exc

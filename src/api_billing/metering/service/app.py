@@ -7,9 +7,12 @@ from contextlib import asynccontextmanager
 from datetime import date
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, FastAPI, Path, Query, Request, Security
-from fastapi.responses import Response
-from fastapi.security import HTTPBearer
+from api_billing.extras import needed_by
+
+with needed_by(__name__):
+    from fastapi import Depends, FastAPI, Path, Query, Request, Security
+    from fastapi.responses import Response
+    from fastapi.security import HTTPBearer
 
 from api_billing import __version__
 from api_billing.metering.clock import DAY_MS, day_of

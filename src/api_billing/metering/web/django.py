@@ -14,10 +14,13 @@ from collections.abc import Callable
 from inspect import iscoroutinefunction
 from typing import Any, Final, Unpack, cast
 
-from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
-from django.urls import Resolver404, ResolverMatch, resolve
-from django.utils.decorators import sync_and_async_middleware
+from api_billing.extras import needed_by
+
+with needed_by(__name__):
+    from django.http import HttpRequest, HttpResponse
+    from django.http.response import HttpResponseBase
+    from django.urls import Resolver404, ResolverMatch, resolve
+    from django.utils.decorators import sync_and_async_middleware
 
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.meter import Meter

@@ -13,10 +13,13 @@ import typing
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Unpack, cast
 
-from fastapi import Request, Response
-from fastapi.dependencies.utils import get_typed_return_annotation, get_typed_signature
-from fastapi.sse import EventSourceResponse
-from starlette.concurrency import run_in_threadpool
+from api_billing.extras import needed_by
+
+with needed_by(__name__):
+    from fastapi import Request, Response
+    from fastapi.dependencies.utils import get_typed_return_annotation, get_typed_signature
+    from fastapi.sse import EventSourceResponse
+    from starlette.concurrency import run_in_threadpool
 
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.metering import Metering, Terms

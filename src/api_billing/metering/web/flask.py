@@ -12,8 +12,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final, Unpack, cast
 
-from flask import Flask, Request, Response, after_this_request, current_app, request
-from werkzeug.exceptions import HTTPException
+from api_billing.extras import needed_by
+
+with needed_by(__name__):
+    from flask import Flask, Request, Response, after_this_request, current_app, request
+    from werkzeug.exceptions import HTTPException
 
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.exchange import Exchange

@@ -10,9 +10,12 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Unpack, cast
 
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import Response
+from api_billing.extras import needed_by
+
+with needed_by(__name__):
+    from starlette.concurrency import run_in_threadpool
+    from starlette.requests import Request
+    from starlette.responses import Response
 
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.metering import Metering, Terms
