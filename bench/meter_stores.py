@@ -39,8 +39,8 @@ from api_billing.metering.limits.plan import make_plan
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Quota
 from api_billing.metering.limits.tiers import Tier
-from api_billing.metering.private_servers import NotInstalled, private_postgresql, private_redis
 from api_billing.metering.stores import Store, open_store
+from tools.private_servers import NotInstalled, private_postgresql, private_redis
 
 CALLERS = (1, 32, 256)
 CONSUMERS = 100

@@ -162,9 +162,5 @@ def test_keys__password_typed_twice_differently__is_refused(bare: Run, monkeypat
     assert (ran.code, "the passwords differ" in ran.err) == (2, True)
 
 
-def test_demo__options__are_those_of_the_demo(bare: Run) -> None:
-    assert bare("demo", "none.log").code == 2
-
-
 def test_version__of_the_package__is_printed(bare: Run) -> None:
     assert bare("version").out.startswith("api-billing 0.")

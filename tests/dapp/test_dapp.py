@@ -22,8 +22,8 @@ import pytest
 from typer.testing import CliRunner
 
 from api_billing.cli.app import make_app
-from api_billing.demo.web_page import built_page, install_packages, page_folder
 from api_billing.refusal_codes import EXPLANATIONS
+from demo.web_page import built_page, install_packages, page_folder
 from genlayer_localnet.rpc.node import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 

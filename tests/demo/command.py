@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api_billing.demo.__main__ import main
+from demo.__main__ import main
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_billing.demo import access_log
-from api_billing.demo.access_log import (
+from demo import access_log
+from demo.access_log import (
     AccessLogError,
     EmptyLogError,
     LogDamagedError,

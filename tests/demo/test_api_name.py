@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from api_billing.demo.api_name import MAX_NAME_LENGTH, api_of
+from demo.api_name import MAX_NAME_LENGTH, api_of
 
 VALID_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from api_billing.demo import log_biller
-from api_billing.demo import run as run_module
-from api_billing.demo.access_log import AccessLog, read_log
-from api_billing.demo.billing_contract import BillingContract
-from api_billing.demo.contract_client import run_contract_client
-from api_billing.demo.run import run
-from api_billing.demo.summary import Tally
+from demo import log_biller
+from demo import run as run_module
+from demo.access_log import AccessLog, read_log
+from demo.billing_contract import BillingContract
+from demo.contract_client import run_contract_client
+from demo.run import run
+from demo.summary import Tally
 from genlayer_localnet.loading.standard_library import choose
 
 from .log_texts import line, write_log

@@ -14,9 +14,9 @@ from types import ModuleType
 
 import pytest
 
-from api_billing.demo.access_log import AccessLog, read_log
-from api_billing.demo.log_line import parse_line
-from api_billing.demo.summary import day_key
+from demo.access_log import AccessLog, read_log
+from demo.log_line import parse_line
+from demo.summary import day_key
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SAMPLE = EXAMPLES / "sample_access.log"

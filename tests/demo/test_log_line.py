@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_billing.demo.log_line import AccessEntry, LineError, parse_line
+from demo.log_line import AccessEntry, LineError, parse_line
 
 from .log_texts import NOON, line
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from api_billing.demo.page_server import PageServer, serving
+from demo.page_server import PageServer, serving
 
 
 @pytest.fixture

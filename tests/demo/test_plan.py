@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_billing.demo.demand import demand_of
-from api_billing.demo.log_line import AccessEntry
-from api_billing.demo.plan import plan
-from api_billing.demo.terms import ApiTerms, OperatorTerms, Terms, account_of
+from demo.demand import demand_of
+from demo.log_line import AccessEntry
+from demo.plan import plan
+from demo.terms import ApiTerms, OperatorTerms, Terms, account_of
 
 NOON = 1_769_860_800
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from api_billing.demo.report import TOP, make_console, print_report
-from api_billing.demo.summary import (
+from demo.report import TOP, make_console, print_report
+from demo.summary import (
     ApiStanding,
     ConsumerStanding,
     ContractRequest,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from api_billing.demo import __main__ as command
-from api_billing.demo.billing_contract import UnexpectedOutcomeError
-from api_billing.demo.run import RunResult, run
+from demo import __main__ as command
+from demo.billing_contract import UnexpectedOutcomeError
+from demo.run import RunResult, run
 
 from .command import bill
 from .log_texts import line, write_log
@@ -121,7 +121,7 @@ def test_command__unknown_option__is_refused(option: str, capsys: pytest.Capture
     with pytest.raises(SystemExit) as refused:
         command.main([option])
     assert refused.value.code == 2
-    assert "usage: python -m api_billing.demo" in capsys.readouterr().err
+    assert "usage: python -m demo" in capsys.readouterr().err
 
 
 def test_command__help__teaches_within_eighty_columns(capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,7 +187,7 @@ def test_command__run_that_breaks_off__has_its_own_exit_code(
 def test_command__as_a_module__prints_the_report_and_nothing_else(log: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(PROJECT / "src"), "PYTHONWARNINGS": "error"}
     ran = subprocess.run(
-        [sys.executable, "-m", "api_billing.demo", str(log)],
+        [sys.executable, "-m", "demo", str(log)],
         capture_output=True,
         text=True,
         env=environment,
@@ -199,7 +199,7 @@ def test_command__as_a_module__prints_the_report_and_nothing_else(log: Path) -> 
 
 def test_command__reader_that_goes_away__is_no_error(log: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(PROJECT / "src")}
-    arguments = [sys.executable, "-m", "api_billing.demo", str(log)]
+    arguments = [sys.executable, "-m", "demo", str(log)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -15,11 +15,11 @@ from urllib.request import urlopen
 import pytest
 
 from api_billing.client import BillingClient
-from api_billing.demo import __main__ as command
-from api_billing.demo.access_log import read_log
-from api_billing.demo.run import RunResult, run
-from api_billing.demo.serving import busiest, link, server_of
-from api_billing.demo.web_page import PageNotBuiltError
+from demo import __main__ as command
+from demo.access_log import read_log
+from demo.run import RunResult, run
+from demo.serving import busiest, link, server_of
+from demo.web_page import PageNotBuiltError
 from genlayer_localnet.loading.standard_library import choose
 from genlayer_localnet.rpc.server import RpcServer
 
@@ -86,7 +86,7 @@ def test_serve__page_that_cannot_be_built__is_told_before_the_run(
 def test_serve__ctrl_c__ends_it_cleanly(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("page")
     program = (
-        "import sys; from pathlib import Path; from api_billing.demo import __main__ as command;"
+        "import sys; from pathlib import Path; from demo import __main__ as command;"
         f"command.built_page = lambda tell: Path({str(tmp_path)!r});"
         "sys.exit(command.main(sys.argv[1:]))"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api_billing.demo.summary import (
+from demo.summary import (
     RunSummary,
     Solvency,
     SummaryNotWrittenError,

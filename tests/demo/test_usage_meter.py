@@ -2,10 +2,10 @@
 
 import pytest
 
-from api_billing.demo.log_line import AccessEntry
-from api_billing.demo.terms import ApiTerms, OperatorTerms
-from api_billing.demo.usage_meter import MAX_BATCH_ENTRIES, BatchEntry, UsageMeter, usage_line
 from api_billing.merkle import root_of_lines
+from demo.log_line import AccessEntry
+from demo.terms import ApiTerms, OperatorTerms
+from demo.usage_meter import MAX_BATCH_ENTRIES, BatchEntry, UsageMeter, usage_line
 
 API = ApiTerms("a", OperatorTerms("o", "0x", "0x"), 4, 50, is_metered=True)
 MIDNIGHT = 1_769_904_000  # 1 February 2026, 00:00:00 UTC

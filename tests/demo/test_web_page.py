@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from api_billing.demo import web_page
-from api_billing.demo.web_page import PageNotBuiltError, built_page
+from demo import web_page
+from demo.web_page import PageNotBuiltError, built_page
 
 
 class FakeNpm:
@@ -45,8 +45,8 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def npm(monkeypatch: pytest.MonkeyPatch) -> FakeNpm:
     fake = FakeNpm()
-    monkeypatch.setattr("api_billing.demo.web_page.shutil.which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr("api_billing.demo.web_page.subprocess.run", fake.run)
+    monkeypatch.setattr("demo.web_page.shutil.which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr("demo.web_page.subprocess.run", fake.run)
     return fake
 
 
@@ -93,12 +93,12 @@ def test_page__build_that_fails__tells_what_npm_said(page: Path, npm: FakeNpm) -
 
 
 def test_page__without_npm__says_what_to_install(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api_billing.demo.web_page.shutil.which", lambda _: None)
+    monkeypatch.setattr("demo.web_page.shutil.which", lambda _: None)
     with pytest.raises(PageNotBuiltError, match=r"npm is not installed: install Node\.js"):
         built_page()
 
 
 def test_page__built__needs_no_npm(page: Path, npm: FakeNpm, monkeypatch: pytest.MonkeyPatch) -> None:
     built_page()
-    monkeypatch.setattr("api_billing.demo.web_page.shutil.which", lambda _: None)
+    monkeypatch.setattr("demo.web_page.shutil.which", lambda _: None)
     assert (built_page() / "index.html").is_file()

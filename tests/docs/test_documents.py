@@ -111,7 +111,7 @@ def test_readme__output_of_the_demo__is_what_it_prints() -> None:
     """Every line of the excerpt stands in the real output, in the same order."""
     shown = re.search(r"\$ make demo\n(.*?)\n\n\$", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     assert shown is not None
-    command = [sys.executable, "-m", "api_billing.demo"]
+    command = [sys.executable, "-m", "demo"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     remaining = iter(line.rstrip() for line in printed)
     assert [line for line in shown[1].splitlines() if line.strip() != "…" and line not in remaining] == []

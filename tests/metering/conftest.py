@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from api_billing.metering.private_servers import (
+from tools.private_servers import (
     NotInstalled,
     memory_folder,
     private_postgresql,

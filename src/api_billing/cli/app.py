@@ -16,7 +16,6 @@ _HELP: Final = """Usage-based API billing on GenLayer: prepay, meter, settle, re
 
 Amounts are written 0.5gen, 3gwei, 7wei or as whole wei. The options below can also stand after the command.
 """
-_PASSED_ON: Final = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
 def make_app() -> typer.Typer:
@@ -43,16 +42,8 @@ def make_app() -> typer.Typer:
     reports.add_to(app)
     app.add_typer(key_files.app, name="keys")
     app.add_typer(meter.app, name="meter")
-    app.command("demo", context_settings=_PASSED_ON, add_help_option=False)(demo)
     app.command("version")(version)
     return app
-
-
-def demo(context: typer.Context) -> None:
-    """Bill an access log, or with --meter an API under load; the same as `python -m api_billing.demo`."""
-    from api_billing.demo.__main__ import main as run_demo
-
-    raise typer.Exit(run_demo(context.args))
 
 
 def version() -> None:

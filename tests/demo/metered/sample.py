@@ -1,7 +1,8 @@
 """Figures as a run without any flaw would have them."""
 
-from api_billing.demo.metered.contract_consumer import Fetch
-from api_billing.demo.metered.figures import (
+from api_billing.results import Solvency
+from demo.metered.contract_consumer import Fetch
+from demo.metered.figures import (
     BatchFigures,
     ConsumerFigures,
     ContractFigures,
@@ -9,8 +10,7 @@ from api_billing.demo.metered.figures import (
     OperatorFigures,
     Used,
 )
-from api_billing.demo.metered.plan import Role
-from api_billing.results import Solvency
+from demo.metered.plan import Role
 
 GEN = 10**18
 OK_SHARE = 10

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from api_billing.demo.metered.contract_consumer import Fetch
-from api_billing.demo.metered.figures import ConsumerFigures, ContractFigures, MeteredFigures, Used
-from api_billing.demo.metered.plan import Role
+from demo.metered.contract_consumer import Fetch
+from demo.metered.figures import ConsumerFigures, ContractFigures, MeteredFigures, Used
+from demo.metered.plan import Role
 
 from .sample import consumer, figures
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from api_billing.demo.metered import run as metered_run
 from api_billing.metering.ledger.operations import ListRecords
 from api_billing.metering.stores import open_store
+from demo.metered import run as metered_run
 
 from ..command import bill
 
@@ -27,7 +27,7 @@ def command(folder: Path, *options: str) -> subprocess.Popen[str]:
     """The demo, with its temporary folder in this one, so that its processes can be told by their command lines."""
     environment = os.environ | {"PYTHONPATH": str(PROJECT / "src"), "TMPDIR": str(folder), "PYTHONWARNINGS": "error"}
     return subprocess.Popen(
-        [sys.executable, "-m", "api_billing.demo", "--meter", *options],
+        [sys.executable, "-m", "demo", "--meter", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -207,7 +207,7 @@ def test_command__without_the_example__says_that_it_needs_a_checkout(
 
 @pytest.mark.usefixtures("no_run")
 def test_command__without_fastapi__says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from api_billing.demo.metered import command as metered_command
+    from demo.metered import command as metered_command
 
     monkeypatch.setattr(metered_command, "find_spec", lambda name: None)
     ran = bill("--meter")

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from api_billing.demo.metered.plan import GWEI, MIN_REQUESTS, PRICE_WEI, Role, plan_load, trial_calls
+from demo.metered.plan import GWEI, MIN_REQUESTS, PRICE_WEI, Role, plan_load, trial_calls
 
 
 @pytest.mark.parametrize(("requests", "consumers"), [(16, 4), (17, 4), (2_000, 49), (100_000, 249)])

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from api_billing.demo.metered import processes
-from api_billing.demo.metered.processes import BrokeOffError, Running, blaming, ending_on_signals
 from api_billing.errors import BillingError
+from demo.metered import processes
+from demo.metered.processes import BrokeOffError, Running, blaming, ending_on_signals
 
 
 def code(text: str) -> list[str]:
@@ -75,7 +75,7 @@ def test_process__when_who_started_it_is_killed__dies_too(tmp_path: Path) -> Non
     pause = "open('ready', 'w'); import signal; signal.pause()"
     parent = f"""
 import os, pathlib, signal
-from api_billing.demo.metered.processes import Running
+from demo.metered.processes import Running
 folder = pathlib.Path({str(tmp_path)!r})
 process = Running("sleeper", folder, ["-c", {pause!r}])
 process.wait_until(lambda: (folder / "ready").exists() or None)

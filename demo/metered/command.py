@@ -3,11 +3,11 @@
 from importlib.util import find_spec
 from typing import Final
 
-from api_billing.demo.metered.figures import MeteredFigures
-from api_billing.demo.metered.processes import BrokeOffError
-from api_billing.demo.metered.run import Size, example_path, run_metered
-from api_billing.demo.run import Phase
 from api_billing.errors import BillingError
+from demo.metered.figures import MeteredFigures
+from demo.metered.processes import BrokeOffError
+from demo.metered.run import Size, example_path, run_metered
+from demo.run import Phase
 from genlayer_localnet.loading.standard_library import StandardLibrary
 
 MAX_CONSUMERS: Final = 250

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Final
 
 from api_billing.contract_source import contract_path
-from api_billing.demo.billing_contract import BillingContract, UnexpectedOutcomeError, must_call, must_deploy
-from api_billing.demo.page_server import PageServer, serving
-from api_billing.demo.summary import ContractRequest, ContractStory
-from api_billing.demo.terms import OperatorTerms, account_of
+from demo.billing_contract import BillingContract, UnexpectedOutcomeError, must_call, must_deploy
+from demo.page_server import PageServer, serving
+from demo.summary import ContractRequest, ContractStory
+from demo.terms import OperatorTerms, account_of
 
 PRICE_WEI: Final = 10**16
 DAILY_LIMIT_CALLS: Final = 100

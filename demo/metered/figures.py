@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from api_billing.contract_api import Code
-from api_billing.demo.metered.contract_consumer import Fetch
-from api_billing.demo.metered.plan import Role
 from api_billing.results import Solvency
+from demo.metered.contract_consumer import Fetch
+from demo.metered.plan import Role
 
 OK: Final = 200
 FAILED: Final = 500

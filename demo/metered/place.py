@@ -9,10 +9,10 @@ from api_billing.client import BillingClient
 from api_billing.connection import Connection
 from api_billing.contract_api import DAY_SECONDS
 from api_billing.contract_source import contract_path
-from api_billing.demo.metered.plan import API, PRICE_WEI, TRIAL_PLAN, ConsumerPlan, Role, trial_calls
 from api_billing.errors import UnexpectedAnswer
 from api_billing.networks import Network, find_network
 from api_billing.unlocked import UnlockedAccount
+from demo.metered.plan import API, PRICE_WEI, TRIAL_PLAN, ConsumerPlan, Role, trial_calls
 
 OPERATOR: Final = 0
 METER: Final = 1

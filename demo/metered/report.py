@@ -9,7 +9,8 @@ from rich.text import Text
 
 from api_billing.amounts import Scale, format_wei
 from api_billing.contract_api import in_words
-from api_billing.demo.layout import (
+from api_billing.metering.request.problems import KINDS
+from demo.layout import (
     amounts_table,
     counted,
     heading,
@@ -22,12 +23,11 @@ from api_billing.demo.layout import (
     safe_text,
     start_of,
 )
-from api_billing.demo.metered.contract_consumer import Fetch
-from api_billing.demo.metered.figures import FAILED, OK, ConsumerFigures, MeteredFigures, Used
-from api_billing.demo.metered.plan import Role
-from api_billing.demo.report import TOP
-from api_billing.demo.solvency import solvency_lines
-from api_billing.metering.request.problems import KINDS
+from demo.metered.contract_consumer import Fetch
+from demo.metered.figures import FAILED, OK, ConsumerFigures, MeteredFigures, Used
+from demo.metered.plan import Role
+from demo.report import TOP
+from demo.solvency import solvency_lines
 
 _SHORT: Final = 10
 

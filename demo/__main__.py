@@ -1,6 +1,6 @@
-"""`python -m api_billing.demo [LOG] [--json FILE] [--serve]`: bill an access log and print the usage report.
+"""`python -m demo [LOG] [--json FILE] [--serve]`: bill an access log and print the usage report.
 
-With `--meter` no log is billed but a real API under load, see `api_billing.demo.metered`.
+With `--meter` no log is billed but a real API under load, see `demo.metered`.
 """
 
 import argparse
@@ -16,14 +16,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from api_billing.contract_source import contract_path
-from api_billing.demo.access_log import AccessLog, AccessLogError, read_log
-from api_billing.demo.billing_contract import UnexpectedOutcomeError
-from api_billing.demo.log_biller import Step
-from api_billing.demo.report import make_console, print_report
-from api_billing.demo.run import Phase, RunResult, run
-from api_billing.demo.serving import DEFAULT_PORT, busiest, link, server_of
-from api_billing.demo.summary import SummaryNotWrittenError, write_json
-from api_billing.demo.web_page import PageNotBuiltError, built_page
+from demo.access_log import AccessLog, AccessLogError, read_log
+from demo.billing_contract import UnexpectedOutcomeError
+from demo.log_biller import Step
+from demo.report import make_console, print_report
+from demo.run import Phase, RunResult, run
+from demo.serving import DEFAULT_PORT, busiest, link, server_of
+from demo.summary import SummaryNotWrittenError, write_json
+from demo.web_page import PageNotBuiltError, built_page
 from genlayer_localnet import InvalidArgument, StandardLibraryNotFound
 from genlayer_localnet.loading.standard_library import StandardLibrary, choose
 from genlayer_localnet.rpc.server import PortInUse
@@ -50,12 +50,12 @@ to what the operator withdrew. It needs FastAPI and takes half a minute."""
 
 _EPILOG: Final = """\
 examples:
-  python -m api_billing.demo                        the project's own small log
-  python -m api_billing.demo access.log.1.gz        your own
-  python -m api_billing.demo access.log --json usage.json
+  python -m demo                        the project's own small log
+  python -m demo access.log.1.gz        your own
+  python -m demo access.log --json usage.json
                                                     and the figures for machines
-  python -m api_billing.demo --serve                look at it in the browser
-  python -m api_billing.demo --meter                an API, paid per request
+  python -m demo --serve                look at it in the browser
+  python -m demo --meter                an API, paid per request
 
 With nothing installed, in the project's folder:
   make demo LOG=... JSON=... SERVE=1 PORT=...
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m api_billing.demo",
+        prog="python -m demo",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -153,9 +153,9 @@ def _require_one_demo(options: _Arguments) -> None:
 
 def _bill_requests(options: _Arguments) -> int:
     # Loaded only here: it takes a second, and needs packages that a log does not.
-    from api_billing.demo.metered.command import bill_requests
-    from api_billing.demo.metered.processes import BrokeOffError
-    from api_billing.demo.metered.report import print_metered_report
+    from demo.metered.command import bill_requests
+    from demo.metered.processes import BrokeOffError
+    from demo.metered.report import print_metered_report
 
     std = _standard_library(options.std)
     if options.json is not None:

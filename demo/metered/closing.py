@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from api_billing.client import BillingClient
-from api_billing.demo.metered.contract_consumer import Fetch
-from api_billing.demo.metered.figures import (
+from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.operations import ListRecords, SumUsage
+from api_billing.metering.ledger.settlement_operations import ENDED, ListOutgoing, Outgoing
+from api_billing.metering.settlement.reconcile import explained, reconcile
+from api_billing.metering.stores import Store
+from api_billing.metering.stores.steps import run
+from demo.metered.contract_consumer import Fetch
+from demo.metered.figures import (
     BatchFigures,
     ConsumerFigures,
     ContractFigures,
@@ -15,15 +21,9 @@ from api_billing.demo.metered.figures import (
     OperatorFigures,
     Used,
 )
-from api_billing.demo.metered.load import Load
-from api_billing.demo.metered.place import OPERATOR, Consumer, Place
-from api_billing.demo.metered.plan import API
-from api_billing.metering.clock import DAY_MS
-from api_billing.metering.ledger.operations import ListRecords, SumUsage
-from api_billing.metering.ledger.settlement_operations import ENDED, ListOutgoing, Outgoing
-from api_billing.metering.settlement.reconcile import explained, reconcile
-from api_billing.metering.stores import Store
-from api_billing.metering.stores.steps import run
+from demo.metered.load import Load
+from demo.metered.place import OPERATOR, Consumer, Place
+from demo.metered.plan import API
 
 _LONG_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1

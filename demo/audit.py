@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from api_billing.demo.billing_contract import BillingContract
-from api_billing.demo.log_biller import LogBiller, Step
-from api_billing.demo.summary import ContractStory, RunSummary, Usage
-from api_billing.demo.terms import Terms
+from demo.billing_contract import BillingContract
+from demo.log_biller import LogBiller, Step
+from demo.summary import ContractStory, RunSummary, Usage
+from demo.terms import Terms
 
 HISTORY_DAYS: Final = 400
 """What the contract keeps of a subscription's history; earlier days of a longer log cannot be compared."""

@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
-from api_billing.demo.log_line import AccessEntry
-from api_billing.demo.terms import ApiTerms
 from api_billing.merkle import root_of_lines
+from demo.log_line import AccessEntry
+from demo.terms import ApiTerms
 
 SETTLE_EVERY_SECONDS: Final = 3_600
 SETTLE_AFTER_MIDNIGHT_SECONDS: Final = 60

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from api_billing.client import BillingClient
-from api_billing.demo.contract_client import example_contract_path
-from api_billing.demo.metered.place import CONTRACT_OWNER, Place, deploy
-from api_billing.demo.metered.plan import API, PRICE_WEI
 from api_billing.errors import UnexpectedAnswer
+from demo.contract_client import example_contract_path
+from demo.metered.place import CONTRACT_OWNER, Place, deploy
+from demo.metered.plan import API, PRICE_WEI
 
 CALLS: Final = 3
 """One more than it has credit for."""

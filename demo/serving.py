@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from api_billing.contract_source import contract_path
-from api_billing.demo.run import RunResult
+from demo.run import RunResult
 from genlayer_localnet.rpc.node import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.rpc.static_files import StaticSite

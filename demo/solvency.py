@@ -6,9 +6,9 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from api_billing.amounts import Scale, format_wei
-from api_billing.demo.layout import amounts_table, indented
-from api_billing.demo.summary import Solvency
 from api_billing.results import Solvency as SolvencyView
+from demo.layout import amounts_table, indented
+from demo.summary import Solvency
 
 
 def solvency_lines(solvency: Solvency | SolvencyView) -> Iterator[RenderableType]:

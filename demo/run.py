@@ -8,15 +8,15 @@ from datetime import timedelta
 from typing import Any, Final
 
 from api_billing.contract_source import contract_path
-from api_billing.demo.access_log import AccessLog
-from api_billing.demo.audit import Audit
-from api_billing.demo.billing_contract import EPOCH, BillingContract, must_deploy
-from api_billing.demo.contract_client import example_contract_path, free_api_name, run_contract_client
-from api_billing.demo.demand import demand_of
-from api_billing.demo.layout import counted
-from api_billing.demo.log_biller import LogBiller, Step
-from api_billing.demo.plan import plan
-from api_billing.demo.summary import (
+from demo.access_log import AccessLog
+from demo.audit import Audit
+from demo.billing_contract import EPOCH, BillingContract, must_deploy
+from demo.contract_client import example_contract_path, free_api_name, run_contract_client
+from demo.demand import demand_of
+from demo.layout import counted
+from demo.log_biller import LogBiller, Step
+from demo.plan import plan
+from demo.summary import (
     ApiStanding,
     ConsumerStanding,
     ContractStory,
@@ -24,7 +24,7 @@ from api_billing.demo.summary import (
     RunSummary,
     Solvency,
 )
-from api_billing.demo.terms import ConsumerTerms, Terms, account_of
+from demo.terms import ConsumerTerms, Terms, account_of
 from genlayer_localnet import Localnet
 from genlayer_localnet.loading.standard_library import StandardLibrary
 

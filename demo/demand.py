@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from api_billing.demo.log_line import AccessEntry
+from demo.log_line import AccessEntry
 
 
 class Pair(NamedTuple):

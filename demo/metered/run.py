@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Final
 
 from api_billing.contract_source import contract_path
-from api_billing.demo.metered.closing import Traffic, close_books, wait_until_settled
-from api_billing.demo.metered.contract_consumer import CALLS, ContractConsumer
-from api_billing.demo.metered.figures import MeteredFigures
-from api_billing.demo.metered.load import send_all
-from api_billing.demo.metered.place import FIRST_CONSUMER, METER, Consumer, Place, prepare
-from api_billing.demo.metered.plan import API, FIXED, plan_load
-from api_billing.demo.metered.processes import blaming, ending_on_signals, example_api, localnet
-from api_billing.demo.run import Phase
 from api_billing.metering.identity.api_keys import new_key
 from api_billing.metering.ledger.operations import PutKey, PutProfile
 from api_billing.metering.stores import Store, open_store
+from demo.metered.closing import Traffic, close_books, wait_until_settled
+from demo.metered.contract_consumer import CALLS, ContractConsumer
+from demo.metered.figures import MeteredFigures
+from demo.metered.load import send_all
+from demo.metered.place import FIRST_CONSUMER, METER, Consumer, Place, prepare
+from demo.metered.plan import API, FIXED, plan_load
+from demo.metered.processes import blaming, ending_on_signals, example_api, localnet
+from demo.run import Phase
 from genlayer_localnet.loading.standard_library import StandardLibrary
 
 _TIER: Final = "enterprise"

@@ -13,7 +13,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final, NamedTuple
 
-from api_billing.demo.api_name import api_of
+from demo.api_name import api_of
 
 PLAUSIBLE_YEARS: Final = range(1990, 3000)
 

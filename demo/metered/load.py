@@ -15,8 +15,8 @@ from typing import Final
 
 import requests
 
-from api_billing.demo.metered.place import Consumer
-from api_billing.demo.metered.processes import BrokeOffError
+from demo.metered.place import Consumer
+from demo.metered.processes import BrokeOffError
 
 REQUESTS_PER_SECOND: Final = 400
 _LONG_SECONDS: Final = 30.0

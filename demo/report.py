@@ -15,7 +15,7 @@ from rich.text import Text
 
 from api_billing.amounts import Scale, format_wei
 from api_billing.contract_api import in_words
-from api_billing.demo.layout import (
+from demo.layout import (
     bar,
     counted,
     heading,
@@ -29,8 +29,8 @@ from api_billing.demo.layout import (
     safe_text,
     start_of,
 )
-from api_billing.demo.solvency import solvency_lines
-from api_billing.demo.summary import ContractRequest, RunSummary, Usage
+from demo.solvency import solvency_lines
+from demo.summary import ContractRequest, RunSummary, Usage
 
 TOP: Final = 10
 """Rows of a table that could have a row for everyone."""

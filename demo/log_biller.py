@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from api_billing.demo.billing_contract import BillingContract, UnexpectedOutcomeError
-from api_billing.demo.log_line import AccessEntry
-from api_billing.demo.summary import LowCreditNotice, Tally
-from api_billing.demo.terms import ApiTerms, ConsumerTerms, Terms
-from api_billing.demo.usage_meter import Batch, UsageMeter
+from demo.billing_contract import BillingContract, UnexpectedOutcomeError
+from demo.log_line import AccessEntry
+from demo.summary import LowCreditNotice, Tally
+from demo.terms import ApiTerms, ConsumerTerms, Terms
+from demo.usage_meter import Batch, UsageMeter
 from genlayer_localnet import Receipt
 
 REFUSALS_OF_A_CALL: Final = frozenset({"daily_limit_exceeded", "daily_spend_exceeded", "insufficient_credit"})

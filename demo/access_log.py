@@ -23,7 +23,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from api_billing.demo.log_line import AccessEntry, LineError, parse_line
+from demo.log_line import AccessEntry, LineError, parse_line
 
 MAX_LINE_BYTES: Final = 131_072
 """Above what Apache can write with its limits: three fields of 8,190 bytes, each byte escaped as four characters."""

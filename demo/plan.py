@@ -13,8 +13,8 @@ from fractions import Fraction
 from itertools import cycle
 from typing import Final
 
-from api_billing.demo.demand import Demand, Pair, PairDemand
-from api_billing.demo.terms import ApiTerms, ConsumerTerms, OperatorTerms, SubscriptionTerms, Terms, account_of
+from demo.demand import Demand, Pair, PairDemand
+from demo.terms import ApiTerms, ConsumerTerms, OperatorTerms, SubscriptionTerms, Terms, account_of
 
 MAX_OPERATORS: Final = 3
 
