@@ -19,6 +19,6 @@ compile() {
 
 # The larger set first: the smaller one then takes its versions from it, so that .venv can grow from one to the other.
 compile requirements/dev.lock --extra dev "$@"
-compile requirements/run.lock --constraint requirements/dev.lock "$@"
+compile requirements/run.lock --extra chain --extra cli --extra localnet --constraint requirements/dev.lock "$@"
 # What genlayer-test keeps out of .venv: the newest genlayer-py, which one of the tests runs the client on.
 echo genlayer-py | resolve requirements/genlayer-py-newest.lock --no-deps --no-annotate "$@" -

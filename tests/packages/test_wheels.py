@@ -1,25 +1,30 @@
-"""The wheels of both distributions: what is in them, and that the localnet's works on its own."""
+"""The wheels of both distributions: what is in them, and that each works with nothing but what it needs."""
 
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
-import sysconfig
 import zipfile
+from collections.abc import Iterable
 from email.message import Message
 from email.parser import BytesParser
-from importlib.metadata import packages_distributions
+from importlib.metadata import Distribution, distribution, packages_distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {"api_billing": ROOT, "genlayer_localnet": ROOT / "localnet"}
-LOCALNET = "genlayer_localnet"
+BILLING, LOCALNET = FOLDERS
 OPTIONAL = {"pytest", "PIL", "numpy"}
 """pytest is there where it loads the plugin, the others where a contract uses them."""
+FOR_DEVELOPERS = {"bench", "dev", "test"}
 OF_CONTRACTS = ("genlayer", "_genlayer_wasi")
 """What the standard library imports inside a VM."""
 
@@ -40,10 +45,49 @@ class Wheel:
         return {name.split("/")[0] for name in self.names if ".dist-info/" not in name}
 
     @property
-    def needs(self) -> set[str]:
-        """Names of the distributions that it needs without its extras."""
-        lines = [line for line in self.info.get_all("Requires-Dist", []) if "extra ==" not in line]
-        return {re.split(r"[^a-z0-9-]", line.lower())[0] for line in lines}
+    def needs(self) -> dict[str, Distribution]:
+        """What a resolver would install with it, without its extras: the environment's, by canonical names."""
+        return closure(map(Requirement, self.info.get_all("Requires-Dist", [])))
+
+
+def closure(asked: Iterable[Requirement]) -> dict[str, Distribution]:
+    """The distributions that requirements come to, with what these require themselves."""
+    found: dict[str, Distribution] = {}
+    waiting = [(each, extra) for each in asked for extra in ("", *each.extras) if _applies(each, "")]
+    seen = set()
+    while waiting:
+        requirement, extra = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        if (name, extra) not in seen:
+            seen.add((name, extra))
+            found[name] = distribution(name)
+            further = [each for each in map(Requirement, found[name].requires or []) if _applies(each, extra)]
+            waiting += [(each, extra) for each in further for extra in ("", *each.extras)]
+    return found
+
+
+def _applies(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+
+
+class Installed:
+    """A folder with one wheel and with what it needs, and Python that sees nothing else."""
+
+    def __init__(self, wheel: Wheel, folder: Path) -> None:
+        self.folder = folder
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(folder)]
+        subprocess.run([*pip, str(wheel.path)], capture_output=True, check=True)
+        for each in wheel.needs.values():
+            for name in {path.parts[0] for path in each.files or []} - {"..", "bin", "__pycache__"}:
+                link = folder / name
+                if not link.exists():
+                    link.symlink_to(Path(str(each.locate_file(name))))
+
+    def python(self, code: str) -> subprocess.CompletedProcess[str]:
+        # -S leaves out the environment's packages, with its editable installs of this tree; -I the caller's variables.
+        code = f"import sys; sys.path.insert(0, {str(self.folder)!r})\n{code}"
+        command = [sys.executable, "-I", "-S", "-c", code]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +102,12 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Wheel]:
         [path] = into.glob("*.whl")
         built[name] = Wheel(path)
     return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheels: dict[str, Wheel], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Installed]:
+    """By the name of the package."""
+    return {name: Installed(wheel, tmp_path_factory.mktemp(f"only_{name}")) for name, wheel in wheels.items()}
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -88,14 +138,15 @@ def test_localnet_wheel__what_it_imports__is_what_it_needs(wheels: dict[str, Whe
     names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0}
     foreign = {name.split(".")[0] for name in names} - sys.stdlib_module_names - {LOCALNET, *OF_CONTRACTS}
     distributions = packages_distributions()
-    needed = {distributions[name][0].lower().replace("_", "-") for name in foreign - OPTIONAL}
-    assert needed <= wheels[LOCALNET].needs
+    needed = {canonicalize_name(distributions[name][0]) for name in foreign - OPTIONAL}
+    stated = wheels[LOCALNET].info.get_all("Requires-Dist", [])
+    assert needed <= {canonicalize_name(Requirement(each).name) for each in stated}
 
 
 def test_localnet_wheel__what_it_needs__is_nothing_of_this_repository(wheels: dict[str, Wheel]) -> None:
     needs = wheels[LOCALNET].needs
-    assert {"uvicorn", "cloudpickle"} <= needs
-    assert needs.isdisjoint({"api-billing", "eth-account", "genlayer-py", "genlayer-test", "web3"})
+    assert {"uvicorn", "cloudpickle"} <= needs.keys()
+    assert needs.keys().isdisjoint({"api-billing", "eth-account", "genlayer-py", "genlayer-test", "web3"})
 
 
 RUN_A_CONTRACT = '''
@@ -123,22 +174,155 @@ class Tally(gl.Contract):
 net = Localnet(std="fallback")
 tally = net.deploy(source, sender="0x" + "a1" * 20).address
 net.write(tally, "add", 2, sender="0x" + "a1" * 20)
-print(net.view(tally, "get"), where, net.std.root, any("api_billing" in name for name in sys.modules))
+print(net.view(tally, "get"), where, net.std.root)
 '''
 
 
-def test_localnet_wheel__installed_alone__runs_a_contract(wheels: dict[str, Wheel], tmp_path: Path) -> None:
-    folder = tmp_path / "installed"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(folder)]
-    subprocess.run([*pip, str(wheels[LOCALNET].path)], capture_output=True, check=True)
-    # -S leaves out the environment's .pth files, so its editable installs of this tree; -I the caller's variables.
-    paths = [str(folder), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-    code = f"import sys; sys.path[:0] = {paths!r}\n{RUN_A_CONTRACT}"
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+def test_localnet_wheel__installed_alone__runs_a_contract(installed: dict[str, Installed]) -> None:
+    done = installed[LOCALNET].python(RUN_A_CONTRACT)
     assert done.returncode == 0, done.stderr
-    value, where, std, has_billing = done.stdout.split()
-    assert (value, has_billing) == ("42", "False")
-    assert Path(where).is_relative_to(folder)
-    assert Path(std).is_relative_to(folder)
+    value, where, std = done.stdout.split()
+    assert value == "42"
+    assert Path(where).is_relative_to(installed[LOCALNET].folder)
+    assert Path(std).is_relative_to(installed[LOCALNET].folder)
+
+
+def test_billing_wheel__files__are_those_of_the_source_and_the_contract(wheels: dict[str, Wheel]) -> None:
+    source = ROOT / "src"
+    expected = {path.relative_to(source).as_posix() for path in source.rglob("*") if _is_source(path)}
+    packed = {name for name in wheels[BILLING].names if ".dist-info/" not in name}
+    assert packed == expected | {"api_billing/contracts/api_usage_billing.py"}
+    assert not [name for name in packed if re.search(r"\b(tests|demo|private_servers)\b", name)]
+
+
+def _is_source(path: Path) -> bool:
+    return path.is_file() and "__pycache__" not in path.parts
+
+
+def test_billing_wheel__without_extras__needs_ten_distributions_at_most(wheels: dict[str, Wheel]) -> None:
+    assert len(wheels[BILLING].needs) <= 10, sorted(wheels[BILLING].needs)
+
+
+def test_billing_wheel__all__is_every_extra_for_users(wheels: dict[str, Wheel]) -> None:
+    info = wheels[BILLING].info
+    stated = [Requirement(each) for each in info.get_all("Requires-Dist", [])]
+    named = {
+        extra: {each.name for each in stated if not _applies(each, "") and _applies(each, extra)}
+        for extra in info.get_all("Provides-Extra", [])
+    }
+    everything = named.pop("all")
+    assert everything == set().union(*(names for extra, names in named.items() if extra not in FOR_DEVELOPERS))
+
+
+METER_REQUESTS = """
+import asyncio
+from wsgiref.util import setup_testing_defaults
+
+from api_billing.metering import Meter, from_header
+from api_billing.metering.web.asgi import MeteredASGI
+from api_billing.metering.web.wsgi import MeteredWSGI
+
+meter = Meter.open("sqlite:///meter.db", identify=from_header("X-Consumer"))
+meter.add_consumer("ann")
+meter.grant("ann", 10, grant_id="first")
+
+def wsgi(environ, start_response):
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"sunny"]
+
+async def asgi(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"sunny"})
+
+async def receive():
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+async def send(message):
+    print(message.get("status", ""), end=" ")
+
+def start_response(status, headers, exc_info=None):
+    print(status.split()[0], end=" ")
+
+environ = {"HTTP_X_CONSUMER": "ann"}
+setup_testing_defaults(environ)
+scope = {
+    "type": "http", "method": "GET", "path": "/", "raw_path": b"/", "query_string": b"", "root_path": "",
+    "scheme": "http", "headers": [(b"x-consumer", b"ann")],
+}
+with meter:
+    metering = meter.metering("weather", estimate_wei=1)
+    body = MeteredWSGI(wsgi, metering)(environ, start_response)
+    list(body)
+    getattr(body, "close", lambda: None)()
+    asyncio.run(MeteredASGI(asgi, metering)(scope, receive, send))
+    print(meter.balance("ann").free_wei)
+"""
+
+
+def test_billing_wheel__installed_alone__meters_requests_on_sqlite(installed: dict[str, Installed]) -> None:
+    done = installed[BILLING].python(METER_REQUESTS)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["200", "200", "8"]
+    assert (installed[BILLING].folder / "meter.db").is_file()
+
+
+WITHOUT_EXTRAS = {
+    "import api_billing.client": "api_billing.client needs genlayer-py: [chain]",
+    "import api_billing.deployment": "api_billing.client needs genlayer-py: [chain]",
+    "from api_billing.networks import find_network; find_network().rpc_url": "a network needs genlayer-py: [chain]",
+    "from api_billing.keys import create_key; create_key('a', 'b')": "a key needs genlayer-py: [chain]",
+    "METER(contract='0x' + '0a' * 20).connect('weather')": "api_billing.client needs genlayer-py: [chain]",
+    "METER(store_url='postgresql:///x')": "a store at postgresql:// needs psycopg: [postgresql]",
+    "METER(store_url='redis://x')": "a store at redis:// needs redis: [redis]",
+    "METER(metrics=True)": "the setting metrics needs prometheus-client: [metrics]",
+    "METER(alert_urls='json://x')": "the setting alert_urls needs apprise: [alerts]",
+    "import api_billing.metering.identity.jwt": "api_billing.metering.identity.jwt needs pyjwt: [jwt]",
+    "import api_billing.metering.identity.jwks": "api_billing.metering.identity.jwks needs pyjwt: [jwt]",
+    "import api_billing.metering.web.fastapi": "api_billing.metering.web.fastapi needs fastapi: [fastapi]",
+    "import api_billing.metering.web.starlette": "api_billing.metering.web.starlette needs fastapi: [fastapi]",
+    "import api_billing.metering.service": "api_billing.metering.service.app needs fastapi: [fastapi]",
+    "import api_billing.metering.web.flask": "api_billing.metering.web.flask needs flask: [flask]",
+    "import api_billing.metering.web.django": "api_billing.metering.web.django needs django: [django]",
+}
+
+
+@pytest.fixture(scope="module")
+def said(installed: dict[str, Installed]) -> Any:
+    """What each of the statements above says where no extra is installed."""
+    code = f"""
+import json
+from api_billing.errors import MissingExtra
+from api_billing.metering import Meter
+
+def METER(store_url="memory://", **settings):
+    return Meter.open(store_url, **settings)
+
+said = {{}}
+for statement in {list(WITHOUT_EXTRAS)}:
+    try:
+        exec(statement)
+    except MissingExtra as error:
+        said[statement] = str(error)
+print(json.dumps(said))
+"""
+    done = installed[BILLING].python(code)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("statement", WITHOUT_EXTRAS)
+def test_billing_wheel__without_its_extra__says_what_to_install(said: dict[str, str], statement: str) -> None:
+    who, extra = WITHOUT_EXTRAS[statement].split(": ")
+    assert said.get(statement) == f"{who}: pip install 'api-billing{extra}'"
+
+
+def test_billing_wheel__command_without_its_extra__is_one_line_and_exit_code_1(installed: dict[str, Installed]) -> None:
+    done = installed[BILLING].python("from api_billing.cli.__main__ import main; main()")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "api-billing: the command needs typer: pip install 'api-billing[cli]'\n"
+
+
+def test_billing_wheel__entry_points__are_the_command_and_the_plugin(wheels: dict[str, Wheel]) -> None:
+    text = wheels[BILLING].entry_points
+    assert "api-billing = api_billing.cli.__main__:main" in text
+    assert "[pytest11]\napi_billing = api_billing.testing" in text

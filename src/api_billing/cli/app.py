@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Final
 
 import typer
@@ -49,12 +48,3 @@ def make_app() -> typer.Typer:
 def version() -> None:
     """The version of this package."""
     print(f"api-billing {__version__}")
-
-
-def main() -> None:
-    """Run the command line; never returns."""
-    make_app()(sys.argv[1:], prog_name="api-billing")
-
-
-if __name__ == "__main__":
-    main()
