@@ -1,13 +1,17 @@
-"""Bars, sparklines and tables of the reports: readable without colour, at 80 columns, and in plain ASCII."""
+"""Bars, sparklines and tables of the reports: readable without colour, at 80 columns, and in plain ASCII.
+
+Tables are loaded when one is drawn: ``--help`` need not wait for them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Column, Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.table import Column, Table
 
 _BAR_CELLS: Final = 20
 _SPARKS: Final = " ▁▂▃▄▅▆▇█"
@@ -35,6 +39,9 @@ def sparkline(values: Sequence[int], *, ascii_only: bool) -> str:
 
 def table(*columns: str | Column, rows: Iterable[Sequence[str | Text]]) -> Table:
     """A table whose text columns fold what is too long, so that nothing is cut."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Column, Table
+
     named = (Column(column, overflow="fold") if isinstance(column, str) else column for column in columns)
     drawn = Table(*named, box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 1))
     for row in rows:
@@ -44,11 +51,15 @@ def table(*columns: str | Column, rows: Iterable[Sequence[str | Text]]) -> Table
 
 def right(header: str) -> Column:
     """A column of numbers."""
+    from rich.table import Column
+
     return Column(header, justify="right", no_wrap=True)
 
 
 def pairs(rows: Iterable[tuple[str, str | Text]]) -> Table:
     """Labels with their values, set in a little."""
+    from rich.table import Column, Table
+
     drawn = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2), pad_edge=False)
     for label, value in rows:
         drawn.add_row(Text(f"  {label}", style="dim"), value if isinstance(value, Text) else Text(value))

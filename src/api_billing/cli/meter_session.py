@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from api_billing.cli.command import command
 from api_billing.cli.output import Printer, Shown
@@ -53,6 +52,8 @@ def progress(printer: Printer, message: str, total: int | None = None) -> Iterat
     if not printer.err.is_terminal or printer.as_json:
         yield lambda _: None
         return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=printer.err, transient=True) as bar:
         task = bar.add_task(message, total=total)

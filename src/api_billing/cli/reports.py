@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Group, RenderableType
-from rich.live import Live
 from rich.text import Text
 
 from api_billing.amounts import Scale, format_wei
@@ -117,6 +116,8 @@ class _Watcher:
 
     def draw_looks(self, interval: float, count: int) -> None:
         """Draw every look in place of the one before."""
+        from rich.live import Live
+
         printer = self._session.printer
         with Live(console=printer.out, auto_refresh=False, screen=False) as live:
             for _ in self._each(interval, count):
