@@ -2,18 +2,20 @@
 
 `billing` is a `Billing`: the contract bound to its localnet. Use `billing.write("subscribe", …, sender=alice)` and
 `billing.view("get_api", "weather")`. It builds on the fixture `localnet` of `genlayer_localnet.testing.plugin`.
+Every pytest run of a project that has this package loads the plugin, so it loads nothing until the fixture is used.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from api_billing.contract_source import contract_path
-from genlayer_localnet import Localnet, Receipt
+if TYPE_CHECKING:
+    from genlayer_localnet import Localnet, Receipt
 
 OPERATOR_SEED = "0x" + "0e" * 20
 
@@ -45,12 +47,19 @@ class Billing:
 
 def deploy_billing(net: Localnet) -> Billing:
     """Deploy the contract of this checkout; who deploys it has no power over it."""
+    from api_billing.contract_source import contract_path
+
     receipt = net.deploy(contract_path(), sender=OPERATOR_SEED)
     assert receipt.kind == "return", receipt.stderr
     return Billing(net, str(receipt.to))
 
 
 @pytest.fixture
-def billing(localnet: Localnet) -> Billing:
-    """The billing contract on a fresh localnet."""
-    return deploy_billing(localnet)
+def billing(request: pytest.FixtureRequest) -> Billing:
+    """The billing contract on a fresh localnet. Raises: MissingExtra without genlayer-localnet."""
+    from api_billing.extras import needed_by
+
+    with needed_by("the fixture billing"):
+        import_module("genlayer_localnet")
+    net: Localnet = request.getfixturevalue("localnet")
+    return deploy_billing(net)

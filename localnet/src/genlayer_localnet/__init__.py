@@ -7,45 +7,18 @@ net.write(receipt.address, "transfer", bob, 5, sender=alice)
 net.view(receipt.address, "balance_of", bob)
 """
 
-from genlayer_localnet.address import Address
-from genlayer_localnet.chain.receipts import Event, Message, Receipt
-from genlayer_localnet.errors import (
-    ContractNotFound,
-    ContractRejected,
-    InsufficientFunds,
-    InvalidArgument,
-    LocalnetError,
-    NotAppealable,
-    StandardLibraryNotFound,
-    UnknownSnapshot,
-    UnknownTransaction,
-)
-from genlayer_localnet.localnet import Localnet
-from genlayer_localnet.nondet.services import Node, PromptRequest
-from genlayer_localnet.nondet.web import WebError, WebRequest, WebResponse
-from genlayer_localnet.state.voting import VotingRound
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Address",
-    "ContractNotFound",
-    "ContractRejected",
-    "Event",
-    "InsufficientFunds",
-    "InvalidArgument",
-    "Localnet",
-    "LocalnetError",
-    "Message",
-    "Node",
-    "NotAppealable",
-    "PromptRequest",
-    "Receipt",
-    "StandardLibraryNotFound",
-    "UnknownSnapshot",
-    "UnknownTransaction",
-    "VotingRound",
-    "WebError",
-    "WebRequest",
-    "WebResponse",
-]
+if TYPE_CHECKING:
+    from genlayer_localnet.exports import *  # noqa: F403 - they are listed there
+else:
+
+    def __getattr__(name: str) -> object:
+        """Load the network when it is asked for: every pytest run of a project imports the plugin, few use it."""
+        if name != "__all__" and not name[:1].isupper():  # a module is imported by itself
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from genlayer_localnet import exports
+
+        return getattr(exports, name)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from genlayer_localnet.address import Address, keccak256
+if TYPE_CHECKING:
+    from genlayer_localnet.address import Address
 
 GEN: Final = 10**18
 """One GEN in wei."""
@@ -12,6 +13,8 @@ GEN: Final = 10**18
 
 def named_account(name: str) -> Address:
     """The address that stands for a name: always the same one, and different for every name."""
+    from genlayer_localnet.address import Address, keccak256
+
     return Address(keccak256(f"genlayer_localnet account {name}".encode())[-Address.SIZE :])
 
 

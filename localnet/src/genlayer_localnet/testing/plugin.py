@@ -5,6 +5,8 @@ and ``erin`` with 1,000 GEN each on it; ``rpc_server``, a JSON-RPC server for th
 fixture for a server with other options. ``--failed-value`` (or the ini value ``localnet_failed_value``) chooses where
 the value of a failed call stays. Where genlayer-test's plugin is active without the official standard library, its
 direct mode gets the fallback.
+
+Every pytest run of a project that has this package loads the plugin, so it loads nothing until a fixture is used.
 """
 
 from __future__ import annotations
@@ -15,16 +17,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from genlayer_localnet.address import Address
 from genlayer_localnet.errors import LocalnetError
 from genlayer_localnet.loading import standard_library
-from genlayer_localnet.localnet import Localnet
 from genlayer_localnet.testing import GEN, named_account
 from genlayer_localnet.testing.direct import DirectModeMismatch, install_direct_fallback, uninstall_direct_fallback
-from genlayer_localnet.testing.server import ServerProcess, local_server
 
 if TYPE_CHECKING:
+    from genlayer_localnet.address import Address
+    from genlayer_localnet.localnet import Localnet
     from genlayer_localnet.rpc.server import RpcServer
+    from genlayer_localnet.testing.server import ServerProcess
 
 ACCOUNT_BALANCE_WEI = 1_000 * GEN
 _direct_mode_note = pytest.StashKey[str]()
@@ -67,6 +69,8 @@ def localnet_options(config: pytest.Config) -> dict[str, Any]:
 @pytest.fixture
 def localnet(request: pytest.FixtureRequest) -> Localnet:
     """A network of its own, at 2026-01-15 12:00 UTC."""
+    from genlayer_localnet.localnet import Localnet
+
     return Localnet(**localnet_options(request.config))
 
 
@@ -76,6 +80,8 @@ def rpc_server(pytestconfig: pytest.Config) -> Iterator[ServerProcess]:
 
     Tests share it, so each uses accounts of its own and leaves the clock and the snapshots alone.
     """
+    from genlayer_localnet.testing.server import ServerProcess
+
     with ServerProcess("--failed-value", localnet_options(pytestconfig)["failed_value"]) as server:
         yield server
 
@@ -87,6 +93,8 @@ def server_fixture(scope: Literal["session", "module", "function"] = "session", 
     """
 
     def server() -> Iterator[RpcServer]:
+        from genlayer_localnet.testing.server import local_server
+
         with local_server(**options) as running:
             yield running
 
