@@ -15,11 +15,12 @@ from typing import Final, NoReturn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from api_billing.contract_source import contract_path
+from demo import ROOT
 from demo.access_log import AccessLog, AccessLogError, read_log
 from demo.billing_contract import UnexpectedOutcomeError
+from demo.layout import make_console, printable
 from demo.log_biller import Step
-from demo.report import make_console, print_report
+from demo.report import print_report
 from demo.run import Phase, RunResult, run
 from demo.serving import DEFAULT_PORT, busiest, link, server_of
 from demo.summary import SummaryNotWrittenError, write_json
@@ -137,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _sample_log() -> Path:
     """The project's own log, as a path from here where that is shorter."""
-    path = contract_path().parents[1] / "examples" / "sample_access.log"
+    path = ROOT / "examples" / "sample_access.log"
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
@@ -153,16 +154,16 @@ def _require_one_demo(options: _Arguments) -> None:
 
 def _bill_requests(options: _Arguments) -> int:
     # Loaded only here: it takes a second, and needs packages that a log does not.
-    from demo.metered.command import bill_requests
     from demo.metered.processes import BrokeOffError
     from demo.metered.report import print_metered_report
+    from demo.metered.run import run_metered
 
     std = _standard_library(options.std)
     if options.json is not None:
         _require_writable(options.json)
     try:
         with _progress() as progress:
-            figures = bill_requests(options.requests, options.consumers, std, _phases(progress))
+            figures = run_metered(options.requests, options.consumers, std, _phases(progress))
     except BrokeOffError as error:
         return _fail(f"the run broke off: {error}", BAD_INPUT)
     except ValueError as error:
@@ -197,7 +198,7 @@ def _page() -> Path:
     """The web page, built before the run, so that what is missing is known at once."""
     try:
         return built_page(lambda text: print(f"{text} ...", file=sys.stderr))
-    except (PageNotBuiltError, FileNotFoundError) as error:
+    except PageNotBuiltError as error:
         raise _BadInputError(str(error)) from error
 
 
@@ -291,8 +292,7 @@ def _verdict(contradictions: Sequence[str]) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    text = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in message)
-    print(f"api-billing: {text}", file=sys.stderr)
+    print("api-billing:", "\n".join(map(printable, message.split("\n"))), file=sys.stderr)
     return code
 
 

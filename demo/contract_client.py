@@ -1,29 +1,21 @@
 """A consumer that is a contract: it pays for its calls and fetches a page itself, the example `metered_fetch.py`."""
 
 from collections.abc import Container
-from pathlib import Path
 from typing import Final
 
-from api_billing.contract_source import contract_path
+from demo import ROOT
 from demo.billing_contract import BillingContract, UnexpectedOutcomeError, must_call, must_deploy
 from demo.page_server import PageServer, serving
 from demo.summary import ContractRequest, ContractStory
 from demo.terms import OperatorTerms, account_of
 
+SOURCE: Final = ROOT / "contracts" / "examples" / "metered_fetch.py"
 PRICE_WEI: Final = 10**16
 DAILY_LIMIT_CALLS: Final = 100
 
 _NAME: Final = "bulletin"
 _FETCHES: Final = 2
 """One more than it has credit for."""
-
-
-def example_contract_path() -> Path:
-    """Return the example of this checkout. Raises: FileNotFoundError."""
-    path = contract_path().parent / "examples" / "metered_fetch.py"
-    if not path.is_file():
-        raise FileNotFoundError(f"the consumer contract is not at {path}: run this in a checkout of the project")
-    return path
 
 
 def free_api_name(taken: Container[str]) -> str:
@@ -38,11 +30,11 @@ def free_api_name(taken: Container[str]) -> str:
 def run_contract_client(contract: BillingContract, operator: OperatorTerms, api_name: str) -> ContractStory:
     """Register an API with a page, and let a consumer contract with credit for one call ask for two.
 
-    Raises: UnexpectedOutcomeError; OSError, where the page cannot be served; FileNotFoundError.
+    Raises: UnexpectedOutcomeError; OSError, where the page cannot be served.
     """
     net, owner = contract.net, account_of("owner", api_name)
     contract.must("register_api", api_name, PRICE_WEI, DAILY_LIMIT_CALLS, sender=operator.account)
-    client = must_deploy(net, example_contract_path(), contract.address, api_name, sender=owner)
+    client = must_deploy(net, SOURCE, contract.address, api_name, sender=owner)
     must_call(net, client, "subscribe", PRICE_WEI * DAILY_LIMIT_CALLS, sender=owner)
     net.process("finalized")  # its subscription is a message that waits for finality
     net.fund(owner, PRICE_WEI)

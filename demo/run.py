@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
+from api_billing.cli.drawing import counted
 from api_billing.contract_source import contract_path
 from demo.access_log import AccessLog
 from demo.audit import Audit
 from demo.billing_contract import EPOCH, BillingContract, must_deploy
-from demo.contract_client import example_contract_path, free_api_name, run_contract_client
+from demo.contract_client import free_api_name, run_contract_client
 from demo.demand import demand_of
-from demo.layout import counted
 from demo.log_biller import LogBiller, Step
 from demo.plan import plan
 from demo.summary import (
@@ -51,10 +51,8 @@ class RunResult:
 def run(log: AccessLog, std: StandardLibrary, phase: Phase) -> RunResult:
     """Bill a log that has at least one request, on the given standard library of contracts.
 
-    Raises: UnexpectedOutcomeError, when the contract does what it must not; OSError, when no loopback port can be had;
-    FileNotFoundError, when the contracts are not there.
+    Raises: UnexpectedOutcomeError, when the contract does what it must not; OSError, when no loopback port can be had.
     """
-    example_contract_path()  # that it is missing is better known before the work than after it
     terms = plan(demand_of(log.entries))
     return _Run(log, terms, std, phase).result()
 

@@ -7,7 +7,7 @@ import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -41,10 +41,6 @@ class Usage:
             self.spend_wei + other.spend_wei,
         )
 
-    def to_json(self) -> dict[str, int]:
-        """Return the three figures for machines."""
-        return {"requests": self.requests, "billed_calls": self.billed_calls, "spend_wei": self.spend_wei}
-
 
 @dataclass(frozen=True, slots=True)
 class Solvency:
@@ -64,15 +60,6 @@ class Solvency:
     def surplus_wei(self) -> int:
         """What the contract holds beyond what it owes; negative would be a hole."""
         return self.balance_wei - self.owed_wei
-
-    def to_json(self) -> dict[str, int]:
-        """Return the four figures for machines."""
-        return {
-            "balance_wei": self.balance_wei,
-            "credit_wei": self.credit_wei,
-            "held_wei": self.held_wei,
-            "earnings_wei": self.earnings_wei,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +183,7 @@ class RunSummary:
             "per_api": _usages_to_json(self.per_api),
             "per_consumer": _usages_to_json(self.per_consumer),
             "per_day": _usages_to_json(self.per_day),
-            "solvency": self.solvency.to_json(),
+            "solvency": asdict(self.solvency),
         }
 
     def contradictions(self) -> list[str]:
@@ -296,4 +283,4 @@ def write_json(figures: Mapping[str, object], path: str | os.PathLike[str]) -> N
 
 
 def _usages_to_json(usages: Mapping[str, Usage]) -> dict[str, dict[str, int]]:
-    return {key: usages[key].to_json() for key in sorted(usages)}
+    return {key: asdict(usages[key]) for key in sorted(usages)}

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from api_billing.contract_source import contract_path
+from demo import ROOT
 
+PAGE: Final = ROOT / "dapp"
 _PACKAGE: Final = ("package.json", "package-lock.json", ".npmrc")
 _SOURCES: Final = ("package.json", "package-lock.json", "index.html", "tsconfig.json", "vite.config.ts")
 _SOURCE_FOLDERS: Final = ("src", "public")
@@ -25,17 +26,9 @@ class PageNotBuiltError(Exception):
     """There is no page, and it cannot be built; the text says why, and what to do."""
 
 
-def page_folder() -> Path:
-    """The page's sources. Raises: FileNotFoundError."""
-    folder = contract_path().parents[1] / "dapp"
-    if not (folder / "package.json").is_file():
-        raise FileNotFoundError(f"the web page is not at {folder}: run this in a checkout of the project")
-    return folder
-
-
 def built_page(tell: Tell = lambda _: None) -> Path:
-    """The built page; ``tell`` hears of what takes long. Raises: PageNotBuiltError, FileNotFoundError."""
-    page = page_folder()
+    """The built page; ``tell`` hears of what takes long. Raises: PageNotBuiltError."""
+    page = PAGE
     built, stamp = page / "dist", _cache(page) / "dapp-dist.sha256"
     with _alone(page):
         wanted = _hash_of(page, _files(page))

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from api_billing.client import BillingClient
 from api_billing.errors import UnexpectedAnswer
-from demo.contract_client import example_contract_path
+from demo.contract_client import SOURCE
 from demo.metered.place import CONTRACT_OWNER, Place, deploy
 from demo.metered.plan import API, PRICE_WEI
 
@@ -28,13 +28,13 @@ class Fetch:
 class ContractConsumer:
     """The example `metered_fetch.py`, deployed, subscribed, and with credit for all its calls but one.
 
-    Raises: BillingError, FileNotFoundError.
+    Raises: BillingError.
     """
 
     def __init__(self, place: Place) -> None:
         self._owner: BillingClient = place.client(CONTRACT_OWNER)
         connection = self._owner.connection
-        self.address = deploy(connection, example_contract_path().read_bytes(), (place.contract, API))
+        self.address = deploy(connection, SOURCE.read_bytes(), (place.contract, API))
         # Its subscription is a message that goes out when the transaction is final.
         self._write("finalized", "subscribe", CALLS * PRICE_WEI)
         self._owner.top_up_for(self.address, _DEPOSIT_WEI)

@@ -39,10 +39,6 @@ class Seen:
     def sent(self) -> int:
         return sum(self.answers.values())
 
-    def with_status(self, status: int) -> int:
-        """How many answers had this status."""
-        return sum(number for (seen, _), number in self.answers.items() if seen == status)
-
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -51,10 +47,6 @@ class Load:
     seen: Mapping[str, Seen]
     began_at: float
     ended_at: float
-
-    @property
-    def sent(self) -> int:
-        return sum(each.sent for each in self.seen.values())
 
     @property
     def answers(self) -> Counter[tuple[int, str]]:

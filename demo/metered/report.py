@@ -1,46 +1,32 @@
 """The figures of the demo for a person, in the form of the other report."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from api_billing.amounts import Scale, format_wei
+from api_billing.cli.drawing import counted, pairs
 from api_billing.contract_api import in_words
 from api_billing.metering.request.problems import KINDS
-from demo.layout import (
-    amounts_table,
-    counted,
-    heading,
-    indented,
-    is_ascii_only,
-    new_table,
-    number_columns,
-    pairs_table,
-    print_sections,
-    safe_text,
-    start_of,
-)
+from demo.layout import TOP, Report, amounts_table, indented, more, new_table, number_columns, start_of
 from demo.metered.contract_consumer import Fetch
 from demo.metered.figures import FAILED, OK, ConsumerFigures, MeteredFigures, Used
 from demo.metered.plan import Role
-from demo.report import TOP
-from demo.solvency import solvency_lines
 
 _SHORT: Final = 10
 
 
 def print_metered_report(figures: MeteredFigures, console: Console) -> None:
-    """Print the report, section by section."""
-    print_sections(_Report(figures, ascii_only=is_ascii_only(console)).sections(), console)
+    """Print the report of a run."""
+    _Report(figures, console).print()
 
 
-@dataclass(frozen=True, slots=True)
-class _Report:
-    figures: MeteredFigures
-    ascii_only: bool
+class _Report(Report):
+    def __init__(self, figures: MeteredFigures, console: Console) -> None:
+        super().__init__(console)
+        self.figures = figures
 
     def sections(self) -> Iterator[RenderableType]:
         yield from self._totals()
@@ -51,35 +37,34 @@ class _Report:
         yield from self._settlements()
         yield from self._reconciliation()
         yield from self._operator()
-        yield self._heading("Solvency")
-        yield from solvency_lines(self.figures.solvency)
+        yield from self.solvency(self.figures.solvency)
 
     def _totals(self) -> Iterator[RenderableType]:
         figures = self.figures
-        yield self._heading("A metered API, paid from the chain", style="bold")
+        yield self.heading("A metered API, paid from the chain", style="bold")
         spread = f"half of them within {_ms(figures.latency(50))}, 99 of 100 within {_ms(figures.latency(99))}"
         sent = f"{figures.requests:,} of {len(figures.consumers)} accounts in {figures.load_seconds:.1f} s: {spread}"
         billed = f"{counted(figures.billed.calls, 'call')} for {format_wei(figures.billed.wei)} in "
-        yield pairs_table(
+        yield pairs(
             [
-                ("runs on", self._text(figures.environment)),
-                ("contract", self._text(figures.contract)),
+                ("runs on", self.text(figures.environment)),
+                ("contract", self.text(figures.contract)),
                 ("requests", Text(sent)),
                 ("billed", Text(billed + counted(len(figures.batches), "transaction"), style="bold")),
             ]
         )
 
     def _answers(self) -> Iterator[RenderableType]:
-        yield self._heading("Answers")
+        yield self.heading("Answers")
         table = new_table(*number_columns("requests", "status"), "what", "code")
         for (status, code), number in sorted(self.figures.answers.items()):
             what = "served" if status == OK else "the handler failed" if status == FAILED else _title(code)
-            table.add_row(Text(f"{number:,}"), Text(str(status)), self._text(what), self._text(code, style="dim"))
+            table.add_row(Text(f"{number:,}"), Text(str(status)), self.text(what), self.text(code, style="dim"))
         yield indented(table)
 
     def _on_purpose(self) -> Iterator[RenderableType]:
         """What the four consumers with a role met, each from its own answers and from the books."""
-        yield self._heading("What went wrong on purpose")
+        yield self.heading("What went wrong on purpose")
         rows = []
         for each in self.figures.consumers:
             served, charged = each.with_status(OK), f"charged {counted(each.metered.calls, 'call')}"
@@ -97,7 +82,7 @@ class _Report:
                 case _:
                     continue
             rows.append((self._short(each.address), Text(told, overflow="fold")))
-        yield pairs_table(rows)
+        yield pairs(rows)
 
     def _split(self, consumer: ConsumerFigures, status: int) -> str:
         return f"{consumer.with_status(OK):,} served, {consumer.with_status(status):,} refused with {status}"
@@ -105,7 +90,7 @@ class _Report:
     def _usage(self) -> Iterator[RenderableType]:
         """The contract's usage report beside the meter's sums, the largest first."""
         figures = self.figures
-        yield self._heading("Usage: what the meter counted, what the contract billed")
+        yield self.heading("Usage: what the meter counted, what the contract billed")
         ranked = sorted(figures.consumers, key=lambda each: (-each.billed.wei, each.address))
         spent = Scale.of(used.wei for used in (figures.metered, figures.billed, *(each.billed for each in ranked)))
         columns = ("metered calls", f"metered {spent.unit.name}", "billed calls", f"billed {spent.unit.name}")
@@ -129,23 +114,23 @@ class _Report:
 
     def _contract(self) -> Iterator[RenderableType]:
         contract = self.figures.contract_consumer
-        yield self._heading("A contract among the consumers: it pays call by call, with receipts")
-        rows = [("contract", self._text(contract.address)), ("asks", self._text(contract.url))]
+        yield self.heading("A contract among the consumers: it pays call by call, with receipts")
+        rows = [("contract", self.text(contract.address)), ("asks", self.text(contract.url))]
         rows += [(fetch.request_id, self._fetched(fetch)) for fetch in contract.fetches]
         billed = f"{counted(contract.billed.calls, 'call')} for {format_wei(contract.billed.wei)} by the contract"
         served = f"{billed}; {counted(contract.redeemed, 'request')} served, for the leader and all validators"
-        yield pairs_table([*rows, ("billed", Text(served, overflow="fold"))])
+        yield pairs([*rows, ("billed", Text(served, overflow="fold"))])
 
     def _fetched(self, fetch: Fetch) -> Text:
         if fetch.status == "denied":
-            return self._text(f"denied: {in_words(fetch.detail)}; nothing was billed, nothing fetched", style="yellow")
+            return self.text(f"denied: {in_words(fetch.detail)}; nothing was billed, nothing fetched", style="yellow")
         style = "" if fetch.status == "fetched" else "red"
-        text = self._text(f"{fetch.status}: {start_of(fetch.detail)}", style=style)
-        return text.append("\n").append_text(self._text(f"receipt {fetch.receipt_id}", style="dim"))
+        text = self.text(f"{fetch.status}: {start_of(fetch.detail)}", style=style)
+        return text.append("\n").append_text(self.text(f"receipt {fetch.receipt_id}", style="dim"))
 
     def _settlements(self) -> Iterator[RenderableType]:
         batches = self.figures.batches
-        yield self._heading("Settlements")
+        yield self.heading("Settlements")
         scale = Scale.of(batch.billed.wei for batch in batches)
         columns = ("batch", "after", "lines", "calls", f"billed {scale.unit.name}")
         table = new_table(*number_columns(*columns), "state", "transaction")
@@ -154,8 +139,7 @@ class _Report:
             cells = (*(Text(str(each)) for each in figures), Text(scale.number(batch.billed.wei)))
             table.add_row(*cells, Text(batch.state), self._short(batch.tx))
         yield indented(table)
-        if len(batches) > TOP:
-            yield indented(Text(f"and {len(batches) - TOP:,} more batches", style="dim"))
+        yield from more(len(batches), "batches")
         running = sum(batch.while_running for batch in batches)
         calls = sum(batch.used.calls for batch in batches)
         each = f"{calls / len(batches):,.0f} calls per transaction, " if batches else ""
@@ -165,40 +149,32 @@ class _Report:
 
     def _reconciliation(self) -> Iterator[RenderableType]:
         figures = self.figures
-        yield self._heading("Reconciliation")
+        yield self.heading("Reconciliation")
         difference = figures.metered - figures.billed
         books = {
             "counted by the meter": figures.metered.wei,
             "billed by the contract": figures.billed.wei,
             "difference": difference.wei,
         }
-        scale = Scale.of(books.values(), exact=True)
-        yield amounts_table({label: scale.text(amount_wei) for label, amount_wei in books.items()})
+        yield amounts_table(books)
         if figures.is_zero:
             lines = counted(figures.reconciled_lines, "line")
             yield indented(Text(f"zero, in all of {lines} of consumer and day", style="bold green"))
         else:
             yield indented(Text("NOT ZERO", style="bold red"))
         for reason in figures.reasons:
-            yield indented(self._text(reason))
+            yield indented(self.text(reason))
 
     def _operator(self) -> Iterator[RenderableType]:
         operator = self.figures.operator
-        yield self._heading("The operator")
+        yield self.heading("The operator")
         amounts = {
             "earned": operator.earned_wei,
             "withdrew": operator.withdrawn_wei,
             "balance before": operator.balance_before_wei,
             "balance after": operator.balance_after_wei,
         }
-        scale = Scale.of(amounts.values(), exact=True)
-        yield amounts_table({label: scale.text(amount_wei) for label, amount_wei in amounts.items()})
-
-    def _heading(self, title: str, style: str = "bold cyan") -> RenderableType:
-        return heading(title, style, ascii_only=self.ascii_only)
-
-    def _text(self, text: str, style: str = "") -> Text:
-        return safe_text(text, style, ascii_only=self.ascii_only)
+        yield amounts_table(amounts)
 
     def _short(self, text: str) -> str:
         """An address or a transaction, so that it can be told from the others."""

@@ -7,51 +7,56 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from api_billing.contract_source import contract_path
+from api_billing.errors import BillingError
 from api_billing.metering.identity.api_keys import new_key
 from api_billing.metering.ledger.operations import PutKey, PutProfile
 from api_billing.metering.stores import Store, open_store
+from demo import ROOT
 from demo.metered.closing import Traffic, close_books, wait_until_settled
 from demo.metered.contract_consumer import CALLS, ContractConsumer
 from demo.metered.figures import MeteredFigures
 from demo.metered.load import send_all
 from demo.metered.place import FIRST_CONSUMER, METER, Consumer, Place, prepare
-from demo.metered.plan import API, FIXED, plan_load
-from demo.metered.processes import blaming, ending_on_signals, example_api, localnet
+from demo.metered.plan import API, FIXED, ConsumerPlan, plan_load
+from demo.metered.processes import BrokeOffError, blaming, ending_on_signals, example_api, localnet
 from demo.run import Phase
 from genlayer_localnet.loading.standard_library import StandardLibrary
+
+_EXAMPLE: Final = ROOT / "examples" / "fastapi_app.py"
+_REQUESTS: Final = 2_000
+_MAX_REQUESTS: Final = 100_000
+_CONSUMERS: Final = 50
+_MAX_CONSUMERS: Final = 250
+"""Each sends from a thread of its own."""
 
 _TIER: Final = "enterprise"
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How large a run is: HTTP requests of accounts, and consumers, the one that is a contract among them."""
+def run_metered(requests: int | None, consumers: int | None, std: StandardLibrary, phase: Phase) -> MeteredFigures:
+    """Have so many consumers, of which one is a contract, send so many requests; nothing is left but the figures.
 
-    requests: int = 2_000
-    consumers: int = 50
-
-
-def example_path() -> Path:
-    """The FastAPI example of this checkout. Raises: FileNotFoundError."""
-    path = contract_path().parents[1] / "examples" / "fastapi_app.py"
-    if not path.is_file():
-        raise FileNotFoundError(f"the example API is not at {path}: run this in a checkout of the project")
-    return path
-
-
-def run_metered(size: Size, std: StandardLibrary, phase: Phase) -> MeteredFigures:
-    """Run it, with nothing left behind but the figures.
-
-    Raises: ValueError for a size that cannot be; BrokeOffError; BillingError; FileNotFoundError; OSError.
+    Raises: ValueError, when it cannot be run like that or here; BrokeOffError; OSError.
     """
-    plans = plan_load(size.requests, size.consumers - 1)
-    script = example_path()
-    with ending_on_signals(), ExitStack() as stack:
+    requests = _REQUESTS if requests is None else requests
+    consumers = _CONSUMERS if consumers is None else consumers
+    if consumers > _MAX_CONSUMERS or requests > _MAX_REQUESTS:
+        raise ValueError(f"at most {_MAX_CONSUMERS} consumers and {_MAX_REQUESTS:,} requests")
+    plans = plan_load(requests, consumers - 1)
+    if find_spec("fastapi") is None:
+        raise ValueError("the API of this demo needs FastAPI: pip install 'api-billing[serve]', or make demo METER=1")
+    try:
+        with ending_on_signals():
+            return _run(plans, std, phase)
+    except BillingError as error:
+        raise BrokeOffError(str(error)) from error
+
+
+def _run(plans: Sequence[ConsumerPlan], std: StandardLibrary, phase: Phase) -> MeteredFigures:
+    with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="api-billing-demo-")))
         started = phase("starting", 3)
         url, node = stack.enter_context(localnet(folder, FIRST_CONSUMER + len(plans), std.name))
@@ -63,7 +68,7 @@ def run_metered(size: Size, std: StandardLibrary, phase: Phase) -> MeteredFigure
         database, pepper = folder / "meter.db", secrets.token_hex(32)
         store = stack.enter_context(open_store(f"sqlite:///{database}"))
         keys = _register(store, place.consumers, pepper.encode())
-        api_url, api = stack.enter_context(example_api(script, folder, database, _settings(place, pepper)))
+        api_url, api = stack.enter_context(example_api(_EXAMPLE, folder, database, _settings(place, pepper)))
         stack.enter_context(blaming(api))
         started()
 
@@ -71,9 +76,10 @@ def run_metered(size: Size, std: StandardLibrary, phase: Phase) -> MeteredFigure
             node.require_alive()
             api.require_alive()
 
-        traffic = _traffic(api_url, place, keys, contract, phase("sending requests", size.requests), look)
+        sent = phase("sending requests", sum(len(each.asks) for each in plans))
+        traffic = _traffic(api_url, place, keys, contract, sent, look)
         wait_until_settled(store, look)
-        environment = f"a localnet with the {std.name} standard library, and uvicorn with examples/{script.name}"
+        environment = f"a localnet with the {std.name} standard library, and uvicorn with examples/{_EXAMPLE.name}"
         return close_books(place, store, traffic, environment, phase("comparing the books", len(plans)))
 
 

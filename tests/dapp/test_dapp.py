@@ -23,13 +23,12 @@ from typer.testing import CliRunner
 
 from api_billing.cli.app import make_app
 from api_billing.refusal_codes import EXPLANATIONS
-from demo.web_page import built_page, install_packages, page_folder
+from demo.web_page import PAGE, built_page, install_packages
 from genlayer_localnet.rpc.node import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 
 from .world import FINALITY_SECONDS, PEOPLE, Prepared, prepare, serve
 
-PAGE = page_folder()
 STORIES = PAGE / "tests" / "browser" / "stories.mjs"
 NAMES = re.findall(r'^(?:story|aside)\("([^"]+)"', STORIES.read_text(encoding="utf-8"), re.MULTILINE)
 SHOTS = PAGE.parent / ".cache" / "dapp-screenshots"

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from demo.report import TOP, make_console, print_report
+from demo.layout import TOP, make_console
+from demo.report import print_report
 from demo.summary import (
     ApiStanding,
     ConsumerStanding,

@@ -38,7 +38,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("package.json", "package-lock.json", ".npmrc", "index.html", "tsconfig.json", "vite.config.ts"):
         (folder / name).write_text(name)
     (folder / "src" / "main.tsx").write_text("main")
-    monkeypatch.setattr(web_page, "page_folder", lambda: folder)
+    monkeypatch.setattr(web_page, "PAGE", folder)
     return folder
 
 

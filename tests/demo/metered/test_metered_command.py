@@ -196,20 +196,8 @@ def test_command__what_cannot_be__is_refused_before_anything_is_started(options:
 
 
 @pytest.mark.usefixtures("no_run")
-def test_command__without_the_example__says_that_it_needs_a_checkout(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(metered_run, "contract_path", lambda: tmp_path / "contracts" / "api_usage_billing.py")
-    ran = bill("--meter")
-    assert ran.code == 2
-    assert "in a checkout of the project" in ran.errors
-
-
-@pytest.mark.usefixtures("no_run")
 def test_command__without_fastapi__says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from demo.metered import command as metered_command
-
-    monkeypatch.setattr(metered_command, "find_spec", lambda name: None)
+    monkeypatch.setattr(metered_run, "find_spec", lambda name: None)
     ran = bill("--meter")
     assert ran.code == 2
-    assert "pip install 'api-billing[fastapi]'" in ran.errors
+    assert "pip install 'api-billing[serve]'" in ran.errors

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from demo.layout import make_console
 from demo.metered.figures import MeteredFigures
 from demo.metered.report import print_metered_report
-from demo.report import make_console
 
 from .sample import figures
 
