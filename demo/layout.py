@@ -16,7 +16,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from api_billing.amounts import Scale, format_wei
-from api_billing.cli.drawing import table
+from api_billing.cli.drawing import is_ascii_only, print_trimmed, table
 from api_billing.results import Solvency as SolvencyView
 from demo.summary import Solvency
 
@@ -25,7 +25,6 @@ TOP: Final = 10
 
 _BAR_WIDTH: Final = 10
 _SHOWN_RESULT_LENGTH: Final = 160
-_NARROWEST: Final = 40
 
 new_table = partial(table, rows=())
 """An empty table, of these columns."""
@@ -41,19 +40,15 @@ class Report:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self.ascii_only = console.options.ascii_only or console.legacy_windows
+        self.ascii_only = is_ascii_only(console)
 
     def sections(self) -> Iterator[RenderableType]:
         """What stands below each other."""
         raise NotImplementedError
 
     def print(self) -> None:
-        """Print all of it, without the spaces that pad cells, which nobody wants in a file."""
-        console = self._console
-        with console.capture() as capture:
-            for section in self.sections():
-                console.print(section, width=max(console.width, _NARROWEST))
-        console.file.writelines(f"{line.rstrip()}\n" for line in capture.get().splitlines())
+        """Print all of it."""
+        print_trimmed(self._console, self.sections())
 
     def heading(self, title: str, style: str = "bold cyan") -> RenderableType:
         """Return a line across the page with the title at its start."""

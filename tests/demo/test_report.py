@@ -264,6 +264,10 @@ def test_report__file_name_that_is_not_utf8__is_shown() -> None:
     assert r"caf\udce9.log" in printed(replace(full_summary(), log_name="caf\udce9.log"))
 
 
+def test_report__cells_that_are_cut_in_ascii__are_printed() -> None:
+    assert "Solvency" in printed(full_summary(), width=45, encoding="ascii")
+
+
 def test_report__nothing_but_totals__leaves_the_other_sections_out() -> None:
     empty = Tally()
     summary = replace(

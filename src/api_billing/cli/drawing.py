@@ -11,11 +11,30 @@ from typing import TYPE_CHECKING, Final
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
     from rich.table import Column, Table
+
+_NARROWEST: Final = 40
 
 _BAR_CELLS: Final = 20
 _SPARKS: Final = " ▁▂▃▄▅▆▇█"
 _ASCII_SPARKS: Final = " .:-=+*#@"
+
+
+def is_ascii_only(console: Console) -> bool:
+    """Whether the output can show no more than ASCII."""
+    return console.options.ascii_only or console.legacy_windows
+
+
+def print_trimmed(console: Console, contents: Iterable[RenderableType]) -> None:
+    """Print one after the other, without the spaces that pad cells, which nobody wants in a file."""
+    with console.capture() as capture:
+        for each in contents:
+            console.print(each, width=max(console.width, _NARROWEST))
+    # Where a cell is cut, rich has the sign for that whatever the output can show.
+    text = capture.get().replace("…", "~") if is_ascii_only(console) else capture.get()
+    console.file.writelines(f"{line.rstrip()}\n" for line in text.splitlines())
+    console.file.flush()
 
 
 def usage_bar(used: int, limit: int, *, ascii_only: bool) -> Text:

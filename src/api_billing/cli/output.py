@@ -14,6 +14,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from api_billing.amounts import format_wei
+from api_billing.cli.drawing import is_ascii_only, print_trimmed
 from api_billing.cli.exit_codes import ExitCode
 from api_billing.errors import (
     BillingError,
@@ -29,7 +30,6 @@ from api_billing.results import Answer
 if TYPE_CHECKING:
     from api_billing.client import Written
 
-_NARROWEST: Final = 40
 _ERROR_FIELDS: Final = ("code", "message", "tx", "child_tx", "status", "credited_wei", "credit_wei", "address")
 
 
@@ -74,12 +74,7 @@ class Printer:
 
     def text(self, content: RenderableType) -> None:
         """Text, tables and bars, without the spaces that pad cells at the end of lines."""
-        with self.out.capture() as capture:
-            self.out.print(
-                Text(content) if isinstance(content, str) else content, width=max(self.out.width, _NARROWEST)
-            )
-        self.out.file.writelines(f"{line.rstrip()}\n" for line in capture.get().splitlines())
-        self.out.file.flush()
+        print_trimmed(self.out, [Text(content) if isinstance(content, str) else content])
 
     def note(self, message: str) -> None:
         """A line on standard error."""
@@ -107,7 +102,7 @@ class Printer:
     @property
     def ascii_only(self) -> bool:
         """Whether the output can show no more than ASCII."""
-        return self.out.options.ascii_only or self.out.legacy_windows
+        return is_ascii_only(self.out)
 
 
 def exit_code(error: BaseException) -> ExitCode:
