@@ -1,15 +1,7 @@
 """Reads an access log of any size, plain or gz, line by line.
 
-What makes the whole log unusable is an `AccessLogError`, whose text says what to do:
-
-    AccessLogError
-    ├── LogNotFoundError      there is no such file
-    ├── LogUnreadableError    a directory, no permission, a failing disk
-    ├── LogDamagedError       a gz that is cut off or corrupt; `line_no` is the last line that was read
-    ├── NotAnAccessLogError   none of the first lines is one of an access log
-    └── EmptyLogError         no line at all
-
-A single bad line is not an error: it is counted, kept with its number and reason, and skipped.
+What makes the whole log unusable is an `AccessLogError`, whose text says what to do. A single bad line is not an
+error: it is counted, kept with its number and reason, and skipped.
 """
 
 import gzip
@@ -51,31 +43,6 @@ class AccessLogError(Exception):
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{path}: {problem}")
-        self.path = path
-
-
-class LogNotFoundError(AccessLogError):
-    """There is no such file."""
-
-
-class LogUnreadableError(AccessLogError):
-    """The file is there but cannot be read."""
-
-
-class LogDamagedError(AccessLogError):
-    """A gz file that is cut off or corrupt. ``line_no`` is the last whole line that could be read, 0 for none."""
-
-    def __init__(self, path: Path, problem: str, line_no: int) -> None:
-        super().__init__(path, problem)
-        self.line_no = line_no
-
-
-class NotAnAccessLogError(AccessLogError):
-    """The file holds something else."""
-
-
-class EmptyLogError(AccessLogError):
-    """The file has no line that is not blank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +136,13 @@ class LogReader:
 
     def _nothing_found(self) -> AccessLogError:
         if not self.lines:
-            return EmptyLogError(self.path, "the log is empty: there is nothing to bill; name one that has requests")
+            return AccessLogError(self.path, "the log is empty: there is nothing to bill; name one that has requests")
         first = self.bad_lines.kept[0]
         where = f"line {first.line_no}: {first.reason}"
         if self._looks_like_a_log:
             problem = f"the log has no readable request in its {self.lines:,} lines ({where})"
-            return NotAnAccessLogError(self.path, problem)
-        return NotAnAccessLogError(
+            return AccessLogError(self.path, problem)
+        return AccessLogError(
             self.path,
             f"this is not an access log in common or combined format: not one of the first {self.lines:,} lines "
             f"can be read ({where})",
@@ -216,11 +183,11 @@ def _open_raw(path: Path) -> Iterator[BufferedReader]:
     try:
         raw = path.open("rb")
     except FileNotFoundError as error:
-        raise LogNotFoundError(path, "there is no such file; name one with LOG=<file>") from error
+        raise AccessLogError(path, "there is no such file; name one with LOG=<file>") from error
     except IsADirectoryError as error:
-        raise LogUnreadableError(path, "this is a directory; name one log file in it") from error
+        raise AccessLogError(path, "this is a directory; name one log file in it") from error
     except (OSError, ValueError) as error:
-        raise LogUnreadableError(path, f"the file cannot be opened: {_reason(error)}") from error
+        raise AccessLogError(path, f"the file cannot be opened: {_reason(error)}") from error
     with raw:
         yield raw
 
@@ -236,7 +203,7 @@ def _open_text(path: Path, raw: BufferedReader) -> Iterator[BinaryIO]:
         raise _read_error(path, error, 0) from error
     for magic, what in _OTHER_FORMATS.items():
         if head.startswith(magic):
-            raise NotAnAccessLogError(path, f"this is {what}")
+            raise AccessLogError(path, f"this is {what}")
     if head.startswith(_GZ_MAGIC):
         with gzip.GzipFile(fileobj=raw) as unpacked:
             yield unpacked  # type: ignore[misc]  # GzipFile reads as a BinaryIO but is not declared one
@@ -268,11 +235,11 @@ def _read_error(path: Path, error: Exception, line_no: int) -> AccessLogError:
             f"the gz file is cut off {reached}, and nothing was billed: copy the file again, or take what there is "
             f"of it with `gzip -dc '{path}' > part.log`"
         )
-        return LogDamagedError(path, problem, line_no)
+        return AccessLogError(path, problem)
     if isinstance(error, zlib.error | gzip.BadGzipFile):
         problem = f"the gz file is corrupt {reached} ({error}), and nothing was billed: copy the file again"
-        return LogDamagedError(path, problem, line_no)
-    return LogUnreadableError(path, f"the file cannot be read {reached}: {_reason(error)}")
+        return AccessLogError(path, problem)
+    return AccessLogError(path, f"the file cannot be read {reached}: {_reason(error)}")
 
 
 def _reason(error: Exception) -> str:

@@ -6,7 +6,6 @@ Text from outside is only ever printed as text: no markup, no control characters
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from typing import IO, Final
 
 from rich.console import Console, RenderableType
@@ -16,7 +15,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from api_billing.amounts import Scale, format_wei
-from api_billing.cli.drawing import is_ascii_only, print_trimmed, table
+from api_billing.cli.drawing import is_ascii_only, print_trimmed
 from api_billing.results import Solvency as SolvencyView
 from demo.summary import Solvency
 
@@ -25,9 +24,6 @@ TOP: Final = 10
 
 _BAR_WIDTH: Final = 10
 _SHOWN_RESULT_LENGTH: Final = 160
-
-new_table = partial(table, rows=())
-"""An empty table, of these columns."""
 
 
 def make_console(file: IO[str] | None = None, width: int | None = None) -> Console:

@@ -9,9 +9,9 @@ from rich.table import Column
 from rich.text import Text
 
 from api_billing.amounts import Scale, format_wei
-from api_billing.cli.drawing import counted, pairs
+from api_billing.cli.drawing import counted, pairs, table
 from api_billing.contract_api import in_words
-from demo.layout import TOP, Report, indented, moment, more, new_table, number_columns, start_of
+from demo.layout import TOP, Report, indented, moment, more, number_columns, start_of
 from demo.summary import ContractRequest, RunSummary, Usage
 
 _SHOWN_BAD_LINES: Final = 5
@@ -43,31 +43,29 @@ class _Report(Report):
     def _totals(self) -> Iterator[RenderableType]:
         summary, total = self.summary, self.summary.total
         yield self.heading("API usage", style="bold")
-        rows = [
+        rows: list[tuple[str, str | Text]] = [
             ("log", self.text(summary.log_name)),
-            ("time", Text(f"{moment(summary.first_at)} to {moment(summary.last_at)} UTC")),
+            ("time", f"{moment(summary.first_at)} to {moment(summary.last_at)} UTC"),
             (
                 "requests",
-                Text(
-                    f"{total.requests:,} from {counted(len(summary.per_consumer), 'client')} "
-                    f"to {counted(len(summary.per_api), 'API')} in {counted(summary.lines, 'line')}"
-                ),
+                f"{total.requests:,} from {counted(len(summary.per_consumer), 'client')} "
+                f"to {counted(len(summary.per_api), 'API')} in {counted(summary.lines, 'line')}",
             ),
             ("billed", Text(f"{counted(total.billed_calls, 'call')} for {format_wei(total.spend_wei)}", style="bold")),
-            ("refused", Text(counted(total.refused_calls, "call"))),
+            ("refused", counted(total.refused_calls, "call")),
             ("bad lines", self._bad_lines()),
         ]
         if summary.late_entries:
             late = f"{counted(summary.late_entries, 'request')} stood after a later one; billed in the order of time"
-            rows.append(("order", Text(late)))
+            rows.append(("order", late))
         if summary.environment:
             rows.append(("runs on", self.text(summary.environment)))
         yield pairs(rows)
 
-    def _bad_lines(self) -> Text:
+    def _bad_lines(self) -> str | Text:
         count, kept = self.summary.bad_line_count, self.summary.bad_lines
         if not count:
-            return Text("none")
+            return "none"
         text = Text(f"{count:,} skipped", style="yellow")
         for line_no, reason in kept[:_SHOWN_BAD_LINES]:
             text.append("\n").append_text(self.text(f"line {line_no:,}: {reason}"))
@@ -82,10 +80,9 @@ class _Report(Report):
         yield self.heading("Days (UTC)")
         scale = Scale.of(usage.spend_wei for usage in per_day.values())
         days = sorted(per_day)
-        table = new_table("day", *number_columns("requests", "billed", "refused", f"spent {scale.unit.name}"))
-        for day in days[:TOP]:
-            table.add_row(Text(day), *_usage_cells(per_day[day], scale))
-        yield indented(table)
+        rows = ((day, *_usage_cells(per_day[day], scale)) for day in days[:TOP])
+        numbers = number_columns("requests", "billed", "refused", f"spent {scale.unit.name}")
+        yield indented(table("day", *numbers, rows=rows))
         yield from more(len(days), "days")
 
     def _consumers(self) -> Iterator[RenderableType]:
@@ -96,22 +93,17 @@ class _Report(Report):
         spend_scale = Scale.of(usage.spend_wei for _, usage in ranked)
         left = {client: standing.credit_wei + standing.held_wei for client, standing in standings.items()}
         left_scale = Scale.of(left.get(client, 0) for client, _ in ranked)
-        table = new_table(
-            "client",
-            *number_columns("billed", "refused", f"spent {spend_scale.unit.name}", f"left {left_scale.unit.name}"),
-            Column("credit left", no_wrap=True),
-        )
+        rows = []
         for client, usage in ranked:
             standing = standings.get(client)
-            cells = [self.text(client), *_usage_cells(usage, spend_scale)[1:]]
+            rows.append([self.text(client), *_usage_cells(usage, spend_scale)[1:]])
             if standing:
                 share = self.bar(left[client], standing.deposited_wei)
-                cells += [
-                    Text(left_scale.number(left[client])),
-                    Text("taken out", style="dim") if standing.withdrawn_wei else share,
-                ]
-            table.add_row(*cells)
-        yield indented(table)
+                taken_out = Text("taken out", style="dim")
+                rows[-1] += [left_scale.number(left[client]), taken_out if standing.withdrawn_wei else share]
+        units = f"spent {spend_scale.unit.name}", f"left {left_scale.unit.name}"
+        numbers = number_columns("billed", "refused", *units)
+        yield indented(table("client", *numbers, Column("credit left", no_wrap=True), rows=rows))
         yield from more(len(self.summary.per_consumer), "consumers")
         for client, standing in standings.items():
             if standing.withdrawn_wei:
@@ -125,26 +117,23 @@ class _Report(Report):
         yield self.heading("Top APIs")
         spend_scale = Scale.of(usage.spend_wei for _, usage in ranked)
         price_scale = Scale.of(standings[api].cost_per_call_wei for api, _ in ranked if api in standings)
-        table = new_table(
-            "API",
-            *number_columns("billed", "refused", f"spent {spend_scale.unit.name}", f"price {price_scale.unit.name}"),
-            Column("left of the\nday's calls*", no_wrap=True),
-        )
+        sign = "<=" if self.ascii_only else "≤"
+        rows = []
         for api, usage in ranked:
-            cells = [self.text(api), *_usage_cells(usage, spend_scale)[1:]]
+            rows.append([self.text(api), *_usage_cells(usage, spend_scale)[1:]])
             standing = standings.get(api)
             if standing:
-                at_most = ("<= " if self.ascii_only else "≤ ") if standing.is_metered else ""
-                cells.append(Text(at_most + price_scale.number(standing.cost_per_call_wei)))
+                price = price_scale.number(standing.cost_per_call_wei)
                 left = standing.daily_limit_calls - standing.peak_day_calls
                 bar = self.bar(left, standing.daily_limit_calls, f"{left:,} of {standing.daily_limit_calls:,}")
-                cells.append(bar if standing.daily_limit_calls else Text("no limit"))
-            table.add_row(*cells)
-        yield indented(table)
+                limit = bar if standing.daily_limit_calls else "no limit"
+                rows[-1] += [f"{sign} {price}" if standing.is_metered else price, limit]
+        units = f"spent {spend_scale.unit.name}", f"price {price_scale.unit.name}"
+        numbers = number_columns("billed", "refused", *units)
+        yield indented(table("API", *numbers, Column("left of the\nday's calls*", no_wrap=True), rows=rows))
         yield from more(len(self.summary.per_api), "APIs")
         yield indented(Text("* for the client that made the most calls on one day", style="dim"))
         if any(standing.is_metered for standing in standings.values()):
-            sign = "<=" if self.ascii_only else "≤"
             note = f"{sign} settled in batches, for what was served; the others call by call"
             yield indented(Text(note, style="dim"))
 
@@ -153,10 +142,8 @@ class _Report(Report):
         if not refused:
             return
         yield self.heading("Refused calls")
-        table = new_table(*number_columns("calls"), "why", "code")
-        for code, calls in refused:
-            table.add_row(Text(f"{calls:,}"), self.text(in_words(code)), self.text(code, style="dim"))
-        yield indented(table)
+        rows = ((f"{calls:,}", self.text(in_words(code)), self.text(code, style="dim")) for code, calls in refused)
+        yield indented(table(*number_columns("calls"), "why", "code", rows=rows))
 
     def _low_credit(self) -> Iterator[RenderableType]:
         notices = self.summary.low_credit
@@ -164,12 +151,12 @@ class _Report(Report):
             return
         yield self.heading("Low-credit notices")
         scale = Scale.of(notice.credit_wei for notice in notices[:TOP])
-        table = new_table("time (UTC)", "client", *number_columns(f"left {scale.unit.name}"), "what the client did")
+        rows = []
         for notice in notices[:TOP]:
             answer = f"paid in {format_wei(notice.topped_up_wei)}" if notice.topped_up_wei else "nothing"
-            left = Text(scale.number(notice.credit_wei))
-            table.add_row(Text(moment(notice.at)), self.text(notice.client), left, Text(answer))
-        yield indented(table)
+            rows.append((moment(notice.at), self.text(notice.client), scale.number(notice.credit_wei), answer))
+        left = number_columns(f"left {scale.unit.name}")
+        yield indented(table("time (UTC)", "client", *left, "what the client did", rows=rows))
         yield from more(len(notices), "notices")
 
     def _operators(self) -> Iterator[RenderableType]:
@@ -179,14 +166,13 @@ class _Report(Report):
         yield self.heading("Operators' earnings")
         scale = Scale.of(amount for operator in operators for amount in (operator.earned_wei, operator.withdrawn_wei))
         amounts_of = (f"{amount} {scale.unit.name}" for amount in ("earned", "withdrawn", "left"))
-        table = new_table("operator", *number_columns("APIs", "batches", "calls in_batches", *amounts_of))
+        rows: list[list[str | Text]] = []
         for operator in operators[:TOP]:
-            left_wei = operator.earned_wei - operator.withdrawn_wei
-            amounts = (operator.earned_wei, operator.withdrawn_wei, left_wei)
-            figures = (operator.apis, operator.settlements, operator.settled_calls)
-            counts = [Text(f"{figure:,}") for figure in figures]
-            table.add_row(self.text(operator.name), *counts, *(Text(scale.number(amount)) for amount in amounts))
-        yield indented(table)
+            counts = (operator.apis, operator.settlements, operator.settled_calls)
+            amounts = (operator.earned_wei, operator.withdrawn_wei, operator.earned_wei - operator.withdrawn_wei)
+            rows.append([self.text(operator.name), *(f"{count:,}" for count in counts), *map(scale.number, amounts)])
+        numbers = number_columns("APIs", "batches", "calls in_batches", *amounts_of)
+        yield indented(table("operator", *numbers, rows=rows))
         yield from more(len(operators), "operators")
         for operator in operators:
             if operator.withdrawn_wei:
@@ -198,15 +184,15 @@ class _Report(Report):
         if story is None:
             return
         yield self.heading("A contract that pays for its calls")
-        rows = [
+        rows: list[tuple[str, str | Text]] = [
             ("contract", self.text(story.account)),
             ("asks", self.text(f"the API {story.api} for {urlsplit(story.url).path} on a local HTTP server")),
-            ("paid in", Text(format_wei(story.deposited_wei))),
+            ("paid in", format_wei(story.deposited_wei)),
         ]
         rows += [
             (f"call {number}", self._story_line(request)) for number, request in enumerate(story.requests, start=1)
         ]
-        yield pairs([*rows, ("left", Text(f"{format_wei(story.credit_wei)} of credit"))])
+        yield pairs([*rows, ("left", f"{format_wei(story.credit_wei)} of credit")])
 
     def _story_line(self, request: ContractRequest) -> Text:
         if request.code:
@@ -222,9 +208,9 @@ class _Report(Report):
         return Text("\n").join(lines)
 
 
-def _usage_cells(usage: Usage, scale: Scale) -> list[Text]:
+def _usage_cells(usage: Usage, scale: Scale) -> list[str | Text]:
     numbers = (usage.requests, usage.billed_calls, usage.refused_calls)
-    return [*(Text(f"{number:,}") for number in numbers), Text(scale.number(usage.spend_wei))]
+    return [*(f"{number:,}" for number in numbers), scale.number(usage.spend_wei)]
 
 
 def _ranked(usages: Mapping[str, Usage]) -> list[tuple[str, Usage]]:

@@ -151,10 +151,6 @@ class MeteredFigures:
         """What settlements have billed: all but the calls of the contract, which pays with receipts."""
         return sum((each.billed for each in self.consumers), Used())
 
-    @property
-    def hold_of_all_wei(self) -> int:
-        return sum(each.hold_left_wei for each in self.consumers)
-
     def latency(self, percent: int) -> float:
         """So many seconds, or less, took this share of the requests."""
         return self.latencies[(len(self.latencies) - 1) * percent // 100]

@@ -1,16 +1,16 @@
 """The figures of the demo for a person, in the form of the other report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from api_billing.amounts import Scale, format_wei
-from api_billing.cli.drawing import counted, pairs
+from api_billing.cli.drawing import counted, pairs, table
 from api_billing.contract_api import in_words
 from api_billing.metering.request.problems import KINDS
-from demo.layout import TOP, Report, amounts_table, indented, more, new_table, number_columns, start_of
+from demo.layout import TOP, Report, amounts_table, indented, more, number_columns, start_of
 from demo.metered.contract_consumer import Fetch
 from demo.metered.figures import FAILED, OK, ConsumerFigures, MeteredFigures, Used
 from demo.metered.plan import Role
@@ -49,18 +49,18 @@ class _Report(Report):
             [
                 ("runs on", self.text(figures.environment)),
                 ("contract", self.text(figures.contract)),
-                ("requests", Text(sent)),
+                ("requests", sent),
                 ("billed", Text(billed + counted(len(figures.batches), "transaction"), style="bold")),
             ]
         )
 
     def _answers(self) -> Iterator[RenderableType]:
         yield self.heading("Answers")
-        table = new_table(*number_columns("requests", "status"), "what", "code")
+        rows = []
         for (status, code), number in sorted(self.figures.answers.items()):
             what = "served" if status == OK else "the handler failed" if status == FAILED else _title(code)
-            table.add_row(Text(f"{number:,}"), Text(str(status)), self.text(what), self.text(code, style="dim"))
-        yield indented(table)
+            rows.append((f"{number:,}", str(status), self.text(what), self.text(code, style="dim")))
+        yield indented(table(*number_columns("requests", "status"), "what", "code", rows=rows))
 
     def _on_purpose(self) -> Iterator[RenderableType]:
         """What the four consumers with a role met, each from its own answers and from the books."""
@@ -94,23 +94,21 @@ class _Report(Report):
         ranked = sorted(figures.consumers, key=lambda each: (-each.billed.wei, each.address))
         spent = Scale.of(used.wei for used in (figures.metered, figures.billed, *(each.billed for each in ranked)))
         columns = ("metered calls", f"metered {spent.unit.name}", "billed calls", f"billed {spent.unit.name}")
-        table = new_table("consumer", *number_columns("requests", *columns, f"on_hold {spent.unit.name}"))
-        for each in ranked[:TOP]:
-            cells = *_cells(each.metered, spent), *_cells(each.billed, spent)
-            requests, hold = Text(f"{each.requests:,}"), Text(spent.number(each.hold_left_wei))
-            table.add_row(self._short(each.address), requests, *cells, hold)
-        if len(ranked) > TOP:
-            others = ranked[TOP:]
-            metered = sum((each.metered for each in others), Used())
-            billed = sum((each.billed for each in others), Used())
-            requests = Text(f"{sum(each.requests for each in others):,}")
-            hold = Text(spent.number(sum(each.hold_left_wei for each in others)))
-            name = Text(f"{len(others)} more", style="dim")
-            table.add_row(name, requests, *_cells(metered, spent), *_cells(billed, spent), hold)
-        cells = *_cells(figures.metered, spent), *_cells(figures.billed, spent)
-        hold = Text(spent.number(figures.hold_of_all_wei))
-        table.add_row(Text("all"), Text(f"{figures.requests:,}"), *cells, hold, style="bold")
-        yield indented(table)
+
+        def cells(those: Sequence[ConsumerFigures]) -> Iterator[str]:
+            yield f"{sum(each.requests for each in those):,}"
+            for used in (each.metered for each in those), (each.billed for each in those):
+                all_used = sum(used, Used())
+                yield from (f"{all_used.calls:,}", spent.number(all_used.wei))
+            yield spent.number(sum(each.hold_left_wei for each in those))
+
+        rows: list[tuple[str | Text, ...]] = [(self._short(each.address), *cells([each])) for each in ranked[:TOP]]
+        if others := ranked[TOP:]:
+            rows.append((Text(f"{len(others)} more", style="dim"), *cells(others)))
+        numbers = number_columns("requests", *columns, f"on_hold {spent.unit.name}")
+        drawn = table("consumer", *numbers, rows=rows)
+        drawn.add_row("all", *cells(ranked), style="bold")
+        yield indented(drawn)
 
     def _contract(self) -> Iterator[RenderableType]:
         contract = self.figures.contract_consumer
@@ -133,12 +131,11 @@ class _Report(Report):
         yield self.heading("Settlements")
         scale = Scale.of(batch.billed.wei for batch in batches)
         columns = ("batch", "after", "lines", "calls", f"billed {scale.unit.name}")
-        table = new_table(*number_columns(*columns), "state", "transaction")
+        rows = []
         for batch in batches[:TOP]:
-            figures = (batch.sequence, f"{batch.after_seconds:.1f} s", batch.lines, f"{batch.used.calls:,}")
-            cells = (*(Text(str(each)) for each in figures), Text(scale.number(batch.billed.wei)))
-            table.add_row(*cells, Text(batch.state), self._short(batch.tx))
-        yield indented(table)
+            counts = (str(batch.sequence), f"{batch.after_seconds:.1f} s", str(batch.lines), f"{batch.used.calls:,}")
+            rows.append((*counts, scale.number(batch.billed.wei), batch.state, self._short(batch.tx)))
+        yield indented(table(*number_columns(*columns), "state", "transaction", rows=rows))
         yield from more(len(batches), "batches")
         running = sum(batch.while_running for batch in batches)
         calls = sum(batch.used.calls for batch in batches)
@@ -180,10 +177,6 @@ class _Report(Report):
         """An address or a transaction, so that it can be told from the others."""
         dots = "..." if self.ascii_only else "…"
         return f"{text[:_SHORT]}{dots}" if text else "-"
-
-
-def _cells(used: Used, scale: Scale) -> tuple[Text, Text]:
-    return Text(f"{used.calls:,}"), Text(scale.number(used.wei))
 
 
 def _title(code: str) -> str:

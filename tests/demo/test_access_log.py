@@ -16,12 +16,7 @@ from hypothesis import strategies as st
 from demo import access_log
 from demo.access_log import (
     AccessLogError,
-    EmptyLogError,
-    LogDamagedError,
-    LogNotFoundError,
     LogReader,
-    LogUnreadableError,
-    NotAnAccessLogError,
     read_log,
 )
 
@@ -119,18 +114,18 @@ def test_read_log__line_of_just_the_bound__is_read(path: Path, end: bytes) -> No
 
 
 def test_read_log__missing_file__says_so(path: Path) -> None:
-    with pytest.raises(LogNotFoundError, match="no such file"):
+    with pytest.raises(AccessLogError, match="no such file"):
         read_log(path)
 
 
 def test_read_log__directory__says_so(tmp_path: Path) -> None:
-    with pytest.raises(LogUnreadableError, match="this is a directory"):
+    with pytest.raises(AccessLogError, match="this is a directory"):
         read_log(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a\0b", "x" * 5000])
 def test_read_log__name_that_no_file_can_have__is_its_own_error(name: str) -> None:
-    with pytest.raises(LogUnreadableError, match="cannot be opened"):
+    with pytest.raises(AccessLogError, match="cannot be opened"):
         read_log(name)
 
 
@@ -146,25 +141,25 @@ def test_read_log__failing_disk__names_the_line_reached(path: Path, monkeypatch:
         yield FailingFile(raw.read())
 
     monkeypatch.setattr(access_log, "_open_text", open_failing)
-    with pytest.raises(LogUnreadableError, match="after line 1: Input/output error"):
+    with pytest.raises(AccessLogError, match="after line 1: Input/output error"):
         read_log(write_log(path, line(), line()))
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n \n", gzip.compress(b"", mtime=0), b"\xef\xbb\xbf"])
 def test_read_log__nothing_in_it__says_that_it_is_empty(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with pytest.raises(EmptyLogError, match="empty"):
+    with pytest.raises(AccessLogError, match="empty"):
         read_log(path)
 
 
 def test_read_log__some_other_text__stops_after_the_first_lines(path: Path) -> None:
     write_log(path, *[b"a line of a novel"] * 150, line())
-    with pytest.raises(NotAnAccessLogError, match="not one of the first 100 lines"):
+    with pytest.raises(AccessLogError, match="not one of the first 100 lines"):
         read_log(path)
 
 
 def test_read_log__short_other_text__is_no_log(path: Path) -> None:
-    with pytest.raises(NotAnAccessLogError, match=r"first 1 lines can be read \(line 1: there is no time"):
+    with pytest.raises(AccessLogError, match=r"first 1 lines can be read \(line 1: there is no time"):
         read_log(write_log(path, b"hello"))
 
 
@@ -173,7 +168,7 @@ def test_read_log__log_that_begins_with_many_unreadable_requests__is_a_log(path:
 
 
 def test_read_log__log_without_a_readable_request__says_so(path: Path) -> None:
-    with pytest.raises(NotAnAccessLogError, match="no readable request in its 2 lines"):
+    with pytest.raises(AccessLogError, match="no readable request in its 2 lines"):
         read_log(write_log(path, line(request="-"), line(request="-")))
 
 
@@ -189,7 +184,7 @@ def test_read_log__log_without_a_readable_request__says_so(path: Path) -> None:
 )
 def test_read_log__other_format__says_what_to_do(path: Path, content: bytes, advice: str) -> None:
     path.write_bytes(content)
-    with pytest.raises(NotAnAccessLogError, match=advice):
+    with pytest.raises(AccessLogError, match=advice):
         read_log(path)
 
 
@@ -200,15 +195,14 @@ def packed_lines(count: int) -> bytes:
 def test_read_log__truncated_gz__names_the_line_reached(path: Path) -> None:
     content = packed_lines(5000)
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(LogDamagedError, match=r"cut off after line [\d,]+, and nothing was billed") as caught:
+    with pytest.raises(AccessLogError, match=r"cut off after line [1-4],\d{3}, and nothing was billed"):
         read_log(path)
-    assert 0 < caught.value.line_no < 5000
 
 
 @pytest.mark.parametrize("length", [2, 5, 12])
 def test_read_log__gz_cut_off_at_its_head__names_no_line(path: Path, length: int) -> None:
     path.write_bytes(packed_lines(10)[:length])
-    with pytest.raises(LogDamagedError, match="cut off before its first line"):
+    with pytest.raises(AccessLogError, match="cut off before its first line"):
         read_log(path)
 
 
@@ -217,7 +211,7 @@ def test_read_log__corrupt_gz__says_so(path: Path, position: int) -> None:
     content = bytearray(packed_lines(50))
     content[position] ^= 0xFF
     path.write_bytes(content)
-    with pytest.raises(LogDamagedError, match="corrupt"):
+    with pytest.raises(AccessLogError, match="corrupt"):
         read_log(path)
 
 
