@@ -13,7 +13,7 @@ from typing import Final
 from api_billing.errors import MissingExtra
 
 # By extra: what it is for its users, and the modules that it brings.
-_EXTRAS: Final = {
+EXTRAS: Final = {
     "alerts": ("apprise", {"apprise"}),
     "chain": ("genlayer-py", {"eth_account", "eth_utils", "genlayer_py", "requests", "web3"}),
     "cli": ("typer", {"rich", "typer"}),
@@ -39,7 +39,7 @@ def needed_by(what: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        for extra, (distribution, modules) in _EXTRAS.items():
+        for extra, (distribution, modules) in EXTRAS.items():
             if missing in modules:
                 message = f"{what} needs {distribution}: pip install 'api-billing[{extra}]'"
                 raise MissingExtra(message, name=missing) from error

@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from fastapi.testclient import TestClient
 from typer.main import get_command
 
 from api_billing.cli.app import make_app
+from api_billing.extras import EXTRAS
 from genlayer_localnet.testing.server import ServerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,6 +101,14 @@ def test_readme__make_targets_it_names__exist() -> None:
     named = set(re.findall(r"`?make ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
     defined = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert named <= defined
+
+
+def test_install_commands__everywhere__name_extras_that_exist() -> None:
+    texts = [*DOCUMENTS, *sorted((ROOT / "src").rglob("*.py")), *sorted((ROOT / "examples").rglob("*.md"))]
+    named = re.findall(r"api-billing\[([a-z,]+)\]", "\n".join(each.read_text(encoding="utf-8") for each in texts))
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert {extra for each in named for extra in each.split(",")} <= extras.keys()
+    assert set(EXTRAS) <= extras.keys()
 
 
 def test_readme__folders_it_names__are_there() -> None:
