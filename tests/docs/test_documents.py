@@ -17,7 +17,12 @@ from api_billing.extras import EXTRAS
 from genlayer_localnet.testing.server import ServerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "localnet" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "localnet" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
@@ -48,15 +53,15 @@ def test_readme__python_of_the_contract__runs() -> None:
     run(python_of("README.md")[1])
 
 
-def test_readme__python_of_the_client__shows_the_usage_report(rpc_server: ServerProcess) -> None:
-    code = python_of("README.md")[2].replace("http://127.0.0.1:4000/api", rpc_server.url)
+def test_tutorial__python_of_the_client__shows_the_usage_report(rpc_server: ServerProcess) -> None:
+    code = python_of("docs/tutorial.md")[0].replace("http://127.0.0.1:4000/api", rpc_server.url)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert '"calls_today": 3' in done.stdout, done.stderr
 
 
-def test_readme__test_of_a_consumer__passes(tmp_path: Path) -> None:
+def test_tutorial__test_of_a_consumer__passes(tmp_path: Path) -> None:
     module = tmp_path / "test_example.py"
-    module.write_text(python_of("README.md")[3], encoding="utf-8")
+    module.write_text(python_of("docs/tutorial.md")[1], encoding="utf-8")
     # gltest is not needed, and takes a second to load.
     without = [f"-pno:{plugin}" for plugin in ("cacheprovider", "gltest", "gltest_direct")]
     command = [sys.executable, "-m", "pytest", "-q", *without, "--rootdir", str(tmp_path), str(module)]
