@@ -1,38 +1,70 @@
-"""The documents are right: their Python runs, their links lead somewhere, their commands exist."""
+"""The documents are right: their Python runs, their links lead somewhere, what they name exists."""
 
 import re
 import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from api_billing.cli.app import make_app
-from api_billing.extras import EXTRAS
+from genlayer_localnet.cli import app as localnet_app
 from genlayer_localnet.testing.server import ServerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "localnet" / "README.md",
-    *sorted((ROOT / "docs").rglob("*.md")),
+README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+DOCUMENTS = [README, CONTRIBUTING, ROOT / "localnet" / "README.md", ROOT / "dapp" / "README.md", *PAGES]
+WITH_FIGURES = [ROOT / "docs" / name for name in ("figures.md", "metering-speed.md", "rpc.md")]
+# Made while working; git ignores them.
+NOT_KEPT = {"artifacts", "build", "deployments", "dist", "node_modules"}
+# What nobody installs who uses the package.
+FOR_DEVELOPERS = {"all", "bench", "dev", "test"}
+# Where documents say "metering/…", "stores/…" or "rpc/…".
+HOMES = [
+    ROOT,
+    ROOT / "src" / "api_billing",
+    ROOT / "src" / "api_billing" / "metering",
+    ROOT / "localnet" / "src" / "genlayer_localnet",
 ]
-FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+
+
+def text_of(document: str | Path) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
 
 
 def python_of(document: str) -> list[str]:
-    return FENCE.findall((ROOT / document).read_text(encoding="utf-8"))
+    return [block for kind, block in FENCE.findall(text_of(document)) if kind == "python"]
+
+
+def spans_of(document: Path) -> list[str]:
+    """What stands in code within the text."""
+    return re.findall(r"`([^`\n]+)`", FENCE.sub("", text_of(document)))
 
 
 def run(code: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def missing_lines(shown: str, printed: str) -> list[str]:
+    """The lines of an excerpt that do not stand in the output, in the same order."""
+    remaining = iter([line.rstrip() for line in printed.splitlines()])
+    return [line for line in shown.splitlines() if line.strip() != "…" and line.rstrip() not in remaining]
+
+
+# Python
 
 
 def test_readme__python_of_the_meter__charges_for_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,59 +106,162 @@ def test_localnet_page__python__runs(document: str) -> None:
     run(python_of(document)[0])
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_document__relative_links__lead_to_files(document: Path) -> None:
-    links = re.findall(r"\]\(([^)#]+)", document.read_text(encoding="utf-8"))
-    targets = [document.parent / link for link in links if "://" not in link]
-    assert [target for target in targets if not target.exists()] == []
+# Output
 
 
-def commands_of(document: Path) -> list[str]:
-    """What is typed in a document's blocks of commands, without comments."""
-    text = document.read_text(encoding="utf-8")
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    lines = [line for kind, block in blocks if kind in ("", "console") for line in block.splitlines()]
-    return [line.partition("#")[0] for line in lines if re.match(r"(\$ )?(\.venv/bin/)?api-billing ", line)]
+def test_readme__output_of_the_demo__is_what_it_prints() -> None:
+    shown = re.search(r"\$ make demo\n(.*?)\n\n\$", text_of(README), re.DOTALL)
+    module = re.search(r"^demo:.*\n\t@\S+/python -m (\S+)", text_of("Makefile"), re.MULTILINE)
+    assert shown is not None
+    assert module is not None
+    command = [sys.executable, "-m", module[1]]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert missing_lines(shown[1], printed) == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_document__commands_and_options_of_api_billing__exist(document: Path) -> None:
-    whole = get_command(make_app())
+def test_tutorial__output_of_api_billing__is_what_it_prints(
+    rpc_server: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("NETWORK", "CONTRACT", "ACCOUNT", "ON", "DEPLOYMENTS"):
+        monkeypatch.delenv(f"API_BILLING_{name}", raising=False)
+    monkeypatch.setenv("API_BILLING_URL", rpc_server.url)
+    monkeypatch.setenv("COLUMNS", "80")
+    section = re.search(r"^## With `api-billing`\n(.*?)^## ", text_of("docs/tutorial.md"), re.DOTALL | re.MULTILINE)
+    assert section is not None
+    [block] = [block for kind, block in FENCE.findall(section[1]) if kind == "console"]
+    steps = re.findall(r"^\$ \.venv/bin/api-billing (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
+    assert len(steps) == block.count("$ ") > 3
+    for typed, shown in steps:
+        done = CliRunner().invoke(make_app(), shlex.split(typed))
+        assert (done.exit_code, missing_lines(shown, done.stdout)) == (0, []), done.output
+
+
+# Form and links
+
+
+@pytest.mark.parametrize(("document", "most"), [(README, 140), (CONTRIBUTING, 40)], ids=lambda value: str(value)[-15:])
+def test_first_pages__length__is_bounded(document: Path, most: int) -> None:
+    assert len(text_of(document).splitlines()) <= most
+
+
+def links_of(document: Path) -> list[tuple[Path, str]]:
+    """The files, or folders, that a document links to, and the heading within each."""
+    found = re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", text_of(document))
+    return [
+        ((document.parent / path).resolve() if path else document, anchor)
+        for path, anchor in found
+        if "://" not in path
+    ]
+
+
+def anchors_of(document: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", text_of(document)), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@every_document
+def test_document__relative_links__lead_to_files_and_headings(document: Path) -> None:
+    assert [path for path, _ in links_of(document) if not path.exists()] == []
+    assert [(path, each) for path, each in links_of(document) if each and each not in anchors_of(path)] == []
+
+
+def test_pages__every_one__is_reached_from_the_readme() -> None:
+    reached, waiting = set[Path](), [README]
+    while waiting:
+        page = waiting.pop()
+        if page not in reached:
+            reached.add(page)
+            waiting += [path for path, _ in links_of(page) if path.suffix == ".md"]
+    assert set(PAGES) - reached == set()
+
+
+# What is named
+
+
+@cache
+def commands_known() -> dict[str, Any]:
+    return {"api-billing": get_command(make_app()), "genlayer-localnet": get_command(localnet_app)}
+
+
+def commands_of(document: Path) -> Iterator[str]:
+    """What is typed in a document's blocks of commands, without comments, and in its text."""
+    blocks = [block for kind, block in FENCE.findall(text_of(document)) if kind in ("", "console")]
+    typed = [line.partition("#")[0].removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    for line in (*typed, *spans_of(document)):
+        command = line.removeprefix(".venv/bin/")
+        if command.startswith(tuple(f"{name} " for name in commands_known())):
+            yield command
+
+
+@every_document
+def test_document__commands_and_options__exist(document: Path) -> None:
     for typed in commands_of(document):
-        words = shlex.split(typed.removeprefix("$ "))[1:]
-        command: Any = whole
+        name, *words = shlex.split(typed)
+        command = commands_known()[name]
         while words and words[0] in getattr(command, "commands", {}):
             command = command.commands[words.pop(0)]
         assert not hasattr(command, "commands") or not words or words[0] in ("…", "[OPTIONS]", "--help"), typed
         known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
-        assert {word for word in words if word.startswith("--")} <= known, typed
+        # What `localnet up` does not know itself it gives to genlayer-localnet.
+        assert command.ignore_unknown_options or {word for word in words if word.startswith("--")} <= known, typed
 
 
-def test_readme__make_targets_it_names__exist() -> None:
-    named = set(re.findall(r"`?make ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
-    defined = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    assert named <= defined
+@every_document
+def test_document__make_targets__exist(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", text_of("Makefile"), re.MULTILINE))
+    assert set(re.findall(r"(?:`|^\$ )make ([a-z]+)", text_of(document), re.MULTILINE)) <= targets
 
 
-def test_install_commands__everywhere__name_extras_that_exist() -> None:
-    texts = [*DOCUMENTS, *sorted((ROOT / "src").rglob("*.py")), *sorted((ROOT / "examples").rglob("*.md"))]
-    named = re.findall(r"api-billing\[([a-z,]+)\]", "\n".join(each.read_text(encoding="utf-8") for each in texts))
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    assert {extra for each in named for extra in each.split(",")} <= extras.keys()
-    assert set(EXTRAS) <= extras.keys()
+@every_document
+def test_document__source_files__exist(document: Path) -> None:
+    named = [span for span in spans_of(document) if re.fullmatch(r"[\w.-]+/[\w./-]+\.(py|sh|ts)", span)]
+    assert [name for name in named if not any((home / name).is_file() for home in [*HOMES, document.parent])] == []
 
 
-def test_readme__folders_it_names__are_there() -> None:
-    named = re.findall(r"^\| `([a-z_/]+)/`", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert [name for name in named if not (ROOT / name).is_dir()] == []
-    assert "contracts" in named
+def test_readme__table_of_folders__has_every_one() -> None:
+    rows = re.findall(r"^\| (`[^|]+/`) \|", text_of(README), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)/`", row)}
+    there = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    assert named == there - NOT_KEPT
 
 
-def test_readme__output_of_the_demo__is_what_it_prints() -> None:
-    """Every line of the excerpt stands in the real output, in the same order."""
-    shown = re.search(r"\$ make demo\n(.*?)\n\n\$", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert shown is not None
-    command = [sys.executable, "-m", "demo"]
-    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    remaining = iter(line.rstrip() for line in printed)
-    assert [line for line in shown[1].splitlines() if line.strip() != "…" and line not in remaining] == []
+def test_readme__table_of_extras__has_every_one() -> None:
+    defined = tomllib.loads(text_of("pyproject.toml"))["project"]["optional-dependencies"].keys()
+    assert defined - FOR_DEVELOPERS <= set(re.findall(r"`\[(\w+)\]`", text_of(README)))
+
+
+def test_first_pages__python_they_ask_for__is_that_of_the_packages() -> None:
+    asked = {
+        tomllib.loads(text_of(path))["project"]["requires-python"]
+        for path in ("pyproject.toml", "localnet/pyproject.toml")
+    }
+    named = {f">={each}" for page in (README, CONTRIBUTING) for each in re.findall(r"Python (3\.\d+)", text_of(page))}
+    assert named == asked
+
+
+# Figures
+
+
+def benches_of(document: Path) -> list[tuple[str, list[str]]]:
+    """The benchmarks that a document says how to run, and the options it gives or mentions with each."""
+    return [
+        (name, re.findall(r"--\w+", rest))
+        for name, rest in re.findall(r"`(?:python )?bench/(\w+\.py)`?([^`\n]*)", text_of(document))
+    ]
+
+
+@pytest.mark.parametrize("document", WITH_FIGURES, ids=lambda path: path.name)
+def test_figures__benches_they_name__exist(document: Path) -> None:
+    named = benches_of(document)
+    assert named
+    for name, options in named:
+        source = text_of(f"bench/{name}")
+        assert [option for option in options if f'"{option}"' not in source] == []
+
+
+def test_figures__every_bench_of_make__is_named() -> None:
+    run_by_make = re.search(r"for name in ([\w ]+); do \S+/python bench/", text_of("Makefile"))
+    assert run_by_make is not None
+    named = {name for name, _ in benches_of(ROOT / "docs" / "figures.md")}
+    assert {f"{name}.py" for name in run_by_make[1].split()} <= named
