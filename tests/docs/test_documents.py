@@ -20,7 +20,7 @@ from genlayer_localnet.cli import app as localnet_app
 from genlayer_localnet.testing.server import ServerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
-README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
+README, CONTRIBUTING, CHANGELOG = (ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG"))
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 DOCUMENTS = [README, CONTRIBUTING, ROOT / "localnet" / "README.md", ROOT / "dapp" / "README.md", *PAGES]
 WITH_FIGURES = [ROOT / "docs" / name for name in ("figures.md", "metering-speed.md", "rpc.md")]
@@ -174,6 +174,16 @@ def test_pages__every_one__is_reached_from_the_readme() -> None:
             reached.add(page)
             waiting += [path for path, _ in links_of(page) if path.suffix == ".md"]
     assert set(PAGES) - reached == set()
+
+
+CHANGES = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
+
+
+def test_changelog__kinds_of_changes__are_those_of_keep_a_changelog_in_their_order() -> None:
+    for version in text_of(CHANGELOG).split("\n## ")[1:]:
+        kinds = re.findall(r"^### (.+)$", version, re.MULTILINE)
+        assert kinds
+        assert kinds == [each for each in CHANGES if each in kinds]
 
 
 # What is named
