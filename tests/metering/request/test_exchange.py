@@ -26,7 +26,7 @@ from api_billing.metering.ledger.operations import (
     RevokeKey,
     Settle,
 )
-from api_billing.metering.ledger.rows import LINES
+from api_billing.metering.ledger.rows import REQUESTS
 from api_billing.metering.request.exchange import Exchange, current_exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
 from api_billing.metering.request.problems import Answer
@@ -63,7 +63,7 @@ class FailingStore(MemoryStore):
 
     def lose(self, reservation_id: str) -> None:
         """As SQLite does when the commit fails that would have written it."""
-        made = self._tables.rows[LINES].pop((reservation_id,)).reserve
+        made = self._tables.rows[REQUESTS].pop((reservation_id,)).reserve
         self._tables.account(made.account).reserved_wei -= made.estimate_wei
 
 

@@ -15,7 +15,7 @@ from api_billing.metering.ledger.operations import (
     PutTier,
     RevokeKey,
 )
-from api_billing.metering.ledger.rows import API_KEYS, TIERS, Consumer, KeyRow, TierRow
+from api_billing.metering.ledger.rows import API_KEYS, TIERS, ConsumerRow, KeyRow, TierRow
 from api_billing.metering.ledger.tables import Tables
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.tiers import Tier
@@ -29,7 +29,7 @@ def put_profile(tables: Tables, op: PutProfile) -> Profile:
     if op.replaces in (-1, tables.version_of(consumer) if consumer is not None else 0):
         quotas, budgets = quotas_to_text(op.quotas), budgets_to_text(op.budgets)
         version = _new_version(tables)
-        tables.put(Consumer(op.consumer, op.tier, int(op.disabled), quotas, budgets, version))
+        tables.put(ConsumerRow(op.consumer, op.tier, int(op.disabled), quotas, budgets, version))
     profile = tables.profile(op.consumer)
     assert profile is not None
     return profile

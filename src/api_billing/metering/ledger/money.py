@@ -45,22 +45,22 @@ from api_billing.metering.ledger.rows import (
     COUNTS,
     FIRED,
     GRANTS,
-    LINES,
+    REQUESTS,
     USAGE,
-    Bodies,
+    BodiesRow,
     ClaimRow,
-    Fired,
+    FiredRow,
     GrantRow,
     Key,
     Kind,
-    Line,
+    RequestRow,
 )
 from api_billing.metering.ledger.tables import Tables
 
 
 def reserve(tables: Tables, op: Reserve) -> ReserveReply:
     """Set aside the estimate and count the call, or leave everything as it is."""
-    if not (op.fresh and tables.trusts_fresh) and (line := tables.line(op.reservation_id)) is not None:
+    if not (op.fresh and tables.trusts_fresh) and (line := tables.request(op.reservation_id)) is not None:
         return _reserved_before(tables, line)
     code = ""
     if op.profile_version >= 0:
@@ -85,11 +85,11 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
         code = "insufficient_credit"
     if code:
         return Refused(code, tuple(violated), tuple([count.used for count in counts]), account.balance())
-    line = Line(op, counts)
+    line = RequestRow(op, counts)
     account.reserved_wei += estimate_wei
     tables.touch(account)
     used = _recount(tables, line, 1, estimate_wei)
-    tables.rows[LINES][op.reservation_id,] = line
+    tables.rows[REQUESTS][op.reservation_id,] = line
     tables.touch(line)
     if op.claim is not None:
         key, fingerprint = op.claim
@@ -99,7 +99,7 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
 
 def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
     """Charge the actual cost and give back the rest of the reservation; the second time, only say what was charged."""
-    line = tables.line(op.reservation_id)
+    line = tables.request(op.reservation_id)
     if line is None or line.reserve.account != op.account:
         return NotReserved("unknown")
     account = tables.account(line.reserve.account)
@@ -137,7 +137,7 @@ def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
 
 def release(tables: Tables, op: Release) -> Released | NotReserved:
     """Undo a reservation; one that was undone or has expired is left as it is."""
-    line = tables.line(op.reservation_id)
+    line = tables.request(op.reservation_id)
     if line is None or line.reserve.account != op.account:
         return NotReserved("unknown")
     if line.state != "reserved":
@@ -152,7 +152,7 @@ def extend(tables: Tables, op: Extend) -> int:
     """Put off the expiry of reservations that are still being served; how many there were."""
     extended = 0
     for reservation_id in op.reservation_ids:
-        line = tables.line(reservation_id)
+        line = tables.request(reservation_id)
         if line is not None and line.state == "reserved" and line.expires_ms < op.expires_ms:
             line.expires_ms = op.expires_ms
             tables.touch(line)
@@ -160,7 +160,7 @@ def extend(tables: Tables, op: Extend) -> int:
     return extended
 
 
-def undo(tables: Tables, line: Line, state: State, now_ms: int, outcome: Outcome = NO_OUTCOME) -> None:
+def undo(tables: Tables, line: RequestRow, state: State, now_ms: int, outcome: Outcome = NO_OUTCOME) -> None:
     """Give back all that a reservation holds."""
     account = tables.account(line.reserve.account)
     account.reserved_wei -= line.reserve.estimate_wei
@@ -187,7 +187,7 @@ def grant(tables: Tables, op: Grant) -> Granted | GrantRefused:
     return Granted(account.balance())
 
 
-def _reserved_before(tables: Tables, line: Line) -> ReserveReply:
+def _reserved_before(tables: Tables, line: RequestRow) -> ReserveReply:
     balance = tables.account(line.reserve.account).balance()
     if line.state != "reserved":
         # Ended already: serving it again would be a second request under one id.
@@ -202,7 +202,7 @@ def _claimed(tables: Tables, op: Reserve) -> ReserveReply | None:
         return None
     if row.response is None:
         # Held by a request being served, for as long as its reservation is: a process that died lets go of it.
-        line = tables.peek(LINES, (row.reservation_id,))
+        line = tables.peek(REQUESTS, (row.reservation_id,))
         if line is None or line.state != "reserved" or line.expires_ms <= op.now_ms:
             return None
     if row.fingerprint != op.claim.fingerprint:
@@ -212,7 +212,7 @@ def _claimed(tables: Tables, op: Reserve) -> ReserveReply | None:
     return Replay(row.response, row.reservation_id)
 
 
-def _superseded(tables: Tables, line: Line) -> bool:
+def _superseded(tables: Tables, line: RequestRow) -> bool:
     """Whether a later request took over the idempotency key of one past its expiry, swept or not: then that one is
     charged, not this.
     """
@@ -223,8 +223,8 @@ def _superseded(tables: Tables, line: Line) -> bool:
     return row is not None and row.reservation_id != line.reserve.reservation_id
 
 
-def _recount(tables: Tables, line: Line, calls: int, wei: int) -> tuple[int, ...]:
-    """Count so many calls and wei more in the windows of a line; the counts after it."""
+def _recount(tables: Tables, line: RequestRow, calls: int, wei: int) -> tuple[int, ...]:
+    """CountRow so many calls and wei more in the windows of a line; the counts after it."""
     counts = tables.counts(line)
     for check, count in zip(line.reserve.checks, counts, strict=True):
         step = calls if check.unit == "calls" else wei
@@ -235,7 +235,7 @@ def _recount(tables: Tables, line: Line, calls: int, wei: int) -> tuple[int, ...
     return tuple([count.used for count in counts])
 
 
-def _end(tables: Tables, line: Line, state: State, now_ms: int, outcome: Outcome) -> None:
+def _end(tables: Tables, line: RequestRow, state: State, now_ms: int, outcome: Outcome) -> None:
     line.state = state
     line.ended_ms = now_ms
     line.outcome = outcome
@@ -243,13 +243,13 @@ def _end(tables: Tables, line: Line, state: State, now_ms: int, outcome: Outcome
     _keep_bodies(tables, line)
 
 
-def _keep_bodies(tables: Tables, line: Line) -> None:
+def _keep_bodies(tables: Tables, line: RequestRow) -> None:
     end = line.outcome
     if end.request_body is not None or end.response_body is not None:
-        tables.put(Bodies(line.reserve.reservation_id, end.request_body, end.response_body))
+        tables.put(BodiesRow(line.reserve.reservation_id, end.request_body, end.response_body))
 
 
-def _keep_response(tables: Tables, line: Line, response: StoredResponse | None) -> None:
+def _keep_response(tables: Tables, line: RequestRow, response: StoredResponse | None) -> None:
     """Keep the response of a request that claimed a key, or give the key free."""
     claim = line.reserve.claim
     if claim is None:
@@ -274,7 +274,7 @@ def sweep(tables: Tables, op: Sweep) -> int:
     tables.fetch_all(keys_of_ending(tables, overdue))
     swept = 0
     for reservation_id in overdue:
-        line = tables.line(reservation_id)
+        line = tables.request(reservation_id)
         # Somebody else may have settled, extended or swept it before it was locked.
         if line is not None and line.state == "reserved" and line.expires_ms <= op.now_ms:
             undo(tables, line, "expired", op.now_ms)
@@ -287,7 +287,7 @@ def keys_of_ending(tables: Tables, reservation_ids: Iterable[str]) -> list[tuple
     keys: list[tuple[Kind, Key]] = []
     for reserve in tables.reserves(reservation_ids):
         keys += [
-            (LINES, (reserve.reservation_id,)),
+            (REQUESTS, (reserve.reservation_id,)),
             (ACCOUNTS, (reserve.account,)),
             (USAGE, (reserve.api, reserve.consumer, reserve.now_ms // DAY_MS)),
         ]
@@ -299,8 +299,8 @@ def keys_of_ending(tables: Tables, reservation_ids: Iterable[str]) -> list[tuple
 
 def note(tables: Tables, op: Note) -> None:
     """Keep the record of a refused request."""
-    if tables.line(op.record.record_id) is None:
-        line = Line.refused(op.record)
+    if tables.request(op.record.record_id) is None:
+        line = RequestRow.refused(op.record)
         tables.put(line)
         _keep_bodies(tables, line)
 
@@ -315,5 +315,5 @@ def fire_once(tables: Tables, op: FireOnce) -> bool:
     """Whether nobody has asked with this key before."""
     if tables.find(FIRED, (op.key,)) is not None:
         return False
-    tables.put(Fired(op.key, op.expires_ms))
+    tables.put(FiredRow(op.key, op.expires_ms))
     return True

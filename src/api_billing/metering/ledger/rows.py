@@ -97,7 +97,7 @@ class Row:
         return self.values()[self.kind.fixed :]
 
 
-class Account(Row):
+class AccountRow(Row):
     """The money of one account."""
 
     __slots__ = ("account", "basis_wei", "charged_wei", "epoch", "granted_wei", "reserved_wei")
@@ -122,13 +122,13 @@ class Account(Row):
         )  # fmt: skip
 
     @classmethod
-    def make(cls, values: Sequence[Any]) -> Account:
+    def make(cls, values: Sequence[Any]) -> AccountRow:
         """The account of such values."""
         account, *money = values
         return cls(account, Balance(*map(int, money)))
 
 
-class Count(Row):
+class CountRow(Row):
     """How much is counted in one window."""
 
     __slots__ = ("counter", "ends_ms", "starts_ms", "used")
@@ -148,13 +148,13 @@ class Count(Row):
         return (self.counter, self.starts_ms, self.ends_ms, str(self.used))
 
     @classmethod
-    def make(cls, values: Sequence[Any]) -> Count:
+    def make(cls, values: Sequence[Any]) -> CountRow:
         """The count of such values."""
         counter, starts_ms, ends_ms, used = values
         return cls(counter, starts_ms, ends_ms, int(used))
 
 
-class Line(Row):
+class RequestRow(Row):
     """One request from its reservation, or its refusal, on."""
 
     __slots__ = (
@@ -172,7 +172,7 @@ class Line(Row):
         "units",
     )
 
-    def __init__(self, reserve: Reserve, counts: list[Count] | None = None) -> None:
+    def __init__(self, reserve: Reserve, counts: list[CountRow] | None = None) -> None:
         self.stored = self.touched = self.gone = False
         self.reserve = reserve
         self.counts = counts  # of the windows it counts in, in the order of ``reserve.checks``; None: not looked up
@@ -208,19 +208,19 @@ class Line(Row):
         )  # fmt: skip
 
     @classmethod
-    def make(cls, values: Sequence[Any]) -> Line:
+    def make(cls, values: Sequence[Any]) -> RequestRow:
         """The request of such values, without the bodies of its outcome."""
         line = cls(reserve_of(values))
         (
             line.state, line.expires_ms, line.units, charged, uncollected, line.ended_ms, late, line.code, status,
             duration_ms, response_bytes, error, tags, line.batch,
-        ) = values[LINES.fixed :]  # fmt: skip
+        ) = values[REQUESTS.fixed :]  # fmt: skip
         line.charged_wei, line.uncollected_wei, line.late = int(charged), int(uncollected), bool(late)
         line.outcome = Outcome(status, duration_ms, response_bytes, error, tags)
         return line
 
     @classmethod
-    def refused(cls, record: Record) -> Line:
+    def refused(cls, record: Record) -> RequestRow:
         """The line of a request that was not reserved."""
         reserve = Reserve(
             record.record_id, record.at_ms, 0, record.account, record.api, record.consumer, record.estimate_wei,
@@ -230,7 +230,7 @@ class Line(Row):
         line.state, line.ended_ms, line.code, line.outcome = "refused", record.ended_ms, record.code, record.outcome
         return line
 
-    def record(self, bodies: Bodies | None = None) -> Record:
+    def record(self, bodies: BodiesRow | None = None) -> Record:
         """Its record, with the bodies that are kept of it."""
         made, outcome = self.reserve, self.outcome
         if bodies is not None:
@@ -249,7 +249,7 @@ class Line(Row):
         )
 
 
-class Bodies(Row):
+class BodiesRow(Row):
     """What the audit log was told to keep of a request's bodies."""
 
     __slots__ = ("record_id", "request_body", "response_body")
@@ -303,7 +303,7 @@ class ClaimRow(Row):
         return cls(consumer, claim_key, fingerprint, reservation_id, expires_ms, response)
 
 
-class Usage(Row):
+class UsageRow(Row):
     """The sums of one API, consumer and day."""
 
     __slots__ = ("api", "calls", "charged_wei", "consumer", "day", "uncollected_wei", "units")
@@ -329,7 +329,7 @@ class Usage(Row):
         return (self.api, self.consumer, self.day, *sums)
 
     @classmethod
-    def make(cls, values: Sequence[Any]) -> Usage:
+    def make(cls, values: Sequence[Any]) -> UsageRow:
         """The sums of such values."""
         api, consumer, day, *sums = values
         return cls(api, consumer, day, *map(int, sums))
@@ -357,7 +357,7 @@ class GrantRow(Plain):
     """A grant that was made: id, account, amount, instant, note."""
 
 
-class Consumer(Row):
+class ConsumerRow(Row):
     """A consumer, with its quotas and budgets as texts (see ``documents``)."""
 
     __slots__ = ("budgets", "consumer", "disabled", "quotas", "tier", "version")
@@ -404,7 +404,7 @@ class KeyRow(Plain):
         return ApiKey(*self._values)
 
 
-class Number(Row):
+class NumberRow(Row):
     """A number under a name, as the version of profiles."""
 
     __slots__ = ("name", "value")
@@ -418,7 +418,7 @@ class Number(Row):
         return (self.name, self.value)
 
 
-class Fired(Plain):
+class FiredRow(Plain):
     """What happens once: its name, and when that may be forgotten."""
 
     @property
@@ -427,7 +427,7 @@ class Fired(Plain):
         return self._values[1]  # type: ignore[no-any-return]
 
 
-class Document(Row):
+class DocumentRow(Row):
     """A document of settlement, as JSON has it, under a name."""
 
     __slots__ = ("content", "name")
@@ -445,7 +445,7 @@ class Document(Row):
         return (self.name, json.dumps(self.content, separators=(",", ":"), ensure_ascii=False))
 
     @classmethod
-    def make(cls, values: Sequence[Any]) -> Document:
+    def make(cls, values: Sequence[Any]) -> DocumentRow:
         """The document of such values."""
         return cls(values[0], json.loads(values[1]))
 
@@ -474,10 +474,10 @@ def _kind(cls: type[Row], name: str, key: str, fixed: str = "", changing: str = 
     return kind
 
 
-NUMBERS: Final = _kind(Number, "numbers", "name:name", "", "value:int")
+NUMBERS: Final = _kind(NumberRow, "numbers", "name:name", "", "value:int")
 TIERS: Final = _kind(TierRow, "tiers", "name:name", "", "monthly_calls:text? retention_days:int quotas:text")
 CONSUMERS: Final = _kind(
-    Consumer, "consumers", "consumer:name", "", "tier:name disabled:int quotas:text budgets:text version:int"
+    ConsumerRow, "consumers", "consumer:name", "", "tier:name disabled:int quotas:text budgets:text version:int"
 )
 API_KEYS: Final = _kind(
     KeyRow,
@@ -486,12 +486,12 @@ API_KEYS: Final = _kind(
     "",
     "digest:text consumer:name tier:text label:text created_ms:int revoked_ms:int?",
 )
-FIRED: Final = _kind(Fired, "fired", "name:name", "expires_ms:int")
-DOCUMENTS: Final = _kind(Document, "documents", "name:name", "", "content:text")
+FIRED: Final = _kind(FiredRow, "fired", "name:name", "expires_ms:int")
+DOCUMENTS: Final = _kind(DocumentRow, "documents", "name:name", "", "content:text")
 BATCHES: Final = _kind(BatchRow, "batches", "api:name sequence:int", "created_ms:int lines:text records:int root:text")
 GRANTS: Final = _kind(GrantRow, "grants", "grant_id:name", "account:text amount_wei:wei at_ms:int note:text")
-LINES: Final = _kind(
-    Line,
+REQUESTS: Final = _kind(
+    RequestRow,
     "requests",
     "record_id:name",
     "at_ms:int api:name consumer:name account:name tier:name method:text route:text request_id:text estimate_wei:wei"
@@ -499,7 +499,7 @@ LINES: Final = _kind(
     "state:text expires_ms:int units:int charged_wei:wei uncollected_wei:wei ended_ms:int late:int code:text status:int"
     " duration_ms:int response_bytes:int error:text tags:text batch:int",
 )
-BODIES: Final = _kind(Bodies, "bodies", "record_id:name", "request_body:bytes? response_body:bytes?")
+BODIES: Final = _kind(BodiesRow, "bodies", "record_id:name", "request_body:bytes? response_body:bytes?")
 CLAIMS: Final = _kind(
     ClaimRow,
     "claims",
@@ -508,26 +508,34 @@ CLAIMS: Final = _kind(
     "fingerprint:text reservation_id:text expires_ms:int status:int? headers:text? body:bytes?",
 )
 ACCOUNTS: Final = _kind(
-    Account, "accounts", "account:name", "", "granted_wei:wei reserved_wei:wei charged_wei:wei basis_wei:wei epoch:int"
+    AccountRow,
+    "accounts",
+    "account:name",
+    "",
+    "granted_wei:wei reserved_wei:wei charged_wei:wei basis_wei:wei epoch:int",
 )
-COUNTS: Final = _kind(Count, "counts", "counter:name starts_ms:int", "ends_ms:int", "used:wei")
+COUNTS: Final = _kind(CountRow, "counts", "counter:name starts_ms:int", "ends_ms:int", "used:wei")
 USAGE: Final = _kind(
-    Usage, "usage_days", "api:name consumer:name day:int", "", "calls:int units:wei charged_wei:wei uncollected_wei:wei"
+    UsageRow,
+    "usage_days",
+    "api:name consumer:name day:int",
+    "",
+    "calls:int units:wei charged_wei:wei uncollected_wei:wei",
 )
 
 KINDS: Final[tuple[Kind, ...]] = (
-    NUMBERS, TIERS, CONSUMERS, API_KEYS, FIRED, DOCUMENTS, BATCHES, GRANTS, LINES, BODIES, CLAIMS, ACCOUNTS, COUNTS,
+    NUMBERS, TIERS, CONSUMERS, API_KEYS, FIRED, DOCUMENTS, BATCHES, GRANTS, REQUESTS, BODIES, CLAIMS, ACCOUNTS, COUNTS,
     USAGE,
 )  # fmt: skip
 """In the order in which their rows are locked and written, by whoever locks."""
 
 
 def reserve_of(values: Sequence[Any]) -> Reserve:
-    """What was asked for when a request was reserved, of the columns of ``LINES`` that never change and its units."""
+    """What was asked for when a request was reserved, of the columns of ``REQUESTS`` that never change."""
     (
         record_id, at_ms, api, consumer, account, tier, method, route, request_id, estimate_wei, windows, claim_key,
         fingerprint, claim_expires_ms,
-    ) = values[: LINES.fixed]  # fmt: skip
+    ) = values[: REQUESTS.fixed]  # fmt: skip
     return Reserve(
         reservation_id=record_id,
         now_ms=at_ms,

@@ -47,8 +47,8 @@ from api_billing.metering.ledger.rows import (
     COUNTS,
     FIRED,
     GRANTS,
-    LINES,
     NUMBERS,
+    REQUESTS,
     Key,
     Kind,
 )
@@ -79,7 +79,7 @@ TIERS_VERSION: Final[Key] = ("tiers_version",)
 
 
 def _get_record(tables: Tables, op: GetRecord) -> Record | None:
-    line = tables.line(op.record_id)
+    line = tables.request(op.record_id)
     return None if line is None else line.record(tables.find(BODIES, (op.record_id,)))
 
 
@@ -171,7 +171,7 @@ def fetch(tables: Tables, operations: Sequence[Operation[Any]]) -> None:
         if needs is not None:
             keys += needs(operation)
     if not tables.trusts_fresh:
-        keys += [(LINES, (op.reservation_id,)) for op in operations if isinstance(op, Reserve)]
+        keys += [(REQUESTS, (op.reservation_id,)) for op in operations if isinstance(op, Reserve)]
     tables.fetch_all(keys)
 
 
@@ -179,7 +179,7 @@ def _reserve_needs(op: Reserve) -> Keys:
     keys: Keys = [(ACCOUNTS, (op.account,))]
     keys += [(COUNTS, (counter, starts_ms)) for counter, starts_ms, *_ in op.checks]
     if not op.fresh:
-        keys.append((LINES, (op.reservation_id,)))
+        keys.append((REQUESTS, (op.reservation_id,)))
     if op.profile_version >= 0:
         keys += _profile_needs(op.consumer)
     if op.claim is not None:
@@ -188,14 +188,14 @@ def _reserve_needs(op: Reserve) -> Keys:
 
 
 def _ending_needs(op: Settle | Release) -> Keys:
-    keys: Keys = [(LINES, (op.reservation_id,)), (ACCOUNTS, (op.account,))]
+    keys: Keys = [(REQUESTS, (op.reservation_id,)), (ACCOUNTS, (op.account,))]
     if op.outcome.request_body is not None or op.outcome.response_body is not None:
         keys.append((BODIES, (op.reservation_id,)))
     return keys
 
 
 def _record_needs(record_id: str) -> Keys:
-    return [(LINES, (record_id,)), (BODIES, (record_id,))]
+    return [(REQUESTS, (record_id,)), (BODIES, (record_id,))]
 
 
 def _profile_needs(consumer: str) -> Keys:
@@ -206,7 +206,7 @@ _NEEDS: Final[dict[type[Operation[Any]], Callable[[Any], Keys]]] = {
     Reserve: _reserve_needs,
     Settle: _ending_needs,
     Release: _ending_needs,
-    Extend: lambda op: [(LINES, (reservation_id,)) for reservation_id in op.reservation_ids],
+    Extend: lambda op: [(REQUESTS, (reservation_id,)) for reservation_id in op.reservation_ids],
     Grant: lambda op: [(GRANTS, (op.grant_id,)), (ACCOUNTS, (op.account,))],
     Note: lambda op: _record_needs(op.record.record_id),
     FireOnce: lambda op: [(FIRED, (op.key,))],

@@ -29,23 +29,23 @@ from api_billing.metering.ledger.rows import (
     COUNTS,
     DOCUMENTS,
     KINDS,
-    LINES,
     NUMBERS,
+    REQUESTS,
     TIERS,
     USAGE,
-    Account,
+    AccountRow,
     ClaimRow,
-    Consumer,
-    Count,
-    Document,
+    ConsumerRow,
+    CountRow,
+    DocumentRow,
     Key,
     KeyRow,
     Kind,
-    Line,
-    Number,
+    NumberRow,
+    RequestRow,
     Row,
     TierRow,
-    Usage,
+    UsageRow,
 )
 from api_billing.metering.ledger.usage_line import UsageLine
 from api_billing.metering.limits.profile import Profile
@@ -75,7 +75,7 @@ class Tables(ABC):
         """Write what was touched, within the batch: what follows lists it."""
 
     @abstractmethod
-    def consumers(self, after: str, limit: int) -> Sequence[Consumer]:
+    def consumers(self, after: str, limit: int) -> Sequence[ConsumerRow]:
         """Consumers in the order of their names."""
 
     @abstractmethod
@@ -152,7 +152,7 @@ class Tables(ABC):
 
     def reserves(self, reservation_ids: Iterable[str]) -> Sequence[Reserve]:
         """What was asked for when these were reserved, which never changes; without those that there are none of."""
-        lines = [self.peek(LINES, (reservation_id,)) for reservation_id in reservation_ids]
+        lines = [self.peek(REQUESTS, (reservation_id,)) for reservation_id in reservation_ids]
         return [line.reserve for line in lines if line is not None]
 
     def put(self, row: Row) -> None:
@@ -178,42 +178,42 @@ class Tables(ABC):
         self.rows[row.kind][row.key] = None
         self.touch(row)
 
-    def account(self, account: str) -> Account:
+    def account(self, account: str) -> AccountRow:
         """An account; one that was never granted anything is empty."""
         key = (account,)
         row = self.find(ACCOUNTS, key)
         if row is None:
-            row = self.rows[ACCOUNTS][key] = Account(account)
+            row = self.rows[ACCOUNTS][key] = AccountRow(account)
         return row  # type: ignore[no-any-return]
 
-    def count(self, counter: str, starts_ms: int, ends_ms: int) -> Count:
+    def count(self, counter: str, starts_ms: int, ends_ms: int) -> CountRow:
         """The count of a window."""
         key = (counter, starts_ms)
         row = self.find(COUNTS, key)
         if row is None:
-            row = self.rows[COUNTS][key] = Count(counter, starts_ms, ends_ms)
+            row = self.rows[COUNTS][key] = CountRow(counter, starts_ms, ends_ms)
         return row  # type: ignore[no-any-return]
 
-    def counts(self, line: Line) -> list[Count]:
+    def counts(self, line: RequestRow) -> list[CountRow]:
         """The counts of a request's windows."""
         if line.counts is None:
             line.counts = [self.count(counter, starts, ends) for counter, starts, ends, *_ in line.reserve.checks]
         return line.counts
 
-    def line(self, reservation_id: str) -> Line | None:
+    def request(self, reservation_id: str) -> RequestRow | None:
         """A request that was reserved or refused."""
-        return self.find(LINES, (reservation_id,))  # type: ignore[no-any-return]
+        return self.find(REQUESTS, (reservation_id,))  # type: ignore[no-any-return]
 
     def claim(self, consumer: str, key: str) -> ClaimRow | None:
         """Who claims an idempotency key."""
         return self.find(CLAIMS, (consumer, key))  # type: ignore[no-any-return]
 
-    def usage(self, api: str, consumer: str, day: int) -> Usage:
+    def usage(self, api: str, consumer: str, day: int) -> UsageRow:
         """The sums of a day."""
         key = (api, consumer, day)
         row = self.find(USAGE, key)
         if row is None:
-            row = self.rows[USAGE][key] = Usage(*key)
+            row = self.rows[USAGE][key] = UsageRow(*key)
         return row  # type: ignore[no-any-return]
 
     def balance(self, account: str) -> Balance:
@@ -229,13 +229,13 @@ class Tables(ABC):
         """Put a document: lists, texts, numbers and so on, as JSON has them."""
         row = self.find(DOCUMENTS, (name,))
         if row is None:
-            row = self.rows[DOCUMENTS][name,] = Document(name)
+            row = self.rows[DOCUMENTS][name,] = DocumentRow(name)
         row.content = content
         self.touch(row)
 
     # --- consumers, as requests look at them
 
-    def consumer(self, consumer: str) -> Consumer | None:
+    def consumer(self, consumer: str) -> ConsumerRow | None:
         """A consumer. Who changes one sees to it that its version is another then, so that nobody need lock it."""
         return self.find(CONSUMERS, (consumer,))  # type: ignore[no-any-return]
 
@@ -248,12 +248,12 @@ class Tables(ABC):
         """Set a number; the value."""
         row = self.find(NUMBERS, (name,))
         if row is None:
-            row = self.rows[NUMBERS][name,] = Number(name)
+            row = self.rows[NUMBERS][name,] = NumberRow(name)
         row.value = value
         self.touch(row)
         return value
 
-    def version_of(self, consumer: Consumer) -> int:
+    def version_of(self, consumer: ConsumerRow) -> int:
         """Changes with a consumer, its keys and any tier."""
         return max(consumer.version, self.number("tiers_version"))
 

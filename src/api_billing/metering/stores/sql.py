@@ -19,20 +19,20 @@ from api_billing.metering.ledger.rows import (
     BODIES,
     CONSUMERS,
     KINDS,
-    LINES,
+    REQUESTS,
     TIERS,
     USAGE,
     BatchRow,
-    Bodies,
-    Consumer,
+    BodiesRow,
+    ConsumerRow,
     KeyRow,
     Kind,
-    Line,
-    Number,
+    NumberRow,
+    RequestRow,
     Row,
     TierRow,
     Type,
-    Usage,
+    UsageRow,
 )
 from api_billing.metering.ledger.tables import Tables
 from api_billing.metering.ledger.usage_line import UsageLine
@@ -64,7 +64,7 @@ def schema(types: dict[Type, str], *, prefix: str = "", without: str = "") -> It
 
 def first_rows() -> list[Row]:
     """What a new store has in it."""
-    return [*map(tier_row, DEFAULT_TIERS), Number("version"), Number("tiers_version")]
+    return [*map(tier_row, DEFAULT_TIERS), NumberRow("version"), NumberRow("tiers_version")]
 
 
 class SqlTables(Tables):
@@ -109,7 +109,7 @@ class SqlTables(Tables):
         sql = f"select {self.columns(kind)} from {self.prefix}{kind.name} {rest}"
         return [self.made(kind, row) for row in self.all(sql, *values)]
 
-    def consumers(self, after: str, limit: int) -> Sequence[Consumer]:
+    def consumers(self, after: str, limit: int) -> Sequence[ConsumerRow]:
         return self._rows(CONSUMERS, "where consumer > ? order by consumer limit ?", self.name(after), limit)
 
     def tiers(self) -> Sequence[TierRow]:
@@ -130,17 +130,17 @@ class SqlTables(Tables):
             conditions.append(condition)
             values.append(value)
         rows = self.all(
-            f"select {self.columns(LINES, 'r.')}, {self.columns(BODIES, 'b.')} from {self.prefix}requests r"
+            f"select {self.columns(REQUESTS, 'r.')}, {self.columns(BODIES, 'b.')} from {self.prefix}requests r"
             f" left join {self.prefix}bodies b on b.record_id = r.record_id"
             f" where {' and '.join(conditions)} order by r.record_id limit ?",
             *values,
             query.limit,
         )
-        end = len(LINES.columns)
+        end = len(REQUESTS.columns)
         records = []
         for row in rows:
-            line: Line = self.made(LINES, row[:end])
-            bodies: Bodies | None = None if row[end] is None else self.made(BODIES, row[end:])
+            line: RequestRow = self.made(REQUESTS, row[:end])
+            bodies: BodiesRow | None = None if row[end] is None else self.made(BODIES, row[end:])
             records.append(line.record(bodies))
         return records
 
@@ -152,7 +152,7 @@ class SqlTables(Tables):
                 conditions.append(f"{column} = ?")
                 values.append(self.name(name))
         where = " and ".join(conditions)
-        rows: list[Usage] = self._rows(USAGE, f"where {where} order by api, consumer, day", *values)
+        rows: list[UsageRow] = self._rows(USAGE, f"where {where} order by api, consumer, day", *values)
         return [row.usage_day() for row in rows]
 
     def batches(self, api: str, after: int, limit: int) -> Sequence[Batch]:
@@ -186,7 +186,7 @@ class SqlTables(Tables):
         self.run(f"update {self.prefix}requests set batch = ? where {condition}", sequence, ids)
         self.run(f"insert into {self.prefix}leaves values (?,?,?,?)", self.name(api), sequence, before, leaves)
         for record_id in record_ids:
-            self.rows[LINES].pop((record_id,), None)
+            self.rows[REQUESTS].pop((record_id,), None)
 
     def overdue(self, now_ms: int, limit: int) -> Sequence[str]:
         sql = (

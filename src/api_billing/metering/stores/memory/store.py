@@ -27,21 +27,21 @@ from api_billing.metering.ledger.rows import (
     CONSUMERS,
     COUNTS,
     FIRED,
-    LINES,
+    REQUESTS,
     TIERS,
     USAGE,
     BatchRow,
     ClaimRow,
-    Consumer,
-    Count,
-    Fired,
+    ConsumerRow,
+    CountRow,
+    FiredRow,
     Key,
     KeyRow,
     Kind,
-    Line,
+    RequestRow,
     Row,
     TierRow,
-    Usage,
+    UsageRow,
 )
 from api_billing.metering.ledger.rules import perform
 from api_billing.metering.ledger.tables import Tables, dirty
@@ -117,11 +117,11 @@ class MemoryTables(Tables):
     def _all(self, kind: Kind) -> list[Any]:
         return [row for row in self.rows[kind].values() if row is not None]
 
-    def _lines(self) -> list[Line]:
-        return sorted(self._all(LINES), key=lambda line: line.reserve.reservation_id)
+    def _lines(self) -> list[RequestRow]:
+        return sorted(self._all(REQUESTS), key=lambda line: line.reserve.reservation_id)
 
-    def consumers(self, after: str, limit: int) -> Sequence[Consumer]:
-        rows: list[Consumer] = [row for row in self._all(CONSUMERS) if row.consumer > after]
+    def consumers(self, after: str, limit: int) -> Sequence[ConsumerRow]:
+        rows: list[ConsumerRow] = [row for row in self._all(CONSUMERS) if row.consumer > after]
         return sorted(rows, key=lambda row: row.consumer)[:limit]
 
     def tiers(self) -> Sequence[TierRow]:
@@ -135,7 +135,7 @@ class MemoryTables(Tables):
         return [each for each in records if each.record_id > query.after and query.matches(each)][: query.limit]
 
     def usage_days(self, query: SumUsage) -> Sequence[UsageDay]:
-        rows: list[Usage] = sorted(self._all(USAGE), key=lambda row: row.key)
+        rows: list[UsageRow] = sorted(self._all(USAGE), key=lambda row: row.key)
         return [
             row.usage_day()
             for row in rows
@@ -166,25 +166,25 @@ class MemoryTables(Tables):
 
     def put_into_batch(self, api: str, sequence: int, before: int, record_ids: Sequence[str], leaves: bytes) -> None:
         for record_id in record_ids:
-            if (line := self.line(record_id)) is not None:  # None: pruned
+            if (line := self.request(record_id)) is not None:  # None: pruned
                 line.batch = sequence
         self._leaves.setdefault((api, sequence), bytearray())[before * HASH_BYTES :] = leaves
 
     def overdue(self, now_ms: int, limit: int) -> Sequence[str]:
-        lines = [line for line in self._all(LINES) if line.state == "reserved" and line.expires_ms <= now_ms]
+        lines = [line for line in self._all(REQUESTS) if line.state == "reserved" and line.expires_ms <= now_ms]
         ids = sorted((line.expires_ms, line.reserve.reservation_id) for line in lines)
         return [record_id for _, record_id in ids[:limit]]
 
     def prune(self, op: Prune) -> Pruned:
         past = [line for line in self._lines() if op.is_past(line.record())]
         for line in past[: op.limit]:
-            del self.rows[LINES][line.key]
+            del self.rows[REQUESTS][line.key]
             self.rows[BODIES].pop(line.key, None)
-        counts: list[Count] = [row for row in self._all(COUNTS) if row.ends_ms <= op.counts_until_ms]
+        counts: list[CountRow] = [row for row in self._all(COUNTS) if row.ends_ms <= op.counts_until_ms]
         claims: list[ClaimRow] = [
             row for row in self._all(CLAIMS) if row.response is not None and row.expires_ms <= op.now_ms
         ]
-        fired: list[Fired] = [row for row in self._all(FIRED) if row.expires_ms <= op.now_ms]
+        fired: list[FiredRow] = [row for row in self._all(FIRED) if row.expires_ms <= op.now_ms]
         for row in (*counts, *claims, *fired):
             del self.rows[row.kind][row.key]
         return Pruned(min(len(past), op.limit), len(counts), len(claims), len(past) > op.limit)

@@ -22,7 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 from api_billing.metering.errors import InvalidSetting, StoreUnavailable
 from api_billing.metering.ledger import rules
 from api_billing.metering.ledger.operations import Operation, Release, Reserve, Reserved, Settle
-from api_billing.metering.ledger.rows import Number
+from api_billing.metering.ledger.rows import NumberRow
 from api_billing.metering.stores.opening import redacted
 from api_billing.metering.stores.postgresql.tables import PREFIX, TYPES, Connection, PostgresqlTables
 from api_billing.metering.stores.repeating import is_repeatable, outcome_unknown
@@ -282,7 +282,7 @@ def _make_tables(connection: Connection) -> None:
     tables = PostgresqlTables(connection, {})
     for statement in (*schema(TYPES, prefix=PREFIX), *_TABLES):
         tables.run(statement)
-    for row in (*first_rows(), Number("settling"), Number("schema", SCHEMA_VERSION)):
+    for row in (*first_rows(), NumberRow("settling"), NumberRow("schema", SCHEMA_VERSION)):
         tables.put(row)
     tables.commit()
 

@@ -22,8 +22,8 @@ from api_billing.metering.ledger.rows import (
     FIRED,
     GRANTS,
     KINDS,
-    LINES,
     NUMBERS,
+    REQUESTS,
     TIERS,
     Key,
     Kind,
@@ -81,9 +81,8 @@ def columns_of(kind: Kind, of: str = "") -> str:
 
 _STATEMENTS: Final = {kind: _Statements(kind) for kind in KINDS}
 _NAMES: Final = f"insert into {PREFIX}names select * from unnest(%s::text[], %s::text[]) on conflict do nothing"
-_RESERVES: Final = (
-    f"select {', '.join(columns_of(LINES).split(', ')[: LINES.fixed])} from {PREFIX}requests where record_id = any(%s)"
-)
+_FIXED: Final = ", ".join(columns_of(REQUESTS).split(", ")[: REQUESTS.fixed])
+_RESERVES: Final = f"select {_FIXED} from {PREFIX}requests where record_id = any(%s)"
 
 
 @lru_cache(maxsize=1000)
@@ -165,7 +164,7 @@ class PostgresqlTables(SqlTables):
                 unknown.append(self.name(reservation_id))
         if unknown:
             for values in self._connection.execute(_RESERVES.encode(), (unknown,)):
-                reserves.append(reserve_of(self._texts(LINES, values)))
+                reserves.append(reserve_of(self._texts(REQUESTS, values)))
         return reserves
 
     def flush(self) -> None:

@@ -23,19 +23,19 @@ from api_billing.metering.ledger.rows import (
     FIRED,
     GRANTS,
     KINDS,
-    LINES,
     NUMBERS,
+    REQUESTS,
     TIERS,
     USAGE,
     ClaimRow,
-    Count,
-    Fired,
+    CountRow,
+    FiredRow,
     Key,
     KeyRow,
     Kind,
-    Line,
+    RequestRow,
     Row,
-    Usage,
+    UsageRow,
 )
 
 TOKEN_BYTES: Final = 16
@@ -47,7 +47,7 @@ CENTRAL: Final = frozenset({NUMBERS, TIERS, CONSUMERS, API_KEYS, FIRED, DOCUMENT
 
 _LETTERS: Final[dict[Kind, str]] = {
     NUMBERS: "v", TIERS: "t", CONSUMERS: "p", API_KEYS: "k", FIRED: "f", DOCUMENTS: "d", BATCHES: "b", GRANTS: "g",
-    LINES: "r", BODIES: "o", CLAIMS: "i", ACCOUNTS: "a", COUNTS: "n", USAGE: "u",
+    REQUESTS: "r", BODIES: "o", CLAIMS: "i", ACCOUNTS: "a", COUNTS: "n", USAGE: "u",
 }  # fmt: skip
 _WITH_BYTES: Final = frozenset(kind for kind in KINDS if any(column.type == "bytes" for column in kind.columns))
 
@@ -110,7 +110,7 @@ def row_of(kind: Kind, key: Key, kept: bytes) -> Row:
 def members(row: Row) -> Iterator[Member]:
     """What changes in sorted sets with a row that was touched; before it counts as stored."""
     is_new = not row.stored
-    if isinstance(row, Line):
+    if isinstance(row, RequestRow):
         made, record_id = row.reserve, row.reserve.reservation_id
         if is_new or row.gone:
             yield is_new, "ids", 0, record_id
@@ -123,12 +123,12 @@ def members(row: Row) -> Iterator[Member]:
             yield not (row.batch or row.gone), f"unbatched:{made.api}", 0, record_id
     elif isinstance(row, ClaimRow):
         yield row.response is not None and not row.gone, "claims", row.expires_ms, name_of(CLAIMS, row.key)
-    elif isinstance(row, Count):
+    elif isinstance(row, CountRow):
         if is_new or row.gone:
             yield is_new, "counts", row.ends_ms, name_of(COUNTS, row.key)
-    elif isinstance(row, Fired):
+    elif isinstance(row, FiredRow):
         yield is_new, "fired", row.expires_ms, name_of(FIRED, row.key)
-    elif isinstance(row, Usage):
+    elif isinstance(row, UsageRow):
         if is_new:
             yield True, "usage", row.day, name_of(USAGE, row.key)
             yield True, f"usage:{row.consumer}", row.day, name_of(USAGE, row.key)

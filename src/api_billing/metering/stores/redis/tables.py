@@ -33,20 +33,20 @@ from api_billing.metering.ledger.rows import (
     CONSUMERS,
     COUNTS,
     FIRED,
-    LINES,
     NUMBERS,
+    REQUESTS,
     TIERS,
     USAGE,
     BatchRow,
-    Bodies,
-    Consumer,
+    BodiesRow,
+    ConsumerRow,
     Key,
     KeyRow,
     Kind,
-    Line,
+    RequestRow,
     Row,
     TierRow,
-    Usage,
+    UsageRow,
 )
 from api_billing.metering.ledger.tables import Tables, dirty
 from api_billing.metering.ledger.usage_line import UsageLine
@@ -68,7 +68,7 @@ Kept = dict[tuple[Kind, Key], tuple[Row, Read]]  # rows as this process wrote th
 
 _PAGE: Final = 500
 _MOST_WORDS: Final = 4_000  # Lua's stack has 8,000 places
-_KEPT: Final = frozenset({ACCOUNTS, COUNTS, USAGE, LINES, CONSUMERS, NUMBERS})
+_KEPT: Final = frozenset({ACCOUNTS, COUNTS, USAGE, REQUESTS, CONSUMERS, NUMBERS})
 # Who changes one of these changes the version that requests come with, so that they need not be compared.
 _VERSIONED: Final = frozenset({NUMBERS, CONSUMERS, TIERS})
 
@@ -135,13 +135,13 @@ class RedisTables(Tables):
         reserves = []
         unknown: list[Key] = []
         for reservation_id in reservation_ids:
-            known = self._kept.get((LINES, (reservation_id,)))
-            if known is not None and isinstance(known[0], Line):
+            known = self._kept.get((REQUESTS, (reservation_id,)))
+            if known is not None and isinstance(known[0], RequestRow):
                 reserves.append(known[0].reserve)
             else:
                 unknown.append((reservation_id,))
-        self.fetch(LINES, unknown)
-        return reserves + [line.reserve for key in unknown if (line := self.rows[LINES][key]) is not None]
+        self.fetch(REQUESTS, unknown)
+        return reserves + [line.reserve for key in unknown if (line := self.rows[REQUESTS][key]) is not None]
 
     # --- writing
 
@@ -176,7 +176,12 @@ class RedisTables(Tables):
                 continue
             for key, row in self.rows[kind].items():
                 each = (kind, key)
-                if each in read and row is not None and row.stored and (kind is not LINES or row.state == "reserved"):
+                if (
+                    each in read
+                    and row is not None
+                    and row.stored
+                    and (kind is not REQUESTS or row.state == "reserved")
+                ):
                     self._kept[each] = (row, (read[each][0], token) if each in written else read[each])
         return True
 
@@ -222,7 +227,7 @@ class RedisTables(Tables):
         for names in self._all(shard, index, after):
             yield from self._rows_of(shard, kind, [(name,) for name in names])
 
-    def consumers(self, after: str, limit: int) -> Sequence[Consumer]:
+    def consumers(self, after: str, limit: int) -> Sequence[ConsumerRow]:
         names = self._page(0, f"all:{CONSUMERS.name}", after, limit)
         return self._rows_of(0, CONSUMERS, [(name,) for name in names])
 
@@ -241,8 +246,8 @@ class RedisTables(Tables):
         # Ids are time-ordered, so that a listing need not begin at the first; a day is allowed for clocks that differ.
         after = max(query.after, first_id(query.since_ms - DAY_MS)) if query.since_ms > DAY_MS else query.after
         for ids in self._all(shard, f"of:{query.consumer}" if query.consumer else "ids", after):
-            lines: list[Line] = self._rows_of(shard, LINES, [(record_id,) for record_id in ids])
-            bodies: list[Bodies] = self._rows_of(shard, BODIES, [line.key for line in lines])
+            lines: list[RequestRow] = self._rows_of(shard, REQUESTS, [(record_id,) for record_id in ids])
+            bodies: list[BodiesRow] = self._rows_of(shard, BODIES, [line.key for line in lines])
             of = {row.key: row for row in bodies}
             yield from [line.record(of.get(line.key)) for line in lines if query.matches(line.record())]
 
@@ -253,7 +258,7 @@ class RedisTables(Tables):
             found = self._server.ask("ZRANGEBYSCORE", self._index(shard, index), query.from_day, query.to_day)
             keys = [key for name in found if query.api in ("", (key := key_of(USAGE, name.decode()))[0])]
             for first in range(0, len(keys), _PAGE):
-                rows: list[Usage] = self._rows_of(shard, USAGE, keys[first : first + _PAGE])
+                rows: list[UsageRow] = self._rows_of(shard, USAGE, keys[first : first + _PAGE])
                 days += [row.usage_day() for row in rows]
         return sorted(days, key=lambda day: (day.api, day.consumer, day.day))
 
@@ -272,13 +277,13 @@ class RedisTables(Tables):
         return leaves or b""
 
     def to_settle(self, api: str, until_ms: int, after: str, limit: int) -> Sequence[UsageLine]:
-        lines: Iterable[Line] = self._listed(0, LINES, f"unbatched:{api}", after)
+        lines: Iterable[RequestRow] = self._listed(0, REQUESTS, f"unbatched:{api}", after)
         return list(islice((line.usage_line() for line in lines if line.reserve.now_ms <= until_ms), limit))
 
     def put_into_batch(self, api: str, sequence: int, before: int, record_ids: Sequence[str], leaves: bytes) -> None:
-        self.fetch(LINES, [(record_id,) for record_id in record_ids])
+        self.fetch(REQUESTS, [(record_id,) for record_id in record_ids])
         for record_id in record_ids:
-            if (line := self.line(record_id)) is not None:  # None: pruned
+            if (line := self.request(record_id)) is not None:  # None: pruned
                 line.batch = sequence
                 self.touch(line)
         place = self._index(0, f"leaves:{sequence}:{api}")
@@ -289,19 +294,19 @@ class RedisTables(Tables):
 
     def prune(self, op: Prune) -> Pruned:
         """One page of what is past its time in this shard: it is written with all else, or done again."""
-        past: list[Line] = []
+        past: list[RequestRow] = []
         for tier in [tier for page in self._all(self.shard, "tiers") for tier in page]:
             until_ms, skip = op.now_ms - op.retention_ms.get(tier, op.default_ms), 0
             while len(past) <= op.limit and (ids := self._scored(f"tier:{tier}", until_ms, _PAGE, skip)):
-                lines: list[Line] = self._rows_of(self.shard, LINES, [(record_id,) for record_id in ids])
+                lines: list[RequestRow] = self._rows_of(self.shard, REQUESTS, [(record_id,) for record_id in ids])
                 past += [line for line in lines if op.is_past(line.record())]
                 skip += len(ids)
         keys = [line.key for line in past[: op.limit]]
-        self.fetch_all([(kind, key) for key in keys for kind in (LINES, BODIES)])
+        self.fetch_all([(kind, key) for key in keys for kind in (REQUESTS, BODIES)])
         counts = self._past(COUNTS, "counts", op.counts_until_ms)
         claims = self._past(CLAIMS, "claims", op.now_ms)
         fired = [] if self.shard else self._past(FIRED, "fired", op.now_ms)
-        for row in (*(self.rows[kind][key] for key in keys for kind in (LINES, BODIES)), *counts, *claims, *fired):
+        for row in (*(self.rows[kind][key] for key in keys for kind in (REQUESTS, BODIES)), *counts, *claims, *fired):
             if row is not None:
                 self.drop(row)
         return Pruned(len(keys), len(counts), len(claims), len(past) > op.limit or _PAGE in (len(counts), len(claims)))

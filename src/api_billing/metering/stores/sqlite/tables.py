@@ -18,8 +18,8 @@ from api_billing.metering.ledger.rows import (
     CONSUMERS,
     COUNTS,
     KINDS,
-    LINES,
     NUMBERS,
+    REQUESTS,
     TIERS,
     USAGE,
     Key,
@@ -35,7 +35,7 @@ TYPES: Final[dict[Any, str]] = {"name": "text", "text": "text", "int": "integer"
 
 _MAX_KEPT: Final = 200_000  # rows of one kind that are kept in memory before all are forgotten
 _KEPT: Final = frozenset({ACCOUNTS, COUNTS, USAGE, CONSUMERS, TIERS, NUMBERS})  # from one batch to the next
-_IN_MEMORY: Final = _KEPT | {LINES}  # of other processes, too
+_IN_MEMORY: Final = _KEPT | {REQUESTS}  # of other processes, too
 
 
 class _Statements:
@@ -84,9 +84,9 @@ class SqliteTables(SqlTables):
                 run(statements.insert, [row.values() for row in inserted])
             if updated:
                 run(statements.update, [(*row.changing(), *row.key) for row in updated])
-            if kind is LINES:
+            if kind is REQUESTS:
                 # Nobody asks for a request again once it has ended.
-                lines = self.rows[LINES]
+                lines = self.rows[REQUESTS]
                 for row in touched:
                     if row.state != "reserved":  # type: ignore[attr-defined]  # these are lines
                         lines.pop(row.key, None)
@@ -99,7 +99,7 @@ class SqliteTables(SqlTables):
                 if len(rows) > _MAX_KEPT:
                     self.forget()
                     return
-            elif kind is not LINES:
+            elif kind is not REQUESTS:
                 rows.clear()
 
     def has(self, op: Reserve) -> bool:
@@ -112,7 +112,7 @@ class SqliteTables(SqlTables):
 
     def unwritten(self) -> bool:
         """Whether requests wait to be written."""
-        return bool(self.touched[LINES])
+        return bool(self.touched[REQUESTS])
 
     def prune(self, op: Prune) -> Pruned:
         self.has_written = True
