@@ -41,7 +41,7 @@ from api_billing.results import (
     Subscription,
     UsageReport,
 )
-from api_billing.transactions import Outcome, Phase
+from api_billing.transactions import Phase, TransactionOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +284,7 @@ class BillingClient:
             raise DepositKept(code, message, outcome.tx, kept.credited_wei, kept.credit_wei)
         return _written(read, outcome)
 
-    def _send(self, method: Method, args: Sequence[Any], value_wei: int) -> Outcome:
+    def _send(self, method: Method, args: Sequence[Any], value_wei: int) -> TransactionOutcome:
         return self.connection.write(
             self.contract,
             method.value,
@@ -302,7 +302,7 @@ def _deployed(network: Network) -> str:
     return recorded.address
 
 
-def _written[T](read: Callable[[Any], T], outcome: Outcome) -> Written[T]:
+def _written[T](read: Callable[[Any], T], outcome: TransactionOutcome) -> Written[T]:
     try:
         result = read(outcome.value)
     except UnexpectedAnswer as error:

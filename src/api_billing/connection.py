@@ -31,7 +31,7 @@ from api_billing.errors import (
     UnexpectedAnswer,
 )
 from api_billing.networks import Network
-from api_billing.transactions import Execution, Follower, Outcome, Phase, decode_result, plain
+from api_billing.transactions import Execution, Follower, Phase, TransactionOutcome, decode_result, plain
 from api_billing.transport import ReadPacer, RpcProvider
 
 _ZERO: Final = "0x" + "00" * 20
@@ -129,7 +129,7 @@ class Connection:
 
     def write(
         self, address: str, method: str, args: Sequence[Any], *, value_wei: int, phase: Phase, timeout_seconds: float
-    ) -> Outcome:
+    ) -> TransactionOutcome:
         """Call a method in a transaction and follow it to its end; it is sent once.
 
         Raises: ContractRejected, TransactionFailed, ChildFailed, OutcomeUnknown, NetworkError, InvalidInput.

@@ -81,7 +81,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DeploymentPlan:
     """What a deployment will do on a network, and why."""
 
     action: Action
@@ -114,23 +114,27 @@ class Deployer:
     def _pending_path(self) -> Path:
         return self._directory / f"{self._network.name}.pending.json"
 
-    def plan(self, source: Source, *, force: bool = False) -> Plan:
+    def plan(self, source: Source, *, force: bool = False) -> DeploymentPlan:
         """Look at what is recorded and what the node has; changes nothing. Raises: NetworkError, InvalidInput."""
         pending = self._pending_tx(source)
         if pending and not force:
-            return Plan(Action.RESUME, "it was sent earlier; its end is not recorded yet", source, None, pending)
+            return DeploymentPlan(
+                Action.RESUME, "it was sent earlier; its end is not recorded yet", source, None, pending
+            )
         earlier = load_deployment(self._network.name, self._directory)
         if earlier is None:
-            return Plan(Action.DEPLOY, "no deployment is recorded", source)
+            return DeploymentPlan(Action.DEPLOY, "no deployment is recorded", source)
         if force:
-            return Plan(Action.DEPLOY, "asked to, whatever is there", source, earlier)
+            return DeploymentPlan(Action.DEPLOY, "asked to, whatever is there", source, earlier)
         if earlier.code_sha256 != source.code_sha256:
-            return Plan(Action.DEPLOY, f"the code differs from the one at {earlier.address}", source, earlier)
+            return DeploymentPlan(Action.DEPLOY, f"the code differs from the one at {earlier.address}", source, earlier)
         if not self._is_there(earlier):
-            return Plan(Action.DEPLOY, f"the recorded contract {earlier.address} is no longer there", source, earlier)
-        return Plan(Action.KEEP, f"this code is at {earlier.address} already", source, earlier)
+            return DeploymentPlan(
+                Action.DEPLOY, f"the recorded contract {earlier.address} is no longer there", source, earlier
+            )
+        return DeploymentPlan(Action.KEEP, f"this code is at {earlier.address} already", source, earlier)
 
-    def run(self, plan: Plan, tell: Tell = lambda _: None) -> Checked:
+    def run(self, plan: DeploymentPlan, tell: Tell = lambda _: None) -> Checked:
         """Carry out a plan and check the contract, also one that was there. ``tell`` hears of each step.
 
         Raises: TransactionFailed, OutcomeUnknown (running again continues), UnexpectedAnswer, when a check fails.

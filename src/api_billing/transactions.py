@@ -53,7 +53,7 @@ class Execution(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TransactionOutcome:
     """What is known of a transaction. ``value`` is what a method returned, ``message`` the text of an error."""
 
     tx: str
@@ -103,7 +103,7 @@ class Follower:
     ) -> None:
         self._client, self._poll, self._sleep, self._clock = client, poll_seconds, sleep, clock
 
-    def look(self, tx: str) -> Outcome | None:
+    def look(self, tx: str) -> TransactionOutcome | None:
         """What is known of a transaction now, None where the node does not know it. Raises: NetworkError."""
         try:
             found = self._client.get_transaction(transaction_hash=tx)
@@ -115,7 +115,7 @@ class Follower:
             return None
         return None if found is None else outcome_of(tx, found, self._trace)
 
-    def wait(self, tx: str, phase: Phase, timeout_seconds: float) -> Outcome:
+    def wait(self, tx: str, phase: Phase, timeout_seconds: float) -> TransactionOutcome:
         """Wait until the transaction and what it triggered have got there, and have executed.
 
         Raises: ContractRejected, TransactionFailed, ChildFailed, WaitTimedOut; OutcomeUnknown, when the node is lost.
@@ -130,13 +130,15 @@ class Follower:
             raise OutcomeUnknown(f"transaction {tx} was taken, but then: {error}", tx) from error
         return outcome
 
-    def _descendants(self, parent: Outcome, phase: Phase, deadline: float, timeout: float) -> Iterator[Outcome]:
+    def _descendants(
+        self, parent: TransactionOutcome, phase: Phase, deadline: float, timeout: float
+    ) -> Iterator[TransactionOutcome]:
         for tx in parent.children:
             child = self._wait_one(tx, phase, deadline, timeout)
             yield child
             yield from self._descendants(child, phase, deadline, timeout)
 
-    def _wait_one(self, tx: str, phase: Phase, deadline: float, timeout: float) -> Outcome:
+    def _wait_one(self, tx: str, phase: Phase, deadline: float, timeout: float) -> TransactionOutcome:
         pause, status = self._poll, "not known to the node"
         while True:
             outcome = self.look(tx)
@@ -158,14 +160,14 @@ class Follower:
         return trace if isinstance(trace, dict) else {}
 
 
-def _require_child(parent: str, child: Outcome) -> None:
+def _require_child(parent: str, child: TransactionOutcome) -> None:
     try:
         child.require_return()
     except (ContractRejected, TransactionFailed) as error:
         raise ChildFailed(parent, child.tx, child.status, error.message) from error
 
 
-def outcome_of(tx: str, found: dict[str, Any], trace: Callable[[str], dict[str, Any]]) -> Outcome:
+def outcome_of(tx: str, found: dict[str, Any], trace: Callable[[str], dict[str, Any]]) -> TransactionOutcome:
     """Read a transaction as genlayer-py gives it: Studio's and the localnet's form, or that of a testnet.
 
     A testnet's transaction says only whether it executed; what it returned is in its trace.
@@ -182,7 +184,9 @@ def outcome_of(tx: str, found: dict[str, Any], trace: Callable[[str], dict[str, 
         execution = Execution.RETURN
     children = tuple(str(child) for child in found.get("triggered_transactions") or ())
     contract = data.get("contract_address")
-    return Outcome(tx, status, execution, value, message, stdout, children, str(contract) if contract else None)
+    return TransactionOutcome(
+        tx, status, execution, value, message, stdout, children, str(contract) if contract else None
+    )
 
 
 def _status_name(found: dict[str, Any]) -> str:

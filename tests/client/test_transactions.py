@@ -17,7 +17,7 @@ from api_billing.errors import (
     Unreachable,
     WaitTimedOut,
 )
-from api_billing.transactions import Execution, Follower, Outcome, decode_result, outcome_of, plain
+from api_billing.transactions import Execution, Follower, TransactionOutcome, decode_result, outcome_of, plain
 
 TX, CHILD = "0x" + "01" * 32, "0x" + "02" * 32
 RETURN = b"\x00" + calldata.encode({"ok": True})
@@ -49,7 +49,7 @@ def of_testnet(result: str, status: str = "7") -> Any:
     return {"status": status, "tx_execution_result_name": result, "tx_data_decoded": {"contract_address": "0xC0"}}
 
 
-def read(found: Any, trace: Any = no_trace) -> Outcome:
+def read(found: Any, trace: Any = no_trace) -> TransactionOutcome:
     return outcome_of(TX, found, trace)
 
 
@@ -156,7 +156,7 @@ class FakeClient:
         raise RpcFailed("gen_dbg_traceTransaction", -32601, "no such method")
 
 
-def follow(client: FakeClient, phase: Any = "accepted", timeout: float = 10) -> Outcome:
+def follow(client: FakeClient, phase: Any = "accepted", timeout: float = 10) -> TransactionOutcome:
     """Follow the parent with a clock that only sleeping moves."""
     now = [0.0]
 

@@ -12,7 +12,7 @@ from api_billing.metering.alerts.budget_watch import BudgetWatch
 from api_billing.metering.alerts.credit_watch import CreditWatch
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.ledger.operations import Balance, FireOnce, Operation, Refused
-from api_billing.metering.limits.plan import Plan, make_plan
+from api_billing.metering.limits.plan import WindowPlan, make_plan
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Step
 from api_billing.metering.limits.tiers import Tier
@@ -345,7 +345,7 @@ def test_watch__any_order_of_charges_grants_and_restarts__fires_as_a_simple_mode
             down |= due
 
 
-def plan_with(*steps: Step, limit_wei: int = 1_000, now_ms: int = NOON) -> Plan:
+def plan_with(*steps: Step, limit_wei: int = 1_000, now_ms: int = NOON) -> WindowPlan:
     budget = Budget("b", "day", limit_wei, steps)
     return make_plan(Profile("ann", Tier("t", None, 1), 1, budgets=(budget,)), now_ms)
 
@@ -353,7 +353,7 @@ def plan_with(*steps: Step, limit_wei: int = 1_000, now_ms: int = NOON) -> Plan:
 class BudgetMeter:
     """Watches one budget in as many processes as asked for."""
 
-    def __init__(self, plan: Plan, processes: int = 1) -> None:
+    def __init__(self, plan: WindowPlan, processes: int = 1) -> None:
         self.plan = plan
         self.store = FakeStore()
         self.watches = [BudgetWatch() for _ in range(processes)]

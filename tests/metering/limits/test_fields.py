@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api_billing.metering.limits.fields import policy_field, seconds_until
-from api_billing.metering.limits.plan import Plan, make_plan
+from api_billing.metering.limits.plan import WindowPlan, make_plan
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota, Step
 from api_billing.metering.limits.tiers import Tier
@@ -22,7 +22,7 @@ DAY = Quota("day", "day", 1_000)
 MAX_INTEGER = 999_999_999_999_999
 
 
-def plan_of(*quotas: Quota, budgets: tuple[Budget, ...] = (), now_ms: int = NOON) -> Plan:
+def plan_of(*quotas: Quota, budgets: tuple[Budget, ...] = (), now_ms: int = NOON) -> WindowPlan:
     profile = Profile("ann", Tier("none", None, 7), 1, quotas=quotas, budgets=budgets)
     return make_plan(profile, now_ms)
 
@@ -33,7 +33,7 @@ def parsed(value: str) -> list[tuple[str, dict[str, Any]]]:
     return [(str(item), dict(params)) for item, params in items]
 
 
-def fields_of(plan: Plan, *counts: int, now_ms: int = NOON, estimate_wei: int = 1) -> dict[str, str]:
+def fields_of(plan: WindowPlan, *counts: int, now_ms: int = NOON, estimate_wei: int = 1) -> dict[str, str]:
     return dict(plan.fields(counts, now_ms, estimate_wei))
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api_billing.metering.ledger.operations import Balance, Refused
-from api_billing.metering.limits.plan import Plan, PlanCache, make_plan
+from api_billing.metering.limits.plan import PlanCache, WindowPlan, make_plan
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota, Step
 from api_billing.metering.limits.tiers import DEFAULT_TIERS, Tier
@@ -24,7 +24,7 @@ def profile(tier: Tier = FREE, version: int = 1, **rest: Any) -> Profile:
     return Profile("ann", tier, version, **rest)
 
 
-def limits(plan: Plan) -> dict[str, int | None]:
+def limits(plan: WindowPlan) -> dict[str, int | None]:
     return {check.name: check.limit for check in plan.checks}
 
 

@@ -10,7 +10,7 @@ from api_billing.metering.alerts.alert import Alert, Candidate, Crossing
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.ledger.operations import Refused
 from api_billing.metering.limits.budgets import reached, refused_step
-from api_billing.metering.limits.plan import Plan
+from api_billing.metering.limits.plan import WindowPlan
 from api_billing.metering.limits.quotas import Budget, Step
 from api_billing.metering.limits.windows import WindowCheck
 
@@ -23,7 +23,7 @@ class BudgetWatch:
         # By counter: the start of its window, the count from which on the next step is reached, and the steps so far.
         self._known: dict[str, tuple[int, int, frozenset[Step]]] = {}
 
-    def after_charge(self, plan: Plan, counts: Sequence[tuple[str, int]], now_ms: int) -> Sequence[Candidate]:
+    def after_charge(self, plan: WindowPlan, counts: Sequence[tuple[str, int]], now_ms: int) -> Sequence[Candidate]:
         """Candidates after a settlement; ``counts`` as ``Settled`` has them. Nearly always none."""
         if not plan.profile.budgets:
             return ()
@@ -38,7 +38,7 @@ class BudgetWatch:
                 found += self._fire(plan.profile.consumer, check, budget, reached(budget, used_wei), used_wei, now_ms)
         return found
 
-    def after_refusal(self, plan: Plan, refused: Refused, estimate_wei: int, now_ms: int) -> Sequence[Candidate]:
+    def after_refusal(self, plan: WindowPlan, refused: Refused, estimate_wei: int, now_ms: int) -> Sequence[Candidate]:
         """Candidates after a refusal by a budget: its step takes effect, although its share is not quite used up."""
         found: list[Candidate] = []
         for index in refused.violated:

@@ -13,7 +13,7 @@ from api_billing.metering.alerts.budget_watch import BudgetWatch
 from api_billing.metering.alerts.channels import AlertDesk, Channel
 from api_billing.metering.alerts.credit_watch import CreditWatch
 from api_billing.metering.ledger.operations import Balance, Refused, Reserve, Settled
-from api_billing.metering.limits.plan import Plan
+from api_billing.metering.limits.plan import WindowPlan
 from api_billing.metering.observing.metrics import Metrics
 from api_billing.metering.stores import Store
 
@@ -34,7 +34,7 @@ class Watcher:
         self._budgets = BudgetWatch()
         self._desk = AlertDesk(store.call, channels, on_alert=lambda alert: metrics.alerted(alert.kind))
 
-    def settled(self, plan: Plan, reserve: Reserve, reply: Settled) -> None:
+    def settled(self, plan: WindowPlan, reserve: Reserve, reply: Settled) -> None:
         """A request was charged."""
         now_ms = self._now_ms()
         if found := self._credit.after_charge(reserve.account, reply.balance, now_ms):
@@ -42,7 +42,7 @@ class Watcher:
         if plan.profile.budgets:
             self._desk.examine(self._budgets.after_charge(plan, reply.counts, now_ms), now_ms)
 
-    def refused(self, plan: Plan, reserve: Reserve, reply: Refused) -> None:
+    def refused(self, plan: WindowPlan, reserve: Reserve, reply: Refused) -> None:
         """A request was refused by the store."""
         now_ms = self._now_ms()
         if reply.code == "insufficient_credit":

@@ -60,8 +60,8 @@ from api_billing.metering.ledger.tables import Tables
 
 def reserve(tables: Tables, op: Reserve) -> ReserveReply:
     """Set aside the estimate and count the call, or leave everything as it is."""
-    if not (op.fresh and tables.trusts_fresh) and (line := tables.request(op.reservation_id)) is not None:
-        return _reserved_before(tables, line)
+    if not (op.fresh and tables.trusts_fresh) and (request := tables.request(op.reservation_id)) is not None:
+        return _reserved_before(tables, request)
     code = ""
     if op.profile_version >= 0:
         consumer = tables.consumer(op.consumer)
@@ -85,12 +85,12 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
         code = "insufficient_credit"
     if code:
         return Refused(code, tuple(violated), tuple([count.used for count in counts]), account.balance())
-    line = RequestRow(op, counts)
+    request = RequestRow(op, counts)
     account.reserved_wei += estimate_wei
     tables.touch(account)
-    used = _recount(tables, line, 1, estimate_wei)
-    tables.rows[REQUESTS][op.reservation_id,] = line
-    tables.touch(line)
+    used = _recount(tables, request, 1, estimate_wei)
+    tables.rows[REQUESTS][op.reservation_id,] = request
+    tables.touch(request)
     if op.claim is not None:
         key, fingerprint = op.claim
         tables.put(ClaimRow(op.consumer, key, fingerprint, op.reservation_id, op.claim_expires_ms))
@@ -99,75 +99,75 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
 
 def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
     """Charge the actual cost and give back the rest of the reservation; the second time, only say what was charged."""
-    line = tables.request(op.reservation_id)
-    if line is None or line.reserve.account != op.account:
+    request = tables.request(op.reservation_id)
+    if request is None or request.reserve.account != op.account:
         return NotReserved("unknown")
-    account = tables.account(line.reserve.account)
-    if line.state in ("settled", "redeemed"):
-        return Settled(line.charged_wei, line.uncollected_wei, account.balance(), (), line.late, True)
-    if line.state not in ("reserved", "expired"):
-        return NotReserved(line.state)
-    line.late = line.state == "expired"
-    held_wei = 0 if line.late else line.reserve.estimate_wei
+    account = tables.account(request.reserve.account)
+    if request.state in ("settled", "redeemed"):
+        return Settled(request.charged_wei, request.uncollected_wei, account.balance(), (), request.late, True)
+    if request.state not in ("reserved", "expired"):
+        return NotReserved(request.state)
+    request.late = request.state == "expired"
+    held_wei = 0 if request.late else request.reserve.estimate_wei
     free_wei = account.granted_wei - account.reserved_wei - account.charged_wei
-    claim = line.reserve.claim
+    claim = request.reserve.claim
     redeemed = claim is not None and claim.is_receipt
-    actual_wei = 0 if redeemed or _superseded(tables, line) else op.actual_wei
+    actual_wei = 0 if redeemed or _superseded(tables, request) else op.actual_wei
     charged_wei = min(actual_wei, held_wei + free_wei)
     account.reserved_wei -= held_wei
     account.charged_wei += charged_wei
     tables.touch(account)
-    used = _recount(tables, line, int(line.late), charged_wei - held_wei)
-    line.charged_wei = charged_wei
-    line.uncollected_wei = actual_wei - charged_wei
-    line.units = line.units if op.units is None else op.units
-    _end(tables, line, "redeemed" if redeemed else "settled", op.now_ms, op.outcome)
-    reserve_ = line.reserve
+    used = _recount(tables, request, int(request.late), charged_wei - held_wei)
+    request.charged_wei = charged_wei
+    request.uncollected_wei = actual_wei - charged_wei
+    request.units = request.units if op.units is None else op.units
+    _end(tables, request, "redeemed" if redeemed else "settled", op.now_ms, op.outcome)
+    reserve_ = request.reserve
     if not redeemed:
         usage = tables.usage(reserve_.api, reserve_.consumer, reserve_.now_ms // DAY_MS)
         usage.calls += 1
-        usage.units += line.units
+        usage.units += request.units
         usage.charged_wei += charged_wei
-        usage.uncollected_wei += line.uncollected_wei
+        usage.uncollected_wei += request.uncollected_wei
         tables.touch(usage)
-    _keep_response(tables, line, op.response)
+    _keep_response(tables, request, op.response)
     counts = tuple([(check.counter, count) for check, count in zip(reserve_.checks, used, strict=True)])
-    return Settled(charged_wei, line.uncollected_wei, account.balance(), counts, line.late)
+    return Settled(charged_wei, request.uncollected_wei, account.balance(), counts, request.late)
 
 
 def release(tables: Tables, op: Release) -> Released | NotReserved:
     """Undo a reservation; one that was undone or has expired is left as it is."""
-    line = tables.request(op.reservation_id)
-    if line is None or line.reserve.account != op.account:
+    request = tables.request(op.reservation_id)
+    if request is None or request.reserve.account != op.account:
         return NotReserved("unknown")
-    if line.state != "reserved":
-        if line.state in ("released", "expired"):
-            return Released(tables.account(line.reserve.account).balance(), repeated=True)
-        return NotReserved(line.state)
-    undo(tables, line, "released", op.now_ms, op.outcome)
-    return Released(tables.account(line.reserve.account).balance())
+    if request.state != "reserved":
+        if request.state in ("released", "expired"):
+            return Released(tables.account(request.reserve.account).balance(), repeated=True)
+        return NotReserved(request.state)
+    undo(tables, request, "released", op.now_ms, op.outcome)
+    return Released(tables.account(request.reserve.account).balance())
 
 
 def extend(tables: Tables, op: Extend) -> int:
     """Put off the expiry of reservations that are still being served; how many there were."""
     extended = 0
     for reservation_id in op.reservation_ids:
-        line = tables.request(reservation_id)
-        if line is not None and line.state == "reserved" and line.expires_ms < op.expires_ms:
-            line.expires_ms = op.expires_ms
-            tables.touch(line)
+        request = tables.request(reservation_id)
+        if request is not None and request.state == "reserved" and request.expires_ms < op.expires_ms:
+            request.expires_ms = op.expires_ms
+            tables.touch(request)
             extended += 1
     return extended
 
 
-def undo(tables: Tables, line: RequestRow, state: State, now_ms: int, outcome: Outcome = NO_OUTCOME) -> None:
+def undo(tables: Tables, request: RequestRow, state: State, now_ms: int, outcome: Outcome = NO_OUTCOME) -> None:
     """Give back all that a reservation holds."""
-    account = tables.account(line.reserve.account)
-    account.reserved_wei -= line.reserve.estimate_wei
+    account = tables.account(request.reserve.account)
+    account.reserved_wei -= request.reserve.estimate_wei
     tables.touch(account)
-    _recount(tables, line, -1, -line.reserve.estimate_wei)
-    _end(tables, line, state, now_ms, outcome)
-    _keep_response(tables, line, None)
+    _recount(tables, request, -1, -request.reserve.estimate_wei)
+    _end(tables, request, state, now_ms, outcome)
+    _keep_response(tables, request, None)
 
 
 def grant(tables: Tables, op: Grant) -> Granted | GrantRefused:
@@ -187,12 +187,12 @@ def grant(tables: Tables, op: Grant) -> Granted | GrantRefused:
     return Granted(account.balance())
 
 
-def _reserved_before(tables: Tables, line: RequestRow) -> ReserveReply:
-    balance = tables.account(line.reserve.account).balance()
-    if line.state != "reserved":
+def _reserved_before(tables: Tables, request: RequestRow) -> ReserveReply:
+    balance = tables.account(request.reserve.account).balance()
+    if request.state != "reserved":
         # Ended already: serving it again would be a second request under one id.
         return Refused("reservation_ended", (), (), balance)
-    return Reserved(balance, tuple([count.used for count in tables.counts(line)]))
+    return Reserved(balance, tuple([count.used for count in tables.counts(request)]))
 
 
 def _claimed(tables: Tables, op: Reserve) -> ReserveReply | None:
@@ -202,8 +202,8 @@ def _claimed(tables: Tables, op: Reserve) -> ReserveReply | None:
         return None
     if row.response is None:
         # Held by a request being served, for as long as its reservation is: a process that died lets go of it.
-        line = tables.peek(REQUESTS, (row.reservation_id,))
-        if line is None or line.state != "reserved" or line.expires_ms <= op.now_ms:
+        request = tables.peek(REQUESTS, (row.reservation_id,))
+        if request is None or request.state != "reserved" or request.expires_ms <= op.now_ms:
             return None
     if row.fingerprint != op.claim.fingerprint:
         return ClaimMismatch(row.reservation_id)
@@ -212,21 +212,21 @@ def _claimed(tables: Tables, op: Reserve) -> ReserveReply | None:
     return Replay(row.response, row.reservation_id)
 
 
-def _superseded(tables: Tables, line: RequestRow) -> bool:
+def _superseded(tables: Tables, request: RequestRow) -> bool:
     """Whether a later request took over the idempotency key of one past its expiry, swept or not: then that one is
     charged, not this.
     """
-    claim = line.reserve.claim
+    claim = request.reserve.claim
     if claim is None:
         return False
-    row = tables.claim(line.reserve.consumer, claim.key)
-    return row is not None and row.reservation_id != line.reserve.reservation_id
+    row = tables.claim(request.reserve.consumer, claim.key)
+    return row is not None and row.reservation_id != request.reserve.reservation_id
 
 
-def _recount(tables: Tables, line: RequestRow, calls: int, wei: int) -> tuple[int, ...]:
-    """CountRow so many calls and wei more in the windows of a line; the counts after it."""
-    counts = tables.counts(line)
-    for check, count in zip(line.reserve.checks, counts, strict=True):
+def _recount(tables: Tables, request: RequestRow, calls: int, wei: int) -> tuple[int, ...]:
+    """Count so many calls and wei more in the windows of a request; the counts after it."""
+    counts = tables.counts(request)
+    for check, count in zip(request.reserve.checks, counts, strict=True):
         step = calls if check.unit == "calls" else wei
         if step:
             # Never below 0: the count of a window that ended days ago may have been pruned meanwhile.
@@ -235,33 +235,33 @@ def _recount(tables: Tables, line: RequestRow, calls: int, wei: int) -> tuple[in
     return tuple([count.used for count in counts])
 
 
-def _end(tables: Tables, line: RequestRow, state: State, now_ms: int, outcome: Outcome) -> None:
-    line.state = state
-    line.ended_ms = now_ms
-    line.outcome = outcome
-    tables.touch(line)
-    _keep_bodies(tables, line)
+def _end(tables: Tables, request: RequestRow, state: State, now_ms: int, outcome: Outcome) -> None:
+    request.state = state
+    request.ended_ms = now_ms
+    request.outcome = outcome
+    tables.touch(request)
+    _keep_bodies(tables, request)
 
 
-def _keep_bodies(tables: Tables, line: RequestRow) -> None:
-    end = line.outcome
+def _keep_bodies(tables: Tables, request: RequestRow) -> None:
+    end = request.outcome
     if end.request_body is not None or end.response_body is not None:
-        tables.put(BodiesRow(line.reserve.reservation_id, end.request_body, end.response_body))
+        tables.put(BodiesRow(request.reserve.reservation_id, end.request_body, end.response_body))
 
 
-def _keep_response(tables: Tables, line: RequestRow, response: StoredResponse | None) -> None:
+def _keep_response(tables: Tables, request: RequestRow, response: StoredResponse | None) -> None:
     """Keep the response of a request that claimed a key, or give the key free."""
-    claim = line.reserve.claim
+    claim = request.reserve.claim
     if claim is None:
         return
-    consumer, reservation_id = line.reserve.consumer, line.reserve.reservation_id
+    consumer, reservation_id = request.reserve.consumer, request.reserve.reservation_id
     row = tables.claim(consumer, claim.key)
     if row is not None and row.reservation_id != reservation_id:
         return  # expired, and claimed by a later request
     if response is not None:
         # Also when it had expired and nobody took the key: it was served after all.
         tables.put(
-            ClaimRow(consumer, claim.key, claim.fingerprint, reservation_id, line.reserve.claim_expires_ms, response)
+            ClaimRow(consumer, claim.key, claim.fingerprint, reservation_id, request.reserve.claim_expires_ms, response)
         )
     elif row is not None:
         tables.drop(row)
@@ -274,10 +274,10 @@ def sweep(tables: Tables, op: Sweep) -> int:
     tables.fetch_all(keys_of_ending(tables, overdue))
     swept = 0
     for reservation_id in overdue:
-        line = tables.request(reservation_id)
+        request = tables.request(reservation_id)
         # Somebody else may have settled, extended or swept it before it was locked.
-        if line is not None and line.state == "reserved" and line.expires_ms <= op.now_ms:
-            undo(tables, line, "expired", op.now_ms)
+        if request is not None and request.state == "reserved" and request.expires_ms <= op.now_ms:
+            undo(tables, request, "expired", op.now_ms)
             swept += 1
     return swept
 
@@ -300,9 +300,9 @@ def keys_of_ending(tables: Tables, reservation_ids: Iterable[str]) -> list[tuple
 def note(tables: Tables, op: Note) -> None:
     """Keep the record of a refused request."""
     if tables.request(op.record.record_id) is None:
-        line = RequestRow.refused(op.record)
-        tables.put(line)
-        _keep_bodies(tables, line)
+        request = RequestRow.refused(op.record)
+        tables.put(request)
+        _keep_bodies(tables, request)
 
 
 def read_counts(tables: Tables, op: ReadCounts) -> tuple[int, ...]:

@@ -210,25 +210,30 @@ class RequestRow(Row):
     @classmethod
     def make(cls, values: Sequence[Any]) -> RequestRow:
         """The request of such values, without the bodies of its outcome."""
-        line = cls(reserve_of(values))
+        request = cls(reserve_of(values))
         (
-            line.state, line.expires_ms, line.units, charged, uncollected, line.ended_ms, late, line.code, status,
-            duration_ms, response_bytes, error, tags, line.batch,
+            request.state, request.expires_ms, request.units, charged, uncollected, request.ended_ms, late,
+            request.code, status, duration_ms, response_bytes, error, tags, request.batch,
         ) = values[REQUESTS.fixed :]  # fmt: skip
-        line.charged_wei, line.uncollected_wei, line.late = int(charged), int(uncollected), bool(late)
-        line.outcome = Outcome(status, duration_ms, response_bytes, error, tags)
-        return line
+        request.charged_wei, request.uncollected_wei, request.late = int(charged), int(uncollected), bool(late)
+        request.outcome = Outcome(status, duration_ms, response_bytes, error, tags)
+        return request
 
     @classmethod
     def refused(cls, record: Record) -> RequestRow:
-        """The line of a request that was not reserved."""
+        """The row of a request that was not reserved."""
         reserve = Reserve(
             record.record_id, record.at_ms, 0, record.account, record.api, record.consumer, record.estimate_wei,
             record.units, tier=record.tier, method=record.method, route=record.route, request_id=record.request_id,
         )  # fmt: skip
-        line = cls(reserve, [])
-        line.state, line.ended_ms, line.code, line.outcome = "refused", record.ended_ms, record.code, record.outcome
-        return line
+        request = cls(reserve, [])
+        request.state, request.ended_ms, request.code, request.outcome = (
+            "refused",
+            record.ended_ms,
+            record.code,
+            record.outcome,
+        )
+        return request
 
     def record(self, bodies: BodiesRow | None = None) -> Record:
         """Its record, with the bodies that are kept of it."""

@@ -79,8 +79,8 @@ TIERS_VERSION: Final[Key] = ("tiers_version",)
 
 
 def _get_record(tables: Tables, op: GetRecord) -> Record | None:
-    line = tables.request(op.record_id)
-    return None if line is None else line.record(tables.find(BODIES, (op.record_id,)))
+    request = tables.request(op.record_id)
+    return None if request is None else request.record(tables.find(BODIES, (op.record_id,)))
 
 
 def _listed(list_: Callable[[Tables, Any], Any]) -> Rule:

@@ -152,8 +152,8 @@ class Tables(ABC):
 
     def reserves(self, reservation_ids: Iterable[str]) -> Sequence[Reserve]:
         """What was asked for when these were reserved, which never changes; without those that there are none of."""
-        lines = [self.peek(REQUESTS, (reservation_id,)) for reservation_id in reservation_ids]
-        return [line.reserve for line in lines if line is not None]
+        requests = [self.peek(REQUESTS, (reservation_id,)) for reservation_id in reservation_ids]
+        return [request.reserve for request in requests if request is not None]
 
     def put(self, row: Row) -> None:
         """A row that there was none of, or in the place of the one there was."""
@@ -194,11 +194,11 @@ class Tables(ABC):
             row = self.rows[COUNTS][key] = CountRow(counter, starts_ms, ends_ms)
         return row  # type: ignore[no-any-return]
 
-    def counts(self, line: RequestRow) -> list[CountRow]:
+    def counts(self, request: RequestRow) -> list[CountRow]:
         """The counts of a request's windows."""
-        if line.counts is None:
-            line.counts = [self.count(counter, starts, ends) for counter, starts, ends, *_ in line.reserve.checks]
-        return line.counts
+        if request.counts is None:
+            request.counts = [self.count(counter, starts, ends) for counter, starts, ends, *_ in request.reserve.checks]
+        return request.counts
 
     def request(self, reservation_id: str) -> RequestRow | None:
         """A request that was reserved or refused."""

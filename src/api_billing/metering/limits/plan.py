@@ -24,7 +24,7 @@ class Tightest(NamedTuple):
     calls: int
 
 
-class Plan:
+class WindowPlan:
     """The windows of requests of one consumer (of one operation and model, where budgets tell them apart). Immutable.
 
     ``checks`` go into ``Reserve``; ``budgets`` has the budget of each check, None for quotas. Good from ``from_ms``
@@ -123,7 +123,7 @@ def make_plan(
     model: str = "",
     tier: Tier | None = None,
     also: tuple[WindowCheck, ...] = (),
-) -> Plan:
+) -> WindowPlan:
     """Compute a consumer's plan: its tier's month and quotas, its own quotas, its budgets, in this order.
 
     Quotas count all requests of the consumer, to whatever API. An own quota replaces the tier's of the same name. A
@@ -147,7 +147,7 @@ def make_plan(
     checks += also
     budgets += [None] * len(also)
     from_ms, until_ms = _validity(checks, [*quotas.values(), *profile.budgets], now_ms)
-    return Plan(profile, in_force, tuple(checks), tuple(budgets), from_ms, until_ms, also)
+    return WindowPlan(profile, in_force, tuple(checks), tuple(budgets), from_ms, until_ms, also)
 
 
 def _quota_check(consumer: str, quota: Quota, window: Window) -> WindowCheck:
@@ -176,7 +176,7 @@ class PlanCache:
 
     def __init__(self, size: int = 10_000) -> None:
         self._size = size
-        self._plans: dict[tuple[str, str, str, str, str], Plan] = {}
+        self._plans: dict[tuple[str, str, str, str, str], WindowPlan] = {}
 
     def plan(
         self,
@@ -188,7 +188,7 @@ class PlanCache:
         model: str = "",
         tier: Tier | None = None,
         also: tuple[WindowCheck, ...] = (),
-    ) -> Plan:
+    ) -> WindowPlan:
         """A plan for now, made when there is none."""
         if not profile.budgets:
             # Nothing tells them apart, and paths of a client's choice would fill the cache.

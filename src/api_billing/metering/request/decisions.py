@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from api_billing.metering.ledger.operations import Refused
-from api_billing.metering.limits.plan import Plan
+from api_billing.metering.limits.plan import WindowPlan
 
 _CODES: Final = ("throttled", "budget_exceeded")
 
 
 class _Decision(NamedTuple):
     refused: Refused
-    plan: Plan
+    plan: WindowPlan
     estimate_wei: int
     from_ms: int
     until_ms: int
@@ -30,7 +30,7 @@ class DecisionCache:
         self._size = size
         self._decisions: dict[str, _Decision] = {}
 
-    def find(self, plan: Plan, estimate_wei: int, now_ms: int) -> Refused | None:
+    def find(self, plan: WindowPlan, estimate_wei: int, now_ms: int) -> Refused | None:
         """A refusal that still holds for a request of this plan that costs at least as much."""
         if not self._decisions:
             return None
@@ -45,7 +45,7 @@ class DecisionCache:
                 return decision.refused
         return None
 
-    def keep(self, plan: Plan, refused: Refused, estimate_wei: int, now_ms: int) -> None:
+    def keep(self, plan: WindowPlan, refused: Refused, estimate_wei: int, now_ms: int) -> None:
         """Keep a refusal, when it is one by a budget."""
         if refused.code not in _CODES:
             return

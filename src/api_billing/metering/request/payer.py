@@ -26,7 +26,7 @@ from api_billing.metering.ledger.operations import (
     Settled,
     StoredResponse,
 )
-from api_billing.metering.limits.plan import Fields, Plan
+from api_billing.metering.limits.plan import Fields, WindowPlan
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.request.claims import stored_response
 from api_billing.metering.request.http import REPLAYED, MeteredRequest, MeteredResponse, cost_field
@@ -77,7 +77,7 @@ class Payer(ABC):
         self.remote_id = remote_id
         self.operation = metering.operation or request.route  # what budgets and the audit log call it
         self.consumer = ""
-        self.plan: Plan | None = None
+        self.plan: WindowPlan | None = None
         self.counts: tuple[int, ...] = ()
         self.estimate_wei = 0
         self.claim = claim

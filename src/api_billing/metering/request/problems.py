@@ -14,7 +14,7 @@ from api_billing.metering.errors import CreditUnavailable, StoreUnavailable
 from api_billing.metering.ledger.operations import Refused
 from api_billing.metering.limits.budgets import refused_code
 from api_billing.metering.limits.fields import seconds_until
-from api_billing.metering.limits.plan import Plan
+from api_billing.metering.limits.plan import WindowPlan
 
 CONTENT_TYPE: Final = "application/problem+json"
 QUOTA_EXCEEDED_TYPE: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
@@ -132,7 +132,7 @@ class Refusal:
         return members
 
 
-def refusal_by(plan: Plan, refused: Refused, now_ms: int, estimate_wei: int) -> Refusal:
+def refusal_by(plan: WindowPlan, refused: Refused, now_ms: int, estimate_wei: int) -> Refusal:
     """What to answer when the store refused: the code, the violated policies, and when it makes sense to retry.
 
     Retry-After is the end of the last of the violated windows, as all of them have to renew; a budget that

@@ -20,7 +20,7 @@ from api_billing.metering.ledger.operations import (
     Reserve,
     Reserved,
 )
-from api_billing.metering.limits.plan import Plan
+from api_billing.metering.limits.plan import WindowPlan
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.credit_payer import CreditPayer
 from api_billing.metering.request.identity import Extractor
@@ -49,7 +49,7 @@ class OpenReservation(NamedTuple):
     """What settling needs of a reservation. ``plan`` is None when the consumer is gone, or has a receipt."""
 
     reserve: Reserve
-    plan: Plan | None
+    plan: WindowPlan | None
 
 
 class OpenReservations:

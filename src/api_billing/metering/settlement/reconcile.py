@@ -33,7 +33,7 @@ class Why(NamedTuple):
 
 
 @dataclass(slots=True)
-class Line:
+class Comparison:
     """A consumer at an API on a day. ``receipt_calls`` are calls on chain that no meter counts."""
 
     api: str
@@ -74,7 +74,7 @@ class Reconciliation:
     """All lines of an API, in the order of consumers and days."""
 
     api: str
-    lines: tuple[Line, ...]
+    lines: tuple[Comparison, ...]
 
     @property
     def is_zero(self) -> bool:
@@ -97,7 +97,7 @@ def reconcile(
     """
     last = now_ms // DAY_MS
     first = last - days + 1
-    lines: defaultdict[Key, Line] = defaultdict(lambda: Line(api, "", 0))
+    lines: defaultdict[Key, Comparison] = defaultdict(lambda: Comparison(api, "", 0))
     usage: tuple[UsageDay, ...] = yield SumUsage(api=api, from_day=first, to_day=last)
     unbatched = [line for line in (yield from list_to_settle(api)) if line.day >= first]
     begun: OpenCut | None = yield ReadCut(api)
@@ -129,7 +129,7 @@ def _named(account: str) -> str:
     return address_of(account) or account
 
 
-def _explain(line: Line, reason: str, calls: int, amount_wei: int) -> None:
+def _explain(line: Comparison, reason: str, calls: int, amount_wei: int) -> None:
     if not (calls or amount_wei):
         return
     for place, why in enumerate(line.why):
@@ -148,7 +148,7 @@ def _all_outgoing(api: str) -> Steps[list[Outgoing]]:
         found += page
 
 
-def _add_outgoing(lines: defaultdict[Key, Line], outgoing: Outgoing, first_day: int) -> None:
+def _add_outgoing(lines: defaultdict[Key, Comparison], outgoing: Outgoing, first_day: int) -> None:
     batch, posting = outgoing
     for index, entry in enumerate(batch.lines):
         if entry.day < first_day:
@@ -165,7 +165,7 @@ def _add_outgoing(lines: defaultdict[Key, Line], outgoing: Outgoing, first_day: 
         _explain_part(line, part, batch.sequence, *left)
 
 
-def _explain_part(line: Line, part: Part, sequence: int, calls: int, amount_wei: int) -> None:
+def _explain_part(line: Comparison, part: Part, sequence: int, calls: int, amount_wei: int) -> None:
     if part.is_open:
         _explain(line, f"refused: {part.code} (batch {sequence})", calls, amount_wei)
     elif part.resolution == "written_off":
@@ -175,7 +175,7 @@ def _explain_part(line: Line, part: Part, sequence: int, calls: int, amount_wei:
         _explain(line, f"written off (batch {sequence})", 0, part.written_off_wei)
 
 
-def _add_moved(lines: defaultdict[Key, Line], outgoing: Sequence[Outgoing]) -> None:
+def _add_moved(lines: defaultdict[Key, Comparison], outgoing: Sequence[Outgoing]) -> None:
     """Parts that were retried on another day than they were used on: counted on one, billed on the other."""
     batches = {each.batch.sequence: each.batch for each in outgoing}
     for batch, posting in outgoing:
@@ -193,7 +193,7 @@ def _add_moved(lines: defaultdict[Key, Line], outgoing: Sequence[Outgoing]) -> N
 
 
 def _add_chain(
-    chain: SettlementChain, api: str, consumer: str, first: int, last: int, lines: defaultdict[Key, Line]
+    chain: SettlementChain, api: str, consumer: str, first: int, last: int, lines: defaultdict[Key, Comparison]
 ) -> Steps[None]:
     if address_of(f"/{consumer}") is None:
         return
@@ -209,7 +209,9 @@ def _add_chain(
             _explain(line, "billed by the outbox, but not on chain", *missing)
 
 
-def _tell_receipts_apart(chain: SettlementChain, api: str, consumer: str, line: Line, day: DayUsage) -> Steps[None]:
+def _tell_receipts_apart(
+    chain: SettlementChain, api: str, consumer: str, line: Comparison, day: DayUsage
+) -> Steps[None]:
     """Calls beyond those settled are the consumer's own if exactly so many receipts are genuine."""
     extra = day.calls - line.billed_calls
     if extra <= 0:
@@ -226,7 +228,7 @@ def _tell_receipts_apart(chain: SettlementChain, api: str, consumer: str, line: 
         line.chain_wei = min(line.chain_wei, line.billed_wei)
 
 
-def explained(lines: Iterable[Line]) -> list[str]:
+def explained(lines: Iterable[Comparison]) -> list[str]:
     """The reasons of lines that are not zero, as sentences."""
     texts = []
     for line in lines:

@@ -139,9 +139,9 @@ class SqlTables(Tables):
         end = len(REQUESTS.columns)
         records = []
         for row in rows:
-            line: RequestRow = self.made(REQUESTS, row[:end])
+            request: RequestRow = self.made(REQUESTS, row[:end])
             bodies: BodiesRow | None = None if row[end] is None else self.made(BODIES, row[end:])
-            records.append(line.record(bodies))
+            records.append(request.record(bodies))
         return records
 
     def usage_days(self, query: SumUsage) -> Sequence[UsageDay]:

@@ -117,8 +117,8 @@ class MemoryTables(Tables):
     def _all(self, kind: Kind) -> list[Any]:
         return [row for row in self.rows[kind].values() if row is not None]
 
-    def _lines(self) -> list[RequestRow]:
-        return sorted(self._all(REQUESTS), key=lambda line: line.reserve.reservation_id)
+    def _requests(self) -> list[RequestRow]:
+        return sorted(self._all(REQUESTS), key=lambda request: request.reserve.reservation_id)
 
     def consumers(self, after: str, limit: int) -> Sequence[ConsumerRow]:
         rows: list[ConsumerRow] = [row for row in self._all(CONSUMERS) if row.consumer > after]
@@ -131,7 +131,7 @@ class MemoryTables(Tables):
         return [row for row in self._all(API_KEYS) if consumer in ("", row.api_key().consumer)]
 
     def records(self, query: ListRecords) -> Sequence[Record]:
-        records = [line.record(self.find(BODIES, line.key)) for line in self._lines()]
+        records = [request.record(self.find(BODIES, request.key)) for request in self._requests()]
         return [each for each in records if each.record_id > query.after and query.matches(each)][: query.limit]
 
     def usage_days(self, query: SumUsage) -> Sequence[UsageDay]:
@@ -153,33 +153,35 @@ class MemoryTables(Tables):
         return bytes(self._leaves.get((api, sequence), b""))
 
     def to_settle(self, api: str, until_ms: int, after: str, limit: int) -> Sequence[UsageLine]:
-        lines = [
-            line.usage_line()
-            for line in self._lines()
-            if line.state == "settled"
-            and not line.batch
-            and line.reserve.api == api
-            and line.reserve.now_ms <= until_ms
-            and line.reserve.reservation_id > after
+        requests = [
+            request.usage_line()
+            for request in self._requests()
+            if request.state == "settled"
+            and not request.batch
+            and request.reserve.api == api
+            and request.reserve.now_ms <= until_ms
+            and request.reserve.reservation_id > after
         ]
-        return lines[:limit]
+        return requests[:limit]
 
     def put_into_batch(self, api: str, sequence: int, before: int, record_ids: Sequence[str], leaves: bytes) -> None:
         for record_id in record_ids:
-            if (line := self.request(record_id)) is not None:  # None: pruned
-                line.batch = sequence
+            if (request := self.request(record_id)) is not None:  # None: pruned
+                request.batch = sequence
         self._leaves.setdefault((api, sequence), bytearray())[before * HASH_BYTES :] = leaves
 
     def overdue(self, now_ms: int, limit: int) -> Sequence[str]:
-        lines = [line for line in self._all(REQUESTS) if line.state == "reserved" and line.expires_ms <= now_ms]
-        ids = sorted((line.expires_ms, line.reserve.reservation_id) for line in lines)
+        requests = [
+            request for request in self._all(REQUESTS) if request.state == "reserved" and request.expires_ms <= now_ms
+        ]
+        ids = sorted((request.expires_ms, request.reserve.reservation_id) for request in requests)
         return [record_id for _, record_id in ids[:limit]]
 
     def prune(self, op: Prune) -> Pruned:
-        past = [line for line in self._lines() if op.is_past(line.record())]
-        for line in past[: op.limit]:
-            del self.rows[REQUESTS][line.key]
-            self.rows[BODIES].pop(line.key, None)
+        past = [request for request in self._requests() if op.is_past(request.record())]
+        for request in past[: op.limit]:
+            del self.rows[REQUESTS][request.key]
+            self.rows[BODIES].pop(request.key, None)
         counts: list[CountRow] = [row for row in self._all(COUNTS) if row.ends_ms <= op.counts_until_ms]
         claims: list[ClaimRow] = [
             row for row in self._all(CLAIMS) if row.response is not None and row.expires_ms <= op.now_ms

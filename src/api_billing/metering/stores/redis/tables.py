@@ -141,7 +141,7 @@ class RedisTables(Tables):
             else:
                 unknown.append((reservation_id,))
         self.fetch(REQUESTS, unknown)
-        return reserves + [line.reserve for key in unknown if (line := self.rows[REQUESTS][key]) is not None]
+        return reserves + [request.reserve for key in unknown if (request := self.rows[REQUESTS][key]) is not None]
 
     # --- writing
 
@@ -246,10 +246,10 @@ class RedisTables(Tables):
         # Ids are time-ordered, so that a listing need not begin at the first; a day is allowed for clocks that differ.
         after = max(query.after, first_id(query.since_ms - DAY_MS)) if query.since_ms > DAY_MS else query.after
         for ids in self._all(shard, f"of:{query.consumer}" if query.consumer else "ids", after):
-            lines: list[RequestRow] = self._rows_of(shard, REQUESTS, [(record_id,) for record_id in ids])
-            bodies: list[BodiesRow] = self._rows_of(shard, BODIES, [line.key for line in lines])
+            requests: list[RequestRow] = self._rows_of(shard, REQUESTS, [(record_id,) for record_id in ids])
+            bodies: list[BodiesRow] = self._rows_of(shard, BODIES, [request.key for request in requests])
             of = {row.key: row for row in bodies}
-            yield from [line.record(of.get(line.key)) for line in lines if query.matches(line.record())]
+            yield from [request.record(of.get(request.key)) for request in requests if query.matches(request.record())]
 
     def usage_days(self, query: SumUsage) -> Sequence[UsageDay]:
         index = f"usage:{query.consumer}" if query.consumer else "usage"
@@ -277,15 +277,15 @@ class RedisTables(Tables):
         return leaves or b""
 
     def to_settle(self, api: str, until_ms: int, after: str, limit: int) -> Sequence[UsageLine]:
-        lines: Iterable[RequestRow] = self._listed(0, REQUESTS, f"unbatched:{api}", after)
-        return list(islice((line.usage_line() for line in lines if line.reserve.now_ms <= until_ms), limit))
+        requests: Iterable[RequestRow] = self._listed(0, REQUESTS, f"unbatched:{api}", after)
+        return list(islice((request.usage_line() for request in requests if request.reserve.now_ms <= until_ms), limit))
 
     def put_into_batch(self, api: str, sequence: int, before: int, record_ids: Sequence[str], leaves: bytes) -> None:
         self.fetch(REQUESTS, [(record_id,) for record_id in record_ids])
         for record_id in record_ids:
-            if (line := self.request(record_id)) is not None:  # None: pruned
-                line.batch = sequence
-                self.touch(line)
+            if (request := self.request(record_id)) is not None:  # None: pruned
+                request.batch = sequence
+                self.touch(request)
         place = self._index(0, f"leaves:{sequence}:{api}")
         self._commands.append([b"SETRANGE", place, b"%d" % (before * HASH_BYTES), leaves])
 
@@ -298,10 +298,10 @@ class RedisTables(Tables):
         for tier in [tier for page in self._all(self.shard, "tiers") for tier in page]:
             until_ms, skip = op.now_ms - op.retention_ms.get(tier, op.default_ms), 0
             while len(past) <= op.limit and (ids := self._scored(f"tier:{tier}", until_ms, _PAGE, skip)):
-                lines: list[RequestRow] = self._rows_of(self.shard, REQUESTS, [(record_id,) for record_id in ids])
-                past += [line for line in lines if op.is_past(line.record())]
+                requests: list[RequestRow] = self._rows_of(self.shard, REQUESTS, [(record_id,) for record_id in ids])
+                past += [request for request in requests if op.is_past(request.record())]
                 skip += len(ids)
-        keys = [line.key for line in past[: op.limit]]
+        keys = [request.key for request in past[: op.limit]]
         self.fetch_all([(kind, key) for key in keys for kind in (REQUESTS, BODIES)])
         counts = self._past(COUNTS, "counts", op.counts_until_ms)
         claims = self._past(CLAIMS, "claims", op.now_ms)
