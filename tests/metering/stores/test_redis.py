@@ -23,7 +23,7 @@ from api_billing.metering.ledger.operations import (  # noqa: E402
     Settle,
     Settled,
 )
-from api_billing.metering.ledger.rows import CLAIMS, COUNTS, KINDS, Account, Bodies, ClaimRow, Fired  # noqa: E402
+from api_billing.metering.ledger.rows import CLAIMS, COUNTS, KINDS, AccountRow, BodiesRow, ClaimRow, FiredRow  # noqa: E402
 from api_billing.metering.stores import open_store  # noqa: E402
 from api_billing.metering.stores.redis import store as redis_store  # noqa: E402
 from api_billing.metering.stores.redis.durability import Durability, durability_of  # noqa: E402
@@ -97,12 +97,12 @@ def sent(monkeypatch):
 @pytest.mark.parametrize(
     "row",
     [
-        Account("a"),
-        Bodies("r", None, b'\n\x00],"",['),
-        Bodies("r", b"", b"two\n"),
+        AccountRow("a"),
+        BodiesRow("r", None, b'\n\x00],"",['),
+        BodiesRow("r", b"", b"two\n"),
         ClaimRow("c", "k", "", "r", 5),
-        Fired('],"",[', 2**63 - 1),
-        Fired("", 0),
+        FiredRow('],"",[', 2**63 - 1),
+        FiredRow("", 0),
     ],
     ids=lambda row: type(row).__name__,
 )
