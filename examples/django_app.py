@@ -15,8 +15,13 @@ from django.core.management import call_command
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse
 from django.urls import path
 
-from api_billing.metering import by_processing_time, by_response_size, current_exchange
-from api_billing.metering.request.http import MeteredRequest, MeteredResponse
+from api_billing.metering import (
+    MeteredRequest,
+    MeteredResponse,
+    by_processing_time,
+    by_response_size,
+    current_exchange,
+)
 from api_billing.metering.web.django import identified, metered
 from api_billing.metering.web.django_configuration import configured_meter
 

@@ -12,8 +12,14 @@ import uvicorn
 from demo_account import GWEI, arguments, balance_of, open_meter, usage_of
 from fastapi import Depends, FastAPI, Query, Response
 
-from api_billing.metering import Meter, by_processing_time, by_response_size, current_exchange
-from api_billing.metering.request.http import MeteredRequest, MeteredResponse
+from api_billing.metering import (
+    Meter,
+    MeteredRequest,
+    MeteredResponse,
+    by_processing_time,
+    by_response_size,
+    current_exchange,
+)
 from api_billing.metering.web.fastapi import REFUSALS, metered
 from api_billing.metering.web.fastapi_dependency import Identified, install
 

@@ -10,8 +10,14 @@ import time
 from demo_account import GWEI, arguments, balance_of, open_meter, usage_of
 from flask import Flask, Response, abort, jsonify, request
 
-from api_billing.metering import Meter, by_processing_time, by_response_size, current_exchange
-from api_billing.metering.request.http import MeteredRequest, MeteredResponse
+from api_billing.metering import (
+    Meter,
+    MeteredRequest,
+    MeteredResponse,
+    by_processing_time,
+    by_response_size,
+    current_exchange,
+)
 from api_billing.metering.web.flask import identified, metered
 
 

@@ -11,6 +11,7 @@ from api_billing.metering.limits.quotas import Budget, Quota, Step
 from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.exchange import Exchange, current_exchange
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse
 from api_billing.metering.request.identity import Identity
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.prices import by_processing_time, by_response_size, fixed
@@ -21,6 +22,8 @@ __all__ = [
     "Exchange",
     "Identity",
     "Meter",
+    "MeteredRequest",
+    "MeteredResponse",
     "Metering",
     "Quota",
     "Step",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar, Final, Literal, NamedTuple, cast
 
@@ -72,16 +73,16 @@ def _column(text: str) -> Column:
     return Column(name, cast(Type, type_.rstrip("?") or "text"), type_.endswith("?"))
 
 
+@dataclass(slots=True, eq=False)
 class Row:
     """What all rows have. ``touched``: it has to be written; ``stored``: the store has it, as it was; ``gone``: it is
     to be deleted. Mutable; only the tables that gave it may be told that it was changed.
     """
 
-    __slots__ = ("gone", "stored", "touched")
     kind: ClassVar[Kind]
-
-    def __init__(self) -> None:
-        self.stored = self.touched = self.gone = False
+    stored: bool = field(default=False, init=False)
+    touched: bool = field(default=False, init=False)
+    gone: bool = field(default=False, init=False)
 
     @property
     def key(self) -> Key:
@@ -128,17 +129,14 @@ class AccountRow(Row):
         return cls(account, Balance(*map(int, money)))
 
 
+@dataclass(slots=True, eq=False)
 class CountRow(Row):
     """How much is counted in one window."""
 
-    __slots__ = ("counter", "ends_ms", "starts_ms", "used")
-
-    def __init__(self, counter: str, starts_ms: int, ends_ms: int, used: int = 0) -> None:
-        self.stored = self.touched = self.gone = False
-        self.counter = counter
-        self.starts_ms = starts_ms
-        self.ends_ms = ends_ms
-        self.used = used
+    counter: str
+    starts_ms: int
+    ends_ms: int
+    used: int = 0
 
     @property
     def key(self) -> Key:
@@ -254,42 +252,28 @@ class RequestRow(Row):
         )
 
 
+@dataclass(slots=True, eq=False)
 class BodiesRow(Row):
     """What the audit log was told to keep of a request's bodies."""
 
-    __slots__ = ("record_id", "request_body", "response_body")
-
-    def __init__(self, record_id: str, request_body: bytes | None, response_body: bytes | None) -> None:
-        self.stored = self.touched = self.gone = False
-        self.record_id = record_id
-        self.request_body = request_body
-        self.response_body = response_body
+    record_id: str
+    request_body: bytes | None
+    response_body: bytes | None
 
     def values(self) -> Values:
         return (self.record_id, self.request_body, self.response_body)
 
 
+@dataclass(slots=True, eq=False)
 class ClaimRow(Row):
     """An idempotency key in use: by a request being served, or with the response it got."""
 
-    __slots__ = ("claim_key", "consumer", "expires_ms", "fingerprint", "reservation_id", "response")
-
-    def __init__(
-        self,
-        consumer: str,
-        claim_key: str,
-        fingerprint: str,
-        reservation_id: str,
-        expires_ms: int,
-        response: StoredResponse | None = None,
-    ) -> None:
-        self.stored = self.touched = self.gone = False
-        self.consumer = consumer
-        self.claim_key = claim_key
-        self.fingerprint = fingerprint
-        self.reservation_id = reservation_id
-        self.expires_ms = expires_ms
-        self.response = response
+    consumer: str
+    claim_key: str
+    fingerprint: str
+    reservation_id: str
+    expires_ms: int
+    response: StoredResponse | None = None
 
     @property
     def key(self) -> Key:
@@ -308,22 +292,17 @@ class ClaimRow(Row):
         return cls(consumer, claim_key, fingerprint, reservation_id, expires_ms, response)
 
 
+@dataclass(slots=True, eq=False)
 class UsageRow(Row):
     """The sums of one API, consumer and day."""
 
-    __slots__ = ("api", "calls", "charged_wei", "consumer", "day", "uncollected_wei", "units")
-
-    def __init__(
-        self, api: str, consumer: str, day: int, calls: int = 0, units: int = 0, charged: int = 0, uncollected: int = 0
-    ) -> None:
-        self.stored = self.touched = self.gone = False
-        self.api = api
-        self.consumer = consumer
-        self.day = day
-        self.calls = calls
-        self.units = units
-        self.charged_wei = charged
-        self.uncollected_wei = uncollected
+    api: str
+    consumer: str
+    day: int
+    calls: int = 0
+    units: int = 0
+    charged_wei: int = 0
+    uncollected_wei: int = 0
 
     @property
     def key(self) -> Key:
@@ -362,19 +341,16 @@ class GrantRow(Plain):
     """A grant that was made: id, account, amount, instant, note."""
 
 
+@dataclass(slots=True, eq=False)
 class ConsumerRow(Row):
     """A consumer, with its quotas and budgets as texts (see ``documents``)."""
 
-    __slots__ = ("budgets", "consumer", "disabled", "quotas", "tier", "version")
-
-    def __init__(self, consumer: str, tier: str, disabled: int, quotas: str, budgets: str, version: int) -> None:
-        self.stored = self.touched = self.gone = False
-        self.consumer = consumer
-        self.tier = tier
-        self.disabled = disabled
-        self.quotas = quotas
-        self.budgets = budgets
-        self.version = version
+    consumer: str
+    tier: str
+    disabled: int
+    quotas: str
+    budgets: str
+    version: int
 
     def values(self) -> Values:
         return (self.consumer, self.tier, self.disabled, self.quotas, self.budgets, self.version)
@@ -409,15 +385,12 @@ class KeyRow(Plain):
         return ApiKey(*self._values)
 
 
+@dataclass(slots=True, eq=False)
 class NumberRow(Row):
     """A number under a name, as the version of profiles."""
 
-    __slots__ = ("name", "value")
-
-    def __init__(self, name: str, value: int = 0) -> None:
-        self.stored = self.touched = self.gone = False
-        self.name = name
-        self.value = value
+    name: str
+    value: int = 0
 
     def values(self) -> Values:
         return (self.name, self.value)
@@ -432,15 +405,12 @@ class FiredRow(Plain):
         return self._values[1]  # type: ignore[no-any-return]
 
 
+@dataclass(slots=True, eq=False)
 class DocumentRow(Row):
     """A document of settlement, as JSON has it, under a name."""
 
-    __slots__ = ("content", "name")
-
-    def __init__(self, name: str, content: Any = None) -> None:
-        self.stored = self.touched = self.gone = False
-        self.name = name
-        self.content = content
+    name: str
+    content: Any = None
 
     @property
     def key(self) -> Key:
