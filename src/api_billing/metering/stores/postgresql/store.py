@@ -12,8 +12,7 @@ from __future__ import annotations
 import random
 import select
 import time
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 from typing import Any, Final
 
 import psycopg
@@ -23,9 +22,9 @@ from api_billing.metering.errors import InvalidSetting, StoreUnavailable
 from api_billing.metering.ledger import rules
 from api_billing.metering.ledger.operations import Operation, Release, Reserve, Reserved, Settle
 from api_billing.metering.ledger.rows import NumberRow
+from api_billing.metering.stores.networked import ConnectionLost, NetworkedStore, NotStorable
 from api_billing.metering.stores.opening import redacted
 from api_billing.metering.stores.postgresql.tables import PREFIX, TYPES, Connection, PostgresqlTables
-from api_billing.metering.stores.repeating import is_repeatable, outcome_unknown
 from api_billing.metering.stores.sql import first_rows, schema
 from api_billing.metering.stores.store import Reply, Store
 
@@ -75,65 +74,43 @@ def open_postgresql(url: str) -> Store:
     return store
 
 
-class PostgresqlStore(Store):
-    """Asks the functions in a database, over one connection. Thread-safe, as every store."""
+class PostgresqlStore(NetworkedStore):
+    """Runs the ledger on tables in a database, over one connection."""
 
     def __init__(self, url: str, parameters: dict[str, Any]):
         super().__init__(url)
         self._parameters = parameters
         self._connection: Connection | None = None
         self._used_at = 0.0
-        self._no_try_before = 0.0
         self._known: dict[str, Reserve] = {}  # reservations of this process, until they end
-
-    def connect(self) -> None:
-        """Connect now, rather than with the first operation. Raises: StoreUnavailable."""
-        with self._turn:
-            self._connected()
 
     # --- a batch
 
-    def _perform(self, operations: Sequence[Operation[Any]]) -> Sequence[Reply]:
-        replies: list[Reply] = []
-        for together in _transactions(operations):
-            try:
-                replies += self._do(together)
-            except StoreUnavailable as error:
-                replies += [error] * len(together)
-        return replies
+    def _perform_together(self, operations: Sequence[Operation[Any]]) -> list[Reply]:
+        return self._surely(operations, self._until_done)
 
-    def _do(self, operations: Sequence[Operation[Any]]) -> list[Reply]:
-        """Perform operations in one transaction, again after a conflict, one by one after an error of one of them."""
+    def _until_done(self, operations: Sequence[Operation[Any]], trusts_fresh: bool) -> list[Reply]:
+        """Perform operations in one transaction, again after a conflict."""
         until = time.monotonic() + _TRY_SECONDS
         pause = 0.0
         while True:
             try:
-                return self._transact(operations, trusts_fresh=not pause)
+                return self._transact(operations, trusts_fresh=trusts_fresh and not pause)
             except (psycopg.Error, UnicodeError) as error:
                 connection = self._connection
                 if connection is None or not _undone(connection):
-                    return self._do_again(operations, error)
+                    raise ConnectionLost(sent=True) from error
                 sqlstate = getattr(error, "sqlstate", None)
-                if sqlstate in _CONFLICTS:
-                    if time.monotonic() > until:
-                        raise StoreUnavailable(
-                            f"{redacted(self.url)}: conflicts with other processes for {_TRY_SECONDS:g} s"
-                        ) from error
-                    # The longer it goes on, the further apart: one of those in conflict is always through at once.
-                    pause = min(2 * pause or _FIRST_PAUSE, _LONGEST_PAUSE)
-                    time.sleep(random.uniform(0, pause))
-                    continue
-                failure = self._failure(error)
-                if not (sqlstate or "22").startswith(_OF_ONE):
+                if sqlstate not in _CONFLICTS:
+                    if (sqlstate or "22").startswith(_OF_ONE):
+                        raise NotStorable from error
                     self._disconnect()
-                    raise failure from error
-                if len(operations) == 1:
-                    return [failure]
-                return [reply for operation in operations for reply in self._do([operation])]
-            except BaseException:
-                # Interrupted: answers that were not read must not become those of the next batch.
-                self._disconnect()
-                raise
+                    raise self._failure(error) from error
+                if time.monotonic() > until:
+                    raise self._failure(f"conflicts with other processes for {_TRY_SECONDS:g} s") from error
+            # The longer it goes on, the further apart: one of those in conflict is always through at once.
+            pause = min(2 * pause or _FIRST_PAUSE, _LONGEST_PAUSE)
+            time.sleep(random.uniform(0, pause))
 
     def _transact(self, operations: Sequence[Operation[Any]], *, trusts_fresh: bool) -> list[Reply]:
         kind = type(operations[0])
@@ -161,21 +138,6 @@ class PostgresqlStore(Store):
         while len(self._known) > _MAX_KNOWN:
             del self._known[next(iter(self._known))]
 
-    def _do_again(self, operations: Sequence[Operation[Any]], error: Exception) -> list[Reply]:
-        # The commit may have been made and only its answer lost. Ids make a repetition of most operations safe:
-        # what was done is found by its id, and answered as before.
-        self._disconnect()
-        again = [operation for operation in operations if is_repeatable(operation)]
-        replies: Iterator[Reply] = iter(())
-        if again:
-            try:
-                replies = iter(self._transact(again, trusts_fresh=False))
-            except psycopg.Error as second:
-                self._disconnect()
-                raise self._failure(second) from second
-        return [next(replies) if is_repeatable(operation) else outcome_unknown(operation, error)
-                for operation in operations]  # fmt: skip
-
     # --- the connection
 
     def _connected(self) -> Connection:
@@ -185,27 +147,17 @@ class PostgresqlStore(Store):
             self._disconnect()
             connection = None
         if connection is None:
-            connection = self._connect()
+            connection = self._connection = self._reached(self._connect, psycopg.Error)
         self._used_at = now
         return connection
 
     def _connect(self) -> Connection:
-        started = time.monotonic()
-        if started < self._no_try_before:
-            raise StoreUnavailable(f"{redacted(self.url)} could not be reached a moment ago")
+        connection: Connection = psycopg.connect(**self._parameters, autocommit=True, prepare_threshold=0)
         try:
-            connection: Connection = psycopg.connect(**self._parameters, autocommit=True, prepare_threshold=0)
-            try:
-                _prepare(connection)
-            except BaseException:
-                connection.close()
-                raise
-        except psycopg.Error as error:
-            # As long as the attempt took, others are told at once: a server that does not answer holds up few callers.
-            now = time.monotonic()
-            self._no_try_before = now + min(now - started, 5.0)
-            raise self._failure(error) from error
-        self._connection = connection
+            _prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _disconnect(self) -> None:
@@ -217,20 +169,6 @@ class PostgresqlStore(Store):
         if self._connection is not None:
             _OF_PARENTS.append(self._connection)
             self._connection = None
-
-    def _failure(self, error: Exception) -> StoreUnavailable:
-        text = str(error).strip().partition("\n")[0]
-        return StoreUnavailable(f"{redacted(self.url)}: {text}")
-
-
-def _transactions(operations: Sequence[Operation[Any]]) -> Iterator[Sequence[Operation[Any]]]:
-    """Neighbours that name the rows they touch go together; whatever looks for some goes alone. The order stays."""
-    for together, group in groupby(operations, lambda operation: type(operation) in rules.BY_KEY):
-        if together:
-            yield list(group)
-        else:
-            for operation in group:
-                yield [operation]
 
 
 def _undone(connection: Connection) -> bool:

@@ -27,7 +27,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha1
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -35,7 +34,7 @@ from zlib import crc32
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 from redis.retry import Retry
 
@@ -53,11 +52,11 @@ from api_billing.metering.ledger.operations import (
 )
 from api_billing.metering.ledger.rows import NUMBERS, TIERS
 from api_billing.metering.ledger.settlement_operations import ReleaseLease, TakeLease, TakeRead
+from api_billing.metering.stores.networked import ConnectionLost, NetworkedStore, NotStorable
 from api_billing.metering.stores.opening import redacted
 from api_billing.metering.stores.redis.durability import FSYNC_MS, append_fsync, durability_of
 from api_billing.metering.stores.redis.rows import TOKEN_BYTES
 from api_billing.metering.stores.redis.tables import Kept, Read, RedisTables, Words
-from api_billing.metering.stores.repeating import is_repeatable, outcome_unknown
 from api_billing.metering.stores.sql import first_rows
 from api_billing.metering.stores.store import Reply, Store
 
@@ -68,7 +67,7 @@ _SHA: Final = sha1(_SCRIPT, usedforsecurity=False).hexdigest()
 _DEFAULT_PREFIX: Final = "api-billing:"
 _MAX_SHARDS: Final = 1024
 _SECONDS: Final = 5.0  # to connect, and to answer
-_LOST: Final = (redis.ConnectionError, RedisTimeout, OSError)
+_LOST: Final = (redis.ConnectionError, RedisTimeout, RedisClusterException, OSError)
 # Retrying is this module's business, as it knows what may be repeated.
 _CLIENT: Final[dict[str, Any]] = {"protocol": 2, "socket_timeout": _SECONDS, "socket_connect_timeout": _SECONDS}
 
@@ -106,8 +105,8 @@ def open_redis(url: str) -> Store:
     return store
 
 
-class RedisStore(Store):
-    """Runs the ledger on rows in Redis. Thread-safe, as every store."""
+class RedisStore(NetworkedStore):
+    """Runs the ledger on rows in Redis."""
 
     def __init__(self, place: Place):
         super().__init__(place.url)
@@ -117,7 +116,6 @@ class RedisStore(Store):
         self._is_cluster = False
         self._wait = False
         self._warned = False
-        self._no_try_before = 0.0
         self._forget()
 
     def _forget(self) -> None:
@@ -127,36 +125,19 @@ class RedisStore(Store):
         self._kept: defaultdict[int, Kept] = defaultdict(dict)
         self._turns_until: defaultdict[int, float] = defaultdict(float)
 
-    def connect(self) -> None:
-        """Connect now, rather than with the first operation. Raises: StoreUnavailable."""
-        with self._turn:
-            self._connected()
-
     # --- a batch
 
-    def _perform(self, operations: Sequence[Operation[Any]]) -> Sequence[Reply]:
-        replies: list[Reply] = []
-        for by_key, group in groupby(operations, lambda operation: type(operation) in rules.BY_KEY):
-            # What looks for rows goes alone.
-            for together in [list(group)] if by_key else [[operation] for operation in group]:
-                try:
-                    replies += self._in_shards(together)
-                except StoreUnavailable as error:
-                    replies += [error] * len(together)
-        return replies
-
-    def _in_shards(self, operations: Sequence[Operation[Any]]) -> list[Reply]:
+    def _perform_together(self, operations: Sequence[Operation[Any]]) -> list[Reply]:
         """The replies to operations, each in the shards that it is about."""
-        self._connected()
         if self.shards == 1:
-            return self._surely(0, operations)
+            return self._in_shard(0, operations)
         if isinstance(operations[0], Sweep | Prune):
             return [self._up_to_limit(operations[0])]
         replies: list[list[Reply]] = [[] for _ in operations]
         for shard in range(self.shards):
             places = [place for place, operation in enumerate(operations) if shard in self._shards_of(operation)]
             if places:
-                answers = self._surely(shard, [operations[place] for place in places])
+                answers = self._in_shard(shard, [operations[place] for place in places])
                 for place, answer in zip(places, answers, strict=True):
                     replies[place].append(answer)
         return [_merged(operation, each) for operation, each in zip(operations, replies, strict=True)]
@@ -164,7 +145,7 @@ class RedisStore(Store):
     def _up_to_limit(self, operation: Sweep | Prune) -> Reply:
         replies: list[Reply] = []
         for shard in range(self.shards):
-            (reply,) = self._surely(shard, [operation])
+            (reply,) = self._in_shard(shard, [operation])
             if isinstance(reply, MeterError):
                 return reply
             replies.append(reply)
@@ -172,37 +153,19 @@ class RedisStore(Store):
             operation = replace(operation, limit=operation.limit - done)
         return _merged(operation, replies)
 
-    def _surely(self, shard: int, operations: Sequence[Operation[Any]]) -> list[Reply]:
-        """Perform operations, again if the connection breaks, and one by one if one of them cannot be stored."""
-        self._sent = False
-        try:
-            return self._do(shard, operations)
-        except _LOST as error:
-            # It may have been executed and only the answer lost. Ids make a repetition of most operations safe: what
-            # was done is found by its id, and answered as before.
-            self._disconnect()
-            lost = [self._sent and not is_repeatable(operation) for operation in operations]
-            again = [operation for operation, is_lost in zip(operations, lost, strict=True) if not is_lost]
+    def _in_shard(self, shard: int, operations: Sequence[Operation[Any]]) -> list[Reply]:
+        def transact(operations: Sequence[Operation[Any]], trusts_fresh: bool) -> list[Reply]:
+            self._sent = False
             try:
-                self._connected()
-                replies = iter(self._do(shard, again, trusts_fresh=False) if again else ())
-            except _LOST as second:
-                self._disconnect()
-                raise self._failure(second) from second
-            return [
-                outcome_unknown(operation, error) if is_lost else next(replies)
-                for operation, is_lost in zip(operations, lost, strict=True)
-            ]
-        except (UnicodeError, ResponseError) as error:
-            if len(operations) == 1:
-                return [self._failure(f"{type(operations[0]).__name__} failed: {error}")]
-            return [reply for operation in operations for reply in self._surely(shard, [operation])]
-        except BaseException:
-            # Interrupted: answers that were not read must not become those of the next batch.
-            self._disconnect()
-            raise
+                return self._do(shard, operations, trusts_fresh=trusts_fresh)
+            except _LOST as error:
+                raise ConnectionLost(sent=self._sent) from error
+            except (UnicodeError, ResponseError) as error:
+                raise NotStorable from error
 
-    def _do(self, shard: int, operations: Sequence[Operation[Any]], *, trusts_fresh: bool = True) -> list[Reply]:
+        return self._surely(operations, transact)
+
+    def _do(self, shard: int, operations: Sequence[Operation[Any]], *, trusts_fresh: bool) -> list[Reply]:
         """Read, compute and write, until nobody was in the way."""
         until = time.monotonic() + _TRY_SECONDS
         tries = 0
@@ -296,25 +259,19 @@ class RedisStore(Store):
     # --- the connection
 
     def _connected(self) -> None:
-        if self._client is not None:
-            return
-        started = time.monotonic()
-        if started < self._no_try_before:
-            raise self._failure("could not be reached a moment ago")
+        if self._client is None:
+            self._reached(self._connect, RedisError, RedisClusterException, OSError)
+
+    def _connect(self) -> None:
         try:
-            self._client = self._connect()
-        except (RedisError, OSError) as error:
-            # As long as the attempt took, others are told at once: a server that does not answer holds up few.
-            now = time.monotonic()
-            self._no_try_before = now + min(now - started, _SECONDS)
-            raise self._failure(error) from error
-        try:
+            self._client = self._opened()
             self._make()
         except BaseException:
             self._disconnect()
             raise
 
-    def _connect(self) -> Any:
+    def _opened(self) -> Any:
+        self._wait = False
         client = redis.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0), **_CLIENT)
         try:
             self._is_cluster = bool(client.info("cluster").get("cluster_enabled"))
@@ -338,7 +295,7 @@ class RedisStore(Store):
                 hint="set it to noeviction",
             )
         durability = durability_of(info, append_fsync(client), self._place.durable)
-        self._wait = durability.wait
+        self._wait = self._wait or durability.wait
         if durability.warning and not self._warned:
             self._warned = True
             _log.warning("%s: %s", redacted(self.url), durability.warning)
@@ -376,9 +333,6 @@ class RedisStore(Store):
         _OF_PARENTS.append(self._client)
         self._client = None
         self._forget()
-
-    def _failure(self, error: object) -> StoreUnavailable:
-        return StoreUnavailable(f"{redacted(self.url)}: {error}")
 
 
 _WAIT_FOR_DISK: Final = ("WAITAOF", 1, 0, FSYNC_MS)
