@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.kinds import Key, Kind
 from api_billing.metering.ledger.operations import (
     MAX_AMOUNT_WEI,
     NO_OUTCOME,
@@ -51,8 +52,6 @@ from api_billing.metering.ledger.rows import (
     ClaimRow,
     FiredRow,
     GrantRow,
-    Key,
-    Kind,
     RequestRow,
 )
 from api_billing.metering.ledger.tables import Tables

@@ -1,17 +1,12 @@
-"""The rows of the ledger: what they hold, and under which columns a store keeps them.
-
-A row has a key, columns that stay as they were made, and columns that change, in this order. Its values are texts,
-numbers of at most 64 bits, bytes and None, as any database has them; amounts are decimal texts, as they have up to 256
-bits. A ``name`` is a text that is looked for, a ``text`` is not.
-"""
+"""The rows of the ledger: what they hold. At the end are the tables that stores make of them (see ``kinds``)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Final, Literal, NamedTuple, cast
+from typing import Any, Final
 
 from api_billing.metering.ledger.documents import (
     budgets_from_text,
@@ -20,6 +15,7 @@ from api_billing.metering.ledger.documents import (
     lines_from_text,
     quotas_from_text,
 )
+from api_billing.metering.ledger.kinds import Key, Kind, Row, Values, kind_of
 from api_billing.metering.ledger.operations import (
     NO_BALANCE,
     NO_OUTCOME,
@@ -38,64 +34,6 @@ from api_billing.metering.ledger.usage_line import UsageLine
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.limits.windows import WindowCheck
-
-Key = tuple[Any, ...]
-Values = tuple[Any, ...]
-Type = Literal["name", "text", "int", "wei", "bytes"]
-
-
-class Column(NamedTuple):
-    """One column of a table."""
-
-    name: str
-    type: Type
-    optional: bool = False
-
-
-class Kind:
-    """A table. ``make`` gives a row of all its values; ``fixed`` is the number of columns that never change."""
-
-    __slots__ = ("columns", "fixed", "key", "make", "name")
-
-    def __init__(self, name: str, key: str, fixed: str, changing: str, make: Callable[[Sequence[Any]], Row]) -> None:
-        self.name = name
-        self.key = tuple(map(_column, key.split()))
-        self.fixed = len(self.key) + len(fixed.split())
-        self.columns = (*self.key, *map(_column, f"{fixed} {changing}".split()))
-        self.make = make
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-def _column(text: str) -> Column:
-    name, _, type_ = text.partition(":")
-    return Column(name, cast(Type, type_.rstrip("?") or "text"), type_.endswith("?"))
-
-
-@dataclass(slots=True, eq=False)
-class Row:
-    """What all rows have. ``touched``: it has to be written; ``stored``: the store has it, as it was; ``gone``: it is
-    to be deleted. Mutable; only the tables that gave it may be told that it was changed.
-    """
-
-    kind: ClassVar[Kind]
-    stored: bool = field(default=False, init=False)
-    touched: bool = field(default=False, init=False)
-    gone: bool = field(default=False, init=False)
-
-    @property
-    def key(self) -> Key:
-        """What it is found under."""
-        return self.values()[: len(self.kind.key)]
-
-    def values(self) -> Values:
-        """All of its values, in the order of the columns."""
-        raise NotImplementedError
-
-    def changing(self) -> Values:
-        """Those of its values that may have changed."""
-        return self.values()[self.kind.fixed :]
 
 
 class AccountRow(Row):
@@ -434,38 +372,25 @@ class BatchRow(Plain):
         return Batch(api, sequence, created_ms, lines_from_text(lines), records, root)
 
 
-def _stored(make: Callable[[Sequence[Any]], Row]) -> Callable[[Sequence[Any]], Row]:
-    def made(values: Sequence[Any]) -> Row:
-        row = make(values)
-        row.stored = True
-        return row
-
-    return made
-
-
-def _kind(cls: type[Row], name: str, key: str, fixed: str = "", changing: str = "") -> Kind:
-    make: Callable[[Sequence[Any]], Row] = getattr(cls, "make", lambda values: cls(*values))
-    kind = cls.kind = Kind(name, key, fixed, changing, _stored(make))
-    return kind
-
-
-NUMBERS: Final = _kind(NumberRow, "numbers", "name:name", "", "value:int")
-TIERS: Final = _kind(TierRow, "tiers", "name:name", "", "monthly_calls:text? retention_days:int quotas:text")
-CONSUMERS: Final = _kind(
+NUMBERS: Final = kind_of(NumberRow, "numbers", "name:name", "", "value:int")
+TIERS: Final = kind_of(TierRow, "tiers", "name:name", "", "monthly_calls:text? retention_days:int quotas:text")
+CONSUMERS: Final = kind_of(
     ConsumerRow, "consumers", "consumer:name", "", "tier:name disabled:int quotas:text budgets:text version:int"
 )
-API_KEYS: Final = _kind(
+API_KEYS: Final = kind_of(
     KeyRow,
     "api_keys",
     "key_id:name",
     "",
     "digest:text consumer:name tier:text label:text created_ms:int revoked_ms:int?",
 )
-FIRED: Final = _kind(FiredRow, "fired", "name:name", "expires_ms:int")
-DOCUMENTS: Final = _kind(DocumentRow, "documents", "name:name", "", "content:text")
-BATCHES: Final = _kind(BatchRow, "batches", "api:name sequence:int", "created_ms:int lines:text records:int root:text")
-GRANTS: Final = _kind(GrantRow, "grants", "grant_id:name", "account:text amount_wei:wei at_ms:int note:text")
-REQUESTS: Final = _kind(
+FIRED: Final = kind_of(FiredRow, "fired", "name:name", "expires_ms:int")
+DOCUMENTS: Final = kind_of(DocumentRow, "documents", "name:name", "", "content:text")
+BATCHES: Final = kind_of(
+    BatchRow, "batches", "api:name sequence:int", "created_ms:int lines:text records:int root:text"
+)
+GRANTS: Final = kind_of(GrantRow, "grants", "grant_id:name", "account:text amount_wei:wei at_ms:int note:text")
+REQUESTS: Final = kind_of(
     RequestRow,
     "requests",
     "record_id:name",
@@ -474,23 +399,23 @@ REQUESTS: Final = _kind(
     "state:text expires_ms:int units:int charged_wei:wei uncollected_wei:wei ended_ms:int late:int code:text status:int"
     " duration_ms:int response_bytes:int error:text tags:text batch:int",
 )
-BODIES: Final = _kind(BodiesRow, "bodies", "record_id:name", "request_body:bytes? response_body:bytes?")
-CLAIMS: Final = _kind(
+BODIES: Final = kind_of(BodiesRow, "bodies", "record_id:name", "request_body:bytes? response_body:bytes?")
+CLAIMS: Final = kind_of(
     ClaimRow,
     "claims",
     "consumer:name claim_key:name",
     "",
     "fingerprint:text reservation_id:text expires_ms:int status:int? headers:text? body:bytes?",
 )
-ACCOUNTS: Final = _kind(
+ACCOUNTS: Final = kind_of(
     AccountRow,
     "accounts",
     "account:name",
     "",
     "granted_wei:wei reserved_wei:wei charged_wei:wei basis_wei:wei epoch:int",
 )
-COUNTS: Final = _kind(CountRow, "counts", "counter:name starts_ms:int", "ends_ms:int", "used:wei")
-USAGE: Final = _kind(
+COUNTS: Final = kind_of(CountRow, "counts", "counter:name starts_ms:int", "ends_ms:int", "used:wei")
+USAGE: Final = kind_of(
     UsageRow,
     "usage_days",
     "api:name consumer:name day:int",

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from api_billing.metering.errors import MeterError
 from api_billing.metering.ledger import chain_credit, consumers, cutting, leases, money, outbox
+from api_billing.metering.ledger.kinds import Key, Kind
 from api_billing.metering.ledger.operations import (
     AddToBatch,
     Extend,
@@ -49,8 +50,6 @@ from api_billing.metering.ledger.rows import (
     GRANTS,
     NUMBERS,
     REQUESTS,
-    Key,
-    Kind,
 )
 from api_billing.metering.ledger.settlement_operations import (
     BeginPosting,

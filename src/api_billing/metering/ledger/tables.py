@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from api_billing.metering.ledger.kinds import Key, Kind, Row
 from api_billing.metering.ledger.operations import (
     Balance,
     Batch,
@@ -38,12 +39,9 @@ from api_billing.metering.ledger.rows import (
     ConsumerRow,
     CountRow,
     DocumentRow,
-    Key,
     KeyRow,
-    Kind,
     NumberRow,
     RequestRow,
-    Row,
     TierRow,
     UsageRow,
 )

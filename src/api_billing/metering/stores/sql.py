@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 from api_billing.metering.ledger.consumers import tier_row
+from api_billing.metering.ledger.kinds import Kind, Row, Type
 from api_billing.metering.ledger.operations import Batch, ListRecords, Prune, Pruned, Record, SumUsage, UsageDay
 from api_billing.metering.ledger.rows import (
     API_KEYS,
@@ -26,12 +27,9 @@ from api_billing.metering.ledger.rows import (
     BodiesRow,
     ConsumerRow,
     KeyRow,
-    Kind,
     NumberRow,
     RequestRow,
-    Row,
     TierRow,
-    Type,
     UsageRow,
 )
 from api_billing.metering.ledger.tables import Tables

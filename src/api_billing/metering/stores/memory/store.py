@@ -9,6 +9,7 @@ from typing import Any
 from api_billing.merkle import HASH_BYTES
 from api_billing.metering.errors import MeterClosed
 from api_billing.metering.ledger.consumers import tier_row
+from api_billing.metering.ledger.kinds import Key, Kind, Row
 from api_billing.metering.ledger.operations import (
     Batch,
     ListRecords,
@@ -35,11 +36,8 @@ from api_billing.metering.ledger.rows import (
     ConsumerRow,
     CountRow,
     FiredRow,
-    Key,
     KeyRow,
-    Kind,
     RequestRow,
-    Row,
     TierRow,
     UsageRow,
 )

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final
 
 import psycopg
 
+from api_billing.metering.ledger.kinds import Key, Kind, Row
 from api_billing.metering.ledger.operations import Reserve
 from api_billing.metering.ledger.rows import (
     API_KEYS,
@@ -25,9 +26,6 @@ from api_billing.metering.ledger.rows import (
     NUMBERS,
     REQUESTS,
     TIERS,
-    Key,
-    Kind,
-    Row,
     reserve_of,
 )
 from api_billing.metering.ledger.tables import dirty

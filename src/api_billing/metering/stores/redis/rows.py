@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from api_billing.metering.ledger.kinds import Key, Kind, Row
 from api_billing.metering.ledger.rows import (
     ACCOUNTS,
     API_KEYS,
@@ -30,11 +31,8 @@ from api_billing.metering.ledger.rows import (
     ClaimRow,
     CountRow,
     FiredRow,
-    Key,
     KeyRow,
-    Kind,
     RequestRow,
-    Row,
     UsageRow,
 )
 

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from api_billing.merkle import HASH_BYTES
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.ledger.ids import first_id
+from api_billing.metering.ledger.kinds import Key, Kind, Row
 from api_billing.metering.ledger.operations import (
     Batch,
     ListRecords,
@@ -40,11 +41,8 @@ from api_billing.metering.ledger.rows import (
     BatchRow,
     BodiesRow,
     ConsumerRow,
-    Key,
     KeyRow,
-    Kind,
     RequestRow,
-    Row,
     TierRow,
     UsageRow,
 )

@@ -12,20 +12,9 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from api_billing.metering.ledger.kinds import Key, Kind, Row
 from api_billing.metering.ledger.operations import Prune, Pruned, Reserve
-from api_billing.metering.ledger.rows import (
-    ACCOUNTS,
-    CONSUMERS,
-    COUNTS,
-    KINDS,
-    NUMBERS,
-    REQUESTS,
-    TIERS,
-    USAGE,
-    Key,
-    Kind,
-    Row,
-)
+from api_billing.metering.ledger.rows import ACCOUNTS, CONSUMERS, COUNTS, KINDS, NUMBERS, REQUESTS, TIERS, USAGE
 from api_billing.metering.ledger.rules import TIERS_VERSION
 from api_billing.metering.ledger.tables import dirty
 from api_billing.metering.stores.sql import SqlTables
