@@ -258,6 +258,18 @@ def test_batch__others_change_its_rows_all_the_time__is_unavailable(store, desk_
         desk_of(store).grant(1)
 
 
+def test_batch__that_could_not_be_stored__leaves_no_count_of_it_behind(store, desk_of, wei):
+    desk = desk_of(store)
+    desk.grant(1000)
+    window = wei(None)
+    first, _ = desk.reserve(100, window, fresh=True)
+    bad = desk.reserve_op(100, window, fresh=True, consumer="\ud800")
+    good = desk.reserve_op(100, window, fresh=True)
+    assert [type(reply) for reply in store._perform([good, bad])] == [Reserved, StoreUnavailable]
+    desk.settle(first, 30)
+    assert desk.counts(window) == (130,)
+
+
 def test_prune__while_others_serve__deletes_only_what_is_past(url, desk_of, calls):
     with open_store(url) as store, open_store(url) as other:
         desk, beside = desk_of(store), desk_of(other)

@@ -181,6 +181,8 @@ class RedisTables(Tables):
                     and (kind is not REQUESTS or row.state == "reserved")
                 ):
                     self._kept[each] = (row, (read[each][0], token) if each in written else read[each])
+                    if isinstance(row, RequestRow):
+                        row.counts = None  # each batch finds its own: these may be read anew before it ends
         return True
 
     def _of_sets(self, sets: dict[tuple[bool, str], dict[str, int]]) -> Iterator[Words]:
