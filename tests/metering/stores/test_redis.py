@@ -17,11 +17,13 @@ from api_billing.metering.ledger.operations import (  # noqa: E402
     Granted,
     ListRecords,
     Prune,
+    PutProfile,
     ReadBalance,
     Refused,
     Reserved,
     Settle,
     Settled,
+    StaleProfile,
 )
 from api_billing.metering.ledger.rows import CLAIMS, COUNTS, KINDS, AccountRow, BodiesRow, ClaimRow, FiredRow  # noqa: E402
 from api_billing.metering.stores import open_store  # noqa: E402
@@ -256,6 +258,21 @@ def test_batch__others_change_its_rows_all_the_time__is_unavailable(store, desk_
     monkeypatch.setattr(RedisStore, "write", lambda self, *what: False)
     with pytest.raises(StoreUnavailable, match="all the time"):
         desk_of(store).grant(1)
+
+
+def test_batch__of_a_consumer_that_another_process_made__is_one_round_trip_in_the_end(url, desk_of, calls, sent):
+    with open_store(url) as store, open_store(url) as other:
+        desk = desk_of(store)
+        profile = other.call(PutProfile(desk.consumer, "pro"))
+        desk_of(other).grant(100)
+        for _ in range(3):
+            sent.clear()
+            desk.served(1, checks=(calls(None),), fresh=True, profile_version=profile.version)
+        assert len(sent) == 2
+        changed = other.call(PutProfile(desk.consumer, "free"))
+        reply = desk.reserve(1, fresh=True, profile_version=profile.version)[1]
+        assert isinstance(reply, StaleProfile)
+        assert reply.profile.version == changed.version
 
 
 def test_batch__that_could_not_be_stored__leaves_no_count_of_it_behind(store, desk_of, wei):

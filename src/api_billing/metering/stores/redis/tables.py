@@ -100,6 +100,7 @@ class RedisTables(Tables):
         self._kept: Kept = {} if kept is None else kept
         self._looked_at = _VERSIONED if by_key else frozenset()
         self._read: dict[tuple[Kind, Key], Read] = {}  # what must not have changed when this is written
+        self._looked: dict[tuple[Kind, Key], Read] = {}  # what may have
         self._took = False  # a row that was kept
         self._commands: list[Words] = []
 
@@ -121,8 +122,9 @@ class RedisTables(Tables):
             places = [self._place(kind, key) for kind, key in rows]
             values: Sequence[bytes | None] = self._server.ask("MGET", *places) if places else ()
             for (kind, key), place, value in zip(rows, places, values, strict=True):
-                if lock and kind not in self._looked_at:
-                    self._read[kind, key] = (place, value[:TOKEN_BYTES] if value else ABSENT)
+                if lock:
+                    reads = self._looked if kind in self._looked_at else self._read
+                    reads[kind, key] = (place, value[:TOKEN_BYTES] if value else ABSENT)
                 if value:
                     yield kind, key, row_of(kind, key, value[TOKEN_BYTES:])
 
@@ -169,18 +171,19 @@ class RedisTables(Tables):
             self.shard, list(read.values()), list(written.values()), commands
         ):
             return False
+        known = self._looked | read
         for kind in _KEPT:
             if kind in CENTRAL and self.shard:
                 continue
             for key, row in self.rows[kind].items():
                 each = (kind, key)
                 if (
-                    each in read
+                    each in known
                     and row is not None
                     and row.stored
                     and (kind is not REQUESTS or row.state == "reserved")
                 ):
-                    self._kept[each] = (row, (read[each][0], token) if each in written else read[each])
+                    self._kept[each] = (row, (known[each][0], token) if each in written else known[each])
                     if isinstance(row, RequestRow):
                         row.counts = None  # each batch finds its own: these may be read anew before it ends
         return True
