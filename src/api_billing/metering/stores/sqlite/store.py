@@ -207,12 +207,12 @@ class SqliteStore(LoopStore):
             raise
         with self._applying:
             self._committing = False
+            tables.end_batch()
             if tables.unwritten():
                 # Reserved meanwhile: the next batch has it, and the lock is kept until then; if another process waits
                 # for it, nothing more is added, so that it gets its turn after that batch.
                 self._resting = self._lock is not None and self._lock.others_wait()
                 return
-            tables.end_batch()
             self._unlock()
 
     def _undo(self, tables: SqliteTables) -> None:

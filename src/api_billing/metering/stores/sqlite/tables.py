@@ -23,8 +23,9 @@ VERSION: Final = 2
 TYPES: Final[dict[Any, str]] = {"name": "text", "text": "text", "int": "integer", "wei": "text", "bytes": "blob"}
 
 _MAX_KEPT: Final = 200_000  # rows of one kind that are kept in memory before all are forgotten
-_KEPT: Final = frozenset({ACCOUNTS, COUNTS, USAGE, CONSUMERS, TIERS, NUMBERS})  # from one batch to the next
-_IN_MEMORY: Final = _KEPT | {REQUESTS}  # of other processes, too
+# What is kept from one batch to the next, by other processes, too.
+_KEPT: Final = frozenset({ACCOUNTS, COUNTS, USAGE, CONSUMERS, TIERS, NUMBERS, REQUESTS})
+_PASSING: Final = frozenset(KINDS) - _KEPT
 
 
 class _Statements:
@@ -64,7 +65,7 @@ class SqliteTables(SqlTables):
         for kind, touched in self.touched.items():
             if not touched:
                 continue
-            self.has_written = self.has_written or kind in _IN_MEMORY
+            self.has_written = self.has_written or kind in _KEPT
             statements = _STATEMENTS[kind]
             deleted, inserted, updated = dirty(touched)
             if deleted:
@@ -82,14 +83,11 @@ class SqliteTables(SqlTables):
             touched.clear()
 
     def end_batch(self) -> None:
-        """Forget what is not asked for again and again, and everything when it has become much."""
-        for kind, rows in self.rows.items():
-            if kind in _KEPT:
-                if len(rows) > _MAX_KEPT:
-                    self.forget()
-                    return
-            elif kind is not REQUESTS:
-                rows.clear()
+        """Forget what is not asked for again and again; and everything, once it has become much and all is written."""
+        for kind in _PASSING:
+            self.rows[kind].clear()
+        if max([len(self.rows[kind]) for kind in _KEPT]) > _MAX_KEPT and not self.unwritten():
+            self.forget()
 
     def has(self, op: Reserve) -> bool:
         """Whether all rows that a reservation without a claim looks at are in memory."""
