@@ -1,6 +1,6 @@
 """What a store can be asked, and what it answers: the whole interface between the meter and its stores.
 
-Each operation is one atomic step and one round trip. Whether it runs in this process or in a database, and whether the
+Each operation is one atomic step; what answers it is a rule (``rules``). Where its rows are kept, and whether the
 caller waits in a thread or a coroutine, is the business of ``api_billing.metering.stores``.
 
 Amounts are integer wei from 0 to 2^256 - 1. Instants end in ``_ms``: milliseconds since 1970-01-01 UTC, given by the
@@ -71,7 +71,7 @@ class Claim(NamedTuple):
 
     @property
     def is_receipt(self) -> bool:
-        """Whether a receipt is claimed. The databases have this rule in their own language."""
+        """Whether a receipt is claimed."""
         return self.key.startswith(RECEIPT_CLAIM)
 
 
@@ -463,7 +463,7 @@ class ListRecords(Operation[tuple[Record, ...]]):
     limit: int = 100
 
     def matches(self, record: Record) -> bool:
-        """Whether a record is asked for, cursor and limit apart. The databases have this in their own language."""
+        """Whether a record is asked for, cursor and limit apart. SQL has this in its own language."""
         return (
             self.consumer in ("", record.consumer)
             and self.api in ("", record.api)
@@ -577,7 +577,7 @@ class Prune(Operation["Pruned"]):
         return self.now_ms - 2 * DAY_MS
 
     def is_past(self, record: Record) -> bool:
-        """Whether a record is deleted. The databases have this rule in their own language."""
+        """Whether a record is deleted. SQL has this in its own language."""
         if record.state == "reserved" or (self.keep_unbatched and record.state == "settled" and not record.batch):
             return False
         return record.at_ms + self.retention_ms.get(record.tier, self.default_ms) <= self.now_ms

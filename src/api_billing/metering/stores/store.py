@@ -1,7 +1,7 @@
 """How a store is asked, from threads and from coroutines, and how many callers share one step.
 
 Callers put operations into a queue and wait for their answers. Whoever finds nobody at work takes all that is waiting
-and performs it as one batch: one transaction, one commit, one round trip. While a batch is being written the next one
+and performs it as one batch: one transaction, one commit. While a batch is being written the next one
 gathers, so that the number of commits follows what the disk or the network can do, and not the number of callers.
 
 A thread performs the batch of its own operation itself, as handing it to another thread would take longer than the

@@ -1,1 +1,1 @@
-"""``memory://``"""
+"""``memory://``: dictionaries, for tests and trials."""

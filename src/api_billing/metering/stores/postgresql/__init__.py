@@ -1,1 +1,1 @@
-"""``postgresql://``"""
+"""``postgresql://``: one database for many machines."""

@@ -1,1 +1,1 @@
-"""``redis://``"""
+"""``redis://``: one Redis, or a cluster, for many machines."""

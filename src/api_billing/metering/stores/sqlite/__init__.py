@@ -1,1 +1,1 @@
-"""``sqlite:///meter.db``"""
+"""``sqlite:///meter.db``: one file, one machine."""
