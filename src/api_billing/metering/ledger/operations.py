@@ -188,7 +188,7 @@ class Reserve(Operation["ReserveReply"]):
     served and its reservation has not expired, and then, with a stored response, until ``claim_expires_ms``.
     """
 
-    reservation_id: str  # time-ordered (see ``metering.ids``) and unique
+    reservation_id: str  # time-ordered (see ``ids``) and unique
     now_ms: int
     expires_ms: int
     account: str
