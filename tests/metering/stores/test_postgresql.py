@@ -26,7 +26,7 @@ from api_billing.metering.ledger.rules import RULES, perform  # noqa: E402
 from api_billing.metering.stores import open_store  # noqa: E402
 from api_billing.metering.stores.postgresql import store as postgresql  # noqa: E402
 from api_billing.metering.stores.postgresql.store import PostgresqlStore  # noqa: E402
-from api_billing.metering.stores.postgresql.tables import PostgresqlTables  # noqa: E402
+from api_billing.metering.stores.postgresql.tables import PostgresqlTables, _round_trip  # noqa: E402
 
 
 @pytest.fixture
@@ -149,6 +149,18 @@ def test_batch__with_a_number_too_large_for_its_column__performs_the_others(stor
     made = desk.reserve_op(0)
     replies = store._perform([made, replace(made, reservation_id="x", units=2**70), replace(made, reservation_id="y")])
     assert [type(reply) for reply in replies] == [Reserved, StoreUnavailable, Reserved]
+
+
+def test_round_trip__refused_before_all_is_sent__raises_that_and_logs_nothing(admin, caplog):
+    def refused():
+        with _round_trip(admin):
+            first = admin.execute("select 1 / 0")
+            admin.execute("select 1")
+            first.fetchone()
+
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        refused()
+    assert not caplog.records  # a conflict is nothing to tell an operator of
 
 
 @pytest.mark.parametrize("conflict", [psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure])

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, ClassVar, Final
 
@@ -97,6 +98,24 @@ def _all_of(writes: tuple[str, ...]) -> bytes:
     return f"with {parts} select 1".encode()
 
 
+@contextmanager
+def _round_trip(connection: Connection) -> Iterator[None]:
+    """What is executed within goes out at once. The first error is raised after its end, as a pipeline left by an error
+    logs those that follow from it.
+    """
+    failed: psycopg.Error | None = None
+    try:
+        with connection.pipeline():
+            try:
+                yield
+            except psycopg.Error as error:
+                failed = error
+    except psycopg.Error as error:
+        failed = failed or error
+    if failed is not None:
+        raise failed
+
+
 class PostgresqlTables(SqlTables):
     """Rows of one transaction. ``reserves`` are reservations that this process knows, as they were asked for."""
 
@@ -137,7 +156,7 @@ class PostgresqlTables(SqlTables):
             for kind, each in zip(kinds, known, strict=True)
         ]
         values = [self._json(kind, wanted[kind]) for kind in kinds]
-        with self._connection.pipeline():
+        with _round_trip(self._connection):
             self._begin()
             cursor = self._connection.execute(_together(tuple(selects)), values)
         for place, text in cursor:
@@ -195,7 +214,7 @@ class PostgresqlTables(SqlTables):
 
     def commit(self) -> None:
         """Write what was touched, durably: one round trip."""
-        with self._connection.pipeline():
+        with _round_trip(self._connection):
             self.flush()
             self._connection.execute("commit")
 
