@@ -22,6 +22,7 @@ from api_billing.metering.ledger.operations import (  # noqa: E402
 )
 from api_billing.metering.ledger.settlement_operations import ReadBook, TakeLease  # noqa: E402
 from api_billing.metering.stores import open_store  # noqa: E402
+from api_billing.metering.stores.redis.store import RedisStore  # noqa: E402
 
 NAMES = [f"consumer {number}" for number in range(40)]
 
@@ -57,6 +58,26 @@ def test_batch__about_all_shards__is_performed_in_each(store, desks):
     settles = [Settle(one.reservation_id, one.account, one.now_ms, 5) for one in made]
     assert {type(reply) for reply in store._perform(settles)} == {Settled}
     assert {desk.free() for desk in desks} == {95}
+
+
+def test_batch__with_a_name_that_cannot_be_stored__performs_the_others(store):
+    replies = store._perform([Grant(name, name, 1, 0) for name in ("one", "\ud800", "two")])
+    assert [type(reply) for reply in replies] == [Granted, StoreUnavailable, Granted]
+
+
+def test_batch__of_which_one_shard_does_not_answer__performs_the_others(store, monkeypatch):
+    lost = shard_of(store, NAMES[0])
+    do = RedisStore._do
+
+    def losing(self, shard, operations, **options):
+        if shard == lost:
+            raise redis.ConnectionError("no answer")
+        return do(self, shard, operations, **options)
+
+    monkeypatch.setattr(RedisStore, "_do", losing)
+    replies = store._perform([Grant(name, name, 1, 0) for name in NAMES])
+    for name, reply in zip(NAMES, replies, strict=True):
+        assert isinstance(reply, StoreUnavailable if shard_of(store, name) == lost else Granted)
 
 
 def test_listings__of_all_shards__are_in_one_order(store, desks):

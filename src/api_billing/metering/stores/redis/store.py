@@ -72,9 +72,8 @@ _LOST: Final = (redis.ConnectionError, RedisTimeout, RedisClusterException, OSEr
 _CLIENT: Final[dict[str, Any]] = {"protocol": 2, "socket_timeout": _SECONDS, "socket_connect_timeout": _SECONDS}
 
 _TRY_SECONDS: Final = 10.0
-_FEW: Final = (
-    16  # operations, that are soon done again; more are in vain for so long that others are faster all the time
-)
+# Operations that are soon done again; more are in vain for so long that others are faster all the time.
+_FEW: Final = 16
 _TRIES_OF_FEW: Final = 10  # before they take a turn
 _TURN_MS: Final = 1_000  # after which others go on, should whoever has the turn have died
 _TURNS_SECONDS: Final = 1.0  # for as long large batches take turns at once, after one that was in vain
@@ -137,7 +136,11 @@ class RedisStore(NetworkedStore):
         for shard in range(self.shards):
             places = [place for place, operation in enumerate(operations) if shard in self._shards_of(operation)]
             if places:
-                answers = self._in_shard(shard, [operations[place] for place in places])
+                try:
+                    self._connected()
+                    answers = self._in_shard(shard, [operations[place] for place in places])
+                except StoreUnavailable as error:  # which the others are not to suffer from
+                    answers = [error] * len(places)
                 for place, answer in zip(places, answers, strict=True):
                     replies[place].append(answer)
         return [_merged(operation, each) for operation, each in zip(operations, replies, strict=True)]
@@ -253,8 +256,11 @@ class RedisStore(NetworkedStore):
                 hint="make the store with ?shards=1",
             )
         account = operation.record.account if kind is Note else getattr(operation, "account", None)
+        if account is None:
+            return (0,)
         # An account is named as its consumer or, on the chain, with the API before it.
-        return (0,) if account is None else (crc32(account.rpartition("/")[2].encode()) % self.shards,)
+        consumer = account.rpartition("/")[2]
+        return (crc32(consumer.encode(errors="surrogatepass")) % self.shards,)
 
     # --- the connection
 
