@@ -52,9 +52,9 @@ _DEFAULTS: Final = {
 }
 _SESSION: Final = (
     "set statement_timeout = '30s'; set lock_timeout = '10s'; set idle_in_transaction_session_timeout = '30s';"
-    # A commit that was answered survives a crash, whatever the server's default is; a stronger setting stays.
     # Rows are found by their keys: statistics of a table that was empty a moment ago must not say otherwise.
     " set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;"
+    # A commit that was answered survives a crash, whatever the server's default is; a stronger setting stays.
     " select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') in"
     " ('off', 'local')"
 )

@@ -133,16 +133,18 @@ class RedisStore(NetworkedStore):
         if isinstance(operations[0], Sweep | Prune):
             return [self._up_to_limit(operations[0])]
         replies: list[list[Reply]] = [[] for _ in operations]
-        for shard in range(self.shards):
-            places = [place for place, operation in enumerate(operations) if shard in self._shards_of(operation)]
-            if places:
-                try:
-                    self._connected()
-                    answers = self._in_shard(shard, [operations[place] for place in places])
-                except StoreUnavailable as error:  # which the others are not to suffer from
-                    answers = [error] * len(places)
-                for place, answer in zip(places, answers, strict=True):
-                    replies[place].append(answer)
+        places_in: defaultdict[int, list[int]] = defaultdict(list)
+        for place, operation in enumerate(operations):
+            for shard in self._shards_of(operation):
+                places_in[shard].append(place)
+        for shard, places in sorted(places_in.items()):
+            try:
+                self._connected()
+                answers = self._in_shard(shard, [operations[place] for place in places])
+            except StoreUnavailable as error:  # which the others are not to suffer from
+                answers = [error] * len(places)
+            for place, answer in zip(places, answers, strict=True):
+                replies[place].append(answer)
         return [_merged(operation, each) for operation, each in zip(operations, replies, strict=True)]
 
     def _up_to_limit(self, operation: Sweep | Prune) -> Reply:

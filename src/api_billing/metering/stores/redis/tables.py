@@ -192,7 +192,7 @@ class RedisTables(Tables):
         for (is_in, name), scores in sets.items():
             items = list(scores.items())
             for first in range(0, len(items), _MOST_WORDS // 2):
-                words = [b"ZADD" if is_in else b"ZREM", self._server.key(self.shard, f"/{name}")]
+                words = [b"ZADD" if is_in else b"ZREM", self._index(self.shard, name)]
                 for member, score in items[first : first + _MOST_WORDS // 2]:
                     words += (b"%d" % score, member.encode()) if is_in else (member.encode(),)
                 yield words
