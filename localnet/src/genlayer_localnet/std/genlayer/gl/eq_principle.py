@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,9 @@ __all__ = ("prompt_comparative", "prompt_non_comparative", "strict_eq")
 
 
 @dataclass
-class _StrictValidator:
+class _Validator(ABC):
+    """Runs the function as the leader did, and agrees to the very same user error, or to a value that it judges."""
+
     fn: Callable[[], Any]
 
     def __call__(self, leaders: vm.Result[Any]) -> bool:
@@ -26,8 +29,17 @@ class _StrictValidator:
             own = self.fn()
         except vm.UserError as error:
             return isinstance(leaders, vm.UserError) and leaders.message == error.message
+        return isinstance(leaders, vm.Return) and self._agrees(leaders.calldata, own)
+
+    @abstractmethod
+    def _agrees(self, leaders: Any, own: Any) -> bool:
+        """Whether the leader's value is as good as the own one."""
+
+
+class _StrictValidator(_Validator):
+    def _agrees(self, leaders: Any, own: Any) -> bool:
         # Encoded: a tuple here and the list that was decoded from the leader's answer are the same value.
-        return isinstance(leaders, vm.Return) and calldata.encode(leaders.calldata) == calldata.encode(own)
+        return calldata.encode(leaders) == calldata.encode(own)
 
 
 @lazy_api
@@ -37,18 +49,11 @@ def strict_eq(fn: Callable[[], Any], /) -> Lazy[Any]:
 
 
 @dataclass
-class _ComparativeValidator:
-    fn: Callable[[], Any]
+class _ComparativeValidator(_Validator):
     principle: str
 
-    def __call__(self, leaders: vm.Result[Any]) -> bool:
-        try:
-            own = self.fn()
-        except vm.UserError as error:
-            return isinstance(leaders, vm.UserError) and leaders.message == error.message
-        if not isinstance(leaders, vm.Return):
-            return False
-        answers = {"leader_answer": _text(leaders.calldata), "validator_answer": _text(own)}
+    def _agrees(self, leaders: Any, own: Any) -> bool:
+        answers = {"leader_answer": _text(leaders), "validator_answer": _text(own)}
         return bool(exec_template({"template": "EqComparative", **answers, "principle": self.principle}))
 
 
@@ -70,19 +75,12 @@ class _NonComparativeLeader:
 
 
 @dataclass
-class _NonComparativeValidator:
-    fn: Callable[[], Any]
+class _NonComparativeValidator(_Validator):
     task: str
     criteria: str
 
-    def __call__(self, leaders: vm.Result[Any]) -> bool:
-        try:
-            own = self.fn()
-        except vm.UserError as error:
-            return isinstance(leaders, vm.UserError) and leaders.message == error.message
-        if not isinstance(leaders, vm.Return):
-            return False
-        request = {"task": self.task, "output": _text(leaders.calldata), "input": _text(own), "criteria": self.criteria}
+    def _agrees(self, leaders: Any, own: Any) -> bool:
+        request = {"task": self.task, "output": _text(leaders), "input": _text(own), "criteria": self.criteria}
         return bool(exec_template({"template": "EqNonComparativeValidator", **request}))
 
 
