@@ -12,6 +12,7 @@ from api_billing.metering.observing.logs import safe_request_id
 from api_billing.metering.stores.steps import Steps, is_waiting
 
 MAX_QUERY_FIELDS: Final = 1000
+BODILESS: Final = frozenset({204, 304})  # statuses of responses that have no body
 _MAX_DIGITS: Final = 20
 
 # Reads the whole body: None when it cannot be read (the client went away, too large, consumed by somebody else).

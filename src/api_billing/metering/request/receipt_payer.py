@@ -21,7 +21,7 @@ from api_billing.metering.ledger.operations import (
 )
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.claims import request_fingerprint
-from api_billing.metering.request.http import MeteredRequest, MeteredResponse, cost_field
+from api_billing.metering.request.http import BODILESS, MeteredRequest, MeteredResponse, cost_field
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.prices import Priced
@@ -31,7 +31,6 @@ from api_billing.metering.stores.steps import Pause, Steps
 
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 0.5
-_NO_BODY: Final = frozenset({204, 304})
 
 
 class ReceiptPayer(Payer):
@@ -101,7 +100,7 @@ class ReceiptPayer(Payer):
         stored = super().stored(response, is_whole=is_whole)
         if stored is None:
             return used_up()
-        if self.request.method == "HEAD" or response.status in _NO_BODY:
+        if self.request.method == "HEAD" or response.status in BODILESS:
             return stored
         is_whole = is_whole and response.headers.first("content-length") in (None, str(response.body_bytes))
         return stored if is_whole else used_up()

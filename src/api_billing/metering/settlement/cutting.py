@@ -1,9 +1,8 @@
 """Cutting: settled usage goes into a batch step by step, a few requests in each, until the batch has ended.
 
 A step reads what comes next, works out leaves, sums and the tree, and only then asks the store to write all of that at
-once, if nobody else has added to the batch meanwhile: requests wait for the writing, and not for the work. While a
-batch is open its lines, the peaks of its tree and how far it has looked are one document, written in the step that
-marks the requests; their leaves are kept apart, as they are many. Ending it needs none of them again.
+once, if nobody else has added to the batch meanwhile: requests wait for the writing, and not for the work. What is kept
+of a batch that is open, ``ledger.cutting`` tells.
 """
 
 from __future__ import annotations

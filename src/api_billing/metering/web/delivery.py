@@ -9,12 +9,11 @@ from typing import Any, Final
 
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.exchange import Exchange
-from api_billing.metering.request.http import Headers, MeteredResponse, TextHeaders
+from api_billing.metering.request.http import BODILESS, Headers, MeteredResponse, TextHeaders
 
 EXCHANGE_KEY: Final = "api_billing.exchange"  # where a scope or environ has the exchange of its request
 
 _NO_FIELDS: Final = TextHeaders(())
-_NO_BODY: Final = frozenset({204, 304})
 _settling: set[asyncio.Task[Any]] = set()  # asyncio itself keeps only weak references to tasks
 
 
@@ -54,7 +53,7 @@ class Delivery:
         self.status = status
         self._headers = headers
         self.started_ms = self.exchange.metering.meter.now_ms()
-        self.bodiless = status in _NO_BODY or status < 200 or self.exchange.request.method == "HEAD"
+        self.bodiless = status in BODILESS or status < 200 or self.exchange.request.method == "HEAD"
         self.length = headers.content_length()
 
     def count(self, piece: bytes) -> bool:
