@@ -13,9 +13,8 @@ import pytest
 from genlayer_localnet import Address, ContractRejected, Localnet, Message
 
 FOLDER = Path(os.environ.get("CONFORMANCE_DIR") or Path(__file__).parents[3] / "shared" / "conformance")
-CASES: dict[str, Any] = {}
-if (FOLDER / "cases.json").is_file():
-    CASES = json.loads((FOLDER / "cases.json").read_text("utf-8"))
+FILES: list[dict[str, Any]] = [json.loads(path.read_text("utf-8")) for path in sorted(FOLDER.glob("cases*.json"))]
+CASES = [pytest.param(file, case, id=case["name"]) for file in FILES for case in file["cases"]]
 
 
 def _decode(value: Any) -> Any:
@@ -38,9 +37,9 @@ def _shown(message: Message) -> dict[str, Any]:
 class Replay:
     """Runs the steps of one case, each with its outcome in the form of the case's ``expect``."""
 
-    def __init__(self, accounts: Mapping[str, str]) -> None:
-        self.accounts = accounts
-        self.net = Localnet(CASES["start"], CASES["chain_id"], failed_value="return", mint_missing=True)
+    def __init__(self, file: Mapping[str, Any]) -> None:
+        self.accounts: Mapping[str, str] = file["accounts"]
+        self.net = Localnet(file["start"], file["chain_id"], failed_value="return", mint_missing=True)
 
     def run(self, step: Mapping[str, Any]) -> dict[str, Any]:
         address, sender = self.accounts[step["to"]], self.accounts[step["sender"]]
@@ -73,11 +72,10 @@ class Replay:
         return {"kind": "return", "value": value, "balance": balance}
 
 
-@pytest.mark.parametrize("case", CASES.get("cases", [None]), ids=lambda case: case["name"] if case else "absent")
-def test_conformance__recorded_case__has_the_recorded_outcome(case: dict[str, Any] | None) -> None:
-    if case is None:
-        pytest.skip(f"no conformance cases in {FOLDER}")
-    replay = Replay(CASES["accounts"])
+@pytest.mark.skipif(not FILES, reason=f"no conformance cases in {FOLDER}")
+@pytest.mark.parametrize(("file", "case"), CASES)
+def test_conformance__recorded_case__has_the_recorded_outcome(file: dict[str, Any], case: dict[str, Any]) -> None:
+    replay = Replay(file)
     for number, step in enumerate(case["steps"], 1):
         if step["op"] == "clock":
             replay.net.now = step["now"]

@@ -208,8 +208,22 @@ def test_encode__like_a_built_in_type__is_encoded_as_it(value: Any, same_as: Any
     assert encode(value) == encode(list(value) if same_as is None else same_as)
 
 
-def test_encode__default__replaces_what_is_not_encodable() -> None:
-    assert encode([1.5, 1], default=str) == encode(["1.5", 1])
+def test_encode__default__replaces_every_value_from_the_outermost_on() -> None:
+    assert encode([object()], default=lambda value: "odd") == encode("odd")
+    assert encode({"a": [1.5, True]}, default=lambda v: str(v) if isinstance(v, float) else v) == encode(
+        {"a": ["1.5", True]}
+    )
+
+
+def test_encode__default__is_asked_once_for_a_value() -> None:
+    asked: list[object] = []
+    encode([Colour.RED, Name("n"), 5], default=lambda value: asked.append(value) or value)
+    assert asked == [[Colour.RED, Name("n"), 5], Colour.RED, Name("n"), 5]
+
+
+def test_encode__default_that_always_nests__raises_calldata_error() -> None:
+    with pytest.raises(CalldataError, match="too deeply"):
+        encode(1, default=lambda value: [value])
 
 
 def test_encode__lone_surrogate__raises_value_error() -> None:

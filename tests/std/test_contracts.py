@@ -278,13 +278,49 @@ def test_evm__undeclared_method__raises_attribute_error(token: Any) -> None:
         ("i256", "int256"),
         ("DynArray[u16]", "uint16[]"),
         ("tuple[u8, list[bytes]]", "(uint8,bytes[])"),
+        ("gl.evm.bytes4", "bytes4"),
+        ("Array[u8, typing.Literal[3]]", "uint8[3]"),
         ("str", "string"),
     ],
 )
-def test_abi_type__annotation__has_its_name(std: Any, annotation: str, kind: str) -> None:
+def test_type_name_of__annotation__is_the_one_of_the_abi(std: Any, annotation: str, kind: str) -> None:
+    names: dict[str, Any] = {}
+    exec(f"from genlayer import *\nimport typing\nkind = {annotation}", names)
+    assert std.module("genlayer.py.eth").type_name_of(names["kind"]) == kind
+
+
+def test_evm_selector_of__name_and_types__is_that_of_the_signature(std: Any) -> None:
+    evm = std.gl.evm
+    assert evm.selector_of("transfer", tuple[std.Address, std.u256]).hex() == "a9059cbb"
+    assert evm.signature_of("f", tuple[std.u8, list[std.i16], evm.bytes4]) == "f(uint8,int16[],bytes4)"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "types"),
+    [
+        ("u256", 7, ["uint256"]),
+        ("str", "text", ["string"]),
+        ("list[Address]", [OTHER], ["address[]"]),
+        ("tuple[u8, list[Address]]", (1, [OTHER]), ["(uint8,address[])"]),
+        ("gl.evm.bytes4", b"abcd", ["bytes4"]),
+    ],
+)
+def test_evm_encode__value__is_the_abis_and_is_read_again(
+    std: Any, annotation: str, value: Any, types: list[str]
+) -> None:
     names: dict[str, Any] = {}
     exec(f"from genlayer import *\nkind = {annotation}", names)
-    assert std.module("genlayer.py.eth").abi_type(names["kind"]) == kind
+    encoded = std.gl.evm.encode(names["kind"], value)
+    plain = eval(repr(value), {"Address": lambda text: std.Address(text).as_bytes})
+    assert encoded == abi_encode(types, [plain])
+    assert std.gl.evm.decode(names["kind"], encoded) == value
+
+
+def test_evm_encode__inplace_tuple__is_encoded_as_arguments(std: Any) -> None:
+    evm = std.gl.evm
+    kind = tuple[evm.InplaceTuple, std.u256, str]
+    assert evm.encode(kind, (1, "a")) == abi_encode(["uint256", "string"], [1, "a"])
+    assert evm.decode(kind, evm.encode(kind, (1, "a"))) == (1, "a")
 
 
 @pytest.mark.parametrize("parameter", ["n: int", "n: float", "n: dict[str, str]", "n"])

@@ -51,11 +51,40 @@ def test_slice__any__is_a_plain_list(words: Any, part: slice) -> None:
     assert type(words[part]) is list
 
 
-def test_slice__assigned_or_deleted__raises_type_error(words: Any) -> None:
-    with pytest.raises(TypeError):
-        words[0:1] = ["x"]
-    with pytest.raises(TypeError):
-        del words[0:1]
+@pytest.mark.parametrize(
+    ("part", "values"),
+    [
+        (slice(None), ["x"]),
+        (slice(0, 1), ["x", "y"]),
+        (slice(1, 1), ["x"]),
+        (slice(-1, None), []),
+        (slice(None, None, 2), ["x", "y"]),
+        (slice(None, None, -1), ["x", "y", "z"]),
+    ],
+)
+def test_slice__assigned__is_that_of_a_list(words: Any, part: slice, values: list[str]) -> None:
+    expected = list(words)
+    words[part] = expected[part] = values
+    assert list(words) == expected
+
+
+def test_slice__assigned_in_another_length_with_a_step__raises_value_error(words: Any) -> None:
+    with pytest.raises(ValueError, match="extended slice"):
+        words[::2] = ["x"]
+
+
+def test_slice__assigned_its_own_records__keeps_their_values(std: Any, point: Any) -> None:
+    points = std.field(std.DynArray[point]).value
+    points.extend([point(1, "a"), point(2, "b"), point(3, "c")])
+    points[:] = points[::-1]
+    assert [p.name for p in points] == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize("part", [slice(0, 1), slice(None), slice(None, None, 2), slice(5, 9), slice(-2, None)])
+def test_slice__deleted__is_that_of_a_list(words: Any, part: slice) -> None:
+    expected = list(words)
+    del words[part], expected[part]
+    assert list(words) == expected
 
 
 def test_pop__without_index__removes_the_last_and_returns_none(words: Any) -> None:
@@ -63,16 +92,10 @@ def test_pop__without_index__removes_the_last_and_returns_none(words: Any) -> No
     assert list(words) == ["a", "b"]
 
 
-def test_pop__with_index__returns_the_item(words: Any) -> None:
-    assert words.pop(0) == "a"
-    assert list(words) == ["b", "c"]
-
-
-def test_pop__of_a_record__returns_it_as_it_was(std: Any, point: Any) -> None:
-    points = std.field(std.DynArray[point]).value
-    points.extend([point(1, "a"), point(2, "b")])
-    assert points.pop(0) == point(1, "a")
-    assert points[0] == point(2, "b")
+@pytest.mark.parametrize("index", [0, -1])
+def test_pop__with_index__raises_type_error(words: Any, index: int) -> None:
+    with pytest.raises(TypeError, match=r"takes 1 positional argument but 2 were given"):
+        words.pop(index)
 
 
 def test_pop__empty__raises(words: Any) -> None:
@@ -144,7 +167,7 @@ def test_equality__with_a_list__is_false(words: Any) -> None:
 
 
 def test_dyn_array__instantiated__raises_type_error(std: Any) -> None:
-    for kind in (std.DynArray, std.DynArray[str], std.Array, std.VLA, std.Indirection):
+    for kind in (std.DynArray, std.DynArray[str], std.Array, std.storage.VLA, std.storage.Indirection):
         with pytest.raises(TypeError, match="can't be instantiated by user"):
             kind()
 
@@ -254,9 +277,9 @@ def test_root__lock_default__locks_four_slots(std: Any) -> None:
 
 
 def test_indirection__assigned_elsewhere__is_copied(std: Any) -> None:
-    one = std.storage.inmem_allocate(std.Indirection[std.DynArray[str]])
+    one = std.storage.inmem_allocate(std.storage.Indirection[std.DynArray[str]])
     one.get().append("a")
-    copied = std.generate.desc_of(std.Indirection[std.DynArray[str]])
+    copied = std.generate.desc_of(std.storage.Indirection[std.DynArray[str]])
     slot = std.core.MemorySlot()
     copied.set(slot, 0, one)
     one.set([])
@@ -316,13 +339,25 @@ class ArrayMachine(RuleBasedStateMachine):
             with pytest.raises(IndexError):
                 del self.array[index]
 
-    @rule(index=st.none() | st.integers(-3, 3))
-    def pop(self, index: int | None) -> None:
-        if index is None and self.model:
+    @rule()
+    def pop(self) -> None:
+        if self.model:
             assert self.array.pop() is None
             self.model.pop()
-        elif index is not None and -len(self.model) <= index < len(self.model):
-            assert self.array.pop(index) == self.model.pop(index)
+
+    @rule(part=st.slices(6), values=st.lists(st.text(max_size=3), max_size=3))
+    def assign_slice(self, part: slice, values: list[str]) -> None:
+        try:
+            self.model[part] = values
+        except ValueError:
+            with pytest.raises(ValueError, match="extended slice"):
+                self.array[part] = values
+        else:
+            self.array[part] = values
+
+    @rule(part=st.slices(6))
+    def delete_slice(self, part: slice) -> None:
+        del self.array[part], self.model[part]
 
     @rule()
     def reverse(self) -> None:

@@ -180,6 +180,28 @@ def test_assignment__of_another_type_of_map__raises_assertion_error(std: Any) ->
         std.field(std.TreeMap[str, std.u8]).value = std.storage.inmem_allocate(std.TreeMap[str, std.u16])
 
 
+def test_assignment__of_an_empty_new_map__clears_it(std: Any) -> None:
+    holder = std.field(std.TreeMap[str, std.TreeMap[str, std.u8]])
+    holder.value.get_or_insert_default("k")["x"] = 1
+    holder.value["k"] = std.TreeMap()
+    assert dict(holder.value["k"]) == {}
+    holder.value = std.TreeMap[str, std.TreeMap[str, std.u8]]()
+    assert list(holder.value) == []
+
+
+@pytest.mark.parametrize("argument", [{"a": 1}, {}, [("a", 1)]])
+def test_tree_map__made_of_something__raises_type_error(std: Any, argument: Any) -> None:
+    with pytest.raises(TypeError):
+        std.TreeMap(argument)
+
+
+def test_repr__nested__is_printed_without_spaces(std: Any) -> None:
+    tree = std.field(std.TreeMap[str, std.DynArray[std.TreeMap[std.u8, str]]]).value
+    tree.get_or_insert_default("a").append_new_get()[1] = "x"
+    tree["b"] = []
+    assert repr(tree) == str(tree) == "{'a':[{1:'x'}],'b':[]}"
+
+
 def test_tree_map__made_by_the_user__breaks_on_first_use(std: Any) -> None:
     tree = std.TreeMap()
     with pytest.raises(AttributeError, match="_slots"):

@@ -65,7 +65,8 @@ def encode(value: Any, *, default: Default | None = None) -> bytes:
     """Encode a value.
 
     Encodable are None, bool, int, str, bytes, Address, sequences, mappings with text keys, dataclass instances (as
-    maps) and objects with ``__to_calldata__``. ``default`` is asked to replace any other value.
+    maps) and objects with ``__to_calldata__``. ``default`` is called with the value, then with every value in what it
+    returned, and gives what is encoded in its place.
 
     Raises:
         TypeError: for a value, or a key of a mapping, that calldata does not have.
@@ -80,6 +81,8 @@ def encode(value: Any, *, default: Default | None = None) -> bytes:
 
 
 def _encode(out: bytearray, value: Any, depth: int, default: Default | None) -> None:
+    if default is not None:
+        value = default(value)
     kind = type(value)
     if kind is int:
         _put_number(out, value << 3 | _TAG_POSITIVE if value >= 0 else ~value << 3 | _TAG_NEGATIVE)
@@ -115,7 +118,7 @@ def _encode_other(out: bytearray, value: Any, depth: int, default: Default | Non
             return _encode(out, as_calldata(), depth + 1, default)
         plain = _plain(value)
         if plain is not None:
-            return _encode(out, plain, depth, default)
+            return _encode(out, plain, depth, None)
         if isinstance(value, Mapping):
             return _encode_map(out, value, depth, default)
         if isinstance(value, Sequence):
@@ -123,8 +126,6 @@ def _encode_other(out: bytearray, value: Any, depth: int, default: Default | Non
         if dataclasses.is_dataclass(value):
             fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
             return _encode_map(out, fields, depth, default)
-    if default is not None:
-        return _encode(out, default(value), depth + 1, default)
     raise TypeError(f"not calldata encodable {value!r}: {type(value).__name__}")
 
 

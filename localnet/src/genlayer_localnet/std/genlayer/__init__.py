@@ -11,15 +11,15 @@ import importlib
 from typing import Any
 
 from .py import types as _types
-from .py.storage import VLA, Array, DynArray, Indirection, TreeMap, allow_storage
+from .py.keccak import Keccak256
+from .py.storage import Array, DynArray, TreeMap, allow_storage
 from .py.types import *  # noqa: F403 - the sized integers, listed in __all__ of the module
 
 __all__ = (
-    *_types.__all__,
-    "VLA",
+    *(name for name in _types.__all__ if name != "Lazy"),
     "Array",
     "DynArray",
-    "Indirection",
+    "Keccak256",
     "TreeMap",
     "allow_storage",
     "gl",  # noqa: F405 - given by __getattr__

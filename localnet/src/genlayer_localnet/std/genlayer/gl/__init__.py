@@ -6,23 +6,33 @@ are set anew by the host before every call, so they have to be looked up here ea
 
 from typing import Any
 
-from ..py.types import Lazy
+from ..py import calldata
+from ..py import types as _types
+from ..py.keccak import Keccak256
+from ..py.storage import Array, DynArray, TreeMap, allow_storage
+from ..py.types import *  # noqa: F403 - the sized integers, Address and Lazy, listed in __all__ of the module
 from . import advanced, annotations, eq_principle, evm, nondet, storage, vm
 from ._message import MessageRawType, MessageType, read_message
 from ._requests import trace, trace_time_micro
-from .annotations import public
+from .annotations import private, public
 from .events import Event
 from .genvm_contracts import Contract, ContractProxy, contract_interface, deploy_contract, get_contract_at
 
 __all__ = (
+    *_types.__all__,
+    "Array",
     "Contract",
     "ContractProxy",
+    "DynArray",
     "Event",
-    "Lazy",
+    "Keccak256",
     "MessageRawType",
     "MessageType",
+    "TreeMap",
     "advanced",
+    "allow_storage",
     "annotations",
+    "calldata",
     "contract_interface",
     "deploy_contract",
     "eq_principle",
@@ -31,6 +41,7 @@ __all__ = (
     "message",
     "message_raw",
     "nondet",
+    "private",
     "public",
     "storage",
     "trace",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ("public",)
+__all__ = ("private", "public")
 
 # Functions are Any inside: their attributes are what this module is about.
 
@@ -50,6 +50,11 @@ class _Write:
     def min_gas(self, *, leader: int, validator: int) -> _MinGas:
         """A write that needs this much gas."""
         return _MinGas(leader, validator)
+
+
+def private[F: Callable[..., Any]](function: F) -> F:
+    """A method that cannot be called from outside, as one without a mark; it says so to the reader."""
+    return function
 
 
 class public:

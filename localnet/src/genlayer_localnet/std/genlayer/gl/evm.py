@@ -8,13 +8,15 @@ from typing import Any, ClassVar
 
 from genlayer_localnet.address import Address
 
+from ..py import evm as _evm
+from ..py.evm import *  # noqa: F403 - the ABI, listed in __all__ of the module
 from ..py.evm import MethodEncoder
 from ..py.storage._internal.core import wasi
 from ..py.types import Lazy, u256
 from ._requests import LazyApi, ask, lazy_api, tell
 from .genvm_contracts import functions_of, positive_value
 
-__all__ = ("EvmContract", "MethodEncoder", "contract_interface")
+__all__ = (*_evm.__all__, "EvmContract", "contract_interface")
 
 
 class EvmContract:

@@ -1,5 +1,4 @@
 """Storage, as ``gl.storage``."""
 
-from ..py.storage import ROOT_SLOT_ID, VLA, Indirection, Root, copy_to_memory, inmem_allocate
-
-__all__ = ("ROOT_SLOT_ID", "VLA", "Indirection", "Root", "copy_to_memory", "inmem_allocate")
+from ..py.storage import *  # noqa: F403 - what __all__ of the package lists
+from ..py.storage import __all__ as __all__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, Final
 
 from ..py import calldata
@@ -12,6 +13,7 @@ from ._requests import ask, lazy_api
 
 __all__ = (
     "Result",
+    "ResultCode",
     "Return",
     "UserError",
     "VMError",
@@ -22,9 +24,16 @@ __all__ = (
     "unpack_result",
 )
 
-_RETURN: Final = 0
-_USER_ERROR: Final = 1
 _UNCAUGHT: Final = "exit_code 1"
+
+
+class ResultCode(IntEnum):
+    """The first byte of a VM's result."""
+
+    RETURN = 0
+    USER_ERROR = 1
+    VM_ERROR = 2
+    INTERNAL_ERROR = 3
 
 
 @dataclass(unsafe_hash=True)
@@ -69,10 +78,10 @@ type Result[T] = Return[T] | UserError | VMError
 def decode_result(data: bytes) -> Result[Any]:
     """Read the result of a sub-VM: one byte that says what it is, and the content."""
     code, content = data[0], data[1:]
-    if code == _RETURN:
+    if code == ResultCode.RETURN:
         return Return(calldata.decode(content))
     text = content.decode("utf-8")
-    return UserError(text) if code == _USER_ERROR else VMError(text)
+    return UserError(text) if code == ResultCode.USER_ERROR else VMError(text)
 
 
 def unpack_result[T](result: Result[T]) -> T:

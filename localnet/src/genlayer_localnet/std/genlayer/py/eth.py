@@ -1,5 +1,4 @@
 """Another name of ``genlayer.py.evm``."""
 
-from .evm import MethodEncoder, abi_type, decode, encode, selector_of, signature_of
-
-__all__ = ("MethodEncoder", "abi_type", "decode", "encode", "selector_of", "signature_of")
+from .evm import *  # noqa: F403 - what __all__ of the module lists
+from .evm import __all__ as __all__

@@ -5,17 +5,36 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from types import GenericAlias
+from typing import Any, Final, NewType
 
 from genlayer_localnet.address import Address, keccak256
 
-from .storage._internal.arrays import DynArray
+from .storage._internal.arrays import Array, DynArray
 from .types import SIZED_INTEGERS, bigint
 
-__all__ = ("MethodEncoder", "abi_type", "decode", "encode", "selector_of", "signature_of")
+_FIXED_BYTES: Final = {f"bytes{size}": NewType(f"bytes{size}", bytes) for size in range(1, 33)}
+globals().update(_FIXED_BYTES)  # bytes1 to bytes32
+
+__all__ = (
+    *_FIXED_BYTES,
+    "InplaceTuple",
+    "MethodEncoder",
+    "decode",
+    "encode",
+    "selector_of",
+    "signature_of",
+    "type_name_of",
+)
+
+
+class InplaceTuple:
+    """As the first argument of a tuple: its items stand for themselves, as arguments of a call do."""
+
 
 _SIMPLE: Final[dict[Any, str]] = {
     **{kind: f"{'int' if signed else 'uint'}{size * 8}" for kind, (size, signed) in SIZED_INTEGERS.items()},
+    **{kind: name for name, kind in _FIXED_BYTES.items()},
     bool: "bool",
     str: "string",
     bytes: "bytes",
@@ -23,7 +42,7 @@ _SIMPLE: Final[dict[Any, str]] = {
 }
 
 
-def abi_type(annotation: Any) -> str:
+def type_name_of(annotation: Any) -> str:
     """The ABI's name of an annotated type: ``u256`` is ``uint256``, ``list[Address]`` is ``address[]``.
 
     Raises:
@@ -34,34 +53,48 @@ def abi_type(annotation: Any) -> str:
         return simple
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (list, DynArray, Sequence):
-        return f"{abi_type(args[0])}[]"
+        return f"{type_name_of(args[0])}[]"
+    if origin is Array:
+        return f"{type_name_of(args[0])}[{typing.get_args(args[1])[0]}]"
     if origin is tuple:
-        return f"({','.join(abi_type(arg) for arg in args)})"
+        return f"({','.join(_names(annotation))})"
     hint = "; use a sized integer such as u256" if annotation in (int, bigint) else ""
     raise TypeError(f"no ABI type for {annotation!r}{hint}")
 
 
-def signature_of(name: str, types: Sequence[str]) -> str:
-    return f"{name}({','.join(types)})"
+def _names(annotation: Any) -> list[str]:
+    return [type_name_of(arg) for arg in typing.get_args(annotation) if arg is not InplaceTuple]
 
 
-def selector_of(signature: str) -> bytes:
+def signature_of(name: str, parameters: Any) -> str:
+    """``signature_of("f", tuple[u8, list[i16]])`` is ``f(uint8,int16[])``."""
+    return f"{name}({','.join(_names(parameters))})"
+
+
+def selector_of(name: str, parameters: Any) -> bytes:
     """The first four bytes of the signature's Keccak-256 hash."""
-    return keccak256(signature.encode("ascii"))[:4]
+    return keccak256(signature_of(name, parameters).encode("ascii"))[:4]
 
 
-def encode(types: Sequence[str], values: Sequence[Any]) -> bytes:
-    """Encode values as the ABI's arguments of these types."""
+def encode(annotation: Any, value: Any) -> bytes:
+    """Encode a value as the ABI's of this type; arguments of a call are of type ``tuple[InplaceTuple, …]``."""
     import eth_abi
 
-    return eth_abi.encode(list(types), [_to_abi(value) for value in values])
+    if InplaceTuple in typing.get_args(annotation):
+        return eth_abi.encode(_names(annotation), _to_abi(value))
+    return eth_abi.encode([type_name_of(annotation)], [_to_abi(value)])
 
 
-def decode(types: Sequence[str], data: bytes) -> list[Any]:
-    """Decode the ABI's results; addresses come as Address."""
+def decode(annotation: Any, data: bytes) -> Any:
+    """Read what ``encode`` wrote; addresses come as Address."""
     import eth_abi
 
-    return [_from_abi(kind, value) for kind, value in zip(types, eth_abi.decode(list(types), data), strict=True)]
+    args = typing.get_args(annotation)
+    if InplaceTuple in args:
+        values = eth_abi.decode(_names(annotation), data)
+        kinds = [arg for arg in args if arg is not InplaceTuple]
+        return tuple(_from_abi(kind, value) for kind, value in zip(kinds, values, strict=True))
+    return _from_abi(annotation, eth_abi.decode([type_name_of(annotation)], data)[0])
 
 
 def _to_abi(value: Any) -> Any:
@@ -72,25 +105,15 @@ def _to_abi(value: Any) -> Any:
     return value
 
 
-def _from_abi(kind: str, value: Any) -> Any:
-    if kind == "address":
+def _from_abi(annotation: Any, value: Any) -> Any:
+    if annotation is Address:
         return Address(value)
-    if kind.endswith("[]"):
-        return [_from_abi(kind[:-2], item) for item in value]
-    if kind.startswith("("):
-        return tuple(_from_abi(part, item) for part, item in zip(_split(kind[1:-1]), value, strict=True))
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is tuple:
+        return tuple(_from_abi(arg, item) for arg, item in zip(args, value, strict=True))
+    if origin is not None:
+        return [_from_abi(args[0], item) for item in value]
     return value
-
-
-def _split(types: str) -> list[str]:
-    """Split at the commas that are not inside a tuple."""
-    parts, depth, start = [], 0, 0
-    for at, char in enumerate(types):
-        depth += (char == "(") - (char == ")")
-        if char == "," and not depth:
-            parts.append(types[start:at])
-            start = at + 1
-    return [*parts, types[start:]] if types else []
 
 
 class MethodEncoder:
@@ -103,20 +126,19 @@ class MethodEncoder:
         if missing:
             raise TypeError(f"parameters of {declaration.__qualname__} have no type: {', '.join(missing)}")
         self.name = name
-        self.types = [abi_type(hints[parameter]) for parameter in parameters]
-        self.selector = selector_of(signature_of(name, self.types))
-        self._returns = hints.get("return", type(None))
+        self._parameters = GenericAlias(tuple, (InplaceTuple, *(hints[parameter] for parameter in parameters)))
+        self._count = len(parameters)
+        self.selector = selector_of(name, self._parameters)
+        result = hints.get("return", type(None))
+        # A method that returns several values is declared to return a tuple.
+        is_tuple = typing.get_origin(result) is tuple
+        self._result: Any = GenericAlias(tuple, (InplaceTuple, *typing.get_args(result))) if is_tuple else result
 
     def encode_call(self, args: tuple[Any, ...]) -> bytes:
         """Raises TypeError for a wrong number of arguments, and what eth_abi raises for wrong values."""
-        if len(args) != len(self.types):
-            raise TypeError(f"{self.name}() takes {len(self.types)} arguments but {len(args)} were given")
-        return self.selector + encode(self.types, args)
+        if len(args) != self._count:
+            raise TypeError(f"{self.name}() takes {self._count} arguments but {len(args)} were given")
+        return self.selector + encode(self._parameters, args)
 
     def decode_result(self, data: bytes) -> Any:
-        if self._returns is type(None):
-            return None
-        # A method that returns several values is declared to return a tuple.
-        if typing.get_origin(self._returns) is tuple:
-            return tuple(decode([abi_type(arg) for arg in typing.get_args(self._returns)], data))
-        return decode([abi_type(self._returns)], data)[0]
+        return None if self._result is type(None) else decode(self._result, data)

@@ -75,7 +75,7 @@ class Items[T](Sequence[T]):
         return list(self)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({list(self)!r})"
+        return f"[{','.join(map(repr, self))}]"
 
 
 class GrowingDesc(TypeDesc):
@@ -142,9 +142,19 @@ class DynArray[T](Items[T], MutableSequence[T]):
         return dyn_array_desc(self._item)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._set(index, value)
+        if not isinstance(index, slice):
+            self._set(index, value)
+            return
+        items = [self._out_of_place(item) for item in self]
+        items[index] = [self._out_of_place(item) for item in value]
+        self._desc.set(self._slot, self._off, items)
 
     def __delitem__(self, index: Any) -> None:
+        if isinstance(index, slice):
+            items_left = [self._out_of_place(item) for item in self]
+            del items_left[index]
+            self._desc.set(self._slot, self._off, items_left)
+            return
         at = self._offset(index)
         items, size, last = self._slot.indirect(self._off), self._item.size, len(self) - 1
         for off in range(at, last * size, size):
@@ -174,17 +184,12 @@ class DynArray[T](Items[T], MutableSequence[T]):
         value: T = self._item.get(self._slot.indirect(self._off), length * self._item.size)
         return value
 
-    def pop(self, index: int | None = None) -> Any:
-        """Remove the last item and return None, or remove and return the item at ``index``."""
+    def pop(self) -> None:  # type: ignore[override]  # recorded of the official library
+        """Remove the last item. As in the official library it is not returned, and no other one can be removed."""
         length = len(self)
         if not length:
             raise Exception("can't pop from an empty array")
-        if index is None:
-            self._set_length(length - 1)
-            return None
-        value = self._out_of_place(self[index])
-        del self[index]
-        return value
+        self._set_length(length - 1)
 
     def clear(self) -> None:
         self._set_length(0)

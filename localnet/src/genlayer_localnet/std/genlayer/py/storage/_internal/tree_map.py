@@ -130,7 +130,7 @@ class TreeMap[K, V](MutableMapping[K, V]):
         return dict(self.items())
 
     def __repr__(self) -> str:
-        return f"TreeMap({dict(self.items())!r})"
+        return f"{{{','.join(f'{key!r}:{value!r}' for key, value in self.items())}}}"
 
     # --- writing ---
 
@@ -315,6 +315,9 @@ class _TreeMapDesc(TypeDesc):
         return view
 
     def set(self, slot: Slot, off: int, value: Any) -> None:
+        if type(value) is TreeMap and not hasattr(value, "_desc"):  # TreeMap(): all that it is good for
+            self.get(slot, off).clear()
+            return
         if type(value) is not TreeMap or value._desc is not self:
             raise AssertionError(f"cannot assign {type(value).__name__} to a TreeMap of this type")
         if not same_place(slot, off, value._slot, value._off):
