@@ -23,15 +23,23 @@ app = typer.Typer(no_args_is_help=True, help="Make, list and switch off consumer
 keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys of consumers.")
 tiers = typer.Typer(no_args_is_help=True, help="Define tiers, and put consumers into them.")
 
-TierName = Annotated[str, typer.Option("--tier", metavar="TIER", help="free, pro, premium, enterprise or an own one.")]
+TierName = Annotated[
+    str, typer.Option("--tier", metavar="TIER", help="free (the default), pro, premium, enterprise or an own one.")
+]
 _MAX_PAGE = 1_000
 
 
 @meter_command(app, "add")
-def add(desk: Desk, consumer: ConsumerName, tier: TierName = "free") -> Shown:
-    """Make a consumer; one that exists stays as it is."""
+def add(desk: Desk, consumer: ConsumerName, tier: TierName = "") -> Shown:
+    """Make a consumer; one that exists stays as it is, and is refused with another tier."""
+    from api_billing.metering.errors import IdConflict
+
     _check_name(consumer)
-    return _shown(desk.meter.add_consumer(consumer, tier=tier))
+    profile = desk.meter.add_consumer(consumer, tier=tier or "free")
+    if tier not in ("", profile.tier.name):
+        hint = f"see: api-billing meter tier assign {consumer} {tier}"
+        raise IdConflict(f"{plain(consumer)} exists, with the tier {profile.tier.name}", hint=hint)
+    return _shown(profile)
 
 
 @meter_command(app, "list")
@@ -69,8 +77,6 @@ def create(
     """Make an API key of a consumer. It is shown now and never again."""
     if len(label) > 100 or not label.isprintable():
         raise InvalidInput("a label has at most 100 printable characters")
-    if tier:
-        _check_tier(desk, tier)
     key = desk.meter.create_key(consumer, tier=tier, label=label)
     data = {"key": key.text, **_key_data(key.stored)}
     text = f"{key.text}\nkey {key.stored.key_id} of {consumer}: shown once; only its hash is kept"
@@ -163,14 +169,6 @@ def _check_name(consumer: str) -> None:
 
     if not isinstance(checked(consumer), Identity):
         raise InvalidInput("a consumer's name has 1 to 200 printable characters, and no space around them")
-
-
-def _check_tier(desk: Desk, name: str) -> None:
-    from api_billing.metering.errors import UnknownTier
-    from api_billing.metering.ledger.operations import ListTiers
-
-    if all(each.name != name for each in desk.store.call(ListTiers())):
-        raise UnknownTier(f"there is no tier {name!r}")
 
 
 def _shown(profile: Profile) -> Shown:

@@ -3,7 +3,9 @@
 MeterError (a BillingError)
 ├── StoreUnavailable        the store did not do it: nothing changed, or it is not known; the same id may be sent again
 │   ├── StoreBusy           too many operations are waiting
+│   ├── CannotBeStored      no store can ever do this one, whatever is waited for: nothing changed
 │   └── CreditUnavailable   a consumer's credit cannot be read from the chain, or was read too long ago
+├── IdConflict              an id that the caller chose was used before, for something else: nothing changed
 ├── UnknownConsumer         a key, quota or tier for a consumer that does not exist
 ├── UnknownTier             a tier that is not defined
 ├── InvalidSetting          a setting that cannot be: says which, and what it may be (also ValueError)
@@ -27,8 +29,16 @@ class StoreBusy(StoreUnavailable):
     """More operations are waiting for the store than are allowed to."""
 
 
+class CannotBeStored(StoreUnavailable):
+    """This operation has something in it that cannot be stored; the store is well, and repeating is in vain."""
+
+
 class CreditUnavailable(StoreUnavailable):
     """What a consumer may use is on the chain, and the chain does not tell."""
+
+
+class IdConflict(MeterError):
+    """An id of the caller's choice stands for something else already. With the same content it may be repeated."""
 
 
 class UnknownConsumer(MeterError):

@@ -23,6 +23,27 @@ def test_consumers__disabled_and_enabled__are_served(acme: Any) -> None:
     assert "served" in acme("consumers", "enable", "acme").out
 
 
+def test_consumers__added_again_with_another_tier__are_a_conflict(acme: Any) -> None:
+    assert "exists, with the tier free" in acme("consumers", "add", "acme", "--tier", "pro", code=1).err
+
+
+def test_consumers__added_again__stay_as_they_are(acme: Any) -> None:
+    acme("tier", "assign", "acme", "pro")
+    assert acme("consumers", "add", "acme", "--json").json["tier"] == "pro"
+
+
+@pytest.mark.parametrize(("consumer", "amount"), [("other", "5gen"), ("acme", "6gen")])
+def test_credit__id_of_another_grant__is_a_conflict(acme: Any, meter: Any, consumer: str, amount: str) -> None:
+    acme("consumers", "add", "other")
+    assert "was made before" in acme("credit", "add", consumer, amount, "--id", "first", code=1).err
+    assert (meter.balance("acme").granted_wei, meter.balance("other").granted_wei) == (5 * GEN, 0)
+
+
+def test_credit__same_grant_again__counts_once(acme: Any, meter: Any) -> None:
+    acme("credit", "add", "acme", "5gen", "--id", "first", "--note", "again")
+    assert meter.balance("acme").granted_wei == 5 * GEN
+
+
 def test_consumers__name_that_is_none__is_refused(run: Any) -> None:
     assert "1 to 200 printable characters" in run("consumers", "add", " x", code=2).err
 

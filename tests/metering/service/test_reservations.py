@@ -120,6 +120,22 @@ def test_reserve__id_that_has_ended__is_refused(service: Any) -> None:
     assert (answer.status_code, answer.json()["code"]) == (409, "reservation_ended")
 
 
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize(
+    "other", [{"consumer": "other"}, {"estimate_wei": "6000000000"}, {"api": "maps"}, {"units": 2}]
+)
+def test_reserve__id_of_another_request__is_a_conflict(service: Any, other: dict[str, Any], ended: bool) -> None:
+    chosen = reserved(service, id=service.new_id())
+    if ended and "units" not in other:
+        service.end("settle", chosen)
+    if "consumer" in other:
+        other = {"consumer": service.other}
+    answer = service.reserve(id=chosen, **other)
+    assert (answer.status_code, answer.json()["code"]) == (409, "id_conflict")
+    assert balance_of(service, service.other) == (100 * GWEI, 0, 0)
+    assert sum(balance_of(service)[1:]) == 5 * GWEI
+
+
 @pytest.mark.parametrize("off_ms", [-61_000, 61_000])
 def test_reserve__id_of_another_time__is_refused(service: Any, off_ms: int) -> None:
     answer = service.reserve(id=service.new_id(service.clock.ms + off_ms))

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from api_billing.metering.errors import UnknownConsumer, UnknownTier
+from api_billing.metering.errors import IdConflict, UnknownConsumer, UnknownTier
 from api_billing.metering.ledger.operations import (
     ApiKey,
     FindKey,
@@ -146,6 +146,30 @@ def test_key__of_an_unknown_consumer__is_refused(desk):
     with pytest.raises(UnknownConsumer):
         desk.call(PutKey(key()))
     assert desk.call(FindKey("k1")) is None
+
+
+def test_key__of_an_unknown_tier__is_refused(desk):
+    desk.call(PutProfile("acme", "pro"))
+    with pytest.raises(UnknownTier):
+        desk.call(PutKey(key(tier="platinum")))
+
+
+@pytest.mark.parametrize("other", [{"consumer": "other"}, {"digest": "d2"}, {"tier": "pro"}, {"label": ""}])
+def test_key__id_of_another_key__is_a_conflict(desk, other):
+    for consumer in ("acme", "other"):
+        desk.call(PutProfile(consumer, "pro"))
+    desk.call(PutKey(key()))
+    with pytest.raises(IdConflict):
+        desk.call(PutKey(key(**other)))
+    assert desk.call(FindKey("k1")) == key()
+
+
+def test_key__put_again_after_it_was_revoked__stays_revoked(desk):
+    desk.call(PutProfile("acme", "pro"))
+    desk.call(PutKey(key()))
+    desk.call(RevokeKey("k1", 7))
+    desk.call(PutKey(key()))
+    assert desk.call(FindKey("k1")).revoked_ms == 7
 
 
 def test_key__revoked__is_found_as_revoked(desk):

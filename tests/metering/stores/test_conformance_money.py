@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from api_billing.metering.clock import DAY_MS
+from api_billing.metering.errors import IdConflict
 from api_billing.metering.ledger.operations import (
     MAX_AMOUNT_WEI,
     Balance,
+    Claim,
     Extend,
     GetRecord,
     Grant,
@@ -42,6 +44,23 @@ def test_grant__positive__adds_free_credit(desk):
 def test_grant__repeated_id__gives_the_first_answer_and_adds_nothing(desk):
     desk.grant(100, grant_id="g1")
     assert desk.grant(100, grant_id="g1") == Granted(Balance(100, 0, 0, 100, 1), repeated=True)
+
+
+@pytest.mark.parametrize(
+    ("amount_wei", "account"), [(100, "other/weather"), (101, "acme/weather"), (-100, "acme/weather")]
+)
+def test_grant__id_of_another_grant__is_a_conflict(desk, amount_wei, account):
+    desk.grant(100, grant_id="g1")
+    with pytest.raises(IdConflict):
+        desk.grant(amount_wei, account, grant_id="g1")
+    assert (desk.free(), desk.free("other/weather")) == (100, 0)
+
+
+def test_grant__conflict_in_a_batch__leaves_the_others_alone(desk):
+    grants = [Grant("g1", desk.account, 1, 1), Grant("g1", "other/weather", 1, 1), Grant("g2", desk.account, 2, 1)]
+    replies = desk.store._perform(grants)
+    assert [type(reply) for reply in replies] == [Granted, IdConflict, Granted]
+    assert desk.free() == 3
 
 
 def test_grant__negative_within_free__takes_back(desk):
@@ -114,6 +133,42 @@ def test_reserve__repeated_id__holds_once(desk, calls):
     first = desk.call(operation)
     assert desk.call(operation) == first
     assert desk.balance().reserved_wei == 60
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"account": "other/weather", "consumer": "other"},
+        {"estimate_wei": 59},
+        {"estimate_wei": 0},
+        {"api": "maps"},
+        {"units": 2},
+        {"claim": Claim("weather/k", "f")},
+        {"method": "GET"},
+        {"route": "/a"},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+@pytest.mark.parametrize("ended", [False, True])
+def test_reserve__id_of_another_request__is_a_conflict(desk, other, ended):
+    desk.grant(100)
+    desk.grant(100, "other/weather")
+    operation = desk.reserve_op(60)
+    desk.call(operation)
+    if ended and "units" not in other:
+        desk.settle(operation.reservation_id, 60)
+    with pytest.raises(IdConflict):
+        desk.call(replace(operation, **other))
+    assert (desk.free(), desk.free("other/weather")) == (40, 100)
+
+
+def test_reserve__repeated_under_changed_limits__is_the_same_request(desk, calls):
+    desk.grant(100)
+    operation = desk.reserve_op(60, calls(5))
+    desk.call(operation)
+    again = replace(operation, checks=(calls(9, "other"),), tier="pro", now_ms=desk.now_ms + 1, request_id="r")
+    assert isinstance(desk.call(again), Reserved)
+    assert desk.free() == 40
 
 
 @pytest.mark.parametrize("end", ["settle", "release", "expire"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from api_billing.metering.errors import UnknownConsumer, UnknownTier
+from dataclasses import replace
+
+from api_billing.metering.errors import IdConflict, UnknownConsumer, UnknownTier
 from api_billing.metering.ledger.documents import budgets_to_text, quotas_to_text
 from api_billing.metering.ledger.operations import (
     ApiKey,
@@ -69,11 +71,17 @@ def list_tiers(tables: Tables, op: ListTiers) -> tuple[Tier, ...]:
 
 
 def put_key(tables: Tables, op: PutKey) -> None:
-    """Keep an API key of a consumer that exists."""
+    """Keep an API key of a consumer that exists; one that is there already stays as it is, revoked or not."""
     key = op.key
     if tables.consumer(key.consumer) is None:
         raise UnknownConsumer(f"no consumer is called {key.consumer!r}")
-    tables.put(_key_row(key))
+    if key.tier and tables.tier(key.tier) is None:
+        raise UnknownTier(f"there is no tier {key.tier!r}")
+    row: KeyRow | None = tables.find(API_KEYS, (key.key_id,))
+    if row is None:
+        tables.put(_key_row(key))
+    elif replace(row.api_key(), revoked_ms=key.revoked_ms) != key:
+        raise IdConflict(f"there is another key of the id {key.key_id!r}")
 
 
 def _key_row(key: ApiKey) -> KeyRow:

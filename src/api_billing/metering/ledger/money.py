@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from api_billing.metering.clock import DAY_MS
+from api_billing.metering.errors import IdConflict
 from api_billing.metering.ledger.kinds import Key, Kind
 from api_billing.metering.ledger.operations import (
     MAX_AMOUNT_WEI,
@@ -60,7 +61,7 @@ from api_billing.metering.ledger.tables import Tables
 def reserve(tables: Tables, op: Reserve) -> ReserveReply:
     """Set aside the estimate and count the call, or leave everything as it is."""
     if not (op.fresh and tables.trusts_fresh) and (request := tables.request(op.reservation_id)) is not None:
-        return _reserved_before(tables, request)
+        return _reserved_before(tables, request, op)
     code = ""
     if op.profile_version >= 0:
         consumer = tables.consumer(op.consumer)
@@ -172,7 +173,10 @@ def undo(tables: Tables, request: RequestRow, state: State, now_ms: int, outcome
 def grant(tables: Tables, op: Grant) -> Granted | GrantRefused:
     """Add or take back credit, once per grant id."""
     account = tables.account(op.account)
-    if tables.find(GRANTS, (op.grant_id,)) is not None:
+    made: GrantRow | None = tables.find(GRANTS, (op.grant_id,))
+    if made is not None:
+        if made.account != op.account or made.amount_wei != op.amount_wei:
+            raise IdConflict(f"the grant {op.grant_id!r} was made before: {made.amount_wei} wei for {made.account!r}")
         return Granted(account.balance(), repeated=True)
     granted_wei = account.granted_wei + op.amount_wei
     free_wei = granted_wei - account.reserved_wei - account.charged_wei
@@ -186,12 +190,19 @@ def grant(tables: Tables, op: Grant) -> Granted | GrantRefused:
     return Granted(account.balance())
 
 
-def _reserved_before(tables: Tables, request: RequestRow) -> ReserveReply:
+def _reserved_before(tables: Tables, request: RequestRow, op: Reserve) -> ReserveReply:
+    if _asked(request.reserve) != _asked(op) or (request.state == "reserved" and request.units != op.units):
+        raise IdConflict(f"the reservation {op.reservation_id!r} was made before, for another request")
     balance = tables.account(request.reserve.account).balance()
     if request.state != "reserved":
         # Ended already: serving it again would be a second request under one id.
         return Refused("reservation_ended", (), (), balance)
     return Reserved(balance, tuple([count.used for count in tables.counts(request)]))
+
+
+def _asked(op: Reserve) -> tuple[object, ...]:
+    """What makes a reservation the same when it is asked for again. Windows and tier may have changed meanwhile."""
+    return (op.account, op.api, op.consumer, op.estimate_wei, op.claim, op.method, op.route)
 
 
 def _claimed(tables: Tables, op: Reserve) -> ReserveReply | None:

@@ -7,7 +7,8 @@ Amounts are integer wei from 0 to 2^256 - 1. Instants end in ``_ms``: millisecon
 caller, so that a clock can be injected. A day is ``ms // 86_400_000``.
 
 Every operation that changes money carries an id of the caller's and may be repeated with it: a repetition changes
-nothing and gets the first answer, so that a lost answer is simply asked for again.
+nothing and gets the first answer, so that a lost answer is simply asked for again. An id that stands for something else
+already is refused (``IdConflict``).
 """
 
 from __future__ import annotations
@@ -182,10 +183,12 @@ class Batch:
 class Reserve(Operation["ReserveReply"]):
     """Set aside the estimated cost and count the call in every window, all or nothing.
 
-    Checked in this order: the profile's version (StaleProfile: ask again with windows from the profile it carries), the
-    claim (Replay, ClaimInProgress, ClaimMismatch), disabled, windows, credit. A refusal leaves everything as it was.
-    ``profile_version`` of -1 stands for a consumer that need not be known. A claim counts while its request is being
-    served and its reservation has not expired, and then, with a stored response, until ``claim_expires_ms``.
+    Checked in this order: the id (``IdConflict`` when it is that of a reservation of another account, API, consumer,
+    estimate, units, claim, method or route), the profile's version (StaleProfile: ask again with windows from the
+    profile it carries), the claim (Replay, ClaimInProgress, ClaimMismatch), disabled, windows, credit. A refusal leaves
+    everything as it was. ``profile_version`` of -1 stands for a consumer that need not be known. A claim counts while
+    its request is being served and its reservation has not expired, and then, with a stored response, until
+    ``claim_expires_ms``.
     """
 
     reservation_id: str  # time-ordered (see ``ids``) and unique
@@ -339,7 +342,10 @@ class Sweep(Operation[int]):
 
 @dataclass(frozen=True, slots=True)
 class Grant(Operation["Granted | GrantRefused"]):
-    """Add credit to an account, or take free credit back with a negative amount."""
+    """Add credit to an account, or take free credit back with a negative amount.
+
+    Raises: ``IdConflict`` when the id is that of a grant to another account or of another amount.
+    """
 
     grant_id: str
     account: str
@@ -420,7 +426,10 @@ class ListTiers(Operation[tuple[Tier, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class PutKey(Operation[None]):
-    """Keep a new API key; its consumer has to exist. Raises: ``UnknownConsumer``."""
+    """Keep a new API key; its consumer has to exist, and its tier, if it has one of its own.
+
+    Raises: ``UnknownConsumer``, ``UnknownTier``, ``IdConflict`` when there is another key of this id.
+    """
 
     key: ApiKey
 

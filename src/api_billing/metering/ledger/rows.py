@@ -278,6 +278,16 @@ class Plain(Row):
 class GrantRow(Plain):
     """A grant that was made: id, account, amount, instant, note."""
 
+    @property
+    def account(self) -> str:
+        """Whose it is."""
+        return self._values[1]  # type: ignore[no-any-return]
+
+    @property
+    def amount_wei(self) -> int:
+        """How much was added; negative when it was taken back."""
+        return int(self._values[2])
+
 
 @dataclass(slots=True, eq=False)
 class ConsumerRow(Row):

@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from api_billing.metering.errors import MeterError
+from api_billing.metering.errors import IdConflict, MeterError
 from api_billing.metering.request.problems import CONTENT_TYPE, Answer, Refusal
 from api_billing.metering.service.bodies import ProblemBody
 
@@ -33,6 +33,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "not_found": _Kind(404, "Not found"),
     "method_not_allowed": _Kind(405, "Method not allowed"),
     "reservation_ended": _Kind(409, "Reservation ended"),
+    "id_conflict": _Kind(409, "Id used for something else"),
     "request_too_large": _Kind(413, "Request too large"),
 }
 CODES: Final = frozenset(_KINDS)
@@ -80,7 +81,12 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
         402: "No credit, or budget used up",
         403: "Not allowed",
     }
-    texts |= {404: "Not found", 409: "Ended already, or in progress", 413: "Too large", 410: "Receipt used up"}
+    texts |= {
+        404: "Not found",
+        409: "Ended already, in progress, or an id that is used",
+        413: "Too large",
+        410: "Receipt used up",
+    }
     texts |= {422: "Idempotency key or receipt reused"}
     texts |= {429: "Quota used up", 503: "The store does not answer: repeat the request"}
     documents: dict[int | str, dict[str, Any]] = {
@@ -120,4 +126,6 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _meter_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, IdConflict):
+        return response_of(ServiceProblem("id_conflict", "This id was used before, for something else.").answer())
     return response_of(Refusal("meter_unavailable").answer())

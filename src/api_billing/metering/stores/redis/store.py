@@ -38,16 +38,18 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError, R
 from redis.exceptions import TimeoutError as RedisTimeout
 from redis.retry import Retry
 
-from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavailable
+from api_billing.metering.errors import IdConflict, InvalidSetting, MeterError, StoreUnavailable
 from api_billing.metering.ledger import rules
 from api_billing.metering.ledger.operations import (
     Extend,
     GetRecord,
+    Grant,
     Note,
     Operation,
     Prune,
     Pruned,
     ReadCounts,
+    Reserve,
     Sweep,
 )
 from api_billing.metering.ledger.rows import NUMBERS, TIERS
@@ -79,6 +81,7 @@ _TURN_MS: Final = 1_000  # after which others go on, should whoever has the turn
 _TURNS_SECONDS: Final = 1.0  # for as long large batches take turns at once, after one that was in vain
 _PAUSE_SECONDS: Final = 0.0005
 _MAX_KEPT: Final = 50_000
+_IDS_SECONDS: Final = 86_400
 
 # They do not say whose account they are about; and what settlement asks of no account.
 _OF_ALL: Final = frozenset({ReadCounts, GetRecord, Extend})
@@ -134,8 +137,9 @@ class RedisStore(NetworkedStore):
             return [self._up_to_limit(operations[0])]
         replies: list[list[Reply]] = [[] for _ in operations]
         places_in: defaultdict[int, list[int]] = defaultdict(list)
+        taken = self._taken_by_others(operations)
         for place, operation in enumerate(operations):
-            for shard in self._shards_of(operation):
+            for shard in () if place in taken else self._shards_of(operation):
                 places_in[shard].append(place)
         for shard, places in sorted(places_in.items()):
             try:
@@ -145,7 +149,30 @@ class RedisStore(NetworkedStore):
                 answers = [error] * len(places)
             for place, answer in zip(places, answers, strict=True):
                 replies[place].append(answer)
+        for place in taken:
+            replies[place].append(IdConflict("this id was used before, for another account"))
         return [_merged(operation, each) for operation, each in zip(operations, replies, strict=True)]
+
+    def _taken_by_others(self, operations: Sequence[Operation[Any]]) -> set[int]:
+        """The places of those whose id an account in whatever shard has for itself.
+
+        A shard only knows the ids of its own accounts. So an id that somebody chose belongs to the account that it came
+        with first, also when nothing came of that. Raises: StoreUnavailable.
+        """
+        chosen = {place: found for place, each in enumerate(operations) if (found := _chosen_id(each)) is not None}
+        if not chosen:
+            return set()
+        try:
+            pipeline = self._client.pipeline(transaction=False)
+            for name, account, *expiry in chosen.values():
+                key = self.key(0, f"/{name}")
+                pipeline.execute_command("SET", key, account, "NX", *expiry)
+                pipeline.execute_command("GET", key)
+            owners = pipeline.execute()[1::2]
+        except (*_LOST, RedisError) as error:
+            self._disconnect()
+            raise self._failure(error) from error
+        return {place for (place, found), owner in zip(chosen.items(), owners, strict=True) if owner != found[1]}
 
     def _up_to_limit(self, operation: Sweep | Prune) -> Reply:
         replies: list[Reply] = []
@@ -344,6 +371,16 @@ class RedisStore(NetworkedStore):
 
 
 _WAIT_FOR_DISK: Final = ("WAITAOF", 1, 0, FSYNC_MS)
+
+
+def _chosen_id(operation: Any) -> tuple[Any, ...] | None:
+    """The id that somebody chose for an operation, whose it is, and for how long that is kept."""
+    if type(operation) is Grant:
+        return f"grant:{operation.grant_id}", operation.account.encode()
+    if type(operation) is Reserve and not operation.fresh:
+        # Ids of reservations are of a time, and nobody makes one of yesterday.
+        return f"request:{operation.reservation_id}", operation.account.encode(), "EX", _IDS_SECONDS
+    return None
 
 
 def _merged(operation: Operation[Any], replies: Sequence[Reply]) -> Reply:
