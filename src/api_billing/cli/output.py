@@ -124,6 +124,7 @@ def _of_the_meter(error: BaseException) -> ExitCode:
     from api_billing.metering import errors
 
     kinds: Mapping[type[BaseException], ExitCode] = {
+        errors.CannotBeStored: ExitCode.USAGE,
         errors.StoreUnavailable: ExitCode.NETWORK,
         errors.UnknownConsumer: ExitCode.USAGE,
         errors.UnknownTier: ExitCode.USAGE,

@@ -22,6 +22,7 @@ EVENTS: dict[str, tuple[Callable[[Metrics], None], str, dict[str, str], float]] 
     "unmetered": (lambda m: m.unmetered("w"), "requests_total", {"api": "w", "outcome": "unmetered"}, 1),
     "price": (lambda m: m.price_failed("w"), "price_failures_total", {"api": "w"}, 1),
     "retried": (lambda m: m.retried("Settle"), "store_retries_total", {"operation": "Settle"}, 1),
+    "set aside": (lambda m: m.set_aside("Settle"), "set_aside_total", {"operation": "Settle"}, 1),
     "swept": (lambda m: m.swept(7), "expired_reservations_total", {}, 7),
     "alerted": (lambda m: m.alerted("dropped"), "alerts_total", {"kind": "dropped"}, 1),
     "waiting": (lambda m: m.watch_store(lambda: 4), "store_waiting", {}, 4),

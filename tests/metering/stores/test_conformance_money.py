@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from api_billing.metering.clock import DAY_MS
-from api_billing.metering.errors import IdConflict
+from api_billing.metering.errors import CannotBeStored, IdConflict
 from api_billing.metering.ledger.operations import (
     MAX_AMOUNT_WEI,
     Balance,
@@ -16,6 +16,7 @@ from api_billing.metering.ledger.operations import (
     Granted,
     GrantRefused,
     NotReserved,
+    Outcome,
     Refused,
     Released,
     Reserved,
@@ -23,6 +24,7 @@ from api_billing.metering.ledger.operations import (
     Settled,
     Sweep,
 )
+from api_billing.metering.stores import open_store
 
 HOSTILE = [
     "quotes ' \" `; drop table accounts; --",
@@ -460,6 +462,16 @@ def test_batch__with_an_operation_that_cannot_be_stored__performs_the_others(sto
     replies = store._perform([good[0], bad, good[1]])
     assert [type(reply) for reply in (replies[0], replies[2])] == [Granted, Granted]
     assert desk.balance().granted_wei == 2
+
+
+def test_settle__of_what_cannot_be_stored__says_so_and_not_that_the_store_is_away(shared_url, desk_of):
+    with open_store(shared_url) as store:
+        desk = desk_of(store)
+        desk.grant(100)
+        reservation_id, _ = desk.reserve(60)
+        with pytest.raises(CannotBeStored):
+            desk.settle(reservation_id, 60, outcome=Outcome(200, tags='{"model":"\ud800"}'))
+        assert desk.settle(reservation_id, 60).charged_wei == 60
 
 
 def test_batch__reserve_and_settle_together__are_performed_in_their_order(store, desk):

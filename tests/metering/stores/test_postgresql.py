@@ -7,7 +7,7 @@ import pytest
 
 psycopg = pytest.importorskip("psycopg")
 
-from api_billing.metering.errors import InvalidSetting, StoreUnavailable  # noqa: E402
+from api_billing.metering.errors import CannotBeStored, InvalidSetting, StoreUnavailable  # noqa: E402
 from api_billing.metering.ledger import operations, settlement_operations  # noqa: E402
 from api_billing.metering.ledger.operations import (  # noqa: E402
     Claim,
@@ -148,7 +148,7 @@ def test_batch__with_a_number_too_large_for_its_column__performs_the_others(stor
     desk = desk_of(store)
     made = desk.reserve_op(0)
     replies = store._perform([made, replace(made, reservation_id="x", units=2**70), replace(made, reservation_id="y")])
-    assert [type(reply) for reply in replies] == [Reserved, StoreUnavailable, Reserved]
+    assert [type(reply) for reply in replies] == [Reserved, CannotBeStored, Reserved]
 
 
 def test_round_trip__refused_before_all_is_sent__raises_that_and_logs_nothing(admin, caplog):

@@ -9,7 +9,7 @@ import pytest
 redis = pytest.importorskip("redis")
 
 from api_billing.metering.clock import DAY_MS  # noqa: E402
-from api_billing.metering.errors import InvalidSetting, StoreUnavailable  # noqa: E402
+from api_billing.metering.errors import CannotBeStored, InvalidSetting, StoreUnavailable  # noqa: E402
 from api_billing.metering.ledger.ids import new_id  # noqa: E402
 from api_billing.metering.ledger.operations import (  # noqa: E402
     FireOnce,
@@ -282,7 +282,7 @@ def test_batch__that_could_not_be_stored__leaves_no_count_of_it_behind(store, de
     first, _ = desk.reserve(100, window, fresh=True)
     bad = desk.reserve_op(100, window, fresh=True, consumer="\ud800")
     good = desk.reserve_op(100, window, fresh=True)
-    assert [type(reply) for reply in store._perform([good, bad])] == [Reserved, StoreUnavailable]
+    assert [type(reply) for reply in store._perform([good, bad])] == [Reserved, CannotBeStored]
     desk.settle(first, 30)
     assert desk.counts(window) == (130,)
 

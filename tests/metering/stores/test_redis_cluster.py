@@ -4,7 +4,7 @@ import pytest
 
 redis = pytest.importorskip("redis")
 
-from api_billing.metering.errors import StoreUnavailable  # noqa: E402
+from api_billing.metering.errors import CannotBeStored, StoreUnavailable  # noqa: E402
 from api_billing.metering.ledger.operations import (  # noqa: E402
     Extend,
     Grant,
@@ -62,7 +62,7 @@ def test_batch__about_all_shards__is_performed_in_each(store, desks):
 
 def test_batch__with_a_name_that_cannot_be_stored__performs_the_others(store):
     replies = store._perform([Grant(name, name, 1, 0) for name in ("one", "\ud800", "two")])
-    assert [type(reply) for reply in replies] == [Granted, StoreUnavailable, Granted]
+    assert [type(reply) for reply in replies] == [Granted, CannotBeStored, Granted]
 
 
 def test_batch__of_which_one_shard_does_not_answer__performs_the_others(store, monkeypatch):

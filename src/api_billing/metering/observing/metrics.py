@@ -43,6 +43,9 @@ class Metrics:
     def retried(self, operation: str) -> None:
         """A settlement or release is repeated, as the store did not answer."""
 
+    def set_aside(self, operation: str) -> None:
+        """A settlement or release was given up, as the store can never take it."""
+
     def swept(self, count: int) -> None:
         """Reservations expired and were released."""
 
@@ -88,6 +91,7 @@ class PrometheusMetrics(Metrics):
         self._seconds = cache(seconds.labels)
         self._price_failures = counter("price_failures", "Requests whose price failed.", "api").labels
         self._retries = counter("store_retries", "Operations repeated after no answer.", "operation").labels
+        self._set_aside = counter("set_aside", "Operations that the store can never take.", "operation").labels
         self._expired = counter("expired_reservations", "Reservations released as nobody settled them.")
         self._alerts = counter("alerts", "Alerts sent, by kind.", "kind").labels
         self._waiting = client.Gauge(
@@ -123,6 +127,9 @@ class PrometheusMetrics(Metrics):
 
     def retried(self, operation: str) -> None:
         self._retries(operation).inc()
+
+    def set_aside(self, operation: str) -> None:
+        self._set_aside(operation).inc()
 
     def swept(self, count: int) -> None:
         self._expired.inc(count)

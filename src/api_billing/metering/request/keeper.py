@@ -1,5 +1,6 @@
 """What has to happen beside the requests: keep open reservations alive, release those whose process died, settle again
-what the store did not take, prune.
+what the store did not take, prune. None of these waits for another that fails, and no settlement for one that the store
+will never take: that one is set aside, and an operator is told.
 
 A thread that is started with the first reservation does it every few seconds; ``tick`` is one round of it, to be called
 with any clock. Several processes do it at once without harm, as each step is atomic in the store.
@@ -15,8 +16,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
+from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.clock import DAY_MS
-from api_billing.metering.errors import MeterError, StoreUnavailable
+from api_billing.metering.errors import CannotBeStored, IdConflict, MeterError, StoreUnavailable
 from api_billing.metering.ledger.operations import (
     Extend,
     ListTiers,
@@ -51,6 +53,7 @@ class Keeper:
         now_ms: Callable[[], int],
         metrics: Metrics,
         *,
+        alert: Callable[[Alert], None],
         reservation_ms: int,
         round_seconds: float,
         prune_every_ms: int,
@@ -59,6 +62,7 @@ class Keeper:
         self._store = store
         self._now_ms = now_ms
         self._metrics = metrics
+        self._alert = alert
         self._reservation_ms = reservation_ms
         self._prune_every_ms = prune_every_ms
         self._keep_unbatched = keep_unbatched
@@ -110,16 +114,15 @@ class Keeper:
         return len(self._failed)
 
     def tick(self, now_ms: int) -> None:
-        """One round. Raises: StoreUnavailable; the next round goes on where this one stopped."""
-        self._repeat_failed()
-        self._extend(now_ms)
-        swept = _SWEEP_LIMIT
-        while swept == _SWEEP_LIMIT:
-            swept = self._store.call(Sweep(now_ms, _SWEEP_LIMIT))
-            self._metrics.swept(swept)
-        if self._prune_every_ms and now_ms - self._pruned_ms >= self._prune_every_ms:
-            self._pruned_ms = now_ms
-            prune(self._store, now_ms, keep_unbatched=self._keep_unbatched)
+        """One round: all of it is tried, whatever fails. Raises: what failed first, such as StoreUnavailable."""
+        failures: list[Exception] = []
+        for part in (self._repeat_failed, self._extend, self._sweep, self._prune):
+            try:
+                part(now_ms)
+            except Exception as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def close(self) -> None:
         """Stop the thread, and try once more what failed. What still fails is logged, with its reservation."""
@@ -127,20 +130,36 @@ class Keeper:
         if self._thread is not None:
             self._thread.join()
         try:
-            self._repeat_failed()
+            self._repeat_failed(self._now_ms())
         except MeterError:
             for operation, _ in self._failed:
                 _log.error("not settled before closing: %s of %s", type(operation).__name__, operation.reservation_id)
 
-    def _repeat_failed(self) -> None:
+    def _repeat_failed(self, now_ms: int) -> None:
         for _ in range(len(self._failed)):
             operation, reserve = self._failed[0]
             self._metrics.retried(type(operation).__name__)
-            if isinstance(operation, Settle):
-                self._settle(operation, reserve)
-            else:
-                self._store.call(operation)
+            try:
+                if isinstance(operation, Settle):
+                    self._settle(operation, reserve)
+                else:
+                    self._store.call(operation)
+            except (CannotBeStored, IdConflict) as error:
+                self._set_aside(operation, error, now_ms)
+            except Exception:
+                self._failed.rotate(-1)  # another one begins the next round, should this one be what is wrong
+                raise
             self._failed.popleft()
+
+    def _set_aside(self, operation: Settle | Release, error: MeterError, now_ms: int) -> None:
+        """Give up an operation that the store will never take: whoever operates this can charge it by hand."""
+        kind = type(operation).__name__
+        _log.error("set aside, as it can never be done: %s: %.2000r", error, operation)
+        self._metrics.set_aside(kind)
+        cost_wei = operation.actual_wei if isinstance(operation, Settle) else 0
+        details = (("operation", kind), ("reservation", operation.reservation_id), ("cost_wei", str(cost_wei)))
+        message = f"{kind} of {operation.reservation_id} was set aside, as it can never be done: {error}"
+        self._alert(Alert("settlement", operation.account, now_ms, message, details=details))
 
     def _settle(self, settle: Settle, reserve: Reserve | None) -> None:
         reply = self._store.call(settle)
@@ -159,6 +178,17 @@ class Keeper:
             for key in part:
                 if key in self._open:
                     self._open[key] = expires_ms
+
+    def _sweep(self, now_ms: int) -> None:
+        swept = _SWEEP_LIMIT
+        while swept == _SWEEP_LIMIT:
+            swept = self._store.call(Sweep(now_ms, _SWEEP_LIMIT))
+            self._metrics.swept(swept)
+
+    def _prune(self, now_ms: int) -> None:
+        if self._prune_every_ms and now_ms - self._pruned_ms >= self._prune_every_ms:
+            self._pruned_ms = now_ms
+            prune(self._store, now_ms, keep_unbatched=self._keep_unbatched)
 
     def start(self) -> None:
         """Do the rounds in a thread from now on, also in a process that serves no requests itself. Idempotent."""

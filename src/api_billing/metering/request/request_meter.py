@@ -99,6 +99,7 @@ class RequestMeter(ABC):
             store,
             clock_ms,
             self.metrics,
+            alert=self.watcher.send,
             reservation_ms=self.reservation_ms,
             round_seconds=settings.sweep_seconds,
             prune_every_ms=_PRUNE_EVERY_MS,

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from api_billing.metering.errors import StoreUnavailable
+from api_billing.metering.errors import CannotBeStored, StoreUnavailable
 from api_billing.metering.ledger import rules
 from api_billing.metering.ledger.operations import Extend, FireOnce, Operation, Prune, RevokeKey, Sweep
 from api_billing.metering.ledger.settlement_operations import Renumber, ReopenEnded, RetryRefused, WriteOff
@@ -95,7 +95,8 @@ class NetworkedStore(Store):
             ]
         except NotStorable as error:
             if len(operations) == 1:
-                return [self._failure(f"{type(operations[0]).__name__} cannot be stored: {error.__cause__}")]
+                why = self._failure(f"{type(operations[0]).__name__} cannot be stored: {error.__cause__}")
+                return [CannotBeStored(str(why))]
             return [reply for operation in operations for reply in self._surely([operation], transact)]
         except StoreUnavailable:
             raise

@@ -165,7 +165,7 @@ class RedisStore(NetworkedStore):
         try:
             pipeline = self._client.pipeline(transaction=False)
             for name, account, *expiry in chosen.values():
-                key = self.key(0, f"/{name}")
+                key = self.key(0, "/") + name
                 pipeline.execute_command("SET", key, account, "NX", *expiry)
                 pipeline.execute_command("GET", key)
             owners = pipeline.execute()[1::2]
@@ -376,11 +376,13 @@ _WAIT_FOR_DISK: Final = ("WAITAOF", 1, 0, FSYNC_MS)
 def _chosen_id(operation: Any) -> tuple[Any, ...] | None:
     """The id that somebody chose for an operation, whose it is, and for how long that is kept."""
     if type(operation) is Grant:
-        return f"grant:{operation.grant_id}", operation.account.encode()
-    if type(operation) is Reserve and not operation.fresh:
+        name, *expiry = (f"grant:{operation.grant_id}",)
+    elif type(operation) is Reserve and not operation.fresh:
         # Ids of reservations are of a time, and nobody makes one of yesterday.
-        return f"request:{operation.reservation_id}", operation.account.encode(), "EX", _IDS_SECONDS
-    return None
+        name, *expiry = f"request:{operation.reservation_id}", "EX", _IDS_SECONDS
+    else:
+        return None
+    return name.encode(errors="surrogatepass"), operation.account.encode(errors="surrogatepass"), *expiry
 
 
 def _merged(operation: Operation[Any], replies: Sequence[Reply]) -> Reply:

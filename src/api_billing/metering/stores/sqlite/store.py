@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote
 
-from api_billing.metering.errors import InvalidSetting, StoreUnavailable
+from api_billing.metering.errors import CannotBeStored, InvalidSetting, StoreUnavailable
 from api_billing.metering.ledger import money, rules
 from api_billing.metering.ledger.operations import ListBatches, Operation, ReadCut, ReadLeaves, Reserve, ReserveReply
 from api_billing.metering.ledger.settlement_operations import ListOutgoing, ListToSettle, NextOutgoing, ReadBook
@@ -79,7 +79,7 @@ class SqliteStore(LoopStore):
         except _OF_ONE as error:
             # What one of them brought along cannot be stored: the others must not suffer from it.
             if len(operations) == 1:
-                return [StoreUnavailable(f"{type(operations[0]).__name__} cannot be stored: {error}")]
+                return [CannotBeStored(f"{type(operations[0]).__name__} cannot be stored: {error}")]
             return [self._perform([operation])[0] for operation in operations]
 
     def _perform_together(self, operations: Sequence[Operation[Any]]) -> Sequence[Reply]:
