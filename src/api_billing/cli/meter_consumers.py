@@ -34,7 +34,6 @@ def add(desk: Desk, consumer: ConsumerName, tier: TierName = "") -> Shown:
     """Make a consumer; one that exists stays as it is, and is refused with another tier."""
     from api_billing.metering.errors import IdConflict
 
-    _check_name(consumer)
     profile = desk.meter.add_consumer(consumer, tier=tier or "free")
     if tier not in ("", profile.tier.name):
         hint = f"see: api-billing meter tier assign {consumer} {tier}"
@@ -75,8 +74,6 @@ def create(
     label: Annotated[str, typer.Option(metavar="TEXT", help="What it is for.")] = "",
 ) -> Shown:
     """Make an API key of a consumer. It is shown now and never again."""
-    if len(label) > 100 or not label.isprintable():
-        raise InvalidInput("a label has at most 100 printable characters")
     key = desk.meter.create_key(consumer, tier=tier, label=label)
     data = {"key": key.text, **_key_data(key.stored)}
     text = f"{key.text}\nkey {key.stored.key_id} of {consumer}: shown once; only its hash is kept"
@@ -162,13 +159,6 @@ def assign(
 ) -> Shown:
     """Put a consumer into a tier, from its next request on; what it used this month stays counted."""
     return _shown(desk.meter.change_consumer(consumer, tier=tier))
-
-
-def _check_name(consumer: str) -> None:
-    from api_billing.metering.request.identity import Identity, checked
-
-    if not isinstance(checked(consumer), Identity):
-        raise InvalidInput("a consumer's name has 1 to 200 printable characters, and no space around them")
 
 
 def _shown(profile: Profile) -> Shown:

@@ -12,14 +12,12 @@ from api_billing.cli.drawing import pairs
 from api_billing.cli.meter_session import ConsumerName, Desk, meter_command, plain
 from api_billing.cli.output import Shown
 from api_billing.cli.values import Amount
-from api_billing.errors import InvalidInput
 
 if TYPE_CHECKING:
     from api_billing.metering.ledger.operations import Balance
 
 app = typer.Typer(no_args_is_help=True, help="Add, take back and show credit of consumers.")
 
-_MAX_ID = 100
 GrantId = Annotated[
     str,
     typer.Option("--id", metavar="ID", help="Name of this grant, which counts once however often it is repeated."),
@@ -43,7 +41,7 @@ def take(desk: Desk, consumer: ConsumerName, amount: Amount, id: GrantId = "", n
 @meter_command(app, "show")
 def show(desk: Desk, consumer: ConsumerName, api: OfApi = "") -> Shown:
     """What a consumer was granted, and what of it is free, reserved and charged."""
-    _require(desk, consumer)
+    desk.meter.profile(consumer)
     balance = desk.meter.balance(consumer, api)
     return Shown({"consumer": consumer, **_data(balance)}, lambda: _drawn(balance))
 
@@ -51,23 +49,12 @@ def show(desk: Desk, consumer: ConsumerName, api: OfApi = "") -> Shown:
 def _granted(desk: Desk, consumer: str, amount_wei: int, grant_id: str, note: str) -> Shown:
     from api_billing.metering.ledger.ids import new_id
 
-    if not all(text.isprintable() and len(text) <= most for text, most in ((grant_id, _MAX_ID), (note, 500))):
-        raise InvalidInput("an id has at most 100 printable characters, a note 500")
-    _require(desk, consumer)
     grant_id = grant_id or new_id(desk.meter.now_ms())
     if not desk.printer.as_json:
         # Before anything is done: it is needed when the answer gets lost.
-        desk.printer.note(f"grant {grant_id}")
+        desk.printer.note(f"grant {plain(grant_id)}")
     balance = desk.meter.grant(consumer, amount_wei, grant_id=grant_id, note=note)
     return Shown({"id": grant_id, "consumer": consumer, **_data(balance)}, lambda: _drawn(balance))
-
-
-def _require(desk: Desk, consumer: str) -> None:
-    from api_billing.metering.errors import UnknownConsumer
-    from api_billing.metering.ledger.operations import GetProfile
-
-    if desk.store.call(GetProfile(consumer)) is None:
-        raise UnknownConsumer(f"no consumer is called {plain(consumer)!r}")
 
 
 def _data(balance: Balance) -> dict[str, Any]:

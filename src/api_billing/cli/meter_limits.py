@@ -66,7 +66,7 @@ def set_quota(
 @meter_command(quotas, "show")
 def show_quotas(desk: Desk, consumer: ConsumerName) -> Shown:
     """What a consumer has used of every quota and budget, those of its tier included."""
-    return _shown(desk, _profile(desk, consumer))
+    return _shown(desk, desk.meter.profile(consumer))
 
 
 @meter_command(quotas, "remove")
@@ -121,7 +121,7 @@ def set_budget(
 @meter_command(budgets, "show")
 def show_budgets(desk: Desk, consumer: ConsumerName) -> Shown:
     """The budgets of a consumer and what happens at their shares; `quota show` says what is used."""
-    return _shown_budgets(_profile(desk, consumer))
+    return _shown_budgets(desk.meter.profile(consumer))
 
 
 @meter_command(budgets, "remove")
@@ -158,16 +158,6 @@ def _anchor(text: str) -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError:
         raise InvalidInput(f"{text!r} is no day: write it as 2026-01-31") from None
-
-
-def _profile(desk: Desk, consumer: str) -> Profile:
-    from api_billing.metering.errors import UnknownConsumer
-    from api_billing.metering.ledger.operations import GetProfile
-
-    found = desk.store.call(GetProfile(consumer))
-    if found is None:
-        raise UnknownConsumer(f"no consumer is called {plain(consumer)!r}")
-    return found
 
 
 def _shown(desk: Desk, profile: Profile) -> Shown:

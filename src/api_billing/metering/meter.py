@@ -26,13 +26,13 @@ from api_billing.metering.ledger.operations import (
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota
 from api_billing.metering.request.http import MeteredRequest
-from api_billing.metering.request.identity import Extractor
+from api_billing.metering.request.identity import Extractor, consumer_name
 from api_billing.metering.request.metering import FurtherTerms, Metering
 from api_billing.metering.request.request_meter import RequestMeter
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.stores import Store, open_store
-from api_billing.networks import canonical_name
+from api_billing.metering.texts import storable
 
 if TYPE_CHECKING:
     from api_billing.metering.settlement.on_chain import OnChain
@@ -115,9 +115,21 @@ class Meter(RequestMeter):
     def add_consumer(
         self, consumer: str, *, tier: str = "free", quotas: Sequence[Quota] = (), budgets: Sequence[Budget] = ()
     ) -> Profile:
-        """Make a consumer; one that exists stays as it is. Raises: UnknownTier, StoreUnavailable."""
-        consumer = canonical_name(consumer)
+        """Make a consumer; one that exists stays as it is.
+
+        Raises: InvalidSetting for a name that is none, UnknownTier, StoreUnavailable.
+        """
+        consumer = consumer_name(consumer)
         return self.store.call(PutProfile(consumer, tier, quotas=tuple(quotas), budgets=tuple(budgets), replaces=0))
+
+    def profile(self, consumer: str) -> Profile:
+        """What is known of a consumer. Raises: UnknownConsumer, InvalidSetting for a name that is none,
+        StoreUnavailable.
+        """
+        found = self.store.call(GetProfile(consumer_name(consumer)))
+        if found is None:
+            raise UnknownConsumer(f"no consumer is called {consumer!r}")
+        return found
 
     def change_consumer(
         self,
@@ -147,37 +159,44 @@ class Meter(RequestMeter):
 
         Raises: UnknownConsumer, UnknownTier, StoreUnavailable.
         """
-        consumer = canonical_name(consumer)
-        was = self.store.call(GetProfile(consumer))
-        while was is not None:
+        was = self.profile(consumer)
+        consumer = was.consumer
+        while True:
             wanted = revise(PutProfile(consumer, was.tier.name, was.disabled, was.quotas, was.budgets, was.version))
             now = self.store.call(wanted)
             if PutProfile(consumer, now.tier.name, now.disabled, now.quotas, now.budgets, was.version) == wanted:
                 return now
             was = now  # somebody else changed it in between: once more, on what they made of it
-        raise UnknownConsumer(f"no consumer is called {consumer!r}")
 
     def create_key(self, consumer: str, *, tier: str = "", label: str = "") -> NewKey:
         """Make an API key for a consumer that exists. Its text is in the answer and nowhere else.
 
-        Raises: UnknownConsumer, InvalidSetting (no pepper), StoreUnavailable.
+        Raises: UnknownConsumer, UnknownTier, InvalidSetting (no name, no label, no pepper), StoreUnavailable.
         """
-        key = new_key(self.pepper(), canonical_name(consumer), self.now_ms(), tier=tier, label=label)
+        if len(label) > _MAX_LABEL or not label.isprintable():
+            raise InvalidSetting(f"a label has at most {_MAX_LABEL} printable characters")
+        key = new_key(self.pepper(), consumer_name(consumer), self.now_ms(), tier=tier, label=label)
         self.store.call(PutKey(key.stored))
         return key
 
     def grant(self, consumer: str, amount_wei: int, *, grant_id: str, note: str = "") -> Balance:
         """Add credit, or take free credit back with a negative amount; the same ``grant_id`` counts once.
 
-        Raises: MeterError when more would be taken back than is free, or credit is on the chain; InvalidSetting for an
-        amount that is none; StoreUnavailable.
+        ``grant_id`` has 1 to 255 printable characters; of ``note`` 500 characters are kept.
+        Raises: IdConflict when the id is that of another grant; UnknownConsumer; MeterError when more would be taken
+        back than is free, or credit is on the chain; InvalidSetting for an amount, name or id that is none;
+        StoreUnavailable.
         """
         if type(amount_wei) is not int:
             raise InvalidSetting(f"an amount is an int of wei, not {amount_wei!r:.40}")
+        if type(grant_id) is not str or not 0 < len(grant_id) <= _MAX_ID or not grant_id.isprintable():
+            raise InvalidSetting(f"the id of a grant has 1 to {_MAX_ID} printable characters, not {grant_id!a:.80}")
         if self.settings.contract:
             raise MeterError(
                 "credit is on the chain: only the consumer can add to it", hint="see: api-billing hold place --help"
             )
+        consumer = self.profile(consumer).consumer
+        note = storable(note, _MAX_NOTE)
         reply = self.store.call(Grant(grant_id, self.account_of("", consumer), amount_wei, self.now_ms(), note))
         if not isinstance(reply, Granted):
             raise MeterError(
@@ -192,8 +211,10 @@ class Meter(RequestMeter):
     def balance(self, consumer: str, api: str = "") -> Balance:
         """A consumer's credit; for one API, when it is on the chain.
 
-        Raises: MeterError when it is on the chain and no API is named; StoreUnavailable.
+        Raises: MeterError when it is on the chain and no API is named; InvalidSetting for a name that is none;
+        StoreUnavailable.
         """
+        consumer = consumer_name(consumer)
         if self.settings.contract and not api:
             raise MeterError(f"{consumer} has credit on the chain for each API: which one?")
         return self.store.call(ReadBalance(self.account_of(api, consumer)))
@@ -240,4 +261,7 @@ class Meter(RequestMeter):
         self.close()
 
 
+_MAX_ID: Final = 255
+_MAX_NOTE: Final = 500
+_MAX_LABEL: Final = 100
 _MEMORY_PEPPER: Final = b"keys in memory die with the process"

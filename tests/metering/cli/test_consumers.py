@@ -48,6 +48,30 @@ def test_consumers__name_that_is_none__is_refused(run: Any) -> None:
     assert "1 to 200 printable characters" in run("consumers", "add", " x", code=2).err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("consumers", "add", "\udcff"),
+        ("consumers", "disable", "\udcff"),
+        ("credit", "show", "\udcff"),
+        ("credit", "add", "\udcff", "1gwei"),
+        ("credit", "add", "acme", "1gwei", "--id", "\udcff"),
+        ("quota", "show", "\udcff"),
+        ("keys", "create", "\udcff"),
+        ("keys", "list", "--consumer", "\udcff"),
+        ("audit", "--consumer", "\udcff"),
+        ("usage", "--api", "\udcff"),
+        ("tier", "set", "\udcff", "--unlimited"),
+        ("tier", "assign", "acme", "\udcff"),
+    ],
+    ids=" ".join,
+)
+def test_text__that_cannot_be_encoded__is_wrong_usage_and_not_a_store_that_is_away(
+    acme: Any, command: tuple[str, ...]
+) -> None:
+    acme(*command, code=2)
+
+
 def test_consumers__nobody__is_told_how_to_make_one(run: Any) -> None:
     assert "consumers add" in run("consumers", "list").out
 

@@ -5,11 +5,13 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api_billing.metering import Budget, Meter, Metering, Quota, Step, by_response_size, from_header
+from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavailable
 from api_billing.metering.ledger.operations import (
     Balance,
@@ -19,6 +21,7 @@ from api_billing.metering.ledger.operations import (
     ListRecords,
     ListTiers,
     Operation,
+    Outcome,
     PutProfile,
     Record,
     Release,
@@ -523,6 +526,135 @@ def test_double_charge__store_away_for_longer__is_settled_when_it_is_back(desk: 
             desk.meter.keeper.tick(desk.clock.now_ms)
     desk.meter.keeper.tick(desk.clock.now_ms)
     assert desk.balance[:3] == (1_000, 0, 100)
+
+
+@pytest.fixture
+def on_disk(tmp_path: Path) -> Iterator[Meter]:
+    """A meter on SQLite, which encodes what it is given, with a consumer ``alice`` who has 1,000 wei."""
+    clock = FakeClock()
+    with Meter.open(f"sqlite:///{tmp_path}/meter.db", identify=BY_NAME, clock_ms=clock) as meter:
+        meter.keeper.start = lambda: None  # type: ignore[method-assign]
+        meter.add_consumer("alice", tier="enterprise")
+        meter.grant("alice", 1_000, grant_id="first")
+        yield meter
+
+
+def asked(meter: Meter, method: str = "GET", path: str = "/forecast", **terms: Any) -> Exchange:
+    request = MeteredRequest(method, path, TextHeaders([("x-consumer", "alice")]), at_ms=meter.now_ms(), body=b"")
+    return Exchange(meter.metering("weather", estimate_wei=100, **terms), request)
+
+
+def served(exchange: Exchange) -> dict[str, str]:
+    return dict(exchange.finish(MeteredResponse(200, TextHeaders([]))))
+
+
+HALF = "\ud800"
+CIRCLE: list[Any] = []
+CIRCLE.append(CIRCLE)
+DEEP: list[Any] = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+
+
+class Unspeakable:
+    def __str__(self) -> str:
+        raise LookupError("nothing to say")
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (HALF, "\ufffd"),
+        ("nul \x00", "nul \x00"),
+        (10**5_000, "<int>"),
+        (float("nan"), "<float>"),
+        (CIRCLE, "<list>"),
+        (DEEP, "<list>"),
+        ({(1, 2): 3}, "<dict>"),
+        (Unspeakable(), "<Unspeakable>"),
+        ([1, {"a": HALF}], [1, {"a": "\ufffd"}]),
+        (2**200, 2**200),
+        (None, None),
+    ],
+    ids=range(11),
+)
+def test_tag__whatever_it_is__is_charged_and_kept_as_json(on_disk: Meter, value: Any, kept: Any) -> None:
+    exchange = asked(on_disk)
+    exchange.begin()
+    exchange.tag(it=value)
+    assert served(exchange)["x-cost-wei"] == "100"
+    [record] = on_disk.store.call(ListRecords())
+    assert json.loads(record.outcome.tags) == {"it": kept}
+
+
+def test_tag__on_a_request_that_failed__is_kept_too(on_disk: Meter) -> None:
+    exchange = asked(on_disk)
+    exchange.begin()
+    exchange.tag(**{HALF: CIRCLE})
+    exchange.abort(ValueError())
+    [record] = on_disk.store.call(ListRecords())
+    assert (record.state, json.loads(record.outcome.tags)) == ("released", {"\ufffd": "<list>"})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"model": lambda _: HALF}, {"path": f"/{HALF}"}, {"method": f"G{HALF}"}],
+    ids=lambda given: next(iter(given)),
+)
+@pytest.mark.parametrize("wei", [1_000, 50])
+def test_text_of_a_client__that_cannot_be_encoded__is_charged_or_refused(
+    on_disk: Meter, given: dict[str, Any], wei: int
+) -> None:
+    on_disk.grant("alice", wei - 1_000, grant_id="less")
+    exchange = asked(on_disk, **given)
+    answer = exchange.begin()
+    fields = served(exchange)
+    assert (answer is None, fields.get("x-cost-wei")) == ((True, "100") if wei == 1_000 else (False, None))
+    [record] = on_disk.store.call(ListRecords())
+    assert "\ufffd" in record.outcome.tags + record.route + record.method or wei == 50
+
+
+def test_model__of_texts_that_cannot_be_encoded__are_told_apart(on_disk: Meter) -> None:
+    on_disk.change_consumer("alice", budgets=[Budget("llm", "day", 150, scope="model")])
+    answers = [asked(on_disk, model=lambda _, model=model: model).begin() for model in (HALF, "\ud801", HALF)]
+    assert [None if answer is None else answer.status for answer in answers] == [None, None, 402]
+
+
+def test_keeper__settlement_that_can_never_be_stored__is_set_aside_and_the_rest_goes_on(
+    on_disk: Meter, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alerts: list[Alert] = []
+    counted: list[str] = []
+    monkeypatch.setattr(on_disk.keeper, "_alert", alerts.append)
+    monkeypatch.setattr(on_disk.metrics, "set_aside", counted.append)
+    bad, good = asked(on_disk), asked(on_disk)
+    for exchange, tags in ((bad, HALF), (good, "")):
+        exchange.begin()
+        settle = Settle(exchange.reservation_id, "alice", on_disk.now_ms(), 100, Outcome(200, tags=tags))
+        on_disk.keeper.repeat(settle, exchange._reserve)
+    on_disk.keeper.tick(on_disk.now_ms())
+    assert (on_disk.keeper.unsettled, on_disk.balance("alice").charged_wei) == (0, 100)
+    [alert] = alerts
+    assert (alert.kind, alert.subject, dict(alert.details)["cost_wei"]) == ("settlement", "alice", "100")
+    assert counted == ["Settle"]
+    assert bad.reservation_id in caplog.text
+
+
+def test_keeper__operation_that_keeps_failing__holds_up_nothing_else(desk: Desk) -> None:
+    overdue, first, second = (desk.exchange() for _ in range(3))
+    for exchange in (overdue, first, second):
+        desk.begin(exchange)
+    desk.meter.keeper.forget()  # its process died
+    desk.clock.now_ms += 121_000
+    for exchange in (first, second):
+        desk.meter.keeper.repeat(Settle(exchange.reservation_id, "alice", desk.clock.now_ms, 100))
+    for _ in range(2):
+        desk.store.failures = [(Settle, "before")]
+        with pytest.raises(StoreUnavailable):
+            desk.meter.keeper.tick(desk.clock.now_ms)
+    assert desk.balance.reserved_wei == 0  # swept, all three
+    desk.meter.keeper.tick(desk.clock.now_ms)
+    assert desk.balance.charged_wei == 200
 
 
 # --- the store fails

@@ -18,7 +18,9 @@ from api_billing.metering.ledger.operations import (
 )
 
 CLAIM = Claim("key-1", "POST /forecast")
-RESPONSE = StoredResponse(201, (("content-type", "text/plain"), ("x-nul", "\x00ü")), b"\x00\xff body\n")
+RESPONSE = StoredResponse(
+    201, (("content-type", "text/plain"), ("x-nul", "\x00ü"), ("x-half", "\ud800")), b"\x00\xff body\n"
+)
 
 
 @pytest.fixture(autouse=True)

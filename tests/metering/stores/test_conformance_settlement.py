@@ -232,8 +232,8 @@ def test_posting__of_a_later_batch__waits_for_its_turn(in_flight):
 
 
 def test_posting__noted__has_transaction_and_state(in_flight):
-    noted = in_flight.call(NotePosting(API, 1, "unknown", "0xt", "lost"))
-    assert (noted.state, noted.txs, noted.note) == ("unknown", ("0xt",), "lost")
+    noted = in_flight.call(NotePosting(API, 1, "unknown", "0xt", "lost \ud800"))
+    assert (noted.state, noted.txs, noted.note) == ("unknown", ("0xt",), "lost \ud800")
     assert in_flight.call(NotePosting(API, 1, "unknown", "0xt")).txs == ("0xt",)
 
 

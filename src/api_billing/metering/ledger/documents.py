@@ -82,7 +82,8 @@ def headers_from_text(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    # In ASCII: header fields and names may have what no encoding can write.
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _day_text(day: date | None) -> str | None:

@@ -365,7 +365,8 @@ class DocumentRow(Row):
         return (self.name,)
 
     def values(self) -> Values:
-        return (self.name, json.dumps(self.content, separators=(",", ":"), ensure_ascii=False))
+        # In ASCII: what a node says went wrong may have what no encoding can write.
+        return (self.name, json.dumps(self.content, separators=(",", ":")))
 
     @classmethod
     def make(cls, values: Sequence[Any]) -> DocumentRow:

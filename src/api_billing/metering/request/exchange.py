@@ -11,11 +11,10 @@ An adapter drives three steps and does the rest of its framework's business betw
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Coroutine
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any
 
 from api_billing.metering.errors import MeterError, StoreUnavailable
 from api_billing.metering.ledger.operations import (
@@ -35,9 +34,8 @@ from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.payers import payer_of
 from api_billing.metering.request.prices import Priced, check_wei, fallback_wei
 from api_billing.metering.request.problems import Answer, unavailable
+from api_billing.metering.request.tags import tags_text
 from api_billing.metering.stores.steps import Steps, arun, run
-
-_MAX_TAGS: Final = 2000
 
 _log = logging.getLogger("api_billing.metering")
 _current: ContextVar[Exchange | None] = ContextVar("api_billing_exchange", default=None)
@@ -124,7 +122,7 @@ class Exchange:
         reserve = self._take()
         if reserve is not None:
             name = "" if error is None else type(error).__name__
-            self._release(reserve, Outcome(status, self.duration_ms(), 0, name, self._tags_text()))
+            self._release(reserve, Outcome(status, self.duration_ms(), 0, name, tags_text(self._payer.tags)))
             self.request.let_go()
 
     def start_fields(self) -> Fields:
@@ -253,11 +251,6 @@ class Exchange:
         if cut := self._meter.audited_bytes:
             request_body = (self.request.body or b"")[:cut] or None
             response_body = (response.body or b"")[:cut] or None
-        tags = self._tags_text() if self._payer.tags else ""
+        tags = tags_text(self._payer.tags)
         duration_ms = response.duration_ms or max(0, now_ms - self.request.at_ms)
         return Outcome(response.status, duration_ms, response.body_bytes, error, tags, request_body, response_body)
-
-    def _tags_text(self) -> str:
-        tags = self._payer.tags
-        text = json.dumps(tags, separators=(",", ":"), ensure_ascii=False, default=str) if tags else ""
-        return text if len(text) <= _MAX_TAGS else json.dumps({"too_long": len(text)})

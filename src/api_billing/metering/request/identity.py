@@ -13,6 +13,7 @@ from functools import lru_cache
 from types import GeneratorType
 from typing import Final, NamedTuple, cast
 
+from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.stores.steps import Steps, is_waiting
@@ -70,6 +71,16 @@ def checked(answer: Found) -> Identity | Refusal:
     if name is None:
         return INVALID
     return identity if name == identity.consumer else identity._replace(consumer=name)
+
+
+def consumer_name(name: object) -> str:
+    """How a consumer's name is spelled, wherever it comes in. Raises: InvalidSetting for what is no name."""
+    found = _canonical(name) if type(name) is str else None
+    if found is None:
+        raise InvalidSetting(
+            f"a consumer's name has 1 to 200 printable characters, and no space around them, not {name!a:.80}"
+        )
+    return found
 
 
 @lru_cache(10_000)

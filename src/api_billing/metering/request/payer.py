@@ -34,6 +34,7 @@ from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.prices import Priced
 from api_billing.metering.request.problems import Answer, Refusal
 from api_billing.metering.stores.steps import Steps
+from api_billing.metering.texts import storable
 
 _MAX_METHOD: Final = 16
 _MAX_ROUTE: Final = 200
@@ -140,8 +141,8 @@ class Payer(ABC):
             consumer=self.consumer,
             account=meter.account_of(api, self.consumer) if self.consumer else "",
             tier=self.plan.tier.name if self.plan is not None else "",
-            method=request.method[:_MAX_METHOD],
-            route=self.operation[:_MAX_ROUTE],
+            method=storable(request.method, _MAX_METHOD),
+            route=storable(self.operation, _MAX_ROUTE),
             request_id=request_id,
             units=0,
             estimate_wei=self.estimate_wei,
@@ -178,8 +179,8 @@ class Payer(ABC):
             claim=self.claim,
             claim_expires_ms=self.claim_expires_ms,
             tier=plan.tier.name if plan is not None else "",
-            method=request.method[:_MAX_METHOD],
-            route=self.operation[:_MAX_ROUTE],
+            method=storable(request.method, _MAX_METHOD),
+            route=storable(self.operation, _MAX_ROUTE),
             request_id=request.request_id,
             fresh=not self.remote_id,
             durable=self.remote_id is not None,
