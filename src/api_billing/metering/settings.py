@@ -64,7 +64,7 @@ class MeterSettings(BaseSettings):
         24, ge=1, le=8_760, description="How long a response is kept for requests with the same `Idempotency-Key`."
     )
     max_stored_bytes: int = Field(
-        262_144, ge=0, le=2**26, description="Larger response bodies are not kept for replay; a retry is served anew."
+        262_144, ge=0, le=2**26, description="Larger response bodies are not kept for replay; a retry is refused (410)."
     )
     max_fingerprint_bytes: int = Field(
         1_048_576, ge=0, le=2**28, description="Larger request bodies are refused together with an `Idempotency-Key`."

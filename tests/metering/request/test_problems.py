@@ -22,6 +22,7 @@ STATUSES = {
     "body_too_large": 413,
     "idempotency_mismatch": 422,
     "idempotency_in_progress": 409,
+    "idempotency_used": 410,
     "invalid_receipt": 402,
     "receipt_mismatch": 422,
     "receipt_in_progress": 409,

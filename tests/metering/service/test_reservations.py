@@ -279,9 +279,31 @@ def test_idempotency__other_request__is_refused(service: Any) -> None:
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_mismatch")
 
 
-def test_idempotency__response_not_kept__is_served_again(service: Any) -> None:
-    service.end("settle", reserved(service, idempotency=CLAIM))
-    assert service.reserve(idempotency=CLAIM).status_code == 201
+def test_idempotency__settled_without_a_response__is_served_again_for_what_it_costs_more(service: Any) -> None:
+    service.end("settle", reserved(service, idempotency=CLAIM), cost_wei="7")
+    second = reserved(service, idempotency=CLAIM)
+    service.end("settle", second, cost_wei="9", response=STORED)
+    assert balance_of(service)[2] == 9
+
+
+@pytest.mark.parametrize(
+    ("method", "length", "status"), [("GET", "3", 201), ("GET", "2", 200), ("HEAD", "3", 200)]
+)  # 201: served anew, 200: replayed
+def test_idempotency__response_shorter_than_it_declares__is_not_kept(
+    service: Any, method: str, length: str, status: int
+) -> None:
+    first = reserved(service, idempotency=CLAIM, method=method)
+    service.end("settle", first, response={**STORED, "headers": [["Content-Length", length]]})
+    assert service.reserve(idempotency=CLAIM).status_code == status
+
+
+def test_idempotency__response_too_large_to_keep__is_refused_and_charged_once(service: Any) -> None:
+    body = base64.b64encode(bytes(service.meter.settings.max_stored_bytes + 1)).decode()
+    service.end("settle", reserved(service, idempotency=CLAIM), response={**STORED, "body_base64": body})
+    again = service.reserve(idempotency=CLAIM).json()
+    assert (again["state"], again["response"]["status"]) == ("replayed", 410)
+    assert b"idempotency_used" in base64.b64decode(again["response"]["body_base64"])
+    assert balance_of(service)[2] == 5 * GWEI
 
 
 def test_idempotency__response_that_is_no_base64__is_refused(service: Any) -> None:

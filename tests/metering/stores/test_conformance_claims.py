@@ -82,8 +82,78 @@ def test_claim__request_ended_without_a_response__is_free_again(desk, end):
     elif end == "expire":
         desk.call(Sweep(desk.now_ms + DAY_MS))
     else:
-        desk.settle(first, 10)
+        desk.settle(first, 10)  # cut off
     assert isinstance(desk.reserve(10, claim=CLAIM)[1], Reserved)
+
+
+def cut_off(desk, paid_wei, estimate_wei=50, **changes):
+    """A request with the key whose response was cut off, so that there is nothing to replay."""
+    reservation_id, reply = desk.reserve(estimate_wei, claim=CLAIM, **changes)
+    assert isinstance(reply, Reserved)
+    desk.settle(reservation_id, paid_wei)
+    return reservation_id
+
+
+def test_claim__response_cut_off__the_next_is_charged_what_it_costs_more(desk):
+    cut_off(desk, 14)
+    second, _ = desk.reserve(50, claim=CLAIM)
+    assert desk.balance().reserved_wei == 50 - 14
+    assert desk.settle(second, 30, response=RESPONSE).charged_wei == 30 - 14
+    assert (desk.balance().reserved_wei, desk.balance().charged_wei) == (0, 30)
+
+
+def test_claim__response_cut_off_that_cost_more__the_next_is_charged_nothing(desk):
+    cut_off(desk, 30)
+    second, _ = desk.reserve(20, claim=CLAIM)
+    assert desk.settle(second, 20, response=RESPONSE).charged_wei == 0
+    assert desk.reserve(20, claim=CLAIM)[1] == Replay(RESPONSE, second)
+
+
+def test_claim__response_cut_off_and_the_next_reserved_twice_with_one_id__is_the_same_request(desk):
+    cut_off(desk, 14)
+    operation = desk.reserve_op(50, claim=CLAIM)
+    assert desk.call(operation) == desk.call(operation)
+    assert desk.balance().reserved_wei == 50 - 14
+
+
+def test_claim__response_cut_off_again_and_again__is_charged_the_dearest(desk):
+    for paid_wei in (14, 20, 3, 30, 0):
+        cut_off(desk, paid_wei)
+    assert (desk.balance().reserved_wei, desk.balance().charged_wei) == (0, 30)
+
+
+@pytest.mark.parametrize("end", ["release", "expire"])
+def test_claim__response_cut_off_and_the_next_request_failed__what_was_paid_still_counts(desk, end):
+    cut_off(desk, 14)
+    second, _ = desk.reserve(50, claim=CLAIM)
+    if end == "release":
+        desk.release(second)
+    else:
+        desk.call(Sweep(desk.now_ms + 3_600_000))
+    third, _ = desk.reserve(50, claim=CLAIM)
+    assert desk.settle(third, 20, response=RESPONSE).charged_wei == 20 - 14
+
+
+def test_claim__response_cut_off_with_the_last_credit__may_be_served_again(desk):
+    cut_off(desk, 1000, estimate_wei=1000)
+    assert isinstance(desk.reserve(1000, claim=CLAIM)[1], Reserved)
+    assert desk.balance().free_wei == 0
+
+
+def test_claim__response_cut_off__is_not_paid_for_another_request(desk):
+    first = cut_off(desk, 14)
+    assert desk.reserve(50, claim=CLAIM._replace(fingerprint="GET /"))[1] == ClaimMismatch(first)
+
+
+def test_claim__response_cut_off_and_past_its_time__is_charged_in_full(desk):
+    cut_off(desk, 14, claim_expires_ms=desk.now_ms + 1000)
+    second, _ = desk.reserve(20, claim=CLAIM, now_ms=desk.now_ms + 1000)
+    assert desk.settle(second, 20, response=RESPONSE).charged_wei == 20
+
+
+def test_prune__what_was_paid_for_a_cut_response_past_its_time__is_deleted(desk):
+    cut_off(desk, 14, claim_expires_ms=desk.now_ms + 10)
+    assert desk.call(Prune(desk.now_ms + 10)).responses == 1
 
 
 def test_claim__past_its_time__runs_again(desk):

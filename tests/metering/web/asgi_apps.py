@@ -54,7 +54,7 @@ def bare(meter: Meter, seen: list[str]) -> Any:
             exchange = current_exchange()
             assert exchange is not None
             exchange.set_cost_wei(OWN_COST_WEI)
-        length = [] if stream else [(b"content-length", str(len(body)).encode())]
+        length = [] if stream else [(b"content-length", str(len(body) + (path == "/short")).encode())]
         headers = [(b"content-type", b"application/octet-stream"), *length]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         if stream:
@@ -94,6 +94,11 @@ def starlette_routes(metered: Callable[..., Any], seen: list[str]) -> list[Route
         return Response(await request.body())
 
     @metered
+    async def short(request: Request) -> Response:
+        seen.append("/short")
+        return Response(PLAIN, headers={"content-length": str(len(PLAIN) + 1)})
+
+    @metered
     def cost(request: Request) -> Response:
         exchange = current_exchange()
         assert exchange is not None
@@ -109,6 +114,7 @@ def starlette_routes(metered: Callable[..., Any], seen: list[str]) -> list[Route
         Route("/fail", fail),
         Route("/echo", echo, methods=["POST"]),
         Route("/cost", cost),
+        Route("/short", short),
     ]
 
 
@@ -160,6 +166,12 @@ def fastapi_service(app: FastAPI, metered: Callable[..., Any], seen: list[str]) 
     @metered
     async def echo(request: Request) -> FastAPIResponse:
         return FastAPIResponse(await request.body())
+
+    @app.get("/short")
+    @metered
+    async def short() -> FastAPIResponse:
+        seen.append("/short")
+        return FastAPIResponse(PLAIN, headers={"content-length": str(len(PLAIN) + 1)})
 
     @app.get("/cost")
     @metered

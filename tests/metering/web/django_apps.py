@@ -55,7 +55,8 @@ def answer(request: HttpRequest, seen: list[str], *, is_async: bool) -> HttpResp
         assert exchange is not None
         exchange.set_cost_wei(OWN_COST_WEI)
     seen.append(request.path)
-    return HttpResponse(PLAIN, content_type="application/json")
+    length = {"Content-Length": str(len(PLAIN) + 1)} if request.path == "/short" else None
+    return HttpResponse(PLAIN, content_type="application/json", headers=length)
 
 
 def urls(terms: Callable[..., Any], seen: list[str], *, is_async: bool) -> types.ModuleType:
@@ -68,7 +69,7 @@ def urls(terms: Callable[..., Any], seen: list[str], *, is_async: bool) -> types
         return answer(request, seen, is_async=True)
 
     view = terms(async_view if is_async else sync_view)
-    names = ("plain", "stream", "torn", "boom", "missing", "fail", "echo", "cost")
+    names = ("plain", "stream", "torn", "boom", "missing", "fail", "echo", "cost", "short")
     module = types.ModuleType("urls")
     module.urlpatterns = [path(name, view) for name in names]  # type: ignore[attr-defined]
     return module

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.test import AsyncClient, Client, override_settings
+from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 from werkzeug.test import Client as WsgiClient
 
 from api_billing.metering.meter import Meter
+from api_billing.metering.web.delivery import _settling
 
 from . import asgi_apps, django_apps, wsgi_apps
 
@@ -31,15 +33,19 @@ class Reply:
 
 
 Send = Callable[[str, str, dict[str, str], bytes], Reply]
+Cut = Callable[[str, dict[str, str]], None]
 
 
 @dataclass
 class Subject:
-    """A metered service: ``send`` sends it a request, ``seen`` has the paths whose handler ran."""
+    """A metered service: ``send`` sends it a request, ``seen`` has the paths whose handler ran. ``cut`` asks for a
+    stream, and goes away after its first piece.
+    """
 
     meter: Meter
     seen: list[str]
     send: Send
+    cut: Cut
     extra: dict[str, Any] = field(default_factory=dict)
 
     def get(self, path: str, headers: dict[str, str] | None = None, *, method: str = "GET") -> Reply:
@@ -50,18 +56,36 @@ class Subject:
 
 
 @contextmanager
-def by_starlette(app: Any) -> Iterator[Send]:
+def by_starlette(app: Any) -> Iterator[tuple[Send, Cut]]:
     client = TestClient(app)
 
     def send(method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
         got = client.request(method, path, headers=headers, content=body)
         return Reply(got.status_code, {name.lower(): value for name, value in got.headers.items()}, got.content)
 
-    yield send
+    async def acut(path: str, headers: dict[str, str]) -> None:
+        sent: list[bytes] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request"}
+
+        async def take_one(message: Any) -> None:
+            if sent:
+                raise OSError("as servers from ASGI 2.4 on tell that the client is gone")
+            sent.extend([message["body"]] if message.get("body") else [])
+
+        fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1"}
+        scope |= {"method": "GET", "path": path, "query_string": b"", "root_path": "", "headers": fields}
+        with suppress(OSError, ClientDisconnect):
+            await app(scope, receive, take_one)
+        await asyncio.gather(*_settling)
+
+    yield send, lambda *request: asyncio.run(acut(*request))
 
 
 @contextmanager
-def by_werkzeug(app: Any) -> Iterator[Send]:
+def by_werkzeug(app: Any) -> Iterator[tuple[Send, Cut]]:
     client = app.test_client() if hasattr(app, "test_client") else WsgiClient(app)
 
     def send(method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
@@ -69,11 +93,15 @@ def by_werkzeug(app: Any) -> Iterator[Send]:
         with got:
             return Reply(got.status_code, {name.lower(): value for name, value in got.headers}, got.get_data())
 
-    yield send
+    def cut(path: str, headers: dict[str, str]) -> None:
+        with client.open(path, headers=headers, buffered=False) as got:
+            next(iter(got.response))
+
+    yield send, cut
 
 
 @contextmanager
-def by_django(settings: dict[str, Any]) -> Iterator[Send]:
+def by_django(settings: dict[str, Any]) -> Iterator[tuple[Send, Cut]]:
     with override_settings(**settings):
         client = Client()
 
@@ -84,11 +112,16 @@ def by_django(settings: dict[str, Any]) -> Iterator[Send]:
             finally:
                 got.close()
 
-        yield send
+        def cut(path: str, headers: dict[str, str]) -> None:
+            got: Any = client.get(path, headers=headers)
+            next(got.streaming_content)
+            got.close()
+
+        yield send, cut
 
 
 @contextmanager
-def by_async_django(settings: dict[str, Any]) -> Iterator[Send]:
+def by_async_django(settings: dict[str, Any]) -> Iterator[tuple[Send, Cut]]:
     with override_settings(**settings):
         client = AsyncClient()
 
@@ -100,7 +133,12 @@ def by_async_django(settings: dict[str, Any]) -> Iterator[Send]:
             finally:
                 await asyncio.to_thread(got.close)
 
-        yield lambda *request: asyncio.run(asend(*request))
+        async def acut(path: str, headers: dict[str, str]) -> None:
+            pieces = (await client.get(path, headers=headers)).streaming_content
+            await anext(pieces)
+            await pieces.aclose()
+
+        yield lambda *request: asyncio.run(asend(*request)), lambda *request: asyncio.run(acut(*request))
 
 
 def _of_django(got: Any, body: bytes) -> Reply:
@@ -130,5 +168,5 @@ def subject_of(adapter: str, meter: Meter) -> Iterator[Subject]:
     """The service metered by an adapter."""
     make, client = ADAPTERS[adapter]
     seen: list[str] = []
-    with client(make(meter, seen)) as send:
-        yield Subject(meter, seen, send)
+    with client(make(meter, seen)) as (send, cut):
+        yield Subject(meter, seen, send, cut)

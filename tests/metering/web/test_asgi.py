@@ -228,6 +228,51 @@ async def until_settled(meter: Meter) -> None:
     await meter.store.acall(ReadBalance("ann"))
 
 
+async def test_start__that_cannot_be_sent_as_the_client_is_gone__costs_nothing(meter: Meter) -> None:
+    async def send(message: Message) -> None:
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        await MeteredASGI(app_sending(START), meter.metering(**TERMS))(scope(), Wire().receive, send)
+    await until_settled(meter)
+    assert money(meter) == (0, 0)
+
+
+async def test_stream__that_middleware_ends_properly_though_the_client_has_gone__is_not_kept(meter: Meter) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        await send(body(b"some", more=True))
+        assert [await receive(), await receive()] == [request_body(), GONE]
+        await send(body(b""))
+
+    given = scope(idempotency_key="k")
+    await play(meter, app, Wire([request_body(), GONE]), given)
+    await play(meter, app_sending(WHOLE, body(b"four")), wire := Wire([request_body()]), {**given})
+    assert wire.sent[1] == body(b"four")
+    assert money(meter) == (0, BASE_WEI + 4)
+
+
+async def test_handler__cancelled_within_a_stream__is_served_anew_for_the_same_key(meter: Meter) -> None:
+    given, cut = scope(idempotency_key="k"), Wire([request_body()])
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        await send(body(b"some", more=True))
+        await receive()
+        await receive()
+
+    task = asyncio.create_task(play(meter, app, cut, {**given}))
+    await cut.waiting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until_settled(meter)
+    assert money(meter) == (0, BASE_WEI + 4)
+    await play(meter, app_sending(WHOLE, body(b"four")), wire := Wire([request_body()]), given)
+    assert wire.sent[1] == body(b"four")
+    assert money(meter) == (0, BASE_WEI + 4)
+
+
 @pytest.mark.parametrize(("started", "charged_wei"), [(False, 0), (True, BASE_WEI + 4)])
 async def test_handler__cancelled__leaves_nothing_reserved(meter: Meter, started: bool, charged_wei: int) -> None:
     wire = Wire()

@@ -1,6 +1,7 @@
 """What every adapter does alike; each under its framework's own test client."""
 
 import json
+from contextlib import suppress
 
 import pytest
 
@@ -120,6 +121,46 @@ def test_idempotent_request__answered_by_an_exception__is_replayed_too(subject: 
     assert second.body == first.body
     assert len(subject.seen) == 1
     assert charged(subject) == cost_wei
+
+
+def test_stream__cut_off_by_the_client__runs_anew_without_a_second_charge(subject: Subject) -> None:
+    subject.cut("/stream", {"X-Consumer": "ann", **KEY})
+    assert BASE_WEI + len(CHUNKS[0]) <= charged(subject) < BASE_WEI + len(b"".join(CHUNKS))
+    second, third = subject.get("/stream", KEY), subject.get("/stream", KEY)
+    assert second.body == third.body == b"".join(CHUNKS)
+    assert ["idempotency-replayed" in reply.fields for reply in (second, third)] == [False, True]
+    assert charged(subject) == BASE_WEI + len(second.body)
+
+
+def test_stream__whose_handler_fails_midway__runs_anew(subject: Subject) -> None:
+    for _ in range(2):
+        with pytest.raises(Boom, match="in the middle"):
+            subject.get("/torn", KEY)
+    assert charged(subject) == 0
+
+
+def test_response__shorter_than_it_declares__is_not_kept(subject: Subject) -> None:
+    for _ in range(2):
+        with suppress(RuntimeError):  # a client may notice
+            subject.get("/short", KEY)
+    assert subject.seen == ["/short"] * 2
+    assert charged(subject) == BASE_WEI + len(PLAIN)
+
+
+@pytest.mark.parametrize("path", ["/plain", "/stream"])
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_response__too_large_to_keep__is_refused_and_charged_once(adapter: str, path: str) -> None:
+    with open_meter(max_stored_bytes=len(PLAIN) - 1) as meter, subject_of(adapter, meter) as subject:
+        first, second = subject.get(path, KEY), subject.get(path, KEY)
+        assert (first.status, second.status, json.loads(second.body)["code"]) == (200, 410, "idempotency_used")
+        assert "idempotency-replayed" not in second.fields
+        assert charged(subject) == BASE_WEI + len(first.body)
+
+
+def test_head__with_a_key__is_replayed(subject: Subject) -> None:
+    first, second = (subject.get("/plain", KEY, method="HEAD") for _ in range(2))
+    assert (second.status, second.body, second.fields["idempotency-replayed"]) == (first.status, b"", "true")
+    assert charged(subject) == BASE_WEI
 
 
 def test_idempotency_key__with_another_body__is_refused(subject: Subject) -> None:

@@ -189,6 +189,24 @@ def test_client__gone_within_a_stream__pays_for_what_was_sent(server: Server) ->
     assert charged(server, ann) == 10 + record.outcome.response_bytes
 
 
+def test_stream__cut_off_by_the_client__is_had_whole_with_its_key_and_charged_once(server: Server) -> None:
+    ann = server.new_consumer(10**12)
+    connection = resetting_connection(server)
+    with server.gate() as gate:
+        path = f"/steps?gate={gate.path}"
+        connection.request("GET", path, headers={"X-Consumer": ann, "Idempotency-Key": "k"})
+        reply = connection.getresponse()
+        assert reply.read1(100) == b"piece"
+        reply.close()
+        connection.close()
+        for _ in range(4):
+            gate.open()
+        server.ended(ann)
+        assert server.request(ann, path, Idempotency_Key="k").body == b"piece" * 3
+    eventually(lambda: True if all_free(server, ann) else None)
+    assert charged(server, ann) == 10 + 15
+
+
 def resetting_connection(server: Server) -> http.client.HTTPConnection:
     """A connection that is reset when it is closed, as that of a client which is killed."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LONG_SECONDS)

@@ -37,7 +37,8 @@ def bare(meter: Meter, seen: list[str]) -> Any:
             exchange = current_exchange()
             assert exchange is not None
             exchange.set_cost_wei(OWN_COST_WEI)
-        start_response(status, [("Content-Type", "application/octet-stream"), ("Content-Length", str(len(body)))])
+        length = str(len(body) + (path == "/short"))
+        start_response(status, [("Content-Type", "application/octet-stream"), ("Content-Length", length)])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     return MeteredWSGI(app, meter.metering(**TERMS))
@@ -82,6 +83,12 @@ def flask_service(app: flask.Flask, terms: Callable[..., Any], seen: list[str]) 
     @terms
     def echo() -> Any:
         return flask.request.get_data()
+
+    @app.get("/short")
+    @terms
+    def short() -> Any:
+        seen.append("/short")
+        return flask.Response(iter([PLAIN]), headers={"Content-Length": len(PLAIN) + 1})
 
     @app.get("/cost")
     @terms

@@ -9,6 +9,7 @@ For each account, always: ``free + reserved + charged == granted``, and none of 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.errors import IdConflict
@@ -69,8 +70,14 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
             return StaleProfile(tables.profile(op.consumer))
         if consumer.disabled:
             code = "disabled"
-    if op.claim is not None and (claimed := _claimed(tables, op)) is not None:
-        return claimed
+    paid_wei = 0
+    if op.claim is not None:
+        claimed = _claimed(tables, op)
+        if not isinstance(claimed, int):
+            return claimed
+        if claimed:
+            paid_wei = claimed
+            op = replace(op, estimate_wei=max(0, op.estimate_wei - paid_wei))
     account = tables.account(op.account)
     estimate_wei = op.estimate_wei
     counts = []
@@ -93,7 +100,7 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
     tables.touch(request)
     if op.claim is not None:
         key, fingerprint = op.claim
-        tables.put(ClaimRow(op.consumer, key, fingerprint, op.reservation_id, op.claim_expires_ms))
+        tables.put(ClaimRow(op.consumer, key, fingerprint, op.reservation_id, op.claim_expires_ms, paid_wei=paid_wei))
     return Reserved(account.balance(), used)
 
 
@@ -112,7 +119,13 @@ def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
     free_wei = account.granted_wei - account.reserved_wei - account.charged_wei
     claim = request.reserve.claim
     redeemed = claim is not None and claim.is_receipt
-    actual_wei = 0 if redeemed or _superseded(tables, request) else op.actual_wei
+    row = tables.claim(request.reserve.consumer, claim.key) if claim is not None else None
+    actual_wei = op.actual_wei
+    if redeemed or (row is not None and row.reservation_id != op.reservation_id):
+        # A later request took over the key of one past its expiry, swept or not: that one is charged, not this.
+        actual_wei = 0
+    elif row is not None:
+        actual_wei = max(0, actual_wei - row.paid_wei)
     charged_wei = min(actual_wei, held_wei + free_wei)
     account.reserved_wei -= held_wei
     account.charged_wei += charged_wei
@@ -130,7 +143,7 @@ def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
         usage.charged_wei += charged_wei
         usage.uncollected_wei += request.uncollected_wei
         tables.touch(usage)
-    _keep_response(tables, request, op.response)
+    _keep_response(tables, request, op.response, charged_wei)
     counts = tuple([(check.counter, count) for check, count in zip(reserve_.checks, used, strict=True)])
     return Settled(charged_wei, request.uncollected_wei, account.balance(), counts, request.late)
 
@@ -191,7 +204,11 @@ def grant(tables: Tables, op: Grant) -> Granted | GrantRefused:
 
 
 def _reserved_before(tables: Tables, request: RequestRow, op: Reserve) -> ReserveReply:
-    if _asked(request.reserve) != _asked(op) or (request.state == "reserved" and request.units != op.units):
+    made, held_wei = request.reserve, op.estimate_wei
+    if op.claim is not None and (row := tables.claim(op.consumer, op.claim.key)) is not None:
+        held_wei = max(0, held_wei - row.paid_wei)
+    is_same = _asked(made, made.estimate_wei) == _asked(op, held_wei)
+    if not is_same or (request.state == "reserved" and request.units != op.units):
         raise IdConflict(f"the reservation {op.reservation_id!r} was made before, for another request")
     balance = tables.account(request.reserve.account).balance()
     if request.state != "reserved":
@@ -200,37 +217,29 @@ def _reserved_before(tables: Tables, request: RequestRow, op: Reserve) -> Reserv
     return Reserved(balance, tuple([count.used for count in tables.counts(request)]))
 
 
-def _asked(op: Reserve) -> tuple[object, ...]:
+def _asked(op: Reserve, held_wei: int) -> tuple[object, ...]:
     """What makes a reservation the same when it is asked for again. Windows and tier may have changed meanwhile."""
-    return (op.account, op.api, op.consumer, op.estimate_wei, op.claim, op.method, op.route)
+    return (op.account, op.api, op.consumer, held_wei, op.claim, op.method, op.route)
 
 
-def _claimed(tables: Tables, op: Reserve) -> ReserveReply | None:
+def _claimed(tables: Tables, op: Reserve) -> ReserveReply | int:
+    """What the key is claimed by; or what was paid with it for responses that were cut off, when it may be served."""
     assert op.claim is not None
     row = tables.claim(op.consumer, op.claim.key)
     if row is None or row.expires_ms <= op.now_ms:
-        return None
+        return 0
+    is_served = False
     if row.response is None:
         # Held by a request being served, for as long as its reservation is: a process that died lets go of it.
         request = tables.peek(REQUESTS, (row.reservation_id,))
-        if request is None or request.state != "reserved" or request.expires_ms <= op.now_ms:
-            return None
+        is_served = request is not None and request.state == "reserved" and request.expires_ms > op.now_ms
+        if not is_served and not row.paid_wei:
+            return 0
     if row.fingerprint != op.claim.fingerprint:
         return ClaimMismatch(row.reservation_id)
-    if row.response is None:
+    if is_served:
         return ClaimInProgress(row.reservation_id)
-    return Replay(row.response, row.reservation_id)
-
-
-def _superseded(tables: Tables, request: RequestRow) -> bool:
-    """Whether a later request took over the idempotency key of one past its expiry, swept or not: then that one is
-    charged, not this.
-    """
-    claim = request.reserve.claim
-    if claim is None:
-        return False
-    row = tables.claim(request.reserve.consumer, claim.key)
-    return row is not None and row.reservation_id != request.reserve.reservation_id
+    return row.paid_wei if row.response is None else Replay(row.response, row.reservation_id)
 
 
 def _recount(tables: Tables, request: RequestRow, calls: int, wei: int) -> tuple[int, ...]:
@@ -259,8 +268,10 @@ def _keep_bodies(tables: Tables, request: RequestRow) -> None:
         tables.put(BodiesRow(request.reserve.reservation_id, end.request_body, end.response_body))
 
 
-def _keep_response(tables: Tables, request: RequestRow, response: StoredResponse | None) -> None:
-    """Keep the response of a request that claimed a key, or give the key free."""
+def _keep_response(tables: Tables, request: RequestRow, response: StoredResponse | None, charged_wei: int = 0) -> None:
+    """Keep the response of a request that claimed a key, or what was paid for the part of it that was sent; or give the
+    key free.
+    """
     claim = request.reserve.claim
     if claim is None:
         return
@@ -268,11 +279,11 @@ def _keep_response(tables: Tables, request: RequestRow, response: StoredResponse
     row = tables.claim(consumer, claim.key)
     if row is not None and row.reservation_id != reservation_id:
         return  # expired, and claimed by a later request
-    if response is not None:
+    paid_wei = 0 if response is not None else charged_wei + (row.paid_wei if row is not None else 0)
+    if response is not None or paid_wei:
         # Also when it had expired and nobody took the key: it was served after all.
-        tables.put(
-            ClaimRow(consumer, claim.key, claim.fingerprint, reservation_id, request.reserve.claim_expires_ms, response)
-        )
+        expires_ms = request.reserve.claim_expires_ms
+        tables.put(ClaimRow(consumer, claim.key, claim.fingerprint, reservation_id, expires_ms, response, paid_wei))
     elif row is not None:
         tables.drop(row)
 

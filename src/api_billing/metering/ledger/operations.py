@@ -260,7 +260,8 @@ class Settle(Operation["Settled | NotReserved"]):
     """Charge what a served request cost and give back the rest of its reservation.
 
     Charged is the actual cost, at most the estimate plus the free credit; what is missing is reported as uncollected.
-    With ``response``, the claim of the reservation keeps it for replay; without, the claim is dropped.
+    With ``response``, the claim of the reservation keeps it for replay; without, it may be served again: that request
+    sets aside and is charged only what it costs more than was paid before.
     A reservation that has expired meanwhile is charged from the free credit (``late``) and counted again; it is charged
     nothing when a later request took over its claim, as that one is charged.
 

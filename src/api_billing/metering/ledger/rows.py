@@ -35,6 +35,8 @@ from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.limits.windows import WindowCheck
 
+_CUT_OFF: Final = 0  # the status of a claim that has no response to give again; its body is what was paid, as text
+
 
 class AccountRow(Row):
     """The money of one account."""
@@ -204,7 +206,9 @@ class BodiesRow(Row):
 
 @dataclass(slots=True, eq=False)
 class ClaimRow(Row):
-    """An idempotency key in use: by a request being served, or with the response it got."""
+    """An idempotency key in use: by a request being served, with the response it got, or with what was paid for it when
+    its response was cut off (``paid_wei``, the sum of all attempts).
+    """
 
     consumer: str
     claim_key: str
@@ -212,6 +216,7 @@ class ClaimRow(Row):
     reservation_id: str
     expires_ms: int
     response: StoredResponse | None = None
+    paid_wei: int = 0
 
     @property
     def key(self) -> Key:
@@ -219,15 +224,26 @@ class ClaimRow(Row):
 
     def values(self) -> Values:
         kept = self.response
+        if kept is None and self.paid_wei:
+            kept = StoredResponse(_CUT_OFF, (), str(self.paid_wei).encode())
         response = (None, None, None) if kept is None else (kept.status, headers_to_text(kept.headers), kept.body)
         return (self.consumer, self.claim_key, self.fingerprint, self.reservation_id, self.expires_ms, *response)
+
+    @property
+    def outlasts_its_request(self) -> bool:
+        """Whether it stays until ``expires_ms``, whatever becomes of its request."""
+        return self.response is not None or self.paid_wei > 0
 
     @classmethod
     def make(cls, values: Sequence[Any]) -> ClaimRow:
         """The claim of such values."""
         consumer, claim_key, fingerprint, reservation_id, expires_ms, status, headers, body = values
-        response = None if status is None else StoredResponse(status, headers_from_text(headers), body)
-        return cls(consumer, claim_key, fingerprint, reservation_id, expires_ms, response)
+        row = cls(consumer, claim_key, fingerprint, reservation_id, expires_ms)
+        if status == _CUT_OFF:
+            row.paid_wei = int(body)
+        elif status is not None:
+            row.response = StoredResponse(status, headers_from_text(headers), body)
+        return row
 
 
 @dataclass(slots=True, eq=False)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Final
 
 from api_billing.metering.ledger.operations import Claim, StoredResponse
-from api_billing.metering.request.http import MeteredRequest, MeteredResponse
+from api_billing.metering.request.http import BODILESS, MeteredRequest, MeteredResponse
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.stores.steps import Steps
@@ -46,12 +47,24 @@ def request_fingerprint(request: MeteredRequest, query: bytes, settings: MeterSe
     return Refusal("body_too_large") if len(body) > limit else fingerprint(request.method, request.path, query, body)
 
 
-def stored_response(response: MeteredResponse) -> StoredResponse | None:
-    """The response as it will be replayed; None when its body was not kept as a whole."""
-    body = response.body
-    if body is None or len(body) != response.body_bytes:
+def stored_response(response: MeteredResponse, method: str, claims: str) -> StoredResponse | None:
+    """What is given again to requests with the same claim: the response, or the news that it was too large to keep.
+
+    None when it is shorter or longer than it declares: it was cut off, and may be served again.
+    """
+    body, length = response.body, response.headers.content_length()
+    has_body = method != "HEAD" and response.status not in BODILESS
+    if has_body and length is not None and length != response.body_bytes:
         return None
+    if body is None or len(body) != response.body_bytes:
+        return used_up(claims)
     return StoredResponse(response.status, tuple(_stored_fields(response)), body)
+
+
+@cache
+def used_up(claims: str) -> StoredResponse:
+    """What is given to requests with a claim (``idempotency``, ``receipt``) whose response cannot be given again."""
+    return StoredResponse(*Refusal(f"{claims}_used").answer())
 
 
 def _stored_fields(response: MeteredResponse) -> Iterator[tuple[str, str]]:

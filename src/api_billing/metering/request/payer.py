@@ -28,7 +28,7 @@ from api_billing.metering.ledger.operations import (
 )
 from api_billing.metering.limits.plan import Fields, WindowPlan
 from api_billing.metering.limits.windows import WindowCheck
-from api_billing.metering.request.claims import stored_response
+from api_billing.metering.request.claims import stored_response, used_up
 from api_billing.metering.request.http import REPLAYED, MeteredRequest, MeteredResponse, cost_field
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.prices import Priced
@@ -104,8 +104,8 @@ class Payer(ABC):
         return [*self.fields(), cost_field(0)]
 
     def stored(self, response: MeteredResponse, *, is_whole: bool) -> StoredResponse | None:
-        """What is kept of the response for the next request with the same claim."""
-        return stored_response(response)
+        """What the next request with the same claim gets; None when it is to be served again, as this was cut off."""
+        return stored_response(response, self.request.method, self.claims) if is_whole else None
 
     def fields(self) -> Fields:
         """Header fields about limits, as they are now."""
@@ -115,7 +115,7 @@ class Payer(ABC):
 
     def answer(self, reply: ReserveReply | Refusal) -> Answer:
         """What to send instead of serving."""
-        if not isinstance(reply, Replay):
+        if not isinstance(reply, Replay) or reply.response == used_up(self.claims):
             return self.refuse(self.refusal(reply))
         self.metering.meter.metrics.replayed(self.metering.api)
         stored = reply.response
@@ -127,6 +127,8 @@ class Payer(ABC):
             return reply
         if isinstance(reply, ClaimInProgress):
             return Refusal(f"{self.claims}_in_progress")
+        if isinstance(reply, Replay):
+            return Refusal(f"{self.claims}_used")
         return Refusal(f"{self.claims}_mismatch" if isinstance(reply, ClaimMismatch) else "meter_unavailable")
 
     def refuse(self, refusal: Refusal) -> Answer:

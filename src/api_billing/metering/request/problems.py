@@ -52,6 +52,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "idempotency_in_progress": Kind(
         409, "Request in progress", "A request with this idempotency key is still being served.", retry=True
     ),
+    "idempotency_used": Kind(
+        410, "Idempotency key used", "The request with this key was served, and its response was too large to keep."
+    ),
     "invalid_receipt": Kind(402, "Receipt not valid", "Nothing is served for this receipt."),
     "receipt_mismatch": Kind(422, "Receipt used", "This receipt was used for another request."),
     "receipt_in_progress": Kind(

@@ -20,8 +20,8 @@ from api_billing.metering.ledger.operations import (
     StoredResponse,
 )
 from api_billing.metering.limits.plan import Fields
-from api_billing.metering.request.claims import request_fingerprint
-from api_billing.metering.request.http import BODILESS, MeteredRequest, MeteredResponse, cost_field
+from api_billing.metering.request.claims import request_fingerprint, used_up
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse, cost_field
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.prices import Priced
@@ -97,23 +97,11 @@ class ReceiptPayer(Payer):
         A response that was too large to keep, or did not come to its end, cannot be given again. It was served all the
         same: the receipt is used up, as otherwise large responses could be had again and again for one call.
         """
-        stored = super().stored(response, is_whole=is_whole)
-        if stored is None:
-            return used_up()
-        if self.request.method == "HEAD" or response.status in BODILESS:
-            return stored
-        is_whole = is_whole and response.headers.first("content-length") in (None, str(response.body_bytes))
-        return stored if is_whole else used_up()
+        return super().stored(response, is_whole=is_whole) or used_up(self.claims)
 
     def settled(self, reserve: Reserve, settle: Settle, reply: Settled) -> Fields:
         self.metering.meter.metrics.redeemed(self.metering.api, settle.outcome.duration_ms)
         return [cost_field(0)]
-
-
-def used_up() -> StoredResponse:
-    """What a receipt gives whose response cannot be given again."""
-    answer = Refusal("receipt_used").answer()
-    return StoredResponse(answer.status, answer.headers, answer.body)
 
 
 def query_without(query: bytes, name: str) -> bytes:

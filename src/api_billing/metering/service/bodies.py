@@ -123,7 +123,9 @@ class SettlementBody(_Asked):
     tags: dict[TagName, TagText | TagNumber | bool | None] = Field({}, max_length=16)
     response: ResponseBody | None = Field(
         None,
-        description="Kept for replay when an idempotency key or a receipt was claimed and the body is not too large",
+        description="Kept for replay when an idempotency key or a receipt was claimed; when its body is too large, "
+        "later requests are answered 410. Without it (it was cut off) the next request with the idempotency key is "
+        "served anew, for what it costs more than this one; a receipt is used up",
     )
 
     def tags_text(self) -> str:

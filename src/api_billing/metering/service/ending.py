@@ -17,12 +17,10 @@ from api_billing.metering.ledger.operations import (
     Reserve,
     Settle,
     Settled,
-    StoredResponse,
 )
 from api_billing.metering.meter import Meter
-from api_billing.metering.request.claims import stored_response
+from api_billing.metering.request.claims import stored_response, used_up
 from api_billing.metering.request.http import MeteredResponse, TextHeaders, cost_field
-from api_billing.metering.request.receipt_payer import used_up
 from api_billing.metering.request.receipts import is_receipt_account
 from api_billing.metering.service.bodies import (
     BalanceBody,
@@ -41,11 +39,13 @@ def settle(
     meter: Meter, open_reservations: OpenReservations, reservation_id: str, body: SettlementBody
 ) -> Steps[SettlementAnswer]:
     """Charge what serving cost; a status that is free is released. Raises: ServiceProblem."""
-    response = _stored(body.response, meter.settings.max_stored_bytes) if body.response is not None else None
+    given = _given(body.response, meter.settings.max_stored_bytes) if body.response is not None else None
     reservation = yield from _reservation(meter, open_reservations, reservation_id)
     has_receipt = is_receipt_account(reservation.reserve.account)
+    claims = "receipt" if has_receipt else "idempotency"
+    response = stored_response(given, reservation.reserve.method, claims) if given is not None else None
     if has_receipt and response is None:
-        response = used_up()
+        response = used_up(claims)
     outcome = _outcome(body, max(0, meter.now_ms() - reservation.reserve.now_ms))
     if body.status in meter.free_statuses:
         return (yield from _release(meter, open_reservations, reservation, outcome))
@@ -149,6 +149,7 @@ def _reservation(meter: Meter, open_reservations: OpenReservations, reservation_
             estimate_wei=record.estimate_wei,
             units=record.units,
             tier=record.tier,
+            method=record.method,
         ),
         plan,
     )
@@ -160,12 +161,10 @@ def _ended(reply: NotReserved) -> ServiceProblem:
     return ServiceProblem("reservation_ended", f"This reservation is {reply.state}.", state=reply.state)
 
 
-def _stored(response: ResponseBody, most_bytes: int) -> StoredResponse | None:
+def _given(response: ResponseBody, most_bytes: int) -> MeteredResponse:
     try:
         body = response.body()
     except ValueError:
         raise ServiceProblem("invalid_request", "body.response.body_base64: not base64") from None
-    if len(body) > most_bytes:
-        return None
-    headers = TextHeaders(response.headers)
-    return stored_response(MeteredResponse(response.status, headers, body_bytes=len(body), body=body))
+    kept = body if len(body) <= most_bytes else None
+    return MeteredResponse(response.status, TextHeaders(response.headers), body_bytes=len(body), body=kept)

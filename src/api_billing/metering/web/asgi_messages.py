@@ -159,6 +159,9 @@ class Outgoing(Delivery):
                     is_last = self.count(message.get("body", b"")) or not message.get("more_body", False)
                 else:
                     is_last = self._count_file(message)
+                if is_last and self._incoming.gone and self.body_bytes != self.length:
+                    # Middleware that ends a stream properly whatever becomes of its source has done so.
+                    self.exchange.is_whole = False
                 fields = await self.afinish() if is_last else self.exchange.start_fields() if self._held else []
                 start = self._started(fields) if self._held else None
         try:
@@ -168,6 +171,7 @@ class Outgoing(Delivery):
         except OSError:
             # How servers from ASGI 2.4 on tell that the client has gone away.
             self._unsendable = True
+            self._held = not self.taken  # a start that could not be sent has not gone out
             raise
 
     async def returned(self) -> None:
@@ -193,7 +197,7 @@ class Outgoing(Delivery):
 
     def _count_file(self, message: Message) -> bool:
         """Count what the server sends from a file itself; whether that is the last of it."""
-        self._kept = None
+        self.lose_body()
         if not self.bodiless:
             part = message.get("count") if message["type"] == "http.response.zerocopysend" else None
             self.body_bytes = self.body_bytes + part if part is not None else self.length or 0

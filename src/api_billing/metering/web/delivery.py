@@ -66,6 +66,11 @@ class Delivery:
             self._kept += piece[:room]
         return self.length is not None and self.body_bytes >= self.length
 
+    def lose_body(self) -> None:
+        """It cannot be seen from here: it is not kept."""
+        self.taken = True
+        self._kept = None
+
     def finish(self) -> Fields:
         """Settle, the first time; the answer is header fields."""
         if self.ended:
@@ -81,9 +86,11 @@ class Delivery:
         return self.exchange.afinish(self._response())
 
     def finish_later(self) -> None:
-        """The same in a task of its own, for a coroutine that is being cancelled and must not wait."""
+        """The same in a task of its own, for a coroutine that is being cancelled and must not wait: it is cut off."""
         if not self.ended:
-            task = asyncio.get_running_loop().create_task(self.afinish())
+            self.exchange.is_whole = False
+            # Begun at once: frameworks that clean up after a failed request would release it meanwhile.
+            task = asyncio.Task(self.afinish(), loop=asyncio.get_running_loop(), eager_start=True)
             _settling.add(task)
             task.add_done_callback(_settling.discard)
 

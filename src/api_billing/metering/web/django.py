@@ -198,6 +198,8 @@ def _becomes_response(delivery: Delivery, request: HttpRequest, error: BaseExcep
     delivery.start(status, TextHeaders(list(response.items()) if response is not None else ()))
     if response is not None:
         delivery.count(response.content)
+    else:
+        delivery.lose_body()
     return True
 
 

@@ -85,13 +85,13 @@ class MeterDependency:
         if exchange_outside is not None or not self.metering.covers(request.method, scope["path"]):
             yield Charge(exchange_outside)
             return
-        exchange = await deferred.begin(self.metering, request)
+        outgoing = await deferred.begin(self.metering, request)
         try:
-            yield Charge(exchange)
+            yield Charge(outgoing.exchange)
         except HTTPException:
             raise  # becomes a response, of which the middleware sees all
         except BaseException as error:
-            exchange.abort(error)
+            outgoing.raised(error)
             raise
 
 
@@ -124,7 +124,7 @@ class Deferred:
         self._incoming: Incoming | None = None
         self.outgoing: Outgoing | None = None
 
-    async def begin(self, metering: Metering, request: Request) -> Exchange:
+    async def begin(self, metering: Metering, request: Request) -> Outgoing:
         meter = metering.meter
         limit = meter.settings.max_fingerprint_bytes
         incoming = self._incoming = Incoming(self._receive, limit)
@@ -143,7 +143,7 @@ class Deferred:
             raise MeterRefusal(answer)
         request.scope[EXCHANGE_KEY] = exchange
         self.outgoing = Outgoing(exchange, incoming, self._send)
-        return exchange
+        return self.outgoing
 
     async def receive(self) -> Message:
         return await (self._receive() if self._incoming is None else self._incoming.receive())

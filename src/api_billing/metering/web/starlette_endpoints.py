@@ -114,6 +114,8 @@ async def settle_exception(outgoing: Outgoing, request: Request, error: HTTPExce
     outgoing.start(error.status_code, AsgiHeaders(headers))
     if response is not None:
         outgoing.count(bytes(response.body))
+    else:
+        outgoing.lose_body()
     return await outgoing.afinish()
 
 

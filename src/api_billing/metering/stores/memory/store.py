@@ -182,7 +182,7 @@ class MemoryTables(Tables):
             self.rows[BODIES].pop(request.key, None)
         counts: list[CountRow] = [row for row in self._all(COUNTS) if row.ends_ms <= op.counts_until_ms]
         claims: list[ClaimRow] = [
-            row for row in self._all(CLAIMS) if row.response is not None and row.expires_ms <= op.now_ms
+            row for row in self._all(CLAIMS) if row.outlasts_its_request and row.expires_ms <= op.now_ms
         ]
         fired: list[FiredRow] = [row for row in self._all(FIRED) if row.expires_ms <= op.now_ms]
         for row in (*counts, *claims, *fired):

@@ -120,7 +120,7 @@ def members(row: Row) -> Iterator[Member]:
         if row.state == "settled":
             yield not (row.batch or row.gone), f"unbatched:{made.api}", 0, record_id
     elif isinstance(row, ClaimRow):
-        yield row.response is not None and not row.gone, "claims", row.expires_ms, name_of(CLAIMS, row.key)
+        yield row.outlasts_its_request and not row.gone, "claims", row.expires_ms, name_of(CLAIMS, row.key)
     elif isinstance(row, CountRow):
         if is_new or row.gone:
             yield is_new, "counts", row.ends_ms, name_of(COUNTS, row.key)
