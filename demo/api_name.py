@@ -13,6 +13,8 @@ MAX_NAME_LENGTH: Final = 64
 
 _HASH_LENGTH: Final = 12
 _HASHED_NAME: Final = re.compile(rf".*--[0-9a-f]{{{_HASH_LENGTH}}}")
+_ENCODED_DOT: Final = re.compile("%2e", re.IGNORECASE)
+_DOT_SEGMENT: Final = re.compile("/(?:[.]|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9._]+")
 
 
@@ -20,6 +22,8 @@ def api_of(path: str) -> str:
     """Return the API name for a request path (or target): its first segment, as a name the contract accepts.
 
     - ``/``, a path without a segment (``//x``, ``?a=b``, ``*``, ``host:443``) and the empty text are ``root``.
+    - Segments ``.`` and ``..``, also percent-encoded, are resolved as servers do (RFC 3986, 5.2.4): ``/x/../v1`` is
+      ``v1``.
     - Query and fragment do not count. Percent-encoding is undone within the segment (``%66oo`` is ``foo``, ``a%2Fb`` is
       one segment), since both spellings are one URL.
     - Segments that differ only in case share an API.
@@ -39,11 +43,26 @@ def _first_segment(path: str) -> str:
     if not path.startswith("/"):
         return ""
     end = len(path)
-    for delimiter in "/?#":
+    for delimiter in "?#":
         found = path.find(delimiter, 1, end)
         if found >= 0:
             end = found
-    return path[1:end]
+    if _DOT_SEGMENT.search(path, 0, end):
+        return next(iter(_without_dots(path[1:end])), "")
+    found = path.find("/", 1, end)
+    return path[1 : end if found < 0 else found]
+
+
+def _without_dots(path: str) -> list[str]:
+    """The segments of a path that are left when ``.`` and ``..`` are resolved; nothing is above the root."""
+    kept: list[str] = []
+    for segment in path.split("/"):
+        dots = _ENCODED_DOT.sub(".", segment)
+        if dots == "..":
+            del kept[-1:]
+        elif dots != ".":
+            kept.append(segment)
+    return kept
 
 
 def _name_of(segment: str) -> str:

@@ -43,7 +43,7 @@ def test_api_of__valid_segment__is_its_own_name(path: str, api: str) -> None:
         ("/.hidden", "hidden"),
         ("/caf%C3%A9", "caf"),
         ("/%20", "segment"),
-        ("/..", "segment"),
+        ("/%2E%2e%2e", "segment"),
         ("/" + "a" * 65, "a" * 50),
         ("/root", "root"),
         ("/ROOT", "root"),
@@ -89,3 +89,31 @@ def test_api_of__segments_that_differ_in_more_than_case__never_collide(one: str,
 
 def quoted(segment: str) -> str:
     return quote(segment.encode("utf-8", "surrogatepass"), safe="")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/./v1/a", "v1"),
+        ("/x/../v1/a", "v1"),
+        ("/../v1", "v1"),
+        ("/%2e/v1", "v1"),
+        ("/x/%2E%2e/v1", "v1"),
+        ("/x/.%2E/v1?a=/../b", "v1"),
+        ("/x/y/../../v1/..", "root"),
+        ("/x/y/../z", "x"),
+        ("/x/..", "root"),
+        ("/.", "root"),
+        ("/..", "root"),
+        ("/x//../v1", "x"),
+        ("/v1?next=/../x", "v1"),
+        ("/v1#/../x", "v1"),
+    ],
+)
+def test_api_of__dot_segments__are_resolved_as_a_server_does(path: str, name: str) -> None:
+    assert api_of(path) == name
+
+
+@pytest.mark.parametrize("path", ["/.../a", "/..v1/a", "/.v1", "/%252e%252e/a"])
+def test_api_of__dots_that_are_part_of_a_name__stay(path: str) -> None:
+    assert api_of(path) != "root"
