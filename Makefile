@@ -10,8 +10,9 @@ SOURCES = $(wildcard $(CHECKED))
 # One more than there are cores: many tests wait for processes that they have started.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
-demo: env-$(if $(METER),dev,run) ## Bill an access log on the embedded localnet: make demo [LOG=file] [JSON=file] [SERVE=1 [PORT=n]], or METER=1
-	@$(BIN)/python -m demo $(if $(LOG),"$$LOG") $(if $(JSON),--json "$$JSON") $(if $(SERVE),--serve) $(if $(PORT),--port "$$PORT") $(if $(METER),--meter) $(if $(REQUESTS),--requests "$$REQUESTS") $(if $(CONSUMERS),--consumers "$$CONSUMERS")
+demo: env-$(if $(METER),dev,run) ## Bill an access log on the embedded localnet: make demo [LOG=file(s)] [XFF=first|last] [JSON=file] [SERVE=1 [PORT=n]], or METER=1
+	@set -- $(if $(LOG),"$$LOG"); [ -z "$$1" ] || [ -e "$$1" ] || set -- $$LOG; \
+	$(BIN)/python -m demo $(if $(XFF),--xff "$$XFF") $(if $(JSON),--json "$$JSON") $(if $(SERVE),--serve) $(if $(PORT),--port "$$PORT") $(if $(METER),--meter) $(if $(REQUESTS),--requests "$$REQUESTS") $(if $(CONSUMERS),--consumers "$$CONSUMERS") -- "$$@"
 
 test: env-dev $(if $(ARGS),,lint) ## Static checks and all tests; ARGS="-k reserve" runs just those tests
 	@$(BIN)/python -m pytest -q $(if $(ARGS),$(ARGS),-n $(WORKERS) --dist loadfile --no-loadscope-reorder)

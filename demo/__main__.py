@@ -1,4 +1,4 @@
-"""`python -m demo [LOG] [--json FILE] [--serve]`: bill an access log and print the usage report.
+"""`python -m demo [LOG ...] [--json FILE] [--serve]`: bill an access log and print the usage report.
 
 With `--meter` no log is billed but a real API under load, see `demo.metered`.
 """
@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from demo import ROOT
-from demo.access_log import AccessLog, AccessLogError, read_log
+from demo.access_log import STANDARD_INPUT, AccessLog, AccessLogError, EmptyLogError, merged, read_log
 from demo.billing_contract import UnexpectedOutcomeError
 from demo.layout import make_console, printable
 from demo.log_biller import Step
+from demo.log_line import Forwarded
 from demo.report import print_report
 from demo.run import Phase, RunResult, run
 from demo.serving import DEFAULT_PORT, busiest, link, server_of
@@ -38,11 +39,16 @@ _DESCRIPTION: Final = """\
 Bill every request of an access log on an embedded GenLayer network, and print
 the usage report.
 
-The log is in Apache's common or combined format, plain or gz. Each first
-segment of a path is an API (/ is "root"), each client is a consumer with
-prepaid credit. The contract contracts/api_usage_billing.py bills every request
-at the time it has in the log: those to the busiest APIs in batches that their
-operators settle every hour, the others call by call. Prices, limits and
+The log is in Apache's common or combined format, plain or gz. Known prefixes
+(a virtual host, syslog, docker, Kubernetes) are skipped; also read are JSON as
+Caddy, Traefik, nginx and docker write it, the format of the W3C (IIS,
+CloudFront) and that of AWS application load balancers. Several files are read
+as one, in the order of time.
+
+Each first segment of a path is an API (/ is "root"), each client is a consumer
+with prepaid credit. The contract contracts/api_usage_billing.py bills every
+request at the time it has in the log: those to the busiest APIs in batches that
+their operators settle every hour, the others call by call. Prices, limits and
 deposits are chosen from the log so that a few clients run into each limit.
 
 With --meter there is no log: the example API with its meter, a localnet and
@@ -53,13 +59,15 @@ _EPILOG: Final = """\
 examples:
   python -m demo                        the project's own small log
   python -m demo access.log.1.gz        your own
+  python -m demo access.log*            several
+  zcat access.log.gz | python -m demo - from standard input
   python -m demo access.log --json usage.json
                                                     and the figures for machines
   python -m demo --serve                look at it in the browser
   python -m demo --meter                an API, paid per request
 
 With nothing installed, in the project's folder:
-  make demo LOG=... JSON=... SERVE=1 PORT=...
+  make demo LOG=... XFF=... JSON=... SERVE=1 PORT=...
   make demo METER=1 JSON=... REQUESTS=... CONSUMERS=...
 
 exit codes:
@@ -74,7 +82,8 @@ class _BadInputError(Exception):
 
 
 class _Arguments(argparse.Namespace):
-    log: Path | None
+    log: list[Path]
+    xff: Forwarded | None
     json: Path | None
     std: str | None
     serve: bool
@@ -109,7 +118,19 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     default = _sample_log()
-    parser.add_argument("log", metavar="LOG", nargs="?", type=Path, help=f"the log to bill; {default} unless given")
+    parser.add_argument(
+        "log",
+        metavar="LOG",
+        nargs="*",
+        type=Path,
+        help=f"the logs to bill, - for standard input; {default} unless given",
+    )
+    parser.add_argument(
+        "--xff",
+        choices=("first", "last"),
+        help="the client is the first or last address of the X-Forwarded-For that ends each line, and the one in front "
+        "where that is -; the first is what clients say of themselves",
+    )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures as JSON too; wei as integers")
     parser.add_argument(
         "--std",
@@ -144,7 +165,12 @@ def _sample_log() -> Path:
 
 def _require_one_demo(options: _Arguments) -> None:
     """An option of the one demo is no wish for the other."""
-    of_log = {"LOG": options.log, "--serve": options.serve or None, "--port": options.port}
+    of_log = {
+        "LOG": options.log or None,
+        "--xff": options.xff,
+        "--serve": options.serve or None,
+        "--port": options.port,
+    }
     of_meter = {"--requests": options.requests, "--consumers": options.consumers}
     for name, value in (of_log if options.meter else of_meter).items():
         if value is not None:
@@ -177,12 +203,12 @@ def _bill_requests(options: _Arguments) -> int:
 
 
 def _bill(options: _Arguments) -> int:
-    std, path = _standard_library(options.std), options.log or _sample_log()
+    std, paths = _standard_library(options.std), options.log or [_sample_log()]
     if options.json is not None:
-        _require_writable(options.json, path)
+        _require_writable(options.json, *paths)
     page = _page() if options.serve else None
     with _progress() as progress:
-        log = _read(path, progress)
+        log = _read(paths, options.xff, progress)
         result = run(log, std, _phases(progress))
     with suppress(BrokenPipeError):  # `| head` has seen enough; the verdict counts all the same
         print_report(result.summary, make_console())
@@ -234,10 +260,10 @@ def _standard_library(choice: str | None) -> StandardLibrary:
         raise _BadInputError(str(error)) from error
 
 
-def _require_writable(path: Path, log: Path | None = None) -> None:
+def _require_writable(path: Path, *logs: Path) -> None:
     """Find out before the run whether its figures can be written after it; leaves no file behind."""
     try:
-        if log is not None and path.exists() and log.exists() and path.samefile(log):
+        if path.exists() and any(log.exists() and path.samefile(log) for log in logs if log != STANDARD_INPUT):
             raise _BadInputError(f"{path}: this is the log itself, which the figures would overwrite")
         was_there = path.exists()
         if was_there and not (path.is_file() or path.is_dir()):
@@ -265,16 +291,24 @@ def _progress() -> Iterator[Progress]:
         yield progress
 
 
-def _read(path: Path, progress: Progress) -> AccessLog:
-    task = progress.add_task("reading the log", total=None)
+def _read(paths: Sequence[Path], forwarded: Forwarded | None, progress: Progress) -> AccessLog:
+    """All the logs as one; among several an empty one, fresh from a rotation, does not matter."""
+    logs, empty = [], None
+    for path in paths:
+        task = progress.add_task("reading the log", total=None)
 
-    def show(done_bytes: int, size_bytes: int | None) -> None:
-        progress.update(task, completed=done_bytes, total=size_bytes)
+        def show(done_bytes: int, size_bytes: int | None, task: TaskID = task) -> None:
+            progress.update(task, completed=done_bytes, total=size_bytes)
 
-    try:
-        return read_log(path, show)
-    finally:
-        progress.remove_task(task)
+        try:
+            logs.append(read_log(path, show, forwarded))
+        except EmptyLogError as error:
+            empty = error
+        finally:
+            progress.remove_task(task)
+    if empty and not logs:
+        raise empty
+    return merged(logs)
 
 
 def _phases(progress: Progress) -> Phase:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from demo.log_line import AccessEntry
+from demo.log_line import Request
 
 
 class Pair(NamedTuple):
@@ -39,7 +39,7 @@ class Demand:
     last_at: int
 
 
-def demand_of(entries: Iterable[AccessEntry]) -> Demand:
+def demand_of(entries: Iterable[Request]) -> Demand:
     """Count the requests of a log; there is at least one.
 
     Raises: ValueError, when there is none.

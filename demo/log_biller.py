@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from demo.billing_contract import BillingContract, UnexpectedOutcomeError
-from demo.log_line import AccessEntry
+from demo.log_line import Request
 from demo.summary import LowCreditNotice, Tally
 from demo.terms import ApiTerms, ConsumerTerms, Terms
 from demo.usage_meter import Batch, UsageMeter
@@ -36,7 +36,7 @@ class LogBiller:
         self._by_account = {consumer.account: consumer for consumer in terms.consumers.values()}
         self._top_ups_wei = {client: consumer.top_up_wei for client, consumer in terms.consumers.items()}
 
-    def bill(self, entries: Iterable[AccessEntry], step: Step) -> None:
+    def bill(self, entries: Iterable[Request], step: Step) -> None:
         """Bill requests that are in the order of time, up to the last settlement.
 
         Raises: UnexpectedOutcomeError.
@@ -52,7 +52,7 @@ class LogBiller:
             step()
         self._settle_what_is_due(None)
 
-    def _bill_call(self, api: ApiTerms, entry: AccessEntry) -> None:
+    def _bill_call(self, api: ApiTerms, entry: Request) -> None:
         account = self._terms.consumers[entry.client].account
         receipt = self._contract.write("consume_credit", api.name, account, sender=api.operator.meter)
         cost_wei, refused = 0, {}
@@ -72,7 +72,7 @@ class LogBiller:
         )
         self._answer_notices(receipt)
 
-    def _meter(self, api: ApiTerms, entry: AccessEntry) -> None:
+    def _meter(self, api: ApiTerms, entry: Request) -> None:
         meter = self._meters[api.name]
         meter.record(entry)
         if meter.is_full:

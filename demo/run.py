@@ -151,7 +151,7 @@ class _Run:
         log, tally, bad_lines = self._log, self._biller.tally, self._log.bad_lines
         solvency = self._contract.view("get_solvency")
         return RunSummary(
-            log_name=str(log.path),
+            log_name=log.name,
             lines=log.lines,
             bad_line_count=bad_lines.count,
             bad_lines=[(bad.line_no, bad.reason) for bad in bad_lines.kept],

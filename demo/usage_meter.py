@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from api_billing.merkle import root_of_lines
-from demo.log_line import AccessEntry
+from demo.log_line import Request
 from demo.terms import ApiTerms
 
 SETTLE_EVERY_SECONDS: Final = 3_600
@@ -35,13 +35,13 @@ class Batch:
     usage_root: str
 
 
-def usage_line(api: ApiTerms, entry: AccessEntry) -> bytes:
+def usage_line(api: ApiTerms, entry: Request) -> bytes:
     """Return the line that stands for one request in the usage root: JSON with sorted keys and no spaces."""
     fields = {
         "api": api.name,
         "at": entry.at,
         "client": entry.client,
-        "cost_wei": api.cost_wei(entry.size_bytes or 0),
+        "cost_wei": api.cost_wei(entry.size_bytes),
         "line_no": entry.line_no,
     }
     return json.dumps(fields, separators=(",", ":"), sort_keys=True).encode()
@@ -70,11 +70,11 @@ class UsageMeter:
         """Whether another client might not fit into the batch."""
         return len(self._used) >= MAX_BATCH_ENTRIES
 
-    def record(self, entry: AccessEntry) -> None:
+    def record(self, entry: Request) -> None:
         """Count one request at its cost."""
         key = (entry.client, entry.day_id)
         calls, spend_wei = self._used.get(key, (0, 0))
-        self._used[key] = (calls + 1, spend_wei + self.api.cost_wei(entry.size_bytes or 0))
+        self._used[key] = (calls + 1, spend_wei + self.api.cost_wei(entry.size_bytes))
         self._lines.append(usage_line(self.api, entry))
         if self._due_at is None:
             midnight = (entry.day_id + 1) * _DAY_SECONDS

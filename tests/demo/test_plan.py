@@ -7,18 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demo.demand import demand_of
-from demo.log_line import AccessEntry
+from demo.log_line import Request
 from demo.plan import plan
 from demo.terms import ApiTerms, OperatorTerms, Terms, account_of
 
 NOON = 1_769_860_800
 
 
-def calls(client: str, api: str, number: int, size: int = 100, at: int = NOON) -> list[AccessEntry]:
-    return [AccessEntry(1, at, client, "GET", f"/{api}/x", 200, size) for _ in range(number)]
+def calls(client: str, api: str, number: int, size: int = 100, at: int = NOON) -> list[Request]:
+    return [Request(1, at, client, api, size) for _ in range(number)]
 
 
-def terms_of(*entries: list[AccessEntry]) -> Terms:
+def terms_of(*entries: list[Request]) -> Terms:
     return plan(demand_of([entry for some in entries for entry in some]))
 
 
@@ -66,11 +66,11 @@ def test_plan__larger_logs__have_more_clients_in_trouble() -> None:
 
 entries_strategy = st.lists(
     st.builds(
-        lambda at, client, api, size: AccessEntry(1, at, client, "GET", f"/{api}", 200, size),
+        lambda at, client, api, size: Request(1, at, client, api, size),
         st.integers(NOON, NOON + 300_000),
         st.sampled_from(["::1", "192.0.2.1", "192.0.2.2", "host"]),
-        st.sampled_from(["", "a", "b", "c", "ä"]),
-        st.none() | st.integers(0, 10_000),
+        st.sampled_from(["root", "a", "b", "c"]),
+        st.integers(0, 10_000),
     ),
     min_size=1,
     max_size=80,
@@ -78,7 +78,7 @@ entries_strategy = st.lists(
 
 
 @given(entries_strategy)
-def test_plan__any_log__gives_terms_the_contract_accepts(entries: list[AccessEntry]) -> None:
+def test_plan__any_log__gives_terms_the_contract_accepts(entries: list[Request]) -> None:
     terms = plan(demand_of(entries))
     assert set(terms.apis) == {entry.api for entry in entries}
     assert set(terms.consumers) == {entry.client for entry in entries}
@@ -89,7 +89,7 @@ def test_plan__any_log__gives_terms_the_contract_accepts(entries: list[AccessEnt
 
 
 @given(entries_strategy)
-def test_plan__order_of_the_entries__does_not_matter(entries: list[AccessEntry]) -> None:
+def test_plan__order_of_the_entries__does_not_matter(entries: list[Request]) -> None:
     assert plan(demand_of(entries)) == plan(demand_of(entries[::-1]))
 
 

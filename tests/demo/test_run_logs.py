@@ -115,3 +115,19 @@ def test_run__limit_of_the_day__is_fresh_on_the_next(path: Path) -> None:
     busy = [at("31/Jan/2026", f"12:00:{second:02}") for second in range(20)]
     ran = run(path, *busy, *[at("01/Feb/2026", f"12:00:{second:02}") for second in range(10)])
     assert ran.figures["per_day"]["2026-02-01"]["billed_calls"] == 10
+
+
+def test_run__several_files__are_billed_in_the_order_of_time(tmp_path: Path) -> None:
+    files = [
+        write_log(tmp_path / name, *[at("31/Jan/2026", f"12:0{minute}:0{second}") for second in range(5)])
+        for minute, name in enumerate(("access.log.2", "access.log.1"))
+    ]
+    empty = write_log(tmp_path / "access.log")
+    ran = bill(empty, *reversed(files), json_file=tmp_path / "usage.json")
+    assert (ran.code, ran.figures["requests"], "order" in ran.report) == (0, 10, False)
+
+
+def test_run__forwarded__bills_the_clients_behind_the_proxy(path: Path) -> None:
+    lines = [line(client="10.0.0.1", tail=f' "-" "curl" "203.0.113.{number}, 10.0.0.3"') for number in (8, 9)]
+    ran = bill(write_log(path, *lines), "--xff", "first", json_file=path.with_suffix(".json"))
+    assert list(ran.figures["per_consumer"]) == ["203.0.113.8", "203.0.113.9"]

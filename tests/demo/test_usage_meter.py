@@ -3,7 +3,7 @@
 import pytest
 
 from api_billing.merkle import root_of_lines
-from demo.log_line import AccessEntry
+from demo.log_line import Request
 from demo.terms import ApiTerms, OperatorTerms
 from demo.usage_meter import MAX_BATCH_ENTRIES, BatchEntry, UsageMeter, usage_line
 
@@ -12,8 +12,8 @@ MIDNIGHT = 1_769_904_000  # 1 February 2026, 00:00:00 UTC
 DAY = MIDNIGHT // 86_400
 
 
-def entry(at: int, client: str = "::1", size: int = 1, line_no: int = 1) -> AccessEntry:
-    return AccessEntry(line_no, at, client, "GET", "/a", 200, size)
+def entry(at: int, client: str = "::1", size: int = 1, line_no: int = 1) -> Request:
+    return Request(line_no, at, client, "a", size)
 
 
 @pytest.fixture
