@@ -111,7 +111,7 @@ def test_localnet_page__python__runs(document: str) -> None:
 
 def test_readme__output_of_the_demo__is_what_it_prints() -> None:
     shown = re.search(r"\$ make demo\n(.*?)\n\n\$", text_of(README), re.DOTALL)
-    module = re.search(r"^demo:.*\n\t@\S+/python -m (\S+)", text_of("Makefile"), re.MULTILINE)
+    module = re.search(r"^demo:(?:.*\n\t)+?@?\S+/python -m (\S+)", text_of("Makefile"), re.MULTILINE)
     assert shown is not None
     assert module is not None
     command = [sys.executable, "-m", module[1]]
