@@ -70,7 +70,7 @@ def raw(deploy: Callable[..., Receipt]) -> Address:
         {"EmitEvent": {"topics": ["text"], "blob": {}}},
         {"EmitEvent": {"topics": [], "blob": []}},
         {"CallContract": {"address": TO, "calldata": {}, "state": 3}},
-        {"DeployContract": {"calldata": {}, "code": "text", "value": 0, "on": "accepted", "salt_nonce": 0}},
+        {"DeployContract": {"calldata": {}, "code": 5, "value": 0, "on": "accepted", "salt_nonce": 0}},
         {"DeployContract": {"calldata": {}, "code": b"", "value": 0, "on": "accepted", "salt_nonce": -1}},
         {"RunNondet": {"data_leader": b""}},
         {"Rollback": 5},

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, runtime_checkable
 
 from genlayer_localnet.address import Address
@@ -120,7 +120,7 @@ def _encode_other(out: bytearray, value: Any, depth: int, default: Default | Non
         if plain is not None:
             return _encode(out, plain, depth, None)
         if isinstance(value, Mapping):
-            return _encode_map(out, value, depth, default)
+            return _encode_map(out, _with_text_keys(value), depth, default)
         if isinstance(value, Sequence):
             return _encode_array(out, value, depth, default)
         if dataclasses.is_dataclass(value):
@@ -135,34 +135,49 @@ def _plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, str):
         return str.__str__(value)
-    # The official encoder writes a memoryview without its header, which no decoder can read; this one does not.
-    if isinstance(value, bytes | bytearray | memoryview):
+    # The official encoder writes a memoryview without its header, which no decoder can read.
+    if isinstance(value, memoryview):
+        raise TypeError("a memoryview is not calldata encodable: use bytes(…)")
+    if isinstance(value, bytes | bytearray):
         return bytes(value)
-    return Address._unchecked(value.as_bytes) if isinstance(value, Address) else None
+    return Address._unchecked(value._bytes) if isinstance(value, Address) else None
 
 
-def _encode_array(out: bytearray, items: Sequence[Any], depth: int, default: Default | None) -> None:
+def _encode_array(out: bytearray, values: Iterable[Any], depth: int, default: Default | None) -> None:
     if depth >= MAX_DEPTH:
         raise CalldataError(_TOO_DEEP)
+    items = tuple(values)  # the length of other classes is what they say, and of a list it can change meanwhile
     _put_number(out, len(items) << 3 | _TAG_ARRAY)
     depth += 1
     for item in items:
         _encode(out, item, depth, default)
 
 
-def _encode_map(out: bytearray, entries: Mapping[Any, Any], depth: int, default: Default | None) -> None:
+def _encode_map(out: bytearray, entries: dict[Any, Any], depth: int, default: Default | None) -> None:
     if depth >= MAX_DEPTH:
         raise CalldataError(_TOO_DEEP)
     for key in entries:
-        if not isinstance(key, str):
-            raise TypeError(f"key is not string {type(key).__name__}")
-    _put_number(out, len(entries) << 3 | _TAG_MAP)
+        if type(key) is not str:
+            entries = _with_text_keys(entries)
+            break
+    keys = sorted(entries)
+    _put_number(out, len(keys) << 3 | _TAG_MAP)
     depth += 1
-    for key in sorted(entries):
+    for key in keys:
         raw = key.encode("utf-8")
         _put_number(out, len(raw))
         out += raw
         _encode(out, entries[key], depth, default)
+
+
+def _with_text_keys(entries: Mapping[Any, Any]) -> dict[str, Any]:
+    """The entries as a dict, whatever their class and those of their keys say about lengths, order and equality."""
+    plain = {}
+    for key in entries:
+        if not isinstance(key, str):
+            raise TypeError(f"key is not string {type(key).__name__}")
+        plain[str.__str__(key)] = entries[key]
+    return plain
 
 
 def _put_number(out: bytearray, number: int) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import linecache
 import sys
+import warnings
 from collections.abc import Iterator
 from threading import get_ident
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
-from genlayer_localnet.interpreter.contract_code import calls_contract_code, contract_files
+from genlayer_localnet.interpreter.contract_code import calls_contract_code, contract_files, is_contract_code
 
 CONTRACT_FILE_PREFIX = "<contract "
 _MAX_CHAIN = 10
@@ -69,9 +70,13 @@ class Console:
         if sys.stderr is not _stderr:
             _stderr.before = sys.stderr
         sys.stdout, sys.stderr, sys.stdin = _stdout, _stderr, io.StringIO()
+        _filters().insert(0, _WARNINGS_TO_STDERR)
         return self
 
     def __exit__(self, *_: object) -> None:
+        filters = _filters()
+        if _WARNINGS_TO_STDERR in filters:  # what stands before it, the contract has put there
+            del filters[: filters.index(_WARNINGS_TO_STDERR) + 1]
         stdout, stderr, sys.stdout, sys.stderr, sys.stdin = self._before
         _stdout.thread, _stdout.parts, _stdout.before = stdout
         _stderr.thread, _stderr.parts, _stderr.before = stderr
@@ -83,6 +88,24 @@ class Console:
     @property
     def stderr(self) -> str:
         return "".join(self.stderr_parts)
+
+
+class _ContractsWarning:
+    """Matches the text of a warning that contract code gives, which it writes where the contract's errors go."""
+
+    def match(self, text: str) -> bool:
+        if not is_contract_code(sys._getframe(1)):
+            return False
+        write_error(f"Warning: {text}\n")
+        return True
+
+
+# Filters of the process, a test runner's that make errors of warnings above all, are not the contract's.
+_WARNINGS_TO_STDERR: Any = ("ignore", _ContractsWarning(), Warning, None, 0)
+
+
+def _filters() -> list[Any]:
+    return cast("list[Any]", warnings.filters)
 
 
 def _state(stream: _ThreadStream) -> tuple[int, list[str], TextIO | None]:

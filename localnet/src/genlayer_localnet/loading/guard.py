@@ -28,6 +28,7 @@ from genlayer_localnet.loading.tracked import (
 
 # Any: this module handles whatever objects a contract made.
 _SAME_ONLY: Any = object.__eq__
+_MISSING = object()
 
 
 class Suspended:
@@ -80,7 +81,7 @@ class StateGuard:
         ]
         attributes = [TrackedAttributes(owner, names) for owner, names in reachable.attributes]
         self._tracked: list[Tracked] = [*namespaces, *dicts, *containers, *attributes]
-        self._namespaces = [tracked.live for tracked in namespaces]
+        self._namespaces = namespaces
         self._names = self.watch(assignments.names)
         self._compare_mappings([*namespaces, *dicts] if assignments.indirect else dicts)
         self._compare_containers(containers)
@@ -155,6 +156,15 @@ class StateGuard:
         except Exception:  # a place is gone, or a replaced object cannot be compared: something did change
             return False
 
+    def changed_names(self) -> set[Any]:
+        """The entries of namespaces that were added, removed or replaced."""
+        return {
+            name
+            for tracked in self._namespaces
+            for name in tracked.live.keys() | tracked.saved.keys()
+            if tracked.live.get(name, _MISSING) is not tracked.saved.get(name, _MISSING)
+        }
+
     def watch(self, names: frozenset[str]) -> Watch:
         """A quicker check for code that can assign to no other attributes than these."""
         return Watch(self._namespaces, names)
@@ -180,16 +190,17 @@ class StateGuard:
 class Watch:
     """The entries of some namespaces that certain assignments can change, and the number of all of their entries."""
 
-    def __init__(self, namespaces: list[Any], names: frozenset[str]) -> None:
-        self._namespaces = namespaces
-        self._sizes = list(map(len, namespaces))
+    def __init__(self, namespaces: Sequence[TrackedMapping | TrackedClassDict], names: frozenset[str]) -> None:
+        self._namespaces = [tracked.live for tracked in namespaces]
+        # As they were recorded: the code may have run by now.
+        self._sizes = [len(tracked.saved) for tracked in namespaces]
         self._same = _SameObjects(
             operator.getitem,
             (
-                (namespace, name, namespace[name])
-                for namespace in namespaces
+                (tracked.live, name, tracked.saved[name])
+                for tracked in namespaces
                 for name in sorted(names)
-                if name in namespace
+                if name in tracked.saved
             ),
         )
 

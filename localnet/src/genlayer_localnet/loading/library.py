@@ -33,6 +33,34 @@ _IMPORTED = (
     "genlayer.gl.vm",
     "genlayer.gl.genvm_contracts",
 )
+_SAMPLE = """
+from genlayer import *
+from dataclasses import dataclass
+import datetime
+import typing
+
+@allow_storage
+@dataclass
+class Record:
+    number: u256
+    text: str
+
+class Sample(gl.Contract):
+    number: bigint
+    flag: bool
+    blob: bytes
+    when: datetime.datetime
+    by_text: TreeMap[str, TreeMap[Address, Record]]
+    records: DynArray[Record]
+    fixed: Array[u8, typing.Literal[2]]
+
+class Happened(gl.Event):
+    def __init__(self, who: Address, /, **blob): ...
+"""
+"""A contract with all kinds of storage: what a library does to itself when they are first used."""
+_OF_DECORATORS = frozenset(vars(object))
+"""What ``dataclass`` and ``total_ordering`` add to a class, some of it at least."""
+_NAMESPACES = ("advanced", "eq_principle", "evm", "nondet", "storage", "vm")
 # Any: the library's objects are known by protocol only, as there are two libraries (see the package's documentation).
 
 
@@ -47,21 +75,46 @@ class LoadedLibrary:
         with self.activated(), ContractTime(datetime.now(UTC)), _MessageOnStdin():
             for name in _IMPORTED:
                 importlib.import_module(name)
+            for name in _NAMESPACES:  # a library may import them when they are first asked for
+                getattr(sys.modules["genlayer.gl"], name, None)
         modules = self._modules
         self.gl: Any = modules["genlayer.gl"]
         self.registry: Any = modules["genlayer.gl.genvm_contracts"]
-        self.encode: Callable[[Any], bytes] = modules["genlayer.py.calldata"].encode
+        self._encode: Callable[[Any], bytes] = modules["genlayer.py.calldata"].encode
         self.decode: Callable[[bytes], Any] = modules["genlayer.py.calldata"].decode
         self.get_schema: Callable[[type], dict[str, Any]] = modules["genlayer.py.get_schema"].get_schema
         self.user_error: type[Exception] = modules["genlayer.gl.vm"].UserError
+        self.nondet_error: type[Exception] = self.gl.nondet.NondetException
         self.address: Callable[[bytes], Any] = modules["genlayer.py.types"].Address
         self._u256: Callable[[int], Any] = modules["genlayer.py.types"].u256
         self._first_message = self.gl.message
         self.message_raw: dict[str, Any] = self.gl.message_raw
-        self._first_raw = dict(self.message_raw)
+        with self.activated():
+            self._use_once()
+        self._record()
+
+    def _use_once(self) -> None:
+        """Have done what the library does to itself when it is first used, so that no contract has done it."""
+        sample = ModuleType("genlayer_sample")
+        sys.modules[sample.__name__] = sample
+        try:
+            exec(_SAMPLE, sample.__dict__)
+            self.storage_of(sample.__dict__["Sample"])
+        finally:
+            del sys.modules[sample.__name__]
+
+    def _record(self) -> None:
         self.rewind()
+        self.adopt_new_modules()
         self._guard = StateGuard(self._reachable())
         self._watches: dict[frozenset[str], Watch] = {}
+
+    def encode(self, value: Any) -> bytes:
+        """The value as calldata. Raises whatever the value's own methods do; ValueError, TypeError."""
+        encoded = self._encode(value)
+        if self.library.name == "official":  # it writes what nobody can read: a memoryview, depth without end
+            calldata.decode(encoded)
+        return encoded
 
     def activated(self) -> _Activated:
         """Context manager: ``genlayer`` is this library. Can be nested."""
@@ -118,7 +171,13 @@ class LoadedLibrary:
         watch = self._watches.get(assignments.names)
         if watch is None:
             watch = self._watches[assignments.names] = self._guard.watch(assignments.names)
-        return watch.unchanged()
+        if watch.unchanged():
+            return True
+        # What no line of the contract assigns to, and no decorator of Python's, the library has done to itself.
+        if not self._guard.changed_names().isdisjoint(assignments.names | _OF_DECORATORS):
+            return False
+        self._record()
+        return True
 
     @calls_contract_code
     def storage_of(self, contract_class: type) -> Callable[[], Any]:

@@ -163,6 +163,8 @@ class VirtualMachine:
                 result = self._result_of_error(error)
             except Terminated as end:  # the error's own text did not come to an end
                 result = end.result
+            except BaseException:  # its own methods raise
+                result = VM_ERROR + b"exit_code 1"
         return frame.terminated if frame.terminated is not None else result
 
     @calls_contract_code
@@ -178,10 +180,11 @@ class VirtualMachine:
             write_error(f"{error}\n")
             return VM_ERROR + error.message.encode("utf-8")
         write_error(format_error(error, contract_files))
-        if isinstance(error, self.library.user_error):
-            message = getattr(error, "message", None)
+        is_nondet = isinstance(error, self.library.nondet_error)
+        if is_nondet or isinstance(error, self.library.user_error):
+            message = getattr(error, "message", str(error) if is_nondet else None)
             if isinstance(message, str):
-                return USER_ERROR + message.encode("utf-8", "replace")
+                return USER_ERROR + str.encode(message, "utf-8", "replace")
         return VM_ERROR + b"exit_code 1"
 
     @calls_contract_code

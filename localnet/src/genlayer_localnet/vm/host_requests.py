@@ -112,15 +112,17 @@ class HostRequests:
 
     def _deploy_contract(self, frame: Frame, payload: Any) -> bytes | None:
         _deterministic(frame, frame.permissions.send, "DeployContract")
-        fields = _fields(payload, calldata=object, code=bytes, value=int, on=str, salt_nonce=(int, 0))
-        salt = fields["salt_nonce"]
+        # Libraries pass on what the contract gave them, also a source text.
+        fields = _fields(payload, calldata=object, code=object, value=int, on=str, salt_nonce=(int, 0))
+        code, salt = fields["code"], fields["salt_nonce"]
+        code = _take(code.encode("utf-8") if isinstance(code, str) else code, bytes, "code")
         if not 0 <= salt <= _MAX_U256:
             raise invalid("salt_nonce is a u256")
         to = salted_address(frame.address, salt, frame.attempt.chain_id) if salt else None
         call, phase = calldata.encode(fields["calldata"]), _phase(fields["on"])
         _send(
             frame,
-            OutgoingMessage("DeployContract", frame.address, to, call, fields["value"], phase, fields["code"], salt),
+            OutgoingMessage("DeployContract", frame.address, to, call, fields["value"], phase, code, salt),
         )
         return None
 

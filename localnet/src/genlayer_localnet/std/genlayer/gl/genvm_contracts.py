@@ -136,9 +136,13 @@ class ContractProxy:
         """In wei, as of before this call."""
         return u256(wasi.get_balance(self._address.as_bytes))
 
-    def view(self, *, state: int = _STATE_DEFAULT) -> Any:
-        """Call views at once, against accepted state (``state=1``: finalized). The callee sees the original sender."""
-        return _Methods(functools.partial(_view_method, self._address, state), self._views)
+    def view(self, *, state: Any = _STATE_DEFAULT) -> Any:
+        """Call views at once, against accepted state (``state=1``: finalized). The callee sees the original sender.
+
+        The state is a number, or an object whose ``value`` is one.
+        """
+        number = getattr(state, "value", state)
+        return _Methods(functools.partial(_view_method, self._address, number), self._views)
 
     def emit(self, *, value: int = 0, on: On = "finalized") -> Any:
         """Send a message: the method runs in a transaction of its own, later, and has no result."""
@@ -156,7 +160,7 @@ class ContractProxy:
         return f"{type(self).__name__}({self._address!r})"
 
 
-def _view_method(address: Address, state: int, name: str) -> LazyApi[..., Any]:
+def _view_method(address: Address, state: Any, name: str) -> LazyApi[..., Any]:
     @lazy_api
     def call(*args: Any, **kwargs: Any) -> Lazy[Any]:
         request = {"address": address, "calldata": _call_object(name, args, kwargs), "state": state}
