@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, TextIO, cast
 
 from genlayer_localnet.interpreter.contract_code import calls_contract_code, contract_files, is_contract_code
+from genlayer_localnet.state.results import Terminated
 
 CONTRACT_FILE_PREFIX = "<contract "
 _MAX_CHAIN = 10
@@ -186,6 +187,8 @@ def _describe(error: BaseException) -> str:
     name = type(error).__name__
     try:
         text: Any = str(error)
-    except Exception as unprintable:
+    except Terminated:
+        raise
+    except BaseException as unprintable:
         text = f"<its text raised {type(unprintable).__name__}>"
     return f"{name}: {text}" if text else name

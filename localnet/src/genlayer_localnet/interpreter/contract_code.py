@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dis
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FrameType
 from typing import Any, Final
 
 _HOST: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_RAISE: Final = dis.opmap["RAISE_VARARGS"]
 _LIBRARY: Final = _HOST + "std" + os.sep
 
 contract_files: Final[set[str]] = set()
@@ -27,17 +29,34 @@ def is_contract_code(frame: FrameType) -> bool:
     Not the host's, nor what that runs for itself: handlers of tests, HTTP, the journal. An exception raised in such a
     frame is one that the contract could have raised there itself.
     """
-    if _is_host(frame.f_code.co_filename):
-        return False
-    outer: FrameType | None = frame
-    while outer is not None:
-        name = outer.f_code.co_filename
+    return not _is_host(frame.f_code.co_filename) and _are_contracts(_outwards(frame))
+
+
+def is_raised_by_contract(error: BaseException) -> bool:
+    """Whether a ``raise`` statement of such code began it."""
+    traceback, frames, began_with = error.__traceback__, [], None
+    while traceback is not None:
+        frames.append(traceback.tb_frame)
+        began_with = traceback.tb_frame.f_code.co_code[traceback.tb_lasti]
+        traceback = traceback.tb_next
+    return began_with == _RAISE and _are_contracts(reversed(frames))
+
+
+def _are_contracts(frames: Iterable[FrameType]) -> bool:
+    """Of these frames, from the innermost on, the first that tells."""
+    for frame in frames:
+        name = frame.f_code.co_filename
         if name in contract_files:
             return True
         if _is_host(name):
-            return outer.f_code in _callers
-        outer = outer.f_back
+            return frame.f_code in _callers
     return False
+
+
+def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
 
 def _is_host(filename: str) -> bool:

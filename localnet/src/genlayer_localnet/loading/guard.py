@@ -153,7 +153,7 @@ class StateGuard:
                 and self._same_attributes.hold()
                 and not any(tracked.differs() for tracked in self._other_attributes)
             )
-        except Exception:  # a place is gone, or a replaced object cannot be compared: something did change
+        except BaseException:  # a place is gone, or a replaced object cannot be compared: something did change
             return False
 
     def changed_names(self) -> set[Any]:

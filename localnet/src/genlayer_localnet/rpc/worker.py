@@ -46,6 +46,9 @@ class _Job:
             self.result = run(self.work)
         except Exception as error:
             self.error = error
+        except BaseException as error:  # whatever it is, the thread goes on for the others
+            self.error = RuntimeError(f"{type(error).__name__} in the chain's thread")
+            self.error.__cause__ = error
 
     def settle(self) -> None:
         """In the event loop."""
@@ -107,9 +110,12 @@ class ChainWorker:
         self._postponed: deque[_Job | None] = deque()
         """What came while a transaction waited for the network, and has to wait for its end."""
         node.chain.wait_beside = self._wait_beside
-        self._thread = threading.Thread(target=self._work, name="genlayer-localnet chain", daemon=True)
+        self._thread = threading.Thread(target=self.work, name="genlayer-localnet chain", daemon=True)
+        self._ended = threading.Event()
+        self._unsaved: str | None = None
 
     def start(self) -> None:
+        """Work in a thread; instead of ``work``."""
         before = threading.stack_size(_STACK_BYTES)
         try:
             self._thread.start()
@@ -118,9 +124,18 @@ class ChainWorker:
 
     def stop(self, timeout_seconds: float) -> bool:
         """Finish what is queued. False when a contract still runs after that time."""
-        self._jobs.put(None)
+        self.end()
         self._thread.join(timeout_seconds)
         return not self._thread.is_alive()
+
+    def end(self) -> None:
+        """The same without waiting."""
+        self._jobs.put(None)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing that is asked can be done, None while it can."""
+        return "the chain has ended" if self._ended.is_set() else self._unsaved
 
     async def run[T](self, work: Callable[[], T]) -> T:
         """Do ``work`` in its turn and wait for it. Raises what it raises."""
@@ -143,13 +158,17 @@ class ChainWorker:
         # A fetch is ended where it is waited for.
         return cast(_Job | None, self._jobs.get(block))
 
-    def _work(self) -> None:
-        while (job := self._next(block=True)) is not None:
-            done, going_on = self._do_group(job)
-            self._save(done)
-            _tell(done)
-            if not going_on:
-                return
+    def work(self) -> None:
+        """Do what is asked until the end."""
+        try:
+            while (job := self._next(block=True)) is not None:
+                done, going_on = self._do_group(job)
+                self._save(done)
+                _tell(done)
+                if not going_on:
+                    return
+        finally:
+            self._ended.set()
 
     def _do_group(self, job: _Job) -> tuple[list[_Job], bool]:
         """Do this job and, where they are saved together, those that came in the meantime; False at the end."""
@@ -186,7 +205,9 @@ class ChainWorker:
             return
         try:
             self._saver.save()
+            self._unsaved = None
         except Exception as error:
             _logger.exception("the state could not be saved")
+            self._unsaved = f"the state could not be saved: {error}"
             for one in done:
                 one.error = one.error or error

@@ -13,9 +13,11 @@ from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
+from genlayer_localnet.interpreter import memory_limit
 from genlayer_localnet.interpreter.console import Console, format_error, write_error
 from genlayer_localnet.interpreter.contract_code import calls_contract_code, contract_files
 from genlayer_localnet.interpreter.contract_time import ContractTime
+from genlayer_localnet.interpreter.interrupts import is_interrupt
 from genlayer_localnet.interpreter.time_limit import TimedOut, TimeLimit, contained
 from genlayer_localnet.loading.contract_package import InvalidContract
 from genlayer_localnet.loading.contract_source import ContractSource, LoadedContract, pickled_by_value
@@ -32,6 +34,7 @@ from genlayer_localnet.vm.sub_vms import SubVms, call_pickled
 
 LOCK = threading.RLock()
 _KINDS: dict[bytes, OutcomeKind] = {RETURN: "return", USER_ERROR: "user_error", VM_ERROR: "vm_error"}
+_FAILED = VM_ERROR + b"exit_code 1"
 _machines: dict[StandardLibrary, VirtualMachine] = {}
 
 
@@ -65,6 +68,7 @@ class VirtualMachine:
         limit = TimeLimit(frame.attempt.time_limit_seconds)
         with self.library.activated(), ContractTime(now), console, limit:
             result = contained(lambda: self.run_call(frame))
+        memory_limit.close_spare()
         if self.is_running:  # it ran beside a call that waits for the network
             self.library.registry.__known_contract__ = outer
         if limit.expired:
@@ -156,15 +160,17 @@ class VirtualMachine:
         """Run ``body`` and put what came of it into a result: a code byte and its payload."""
         try:
             result = RETURN + self.library.encode(body())
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # also what no contract should raise: the call fails, not the localnet
+            if is_interrupt(error):
+                raise
+            if isinstance(error, MemoryError):
+                memory_limit.open_spare()
             try:
                 result = self._result_of_error(error)
             except Terminated as end:  # the error's own text did not come to an end
                 result = end.result
-            except BaseException:  # its own methods raise
-                result = VM_ERROR + b"exit_code 1"
+            except BaseException:  # nor can the contract's error be asked what it is
+                result = _FAILED
         return frame.terminated if frame.terminated is not None else result
 
     @calls_contract_code
@@ -185,7 +191,7 @@ class VirtualMachine:
             message = getattr(error, "message", str(error) if is_nondet else None)
             if isinstance(message, str):
                 return USER_ERROR + str.encode(message, "utf-8", "replace")
-        return VM_ERROR + b"exit_code 1"
+        return _FAILED
 
     @calls_contract_code
     def _result_of_exit(self, error: SystemExit) -> bytes:
