@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -43,7 +43,8 @@ from api_billing.contract_source import contract_path
 from genlayer_localnet import Address, calldata
 from genlayer_localnet.rpc.accounts import account_of
 from genlayer_localnet.rpc.consensus_calls import MAIN_ADDRESS
-from genlayer_localnet.rpc.node import Node, NodeOptions
+from genlayer_localnet.rpc.node import Node
+from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.state_file import StateFile
 from genlayer_localnet.state.transactions import Transaction
 from genlayer_localnet.testing.server import ServerProcess
@@ -260,9 +261,14 @@ def _measure(server: Server, kind: str, through: str, clients: int) -> Figure:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """User and system time of a process until now."""
-    fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """User and system time of a process and its children until now."""
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended
+            fields = path.read_text("utf-8").rpartition(")")[2].split()
+            if int(path.parent.name) == pid or int(fields[1]) == pid:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 _together: Barrier

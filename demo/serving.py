@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from api_billing.contract_source import contract_path
 from demo.run import RunResult
-from genlayer_localnet.rpc.node import NodeOptions
+from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.rpc.static_files import StaticSite
 

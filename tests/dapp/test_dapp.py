@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from api_billing.cli.app import make_app
 from api_billing.refusal_codes import EXPLANATIONS
 from demo.web_page import PAGE, built_page, install_packages
-from genlayer_localnet.rpc.node import NodeOptions
+from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 
 from .world import FINALITY_SECONDS, PEOPLE, Prepared, prepare, serve

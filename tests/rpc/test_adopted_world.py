@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from genlayer_localnet import Localnet
-from genlayer_localnet.rpc.node import Node, NodeOptions
+from genlayer_localnet.rpc.node import Node
+from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.rpc.state_file import StateFile, StateFileError
 from genlayer_localnet.testing.server import RpcConnection

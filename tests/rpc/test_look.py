@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from genlayer_localnet.rpc.node import Node, NodeOptions
+from genlayer_localnet.rpc.node import Node
+from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.state_file import StateFile
 from genlayer_localnet.state.transactions import Transaction
 from genlayer_localnet.vm.execution import LOCK

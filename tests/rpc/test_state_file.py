@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from genlayer_localnet import Address
-from genlayer_localnet.rpc.node import Node, NodeOptions
+from genlayer_localnet.rpc.node import Node
+from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.rpc.state_file import StateFile, StateFileError
 from genlayer_localnet.state.journal import MISSING

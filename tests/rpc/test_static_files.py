@@ -12,7 +12,7 @@ import pytest
 
 from genlayer_localnet.cli import main
 from genlayer_localnet.rpc.http import Response
-from genlayer_localnet.rpc.node import NodeOptions
+from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.rpc.static_files import StaticSite
 

@@ -16,13 +16,16 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from genlayer_localnet.address import Address
 from genlayer_localnet.arguments import as_time
 from genlayer_localnet.errors import InvalidArgument, LocalnetError
 from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS
-from genlayer_localnet.rpc.node import DEFAULT_FINALITY_WINDOW_SECONDS, NodeOptions
+from genlayer_localnet.rpc.isolated.process import ChainProcess
+from genlayer_localnet.rpc.options import DEFAULT_FINALITY_WINDOW_SECONDS, NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.rpc.static_files import StaticSite
+
+DEFAULT_MEMORY_MIB = 4096
+"""What one VM has on the network."""
 
 app = typer.Typer(
     name="genlayer-localnet",
@@ -107,6 +110,9 @@ FinalityWindow = Annotated[
 ContractTimeout = Annotated[
     float, _chain(min=0, help="Seconds after which contract code is ended with the VM error timeout; 0 is never.")
 ]
+ContractMemory = Annotated[
+    int, _chain(min=0, metavar="MIB", help="Memory that the chain and its contracts may take; 0 is no limit.")
+]
 Now = Annotated[
     datetime | None,
     _chain(parser=_parse_time, metavar="TIME", help="Start the clock at this ISO time; it goes on from there."),
@@ -148,6 +154,7 @@ def up(
     strict_funds: StrictFunds = False,
     finality_window: FinalityWindow = None,
     contract_timeout: ContractTimeout = DEFAULT_SECONDS,
+    contract_memory: ContractMemory = DEFAULT_MEMORY_MIB,
     now: Now = None,
     seed: Seed = None,
     accounts: Accounts = 10,
@@ -185,7 +192,14 @@ def up(
     hosts, origins = allow_host or (), allow_origin or ()
     try:
         server = RpcServer(
-            options, host=host, port=port, state=state, site=site, allow_hosts=hosts, allow_origins=origins
+            options,
+            host=host,
+            port=port,
+            state=state,
+            site=site,
+            allow_hosts=hosts,
+            allow_origins=origins,
+            start_chain=partial(ChainProcess, memory_bytes=contract_memory * 2**20 or None),
         )
     except (LocalnetError, OSError) as error:
         _errors.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
@@ -219,22 +233,29 @@ def _log_to_stderr(level: LogLevel) -> None:
 
 
 def _announce(server: RpcServer, state: Path | None, site: StaticSite | None) -> None:
-    node = server.node
+    facts_of_chain = server.engine.facts
     _console.print(f"[bold]GenLayer localnet[/] {server.url}", highlight=False, soft_wrap=True)
     facts = {
-        "chain id": str(node.identity.chain_id),
-        "contracts run on": node.library.describe(),
+        "chain id": str(facts_of_chain.chain_id),
+        "contracts run on": facts_of_chain.library,
         "state": str(state) if state is not None else "in memory only (--state FILE keeps it)",
     }
     if site is not None:
         facts["page"] = f"{server.url.removesuffix('/api')}/app/"
     for name, value in facts.items():
         _console.print(f"  {name:17} {value}", highlight=False, markup=False, soft_wrap=True)
-    if node.accounts:
+    if facts_of_chain.accounts:
         _console.print("\nUnlocked accounts and their private keys, which are public: [bold]for tests only[/].")
-        for account in node.accounts:
-            line = f"  {Address(account.address).as_hex} 0x{account.key.hex()}"
-            _console.print(line, style="dim", highlight=False, soft_wrap=True)
+        for address, key in facts_of_chain.accounts:
+            _console.print(f"  {address} {key}", style="dim", highlight=False, soft_wrap=True)
+    left = server.engine.unconfined
+    if left:
+        _errors.print(
+            f"[yellow]warning:[/] this system cannot keep contracts from {', '.join(left)} of yours: run none that you "
+            "do not trust.",
+            highlight=False,
+            soft_wrap=True,
+        )
     if not server.is_loopback:
         _errors.print(
             f"[yellow]warning:[/] {server.host} is not a loopback address: anybody who can reach this machine can use "
@@ -247,7 +268,7 @@ def _announce(server: RpcServer, state: Path | None, site: StaticSite | None) ->
 
 def _write_ready_file(path: Path, server: RpcServer) -> None:
     """In one step, so that nobody reads half of it."""
-    content = {"url": server.url, "port": server.port, "chain_id": server.node.identity.chain_id, "pid": os.getpid()}
+    content = {"url": server.url, "port": server.port, "chain_id": server.engine.facts.chain_id, "pid": os.getpid()}
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(json.dumps(content) + "\n", "utf-8")
     draft.replace(path)

@@ -12,12 +12,13 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Generator
 from threading import get_ident
 from time import monotonic
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Final, cast
 
 from genlayer_localnet.interpreter.contract_code import is_contract_code
@@ -28,6 +29,7 @@ DEFAULT_SECONDS: Final = 600.0
 SCHEMA_SECONDS: Final = 30.0
 """For asking a contract for its schema, as in Studio."""
 _REST_SECONDS: Final = 60.0
+_SOON_SECONDS: Final = 1e-3
 _EVENT: Final = sys.monitoring.events.INSTRUCTION
 _TOOLS: Final = (4, 3, 5, 2, 1, 0)
 """Ids of ``sys.monitoring``; those that have no purpose of their own first."""
@@ -178,6 +180,39 @@ def _after_fork() -> None:
     """A forked process has no other thread: it starts its own when it needs one."""
     global _watchdog
     _watchdog = _Watchdog()
+
+
+class _Alarm(_Watchdog):
+    """The same by a signal, where contracts run in the main thread: it also ends what in C looks for signals."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        signal.signal(signal.SIGALRM, self._ring)
+
+    def wake(self) -> None:
+        limit = self.limit
+        if limit is not None:
+            self.wakes_at = limit.deadline
+            signal.setitimer(signal.ITIMER_REAL, max(limit.deadline - monotonic(), _SOON_SECONDS))
+
+    def _ring(self, _number: int, frame: FrameType | None) -> None:
+        limit = self.limit
+        self.wakes_at = math.inf
+        if limit is None or limit.fired:
+            return
+        # Whoever has the lock is this thread: it was interrupted.
+        if limit.deadline > monotonic() or self._lock.locked():
+            self.wake()
+            return
+        self._fire(limit)
+        if frame is not None and is_contract_code(frame):
+            raise limit.interrupt()
+
+
+def use_signals() -> None:
+    """For a process of which the main thread alone runs contracts, and which has SIGALRM to itself."""
+    global _watchdog
+    _watchdog = _Alarm()
 
 
 if hasattr(os, "register_at_fork"):

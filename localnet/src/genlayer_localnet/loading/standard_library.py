@@ -38,11 +38,13 @@ class StandardLibrary:
         return f"{kind} ({self.root})"
 
 
-def choose(choice: str | None = None) -> StandardLibrary:
-    """The library for ``choice``; None looks at ``GENLAYER_STD``, then means ``auto``.
+def choose(choice: str | StandardLibrary | None = None) -> StandardLibrary:
+    """The library for ``choice`` (or itself); None looks at ``GENLAYER_STD``, then means ``auto``.
 
     Raises: StandardLibraryNotFound, when ``official`` is asked for and is not here; InvalidArgument.
     """
+    if isinstance(choice, StandardLibrary):
+        return choice
     wanted = choice or os.environ.get("GENLAYER_STD") or "auto"
     if wanted not in get_args(Choice):
         raise InvalidArgument(f"GENLAYER_STD is one of {', '.join(get_args(Choice))}, not {wanted!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,6 +46,16 @@ def fetch(request: WebRequest) -> WebResponse:
 
     Raises: WebError, for anything but a complete response. A status of 400 and above is a response.
     """
+    return _ask(request)
+
+
+def ask_through(ask: Callable[[WebRequest], WebResponse]) -> None:
+    """Let another process make the requests of this one."""
+    global _ask
+    _ask = ask
+
+
+def _fetch(request: WebRequest) -> WebResponse:
     parts = urlsplit(request.url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise WebError("INVALID_URL", f"only http and https addresses can be fetched, not {request.url[:200]!r}")
@@ -66,6 +76,9 @@ def fetch(request: WebRequest) -> WebResponse:
                 return WebResponse(response.status_code, headers, _body_of(response))
         except (requests.RequestException, OSError, ValueError) as error:
             raise WebError("WEBPAGE_LOAD_FAILED", f"{type(error).__name__}: {error}") from error
+
+
+_ask = _fetch
 
 
 def _body_of(response: requests.Response) -> bytes:

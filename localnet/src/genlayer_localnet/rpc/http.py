@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from genlayer_localnet.rpc import protocol
+from genlayer_localnet.rpc.engine import Engine
 from genlayer_localnet.rpc.errors import INVALID_REQUEST, RpcError
 from genlayer_localnet.rpc.web_guard import WebGuard
 
@@ -58,8 +58,8 @@ class _Disconnected(Exception):
 class Application:
     """``page`` is what people see."""
 
-    def __init__(self, rpc: protocol.Protocol, page: str, guard: WebGuard, site: Site | None = None) -> None:
-        self._rpc = rpc
+    def __init__(self, engine: Engine, page: str, guard: WebGuard, site: Site | None = None) -> None:
+        self._engine = engine
         self._page = page.encode("utf-8")
         self._guard = guard
         self._site = site
@@ -91,10 +91,12 @@ class Application:
             body = await _body(receive)
             if body is None:
                 return _refusal(413, f"the request is larger than {MAX_BODY_BYTES} bytes", ("connection", "close"))
-            reply = await self._rpc.reply(body)
+            reply = await self._engine.reply(body)
             return Response(reply.status, reply.body)
         if verb in ("GET", "HEAD") and path == "/health":
-            return Response(200, b'{"status":"ok"}')
+            trouble = await self._engine.trouble()
+            health = {"status": "ok"} if trouble is None else {"status": "failing", "reason": trouble}
+            return Response(200 if trouble is None else 503, json.dumps(health, separators=(",", ":")).encode())
         if verb in ("GET", "HEAD") and known:
             return Response(200, self._page, HTML, SAFE_PAGE)
         return _refusal(405 if known else 404, "POST JSON-RPC requests to /api")

@@ -24,10 +24,19 @@ _logger = logging.getLogger(__name__)
 class HttpServer(uvicorn.Server):
     """Serves once, on a socket that listens. ``tick`` is called every ``tick_seconds``; its errors are logged.
 
+    ``opening`` and ``closing`` are called in the event loop, before the first request and after the last.
+
     It ends on a signal without raising it again: the command says itself how it ended.
     """
 
-    def __init__(self, application: Application, tick: Callable[[], Awaitable[None]], tick_seconds: float) -> None:
+    def __init__(
+        self,
+        application: Application,
+        opening: Callable[[], Awaitable[None]],
+        closing: Callable[[], Awaitable[None]],
+        tick: Callable[[], Awaitable[None]],
+        tick_seconds: float,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 application,
@@ -42,6 +51,8 @@ class HttpServer(uvicorn.Server):
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             )
         )
+        self._opening = opening
+        self._closing = closing
         self._tick = tick
         self._tick_seconds = tick_seconds
         self._interrupted = False
@@ -58,6 +69,14 @@ class HttpServer(uvicorn.Server):
     def stop(self) -> None:
         """Let what is being answered end, within two seconds. From any thread."""
         self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._opening()
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        await self._closing()
 
     async def main_loop(self) -> None:
         ticking = asyncio.create_task(self._ticking())

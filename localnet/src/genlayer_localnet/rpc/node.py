@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from genlayer_localnet.chain.chain import Chain, derived_id
 from genlayer_localnet.chain.runs import Settings
-from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS
 from genlayer_localnet.loading import standard_library
 from genlayer_localnet.nondet.services import Services
 from genlayer_localnet.rpc.accounts import TestAccount, Validators, account_of
 from genlayer_localnet.rpc.errors import not_found
+from genlayer_localnet.rpc.options import DEFAULT_FINALITY_WINDOW_SECONDS, NodeOptions
 from genlayer_localnet.rpc.receipt_json import address_text
 from genlayer_localnet.rpc.sim_config import services_of
 from genlayer_localnet.rpc.state_file import StateFile, StateFileError
@@ -24,30 +24,6 @@ from genlayer_localnet.state.world import ContractAccount, World
 from genlayer_localnet.vm.execution import LOCK, virtual_machine
 
 ACCOUNT_BALANCE_WEI = 10_000 * 10**18
-DEFAULT_FINALITY_WINDOW_SECONDS = 30
-
-
-@dataclass(frozen=True, slots=True)
-class NodeOptions:
-    """How a node is started. Where None is given, what a state file says counts, or else the default.
-
-    ``accounts``: how many the server signs for. ``validators``: how many there are at the first start. ``now``: where
-    the clock starts; without it that is the machine's time, or as far from it as it was when the state was saved.
-    ``contract_timeout_seconds``: after which contract code is ended; None is never.
-    """
-
-    chain_id: int | None = None
-    seed: str | None = None
-    failed_value: Literal["keep", "return"] | None = None
-    finality_window_seconds: float | None = None
-    validators: int = 5
-    rotations: int = 3
-    contract_timeout_seconds: float | None = DEFAULT_SECONDS
-    auto_mine: bool = True
-    strict_funds: bool = False
-    accounts: int = 10
-    now: datetime | None = None
-    std: standard_library.Choice | None = None
 
 
 @dataclass(frozen=True, slots=True)

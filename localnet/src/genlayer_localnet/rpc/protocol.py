@@ -113,14 +113,14 @@ class Protocol:
         try:
             request = _decoder.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
         except (ValueError, RecursionError):
-            return _failed(400, RpcError(PARSE_ERROR, "Parse error: the body is not JSON"))
+            return failed(400, RpcError(PARSE_ERROR, "Parse error: the body is not JSON"))
         if not isinstance(request, list):
             answer = await self._answer(request)
             return Reply(204, None) if answer is None else Reply(200, answer)
         if not request:
-            return _failed(400, RpcError(INVALID_REQUEST, "Invalid Request: the batch is empty"))
+            return failed(400, RpcError(INVALID_REQUEST, "Invalid Request: the batch is empty"))
         if len(request) > MAX_BATCH:
-            return _failed(400, RpcError(INVALID_REQUEST, f"Invalid Request: a batch has at most {MAX_BATCH} entries"))
+            return failed(400, RpcError(INVALID_REQUEST, f"Invalid Request: a batch has at most {MAX_BATCH} entries"))
         answers = [answer for entry in request if (answer := await self._answer(entry)) is not None]
         return Reply(200, b"[" + b",".join(answers) + b"]") if answers else Reply(204, None)
 
@@ -175,7 +175,7 @@ def _no_constant(text: str) -> None:
     raise ValueError(f"{text} is not JSON")
 
 
-def _failed(status: int, error: RpcError) -> Reply:
+def failed(status: int, error: RpcError) -> Reply:
     return Reply(status, _answer(None, "error", _encode(error.as_json())))
 
 

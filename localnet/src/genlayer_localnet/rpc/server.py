@@ -1,4 +1,4 @@
-"""The server: node, protocol and HTTP put together, in the foreground or in a thread."""
+"""The server: the chain and HTTP put together, in the foreground or in a thread."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ import html
 import logging
 import socket
 import threading
-from collections.abc import Collection
-from contextlib import ExitStack
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, cast
 
 from genlayer_localnet.errors import LocalnetError
-from genlayer_localnet.rpc.eth import EthMethods
-from genlayer_localnet.rpc.gen import GenMethods
+from genlayer_localnet.rpc.engine import Engine
 from genlayer_localnet.rpc.http import Application
 from genlayer_localnet.rpc.http_server import HttpServer
-from genlayer_localnet.rpc.management import ManagementMethods
-from genlayer_localnet.rpc.node import Node, NodeOptions
-from genlayer_localnet.rpc.protocol import Protocol, methods_of
-from genlayer_localnet.rpc.sim import SimMethods
-from genlayer_localnet.rpc.state_file import StateFile
+from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.static_files import StaticSite
 from genlayer_localnet.rpc.web_guard import WebGuard, is_loopback
-from genlayer_localnet.rpc.worker import ChainWorker
+
+if TYPE_CHECKING:
+    from genlayer_localnet.rpc.local_engine import LocalEngine
+    from genlayer_localnet.rpc.node import Node
 
 _TICK_SECONDS = 0.2
 _STOP_SECONDS = 5.0
@@ -36,9 +34,10 @@ class PortInUse(LocalnetError):
 
 
 class RpcServer:
-    """One node, and its HTTP server on ``host`` and ``port`` (0 takes a free one); ``site`` is served at ``/app``.
+    """One chain, and its HTTP server on ``host`` and ``port`` (0 takes a free one); ``site`` is served at ``/app``.
 
-    Web pages of this machine may ask it, and those of ``allow_origins``; ``allow_hosts`` are further names of it.
+    Contracts run in this process, with its rights; ``start_chain`` makes a chain that runs elsewhere. Web pages of this
+    machine may ask it, and those of ``allow_origins``; ``allow_hosts`` are further names of it.
     ``serve`` blocks until a signal; ``start`` and ``stop``, or a ``with`` block, serve from a thread. Once only.
     """
 
@@ -52,32 +51,34 @@ class RpcServer:
         site: StaticSite | None = None,
         allow_hosts: Collection[str] = (),
         allow_origins: Collection[str] = (),
+        start_chain: Callable[[NodeOptions, Path | None], Engine] | None = None,
     ) -> None:
         """Raises: LocalnetError."""
         guard = WebGuard(host, allow_hosts, allow_origins)
         self._socket = _bind(host, port)
         self.host = host
         self.port: int = self._socket.getsockname()[1]
-        with ExitStack() as undo:
-            undo.callback(self._socket.close)
-            self._state = StateFile(Path(state)) if state is not None else None
-            if self._state is not None:
-                undo.callback(self._state.close)
-            self.node = Node(options or NodeOptions(), self._state)
-            undo.pop_all()
-        self._worker = ChainWorker(self.node, self.node if self._state is not None else None)
-        protocol = Protocol(
-            methods_of(
-                EthMethods(self.node), GenMethods(self.node), SimMethods(self.node), ManagementMethods(self.node)
-            ),
-            self._worker.run,
-            self._worker.read,
-            self.node.look,
-        )
-        self.methods = sorted(protocol.methods)
-        self._http = HttpServer(Application(protocol, _page(self), guard, site), self._tick, _TICK_SECONDS)
+        try:
+            self.engine = (start_chain or _in_this_process)(
+                options or NodeOptions(), None if state is None else Path(state)
+            )
+        except BaseException:
+            self._socket.close()
+            raise
+        engine = self.engine
+        application = Application(engine, _page(self), guard, site)
+        self._http = HttpServer(application, engine.open, engine.leave, engine.tick, _TICK_SECONDS)
         self._thread: threading.Thread | None = None
         self._socket.listen(_BACKLOG)  # from here on clients wait instead of being refused
+
+    @property
+    def node(self) -> Node:
+        """Of a chain in this process; no other has the attribute."""
+        return cast("LocalEngine", self.engine).node
+
+    @property
+    def methods(self) -> list[str]:
+        return list(self.engine.facts.methods)
 
     @property
     def url(self) -> str:
@@ -91,7 +92,7 @@ class RpcServer:
 
     def serve(self) -> None:
         """Serve until SIGINT or SIGTERM."""
-        self._worker.start()
+        self.engine.start()
         try:
             self._http.serve_on(self._socket)
         finally:
@@ -99,7 +100,7 @@ class RpcServer:
 
     def start(self) -> RpcServer:
         """Serve from a thread; connections are accepted when this returns."""
-        self._worker.start()
+        self.engine.start()
         self._thread = threading.Thread(
             target=self._http.serve_on, args=(self._socket,), name="genlayer-localnet http", daemon=True
         )
@@ -123,15 +124,14 @@ class RpcServer:
 
     def _close(self) -> None:
         self._socket.close()
-        if not self._worker.stop(_STOP_SECONDS):
+        if not self.engine.stop(_STOP_SECONDS):
             _logger.warning("a contract is still running: it is abandoned")
-        elif self._state is not None:
-            self._state.close()
 
-    async def _tick(self) -> None:
-        """Let time pass for what waits for finality, also when nobody asks."""
-        if self.node.world.unfinalized:
-            await self._worker.run(lambda: None)
+
+def _in_this_process(options: NodeOptions, state: Path | None) -> Engine:
+    from genlayer_localnet.rpc.local_engine import LocalEngine  # the most of all there is: only where it is used
+
+    return LocalEngine(options, state)
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -148,13 +148,14 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _page(server: RpcServer) -> str:
-    names = " ".join(f"<code>{html.escape(name)}</code>" for name in server.methods)
-    library = html.escape(server.node.library.describe())
+    facts = server.engine.facts
+    names = " ".join(f"<code>{html.escape(name)}</code>" for name in facts.methods)
+    library = html.escape(facts.library)
     return (
         "<!doctype html><meta charset=utf-8><title>genlayer-localnet</title>"
         "<body style='font:16px/1.5 system-ui;max-width:46em;margin:3em auto;padding:0 1em'>"
         "<h1>genlayer-localnet</h1>"
-        f"<p>A GenLayer network on this machine. Chain id {server.node.identity.chain_id}, {library}.</p>"
+        f"<p>A GenLayer network on this machine. Chain id {facts.chain_id}, {library}.</p>"
         "<p>Point a client at <code>/api</code> of this address, for example with genlayer-py:</p>"
         f"<pre>create_client(chain=localnet, endpoint={html.escape(server.url)!r})</pre>"
         f"<p>JSON-RPC methods: {names}</p>"

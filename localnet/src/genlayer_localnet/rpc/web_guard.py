@@ -1,9 +1,9 @@
 """Which requests the server answers: those of programs, and of web pages of this machine.
 
 A browser sends what any page tells it to, also to 127.0.0.1, and a name that belongs to the page's owner can lead there
-(DNS rebinding). Contracts run with the rights of whoever started the server, so a page that could deploy one could do
-anything on this machine. What gives it away is what a page cannot choose: ``Host``, ``Origin``, and that it cannot send
-JSON to another origin without asking first.
+(DNS rebinding). A page that could ask could spend from every test account, and where contracts run with the rights of
+the server do anything on this machine. What gives it away is what a page cannot choose: ``Host``, ``Origin``, and that
+it cannot send JSON to another origin without asking first.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def local_server(*, state: Path | str | None = None, **options: Any) -> RpcServe
     ``options`` are those of ``NodeOptions``, ``state`` the file its chain is kept in.
     """
     # The plugin imports this module in every session of every project, most of which start no server.
-    from genlayer_localnet.rpc.node import NodeOptions
+    from genlayer_localnet.rpc.options import NodeOptions
     from genlayer_localnet.rpc.server import RpcServer
 
     return RpcServer(NodeOptions(**options), state=state)

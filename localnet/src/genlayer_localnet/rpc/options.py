@@ -1,0 +1,36 @@
+"""How a node is started. On its own, since who starts one in another process has no need of the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS
+from genlayer_localnet.loading import standard_library
+from genlayer_localnet.loading.standard_library import StandardLibrary
+
+DEFAULT_FINALITY_WINDOW_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """How a node is started. Where None is given, what a state file says counts, or else the default.
+
+    ``accounts``: how many the server signs for. ``validators``: how many there are at the first start. ``now``: where
+    the clock starts; without it that is the machine's time, or as far from it as it was when the state was saved.
+    ``contract_timeout_seconds``: after which contract code is ended; None is never.
+    """
+
+    chain_id: int | None = None
+    seed: str | None = None
+    failed_value: Literal["keep", "return"] | None = None
+    finality_window_seconds: float | None = None
+    validators: int = 5
+    rotations: int = 3
+    contract_timeout_seconds: float | None = DEFAULT_SECONDS
+    auto_mine: bool = True
+    strict_funds: bool = False
+    accounts: int = 10
+    now: datetime | None = None
+    std: standard_library.Choice | StandardLibrary | None = None

@@ -1,0 +1,190 @@
+"""Contracts of `genlayer-localnet up` run in a process that has nothing: what they reach of this machine."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from genlayer_localnet import calldata
+from genlayer_localnet.rpc.isolated.process import ChainProcess
+from genlayer_localnet.rpc.options import NodeOptions
+from genlayer_localnet.rpc.server import RpcServer
+from genlayer_localnet.testing.server import RpcConnection
+
+from .wire import HEADER, Client, leader, result
+
+PROBE = HEADER + (
+    """
+import os, re, socket, subprocess, sys
+
+def inodes():
+    found = []
+    for descriptor in range(256):
+        try:
+            found.append(os.fstat(descriptor).st_ino)
+        except OSError:
+            continue
+    return found
+
+class Probe(gl.Contract):
+    ran: u256
+
+    @gl.public.view
+    def look(self, code: str) -> str:
+        try:
+            return repr(eval(code))
+        except OSError as error:
+            return type(error).__name__
+
+    @gl.public.write
+    def run(self, code: str) -> None:
+        self.ran += 1
+        exec(code)
+
+    @gl.public.view
+    def runs(self) -> int:
+        return self.ran
+"""
+)
+TIMEOUT, EXIT_1 = b"\x02timeout", b"\x02exit_code 1"
+
+
+def isolated(*, state: Path | None = None, memory_mib: int = 512, **options: Any) -> RpcServer:
+    start = partial(ChainProcess, memory_bytes=memory_mib * 2**20)
+    return RpcServer(NodeOptions(**options), state=state, start_chain=start)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RpcServer]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("API_BILLING_KEYSTORE_PASSWORD", "correct horse")
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        (Path.home() / "key.json").write_text("{}")
+        with isolated(contract_timeout_seconds=1) as running:
+            yield running
+
+
+@pytest.fixture
+def client(server: RpcServer) -> Iterator[Client]:
+    with closing(RpcConnection(server.url)) as connection:
+        yield Client(connection)
+
+
+@pytest.fixture
+def confined(server: RpcServer) -> None:
+    left = server.engine.unconfined
+    if left:
+        pytest.skip(f"this system cannot take from a process: {', '.join(left)}")
+
+
+@pytest.fixture
+def probe(client: Client) -> str:
+    return client.deploy(PROBE)
+
+
+def test_environment__of_the_server__is_not_there(client: Client, probe: str) -> None:
+    assert client.read(probe, "look", "sorted(set(os.environ) - {'LC_CTYPE', 'LD_LIBRARY_PATH'})") == "[]"
+
+
+def test_descriptors__of_the_server__are_not_inherited(client: Client, probe: str, server: RpcServer) -> None:
+    listening = os.fstat(server._socket.fileno()).st_ino
+    assert client.read(probe, "look", f"0 < len(inodes()) < 20 and {listening} not in inodes()") == "True"
+
+
+@pytest.mark.usefixtures("confined")
+@pytest.mark.parametrize(
+    "code",
+    [
+        "os.listdir({home!r})",
+        "open({home!r} + '/key.json').read()",
+        "open({home!r} + '/written', 'w')",
+        "os.mkdir({home!r} + '/made')",
+        "os.unlink({home!r} + '/key.json')",
+        "os.rename({home!r} + '/key.json', {home!r} + '/moved')",
+        "os.chmod({home!r} + '/key.json', 0o777)",
+        "os.utime({home!r} + '/key.json')",
+        "os.symlink('/etc', {home!r} + '/link')",
+        "open('/tmp/written-by-a-contract', 'w')",
+        "open('/etc/passwd').read()",
+        "open('/proc/{pid}/environ').read()",
+        "open('/proc/self/environ').read()",
+        "socket.socket()",
+        "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)",
+        "socket.socket(socket.AF_UNIX)",
+        "socket.create_connection(('127.0.0.1', {port}))",
+        "subprocess.run(['true'])",
+        "os.execv('/bin/true', ['true'])",
+        "os.posix_spawn('/bin/true', ['true'], {{}})",
+        "os.fork()",
+        "os.kill({pid}, 0)",
+        "os.kill(os.getpid(), 9)",
+    ],
+)
+def test_machine__asked_by_a_contract__refuses(client: Client, probe: str, server: RpcServer, code: str) -> None:
+    asked = code.format(home=str(Path.home()), pid=os.getpid(), port=server.port)
+    assert client.read(probe, "look", asked) in ("PermissionError", "FileNotFoundError")
+    assert (Path.home() / "key.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("code", ["__import__('decimal')", "__import__('zoneinfo').ZoneInfo('Europe/Berlin')"])
+def test_python__asked_by_a_contract__is_all_there(client: Client, probe: str, code: str) -> None:
+    assert client.read(probe, "look", code)
+
+
+@pytest.mark.parametrize("code", ["re.match('(a+)+$', 'a' * 64 + 'b')", "pow(3, 1 << 28, (1 << 400_000) - 1)"])
+def test_long_call__into_c_that_looks_for_signals__is_ended(client: Client, probe: str, code: str) -> None:
+    sent = client.write(probe, "run", code)
+    assert (result(sent), sent["status"], client.read(probe, "runs")) == (TIMEOUT, "LEADER_TIMEOUT", 0)
+
+
+@pytest.mark.parametrize(
+    "code", ["x = []\nwhile True: x.append(bytes(1 << 20))", "bytes(1 << 40)", "x = [0]\nwhile True: x += x"]
+)
+def test_memory__taken_without_end__is_the_calls_error(client: Client, probe: str, code: str) -> None:
+    sent = client.write(probe, "run", code)
+    assert (result(sent), "MemoryError" in leader(sent)["genvm_result"]["stderr"]) == (EXIT_1, True)
+    client.write(probe, "run", "x = bytearray(100 << 20)")
+    assert client.read(probe, "runs") == 1
+
+
+class _Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"fetched")
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def page() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Page) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}/"
+        running.shutdown()
+
+
+def test_page__of_a_block__is_fetched_by_the_server(client: Client, page: str) -> None:
+    till = client.deploy()
+    assert result(client.write(till, "page", page)) == b"\x00" + calldata.encode("fetched")
+
+
+def test_chain__killed__is_said_by_health_and_answers() -> None:
+    with isolated() as server, closing(RpcConnection(server.url)) as connection:
+        assert connection.call("eth_chainId") == hex(61999)
+        os.kill(server.engine.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+        answer = connection.post({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"})
+        health = requests.get(server.url.replace("/api", "/health"), timeout=60)
+        assert (answer.status_code, health.status_code) == (503, 503)
+        assert "signal 9" in health.json()["reason"]
