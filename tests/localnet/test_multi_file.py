@@ -128,6 +128,11 @@ def test_two_contracts__with_files_of_the_same_names__do_not_mix(
     assert [localnet.view(one, "get") for one in (shop.address, second, shop.address)] == [5, -1, 5]
 
 
+def test_module__with_a_byte_order_mark__is_imported(localnet: Localnet, alice: Address, tmp_path: Path) -> None:
+    package = made_by_gltest(tmp_path, FILES | {"late.py": "\ufeffdef half(number):\n    return 5\n"})
+    assert localnet.view(localnet.deploy(package, 10, sender=alice).address, "get") == 5
+
+
 GOOD = {"contract/__init__.py": MAIN, "runner.json": RUNNER}
 BROKEN = {
     "absent_runner_json": zipped({"contract/__init__.py": MAIN}),
@@ -145,6 +150,12 @@ def test_deploy__zip_that_cannot_be_run__says_why(localnet: Localnet, alice: Add
     receipt = localnet.deploy(code, sender=alice)
     assert (receipt.kind, receipt.message) == ("vm_error", f"invalid_contract {error}")
     assert receipt.stderr.strip()
+
+
+def test_deploy__runner_json_with_a_byte_order_mark__names_it(localnet: Localnet, alice: Address) -> None:
+    receipt = localnet.deploy(zipped(GOOD | {"runner.json": "\ufeff" + RUNNER}), sender=alice)
+    assert receipt.message == "invalid_contract malformed_runner_json"
+    assert "BOM" in receipt.stderr
 
 
 def test_deploy__file_that_does_not_import__shows_the_error(localnet: Localnet, alice: Address) -> None:

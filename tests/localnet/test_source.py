@@ -27,7 +27,14 @@ def _deploy(net: Localnet, alice: Address, text: str | bytes) -> Receipt:
 
 @pytest.mark.parametrize(
     "header",
-    [RUNNER, "# v0.2.16\n" + RUNNER, '# v0.2.16\n# {\n#   "Depends": "py-genlayer:test"\n# }\n\n'],
+    [
+        RUNNER,
+        "# v0.2.16\n" + RUNNER,
+        '# v0.2.16\n# {\n#   "Depends": "py-genlayer:test"\n# }\n\n',
+        f"# v0.2.16\n{RUNNER}\n# more words\n",
+        f"# v0.2.16\n{RUNNER}\n".replace("\n", "\r\n"),
+        RUNNER.replace("test", "test\u2028\\u0085"),
+    ],
 )
 def test_deploy__runner_comment__is_accepted(localnet: Localnet, alice: Address, header: str) -> None:
     assert _deploy(localnet, alice, header + CLASS).kind == "return"
@@ -42,6 +49,16 @@ def test_deploy__no_runner_comment__is_vm_error(localnet: Localnet, alice: Addre
 @pytest.mark.parametrize(
     ("text", "clue"),
     [
+        ("\ufeff" + RUNNER + CLASS, "byte order mark"),
+        ((RUNNER + CLASS).encode("utf-16"), "UTF-16"),
+        ((RUNNER + CLASS).replace("\n", "\r"), "CR alone"),
+        (("# v0.2.16\n" + RUNNER).replace("\n", "\r") + "\n" + CLASS, "CR alone"),
+        (RUNNER + "# more words\n" + CLASS, "'more'… directly behind the runner comment"),
+        (RUNNER + "#\n# more words\n" + CLASS, "`runner malformed`"),
+        ("# v0.2.16\n" + RUNNER + RUNNER + CLASS, "an empty line must come between"),
+        ("# v0.2.16\n# my contract\n" + RUNNER + CLASS, "is not JSON"),
+        (RUNNER + "\nimport genlayer_embeddings\n" + CLASS, "that the localnet does not have"),
+        (RUNNER + "\nfrom genlayer_embeddings import SentenceTransformer\n" + CLASS, "does not have"),
         (RUNNER + "\ndef (:", "SyntaxError"),
         (RUNNER + "\nfrom genlayer import *\nimport no_such_module\n", "No module named 'no_such_module'"),
         (RUNNER + "\nfrom genlayer import *\n1 / 0\n", "ZeroDivisionError"),

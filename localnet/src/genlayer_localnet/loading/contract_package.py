@@ -55,7 +55,7 @@ class ContractPackage:
         if _RUNNER not in files:
             raise InvalidContract("invalid_contract absent_runner_json", "the ZIP has no runner.json at its root")
         try:
-            check_runner(json.loads(files[_RUNNER]))
+            check_runner(json.loads(files[_RUNNER].decode("utf-8")))
         except ValueError as error:
             raise InvalidContract(
                 "invalid_contract malformed_runner_json", f"runner.json is not JSON: {error}"
@@ -85,7 +85,7 @@ class ContractPackage:
         """Raises: InvalidContract, SyntaxError."""
         filename = self.filenames.get(module, f"{module}/")
         try:
-            text = self._sources.get(module, b"").decode("utf-8")
+            text = self._sources.get(module, b"").decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise InvalidContract("invalid_contract non_utf8", f"{filename}: {error}") from None
         register_source(filename, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import codecs
 import hashlib
 import itertools
 import json
@@ -41,23 +42,33 @@ def check_runner_comment(source: str) -> None:
 
     Raises: InvalidContract.
     """
-    lines = list(itertools.takewhile(lambda line: line.startswith("#"), source.splitlines()))
+    if source.startswith("\ufeff"):
+        raise _absent("the source starts with a byte order mark (BOM): save it as UTF-8 without one")
+    # As GenVM does: at LF, with or without a CR before it, and at nothing else that Python takes for the end of a line.
+    lines = [line.removesuffix("\r") for line in itertools.takewhile(lambda line: line[:1] == "#", source.split("\n"))]
+    if any("\r" in line for line in lines):
+        raise _absent("the lines of the source end in CR alone, which GenVM does not take for the end of a line")
     if lines and _VERSION_LINE.match(lines[0]):
         lines.pop(0)
     text = "\n".join(line[1:] for line in lines).strip()
     if not text:
-        raise InvalidContract(
-            "invalid_contract absent_runner_comment",
-            'the source must start with a comment such as # { "Depends": "py-genlayer:<hash>" }',
-        )
+        raise _absent('the source must start with a comment such as # { "Depends": "py-genlayer:<hash>" }')
     try:
-        runner = json.loads(text)
+        runner, end = json.JSONDecoder().raw_decode(text)
     except ValueError as error:
-        raise InvalidContract(
-            "invalid_contract absent_runner_comment",
-            f"the comment at the top is not JSON ({error}); an empty line must follow the runner comment",
+        raise _absent(
+            f"the comment at the top is not JSON ({error}); an empty line must follow the runner comment"
         ) from None
+    if text[end:].strip():
+        raise _absent(
+            f"the comment {text[end:].split()[0]!r}… directly behind the runner comment is read as a part of it, and "
+            "networks answer `runner malformed`: an empty line must come between them"
+        )
     check_runner(runner)
+
+
+def _absent(explanation: str) -> InvalidContract:
+    return InvalidContract("invalid_contract absent_runner_comment", explanation)
 
 
 class LoadedContract:
@@ -200,7 +211,9 @@ class ContractSource:
             try:
                 text = self.raw.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise InvalidContract("invalid_contract non_utf8", str(error)) from None
+                is_utf_16 = self.raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+                hint = "; it starts with a byte order mark of UTF-16: save it as UTF-8" if is_utf_16 else ""
+                raise InvalidContract("invalid_contract non_utf8", f"{error}{hint}") from None
             check_runner_comment(text)
             register_source(self.filename, text)
             tree = ast.parse(text, self.filename)

@@ -35,6 +35,8 @@ from genlayer_localnet.vm.sub_vms import SubVms, call_pickled
 LOCK = threading.RLock()
 _KINDS: dict[bytes, OutcomeKind] = {RETURN: "return", USER_ERROR: "user_error", VM_ERROR: "vm_error"}
 _FAILED = VM_ERROR + b"exit_code 1"
+_EMBEDDINGS = "genlayer_embeddings"
+_NO_EMBEDDINGS = f"{_EMBEDDINGS} and its models are a part of the networks' runners that the localnet does not have"
 _machines: dict[StandardLibrary, VirtualMachine] = {}
 
 
@@ -185,6 +187,8 @@ class VirtualMachine:
         if isinstance(error, InvalidContract):
             write_error(f"{error}\n")
             return VM_ERROR + error.message.encode("utf-8")
+        if isinstance(error, ModuleNotFoundError) and error.name == _EMBEDDINGS:
+            error.msg = _NO_EMBEDDINGS
         write_error(format_error(error, contract_files))
         is_nondet = isinstance(error, self.library.nondet_error)
         if is_nondet or isinstance(error, self.library.user_error):
