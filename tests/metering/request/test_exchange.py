@@ -350,6 +350,15 @@ def test_begin__same_key_again__is_replayed_without_a_second_charge(desk: Desk) 
     assert desk.balance.charged_wei == 100
 
 
+def test_begin__key_and_api_that_join_to_the_same_text__are_another_request(desk: Desk) -> None:
+    for api, key in (("a/b", "c"), ("a", "b/c")):
+        metering = desk.meter.metering(api, estimate_wei=100, identify=BY_NAME)
+        exchange = Exchange(metering, desk.request(("Idempotency-Key", key)))
+        assert exchange.begin() is None
+        desk.finish(exchange)
+    assert desk.balance.charged_wei == 200
+
+
 def test_begin__same_key_while_it_is_served__is_409(desk: Desk) -> None:
     key = ("Idempotency-Key", "k1")
     exchange = desk.exchange(key)

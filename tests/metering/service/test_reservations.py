@@ -267,6 +267,20 @@ def test_idempotency__served_before__replays_the_response(service: Any) -> None:
     assert balance_of(service)[2] == 5 * GWEI
 
 
+def test_idempotency__key_and_api_that_join_to_the_same_text__are_another_request(service: Any) -> None:
+    reserved(service, api="a/b", idempotency={**CLAIM, "key": "c"})
+    assert service.reserve(api="a", idempotency={**CLAIM, "key": "b/c"}).status_code == 201
+
+
+def test_idempotency__consumer_called_like_an_account_of_receipts__is_none(service: Any) -> None:
+    consumer = f"receipt:{service.acme}"
+    service.meter.add_consumer(consumer)
+    service.meter.grant(consumer, 5 * GWEI, grant_id=consumer)
+    service.end("settle", reserved(service, consumer=consumer, idempotency=CLAIM, estimate_wei="1"))
+    # Without a response to keep the key is free again.
+    assert service.reserve(consumer=consumer, idempotency=CLAIM, estimate_wei="1").status_code == 201
+
+
 def test_idempotency__being_served__is_a_conflict(service: Any) -> None:
     reserved(service, idempotency=CLAIM)
     answer = service.reserve(idempotency=CLAIM)

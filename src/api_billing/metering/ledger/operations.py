@@ -66,6 +66,14 @@ class Claim(NamedTuple):
     fingerprint: str
 
     @classmethod
+    def of_key(cls, api: str, key: str, fingerprint: str) -> Claim:
+        """The claim of an idempotency key, which may be used with each API: the store knows consumers only.
+
+        A slash within an API's name is no separator.
+        """
+        return cls(f"{api.replace('%', '%25').replace('/', '%2F')}/{key}", fingerprint)
+
+    @classmethod
     def of_receipt(cls, receipt_id: str, fingerprint: str) -> Claim:
         """The claim of a call that the contract has billed: serving it costs nothing more (see ``Settle``)."""
         return cls(RECEIPT_CLAIM + receipt_id, fingerprint)

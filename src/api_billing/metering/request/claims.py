@@ -31,8 +31,7 @@ def idempotency_claim(
     if key is None:
         return Refusal("invalid_idempotency_key")
     text = yield from request_fingerprint(request, request.query, settings)
-    # One key may be used with each API; the store knows consumers only.
-    return text if isinstance(text, Refusal) else Claim(f"{api}/{key}", text)
+    return text if isinstance(text, Refusal) else Claim.of_key(api, key, text)
 
 
 def request_fingerprint(request: MeteredRequest, query: bytes, settings: MeterSettings) -> Steps[str | Refusal]:
@@ -94,7 +93,7 @@ def parse_idempotency_key(values: Sequence[str]) -> str | None:
 def fingerprint(method: str, path: str, query: bytes, body: bytes) -> str:
     """What makes a request the same request: SHA-256 over method, path, query and body, each with its length."""
     digest = hashlib.sha256()
-    for part in (method.encode("latin-1", "replace"), path.encode("utf-8", "surrogatepass"), query, body):
+    for part in (method.encode("utf-8", "surrogatepass"), path.encode("utf-8", "surrogatepass"), query, body):
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.hexdigest()

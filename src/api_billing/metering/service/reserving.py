@@ -126,7 +126,7 @@ def _payer(meter: Meter, body: ReservationBody, by_key: Extractor) -> Payer:
         receipt = read_receipt(body.receipt.id)
         return ReceiptPayer(metering, request, receipt, body.id or "", body.receipt.fingerprint)
     claim = body.idempotency
-    named = Claim(f"{body.api}/{claim.key}", claim.fingerprint) if claim is not None else None
+    named = Claim.of_key(body.api, claim.key, claim.fingerprint) if claim is not None else None
     return CreditPayer(metering, request, body.id or "", named)
 
 
