@@ -234,8 +234,26 @@ def test_refusal__credit_only_reserved__is_not_depleted() -> None:
     assert meter.refuse(5) == []
 
 
-def test_refusal__account_never_granted__is_depleted() -> None:
-    assert Meter().refuse(5) == ["depleted"]
+@pytest.mark.parametrize("granted", [False, True])
+def test_account_that_never_had_credit__refused_or_served_for_nothing__is_not_depleted(granted: bool) -> None:
+    meter = Meter("20%", "5wei")
+    if granted:
+        meter.grant(0)
+    assert (meter.refuse(5), meter.charge(0)) == ([], [])
+
+
+def test_account_whose_credit_was_taken_back__refused__is_depleted() -> None:
+    meter = Meter()
+    meter.grant(5)
+    meter.grant(-5)
+    assert meter.refuse(5) == ["depleted"]
+
+
+def test_account_that_had_none__granted_and_spent__is_depleted() -> None:
+    meter = Meter()
+    meter.refuse(5)
+    meter.grant(5)
+    assert meter.charge(5) == ["depleted"]
 
 
 def test_watch__nothing_crossed__does_not_ask_the_store() -> None:

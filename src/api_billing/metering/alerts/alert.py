@@ -6,8 +6,9 @@ so that of all processes one sends the alert.
 
 Credit: the figure is what is unspent, free or reserved, so that requests being served do not look like a shortage. A
 threshold is crossed when no more than it is left and something was spent since the last grant; so 100 % fires with the
-first charge, and a jump over two thresholds fires both. Any grant starts a new epoch, in which each may fire once more,
-and ``recovered`` is due when a threshold had fired and more than it is left again.
+first charge, and a jump over two thresholds fires both. An account that never had credit fires none. Any grant starts
+a new epoch, in which each may fire once more, and ``recovered`` is due when a threshold had fired and more than it is
+left again.
 """
 
 from __future__ import annotations

@@ -66,6 +66,8 @@ class CreditWatch:
             and now_ms < known.sample_ms
         ):
             return ()
+        if _never_had_any(balance):
+            return ()
         with self._lock:
             return self._examine(account, balance, now_ms, charged=True)
 
@@ -77,8 +79,10 @@ class CreditWatch:
     def after_refusal(self, account: str, balance: Balance, estimate_wei: int, now_ms: int) -> Sequence[Candidate]:
         """Candidates after ``insufficient_credit``: what is left is nothing when it does not pay for a request.
 
-        Credit that is only reserved for other requests is not gone.
+        Credit that is only reserved for other requests is not gone, nor is what was never there.
         """
+        if _never_had_any(balance):
+            return ()
         with self._lock:
             found = list(self._examine(account, balance, now_ms, charged=True))
             known = self._accounts[account]
@@ -127,6 +131,11 @@ class CreditWatch:
                 self._accounts = {}
             known = self._accounts[account] = _Account()
         return known
+
+
+def _never_had_any(balance: Balance) -> bool:
+    """Whether an account never had credit that could be used up; what was taken back, it had."""
+    return not balance.granted_wei and balance.epoch < 2
 
 
 def _sample(known: _Account, charged_wei: int, now_ms: int) -> None:
