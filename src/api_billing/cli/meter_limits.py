@@ -91,7 +91,10 @@ def set_budget(
     spending: Spending = None,
     warn: Annotated[list[int] | None, typer.Option(metavar="PERCENT", help="Send an alert at this share.")] = None,
     throttle: Annotated[int | None, typer.Option(metavar="PERCENT", help="Answer 429 from this share on.")] = None,
-    reject: Annotated[int | None, typer.Option(metavar="PERCENT", help="Answer 402 from this share on.")] = None,
+    reject: Annotated[
+        int | None, typer.Option(metavar="PERCENT", help="Answer 402 from this share on; by default from 100.")
+    ] = None,
+    no_reject: Annotated[bool, typer.Option("--no-reject", help="Answer 402 at no share.")] = False,
     scope: Annotated[str, typer.Option(metavar="SCOPE", help="consumer, operation or model.")] = "consumer",
     only: Annotated[str, typer.Option(metavar="NAME", help="Only this operation or model; else each its own.")] = "",
     retry_after: Annotated[
@@ -99,17 +102,22 @@ def set_budget(
     ] = 0,
     start: Anchor = "",
 ) -> Shown:
-    """Set a budget of a consumer, or change the one of this name. Without shares: warn at 80, reject at 100 percent."""
+    """Set a budget of a consumer, or change the one of this name. It rejects at 100 percent, and without shares warns
+    at 80.
+    """
     from api_billing.metering.limits.quotas import Budget, Step
 
     if spending is None:
         raise InvalidInput("a budget needs --spending AMOUNT")
     if scope not in ("consumer", "operation", "model"):
         raise InvalidInput(f"a scope is consumer, operation or model, not {scope!r}")
-    shares = [(percent, "warn") for percent in warn or ()]
+    if no_reject and reject is not None:
+        raise InvalidInput("--reject PERCENT or --no-reject, not both")
+    is_default = not warn and throttle is None and reject is None and not no_reject
+    shares = [(percent, "warn") for percent in warn or ([80] if is_default else [])]
     shares += [(throttle, "throttle")] if throttle is not None else []
-    shares += [(reject, "reject")] if reject is not None else []
-    steps = tuple(_made(Step, percent, action) for percent, action in shares or ((80, "warn"), (100, "reject")))
+    shares += [(100 if reject is None else reject, "reject")] if not no_reject else []
+    steps = tuple(_made(Step, percent, action) for percent, action in shares)
     budget = _made(
         Budget, name, per, spending, steps, scope, only, anchor=_anchor(start), retry_after_seconds=retry_after
     )

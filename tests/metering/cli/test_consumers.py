@@ -32,6 +32,28 @@ def test_consumers__added_again__stay_as_they_are(acme: Any) -> None:
     assert acme("consumers", "add", "acme", "--json").json["tier"] == "pro"
 
 
+@pytest.mark.parametrize(
+    ("shares", "steps"),
+    [
+        ((), ["warn 80", "reject 100"]),
+        (("--warn", "50"), ["warn 50", "reject 100"]),
+        (("--throttle", "90"), ["throttle 90", "reject 100"]),
+        (("--reject", "70"), ["reject 70"]),
+        (("--warn", "50", "--no-reject"), ["warn 50"]),
+    ],
+)
+def test_budget__set__rejects_at_100_percent_unless_told_otherwise(
+    acme: Any, shares: tuple[str, ...], steps: list[str]
+) -> None:
+    [budget] = acme("budget", "set", "acme", "b", "--per", "day", "--spending", "1gen", *shares, "--json").json
+    assert [f"{step['action']} {step['percent']}" for step in budget["steps"]] == steps
+
+
+@pytest.mark.parametrize("shares", [("--no-reject",), ("--no-reject", "--reject", "9")])
+def test_budget__that_would_do_nothing_or_two_things__is_refused(acme: Any, shares: tuple[str, ...]) -> None:
+    acme("budget", "set", "acme", "b", "--per", "day", "--spending", "1gen", *shares, code=2)
+
+
 @pytest.mark.parametrize(("consumer", "amount"), [("other", "5gen"), ("acme", "6gen")])
 def test_credit__id_of_another_grant__is_a_conflict(acme: Any, meter: Any, consumer: str, amount: str) -> None:
     acme("consumers", "add", "other")
