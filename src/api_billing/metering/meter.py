@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -48,7 +49,13 @@ class Meter(RequestMeter):
     on_chain: OnChain | None = None
 
     def __init__(
-        self, store: Store, settings: MeterSettings, *, identify: Extractor | None = None, clock_ms: Callable[[], int]
+        self,
+        store: Store,
+        settings: MeterSettings,
+        *,
+        identify: Extractor | None = None,
+        clock_ms: Callable[[], int],
+        randrange: Callable[[int], int] = random.randrange,
     ) -> None:
         self.keys = KeyCache(settings.cache_seconds * 1000)
         super().__init__(
@@ -57,6 +64,7 @@ class Meter(RequestMeter):
             identify=identify or self._identify_by_key,
             forget_keys=self.keys.forget,
             clock_ms=clock_ms,
+            randrange=randrange,
         )
         self._connecting = threading.Lock()
         self._pepper: bytes | None = None
@@ -69,17 +77,19 @@ class Meter(RequestMeter):
         *,
         identify: Extractor | None = None,
         clock_ms: Callable[[], int] = system_clock_ms,
+        randrange: Callable[[int], int] = random.randrange,
         **settings: Any,
     ) -> Self:
         """Open a meter on the store of a URL; what is not given comes from ``API_BILLING_…`` variables, or has a
-        default.
+        default. ``clock_ms`` and ``randrange`` (which spreads Retry-After) are for tests.
 
         Raises: InvalidSetting, MissingExtra, StoreUnavailable.
         """
         if store_url:
             settings["store_url"] = store_url
         loaded = MeterSettings.load(**settings)
-        return cls(open_store(loaded.store_url.get_secret_value()), loaded, identify=identify, clock_ms=clock_ms)
+        store = open_store(loaded.store_url.get_secret_value())
+        return cls(store, loaded, identify=identify, clock_ms=clock_ms, randrange=randrange)
 
     # --- what is metered
 

@@ -84,12 +84,16 @@ class Desk:
     def __init__(self, **settings: Any) -> None:
         self.clock = FakeClock()
         self.store = FailingStore()
+        self.draws = iter([0] * 1_000)
         loaded = MeterSettings.load(store_url="memory://", **settings)
-        self.meter = Meter(self.store, loaded, clock_ms=self.clock)
+        self.meter = Meter(self.store, loaded, clock_ms=self.clock, randrange=self.drawn)
         self.meter.add_consumer("alice", tier="enterprise")
         self.meter.grant("alice", 1_000, grant_id="first")
         # What the keeper does in its thread is done here by ``tick``.
         self.meter.keeper.start = lambda: None  # type: ignore[method-assign]
+
+    def drawn(self, below: int) -> int:
+        return min(next(self.draws), below - 1)
 
     def metering(self, **terms: Any) -> Metering:
         return self.meter.metering("weather", **{"estimate_wei": 100, "identify": BY_NAME, **terms})
@@ -286,6 +290,30 @@ def test_begin__quota_used_up__is_429_until_its_window_ends(desk: Desk) -> None:
     assert fields["retry-after"] == str(12 * 3600)
     assert fields["ratelimit"] == f'"daily";r=0;t={12 * 3600}'
     assert json.loads(answer.body)["violated-policies"] == ["daily"]
+
+
+@pytest.mark.parametrize(("period", "window_seconds", "most"), [("minute", 60, 6), ("day", 43_200, 60)])
+def test_begin__many_refused_until_a_window_ends__come_back_one_after_another(
+    desk: Desk, period: Any, window_seconds: int, most: int
+) -> None:
+    desk.meter.change_consumer("alice", quotas=[Quota("q", period, 1)])
+    desk.serve()
+    desk.draws = iter([3, 0, 999])
+    fields = [dict(answer.headers) for _ in range(3) if isinstance(answer := desk.serve(), Answer)]
+    assert [int(each["retry-after"]) - window_seconds for each in fields] == [3, 0, most]
+    assert {each["ratelimit"] for each in fields} == {f'"q";r=0;t={window_seconds}'}
+    assert {int(each["x-ratelimit-reset"]) for each in fields} == {START_MS // 1000 + window_seconds}
+
+
+@pytest.mark.parametrize(
+    ("steps", "code"), [((Step(100, "reject"),), "budget_exceeded"), ((Step(9, "throttle"),), "throttled")]
+)
+def test_begin__refused_by_a_budget__names_it(desk: Desk, steps: tuple[Step, ...], code: str) -> None:
+    desk.meter.change_consumer("alice", budgets=[Budget("wide", "day", 900), Budget("tight", "day", 99, steps)])
+    answer = desk.serve()
+    assert isinstance(answer, Answer)
+    body = json.loads(answer.body)
+    assert (body["code"], body["budget"], "tight" in body["detail"]) == (code, "tight", True)
 
 
 def test_begin__budget_throttles_then_rejects__is_429_then_402(desk: Desk) -> None:

@@ -62,7 +62,7 @@ def shared() -> Iterator[tuple[TestClient, Meter, Clock]]:
     """One HTTP meter: making the application takes longer than most tests."""
     clock = Clock()
     with (
-        Meter.open("memory://", clock_ms=clock, key_pepper=PEPPER) as meter,
+        Meter.open("memory://", clock_ms=clock, randrange=lambda _: 0, key_pepper=PEPPER) as meter,
         TestClient(create_app(meter, service_token=TOKEN), raise_server_exceptions=False) as client,
     ):
         yield client, meter, clock

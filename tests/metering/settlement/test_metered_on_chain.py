@@ -32,7 +32,7 @@ class Desk:
             store_url="memory://", contract=world.chain.contract, **{"new_consumers": "enterprise", **given}
         )
         self.world = world
-        self.meter = Meter(world.store, settings, clock_ms=lambda: world.now_ms)
+        self.meter = Meter(world.store, settings, clock_ms=lambda: world.now_ms, randrange=lambda _: 0)
         on_chain = OnChain(world.chain, world.store, settings, lambda: world.now_ms, world.alerts.append)  # type: ignore[arg-type]
         on_chain.start = lambda: None  # type: ignore[method-assign]
         self.meter.on_chain = on_chain

@@ -6,7 +6,7 @@ The 429 ones have the problem type of draft-ietf-httpapi-ratelimit-headers-11, w
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +20,8 @@ CONTENT_TYPE: Final = "application/problem+json"
 QUOTA_EXCEEDED_TYPE: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 _TYPE: Final = "urn:problem-type:api-billing:"
 _UNAVAILABLE_SECONDS: Final = 1
+_LEAST_SPREAD: Final = 5  # seconds
+_MOST_SPREAD: Final = 60
 
 
 class Kind(NamedTuple):
@@ -135,11 +137,14 @@ class Refusal:
         return members
 
 
-def refusal_by(plan: WindowPlan, refused: Refused, now_ms: int, estimate_wei: int) -> Refusal:
+def refusal_by(
+    plan: WindowPlan, refused: Refused, now_ms: int, estimate_wei: int, randrange: Callable[[int], int] = lambda _: 0
+) -> Refusal:
     """What to answer when the store refused: the code, the violated policies, and when it makes sense to retry.
 
-    Retry-After is the end of the last of the violated windows, as all of them have to renew; a budget that
-    throttles may say another time.
+    Retry-After is the end of the last of the violated windows, as all of them have to renew, and a moment more, of up
+    to a tenth of the window: ``randrange`` says how much, so that not all who were refused come back in one second. A
+    budget that throttles may say another time, which is told as it is.
     """
     if refused.code == "insufficient_credit":
         credit = {"free_wei": str(refused.balance.free_wei), "estimate_wei": str(estimate_wei)}
@@ -148,13 +153,17 @@ def refusal_by(plan: WindowPlan, refused: Refused, now_ms: int, estimate_wei: in
         return Refusal(refused.code if refused.code in KINDS else "meter_unavailable")
     first = refused.violated[0]
     budget, code = plan.budgets[first], refused.code
+    detail, extra = "", {}
     if budget is not None:
         code = refused_code(budget, refused.counts[first], estimate_wei)
+        detail, extra = f"{KINDS[code].detail} It is the budget {budget.name}.", {"budget": budget.name}
     names = tuple([plan.checks[index].name for index in refused.violated])
-    seconds = max([seconds_until(plan.checks[index].ends_ms, now_ms) for index in refused.violated])
+    last = max([plan.checks[index] for index in refused.violated], key=lambda check: check.ends_ms)
+    spread = (last.ends_ms - last.starts_ms) // 1000 // 10
+    seconds = seconds_until(last.ends_ms, now_ms) + randrange(min(max(spread, _LEAST_SPREAD), _MOST_SPREAD) + 1)
     if code == "throttled" and budget is not None and budget.retry_after_seconds:
         seconds = budget.retry_after_seconds
-    return Refusal(code, retry_after_seconds=seconds, policies=names)
+    return Refusal(code, detail, seconds, names, extra=extra)
 
 
 def unavailable(error: StoreUnavailable) -> Refusal:

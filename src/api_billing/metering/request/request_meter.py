@@ -69,11 +69,13 @@ class RequestMeter(ABC):
         identify: Extractor,
         forget_keys: Callable[[str], None],
         clock_ms: Callable[[], int],
+        randrange: Callable[[int], int],
     ) -> None:
         self.store = store
         self.settings = settings
         self.identify = identify
         self.now_ms = clock_ms
+        self.randrange = randrange
         self.reservation_ms = settings.reservation_seconds * 1000
         self.idempotency_ms = settings.idempotency_hours * 3_600_000
         self.audited_bytes = settings.audit_body_bytes if settings.audit_bodies else 0
