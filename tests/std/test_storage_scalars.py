@@ -3,7 +3,7 @@ from __future__ import annotations
 import datetime
 import time
 import zoneinfo
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -250,6 +250,22 @@ def test_annotation__numpy_scalar__is_stored(std: Any) -> None:
     holder = std.field(numpy.float32)
     holder.value = 1.5
     assert (holder.value, type(holder.value)) == (1.5, numpy.float32)
+
+
+def test_annotation__numpy_array__is_stored_with_its_shape(std: Any) -> None:
+    numpy = pytest.importorskip("numpy")
+    holder = std.field(numpy.ndarray[tuple[Literal[2], Literal[3]], numpy.dtype[numpy.float32]])
+    assert holder.value.tolist() == [[0.0] * 3] * 2
+    holder.value = numpy.arange(6).reshape(2, 3)
+    assert (holder.value.tolist(), holder.value.dtype) == ([[0, 1, 2], [3, 4, 5]], numpy.float32)
+    with pytest.raises(AssertionError, match="shape"):
+        holder.value = numpy.zeros(6)
+
+
+def test_annotation__numpy_array_without_lengths__raises_type_error(std: Any) -> None:
+    numpy = pytest.importorskip("numpy")
+    with pytest.raises(TypeError, match="shape"):
+        std.field(numpy.ndarray[tuple[int, int], numpy.dtype[numpy.float32]])
 
 
 def test_sized_integers__called__check_nothing(std: Any) -> None:

@@ -122,6 +122,13 @@ def _build_parametrised(annotation: Any, origin: Any, args: tuple[Any, ...], gen
         return _storage_build(args[0], generics)
     if origin in _COLLECTIONS:
         return _COLLECTIONS[origin](*(_storage_build(arg, generics) for arg in args))
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and origin is numpy.ndarray:
+        shape, dtype = args
+        lengths = tuple(length for number in typing.get_args(shape) for length in typing.get_args(number))
+        if len(lengths) != len(typing.get_args(shape)):
+            raise TypeError("the shape of an array is given as tuple[typing.Literal[number], …]")
+        return scalar(NumpyDesc, numpy.dtype(typing.get_args(dtype)[0]), lengths)
     if isinstance(origin, type) and _is_allowed(origin):
         return _build_generic(origin, tuple(_storage_build(arg, generics) for arg in args))
     raise _not_storable(annotation, origin)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as _datetime
 import functools
+import math
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -240,21 +241,24 @@ class DatetimeDesc(_Scalar):
 
 
 class NumpyDesc(_Scalar):
-    """A numpy scalar; numpy is not needed unless the contract uses it."""
+    """A numpy scalar, or an array of a shape, read as a copy. numpy is not needed unless the contract uses it."""
 
-    def __init__(self, dtype: Any) -> None:
+    def __init__(self, dtype: Any, shape: tuple[int, ...] = ()) -> None:
         self.dtype = dtype
-        self.size = int(dtype.itemsize)
+        self.shape = shape
+        self.size = int(dtype.itemsize) * math.prod(shape)
 
     def get(self, slot: Slot, off: int) -> Any:
         import numpy
 
-        return numpy.frombuffer(slot.read(off, self.size), self.dtype)[0]
+        return numpy.frombuffer(slot.read(off, self.size), self.dtype).reshape(self.shape)[()]
 
     def set(self, slot: Slot, off: int, value: Any) -> None:
         import numpy
 
-        slot.write(off, numpy.asarray(value, self.dtype).tobytes())
+        array = numpy.asarray(value, self.dtype)
+        assert array.shape == self.shape, f"expected an array of shape {self.shape}, got {array.shape}"
+        slot.write(off, array.tobytes())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (scalar, (NumpyDesc, self.dtype))
+        return (scalar, (NumpyDesc, self.dtype, self.shape))
