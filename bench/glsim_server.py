@@ -20,7 +20,8 @@ from genlayer_localnet.rpc.accounts import account_of
 from genlayer_localnet.testing.direct import install_direct_fallback
 
 GEN = 10**18
-OPERATOR = f"0x{account_of('localnet', 'account', 0).address.hex()}"
+ACCOUNTS = [f"0x{account_of('localnet', 'account', number).address.hex()}" for number in range(8)]
+OPERATOR = ACCOUNTS[0]
 
 
 def main() -> None:
@@ -45,6 +46,8 @@ def _prepare(engine: Any, consumers: list[str]) -> str:
     engine.activate()
     contract, _ = engine.deploy(str(contract_path()), sender=OPERATOR)
     engine.call_method(contract, "register_api", ["weather", 10**6, 10**6], sender=OPERATOR)
+    for meter in ACCOUNTS[1:]:
+        engine.call_method(contract, "set_meter", ["weather", meter, True], sender=OPERATOR)
     engine.vm.value = GEN
     for consumer in consumers:
         engine.call_method(contract, "subscribe", ["weather", GEN, GEN], sender=consumer)

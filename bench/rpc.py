@@ -41,7 +41,7 @@ from rich.table import Table
 
 from api_billing.contract_source import contract_path
 from genlayer_localnet import Address, calldata
-from genlayer_localnet.rpc.accounts import account_of
+from genlayer_localnet.rpc.accounts import TestAccount, account_of
 from genlayer_localnet.rpc.consensus_calls import MAIN_ADDRESS
 from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.options import NodeOptions
@@ -57,7 +57,9 @@ PREPARED_PER_SECOND = 500
 """Requests over raw HTTP are made before the clock runs."""
 AIMS = {"write": 10, "read": 3}
 GEN = 10**18
-OPERATOR = account_of("localnet", "account", 0)
+ACCOUNTS = [account_of("localnet", "account", number) for number in range(max(CLIENTS))]
+"""One for each client, since nonces follow each other. The first is the operator, the others its meters."""
+OPERATOR = ACCOUNTS[0]
 ADD_TRANSACTION = bytes.fromhex("27241a99")
 
 
@@ -196,6 +198,10 @@ def _cold_start(console: Console) -> None:
     console.print(f"cold start to the first answer: {min(times):.2f} s")
 
 
+def _text(account: TestAccount) -> str:
+    return Address(account.address).as_hex
+
+
 def _consumer(number: int) -> str:
     return Address(((number + 1) * 0x9E3779B97F4A7C15F39CC0605CEDC8341082276B % 2**160).to_bytes(20)).as_hex
 
@@ -228,6 +234,8 @@ def _prepare(path: Path, size: int) -> str:
     contract = b"\xcc" * 20
     run(OPERATOR.address, contract, {}, code=contract_path().read_bytes())
     run(OPERATOR.address, contract, {"method": "register_api", "args": ["weather", 10**6, 10**6]})
+    for meter in ACCOUNTS[1:]:
+        run(OPERATOR.address, contract, {"method": "set_meter", "args": ["weather", _text(meter), True]})
     for index in range(size):
         consumer = bytes.fromhex(_consumer(index)[2:])
         run(consumer, contract, {"method": "subscribe", "args": ["weather", GEN, GEN]}, value=GEN)
@@ -283,9 +291,9 @@ def _client(task: Task) -> tuple[list[float], float, float]:
     """One client process: the latencies, the time they took together, and its CPU time."""
     makers = {"genlayer-py": _through_genlayer_py, "raw HTTP": _through_raw_http}
     calls = makers[task.through](task)
-    prepared = list(itertools.islice(calls, task.prepared))
     for _ in range(2):
         next(calls)()
+    prepared = list(itertools.islice(calls, task.prepared))
     _together.wait()  # all at once
     latencies: list[float] = []
     began, worked = time.perf_counter(), time.process_time()
@@ -299,20 +307,17 @@ def _client(task: Task) -> tuple[list[float], float, float]:
     return latencies, ended - began, time.process_time() - worked
 
 
-def _consumers_of(task: Task) -> Iterator[tuple[int, str]]:
-    index = task.number * 7
-    while True:
-        index += 1
-        yield index, _consumer(index * 7_919 % task.consumers)
+def _consumers_of(task: Task) -> Iterator[str]:
+    return (_consumer(index * 7_919 % task.consumers) for index in itertools.count(task.number * 7 + 1))
 
 
 def _through_genlayer_py(task: Task) -> Iterator[Callable[[], Any]]:
     from genlayer_py import create_account, create_client
     from genlayer_py.chains import localnet
 
-    account = create_account(account_private_key=f"0x{OPERATOR.key.hex()}")
+    account = create_account(account_private_key=f"0x{ACCOUNTS[task.number].key.hex()}")
     client = create_client(chain=copy.deepcopy(localnet), endpoint=task.url, account=account)
-    for _, consumer in _consumers_of(task):
+    for consumer in _consumers_of(task):
         if task.kind == "read":
             yield lambda consumer=consumer: client.read_contract(
                 address=task.contract, function_name="get_account", args=[consumer]
@@ -334,13 +339,11 @@ def _through_raw_http(task: Task) -> Iterator[Callable[[], Any]]:
         assert "error" not in answer, answer
         return answer["result"]
 
-    account = Account.from_key(OPERATOR.key)
-    # Nobody else uses these nonces, so no two transactions are the same.
-    nonce = (time.time_ns() // 1_000_000 << 32) + (task.number << 24)
-    for index, consumer in _consumers_of(task):
-        body = (
-            _read_body(task, consumer) if task.kind == "read" else _write_body(task, consumer, account, nonce + index)
-        )
+    account = Account.from_key(ACCOUNTS[task.number].key)
+    question = {"jsonrpc": "2.0", "id": 1, "method": "eth_getTransactionCount", "params": [account.address, "latest"]}
+    first = int(post(json.dumps(question).encode()), 16)
+    for nonce, consumer in enumerate(_consumers_of(task), first):
+        body = _read_body(task, consumer) if task.kind == "read" else _write_body(task, consumer, account, nonce)
         yield lambda body=body: post(body)
 
 

@@ -1,12 +1,14 @@
-"""genlayer-js and the genlayer CLI from npm, in a cache of their own, and a localnet server for them."""
+"""genlayer-js, the genlayer CLI, ethers and viem from npm, in a cache of their own, and a localnet server for them."""
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from eth_account import Account
@@ -75,6 +77,14 @@ def genlayer(node_modules: Path, project: Path, server: RpcServer) -> Genlayer:
         return run(line, cwd=project, timeout=RUN_SECONDS, stdin=f"{PASSWORD}\n", environment=environment)
 
     return command
+
+
+def run_script(node_modules: Path, name: str, *arguments: str) -> Any:
+    """What the script prints as JSON. It runs beside node_modules, where node looks for packages."""
+    script = node_modules.parent / name
+    shutil.copy(HERE / name, script)
+    out = run(["node", str(script), *arguments], cwd=script.parent, timeout=RUN_SECONDS)
+    return json.loads(next(each for each in out.splitlines() if each.startswith("{")))
 
 
 def run(

@@ -1,7 +1,5 @@
 """genlayer-js 1.2 against the localnet: fund, deploy, write with value, read, wait, what was triggered."""
 
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +9,14 @@ from api_billing.contract_api import METHODS
 from api_billing.contract_source import contract_path
 from genlayer_localnet.rpc.server import RpcServer
 
-from .conftest import HERE, RUN_SECONDS, run
+from .conftest import run_script
 
 GEN = 10**18
 
 
 @pytest.fixture(scope="module")
 def seen(node_modules: Path, server: RpcServer) -> Any:
-    """What the script saw. It stands beside node_modules, where node looks for packages."""
-    script = node_modules.parent / "billing.mjs"
-    shutil.copy(HERE / "billing.mjs", script)
-    line = ["node", str(script), server.url, str(contract_path())]
-    out = run(line, cwd=script.parent, timeout=RUN_SECONDS)
-    return json.loads(next(each for each in out.splitlines() if each.startswith("{")))
+    return run_script(node_modules, "billing.mjs", server.url, str(contract_path()))
 
 
 def test_writes__accepted__tell_whether_they_executed(seen: Any) -> None:

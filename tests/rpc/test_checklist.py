@@ -238,11 +238,12 @@ def test_message__of_a_refused_call__is_not_sent_by_the_next(client: Client, til
 
 def test_id__of_every_kind__is_the_hash_of_the_raw_transaction(client: Client, till: str) -> None:
     call = tx_data(call_object("put", 1), b"")
-    for data in (
-        client.raw(add_transaction(client.address, ZERO, tx_data(TILL.encode(), call_object(None), b""))),
-        client.raw(add_transaction(client.address, till, call, V6)),
-        client.raw("0x", to="0x" + "12" * 20, value=1),
+    for fields in (
+        {"data": add_transaction(client.address, ZERO, tx_data(TILL.encode(), call_object(None), b""))},
+        {"data": add_transaction(client.address, till, call, V6)},
+        {"data": "0x", "to": "0x" + "12" * 20, "value": 1},
     ):
+        data = client.raw(**fields)
         expected = "0x" + keccak256(bytes.fromhex(data[2:])).hex()
         assert client.rpc.call("eth_sendRawTransaction", data) == expected
         assert client.transaction(expected)["hash"] == expected

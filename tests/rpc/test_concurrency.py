@@ -13,7 +13,7 @@ import pytest
 from genlayer_localnet import Address
 from genlayer_localnet.testing.server import RpcConnection
 
-from .wire import GEN, HEADER, Client, add_transaction, call_object, tx_data
+from .wire import GEN, HEADER, Client, add_transaction, call_object, signed, tx_data
 
 CLIENTS = 8
 PAIR = f"""{HEADER}
@@ -151,3 +151,21 @@ def test_messages__of_many_writes__all_arrive(rpc: RpcConnection, pool: ThreadPo
 
     list(pool.map(write, range(CLIENTS)))
     assert first.read(target, "paid", "forwarded") == first.balance(target) == 2 * 3 * CLIENTS
+
+
+def test_transactions__of_one_sender_that_overtake_each_other__run_in_their_order(
+    rpc: RpcConnection, pool: ThreadPoolExecutor
+) -> None:
+    client, recipient = Client(rpc), "0x" + "77" * 20
+    raws = [signed(client.account, nonce=nonce, to=recipient, value=nonce) for nonce in range(CLIENTS)]
+
+    def send(raw: str) -> str:
+        connection = RpcConnection(rpc.url)
+        answer: str = connection.call("eth_sendRawTransaction", raw)
+        connection.close()
+        return answer
+
+    sent = list(pool.map(send, reversed(raws)))
+    blocks = [int(client.transaction(one)["blockNumber"], 16) for one in sent]
+    assert blocks == sorted(blocks, reverse=True)
+    assert client.balance(recipient) == sum(range(CLIENTS))

@@ -70,8 +70,8 @@ def test_decode__call_of_genlayer_py__has_the_hash_of_the_vector() -> None:
 def test_sign__same_fields__gives_the_bytes_of_genlayer_js() -> None:
     envelope = envelopes.decode(JS_CALL)
     assert envelope.to is not None
-    fields = (envelope.nonce, envelope.to, envelope.value, envelope.data)
-    assert envelopes.sign(b"\x11" * 32, fields, 500_000, 61127) == JS_CALL
+    fields = (envelope.nonce, 0, 500_000, envelope.to, envelope.value, envelope.data)
+    assert envelopes.sign(b"\x11" * 32, fields, 61127) == JS_CALL
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_get__health__is_ok(rpc: RpcConnection) -> None:
     assert (status, json.loads(body)) == (200, {"status": "ok"})
 
 
-@pytest.mark.parametrize("identifier", [7, "a-b-c", None, 1.5, 2**60, ""])
+@pytest.mark.parametrize("identifier", [7, "a-b-c", None, 1.5, 2**60, "", "\ud800", "a\udfffb", "\U0001f600"])
 def test_id__any_kind__comes_back(rpc: RpcConnection, identifier: Any) -> None:
     assert rpc.post({**PING, "id": identifier}).json() == {"jsonrpc": "2.0", "id": identifier, "result": "OK"}
 
@@ -92,6 +92,11 @@ def test_body__not_json__is_a_parse_error(rpc: RpcConnection, body: bytes) -> No
 def test_request__not_of_the_form__is_invalid(rpc: RpcConnection, body: Any) -> None:
     response = rpc.post(body)
     assert (response.status_code, _code(response.json())) == (200, -32600)
+
+
+def test_id__larger_than_numbers_go__is_refused(rpc: RpcConnection) -> None:
+    answer = rpc.post(b'{"jsonrpc": "2.0", "id": 1e400, "method": "ping"}').json()
+    assert (answer["id"], _code(answer)) == (None, -32600)
 
 
 @pytest.mark.parametrize("params", ["text", 5, True, ["too", "many"], {"name": "unknown"}])

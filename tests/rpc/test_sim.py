@@ -127,12 +127,6 @@ def test_finality__window_made_shorter__holds_for_what_waits(start: Callable[...
     assert client.transaction(sent["hash"])["status"] == "FINALIZED"
 
 
-def test_finality__undetermined_transfer__is_reached_too(client: Client) -> None:
-    sent = client.rpc.call("eth_sendRawTransaction", client.raw("0x", to=NOBODY, value=10**30))
-    client.rpc.call("sim_increaseTime", 61)
-    assert client.transaction(sent)["status"] == "FINALIZED"
-
-
 # --- snapshots ---
 
 

@@ -89,7 +89,6 @@ def _busy(rpc: RpcConnection) -> tuple[Client, str]:
     sent = client.write(till, "stamp", sim_config={"genvm_datetime": "2025-01-01T00:00:00Z"})
     rpc.call("eth_sendRawTransaction", client.raw(about("8b5de1bc", sent["hash"])))
     rpc.call("eth_sendRawTransaction", client.raw("0x", to=NOBODY, value=5))
-    rpc.call("eth_sendRawTransaction", client.raw("0x", to=NOBODY, value=10**30))
     return client, till
 
 

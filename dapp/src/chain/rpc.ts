@@ -50,7 +50,8 @@ async function post(url: string, body: string, signal?: AbortSignal): Promise<Re
   }
 }
 
-let lastId = 0;
+/** From the time on, like the ids of GenLayer's clients: to whom counts from 1, a localnet answers as Ethereum does. */
+let lastId = Date.now();
 
 /** One call; integers of the result are bigints. Throws NodeError. */
 export async function rpc(url: string, method: string, params: readonly unknown[], signal?: AbortSignal): Promise<unknown> {

@@ -196,8 +196,7 @@ async function sendCall({ call, signer, network, url, chainId, contract }: Order
 /** After a failure: whether the node has it, or cannot be asked now. Then the tracker finds out. */
 async function mayHaveArrived(url: string, hash: string): Promise<boolean> {
   try {
-    await rpc(url, "eth_getTransactionByHash", [hash]);
-    return true;
+    return (await rpc(url, "eth_getTransactionByHash", [hash])) !== null;
   } catch (error) {
     return !(error instanceof NodeError && error.failure === "not_found");
   }

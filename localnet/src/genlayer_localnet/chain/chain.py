@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Literal
 
-from genlayer_localnet.chain.runs import NOTHING, Runs, Settings, vm_error
+from genlayer_localnet.chain.runs import NOTHING, Runs, Settings
 from genlayer_localnet.errors import InsufficientFunds, UnknownTransaction
 from genlayer_localnet.state.changes import Changes
 from genlayer_localnet.state.journal import add_amount, roll_back
@@ -45,20 +45,28 @@ class Chain(Runs):
 
     # --- submission ---
 
-    def submit(self, transaction: Transaction) -> None:
-        """Take the value from the sender and queue the transaction. Raises: InsufficientFunds."""
+    def submit(self, transaction: Transaction, replaced: Transaction | None = None) -> None:
+        """Take the value from the sender and queue the transaction, in the place of one of its that waits if so.
+
+        Raises: InsufficientFunds.
+        """
         world, value = self.world, transaction.value
-        missing = value - world.balance(transaction.sender)
+        missing = value - world.balance(transaction.sender) - (0 if replaced is None else replaced.value)
         if missing > 0:
             if not self.settings.mint_missing:
                 raise InsufficientFunds(
                     f"0x{transaction.sender.hex()} has {world.balance(transaction.sender)} wei and sends {value}"
                 )
             self.fund(transaction.sender, missing)
+        place = len(world.pending)
+        if replaced is None:
+            world.next_nonce(transaction.sender)
+        else:
+            place = world.pending.index(replaced)
+            self.cancel(replaced)
         world.change_balance(transaction.journal, transaction.sender, -value)
-        world.next_nonce(transaction.sender)
         world.transactions[transaction.id] = transaction
-        world.pending.append(transaction)
+        world.pending.insert(place, transaction)
         self.changed(transaction)
 
     def cancel(self, transaction: Transaction) -> None:
@@ -81,22 +89,13 @@ class Chain(Runs):
             self.changes.balances.add(address)
 
     def settle(self, transaction: Transaction) -> None:
-        """Enter a transaction that needs no running.
-
-        That is a payment out of nothing, new code for a contract, or a payment that its sender cannot make.
-        """
-        world = self.world
-        world.transactions[transaction.id] = transaction
+        """Enter a transaction that needs no running: a payment out of nothing, or new code for a contract."""
+        self.world.transactions[transaction.id] = transaction
         if transaction.kind == "faucet":
-            world.change_balance(transaction.journal, transaction.to, transaction.value)
-            self._close(transaction, Outcome("return", NOTHING), "finalized")
-        elif transaction.kind == "upgrade":
-            self._replace_code(transaction)
-            self._close(transaction, Outcome("return", NOTHING), "finalized")
+            self.world.change_balance(transaction.journal, transaction.to, transaction.value)
         else:
-            world.next_nonce(transaction.sender)
-            self._close(transaction, vm_error("insufficient balance"), "undetermined")
-            world.unfinalized.append(transaction)
+            self._replace_code(transaction)
+        self._close(transaction, Outcome("return", NOTHING), "finalized")
         self.changed(transaction)
         transaction.journal.clear()
 

@@ -40,8 +40,8 @@ class Engine(Interface):
     async def leave(self) -> None:
         """In the same event loop, after the last."""
 
-    async def reply(self, body: bytes) -> Reply:
-        """The answer to the body of one HTTP request."""
+    async def reply(self, body: bytes, *, of_ethereum: bool) -> Reply:
+        """The answer to the body of one HTTP request; ``of_ethereum``: it is known to be of an Ethereum client."""
 
     async def tick(self) -> None:
         """What is due by the clock; called a few times a second."""

@@ -1,6 +1,5 @@
 """Signed Ethereum transactions: legacy (EIP-155 and before), type 1 (EIP-2930) and type 2 (EIP-1559).
 
-Which chain they are signed for does not matter, as in Studio: clients use 61127 and 61999 for the same node.
 eth-account would read them too, in three times the time and with 0.4 s more of imports.
 """
 
@@ -18,51 +17,80 @@ from eth_utils.exceptions import ValidationError
 from genlayer_localnet.address import keccak256
 from genlayer_localnet.rpc.errors import invalid_params
 
-# For each type: how many fields there are, and where the nonce, the receiver, the value and the data are.
-_LAYOUTS = {0: (9, 0, 3, 4, 5), 1: (11, 1, 4, 5, 6), 2: (12, 1, 5, 6, 7)}
+_FIELDS = {0: 9, 1: 11, 2: 12}
+"""For each type: how many fields there are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
+    raw: bytes
     hash: str
     """Keccak-256 of the raw bytes: the id of the GenLayer transaction in it."""
     type: int
+    chain_id: int | None
+    """For which chain it is signed; None is for any (before EIP-155)."""
     signer: bytes
     nonce: int
+    tip: int
+    """Wei for a unit of gas, and so is ``max_fee``; equal but in type 2. Nothing is paid for gas here."""
+    max_fee: int
+    gas: int
     to: bytes | None
     value: int
     data: bytes
+    access_list: list[tuple[bytes, list[bytes]]]
+    v: int
+    r: int
+    s: int
 
 
-def decode(raw: bytes) -> Envelope:
-    """Read a raw transaction and recover who signed it. Raises: RpcError."""
+def decode(raw: bytes, signer: bytes | None = None) -> Envelope:
+    """Read a raw transaction, and recover who signed it where ``signer`` is not known. Raises: RpcError."""
     kind = raw[0] if b"" < raw[:1] < b"\xc0" else 0
-    if kind not in _LAYOUTS:
+    if kind not in _FIELDS:
         raise invalid_params(f"transactions of type {kind} are not known here: legacy, 1 and 2 are")
-    number_of_fields, nonce, to, value, data = _LAYOUTS[kind]
     fields = decoded_list(raw[1:] if kind else raw)
-    if fields is None or len(fields) != number_of_fields:
-        raise invalid_params(f"a signed transaction of type {kind} is an RLP list of {number_of_fields} fields")
-    receiver = _text(fields[to], "to")
+    if fields is None or len(fields) != _FIELDS[kind]:
+        raise invalid_params(f"a signed transaction of type {kind} is an RLP list of {_FIELDS[kind]} fields")
+    v, r, s = (_number(field, "signature") for field in fields[-3:])
+    chain_id = _number(fields[0], "chain id") if kind else (v - 35) // 2 if v >= 35 else None
+    nonce, tip, *rest = fields[1 if kind else 0 :]
+    max_fee = rest.pop(0) if kind == 2 else tip
+    gas, to, value, data, *listed = rest[:-3]
+    receiver = _text(to, "to")
     if len(receiver) not in (0, 20):
         raise invalid_params(f"to: an address has 20 bytes, not {len(receiver)}")
     return Envelope(
+        raw=raw,
         hash="0x" + keccak256(raw).hex(),
         type=kind,
-        signer=_signer(kind, fields),
-        nonce=_number(fields[nonce], "nonce"),
+        chain_id=chain_id,
+        signer=signer or _signer(kind, fields, chain_id, (v, r, s)),
+        nonce=_number(nonce, "nonce"),
+        tip=_number(tip, "gas price"),
+        max_fee=_number(max_fee, "gas price"),
+        gas=_number(gas, "gas"),
         to=receiver or None,
-        value=_number(fields[value], "value"),
-        data=_text(fields[data], "data"),
+        value=_number(value, "value"),
+        data=_text(data, "data"),
+        access_list=_access_list(listed[0]) if listed else [],
+        v=v,
+        r=r,
+        s=s,
     )
 
 
-def sign(key: bytes, fields: tuple[int, bytes, int, bytes], gas: int, chain_id: int) -> bytes:
-    """A raw legacy transaction (EIP-155) with gas price 0, from its nonce, receiver, value and data."""
-    nonce, to, value, data = fields
-    unsigned = [nonce, 0, gas, to, value, data]
-    v, r, s = PrivateKey(key).sign_msg_hash(keccak256(rlp.encode([*unsigned, chain_id, 0, 0]))).vrs
-    return bytes(rlp.encode([*unsigned, chain_id * 2 + 35 + v, r, s]))
+def sign(key: bytes, fields: tuple[int, int, int, bytes, int, bytes], chain_id: int) -> bytes:
+    """A raw legacy transaction (EIP-155) from its nonce, gas price, gas, receiver, value and data."""
+    v, r, s = PrivateKey(key).sign_msg_hash(keccak256(rlp.encode([*fields, chain_id, 0, 0]))).vrs
+    return bytes(rlp.encode([*fields, chain_id * 2 + 35 + v, r, s]))
+
+
+def sign_message(key: bytes, message: bytes) -> bytes:
+    """The signature of a message (EIP-191): 65 bytes."""
+    prefix = b"\x19Ethereum Signed Message:\n%d" % len(message)
+    v, r, s = PrivateKey(key).sign_msg_hash(keccak256(prefix + message)).vrs
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([27 + v])
 
 
 def decoded_list(data: bytes) -> list[Any] | None:
@@ -74,14 +102,14 @@ def decoded_list(data: bytes) -> list[Any] | None:
     return items if isinstance(items, list) else None
 
 
-def _signer(kind: int, fields: list[Any]) -> bytes:
-    v, r, s = (_number(field, "signature") for field in fields[-3:])
+def _signer(kind: int, fields: list[Any], chain_id: int | None, signature: tuple[int, int, int]) -> bytes:
+    v, r, s = signature
     # The original bytes of the fields are what was signed, also where they are not in their shortest form.
     unsigned, prefix = fields[:-3], bytes([kind]) if kind else b""
     if not kind:
-        if v >= 35:  # EIP-155
-            unsigned += [(v - 35) // 2, 0, 0]
-        v = (v - 35) % 2 if v >= 35 else v - 27
+        if chain_id is not None:  # EIP-155
+            unsigned += [chain_id, 0, 0]
+        v = (v - 35) % 2 if chain_id is not None else v - 27
     digest = keccak256(prefix + rlp.encode(unsigned))
     try:
         if s > SECPK1_N // 2:  # EIP-2: or there would be a second transaction of the same signature
@@ -89,6 +117,21 @@ def _signer(kind: int, fields: list[Any]) -> bytes:
         return Signature(vrs=(v, r, s)).recover_public_key_from_msg_hash(digest).to_canonical_address()
     except (BadSignature, ValidationError):
         raise invalid_params("the signature of the transaction is not valid") from None
+
+
+def _access_list(field: Any) -> list[tuple[bytes, list[bytes]]]:
+    try:
+        found = [(address, list(keys)) for address, keys in field]
+    except (TypeError, ValueError):
+        found = [(b"", [])]
+    for address, keys in found:
+        if not _is_text(address, 20) or not all(_is_text(key, 32) for key in keys):
+            raise invalid_params("the access list is a list of addresses, each with a list of 32-byte keys")
+    return found
+
+
+def _is_text(field: Any, length: int) -> bool:
+    return isinstance(field, bytes) and len(field) == length
 
 
 def _number(field: Any, name: str) -> int:

@@ -29,6 +29,10 @@ class RpcError(Exception):
         return answer if self.data is None else {**answer, "data": self.data}
 
 
+class NotYet(RpcError):
+    """Refused for now: what has to come before it has not come, and may be on its way."""
+
+
 def invalid_params(message: str) -> RpcError:
     return RpcError(INVALID_PARAMS, message)
 

@@ -32,6 +32,7 @@ _PREFLIGHT: Final = (
     ("access-control-max-age", "86400"),
 )
 _PATHS: Final = ("", "/api")
+_ETHEREUM_AGENTS: Final = ("ethers/", "web3.py/")
 _logger = logging.getLogger(__name__)
 
 
@@ -91,7 +92,7 @@ class Application:
             body = await _body(receive)
             if body is None:
                 return _refusal(413, f"the request is larger than {MAX_BODY_BYTES} bytes", ("connection", "close"))
-            reply = await self._engine.reply(body)
+            reply = await self._engine.reply(body, of_ethereum=_is_of_ethereum(given))
             return Response(reply.status, reply.body)
         if verb in ("GET", "HEAD") and path == "/health":
             trouble = await self._engine.trouble()
@@ -100,6 +101,12 @@ class Application:
         if verb in ("GET", "HEAD") and known:
             return Response(200, self._page, HTML, SAFE_PAGE)
         return _refusal(405 if known else 404, "POST JSON-RPC requests to /api")
+
+
+def _is_of_ethereum(given: dict[str, str]) -> bool:
+    """Whether a client says that it is made for Ethereum: a library by its name, a wallet by being an extension."""
+    is_extension = "extension://" in given.get("origin", "")
+    return is_extension or given.get("user-agent", "").startswith(_ETHEREUM_AGENTS)
 
 
 def _refusal(status: int, text: str, *headers: tuple[str, str]) -> Response:

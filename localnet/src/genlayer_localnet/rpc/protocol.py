@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from genlayer_localnet.rpc.errors import (
     INTERNAL_ERROR,
@@ -29,6 +30,10 @@ Looker = Callable[[Callable[[], bytes]], bytes | None]
 """Runs a function that only looks at the chain, if that can be at once; None otherwise."""
 Needs = Literal["nothing", "look", "read", "turn"]
 """Of the chain: nothing that changes, a look at what is decided and saved, a turn to read, or one to do anything."""
+Asker = Literal["genlayer", "ethereum", "unknown"]
+"""Whose client asks. Methods that answer each in its form take it as the keyword ``asker``."""
+_FIRST_TIME_ID: Final = 10**12
+"""Ids of GenLayer's clients are milliseconds since 1970, or texts; all others count from 0 or 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +45,13 @@ class Method:
     least: int
     most: int
     """How many positional parameters it takes."""
+    takes_asker: bool
 
-    def bind(self, params: Any) -> Callable[[], Any]:
+    def bind(self, params: Any, asker: Asker) -> Callable[[], Any]:
         """The call with these parameters: a list, or an object by the names of the parameters. Raises: RpcError."""
+        handler = partial(self.handler, asker=asker) if self.takes_asker else self.handler
         if isinstance(params, list) and self.least <= len(params) <= self.most:  # as nearly always
-            return partial(self.handler, *params)
+            return partial(handler, *params)
         try:
             if params is None:
                 bound = self.signature.bind()
@@ -56,7 +63,7 @@ class Method:
                 raise invalid_params("params are a list or an object")
         except TypeError as error:
             raise invalid_params(f"{self.name}: {error}; its parameters are {self.signature}") from None
-        return lambda: self.handler(*bound.args, **bound.kwargs)
+        return partial(handler, *bound.args, **bound.kwargs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +99,15 @@ def methods_of(*namespaces: object) -> dict[str, Method]:
             needs: Needs
             names, needs = getattr(handler, "__rpc__", ((), "turn"))
             for name in names:
-                signature = inspect.signature(handler)
+                parameters = inspect.signature(handler).parameters
                 bare = [
-                    parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()
+                    parameter.replace(annotation=inspect.Parameter.empty)
+                    for parameter in parameters.values()
+                    if parameter.kind is not inspect.Parameter.KEYWORD_ONLY
                 ]
                 least = sum(parameter.default is inspect.Parameter.empty for parameter in bare)
-                found[name] = Method(name, handler, inspect.Signature(bare), needs, least, len(bare))
+                signature = inspect.Signature(bare)
+                found[name] = Method(name, handler, signature, needs, least, len(bare), "asker" in parameters)
     return found
 
 
@@ -108,29 +118,29 @@ class Protocol:
         self._read = read
         self._look = look
 
-    async def reply(self, body: bytes) -> Reply:
-        """The answer to the body of one HTTP request."""
+    async def reply(self, body: bytes, *, of_ethereum: bool = False) -> Reply:
+        """The answer to the body of one HTTP request. ``of_ethereum``: it is known to be of an Ethereum client."""
         try:
             request = _decoder.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
         except (ValueError, RecursionError):
             return failed(400, RpcError(PARSE_ERROR, "Parse error: the body is not JSON"))
         if not isinstance(request, list):
-            answer = await self._answer(request)
+            answer = await self._answer(request, of_ethereum)
             return Reply(204, None) if answer is None else Reply(200, answer)
         if not request:
             return failed(400, RpcError(INVALID_REQUEST, "Invalid Request: the batch is empty"))
         if len(request) > MAX_BATCH:
             return failed(400, RpcError(INVALID_REQUEST, f"Invalid Request: a batch has at most {MAX_BATCH} entries"))
-        answers = [answer for entry in request if (answer := await self._answer(entry)) is not None]
+        answers = [answer for entry in request if (answer := await self._answer(entry, of_ethereum)) is not None]
         return Reply(200, b"[" + b",".join(answers) + b"]") if answers else Reply(204, None)
 
-    async def _answer(self, request: Any) -> bytes | None:
+    async def _answer(self, request: Any, of_ethereum: bool) -> bytes | None:
         """The answer to one entry, None to a notification."""
         is_notification = isinstance(request, dict) and "method" in request and "id" not in request
         identifier: Any = None
         try:
             identifier = _id_of(request)
-            result = await self._result(request)
+            result = await self._result(request, _asker(identifier, of_ethereum))
         except RpcError as error:
             answer = _answer(identifier, "error", _encode(error.as_json()))
         except Exception as error:
@@ -141,7 +151,7 @@ class Protocol:
             answer = _answer(identifier, "result", result)
         return None if is_notification else answer
 
-    async def _result(self, request: Any) -> bytes:
+    async def _result(self, request: Any, asker: Asker) -> bytes:
         """The result as JSON: encoded where it is made, so that nothing changes in it until it is sent."""
         name = request.get("method")
         if not isinstance(name, str) or request.get("jsonrpc", "2.0") != "2.0":
@@ -149,7 +159,7 @@ class Protocol:
         method = self.methods.get(name)
         if method is None:
             raise RpcError(METHOD_NOT_FOUND, f"Method not found: {name[:100]}")
-        call = method.bind(request.get("params"))
+        call = method.bind(request.get("params"), asker)
 
         def result() -> bytes:
             return _encode(call())
@@ -166,9 +176,16 @@ def _id_of(request: Any) -> Any:
     if not isinstance(request, dict):
         raise RpcError(INVALID_REQUEST, "Invalid Request: an object is wanted")
     identifier = request.get("id")
-    if isinstance(identifier, bool) or not isinstance(identifier, str | int | float | None):
+    is_one = isinstance(identifier, str | int | None) or (isinstance(identifier, float) and math.isfinite(identifier))
+    if isinstance(identifier, bool) or not is_one:
         raise RpcError(INVALID_REQUEST, "Invalid Request: an id is a text, a number or null")
     return identifier
+
+
+def _asker(identifier: Any, of_ethereum: bool) -> Asker:
+    if not isinstance(identifier, int) or identifier >= _FIRST_TIME_ID:
+        return "genlayer"
+    return "ethereum" if of_ethereum else "unknown"
 
 
 def _no_constant(text: str) -> None:
@@ -190,9 +207,14 @@ def _encode(value: Any) -> bytes:
 
 def encoded(value: Any) -> bytes:
     """As JSON. A method can return this of what never changes, to be sent as it is."""
-    return _encoder.encode(value).encode("utf-8", "replace")
+    text = _encoder.encode(value)
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair: JSON has a form for it, UTF-8 has not
+        return _ascii_encoder.encode(value).encode("ascii")
 
 
 # json.loads and json.dumps make new ones for each call. orjson is no choice: amounts are larger than 64 bits.
 _decoder = json.JSONDecoder(parse_constant=_no_constant)
 _encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_ascii_encoder = json.JSONEncoder(separators=(",", ":"))

@@ -47,6 +47,7 @@ def dump_transaction(transaction: Transaction, keep_code: KeepCode) -> str:
         "mode": transaction.mode,
         "block": transaction.block,
         "appealed_at": _time(transaction.appealed_at),
+        "raw": _without(transaction.raw, transaction.code),
     }
     return _encoder.encode(record)
 
@@ -54,6 +55,7 @@ def dump_transaction(transaction: Transaction, keep_code: KeepCode) -> str:
 def load_transaction(text: str, status: Any, code_of: CodeOf) -> Transaction:
     record = json.loads(text)
     outcome = record["outcome"]
+    code = None if record["code"] is None else code_of(record["code"])
     return Transaction(
         **{
             **record,
@@ -61,7 +63,7 @@ def load_transaction(text: str, status: Any, code_of: CodeOf) -> Transaction:
             "origin": bytes.fromhex(record["origin"]),
             "to": bytes.fromhex(record["to"]),
             "calldata": bytes.fromhex(record["calldata"]),
-            "code": None if record["code"] is None else code_of(record["code"]),
+            "code": code,
             "created_at": datetime.fromisoformat(record["created_at"]),
             "decided_at": _as_time(record["decided_at"]),
             "appealed_at": _as_time(record["appealed_at"]),
@@ -69,8 +71,18 @@ def load_transaction(text: str, status: Any, code_of: CodeOf) -> Transaction:
             "rounds": [VotingRound(leader, dict(votes), *name) for leader, votes, *name in record["rounds"]],
             "conditions": _as_conditions(record["conditions"]),
             "status": status,
+            "raw": _with(record.get("raw", []), code),
         }
     )
+
+
+def _without(raw: bytes, code: bytes | None) -> list[str]:
+    """What is before and behind the code in a raw transaction: code is kept once."""
+    return [part.hex() for part in (raw.partition(code)[::2] if code and code in raw else (raw,))]
+
+
+def _with(parts: list[str], code: bytes | None) -> bytes:
+    return (code or b"").join(map(bytes.fromhex, parts))
 
 
 def dump_journal(journal: Journal) -> str:

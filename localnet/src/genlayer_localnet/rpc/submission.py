@@ -7,16 +7,18 @@ from typing import Any
 
 from genlayer_localnet.chain import appeals
 from genlayer_localnet.errors import InsufficientFunds, NotAppealable
-from genlayer_localnet.rpc import consensus_calls
+from genlayer_localnet.rpc import consensus_calls, envelopes
 from genlayer_localnet.rpc.consensus_calls import AboutTransaction, AddTransaction
 from genlayer_localnet.rpc.envelopes import Envelope
-from genlayer_localnet.rpc.errors import NO_VALIDATORS, RpcError, invalid_params, refused
+from genlayer_localnet.rpc.errors import EXECUTION_FAILED, NO_VALIDATORS, NotYet, RpcError, invalid_params, refused
 from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.receipt_json import address_text
 from genlayer_localnet.rpc.sim_config import conditions_of
 from genlayer_localnet.state.transactions import Conditions, Transaction
 
 MAX_ROTATIONS = 20
+CLIENTS_CHAIN_IDS = frozenset({61127, 61999})
+"""What genlayer-js and genlayer-py sign for on a localnet, whatever its chain id is."""
 
 
 def submit(node: Node, envelope: Envelope, sim_config: Any = None) -> str:
@@ -25,6 +27,7 @@ def submit(node: Node, envelope: Envelope, sim_config: Any = None) -> str:
     Raises: RpcError; nothing has changed then.
     """
     world = node.world
+    _check_chain(node, envelope)
     known = world.aliases.get(envelope.hash, envelope.hash)
     if known in world.transactions:
         return known
@@ -35,6 +38,33 @@ def submit(node: Node, envelope: Envelope, sim_config: Any = None) -> str:
     if call is None:
         return _transfer(node, envelope)
     return _add(node, envelope, call, conditions)
+
+
+def _check_chain(node: Node, envelope: Envelope) -> None:
+    """One without a chain id (before EIP-155) is for any chain."""
+    own, given = node.identity.chain_id, envelope.chain_id
+    if given not in (None, own) and given not in CLIENTS_CHAIN_IDS:
+        raise invalid_params(f"invalid chain id: the transaction is signed for chain {given}, and this one is {own}")
+
+
+def _replaced(node: Node, envelope: Envelope) -> Transaction | None:
+    """What has the nonce of this one and still waits: who sends a nonce again means one transaction, not two.
+
+    Raises: RpcError, for a nonce that is used up or not the next, and for a replacement that offers no more.
+    """
+    expected = node.world.nonces.get(envelope.signer, 0)
+    if envelope.nonce == expected:
+        return None
+    for waiting in node.world.pending:
+        if waiting.raw and not waiting.block and (waiting.sender, waiting.nonce) == (envelope.signer, envelope.nonce):
+            before = envelopes.decode(waiting.raw, waiting.sender)
+            if envelope.tip > before.tip and envelope.max_fee > before.max_fee:
+                return waiting
+            raise refused(f"replacement transaction underpriced: {waiting.id} offers {before.max_fee} wei for gas")
+    text = f"it is {envelope.nonce}, and the next one of its sender is {expected}"
+    if envelope.nonce < expected:
+        raise refused(f"nonce too low: {text}")
+    raise NotYet(EXECUTION_FAILED, f"nonce too high: {text}")
 
 
 def cancel(node: Node, transaction: Transaction) -> None:
@@ -48,6 +78,7 @@ def _add(node: Node, envelope: Envelope, call: AddTransaction, conditions: Condi
     if call.sender != envelope.signer:
         signer, sender = address_text(envelope.signer), address_text(call.sender)
         raise invalid_params(f"the transaction is signed by {signer}, but its sender is {sender}")
+    replaced = _replaced(node, envelope)
     if 0 < call.valid_until < node.world.now.timestamp():
         raise refused(f"the transaction was valid until {call.valid_until}, and it is later now")
     if not node.validators.all and conditions.validators is None:
@@ -66,17 +97,19 @@ def _add(node: Node, envelope: Envelope, call: AddTransaction, conditions: Condi
         calldata=call.calldata,
         value=envelope.value,
         created_at=node.world.now,
-        nonce=node.world.nonces.get(envelope.signer, 0),
+        nonce=envelope.nonce,
         code=call.code,
         conditions=replace(conditions, rotations=min(call.rotations, MAX_ROTATIONS)),
         mode=call.mode,
+        raw=envelope.raw,
     )
-    return _enter(node, transaction)
+    return _enter(node, transaction, replaced)
 
 
 def _transfer(node: Node, envelope: Envelope) -> str:
     if envelope.to is None:
         raise invalid_params("there are no EVM contracts here: deploy through addTransaction of the consensus contract")
+    replaced = _replaced(node, envelope)
     transaction = Transaction(
         id=envelope.hash,
         kind="transfer",
@@ -86,18 +119,19 @@ def _transfer(node: Node, envelope: Envelope) -> str:
         calldata=b"",
         value=envelope.value,
         created_at=node.world.now,
-        nonce=node.world.nonces.get(envelope.signer, 0),
+        nonce=envelope.nonce,
+        raw=envelope.raw,
     )
-    lacks = envelope.value > node.world.balance(envelope.signer)
-    if lacks and node.chain.settings.mint_missing:  # what is minted for calls is not minted for transfers, as in Studio
-        node.chain.settle(transaction)
-        return transaction.id
-    return _enter(node, transaction)
+    # What is minted for calls is not minted for transfers, as in Studio.
+    balance = node.world.balance(envelope.signer) + (0 if replaced is None else replaced.value)
+    if envelope.value > balance:
+        raise refused(f"insufficient funds: {address_text(envelope.signer)} has {balance} wei, sends {envelope.value}")
+    return _enter(node, transaction, replaced)
 
 
-def _enter(node: Node, transaction: Transaction) -> str:
+def _enter(node: Node, transaction: Transaction, replaced: Transaction | None) -> str:
     try:
-        node.chain.submit(transaction)
+        node.chain.submit(transaction, replaced)
     except InsufficientFunds as error:
         raise refused(f"insufficient funds: {error}") from None
     if node.options.auto_mine:

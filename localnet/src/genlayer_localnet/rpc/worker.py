@@ -15,15 +15,18 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
+from genlayer_localnet.rpc.errors import NotYet
 from genlayer_localnet.rpc.node import Node
 
 _STACK_BYTES = 64 * 1024 * 1024
 """Contracts that call each other nest deep."""
 _GROUP_SECONDS = 0.004
 """How long work is collected before it is saved, and answered, together; saving takes about as long."""
+_PATIENCE_SECONDS = 1.0
+"""How long a transaction waits for those before it: a client's requests overtake each other on the way."""
 _logger = logging.getLogger(__name__)
 
 
@@ -40,8 +43,10 @@ class _Job:
     only_reads: bool = False
     result: object = None
     error: BaseException | None = None
+    patient_until: float = field(default_factory=lambda: time.monotonic() + _PATIENCE_SECONDS)
 
     def do(self, run: Callable[[Callable[[], object]], object]) -> None:
+        self.error = None
         try:
             self.result = run(self.work)
         except Exception as error:
@@ -109,6 +114,8 @@ class ChainWorker:
         self._jobs: queue.SimpleQueue[_Job | _Fetch | None] = queue.SimpleQueue()
         self._postponed: deque[_Job | None] = deque()
         """What came while a transaction waited for the network, and has to wait for its end."""
+        self._early: deque[_Job] = deque()
+        """What is to be tried again when others have been done."""
         node.chain.wait_beside = self._wait_beside
         self._thread = threading.Thread(target=self.work, name="genlayer-localnet chain", daemon=True)
         self._ended = threading.Event()
@@ -155,8 +162,14 @@ class ChainWorker:
         """Raises: queue.Empty."""
         if self._postponed:
             return self._postponed.popleft()
-        # A fetch is ended where it is waited for.
-        return cast(_Job | None, self._jobs.get(block))
+        patience = max(self._early[0].patient_until - time.monotonic(), 0.0) if self._early else None
+        try:
+            # A fetch is ended where it is waited for.
+            return cast(_Job | None, self._jobs.get(block, patience))
+        except queue.Empty:
+            if block:
+                return self._early.popleft()
+            raise
 
     def work(self) -> None:
         """Do what is asked until the end."""
@@ -166,14 +179,15 @@ class ChainWorker:
                 self._save(done)
                 _tell(done)
                 if not going_on:
-                    return
+                    break
+            _tell(list(self._early))
         finally:
             self._ended.set()
 
     def _do_group(self, job: _Job) -> tuple[list[_Job], bool]:
         """Do this job and, where they are saved together, those that came in the meantime; False at the end."""
-        job.do(self._node.run)
-        done = [job]
+        done: list[_Job] = []
+        self._do(job, done)
         began = time.monotonic()
         while self._saver is not None and time.monotonic() - began < _GROUP_SECONDS:
             try:
@@ -182,9 +196,18 @@ class ChainWorker:
                 break
             if following is None:
                 return done, False
-            following.do(self._node.run)
-            done.append(following)
+            self._do(following, done)
         return done, True
+
+    def _do(self, job: _Job, done: list[_Job]) -> None:
+        job.do(self._node.run)
+        if isinstance(job.error, NotYet) and time.monotonic() < job.patient_until:
+            self._early.append(job)
+            return
+        done.append(job)
+        if not job.only_reads:
+            self._postponed.extendleft(reversed(self._early))
+            self._early.clear()
 
     def _wait_beside(self, call: Callable[[], Any], set_aside: Callable[[], AbstractContextManager[None]]) -> Any:
         """Make a call that waits for the network, and read for others meanwhile. In the worker's thread."""

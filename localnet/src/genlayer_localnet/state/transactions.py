@@ -117,6 +117,8 @@ class Transaction:
     block: int = 0
     """Its place in the order of decisions, from 1; 0 until it is decided."""
     appealed_at: datetime | None = None
+    raw: bytes = b""
+    """The signed Ethereum transaction that it came in; empty where there was none."""
 
     @property
     def leader_only(self) -> bool:

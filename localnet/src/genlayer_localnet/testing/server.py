@@ -47,11 +47,11 @@ class RpcFailure(Exception):
 
 
 class RpcConnection:
-    """Bare JSON-RPC over one kept HTTP connection. Not thread-safe."""
+    """Bare JSON-RPC over one kept HTTP connection, with ids as GenLayer's clients have them. Not thread-safe."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._ids = itertools.count(1)
+        self._ids = itertools.count(time.time_ns() // 1_000_000)
         self._session = requests.Session()
         self._session.trust_env = False
 

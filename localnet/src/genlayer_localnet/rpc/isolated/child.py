@@ -118,8 +118,8 @@ class _Chain(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         for kind, number, payload in self._frames.feed(data):
             match kind:
-                case Kind.REQUEST:
-                    self._do(self._reply(number, payload))
+                case Kind.REQUEST | Kind.ETHEREUM_REQUEST:
+                    self._do(self._reply(number, payload, of_ethereum=kind == Kind.ETHEREUM_REQUEST))
                 case Kind.FETCHED:
                     waiting = self._fetches.pop(number, None)
                     if waiting is not None:
@@ -135,8 +135,8 @@ class _Chain(asyncio.Protocol):
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _reply(self, number: int, body: bytes) -> None:
-        reply = await self._engine.reply(body)
+    async def _reply(self, number: int, body: bytes, *, of_ethereum: bool) -> None:
+        reply = await self._engine.reply(body, of_ethereum=of_ethereum)
         answer = reply.body or b""
         facts = reply.status.to_bytes(2, "big") + bytes([reply.body is not None])
         self._transport.writelines([header(Kind.REPLY, number, len(facts) + len(answer)), facts, answer])

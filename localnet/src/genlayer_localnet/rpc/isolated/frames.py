@@ -36,6 +36,8 @@ class Kind(IntEnum):
     """To the server: empty, or what is wrong."""
     STOP = 10
     """To the chain: finish what is queued, then end."""
+    ETHEREUM_REQUEST = 11
+    """As a request, of a client that is known to be made for Ethereum."""
 
 
 class MalformedFrame(Exception):

@@ -81,9 +81,9 @@ class ChainProcess(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    async def reply(self, body: bytes) -> Reply:
+    async def reply(self, body: bytes, *, of_ethereum: bool) -> Reply:
         try:
-            answer: bytes = await self._ask(Kind.REQUEST, body)
+            answer: bytes = await self._ask(Kind.ETHEREUM_REQUEST if of_ethereum else Kind.REQUEST, body)
         except ChainEnded as error:
             return failed(503, RpcError(INTERNAL_ERROR, str(error)))
         return Reply(int.from_bytes(answer[:2], "big"), answer[3:] if answer[2] else None)
