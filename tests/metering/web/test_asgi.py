@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+from starlette.middleware.base import BaseHTTPMiddleware
 
 from api_billing.metering.ledger.operations import ListRecords, ReadBalance
 from api_billing.metering.meter import Meter
 from api_billing.metering.web.asgi import MeteredASGI
 from api_billing.metering.web.delivery import _settling
 
+from .subjects import ADAPTERS, by_starlette
 from .terms import BASE_WEI, TERMS, Boom, open_meter
 
 Message = dict[str, Any]
@@ -175,6 +177,41 @@ async def test_client__gone_before_the_response__costs_nothing(part_read: bool) 
         assert len(wire.sent) == 2, "what the application sends is the server's to drop"
         (record,) = meter.store.call(ListRecords())
         assert (record.state, record.outcome.error) == ("released", "ClientGone")
+
+
+async def pass_on(request: Any, call_next: Any) -> Any:
+    return await call_next(request)
+
+
+@pytest.mark.parametrize("layers", [0, 1, 4])
+@pytest.mark.parametrize("adapter", [name for name, (_, by) in ADAPTERS.items() if by is by_starlette])
+async def test_client__gone_before_the_response_within_middleware_of_starlette__costs_nothing(
+    adapter: str, layers: int
+) -> None:
+    times = iter(range(0, 10**6, 1000))
+    with open_meter(clock_ms=lambda: next(times)) as meter:
+        app = ADAPTERS[adapter][0](meter, [])
+        for _ in range(layers):
+            app = BaseHTTPMiddleware(app, pass_on)
+        given = {**scope(), "path": "/plain", "root_path": "", "asgi": {"spec_version": "2.3"}}
+        wire = Wire([request_body(), GONE])
+        await app(given, wire.receive, wire.send)
+        assert money(meter) == (0, 0)
+        (record,) = meter.store.call(ListRecords())
+        assert (record.state, record.outcome.error) == ("released", "ClientGone")
+
+
+@pytest.mark.parametrize("layers", [0, 4])
+async def test_client__still_there_within_middleware_of_starlette__pays(layers: int) -> None:
+    times = iter(range(0, 10**6, 1000))
+    with open_meter(clock_ms=lambda: next(times)) as meter:
+        app = ADAPTERS["fastapi-decorator"][0](meter, [])
+        for _ in range(layers):
+            app = BaseHTTPMiddleware(app, pass_on)
+        given = {**scope("POST"), "path": "/echo", "root_path": "", "asgi": {"spec_version": "2.3"}}
+        wire = Wire([request_body(b"four")])
+        await app(given, wire.receive, wire.send)
+        assert money(meter) == (0, BASE_WEI + 4)
 
 
 async def test_body__not_yet_read_when_the_response_starts__is_still_there_for_the_application() -> None:

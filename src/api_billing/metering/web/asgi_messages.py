@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from inspect import isfunction
 from typing import Any, Final
 
 from api_billing.metering.request.exchange import Exchange
@@ -22,6 +23,9 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 # Whoever goes away within this time of the application's could as well have gone just after the response; only later is
 # it worth asking, which costs more than metering does.
 _NOTICEABLE_MS: Final = 5
+# A server has a message at once or not at all. Middleware with a function of its own for it may take some rounds of the
+# event loop to hand it on: each of Starlette's BaseHTTPMiddleware two, and the first one five.
+_ROUNDS_OF_MIDDLEWARE: Final = 25
 # The server reads the body from a file itself; its length is the declared one.
 _WHOLE_FILES: Final = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 _BODIES: Final = _WHOLE_FILES | {"http.response.body"}
@@ -55,7 +59,7 @@ class Incoming:
             return self._replay.popleft()
         self._waiting += 1
         try:
-            return self._noted(await self._receive())
+            return await self._next()
         finally:
             self._waiting -= 1
 
@@ -66,7 +70,7 @@ class Incoming:
         size = 0
         while not self._ended:
             try:
-                message = self._noted(await self._receive())
+                message = await self._next()
             except Exception as error:
                 _log.info("the body of a request could not be read: %r", error)
                 return None
@@ -85,15 +89,30 @@ class Incoming:
         for _ in range(2):  # what is left of the body, and what comes after it
             if self.gone or self._waiting:
                 break
-            try:
-                async with asyncio.timeout(0):
-                    message = self._noted(await self._receive())
-            except TimeoutError:
+            message = await self._at_hand()
+            if message is None:
                 return False
             self._keep(message)
             if not self._ended:
                 break
         return self.gone
+
+    async def _at_hand(self) -> Message | None:
+        """The next message, when it is there already."""
+        task = asyncio.Task(self._next(), loop=asyncio.get_running_loop(), eager_start=True)
+        try:
+            for _ in range(_ROUNDS_OF_MIDDLEWARE if isfunction(self._receive) else 0):
+                if task.done():
+                    break
+                await asyncio.sleep(0)
+        finally:
+            task.cancel()
+        if not task.done():
+            await asyncio.wait([task])
+        return None if task.cancelled() else task.result()
+
+    async def _next(self) -> Message:
+        return self._noted(await self._receive())
 
     def _keep(self, message: Message) -> None:
         if self._replay is None:
