@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from inspect import iscoroutinefunction
+from inspect import isawaitable, iscoroutinefunction
 from typing import Any, Final, Unpack, cast
 
 from api_billing.extras import needed_by
@@ -20,7 +20,8 @@ with needed_by(__name__):
     from django.http import HttpRequest, HttpResponse
     from django.http.response import HttpResponseBase
     from django.urls import Resolver404, ResolverMatch, resolve
-    from django.utils.decorators import sync_and_async_middleware
+    from django.utils.decorators import method_decorator, sync_and_async_middleware
+    from django.views import View
 
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.meter import Meter
@@ -30,6 +31,7 @@ from api_billing.metering.request.identity import Extractor
 from api_billing.metering.request.metering import Metering, Terms
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.request.request_meter import RequestMeter
+from api_billing.metering.web.decorated import MARK, OWN, exempted, function_of
 from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery
 from api_billing.metering.web.django_configuration import LazyMetering, configured_meter, configured_metering
 from api_billing.metering.web.django_responses import (
@@ -44,7 +46,6 @@ from api_billing.metering.web.identified import aconsumer_of, consumer_of
 __all__ = ["configured_meter", "exempt", "identified", "meter_middleware", "metered"]
 
 _FIELDS_KEY: Final = "api_billing.fields"
-_MARK: Final = "api_billing_terms"
 
 GetResponse = Callable[[HttpRequest], Any]
 
@@ -60,10 +61,15 @@ def metered[ViewT: Callable[..., Any]](
     """
     lazy = LazyMetering(meter, terms)
 
-    def decorate(view: ViewT) -> ViewT:
-        wrapped = _metered(view, lambda request: _exchange(lazy.metering, request, _route(request.resolver_match)))
-        setattr(wrapped, _MARK, "own")
-        return cast(ViewT, functools.wraps(view)(wrapped))
+    def decorate(view: Any) -> Any:
+        if isinstance(view, type) and issubclass(view, View):
+            return method_decorator(decorate, name="dispatch")(view)
+        # ``method_decorator`` decorates with every call, and a subclass may be decorated anew.
+        handler = view if isinstance(view, functools.partial) else function_of(view)
+        wrapped = _metered(handler, lambda request: _exchange(lazy.metering, request, _route(request.resolver_match)))
+        wrapped = functools.wraps(view)(wrapped)
+        setattr(wrapped, MARK, OWN)
+        return wrapped
 
     return decorate
 
@@ -97,9 +103,8 @@ def identified(
 
 
 def exempt[ViewT: Callable[..., Any]](view: ViewT) -> ViewT:
-    """Leave a view unmetered by ``meter_middleware``."""
-    setattr(view, _MARK, "exempt")
-    return view
+    """Leave a view unmetered by ``meter_middleware``: a function, a class of views, or a method of one."""
+    return exempted(view)
 
 
 @sync_and_async_middleware
@@ -112,7 +117,7 @@ def meter_middleware(get_response: GetResponse) -> Callable[[HttpRequest], Any]:
 def _metered(handler: Callable[..., Any], exchange_of: Callable[[HttpRequest], Exchange | None]) -> Callable[..., Any]:
     """A view or what middleware calls, metered, for requests that have an exchange."""
 
-    def serve(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def serve(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         exchange = exchange_of(request)
         if exchange is None:
             return _with_fields(handler(request, *args, **kwargs), request.META.get(_FIELDS_KEY, []))
@@ -126,25 +131,42 @@ def _metered(handler: Callable[..., Any], exchange_of: Callable[[HttpRequest], E
             if _becomes_response(delivery, request, error):
                 request.META[_FIELDS_KEY] = delivery.finish()
             raise
+        if isawaitable(response):  # of a view that is not seen to be one of coroutines
+            return _served(delivery, request, lambda: response)
         return settle_response(delivery, response)
 
-    async def aserve(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    async def aserve(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         exchange = exchange_of(request)
         if exchange is None:
-            return _with_fields(await handler(request, *args, **kwargs), request.META.get(_FIELDS_KEY, []))
+            response = await _awaited(handler(request, *args, **kwargs))
+            return _with_fields(response, request.META.get(_FIELDS_KEY, []))
         answer = await exchange.abegin()
         if answer is not None:
             return _answer_response(answer)
-        delivery = _serving(exchange, request)
-        try:
-            response = await handler(request, *args, **kwargs)
-        except BaseException as error:
-            if _becomes_response(delivery, request, error):
-                request.META[_FIELDS_KEY] = await delivery.afinish()
-            raise
-        return await asettle_response(delivery, response)
+        return await _served(_serving(exchange, request), request, lambda: handler(request, *args, **kwargs))
 
-    return aserve if iscoroutinefunction(handler) else serve
+    return aserve if iscoroutinefunction(handler) or _dispatches_to_coroutines(handler) else serve
+
+
+async def _awaited(response: Any) -> Any:
+    """What a view of coroutines answers; its ``dispatch`` may answer by itself."""
+    return await response if isawaitable(response) else response
+
+
+async def _served(delivery: Delivery, request: HttpRequest, call: Callable[[], Any]) -> Any:
+    try:
+        response = await _awaited(call())
+    except BaseException as error:
+        if _becomes_response(delivery, request, error):
+            request.META[_FIELDS_KEY] = await delivery.afinish()
+        raise
+    return await asettle_response(delivery, response)
+
+
+def _dispatches_to_coroutines(handler: Callable[..., Any]) -> bool:
+    """Whether it is a method of a view whose handlers are coroutines, as ``method_decorator`` has it."""
+    view = getattr(getattr(handler, "func", None), "__self__", None)
+    return isinstance(view, View) and view.view_is_async
 
 
 def _exchange_of_view(metering: Metering, request: HttpRequest) -> Exchange | None:
@@ -153,7 +175,21 @@ def _exchange_of_view(metering: Metering, request: HttpRequest) -> Exchange | No
         match = resolve(request.path_info, getattr(request, "urlconf", None))
     except Resolver404:
         return _exchange(metering, request, "(no route)")
-    return None if hasattr(match.func, _MARK) else _exchange(metering, request, _route(match))
+    return None if _has_own_terms(match.func, request) else _exchange(metering, request, _route(match))
+
+
+def _has_own_terms(view: Callable[..., Any], request: HttpRequest) -> bool:
+    """Whether a view, its class, or the method that will serve the request is exempt or ``@metered``."""
+    if hasattr(view, MARK):
+        return True
+    kind = getattr(view, "view_class", None) or getattr(view, "cls", None)
+    if kind is None:
+        return False
+    method = (request.method or "").lower()
+    name = getattr(view, "actions", {}).get(method, method)  # view sets of the REST framework have other names for them
+    if name == "head" and not hasattr(kind, name):
+        name = "get"
+    return hasattr(kind, MARK) or hasattr(getattr(kind, name, None), MARK)
 
 
 def _exchange(metering: Metering, request: HttpRequest, route: str) -> Exchange | None:

@@ -31,9 +31,11 @@ _STATUSES: Final = (
 _log = logging.getLogger("api_billing.metering.web")
 
 
-def settle_response(delivery: Delivery, response: HttpResponseBase) -> HttpResponseBase:
+def settle_response(delivery: Delivery, response: Any) -> Any:
     """Settle a response that is complete, or have it settled when it is."""
-    if _is_unrendered(response):
+    if not isinstance(response, HttpResponseBase):
+        delivery.abort()  # Django will say that it is none
+    elif _is_unrendered(response):
         _settle_rendered(delivery, cast(SimpleTemplateResponse, response))
     elif _is_whole(delivery, response):
         _add(response, delivery.finish())
@@ -42,9 +44,9 @@ def settle_response(delivery: Delivery, response: HttpResponseBase) -> HttpRespo
     return response
 
 
-async def asettle_response(delivery: Delivery, response: HttpResponseBase) -> HttpResponseBase:
+async def asettle_response(delivery: Delivery, response: Any) -> Any:
     """The same in a coroutine."""
-    if _is_unrendered(response):
+    if not isinstance(response, HttpResponseBase) or _is_unrendered(response):
         # Templates are rendered in a thread.
         return settle_response(delivery, response)
     if _is_whole(delivery, response):

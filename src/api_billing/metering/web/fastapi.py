@@ -24,10 +24,12 @@ with needed_by(__name__):
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.metering import Metering, Terms
 from api_billing.metering.request.problems import CONTENT_TYPE, KINDS
+from api_billing.metering.web import starlette
 from api_billing.metering.web.asgi import MeteredASGI, MeterMiddleware
+from api_billing.metering.web.decorated import MARK, OWN
 from api_billing.metering.web.fastapi_dependency import Charge, Identified, MeterDependency, MeterRefusal, install
 from api_billing.metering.web.fastapi_serializing import Serializer, effective_route
-from api_billing.metering.web.starlette_endpoints import serve_endpoint
+from api_billing.metering.web.starlette_endpoints import endpoint_of, serve_endpoint
 
 __all__ = [
     "REFUSALS",
@@ -78,14 +80,13 @@ def metered[EndpointT: Callable[..., Any]](
     """Meter an endpoint, sync, async or a generator; what the arguments mean stands at ``Metering``.
 
     It goes between the endpoint and ``@app.get(…)``. Only a generator of server-sent events has to use the dependency
-    or the middleware. Raises: InvalidSetting for a name or amount that is none.
+    or the middleware. Raises: InvalidSetting for a name or amount that is none, TypeError for what is no function, or
+    has a route already.
     """
     metering = Metering(meter, **terms)
 
     def decorate(endpoint: EndpointT) -> EndpointT:
-        if not inspect.isroutine(endpoint):
-            raise TypeError("@metered is for functions; an ASGI application goes into MeteredASGI")
-        return cast(EndpointT, _wrapped(metering, endpoint))
+        return cast(EndpointT, _wrapped(metering, endpoint_of(endpoint)))
 
     return decorate
 
@@ -97,8 +98,12 @@ def _wrapped(metering: Metering, endpoint: Callable[..., Any]) -> Callable[..., 
     request_name = _name_of(Request, parameters, _REQUEST)
     response_name = _name_of(Response, parameters, _RESPONSE)
 
+    by_request = starlette.wrapped(metering, endpoint)
+
     @functools.wraps(endpoint)
-    async def metered_endpoint(**arguments: Any) -> Response:
+    async def metered_endpoint(*args: Any, **arguments: Any) -> Response:
+        if args and isinstance(args[-1], Request):
+            return await by_request(*args)  # on a route of Starlette's, which FastAPI has, too
         request: Request = arguments[request_name] if request_name != _REQUEST else arguments.pop(_REQUEST)
         injected: Response = arguments[response_name] if response_name != _RESPONSE else arguments.pop(_RESPONSE)
         route = effective_route(request)
@@ -106,7 +111,7 @@ def _wrapped(metering: Metering, endpoint: Callable[..., Any]) -> Callable[..., 
         async def call(request: Request) -> Response:
             if request_name in arguments:
                 arguments[request_name] = request
-            value = await _value(endpoint, arguments)
+            value = await _value(endpoint, args, arguments)
             return value if isinstance(value, Response) else await serializer.response(route, request, value, injected)
 
         return await serve_endpoint(metering, request, getattr(route, "path", ""), call)
@@ -114,6 +119,7 @@ def _wrapped(metering: Metering, endpoint: Callable[..., Any]) -> Callable[..., 
     wrapped: Any = metered_endpoint
     if serializer.streams:
         wrapped, returns = _of_generator(metered_endpoint, endpoint, request_name), Response
+    setattr(wrapped, MARK, OWN)
     wrapped.__signature__ = inspect.Signature(parameters, return_annotation=returns)
     return cast("Callable[..., Any]", wrapped)
 
@@ -123,26 +129,26 @@ def _of_generator(
 ) -> Callable[..., Any]:
     """What FastAPI takes for a coroutine function and not, as it does with what wraps a generator, for a generator."""
 
-    def metered_generator(**arguments: Any) -> Any:
+    def metered_generator(*args: Any, **arguments: Any) -> Any:
         response_class = getattr(effective_route(arguments[request_name]), "response_class", None)
         if isinstance(response_class, type) and issubclass(response_class, EventSourceResponse):
             raise TypeError(
                 "@metered cannot be on a generator with response_class=EventSourceResponse, which FastAPI iterates"
                 " itself: use MeterDependency or MeterMiddleware"
             )
-        return metered_endpoint(**arguments)
+        return metered_endpoint(*args, **arguments)
 
     functools.update_wrapper(metered_generator, endpoint)
     del metered_generator.__dict__["__wrapped__"]
     return inspect.markcoroutinefunction(metered_generator)
 
 
-async def _value(endpoint: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+async def _value(endpoint: Callable[..., Any], args: tuple[Any, ...], arguments: dict[str, Any]) -> Any:
     if inspect.iscoroutinefunction(endpoint):
-        return await endpoint(**arguments)
+        return await endpoint(*args, **arguments)
     if inspect.isgeneratorfunction(endpoint) or inspect.isasyncgenfunction(endpoint):
-        return endpoint(**arguments)
-    return await run_in_threadpool(endpoint, **arguments)
+        return endpoint(*args, **arguments)
+    return await run_in_threadpool(endpoint, *args, **arguments)
 
 
 def _name_of(kind: type, parameters: list[inspect.Parameter], added: str) -> str:

@@ -8,14 +8,16 @@ is settled at its end.
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Unpack, cast
 
 from api_billing.extras import needed_by
 
 with needed_by(__name__):
-    from flask import Flask, Request, Response, after_this_request, current_app, request
+    from flask import Blueprint, Flask, Request, Response, after_this_request, current_app, request
+    from flask.views import View
     from werkzeug.exceptions import HTTPException
 
 from api_billing.metering.meter import Meter
@@ -25,6 +27,15 @@ from api_billing.metering.request.identity import Extractor
 from api_billing.metering.request.metering import Metering, Terms
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.request.request_meter import RequestMeter
+from api_billing.metering.web.decorated import (
+    MARK,
+    OWN,
+    exempted,
+    fields_of,
+    function_of,
+    functions_around,
+    refuse_served,
+)
 from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery, MeteredPieces
 from api_billing.metering.web.forms import form_bytes
 from api_billing.metering.web.identified import consumer_of
@@ -34,8 +45,6 @@ from api_billing.metering.web.wsgi import read_input
 __all__ = ["ApiBilling", "identified", "metered"]
 
 _EXTENSION: Final = "api_billing"
-_MARK: Final = "__api_billing__"
-_EXEMPT: Final = "exempt"
 
 
 def metered[ViewT: Callable[..., Any]](
@@ -45,11 +54,16 @@ def metered[ViewT: Callable[..., Any]](
     """Meter a view function, sync or async; what the arguments mean stands at ``Metering``.
 
     It goes between the function and ``@app.route(…)``, and works alone: within ``ApiBilling``, the view has its own
-    terms. Raises: InvalidSetting for a name or amount that is none.
+    terms. On a class of views all its methods are metered. Raises: InvalidSetting for a name or amount that is none,
+    TypeError for what is no view, or has a route already.
     """
     metering = Metering(meter, **terms)
 
-    def decorate(view: ViewT) -> ViewT:
+    def decorate(view: Any) -> Any:
+        if isinstance(view, type) and issubclass(view, View):
+            view.decorators = [*view.decorators, decorate]
+            return view
+        view = _view_of(view)
         is_async = inspect.iscoroutinefunction(view)
 
         @functools.wraps(view)
@@ -68,8 +82,8 @@ def metered[ViewT: Callable[..., Any]](
                     exchange.abort(error)
                 raise
 
-        setattr(metered_view, _MARK, metering)
-        return cast(ViewT, metered_view)
+        setattr(metered_view, MARK, OWN)
+        return metered_view
 
     return decorate
 
@@ -85,8 +99,7 @@ def identified(meter: Meter, identify: Extractor | None = None) -> Callable[[Cal
                 return _response(consumer)
             return current_app.ensure_sync(view)(consumer, *args, **kwargs)
 
-        setattr(identified_view, _MARK, _EXEMPT)
-        return identified_view
+        return exempted(identified_view)
 
     return decorate
 
@@ -114,15 +127,35 @@ class ApiBilling:
         app.before_request(_begin_any)
         app.teardown_request(_abort)
 
-    def exempt[ViewT: Callable[..., Any]](self, view: ViewT) -> ViewT:
-        """Leave a view unmetered."""
-        setattr(view, _MARK, _EXEMPT)
-        return view
+    def exempt[ViewT: Callable[..., Any] | Blueprint](self, view: ViewT) -> ViewT:
+        """Leave a view unmetered: a function, a class of views, a method of one, or all views of a blueprint."""
+        return exempted(view)
 
 
 def _begin_any() -> Response | None:
-    view = current_app.view_functions.get(request.endpoint or "")
-    return None if getattr(view, _MARK, None) is not None else _begin(current_app.extensions[_EXTENSION], _asked())
+    asked = _asked()
+    view = current_app.view_functions.get(asked.endpoint or "")
+    kind = getattr(view, "view_class", None)
+    marked = [view] if kind is None else [view, kind, getattr(kind, asked.method.lower(), None)]
+    marked += [current_app.blueprints[name] for name in asked.blueprints]
+    if any(hasattr(one, MARK) for one in marked):
+        return None
+    return _begin(current_app.extensions[_EXTENSION], asked)
+
+
+def _view_of(view: Any) -> Callable[..., Any]:
+    """The function of a view. Raises: TypeError for what cannot be metered there, or has a route already."""
+    refuse_served(view, _has_route)
+    return function_of(view)
+
+
+def _has_route(owners: Iterable[Any]) -> bool:
+    owners = list(owners)
+    tables = [one for one in owners if type(one) is dict]
+    if tables and any(fields_of(one).get("view_functions") in tables for one in gc.get_referrers(*tables)):
+        return True
+    # A blueprint keeps its views for the application that it will be registered with.
+    return any(one.__qualname__.startswith("Blueprint.add_url_rule.") for one in functions_around(owners))
 
 
 def _abort(error: BaseException | None) -> None:

@@ -20,7 +20,8 @@ with needed_by(__name__):
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.metering import Metering, Terms
 from api_billing.metering.web.asgi import MeteredASGI, MeterMiddleware
-from api_billing.metering.web.starlette_endpoints import serve_endpoint
+from api_billing.metering.web.decorated import MARK, OWN, name_of
+from api_billing.metering.web.starlette_endpoints import endpoint_of, serve_endpoint
 
 __all__ = ["MeterMiddleware", "MeteredASGI", "metered"]
 
@@ -31,26 +32,26 @@ def metered[EndpointT: Callable[..., Any]](
 ) -> Callable[[EndpointT], EndpointT]:
     """Meter an endpoint; what the arguments mean stands at ``Metering``. Nothing else has to be installed.
 
-    Raises: InvalidSetting for a name or amount that is none, TypeError for what is no function.
+    Raises: InvalidSetting for a name or amount that is none, TypeError for what is no function, or has a route already.
     """
     metering = Metering(meter, **terms)
 
     def decorate(endpoint: EndpointT) -> EndpointT:
-        if not inspect.isroutine(endpoint):
-            raise TypeError("@metered is for functions and methods; an ASGI application goes into MeteredASGI")
-        return cast(EndpointT, _wrapped(metering, endpoint))
+        return cast(EndpointT, wrapped(metering, endpoint_of(endpoint)))
 
     return decorate
 
 
-def _wrapped(metering: Metering, endpoint: Callable[..., Any]) -> Callable[..., Awaitable[Response]]:
+def wrapped(metering: Metering, endpoint: Callable[..., Any]) -> Callable[..., Awaitable[Response]]:
+    """An endpoint, metered: a function of a request, or a method of one."""
     is_async = inspect.iscoroutinefunction(endpoint)
 
     @functools.wraps(endpoint)
     async def metered_endpoint(*args: Any) -> Response:
         # The request is the last one: a method has the endpoint's instance before it.
         request = args[-1]
-        assert isinstance(request, Request)
+        if not isinstance(request, Request):
+            raise TypeError(f"{name_of(endpoint)} is @metered, so that it is called with a request")
 
         async def call(request: Request) -> Response:
             arguments = (*args[:-1], request)
@@ -59,6 +60,7 @@ def _wrapped(metering: Metering, endpoint: Callable[..., Any]) -> Callable[..., 
 
         return await serve_endpoint(metering, request, route_path(request), call)
 
+    setattr(metered_endpoint, MARK, OWN)
     return metered_endpoint
 
 

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import cache, partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
@@ -27,12 +27,26 @@ from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.stores.steps import is_waiting
 from api_billing.metering.web.asgi_messages import Incoming, Outgoing, Receive, Scope, Send, encoded
+from api_billing.metering.web.decorated import fields_of, function_of, refuse_served
 from api_billing.metering.web.delivery import EXCHANGE_KEY
 from api_billing.metering.web.forms import form_bytes
 
 _log = logging.getLogger("api_billing.metering.web")
 
 Call = Callable[[Request], Awaitable[Response]]
+
+_ROUTE: Final = {"endpoint", "path_regex", "param_convertors"}  # attributes of a route
+
+
+def endpoint_of(endpoint: Any) -> Callable[..., Any]:
+    """The function of an endpoint. Raises: TypeError for what cannot be metered there, or is a route already."""
+    refuse_served(endpoint, lambda owners: any(fields_of(owner).keys() >= _ROUTE for owner in owners))
+    function = function_of(endpoint)
+    for parameter in inspect.signature(function).parameters.values():
+        kind = getattr(parameter.annotation, "__name__", parameter.annotation)
+        if parameter.name == "websocket" or kind == "WebSocket":
+            raise TypeError("@metered is for requests; connections are metered by MeterMiddleware(…, websockets=True)")
+    return function
 
 
 async def serve_endpoint(metering: Metering, request: Request, route: str, call: Call) -> Response:
