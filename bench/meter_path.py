@@ -30,6 +30,7 @@ from rich.table import Table
 from api_billing.metering.clock import system_clock_ms
 from api_billing.metering.identity.extractors import from_header
 from api_billing.metering.ledger.operations import Operation
+from api_billing.metering.ledger.rows import REQUESTS
 from api_billing.metering.meter import Meter
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.stores.memory.store import MemoryStore
@@ -58,8 +59,7 @@ class AtOnceStore(MemoryStore):
         self.call(operation)
 
     def forget_requests(self) -> None:
-        self._tables.lines.clear()
-        self._tables.ids.clear()
+        self._tables.rows[REQUESTS].clear()
 
 
 def main() -> None:
