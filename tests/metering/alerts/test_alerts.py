@@ -363,9 +363,9 @@ def test_watch__any_order_of_charges_grants_and_restarts__fires_as_a_simple_mode
             down |= due
 
 
-def plan_with(*steps: Step, limit_wei: int = 1_000, now_ms: int = NOON) -> WindowPlan:
-    budget = Budget("b", "day", limit_wei, steps)
-    return make_plan(Profile("ann", Tier("t", None, 1), 1, budgets=(budget,)), now_ms)
+def plan_with(*steps: Step, limit_wei: int = 1_000, now_ms: int = NOON, scope: Any = "consumer") -> WindowPlan:
+    budget = Budget("b", "day", limit_wei, steps, scope)
+    return make_plan(Profile("ann", Tier("t", None, 1), 1, budgets=(budget,)), now_ms, model="m")
 
 
 class BudgetMeter:
@@ -429,6 +429,13 @@ def test_budget__between_steps__does_not_ask_the_store() -> None:
 
 def test_budget__step_at_zero__fires_with_the_first_count() -> None:
     assert BudgetMeter(plan_with(Step(0, "warn"))).count(0) == ["budget 0%"]
+
+
+@pytest.mark.parametrize(("scope", "used", "found"), [("model", 0, 0), ("model", 1, 1), ("consumer", 0, 1)])
+def test_budget__of_each_model__fires_for_none_that_was_only_asked_for(scope: str, used: int, found: int) -> None:
+    meter = BudgetMeter(plan_with(Step(100, "reject"), scope=scope))
+    refused = Refused("budget_exceeded", (0,), (used,), Balance())
+    assert len(meter.watches[0].after_refusal(meter.plan, refused, 1_001, NOON)) == found
 
 
 def test_budget__refuses_before_its_share_is_used_up__fires_once() -> None:

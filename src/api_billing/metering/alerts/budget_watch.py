@@ -39,12 +39,16 @@ class BudgetWatch:
         return found
 
     def after_refusal(self, plan: WindowPlan, refused: Refused, estimate_wei: int, now_ms: int) -> Sequence[Candidate]:
-        """Candidates after a refusal by a budget: its step takes effect, although its share is not quite used up."""
+        """Candidates after a refusal by a budget: its step takes effect, although its share is not quite used up.
+
+        None where nothing was used of a budget that each operation or model has for itself: whoever asks for made-up
+        ones could have an alert sent with each request.
+        """
         found: list[Candidate] = []
         for index in refused.violated:
             budget, used_wei = plan.budgets[index], refused.counts[index]
             step = None if budget is None else refused_step(budget, used_wei, estimate_wei)
-            if budget is not None and step is not None:
+            if budget is not None and step is not None and (used_wei or budget.scope == "consumer"):
                 found += self._fire(plan.profile.consumer, plan.checks[index], budget, (step,), used_wei, now_ms)
         return found
 

@@ -164,6 +164,7 @@ class Exchange:
     def _unavailable(self, error: StoreUnavailable) -> Answer | None:
         meter, api = self._meter, self.metering.api
         if meter.settings.fail_open:
+            # Each one, as nothing else says who was served.
             _log.error(
                 "served without being metered: %s %s of %s: %s",
                 self.request.method,
@@ -173,7 +174,7 @@ class Exchange:
             )
             meter.metrics.unmetered(api)
             return None
-        _log.error("refused, as usage cannot be metered: %s", error)
+        meter.seldom.log(_log, logging.ERROR, "refused, as usage cannot be metered: %s", error)
         meter.metrics.refused(api, "meter_unavailable")
         return unavailable(error).answer()
 
@@ -207,7 +208,7 @@ class Exchange:
             raise
         except MeterError as error:
             assert settle is not None
-            _log.warning("%s is settled later: %s", settle.reservation_id, error)
+            meter.seldom.log(_log, logging.WARNING, "%s is settled later: %s", settle.reservation_id, error)
             meter.keeper.repeat(settle, reserve)
             return payer.fields()
         finally:

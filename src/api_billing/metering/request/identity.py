@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, cast
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.problems import Refusal
+from api_billing.metering.seldom import Seldom
 from api_billing.metering.stores.steps import Steps, is_waiting
 from api_billing.networks import canonical_name
 
@@ -42,18 +43,25 @@ REVOKED: Final = Refusal("revoked_key")
 OTHER_FORM: Final = Refusal("invalid_identity", challenge='Bearer error="invalid_token"')
 
 
-def identify(extractor: Extractor, request: MeteredRequest) -> Steps[Identity | Refusal]:
+def identify(extractor: Extractor, request: MeteredRequest, seldom: Seldom | None = None) -> Steps[Identity | Refusal]:
     """Run an extractor, built-in or own. An own one that raises refuses the request, and is logged."""
     try:
-        answer = extractor(request)
-        if type(answer) is not Identity:
-            if isinstance(answer, GeneratorType):
-                answer = yield from answer
-            elif type(answer) is not str and is_waiting(answer):
-                answer = yield cast("Awaitable[Found]", answer)
+        return (yield from identified(extractor, request))
     except Exception:
-        _LOG.exception("the identity of a request to %s could not be told", request.route)
+        (seldom or Seldom()).log(
+            _LOG, logging.ERROR, "the identity of a request to %.200r could not be told", request.route, exc_info=True
+        )
         return INVALID
+
+
+def identified(extractor: Extractor, request: MeteredRequest) -> Steps[Identity | Refusal]:
+    """The same, for an extractor that asks others: what an own one raises goes on."""
+    answer = extractor(request)
+    if type(answer) is not Identity:
+        if isinstance(answer, GeneratorType):
+            answer = yield from answer
+        elif type(answer) is not str and is_waiting(answer):
+            answer = yield cast("Awaitable[Found]", answer)
     return checked(cast(Found, answer))
 
 

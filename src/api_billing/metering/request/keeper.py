@@ -33,6 +33,7 @@ from api_billing.metering.ledger.operations import (
     Sweep,
 )
 from api_billing.metering.observing.metrics import Metrics
+from api_billing.metering.seldom import Seldom
 from api_billing.metering.stores import Store
 from api_billing.metering.stores.steps import Steps, run
 
@@ -63,6 +64,7 @@ class Keeper:
         self._now_ms = now_ms
         self._metrics = metrics
         self._alert = alert
+        self._seldom = Seldom(now_ms)
         self._reservation_ms = reservation_ms
         self._prune_every_ms = prune_every_ms
         self._keep_unbatched = keep_unbatched
@@ -106,7 +108,7 @@ class Keeper:
         if isinstance(operation, Settle | Release):
             self.repeat(operation)
         else:
-            _log.warning("%s is lost: %s", type(operation).__name__, error)
+            self._seldom.log(_log, logging.WARNING, "%s is lost: %s", type(operation).__name__, error)
 
     @property
     def unsettled(self) -> int:

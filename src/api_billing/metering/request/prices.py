@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, cast
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.ledger.operations import MAX_AMOUNT_WEI
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse
+from api_billing.metering.seldom import Seldom
 from api_billing.metering.stores.steps import Steps, is_waiting
 
 Price = Callable[[MeteredRequest, MeteredResponse], "int | Awaitable[int]"]
@@ -93,7 +94,12 @@ class Priced(NamedTuple):
 
 
 def price_of(
-    price: Price, request: MeteredRequest, response: MeteredResponse, estimate_wei: int, fallback_percent: int
+    price: Price,
+    request: MeteredRequest,
+    response: MeteredResponse,
+    estimate_wei: int,
+    fallback_percent: int,
+    seldom: Seldom | None = None,
 ) -> Steps[Priced]:
     """What a request costs; ``fallback_percent`` of the estimate (rounded up) when the price fails. It never raises."""
     try:
@@ -101,11 +107,13 @@ def price_of(
         if type(amount) is not int and is_waiting(amount):
             amount = yield cast("Awaitable[int]", amount)
     except Exception as exc:
-        _LOG.exception("the price of %s %s failed", request.method, request.route)
+        where = (request.method, request.route)
+        (seldom or Seldom()).log(_LOG, logging.ERROR, "the price of %.20r %.200r failed", *where, exc_info=True)
         return Priced(fallback_wei(estimate_wei, fallback_percent), type(exc).__name__)
     if type(amount) is int and 0 <= amount <= MAX_AMOUNT_WEI:
         return Priced(amount)
-    _LOG.error("the price of %s %s is no amount of wei but %s", request.method, request.route, type(amount).__name__)
+    what = (request.method, request.route, type(amount).__name__)
+    (seldom or Seldom()).log(_LOG, logging.ERROR, "the price of %.20r %.200r is no amount of wei but %s", *what)
     return Priced(fallback_wei(estimate_wei, fallback_percent), "no amount")
 
 

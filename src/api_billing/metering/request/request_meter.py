@@ -20,6 +20,7 @@ from api_billing.metering.request.keeper import Keeper
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.request.profiles import ProfileCache
 from api_billing.metering.request.receipts import Receipt
+from api_billing.metering.seldom import Seldom
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.stores import Store
 from api_billing.metering.stores.steps import Steps
@@ -75,6 +76,7 @@ class RequestMeter(ABC):
         self.settings = settings
         self.identify = identify
         self.now_ms = clock_ms
+        self.seldom = Seldom(clock_ms)
         self.randrange = randrange
         self.reservation_ms = settings.reservation_seconds * 1000
         self.idempotency_ms = settings.idempotency_hours * 3_600_000

@@ -30,6 +30,7 @@ from api_billing.metering.ledger.settlement_operations import (
 )
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.request.request_meter import Admitted
+from api_billing.metering.seldom import Seldom
 from api_billing.metering.settlement.chain import SettlementChain, chain_account, plan_checks, terms_of
 from api_billing.metering.stores.steps import Blocking, Steps, run
 from api_billing.results import UsageReport
@@ -165,6 +166,7 @@ class ChainCredit:
         self._chain = chain
         self._call = call
         self._now_ms = now_ms
+        self._seldom = Seldom(now_ms)
         self.settings = settings or CreditSettings()
         self._alert = alert
         self._round_seconds = round_seconds
@@ -210,7 +212,7 @@ class ChainCredit:
             except MeterError:
                 raise
             except BillingError as error:
-                _log.warning("the credit of %s cannot be read: %s", address, error)
+                self._seldom.log(_log, logging.WARNING, "the credit of %s cannot be read: %s", address, error)
             with self._lock:
                 self._looking.pop(address, None)
             entry = self._known.get(address, {}).get(api)

@@ -15,6 +15,7 @@ from api_billing.metering.ledger.operations import Operation
 from api_billing.metering.ledger.settlement_operations import TakeRead
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.request.receipts import UNKNOWN, Receipt
+from api_billing.metering.seldom import Seldom
 from api_billing.metering.settlement.chain import SettlementChain
 from api_billing.metering.stores.steps import Blocking, Steps, run
 
@@ -56,6 +57,7 @@ class ReceiptChecks:
         self._chain = chain
         self._call = call
         self._now_ms = now_ms
+        self._seldom = Seldom(now_ms)
         self._reads = reads_per_10_seconds
         self.forget()
         os.register_at_fork(after_in_child=self.forget)
@@ -106,10 +108,11 @@ class ReceiptChecks:
         except MeterError:
             raise
         except ContractRejected as error:
-            _log.warning("the contract refuses to say anything of the receipt %s: %s", receipt.text, error)
+            message = "the contract refuses to say anything of the receipt %s: %s"
+            self._seldom.log(_log, logging.WARNING, message, receipt.text, error)
             genuine = False
         except BillingError as error:
-            _log.warning("the receipt %s cannot be checked: %s", receipt.text, error)
+            self._seldom.log(_log, logging.WARNING, "the receipt %s cannot be checked: %s", receipt.text, error)
             return _UNREADABLE
         self._keep(receipt.text, genuine=genuine)
         return None if genuine else UNKNOWN

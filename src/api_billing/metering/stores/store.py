@@ -26,6 +26,7 @@ from api_billing.metering.errors import MeterClosed, MeterError, StoreBusy, Stor
 from api_billing.metering.ledger.operations import (
     Operation,
 )
+from api_billing.metering.seldom import Seldom
 
 Reply = Any  # of one of the operations, or the exception that it raises
 
@@ -61,6 +62,7 @@ class Store(ABC):
     def __init__(self, url: str):
         self.url = url
         self._closed = False
+        self._seldom = Seldom()
         self._set_up()
         ref = weakref.ref(self)
         os.register_at_fork(
@@ -187,7 +189,7 @@ class Store(ABC):
         self._perform_all(batch)
 
     def _perform_all(self, batch: list[Waiter]) -> None:
-        deliver(batch, self._together(batch, self._perform) or ANSWERED)
+        deliver(batch, self._together(batch, self._perform) or ANSWERED, self._seldom)
 
     def _together(
         self, batch: list[Waiter], perform: Callable[[Sequence[Operation[Any]]], Sequence[Reply] | None]
@@ -200,9 +202,10 @@ class Store(ABC):
         except BaseException as error:
             failure = StoreUnavailable(f"the store failed: {error!r}")
             failure.__cause__ = error
-            deliver(batch, [failure] * len(batch))
+            deliver(batch, [failure] * len(batch), self._seldom)
             if isinstance(error, Exception):
-                _log.exception("a store failed in a way it should not: %s", type(self).__name__)
+                what = "a store failed in a way it should not: %s"
+                self._seldom.log(_log, logging.ERROR, what, type(self).__name__, exc_info=True)
                 return ANSWERED
             raise
 
@@ -258,7 +261,7 @@ class Store(ABC):
         self._abandon()
 
 
-def deliver(batch: list[Waiter], replies: Sequence[Reply]) -> None:
+def deliver(batch: list[Waiter], replies: Sequence[Reply], seldom: Seldom) -> None:
     """Give everybody their reply; each loop is woken once for all of its coroutines."""
     if replies is ANSWERED:
         return
@@ -271,7 +274,8 @@ def deliver(batch: list[Waiter], replies: Sequence[Reply]) -> None:
         elif waiter.loop is not None:
             by_loop.setdefault(waiter.loop, []).append(waiter)
         elif isinstance(reply, BaseException):
-            _log.error("an operation that nobody waits for failed: %s: %s", type(waiter.operation).__name__, reply)
+            what = (type(waiter.operation).__name__, reply)
+            seldom.log(_log, logging.ERROR, "an operation that nobody waits for failed: %s: %s", *what)
     for loop, waiters in by_loop.items():
         # A loop that was closed meanwhile has nobody waiting any more.
         with suppress(RuntimeError):

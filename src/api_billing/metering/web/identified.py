@@ -14,14 +14,14 @@ from api_billing.metering.stores.steps import arun, run
 
 def consumer_of(meter: RequestMeter, request: MeteredRequest, extractor: Extractor | None = None) -> str | Answer:
     """The consumer of a request, in this thread."""
-    return _told(run(identify(extractor or meter.identify, request), meter.store.call))
+    return _told(run(identify(extractor or meter.identify, request, meter.seldom), meter.store.call))
 
 
 async def aconsumer_of(
     meter: RequestMeter, request: MeteredRequest, extractor: Extractor | None = None
 ) -> str | Answer:
     """The same in a coroutine."""
-    return _told(await arun(identify(extractor or meter.identify, request), meter.store.acall))
+    return _told(await arun(identify(extractor or meter.identify, request, meter.seldom), meter.store.acall))
 
 
 def _told(identity: Identity | Refusal) -> str | Answer:

@@ -153,7 +153,7 @@ class LoopStore(Store):
                     self._finish()
                     return made
 
-                deliver(batch, self._together(batch, finish) or ANSWERED)
+                deliver(batch, self._together(batch, finish) or ANSWERED, self._seldom)
         finally:
             self._turn.release()
         if not self._has_work() or any(waiter.lock for waiter in self._waiting):
