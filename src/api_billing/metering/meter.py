@@ -26,6 +26,7 @@ from api_billing.metering.ledger.operations import (
 )
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota
+from api_billing.metering.request.callables import check_callable
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import Extractor, consumer_name
 from api_billing.metering.request.metering import FurtherTerms, Metering
@@ -57,6 +58,8 @@ class Meter(RequestMeter):
         clock_ms: Callable[[], int],
         randrange: Callable[[int], int] = random.randrange,
     ) -> None:
+        if identify is not None:
+            check_callable("identify", identify, "request", or_else="such as from_header('X-User')")
         self.keys = KeyCache(settings.cache_seconds * 1000)
         super().__init__(
             store,

@@ -753,14 +753,165 @@ def test_record__bodies_asked_for__are_kept_up_to_their_size(open_desk: Callable
 # --- terms
 
 
+async def asynchronous(*_: Any) -> int:
+    return 60
+
+
 @pytest.mark.parametrize(
     "terms",
-    [{"api": ""}, {"api": "a" * 65}, {"estimate_wei": -1}, {"estimate_wei": True}, {"estimate_wei": lambda request: 1}],
+    [
+        {"api": ""},
+        {"api": "a" * 65},
+        {"api": b"a"},
+        {"estimate_wei": -1},
+        {"estimate_wei": True},
+        {"estimate_wei": 1.0},
+        {"estimate_wei": "1"},
+        {"estimate_wei": lambda request: 1},
+        {"estimate_wei": lambda: 1, "price": 1},
+        {"estimate_wei": int, "price": 1},
+        {"price": -1},
+        {"price": True},
+        {"price": 1.5},
+        {"price": "1gwei"},
+        {"price": 2**256},
+        {"price": by_response_size},
+        {"price": lambda response: 1},
+        {"price": lambda request, response, more: 1},
+        {"price": lambda request, response, *, more: 1},
+        {"identify": "X-User-ID"},
+        {"identify": lambda: "alice"},
+        {"identify": 5},
+        {"model": "gpt"},
+        {"model": lambda: "gpt"},
+        {"operation": lambda request: "chat"},
+        {"operation": "a" * 201},
+        {"operation": "a\n"},
+        {"operation": None},
+        {"units": -1},
+        {"units": 0},
+        {"units": True},
+        {"units": 1.0},
+        {"units": 2**31},
+        {"idempotent": "no"},
+        {"idempotent": 1},
+        {"idempotent": None},
+    ],
+    ids=lambda terms: next(iter(terms)),
 )
 def test_metering__terms_that_cannot_be__are_refused_when_they_are_set(desk: Desk, terms: dict[str, Any]) -> None:
     given = {"api": "weather", "estimate_wei": 1, **terms}
     with pytest.raises(InvalidSetting):
         desk.meter.metering(**given)
+
+
+@pytest.mark.parametrize("price", [60, lambda request, response: 60, lambda *_: 60, asynchronous])
+def test_price__amount_or_callable__is_charged(desk: Desk, price: Any) -> None:
+    assert desk.serve(price=price) == {"x-cost-wei": "60"}
+
+
+@pytest.mark.parametrize("estimate", [lambda request: 60, lambda request, factor=60: factor, asynchronous])
+def test_estimate__callable__is_set_aside(desk: Desk, estimate: Any) -> None:
+    desk.begin(desk.exchange(estimate_wei=estimate, price=7))
+    assert desk.balance.reserved_wei == 60
+
+
+async def small(request: MeteredRequest) -> str:
+    return "small"
+
+
+def test_model__async__is_kept_with_the_record(desk: Desk) -> None:
+    desk.serve(model=small)
+    assert json.loads(desk.records[-1].outcome.tags) == {"model": "small"}
+
+
+def test_model__none__has_no_tag(desk: Desk) -> None:
+    desk.serve(model=lambda request: None)
+    assert desk.records[-1].outcome.tags == ""
+
+
+def failing(error: Exception) -> Callable[[MeteredRequest], Any]:
+    def of_body(request: MeteredRequest) -> Any:
+        raise error
+
+    return of_body
+
+
+@pytest.mark.parametrize(
+    ("function", "status", "code"),
+    [
+        (lambda request: json.loads(b"{"), 400, "not_estimable"),
+        (lambda request: {}["max_tokens"], 400, "not_estimable"),
+        (lambda request: json.loads(b"null")["max_tokens"], 400, "not_estimable"),
+        (lambda request: int(float("inf")), 400, "not_estimable"),
+        (lambda request: b"\xff".decode(), 400, "not_estimable"),
+        (failing(RecursionError()), 400, "not_estimable"),
+        (lambda request: -5, 400, "not_estimable"),
+        (lambda request: 2**256, 400, "not_estimable"),
+        (lambda request: 1.5, 500, "estimate_failed"),
+        (lambda request: None, 500, "estimate_failed"),
+        (lambda request: True, 500, "estimate_failed"),
+        (failing(OSError("no tokenizer")), 500, "estimate_failed"),
+        (failing(StoreUnavailable("another one")), 500, "estimate_failed"),
+    ],
+    ids=range(13),
+)
+def test_estimate__that_fails__is_the_requests_fault_or_the_applications(
+    desk: Desk, function: Any, status: int, code: str
+) -> None:
+    assert code_of(desk.serve(estimate_wei=function, price=7)) == (status, code)
+    assert (desk.records[-1].code, desk.balance[:3]) == (code, (1_000, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("function", "code"),
+    [
+        (lambda request: 5, "not_estimable"),
+        (lambda request: ["gpt"], "not_estimable"),
+        (lambda request: {}["model"], "not_estimable"),
+        (failing(OSError()), "estimate_failed"),
+    ],
+    ids=range(4),
+)
+def test_model__that_fails__is_the_requests_fault_or_the_applications(desk: Desk, function: Any, code: str) -> None:
+    assert code_of(desk.serve(model=function))[1] == code
+
+
+def test_estimate__that_fails_again_and_again__is_logged_with_its_name_and_not_each_time(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(9):
+        desk.serve(estimate_wei=failing(KeyError("max_tokens")), price=7)
+    desk.clock.now_ms += 10_000
+    desk.serve(estimate_wei=failing(KeyError("max_tokens")), price=7)
+    first, second = [record.getMessage() for record in caplog.records]
+    assert first.startswith("not_estimable: failing.<locals>.of_body, which tells the estimate of 'GET' '/forecast'")
+    assert second.endswith("(and 8 more of these)")
+
+
+class Broken:
+    def __call__(self, *_: Any) -> Any:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [{"price": Broken()}, {"price": lambda *_: "7"}, {"identify": Broken()}, {"model": Broken()}, {"price": 5_000}],
+    ids=range(5),
+)
+def test_log__what_a_client_can_cause_with_each_request__is_told_once_in_a_while(
+    desk: Desk, caplog: pytest.LogCaptureFixture, terms: dict[str, Any]
+) -> None:
+    for _ in range(5):
+        desk.serve(**{"estimate_wei": 0, **terms})
+    assert len(caplog.records) == 1
+
+
+def test_log__store_that_is_away__is_told_once_in_a_while(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    desk.store.failures = [(Reserve, "before")] * 5
+    for _ in range(5):
+        assert code_of(desk.serve()) == (503, "meter_unavailable")
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("amount", [True, 1.5, "100", None])

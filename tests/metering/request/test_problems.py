@@ -27,6 +27,8 @@ STATUSES = {
     "receipt_mismatch": 422,
     "receipt_in_progress": 409,
     "receipt_used": 410,
+    "not_estimable": 400,
+    "estimate_failed": 500,
     "meter_unavailable": 503,
 }
 

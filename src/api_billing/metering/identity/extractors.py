@@ -13,6 +13,7 @@ from typing import Any, Final
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.identity.api_keys import KeyCache, ParsedKey, check_pepper, matches, parse_key
 from api_billing.metering.ledger.operations import ApiKey, FindKey
+from api_billing.metering.request.callables import check_callable
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import (
     INVALID,
@@ -22,7 +23,7 @@ from api_billing.metering.request.identity import (
     Extractor,
     Found,
     Identity,
-    identify,
+    identified,
 )
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.stores.steps import Steps
@@ -150,11 +151,13 @@ def first_of(*extractors: Extractor) -> Extractor:
     """
     if not extractors:
         raise InvalidSetting("first_of needs at least one extractor")
+    for extractor in extractors:
+        check_callable("an extractor of first_of", extractor, "request")
 
     def extract(request: MeteredRequest) -> Steps[Found]:
         refusal = MISSING
         for extractor in extractors:
-            found = yield from identify(extractor, request)
+            found = yield from identified(extractor, request)
             if isinstance(found, Identity) or (found is not OTHER_FORM and found.code != MISSING.code):
                 return found
             refusal = found if found is OTHER_FORM else refusal

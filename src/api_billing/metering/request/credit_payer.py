@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final, cast
 
 from api_billing.metering.errors import StoreUnavailable
 from api_billing.metering.ledger.operations import (
@@ -21,14 +22,16 @@ from api_billing.metering.limits.plan import Fields
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.request.claims import idempotency_claim
-from api_billing.metering.request.http import MeteredResponse, cost_field
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse, cost_field
 from api_billing.metering.request.identity import identify
 from api_billing.metering.request.payer import Payer
-from api_billing.metering.request.prices import Priced, check_wei, price_of
+from api_billing.metering.request.prices import Priced, is_wei, price_of
 from api_billing.metering.request.problems import Refusal, refusal_by
-from api_billing.metering.stores.steps import Steps
+from api_billing.metering.stores.steps import Steps, is_waiting
 
 _MAX_ATTEMPTS: Final = 4  # at a profile that changes while it is being used
+# What reading an input raises that is not what it should be.
+_OF_INPUT: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 _NEVER: Final = WindowCheck("never", 0, 1, "calls", 0)
 
 _log = logging.getLogger("api_billing.metering")
@@ -42,7 +45,7 @@ class CreditPayer(Payer):
     def reserve(self) -> Steps[ReserveReply | Refusal]:
         metering, request, meter = self.metering, self.request, self.metering.meter
         for _ in range(_MAX_ATTEMPTS):
-            identity = yield from identify(metering.identify or meter.identify, request)
+            identity = yield from identify(metering.identify or meter.identify, request, meter.seldom)
             if isinstance(identity, Refusal):
                 return identity
             self.consumer = consumer = identity.consumer
@@ -51,8 +54,8 @@ class CreditPayer(Payer):
                 return Refusal("not_subscribed")
             if metering.model is None and type(metering.estimate_wei) is int:
                 self.estimate_wei = metering.estimate_wei
-            elif not self._estimate():
-                return Refusal("meter_unavailable")
+            elif (cannot := (yield from self._estimate())) is not None:
+                return cannot
             refusal = yield from self._limit(identity.tier, profile)
             assert self.plan is not None
             account = meter.account_of(metering.api, consumer)
@@ -105,19 +108,49 @@ class CreditPayer(Payer):
             self.claim = claim
         return refusal
 
-    def _estimate(self) -> bool:
-        """Compute the estimate, and tag the model that is asked for; False when that fails."""
-        metering, request = self.metering, self.request
+    def _estimate(self) -> Steps[Refusal | None]:
+        """Ask for the model, and for the estimate; why the request is refused when it cannot be told."""
+        metering = self.metering
+        if metering.model is not None:
+            model = yield from self._told_by("model", metering.model, lambda found: type(found) is str or found is None)
+            if isinstance(model, Refusal):
+                return model
+            if model:
+                self.tags["model"] = model
+        estimate = metering.estimate_wei
+        if callable(estimate):
+            estimate = yield from self._told_by("estimate", estimate, is_wei)
+        if isinstance(estimate, Refusal):
+            return estimate
+        self.estimate_wei = cast(int, estimate)
+        return None
+
+    def _told_by(
+        self, what: str, function: Callable[[MeteredRequest], Any], is_right: Callable[[Any], bool]
+    ) -> Steps[Any]:
+        """What an own callable says of the request; a refusal when it fails, or says what cannot be.
+
+        What it raises over input that it did not expect, and an amount beyond what there is, are put down to the
+        request, all else to the application.
+        """
+        request = self.request
+        raised: Exception | None = None
         try:
-            model = metering.model(request) if metering.model is not None else ""
-            estimate = metering.estimate_wei
-            self.estimate_wei = check_wei("the estimate", estimate(request)) if callable(estimate) else estimate
-        except Exception:
-            _log.exception("the estimate of %s %s failed", request.method, request.route)
-            return False
-        if model:
-            self.tags["model"] = model
-        return True
+            found = function(request)
+            if is_waiting(found):
+                found = yield found
+            if is_right(found):
+                return found
+            code = "not_estimable" if type(found) is int or what == "model" else "estimate_failed"
+            problem = f"it returned {type(found).__name__}"
+        except Exception as error:
+            code = "not_estimable" if isinstance(error, _OF_INPUT) else "estimate_failed"
+            problem, raised = type(error).__name__, error
+        name = getattr(function, "__qualname__", type(function).__name__)
+        where = (request.method, request.route)
+        message = f"{code}: %s, which tells the {what} of %.20r %.200r: %s"
+        self.metering.meter.seldom.log(_log, logging.ERROR, message, name, *where, problem, exc_info=raised)
+        return Refusal(code)
 
     def _served_before(self, account: str, profile: Profile) -> Steps[ReserveReply | None]:
         """What a request that is refused now was answered before: what was paid for can be had again."""
@@ -135,9 +168,10 @@ class CreditPayer(Payer):
         return super().refusal(reply)
 
     def price(self, response: MeteredResponse) -> Steps[Priced]:
-        price, percent = self.metering.price, self.metering.meter.settings.fallback_percent
+        price, meter = self.metering.price, self.metering.meter
         assert price is not None
-        return price_of(price, self.request, response, self.estimate_wei, percent)
+        assert not isinstance(price, int)  # it was made a fixed price
+        return price_of(price, self.request, response, self.estimate_wei, meter.settings.fallback_percent, meter.seldom)
 
     def settled(self, reserve: Reserve, settle: Settle, reply: Settled) -> Fields:
         api, meter = self.metering.api, self.metering.meter
@@ -145,9 +179,8 @@ class CreditPayer(Payer):
         meter.metrics.settled(api, reply.charged_wei, settle.outcome.duration_ms, reply.uncollected_wei)
         meter.watcher.settled(self.plan, reserve, reply)
         if reply.uncollected_wei:
-            _log.warning(
-                "%s cost %d wei more than %s had", settle.reservation_id, reply.uncollected_wei, reserve.consumer
-            )
+            what = (settle.reservation_id, reply.uncollected_wei, reserve.consumer)
+            meter.seldom.log(_log, logging.WARNING, "%s cost %d wei more than %s had", *what)
         if len(reply.counts) == len(self.counts):
             self.counts = tuple([count for _, count in reply.counts])
         fields = self.plan.fields(self.counts, settle.now_ms, self.estimate_wei)

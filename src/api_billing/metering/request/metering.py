@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Final, TypedDict, cast
 
 from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.request.callables import check_callable
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import Extractor
 from api_billing.metering.request.prices import Price, check_wei, fixed
 from api_billing.metering.request.request_meter import RequestMeter
 
-Estimate = int | Callable[[MeteredRequest], int]
+Estimate = int | Callable[[MeteredRequest], "int | Awaitable[int]"]
+Model = Callable[[MeteredRequest], "str | Awaitable[str | None] | None"]
+_MAX_OPERATION: Final = 200
+_MAX_UNITS: Final = 2**31 - 1
 
 
 class FurtherTerms(TypedDict, total=False):
     """The terms beside the API as keyword arguments; ``Metering`` says what each means."""
 
     estimate_wei: Estimate
-    price: Price | None
+    price: Price | int | None
     identify: Extractor | None
     operation: str
-    model: Callable[[MeteredRequest], str] | None
+    model: Model | None
     units: int
     idempotent: bool
 
@@ -38,33 +42,56 @@ class Metering:
     """What is metered how. One for each decorated route, middleware or application; immutable, shared by all requests.
 
     ``estimate_wei`` is what is set aside before serving, an amount or a callable of the request; ``price`` what serving
-    has cost then (default: the estimate). ``identify`` says who it is (default: the meter's, API keys). ``operation``
-    names the route for budgets and the audit log (default: the request's own), ``model`` the model that a request asks
-    for. With ``idempotent`` an ``Idempotency-Key`` is honoured.
+    has cost then, an amount or a callable of request and response (default: the estimate). ``identify`` says who it is
+    (default: the meter's, API keys). ``operation`` names the route for budgets and the audit log (default: the
+    request's own), ``model`` is a callable that tells the model that a request asks for. All of these callables may be
+    async. ``units`` (from 1) is what a request counts as in usage. With ``idempotent`` an ``Idempotency-Key`` is
+    honoured.
 
-    Raises: InvalidSetting for a name or an amount that is none.
+    Raises: InvalidSetting for what is no name, amount, number or callable.
     """
 
     meter: RequestMeter
     api: str
     estimate_wei: Estimate = 0
-    price: Price | None = None
+    price: Price | int | None = None
     identify: Extractor | None = None
     operation: str = ""
-    model: Callable[[MeteredRequest], str] | None = None
+    model: Model | None = None
     units: int = 1
     idempotent: bool = True
 
     def __post_init__(self) -> None:
-        if not self.api or len(self.api) > 64 or not self.api.isprintable():
+        if type(self.api) is not str or not self.api or len(self.api) > 64 or not self.api.isprintable():
             raise InvalidSetting(f"an API's name has 1 to 64 printable characters: {self.api!r:.80}")
+        self._check()
         self.meter.connect(self.api)
-        if not callable(self.estimate_wei):
-            check_wei("estimate_wei", self.estimate_wei)
-            if self.price is None:
-                object.__setattr__(self, "price", fixed(self.estimate_wei))
-        elif self.price is None:
-            raise InvalidSetting("an estimate that is computed needs a price: which one is charged?")
+
+    def _check(self) -> None:
+        estimate, price = self.estimate_wei, self.price
+        if callable(estimate):
+            check_callable("estimate_wei", estimate, "request")
+            if price is None:
+                raise InvalidSetting("an estimate that is computed needs a price: which one is charged?")
+        else:
+            check_wei("estimate_wei", estimate)
+        if price is None or type(price) is int:
+            object.__setattr__(self, "price", fixed(cast(int, estimate if price is None else price)))
+        else:
+            check_callable("price", price, "request", "response", or_else="an amount of wei")
+        if self.identify is not None:
+            check_callable("identify", self.identify, "request", or_else="such as from_header('X-User')")
+        if self.model is not None:
+            check_callable("model", self.model, "request", or_else="such as lambda request: 'small'")
+        operation, units = self.operation, self.units
+        if type(operation) is not str or len(operation) > _MAX_OPERATION or not operation.isprintable():
+            raise InvalidSetting(
+                f"operation is a text of at most {_MAX_OPERATION} printable characters, not {operation!r:.80}"
+            )
+        if type(units) is not int or not 1 <= units <= _MAX_UNITS:
+            raise InvalidSetting(f"units are a whole number from 1 to 2^31 - 1, not {units!r:.80}")
+        if type(self.idempotent) is not bool:
+            raise InvalidSetting(f"idempotent is True or False, not {self.idempotent!r:.80}")
 
     def covers(self, method: str, path: str) -> bool:
         """Whether requests of this method and path are metered at all."""

@@ -65,6 +65,12 @@ KINDS: Final[Mapping[str, Kind]] = {
     "receipt_used": Kind(
         410, "Receipt used", "This request was served, and its response was too large, or too soon at an end, to keep."
     ),
+    "not_estimable": Kind(
+        400,
+        "Request not valid",
+        "What this request would cost cannot be told from it: it is not what this API expects.",
+    ),
+    "estimate_failed": Kind(500, "Cost not known", "This API could not compute what the request would cost."),
     "meter_unavailable": Kind(
         503, "Meter not available", "Usage cannot be recorded at the moment, so nothing is served.", retry=True
     ),
