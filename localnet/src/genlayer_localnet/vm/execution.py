@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import datetime
+from decimal import DefaultContext, localcontext
 from typing import Any
 
 from genlayer_localnet.interpreter import memory_limit
@@ -18,6 +19,7 @@ from genlayer_localnet.interpreter.console import Console, format_error, write_e
 from genlayer_localnet.interpreter.contract_code import calls_contract_code, contract_files
 from genlayer_localnet.interpreter.contract_time import ContractTime
 from genlayer_localnet.interpreter.interrupts import is_interrupt
+from genlayer_localnet.interpreter.kept import Kept
 from genlayer_localnet.interpreter.time_limit import TimedOut, TimeLimit, contained
 from genlayer_localnet.loading.contract_package import InvalidContract
 from genlayer_localnet.loading.contract_source import ContractSource, LoadedContract, pickled_by_value
@@ -68,7 +70,7 @@ class VirtualMachine:
         console = Console()
         outer = self.library.registry.__known_contract__ if self.is_running else None
         limit = TimeLimit(frame.attempt.time_limit_seconds)
-        with self.library.activated(), ContractTime(now), console, limit:
+        with self.library.activated(), ContractTime(now), console, limit, localcontext(DefaultContext):
             result = contained(lambda: self.run_call(frame))
         memory_limit.close_spare()
         if self.is_running:  # it ran beside a call that waits for the network
@@ -96,10 +98,12 @@ class VirtualMachine:
         suspended = self._suspend_changes_of(outer)
         contract: LoadedContract | None = None
         self._enter(frame)
+        kept = Kept() if source.assignments.indirect else nullcontext()
         displaced = sys.modules.get(source.module_name)
         try:
             # A module that does not import is a VM error like any other.
-            contract, result = self._load_and_run(frame, source)
+            with kept:
+                contract, result = self._load_and_run(frame, source)
             return result
         finally:
             if displaced is not None:
