@@ -16,10 +16,11 @@ import pytest
 import requests
 
 from genlayer_localnet import calldata
+from genlayer_localnet.rpc.isolated import process
 from genlayer_localnet.rpc.isolated.process import ChainProcess
 from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
-from genlayer_localnet.testing.server import RpcConnection
+from genlayer_localnet.testing.server import RpcConnection, RpcFailure
 
 from .wire import HEADER, Client, leader, result
 
@@ -56,6 +57,8 @@ class Probe(gl.Contract):
         return self.ran
 """
 )
+LONG_CALL = "import itertools; sum(itertools.count())"
+ENDLESS_HOST = "import builtins\ndef endless(_):\n    while True: pass\nbuiltins.len = builtins.type = endless"
 TIMEOUT, EXIT_1 = b"\x02timeout", b"\x02exit_code 1"
 
 
@@ -178,6 +181,23 @@ def page() -> Iterator[str]:
 def test_page__of_a_block__is_fetched_by_the_server(client: Client, page: str) -> None:
     till = client.deploy()
     assert result(client.write(till, "page", page)) == b"\x00" + calldata.encode("fetched")
+
+
+@pytest.mark.parametrize("code", [LONG_CALL, ENDLESS_HOST, "import ctypes; ctypes.string_at(0)"])
+def test_chain__that_a_contract_has_ended__goes_on_from_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    for name, seconds in (("_GRACE_SECONDS", 0.5), ("_PING_SECONDS", 0.1), ("_SOON_SECONDS", 0)):
+        monkeypatch.setattr(process, name, seconds)
+    options = {"contract_timeout_seconds": 0.5}
+    with isolated(state=tmp_path / "net.sqlite", **options) as server, closing(RpcConnection(server.url)) as connection:
+        client = Client(connection)
+        probe = client.deploy(PROBE)
+        client.write(probe, "run", "pass")
+        with pytest.raises(RpcFailure, match="has ended"):
+            client.write(probe, "run", code)
+        assert client.read(probe, "runs") == 1
+        assert requests.get(server.url.replace("/api", "/health"), timeout=60).json() == {"status": "ok"}
 
 
 def test_chain__killed__is_said_by_health_and_answers() -> None:

@@ -230,6 +230,12 @@ def _interrupt(_code: CodeType, _offset: int) -> None:
         raise limit.interrupt()
 
 
+def overdue_seconds() -> float:
+    """How long ago the time of the contract of now was over; 0 where it has some left."""
+    limit = _watchdog.limit
+    return monotonic() - limit.deadline if limit is not None and limit.fired else 0.0
+
+
 def is_over() -> bool:
     """Whether the contract of now has no time left."""
     limit = _watchdog.limit

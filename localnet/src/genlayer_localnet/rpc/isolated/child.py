@@ -35,6 +35,7 @@ from genlayer_localnet.rpc.local_engine import LocalEngine
 from genlayer_localnet.rpc.options import NodeOptions
 
 _TICK_SECONDS: Final = 0.2
+_GRACE_SECONDS: Final = 5.0
 _end_process: Final = os._exit
 """Contracts get another one."""
 _logger = logging.getLogger(__name__)
@@ -101,12 +102,20 @@ class _Chain(asyncio.Protocol):
         await self._loop.create_unix_connection(lambda: self, sock=self._connection)
         logging.basicConfig(level=self._log_level, handlers=[_Log(self._send_soon)], force=True)
         web.ask_through(self._fetch)
+        self._do(self._watch())
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             try:
                 await self._engine.tick()
             except Exception:
                 _logger.exception("what is due could not be done")
+
+    async def _watch(self) -> None:
+        """End the process where the host itself does not come to an end: a contract has changed what it works with."""
+        while time_limit.overdue_seconds() < _GRACE_SECONDS:
+            await asyncio.sleep(_TICK_SECONDS)
+        _logger.error("a contract could not be ended: its process is")
+        self._loop.call_later(_TICK_SECONDS, _end_process, 1)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are of no common class

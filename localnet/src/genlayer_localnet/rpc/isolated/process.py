@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import logging
+import math
 import os
 import socket
 import subprocess
 import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final, cast
 
 from genlayer_localnet import calldata
@@ -24,6 +28,12 @@ from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.protocol import Reply, failed
 
 _PONG_SECONDS: Final = 2.0
+_PING_SECONDS: Final = 5.0
+_OWN_PING: Final = 0
+_GRACE_SECONDS: Final = 30.0
+"""Longer than a contract may run, and the chain has not answered: nothing in it can end the contract."""
+_SOON_SECONDS: Final = 5.0
+"""A process that ends before has not been ended by a contract."""
 _PACKAGE: Final = Path(__file__).parents[3]
 _BOOT: Final = "import sys; sys.path[:] = {path!r}; from genlayer_localnet.rpc.isolated.child import main; main({fd})"
 _MAX_LOG_CHARACTERS: Final = 10_000
@@ -41,18 +51,28 @@ class ChainProcess(asyncio.Protocol):
 
     def __init__(self, options: NodeOptions, state: Path | None = None, memory_bytes: int | None = None) -> None:
         """Started by the main thread: it ends with that. Raises: LocalnetError."""
+        limit = options.contract_timeout_seconds
+        self._patience_seconds = math.inf if limit is None else limit + _GRACE_SECONDS
+        self._arguments = json.dumps(_start(options, state, memory_bytes)).encode()
+        self._can_go_on = state is not None
         self._leaving = False
-        self._frames = Frames()
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self._transport: asyncio.Transport | None = None
         self._ended: str | None = None
+        self._going_on: asyncio.Task[None] | None = None
+        self._launch()
+
+    def _launch(self) -> None:
+        """Raises: LocalnetError."""
+        self._frames = Frames()
+        self._launched_at = self._heard_at = monotonic()
+        self._asked_at: float | None = None
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = _spawn(theirs.fileno())
         try:
-            self._socket.sendall(frame(Kind.START, payload=json.dumps(_start(options, state, memory_bytes)).encode()))
+            self._socket.sendall(frame(Kind.START, payload=self._arguments))
             ready = json.loads(receive(self._socket, Kind.READY))
             if "error" in ready:
                 raise LocalnetError(str(ready["error"]))
@@ -89,6 +109,8 @@ class ChainProcess(asyncio.Protocol):
         return Reply(int.from_bytes(answer[:2], "big"), answer[3:] if answer[2] else None)
 
     async def _ask(self, kind: Kind, payload: bytes = b"") -> Any:
+        if self._going_on is not None:
+            await asyncio.shield(self._going_on)
         if self._transport is None:
             raise ChainEnded(self._ended or "the chain has not started")
         number = next(self._numbers)
@@ -100,7 +122,17 @@ class ChainProcess(asyncio.Protocol):
             del self._waiting[number]
 
     async def tick(self) -> None:
-        """The chain's process does what is due by itself."""
+        """End the chain's process when a contract keeps it from answering: nothing else ends one long call into C."""
+        if self._transport is None:
+            return
+        now = monotonic()
+        if self._asked_at is None:
+            if now - self._heard_at > _PING_SECONDS:
+                self._asked_at = now
+                self._transport.write(frame(Kind.PING, _OWN_PING))
+        elif now - self._asked_at > self._patience_seconds:
+            _logger.error("a contract keeps the chain from answering: its process is ended")
+            self._process.kill()
 
     async def trouble(self) -> str | None:
         try:
@@ -139,11 +171,29 @@ class ChainProcess(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         self._transport = None
         self._ended = f"the chain's process has ended{'' if self._leaving else _how(self._process)}"
-        if not self._leaving:
-            _logger.error("%s: start the server again", self._ended)
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(ChainEnded(self._ended))
+        if self._leaving:
+            return
+        if self._can_go_on and monotonic() - self._launched_at > _SOON_SECONDS:
+            _logger.error("%s: it goes on from the state file", self._ended)
+            self._going_on = self._loop.create_task(self._go_on())
+        else:
+            _logger.error("%s: start the server again", self._ended)
+
+    async def _go_on(self) -> None:
+        """Start the process again. Everybody waits meanwhile, as at the start."""
+        self._socket.close()
+        try:
+            self._launch()
+            await self.open()
+            self._ended = None
+        except LocalnetError as error:
+            self._ended = f"{self._ended}, and did not start again: {error}"
+            _logger.error("%s", self._ended)
+        finally:
+            self._going_on = None
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -154,28 +204,34 @@ class ChainProcess(asyncio.Protocol):
             self._process.kill()
 
     def _take(self, kind: Kind, number: int, payload: bytes) -> None:
-        if kind in (Kind.REPLY, Kind.PONG):
+        if kind == Kind.PONG and number == _OWN_PING:
+            self._asked_at, self._heard_at = None, monotonic()
+        elif kind in (Kind.REPLY, Kind.PONG):
             answer = self._waiting.get(number)
             if answer is not None and not answer.done():
                 answer.set_result(payload)
         elif kind == Kind.FETCH:
-            task = self._loop.create_task(self._fetch(number, calldata.decode(payload)))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            # No thread of the event loop's own: nobody waits at the end for a page that does not come.
+            threading.Thread(target=self._fetch, args=(number, calldata.decode(payload)), daemon=True).start()
         elif kind == Kind.LOG:
             level, name, text = json.loads(payload)
             logging.getLogger(_plain(str(name))).log(int(level), "%s", _plain(str(text)))
         else:
             raise MalformedFrame(f"a frame of kind {kind.name}")
 
-    async def _fetch(self, number: int, asked: Any) -> None:
+    def _fetch(self, number: int, asked: Any) -> None:
+        """In a thread of its own."""
         try:
-            answer = await asyncio.to_thread(_fetched, asked)
+            answer = _fetched(asked)
         except Exception as error:
             _logger.exception("a contract's page could not be fetched")
             answer = {"cause": "WEBPAGE_LOAD_FAILED", "text": type(error).__name__}
+        with contextlib.suppress(RuntimeError):  # the event loop has ended
+            self._loop.call_soon_threadsafe(self._send, frame(Kind.FETCHED, number, calldata.encode(answer)))
+
+    def _send(self, data: bytes) -> None:
         if self._transport is not None:
-            self._transport.write(frame(Kind.FETCHED, number, calldata.encode(answer)))
+            self._transport.write(data)
 
 
 def _fetched(asked: Any) -> dict[str, Any]:
