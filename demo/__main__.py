@@ -7,24 +7,24 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from demo import ROOT
 from demo.access_log import STANDARD_INPUT, AccessLog, AccessLogError, EmptyLogError, merged, read_log
 from demo.billing_contract import UnexpectedOutcomeError
 from demo.layout import make_console, printable
-from demo.log_biller import Step
 from demo.log_line import Forwarded
+from demo.progress import Progress, progress
 from demo.report import print_report
-from demo.run import Phase, RunResult, run
+from demo.run import RunResult, run
 from demo.serving import DEFAULT_PORT, busiest, link, server_of
 from demo.summary import SummaryNotWrittenError, write_json
+from demo.terms import KIB
 from demo.web_page import PageNotBuiltError, built_page
 from genlayer_localnet import InvalidArgument, StandardLibraryNotFound
 from genlayer_localnet.loading.standard_library import StandardLibrary, choose
@@ -48,8 +48,10 @@ as one, in the order of time.
 Each first segment of a path is an API (/ is "root"), each client is a consumer
 with prepaid credit. The contract contracts/api_usage_billing.py bills every
 request at the time it has in the log: those to the busiest APIs in batches that
-their operators settle every hour, the others call by call. Prices, limits and
-deposits are chosen from the log so that a few clients run into each limit.
+their operators settle every hour, the others call by call. In a long log these,
+too, are settled, once a day, while the client's credit is not low: with the
+same result. Prices, limits and deposits are chosen from the log so that a few
+clients run into each limit.
 
 With --meter there is no log: the example API with its meter, a localnet and
 2,000 HTTP requests of 50 consumers, each in processes of their own, from holds
@@ -188,8 +190,8 @@ def _bill_requests(options: _Arguments) -> int:
     if options.json is not None:
         _require_writable(options.json)
     try:
-        with _progress() as progress:
-            figures = run_metered(options.requests, options.consumers, std, _phases(progress))
+        with progress(_errors()) as shown:
+            figures = run_metered(options.requests, options.consumers, std, shown.phase)
     except BrokeOffError as error:
         return _fail(f"the run broke off: {error}", BAD_INPUT)
     except ValueError as error:
@@ -207,9 +209,9 @@ def _bill(options: _Arguments) -> int:
     if options.json is not None:
         _require_writable(options.json, *paths)
     page = _page() if options.serve else None
-    with _progress() as progress:
-        log = _read(paths, options.xff, progress)
-        result = run(log, std, _phases(progress))
+    with progress(_errors()) as shown:
+        log = _read(paths, options.xff, shown)
+        result = run(log, std, shown.phase, shown.expect)
     with suppress(BrokenPipeError):  # `| head` has seen enough; the verdict counts all the same
         print_report(result.summary, make_console())
         sys.stdout.flush()
@@ -277,46 +279,22 @@ def _require_writable(path: Path, *logs: Path) -> None:
         raise _BadInputError(f"{path}: the figures cannot be written there: {reason}") from error
 
 
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Bars on standard error, so that the report can be sent elsewhere; none where nobody looks."""
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    columns = (
-        TextColumn("{task.description:<18}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        yield progress
+def _errors() -> Console:
+    """Standard error, so that the report can be sent elsewhere."""
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
-def _read(paths: Sequence[Path], forwarded: Forwarded | None, progress: Progress) -> AccessLog:
+def _read(paths: Sequence[Path], forwarded: Forwarded | None, shown: Progress) -> AccessLog:
     """All the logs as one; among several an empty one, fresh from a rotation, does not matter."""
     logs, empty = [], None
     for path in paths:
-        task = progress.add_task("reading the log", total=None)
-
-        def show(done_bytes: int, size_bytes: int | None, task: TaskID = task) -> None:
-            progress.update(task, completed=done_bytes, total=size_bytes)
-
         try:
-            logs.append(read_log(path, show, forwarded))
+            logs.append(read_log(path, shown.shown("reading the log (KiB)", unit=KIB), forwarded))
         except EmptyLogError as error:
             empty = error
-        finally:
-            progress.remove_task(task)
     if empty and not logs:
         raise empty
     return merged(logs)
-
-
-def _phases(progress: Progress) -> Phase:
-    def begin(name: str, steps: int) -> Step:
-        task = progress.add_task(name, total=steps)
-        return lambda: progress.advance(task)
-
-    return begin
 
 
 def _verdict(contradictions: Sequence[str]) -> int:

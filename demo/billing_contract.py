@@ -6,6 +6,8 @@ from typing import Any, Final
 from genlayer_localnet import ContractRejected, Localnet, Receipt
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST_BYTES: Final = 64 * 2**20
+_BYTES_OF_A_TRANSACTION: Final = 4_096
 
 
 class UnexpectedOutcomeError(Exception):
@@ -18,6 +20,7 @@ class BillingContract:
     def __init__(self, net: Localnet, address: str) -> None:
         self.net = net
         self.address = address
+        self._kept = 0
 
     @property
     def at(self) -> int:
@@ -35,6 +38,7 @@ class BillingContract:
         Raises: UnexpectedOutcomeError, when it crashes.
         """
         receipt = self.net.write(self.address, method, *args, sender=sender, value=value_wei)
+        self._kept += len(receipt.result) + _BYTES_OF_A_TRANSACTION
         if receipt.kind == "vm_error":
             raise _unexpected(method, receipt)
         return receipt
@@ -49,6 +53,12 @@ class BillingContract:
         if receipt.kind != "return" or kept:
             raise _unexpected(method, receipt)
         return receipt
+
+    def save_memory(self) -> None:
+        """Have the network forget its transactions, which are all final then, when these take much memory."""
+        if self._kept >= _MOST_BYTES:
+            self._kept = 0
+            self.net.forget()
 
     def view(self, method: str, *args: Any) -> Any:
         """Read from the contract. Raises: UnexpectedOutcomeError."""

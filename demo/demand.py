@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from demo.log_line import Request
+from demo.terms import parts_of
 
 
 class Pair(NamedTuple):
@@ -17,10 +18,10 @@ class Pair(NamedTuple):
 
 @dataclass(slots=True)
 class PairDemand:
-    """The calls of one pair by UTC day, and the bodies they were answered with by size."""
+    """The calls of one pair by UTC day, and by what a meter takes them for, see `parts_of`."""
 
     calls_by_day: Counter[int] = field(default_factory=Counter)
-    calls_by_day_and_size: Counter[tuple[int, int]] = field(default_factory=Counter)
+    calls_by_day_and_parts: Counter[tuple[int, int]] = field(default_factory=Counter)
 
     @property
     def peak_day_calls(self) -> int:
@@ -47,15 +48,17 @@ def demand_of(entries: Iterable[Request]) -> Demand:
     pairs: defaultdict[Pair, PairDemand] = defaultdict(PairDemand)
     by_api: Counter[str] = Counter()
     by_client: Counter[str] = Counter()
-    times = []
+    first_at, last_at = 2**63, -1
     for entry in entries:
         pair = pairs[Pair(entry.client, entry.api)]
         pair.calls_by_day[entry.day_id] += 1
-        pair.calls_by_day_and_size[entry.day_id, entry.size_bytes or 0] += 1
+        pair.calls_by_day_and_parts[entry.day_id, parts_of(entry.size_bytes)] += 1
         by_api[entry.api] += 1
         by_client[entry.client] += 1
-        times.append(entry.at)
-    return Demand(dict(pairs), _ranked(by_api), _ranked(by_client), min(times), max(times))
+        first_at, last_at = min(first_at, entry.at), max(last_at, entry.at)
+    if last_at < 0:
+        raise ValueError("there is no request")
+    return Demand(dict(pairs), _ranked(by_api), _ranked(by_client), first_at, last_at)
 
 
 def _ranked(counts: Counter[str]) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """Bills the requests of a log, one after the other, at their own time."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -13,18 +14,22 @@ from genlayer_localnet import Receipt
 
 REFUSALS_OF_A_CALL: Final = frozenset({"daily_limit_exceeded", "daily_spend_exceeded", "insufficient_credit"})
 """With the terms of a run nothing else can stop a call; another code is a mistake, and ends the run."""
+ALERT_PERCENT: Final = 20
+"""What the contract starts with: below so much of all that was paid in, it tells the consumer."""
 
 Step = Callable[[], None]
 """Called after every step of a longer piece of work."""
 
 
 class LogBiller:
-    """Bills requests call by call or, for metered APIs, in batches, and keeps count of what became of them.
+    """Bills requests call by call or in batches, and keeps count of what became of them.
 
+    In batches go those to metered APIs, and with ``settles_ample`` also those of consumers whose credit cannot get low
+    by them: what becomes of these does not depend on when in their day they are billed, or on calls to other APIs.
     Consumers that have the means top up when the contract tells them that their credit is low. Not thread-safe.
     """
 
-    def __init__(self, contract: BillingContract, terms: Terms) -> None:
+    def __init__(self, contract: BillingContract, terms: Terms, *, settles_ample: bool = False) -> None:
         self.tally = Tally()
         self.low_credit: list[LowCreditNotice] = []
         self.deposited_wei = {client: consumer.deposit_wei for client, consumer in terms.consumers.items()}
@@ -32,7 +37,10 @@ class LogBiller:
         self.settled_calls: Counter[str] = Counter()
         self._contract = contract
         self._terms = terms
-        self._meters = {api.name: UsageMeter(api) for api in terms.apis.values() if api.is_metered}
+        self._settles_ample = settles_ample
+        self._meters = {api.name: UsageMeter(api) for api in terms.apis.values()}
+        self._next_due_at: float = math.inf
+        self._asked_wei: Counter[str] = Counter()
         self._by_account = {consumer.account: consumer for consumer in terms.consumers.values()}
         self._top_ups_wei = {client: consumer.top_up_wei for client, consumer in terms.consumers.items()}
 
@@ -42,15 +50,33 @@ class LogBiller:
         Raises: UnexpectedOutcomeError.
         """
         for entry in entries:
-            self._settle_what_is_due(entry.at)
-            self._contract.move_clock(entry.at)
+            if entry.at >= self._next_due_at:
+                self._settle_what_is_due(entry.at)
             api = self._terms.apis[entry.api]
-            if api.is_metered:
-                self._meter(api, entry)
+            is_ample = self._settles_ample and self._is_ample(entry.client, api.cost_wei(entry.size_bytes))
+            if self._settles_ample and not is_ample:
+                self._settle_what_was_ample(entry)
+            if api.is_metered or is_ample:
+                self._meter(self._meters[entry.api], entry)
             else:
+                self._contract.move_clock(entry.at)
                 self._bill_call(api, entry)
+                self._contract.save_memory()
             step()
-        self._settle_what_is_due(None)
+        self._settle_what_is_due(math.inf)
+
+    def _is_ample(self, client: str, cost_wei: int) -> bool:
+        """Whether a consumer's credit stays above the level of its alert, even if all that it asked for is billed."""
+        self._asked_wei[client] += cost_wei
+        paid_in_wei = self.deposited_wei[client]
+        return (paid_in_wei - self._asked_wei[client]) * 100 > paid_in_wei * ALERT_PERCENT
+
+    def _settle_what_was_ample(self, entry: Request) -> None:
+        """Bring a consumer's credit up to date, now that it matters which of its calls are billed first."""
+        for meter in self._meters.values():
+            if not meter.api.is_metered and meter.has(entry.client, entry.day_id):
+                self._contract.move_clock(entry.at)
+                self._settle(meter)
 
     def _bill_call(self, api: ApiTerms, entry: Request) -> None:
         account = self._terms.consumers[entry.client].account
@@ -72,26 +98,30 @@ class LogBiller:
         )
         self._answer_notices(receipt)
 
-    def _meter(self, api: ApiTerms, entry: Request) -> None:
-        meter = self._meters[api.name]
+    def _meter(self, meter: UsageMeter, entry: Request) -> None:
         meter.record(entry)
+        if meter.due_at is not None:
+            self._next_due_at = min(self._next_due_at, meter.due_at)
         if meter.is_full:
+            self._contract.move_clock(entry.at)
             self._settle(meter)
 
-    def _settle_what_is_due(self, until: int | None) -> None:
-        """Settle every batch whose time has come, each at that time; None: all there are, however late."""
+    def _settle_what_is_due(self, until: float) -> None:
+        """Settle every meter whose time has come, each at that time."""
         while True:
             due = [(meter.due_at, name) for name, meter in self._meters.items() if meter.due_at is not None]
-            if not due:
+            at, name = min(due, default=(math.inf, ""))
+            self._next_due_at = at
+            if not due or at > until:
                 return
-            at, name = min(due)
-            if until is not None and at > until:
-                return
-            self._contract.move_clock(at)
+            self._contract.move_clock(int(at))
             self._settle(self._meters[name])
 
     def _settle(self, meter: UsageMeter) -> None:
-        api, batch = meter.api, meter.take_batch()
+        for batch in meter.take_batches():
+            self._settle_batch(meter.api, batch)
+
+    def _settle_batch(self, api: ApiTerms, batch: Batch) -> None:
         entries = [
             {
                 "consumer": self._terms.consumers[entry.client].account,
@@ -106,6 +136,7 @@ class LogBiller:
         )
         self._count_batch(api, batch, receipt)
         self._answer_notices(receipt)
+        self._contract.save_memory()
 
     def _count_batch(self, api: ApiTerms, batch: Batch, receipt: Receipt) -> None:
         for entry, outcome in zip(batch.entries, receipt.value["entries"], strict=True):

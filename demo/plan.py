@@ -164,8 +164,8 @@ def _subscription(
 
 def _cost_by_day(wanted: PairDemand, api: ApiTerms) -> Counter[int]:
     costs: Counter[int] = Counter()
-    for (day_id, size_bytes), calls in wanted.calls_by_day_and_size.items():
-        costs[day_id] += calls * api.cost_wei(size_bytes)
+    for (day_id, parts), calls in wanted.calls_by_day_and_parts.items():
+        costs[day_id] += calls * api.cost_of_parts_wei(parts)
     return costs
 
 

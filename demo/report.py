@@ -134,7 +134,8 @@ class _Report(Report):
         yield from more(len(self.summary.per_api), "APIs")
         yield indented(Text("* for the client that made the most calls on one day", style="dim"))
         if any(standing.is_metered for standing in standings.values()):
-            note = f"{sign} settled in batches, for what was served; the others call by call"
+            others = "by the day, but for low credit" if self.summary.settles_ample else "call by call"
+            note = f"{sign} settled in batches, for what was served; the others {others}"
             yield indented(Text(note, style="dim"))
 
     def _refusals(self) -> Iterator[RenderableType]:

@@ -13,7 +13,7 @@ from demo.access_log import AccessLog
 from demo.audit import Audit
 from demo.billing_contract import EPOCH, BillingContract, must_deploy
 from demo.contract_client import free_api_name, run_contract_client
-from demo.demand import demand_of
+from demo.demand import Demand, demand_of
 from demo.log_biller import LogBiller, Step
 from demo.plan import plan
 from demo.summary import (
@@ -28,9 +28,16 @@ from demo.terms import ConsumerTerms, Terms, account_of
 from genlayer_localnet import Localnet
 from genlayer_localnet.loading.standard_library import StandardLibrary
 
+MOST_CALL_BY_CALL: Final = 1_000
+"""Requests of a log whose calls are all billed one by one, as far as their APIs are not metered."""
+
 _DAY_SECONDS: Final = 86_400
 _MAX_HOLD_SECONDS: Final = 366 * _DAY_SECONDS
 
+_CALL_SECONDS: Final = 0.001
+_SETTLED_SECONDS: Final = 0.000_25
+
+Expect = Callable[[str, float], None]
 Phase = Callable[[str, int], Step]
 """Called at the start of each phase with its name and its number of steps; gives what is called after each of them."""
 
@@ -48,24 +55,58 @@ class RunResult:
     contract: str
 
 
-def run(log: AccessLog, std: StandardLibrary, phase: Phase) -> RunResult:
+def run(
+    log: AccessLog,
+    std: StandardLibrary,
+    phase: Phase,
+    expect: Expect = lambda what, seconds: None,
+    *,
+    settles_ample: bool | None = None,
+) -> RunResult:
     """Bill a log that has at least one request, on the given standard library of contracts.
+
+    ``settles_ample`` as for `LogBiller`, with the same figures; None: where it saves much time. ``expect`` hears at the
+    start what is to be done, and about how many seconds that takes.
 
     Raises: UnexpectedOutcomeError, when the contract does what it must not; OSError, when no loopback port can be had.
     """
-    terms = plan(demand_of(log.entries))
-    return _Run(log, terms, std, phase).result()
+    demand = demand_of(log.entries)
+    terms = plan(demand)
+    if settles_ample is None:
+        settles_ample = len(log.entries) > MOST_CALL_BY_CALL
+    clients, apis = counted(len(terms.consumers), "client"), counted(len(terms.apis), "API")
+    expect(f"{counted(len(log.entries), 'request')} from {clients} to {apis}", _seconds(demand, terms, settles_ample))
+    return _Run(log, terms, std, phase, settles_ample=settles_ample).result()
+
+
+def _seconds(demand: Demand, terms: Terms, settles_ample: bool) -> float:
+    """About how long a run takes, by what is to be called on the contract."""
+    subscriptions = settled = 0
+    calls = len(terms.consumers)
+    for pair, wanted in demand.pairs.items():
+        subscriptions += 1
+        of_pair = sum(wanted.calls_by_day.values())
+        if terms.apis[pair.api].is_metered:
+            settled += of_pair
+        elif settles_ample:
+            settled += len(wanted.calls_by_day)
+        else:
+            calls += of_pair
+    return (subscriptions + calls) * _CALL_SECONDS + settled * _SETTLED_SECONDS
 
 
 class _Run:
-    def __init__(self, log: AccessLog, terms: Terms, std: StandardLibrary, phase: Phase) -> None:
+    def __init__(
+        self, log: AccessLog, terms: Terms, std: StandardLibrary, phase: Phase, *, settles_ample: bool
+    ) -> None:
         self._log = log
         self._terms = terms
         self._phase = phase
         self._net = Localnet(now=EPOCH + timedelta(seconds=terms.first_at), std=std.name)
         deployer = account_of("deployer", "")
         self._contract = BillingContract(self._net, must_deploy(self._net, contract_path(), sender=deployer))
-        self._biller = LogBiller(self._contract, terms)
+        self._settles_ample = settles_ample
+        self._biller = LogBiller(self._contract, terms, settles_ample=settles_ample)
         self._withdrawn_wei: Counter[str] = Counter()
 
     def result(self) -> RunResult:
@@ -92,6 +133,7 @@ class _Run:
             step()
         for consumer in self._terms.consumers.values():
             self._open_account(consumer)
+            self._contract.save_memory()
             step()
 
     def _open_account(self, consumer: ConsumerTerms) -> None:
@@ -178,6 +220,7 @@ class _Run:
             low_credit=self._biller.low_credit,
             contract_story=story,
             late_entries=log.late_entries,
+            settles_ample=self._settles_ample,
             environment=f"an embedded GenVM with the {self._net.std.name} standard library",
         )
 

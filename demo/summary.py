@@ -146,7 +146,7 @@ class RunSummary:
     (``YYYY-MM-DD``) each split all requests of the log, and nothing but these: what the consumer contract paid is in
     ``contract_story``, and in the standing of its operator and the solvency. ``bad_lines`` holds number and reason of
     the first ones, ``bad_line_count`` counts all. ``log_name`` and ``environment`` are for the headline only,
-    ``checked`` says what the figures were compared with.
+    ``checked`` says what the figures were compared with. ``settles_ample`` is as for `LogBiller`.
     """
 
     log_name: str
@@ -167,6 +167,7 @@ class RunSummary:
     low_credit: Sequence[LowCreditNotice] = ()
     contract_story: ContractStory | None = None
     late_entries: int = 0
+    settles_ample: bool = False
     environment: str = ""
     checked: str = ""
 

@@ -14,6 +14,11 @@ def account_of(role: str, name: str) -> str:
     return "0x" + sha256(f"{role}: {name}".encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
+def parts_of(size_bytes: int) -> int:
+    """Return how many quarters of the price a meter charges: one, and one more for every KiB begun; four at most."""
+    return min(1 + -(-size_bytes // KIB), _METERED_PARTS)
+
+
 @dataclass(frozen=True, slots=True)
 class OperatorTerms:
     """Who earns with some of the APIs. ``meter`` may report usage, and cannot move the operator's money."""
@@ -34,14 +39,12 @@ class ApiTerms:
     is_metered: bool
 
     def cost_wei(self, size_bytes: int) -> int:
-        """Return what one request costs: the price, or for a metered API what was really served, the price at most.
+        """Return what one request costs: the price, or for a metered API what was really served, the price at most."""
+        return self.cost_of_parts_wei(parts_of(size_bytes))
 
-        A meter charges a quarter of the price for the request, and a quarter for every KiB begun of the answer.
-        """
-        if not self.is_metered:
-            return self.price_wei
-        parts = min(1 + -(-size_bytes // KIB), _METERED_PARTS)
-        return self.price_wei * parts // _METERED_PARTS
+    def cost_of_parts_wei(self, parts: int) -> int:
+        """Return what a request of so many parts costs, see `parts_of`."""
+        return self.price_wei * parts // _METERED_PARTS if self.is_metered else self.price_wei
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,3 +132,32 @@ def test_restore__final_state_and_rollback__work_on_the_restored_world(
 def test_restore__unknown_id__is_refused(localnet: Localnet) -> None:
     with pytest.raises(UnknownSnapshot, match="no snapshot 7"):
         localnet.restore(7)
+
+
+def test_forget__state__stays_and_transactions_go(localnet: Localnet, alice: Address, deploy: Deploy) -> None:
+    contract = deploy(COUNTER).address
+    receipt = localnet.write(contract, "add", sender=alice)
+    localnet.write(contract, "remind", sender=alice)
+    localnet.forget()
+    assert localnet.view(contract, "get", state="final") == [2, ["name 1", "name 2"]]
+    with pytest.raises(UnknownTransaction):
+        localnet.transaction(receipt.id)
+
+
+def test_forget__transactions_afterwards__are_as_ever(localnet: Localnet, alice: Address, deploy: Deploy) -> None:
+    contract = deploy(COUNTER).address
+    nonce = localnet.nonce(alice)
+    localnet.forget()
+    receipt = localnet.write(contract, "add", sender=alice)
+    assert (receipt.value, localnet.transaction(receipt.id).status) == (1, "accepted")
+    assert localnet.nonce(alice) == nonce + 1
+
+
+def test_forget__snapshot_from_before__still_has_its_transactions(
+    localnet: Localnet, alice: Address, deploy: Deploy
+) -> None:
+    receipt = localnet.write(deploy(COUNTER).address, "add", sender=alice)
+    before = localnet.snapshot()
+    localnet.forget()
+    localnet.restore(before)
+    assert localnet.transaction(receipt.id).value == 1

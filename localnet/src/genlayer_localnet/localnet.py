@@ -254,6 +254,15 @@ class Localnet:
         with self._exclusive() as chain:
             chain.run_pending() if until == "accepted" else chain.finalize_all()
 
+    def forget(self) -> None:
+        """Make everything final, and drop all transactions and blocks: a long run is not bound by the memory they take.
+
+        Storage, balances, nonces and the clock stay; the receipts that were returned keep what they have.
+        """
+        with self._exclusive() as chain:
+            chain.finalize_all()
+            chain.world.forget()
+
     # --- snapshots ---
 
     def snapshot(self) -> int:

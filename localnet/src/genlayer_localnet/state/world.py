@@ -89,6 +89,12 @@ class World:
         journals = [one.journal for one in waiting[waiting.index(transaction) :]]
         return without(journals)
 
+    def forget(self) -> None:
+        """Drop all transactions, which are final, and the blocks they were in."""
+        self.transactions.clear()
+        self.blocks.clear()
+        self.aliases.clear()
+
     def clone(self) -> World:
         """An independent copy. The journals of its transactions change the copy, not the original."""
         twin = World(self.now, dict(self.balances), dict(self.nonces))
