@@ -246,6 +246,39 @@ def test_encode__nested_too_deeply__raises_calldata_error(depth: int) -> None:
         encode(_nested(depth))
 
 
+def _nested_map(depth: int) -> Any:
+    value: Any = None
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+def test_nesting__of_maps_at_the_limit__comes_back() -> None:
+    assert decode(encode(_nested_map(MAX_DEPTH))) == _nested_map(MAX_DEPTH)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        _nested_map(MAX_DEPTH + 1),
+        [_nested_map(MAX_DEPTH)],
+        collections.ChainMap({"a": _nested_map(MAX_DEPTH)}),
+        _nested_map(100_000),
+    ],
+    ids=["dict", "in a list", "ChainMap", "very deep"],
+)
+def test_encode__maps_nested_too_deeply__raises_calldata_error(value: Any) -> None:
+    with pytest.raises(CalldataError, match="too deeply"):
+        encode(value)
+
+
+def test_encode__map_that_holds_itself__raises_calldata_error() -> None:
+    value: dict[str, Any] = {"b": 1}
+    value["a"] = [value]
+    with pytest.raises(CalldataError, match="too deeply"):
+        encode(value)
+
+
 @pytest.mark.parametrize("opening", [b"\x0d", b"\x0e\x00"])
 def test_decode__nested_too_deeply__raises_decoding_error(opening: bytes) -> None:
     with pytest.raises(DecodingError, match="too deeply"):

@@ -234,6 +234,19 @@ def test_generic__view__is_an_instance_of_its_class(store: Any, module: Any) -> 
     assert isinstance(store.box, module.Box)
 
 
+def test_generic__class_of_a_view__keeps_module_name_and_docstring(std: Any) -> None:
+    @std.allow_storage
+    class Local[T]:
+        """Something of a type."""
+
+        __annotations__ = {"item": T}
+
+    kind = type(std.field(Local[std.u8]).value)
+    assert kind is not Local
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        assert getattr(kind, name) == getattr(Local, name), name
+
+
 def test_generic__unused_arguments__raise_type_error(std: Any, module: Any) -> None:
     with pytest.raises(TypeError, match="needs type arguments"):
         std.field(module.Box)

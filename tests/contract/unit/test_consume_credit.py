@@ -112,6 +112,17 @@ def test_quote_call__calls_left_out__is_about_one(market: Market) -> None:
     assert market.view("quote_call", API, ALICE)["cost_wei"] == PRICE
 
 
+@pytest.mark.parametrize("calls", [1, 3])
+@pytest.mark.parametrize("code", ["api_paused", "not_subscribed"])
+def test_quote_call__of_a_call_that_cannot_be_made__costs_nothing(market: Market, code: str, calls: int) -> None:
+    if code == "api_paused":
+        market.ok("set_api_active", API, False, sender=OPERATOR)
+    else:
+        market.ok("unsubscribe", API, sender=ALICE)
+    quote = market.view("quote_call", API, ALICE, calls)
+    assert (quote["allowed"], quote["code"], quote["cost_wei"]) == (False, code, 0)
+
+
 def test_quote_call__unknown_consumer__is_not_subscribed(market: Market) -> None:
     quote = market.view("quote_call", API, BOB)
     assert (quote["allowed"], quote["code"], quote["credit_wei"]) == (False, "not_subscribed", 0)

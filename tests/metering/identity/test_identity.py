@@ -11,10 +11,17 @@ from hypothesis import strategies as st
 
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.identity.api_keys import KeyCache, _checksum, new_key
-from api_billing.metering.identity.extractors import api_key, first_of, from_header, from_json_field, from_query
+from api_billing.metering.identity.extractors import (
+    api_key,
+    credential,
+    first_of,
+    from_header,
+    from_json_field,
+    from_query,
+)
 from api_billing.metering.ledger.operations import ApiKey, FindKey, Operation
 from api_billing.metering.request.http import AsgiHeaders, MeteredRequest
-from api_billing.metering.request.identity import Extractor, Identity, identify
+from api_billing.metering.request.identity import INVALID, Extractor, Identity, identify
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.stores.steps import Steps, arun, run
 
@@ -57,6 +64,15 @@ def test_from_header__utf_8__is_decoded() -> None:
     assert found(from_header("X-Consumer"), request(("x-consumer", "zoë".encode().decode("latin-1")))) == Identity(
         "zoë"
     )
+
+
+@pytest.mark.parametrize(("length", "taken"), [(8_192, True), (8_193, False)])
+@pytest.mark.parametrize("header", ["Authorization: Bearer", "X-API-Key"])
+def test_credential__longest__is_read_and_a_longer_one_is_invalid(header: str, length: int, taken: bool) -> None:
+    field, _, scheme = header.partition(": ")
+    text = f"{scheme} ".lstrip() + "k" * (length - len(scheme) - bool(scheme))
+    read = credential(header)(request((field.lower(), text)))
+    assert read == (text.rpartition(" ")[2] if taken else INVALID)
 
 
 @pytest.mark.parametrize("name", ["a" * 201, "a\x00b", "a\tb", "a\x7f", " a", "a ", "\xff\xfe"])

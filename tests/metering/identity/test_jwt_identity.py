@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.identity.extractors import api_key, first_of
 from api_billing.metering.identity.jwks import KeySet
-from api_billing.metering.identity.jwt import from_jwt
+from api_billing.metering.identity.jwt import fits, from_jwt
 from api_billing.metering.request.http import MeteredRequest, TextHeaders
 from api_billing.metering.request.identity import Extractor, Identity, identify
 from api_billing.metering.request.problems import Refusal
@@ -201,6 +201,20 @@ def weak_rsa() -> bytes:
 def test_from_jwt__key_that_does_not_fit__invalid_setting(key: Any, algorithm: str) -> None:
     with pytest.raises(InvalidSetting):
         from_jwt(key=key, algorithms=(algorithm,))
+
+
+P384 = ec.generate_private_key(ec.SECP384R1())
+
+
+@pytest.mark.parametrize(("key", "good"), [(CURVE, True), (P384, False), (RSA, False)], ids=["P-256", "P-384", "RSA"])
+def test_fits__published_key_of_another_kind__does_not(key: Any, good: bool) -> None:
+    kind = jwt.algorithms.RSAAlgorithm if key is RSA else jwt.algorithms.ECAlgorithm
+    assert fits(jwt.PyJWK(kind.to_jwk(key.public_key(), as_dict=True)), "ES256") is good
+
+
+def test_fits__key_published_for_another_algorithm__does_not() -> None:
+    published = jwt.algorithms.RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True)
+    assert [fits(jwt.PyJWK({**published, "alg": name}), "RS256") for name in ("RS256", "PS256")] == [True, False]
 
 
 def test_from_jwt__private_key__invalid_setting() -> None:

@@ -480,3 +480,35 @@ def test_batch__reserve_and_settle_together__are_performed_in_their_order(store,
     settle = Settle(made.reservation_id, desk.account, desk.now_ms, 50)
     replies = store._perform([grant, made, settle, made])
     assert [type(reply) for reply in replies] == [Granted, Reserved, Settled, Refused]
+
+
+# --- opened again
+
+
+@pytest.mark.parametrize("end", ["none", "settle", "release", "sweep"])
+def test_store__closed_and_opened_again__has_the_same_balance_and_counts(shared_url, desk_of, calls, wei, end):
+    checks = calls(9), wei(900)
+
+    def state(desk):
+        return desk.balance(), desk.balance("other/weather"), desk.counts(*checks)
+
+    with open_store(shared_url) as store:
+        desk = desk_of(store)
+        desk.grant(100)
+        desk.grant(2**70, "other/weather")
+        desk.served(30)
+        reservation_id, _ = desk.reserve(20, *checks)
+        if end == "settle":
+            desk.settle(reservation_id, 25)
+        elif end == "release":
+            desk.release(reservation_id)
+        elif end == "sweep":
+            assert desk.call(Sweep(desk.now_ms + DAY_MS)) == 1
+        before = state(desk)
+    with open_store(shared_url) as store:
+        assert state(desk_of(store)) == before
+    taken_wei, charged_wei, calls_ = {"none": (20, 30, 1), "settle": (0, 55, 1)}.get(end, (0, 30, 0))
+    balance, other, counted = before
+    free_wei = 100 - taken_wei - charged_wei
+    assert (balance.free_wei, balance.reserved_wei, balance.charged_wei) == (free_wei, taken_wei, charged_wei)
+    assert (other.free_wei, counted) == (2**70, (calls_, taken_wei + charged_wei - 30))

@@ -83,6 +83,20 @@ def test_record__of_a_released_request__says_why(desk):
     assert (record.state, record.charged_wei, record.outcome) == ("released", 0, OUTCOME)
 
 
+@pytest.mark.parametrize("end", ["reserved", "released", "expired", "refused"])
+def test_record__of_what_was_never_settled__charges_nothing_and_misses_nothing(desk, end):
+    reservation_id, _ = desk.reserve(60)
+    if end == "released":
+        desk.release(reservation_id)
+    elif end == "expired":
+        desk.call(Sweep(desk.now_ms + DAY_MS))
+    elif end == "refused":
+        reservation_id = noted(desk).record_id
+        desk.call(Note(noted(desk, record_id=reservation_id)))
+    record = desk.call(GetRecord(reservation_id))
+    assert (record.state, record.charged_wei, record.uncollected_wei) == (end, 0, 0)
+
+
 def test_record__noted__comes_back(desk):
     record = noted(desk)
     desk.call(Note(record))

@@ -574,6 +574,53 @@ def test_renumbered__batch_on_its_way__is_built_again_for_the_next_sequence(in_f
     assert (begin(in_flight).chain_sequence, read(in_flight).in_flight_wei) == (5, 30)
 
 
+def test_renumbered__batch__has_no_sequence_on_the_chain(in_flight):
+    posting = in_flight.call(Renumber(API, 1, 1, 5))
+    assert (posting.chain_sequence, posting.txs) == (0, ())
+    assert in_flight.call(ListOutgoing(API))[0].posting == posting
+
+
+def test_renumbered__batch_that_was_skipped_then__leaves_an_earlier_one_to_be_reopened(in_flight):
+    in_flight.call(Renumber(API, 1, 1, 5))
+    begin(in_flight)
+    end(in_flight, Part(2, 30))
+    in_flight.served(5)
+    cut(in_flight)
+    begin(in_flight, 2)
+    in_flight.call(Renumber(API, 2, 6, 9))
+    end(in_flight, Part(0, 0, "bad_address"), sequence=2, skipped=True)
+    assert reopen(in_flight, 6) == Reopened()
+    assert reopen(in_flight, 5) == Reopened((1, 2))
+
+
+def test_reopened__as_many_as_the_contract_keeps_and_two_that_were_skipped__are_in_flight_again(desk):
+    settle_many(desk, 66, skipped=(30, 31))
+    assert reopen(desk) == Reopened(tuple(range(1, 67)))
+
+
+def test_reopened__more_than_the_contract_keeps__are_refused(desk):
+    settle_many(desk, 65)
+    assert "more than 64" in reopen(desk).why_not
+    assert desk.call(ReadBook(API)).ended == 65
+    assert reopen(desk, 2) == Reopened(tuple(range(2, 66)))
+
+
+def settle_many(desk, batches, *, skipped=()):
+    """So many batches have ended, all on the chain but those that were skipped."""
+    desk.call(OpenBook(API, "0xc", 1))
+    set_granted(desk, 1_000)
+    for sequence in range(1, batches + 1):
+        if sequence in skipped:  # of another account: it is served no more until somebody decides
+            desk.served(0, account=f"weather/no-address-{sequence}")
+            cut(desk)
+            assert end(desk, Part(0, 0, "bad_address"), sequence=sequence, skipped=True)
+        else:
+            desk.served(1)
+            cut(desk)
+            begin(desk, sequence)
+            assert end(desk, Part(1, 1), sequence=sequence)
+
+
 # --- reads of the chain
 
 

@@ -165,7 +165,7 @@ def reopen_ended(tables: Tables, op: ReopenEnded) -> Reopened:
     undone = _undone(tables, op, book.ended)
     if not undone:
         return Reopened()
-    if len(undone) > MAX_UNDONE:
+    if sum(outgoing.posting.chain_sequence > 0 for outgoing in undone) > MAX_UNDONE:
         return Reopened(why_not=f"more than {MAX_UNDONE} settlements are missing: that is another chain")
     for outgoing in undone:
         if any(part.resolution == "retried" for part in outgoing.posting.parts):
@@ -187,12 +187,14 @@ def reopen_ended(tables: Tables, op: ReopenEnded) -> Reopened:
 
 
 def _undone(tables: Tables, op: ReopenEnded, ended: int) -> list[Outgoing]:
-    """What has ended and is to be taken back, newest first, at most one more than is allowed."""
+    """What has ended and is to be taken back, newest first; of what is on chain, at most one more than is allowed."""
     found: list[Outgoing] = []
+    on_chain = 0
     for sequence in range(ended, max(ended - 2 * MAX_UNDONE, 0), -1):
         posting = _posting(tables, op.api, sequence)
-        if 0 < posting.chain_sequence < op.chain_sequence or len(found) > MAX_UNDONE:
+        if 0 < posting.chain_sequence < op.chain_sequence or on_chain > MAX_UNDONE:
             break
+        on_chain += posting.chain_sequence > 0
         batch = _batch(tables, op.api, sequence)
         assert batch is not None  # it has ended
         found.append(Outgoing(batch, posting))
