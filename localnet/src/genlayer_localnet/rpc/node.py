@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -72,6 +73,7 @@ class Node:
         self.options = options
         self._state = state
         self._facts_changed = True
+        self._must_go_back = False
         facts = state.facts() if state is not None else {}
         self.identity = _identity(options, facts.get("identity"), state.path if state is not None else "")
         window = options.finality_window_seconds
@@ -99,12 +101,14 @@ class Node:
         self._snapshots: dict[int, World] = {}
         if state is not None and facts:
             self._load(state, facts)
+            if options.now is not None:
+                self.clock.set(options.now)
+                self.world.now = options.now
         self._fund_accounts()
         self.save()
 
     def _load(self, state: StateFile, facts: dict[str, Any]) -> None:
-        if self.options.now is None:
-            self.clock.offset = timedelta(seconds=facts["clock_offset_seconds"])
+        self.clock.offset = timedelta(seconds=facts["clock_offset_seconds"])
         self.validators.restore(facts["validators"])
         self.validators_changed()
         self.chain.world = state.load(self.clock.now())
@@ -118,13 +122,41 @@ class Node:
         }
 
     def save(self) -> None:
-        """Make what changed durable. What could not be saved is saved the next time."""
+        """Make what changed durable. What could not be saved is still to be saved, or to be discarded."""
         changes = self.chain.changes
-        if self._state is None or changes is None or not self._has_unsaved:
+        if self._state is None or changes is None or not self.has_unsaved:
             return
         self._state.save(self.world, changes, self._facts() if self._facts_changed else None)
         self._facts_changed = False
         self.chain.changes = Changes()
+
+    def discard(self) -> None:
+        """Forget what is not saved, from the next ``run`` on: who was told that it failed must not find it done."""
+        self._must_go_back = True
+
+    def _go_back(self) -> None:
+        assert self._state is not None
+        facts = self._state.facts()
+        self._load(self._state, facts)
+        window = timedelta(seconds=facts["finality_window_seconds"])
+        self.chain.settings = replace(self.chain.settings, finality_window=window)
+        self.chain.changes = Changes()
+        self._facts_changed = self._must_go_back = False
+
+    @contextmanager
+    def _replacing(self) -> Iterator[None]:
+        """Context manager: what becomes durable in it is all durable afterwards, or nothing of it."""
+        if self._state is None:
+            yield
+            return
+        self.save()
+        try:
+            with self._state.transaction():
+                yield
+                self.save()
+        except BaseException:
+            self.discard()
+            raise
 
     def _fund_accounts(self) -> None:
         """Those that were never used get their first money."""
@@ -139,6 +171,8 @@ class Node:
     def run[T](self, work: Callable[[], T]) -> T:
         """Do ``work`` alone and at the time of now: what became final until then is final."""
         with LOCK:
+            if self._must_go_back:
+                self._go_back()
             self.chain.move_clock(self.clock.now())
             return work()
 
@@ -163,7 +197,7 @@ class Node:
             return None
         try:
             now = self.clock.now()
-            if self._has_unsaved or self._is_due(now):
+            if self.has_unsaved or self._must_go_back or self._is_due(now):
                 return None
             self.world.now = now
             return work()
@@ -171,7 +205,7 @@ class Node:
             LOCK.release()
 
     @property
-    def _has_unsaved(self) -> bool:
+    def has_unsaved(self) -> bool:
         """Whether something would be lost in a crash that is meant to survive one."""
         return self._state is not None and bool(self.chain.changes or self._facts_changed)
 
@@ -239,25 +273,25 @@ class Node:
     def snapshot(self) -> int:
         """Keep the state: storage, balances, nonces, transactions, messages, clock. Ids count from 1."""
         if self._state is not None:
-            self.save()
-            return self._state.create_snapshot(self.world.now)
+            with self._replacing():
+                return self._state.create_snapshot(self.world.now)
         snapshot_id = max(self._snapshots, default=0) + 1
         self._snapshots[snapshot_id] = self.world.clone()
         return snapshot_id
 
     def restore(self, snapshot_id: int) -> bool:
         """Go back to a snapshot; time goes on from there. All snapshots stay usable. False when there is none."""
-        if self._state is not None:
-            self.save()
-            found = self._state.restore_snapshot(snapshot_id)
-        else:
-            kept = self._snapshots.get(snapshot_id)
-            found = None if kept is None else kept.clone()
-        if found is None:
-            return False
-        self.chain.world = found
-        self.clock.set(found.now)
-        self._facts_changed = True
+        with self._replacing():
+            if self._state is not None:
+                found = self._state.restore_snapshot(snapshot_id)
+            else:
+                kept = self._snapshots.get(snapshot_id)
+                found = None if kept is None else kept.clone()
+            if found is None:
+                return False
+            self.chain.world = found
+            self.clock.set(found.now)
+            self._facts_changed = True
         return True
 
     def adopt(self, world: World) -> None:
@@ -275,12 +309,16 @@ class Node:
         """How many there were."""
         number = len(self._snapshots)
         self._snapshots.clear()
-        return number if self._state is None else self._state.delete_snapshots()
+        if self._state is None:
+            return number
+        with self._replacing():
+            return self._state.delete_snapshots()
 
     def clear(self) -> None:
         """Forget all contracts, transactions and balances; the test accounts get theirs again."""
-        self.chain.world = World(self.clock.now())
-        if self._state is not None:
-            self._state.clear()
-            self.chain.changes = Changes()
-        self._fund_accounts()
+        with self._replacing():
+            self.chain.world = World(self.clock.now())
+            if self._state is not None:
+                self._state.clear()
+                self.chain.changes = Changes()
+            self._fund_accounts()

@@ -106,7 +106,7 @@ class StateFile:
         db.execute("PRAGMA synchronous = FULL")
         db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-        with self._transaction():
+        with self.transaction():
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             for name, (columns, constraint) in _TABLES.items():
@@ -117,16 +117,23 @@ class StateFile:
             db.execute("CREATE TABLE IF NOT EXISTS snapshots (id INTEGER PRIMARY KEY, now TEXT NOT NULL)")
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All or nothing, and on the disk afterwards."""
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, and on the disk afterwards. Within another one it is a part of that."""
+        if self._is_in_transaction():
+            yield
+            return
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
             self._known_codes.clear()
-            self._db.execute("ROLLBACK")
+            if self._is_in_transaction():  # some failures have ended it already
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
+
+    def _is_in_transaction(self) -> bool:
+        return self._db.in_transaction
 
     # --- facts: what is not part of the world ---
 
@@ -137,7 +144,7 @@ class StateFile:
 
     def save(self, world: World, changes: Changes, facts: dict[str, Any] | None) -> None:
         """Write what changed, with the facts where they did."""
-        with self._transaction():
+        with self.transaction():
             self._save_accounts(world, changes)
             self._save_contracts(world, changes)
             self._save_transactions(world, changes)
@@ -234,7 +241,7 @@ class StateFile:
 
     def create_snapshot(self, now: datetime) -> int:
         """Copy the present, which must have been saved; the number of the snapshot, from 1."""
-        with self._transaction():
+        with self.transaction():
             (number,) = self._db.execute("SELECT coalesce(max(id), 0) + 1 FROM snapshots").fetchone()
             self._copy(PRESENT, number)
             self._db.execute("INSERT INTO snapshots VALUES (?, ?)", (number, now.isoformat()))
@@ -246,13 +253,13 @@ class StateFile:
         if row is None:
             return None
         world = self.load(datetime.fromisoformat(row[0]), number)
-        with self._transaction():
+        with self.transaction():
             self._delete(PRESENT)
             self._copy(number, PRESENT)
         return world
 
     def delete_snapshots(self) -> int:
-        with self._transaction():
+        with self.transaction():
             numbers = [number for (number,) in self._db.execute("SELECT id FROM snapshots")]
             for number in numbers:
                 self._delete(number)
@@ -261,7 +268,7 @@ class StateFile:
 
     def clear(self) -> None:
         """Forget the present."""
-        with self._transaction():
+        with self.transaction():
             self._delete(PRESENT)
 
     def _delete(self, number: int) -> None:

@@ -31,8 +31,14 @@ _logger = logging.getLogger(__name__)
 
 
 class Saver(Protocol):
+    @property
+    def has_unsaved(self) -> bool: ...
+
     def save(self) -> None:
         """Make everything durable that changed since the last time."""
+
+    def discard(self) -> None:
+        """Forget what could not be saved."""
 
 
 @dataclass(slots=True)
@@ -114,6 +120,8 @@ class ChainWorker:
         self._jobs: queue.SimpleQueue[_Job | _Fetch | None] = queue.SimpleQueue()
         self._postponed: deque[_Job | None] = deque()
         """What came while a transaction waited for the network, and has to wait for its end."""
+        self._done: list[_Job] = []
+        """What is to be answered once it is saved."""
         self._early: deque[_Job] = deque()
         """What is to be tried again when others have been done."""
         node.chain.wait_beside = self._wait_beside
@@ -175,36 +183,41 @@ class ChainWorker:
         """Do what is asked until the end."""
         try:
             while (job := self._next(block=True)) is not None:
-                done, going_on = self._do_group(job)
-                self._save(done)
-                _tell(done)
+                going_on = self._do_group(job)
+                if not self._save(self._done) and self._saver is not None:
+                    self._saver.discard()
+                self._tell_done()
                 if not going_on:
                     break
             _tell(list(self._early))
         finally:
             self._ended.set()
 
-    def _do_group(self, job: _Job) -> tuple[list[_Job], bool]:
+    def _tell_done(self) -> None:
+        _tell(self._done)
+        self._done = []
+
+    def _do_group(self, job: _Job) -> bool:
         """Do this job and, where they are saved together, those that came in the meantime; False at the end."""
-        done: list[_Job] = []
-        self._do(job, done)
+        self._do(job)
         began = time.monotonic()
-        while self._saver is not None and time.monotonic() - began < _GROUP_SECONDS:
+        # What is all saved is answered at once. What saves by itself (a snapshot) is answered with those before it.
+        while self._saver is not None and self._saver.has_unsaved and time.monotonic() - began < _GROUP_SECONDS:
             try:
                 following = self._next(block=False)
             except queue.Empty:
                 break
             if following is None:
-                return done, False
-            self._do(following, done)
-        return done, True
+                return False
+            self._do(following)
+        return True
 
-    def _do(self, job: _Job, done: list[_Job]) -> None:
+    def _do(self, job: _Job) -> None:
         job.do(self._node.run)
         if isinstance(job.error, NotYet) and time.monotonic() < job.patient_until:
             self._early.append(job)
             return
-        done.append(job)
+        self._done.append(job)
         if not job.only_reads:
             self._postponed.extendleft(reversed(self._early))
             self._early.clear()
@@ -217,15 +230,17 @@ class ChainWorker:
             if isinstance(job, _Job) and job.only_reads:
                 with set_aside():
                     job.do(self._node.beside)
-                    self._save([job])
+                    if self._save([job]):
+                        self._tell_done()
                 _tell([job])
             else:
                 self._postponed.append(cast(_Job | None, job))
         return fetch.result()
 
-    def _save(self, done: list[_Job]) -> None:
-        if self._saver is None:
-            return
+    def _save(self, done: list[_Job]) -> bool:
+        """Whether nothing is left to be saved; otherwise ``done`` has failed."""
+        if self._saver is None or not self._saver.has_unsaved:
+            return True
         try:
             self._saver.save()
             self._unsaved = None
@@ -234,3 +249,5 @@ class ChainWorker:
             self._unsaved = f"the state could not be saved: {error}"
             for one in done:
                 one.error = one.error or error
+            return False
+        return True
