@@ -236,6 +236,17 @@ def test_extend__reserved__outlives_its_expiry(service: Any) -> None:
     assert balance_of(service)[1] == 5 * GWEI
 
 
+@pytest.mark.parametrize("kind", [None, "application/json", "text/plain"])
+@pytest.mark.parametrize("how", ["settle", "release", "extend"])
+def test_ending__without_a_body__does_what_is_usual(service: Any, how: str, kind: str | None) -> None:
+    path = f"/v1/reservations/{reserved(service)}/{how}"
+    headers = {"Authorization": f"Bearer {TOKEN}"} | ({"Content-Type": kind} if kind else {})
+    answer = service.client.post(path, headers=headers)
+    assert answer.status_code == 200, answer.json()
+    assert answer.json().get("expires_after_seconds", 120) == 120
+    assert balance_of(service)[1:] == {"settle": (0, 5 * GWEI), "release": (0, 0), "extend": (5 * GWEI, 0)}[how]
+
+
 def test_extend__to_before_its_expiry__changes_nothing(service: Any) -> None:
     assert service.end("extend", reserved(service), seconds=1).status_code == 200
 

@@ -33,6 +33,10 @@ can also be read with a consumer's own API key. Whatever ends a reservation may 
 """
 _SMALL_BYTES: Final = 65_536
 _MAX_DAYS: Final = 366
+# What a request without a body stands for.
+_AS_ESTIMATED: Final = bodies.SettlementBody.model_validate({})
+_FOR_NO_REASON: Final = bodies.ReleaseBody.model_validate({})
+_AS_RESERVED: Final = bodies.ExtensionBody.model_validate({})
 
 ReservationPath = Annotated[str, Path(pattern=bodies.ID_PATTERN)]
 ConsumerQuery = Annotated[str | None, Query(min_length=1, max_length=200, description="Whose; a service has to say")]
@@ -129,20 +133,25 @@ class _Routes:
         return answer
 
     async def settle(
-        self, reservation_id: ReservationPath, body: bodies.SettlementBody, response: Response
+        self, reservation_id: ReservationPath, response: Response, body: bodies.SettlementBody = _AS_ESTIMATED
     ) -> bodies.SettlementAnswer:
         """Charge what serving cost. Can be repeated."""
         answer = await self._run(ending.settle(self._meter, self._open, reservation_id, body))
         response.headers.update(answer.fields)
         return answer
 
-    async def release(self, reservation_id: ReservationPath, body: bodies.ReleaseBody) -> bodies.SettlementAnswer:
+    async def release(
+        self, reservation_id: ReservationPath, body: bodies.ReleaseBody = _FOR_NO_REASON
+    ) -> bodies.SettlementAnswer:
         """Undo a reservation: nothing was served, nothing is charged. Can be repeated."""
         return await self._run(ending.release(self._meter, self._open, reservation_id, body))
 
-    async def extend(self, reservation_id: ReservationPath, body: bodies.ExtensionBody) -> bodies.ExtensionAnswer:
+    async def extend(
+        self, reservation_id: ReservationPath, body: bodies.ExtensionBody = _AS_RESERVED
+    ) -> bodies.ExtensionAnswer:
         """Keep a reservation that is still being served from expiring."""
-        return await self._run(ending.extend(self._meter, reservation_id, body.seconds))
+        seconds = body.seconds or self._meter.settings.reservation_seconds
+        return await self._run(ending.extend(self._meter, reservation_id, seconds))
 
     async def balance(
         self, request: Request, consumer: ConsumerQuery = None, api: ApiQuery = ""

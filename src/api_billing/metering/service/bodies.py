@@ -143,7 +143,7 @@ class ReleaseBody(_Asked):
 class ExtensionBody(_Asked):
     """How long the reservation has to last from now."""
 
-    seconds: int = Field(ge=1, le=86_400)
+    seconds: int | None = Field(None, ge=1, le=86_400, description="By default as long as when it was reserved")
 
 
 class BalanceBody(BaseModel):
