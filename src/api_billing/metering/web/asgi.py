@@ -22,7 +22,7 @@ from api_billing.metering.web.asgi_messages import (
     Send,
     send_answer,
 )
-from api_billing.metering.web.asgi_routes import MatchedRoute
+from api_billing.metering.web.asgi_routes import REDIRECTED, MatchedRoute
 from api_billing.metering.web.delivery import EXCHANGE_KEY
 from api_billing.metering.web.websockets import serve_connection
 
@@ -52,9 +52,14 @@ class MeteredASGI:
         if kind != "http" or EXCHANGE_KEY in scope or not self._covers(scope["method"], scope["path"]):
             await self.app(scope, receive, send)
             return
+        route = self._route_of(scope)
+        if route == REDIRECTED:
+            # The client asks again, and that request is metered.
+            await self.app(scope, receive, send)
+            return
         meter = self.metering.meter
         incoming = Incoming(receive, meter.settings.max_fingerprint_bytes)
-        request = asgi_request(scope, at_ms=meter.now_ms(), route=self._route_of(scope), body=incoming.read)
+        request = asgi_request(scope, at_ms=meter.now_ms(), route=route, body=incoming.read)
         exchange = Exchange(self.metering, request)
         answer = await exchange.abegin()
         if answer is not None:

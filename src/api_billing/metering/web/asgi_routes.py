@@ -12,6 +12,7 @@ from typing import Any, Final
 from api_billing.metering.web.asgi_messages import Scope
 
 UNMATCHED: Final = "(no route)"
+REDIRECTED: Final = "(other slash)"  # the router only says that the path is one with, or without, a slash at its end
 
 _MAX_REMEMBERED: Final = 1_000
 _MAX_PATH: Final = 200
@@ -28,7 +29,8 @@ _BY_PATH: Final = frozenset(
 
 
 class MatchedRoute:
-    """The path pattern of a scope's route; ``(no route)`` when none matches, empty when the application has no routes.
+    """The path pattern of a scope's route; ``(no route)`` when none matches, ``REDIRECTED`` when it will be, empty when
+    the application has no routes.
 
     Asking every route costs more than the rest of metering. So what the last paths have matched is remembered, as long
     as the application has the same routes and all of them go by the path.
@@ -49,13 +51,13 @@ class MatchedRoute:
             self._remembers = all(_goes_by_path(route) for _, then in self._lists for route in then)
         path: str = scope["path"]
         if not self._remembers or scope["type"] != "http" or len(path) > _MAX_PATH:
-            return _search(routes, scope) or UNMATCHED
+            return _search(routes, scope) or _unmatched(scope)
         key = (scope["method"], path, scope.get("root_path", ""))
         pattern = self._paths.get(key)
         if pattern is None:
             if len(self._paths) >= _MAX_REMEMBERED:
                 self._paths = {}
-            pattern = self._paths[key] = _search(routes, scope) or UNMATCHED
+            pattern = self._paths[key] = _search(routes, scope) or _unmatched(scope)
         return pattern
 
     def _is_as_it_was(self, routes: list[Any]) -> bool:
@@ -86,7 +88,32 @@ def _search(routes: Iterable[Any], scope: Scope) -> str:
         if included is not None:
             if pattern := _search(included(), scope):
                 return pattern
-        elif route.matches(scope)[0].name == "FULL":
-            path: str = getattr(route, "path", "")
-            return f"{path}/*" if getattr(route, "routes", None) is not None else path
+        else:
+            match, child = route.matches(scope)
+            if match.name == "FULL":
+                path: str = getattr(route, "path", "")
+                if getattr(route, "routes", None) is None:
+                    return path
+                return REDIRECTED if _is_redirected(route.app, {**scope, **child}) else f"{path}/*"
     return ""
+
+
+def _unmatched(scope: Scope) -> str:
+    return REDIRECTED if _is_redirected(scope["app"], scope) else UNMATCHED
+
+
+def _is_redirected(app: Any, scope: Scope) -> bool:
+    """Whether an application has no route for a path, but one for the path with another end, to which it redirects."""
+    router, path = getattr(app, "router", app), scope["path"]
+    if scope["type"] != "http" or not hasattr(router, "redirect_slashes"):
+        return False
+    is_allowed = True
+    for route in router.routes:
+        match, child = route.matches(scope)
+        if match.name == "FULL":
+            return hasattr(route, "app") and _is_redirected(route.app, {**scope, **child})
+        is_allowed = is_allowed and match.name == "NONE"  # otherwise it is told which methods are
+    if not (is_allowed and router.redirect_slashes) or path == f"{scope.get('root_path', '')}/":
+        return False
+    other = {**scope, "path": path.rstrip("/") if path.endswith("/") else f"{path}/"}
+    return any(route.matches(other)[0].name != "NONE" for route in router.routes)

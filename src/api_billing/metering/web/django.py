@@ -17,10 +17,14 @@ from typing import Any, Final, Unpack, cast
 from api_billing.extras import needed_by
 
 with needed_by(__name__):
+    from django.conf import settings
+    from django.conf.urls.i18n import is_language_prefix_patterns_used
     from django.http import HttpRequest, HttpResponse
     from django.http.response import HttpResponseBase
-    from django.urls import Resolver404, ResolverMatch, resolve
+    from django.middleware.common import CommonMiddleware
+    from django.urls import Resolver404, ResolverMatch, is_valid_path, resolve
     from django.utils.decorators import method_decorator, sync_and_async_middleware
+    from django.utils.translation import get_language_from_request
     from django.views import View
 
 from api_billing.metering.limits.plan import Fields
@@ -45,6 +49,7 @@ from api_billing.metering.web.identified import aconsumer_of, consumer_of
 
 __all__ = ["configured_meter", "exempt", "identified", "meter_middleware", "metered"]
 
+_SLASHES: Final = CommonMiddleware(HttpResponse)
 _FIELDS_KEY: Final = "api_billing.fields"
 
 GetResponse = Callable[[HttpRequest], Any]
@@ -174,8 +179,20 @@ def _exchange_of_view(metering: Metering, request: HttpRequest) -> Exchange | No
     try:
         match = resolve(request.path_info, getattr(request, "urlconf", None))
     except Resolver404:
-        return _exchange(metering, request, "(no route)")
+        # Of a redirect to the view's real path, that request is metered.
+        return None if _is_redirected(request) else _exchange(metering, request, "(no route)")
     return None if _has_own_terms(match.func, request) else _exchange(metering, request, _route(match))
+
+
+def _is_redirected(request: HttpRequest) -> bool:
+    """Whether Django redirects to the path with a slash at its end, or with the language in front of it."""
+    if _SLASHES.should_redirect_with_slash(request):
+        return True
+    urlconf = getattr(request, "urlconf", settings.ROOT_URLCONF)
+    if not is_language_prefix_patterns_used(urlconf)[0]:
+        return False
+    path = f"/{get_language_from_request(request)}{request.path_info}"
+    return bool(is_valid_path(path, urlconf) or (settings.APPEND_SLASH and is_valid_path(f"{path}/", urlconf)))
 
 
 def _has_own_terms(view: Callable[..., Any], request: HttpRequest) -> bool:

@@ -78,9 +78,7 @@ class MeterDependency:
 
     async def __call__(self, request: Request) -> AsyncIterator[Charge]:
         scope = request.scope
-        deferred: Deferred | None = scope.get(_DEFERRED_KEY)
-        if deferred is None:
-            raise RuntimeError("MeterDependency needs api_billing.metering.web.fastapi.install(app)")
+        deferred = _installed(request)
         exchange_outside: Exchange | None = scope.get(EXCHANGE_KEY)
         if exchange_outside is not None or not self.metering.covers(request.method, scope["path"]):
             yield Charge(exchange_outside)
@@ -106,6 +104,7 @@ class Identified:
         self.identify = identify
 
     async def __call__(self, request: Request) -> str:
+        _installed(request)  # said to everybody, not only to whom it would refuse
         limit = self.meter.settings.max_fingerprint_bytes
         body = partial(read_body, request, Incoming(request.receive, limit), limit)
         metered_request = asgi_request(request.scope, at_ms=self.meter.now_ms(), body=body, native=request)
@@ -171,6 +170,14 @@ class DeferredMetering:
             raise
         if deferred.outgoing is not None:
             await deferred.outgoing.returned()
+
+
+def _installed(request: Request) -> Deferred:
+    deferred: Deferred | None = request.scope.get(_DEFERRED_KEY)
+    if deferred is None or MeterRefusal not in request.app.exception_handlers:
+        # A mounted application has handlers of its own.
+        raise RuntimeError("the application of this route needs api_billing.metering.web.fastapi.install(app)")
+    return deferred
 
 
 async def _answer(request: Request, error: Exception) -> Response:

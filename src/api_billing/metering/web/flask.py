@@ -19,6 +19,7 @@ with needed_by(__name__):
     from flask import Blueprint, Flask, Request, Response, after_this_request, current_app, request
     from flask.views import View
     from werkzeug.exceptions import HTTPException
+    from werkzeug.routing import RequestRedirect
 
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.exchange import Exchange
@@ -134,6 +135,8 @@ class ApiBilling:
 
 def _begin_any() -> Response | None:
     asked = _asked()
+    if isinstance(asked.routing_exception, RequestRedirect) or _is_static_file(asked):
+        return None  # the client asks again, and that request is metered
     view = current_app.view_functions.get(asked.endpoint or "")
     kind = getattr(view, "view_class", None)
     marked = [view] if kind is None else [view, kind, getattr(kind, asked.method.lower(), None)]
@@ -141,6 +144,14 @@ def _begin_any() -> Response | None:
     if any(hasattr(one, MARK) for one in marked):
         return None
     return _begin(current_app.extensions[_EXTENSION], asked)
+
+
+def _is_static_file(asked: Request) -> bool:
+    """Whether Flask itself answers, with a file of the application's, or the blueprint's, static folder."""
+    if (asked.endpoint or "").rpartition(".")[2] != "static":
+        return False
+    owner = current_app if asked.blueprint is None else current_app.blueprints[asked.blueprint]
+    return owner.has_static_folder
 
 
 def _view_of(view: Any) -> Callable[..., Any]:
