@@ -10,10 +10,11 @@ sent once and followed until they have executed, with what they triggered; `Writ
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from api_billing.extras import needed_by
 
@@ -87,6 +88,7 @@ class BillingClient:
         self.timeout_seconds = default if timeout_seconds is None else timeout_seconds
         self.contract = checked_address(contract, "contract address") if contract else _deployed(found)
         self.connection = Connection(found, account, sleep=sleep, clock=clock)
+        self._state: Phase = "accepted"
 
     @property
     def address(self) -> str:
@@ -94,6 +96,13 @@ class BillingClient:
         if self.connection.signer is None:
             raise InvalidInput("this client has no account", hint="name one with --account")
         return self.connection.signer.address
+
+    @property
+    def final(self) -> Self:
+        """This client, whose views tell of final transactions only: of what no appeal can undo."""
+        client = copy.copy(self)
+        client._state = "finalized"
+        return client
 
     # ---- operator ----
 
@@ -266,7 +275,7 @@ class BillingClient:
     # ---- private ----
 
     def _read(self, method: Method, *args: Any) -> Any:
-        return self.connection.read(self.contract, method.value, args)
+        return self.connection.read(self.contract, method.value, args, state=self._state)
 
     def _write[T](self, method: Method, read: Callable[[Any], T], *args: Any) -> Written[T]:
         outcome = self._send(method, args, 0)

@@ -18,6 +18,7 @@ from api_billing.extras import needed_by
 with needed_by(__name__):
     from genlayer_py.client import GenLayerClient
     from genlayer_py.exceptions import GenLayerError
+    from genlayer_py.types import TransactionHashVariant
     from web3.exceptions import Web3Exception
 
 from api_billing.contract_api import split_refusal
@@ -37,6 +38,10 @@ from api_billing.transport import ReadPacer, RpcProvider
 _ZERO: Final = "0x" + "00" * 20
 _CONTRACT_NOT_FOUND: Final = -32001
 _NO_METHOD: Final = -32601
+_VARIANTS: Final[Mapping[Phase, TransactionHashVariant]] = {
+    "accepted": TransactionHashVariant.LATEST_NONFINAL,
+    "finalized": TransactionHashVariant.LATEST_FINAL,
+}
 
 
 class Signer(Protocol):
@@ -118,10 +123,17 @@ class Connection:
 
     # ---- contracts ----
 
-    def read(self, address: str, method: str, args: Sequence[Any] = ()) -> Any:
-        """Call a view. Raises: ContractRejected, ContractNotFound, NetworkError, UnexpectedAnswer."""
+    def read(self, address: str, method: str, args: Sequence[Any] = (), *, state: Phase = "accepted") -> Any:
+        """Call a view of the state of accepted transactions, or of final ones only, which no appeal can undo.
+
+        Raises: ContractRejected, ContractNotFound, NetworkError, UnexpectedAnswer.
+        """
+        variant = _VARIANTS[state]
         try:
-            return plain(self._client.read_contract(address=address, function_name=method, args=list(args)))
+            answer = self._client.read_contract(
+                address=address, function_name=method, args=list(args), transaction_hash_variant=variant
+            )
+            return plain(answer)
         except RpcFailed as error:
             raise self._refusal(error, address, method) from error
         except (GenLayerError, LookupError, ValueError, TypeError, AssertionError) as error:  # from its decoder
