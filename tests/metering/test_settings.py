@@ -34,6 +34,16 @@ def test_load__keyword_and_environment__keyword_wins(monkeypatch: pytest.MonkeyP
     assert MeterSettings.load(fallback_percent=30).fallback_percent == 30
 
 
+def test_load__amount_in_the_environment__may_have_a_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_BILLING_ACCEPTED_UP_TO_WEI", "0.5gen")
+    assert MeterSettings.load().accepted_up_to_wei == 5 * 10**17
+
+
+def test_load__amount_that_is_none__is_refused() -> None:
+    with pytest.raises(InvalidSetting, match="accepted_up_to_wei"):
+        MeterSettings.load(accepted_up_to_wei="much")
+
+
 def test_load__list_in_the_environment__is_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_BILLING_EXCLUDE_PATHS", "/health, /docs/**,")
     assert MeterSettings.load().exclude_paths == ("/health", "/docs/**")

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from api_billing.amounts import parse_wei
 from api_billing.metering.alerts.alert import Threshold
 from api_billing.metering.errors import InvalidSetting
 from api_billing.networks import checked_address, find_network
@@ -26,6 +27,7 @@ def _split(value: object) -> object:
 
 
 Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Wei = Annotated[int, BeforeValidator(lambda value: parse_wei(value) if isinstance(value, str) else value), Field(ge=0)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -93,6 +95,10 @@ class MeterSettings(BaseSettings):
     )
     network: str = Field("localnet", description="Network of the billing contract.")
     url: str = Field("", description="JSON-RPC address of a node of that network; by default its usual one.")
+    holds_from: Literal["finalized", "accepted"] = Field(
+        "finalized",
+        description="Serve on holds when they are final, or when they are `accepted`: an appeal can undo those.",
+    )
     use_free_credit: bool = Field(
         False, description="Serve on consumers' free credit too, which they may withdraw before it is settled."
     )
@@ -126,6 +132,11 @@ class MeterSettings(BaseSettings):
     )
     receipt_days: int = Field(
         2, ge=0, le=365, description="So many days after the day of its call a receipt can be used."
+    )
+    accepted_up_to_wei: Wei = Field(
+        10**17,
+        description="Serve for receipts that are accepted and not final while a consumer's spending at the API that is"
+        " not final is at most this, such as `0.1gen`; 0: only for final ones.",
     )
     receipt_wait_seconds: int = Field(
         20, ge=0, le=300, description="How long requests with one receipt wait for the response to the first; then 409."

@@ -33,7 +33,7 @@ PRICE_WEI = 1000 * GWEI
 HOLD_WEI = 2000 * GWEI
 DAY_SECONDS = 86_400
 
-server = server_fixture(scope="module")
+server = server_fixture(scope="module", finality_window_seconds=0)
 
 
 @pytest.fixture(scope="module")

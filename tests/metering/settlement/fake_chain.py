@@ -8,6 +8,7 @@ answers that it did not take it), ``failed`` (the validators did not agree), Non
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 from api_billing.client import Written
@@ -76,7 +77,20 @@ class FakeChain:
         self.readable = True
         self._waiting: list[Callable[[], object]] = []
         self._billed: dict[str, list[list[tuple[FakeSubscription, int, int, int, int]]]] = {}
-        self.final: set[str] = set()  # transactions that nothing can undo
+        self.final_txs: set[str] = set()  # transactions that nothing can undo
+        self._final_state: FakeChain | None = None
+
+    def freeze(self) -> None:
+        """All until now is final, and what comes is only accepted until the next time."""
+        self._final_state = None
+        self._final_state = deepcopy(self)
+
+    @property
+    def final(self) -> FakeChain:
+        if self._final_state is None:
+            return self
+        self._final_state.now, self._final_state.readable = self.now, self.readable
+        return self._final_state
 
     # --- what a consumer does
 
@@ -171,7 +185,7 @@ class FakeChain:
 
     def is_final(self, tx: str) -> bool:
         self._reading()
-        return tx in self.final
+        return tx in self.final_txs
 
     def get_receipt(self, receipt_id: str) -> ReceiptCheck:
         self._reading()

@@ -24,7 +24,7 @@ from api_billing.unlocked import unlocked_account
 
 ONE_GEN = 10**18
 PRICE = 1000
-REFRESH = CreditSettings(refresh_ms=0, margin_ms=0, reads_per_10_seconds=10_000)
+REFRESH = CreditSettings("accepted", refresh_ms=0, margin_ms=0, reads_per_10_seconds=10_000)
 
 
 def deployed(network: Network) -> str:

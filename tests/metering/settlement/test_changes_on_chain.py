@@ -12,6 +12,8 @@ from api_billing.metering.clock import DAY_MS
 from api_billing.metering.ledger.operations import ReadBalance
 from api_billing.metering.ledger.settlement_operations import ListOutgoing, ReadBook, RetryRefused
 from api_billing.metering.settlement.chain import chain_account
+from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
+from api_billing.metering.stores.steps import run
 from api_billing.networks import Network, find_network
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.plugin import server_fixture
@@ -114,6 +116,23 @@ def test_settlement__two_midnights_later__is_refused_and_billed_today_by_a_retry
     assert place.settle().status == "done"
     assert place.earned_wei() == 700
     assert [(line.difference_wei, line.unexplained_wei) for line in place.reconcile().lines] == [(700, 0), (-700, 0)]
+
+
+# --- finality
+
+
+def test_credit__hold_that_is_accepted__is_granted_when_no_appeal_can_undo_it(
+    request: Any, network: Network, contract: str
+) -> None:
+    place = Place(request.node.nodeid, network, contract, hold_seconds=7_200)
+    credit = ChainCredit(place.operator, place.store.call, now_ms=place.now_ms, settings=CreditSettings(margin_ms=0))
+    granted = []
+    for _ in range(2):
+        assert run(credit.refresh(place.who, (place.api,)), place.store.call)
+        granted.append(free_wei(place))
+        place.pass_time(3_600)
+    assert granted == [0, 100_000]
+    place.store.close()
 
 
 # --- roll-back

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from api_billing.errors import Unreachable
+from api_billing.errors import ContractNotFound, Unreachable
 from api_billing.metering.ledger.settlement_operations import ChainTerms
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.credit import Admitted, ChainCredit, CreditSettings, usable_wei
@@ -28,7 +28,7 @@ def make(world, **settings):
         world.chain,
         world.call,
         now_ms=lambda: world.now_ms,
-        settings=CreditSettings(**settings),
+        settings=CreditSettings(**{"holds_from": "accepted", **settings}),
         alert=world.alerts.append,
     )
 
@@ -375,3 +375,94 @@ def test_thread__started_and_closed__ends(credit):
     credit.close()
     credit.close()
     assert chain_account("a", "0xAB") == "a/0xab"
+
+
+# --- what is final
+
+
+def finally_(world):
+    """Of a meter that serves on final holds only, as it does by default."""
+    return make(world, holds_from="finalized", refresh_ms=1_000)
+
+
+def later(world, credit):
+    """The chain is read again."""
+    world.at(world.now_ms + 60_000)
+    credit.tick()
+
+
+def test_admit__subscription_that_is_not_final__is_not_served_until_it_is(world):
+    world.chain.freeze()
+    world.chain.subscribe(API, WHO, hold_wei=1000)
+    credit = finally_(world)
+    assert reason_of(admit(world, credit)) == ("insufficient_credit", "not_final")
+    assert world.free_wei(WHO) == 0
+    world.chain.freeze()
+    later(world, credit)
+    assert admit(world, credit) is None
+    assert world.free_wei(WHO) == 1000
+
+
+def test_admit__accepted_holds_are_enough__is_served_at_once(world):
+    world.chain.freeze()
+    world.chain.subscribe(API, WHO, hold_wei=1000)
+    assert admit(world, make(world, holds_from="accepted")) is None
+
+
+def test_admit__hold_prolonged_and_not_final__ends_as_before(world):
+    world.chain.subscribe(API, WHO, hold_wei=1000, expires_at=NOON_MS // 1000 + 960)
+    world.chain.freeze()
+    credit = finally_(world)
+    assert admit(world, credit) is None
+    change(world, expires_at=NOON_MS // 1000 + 86_400)
+    later(world, credit)
+    assert reason_of(admit(world, credit)) == ("insufficient_credit", "not_final")
+
+
+def test_admit__change_for_the_worse_that_is_not_final__counts_at_once(world):
+    world.chain.subscribe(API, WHO, hold_wei=1000)
+    world.chain.freeze()
+    credit = finally_(world)
+    assert admit(world, credit) is None
+    change(world, active=False)
+    later(world, credit)
+    assert reason_of(admit(world, credit)) == ("not_subscribed", None)
+
+
+def test_refresh__hold_raised_after_settlements_that_are_not_final__grants_what_is_final(world):
+    world.chain.subscribe(API, WHO, hold_wei=1000)
+    world.chain.freeze()
+    credit = finally_(world)
+    admit(world, credit)
+    for _ in range(3):
+        world.serve(WHO)
+    world.settle()
+    change(world, hold_wei=970 + 500)
+    later(world, credit)
+    assert world.free_wei(WHO) == 970
+    world.chain.freeze()
+    later(world, credit)
+    assert world.free_wei(WHO) == 1470
+
+
+def test_refresh__nothing_new_on_the_chain__asks_it_once(world):
+    world.chain.subscribe(API, WHO, hold_wei=1000)
+    credit = finally_(world)
+    admit(world, credit)
+    world.serve(WHO)
+    world.settle()
+    before = world.chain.reads
+    later(world, credit)
+    assert world.chain.reads == before + 1
+
+
+def test_refresh__contract_that_is_not_final__is_read_as_nothing(world, monkeypatch):
+    world.chain.subscribe(API, WHO, hold_wei=1000)
+    world.chain.freeze()
+
+    def unknown(*_):
+        raise ContractNotFound(world.chain.contract, "localnet")
+
+    monkeypatch.setattr(world.chain.final, "get_usage_report", unknown)
+    monkeypatch.setattr(world.chain.final, "get_usage_history", unknown)
+    assert reason_of(admit(world, finally_(world))) == ("insufficient_credit", "not_final")

@@ -1,7 +1,7 @@
 """Whatever the order of reads of the chain, settlements, top-ups and requests: never more is granted than is there.
 
-The truth is computed from the chain itself: what is on hold now, and what settlements have billed. A request may be
-admitted only as long as all that is reserved and not billed yet is on hold.
+The truth is computed from the chain itself: what is on hold, and what settlements have billed, in the final state and
+in the accepted one. A request may be admitted only as long as all that is reserved and not billed yet is on hold.
 """
 
 from hypothesis import given, settings
@@ -20,7 +20,7 @@ ACCOUNT = chain_account(API, WHO)
 EXAMPLES = min(settings().max_examples, 2_000) if settings().max_examples > 100 else 80
 
 # Who goes on, and for how many steps: a read of the chain may stand still while a settlement goes all the way.
-PLANS = st.lists(st.tuples(st.integers(0, 9), st.sampled_from([1, 1, 2, 3, 12, 25])), min_size=40, max_size=80)
+PLANS = st.lists(st.tuples(st.integers(0, 11), st.sampled_from([1, 1, 2, 3, 12, 25])), min_size=40, max_size=80)
 
 
 class Actor:
@@ -51,8 +51,10 @@ class Play:
         self.world = World()
         self.chain = self.world.chain
         self.chain.subscribe(API, WHO, hold_wei=hold_wei, accepted_price_wei=10**6)
+        self.chain.freeze()
         self.open = []
         self.made = 0
+        self.added_wei = 0  # put on hold, and not final
         options = CreditSettings(refresh_ms=0, margin_ms=0, reads_per_10_seconds=10**6)
         credits = [ChainCredit(self.chain, self.world.call, now_ms=self.now, settings=options) for _ in range(2)]
         settlers = [self.world.settler(name, max_records=2, lease_ms=1) for name in "ab"]
@@ -75,10 +77,20 @@ class Play:
             self.actors[what].step()
         elif what == 4:
             self.chain.subscriptions[API, WHO].hold_wei += 13
+            self.added_wei += 13
         elif what == 9:
             # An appeal undoes the last settlement, which nobody has noticed yet.
-            if self.chain.settlements.get(API):
+            if len(self.chain.settlements.get(API, ())) > len(self.chain.final.settlements.get(API, ())):
                 self.chain.undo(API)
+        elif what == 10:
+            self.chain.freeze()
+            self.added_wei = 0
+        elif what == 11:
+            # An appeal undoes what was put on hold, as far as it is there.
+            found = self.chain.subscriptions[API, WHO]
+            undone_wei = min(found.hold_wei, self.added_wei)
+            found.hold_wei -= undone_wei
+            self.added_wei -= undone_wei
         elif what in (5, 6):
             self.reserve()
         elif self.open:
@@ -98,11 +110,16 @@ class Play:
             self.world.call(Release(reservation_id, ACCOUNT, self.now()))
 
     def check(self):
-        found = self.chain.subscriptions[API, WHO]
         balance = self.world.credit(WHO).balance
-        there_wei = found.hold_wei + sum(found.spent.values())
+        there_wei = min(covered_wei(self.chain), covered_wei(self.chain.final))
         assert balance.granted_wei <= there_wei
         assert balance.reserved_wei + balance.charged_wei <= there_wei
+
+
+def covered_wei(chain):
+    """What is on hold, and what was billed, in a state."""
+    found = chain.subscriptions[API, WHO]
+    return found.hold_wei + sum(found.spent.values())
 
 
 @settings(max_examples=EXAMPLES)
@@ -124,10 +141,10 @@ def test_granted__after_all_is_quiet__is_exactly_what_the_chain_has(hold, plan):
     world.at(world.now_ms + 10**6)
     world.settle("z")
     world.at(world.now_ms + 10**6)
+    play.chain.freeze()
     quiet = Actor(world, play.actors[0].make)
     while quiet.step() or quiet.steps is not None:
         pass
-    found = play.chain.subscriptions[API, WHO]
-    assert world.credit(WHO).balance.granted_wei == found.hold_wei + sum(found.spent.values())
+    assert world.credit(WHO).balance.granted_wei == covered_wei(play.chain)
     assert world.reconcile().is_zero
     world.store.close()

@@ -325,7 +325,7 @@ def test_receipt__response_of_a_used_one__is_kept_longer_than_it_can_be_used(des
 def test_check__genuine__is_asked_once(desk: Desk) -> None:
     for _ in range(3):
         desk.serve()
-    assert desk.world.chain.reads == 1
+    assert desk.world.chain.reads == 3  # the receipt, and twice what its consumer has spent
 
 
 def test_check__not_genuine__is_believed_for_a_moment_only(desk: Desk) -> None:
@@ -339,24 +339,24 @@ def test_check__not_genuine__is_believed_for_a_moment_only(desk: Desk) -> None:
 
 
 def test_check__made_up_receipts__are_forgotten_beyond_a_bound(billed: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receipts_module, "_MAX_UNKNOWN", 3)
+    monkeypatch.setattr(receipts_module, "_MAX_REFUSED", 3)
     monkeypatch.setattr(receipts_module, "_MAX_GENUINE", 1)
     desk = Desk(billed, reads_per_10_seconds=1000)
     for number in range(1, 10):
         desk.serve(f"{API}:{WHO}:{TODAY}:{number}")
     assert desk.meter.on_chain is not None
     known = desk.meter.on_chain.receipts
-    assert (len(known._unknown), len(known._genuine), known._looking) == (3, 1, {})
+    assert (len(known._refused), len(known._genuine), known._looking) == (3, 1, {})
 
 
 def test_check__reads_used_up__is_503_with_reason_and_leaves_half_to_credit(billed: World) -> None:
-    desk = Desk(billed, reads_per_10_seconds=4)
+    desk = Desk(billed, reads_per_10_seconds=6)
     for number in (3, 4):
         desk.refused(f"{API}:{WHO}:{TODAY}:{number}")
     answer = desk.serve()
     assert problem_of(answer) == (503, "meter_unavailable", "chain_reads_used_up")
     assert dict(answer.headers)["retry-after"] == "2"
-    assert desk.world.chain.reads == 2
+    assert desk.world.chain.reads == 3
     desk.world.at(desk.world.now_ms + 10_000)
     assert desk.serve() == {"x-cost-wei": "0"}
 
@@ -394,7 +394,7 @@ def test_check__eight_at_once__ask_the_chain_once(desk: Desk) -> None:
         go_on.set()
         first = [reply for reply in replies if isinstance(reply.exception(10), AssertionError)]
     assert len(first) == 1  # the one that was served, so that it was not refused
-    assert desk.world.chain.reads == 1
+    assert desk.world.chain.reads == 3
 
 
 # --- while it is served
@@ -577,3 +577,39 @@ def test_receipt__sixteen_threads_at_once__one_is_served_and_all_get_its_respons
         bodies = list(threads.map(request, range(16)))
     assert (bodies, desk.served) == ([BODY] * 16, 1)
     assert [record.state for record in desk.records] == ["redeemed"]
+
+
+# --- before it is final
+
+
+def test_check__accepted_only__is_served_up_to_the_amount(billed: World) -> None:
+    billed.chain.freeze()
+    billed.chain.consume(API, WHO)
+    third = RECEIPT[:-1] + "3"
+    price_wei = billed.chain.subscriptions[API, WHO].price_wei
+    assert problem_of(Desk(billed, accepted_up_to_wei=price_wei - 1).serve(third)) == (
+        402,
+        "invalid_receipt",
+        "not_final",
+    )
+    assert Desk(billed, accepted_up_to_wei=price_wei).serve(third) == {"x-cost-wei": "0"}
+
+
+def test_check__accepted_only_of_a_consumer_with_others__counts_them_all(billed: World) -> None:
+    billed.chain.freeze()
+    for _ in range(2):
+        billed.chain.consume(API, WHO)
+    desk = Desk(billed, accepted_up_to_wei=billed.chain.subscriptions[API, WHO].price_wei)
+    assert problem_of(desk.serve(RECEIPT[:-1] + "3")) == (402, "invalid_receipt", "not_final")
+    assert desk.serve(RECEIPT) == {"x-cost-wei": "0"}  # that is final
+
+
+def test_check__nothing_accepted_is_taken__serves_what_is_final(billed: World) -> None:
+    billed.chain.freeze()
+    billed.chain.consume(API, WHO)
+    desk = Desk(billed, accepted_up_to_wei=0)
+    assert desk.serve(RECEIPT) == {"x-cost-wei": "0"}
+    assert problem_of(desk.serve(RECEIPT[:-1] + "3")) == (402, "invalid_receipt", "not_final")
+    billed.chain.freeze()
+    desk.world.at(desk.world.now_ms + 2_000)
+    assert desk.serve(RECEIPT[:-1] + "3") == {"x-cost-wei": "0"}

@@ -36,7 +36,7 @@ HERE = Path(__file__).parent
 GEN = 10**18
 HOLD_WEI = 10 * COST_WEI
 
-node = server_fixture(scope="module")
+node = server_fixture(scope="module", finality_window_seconds=0)
 
 
 @dataclass

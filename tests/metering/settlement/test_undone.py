@@ -249,7 +249,7 @@ def test_finalized__answer_lost__is_recorded_when_the_transaction_is_final(world
     assert world.round(settler).status == "unknown"
     assert world.round(settler).message.endswith("is accepted, not final yet")
     assert postings(world)[0].state == "unknown"
-    world.chain.final.update(postings(world)[0].txs)
+    world.chain.final_txs.update(postings(world)[0].txs)
     assert world.round(settler).status == "done"
     assert (len(world.chain.posted), world.reconcile().is_zero) == (1, True)
 
@@ -265,7 +265,7 @@ def test_finalized__killed_after_sending__is_sent_again_and_billed_once(world):
         except Killed:
             steps = max(steps, at + 2)
         made.at(made.now_ms + LEASE_MS)
-        made.chain.final.update(f"0x{number:064x}" for number in range(9))
+        made.chain.final_txs.update(f"0x{number:064x}" for number in range(9))
         made.settle("b", on="finalized")
         assert (made.billed_wei(), made.reconcile().is_zero) == (10, True)
         made.store.close()

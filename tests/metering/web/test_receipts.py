@@ -41,6 +41,13 @@ class OneCall:
     def get_receipt(self, receipt_id: str) -> Any:
         return SimpleNamespace(valid=receipt_id == self.receipt)
 
+    def get_usage_history(self, *_: Any) -> tuple[()]:
+        return ()
+
+    @property
+    def final(self) -> Any:
+        return self
+
 
 @pytest.fixture
 def chain() -> OneCall:
@@ -51,7 +58,9 @@ def chain() -> OneCall:
 def meter(chain: OneCall) -> Iterator[Meter]:
     """A meter that has credit in its store, and asks the chain about receipts. Its clock stands still."""
     with open_meter(clock_ms=lambda: NOW_MS) as meter:
-        checks = ReceiptChecks(chain, meter.store.call, now_ms=meter.now_ms, reads_per_10_seconds=20)  # type: ignore[arg-type]
+        checks = ReceiptChecks(
+            chain, meter.store.call, now_ms=meter.now_ms, reads_per_10_seconds=20, accepted_up_to_wei=10**18
+        )  # type: ignore[arg-type]
         meter.on_chain = SimpleNamespace(receipts=checks, close=lambda: None)  # type: ignore[assignment]
         yield meter
 

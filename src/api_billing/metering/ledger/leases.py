@@ -28,7 +28,7 @@ def release_lease(tables: Tables, op: ReleaseLease) -> None:
 def take_read(tables: Tables, op: TakeRead) -> bool:
     # A clock that was set back counts what it has not reached yet, so that it is never too many.
     taken = [at_ms for at_ms in tables.document(f"reads/{op.contract}") or () if op.now_ms - at_ms < _READ_WINDOW_MS]
-    if len(taken) + op.spare >= op.most:
+    if len(taken) + op.spare + op.reads > op.most:
         return False
-    tables.put_document(f"reads/{op.contract}", [*taken, op.now_ms])
+    tables.put_document(f"reads/{op.contract}", [*taken, *[op.now_ms] * op.reads])
     return True

@@ -51,7 +51,7 @@ class ReleaseLease(Operation[None]):
 
 @dataclass(frozen=True, slots=True)
 class TakeRead(Operation[bool]):
-    """Whether one more read of a contract is allowed now, and ``spare`` others are left after it; it is counted then.
+    """Whether ``reads`` more of a contract are allowed now, and ``spare`` others are left after them; they are counted.
 
     Of all processes of the store together, ``most`` reads in any 10 seconds.
     """
@@ -60,6 +60,7 @@ class TakeRead(Operation[bool]):
     now_ms: int
     most: int
     spare: int = 0
+    reads: int = 1
 
 
 # --- credit from the chain --------------------------------------------------------------------------------------------
@@ -84,6 +85,7 @@ class ChainTerms(NamedTuple):
     day_calls: int = 0  # how many of the meter's calls fit into the day, those that are billed already included
     month_calls: int = 0
     settlements: int = -1  # sequence of the API's last one then; -1: not told
+    is_provisional: bool = False  # whether there is more, in transactions that an appeal can still undo
 
 
 NEVER_READ = ChainTerms()

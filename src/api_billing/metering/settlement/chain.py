@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
+from api_billing.errors import ContractNotFound, ContractRejected
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.ledger.operations import Batch
-from api_billing.metering.ledger.settlement_operations import ChainTerms, Credit, Part, month_of
+from api_billing.metering.ledger.settlement_operations import NEVER_READ, ChainTerms, Credit, Part, month_of
 from api_billing.metering.limits.windows import WindowCheck, window_at
 from api_billing.results import (
     DayUsage,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from api_billing.client import Written  # with it comes genlayer-py, which takes a second
 
 _ADDRESS: Final = re.compile("0x[0-9a-f]{40}")
+_UNDONE_DAYS: Final = 2  # longer than any network takes until a transaction is final
 NOT_AN_ADDRESS: Final = "bad_address"
 _ZERO: Final = "0x" + "00" * 20
 
@@ -31,6 +33,10 @@ class SettlementChain(Protocol):
     """The billing contract, as ``client.BillingClient`` has it. Raises: the errors of ``api_billing.errors``."""
 
     contract: str
+
+    @property
+    def final(self) -> SettlementChain:
+        """The same, with reads of final transactions only: of what no appeal can undo."""
 
     def settle_usage(
         self, api_name: str, sequence: int, entries: Sequence[SettlementEntry], usage_root: str = ""
@@ -123,6 +129,47 @@ def terms_of(report: UsageReport, api: str, read_ms: int, before: Credit) -> Cha
         day_calls=billed_today + max(0, line.api_daily_limit_calls - line.calls_today),
         month_calls=billed_this_month + max(0, line.api_monthly_limit_calls - line.calls_month),
     )
+
+
+def recent_spend_wei(chain: SettlementChain, address: str, api: str, day: int) -> int:
+    """What a consumer has spent at an API on the days about ``day``: no other day's can still be undone.
+
+    Read of final transactions first, then of accepted ones: their difference is at least what is not final.
+    """
+    try:
+        days = chain.get_usage_history(address, api, day - _UNDONE_DAYS, day + 1)
+    except (ContractRejected, ContractNotFound):
+        return 0  # neither API nor contract, in that state
+    return sum(each.spend_wei for each in days)
+
+
+def final_terms(
+    chain: SettlementChain, address: str, terms: Mapping[str, ChainTerms], before: Mapping[str, Credit]
+) -> dict[str, ChainTerms]:
+    """Of these terms of some APIs, which accepted transactions gave, what no appeal can take away again.
+
+    A settlement that is not final has left the hold already, as ``before`` counts it, but not the hold in the final
+    state: that much less of it is there. The order of the reads makes it too little rather than too much.
+    """
+    final_wei = {api: recent_spend_wei(chain.final, address, api, each.day) for api, each in terms.items()}
+    try:
+        report = chain.final.get_usage_report(address)
+    except ContractNotFound:
+        report = None
+    proven = {}
+    for api, accepted in terms.items():
+        final = terms_of(report, api, accepted.read_ms, before[api]) if report else NEVER_READ
+        spent_wei = recent_spend_wei(chain, address, api, accepted.day) - final_wei[api]
+        least = accepted._replace(
+            hold_wei=min(accepted.hold_wei, max(0, final.hold_wei - spent_wei)),
+            hold_expires_ms=min(accepted.hold_expires_ms, final.hold_expires_ms),
+            credit_wei=min(accepted.credit_wei, final.credit_wei),
+            subscribed=accepted.subscribed and final.subscribed,
+            accepted_price_wei=min(accepted.accepted_price_wei, final.accepted_price_wei),
+            spend_left_today_wei=min(accepted.spend_left_today_wei, max(0, final.spend_left_today_wei - spent_wei)),
+        )
+        proven[api] = least._replace(is_provisional=least != accepted)
+    return proven
 
 
 def plan_checks(account: str, terms: ChainTerms, now_ms: int) -> tuple[WindowCheck, ...]:

@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from api_billing.amounts import format_wei
 from api_billing.errors import BillingError
@@ -31,7 +31,13 @@ from api_billing.metering.ledger.settlement_operations import (
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.request.request_meter import Admitted
 from api_billing.metering.seldom import Seldom
-from api_billing.metering.settlement.chain import SettlementChain, chain_account, plan_checks, terms_of
+from api_billing.metering.settlement.chain import (
+    SettlementChain,
+    chain_account,
+    final_terms,
+    plan_checks,
+    terms_of,
+)
 from api_billing.metering.stores.steps import Blocking, Steps, run
 from api_billing.results import UsageReport
 
@@ -46,6 +52,8 @@ _log = logging.getLogger("api_billing.metering.credit")
 class CreditSettings:
     """How credit follows the chain. Times in milliseconds.
 
+    ``holds_from`` is the state of the chain that what is served rests on: of final transactions, which no appeal can
+    undo, or of all that are accepted.
     ``use_free_credit`` serves on a consumer's free credit too, which it can withdraw at any time: the operator's risk.
     ``margin_ms`` before a hold ends no new request is served on it, so that the last settlement arrives in time.
     ``grace_ms`` is how long a hold is believed while the chain cannot be read; with ``fail_open`` for ever.
@@ -53,6 +61,7 @@ class CreditSettings:
     without requests for ``idle_ms`` are not read.
     """
 
+    holds_from: Literal["finalized", "accepted"] = "finalized"
     use_free_credit: bool = False
     refresh_ms: int = 30_000
     grace_ms: int = 900_000
@@ -109,6 +118,17 @@ def cover_wei(terms: ChainTerms, settings: CreditSettings) -> int:
     return terms.hold_wei + (terms.credit_wei if settings.use_free_credit and terms.subscribed else 0)
 
 
+def _offers_more(terms: ChainTerms, credit: Credit, settings: CreditSettings) -> bool:
+    """Whether the chain offers more than was believed of it so far: only then it matters what is final."""
+    known = credit.terms
+    return (
+        usable_wei(terms, settings, terms.read_ms) + credit.accounted_wei > credit.balance.granted_wei
+        or terms.hold_expires_ms > known.hold_expires_ms
+        or terms.accepted_price_wei > known.accepted_price_wei
+        or terms.subscribed > known.subscribed
+    )
+
+
 def _known_of(credit: Credit, settings: CreditSettings) -> Known:
     committed_wei = credit.balance.reserved_wei + credit.balance.charged_wei
     covered_wei = cover_wei(credit.terms, settings) + credit.accounted_wei + credit.in_flight_wei
@@ -125,6 +145,8 @@ def refusal_of(known: Known, settings: CreditSettings, estimate_wei: int, now_ms
         )
     if known.refused_parts:
         return _refused("insufficient_credit", "settlement_refused", "A settlement of earlier usage was refused.")
+    if terms.is_provisional and not usable_wei(terms, settings, now_ms):
+        return _refused("insufficient_credit", "not_final", "The subscription or the hold is not final yet.")
     if not terms.subscribed:
         return Refusal("not_subscribed")
     if not terms.active:
@@ -235,13 +257,20 @@ class ChainCredit:
         oldest = min((credit.terms.read_ms for credit in before.values()), default=now_ms)
         if now_ms - oldest < self.settings.refresh_ms // _SOON:
             return True  # another process has just read it
-        if not (yield TakeRead(self._chain.contract.lower(), now_ms, self.settings.reads_per_10_seconds, spare)):
+        most, chain = self.settings.reads_per_10_seconds, self._chain
+        if not (yield TakeRead(chain.contract.lower(), now_ms, most, spare)):
             return False
         self._tried(address, now_ms)
-        chain = self._chain
         report: UsageReport = yield Blocking(lambda: chain.get_usage_report(address))
+        terms = {api: terms_of(report, api, now_ms, before[api]) for api in wanted}
+        if self.settings.holds_from == "finalized":
+            more = {api: each for api, each in terms.items() if _offers_more(each, before[api], self.settings)}
+            if more:
+                if not (yield TakeRead(chain.contract.lower(), now_ms, most, spare, reads=1 + 2 * len(more))):
+                    return False
+                terms |= yield Blocking(lambda: final_terms(chain, address, more, before))
         for api in wanted:
-            yield from self._grant(api, address, before[api], terms_of(report, api, now_ms, before[api]))
+            yield from self._grant(api, address, before[api], terms[api])
         return True
 
     def _grant(self, api: str, address: str, before: Credit, terms: ChainTerms) -> Steps[None]:

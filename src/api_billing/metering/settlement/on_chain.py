@@ -49,7 +49,13 @@ class OnChain:
         self._now_ms = now_ms
         self._alert = alert
         self.credit = ChainCredit(chain, store.call, now_ms=now_ms, settings=credit_settings(settings), alert=alert)
-        self.receipts = ReceiptChecks(chain, store.call, now_ms=now_ms, reads_per_10_seconds=settings.reads_allowed)
+        self.receipts = ReceiptChecks(
+            chain,
+            store.call,
+            now_ms=now_ms,
+            reads_per_10_seconds=settings.reads_allowed,
+            accepted_up_to_wei=settings.accepted_up_to_wei,
+        )
         self._closed = False
         self._forget()
         os.register_at_fork(after_in_child=self._after_fork)
@@ -106,6 +112,7 @@ class OnChain:
 def credit_settings(settings: MeterSettings) -> CreditSettings:
     """How credit follows the chain, of a meter's settings."""
     return CreditSettings(
+        holds_from=settings.holds_from,
         use_free_credit=settings.use_free_credit,
         refresh_ms=settings.credit_refresh_seconds * 1000,
         grace_ms=settings.chain_grace_seconds * 1000,
