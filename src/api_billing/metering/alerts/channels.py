@@ -8,7 +8,6 @@ import hashlib
 import hmac
 import json
 import logging
-import os
 import queue
 import threading
 import time
@@ -22,6 +21,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from api_billing.extras import needed_by
 from api_billing.metering.alerts.alert import Alert, Candidate, confirmed
 from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.forks import at_fork
 from api_billing.metering.ledger.operations import Operation
 from api_billing.metering.stores.steps import run
 
@@ -188,7 +188,7 @@ class AlertDesk:
         self._queue: queue.Queue[tuple[Sequence[Candidate] | Alert, int] | None] = queue.Queue(capacity)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        os.register_at_fork(after_in_child=self._renew)
+        at_fork(in_child=self._renew)
 
     def examine(self, candidates: Sequence[Candidate], now_ms: int) -> None:
         """Have candidates confirmed and, those that are due, delivered. Never waits."""

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.forks import at_fork
 from api_billing.metering.ledger.operations import ApiKey
 
 _ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -149,7 +150,7 @@ class KeyCache:
         self._lock = threading.Lock()
         self._keys: OrderedDict[bytes, tuple[ApiKey, int]] = OrderedDict()
         self._tags: dict[str, set[bytes]] = {}  # by consumer
-        os.register_at_fork(after_in_child=self._renew_lock)
+        at_fork(in_child=self._renew_lock)
 
     def get(self, text: str, now_ms: int) -> ApiKey | None:
         """The key of this very text, when it was proven not too long ago."""

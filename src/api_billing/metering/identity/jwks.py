@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ with needed_by(__name__):
     import jwt
 
 from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.forks import at_fork
 
 _LOG: Final = logging.getLogger("api_billing.metering.jwks")
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -61,7 +61,7 @@ class KeySet:
         self._lock = threading.Lock()
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at = self._tried_at = -float("inf")
-        os.register_at_fork(after_in_child=self._renew_lock)
+        at_fork(in_child=self._renew_lock)
 
     def find(self, key_id: str) -> jwt.PyJWK | None:
         """A key that is known, without waiting. None: ask ``fetch``. Without an id, the only key there is."""

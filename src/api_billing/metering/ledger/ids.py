@@ -11,6 +11,8 @@ import os
 import threading
 from typing import Final
 
+from api_billing.metering.forks import at_fork
+
 _DIGITS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TO_DIGIT: Final = (_DIGITS * 8).encode()  # of a random byte, by its lowest five bits
 _RANDOM_DIGITS: Final = 16
@@ -28,7 +30,7 @@ class IdSource:
 
     def __init__(self) -> None:
         self._forget()
-        os.register_at_fork(after_in_child=self._forget)
+        at_fork(in_child=self._forget)
 
     def new(self, now_ms: int) -> str:
         """Return a new id for an instant."""

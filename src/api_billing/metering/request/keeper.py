@@ -9,7 +9,6 @@ with any clock. Several processes do it at once without harm, as each step is at
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from typing import Any, Final
 from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.errors import CannotBeStored, IdConflict, MeterError, StoreUnavailable
+from api_billing.metering.forks import at_fork
 from api_billing.metering.ledger.operations import (
     Extend,
     ListTiers,
@@ -71,7 +71,7 @@ class Keeper:
         self._round_seconds = min(round_seconds, reservation_ms / 4000)
         self._pruned_ms = 0
         self.forget()
-        os.register_at_fork(after_in_child=self.forget)
+        at_fork(in_child=self.forget)
 
     def forget(self) -> None:
         """Forget what is open and what failed, as in a forked child: what the parent serves is the parent's."""

@@ -6,12 +6,12 @@ store answers with the current profile when that is another.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, cast
 
+from api_billing.metering.forks import at_fork
 from api_billing.metering.ledger.operations import GetProfile, ListTiers, PutProfile
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.tiers import Tier
@@ -35,7 +35,7 @@ class ProfileCache:
         self._profiles: OrderedDict[str, Profile] = OrderedDict()
         self._tiers: dict[str, Tier | None] = {}  # None: there is no tier of that name
         self._lock = threading.Lock()
-        os.register_at_fork(after_in_child=self._renew_lock)
+        at_fork(in_child=self._renew_lock)
 
     def known(self, consumer: str) -> Profile | None:
         """The profile of a consumer, when it is remembered."""

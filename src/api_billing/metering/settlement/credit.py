@@ -8,7 +8,6 @@ for all APIs of a consumer, none when another process has just read, and never m
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from api_billing.errors import BillingError
 from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.errors import MeterError
+from api_billing.metering.forks import at_fork
 from api_billing.metering.ledger.operations import FireOnce, Operation
 from api_billing.metering.ledger.settlement_operations import (
     ChainTerms,
@@ -193,7 +193,7 @@ class ChainCredit:
         self._alert = alert
         self._round_seconds = round_seconds
         self.forget()
-        os.register_at_fork(after_in_child=self.forget)
+        at_fork(in_child=self.forget)
 
     def forget(self) -> None:
         """Forget everything, as in a forked child."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from typing import Final
 
 from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.errors import CreditUnavailable
+from api_billing.metering.forks import at_fork
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.request.request_meter import Admitted
 from api_billing.metering.settings import MeterSettings
@@ -58,7 +58,7 @@ class OnChain:
         )
         self._closed = False
         self._forget()
-        os.register_at_fork(after_in_child=self._after_fork)
+        at_fork(in_child=self._after_fork)
 
     def _forget(self) -> None:
         self._started = False

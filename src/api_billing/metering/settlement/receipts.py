@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from api_billing.errors import BillingError, ContractRejected
 from api_billing.metering.errors import MeterError
+from api_billing.metering.forks import at_fork
 from api_billing.metering.ledger.operations import Operation
 from api_billing.metering.ledger.settlement_operations import TakeRead
 from api_billing.metering.request.problems import Refusal
@@ -63,7 +63,7 @@ class ReceiptChecks:
         self._reads = reads_per_10_seconds
         self._accepted_up_to_wei = accepted_up_to_wei
         self.forget()
-        os.register_at_fork(after_in_child=self.forget)
+        at_fork(in_child=self.forget)
 
     def forget(self) -> None:
         """Forget everything, as in a forked child."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
+from api_billing.metering.forks import at_fork
 from api_billing.metering.ledger.operations import Operation
 
 
@@ -101,7 +101,7 @@ class _LoopThread:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        os.register_at_fork(after_in_child=self._forget)
+        at_fork(in_child=self._forget)
 
     def wait_for[T](self, awaitable: Awaitable[T]) -> T:
         future = asyncio.run_coroutine_threadsafe(_coroutine(awaitable), self._running())

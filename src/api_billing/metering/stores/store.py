@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
-import weakref
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -23,6 +21,7 @@ from types import TracebackType
 from typing import Any, Final, Self, cast
 
 from api_billing.metering.errors import MeterClosed, MeterError, StoreBusy, StoreUnavailable
+from api_billing.metering.forks import at_fork
 from api_billing.metering.ledger.operations import (
     Operation,
 )
@@ -64,12 +63,7 @@ class Store(ABC):
         self._closed = False
         self._seldom = Seldom()
         self._set_up()
-        ref = weakref.ref(self)
-        os.register_at_fork(
-            before=lambda: None if (store := ref()) is None else store._before_fork(),
-            after_in_parent=lambda: None if (store := ref()) is None else store._after_fork_in_parent(),
-            after_in_child=lambda: None if (store := ref()) is None else store._after_fork(),
-        )
+        at_fork(before=self._before_fork, in_parent=self._after_fork_in_parent, in_child=self._after_fork)
 
     def _set_up(self) -> None:
         self._waiting: deque[Waiter] = deque()
