@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from api_billing.contract_api import API_NAME
-from api_billing.metering.clock import system_clock_ms
 from api_billing.metering.errors import InvalidSetting, MeterError, UnknownConsumer
 from api_billing.metering.identity.api_keys import KeyCache, NewKey, new_key, pepper_beside
 from api_billing.metering.identity.extractors import api_key
@@ -79,12 +78,13 @@ class Meter(RequestMeter):
         store_url: str = "",
         *,
         identify: Extractor | None = None,
-        clock_ms: Callable[[], int] = system_clock_ms,
+        clock_ms: Callable[[], int] | None = None,
         randrange: Callable[[int], int] = random.randrange,
         **settings: Any,
     ) -> Self:
         """Open a meter on the store of a URL; what is not given comes from ``API_BILLING_…`` variables, or has a
-        default. ``clock_ms`` and ``randrange`` (which spreads Retry-After) are for tests.
+        default. Its clock is the store's, so that it does not matter how far those of its processes are apart.
+        ``clock_ms`` and ``randrange`` (which spreads Retry-After) are for tests.
 
         Raises: InvalidSetting, MissingExtra, StoreUnavailable.
         """
@@ -92,7 +92,7 @@ class Meter(RequestMeter):
             settings["store_url"] = store_url
         loaded = MeterSettings.load(**settings)
         store = open_store(loaded.store_url.get_secret_value())
-        return cls(store, loaded, identify=identify, clock_ms=clock_ms, randrange=randrange)
+        return cls(store, loaded, identify=identify, clock_ms=clock_ms or store.now_ms, randrange=randrange)
 
     # --- what is metered
 

@@ -225,14 +225,14 @@ def _asked(op: Reserve, held_wei: int) -> tuple[object, ...]:
 def _claimed(tables: Tables, op: Reserve) -> ReserveReply | int:
     """What the key is claimed by; or what was paid with it for responses that were cut off, when it may be served."""
     assert op.claim is not None
-    row = tables.claim(op.consumer, op.claim.key)
-    if row is None or row.expires_ms <= op.now_ms:
+    row, now_ms = tables.claim(op.consumer, op.claim.key), tables.reached(op.now_ms)
+    if row is None or row.expires_ms <= now_ms:
         return 0
     is_served = False
     if row.response is None:
         # Held by a request being served, for as long as its reservation is: a process that died lets go of it.
         request = tables.peek(REQUESTS, (row.reservation_id,))
-        is_served = request is not None and request.state == "reserved" and request.expires_ms > op.now_ms
+        is_served = request is not None and request.state == "reserved" and request.expires_ms > now_ms
         if not is_served and not row.paid_wei:
             return 0
     if row.fingerprint != op.claim.fingerprint:
@@ -291,14 +291,15 @@ def _keep_response(tables: Tables, request: RequestRow, response: StoredResponse
 def sweep(tables: Tables, op: Sweep) -> int:
     """Release what is past its expiry; how many there were."""
     tables.flush()
-    overdue = tables.overdue(op.now_ms, op.limit)
+    now_ms = tables.reached(op.now_ms)
+    overdue = tables.overdue(now_ms, op.limit)
     tables.fetch_all(keys_of_ending(tables, overdue))
     swept = 0
     for reservation_id in overdue:
         request = tables.request(reservation_id)
         # Somebody else may have settled, extended or swept it before it was locked.
-        if request is not None and request.state == "reserved" and request.expires_ms <= op.now_ms:
-            undo(tables, request, "expired", op.now_ms)
+        if request is not None and request.state == "reserved" and request.expires_ms <= now_ms:
+            undo(tables, request, "expired", now_ms)
             swept += 1
     return swept
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from api_billing.metering.errors import MeterError
@@ -146,7 +147,7 @@ RULES: Final[dict[type[Operation[Any]], Rule]] = {
     SumUsage: _listed(lambda tables, op: tuple(tables.usage_days(op))),
     ListBatches: _listed(lambda tables, op: tuple(tables.batches(op.api, op.after, op.limit))),
     ReadLeaves: _listed(lambda tables, op: tables.leaves(op.api, op.sequence)),
-    Prune: _listed(lambda tables, op: tables.prune(op)),
+    Prune: _listed(lambda tables, op: tables.prune(replace(op, now_ms=tables.reached(op.now_ms)))),
 }
 
 

@@ -8,9 +8,10 @@ at all.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from api_billing.metering.clock import system_clock_ms
 from api_billing.metering.ledger.kinds import Key, Kind, Row
 from api_billing.metering.ledger.operations import (
     Balance,
@@ -56,7 +57,8 @@ class Tables(ABC):
     trusts_fresh = True
     """Whether an id that was made just now need not be looked for: writing it finds out."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_ms: Callable[[], int] = system_clock_ms) -> None:
+        self._now_ms = now_ms
         self.rows: dict[Kind, dict[Key, Any]] = {kind: {} for kind in KINDS}
         self.touched: dict[Kind, list[Row]] = {kind: [] for kind in KINDS}
 
@@ -117,6 +119,12 @@ class Tables(ABC):
         """Delete what is past its time."""
 
     # --- what rules use
+
+    def reached(self, now_ms: int) -> int:
+        """An instant of the caller's, or the store's time when that has not come yet: what ends then has ended for all
+        processes, and not only for one whose clock is fast.
+        """
+        return min(now_ms, self._now_ms())
 
     def find(self, kind: Kind, key: Key) -> Any:
         """A row, None when there is none."""

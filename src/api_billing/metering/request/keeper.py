@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -70,6 +71,8 @@ class Keeper:
         self._keep_unbatched = keep_unbatched
         self._round_seconds = min(round_seconds, reservation_ms / 4000)
         self._pruned_ms = 0
+        self._ahead_ms: int | None = None  # the clock, less the monotonic one
+        self._steady_ms = 0  # from when on the clock is believed, by the monotonic one
         self.forget()
         at_fork(in_child=self.forget)
 
@@ -115,10 +118,13 @@ class Keeper:
         """How many settlements and releases wait for the store."""
         return len(self._failed)
 
-    def tick(self, now_ms: int) -> None:
-        """One round: all of it is tried, whatever fails. Raises: what failed first, such as StoreUnavailable."""
+    def tick(self, now_ms: int, *, sweeps: bool = True) -> None:
+        """One round: all of it is tried, whatever fails; nobody else's reservations are released unless it ``sweeps``.
+
+        Raises: what failed first, such as StoreUnavailable.
+        """
         failures: list[Exception] = []
-        for part in (self._repeat_failed, self._extend, self._sweep, self._prune):
+        for part in (self._repeat_failed, self._extend, *((self._sweep, self._prune) if sweeps else ())):
             try:
                 part(now_ms)
             except Exception as error:
@@ -199,10 +205,20 @@ class Keeper:
                 self._thread = threading.Thread(target=self._run, name="api-billing-keeper", daemon=True)
                 self._thread.start()
 
+    def _is_steady(self, now_ms: int, monotonic_ms: int) -> bool:
+        """False after the clock was put forward, until everybody had the time to extend what they serve."""
+        ahead_ms = now_ms - monotonic_ms
+        if self._ahead_ms is not None and ahead_ms - self._ahead_ms > self._reservation_ms // 4:
+            _log.warning("the clock was put forward by %d s", (ahead_ms - self._ahead_ms) // 1000)
+            self._steady_ms = monotonic_ms + self._reservation_ms
+        self._ahead_ms = ahead_ms
+        return monotonic_ms >= self._steady_ms
+
     def _run(self) -> None:
         while not self._stop.wait(self._round_seconds):
             try:
-                self.tick(self._now_ms())
+                now_ms = self._now_ms()
+                self.tick(now_ms, sweeps=self._is_steady(now_ms, time.monotonic_ns() // 1_000_000))
             except StoreUnavailable as error:
                 _log.warning("the meter's store is not available: %s", error)
             except Exception:

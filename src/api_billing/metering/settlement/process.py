@@ -23,7 +23,6 @@ from pydantic import SecretStr
 
 from api_billing.errors import BillingError
 from api_billing.metering.alerts.alert import Alert
-from api_billing.metering.clock import system_clock_ms
 from api_billing.metering.errors import MeterError
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.opening import open_chain
@@ -187,7 +186,7 @@ def main() -> int:
 def _settle(settings: MeterSettings, alert: Callable[[Alert], None]) -> None:
     chain = open_chain(settings)
     with open_store(settings.store_url.get_secret_value()) as store:
-        loop = loop_of(settings, chain, store.call, now_ms=system_clock_ms, alert=alert)
+        loop = loop_of(settings, chain, store.call, now_ms=store.now_ms, alert=alert)
 
         def until_closed() -> None:
             while sys.stdin.readline():

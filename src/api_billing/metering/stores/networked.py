@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Final
 
+from api_billing.metering.clock import system_clock_ms
 from api_billing.metering.errors import CannotBeStored, StoreUnavailable
 from api_billing.metering.ledger import rules
 from api_billing.metering.ledger.operations import Extend, FireOnce, Operation, Prune, RevokeKey, Sweep
@@ -28,6 +29,7 @@ _ONCE: Final[frozenset[type[Operation[Any]]]] = frozenset(
     {FireOnce, Extend, RevokeKey, Sweep, Prune, ReopenEnded, Renumber, RetryRefused, WriteOff}
 )
 _LONGEST_SECONDS: Final = 5.0  # for as long nobody tries to connect again
+LOOK_SECONDS: Final = 1.0  # between two looks at a server that is in use
 
 Transact = Callable[[Sequence[Operation[Any]], bool], list[Reply]]
 """Performs operations, until nobody is in the way; ``True``: ids that were made just now are trusted to be new."""
@@ -51,15 +53,27 @@ class NetworkedStore(Store):
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self._no_try_before = 0.0
+        self._looked_at = 0.0
+        self._ahead_ns: int | None = None  # the server's time, less the monotonic clock's
 
     def connect(self) -> None:
         """Connect now, rather than with the first operation. Raises: StoreUnavailable."""
         with self._turn:
             self._connected()
 
+    def now_ms(self) -> int:
+        """The server's time, as it was asked for last and has gone on since."""
+        ahead_ns = self._ahead_ns
+        return system_clock_ms() if ahead_ns is None else (time.monotonic_ns() + ahead_ns) // 1_000_000
+
+    def _is_at(self, server_us: int) -> None:
+        """The server's time now, in microseconds."""
+        self._looked_at = time.monotonic()
+        self._ahead_ns = server_us * 1000 - time.monotonic_ns()
+
     @abstractmethod
     def _connected(self) -> Any:
-        """Connect, if need be. Raises: StoreUnavailable."""
+        """Connect, if need be, and look at the server now and then. Raises: StoreUnavailable."""
 
     @abstractmethod
     def _perform_together(self, operations: Sequence[Operation[Any]]) -> list[Reply]:

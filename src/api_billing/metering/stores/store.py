@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
+from api_billing.metering.clock import system_clock_ms
 from api_billing.metering.errors import MeterClosed, MeterError, StoreBusy, StoreUnavailable
 from api_billing.metering.forks import at_fork
 from api_billing.metering.ledger.operations import (
@@ -31,6 +33,7 @@ Reply = Any  # of one of the operations, or the exception that it raises
 
 MAX_BATCH: Final = 512
 MAX_WAITING: Final = 20_000
+MAX_WAIT_SECONDS: Final = 10.0  # in the queue; a batch has bounds of its own
 LOOK_SECONDS: Final = 0.25
 FORK_SECONDS: Final = 10.0
 
@@ -42,10 +45,11 @@ _log = logging.getLogger(__name__)
 class Waiter:
     """Somebody's operation and, when ``done``, its reply. ``loop`` and ``future`` are those of a waiting coroutine."""
 
-    __slots__ = ("done", "future", "lock", "loop", "operation", "reply")
+    __slots__ = ("done", "future", "lock", "loop", "operation", "reply", "since")
 
     def __init__(self, operation: Operation[Any]):
         self.operation = operation
+        self.since = time.monotonic()
         self.reply: Reply = None
         self.done = False
         self.lock: threading.Lock | None = None  # of a waiting thread: held until the reply is there
@@ -82,6 +86,10 @@ class Store(ABC):
 
         Never called by two threads at once. Raises: StoreUnavailable, when all of them failed.
         """
+
+    def now_ms(self) -> int:
+        """The store's time, which is the same for all of its processes, in milliseconds since 1970-01-01 UTC."""
+        return system_clock_ms()
 
     @abstractmethod
     def _disconnect(self) -> None:
@@ -180,7 +188,18 @@ class Store(ABC):
         batch: list[Waiter] = []
         while waiting and len(batch) < MAX_BATCH:
             batch.append(waiting.popleft())
-        self._perform_all(batch)
+        self._perform_all(self._in_time(batch))
+
+    def _in_time(self, batch: list[Waiter]) -> list[Waiter]:
+        """Those of a batch that are not late. The others are told that nothing was done, and need not wait for a store
+        that others have waited for in vain; what nobody waits for is done all the same.
+        """
+        latest = time.monotonic() - MAX_WAIT_SECONDS
+        if not batch or batch[0].since >= latest:
+            return batch  # the first has waited longest
+        late = [waiter for waiter in batch if waiter.since < latest and (waiter.lock or waiter.loop)]
+        deliver(late, [StoreBusy(f"the store could not be asked for {MAX_WAIT_SECONDS:g} s")] * len(late))
+        return [waiter for waiter in batch if not waiter.done]
 
     def _perform_all(self, batch: list[Waiter]) -> None:
         deliver(batch, self._together(batch, self._perform) or ANSWERED, self._seldom)

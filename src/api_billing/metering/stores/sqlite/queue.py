@@ -123,6 +123,7 @@ class LoopStore(Store):
         batch: list[Waiter] = []
         while waiting and len(batch) < MAX_IN_LOOP and type(waiting[0].operation) in _SMALL:
             batch.append(waiting.popleft())
+        batch = self._in_time(batch)
         if waiting and not batch:
             self._turn.release()
             self._wake_worker()
