@@ -9,7 +9,7 @@ from redis.exceptions import ResponseError
 
 from api_billing.metering.errors import StoreUnavailable
 
-FSYNC_MS: Final = 5_000
+WAIT_MS: Final = 4_000  # for the disk or a replica: less than what an answer is waited for
 
 
 class Durability(NamedTuple):

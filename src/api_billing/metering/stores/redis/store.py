@@ -14,13 +14,19 @@ As durable as the server is set to be. With ``appendonly yes`` and ``appendfsync
 survives a crash of the machine. Redis 7.2 and newer with ``appendonly yes`` alone do as well: each batch ends with
 ``WAITAOF 1 0`` (``?durable=0`` leaves that out, ``?durable=1`` refuses a server that cannot). Otherwise the last
 second, or everything, may be lost in a crash; a warning says so when it is opened. ``maxmemory-policy`` has to be
-``noeviction``: a server that may drop keys to make room is refused, as money is not a cache.
+``noeviction``: a server that may drop keys to make room is refused, as money is not a cache. It is looked at every
+second; when keys were dropped meanwhile, the store is refused for good, as nobody knows what its books lack.
+
+Replicas follow a little later: a failover loses what was answered last, a grant included. ``?replicas=1`` has each
+batch end with ``WAIT 1``, so that what was answered is on so many of them. A server that has become a replica, or is
+loading, is asked for on a new connection.
 """
 
 from __future__ import annotations
 
 import logging
 import random
+import re
 import secrets
 import time
 from collections import defaultdict
@@ -54,9 +60,9 @@ from api_billing.metering.ledger.operations import (
 )
 from api_billing.metering.ledger.rows import NUMBERS, TIERS
 from api_billing.metering.ledger.settlement_operations import ReleaseLease, TakeLease, TakeRead
-from api_billing.metering.stores.networked import ConnectionLost, NetworkedStore, NotStorable
+from api_billing.metering.stores.networked import LOOK_SECONDS, ConnectionLost, NetworkedStore, NotStorable
 from api_billing.metering.stores.opening import redacted
-from api_billing.metering.stores.redis.durability import FSYNC_MS, append_fsync, durability_of
+from api_billing.metering.stores.redis.durability import WAIT_MS, append_fsync, durability_of
 from api_billing.metering.stores.redis.rows import TOKEN_BYTES
 from api_billing.metering.stores.redis.tables import Kept, Read, RedisTables, Words
 from api_billing.metering.stores.sql import first_rows
@@ -70,6 +76,10 @@ _DEFAULT_PREFIX: Final = "api-billing:"
 _MAX_SHARDS: Final = 1024
 _SECONDS: Final = 5.0  # to connect, and to answer
 _LOST: Final = (redis.ConnectionError, RedisTimeout, RedisClusterException, OSError)
+# What is said of the server: nobody can store anything there now. The driver knows some of them as errors of their own.
+_OF_SERVER: Final = re.compile(
+    r"(?:^|-)(?:READONLY|LOADING|MASTERDOWN|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|UNBLOCKED|MISCONF|OOM|BUSY|NO[A-Z]+) "
+)
 # Retrying is this module's business, as it knows what may be repeated.
 _CLIENT: Final[dict[str, Any]] = {"protocol": 2, "socket_timeout": _SECONDS, "socket_connect_timeout": _SECONDS}
 
@@ -98,6 +108,7 @@ class Place(NamedTuple):
     prefix: str
     durable: bool | None
     shards: int | None
+    replicas: int = 0
 
 
 def open_redis(url: str) -> Store:
@@ -118,6 +129,7 @@ class RedisStore(NetworkedStore):
         self._is_cluster = False
         self._wait = False
         self._warned = False
+        self._evicted: dict[str, int] = {}  # by server: how many keys it had dropped when it was opened
         self._forget()
 
     def _forget(self) -> None:
@@ -193,6 +205,8 @@ class RedisStore(NetworkedStore):
             except _LOST as error:
                 raise ConnectionLost(sent=self._sent) from error
             except (UnicodeError, ResponseError) as error:
+                if _is_of_server(error):
+                    raise ConnectionLost(sent=False) from error
                 raise NotStorable from error
 
         return self._surely(operations, transact)
@@ -256,21 +270,26 @@ class RedisStore(NetworkedStore):
 
     def _run(self, keys: Words, arguments: Words) -> int:
         words = ["EVALSHA", _SHA, len(keys), *keys, *arguments]
-        if not self._wait:
+        waits: list[tuple[Any, ...]] = [("WAIT", self._place.replicas, WAIT_MS)] if self._place.replicas else []
+        if self._wait:
+            waits.append(_WAIT_FOR_DISK)
+        if not waits:
             return int(self._client.execute_command(*words))
         if self._is_cluster:
             node = {"target_nodes": self._client.get_node_from_key(keys[0])}
-            replies = [self._client.execute_command(*each, **node) for each in (words, _WAIT_FOR_DISK)]
+            replies = [self._client.execute_command(*each, **node) for each in (words, *waits)]
         else:
             pipeline = self._client.pipeline(transaction=False)
-            for each in (words, _WAIT_FOR_DISK):
+            for each in (words, *waits):
                 pipeline.execute_command(*each)
             replies = pipeline.execute(raise_on_error=False)
-        done, synced = replies
+        done, *safe = replies
         if isinstance(done, Exception):
             raise done
-        if isinstance(synced, Exception) or not synced[0]:
-            raise self._failure(f"the server did not confirm that it wrote to disk: {synced}")
+        for (command, least, *_), reached in zip(waits, safe, strict=True):
+            found = reached[0] if isinstance(reached, list) else reached
+            if isinstance(found, Exception) or found < least:
+                raise self._failure(f"the server did not confirm {command} {least}: {reached}")
         return int(done)
 
     # --- shards
@@ -294,16 +313,55 @@ class RedisStore(NetworkedStore):
     # --- the connection
 
     def _connected(self) -> None:
+        if self._client is not None and time.monotonic() - self._looked_at > LOOK_SECONDS:
+            try:
+                self._look()
+            except (*_LOST, ResponseError):
+                self._disconnect()
         if self._client is None:
             self._reached(self._connect, RedisError, RedisClusterException, OSError)
 
     def _connect(self) -> None:
         try:
             self._client = self._opened()
+            self._look()
             self._make()
         except BaseException:
             self._disconnect()
             raise
+
+    def _look(self) -> None:
+        """See whether the server is still one to write to. Raises: StoreUnavailable, ResponseError."""
+        state, now_us = self.key(0, "/state"), 0
+        for server in self._servers():
+            pipeline = server.pipeline(transaction=False)
+            for section in ("server", "memory", "stats", "replication"):
+                pipeline.info(section)
+            pipeline.time()
+            *sections, (seconds, microseconds) = pipeline.execute()
+            info: dict[str, Any] = {name: value for section in sections for name, value in section.items()}
+            if info.get("role") != "master":
+                raise ResponseError("READONLY it is a replica")
+            if (policy := info.get("maxmemory_policy", "noeviction")) != "noeviction":
+                raise StoreUnavailable(
+                    f"{redacted(self.url)}: maxmemory-policy is {policy}, with which money would be dropped",
+                    hint="set it to noeviction",
+                )
+            evicted = info.get("evicted_keys", 0)
+            if evicted > self._evicted.setdefault(info["run_id"], evicted):
+                self.ask("HSET", state, "evicted", evicted)
+            now_us = max(now_us, seconds * 1_000_000 + microseconds)
+        if evicted := self.ask("HGET", state, "evicted"):
+            raise StoreUnavailable(
+                f"{redacted(self.url)}: the server dropped {int(evicted)} keys to make room: its books are not whole",
+                hint=f"restore a backup; or, when you know that it is, HDEL {state.decode()} evicted",
+            )
+        self._is_at(now_us)
+
+    def _servers(self) -> list[Any]:
+        if self._is_cluster:
+            return [node.redis_connection for node in self._client.get_primaries()]
+        return [self._client]
 
     def _opened(self) -> Any:
         self._wait = False
@@ -323,13 +381,7 @@ class RedisStore(NetworkedStore):
         return cluster
 
     def _check(self, client: Any) -> None:
-        info: dict[str, Any] = client.info("all")
-        if (policy := info.get("maxmemory_policy", "noeviction")) != "noeviction":
-            raise StoreUnavailable(
-                f"{redacted(self.url)}: maxmemory-policy is {policy}, with which money would be dropped to make room",
-                hint="set it to noeviction",
-            )
-        durability = durability_of(info, append_fsync(client), self._place.durable)
+        durability = durability_of(client.info("all"), append_fsync(client), self._place.durable)
         self._wait = self._wait or durability.wait
         if durability.warning and not self._warned:
             self._warned = True
@@ -370,7 +422,14 @@ class RedisStore(NetworkedStore):
         self._forget()
 
 
-_WAIT_FOR_DISK: Final = ("WAITAOF", 1, 0, FSYNC_MS)
+_WAIT_FOR_DISK: Final[tuple[Any, ...]] = ("WAITAOF", 1, 0, WAIT_MS)
+
+
+def _is_of_server(error: Exception) -> bool:
+    """Whether an error is about the server as it is now, and not about what it was asked."""
+    return isinstance(error, ResponseError) and (
+        type(error) is not ResponseError or bool(_OF_SERVER.search(str(error)))
+    )
 
 
 def _chosen_id(operation: Any) -> tuple[Any, ...] | None:
@@ -410,9 +469,12 @@ def _parsed(url: str) -> Place:
         shards = int(query.pop("shards")) if "shards" in query else None
         if shards is not None and not 1 <= shards <= _MAX_SHARDS:
             raise ValueError(f"from 1 to {_MAX_SHARDS} shards")
+        replicas = int(query.pop("replicas", "0"))
+        if replicas < 0:
+            raise ValueError("so many replicas there cannot be")
         place = urlunsplit(parts._replace(query=urlencode(query)))
         redis.ConnectionPool.from_url(place)
     except (ValueError, KeyError, TypeError) as error:
         hint = "write it as redis://host:6379/0?prefix=meter:&durable=1"
         raise InvalidSetting(f"not a Redis URL: {redacted(url)!r}", hint=hint) from error
-    return Place(place, prefix, durable, shards)
+    return Place(place, prefix, durable, shards, replicas)

@@ -76,6 +76,9 @@ class Server(Protocol):
 
     shards: int
 
+    def now_ms(self) -> int:
+        """The server's time."""
+
     def key(self, shard: int, name: str) -> bytes:
         """Where something of a shard is."""
 
@@ -94,7 +97,7 @@ class RedisTables(Tables):
     """
 
     def __init__(self, server: Server, shard: int = 0, kept: Kept | None = None, *, by_key: bool = True) -> None:
-        super().__init__()
+        super().__init__(server.now_ms)
         self.shard = shard
         self._server = server
         self._kept: Kept = {} if kept is None else kept
