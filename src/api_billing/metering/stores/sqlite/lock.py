@@ -1,8 +1,8 @@
 """Whose turn it is among the processes that write one file, and how often they changed what others have in memory.
 
-A lock on a file wakes the next process at once, where SQLite's own busy handler would sleep and guess. A second file is
-the turnstile: whoever waits for the lock keeps it shut, so that nobody who has just given the lock back can take it
-again before, and whoever has the lock sees that somebody waits.
+A second file is the turnstile: whoever waits for the lock keeps it shut, so that nobody who has just given the lock
+back can take it again before, and whoever has the lock sees that somebody waits. The system ends no wait for a lock, so
+that it is looked for again and again: whoever has it may have been stopped.
 
 The count lies in the lock's file, which all of them have mapped. It is raised under the lock and before a commit, so
 that a crash between the two makes others forget in vain, and never keep what is no longer so.
@@ -13,10 +13,12 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import time
 from pathlib import Path
 from typing import Final
 
 _BYTES: Final = 8
+_PAUSE_SECONDS: Final = 0.0001
 
 
 class ProcessLock:
@@ -29,18 +31,15 @@ class ProcessLock:
             os.posix_fallocate(self._file, 0, _BYTES)
         self._count = mmap.mmap(self._file, _BYTES)
 
-    def acquire(self, *, wait: bool = True) -> bool:
-        """Get the lock. False: it is another process' turn."""
-        how = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
-        try:
-            fcntl.flock(self._turnstile, how)
-            try:
-                fcntl.flock(self._file, how)
-            finally:
-                fcntl.flock(self._turnstile, fcntl.LOCK_UN)
-        except BlockingIOError:
+    def acquire(self, seconds: float = 0.0) -> bool:
+        """Get the lock, within so many seconds. False: it is another process' turn."""
+        until = time.monotonic() + seconds
+        if not _locked(self._turnstile, until):
             return False
-        return True
+        try:
+            return _locked(self._file, until)
+        finally:
+            fcntl.flock(self._turnstile, fcntl.LOCK_UN)
 
     def release(self) -> None:
         """Give the lock back."""
@@ -48,9 +47,7 @@ class ProcessLock:
 
     def others_wait(self) -> bool:
         """Whether another process waits for the lock."""
-        try:
-            fcntl.flock(self._turnstile, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(self._turnstile, 0.0):
             return True
         fcntl.flock(self._turnstile, fcntl.LOCK_UN)
         return False
@@ -71,3 +68,14 @@ class ProcessLock:
         self._count.close()
         os.close(self._file)
         os.close(self._turnstile)
+
+
+def _locked(file: int, until: float) -> bool:
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_PAUSE_SECONDS)

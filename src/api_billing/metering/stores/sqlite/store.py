@@ -27,11 +27,13 @@ from api_billing.metering.stores.sqlite.queue import LoopStore
 from api_billing.metering.stores.sqlite.tables import TYPES, VERSION, SqliteTables
 from api_billing.metering.stores.store import FORK_SECONDS, Reply, Store
 
-_BUSY_SECONDS: Final = 10.0  # for a reader that is not one of ours, and keeps the file
+_BUSY_SECONDS: Final = 10.0  # for somebody who keeps the file, or the lock
+_BRIEFLY_SECONDS: Final = 0.1  # for a lock that was waited for in vain
 _BUSY_POLL_SECONDS: Final = 0.01
 # A text that is no Unicode, a number beyond 64 bits, an id that is there already.
 _OF_ONE: Final = (UnicodeError, OverflowError, sqlite3.DataError, sqlite3.IntegrityError)
 _WAL_PAGES: Final = 4000  # 16 MB of log between two checkpoints
+_PAGE_BYTES: Final = 4096
 # What settlement reads is committed, or is none of its business yet.
 _READ_ASIDE: Final[frozenset[type[Operation[Any]]]] = frozenset(
     {ListToSettle, ReadCut, ReadBook, NextOutgoing, ListOutgoing, ListBatches, ReadLeaves}
@@ -65,6 +67,7 @@ class SqliteStore(LoopStore):
         self._changes = -1  # as far as what is in memory has followed them
         self._applying = threading.Lock()  # who applies beside a commit, and the end of the commit
         self._locked = False  # this process has the lock
+        self._patience = _BUSY_SECONDS
         self._committing = False  # the worker waits for the disk: what is in memory holds, and may be added to
         self._resting = False  # the lock is about to be given up: nothing is added
 
@@ -164,10 +167,19 @@ class SqliteStore(LoopStore):
         return self._locked and not self._committing and tables is not None and tables.unwritten()
 
     def _acquire(self, *, wait: bool) -> bool:
-        """Get the lock among processes, unless this one has it from an attempt. False: it is another process' turn."""
+        """Get the lock among processes, unless this one has it from an attempt. False: it is another process' turn.
+
+        Raises: StoreUnavailable, when it waits in vain.
+        """
         assert self._lock is not None  # opened
         if not self._locked:
-            self._locked = self._lock.acquire(wait=wait)
+            self._locked = self._lock.acquire(self._patience if wait else 0.0)
+            if wait:
+                self._patience = _BUSY_SECONDS if self._locked else _BRIEFLY_SECONDS
+                if not self._locked:
+                    raise StoreUnavailable(
+                        f"{self.path}: another process keeps the lock", hint="was it stopped? see: fuser FILE.lock"
+                    )
         return self._locked
 
     def _unlock(self) -> None:
@@ -250,29 +262,34 @@ class SqliteStore(LoopStore):
             except (sqlite3.Error, OSError) as error:
                 self._disconnect()
                 raise StoreUnavailable(f"{self.path}: {error}", hint=_hint(error)) from error
+            except BaseException:
+                self._disconnect()
+                raise
         return self._tables
 
     def _open(self) -> sqlite3.Connection:
         if not self._create and not self.path.exists():
             raise StoreUnavailable(f"{self.path} does not exist")
-        lock = self._lock = ProcessLock(self.path)
+        self._lock = ProcessLock(self.path)
         if not self.path.exists():
             # Keys' hashes and people's usage: nobody else's to read.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = self._connection = sqlite3.connect(
             self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
         )
-        lock.acquire()
+        self._acquire(wait=True)
         try:
             connection.execute("pragma journal_mode = wal")
             connection.execute("pragma synchronous = full")
             connection.execute(f"pragma wal_autocheckpoint = {_WAL_PAGES}")
+            # What it grew by while somebody read for long is given back.
+            connection.execute(f"pragma journal_size_limit = {_WAL_PAGES * _PAGE_BYTES}")
             connection.execute("pragma foreign_keys = off")
             self._make_tables(connection)
             # From here on a loop may be the one to wait; see ``_begin``.
             connection.execute("pragma busy_timeout = 0")
         finally:
-            lock.release()
+            self._unlock()
         self._data_version = self._changes = -1
         return connection
 
