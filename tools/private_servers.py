@@ -1,6 +1,6 @@
-"""Private PostgreSQL and Redis servers for tests and benchmarks: on a socket or port of their own, gone afterwards.
+"""Private PostgreSQL, PgBouncer and Redis servers for tests and benchmarks: on sockets of their own, gone afterwards.
 
-The programs are those that are installed (Debian: ``apt-get install postgresql redis-server``).
+The programs are those that are installed (Debian: ``apt-get install postgresql pgbouncer redis-server``).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
 
 _START_SECONDS: Final = 60
 _STOP_SECONDS: Final = 20
@@ -55,6 +56,31 @@ def private_postgresql(within: Path | None = None, *, durable: bool = False) -> 
         with _running(command, account, signal.SIGINT, folder) as process:
             _wait_for(process, folder, lambda: _answers(binaries, folder))
             yield f"postgresql:///postgres?host={folder}&user=meter"
+
+
+@contextmanager
+def private_pgbouncer(within: Path | None, url: str, *settings: str) -> Iterator[str]:
+    """The URL of a PgBouncer in transaction mode, in front of a ``private_postgresql``.
+
+    ``settings`` are further lines of its file. Raises: NotInstalled, RuntimeError.
+    """
+    program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        raise NotInstalled("PgBouncer is not installed (Debian: apt-get install pgbouncer)")
+    server = dict(parse_qsl(urlsplit(url).query))["host"]
+    with _private_folder(within) as (folder, account):
+        port = _free_port()
+        (folder / "users").write_text('"meter" ""\n')
+        lines = [
+            "[databases]", f"* = host={server} user=meter", "[pgbouncer]", f"unix_socket_dir = {folder}",
+            f"listen_port = {port}", "auth_type = trust", f"auth_file = {folder}/users", "pool_mode = transaction",
+            "default_pool_size = 2", *settings,
+        ]  # fmt: skip
+        (folder / "ini").write_text("\n".join(lines) + "\n")
+        socket_ = folder / f".s.PGSQL.{port}"
+        with _running([program, str(folder / "ini")], account, signal.SIGINT, folder) as process:
+            _wait_for(process, folder, socket_.exists)
+            yield f"postgresql:///postgres?host={folder}&port={port}&user=meter"
 
 
 @contextmanager

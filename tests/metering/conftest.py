@@ -15,6 +15,7 @@ import pytest
 from tools.private_servers import (
     NotInstalled,
     memory_folder,
+    private_pgbouncer,
     private_postgresql,
     private_redis,
     private_redis_cluster,
@@ -33,6 +34,12 @@ def postgresql_url() -> Iterator[str]:
     """The URL of an empty database on a server of this test session's own."""
     pytest.importorskip("psycopg")
     yield from _url_of(private_postgresql(memory_folder()))
+
+
+@pytest.fixture(scope="session")
+def pgbouncer_url(postgresql_url: str) -> Iterator[str]:
+    """The URL of a PgBouncer of this test session's own, in transaction mode, in front of that server."""
+    yield from _url_of(private_pgbouncer(memory_folder(), postgresql_url))
 
 
 @pytest.fixture(scope="session")

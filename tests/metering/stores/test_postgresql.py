@@ -188,7 +188,7 @@ def test_batch__always_in_conflict__is_unavailable(store, desk_of, monkeypatch):
 
 
 def test_connection__closed_by_the_server_while_idle__is_opened_anew(store, admin, desk_of, monkeypatch):
-    monkeypatch.setattr(postgresql, "_IDLE_SECONDS", -1)
+    monkeypatch.setattr(postgresql, "LOOK_SECONDS", -1)
     pid = store._connection.info.backend_pid
     # With a timeout it returns when the other process has ended.
     assert admin.execute("select pg_terminate_backend(%s, 10000)", (pid,)).fetchone() == (True,)

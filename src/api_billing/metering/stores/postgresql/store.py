@@ -3,6 +3,10 @@
 What waits for the store together is one transaction (see ``tables``); the rules are the ledger's. A transaction that
 another process got in the way of is done again.
 
+Nothing is waited for without an end: not for a lock that a process holds which was stopped, nor for a server that says
+nothing. Behind a pooler (PgBouncer, ``pool_mode = transaction``) settings are those of each transaction, and nothing is
+prepared, as the next transaction may have another session.
+
 The URL is libpq's: its parameters (``sslmode``, ``connect_timeout``, ``options=-csearch_path%3Dmeter`` …) apply. Tables
 are made by whoever opens an empty schema first; the role needs the right to create there once.
 """
@@ -10,9 +14,8 @@ are made by whoever opens an empty schema first; the role needs the right to cre
 from __future__ import annotations
 
 import random
-import select
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -22,7 +25,7 @@ from api_billing.metering.errors import InvalidSetting, StoreUnavailable
 from api_billing.metering.ledger import rules
 from api_billing.metering.ledger.operations import Operation, Release, Reserve, Reserved, Settle
 from api_billing.metering.ledger.rows import NumberRow
-from api_billing.metering.stores.networked import ConnectionLost, NetworkedStore, NotStorable
+from api_billing.metering.stores.networked import LOOK_SECONDS, ConnectionLost, NetworkedStore, NotStorable
 from api_billing.metering.stores.opening import redacted
 from api_billing.metering.stores.postgresql.tables import PREFIX, TYPES, Connection, PostgresqlTables
 from api_billing.metering.stores.sql import first_rows, schema
@@ -31,6 +34,8 @@ from api_billing.metering.stores.store import Reply, Store
 SCHEMA_VERSION: Final = 2
 
 # Deadlock, serialization, a row that somebody else was first to insert: undone, and done again.
+_LOCK_TIMEOUT: Final = "55P03"
+_STOPPED_SECONDS: Final = 4.0  # in the middle of a batch: less than others wait for its locks
 _CONFLICTS: Final = frozenset({"40P01", "40001", "23505"})
 _MADE_MEANWHILE: Final = frozenset({"42P07", "42710", "23505"})  # tables, by somebody else
 _TRY_SECONDS: Final = 15.0
@@ -40,7 +45,10 @@ _MAX_KNOWN: Final = 100_000
 # Classes of errors that are about one operation's values; others (disk full, shutdown, read-only) are about the server.
 _OF_ONE: Final = ("21", "22", "23", "54")
 _OLDEST: Final = 120_000  # server version: 12
-_IDLE_SECONDS: Final = 1.0
+# Longer than the server's own limits, which say what was in the way.
+_ANSWER_SECONDS: Final = 12.0
+_LISTING_SECONDS: Final = 35.0
+_LOOK_SECONDS: Final = 5.0
 _DEFAULTS: Final = {
     "connect_timeout": "5",
     "application_name": "api-billing",
@@ -50,14 +58,21 @@ _DEFAULTS: Final = {
     "tcp_user_timeout": "15000",
     "client_encoding": "UTF8",
 }
-_SESSION: Final = (
-    "set statement_timeout = '30s'; set lock_timeout = '10s'; set idle_in_transaction_session_timeout = '30s';"
+_SETTINGS: Final = {
+    "statement_timeout": "'30s'",
+    "lock_timeout": "'5s'",
+    "idle_in_transaction_session_timeout": "'30s'",
     # Rows are found by their keys: statistics of a table that was empty a moment ago must not say otherwise.
-    " set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;"
+    "enable_seqscan": "'off'",
+    "enable_hashjoin": "'off'",
+    "enable_mergejoin": "'off'",
     # A commit that was answered survives a crash, whatever the server's default is; a stronger setting stays.
-    " select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') in"
-    " ('off', 'local')"
-)
+    "synchronous_commit": "case when current_setting('synchronous_commit') in ('off', 'local') then 'on'"
+    " else current_setting('synchronous_commit') end",
+}
+_SET: Final = "select " + ", ".join(f"set_config('{name}', {value}, {{}})" for name, value in _SETTINGS.items())
+_SET_FOR_SESSION: Final = _SET.replace("{}", "false")
+_SET_FOR_TRANSACTION: Final = _SET.replace("{}", "true")
 
 _OF_PARENTS: Final[list[Connection]] = []  # after a fork: kept from being collected, and so from being closed
 
@@ -74,14 +89,46 @@ def open_postgresql(url: str) -> Store:
     return store
 
 
+class _Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that is closed when an answer takes too long: a server that was stopped says nothing, and the
+    system's timeouts are about networks.
+    """
+
+    seconds = _LOOK_SECONDS
+
+    def wait(self, gen: Generator[Any, Any, Any], *values: Any, **options: Any) -> Any:
+        try:
+            return super().wait(_until(time.monotonic() + self.seconds, gen), *values, **options)
+        except _NoAnswer:
+            self.close()
+            raise
+
+
+class _NoAnswer(psycopg.OperationalError):
+    """The server has not answered in time."""
+
+
+def _until(until: float, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """What the driver waits for, until then. It looks up from waiting ten times a second."""
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if time.monotonic() > until:
+                raise _NoAnswer("the server does not answer")
+            wanted = gen.send(ready)
+    except StopIteration as end:
+        return end.value
+
+
 class PostgresqlStore(NetworkedStore):
     """Runs the ledger on tables in a database, over one connection."""
 
     def __init__(self, url: str, parameters: dict[str, Any]):
         super().__init__(url)
         self._parameters = parameters
-        self._connection: Connection | None = None
-        self._used_at = 0.0
+        self._connection: _Connection | None = None
+        self._settings = ""  # that each transaction begins with
         self._known: dict[str, Reserve] = {}  # reservations of this process, until they end
 
     # --- a batch
@@ -101,7 +148,7 @@ class PostgresqlStore(NetworkedStore):
                 if connection is None or not _undone(connection):
                     raise ConnectionLost(sent=True) from error
                 sqlstate = getattr(error, "sqlstate", None)
-                if sqlstate not in _CONFLICTS:
+                if sqlstate not in _CONFLICTS and not (sqlstate == _LOCK_TIMEOUT and _end_stopped(connection)):
                     if (sqlstate or "22").startswith(_OF_ONE):
                         raise NotStorable from error
                     self._disconnect()
@@ -115,12 +162,16 @@ class PostgresqlStore(NetworkedStore):
     def _transact(self, operations: Sequence[Operation[Any]], *, trusts_fresh: bool) -> list[Reply]:
         kind = type(operations[0])
         by_key = kind in rules.BY_KEY
+        connection = self._connected()
+        connection.seconds = _ANSWER_SECONDS if by_key else _LISTING_SECONDS
         tables = PostgresqlTables(
-            self._connected(),
+            connection,
             self._known,
             trusts_fresh=trusts_fresh,
             by_key=by_key,
             settling=kind in rules.SETTLEMENT,
+            settings=self._settings,
+            now_ms=self.now_ms,
         )
         rules.fetch(tables, operations)
         replies = rules.perform(tables, operations)
@@ -140,25 +191,38 @@ class PostgresqlStore(NetworkedStore):
 
     # --- the connection
 
-    def _connected(self) -> Connection:
-        now = time.monotonic()
-        connection = self._connection
-        if connection is not None and now - self._used_at > _IDLE_SECONDS and _has_hung_up(connection):
-            self._disconnect()
-            connection = None
-        if connection is None:
-            connection = self._connection = self._reached(self._connect, psycopg.Error)
-        self._used_at = now
-        return connection
+    def _connected(self) -> _Connection:
+        if self._connection is not None and time.monotonic() - self._looked_at > LOOK_SECONDS:
+            try:
+                self._look(self._connection)
+            except psycopg.Error:  # found before anything is sent, as when the server was restarted
+                self._disconnect()
+        if self._connection is None:
+            self._connection = self._reached(self._connect, psycopg.Error)
+        return self._connection
 
-    def _connect(self) -> Connection:
-        connection: Connection = psycopg.connect(**self._parameters, autocommit=True, prepare_threshold=0)
+    def _connect(self) -> _Connection:
+        connection = _Connection.connect(**self._parameters, autocommit=True, prepare_threshold=0)
         try:
-            _prepare(connection)
+            # A pooler makes up a process id, as it does not know yet whose sessions there will be.
+            is_pooled = self._look(connection) != connection.info.backend_pid
+            if is_pooled:
+                connection.prepare_threshold = None
+            self._settings = _SET_FOR_TRANSACTION if is_pooled else ""
+            connection.seconds = _ANSWER_SECONDS
+            _prepare(connection, self._settings)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _look(self, connection: _Connection) -> int:
+        """See what time it is there; the id of the process that answers."""
+        sql = "select pg_backend_pid(), (extract(epoch from clock_timestamp()) * 1000000)::bigint"
+        connection.seconds = _LOOK_SECONDS
+        pid, now_us = connection.execute(sql, prepare=False).fetchall()[0]
+        self._is_at(now_us)
+        return int(pid)
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -171,6 +235,23 @@ class PostgresqlStore(NetworkedStore):
             self._connection = None
 
 
+def _end_stopped(connection: Connection) -> bool:
+    """End sessions of processes that were stopped in the middle of a batch and hold its locks; whether there were any.
+
+    The server's own timeout for that does not see them: it ends with the flush that the driver sends last.
+    """
+    rows = connection.execute(_END_STOPPED.encode(), (_STOPPED_SECONDS,), prepare=False).fetchall()
+    return any(ended for (ended,) in rows)
+
+
+_END_STOPPED: Final = (
+    "select pg_terminate_backend(pid) from pg_stat_activity where state = 'idle in transaction'"
+    " and datname = current_database() and usename = current_user"
+    " and application_name = current_setting('application_name')"
+    " and state_change < clock_timestamp() - make_interval(secs => %s)"
+)
+
+
 def _undone(connection: Connection) -> bool:
     """Roll back what failed; False when the connection broke, and with it all knowledge of what was done."""
     try:
@@ -181,27 +262,18 @@ def _undone(connection: Connection) -> bool:
     return not connection.closed
 
 
-def _has_hung_up(connection: Connection) -> bool:
-    """Whether the server closed an idle connection, as when it was restarted: found before anything is sent to it."""
-    if connection.closed:
-        return True
-    # Nothing was asked, so that whatever is there to be read is the server's farewell, or the end.
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
-
-
-def _prepare(connection: Connection) -> None:
+def _prepare(connection: Connection, settings: str) -> None:
     """Set up a new connection, and make the tables when there are none. Raises: StoreUnavailable."""
     info = connection.info
     if info.server_version < _OLDEST:
         raise StoreUnavailable(f"PostgreSQL 12 or newer is needed; this one is {info.server_version // 10_000}")
     if info.parameter_status("server_encoding") != "UTF8":
         raise StoreUnavailable("the database's encoding has to be UTF8")
-    connection.execute(_SESSION, prepare=False)
+    if not settings:
+        connection.execute(_SET_FOR_SESSION.encode(), prepare=False)
     if not _has_tables(connection):
         try:
-            _make_tables(connection)
+            _make_tables(connection, settings)
         except psycopg.Error as error:
             if not _undone(connection) or error.sqlstate not in _MADE_MEANWHILE:
                 raise
@@ -216,8 +288,8 @@ def _has_tables(connection: Connection) -> bool:
     return row == (True,)
 
 
-def _make_tables(connection: Connection) -> None:
-    tables = PostgresqlTables(connection, {})
+def _make_tables(connection: Connection, settings: str) -> None:
+    tables = PostgresqlTables(connection, {}, settings=settings)
     for statement in (*schema(TYPES, prefix=PREFIX), *_TABLES):
         tables.run(statement)
     for row in (*first_rows(), NumberRow("settling"), NumberRow("schema", SCHEMA_VERSION)):

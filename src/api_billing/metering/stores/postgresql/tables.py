@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 import psycopg
 
+from api_billing.metering.clock import system_clock_ms
 from api_billing.metering.ledger.kinds import Key, Kind, Row
 from api_billing.metering.ledger.operations import Reserve
 from api_billing.metering.ledger.rows import (
@@ -117,7 +118,9 @@ def _round_trip(connection: Connection) -> Iterator[None]:
 
 
 class PostgresqlTables(SqlTables):
-    """Rows of one transaction. ``reserves`` are reservations that this process knows, as they were asked for."""
+    """Rows of one transaction. ``known`` are reservations that this process knows, as they were asked for; ``settings``
+    is a statement that the transaction begins with.
+    """
 
     prefix: ClassVar[str] = PREFIX
     skip_locked: ClassVar[str] = " for update skip locked"
@@ -130,13 +133,16 @@ class PostgresqlTables(SqlTables):
         trusts_fresh: bool = True,
         by_key: bool = True,
         settling: bool = False,
+        settings: str = "",
+        now_ms: Callable[[], int] = system_clock_ms,
     ) -> None:
-        super().__init__()
+        super().__init__(now_ms)
         self.trusts_fresh = trusts_fresh
         self._connection = connection
         self._known = known
         self._looked_at = _LOOKED_AT if by_key else frozenset()
         self._settling = settling
+        self._settings = settings
         self._begun = False
         self._long: dict[str, str] = {}  # whole names by the short ones that stand for them
 
@@ -144,6 +150,8 @@ class PostgresqlTables(SqlTables):
         if not self._begun:
             self._begun = True
             self._connection.execute("begin")
+            if self._settings:
+                self._connection.execute(self._settings.encode())
             if self._settling:
                 # What settlement reads belongs together: one process at a time. Requests never take this lock.
                 self._connection.execute(f"select value from {PREFIX}numbers where name = 'settling' for update")
