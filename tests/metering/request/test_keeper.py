@@ -29,6 +29,7 @@ def keeper(store):
         round_seconds=10,
         prune_every_ms=0,
         keep_unbatched=False,
+        alert=lambda _: None,
     )
 
 

@@ -136,10 +136,12 @@ def test_failover__to_nobody_yet__is_unavailable_and_then_goes_on(pair, desk_of)
     with open_store(pair.url) as store:
         desk = desk_of(store)
         desk.grant(5)
-        pair.clients[0].replicaof(*place(pair.urls[1]))
+        pair.clients[0].wait(1, 1000)
+        follow(pair.clients[1])
+        follow(pair.clients[0], pair.urls[1])
         with pytest.raises(StoreUnavailable, match="replica"):
             desk.grant(1, grant_id="g")
-        pair.clients[0].replicaof("no", "one")
+        follow(pair.clients[0])
         store._no_try_before = 0
         assert desk.grant(1, grant_id="g").balance.granted_wei == 6
 
@@ -187,6 +189,11 @@ def test_eviction__switched_on_while_open__is_refused_until_it_is_off(pair, desk
             store.call(ReadBalance("a"))
         pair.clients[0].config_set("maxmemory-policy", "noeviction")
         assert desk_of(store).free() == 5
+
+
+@pytest.mark.parametrize("answer", ["string exceeds maximum allowed size", "WRONGTYPE Operation against a key"])
+def test_answer__about_what_was_asked__is_not_the_servers(answer):
+    assert not redis_store._is_of_server(redis.ResponseError(answer))
 
 
 def evict(client):

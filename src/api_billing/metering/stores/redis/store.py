@@ -76,10 +76,8 @@ _DEFAULT_PREFIX: Final = "api-billing:"
 _MAX_SHARDS: Final = 1024
 _SECONDS: Final = 5.0  # to connect, and to answer
 _LOST: Final = (redis.ConnectionError, RedisTimeout, RedisClusterException, OSError)
-# What is said of the server: nobody can store anything there now. The driver knows some of them as errors of their own.
-_OF_SERVER: Final = re.compile(
-    r"(?:^|-)(?:READONLY|LOADING|MASTERDOWN|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|UNBLOCKED|MISCONF|OOM|BUSY|NO[A-Z]+) "
-)
+# Begins what is said of the server: nobody can store anything there now (READONLY, MISCONF, UNBLOCKED …).
+_OF_SERVER: Final = re.compile(r"(?:^|-)(?!ERR |WRONGTYPE )[A-Z]{3,} ")
 # Retrying is this module's business, as it knows what may be repeated.
 _CLIENT: Final[dict[str, Any]] = {"protocol": 2, "socket_timeout": _SECONDS, "socket_connect_timeout": _SECONDS}
 
