@@ -3,6 +3,7 @@
 MeterError (a BillingError)
 ├── StoreUnavailable        the store did not do it: nothing changed, or it is not known; the same id may be sent again
 │   ├── StoreBusy           too many operations are waiting
+│   ├── StoreUnusable       it answers, but cannot be used as it is: waiting does not help
 │   ├── CannotBeStored      no store can ever do this one, whatever is waited for: nothing changed
 │   └── CreditUnavailable   a consumer's credit cannot be read from the chain, or was read too long ago
 ├── IdConflict              an id that the caller chose was used before, for something else: nothing changed
@@ -31,6 +32,10 @@ class StoreBusy(StoreUnavailable):
 
 class CannotBeStored(StoreUnavailable):
     """This operation has something in it that cannot be stored; the store is well, and repeating is in vain."""
+
+
+class StoreUnusable(StoreUnavailable):
+    """The store is of another version, may lose what it is told, or has lost some: an operator has to see to it."""
 
 
 class CreditUnavailable(StoreUnavailable):

@@ -11,14 +11,23 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from api_billing.contract_api import API_NAME
-from api_billing.metering.errors import InvalidSetting, MeterError, UnknownConsumer
-from api_billing.metering.identity.api_keys import KeyCache, NewKey, new_key, pepper_beside
+from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavailable, UnknownConsumer
+from api_billing.metering.identity.api_keys import (
+    KeyCache,
+    NewKey,
+    new_key,
+    pepper_beside,
+    pepper_check,
+    pepper_path,
+)
 from api_billing.metering.identity.extractors import api_key
 from api_billing.metering.ledger.operations import (
     Balance,
     GetProfile,
     Grant,
     Granted,
+    KeepPepperCheck,
+    ListKeys,
     PutKey,
     PutProfile,
     ReadBalance,
@@ -78,6 +87,7 @@ class Meter(RequestMeter):
         store_url: str = "",
         *,
         identify: Extractor | None = None,
+        checks_pepper: bool = True,
         clock_ms: Callable[[], int] | None = None,
         randrange: Callable[[int], int] = random.randrange,
         **settings: Any,
@@ -86,13 +96,24 @@ class Meter(RequestMeter):
         default. Its clock is the store's, so that it does not matter how far those of its processes are apart.
         ``clock_ms`` and ``randrange`` (which spreads Retry-After) are for tests.
 
+        With ``fail_open`` it is opened also while the store does not answer; without ``checks_pepper`` also when API
+        keys cannot be checked, as by commands that see to that.
+
         Raises: InvalidSetting, MissingExtra, StoreUnavailable.
         """
         if store_url:
             settings["store_url"] = store_url
         loaded = MeterSettings.load(**settings)
-        store = open_store(loaded.store_url.get_secret_value())
-        return cls(store, loaded, identify=identify, clock_ms=clock_ms or store.now_ms, randrange=randrange)
+        store = open_store(loaded.store_url.get_secret_value(), may_be_away=loaded.fail_open)
+        meter = cls(store, loaded, identify=identify, clock_ms=clock_ms or store.now_ms, randrange=randrange)
+        if checks_pepper and identify is None:
+            try:
+                meter._check_pepper()
+            except BaseException as error:
+                if not (loaded.fail_open and isinstance(error, StoreUnavailable)):
+                    meter.close()
+                    raise
+        return meter
 
     # --- what is metered
 
@@ -235,7 +256,8 @@ class Meter(RequestMeter):
     def pepper(self) -> bytes:
         """The secret that API keys are hashed with: the setting, or a file next to an SQLite store.
 
-        Raises: InvalidSetting when there is neither.
+        Raises: InvalidSetting when there is neither, or it is not the one that the store's keys were made with;
+        StoreUnavailable.
         """
         if self._pepper is None:
             given = self.settings.key_pepper.get_secret_value()
@@ -246,10 +268,34 @@ class Meter(RequestMeter):
                     hint="set API_BILLING_KEY_PEPPER: openssl rand -hex 32",
                 )
             if given:
-                self._pepper = given.encode()
+                self._pepper = self._of_the_keys(given.encode(), "API_BILLING_KEY_PEPPER")
+            elif isinstance(path, Path):
+                if not pepper_path(path).exists() and self._has_keys():
+                    raise _not_the_pepper(f"{pepper_path(path)} is missing", pepper_path(path))
+                self._pepper = self._of_the_keys(pepper_beside(path), pepper_path(path))
             else:
-                self._pepper = pepper_beside(path) if isinstance(path, Path) else _MEMORY_PEPPER
+                self._pepper = _MEMORY_PEPPER
         return self._pepper
+
+    def _of_the_keys(self, pepper: bytes, place: str | Path) -> bytes:
+        """A pepper, when it is that of the store's keys; what it is told from others by is kept with the first one."""
+        kept = self.store.call(KeepPepperCheck())
+        while (check := pepper_check(pepper, kept)) != kept:
+            if kept and self._has_keys():
+                raise _not_the_pepper(f"{place} has another pepper than the API keys were made with", place)
+            kept = self.store.call(KeepPepperCheck(check, replaces=kept))
+        return pepper
+
+    def _has_keys(self) -> bool:
+        return any(key.revoked_ms is None for key in self.store.call(ListKeys()))
+
+    def _check_pepper(self) -> None:
+        """Find out at the start whether API keys can be checked, if there is a pepper, or should be one."""
+        path = getattr(self.store, "path", None)
+        if self.settings.key_pepper.get_secret_value() or (
+            isinstance(path, Path) and (pepper_path(path).exists() or self._has_keys())
+        ):
+            self.pepper()
 
     def _identify_by_key(self, request: MeteredRequest) -> Any:
         # Made with the first request: a meter with another extractor needs no pepper.
@@ -277,4 +323,11 @@ class Meter(RequestMeter):
 _MAX_ID: Final = 255
 _MAX_NOTE: Final = 500
 _MAX_LABEL: Final = 100
+
+
+def _not_the_pepper(message: str, place: str | Path) -> InvalidSetting:
+    hint = f"restore {place} as it was; if it is lost, revoke all keys and make new ones"
+    return InvalidSetting(f"{message}: no API key could be checked", hint=hint)
+
+
 _MEMORY_PEPPER: Final = b"keys in memory die with the process"

@@ -48,7 +48,9 @@ class MeterSettings(BaseSettings):
         ("OPTIONS",), description="Methods that are not metered. HEAD is, as it runs the same handler as GET."
     )
     fail_open: bool = Field(
-        False, description="Serve, and log, when the store is not available; otherwise such requests get a 503."
+        False,
+        description="Serve, and log, when the store is not available, at the start too; otherwise such requests get"
+        " a 503.",
     )
     cache_seconds: int = Field(
         60, ge=0, le=86_400, description="How long API keys and profiles are believed without being looked up again."

@@ -372,6 +372,24 @@ def test_check__chain_does_not_answer__is_503_also_with_fail_open(billed: World,
     assert desk.serve() == {"x-cost-wei": "0"}
 
 
+def test_receipt__store_does_not_answer__is_503_also_with_fail_open(
+    billed: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(billed, fail_open=True)
+    desk.serve()
+    call = billed.store.call
+
+    def failing(operation: Any) -> Any:
+        if isinstance(operation, Reserve):
+            raise StoreUnavailable("away")
+        return call(operation)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(billed.store, "call", failing)
+        assert problem_of(desk.serve())[:2] == (503, "meter_unavailable")
+    assert desk.serve().body == BODY
+
+
 def test_check__chain_down_after_it_was_checked__is_replayed(desk: Desk) -> None:
     desk.serve()
     desk.world.chain.readable = False

@@ -9,6 +9,7 @@ the setting ``key_pepper``. For an embedded store without one, ``pepper_beside``
 owner can read (0600) next to the database: right for one machine, where whoever reads that file may read the database
 as well, and to be kept out of copies of the database. Stores that several machines share need the setting, as a file
 would differ on each. A lost or changed pepper makes every key invalid; there is no way back but new keys.
+So the store keeps what tells the pepper of its keys from others (``pepper_check``), and is not opened with another one.
 """
 
 from __future__ import annotations
@@ -96,13 +97,24 @@ def check_pepper(pepper: bytes) -> bytes:
     return pepper
 
 
+def pepper_check(pepper: bytes, kept: str = "") -> str:
+    """What tells this pepper from others: a slow hash, that nobody can guess by, with the salt of the one ``kept``."""
+    salt = bytes.fromhex(kept.partition(":")[0]) if kept else os.urandom(16)
+    return f"{salt.hex()}:{hashlib.scrypt(pepper, salt=salt, n=2**13, r=8, p=1, dklen=32).hex()}"
+
+
+def pepper_path(database: Path) -> Path:
+    """Where the pepper of an embedded store is kept."""
+    return database.with_name(database.name + ".pepper")
+
+
 def pepper_beside(database: Path) -> bytes:
     """Return the pepper kept next to an embedded store (``<database>.pepper``), making it the first time.
 
     Several processes may ask at once: the file appears whole, and once. Raises: InvalidSetting when the file cannot be
     used, or others than its owner may read it.
     """
-    path = database.with_name(database.name + ".pepper")
+    path = pepper_path(database)
     try:
         if not path.exists():
             _create(path)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from api_billing.metering.errors import IdConflict, UnknownConsumer, UnknownTier
 from api_billing.metering.ledger.documents import budgets_to_text, quotas_to_text
 from api_billing.metering.ledger.operations import (
     ApiKey,
     FindKey,
+    KeepPepperCheck,
     ListKeys,
     ListProfiles,
     ListTiers,
@@ -21,6 +23,8 @@ from api_billing.metering.ledger.rows import API_KEYS, TIERS, ConsumerRow, KeyRo
 from api_billing.metering.ledger.tables import Tables
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.tiers import Tier
+
+_PEPPER: Final = "pepper"
 
 
 def put_profile(tables: Tables, op: PutProfile) -> Profile:
@@ -106,6 +110,15 @@ def revoke_key(tables: Tables, op: RevokeKey) -> bool:
         consumer.version = _new_version(tables)
         tables.touch(consumer)
     return True
+
+
+def keep_pepper_check(tables: Tables, op: KeepPepperCheck) -> str:
+    """Keep what tells peppers apart, unless another is kept; what is kept then."""
+    kept: str = tables.document(_PEPPER) or ""
+    if not op.check or kept != op.replaces:
+        return kept
+    tables.put_document(_PEPPER, op.check)
+    return op.check
 
 
 def list_keys(tables: Tables, op: ListKeys) -> tuple[ApiKey, ...]:

@@ -459,6 +459,17 @@ class RevokeKey(Operation[bool]):
 
 
 @dataclass(frozen=True, slots=True)
+class KeepPepperCheck(Operation[str]):
+    """Keep what tells the pepper of API keys from others, in the place of ``replaces``. The answer: what is kept.
+
+    Without ``check`` it is only read. Empty: there is none.
+    """
+
+    check: str = ""
+    replaces: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ListKeys(Operation[tuple[ApiKey, ...]]):
     """Keys of one consumer, or of all, oldest first."""
 

@@ -163,7 +163,7 @@ class Exchange:
 
     def _unavailable(self, error: StoreUnavailable) -> Answer | None:
         meter, api = self._meter, self.metering.api
-        if meter.settings.fail_open:
+        if meter.settings.fail_open and self._payer.may_go_unmetered:
             # Each one, as nothing else says who was served.
             _log.error(
                 "served without being metered: %s %s of %s: %s",

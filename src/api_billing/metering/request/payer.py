@@ -52,6 +52,7 @@ class Payer(ABC):
     """
 
     claims: ClassVar[str] = "idempotency"  # begins the codes of refused claims
+    may_go_unmetered: ClassVar[bool] = True  # with ``fail_open``, when the store does not answer
     replay_fields: ClassVar[tuple[tuple[str, str], ...]] = (REPLAYED,)
 
     __slots__ = (

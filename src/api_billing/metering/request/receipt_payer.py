@@ -37,6 +37,7 @@ class ReceiptPayer(Payer):
     """The call of a receipt. ``fingerprint`` of the request is given when there is no body to compute it from."""
 
     claims = "receipt"
+    may_go_unmetered = False  # anybody can read it on the chain, and would be served for it again and again
     replay_fields = ()  # who has a receipt gets the very response that everybody with it gets
 
     __slots__ = ("_fingerprint", "_receipt")

@@ -91,6 +91,9 @@ class Store(ABC):
         """The store's time, which is the same for all of its processes, in milliseconds since 1970-01-01 UTC."""
         return system_clock_ms()
 
+    def connect(self) -> None:  # noqa: B027 - where there is nothing to connect to
+        """Connect now, rather than with the first operation. Raises: StoreUnavailable."""
+
     @abstractmethod
     def _disconnect(self) -> None:
         """Let go of files and connections; a later ``_perform`` opens them again."""

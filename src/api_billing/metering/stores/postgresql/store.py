@@ -21,7 +21,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from api_billing.metering.errors import InvalidSetting, StoreUnavailable
+from api_billing.metering.errors import InvalidSetting, StoreUnusable
 from api_billing.metering.ledger import rules
 from api_billing.metering.ledger.operations import Operation, Release, Reserve, Reserved, Settle
 from api_billing.metering.ledger.rows import NumberRow
@@ -78,15 +78,13 @@ _OF_PARENTS: Final[list[Connection]] = []  # after a fork: kept from being colle
 
 
 def open_postgresql(url: str) -> Store:
-    """Connect, and make the tables when there are none. Raises: InvalidSetting, StoreUnavailable."""
+    """The store at a URL; it connects later. Raises: InvalidSetting."""
     try:
         parameters = conninfo_to_dict(url)
     except psycopg.Error as error:
         # libpq's message may quote the URL with its password.
         raise InvalidSetting(f"not a PostgreSQL URL: {redacted(url)!r}") from error
-    store = PostgresqlStore(url, {**_DEFAULTS, **parameters})
-    store.connect()
-    return store
+    return PostgresqlStore(url, {**_DEFAULTS, **parameters})
 
 
 class _Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -266,9 +264,9 @@ def _prepare(connection: Connection, settings: str) -> None:
     """Set up a new connection, and make the tables when there are none. Raises: StoreUnavailable."""
     info = connection.info
     if info.server_version < _OLDEST:
-        raise StoreUnavailable(f"PostgreSQL 12 or newer is needed; this one is {info.server_version // 10_000}")
+        raise StoreUnusable(f"PostgreSQL 12 or newer is needed; this one is {info.server_version // 10_000}")
     if info.parameter_status("server_encoding") != "UTF8":
-        raise StoreUnavailable("the database's encoding has to be UTF8")
+        raise StoreUnusable("the database's encoding has to be UTF8")
     if not settings:
         connection.execute(_SET_FOR_SESSION.encode(), prepare=False)
     if not _has_tables(connection):
@@ -280,7 +278,7 @@ def _prepare(connection: Connection, settings: str) -> None:
     row = connection.execute(f"select value from {PREFIX}numbers where name = 'schema'").fetchone()
     if row != (SCHEMA_VERSION,):
         version = "none" if row is None else row[0]
-        raise StoreUnavailable(f"the tables are of version {version}; this program knows version {SCHEMA_VERSION}")
+        raise StoreUnusable(f"the tables are of version {version}; this program knows version {SCHEMA_VERSION}")
 
 
 def _has_tables(connection: Connection) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import redis
 from redis.exceptions import ResponseError
 
-from api_billing.metering.errors import StoreUnavailable
+from api_billing.metering.errors import StoreUnusable
 
 WAIT_MS: Final = 4_000  # for the disk or a replica: less than what an answer is waited for
 
@@ -22,7 +22,7 @@ class Durability(NamedTuple):
 def durability_of(info: dict[str, Any], append_fsync: str | None, wanted: bool | None) -> Durability:
     """What the server does for its answers, from INFO and its setting appendfsync (None: it does not tell).
 
-    Raises: StoreUnavailable, when durability is ``wanted`` and the server cannot give it.
+    Raises: StoreUnusable, when durability is ``wanted`` and the server cannot give it.
     """
     if not info.get("aof_enabled"):
         warning = "appendonly is off: what was answered may be lost in a crash; set appendonly yes, appendfsync always"
@@ -35,7 +35,7 @@ def durability_of(info: dict[str, Any], append_fsync: str | None, wanted: bool |
     else:
         warning = "appendfsync is not always: the last second may be lost in a crash; set it, or use Redis 7.2 or newer"
     if wanted:
-        raise StoreUnavailable(f"the server cannot do what durable=1 asks for: {warning}")
+        raise StoreUnusable(f"the server cannot do what durable=1 asks for: {warning}")
     return Durability(False, warning)
 
 

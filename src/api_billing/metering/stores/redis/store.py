@@ -44,7 +44,7 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError, R
 from redis.exceptions import TimeoutError as RedisTimeout
 from redis.retry import Retry
 
-from api_billing.metering.errors import IdConflict, InvalidSetting, MeterError, StoreUnavailable
+from api_billing.metering.errors import IdConflict, InvalidSetting, MeterError, StoreUnavailable, StoreUnusable
 from api_billing.metering.ledger import rules
 from api_billing.metering.ledger.operations import (
     Extend,
@@ -110,10 +110,8 @@ class Place(NamedTuple):
 
 
 def open_redis(url: str) -> Store:
-    """Connect, and check that the server does not forget. Raises: InvalidSetting, StoreUnavailable."""
-    store = RedisStore(_parsed(url))
-    store.connect()
-    return store
+    """The store at a URL; it connects later. Raises: InvalidSetting."""
+    return RedisStore(_parsed(url))
 
 
 class RedisStore(NetworkedStore):
@@ -341,7 +339,7 @@ class RedisStore(NetworkedStore):
             if info.get("role") != "master":
                 raise ResponseError("READONLY it is a replica")
             if (policy := info.get("maxmemory_policy", "noeviction")) != "noeviction":
-                raise StoreUnavailable(
+                raise StoreUnusable(
                     f"{redacted(self.url)}: maxmemory-policy is {policy}, with which money would be dropped",
                     hint="set it to noeviction",
                 )
@@ -350,7 +348,7 @@ class RedisStore(NetworkedStore):
                 self.ask("HSET", state, "evicted", evicted)
             now_us = max(now_us, seconds * 1_000_000 + microseconds)
         if evicted := self.ask("HGET", state, "evicted"):
-            raise StoreUnavailable(
+            raise StoreUnusable(
                 f"{redacted(self.url)}: the server dropped {int(evicted)} keys to make room: its books are not whole",
                 hint=f"restore a backup; or, when you know that it is, HDEL {state.decode()} evicted",
             )
@@ -392,11 +390,11 @@ class RedisStore(NetworkedStore):
         self.ask("HSETNX", state, "schema", SCHEMA_VERSION)
         version = int(self.ask("HGET", state, "schema"))
         if version != SCHEMA_VERSION:
-            raise StoreUnavailable(f"the keys are of version {version}; this program knows version {SCHEMA_VERSION}")
+            raise StoreUnusable(f"the keys are of version {version}; this program knows version {SCHEMA_VERSION}")
         self.ask("HSETNX", state, "shards", self._place.shards or 1)
         self.shards = int(self.ask("HGET", state, "shards"))
         if self._place.shards not in (None, self.shards):
-            raise StoreUnavailable(
+            raise StoreUnusable(
                 f"{redacted(self.url)} was made with {self.shards} shards, which cannot be changed",
                 hint="leave out shards=",
             )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote
 
-from api_billing.metering.errors import CannotBeStored, InvalidSetting, StoreUnavailable
+from api_billing.metering.errors import CannotBeStored, InvalidSetting, StoreUnavailable, StoreUnusable
 from api_billing.metering.ledger import money, rules
 from api_billing.metering.ledger.operations import ListBatches, Operation, ReadCut, ReadLeaves, Reserve, ReserveReply
 from api_billing.metering.ledger.settlement_operations import ListOutgoing, ListToSettle, NextOutgoing, ReadBook
@@ -41,11 +41,9 @@ _READ_ASIDE: Final[frozenset[type[Operation[Any]]]] = frozenset(
 
 
 def open_sqlite(url: str) -> Store:
-    """Open a file and make its tables when it is new. ``?create=0`` refuses to make one."""
+    """The store in a file, which is made later; ``?create=0`` refuses to make one. Raises: InvalidSetting."""
     path, create = _parsed(url)
-    store = SqliteStore(url, path, create=create)
-    store.connect()
-    return store
+    return SqliteStore(url, path, create=create)
 
 
 class SqliteStore(LoopStore):
@@ -308,9 +306,9 @@ class SqliteStore(LoopStore):
         if version == VERSION:
             return
         if version:
-            raise StoreUnavailable(f"{self.path} is of schema version {version}; this program knows version {VERSION}")
+            raise StoreUnusable(f"{self.path} is of schema version {version}; this program knows version {VERSION}")
         if connection.execute("select count(*) from sqlite_schema").fetchone()[0]:
-            raise StoreUnavailable(f"{self.path} is an SQLite file of something else")
+            raise StoreUnusable(f"{self.path} is an SQLite file of something else")
         connection.execute("begin immediate")
         for statement in schema(TYPES, without=" without rowid"):
             connection.execute(statement)
