@@ -158,3 +158,20 @@ def test_call__in_a_forked_child__has_a_queue_and_a_worker_of_its_own() -> None:
             answered = asyncio.run(store.acall(ask("b"))) == "b"
             os._exit(0 if answered else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_call__has_waited_too_long__is_told_that_nothing_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "MAX_WAIT_SECONDS", -1)
+    with GatedStore() as store:
+        with pytest.raises(StoreBusy):
+            store.call(ask("a"))
+        with pytest.raises(StoreBusy):
+            asyncio.run(store.acall(ask("b")))
+    assert not any({"a", "b"} & set(batch) for batch in store.batches)
+
+
+def test_post__has_waited_too_long__is_performed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "MAX_WAIT_SECONDS", -1)
+    with GatedStore() as store:
+        store.post(ask("a"))
+    assert ["a"] in store.batches

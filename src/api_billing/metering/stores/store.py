@@ -201,7 +201,8 @@ class Store(ABC):
         if not batch or batch[0].since >= latest:
             return batch  # the first has waited longest
         late = [waiter for waiter in batch if waiter.since < latest and (waiter.lock or waiter.loop)]
-        deliver(late, [StoreBusy(f"the store could not be asked for {MAX_WAIT_SECONDS:g} s")] * len(late))
+        error = StoreBusy(f"the store could not be asked for {MAX_WAIT_SECONDS:g} s")
+        deliver(late, [error] * len(late), self._seldom)
         return [waiter for waiter in batch if not waiter.done]
 
     def _perform_all(self, batch: list[Waiter]) -> None:
