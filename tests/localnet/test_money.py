@@ -83,12 +83,14 @@ def test_write__fails_under_keep__leaves_the_value_with_the_contract(alice: Addr
     assert (net.balance(purse), net.balance(alice)) == (7, 3)
 
 
-def test_write__fails_under_return__gives_the_value_back(alice: Address, deploy: Deploy) -> None:
+def test_write__fails_under_return__gives_the_value_back_when_it_is_final(alice: Address, deploy: Deploy) -> None:
     net = Localnet(failed_value="return")
     net.fund(alice, 10)
     purse = deploy(PURSE, net=net).address
     receipt = net.write(purse, "take", True, sender=alice, value=7)
-    assert (net.balance(purse), net.balance(alice), receipt.balance) == (0, 10, 0)
+    assert (net.balance(purse), net.balance(alice), receipt.balance, net.undelivered_value()) == (0, 3, 0, 7)
+    net.process("finalized")
+    assert (net.balance(purse), net.balance(alice), net.undelivered_value()) == (0, 10, 0)
 
 
 @pytest.mark.parametrize(("rule", "left"), [("keep", 3), ("return", 10)])
@@ -96,6 +98,7 @@ def test_deploy__fails_with_value__follows_the_rule(alice: Address, deploy: Depl
     net = Localnet(failed_value=rule)
     net.fund(alice, 10)
     deploy(PURSE, True, net=net, value=7, check=False)
+    net.process("finalized")
     assert net.balance(alice) == left
 
 
@@ -167,6 +170,7 @@ def test_message__fails_at_its_target__follows_the_rule(
     purse, other = deploy(PURSE, net=net, value=10).address, deploy(PURSE, net=net).address
     [child] = net.write(purse, "call", other, 4, "accepted", True, sender=alice).children
     assert child.kind == "user_error"
+    net.process("finalized")
     assert (net.balance(purse), net.balance(other)) == balances
 
 
@@ -179,6 +183,7 @@ def test_message__method_of_account_without_code__fails_and_follows_the_rule(
     purse = deploy(PURSE, net=net, value=10).address
     [child] = net.write(purse, "call", bob, 4, "accepted", False, sender=alice).children
     assert (child.kind, child.message) == ("vm_error", "invalid_contract absent")
+    net.process("finalized")
     assert (net.balance(purse), net.balance(bob)) == balances
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from genlayer_localnet import calldata
+from genlayer_localnet import Address, calldata
+from genlayer_localnet.rpc.node import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.server import RpcConnection, RpcFailure
 
-from .wire import TILL, Client, about, leader, result
+from .wire import TILL, ZERO, Client, about, call_object, leader, result, tx_data
 
 APPEAL = "8b5de1bc"
 CATCHING_LOOP = """
@@ -106,6 +107,35 @@ def test_appeal__then_restart__is_the_same(start: Start, tmp_path: Path) -> None
     client.rpc.call("sim_increaseTime", 120)
     assert client.transaction(sent["hash"])["status"] == "FINALIZED"
     assert client.read(contract, "get") == 3
+
+
+def test_cancel__message_that_waits_to_run_again__gives_its_value_back(start: Start, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"auto_mine": False, "finality_window_seconds": 3_600, "state": tmp_path / "net.sqlite"}
+    with RpcServer(NodeOptions(auto_mine=False, finality_window_seconds=3_600), state=options["state"]) as server:
+        client = Client(RpcConnection(server.url))
+
+        def mined(to: str, *call: Any, value: int = 0) -> dict[str, Any]:
+            sent = client.send(to, tx_data(call_object(*call)), value=value)
+            client.rpc.call("sim_mine")
+            return client.transaction(sent)
+
+        code = tx_data(TILL.encode(), call_object(None))
+        sender, receiver = (client.send(ZERO, code) for _ in range(2))
+        client.rpc.call("sim_mine")
+        sender, receiver = (client.transaction(one)["data"]["contract_address"] for one in (sender, receiver))
+        let_validators_answer(client, *["yes"] * 5)
+        asked = mined(receiver, "ask", "a question")
+        mined(sender, "pay", "me", value=9)
+        [message] = mined(sender, "forward", Address(receiver), 5, "accepted")["triggered_transactions"]
+        let_validators_answer(client, *["no"] * 5)
+        assert appeal(client, asked)["status"] == client.transaction(message)["status"] == "PENDING"
+        assert (client.balance(sender), client.balance(receiver)) == (4, 0)
+        client.rpc.close()
+    client.rpc = start(**options)
+    client.rpc.call("sim_cancelTransaction", message, None)
+    client.rpc.call("sim_mine")
+    assert (client.balance(sender), client.balance(receiver)) == (9, 0)
+    assert client.transaction(message)["status"] == "CANCELED"
 
 
 @pytest.fixture

@@ -116,6 +116,7 @@ def test_up__options__reach_the_chain() -> None:
         (["--port", "70000"], "--port"),
         (["--now", "tomorrow"], "2026-01-15T12:00:00Z"),
         (["--failed-value", "burn"], "--failed-value"),
+        (["--first-children", "orphaned"], "--first-children"),
         (["--validators", "0"], "--validators"),
         (["--host", "no such host"], "no such host"),
     ],

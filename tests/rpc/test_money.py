@@ -50,6 +50,7 @@ def test_call__fails_with_value_and_it_returns__the_sender_has_it(start: Callabl
     client = Client(start(failed_value="return"))
     till = client.deploy()
     client.write(till, "refuse", "no", value=5)
+    client.rpc.call("sim_increaseTime", 61)
     assert (client.balance(), client.balance(till)) == (1_000 * GEN, 0)
 
 

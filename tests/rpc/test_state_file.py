@@ -200,7 +200,9 @@ def test_clear__then_restart__stays_empty(path: Path) -> None:
         assert (rpc.call("eth_blockNumber"), len(node.world.contracts)) == ("0x0", 0)
 
 
-@pytest.mark.parametrize("option", [{"chain_id": 61127}, {"seed": "other"}, {"failed_value": "return"}])
+@pytest.mark.parametrize(
+    "option", [{"chain_id": 61127}, {"seed": "other"}, {"failed_value": "return"}, {"first_children": "stay"}]
+)
 def test_start__option_contradicts_the_file__is_refused(path: Path, option: dict[str, Any]) -> None:
     with _server(path):
         pass

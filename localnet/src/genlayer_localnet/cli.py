@@ -44,6 +44,11 @@ class FailedValue(StrEnum):
     RETURN = "return"
 
 
+class FirstChildrenChoice(StrEnum):
+    UNDONE = "undone"
+    STAY = "stay"
+
+
 class LogLevel(StrEnum):
     DEBUG = "debug"
     INFO = "info"
@@ -95,6 +100,12 @@ State = Annotated[
 FailedValueOption = Annotated[
     FailedValue | None,
     _chain(help="The value of a failed call stays with the contract (keep, as in Studio: the default) or goes back."),
+]
+FirstChildrenOption = Annotated[
+    FirstChildrenChoice | None,
+    _chain(
+        help="Messages of a transaction that an appeal takes back are undone (the default), or stay beside new ones."
+    ),
 ]
 AutoMine = Annotated[bool, _chain(help="Run transactions when they arrive; without, they wait for sim_mine.")]
 StrictFunds = Annotated[
@@ -150,6 +161,7 @@ def up(
     allow_host: AllowHost = None,
     state: State = None,
     failed_value: FailedValueOption = None,
+    first_children: FirstChildrenOption = None,
     auto_mine: AutoMine = True,
     strict_funds: StrictFunds = False,
     finality_window: FinalityWindow = None,
@@ -179,6 +191,7 @@ def up(
         chain_id=chain_id,
         seed=seed,
         failed_value=failed_value.value if failed_value else None,
+        first_children=first_children.value if first_children else None,
         finality_window_seconds=finality_window,
         validators=validators,
         contract_timeout_seconds=contract_timeout or None,

@@ -24,7 +24,7 @@ from genlayer_localnet.arguments import (
 from genlayer_localnet.chain import appeals
 from genlayer_localnet.chain.chain import Chain, derived_id
 from genlayer_localnet.chain.receipts import Receipt, receipt_of
-from genlayer_localnet.chain.runs import Settings
+from genlayer_localnet.chain.runs import FirstChildren, Settings
 from genlayer_localnet.errors import (
     ContractNotFound,
     ContractRejected,
@@ -55,7 +55,9 @@ class Localnet:
     """A network with its accounts, contracts and clock. Deterministic: the same calls give the same ids and addresses.
 
     ``now`` is an aware datetime or ISO text. ``failed_value`` says where the value of a failed call is: it stays with
-    the called contract (``keep``, as in Studio) or returns to the sender. ``finality_window_seconds`` after
+    the called contract (``keep``, as in Studio) or returns to the sender, when the call is final.
+    ``first_children``: an appeal that takes a call back takes its messages back too (``undone``), or they ``stay``, and
+    the new run sends its own beside them. ``finality_window_seconds`` after
     acceptance a transaction is final; the clock moves only by ``advance`` and ``now``. ``rotations``: how many more
     leaders try after the validators disagreed with the first. ``std`` as in ``standard_library``. With
     ``mint_missing`` a sender gets what it lacks, as in Studio. Contract code that runs longer than
@@ -78,7 +80,10 @@ class Localnet:
         rotations: int = 3,
         mint_missing: bool = False,
         contract_timeout_seconds: float | None = DEFAULT_SECONDS,
+        first_children: FirstChildren = "undone",
     ) -> None:
+        if first_children not in ("undone", "stay"):
+            raise InvalidArgument(f"first_children is 'undone' or 'stay', not {first_children!r}")
         if failed_value not in ("keep", "return"):
             raise InvalidArgument(f"failed_value is 'keep' or 'return', not {failed_value!r}")
         if validators < 1 or rotations < 0:
@@ -94,6 +99,7 @@ class Localnet:
             failed_value,
             timedelta(seconds=finality_window_seconds),
             mint_missing,
+            first_children,
             contract_timeout_seconds,
         )
         self._chain = Chain(World(as_time(now)), virtual_machine(self.std), settings)

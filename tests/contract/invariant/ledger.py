@@ -26,9 +26,9 @@ class Ledger:
     withdrawn_credit: int = 0
     unasked: int = 0
     outside: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EVERYBODY, RICH))
-    """What everybody must have, payouts that wait for finality included."""
+    """What everybody must have, with what waits for finality."""
     waiting: list[tuple[int, str, int]] = field(default_factory=list)
-    """Payouts: final at, receiver, wei."""
+    """Payouts, and values that return: final at, receiver, wei."""
     billed: dict[tuple[str, str, int], Usage] = field(default_factory=lambda: defaultdict(lambda: (0, 0)))
     """By consumer, API and day: the sum of receipts and settled entries."""
     settled: set[tuple[str, int]] = field(default_factory=set)
@@ -38,7 +38,9 @@ class Ledger:
 
     def record(self, method: str, args: tuple[Any, ...], caller: Caller, outcome: Outcome, now: int, rule: str) -> None:
         succeeded = outcome.kind == "return"
-        if caller.value and (succeeded or rule == "keep"):
+        if caller.value and not succeeded and rule == "return":
+            self.comes_back(caller.address, caller.value, now)
+        elif caller.value:
             self.outside[caller.address] -= caller.value
             if succeeded:
                 self.deposited += caller.value
@@ -60,6 +62,10 @@ class Ledger:
         """GEN that nobody asked for."""
         self.outside[sender] -= wei
         self.unasked += wei
+
+    def comes_back(self, sender: str, wei: int, now: int) -> None:
+        """The value of a call that failed."""
+        self.waiting.append((now + FINALITY_SECONDS, sender, wei))
 
     def pass_time(self, now: int) -> None:
         self.waiting = [payout for payout in self.waiting if payout[0] > now]

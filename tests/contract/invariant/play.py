@@ -96,7 +96,9 @@ class Play:
             assert self.arena.net.write(BILLING, None, sender=sender, value=wei).kind == "vm_error"
         else:
             self.arena.net.transfer(BILLING, wei, sender=sender)
-        if not nameless or self.arena.failed_value == "keep":
+        if nameless and self.arena.failed_value == "return":
+            self.ledger.comes_back(sender, wei, self.arena.now)
+        else:
             self.ledger.arrive(sender, wei)
         self.tally.count("gen_arrives")
         self.observe()

@@ -112,6 +112,7 @@ def test_payable__wrong_number_of_arguments__value_is_no_ones_or_returned(market
     before = market.net.balance(STRANGER)
     assert market.write("top_up_credit", sender=STRANGER, value=7).kind == "vm_error"
     kept = 7 if failed_value == "keep" else 0
+    market.net.process("finalized")
     assert market.view("get_solvency")["surplus_wei"] == kept
     assert market.net.balance(STRANGER) == before - kept
     assert market.credit(STRANGER) == 0

@@ -4,8 +4,10 @@ Against an accepted transaction as many validators as voted, and two more, judge
 the transaction stays as it is. Otherwise, and where a transaction was not accepted at all, it is taken back and run
 again in its old place, with all these voters and new leaders.
 
-With a transaction everything goes that may rest on it: what is not final of its contract and of those that it sent
-messages to. Transactions of users run again in their order; messages are cancelled, and sent again by their senders.
+With a transaction everything is taken back that rests on it: its messages, what looked at an account that it changed,
+and what paid with money that came of it. Nothing of that can be final: see ``Chain.finalize``. All runs again in the
+order of the first decisions. Messages that are the same again keep their place, others are cancelled or come last. With
+``first_children="stay"`` messages are no part of it: they stay as they were, and the new run sends its own beside them.
 """
 
 from __future__ import annotations
@@ -24,24 +26,22 @@ def appeal(chain: Chain, transaction: Transaction) -> None:
         raise NotAppealable(f"a transaction that is {transaction.status} cannot be appealed")
     if transaction.kind not in ("call", "deploy"):
         raise NotAppealable(f"a {transaction.kind} is not voted on")
+    undone = _resting_on(chain, transaction)
+    _check_codes(chain, undone)
+    successful = True
     if transaction.status == "accepted":
         round_ = _voted_again(chain, transaction)
-        if not round_.name.endswith("Failed"):
-            _check_can_be_undone(chain, transaction)
         transaction.rounds.append(round_)
         successful = not round_.name.endswith("Failed")
-    else:
-        _check_can_be_undone(chain, transaction)
-        successful = True
     transaction.appealed_at = chain.world.now
     if successful:
-        _run_again(chain, transaction)
+        _run_again(chain, transaction, undone)
     chain.changed(transaction)
 
 
 def _voted_again(chain: Chain, transaction: Transaction) -> VotingRound:
     """What new validators say to the leader's results; the world is as it was before the transaction for that time."""
-    if not transaction.rounds:  # no code ran: there is nothing to disagree with
+    if not any(round_.votes for round_ in transaction.rounds):  # no code ran: there is nothing to disagree with
         return VotingRound(0, {}, appeal_name("Validator", successful=False))
     last = transaction.rounds[-1]
     known = max(last.votes) + 1
@@ -55,7 +55,7 @@ def _voted_again(chain: Chain, transaction: Transaction) -> VotingRound:
     assert transaction.outcome is not None
     if outcome.result == TIMEOUT != transaction.outcome.result:
         votes = dict.fromkeys(votes, "timeout")
-    elif not _same(outcome, transaction.outcome):
+    elif not transaction.outcome.saw_final_state and not _same(outcome, transaction.outcome):
         votes = dict.fromkeys(votes, "disagree")
     name = appeal_name("Validator", successful=not is_majority(votes))
     return VotingRound(last.leader, {**last.votes, **votes}, name)
@@ -72,38 +72,34 @@ def _same(outcome: Outcome, first: Outcome) -> bool:
 
 
 def _resting_on(chain: Chain, transaction: Transaction) -> list[Transaction]:
-    """The transaction and what may rest on it, in the order of decision."""
-    found, contracts, ids = [transaction], {transaction.to}, {transaction.id}
-    unfinalized = chain.world.unfinalized
+    """The transaction and what rests on it, in the order of decision."""
+    found, unfinalized = [transaction], chain.world.unfinalized
+    as_message = chain.settings.first_children == "undone"
     for later in list(unfinalized)[unfinalized.index(transaction) + 1 :]:
-        if later.to in contracts or later.triggered_by in ids:
+        if any(later.rests_on(earlier, as_message=as_message) for earlier in found):
             found.append(later)
-            contracts.add(later.to)
-            ids.add(later.id)
     return found
 
 
-def _check_can_be_undone(chain: Chain, transaction: Transaction) -> None:
-    for undone in _resting_on(chain, transaction):
-        for child in undone.children:
-            if chain.world.transactions[child].status == "finalized":
-                raise NotAppealable(f"transaction {child}, which rests on it, is final already")
+def _check_codes(chain: Chain, undone: list[Transaction]) -> None:
+    """New code for a contract holds for what is not final as well, and the old one is gone. Raises: NotAppealable."""
+    for later in chain.world.blocks[undone[0].block :]:
+        upgrade = chain.world.transactions[later]
+        if upgrade.kind == "upgrade" and any(one.looked_at(upgrade.to) for one in undone):
+            raise NotAppealable(f"contract 0x{upgrade.to.hex()}, which it ran or looked at, has new code since")
 
 
-def _run_again(chain: Chain, transaction: Transaction) -> None:
-    undone = _resting_on(chain, transaction)
-    ids = {one.id for one in undone}
+def _run_again(chain: Chain, transaction: Transaction, undone: list[Transaction]) -> None:
+    world = chain.world
+    changed = frozenset[bytes]().union(*(one.changes for one in undone))
     for one in reversed(undone):
         chain.undo(one)
         if one is not transaction:
             one.rounds.clear()
-    for one in undone:
-        for child in one.children:
-            message = chain.world.transactions[child]
-            if message.status == "pending" and child not in ids:
-                chain.cancel(message)
-    again = [one for one in undone if one is transaction or one.triggered_by not in ids]
-    for one in undone:
-        if one not in again:
-            one.status = "cancelled"
-    chain.world.pending.extendleft(reversed(again))
+    if chain.settings.first_children == "undone":
+        # What was sent since is paid again in its turn, where what paid for it is in question.
+        for later in (*undone[1:], *world.pending):
+            if later.pays and later.sender in changed:
+                chain.changed(later)
+                roll_back(later.journal)
+    world.pending.extendleft(reversed(undone))

@@ -5,7 +5,7 @@ Where the money of a call is, at every moment:
 - submission takes the value from the sender; it is with the transaction until that runs;
 - before contract code runs, the value is the called contract's, so ``self.balance`` includes it;
 - a failed call changes nothing. Its value stays where it arrived (``failed_value="keep"``, as Studio does) or goes
-  back to who sent it (``"return"``);
+  back to who sent it (``"return"``) when the call is final, and is with the transaction until then;
 - when a call is accepted, the value of everything it emitted leaves the contract; until delivery it is with the
   message. A message to an account without code that names no method is a payment, and the account gets it. One that
   names a method fails there, and its value stays or returns as for any failed call.
@@ -17,16 +17,20 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Literal
+from itertools import accumulate, takewhile
+from typing import Final, Literal
 
-from genlayer_localnet.chain.runs import NOTHING, Runs, Settings
+from genlayer_localnet.chain.runs import NOTHING, Runs, Settings, vm_error
 from genlayer_localnet.errors import InsufficientFunds, UnknownTransaction
 from genlayer_localnet.state.changes import Changes
-from genlayer_localnet.state.journal import add_amount, roll_back
+from genlayer_localnet.state.journal import Journal, add_amount, roll_back
 from genlayer_localnet.state.transactions import Outcome, OutgoingMessage, Phase, Status, Transaction
 from genlayer_localnet.state.voting import decision
 from genlayer_localnet.state.world import World
 from genlayer_localnet.vm.execution import VirtualMachine
+
+_KINDS: Final[dict[str, Literal["deploy", "transfer"]]] = {"DeployContract": "deploy", "EthSend": "transfer"}
+"""What messages become; the others become calls."""
 
 
 class Chain(Runs):
@@ -50,38 +54,54 @@ class Chain(Runs):
 
         Raises: InsufficientFunds.
         """
-        world, value = self.world, transaction.value
-        missing = value - world.balance(transaction.sender) - (0 if replaced is None else replaced.value)
-        if missing > 0:
-            if not self.settings.mint_missing:
-                raise InsufficientFunds(
-                    f"0x{transaction.sender.hex()} has {world.balance(transaction.sender)} wei and sends {value}"
-                )
-            self.fund(transaction.sender, missing)
-        place = len(world.pending)
+        world, place = self.world, len(self.world.pending)
+        back = 0 if replaced is None else world.underway(replaced)
+        self._take_value(transaction, mint=self.settings.mint_missing, back=back)
         if replaced is None:
             world.next_nonce(transaction.sender)
         else:
             place = world.pending.index(replaced)
             self.cancel(replaced)
-        world.change_balance(transaction.journal, transaction.sender, -value)
         world.transactions[transaction.id] = transaction
         world.pending.insert(place, transaction)
         self.changed(transaction)
 
+    def _take_value(self, transaction: Transaction, *, mint: bool, back: int = 0) -> None:
+        """``back``: wei that the sender gets back for it. Raises: InsufficientFunds."""
+        value, balance = transaction.value, self.world.balance(transaction.sender) + back
+        if value > balance:
+            if not mint:
+                raise InsufficientFunds(f"0x{transaction.sender.hex()} has {balance} wei and sends {value}")
+            self.fund(transaction.sender, value - balance)
+        self.world.change_balance(transaction.journal, transaction.sender, -value)
+
     def cancel(self, transaction: Transaction) -> None:
-        """Take back a transaction that has not run; its sender gets the value back."""
-        self.world.pending.remove(transaction)
-        self.changed(transaction)
-        roll_back(transaction.journal)
-        transaction.status = "cancelled"
+        """Take back a transaction that waits; its sender gets the value back."""
+        value = self.world.underway(transaction)
+        parent = self.world.transactions.get(transaction.triggered_by or "")
+        self._drop(transaction)
+        transaction.journal.clear()
+        if parent is None or parent.status == "finalized":
+            self.fund(transaction.sender, value)
+        else:  # to be taken back with what the parent did
+            self.world.change_balance(parent.journal, transaction.sender, value)
+            self.changed(parent)
 
     def undo(self, transaction: Transaction) -> None:
-        """Take back all that running a transaction did; it can run again, its value is still with it."""
+        """Take back what running a transaction did; it waits to run again, and its value is still with it.
+
+        Where its messages stay, so does what paid for them: its value with the contract.
+        """
+        world = self.world
         self.changed(transaction)
-        self.world.unfinalized.remove(transaction)
-        roll_back(transaction.journal, 1 if transaction.value and transaction.triggered_by is None else 0)
-        transaction.status, transaction.outcome = "pending", None
+        world.unfinalized.remove(transaction)
+        was_paid = bool(transaction.journal) or not transaction.pays
+        transaction.take_back()
+        if self.settings.first_children == "stay" and was_paid:
+            world.change_balance(transaction.journal, transaction.to, transaction.value)
+            for child in map(self.transaction, transaction.children):
+                if child.status != "cancelled":
+                    world.change_balance(transaction.journal, child.sender, -child.value)
 
     def fund(self, address: bytes, wei: int) -> None:
         add_amount(self.world.balances, address, wei)
@@ -122,7 +142,7 @@ class Chain(Runs):
             with self._undone_if_interrupted(transaction):
                 self._decide(transaction)
             self._emit(transaction, "accepted")
-            if transaction.leader_only and self._is_next_of_its_contract(transaction):
+            if self._is_final_at_once(transaction):
                 self._finalize(transaction)
 
     @contextmanager
@@ -144,9 +164,20 @@ class Chain(Runs):
 
     def _decide(self, transaction: Transaction) -> None:
         world, journal = self.world, transaction.journal
-        world.change_balance(journal, transaction.to, transaction.value)
+        if transaction.pays and not journal:  # an appeal took away what its sender had paid it with
+            try:
+                self._take_value(transaction, mint=self.settings.mint_missing and transaction.kind != "transfer")
+            except InsufficientFunds:
+                self._close(transaction, vm_error("insufficient balance"), "undetermined")
+                self.changed(transaction)
+                self._await_finality(transaction)
+                return
+        before = len(journal)
+        if before == transaction.submission:  # otherwise it has stayed where it arrived the first time
+            world.change_balance(journal, transaction.to, transaction.value)
         mark = len(journal)
-        outcome = self.outcome(transaction, mark)
+        with self._without_later_values(transaction):
+            outcome = self.outcome(transaction, mark, before)
         rounds = transaction.rounds
         decided = decision(rounds[-1].leader, rounds[-1].votes) if rounds else "accepted"
         if outcome.kind == "return" and decided == "accepted":
@@ -154,17 +185,27 @@ class Chain(Runs):
                 world.change_balance(journal, message.sender, -message.value)
         else:
             roll_back(journal, mark)
-            if self.settings.failed_value == "return":
+            if self.settings.failed_value == "return" and world.balance(transaction.to) >= transaction.value:
                 world.change_balance(journal, transaction.to, -transaction.value)
-                world.change_balance(journal, transaction.sender, transaction.value)
-        if transaction.kind == "transfer":
-            self._close(transaction, outcome, "finalized")
-            self.changed(transaction)
-            journal.clear()
-        else:
-            self._close(transaction, outcome, decided)
-            self.changed(transaction)
-            self._await_finality(transaction)
+                transaction.refund_wei = transaction.value
+        self._close(transaction, outcome, decided)
+        self.changed(transaction)
+        self._await_finality(transaction)
+
+    @contextmanager
+    def _without_later_values(self, transaction: Transaction) -> Iterator[None]:
+        """Where first children stay, so does what later calls brought: what runs again before them cannot spend it."""
+        if not transaction.block or self.settings.first_children == "undone":
+            yield
+            return
+        later = [one for one in self.world.pending if one.block > transaction.block]
+        brought = accumulate((one.brought(transaction.to) for one in reversed(later)), initial=0)
+        hidden: Journal = []
+        self.world.change_balance(hidden, transaction.to, -max(brought))
+        try:
+            yield
+        finally:
+            roll_back(hidden)
 
     def _await_finality(self, transaction: Transaction) -> None:
         """In the order of the first decisions: what runs again gets its old place."""
@@ -186,21 +227,44 @@ class Chain(Runs):
     # --- messages and finality ---
 
     def _emit(self, parent: Transaction, phase: Phase) -> None:
+        """Send the messages. Those that an appeal took back keep id, place and time where they are the same again."""
+        taken_back, kept = self._taken_back(parent, phase), 0
         for message in parent.messages(phase):
+            same = next((n for n, child in enumerate(taken_back[kept:], kept) if _carries(child, message)), None)
+            if same is not None:
+                del taken_back[same]
+                kept = same
+                continue
             child = self._child(parent, message, phase)
             parent.children.append(child.id)
             self.world.transactions[child.id] = child
             self.world.pending.append(child)
             self.changed(child)
             self.changed(parent)
+        for child in taken_back:
+            self._drop(child)
+
+    def _taken_back(self, parent: Transaction, phase: Phase) -> list[Transaction]:
+        """Messages of its last run, which have to be sent again or not at all."""
+        if self.settings.first_children == "stay":
+            return []
+        sent = [self.transaction(child) for child in parent.children]
+        return [child for child in sent if child.status == "pending" and child.triggered_on == phase]
+
+    def _drop(self, waiting: Transaction) -> None:
+        """It does not run any more, nor what it had sent when it did."""
+        self.world.pending.remove(waiting)
+        waiting.status = "cancelled"
+        self.changed(waiting)
+        for child in self._taken_back(waiting, "accepted"):
+            self._drop(child)
 
     def _child(self, parent: Transaction, message: OutgoingMessage, phase: Phase) -> Transaction:
         child_id = derived_id(parent.id.encode(), len(parent.children).to_bytes(8, "big"))
         to = message.to if message.to is not None else bytes.fromhex(child_id[2:42])
-        kinds: dict[str, Literal["deploy", "call", "transfer"]] = {"DeployContract": "deploy", "EthSend": "transfer"}
         return Transaction(
             id=child_id,
-            kind=kinds.get(message.kind, "call"),
+            kind=_KINDS.get(message.kind, "call"),
             sender=message.sender,
             origin=parent.origin,
             to=to,
@@ -217,30 +281,54 @@ class Chain(Runs):
         )
 
     def finalize(self, transaction: Transaction) -> None:
-        """Make a decided transaction final, and the earlier ones of its contract before it."""
-        for earlier in [one for one in self.world.unfinalized if one.to == transaction.to]:
-            self._finalize(earlier)
-            if earlier is transaction:
-                break
+        """Make a decided transaction final, and the earlier ones that it rests on before it."""
+        self._run_again()
+        first = [transaction]
+        for earlier in reversed(list(self._before(transaction))):
+            if any(one.rests_on(earlier) for one in first):
+                first.append(earlier)
+        for one in reversed(first):
+            self._finalize(one)
         self.run_pending()
 
     def _finalize(self, transaction: Transaction) -> None:
         unfinalized = self.world.unfinalized
         if unfinalized[0] is transaction:
             unfinalized.popleft()
+        elif unfinalized[-1] is transaction:
+            unfinalized.pop()
         else:
             unfinalized.remove(transaction)
         transaction.status = "finalized"
         self.changed(transaction)
         transaction.journal.clear()
+        if transaction.refund_wei:
+            self.fund(transaction.sender, transaction.refund_wei)
         self._emit(transaction, "finalized")
 
-    def _is_next_of_its_contract(self, transaction: Transaction) -> bool:
-        """Transactions of one contract become final in order; those of different contracts share no storage."""
-        return next((one is transaction for one in self.world.unfinalized if one.to == transaction.to), False)
+    def _run_again(self) -> None:
+        """Run what an appeal has taken back before anything that came later is final."""
+        if any(one.block for one in self.world.pending):
+            self.run_pending()
+
+    def _before(self, transaction: Transaction) -> Iterator[Transaction]:
+        """What was decided before it and is not final, in order."""
+        return takewhile(lambda one: one is not transaction, self.world.unfinalized)
+
+    def _is_final_at_once(self, transaction: Transaction) -> bool:
+        """What nobody votes on, unless an appeal could take back what it rests on."""
+        if transaction.kind == "transfer":  # that others saw its receiver without it does not matter: it stays
+            is_made = transaction.status == "accepted"
+            return is_made and not (transaction.pays and self._is_in_question(transaction))
+        return transaction.leader_only and not any(map(transaction.rests_on, self._before(transaction)))
+
+    def _is_in_question(self, transaction: Transaction) -> bool:
+        """Whether an appeal could take away what its sender pays it with."""
+        return any(transaction.sender in earlier.changes for earlier in self._before(transaction))
 
     def finalize_next(self) -> None:
         """Make the oldest decided transaction final, and run what it sends on finality."""
+        self._run_again()
         self._finalize(self.world.unfinalized[0])
         self.run_pending()
 
@@ -261,6 +349,16 @@ class Chain(Runs):
             world.now = max(world.now, final_at)
             self.finalize_next()
         world.now = now
+
+
+def _carries(child: Transaction, message: OutgoingMessage) -> bool:
+    return (child.sender, child.kind, child.calldata, child.value, child.code) == (
+        message.sender,
+        _KINDS.get(message.kind, "call"),
+        message.calldata,
+        message.value,
+        message.code,
+    ) and message.to in (None, child.to)
 
 
 def derived_id(*parts: bytes) -> str:

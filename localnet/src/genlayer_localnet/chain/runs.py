@@ -29,6 +29,8 @@ NOTHING = RETURN + calldata.encode(None)
 SCHEMA_CALL = calldata.encode({"method": "#get-schema"})
 
 
+FirstChildren = Literal["undone", "stay"]
+"""What an appeal that takes a transaction back does with the messages that it had sent on acceptance."""
 # Makes a call that waits for the network; in the context of the second, others can read meanwhile.
 WaitBeside = Callable[[Callable[[], Any], Callable[[], AbstractContextManager[None]]], Any]
 
@@ -41,6 +43,7 @@ class Settings:
     failed_value: Literal["keep", "return"]
     finality_window: timedelta
     mint_missing: bool
+    first_children: FirstChildren = "undone"
     contract_timeout_seconds: float | None = DEFAULT_SECONDS
     """How long contract code may run at every node; None is any time."""
 
@@ -56,22 +59,25 @@ class Runs:
         self.wait_beside: WaitBeside | None = None
         """How transactions wait for the network, where others can read meanwhile; None: nobody can."""
 
-    def outcome(self, transaction: Transaction, mark: int) -> Outcome:
-        """What running the transaction gives; everything that needs no contract code is decided here."""
+    def outcome(self, transaction: Transaction, mark: int, before: int) -> Outcome:
+        """What running the transaction gives; everything that needs no contract code is decided here.
+
+        ``before`` and ``mark``: how much its journal had before its value arrived, and since.
+        """
         has_code = transaction.to in self.world.contracts
         if transaction.chain_length > MAX_CHAIN_LENGTH:
             return vm_error(f"localnet: chain of more than {MAX_CHAIN_LENGTH} messages")
         if transaction.kind == "transfer":
             return Outcome("return", NOTHING)
         if transaction.kind == "deploy":
-            return vm_error("localnet: address is taken") if has_code else self._agree(transaction, mark)
+            return vm_error("localnet: address is taken") if has_code else self._agree(transaction, mark, before)
         if has_code:
-            return self._agree(transaction, mark)
+            return self._agree(transaction, mark, before)
         if _names_no_method(transaction.calldata):
             return Outcome("return", NOTHING)
         return vm_error("invalid_contract absent")
 
-    def _agree(self, transaction: Transaction, mark: int) -> Outcome:
+    def _agree(self, transaction: Transaction, mark: int, before: int) -> Outcome:
         """Let leaders run the transaction, one after the other, until most validators agree with one."""
         rotations = transaction.conditions.rotations
         left = self.settings.rotations if rotations is None else rotations
@@ -82,7 +88,7 @@ class Runs:
             attempt = self.attempt(transaction, mark, voters=voters)
             attempt.round = len(transaction.rounds)
             attempt.leader = attempt.round % voters
-            attempt.wait = self._wait(transaction, mark, rounds)
+            attempt.wait = self._wait(transaction, before, rounds)
             outcome = self.run(transaction, transaction.journal, attempt)
             votes = attempt.votes if attempt.rejected or outcome.result != TIMEOUT else {attempt.leader: "timeout"}
             decided = decision(attempt.leader, votes)
@@ -94,21 +100,21 @@ class Runs:
                 return outcome
             left -= 1
 
-    def _wait(self, transaction: Transaction, mark: int, rounds: int) -> Wait | None:
+    def _wait(self, transaction: Transaction, before: int, rounds: int) -> Wait | None:
         wait_beside = self.wait_beside
         if wait_beside is None:
             return None
-        return lambda call: wait_beside(call, lambda: self._set_aside(transaction, mark, rounds))
+        return lambda call: wait_beside(call, lambda: self._set_aside(transaction, before, rounds))
 
     @contextmanager
-    def _set_aside(self, transaction: Transaction, mark: int, rounds: int) -> Iterator[None]:
+    def _set_aside(self, transaction: Transaction, before: int, rounds: int) -> Iterator[None]:
         """Context manager: in the middle of a transaction the world as it was before, with the transaction waiting.
 
-        So what others see, and what is saved, is what is accepted. ``mark`` and ``rounds`` are how much there was in
-        its journal, with the value that has just arrived as the last entry, and in its history.
+        So what others see, and what is saved, is what is accepted. ``before`` and ``rounds`` are how much there was in
+        its journal and in its history.
         """
         world, journal = self.world, transaction.journal
-        undone = roll_back(journal, mark - 1 if transaction.value else mark)
+        undone = roll_back(journal, before)
         made, transaction.rounds[rounds:] = transaction.rounds[rounds:], []
         world.pending.appendleft(transaction)
         try:
@@ -127,12 +133,13 @@ class Runs:
     ) -> tuple[Outcome, dict[int, str]]:
         """Let other validators vote on what the leader found; the world must be as before the transaction.
 
-        What the run changes is in ``journal``.
+        What the run changes is in ``journal``. Balances are made what they were: what is paid to an account out of
+        nothing, or in a transfer, is in no journal.
         """
         assert transaction.outcome is not None
-        if transaction.triggered_by is None:
-            self.world.change_balance(journal, transaction.sender, -transaction.value)
         self.world.change_balance(journal, transaction.to, transaction.value)
+        for account, wei in transaction.outcome.seen.items():
+            self.world.change_balance(journal, account, wei - self.world.balance(account))
         attempt = self.attempt(transaction, len(journal), voters=1)
         attempt.votes = dict.fromkeys(voters, "agree")
         attempt.round, attempt.leader = len(transaction.rounds), leader

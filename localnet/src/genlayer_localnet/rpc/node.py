@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from genlayer_localnet.chain.chain import Chain, derived_id
-from genlayer_localnet.chain.runs import Settings
+from genlayer_localnet.chain.runs import FirstChildren, Settings
 from genlayer_localnet.loading import standard_library
 from genlayer_localnet.nondet.services import Services
 from genlayer_localnet.rpc.accounts import TestAccount, Validators, account_of
@@ -34,18 +34,20 @@ class Identity:
     chain_id: int = 61999
     seed: str = "localnet"
     failed_value: Literal["keep", "return"] = "keep"
+    first_children: FirstChildren = "undone"
 
 
 def _identity(options: NodeOptions, kept: dict[str, Any] | None, path: object) -> Identity:
     """Raises: StateFileError, where the options contradict what is kept."""
-    given = {name: getattr(options, name) for name in ("chain_id", "seed", "failed_value")}
+    given = {name: getattr(options, name) for name in asdict(Identity())}
     wanted = {name: value for name, value in given.items() if value is not None}
     if kept is None:
         return Identity(**wanted)
+    made_with = Identity(**kept)
     for name, value in wanted.items():
-        if value != kept[name]:
-            raise StateFileError(f"{path} was made with {name} {kept[name]!r}, not {value!r}")
-    return Identity(**kept)
+        if value != getattr(made_with, name):
+            raise StateFileError(f"{path} was made with {name} {getattr(made_with, name)!r}, not {value!r}")
+    return made_with
 
 
 class Clock:
@@ -90,6 +92,7 @@ class Node:
             self.identity.failed_value,
             timedelta(seconds=window),
             mint_missing=not options.strict_funds,
+            first_children=self.identity.first_children,
             contract_timeout_seconds=options.contract_timeout_seconds,
         )
         self.chain = Chain(World(self.clock.now()), virtual_machine(self.library), settings)

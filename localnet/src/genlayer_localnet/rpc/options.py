@@ -25,6 +25,7 @@ class NodeOptions:
     chain_id: int | None = None
     seed: str | None = None
     failed_value: Literal["keep", "return"] | None = None
+    first_children: Literal["undone", "stay"] | None = None
     finality_window_seconds: float | None = None
     validators: int = 5
     rotations: int = 3

@@ -43,6 +43,7 @@ def dump_transaction(transaction: Transaction, keep_code: KeepCode) -> str:
         "rounds": [[round_.leader, list(round_.votes.items()), round_.name] for round_ in transaction.rounds],
         "children": transaction.children,
         "balance_wei": transaction.balance_wei,
+        "refund_wei": transaction.refund_wei,
         "conditions": _conditions(transaction.conditions),
         "mode": transaction.mode,
         "block": transaction.block,
@@ -151,6 +152,8 @@ def _outcome(outcome: Outcome, keep_code: KeepCode) -> dict[str, Any]:
         "storage_reads": outcome.storage_reads,
         "storage_writes": outcome.storage_writes,
         "eq_outputs": [output.hex() for output in outcome.eq_outputs],
+        "seen": {account.hex(): wei for account, wei in outcome.seen.items()},
+        "saw_final_state": outcome.saw_final_state,
     }
 
 
@@ -181,6 +184,7 @@ def _as_outcome(record: dict[str, Any], code_of: CodeOf) -> Outcome:
                 for message in record["messages"]
             ],
             "eq_outputs": [bytes.fromhex(output) for output in record["eq_outputs"]],
+            "seen": {bytes.fromhex(account): wei for account, wei in record.get("seen", {}).items()},
         }
     )
 

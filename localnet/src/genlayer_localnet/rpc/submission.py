@@ -71,6 +71,8 @@ def cancel(node: Node, transaction: Transaction) -> None:
     """Raises: RpcError, once it has run."""
     if transaction.status != "pending":
         raise refused(f"only a pending transaction can be cancelled; this one is {transaction.status}")
+    if transaction.block and node.chain.settings.first_children == "stay":
+        raise refused("it has run before: an appeal took it back, and what it sent stays")
     node.chain.cancel(transaction)
 
 
@@ -123,7 +125,7 @@ def _transfer(node: Node, envelope: Envelope) -> str:
         raw=envelope.raw,
     )
     # What is minted for calls is not minted for transfers, as in Studio.
-    balance = node.world.balance(envelope.signer) + (0 if replaced is None else replaced.value)
+    balance = node.world.balance(envelope.signer) + (0 if replaced is None else node.world.underway(replaced))
     if envelope.value > balance:
         raise refused(f"insufficient funds: {address_text(envelope.signer)} has {balance} wei, sends {envelope.value}")
     return _enter(node, transaction, replaced)

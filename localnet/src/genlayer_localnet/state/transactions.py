@@ -6,10 +6,10 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from genlayer_localnet.nondet.services import Services
-from genlayer_localnet.state.journal import Journal
+from genlayer_localnet.state.journal import Journal, add_amount, roll_back
 from genlayer_localnet.state.voting import Decision, VotingRound
 
 TransactionKind = Literal["deploy", "call", "transfer", "faucet", "upgrade"]
@@ -60,6 +60,10 @@ class Outcome:
     storage_reads: int = 0
     storage_writes: int = 0
     eq_outputs: list[bytes] = field(default_factory=list)
+    seen: dict[bytes, int] = field(default_factory=dict)
+    """The accounts that its code could look at, the called one among them, with their balances at that time."""
+    saw_final_state: bool = False
+    """A view looked at what was final then: nothing can bring that back."""
 
     @property
     def message(self) -> str | None:
@@ -110,6 +114,8 @@ class Transaction:
     children: list[str] = field(default_factory=list)
     balance_wei: int = 0
     """Of the called contract, once this transaction was decided."""
+    refund_wei: int = 0
+    """What a failed call brought, and its sender gets back once it is final."""
     journal: Journal = field(default_factory=list)
     """How to take the transaction back; empty once it is final."""
     conditions: Conditions = DEFAULT_CONDITIONS
@@ -119,11 +125,57 @@ class Transaction:
     appealed_at: datetime | None = None
     raw: bytes = b""
     """The signed Ethereum transaction that it came in; empty where there was none."""
+    _changes: frozenset[bytes] | None = None
 
     @property
     def leader_only(self) -> bool:
         """Nobody but the leader runs it, and it is final at once, unless an earlier one of the contract is not."""
         return self.mode != "NORMAL"
+
+    @property
+    def pays(self) -> bool:
+        """Whether its value comes from its sender's balance; that of a message left it with the parent."""
+        return self.value > 0 and self.triggered_by is None
+
+    @property
+    def submission(self) -> int:
+        """How many entries of the journal its submission made."""
+        return int(self.pays and bool(self.journal))
+
+    @property
+    def changes(self) -> frozenset[bytes]:
+        """The accounts whose balance or storage it changed by running; it is decided, and not final."""
+        if self._changes is None:
+            run = self.journal[self.submission :]
+            self._changes = frozenset(cast(bytes, getattr(entry[1], "address", entry[2])) for entry in run)
+        return self._changes
+
+    def rests_on(self, earlier: Transaction, *, as_message: bool = True) -> bool:
+        """Whether it could have come out differently without an earlier one, or that one could with it before it.
+
+        ``as_message``: a message rests on what sent it.
+        """
+        if as_message and self.triggered_by == earlier.id:
+            return True
+        return earlier.looked_at(self.to) or any(self.looked_at(account) for account in earlier.changes)
+
+    def looked_at(self, account: bytes) -> bool:
+        """Whether its result could depend on the account: it paid with it, ran it, or its code looked at it."""
+        if self.pays and account == self.sender:
+            return True
+        if self.kind == "transfer":
+            return False
+        return account == self.to or (self.outcome is not None and account in self.outcome.seen)
+
+    def brought(self, account: bytes) -> int:
+        """By how many wei running it changed the balance of an account."""
+        amounts = (entry[2:] for entry in self.journal[self.submission :] if entry[0] is add_amount)
+        return sum(-int(difference) for key, difference in amounts if key == account)
+
+    def take_back(self) -> None:
+        """Undo what running it did, so that it can run again; its value is still with it."""
+        roll_back(self.journal, self.submission)
+        self.status, self.outcome, self.refund_wei, self._changes = "pending", None, 0, None
 
     def messages(self, phase: Phase) -> list[OutgoingMessage]:
         """The messages that go out in ``phase``; a call that failed or was not agreed on sends none."""

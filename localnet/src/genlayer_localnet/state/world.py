@@ -70,15 +70,28 @@ class World:
         return nonce
 
     def undelivered_value(self) -> int:
-        """Wei that left an account and has not arrived: transactions that wait, and messages that wait for finality."""
-        waiting = sum(transaction.value for transaction in self.pending)
+        """Wei that left an account and has not arrived.
+
+        It is with transactions that wait, with messages that wait for finality, and with failed calls until they are
+        final, where their value returns.
+        """
+        waiting = sum(self.underway(transaction) for transaction in self.pending)
         return waiting + sum(
-            message.value for transaction in self.unfinalized for message in transaction.waiting_messages()
+            transaction.refund_wei + sum(message.value for message in transaction.waiting_messages())
+            for transaction in self.unfinalized
         )
 
+    def underway(self, waiting: Transaction) -> int:
+        """Wei that a transaction which waits has taken from its sender, and not brought yet."""
+        if waiting.triggered_by is None:
+            return waiting.value if len(waiting.journal) == 1 else 0
+        parent = self.transactions[waiting.triggered_by]
+        is_sent = parent.status != "pending" or len(parent.journal) > parent.submission
+        return waiting.value if is_sent and not waiting.journal else 0
+
     def final_state(self, running: Journal | None = None) -> AbstractContextManager[None]:
-        """Context manager: the world without what is decided but not final (nor what ``running`` has changed)."""
-        journals = [transaction.journal for transaction in self.unfinalized]
+        """Context manager: the world without what waits or is not final (nor what ``running`` has changed)."""
+        journals = [transaction.journal for transaction in (*self.unfinalized, *self.pending)]
         if running is not None:
             journals.append(running)
         return without(journals)

@@ -88,6 +88,8 @@ class VirtualMachine:
             storage_reads=frame.storage_reads,
             storage_writes=frame.storage_writes,
             eq_outputs=frame.attempt.eq_outputs,
+            seen={account: frame.world.balance(account) for account in (frame.address, *frame.attempt.looked_at)},
+            saw_final_state=frame.attempt.saw_final_state,
         )
 
     def run_call(self, frame: Frame) -> bytes:

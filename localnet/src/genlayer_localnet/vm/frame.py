@@ -36,6 +36,9 @@ class Attempt:
     eq_outputs: list[bytes] = field(default_factory=list)
     emitted: dict[bytes, int] = field(default_factory=dict)
     """Wei that contracts have put into messages so far; it leaves their balances when the transaction is accepted."""
+    looked_at: set[bytes] = field(default_factory=set)
+    """Accounts whose balance or storage code could see, beside the called contract's."""
+    saw_final_state: bool = False
     rejected: bool = False
     """The validators did not agree with this leader."""
     node: Node | None = None

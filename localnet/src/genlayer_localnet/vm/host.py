@@ -84,7 +84,9 @@ def make_wasi(machine: Machine) -> ModuleType:
     def get_balance(address: bytes, /) -> int:
         if len(address) != _ADDRESS_SIZE:
             raise invalid("an address has 20 bytes")
-        return machine.running().world.balance(bytes(address))
+        frame, account = machine.running(), bytes(address)
+        frame.attempt.looked_at.add(account)
+        return frame.world.balance(account)
 
     def get_self_balance() -> int:
         frame = machine.running()

@@ -42,6 +42,8 @@ class SubVms:
         attempt, world = frame.attempt, frame.world
         if frame.depth >= MAX_DEPTH:
             raise frame.terminate(VM_ERROR + f"calls between contracts nested deeper than {MAX_DEPTH}".encode())
+        attempt.looked_at.add(address)
+        attempt.saw_final_state |= final
         uncommitted = roll_back(frame.journal, attempt.mark)
         limit = sys.getrecursionlimit()
         sys.setrecursionlimit(limit + _PYTHON_FRAMES_PER_CALL)

@@ -1,0 +1,245 @@
+"""Whatever is sent, appealed, cancelled and made final in any order: no GEN is lost or made, and nobody owes any."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any, Literal, get_args
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from genlayer_localnet import Address, Localnet, calldata
+from genlayer_localnet.chain import appeals
+from genlayer_localnet.chain.chain import Chain
+from genlayer_localnet.chain.runs import FirstChildren
+from genlayer_localnet.errors import InsufficientFunds
+from genlayer_localnet.state.transactions import ExecutionMode, Transaction
+
+from .conftest import HEADER
+
+# What `pay` sends, and to whom, is an answer; it is sent on acceptance or finality, to accounts and contracts.
+PAYER = """
+@gl.evm.contract_interface
+class Account:
+    class View: pass
+    class Write: pass
+
+class Payer(gl.Contract):
+    calls: DynArray[str]
+
+    def __init__(self): pass
+
+    @gl.public.write.payable
+    def __receive__(self) -> None:
+        self.calls.append("received")
+
+    @gl.public.write.payable
+    def pay(self, plans: dict) -> None:
+        answer = gl.eq_principle.strict_eq(lambda: gl.nondet.exec_prompt("which"))
+        self.calls.append(answer)
+        for kind, to, wei in plans.get(answer, []):
+            value = u256(min(wei, self.balance))
+            if value == 0:
+                continue
+            elif kind == "account":
+                Account(to).emit_transfer(value=value)
+            elif kind == "call":
+                gl.get_contract_at(to).emit(value=value, on="accepted").pass_on()
+            elif kind == "fail":
+                gl.get_contract_at(to).emit(value=value, on="accepted").no_such_method()
+            else:
+                gl.get_contract_at(to).emit_transfer(value=value, on=kind)
+        if answer == "fail":
+            raise gl.vm.UserError("no")
+
+    @gl.public.write.payable
+    def pass_on(self) -> None:
+        self.calls.append("passed on")
+        gl.get_contract_at(gl.message.origin_address).emit_transfer(value=gl.message.value, on="accepted")
+
+    @gl.public.write.payable
+    def look(self, other: Address) -> None:
+        seen = gl.get_contract_at(other).view().count()
+        self.calls.append(str(seen))
+        if seen % 2 and self.balance:
+            gl.get_contract_at(gl.message.sender_address).emit_transfer(value=u256(1), on="accepted")
+
+    @gl.public.view
+    def count(self) -> int:
+        return len(self.calls)
+"""
+PEOPLE = [Address(bytes([number]) * 20) for number in (1, 2, 3)]
+CONTRACTS = [Address(bytes([number]) * 20) for number in (0xC1, 0xC2)]
+ANSWERS = ("a", "b", "fail", "own")
+FIRST_CHILDREN: tuple[FirstChildren, ...] = get_args(FirstChildren)
+
+wei = st.integers(0, 40)
+person, contract, anybody = (st.sampled_from(some) for some in (PEOPLE, CONTRACTS, PEOPLE + CONTRACTS))
+message = st.tuples(st.sampled_from(("accepted", "accepted", "finalized", "account", "call", "fail")), anybody, wei)
+plan = st.lists(message, max_size=3)
+mode = st.sampled_from(("NORMAL", "NORMAL", "NORMAL", "LEADER_ONLY"))
+runs = st.sampled_from((True, True, True, False))
+
+
+class MoneyMachine(RuleBasedStateMachine):
+    def __init__(self, first_children: FirstChildren) -> None:
+        super().__init__()
+        self.first_children = first_children
+
+    @initialize(failed_value=st.sampled_from(("keep", "return")), mint_missing=st.booleans())
+    def begin(self, failed_value: Literal["keep", "return"], mint_missing: bool) -> None:
+        self.net = Localnet(
+            failed_value=failed_value, mint_missing=mint_missing, first_children=self.first_children, rotations=1
+        )
+        self.net.prompt_handler = lambda request, node: f"own {node}" if self.answer == "own" else self.answer
+        self.answer = "a"
+        self.supply = 0
+        for address in CONTRACTS:
+            self.net.deploy(HEADER + textwrap.dedent(PAYER), sender=PEOPLE[0], address=address)
+        self.net.process("finalized")
+        for address in (*PEOPLE, *CONTRACTS):
+            self.fund(address, 50)
+        self.count_minted(self.chain)
+
+    @property
+    def chain(self) -> Chain:
+        return self.net._chain
+
+    def count_minted(self, chain: Chain) -> None:
+        take = chain._take_value
+
+        def counted(transaction: Transaction, *, mint: bool, back: int = 0) -> None:
+            lacks = max(transaction.value - chain.world.balance(transaction.sender) - back, 0)
+            take(transaction, mint=mint, back=back)
+            self.supply += lacks
+
+        chain._take_value = counted  # type: ignore[method-assign]
+
+    def run(self, now: bool = True) -> None:
+        if now:
+            self.chain.run_pending()
+
+    def submit(
+        self, kind: Any, sender: Address, to: Address, value: int, call: Any, now: bool, mode: ExecutionMode = "NORMAL"
+    ) -> None:
+        world = self.chain.world
+        transaction = Transaction(
+            id=f"0x{len(world.transactions):064x}",
+            kind=kind,
+            sender=sender.as_bytes,
+            origin=sender.as_bytes,
+            to=to.as_bytes,
+            calldata=calldata.encode(call),
+            value=value,
+            created_at=world.now,
+            mode=mode,
+        )
+        try:
+            self.chain.submit(transaction)
+        except InsufficientFunds:
+            return
+        self.run(now)
+
+    # --- what can happen ---
+
+    @rule(address=anybody, amount=wei)
+    def fund(self, address: Address, amount: int) -> None:
+        self.net.fund(address, amount)
+        self.supply += amount
+
+    @rule(sender=person, to=contract, value=wei, a=plan, b=plan, answer=st.sampled_from(ANSWERS), now=runs, mode=mode)
+    def pay(
+        self, sender: Address, to: Address, value: int, a: Any, b: Any, answer: str, now: bool, mode: ExecutionMode
+    ) -> None:
+        self.answer = answer
+        plans = {"a": [list(one) for one in a], "b": [list(one) for one in b]}
+        self.submit("call", sender, to, value, {"method": "pay", "args": [plans]}, now, mode)
+
+    @rule(sender=person, to=contract, other=contract, value=wei, now=runs)
+    def look(self, sender: Address, to: Address, other: Address, value: int, now: bool) -> None:
+        self.submit("call", sender, to, value, {"method": "look", "args": [other]}, now)
+
+    @rule(sender=person, to=anybody, value=wei, now=runs)
+    def transfer(self, sender: Address, to: Address, value: int, now: bool) -> None:
+        self.submit("transfer", sender, to, value, {}, now)
+
+    @rule(data=st.data(), now=st.booleans())
+    def overturn(self, data: st.DataObject, now: bool) -> None:
+        found = [one for one in self.chain.world.unfinalized if one.outcome and one.outcome.eq_outputs]
+        if found:
+            one = data.draw(st.sampled_from(found))
+            assert one.outcome is not None
+            before = calldata.decode(one.outcome.eq_outputs[0][1:])
+            self.answer = data.draw(st.sampled_from([answer for answer in ANSWERS if answer != before]))
+            appeals.appeal(self.chain, one)
+            self.run(now)
+
+    @rule(data=st.data())
+    def appeal_or_cancel(self, data: st.DataObject) -> None:
+        world = self.chain.world
+        if not world.pending:
+            found = [one for one in world.unfinalized if one.kind == "call"]
+            if found:
+                appeals.appeal(self.chain, data.draw(st.sampled_from(found)))
+                self.run()
+            return
+        waiting = [one for one in world.pending if self.first_children == "undone" or not one.block]
+        if waiting:
+            self.chain.cancel(data.draw(st.sampled_from(waiting)))
+
+    @rule(data=st.data(), what=st.sampled_from(("mine", "mine", "finalize", "seconds", "window", "snapshot")))
+    def go_on(self, data: st.DataObject, what: str) -> None:
+        unfinalized = list(self.chain.world.unfinalized)
+        match what:
+            case "mine":
+                self.run()
+            case "finalize" if unfinalized:
+                self.chain.finalize(data.draw(st.sampled_from(unfinalized)))
+            case "seconds":
+                self.net.advance(10)
+            case "window":
+                self.net.advance(31)
+            case "snapshot":
+                self.net.restore(self.net.snapshot())
+
+    # --- what holds ---
+
+    @invariant()
+    def nothing_is_lost_or_made_and_nobody_owes(self) -> None:
+        world = self.chain.world
+        assert all(balance > 0 for balance in world.balances.values())
+        assert sum(world.balances.values()) + world.undelivered_value() == self.supply
+
+    @invariant()
+    def nobody_owes_in_what_is_final(self) -> None:
+        with self.chain.world.final_state():
+            assert all(balance > 0 for balance in self.chain.world.balances.values())
+
+    @invariant()
+    def what_is_final_rests_on_what_is_final(self) -> None:
+        world = self.chain.world
+        assert [one.block for one in world.unfinalized] == sorted(one.block for one in world.unfinalized)
+        for one in world.transactions.values():
+            if one.status == "finalized" and one.triggered_by is not None:
+                assert world.transactions[one.triggered_by].status == "finalized"
+
+    def teardown(self) -> None:
+        if hasattr(self, "net"):
+            self.net.process("finalized")
+            assert self.net.undelivered_value() == 0
+            assert sum(self.net.balances().values()) == self.supply
+
+
+@pytest.mark.parametrize("first_children", FIRST_CHILDREN)
+def test_money__any_course_of_events__is_neither_lost_nor_made_nor_owed(first_children: FirstChildren) -> None:
+    run_state_machine_as_test(
+        lambda: MoneyMachine(first_children),
+        settings=settings(
+            settings(),
+            max_examples=settings().max_examples // 2,
+            stateful_step_count=30,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+        ),
+    )
