@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from api_billing.contract_source import contract_path
 from demo.run import RunResult
-from genlayer_localnet.rpc.options import NodeOptions
+from genlayer_localnet.rpc.options import DEFAULT_FINALITY_WINDOW_SECONDS, NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.rpc.static_files import StaticSite
 
@@ -18,7 +18,13 @@ DEFAULT_PORT: Final = 4000
 _NETWORK: Final = "localnet"
 
 
-def server_of(result: RunResult, page: Path, *, port: int = DEFAULT_PORT, finality_seconds: float = 30) -> RpcServer:
+def server_of(
+    result: RunResult,
+    page: Path,
+    *,
+    port: int = DEFAULT_PORT,
+    finality_seconds: float = DEFAULT_FINALITY_WINDOW_SECONDS,
+) -> RpcServer:
     """A server with the world of a run, whose clock goes on from where the run ended. ``page`` is served at `/app`.
 
     Raises: PortInUse.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from genlayer_localnet import Address, calldata
-from genlayer_localnet.rpc.node import NodeOptions
+from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.server import RpcConnection, RpcFailure
 

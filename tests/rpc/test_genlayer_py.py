@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import Any
 
 import pytest
 from genlayer_py import create_account, create_client
 from genlayer_py.chains import localnet as localnet_chain
 from genlayer_py.exceptions import GenLayerError
+from genlayer_py.transactions.actions import wait_for_transaction_receipt
 from genlayer_py.types import CalldataAddress, TransactionHashVariant, TransactionStatus
 
 from genlayer_localnet import Address
+from genlayer_localnet.rpc.node import Node
+from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.testing.server import ServerProcess
 
 from .wire import GEN, TILL, about, signed
+
+
+def test_window__of_a_server_without_options__is_over_long_before_the_client_gives_up() -> None:
+    defaults = inspect.signature(wait_for_transaction_receipt).parameters
+    last_poll_seconds = defaults["interval"].default * (defaults["retries"].default - 1) / 1_000
+    window = Node(NodeOptions()).chain.settings.finality_window.total_seconds()
+    assert 2 * window < last_poll_seconds
 
 
 class Till:

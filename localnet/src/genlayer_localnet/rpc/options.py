@@ -10,7 +10,8 @@ from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS
 from genlayer_localnet.loading import standard_library
 from genlayer_localnet.loading.standard_library import StandardLibrary
 
-DEFAULT_FINALITY_WINDOW_SECONDS = 30
+DEFAULT_FINALITY_WINDOW_SECONDS = 10
+"""Clearly below the 27 seconds in which genlayer-py and genlayer-js ask ten times, and then give up."""
 
 
 @dataclass(frozen=True, slots=True)
