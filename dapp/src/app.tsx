@@ -2,6 +2,7 @@
 import { useEffect, useRef, useState, type ReactNode } from "react";
 import { ApisPage } from "./pages/apis";
 import { ConnectPage, NotConnected } from "./pages/connect";
+import { LinkQuestion } from "./pages/link";
 import { OperatePage } from "./pages/operate";
 import { TransactionsPage } from "./pages/transactions";
 import { UsagePage } from "./pages/usage";
@@ -12,6 +13,7 @@ import { ActionDialog } from "./ui/action_dialog";
 import { usePace } from "./ui/freshness";
 import { Icon, type IconName } from "./ui/icons";
 import { onAnnounce } from "./ui/live";
+import { Skeleton } from "./ui/parts";
 import { ThemeButton } from "./ui/theme";
 import { Toasts } from "./ui/toasts";
 
@@ -46,7 +48,9 @@ export function AppFrame() {
 }
 
 function Page(): ReactNode {
-  const { location, contract } = useApp();
+  const { location, contract, asked, settling } = useApp();
+  if (asked) return <LinkQuestion />;
+  if (settling) return <Skeleton />;
   switch (location.view) {
     case "connect": return <ConnectPage />;
     case "transactions": return <TransactionsPage />;
@@ -83,7 +87,7 @@ function Navigation() {
 }
 
 function ConnectionChip() {
-  const { location, href, network, contract, signer, chainId } = useApp();
+  const { location, href, place, contract, signer, chainId } = useApp();
   const pace = usePace();
   const tone = pace.trouble ? "bad" : contract && chainId ? "good" : "neutral";
   const who = signer.kind === "none" ? "watching" : `${signer.address.slice(0, 6)}…${signer.address.slice(-4)}`;
@@ -91,7 +95,7 @@ function ConnectionChip() {
     <a className="chip" href={href({ view: "connect" })} aria-current={location.view === "connect" ? "page" : undefined}>
       <span className={`dot ${tone}`} aria-hidden="true" />
       <span className="visually-hidden">Connection: </span>
-      <span>{network.label}</span>
+      <span>{place}</span>
       <span className="chip-who">{who}</span>
       {pace.trouble && <span className="visually-hidden"> ({pace.trouble === "busy" ? "the node limits reads" : "the node cannot be reached"})</span>}
     </a>

@@ -34,7 +34,7 @@ export function ConnectPage() {
 
 /** Network and contract. Applied together, so that no half-typed address is read. */
 function Where() {
-  const { location, go, network, url, chainId } = useApp();
+  const { location, go, network, url, chainId, trust } = useApp();
   const [id, setId] = useState<string>(network.id);
   const [rpcUrl, setRpcUrl] = useState(url);
   const [address, setAddress] = useState(location.contract);
@@ -54,6 +54,7 @@ function Where() {
     if (Object.keys(wrong).length) return;
     const chosen = networkOf(id);
     const isDefault = chosen && rpcUrl.trim() === defaultUrl(chosen, window.location.href);
+    trust.add(rpcUrl.trim(), address.trim().toLowerCase());
     go({ network: id, rpc: isDefault ? "" : rpcUrl.trim(), contract: address.trim().toLowerCase(), api: "", settlement: 0 });
     announce("Connection changed.");
   };
@@ -164,7 +165,7 @@ function Who() {
 }
 
 function SignerCard({ children }: { children: ReactNode }) {
-  const { signer, url, chainId, network } = useApp();
+  const { signer, url, chainId, place } = useApp();
   const address = signer.kind === "none" ? "" : signer.address;
   const balance = useBalance(address);
   const fund = async (): Promise<void> => {
@@ -180,7 +181,7 @@ function SignerCard({ children }: { children: ReactNode }) {
         <div className="mono break">{address}</div>
         <div className="muted">{balance.data === undefined ? "…" : <>The account has <Gen wei={balance.data} /></>}</div>
         {signer.kind === "wallet" && chainId !== 0 && signer.chainId !== chainId && (
-          <div className="bad-text">The wallet is on chain {signer.chainId}, {network.label} is chain {chainId}.</div>
+          <div className="bad-text">The wallet is on chain {signer.chainId}, {place} is chain {chainId}.</div>
         )}
       </div>
       <div className="actions">
@@ -242,10 +243,10 @@ function Known() {
 }
 
 export function NotConnected() {
-  const { href, network, url } = useApp();
+  const { href, place, url } = useApp();
   return (
     <Empty title="Not connected yet" action={<a className="button primary" href={href({ view: "connect" })}>Choose a contract</a>}>
-      No billing contract is known for {network.label}{url && ` (${url})`}.
+      No billing contract is known for {place}{url && ` (${url})`}.
     </Empty>
   );
 }

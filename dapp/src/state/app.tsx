@@ -14,6 +14,7 @@ import { describe } from "../tx/words";
 import { readClock, REAL } from "./chain_clock";
 import { SignerStore, type Signer } from "./signer";
 import { kept } from "./storage";
+import { hostOf, TrustStore } from "./trust";
 import { formatLocation, parseLocation, type Location } from "./url";
 
 export interface KnownAccount {
@@ -32,8 +33,16 @@ export interface App {
   go(change: Partial<Location>, options?: { replace?: boolean }): void;
   href(change: Partial<Location>): string;
   network: Network;
+  /** The node that is read; empty as long as there is a question. */
   url: string;
   contract: BillingContract | null;
+  /** What a link names and nobody has agreed to yet. ``node``: not the network's own one. */
+  asked: { url: string; contract: string; node: boolean } | null;
+  /** Whether it is still to be found out if a contract is this site's own. */
+  settling: boolean;
+  /** Where the figures are from: the network when it is its own node and the site's contract. */
+  place: string;
+  trust: TrustStore;
   /** 0 until the node has told. */
   chainId: number;
   /** Seconds that the chain is ahead of this machine. */
@@ -55,6 +64,7 @@ const Context = createContext<App | null>(null);
 
 const store = new TxStore(kept);
 const signers = new SignerStore();
+const trust = new TrustStore();
 
 export function useApp(): App {
   const app = useContext(Context);
@@ -91,17 +101,19 @@ async function readDeployment(network: string, signal: AbortSignal): Promise<Dep
     if (!response.ok) return null;
     const found = (await response.json()) as { address?: unknown; accounts?: unknown };
     if (typeof found.address !== "string" || !/^0x[0-9a-fA-F]{40}$/.test(found.address)) return null;
-    return { address: found.address.toLowerCase(), accounts: Array.isArray(found.accounts) ? found.accounts.filter(isKnown) : [] };
+    return { address: found.address.toLowerCase(), accounts: Array.isArray(found.accounts) ? found.accounts.filter(isAccount) : [] };
   } catch (error) {
     if (signal.aborted) throw error;
     return null;
   }
 }
 
-const isKnown = (value: unknown): value is KnownAccount => {
+const isAccount = (value: unknown): value is KnownAccount => {
   const { address, name, role } = Object(value) as Partial<KnownAccount>;
   return typeof address === "string" && typeof name === "string" && typeof role === "string";
 };
+
+const shortOf = (address: string): string => `${address.slice(0, 6)}…${address.slice(-4)}`;
 
 const NO_ACCOUNTS: readonly KnownAccount[] = [];
 
@@ -109,7 +121,19 @@ export function AppProvider({ children }: { children: ReactNode }) {
   const client = useQueryClient();
   const { location, href, go } = useLocation();
   const network = networkOf(location.network) ?? (NETWORKS[0] as Network);
-  const url = location.rpc || defaultUrl(network, window.location.href);
+  const ownUrl = defaultUrl(network, window.location.href);
+  const named = location.rpc || ownUrl;
+  const isOwnNode = named === ownUrl;
+  const deployment = useQuery({
+    queryKey: ["deployment", network.id], staleTime: Infinity, enabled: network.id !== "custom",
+    queryFn: ({ signal }) => readDeployment(network.id, signal),
+  });
+  useSyncExternalStore(trust.subscribe, trust.version);
+  const isOwnContract = !location.contract || location.contract === deployment.data?.address;
+  const knowsNode = isOwnNode || trust.has(named);
+  const settling = knowsNode && !isOwnContract && deployment.isLoading;
+  const isKnown = knowsNode && (isOwnContract || trust.has(named, location.contract));
+  const url = isKnown ? named : "";
   const allowsKeys = allowsThrowAwayKeys(network, url);
   const signer = useSyncExternalStore(signers.subscribe, signers.get);
   const transactions = useSyncExternalStore(store.subscribe, store.all);
@@ -118,10 +142,6 @@ export function AppProvider({ children }: { children: ReactNode }) {
     () => (location.contract && url ? new BillingContract(url, location.contract) : null), [url, location.contract],
   );
 
-  const deployment = useQuery({
-    queryKey: ["deployment", network.id], staleTime: Infinity, enabled: network.id !== "custom",
-    queryFn: ({ signal }) => readDeployment(network.id, signal),
-  });
   const chain = useQuery({
     queryKey: ["chain", url], staleTime: 5 * 60_000, enabled: url !== "",
     queryFn: async ({ signal }) => Number(await rpc(url, "eth_chainId", [], signal)),
@@ -149,14 +169,16 @@ export function AppProvider({ children }: { children: ReactNode }) {
 
   const known = deployment.data?.accounts ?? NO_ACCOUNTS;
   const app = useMemo<App>(() => ({
-    location, go, href, network, url, contract,
+    location, go, href, network, url, contract, settling, trust,
+    asked: isKnown || settling ? null : { url: named, contract: location.contract, node: !isOwnNode },
+    place: [isOwnNode ? network.label : hostOf(named), ...(isOwnContract ? [] : [shortOf(location.contract)])].join(" · "),
     chainId: chain.data ?? 0,
     clockOffset: (clock.data ?? REAL).offset,
     recheckClock: () => void client.invalidateQueries({ queryKey: ["clock", url] }),
     known,
     nameOf: (address) => known.find((each) => each.address.toLowerCase() === address.toLowerCase())?.name ?? "",
     signer, signers, allowsKeys, transactions, store, send, action, open,
-  }), [location, go, href, network, url, contract, chain.data, clock.data, client, known, signer, allowsKeys, transactions, send, action]);
+  }), [location, go, href, network, url, named, isKnown, isOwnNode, isOwnContract, settling, contract, chain.data, clock.data, client, known, signer, allowsKeys, transactions, send, action]);
   return <Context value={app}>{children}</Context>;
 }
 

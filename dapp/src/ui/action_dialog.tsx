@@ -101,7 +101,7 @@ function SubmitButton({ action, signer }: { action: Action; signer: Signer }) {
 
 /** Who signs; and what is in the way of it. */
 function SignerLine() {
-  const { signer, href, open, chainId, network, url } = useApp();
+  const { signer, href, open, chainId, network, place, url } = useApp();
   const [failure, setFailure] = useState("");
   if (signer.kind === "none") {
     return (
@@ -112,7 +112,7 @@ function SignerLine() {
   }
   if (signer.kind === "wallet" && chainId !== 0 && signer.chainId !== chainId) {
     const change = (): void => {
-      switchChain(signer.provider, chainId, `GenLayer ${network.label}`, url).catch((error: unknown) =>
+      switchChain(signer.provider, chainId, `GenLayer ${place}`, url).catch((error: unknown) =>
         setFailure(String((error as { message?: unknown }).message ?? error)),
       );
     };

@@ -243,7 +243,10 @@ story("a wallet that declines, and one on another network", async () => {
 aside("wrong places are named: no contract, another contract, no node", async () => {
   const context = await visit({ tolerate: ["Failed to load resource", "CORS", "ERR_"] });
   const page = await context.newPage();
-  const at = (more) => page.goto(place("usage", { account: consumer.address, ...more }));
+  const at = async (more) => {
+    await page.goto(place("usage", { account: consumer.address, ...more }));
+    if (Object.keys(more).length) await page.getByRole("button", { name: "Use them" }).click();
+  };
   await at({ contract: `0x${"12".repeat(20)}` });
   await page.getByText("There is no contract at this address").waitFor();
   await accessible(page, "an error");
@@ -263,6 +266,7 @@ aside("a node goes away and comes back: data stays, is called stale, and is rene
   const context = await visit({ node: stage.fickle, tolerate: ["Failed to load resource", "ERR_"] });
   const page = await context.newPage();
   await page.goto(place("usage", { account: consumer.address, rpc: stage.fickle }));
+  await page.getByRole("button", { name: "Use them" }).click();
   await page.getByTestId("free-credit").waitFor();
   await ask("stop");
   await page.evaluate(() => window.dispatchEvent(new Event("visibilitychange")));
@@ -292,6 +296,22 @@ aside("a busy node is given time", async () => {
   await page.getByTestId("free-credit").waitFor();
   const pauses = asked.slice(1, 3).map((at, i) => at - asked[i]);
   check(pauses[0] >= 700 && pauses[1] >= 1_400, `it waits, longer each time: ${pauses.join(", ")} ms`);
+});
+
+aside("a link with a node or a contract of its own shows them and asks first", async () => {
+  const context = await visit();
+  const page = await context.newPage();
+  const requests = [];
+  page.on("request", (request) => requests.push(request.url()));
+  await page.goto(place("usage", { account: consumer.address, rpc: stage.fickle }));
+  await shows(page.getByTestId("link"), new URL(stage.fickle).host);
+  check(!requests.some((each) => each.startsWith(stage.fickle)), "nothing was asked of the node");
+  await accessible(page, "the question about a link");
+  await shot(page, "link-desktop-light");
+  await page.getByRole("link", { name: "Do not use them" }).click();
+  await page.getByRole("heading", { name: "Connection" }).waitFor();
+  await page.goto(place("usage", { account: consumer.address, contract: operator.address }));
+  await shows(page.getByTestId("link"), operator.address.toLowerCase());
 });
 
 story("two tabs see the same transactions, and together do not read too often", async () => {

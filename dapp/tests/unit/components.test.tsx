@@ -27,6 +27,11 @@ async function node(_url: string, init: RequestInit): Promise<Response> {
   return Response.json(result === undefined ? { error: { code: -32601, message: "Method not found" } } : { result });
 }
 
+const OWN_NODE = "http://127.0.0.1:4000/api";
+const FOREIGN = "https://node.example:8443/api";
+const trust = (url: string): void => ["", `|${CONTRACT}`].forEach((end) => localStorage.setItem(`api-billing:trusted:${url}${end}`, "1"));
+const asked = (): string[] => vi.mocked(fetch).mock.calls.map(([url]) => String(url)).filter((url) => url.startsWith("http"));
+
 function open(hash: string): void {
   window.location.hash = hash;
   render(
@@ -39,11 +44,41 @@ function open(hash: string): void {
 beforeEach(() => {
   gone = false;
   localStorage.clear();
+  trust(OWN_NODE);
   vi.stubGlobal("fetch", vi.fn((url: string, init?: RequestInit) => (init?.body ? node(url, init) : Promise.resolve(new Response("", { status: 404 })))));
 });
 afterEach(() => {
   cleanup();
   vi.unstubAllGlobals();
+});
+
+describe("a link", () => {
+  it("to another node shows its host and asks, and nothing is read before", async () => {
+    open(`#/usage?network=studionet&rpc=${FOREIGN}&contract=${CONTRACT}&account=${OWN}`);
+    expect((await screen.findByTestId("link")).textContent).toContain("node.example:8443");
+    expect(screen.getByRole("link", { name: /Connection/ }).textContent).not.toContain("Studionet");
+    expect(asked()).toEqual([]);
+    await userEvent.click(screen.getByRole("button", { name: "Use them" }));
+    expect(await screen.findByTestId("free-credit")).toBeTruthy();
+    expect(screen.getByRole("link", { name: /Connection/ }).textContent).toContain("node.example:8443");
+  });
+  it("to a contract that the site does not name asks, on the network's own node too", async () => {
+    localStorage.clear();
+    open(`#/operate?network=localnet&contract=${CONTRACT}&account=${OWN}`);
+    expect((await screen.findByTestId("link")).textContent).toContain(CONTRACT);
+    expect(asked()).toEqual([]);
+  });
+  it("that is declined leads to the network's own node", async () => {
+    open(`#/usage?network=localnet&rpc=${FOREIGN}&contract=${CONTRACT}&account=${OWN}`);
+    await userEvent.click(await screen.findByRole("link", { name: "Do not use them" }));
+    expect(await screen.findByLabelText("URL of its node")).toHaveProperty("value", OWN_NODE);
+    expect(asked().every((url) => url === OWN_NODE)).toBe(true);
+  });
+  it("is not asked about again", async () => {
+    trust(FOREIGN);
+    open(`#/usage?network=localnet&rpc=${FOREIGN}&contract=${CONTRACT}&account=${OWN}`);
+    expect(await screen.findByTestId("free-credit")).toBeTruthy();
+  });
 });
 
 describe("the page", () => {
@@ -70,6 +105,7 @@ describe("the page", () => {
   });
   it("tells of a node that is not there", async () => {
     gone = true;
+    trust("http://127.0.0.1:1/api");
     open(`#/usage?network=localnet&rpc=http://127.0.0.1:1/api&contract=${CONTRACT}&account=${OWN}`);
     expect(await screen.findByText("The node cannot be reached")).toBeTruthy();
   });
