@@ -61,6 +61,7 @@ def test_load__variables_of_the_command_line__are_ignored(monkeypatch: pytest.Mo
         ({"fallback_percent": -1}, "fallback_percent"),
         ({"reservation_seconds": 0}, "reservation_seconds"),
         ({"cache_seconds": "soon"}, "cache_seconds"),
+        ({"cache_seconds": True}, "cache_seconds"),
         ({"fail_open": "perhaps"}, "fail_open"),
         ({"free_statuses": "600"}, "free_statuses"),
         ({"free_statuses": "500-400"}, "free_statuses"),

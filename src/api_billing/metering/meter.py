@@ -28,6 +28,7 @@ from api_billing.metering.ledger.operations import (
     Granted,
     KeepPepperCheck,
     ListKeys,
+    ListTiers,
     PutKey,
     PutProfile,
     ReadBalance,
@@ -66,8 +67,6 @@ class Meter(RequestMeter):
         clock_ms: Callable[[], int],
         randrange: Callable[[int], int] = random.randrange,
     ) -> None:
-        if identify is not None:
-            check_callable("identify", identify, "request", or_else="such as from_header('X-User')")
         self.keys = KeyCache(settings.cache_seconds * 1000)
         super().__init__(
             store,
@@ -78,6 +77,7 @@ class Meter(RequestMeter):
             randrange=randrange,
         )
         self._connecting = threading.Lock()
+        self._can_make_consumers = False
         self._pepper: bytes | None = None
         self._by_key: Extractor | None = None
 
@@ -101,6 +101,8 @@ class Meter(RequestMeter):
 
         Raises: InvalidSetting, MissingExtra, StoreUnavailable.
         """
+        if identify is not None:
+            check_callable("identify", identify, "request", or_else="such as from_header('X-User')")
         if store_url:
             settings["store_url"] = store_url
         loaded = MeterSettings.load(**settings)
@@ -124,8 +126,10 @@ class Meter(RequestMeter):
     def connect(self, api: str) -> None:
         """Get ready to serve requests of an API: with a contract in the settings, open it, for the first one.
 
-        Raises: InvalidSetting for a name that no API has on the contract; as ``settlement.opening.open_chain``.
+        Raises: InvalidSetting for a name that no API has on the contract; as ``check_new_consumers`` and
+        ``settlement.opening.open_chain``.
         """
+        self.check_new_consumers()
         if not self.settings.contract:
             return
         if not API_NAME.fullmatch(api):
@@ -137,6 +141,21 @@ class Meter(RequestMeter):
 
                 chain = open_chain(self.settings)
                 self.on_chain = OnChain(chain, self.store, self.settings, self.now_ms, self.watcher.send)
+
+    def check_new_consumers(self) -> None:
+        """Raises: InvalidSetting when new consumers are to start with a tier that there is none of; StoreUnavailable.
+
+        A tier is never deleted, so that the store is asked once.
+        """
+        wanted = self.settings.new_consumers
+        if self._can_make_consumers or wanted in ("", "refuse"):
+            return
+        if all(tier.name != wanted for tier in self.store.call(ListTiers())):
+            raise InvalidSetting(
+                f"new_consumers is refuse, or a tier that there is; there is no tier {wanted!r}",
+                hint=f"define it first: api-billing meter tier set {wanted} --monthly-calls N",
+            )
+        self._can_make_consumers = True
 
     def account_of(self, api: str, consumer: str) -> str:
         """Whose credit pays for a consumer's requests to an API: the consumer's own for all APIs in the store, and one

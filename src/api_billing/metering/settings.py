@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterable
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from api_billing.amounts import parse_wei
@@ -179,6 +187,14 @@ class MeterSettings(BaseSettings):
             raise InvalidSetting("; ".join(_problem(error) for error in exc.errors(include_input=False))) from None
         except SettingsError as exc:
             raise InvalidSetting(f"an {PREFIX}… variable cannot be read: {exc}") from None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers(cls, value: object, info: ValidationInfo) -> object:
+        # Pydantic takes True for 1.
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is int:
+            raise ValueError("a whole number is wanted, and no bool")
+        return value
 
     @field_validator("include_paths", "exclude_paths")
     @classmethod

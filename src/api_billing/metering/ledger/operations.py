@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from api_billing.metering.clock import DAY_MS, EVER_MS
+from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.limits.checks import check_tuple
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota
 from api_billing.metering.limits.tiers import Tier
@@ -402,7 +404,7 @@ class PutProfile(Operation[Profile]):
     """Make or replace a consumer: its tier by name, quotas, budgets. The answer is the profile as it is then.
 
     With ``replaces`` only a profile of that version is replaced (0: one that does not exist); another stays as it is.
-    Raises: ``UnknownTier`` when the tier is not defined.
+    Raises: ``UnknownTier`` when the tier is not defined; InvalidSetting, when it is made, for a value of another type.
     """
 
     consumer: str
@@ -411,6 +413,12 @@ class PutProfile(Operation[Profile]):
     quotas: tuple[Quota, ...] = ()
     budgets: tuple[Budget, ...] = ()
     replaces: int = -1  # -1: whatever there is
+
+    def __post_init__(self) -> None:
+        check_tuple("quotas", self.quotas, Quota)
+        check_tuple("budgets", self.budgets, Budget)
+        if not isinstance(self.tier, str) or not isinstance(self.disabled, bool):
+            raise InvalidSetting("a consumer has the name of a tier, and is disabled or not: True or False")
 
 
 @dataclass(frozen=True, slots=True)

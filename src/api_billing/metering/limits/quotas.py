@@ -6,12 +6,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
+from typing import Final, Literal, get_args
 
-from api_billing.metering.limits.windows import Period, Window, window_at
+from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.limits.checks import MAX_LIMIT, check_one_of, check_tuple, check_whole
+from api_billing.metering.limits.windows import PERIODS, Period, Unit, Window, window_at
 
 Action = Literal["warn", "throttle", "reject"]
 Scope = Literal["consumer", "operation", "model"]
+ACTIONS: Final[tuple[str, ...]] = get_args(Action)
+SCOPES: Final[tuple[str, ...]] = get_args(Scope)
+UNITS: Final[tuple[str, ...]] = get_args(Unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +26,19 @@ class Quota:
     ``anchor`` is the day (UTC) on which windows begin: a month from the 31st ends on the last day of shorter months.
     None anchors at the calendar: months on the 1st, weeks on Monday. Before an anchor in the future nothing is limited.
 
-    Raises: ValueError for a name that cannot be a header item, or a negative limit.
+    Raises: InvalidSetting (a ValueError) for a name that cannot be a header item, or a value that is none of its type.
     """
 
     name: str
     period: Period
     limit: int
-    unit: Literal["calls", "wei"] = "calls"
+    unit: Unit = "calls"
     anchor: date | None = None
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
-        if self.limit < 0:
-            raise ValueError(f"quota {self.name}: the limit is at least 0, not {self.limit}")
+        _check_window(self.name, self.period, self.anchor)
+        check_one_of("a unit", self.unit, UNITS)
+        check_whole(f"the limit of quota {self.name}", self.limit, MAX_LIMIT)
 
     def window(self, at_ms: int) -> Window | None:
         """The window that an instant falls into; None before the anchor."""
@@ -48,8 +53,8 @@ class Step:
     action: Action
 
     def __post_init__(self) -> None:
-        if not 0 <= self.percent <= 1000:
-            raise ValueError(f"a step is at 0 to 1000 percent, not {self.percent}")
+        check_whole("the percent of a step", self.percent, 1000)
+        check_one_of("an action", self.action, ACTIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +75,32 @@ class Budget:
     retry_after_seconds: int = 0  # of throttle; 0: until the window ends
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
-        if self.limit_wei < 0:
-            raise ValueError(f"budget {self.name}: the limit is at least 0 wei, not {self.limit_wei}")
+        _check_window(self.name, self.period, self.anchor)
+        check_whole(f"the limit of budget {self.name}, in wei,", self.limit_wei, MAX_LIMIT)
+        check_whole("retry_after_seconds", self.retry_after_seconds, 2**31 - 1)
+        check_one_of("a scope", self.scope, SCOPES)
+        check_tuple("steps", self.steps, Step)
         if not self.steps:
-            raise ValueError(f"budget {self.name}: without steps it would do nothing")
+            raise InvalidSetting(f"budget {self.name}: without steps it would do nothing")
+        if not isinstance(self.only, str):
+            raise InvalidSetting(f"only names an operation or a model, and is not {self.only!r:.80}")
 
     def window(self, at_ms: int) -> Window | None:
         """The window that an instant falls into; None before the anchor."""
         return window_at(self.period, at_ms, self.anchor)
 
 
-def _check_name(name: str) -> None:
+def _check_window(name: object, period: object, anchor: object) -> None:
     # Names stand as quoted strings in structured header fields, and in the keys of counts.
-    if not name or len(name) > 64 or not name.isascii() or not name.isprintable() or set(name) & set('"\\/'):
-        raise ValueError(f"a name has 1 to 64 printable ASCII characters without quotes, backslash or slash: {name!r}")
+    if (
+        not isinstance(name, str)
+        or not 0 < len(name) <= 64
+        or not (name.isascii() and name.isprintable())
+        or set(name) & set('"\\/')
+    ):
+        raise InvalidSetting(
+            f"a name has 1 to 64 printable ASCII characters without quotes, backslash or slash: {name!r:.80}"
+        )
+    check_one_of("a period", period, PERIODS)
+    if anchor is not None and type(anchor) is not date:
+        raise InvalidSetting(f"an anchor is a date, not {anchor!r:.80}")

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.limits.checks import MAX_LIMIT, check_tuple, check_whole
 from api_billing.metering.limits.quotas import Quota
+
+_MAX_DAYS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +22,12 @@ class Tier:
     quotas: tuple[Quota, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.name or len(self.name) > 64 or not self.name.isprintable():
-            raise ValueError(f"a tier has a name of 1 to 64 printable characters: {self.name!r}")
-        if self.monthly_calls is not None and self.monthly_calls < 0:
-            raise ValueError(f"tier {self.name}: monthly calls are at least 0, or None for unlimited")
-        if self.retention_days < 0:
-            raise ValueError(f"tier {self.name}: retention is at least 0 days")
+        if not isinstance(self.name, str) or not 0 < len(self.name) <= 64 or not self.name.isprintable():
+            raise InvalidSetting(f"a tier has a name of 1 to 64 printable characters: {self.name!r:.80}")
+        if self.monthly_calls is not None:
+            check_whole(f"the monthly calls of tier {self.name}, or None for unlimited,", self.monthly_calls, MAX_LIMIT)
+        check_whole(f"the retention of tier {self.name}, in days,", self.retention_days, _MAX_DAYS)
+        check_tuple("quotas", self.quotas, Quota)
 
     def all_quotas(self) -> tuple[Quota, ...]:
         """The month's calls as a quota named ``month``, and the others."""

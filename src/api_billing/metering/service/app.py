@@ -46,8 +46,10 @@ ApiQuery = Annotated[str, Query(max_length=64, pattern=r"^[!-~]*$", description=
 def create_app(meter: Meter, *, service_token: str, close_meter: bool = False) -> FastAPI:
     """The HTTP meter as an ASGI application. With ``close_meter`` the meter is closed when the server ends.
 
-    Raises: InvalidSetting when the token is shorter than 16 bytes, or there is no pepper for API keys.
+    Raises: InvalidSetting when the token is shorter than 16 bytes, there is no pepper for API keys, or no tier for new
+    consumers; StoreUnavailable.
     """
+    meter.check_new_consumers()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -11,6 +11,7 @@ import threading
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
+from api_billing.contract_api import API_NAME
 from api_billing.metering.errors import MeterError, StoreUnavailable
 from api_billing.metering.ledger.ids import first_id
 from api_billing.metering.ledger.operations import (
@@ -110,6 +111,8 @@ def reserve(
 def _payer(meter: Meter, body: ReservationBody, by_key: Extractor) -> Payer:
     now_ms = meter.now_ms()
     _check_id(body.id, now_ms)
+    if meter.settings.contract and not API_NAME.fullmatch(body.api):
+        raise ServiceProblem("invalid_request", "body.api: on the contract no API can be called that")
     credential = body.api_key.get_secret_value() if body.api_key is not None else ""
     request = bearer(body.method, body.route, credential, now_ms, body.request_id)
     metering = Metering(

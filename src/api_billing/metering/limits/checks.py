@@ -1,0 +1,29 @@
+"""What limits may be made of: said where they are written, as a wrong one would fail with the requests it limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from api_billing.metering.errors import InvalidSetting
+
+MAX_LIMIT: Final = 2**256 - 1
+
+
+def check_whole(what: str, value: object, most: int) -> None:
+    """Raises: InvalidSetting unless it is a whole number from 0 to ``most``, and no bool."""
+    if type(value) is not int or not 0 <= value <= most:
+        shown = "2^256 - 1" if most == MAX_LIMIT else f"{most:,}"
+        raise InvalidSetting(f"{what} is a whole number, at least 0 and at most {shown}, not {value!r:.80}")
+
+
+def check_one_of(what: str, value: object, values: Sequence[str]) -> None:
+    """Raises: InvalidSetting unless it is one of these."""
+    if value not in values:
+        raise InvalidSetting(f"{what} is one of {', '.join(values)}, not {value!r:.80}")
+
+
+def check_tuple(what: str, values: object, kind: type) -> None:
+    """Raises: InvalidSetting unless it is a tuple of these."""
+    if not isinstance(values, tuple) or not all(isinstance(each, kind) for each in values):
+        raise InvalidSetting(f"{what} are each a {kind.__name__}, in a tuple, and not {values!r:.80}")
