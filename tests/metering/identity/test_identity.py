@@ -306,3 +306,30 @@ def test_identify__hostile_bytes__are_refused_or_a_printable_name(header: bytes,
     for extractor in (from_header("x"), from_query("u"), from_json_field("a"), api_key(PEPPER)):
         result = run(identify(extractor, one), no_store)
         assert isinstance(result, Refusal) or result.consumer.isprintable()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: from_header(""),
+        lambda: from_header("X User"),
+        lambda: from_header("X-User:"),
+        lambda: from_header(5),  # type: ignore[arg-type]
+        lambda: from_query(""),
+        lambda: from_query(None),  # type: ignore[arg-type]
+        lambda: from_json_field(b"id"),  # type: ignore[arg-type]
+        lambda: first_of(from_header("X-User"), "X-Key"),  # type: ignore[arg-type]
+    ],
+    ids=range(8),
+)
+def test_extractor__of_what_names_no_field__is_refused_where_it_is_made(make: Callable[[], Extractor]) -> None:
+    with pytest.raises(InvalidSetting):
+        make()
+
+
+@pytest.mark.parametrize("answer", [5, b"ann", from_header("X-User"), Identity(5)], ids=range(4))  # type: ignore[arg-type]
+def test_identify__answer_that_is_no_consumer__is_refused_and_logged(
+    answer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert run(identify(lambda request: answer, request()), no_store) is INVALID
+    assert "an extractor returned" in caplog.text

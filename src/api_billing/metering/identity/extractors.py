@@ -7,6 +7,7 @@ that authenticates and sets (and strips!) the field; ``api_key`` and ``from_jwt`
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -30,10 +31,13 @@ from api_billing.metering.stores.steps import Steps
 
 MAX_CREDENTIAL_LENGTH: Final = 8192
 _MAX_JSON_DEPTH: Final = 16
+_FIELD: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def from_header(name: str) -> Extractor:
     """The consumer is named by a header field that a gateway in front has set; given twice, it is refused."""
+    if not isinstance(name, str) or not _FIELD.fullmatch(name):
+        raise InvalidSetting(f"a header field is named like X-User-ID, not {name!r:.80}")
     field = name.lower()
 
     def extract(request: MeteredRequest) -> Found:
@@ -50,6 +54,8 @@ def from_header(name: str) -> Extractor:
 
 def from_query(name: str) -> Extractor:
     """The consumer is named by a query parameter; given twice, it is refused."""
+    if not isinstance(name, str) or not name:
+        raise InvalidSetting(f"a query parameter is named by a text, not {name!r:.80}")
 
     def extract(request: MeteredRequest) -> Found:
         try:
@@ -65,7 +71,7 @@ def from_json_field(path: str) -> Extractor:
 
     Reads the whole body. A body that cannot be read, or is no such JSON, names nobody.
     """
-    names = path.split(".")
+    names = path.split(".") if isinstance(path, str) else [""]
     if not all(names) or len(names) > _MAX_JSON_DEPTH:
         raise InvalidSetting(f"a path has 1 to {_MAX_JSON_DEPTH} names with dots between them: {path!r}")
 

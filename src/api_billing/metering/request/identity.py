@@ -62,6 +62,9 @@ def identified(extractor: Extractor, request: MeteredRequest) -> Steps[Identity 
             answer = yield from answer
         elif type(answer) is not str and is_waiting(answer):
             answer = yield cast("Awaitable[Found]", answer)
+    name = answer.consumer if isinstance(answer, Identity) else answer
+    if not isinstance(name, str | Refusal | None):
+        raise TypeError(f"an extractor returned {type(name).__name__}")
     return checked(cast(Found, answer))
 
 

@@ -72,7 +72,7 @@ class Incoming:
             try:
                 message = await self._next()
             except Exception as error:
-                _log.info("the body of a request could not be read: %r", error)
+                _log.debug("the body of a request could not be read: %r", error)
                 return None
             self._keep(message)
             if self.gone:

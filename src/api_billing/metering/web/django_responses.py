@@ -17,6 +17,7 @@ from django.urls import get_resolver, get_urlconf
 
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.http import TextHeaders
+from api_billing.metering.seldom import Seldom
 from api_billing.metering.web.delivery import Delivery, MeteredPieces
 from api_billing.metering.web.forms import form_bytes
 
@@ -29,6 +30,7 @@ _STATUSES: Final = (
 )
 
 _log = logging.getLogger("api_billing.metering.web")
+_seldom: Final = Seldom()
 
 
 def settle_response(delivery: Delivery, response: Any) -> Any:
@@ -142,7 +144,7 @@ def rendered_error(request: HttpRequest, error: BaseException, status: int) -> H
         view = cast(Any, get_resolver(get_urlconf())).resolve_error_handler(status)
         response = view(request, exception=error)
     except Exception:
-        _log.exception("the error view for status %d failed", status)
+        _seldom.log(_log, logging.ERROR, "the error view for status %d failed", status, exc_info=True)
         return None
     return response if isinstance(response, HttpResponse) else None
 
@@ -165,7 +167,7 @@ def read_body(request: HttpRequest, limit: int) -> bytes | None:
                 file.seek(0)
         return form_bytes(pieces, limit)
     except (UnreadablePostError, RequestDataTooBig, OSError) as error:
-        _log.info("the body of a request could not be read: %r", error)
+        _log.debug("the body of a request could not be read: %r", error)
         return None
     # Django does not mind a body that breaks off.
     return body if len(body) <= limit and (not length or len(body) == int(length)) else None

@@ -25,6 +25,7 @@ from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import AsgiHeaders, asgi_request
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
+from api_billing.metering.seldom import Seldom
 from api_billing.metering.stores.steps import is_waiting
 from api_billing.metering.web.asgi_messages import Incoming, Outgoing, Receive, Scope, Send, encoded
 from api_billing.metering.web.decorated import fields_of, function_of, refuse_served
@@ -32,6 +33,7 @@ from api_billing.metering.web.delivery import EXCHANGE_KEY
 from api_billing.metering.web.forms import form_bytes
 
 _log = logging.getLogger("api_billing.metering.web")
+_seldom: Final = Seldom()
 
 Call = Callable[[Request], Awaitable[Response]]
 
@@ -155,7 +157,8 @@ async def _rendered(request: Request, error: HTTPException) -> Response | None:
         if is_waiting(response):
             response = await response
     except Exception:
-        _log.exception("the exception handler for status %d failed", error.status_code)
+        what = "the exception handler for status %d failed"
+        _seldom.log(_log, logging.ERROR, what, error.status_code, exc_info=True)
         return None
     return response if isinstance(getattr(response, "body", None), bytes) else None
 

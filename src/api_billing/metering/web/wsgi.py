@@ -157,7 +157,7 @@ def read_input(environ: Environ, limit: int) -> bytes | None:
             return None
         body = _read(source, size)
     except Exception as error:
-        _log.info("the body of a request could not be read: %r", error)
+        _log.debug("the body of a request could not be read: %r", error)
         return None
     if len(body) != size if length else len(body) > limit:
         return None
