@@ -10,7 +10,7 @@ import { setTimeout as pause } from "node:timers/promises";
 
 const DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const PAUSES_MS = [100, 400, 1600];
-const OWN_PROBLEMS = new Set(["invalid_request", "invalid_service_token", "reservation_ended", "request_too_large"]);
+const OWN_PROBLEMS = new Set(["invalid_request", "invalid_service_token", "reservation_ended", "id_conflict", "request_too_large"]);
 
 export function metered({ url, token, api, estimateWei, failOpen = false, timeoutMs = 5000 }) {
   // Every request to the meter may be repeated: the id keeps it from being done twice.

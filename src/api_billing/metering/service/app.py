@@ -124,7 +124,8 @@ class _Routes:
         """Reserve the estimated cost: may this request be served?
 
         201: serve it, then settle or release. 200: it was served before. Else the problem to answer the end consumer
-        with, unless its code is about this very request: `invalid_…`, `reservation_ended`, `request_too_large`.
+        with, unless its code is about this very request: `invalid_…`, `reservation_ended`, `id_conflict`,
+        `request_too_large`.
         """
         answer = await self._run(reserving.reserve(self._meter, body, self._access.identify, self._open))
         if isinstance(answer, Answer):
