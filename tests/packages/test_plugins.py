@@ -5,10 +5,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 LOCALNET, BILLING = "genlayer_localnet.testing.plugin", "api_billing.testing"
-HEAVY = ["Crypto", "api_billing.errors", "asyncio", "genlayer_localnet.localnet", "requests"]
+LOADED = {
+    "api_billing",
+    "api_billing.testing",
+    "genlayer_localnet",
+    "genlayer_localnet.errors",
+    "genlayer_localnet.loading",
+    "genlayer_localnet.loading.standard_library",
+    "genlayer_localnet.testing",
+    "genlayer_localnet.testing.direct",
+    "genlayer_localnet.testing.plugin",
+}
+"""All that a run that uses neither plugin imports because of them; pytest itself has imported the rest."""
+LIST_MODULES = "import pathlib, sys\n\ndef test_it():\n    pathlib.Path('modules').write_text(' '.join(sys.modules))\n"
 
 
 def run(folder: Path, test: str, *plugins: str) -> str:
@@ -20,9 +33,18 @@ def run(folder: Path, test: str, *plugins: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_plugins__of_a_test_that_uses_neither__load_nothing_heavy(tmp_path: Path) -> None:
-    test = f"import sys\n\ndef test_it():\n    assert [name for name in {HEAVY} if name in sys.modules] == []\n"
-    assert "1 passed" in run(tmp_path, test, LOCALNET, BILLING)
+def modules_of_a_run(folder: Path, *plugins: str) -> set[str]:
+    run(folder, LIST_MODULES, *plugins)
+    return set((folder / "modules").read_text().split())
+
+
+def test_plugins__of_a_test_that_uses_neither__load_nothing_else(tmp_path: Path) -> None:
+    assert modules_of_a_run(tmp_path, LOCALNET, BILLING) - modules_of_a_run(tmp_path) == LOADED
+
+
+def test_plugins__that_pytest_finds__are_these() -> None:
+    found = {entry.name: entry.value for entry in entry_points(group="pytest11")}
+    assert (found["genlayer_localnet"], found["api_billing"]) == (LOCALNET, BILLING)
 
 
 def test_plugins__of_a_test_that_uses_them__deploy_the_contract(tmp_path: Path) -> None:
