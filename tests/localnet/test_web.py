@@ -5,12 +5,15 @@ from __future__ import annotations
 import http.server
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 
-from genlayer_localnet import Address, Localnet, Receipt, WebError, WebResponse
-from genlayer_localnet.nondet import web
+from genlayer_localnet import Address, Localnet, Receipt, WebError, WebRequest, WebResponse
+from genlayer_localnet.nondet import fetching, web
+from genlayer_localnet.nondet.fetching import Reach, Unbounded
 
 BROWSER = """
 class Browser(gl.Contract):
@@ -52,6 +55,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         requests.append(self.path)
         if self.path == "/redirect":
             return self._answer(302, b"", {"Location": "/page"})
+        if self.path.startswith("/to/"):
+            return self._answer(302, b"", {"Location": unquote(self.path.removeprefix("/to/"))})
+        if self.path == "/silent":
+            self.server.ended.wait(60)  # type: ignore[attr-defined]
+            return None
+        if self.path == "/credentials":
+            return self._answer(200, self.headers.get("Authorization", "none").encode(), {})
         if self.path == "/missing":
             return self._answer(404, b"not here", {})
         if self.path == "/page":
@@ -82,9 +92,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def server() -> Iterator[Any]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.requests = []  # type: ignore[attr-defined]
+    server.ended = threading.Event()  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield server
+    server.ended.set()  # type: ignore[attr-defined]
     server.shutdown()
     server.server_close()
     thread.join()
@@ -115,6 +127,99 @@ def test_request__body__arrives(localnet: Localnet, alice: Address, browser: Add
 
 def test_get__redirect__is_followed(localnet: Localnet, alice: Address, browser: Address, url: str) -> None:
     assert localnet.write(browser, "get", f"{url}/redirect", sender=alice).value[1] == PAGE
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:text/plain,x", "gopher://127.0.0.1:1/", "http://[::1"],
+)
+def test_get__redirect_out_of_the_web__is_an_error(
+    localnet: Localnet, alice: Address, browser: Address, url: str, target: str
+) -> None:
+    kind, text = localnet.write(browser, "get", f"{url}/to/{quote(target, safe='')}", sender=alice).value
+    assert (kind, "WEBPAGE_LOAD_FAILED" in text) == ("error", True)
+
+
+def test_get__redirect_to_another_port_of_loopback__is_followed(url: str) -> None:
+    other = url.replace("127.0.0.1", "localhost")
+    assert web.fetch(WebRequest(f"{url}/to/{quote(other + '/page', safe='')}")).body == PAGE.encode()
+
+
+def test_reach__of_the_internet__is_public_addresses_alone(url: str, server: Any) -> None:
+    with pytest.raises(WebError, match=r"127\.0\.0\.1 is no public address"):
+        web.fetch_within(Reach(()), WebRequest(url))
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1", "127.0.0.1:{port}", "*", "*:{port}"])
+def test_reach__with_a_host__gets_there(url: str, form: str) -> None:
+    reach = Reach([form.format(port=url.rpartition(":")[2])])
+    assert web.fetch_within(reach, WebRequest(url)).body == b"hello"
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1:1", "localhost", "*:1"])
+def test_reach__with_another_host__does_not(url: str, form: str) -> None:
+    with pytest.raises(WebError, match="no public address"):
+        web.fetch_within(Reach([form]), WebRequest(url))
+
+
+def test_redirect__to_a_host_that_is_not_allowed__is_refused(url: str) -> None:
+    reach = Reach([url.removeprefix("http://")])
+    other = url.replace("127.0.0.1", "localhost")
+    assert web.fetch_within(reach, WebRequest(f"{url}/to/%2Fpage")).body == PAGE.encode()
+    with pytest.raises(WebError, match="no public address"):
+        web.fetch_within(reach, WebRequest(f"{url}/to/{quote(other + '/page', safe='')}"))
+
+
+@pytest.mark.parametrize(
+    ("addresses", "allowed"),
+    [
+        (["10.0.0.1"], True),
+        (["127.0.0.1", "127.0.0.1"], True),
+        (["1.1.1.1", "8.8.8.8"], True),
+        (["1.1.1.1", "127.0.0.1"], False),
+        (["1.1.1.1", "169.254.169.254"], False),
+        (["127.0.0.1", "169.254.169.254"], False),
+        (["127.0.0.1", "1.1.1.1", "127.0.0.1"], False),
+        (["10.0.0.1", "10.0.0.2"], False),
+    ],
+)
+def test_redirects__of_an_unbounded_fetch__lead_to_the_internet(addresses: list[str], allowed: bool) -> None:
+    reach = Unbounded()
+    assert [reach.allows("a.example", 80, address) for address in addresses][-1] == allowed
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.0.1", "169.254.169.254", "100.64.0.1", "224.0.0.1",
+        "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%1", "fc00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
+        "2002:7f00:1::", "ff02::1",
+    ],
+)  # fmt: skip
+def test_public__address_of_a_machine_or_its_network__is_not(address: str) -> None:
+    assert not fetching.is_public(address)
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1"])
+def test_public__address_in_the_internet__is(address: str) -> None:
+    assert fetching.is_public(address)
+
+
+def test_get__passwords_of_the_user__are_not_sent(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login me password secret")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setattr(web, "_is_loopback", lambda _: False)
+    monkeypatch.setenv("NO_PROXY", "*")
+    assert web.fetch(WebRequest(f"{url}/credentials")).body == b"none"
+    assert web.fetch(WebRequest(f"{url}/to/%2Fcredentials")).body == b"none"
+
+
+def test_get__page_that_never_comes__is_given_up(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "WHOLE_TIMEOUT_SECONDS", 0.1)
+    with pytest.raises(WebError, match="Connection"):
+        web.fetch(WebRequest(f"{url}/silent"))
 
 
 def test_get__status_404__is_a_response(localnet: Localnet, alice: Address, browser: Address, url: str) -> None:

@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from genlayer_localnet import calldata
+from genlayer_localnet.errors import InvalidArgument
 from genlayer_localnet.rpc.isolated import process
 from genlayer_localnet.rpc.isolated.process import ChainProcess
 from genlayer_localnet.rpc.options import NodeOptions
@@ -62,8 +63,8 @@ ENDLESS_HOST = "import builtins\ndef endless(_):\n    while True: pass\nbuiltins
 TIMEOUT, EXIT_1 = b"\x02timeout", b"\x02exit_code 1"
 
 
-def isolated(*, state: Path | None = None, memory_mib: int = 512, **options: Any) -> RpcServer:
-    start = partial(ChainProcess, memory_bytes=memory_mib * 2**20)
+def isolated(*, state: Path | None = None, allow_web: tuple[str, ...] = (), **options: Any) -> RpcServer:
+    start = partial(ChainProcess, memory_bytes=512 * 2**20, allow_web=allow_web)
     return RpcServer(NodeOptions(**options), state=state, start_chain=start)
 
 
@@ -178,9 +179,21 @@ def page() -> Iterator[str]:
         running.shutdown()
 
 
-def test_page__of_a_block__is_fetched_by_the_server(client: Client, page: str) -> None:
-    till = client.deploy()
-    assert result(client.write(till, "page", page)) == b"\x00" + calldata.encode("fetched")
+def test_page__of_this_machine__is_refused_unless_allowed(client: Client, page: str) -> None:
+    sent = client.write(client.deploy(), "page", page)
+    assert "127.0.0.1 is no public address: see --allow-web 127.0.0.1:" in leader(sent)["genvm_result"]["stderr"]
+
+
+def test_page__of_an_allowed_host__is_fetched_by_the_server(page: str) -> None:
+    host = page.removeprefix("http://").strip("/")
+    with isolated(allow_web=(host,)) as server, closing(RpcConnection(server.url)) as connection:
+        client = Client(connection)
+        assert result(client.write(client.deploy(), "page", page)) == b"\x00" + calldata.encode("fetched")
+
+
+def test_allowed_host__that_is_none__is_refused_at_the_start() -> None:
+    with pytest.raises(InvalidArgument, match="--allow-web http://x: one is like this"):
+        isolated(allow_web=("http://x",))
 
 
 @pytest.mark.parametrize("code", [LONG_CALL, ENDLESS_HOST, "import ctypes; ctypes.string_at(0)"])

@@ -90,6 +90,13 @@ AllowOrigin = Annotated[
     ),
 ]
 AllowHost = Annotated[list[str] | None, _network(metavar="NAME", help="A further name by which clients reach it.")]
+AllowWeb = Annotated[
+    list[str] | None,
+    _network(
+        metavar="HOST",
+        help="Let contracts fetch pages there, besides the public internet: localhost:8000, a name, * for everywhere.",
+    ),
+]
 State = Annotated[
     Path | None,
     _chain(
@@ -159,6 +166,7 @@ def up(
     host: Host = "127.0.0.1",
     allow_origin: AllowOrigin = None,
     allow_host: AllowHost = None,
+    allow_web: AllowWeb = None,
     state: State = None,
     failed_value: FailedValueOption = None,
     first_children: FirstChildrenOption = None,
@@ -212,7 +220,7 @@ def up(
             site=site,
             allow_hosts=hosts,
             allow_origins=origins,
-            start_chain=partial(ChainProcess, memory_bytes=contract_memory * 2**20 or None),
+            start_chain=partial(ChainProcess, memory_bytes=contract_memory * 2**20 or None, allow_web=allow_web or ()),
         )
     except (LocalnetError, OSError) as error:
         _errors.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)

@@ -54,7 +54,7 @@ STACKS = {
 
 @pytest.fixture(scope="module")
 def network() -> Iterator[Network]:
-    with ServerProcess("--finality-window", "0") as server:
+    with ServerProcess("--finality-window", "0", "--allow-web", "127.0.0.1") as server:
         yield find_network("localnet", server.url)
 
 

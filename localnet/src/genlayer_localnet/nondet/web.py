@@ -11,9 +11,16 @@ from urllib.parse import urlsplit
 import requests
 from bs4 import BeautifulSoup
 
+from genlayer_localnet.nondet.fetching import (
+    CONNECT_TIMEOUT_SECONDS,
+    READ_TIMEOUT_SECONDS,
+    Fetch,
+    Forbidden,
+    Reach,
+    Unbounded,
+)
+
 METHODS = ("GET", "POST", "HEAD", "DELETE", "OPTIONS", "PATCH", "PUT")
-CONNECT_TIMEOUT_SECONDS = 10
-READ_TIMEOUT_SECONDS = 30
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
 
@@ -55,13 +62,14 @@ def ask_through(ask: Callable[[WebRequest], WebResponse]) -> None:
     _ask = ask
 
 
-def _fetch(request: WebRequest) -> WebResponse:
+def fetch_within(reach: Reach, request: WebRequest) -> WebResponse:
+    """As ``fetch``, but from here, and as far as ``reach`` says; ``FORBIDDEN_ADDRESS`` beyond."""
     parts = urlsplit(request.url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise WebError("INVALID_URL", f"only http and https addresses can be fetched, not {request.url[:200]!r}")
     if request.method not in METHODS:
         raise WebError("INVALID_METHOD", f"unknown HTTP method {request.method[:20]!r}")
-    with requests.Session() as session:
+    with Fetch(reach) as session:
         session.trust_env = not _is_loopback(parts.hostname)
         try:
             with session.request(
@@ -74,8 +82,14 @@ def _fetch(request: WebRequest) -> WebResponse:
             ) as response:
                 headers = {name.lower(): value.encode("latin-1") for name, value in response.headers.items()}
                 return WebResponse(response.status_code, headers, _body_of(response))
+        except Forbidden as error:
+            raise WebError("FORBIDDEN_ADDRESS", str(error)) from None
         except (requests.RequestException, OSError, ValueError) as error:
             raise WebError("WEBPAGE_LOAD_FAILED", f"{type(error).__name__}: {error}") from error
+
+
+def _fetch(request: WebRequest) -> WebResponse:
+    return fetch_within(Unbounded(), request)
 
 
 _ask = _fetch

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
@@ -49,8 +50,22 @@ class ChainEnded(Exception):
 class ChainProcess(asyncio.Protocol):
     """An ``Engine`` whose chain and contracts are in a process of their own, confined as far as the system can."""
 
-    def __init__(self, options: NodeOptions, state: Path | None = None, memory_bytes: int | None = None) -> None:
-        """Started by the main thread: it ends with that. Raises: LocalnetError."""
+    def __init__(
+        self,
+        options: NodeOptions,
+        state: Path | None = None,
+        memory_bytes: int | None = None,
+        allow_web: Collection[str] = (),
+    ) -> None:
+        """Started by the main thread: it ends with that. Raises: LocalnetError.
+
+        ``allow_web``: hosts that contracts may ask, besides those in the internet.
+        """
+        self._allow_web = allow_web
+        if allow_web:
+            from genlayer_localnet.nondet.fetching import Reach  # see ``_fetched``
+
+            Reach(allow_web)
         limit = options.contract_timeout_seconds
         self._patience_seconds = math.inf if limit is None else limit + _GRACE_SECONDS
         self._arguments = json.dumps(_start(options, state, memory_bytes)).encode()
@@ -222,27 +237,30 @@ class ChainProcess(asyncio.Protocol):
     def _fetch(self, number: int, asked: Any) -> None:
         """In a thread of its own."""
         try:
-            answer = _fetched(asked)
+            answer = self._fetched(asked)
         except Exception as error:
             _logger.exception("a contract's page could not be fetched")
             answer = {"cause": "WEBPAGE_LOAD_FAILED", "text": type(error).__name__}
         with contextlib.suppress(RuntimeError):  # the event loop has ended
             self._loop.call_soon_threadsafe(self._send, frame(Kind.FETCHED, number, calldata.encode(answer)))
 
+    def _fetched(self, asked: Any) -> dict[str, Any]:
+        """What came of a request. Blocks."""
+        from genlayer_localnet.nondet import (  # a server starts in half the time without, and few contracts fetch
+            fetching,
+            web,
+        )
+
+        request = web.WebRequest(asked["url"], asked["method"], asked["headers"], asked["body"])
+        try:
+            found = web.fetch_within(fetching.Reach(self._allow_web), request)
+        except web.WebError as error:
+            return {"cause": error.cause, "text": str(error)}
+        return {"status": found.status, "headers": dict(found.headers), "body": found.body}
+
     def _send(self, data: bytes) -> None:
         if self._transport is not None:
             self._transport.write(data)
-
-
-def _fetched(asked: Any) -> dict[str, Any]:
-    """What came of a request. Blocks."""
-    from genlayer_localnet.nondet import web  # a server starts in half the time without, and few contracts fetch
-
-    try:
-        found = web.fetch(web.WebRequest(asked["url"], asked["method"], asked["headers"], asked["body"]))
-    except web.WebError as error:
-        return {"cause": error.cause, "text": str(error)}
-    return {"status": found.status, "headers": dict(found.headers), "body": found.body}
 
 
 def _spawn(descriptor: int) -> subprocess.Popen[bytes]:
