@@ -151,14 +151,22 @@ def test_long_call__into_c_that_looks_for_signals__is_ended(client: Client, prob
     assert (result(sent), sent["status"], client.read(probe, "runs")) == (TIMEOUT, "LEADER_TIMEOUT", 0)
 
 
+@pytest.fixture(scope="module")
+def patient() -> Iterator[Client]:
+    """Of a server with memory to run out of, and time enough to do so."""
+    with isolated() as server, closing(RpcConnection(server.url)) as connection:
+        yield Client(connection)
+
+
 @pytest.mark.parametrize(
     "code", ["x = []\nwhile True: x.append(bytes(1 << 20))", "bytes(1 << 40)", "x = [0]\nwhile True: x += x"]
 )
-def test_memory__taken_without_end__is_the_calls_error(client: Client, probe: str, code: str) -> None:
-    sent = client.write(probe, "run", code)
+def test_memory__taken_without_end__is_the_calls_error(patient: Client, code: str) -> None:
+    probe = patient.deploy(PROBE)
+    sent = patient.write(probe, "run", code)
     assert (result(sent), "MemoryError" in leader(sent)["genvm_result"]["stderr"]) == (EXIT_1, True)
-    client.write(probe, "run", "x = bytearray(100 << 20)")
-    assert client.read(probe, "runs") == 1
+    patient.write(probe, "run", "x = bytearray(100 << 20)")
+    assert patient.read(probe, "runs") == 1
 
 
 class _Page(http.server.BaseHTTPRequestHandler):
