@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from genlayer_localnet import Address, Localnet, Receipt
+from genlayer_localnet.interpreter.console import MAX_OUTPUT_CHARACTERS
 
 BODY = """# v0.2.16
 # { "Depends": "py-genlayer:test" }
@@ -105,3 +106,14 @@ def test_process__ended_or_given_threads_by_a_contract__is_the_calls_result(run:
 def test_thread__refused__is_as_on_the_network(run: Run) -> None:
     assert "RuntimeError: can't start new thread" in run("threading.Thread(target=print).start()").stderr
     assert json.dumps([1]) == "[1]"
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_output__without_end__is_cut(run: Run, stream: str) -> None:
+    receipt = run(f"for _ in range(200): sys.{stream}.write('x' * 10_000)")
+    assert getattr(receipt, stream) == "x" * MAX_OUTPUT_CHARACTERS
+
+
+def test_output__cut__still_has_the_error(run: Run) -> None:
+    receipt = run("sys.stderr.write('x' * 2_000_000); raise ValueError('why')")
+    assert receipt.stderr.endswith("ValueError: why\n")

@@ -134,6 +134,19 @@ def test_module__with_a_byte_order_mark__is_imported(localnet: Localnet, alice: 
 
 
 GOOD = {"contract/__init__.py": MAIN, "runner.json": RUNNER}
+
+
+def bomb() -> bytes:
+    """A small ZIP of which a large file is listed a hundred times."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, text in GOOD.items():
+            archive.writestr(name, text)
+        archive.writestr("large.bin", bytes(100_000))
+        archive.filelist += [archive.filelist[-1]] * 100
+    return packed.getvalue()
+
+
 BROKEN = {
     "absent_runner_json": zipped({"contract/__init__.py": MAIN}),
     "malformed_runner_json": zipped(GOOD | {"runner.json": "{"}),
@@ -150,6 +163,10 @@ def test_deploy__zip_that_cannot_be_run__says_why(localnet: Localnet, alice: Add
     receipt = localnet.deploy(code, sender=alice)
     assert (receipt.kind, receipt.message) == ("vm_error", f"invalid_contract {error}")
     assert receipt.stderr.strip()
+
+
+def test_deploy__zip_with_one_file_many_times__is_not_read(localnet: Localnet, alice: Address) -> None:
+    assert localnet.deploy(bomb(), sender=alice).message == "invalid_contract malformed_zip"
 
 
 def test_deploy__runner_json_with_a_byte_order_mark__names_it(localnet: Localnet, alice: Address) -> None:

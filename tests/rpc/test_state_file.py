@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -229,6 +229,37 @@ def test_start__something_else__is_refused_and_left_alone(path: Path) -> None:
     with pytest.raises(StateFileError, match="not a state file"):
         RpcServer(NodeOptions(), state=path)
     assert path.read_bytes().startswith(b"a text")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE transactions SET body = '{'",
+        "UPDATE transactions SET body = '{}'",
+        "UPDATE transactions SET body = x'80049502'",
+        "UPDATE transactions SET journal = '[[1]]'",
+        "UPDATE balances SET wei = 'much'",
+        "UPDATE contracts SET code = 'gone'",
+        "DELETE FROM codes",
+        "UPDATE pages SET page = page + 1",
+        "UPDATE pages SET content = 7",
+        "UPDATE facts SET value = '{'",
+        "UPDATE facts SET value = '[]'",
+        "DELETE FROM facts WHERE name = 'validators'",
+    ],
+)
+def test_start__damaged_content__is_named_and_left_alone(path: Path, statement: str) -> None:
+    with _server(path) as (rpc, _):
+        _busy(rpc)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(statement)
+        before = list(database.iterdump())
+    with pytest.raises(StateFileError, match="damaged"):
+        RpcServer(NodeOptions(), state=path)
+    with closing(sqlite3.connect(path)) as database:
+        assert [line for line in database.iterdump() if "CREATE" not in line] == [
+            line for line in before if "CREATE" not in line
+        ]
 
 
 def test_start__database_of_another_program__is_refused(path: Path) -> None:

@@ -14,10 +14,23 @@ from typing import Any, TextIO, cast
 from genlayer_localnet.interpreter.contract_code import calls_contract_code, contract_files, is_contract_code
 from genlayer_localnet.state.results import Terminated
 
+MAX_OUTPUT_CHARACTERS = 1024 * 1024
 CONTRACT_FILE_PREFIX = "<contract "
 _MAX_CHAIN = 10
 _DIRECT_CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _DURING_HANDLING = "\nDuring handling of the above exception, another exception occurred:\n\n"
+
+
+class _Parts(list[str]):
+    """What one call writes to one stream, up to the limit; what comes after it is lost."""
+
+    left = MAX_OUTPUT_CHARACTERS
+
+    def append(self, text: str) -> None:
+        if self.left > 0:
+            size = str.__len__(text)
+            super().append(text if size <= self.left else str.__getitem__(text, slice(self.left)))
+            self.left -= max(size, 1)
 
 
 class _ThreadStream(io.TextIOBase):
@@ -58,8 +71,8 @@ class Console:
     __slots__ = ("_before", "stderr_parts", "stdout_parts")
 
     def __init__(self) -> None:
-        self.stdout_parts: list[str] = []
-        self.stderr_parts: list[str] = []
+        self.stdout_parts: list[str] = _Parts()
+        self.stderr_parts: list[str] = _Parts()
 
     def __enter__(self) -> Console:
         self._before = (_state(_stdout), _state(_stderr), sys.stdout, sys.stderr, sys.stdin)
@@ -120,7 +133,7 @@ def written_parts() -> int:
 
 def write_error(text: str) -> None:
     """Add to the standard error of what runs now, even where the contract put something else in ``sys.stderr``."""
-    _stderr.parts.append(text)
+    list.append(_stderr.parts, text)  # behind all that the contract may have written
 
 
 def register_source(filename: str, source: str) -> None:

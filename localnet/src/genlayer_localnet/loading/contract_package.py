@@ -154,6 +154,8 @@ def _files_of(code: bytes) -> dict[str, bytes]:
                     raise InvalidContract(
                         "invalid_contract compressed_zip", f"{entry.filename} is compressed: a contract's ZIP is stored"
                     )
+            if sum(entry.file_size for entry in entries) > len(code):
+                raise InvalidContract("invalid_contract malformed_zip", "files of the ZIP lie over each other")
             return {entry.filename: archive.read(entry) for entry in entries}
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise InvalidContract("invalid_contract malformed_zip", f"not a ZIP that can be read: {error}") from None

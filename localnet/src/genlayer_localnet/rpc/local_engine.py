@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from genlayer_localnet.address import Address
+from genlayer_localnet.errors import LocalnetError
 from genlayer_localnet.rpc.engine import EVERYTHING, Facts
 from genlayer_localnet.rpc.eth import EthMethods
 from genlayer_localnet.rpc.gen import GenMethods
@@ -14,7 +15,7 @@ from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.protocol import Protocol, methods_of
 from genlayer_localnet.rpc.sim import SimMethods
-from genlayer_localnet.rpc.state_file import StateFile
+from genlayer_localnet.rpc.state_file import StateFile, StateFileError
 from genlayer_localnet.rpc.worker import ChainWorker
 
 
@@ -27,7 +28,7 @@ class LocalEngine:
             self._state = StateFile(state) if state is not None else None
             if self._state is not None:
                 undo.callback(self._state.close)
-            self.node = Node(options, self._state)
+            self.node = _node_of(options, self._state)
             undo.pop_all()
         node = self.node
         self.worker = ChainWorker(node, node if self._state is not None else None)
@@ -72,3 +73,16 @@ class LocalEngine:
         """After the worker has ended."""
         if self._state is not None:
             self._state.close()
+
+
+def _node_of(options: NodeOptions, state: StateFile | None) -> Node:
+    """Raises: LocalnetError."""
+    try:
+        return Node(options, state)
+    except LocalnetError:
+        raise
+    except Exception as error:
+        if state is None:
+            raise
+        what = f"{type(error).__name__}: {error}"
+        raise StateFileError(f"{state.path} is damaged, and was left as it is ({what})") from error

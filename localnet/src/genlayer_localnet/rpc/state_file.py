@@ -216,7 +216,7 @@ class StateFile:
         for address, slot, page, content in db.execute(pages, (number,)):
             storage = world.contracts[address].storage
             if page == 0:
-                storage[slot] = bytearray(content)
+                storage[slot] = bytearray(memoryview(content))  # of a number it would make so many zeros
             else:
                 storage[slot] += content
         self._load_transactions(world, number, codes)
