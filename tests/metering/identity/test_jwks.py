@@ -5,6 +5,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import jwt
@@ -134,11 +135,29 @@ def test_key_set__url_that_is_not_https__invalid_setting(url: str) -> None:
         KeySet(url)
 
 
+SLOW: list[str] = []
+ARRIVED, DONE = threading.Event(), threading.Event()
+NONSENSE = {
+    "/html": "<html>",
+    "/list": "[]",
+    "/deep": "[" * 100_000,
+    "/text": '{"keys": "a"}',
+    "/large": " " * (2**20 + 1),
+}
+
+
 class Issuer(http.server.BaseHTTPRequestHandler):
-    """Serves one key at /keys, nonsense at /nonsense, and a redirect elsewhere."""
+    """Serves one key at /keys, nonsense at some paths, a byte now and then at /slow, and a redirect elsewhere."""
 
     def do_GET(self) -> None:
-        found = {"/keys": json.dumps({"keys": [{**PUBLIC, "kid": "a"}]}), "/nonsense": "<html>"}.get(self.path)
+        if self.path == "/slow":
+            SLOW.append(self.path)
+            ARRIVED.set()
+            with suppress(ConnectionError):
+                while not DONE.wait(0.01):
+                    self.wfile.write(b"H")
+            return
+        found = {"/keys": json.dumps({"keys": [{**PUBLIC, "kid": "a"}]}), **NONSENSE}.get(self.path)
         self.send_response(200 if found else 302)
         if found is None:
             self.send_header("location", "/keys")
@@ -154,6 +173,7 @@ def issuer_url() -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
+    DONE.set()
     server.shutdown()
     server.server_close()
     thread.join()
@@ -163,9 +183,16 @@ def test_fetch__over_http__has_the_published_key(issuer_url: str) -> None:
     assert KeySet(f"{issuer_url}/keys").fetch("a") is not None
 
 
-@pytest.mark.parametrize("path", ["nonsense", "redirect"])
+@pytest.mark.parametrize("path", [*NONSENSE, "/redirect"])
 def test_fetch__nonsense_or_redirect__is_none(issuer_url: str, path: str) -> None:
-    assert KeySet(f"{issuer_url}/{path}").fetch("a") is None
+    assert KeySet(f"{issuer_url}{path}").fetch("a") is None
+
+
+def test_fetch__that_dribbles_in__is_given_up_in_time_and_not_begun_beside_it(issuer_url: str) -> None:
+    keys = KeySet(f"{issuer_url}/slow", timeout_seconds=0.2, refetch_seconds=0)
+    assert [keys.fetch("a"), keys.fetch("a")] == [None, None]
+    assert ARRIVED.wait(30)
+    assert len(SLOW) == 1
 
 
 def test_fetch__nobody_listens__is_none() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, build_opener
 
 from api_billing.extras import needed_by
 
@@ -18,13 +22,57 @@ from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.forks import at_fork
 
 _LOG: Final = logging.getLogger("api_billing.metering.jwks")
+_MAX_BYTES: Final = 2**20
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """Fails for a redirect as for any other status that is no success."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Follow none."""
 
 
 class KeySource(Protocol):
     """Where a key set comes from."""
 
     def get_jwk_set(self, refresh: bool = False) -> jwt.PyJWKSet: ...
+
+
+class _Issuer:
+    """Fetches the key set of a URL: within the time in all, however it dribbles in, and of 1 MiB at most."""
+
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        self._url, self._timeout = url, timeout_seconds
+        self._thread = threading.Thread()
+
+    def get_jwk_set(self, refresh: bool = False) -> jwt.PyJWKSet:
+        """Raises: TimeoutError, also while a fetch that was given up has not come to its end; whatever went wrong."""
+        # A socket's timeout is for each piece of an answer, and there is none for looking the name up.
+        if self._thread.is_alive():
+            raise TimeoutError
+        answers: queue.SimpleQueue[jwt.PyJWKSet | Exception] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._fetch, args=(answers,), name="api-billing-jwks", daemon=True)
+        self._thread.start()
+        try:
+            answer = answers.get(timeout=self._timeout)
+        except queue.Empty:
+            raise TimeoutError from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _fetch(self, answers: queue.SimpleQueue[jwt.PyJWKSet | Exception]) -> None:
+        try:
+            with build_opener(_NoRedirect).open(self._url, timeout=self._timeout) as response:
+                body = response.read(_MAX_BYTES + 1)
+            if len(body) > _MAX_BYTES:
+                raise ValueError(f"more than {_MAX_BYTES:,} bytes")
+            answers.put(jwt.PyJWKSet.from_dict(json.loads(body)))
+        except Exception as error:
+            if isinstance(error, HTTPError):
+                error.close()
+            answers.put(error)
 
 
 class KeySet:
@@ -53,8 +101,7 @@ class KeySet:
             parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK)
         ):
             raise InvalidSetting(f"keys are fetched from an https URL, not from {url!r}")
-        # PyJWKClient fetches, follows no redirect and gives up after the timeout; caching is done here.
-        self._source = source or jwt.PyJWKClient(url, cache_jwk_set=False, timeout=timeout_seconds, cooldown_duration=0)
+        self._source = source or _Issuer(url, timeout_seconds)
         self._host = parts.hostname
         self._lifespan, self._refetch, self._stale = lifespan_seconds, refetch_seconds, stale_seconds
         self._clock = clock
@@ -82,7 +129,7 @@ class KeySet:
     def _load(self, now: float) -> None:
         try:
             published = self._source.get_jwk_set(refresh=True)
-        except (jwt.PyJWTError, OSError, ValueError) as exc:
+        except Exception as exc:
             _LOG.warning("the signing keys of %s cannot be fetched: %s", self._host, type(exc).__name__)
             return
         keys = {key.key_id or "": key for key in published.keys if key.public_key_use in (None, "sig")}
