@@ -144,7 +144,9 @@ def test_webhook__url_that_is_not_https__invalid_setting(url: str) -> None:
         WebhookChannel(url, SECRET)
 
 
-@pytest.mark.parametrize("secret", ["", "short"])
+@pytest.mark.parametrize(
+    "secret", ["", "short", "whsec_", "whsec_c2hvcnQ=", "whsec_a secret of the tests", "whsec_äöüäöüäöü"]
+)
 def test_webhook__short_secret__invalid_setting(secret: str) -> None:
     with pytest.raises(InvalidSetting, match="secret"):
         WebhookChannel("https://hooks.example/x", secret)

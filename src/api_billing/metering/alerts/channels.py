@@ -71,7 +71,7 @@ class WebhookChannel:
         local = parts.scheme == "http" and parts.hostname in _LOOPBACK
         if not parts.hostname or not (parts.scheme == "https" or local):
             raise InvalidSetting("alert_webhook_url is an https URL")
-        if len(secret.encode()) < _MIN_SECRET_BYTES:
+        if len(_key_of(secret)) < _MIN_SECRET_BYTES:
             raise InvalidSetting(f"alert_webhook_secret has at least {_MIN_SECRET_BYTES} bytes: openssl rand -hex 32")
         self._url, self._secret = url, secret
         self._timeout, self._clock = timeout_seconds, clock
@@ -149,14 +149,17 @@ def verify_webhook(
 
 
 def _signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    key = secret.encode()
-    if secret.startswith("whsec_"):
-        try:
-            key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-        except ValueError as exc:
-            raise InvalidSetting("after whsec_ a webhook's secret is base 64") from exc
     signed = f"{message_id}.{timestamp}.".encode() + body
-    return base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+    return base64.b64encode(hmac.digest(_key_of(secret), signed, "sha256")).decode()
+
+
+def _key_of(secret: str) -> bytes:
+    if not secret.startswith("whsec_"):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        raise InvalidSetting("after whsec_ alert_webhook_secret is base 64: openssl rand -base64 32") from None
 
 
 class AlertDesk:
