@@ -1,5 +1,6 @@
 """Whatever is sent, the answer is one of the documented ones, and never a 500."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -44,8 +45,24 @@ def test_body__larger_than_allowed__is_refused_unread(service: Any) -> None:
 
 
 def test_body__larger_than_allowed_in_chunks__is_refused(service: Any) -> None:
-    answer = service.client.post("/v1/reservations", content=iter([b" " * 2**16] * 10))
+    answer = service.client.post("/v1/reservations", content=iter([b" " * 2**16] * 10), headers=HEADERS)
     assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/v1/reservations", "/v1/reservations/01KAMZC8M0S5QZ3V8C9W2F7B4D/settle"])
+def test_body__of_somebody_without_the_token__is_not_read(service: Any, path: str) -> None:
+
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        pytest.fail("it is read")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": path, "headers": [(b"authorization", b"Bearer x")]}
+    asyncio.run(service.client.app(scope, receive, send))
+    assert (sent[0]["status"], (b"connection", b"close") in sent[0]["headers"]) == (401, True)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from api_billing.metering.observing.metrics import exposition
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.service import bodies, ending, reserving
 from api_billing.metering.service.access import Access
-from api_billing.metering.service.body_limit import BodyLimit
+from api_billing.metering.service.body_limit import RESERVATIONS, BodyLimit
 from api_billing.metering.service.problems import ServiceProblem, add_handlers, documented, response_of
 from api_billing.metering.stores.steps import Steps, arun
 
@@ -70,9 +70,10 @@ def create_app(meter: Meter, *, service_token: str, close_meter: bool = False) -
         generate_unique_id_function=lambda route: route.name,
     )
     # base64 is a third longer than what it stands for.
-    app.add_middleware(BodyLimit, max_bytes=_SMALL_BYTES + meter.settings.max_stored_bytes * 4 // 3)
+    access = Access(meter, service_token)
+    app.add_middleware(BodyLimit, access=access, max_bytes=_SMALL_BYTES + meter.settings.max_stored_bytes * 4 // 3)
     add_handlers(app)
-    _Routes(meter, Access(meter, service_token)).add_to(app)
+    _Routes(meter, access).add_to(app)
     return app
 
 
@@ -92,7 +93,7 @@ class _Routes:
         reading: dict[str, Any] = {"dependencies": [Security(key)], "tags": ["usage"]}
         ended = documented(400, 401, 404, 409, 413, 503)
         app.add_api_route(
-            "/v1/reservations",
+            RESERVATIONS,
             self.reserve,
             methods=["POST"],
             status_code=201,
@@ -104,7 +105,7 @@ class _Routes:
             **service,
         )
         for name, function in (("settle", self.settle), ("release", self.release), ("extend", self.extend)):
-            path = f"/v1/reservations/{{reservation_id}}/{name}"
+            path = f"{RESERVATIONS}/{{reservation_id}}/{name}"
             app.add_api_route(path, function, methods=["POST"], responses=ended, **service)
         for name, reader in (("balance", self.balance), ("usage", self.usage), ("records", self.records)):
             app.add_api_route(f"/v1/{name}", reader, responses=documented(400, 401, 403, 503), **reading)

@@ -1,28 +1,46 @@
-"""The bound on request bodies. Pure ASGI: no task of its own, nothing in the way of a response."""
+"""The bound on request bodies, and who may send one. Pure ASGI: no task of its own, a response goes straight out."""
 
 from __future__ import annotations
 
+from typing import Final
+
+from fastapi import Request
+
 from api_billing.metering.request.http import AsgiHeaders
+from api_billing.metering.service.access import Access
 from api_billing.metering.service.problems import ServiceProblem, response_of
 from api_billing.metering.web.asgi_messages import AsgiApp, Incoming, Receive, Scope, Send
 
+RESERVATIONS: Final = "/v1/reservations"
+
 
 class BodyLimit:
-    """Reads a request's body before the application does, up to a size; a larger one is refused unread."""
+    """Reads a request's body before the application does, up to a size; a larger one is refused unread, and so is what
+    comes without the service token, which all that have a body need.
+    """
 
-    def __init__(self, app: AsgiApp, max_bytes: int) -> None:
+    def __init__(self, app: AsgiApp, access: Access, max_bytes: int) -> None:
         self._app = app
+        self._access = access
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(RESERVATIONS):
             await self._app(scope, receive, send)
             return
         incoming = Incoming(receive, self._max_bytes)
-        declared = AsgiHeaders(scope["headers"]).content_length() or 0
-        if declared <= self._max_bytes and await incoming.read() is not None:
-            await self._app(scope, incoming.receive, send)
-        elif not incoming.gone:
-            detail = f"The body of a request has at most {self._max_bytes:,} bytes."
-            problem = ServiceProblem("request_too_large", detail, {"connection": "close"})
+        try:
+            if (AsgiHeaders(scope["headers"]).content_length() or 0) > self._max_bytes:
+                raise self._too_large()
+            self._access.require_service(Request(scope))
+            if await incoming.read() is None and not incoming.gone:
+                raise self._too_large()
+        except ServiceProblem as problem:
+            problem.headers = {"connection": "close"}
             await response_of(problem.answer())(scope, receive, send)
+            return
+        if not incoming.gone:
+            await self._app(scope, incoming.receive, send)
+
+    def _too_large(self) -> ServiceProblem:
+        return ServiceProblem("request_too_large", f"The body of a request has at most {self._max_bytes:,} bytes.")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _APP: Final = "api_billing.metering.service.serving:app_from_environment"
 _KEEP_ALIVE_SECONDS: Final = 30  # longer than clients keep a connection for reuse, or they find it closed
 _BACKLOG: Final = 2048
+_CONNECTIONS: Final = 1_000  # of a process; whoever comes then gets 503
 _OBJECTS_BETWEEN_COLLECTIONS: Final = 20_000
 
 
@@ -74,6 +75,8 @@ def serve(listening: socket.socket, *, store_url: str, service_token: str, worke
     """Serve until interrupted. Several workers share the store; each opens it itself."""
     import uvicorn
 
+    from api_billing.metering.service.bounded import BoundedProtocol
+
     # Workers are started anew and read the environment; secrets are in no argument that other users could see.
     os.environ[f"{PREFIX}STORE_URL"] = store_url
     os.environ[f"{PREFIX}SERVICE_TOKEN"] = service_token
@@ -84,7 +87,10 @@ def serve(listening: socket.socket, *, store_url: str, service_token: str, worke
         workers=workers,
         access_log=False,
         log_config=None,
-        log_level=logging.WARNING,
+        log_level=logging.ERROR,  # its warnings are of what clients send
+        http=BoundedProtocol,
+        ws="none",
+        limit_concurrency=_CONNECTIONS,
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
