@@ -55,6 +55,32 @@ def test_loop__started__settles_and_survives_what_goes_wrong(world):
     assert world.chain.subscriptions[API, address(1)].hold_wei == 990
 
 
+def test_loop__started_twice__settles_in_one_thread(world, monkeypatch):
+    runs, ran = [], threading.Event()
+
+    def run(loop, during):
+        runs.append(loop)
+        ran.set()
+
+    monkeypatch.setattr(SettlementLoop, "run", run)
+    loop = SettlementLoop(world.settler(), [API], world.call)
+    loop.start()
+    assert ran.wait(20)
+    loop.start()
+    loop.close()
+    assert runs == [loop]
+
+
+def test_loop__started_after_it_was_closed__settles_nothing(world, monkeypatch):
+    runs = []
+    monkeypatch.setattr(SettlementLoop, "run", lambda loop, during: runs.append(loop))
+    loop = SettlementLoop(world.settler(), [API], world.call)
+    loop.close()
+    loop.start()
+    loop.close()
+    assert runs == []
+
+
 def test_loop__interrupted_in_the_middle__gives_the_lease_to_others_and_loses_nothing(world):
     world.serve(world.consumer(1))
     settle = world.chain.settle_usage
