@@ -55,7 +55,7 @@ CLIENTS = (1, 8)
 SECONDS = 1.5 if "--quick" in sys.argv else 4.0
 PREPARED_PER_SECOND = 500
 """Requests over raw HTTP are made before the clock runs."""
-AIMS = {"write": 10, "read": 3}
+AIMS = {"write": 3, "read": 1.5}
 GEN = 10**18
 ACCOUNTS = [account_of("localnet", "account", number) for number in range(max(CLIENTS))]
 """One for each client, since nonces follow each other. The first is the operator, the others its meters."""

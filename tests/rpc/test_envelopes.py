@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from genlayer_localnet import calldata
 from genlayer_localnet.address import Address
 from genlayer_localnet.rpc import consensus_calls, envelopes
+from genlayer_localnet.rpc import rlp as own_rlp
 from genlayer_localnet.rpc.consensus_calls import AboutTransaction, AddTransaction
 from genlayer_localnet.rpc.errors import INVALID_PARAMS, RpcError
 
@@ -218,3 +219,61 @@ def test_read__long_calldata__is_unpacked() -> None:
 
 def test_read__bare_calldata__is_taken_as_it_is() -> None:
     assert consensus_calls.call_of_read(call_object("get")) == call_object("get")
+
+
+def _by_the_library(data: bytes) -> Any:
+    try:
+        return rlp.decode(data)
+    except rlp.DecodingError:
+        return None
+
+
+ITEMS = st.recursive(st.binary(max_size=70), lambda items: st.lists(items, max_size=5), max_leaves=12)
+
+
+@given(ITEMS)
+def test_rlp__any_item__is_that_of_the_library(item: Any) -> None:
+    data = own_rlp.encode(item)
+    assert (data, own_rlp.decode(data)) == (rlp.encode(item), item)
+
+
+@given(ITEMS, st.integers(0, 200), st.integers(0, 255), st.booleans())
+def test_rlp__damaged__is_read_as_the_library_does(item: Any, position: int, byte: int, cut: bool) -> None:
+    data = bytearray(rlp.encode(item))
+    data[position % len(data)] = byte
+    damaged = bytes(data[:-1] if cut else data)
+    expected = _by_the_library(damaged)
+    if expected is None:
+        with pytest.raises(ValueError, match=r"\w"):
+            own_rlp.decode(damaged)
+    else:
+        assert own_rlp.decode(damaged) == expected
+
+
+@given(st.binary(max_size=80))
+def test_rlp__any_bytes__are_read_as_by_the_library(data: bytes) -> None:
+    expected = _by_the_library(data)
+    assert envelopes.decoded_list(data) == (expected if isinstance(expected, list) else None)
+
+
+@pytest.mark.parametrize("size", [0, 55, 56, 255, 256, 70_000])
+def test_rlp__of_a_size__is_that_of_the_library(size: int) -> None:
+    for item in (b"x" * size, [b"x"] * size):
+        assert own_rlp.encode(item) == rlp.encode(item)
+        assert own_rlp.decode(rlp.encode(item)) == item
+
+
+@pytest.mark.parametrize("words", [(0, 3, 4), (1, 3, 4)])
+def test_call__address_of_more_than_20_bytes__is_refused(words: tuple[int, ...]) -> None:
+    data = bytearray.fromhex(add_transaction(SIGNER, SOMEBODY, tx_data(call_object("get"), b""))[2:])
+    data[4 + 32 * words[0] + words[1]] = words[2]
+    with pytest.raises(RpcError, match="20 bytes"):
+        consensus_calls.decode(bytes(data))
+
+
+def test_call__data_reaches_beyond_the_end__is_refused() -> None:
+    data = bytes.fromhex(add_transaction(SIGNER, SOMEBODY, tx_data(call_object("get"), b""))[2:])
+    for start in (2**255, len(data), 5 * 32 + 1):
+        moved = data[: 4 + 4 * 32] + start.to_bytes(32, "big") + data[4 + 5 * 32 :]
+        with pytest.raises(RpcError, match="cut off"):
+            consensus_calls.decode(moved)

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eth_keys.datatypes import PrivateKey
-
 from genlayer_localnet.address import Address, keccak256
+from genlayer_localnet.rpc.envelopes import address_of
 from genlayer_localnet.rpc.errors import invalid_params, not_found
 from genlayer_localnet.rpc.parameters import shown
 
@@ -39,7 +38,7 @@ class TestAccount:
 def account_of(seed: str, purpose: str, number: int) -> TestAccount:
     """Always the same account for the same seed, purpose and number."""
     key = keccak256(f"genlayer_localnet test-only {purpose} {number} of {seed}".encode())
-    return TestAccount(PrivateKey(key).public_key.to_canonical_address(), key)
+    return TestAccount(address_of(key), key)
 
 
 class Validators:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from genlayer_localnet import calldata
@@ -22,6 +23,7 @@ def hex_text(data: bytes) -> str:
     return "0x" + data.hex()
 
 
+@lru_cache(maxsize=4096)
 def address_text(address: bytes) -> str:
     """With the checksum in its letters, which clients insist on."""
     return Address(address).as_hex
