@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from typing import Any, Literal, get_args
 
 import pytest
@@ -220,6 +221,7 @@ class MoneyMachine(RuleBasedStateMachine):
     @invariant()
     def what_is_final_rests_on_what_is_final(self) -> None:
         world = self.chain.world
+        assert world.arrivals == Counter(one.to for one in world.unfinalized)
         assert [one.block for one in world.unfinalized] == sorted(one.block for one in world.unfinalized)
         for one in world.transactions.values():
             if one.status == "finalized" and one.triggered_by is not None:

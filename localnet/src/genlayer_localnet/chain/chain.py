@@ -95,6 +95,7 @@ class Chain(Runs):
         world = self.world
         self.changed(transaction)
         world.unfinalized.remove(transaction)
+        world.count_arrival(transaction, -1)
         was_paid = bool(transaction.journal) or not transaction.pays
         transaction.take_back()
         if self.settings.first_children == "stay" and was_paid:
@@ -176,7 +177,10 @@ class Chain(Runs):
         if before == transaction.submission:  # otherwise it has stayed where it arrived the first time
             world.change_balance(journal, transaction.to, transaction.value)
         mark = len(journal)
-        with self._without_later_values(transaction):
+        if transaction.block and self.settings.first_children == "stay":
+            with self._without_later_values(transaction):
+                outcome = self.outcome(transaction, mark, before)
+        else:
             outcome = self.outcome(transaction, mark, before)
         rounds = transaction.rounds
         decided = decision(rounds[-1].leader, rounds[-1].votes) if rounds else "accepted"
@@ -195,9 +199,6 @@ class Chain(Runs):
     @contextmanager
     def _without_later_values(self, transaction: Transaction) -> Iterator[None]:
         """Where first children stay, so does what later calls brought: what runs again before them cannot spend it."""
-        if not transaction.block or self.settings.first_children == "undone":
-            yield
-            return
         later = [one for one in self.world.pending if one.block > transaction.block]
         brought = accumulate((one.brought(transaction.to) for one in reversed(later)), initial=0)
         hidden: Journal = []
@@ -214,6 +215,7 @@ class Chain(Runs):
         while place and unfinalized[place - 1].block > transaction.block:
             place -= 1
         unfinalized.insert(place, transaction)
+        self.world.count_arrival(transaction, 1)
 
     def _close(self, transaction: Transaction, outcome: Outcome, status: Status) -> None:
         world = self.world
@@ -246,7 +248,7 @@ class Chain(Runs):
 
     def _taken_back(self, parent: Transaction, phase: Phase) -> list[Transaction]:
         """Messages of its last run, which have to be sent again or not at all."""
-        if self.settings.first_children == "stay":
+        if not parent.children or self.settings.first_children == "stay":
             return []
         sent = [self.transaction(child) for child in parent.children]
         return [child for child in sent if child.status == "pending" and child.triggered_on == phase]
@@ -299,6 +301,7 @@ class Chain(Runs):
             unfinalized.pop()
         else:
             unfinalized.remove(transaction)
+        self.world.count_arrival(transaction, -1)
         transaction.status = "finalized"
         self.changed(transaction)
         transaction.journal.clear()
@@ -324,7 +327,11 @@ class Chain(Runs):
 
     def _is_in_question(self, transaction: Transaction) -> bool:
         """Whether an appeal could take away what its sender pays it with."""
-        return any(transaction.sender in earlier.changes for earlier in self._before(transaction))
+        sender = transaction.sender
+        arrivals = self.world.arrivals.get(sender, 0) - (transaction.to == sender)
+        if not arrivals and sender not in self.world.contracts:
+            return False  # the usual case, however much is not final
+        return any(sender in earlier.changes for earlier in self._before(transaction))
 
     def finalize_next(self) -> None:
         """Make the oldest decided transaction final, and run what it sends on finality."""

@@ -235,7 +235,10 @@ class StateFile:
                 world.pending.append(transaction)
         decided = sorted((one for one in world.transactions.values() if one.block), key=lambda one: one.block)
         world.blocks.extend(transaction.id for transaction in decided)
-        world.unfinalized.extend(one for one in decided if one.status in AWAITING_FINALITY)
+        for one in decided:
+            if one.status in AWAITING_FINALITY:
+                world.unfinalized.append(one)
+                world.count_arrival(one, 1)
 
     # --- snapshots ---
 

@@ -48,6 +48,8 @@ class World:
     """Submitted, not yet run, in order."""
     unfinalized: deque[Transaction] = field(default_factory=deque)
     """Decided but not final, in the order of their decision, which is the order in which they become final."""
+    arrivals: dict[bytes, int] = field(default_factory=dict)
+    """How many of ``unfinalized`` went to each account."""
     blocks: list[str] = field(default_factory=list)
     """Ids of the decided transactions in the order of their decision: the first is block 1."""
     aliases: dict[str, str] = field(default_factory=dict)
@@ -80,6 +82,10 @@ class World:
             transaction.refund_wei + sum(message.value for message in transaction.waiting_messages())
             for transaction in self.unfinalized
         )
+
+    def count_arrival(self, transaction: Transaction, difference: int) -> None:
+        """To be called with each change of ``unfinalized``."""
+        add_amount(self.arrivals, transaction.to, difference)
 
     def underway(self, waiting: Transaction) -> int:
         """Wei that a transaction which waits has taken from its sender, and not brought yet."""
@@ -126,5 +132,6 @@ class World:
         twin.transactions = {key: transaction.clone(counterpart) for key, transaction in self.transactions.items()}
         twin.pending = deque(twin.transactions[transaction.id] for transaction in self.pending)
         twin.unfinalized = deque(twin.transactions[transaction.id] for transaction in self.unfinalized)
+        twin.arrivals = dict(self.arrivals)
         twin.blocks, twin.aliases = list(self.blocks), dict(self.aliases)
         return twin
