@@ -1,9 +1,12 @@
 """A store knows the pepper of its API keys, and is not opened with another one."""
 
+import errno
+import os
+
 import pytest
 
 from api_billing.metering import Meter, MeteredRequest
-from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.errors import InvalidSetting, StoreUnavailable
 from api_billing.metering.identity.api_keys import new_key
 from api_billing.metering.ledger.operations import PutKey, RevokeKey
 from api_billing.metering.request.http import TextHeaders
@@ -138,3 +141,15 @@ def test_open__by_a_command__is_possible_with_another_pepper(url):
     made_key(url, OURS)
     with Meter.open(url, key_pepper=OTHER, checks_pepper=False) as meter:
         assert meter.profile("acme").consumer == "acme"
+
+
+def test_pepper__the_disk_has_no_room_for__is_the_stores_fault(file_url, folder, monkeypatch):
+    def full(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Meter.open(file_url) as meter:
+        meter.add_consumer("acme")
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(StoreUnavailable, match="No space left"):
+            meter.create_key("acme")
+    assert list(folder.glob("*.pepper*")) == []

@@ -1,5 +1,9 @@
 """What is particular to Redis Cluster: shards on several servers, and slots that move. For the rest see ON_CLUSTER."""
 
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 redis = pytest.importorskip("redis")
@@ -22,6 +26,7 @@ from api_billing.metering.ledger.operations import (  # noqa: E402
 )
 from api_billing.metering.ledger.settlement_operations import ReadBook, TakeLease  # noqa: E402
 from api_billing.metering.stores import open_store  # noqa: E402
+from api_billing.metering.stores.redis import store as redis_store  # noqa: E402
 from api_billing.metering.stores.redis.store import RedisStore  # noqa: E402
 
 NAMES = [f"consumer {number}" for number in range(40)]
@@ -160,3 +165,34 @@ def move(servers, owner, target, nodes, slot, ports):
         servers[owner].execute_command("MIGRATE", "127.0.0.1", ports[target], key, 0, 5000)
     for index in (target, owner, 3 - target - owner):
         servers[index].execute_command("CLUSTER SETSLOT", slot, "NODE", nodes[target])
+
+
+@pytest.fixture
+def stopped(urls, store, monkeypatch):
+    """One of the servers is stopped; the accounts that are on it, and one that is not."""
+    monkeypatch.setitem(redis_store._CLIENT, "socket_timeout", 0.2)
+    store.close()
+    with open_store(urls[0]) as store:
+        shards = {name: next(iter(store._shards_of(ReadBalance(name)))) for name in NAMES}
+        nodes = [store._client.get_node_from_key(store.key(shard, "/turn")) for shard in range(16)]
+        node = next(node for node in nodes if node != nodes[0])  # which has what belongs to no account
+        there = {shard for shard in range(16) if nodes[shard] == node}
+        pid = node.redis_connection.info("server")["process_id"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield store, *(next(n for n in NAMES if (shards[n] in there) is is_there) for is_there in (True, False))
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_server__of_a_cluster_that_is_stopped__is_unavailable_in_time(stopped):
+    store, name, _ = stopped
+    with ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(store.call, Grant("g", name, 5, 1))
+        assert isinstance(asked.exception(timeout=30), StoreUnavailable)
+
+
+def test_server__of_a_cluster_that_is_stopped__is_looked_at_without_harm_to_the_others(stopped, monkeypatch):
+    store, _, name = stopped
+    monkeypatch.setattr(redis_store, "_LOOK_AT_CLUSTER_SECONDS", -1)
+    assert store.call(ReadBalance(name)).granted_wei == 0

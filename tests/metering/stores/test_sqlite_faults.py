@@ -1,6 +1,7 @@
 """SQLite when a process that has its lock is stopped, when a reader stays, and when the disk is full."""
 
 import asyncio
+import json
 import signal
 import sqlite3
 import subprocess
@@ -114,3 +115,40 @@ def test_log__that_grew_while_somebody_read__is_cut_back(store, url, desk_of, mo
         for number in range(100, 120):
             served.served(1, reservation_id=f"{number:026d}")
         assert log.stat().st_size <= 40 * 4096
+
+
+FULL = """
+import json, resource, sys
+from api_billing.metering.errors import StoreUnavailable
+from api_billing.metering.ledger.operations import Grant, ReadBalance
+from api_billing.metering.stores import open_store
+
+def limit(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+url, seen = sys.argv[1], []
+limit(4096)
+try:
+    open_store(url)
+except StoreUnavailable:
+    seen.append("not opened")
+limit(resource.RLIM_INFINITY)
+with open_store(url) as store:
+    limit(2**18)
+    granted = 0
+    try:
+        for granted in range(10**6):
+            store.call(Grant(f"g{granted}", "a", 1, 1, "x" * 1000))
+    except StoreUnavailable:
+        seen.append("not granted")
+    limit(resource.RLIM_INFINITY)
+    store.call(Grant(f"g{granted}", "a", 1, 1))
+    seen.append(store.call(ReadBalance("a")).granted_wei - granted)
+print(json.dumps(seen))
+"""
+
+
+def test_disk__that_is_full__is_unavailable_and_goes_on_when_there_is_room(url):
+    # A file of this process cannot grow beyond its limit, as if the disk had no more room.
+    ran = subprocess.run([sys.executable, "-c", FULL, url], capture_output=True, check=True, text=True)
+    assert json.loads(ran.stdout) == ["not opened", "not granted", 1]

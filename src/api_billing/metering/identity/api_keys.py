@@ -14,6 +14,7 @@ So the store keeps what tells the pepper of its keys from others (``pepper_check
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import os
@@ -26,7 +27,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.errors import InvalidSetting, StoreUnavailable
 from api_billing.metering.forks import at_fork
 from api_billing.metering.ledger.operations import ApiKey
 
@@ -39,6 +40,7 @@ _FORM: Final = re.compile(
 )
 KEY_LENGTH: Final = len("ab__") + _ID_LENGTH + _SECRET_LENGTH + _CHECKSUM_LENGTH
 MIN_PEPPER_BYTES: Final = 16
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
 class ParsedKey(NamedTuple):
@@ -112,7 +114,7 @@ def pepper_beside(database: Path) -> bytes:
     """Return the pepper kept next to an embedded store (``<database>.pepper``), making it the first time.
 
     Several processes may ask at once: the file appears whole, and once. Raises: InvalidSetting when the file cannot be
-    used, or others than its owner may read it.
+    used, or others than its owner may read it; StoreUnavailable when the disk has no room for it.
     """
     path = pepper_path(database)
     try:
@@ -124,6 +126,8 @@ def pepper_beside(database: Path) -> bytes:
     except (OSError, ValueError) as exc:
         if isinstance(exc, InvalidSetting):
             raise
+        if isinstance(exc, OSError) and exc.errno in _NO_ROOM:
+            raise StoreUnavailable(f"the pepper of API keys in {path} cannot be made: {exc.strerror}") from exc
         raise InvalidSetting(f"the pepper of API keys in {path} cannot be used: {type(exc).__name__}") from exc
 
 

@@ -78,9 +78,9 @@ _SECONDS: Final = 5.0  # to connect, and to answer
 _LOST: Final = (redis.ConnectionError, RedisTimeout, RedisClusterException, OSError)
 # Begins what is said of the server: nobody can store anything there now (READONLY, MISCONF, UNBLOCKED …).
 _OF_SERVER: Final = re.compile(r"(?:^|-)(?!ERR |WRONGTYPE )[A-Z]{3,} ")
-# Retrying is this module's business, as it knows what may be repeated.
 _CLIENT: Final[dict[str, Any]] = {"protocol": 2, "socket_timeout": _SECONDS, "socket_connect_timeout": _SECONDS}
 
+_LOOK_AT_CLUSTER_SECONDS: Final = 30.0
 _TRY_SECONDS: Final = 10.0
 # Operations that are soon done again; more are in vain for so long that others are faster all the time.
 _FEW: Final = 16
@@ -309,7 +309,9 @@ class RedisStore(NetworkedStore):
     # --- the connection
 
     def _connected(self) -> None:
-        if self._client is not None and time.monotonic() - self._looked_at > LOOK_SECONDS:
+        # A server of a cluster that was stopped holds the others up as long as it is looked at.
+        seconds = _LOOK_AT_CLUSTER_SECONDS if self._is_cluster else LOOK_SECONDS
+        if self._client is not None and time.monotonic() - self._looked_at > seconds:
             try:
                 self._look()
             except (*_LOST, ResponseError):
@@ -334,9 +336,14 @@ class RedisStore(NetworkedStore):
             for section in ("server", "memory", "stats", "replication"):
                 pipeline.info(section)
             pipeline.time()
-            *sections, (seconds, microseconds) = pipeline.execute()
+            try:
+                *sections, (seconds, microseconds) = pipeline.execute()
+            except _LOST:
+                if self._is_cluster:
+                    continue  # the accounts of the others are not to suffer from it
+                raise
             info: dict[str, Any] = {name: value for section in sections for name, value in section.items()}
-            if info.get("role") != "master":
+            if info.get("role", "master") != "master":
                 raise ResponseError("READONLY it is a replica")
             if (policy := info.get("maxmemory_policy", "noeviction")) != "noeviction":
                 raise StoreUnusable(
@@ -344,7 +351,7 @@ class RedisStore(NetworkedStore):
                     hint="set it to noeviction",
                 )
             evicted = info.get("evicted_keys", 0)
-            if evicted > self._evicted.setdefault(info["run_id"], evicted):
+            if evicted > self._evicted.setdefault(info.get("run_id", ""), evicted):
                 self.ask("HSET", state, "evicted", evicted)
             now_us = max(now_us, seconds * 1_000_000 + microseconds)
         if evicted := self.ask("HGET", state, "evicted"):
@@ -361,7 +368,7 @@ class RedisStore(NetworkedStore):
 
     def _opened(self) -> Any:
         self._wait = False
-        client = redis.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0), **_CLIENT)
+        client = redis.Redis.from_url(self.url, **_client())
         try:
             self._is_cluster = bool(client.info("cluster").get("cluster_enabled"))
             if not self._is_cluster:
@@ -371,7 +378,7 @@ class RedisStore(NetworkedStore):
             client.close()
             raise
         client.close()
-        cluster = redis.RedisCluster.from_url(self.url, **_CLIENT)
+        cluster = redis.RedisCluster.from_url(self.url, **_client())
         for node in cluster.get_primaries():  # type: ignore[no-untyped-call]
             self._check(node.redis_connection)
         return cluster
@@ -416,6 +423,11 @@ class RedisStore(NetworkedStore):
         _OF_PARENTS.append(self._client)
         self._client = None
         self._forget()
+
+
+def _client() -> dict[str, Any]:
+    """The driver's options. Retrying is this module's business, as it knows what may be repeated, and for how long."""
+    return {**_CLIENT, "retry": Retry(NoBackoff(), 0)}
 
 
 _WAIT_FOR_DISK: Final[tuple[Any, ...]] = ("WAITAOF", 1, 0, WAIT_MS)

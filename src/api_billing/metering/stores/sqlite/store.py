@@ -403,7 +403,7 @@ def _parsed(url: str) -> tuple[Path, bool]:
 
 def _hint(error: Exception) -> str:
     text = str(error)
-    if "disk I/O" in text or "full" in text:
+    if any(word in text for word in ("disk I/O", "full", "No space")):
         return "look at the disk: is it full, or read-only?"
     if "unable to open" in text or isinstance(error, OSError):
         return "does the folder exist, and may this user write to it?"
