@@ -117,3 +117,53 @@ def test_output__without_end__is_cut(run: Run, stream: str) -> None:
 def test_output__cut__still_has_the_error(run: Run) -> None:
     receipt = run("sys.stderr.write('x' * 2_000_000); raise ValueError('why')")
     assert receipt.stderr.endswith("ValueError: why\n")
+
+
+def _importing(localnet: Localnet, alice: Address, statement: str) -> Receipt:
+    source = BODY.replace("from genlayer import *", f"from genlayer import *\n{statement}\n")
+    return localnet.deploy(source, sender=alice)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import subprocess",
+        "import socket",
+        "from ctypes import CDLL",
+        "import multiprocessing.pool",
+        "import mmap",
+        "import pytest",
+        "import requests",
+        "from genlayer_localnet import Localnet",
+        "import no_such_module",
+    ],
+)
+def test_import__of_what_the_network_has_not__is_refused(localnet: Localnet, alice: Address, statement: str) -> None:
+    receipt = _importing(localnet, alice, statement)
+    assert (receipt.message, "ModuleNotFoundError: No module named" in receipt.stderr) == ("exit_code 1", True)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import json, re, os, sys, typing, dataclasses, hashlib, urllib.parse, asyncio, logging",
+        "import genlayer.gl",
+        "import cloudpickle",
+        "import collections.abc, email.message, importlib.util, unittest.mock, uuid",
+    ],
+)
+def test_import__of_what_the_network_has__is_there(localnet: Localnet, alice: Address, statement: str) -> None:
+    assert _importing(localnet, alice, statement).kind == "return"
+
+
+def test_import__in_a_method_and_a_block__is_looked_at_too(localnet: Localnet, alice: Address) -> None:
+    method = """
+    @gl.public.write
+    def fetch(self) -> str:
+        def block():
+            import requests
+            return "there"
+        return gl.eq_principle.strict_eq(block)
+"""
+    contract = localnet.deploy(BODY + method, sender=alice).address
+    assert localnet.write(contract, "fetch", sender=alice).kind == "vm_error"

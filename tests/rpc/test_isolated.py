@@ -27,7 +27,9 @@ from .wire import HEADER, Client, leader, result
 
 PROBE = HEADER + (
     """
-import os, re, socket, subprocess, sys
+import importlib, os, re, sys
+
+socket, subprocess = map(importlib.import_module, ("socket", "subprocess"))
 
 def inodes():
     found = []
@@ -204,7 +206,7 @@ def test_allowed_host__that_is_none__is_refused_at_the_start() -> None:
         isolated(allow_web=("http://x",))
 
 
-@pytest.mark.parametrize("code", [LONG_CALL, ENDLESS_HOST, "import ctypes; ctypes.string_at(0)"])
+@pytest.mark.parametrize("code", [LONG_CALL, ENDLESS_HOST, "importlib.import_module('ctypes').string_at(0)"])
 def test_chain__that_a_contract_has_ended__goes_on_from_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:

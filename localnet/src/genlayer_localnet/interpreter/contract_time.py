@@ -3,7 +3,7 @@
 While a contract is loaded or runs, ``datetime.datetime``, ``datetime.date`` and the clocks of ``time`` are replaced in
 their modules. The replacements look at the thread that asks: the one that runs the contract gets the transaction's time
 in UTC, whatever the time zone of the machine; all others get what the real functions give, real classes included. What
-a contract asks of the process (``process_calls``) is replaced and put back along with them.
+a contract asks of the process and what it imports is replaced and put back along with them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from threading import get_ident
 from typing import Any
 
-from genlayer_localnet.interpreter import process_calls, time_limit
+from genlayer_localnet.interpreter import contract_imports, process_calls, time_limit
 
 _RealDate = datetime_module.date
 _RealDatetime = datetime_module.datetime
@@ -180,6 +180,7 @@ _REPLACEMENTS: tuple[tuple[Any, str, Any], ...] = (
     (time_module, "localtime", _contract_localtime),
     (time_module, "sleep", _contract_sleep),
     *process_calls.REPLACEMENTS,
+    *contract_imports.REPLACEMENTS,
 )
 
 

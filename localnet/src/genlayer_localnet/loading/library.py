@@ -13,6 +13,7 @@ from typing import Any
 
 from genlayer_localnet import calldata
 from genlayer_localnet.address import Address
+from genlayer_localnet.interpreter import contract_imports
 from genlayer_localnet.interpreter.contract_code import calls_contract_code
 from genlayer_localnet.interpreter.contract_time import ContractTime
 from genlayer_localnet.loading.assignments import Assignments
@@ -70,6 +71,7 @@ class LoadedLibrary:
     def __init__(self, library: StandardLibrary, wasi: ModuleType) -> None:
         self.library = library
         self._paths = [str(path) for path in library.paths]
+        contract_imports.library_paths.update(self._paths)
         self._modules: dict[str, ModuleType] = {WASI: wasi}
         self._names: tuple[str, ...] = (WASI,)
         with self.activated(), ContractTime(datetime.now(UTC)), _MessageOnStdin():
