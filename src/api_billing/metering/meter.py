@@ -150,7 +150,13 @@ class Meter(RequestMeter):
         wanted = self.settings.new_consumers
         if self._can_make_consumers or wanted in ("", "refuse"):
             return
-        if all(tier.name != wanted for tier in self.store.call(ListTiers())):
+        try:
+            tiers = self.store.call(ListTiers())
+        except StoreUnavailable:
+            if self.settings.fail_open:
+                return  # it is away at the start, and looked at when the next API is metered
+            raise
+        if all(tier.name != wanted for tier in tiers):
             raise InvalidSetting(
                 f"new_consumers is refuse, or a tier that there is; there is no tier {wanted!r}",
                 hint=f"define it first: api-billing meter tier set {wanted} --monthly-calls N",

@@ -132,7 +132,7 @@ def test_connections__with_an_account_each__admit_one_to_what_they_share(shared_
     with ExitStack() as stack:
         desks = [desk_of(stack.enter_context(open_store(shared_url)), account=f"acme/{number}") for number in range(4)]
         for desk in desks:
-            desk.grant(1000)
+            desk.grant(1000, grant_id=desk.account)
 
         def ask(round_, number):
             desk = desks[number]
