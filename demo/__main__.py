@@ -14,10 +14,12 @@ from typing import Final, NoReturn
 
 from rich.console import Console
 
+from api_billing.cli.drawing import PlainConsole
+from api_billing.showing import printable
 from demo import ROOT
 from demo.access_log import STANDARD_INPUT, AccessLog, AccessLogError, EmptyLogError, merged, read_log
 from demo.billing_contract import UnexpectedOutcomeError
-from demo.layout import make_console, printable
+from demo.layout import make_console
 from demo.log_line import Forwarded
 from demo.progress import Progress, progress
 from demo.report import print_report
@@ -95,6 +97,14 @@ class _Arguments(argparse.Namespace):
     consumers: int | None
 
 
+class _Parser(argparse.ArgumentParser):
+    """Whose messages quote the command line without what could disturb a terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the message, and end."""
+        super().error(printable(message))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code. Errors are one message on standard error."""
     try:
@@ -112,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m demo",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -281,7 +291,7 @@ def _require_writable(path: Path, *logs: Path) -> None:
 
 def _errors() -> Console:
     """Standard error, so that the report can be sent elsewhere."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+    return PlainConsole(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def _read(paths: Sequence[Path], forwarded: Forwarded | None, shown: Progress) -> AccessLog:

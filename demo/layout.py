@@ -15,8 +15,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from api_billing.amounts import Scale, format_wei
-from api_billing.cli.drawing import is_ascii_only, print_trimmed
+from api_billing.cli.drawing import PlainConsole, is_ascii_only, print_trimmed
 from api_billing.results import Solvency as SolvencyView
+from api_billing.showing import printable
 from demo.summary import Solvency
 
 TOP: Final = 10
@@ -28,7 +29,7 @@ _SHOWN_RESULT_LENGTH: Final = 160
 
 def make_console(file: IO[str] | None = None, width: int | None = None) -> Console:
     """Return a console on standard output (or ``file``), as wide as the terminal, 80 columns where there is none."""
-    return Console(file=file, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    return PlainConsole(file=file, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
 class Report:
@@ -88,11 +89,6 @@ class Report:
         else:
             verdict = Text("solvent: it holds exactly what it owes", style="bold green")
         yield indented(verdict)
-
-
-def printable(text: str) -> str:
-    """Return text from outside so that it cannot move the cursor or forge lines."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def number_columns(*headers: str) -> list[Column]:

@@ -11,6 +11,7 @@ from api_billing.errors import BillingError
 from api_billing.metering import Meter
 from api_billing.metering.ledger.operations import ListKeys, SumUsage
 from api_billing.networks import checked_address
+from api_billing.showing import redacted
 
 GWEI = 10**9
 GEN = 10**18
@@ -59,7 +60,7 @@ def open_meter(database: str, consumer: str | None = None) -> Meter:
 
 
 def _welcome_from_chain(meter: Meter, consumer: str | None) -> None:
-    contract, store = meter.settings.contract, meter.store.url
+    contract, store = meter.settings.contract, redacted(meter.store.url)
     if consumer is None:
         print(_WITHOUT_CONSUMER.format(contract=contract, store=store), flush=True)
         return

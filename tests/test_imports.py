@@ -17,6 +17,7 @@ DEMO = ROOT / "demo"  # not installed: it stands below all that is
 
 # A name stands for a module or a whole package; the longest that fits is a file's room.
 ORDER = """
+genlayer_localnet.printing
 genlayer_localnet.errors genlayer_localnet.address genlayer_localnet.calldata genlayer_localnet.arguments
 genlayer_localnet.nondet
 genlayer_localnet.state
@@ -29,7 +30,8 @@ genlayer_localnet
 genlayer_localnet.rpc
 genlayer_localnet.cli genlayer_localnet.__main__
 genlayer_localnet.testing
-api_billing api_billing.refusal_codes api_billing.amounts api_billing.merkle api_billing.contract_source
+api_billing api_billing.showing api_billing.refusal_codes api_billing.amounts api_billing.merkle
+api_billing.contract_source
 api_billing.contract_api
 api_billing.errors api_billing.extras api_billing.networks
 api_billing.keys api_billing.unlocked api_billing.transport api_billing.transactions

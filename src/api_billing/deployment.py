@@ -190,7 +190,7 @@ class Deployer:
     def _deployment(self, source: Source, tx: str, address: str) -> Deployment:
         return Deployment(
             network=self._network.name,
-            url=self._network.rpc_url,
+            url=self._network.shown_url,
             chain_id=self._connection.chain_id(),
             address=address,
             transaction=tx,
@@ -208,7 +208,7 @@ class Deployer:
     def _remember_pending(self, tx: str, source: Source) -> None:
         write_json_atomically(
             self._pending_path,
-            {"transaction": tx, "code_sha256": source.code_sha256, "url": self._network.rpc_url},
+            {"transaction": tx, "code_sha256": source.code_sha256, "url": self._network.shown_url},
         )
 
     def _pending_tx(self, source: Source) -> str:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from api_billing.errors import InvalidInput
 from api_billing.extras import needed_by
+from api_billing.showing import redacted
 
 if TYPE_CHECKING:
     from genlayer_py.types import GenLayerChain
@@ -26,7 +27,7 @@ DEPLOYMENTS_VARIABLE: Final = "API_BILLING_DEPLOYMENTS"
 _ADDRESS: Final = re.compile("0x[0-9a-fA-F]{40}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Network:
     """A network and how patient to be with it.
 
@@ -43,6 +44,10 @@ class Network:
     reads_per_10_seconds: int | None = None
     faucet: bool = False
 
+    def __repr__(self) -> str:
+        """Without the credentials that a URL may have."""
+        return f"Network({self.name!r}, {self.shown_url!r})"
+
     def genlayer_chain(self) -> GenLayerChain:
         """A chain object of genlayer-py's own, so that nobody else's client changes with it."""
         chain = copy.deepcopy(_genlayer_chain(self.chain))
@@ -54,6 +59,11 @@ class Network:
     def rpc_url(self) -> str:
         """Where requests go."""
         return self.url if self.url is not None else str(_genlayer_chain(self.chain).rpc_urls["default"]["http"][0])
+
+    @property
+    def shown_url(self) -> str:
+        """The same without credentials, for messages and files."""
+        return redacted(self.rpc_url)
 
 
 def _genlayer_chain(name: str) -> GenLayerChain:
@@ -93,9 +103,13 @@ def find_network(name: str = "localnet", url: str | None = None) -> Network:
         raise InvalidInput(f"there is no network {name!r}", hint=f"choose one of {', '.join(NETWORKS)}")
     if url is None:
         return known
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidInput(f"{url!r} is not the URL of a node", hint="it begins with http:// or https://")
+    try:
+        parts = urlsplit(url)
+        is_node = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # whose text may quote a password
+        is_node = False
+    if not is_node:
+        raise InvalidInput(f"{redacted(url)!r} is not the URL of a node", hint="it begins with http:// or https://")
     return replace(known, url=url)
 
 
@@ -113,7 +127,10 @@ def canonical_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A deployed billing contract, as `deployments/<network>.json` has it. Amounts of source are bytes."""
+    """A deployed billing contract, as `deployments/<network>.json` has it. Amounts of source are bytes.
+
+    ``url`` is without credentials: the file can be read by everybody, and is served beside the web page.
+    """
 
     network: str
     url: str
@@ -154,7 +171,7 @@ def load_deployment(network: str, directory: Path | None = None) -> Deployment |
     except (OSError, ValueError, TypeError) as error:
         raise InvalidInput(f"{path} cannot be read: {error}", hint="remove it and deploy again") from error
     checked_address(deployment.address, f"address in {path}")
-    return deployment
+    return replace(deployment, url=redacted(deployment.url))  # earlier versions recorded it with credentials
 
 
 def save_deployment(deployment: Deployment, directory: Path | None = None) -> Path:

@@ -20,6 +20,7 @@ with needed_by(__name__):
     from genlayer_py.provider import GenLayerProvider
 
 from api_billing.errors import NetworkError, OutcomeUnknown, RateLimited, RpcFailed, Unreachable
+from api_billing.showing import redacted
 
 READ_TIMEOUT_SECONDS: Final = 60.0
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
@@ -66,6 +67,7 @@ class RpcProvider(GenLayerProvider):  # type: ignore[misc]  # genlayer-py has no
 
     def __init__(self, url: str, *, pacer: ReadPacer | None = None, sleep: Sleep = time.sleep) -> None:
         super().__init__(url)
+        self.shown_url = redacted(url)
         self._pacer, self._sleep = pacer, sleep
         self._local = threading.local()
 
@@ -105,8 +107,8 @@ class RpcProvider(GenLayerProvider):  # type: ignore[misc]  # genlayer-py has no
                 response = self._post(session, method, params)
             except requests.exceptions.RequestException as error:
                 if _never_sent(error):
-                    raise self._unreachable() from error
-                raise self._lost(method, params, str(error)) from error
+                    raise self._unreachable() from self._cause(error)
+                raise self._lost(method, params, self._text(error)) from self._cause(error)
         try:
             answer = self._checked(method, _body(response))
         except ValueError as error:
@@ -140,12 +142,14 @@ class RpcProvider(GenLayerProvider):  # type: ignore[misc]  # genlayer-py has no
         try:
             response = self._post(self._session(), method, params)
             if response.status_code >= 500:
-                raise Unreachable(f"{self.url} answered HTTP {response.status_code}", hint="try again later")
+                raise Unreachable(f"{self.shown_url} answered HTTP {response.status_code}", hint="try again later")
             return self._checked(method, _body(response))
         except requests.exceptions.RequestException as error:
-            raise self._unreachable() from error
+            raise self._unreachable() from self._cause(error)
         except ValueError as error:
-            raise Unreachable(f"{method}: {error}", hint=f"is {self.url} the JSON-RPC address of a node?") from error
+            raise Unreachable(
+                f"{method}: {error}", hint=f"is {self.shown_url} the JSON-RPC address of a node?"
+            ) from error
 
     def _session(self) -> requests.Session:
         if not hasattr(self._local, "session"):
@@ -166,13 +170,20 @@ class RpcProvider(GenLayerProvider):  # type: ignore[misc]  # genlayer-py has no
 
     def _unreachable(self) -> NetworkError:
         hint = "start a localnet with: api-billing localnet up" if _is_local(self.url) else "is the URL right?"
-        return Unreachable(f"no node answers at {self.url}", hint=hint)
+        return Unreachable(f"no node answers at {self.shown_url}", hint=hint)
+
+    def _cause(self, error: Exception) -> Exception | None:
+        """The cause to go with an error of ours: none that could quote a URL with credentials in a traceback."""
+        return error if self.shown_url == self.url else None
+
+    def _text(self, error: Exception) -> str:
+        return str(error) if self.shown_url == self.url else type(error).__name__
 
     def _lost(self, method: str, params: Sequence[Any], reason: str) -> OutcomeUnknown:
         self._remember(method, params)
         tx = self.sent_hash
         named = f"transaction {tx}" if tx else method
-        return OutcomeUnknown(f"{named} was sent to {self.url}, but the answer was lost: {reason}", tx)
+        return OutcomeUnknown(f"{named} was sent to {self.shown_url}, but the answer was lost: {reason}", tx)
 
 
 def _body(response: requests.Response) -> dict[str, Any]:

@@ -39,9 +39,9 @@ def unlocked_account(provider: RpcProvider, index: int) -> UnlockedAccount:
     try:
         addresses = provider.result("eth_accounts")
     except RpcFailed as error:
-        raise KeyUnavailable(f"{provider.url} has no open accounts: {error}") from error
+        raise KeyUnavailable(f"{provider.shown_url} has no open accounts: {error}") from error
     if not isinstance(addresses, list) or index >= len(addresses):
         number = len(addresses) if isinstance(addresses, list) else 0
         hint = "name a keystore or env:VARIABLE with --account; open accounts are a localnet's"
-        raise KeyUnavailable(f"{provider.url} has {number} open accounts, and so no localnet:{index}", hint=hint)
+        raise KeyUnavailable(f"{provider.shown_url} has {number} open accounts, and so no localnet:{index}", hint=hint)
     return UnlockedAccount(str(addresses[index]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.logging import RichHandler
+from rich.markup import escape
+from rich.segment import Segment
 
 from genlayer_localnet.arguments import as_time
 from genlayer_localnet.errors import InvalidArgument, LocalnetError
 from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS
+from genlayer_localnet.printing import printable
 from genlayer_localnet.rpc.isolated.process import ChainProcess
 from genlayer_localnet.rpc.options import DEFAULT_FINALITY_WINDOW_SECONDS, NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
@@ -35,8 +38,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-_console = Console()
-_errors = Console(stderr=True)
+
+
+class PlainConsole(Console):
+    """A console that prints what it is given as `printable` has it."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """As the base class does, without what could disturb a terminal."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
+_console = PlainConsole()
+_errors = PlainConsole(stderr=True)
 
 
 class FailedValue(StrEnum):
@@ -223,7 +237,7 @@ def up(
             start_chain=partial(ChainProcess, memory_bytes=contract_memory * 2**20 or None, allow_web=allow_web or ()),
         )
     except (LocalnetError, OSError) as error:
-        _errors.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+        _errors.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
     _announce(server, state, site)
     _serve(server, ready_file)

@@ -40,7 +40,7 @@ def deploy(
     plan = deployer.plan(source, force=force)
     data: dict[str, Any] = {
         "network": session.network.name,
-        "url": session.network.rpc_url,
+        "url": session.network.shown_url,
         "action": plan.action.value,
         "reason": plan.reason,
         "source_bytes": len(source.source),

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
+from api_billing.showing import printable
+
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
     from rich.table import Column, Table
 
 _NARROWEST: Final = 40
@@ -19,6 +22,22 @@ _NARROWEST: Final = 40
 _BAR_CELLS: Final = 20
 _SPARKS: Final = " ▁▂▃▄▅▆▇█"
 _ASCII_SPARKS: Final = " .:-=+*#@"
+
+
+class PlainConsole(Console):
+    """A console that lets no text through that could disturb a terminal, whatever it was printed in.
+
+    What is drawn here has escapes in the place of such characters; this is for what was forgotten.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """As the base class does, with a question mark for each character that is not printable."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.replace("\n", "").isprintable():
+                yield segment
+            else:
+                text = "".join(c if c.isprintable() or c == "\n" else "?" for c in segment.text)
+                yield Segment(text, segment.style)
 
 
 def is_ascii_only(console: Console) -> bool:
@@ -64,7 +83,7 @@ def table(*columns: str | Column, rows: Iterable[Sequence[str | Text]]) -> Table
     named = (Column(column, overflow="fold") if isinstance(column, str) else column for column in columns)
     drawn = Table(*named, box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 1))
     for row in rows:
-        drawn.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+        drawn.add_row(*(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row))
     return drawn
 
 
@@ -81,7 +100,8 @@ def pairs(rows: Iterable[tuple[str, str | Text]]) -> Table:
 
     drawn = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2), pad_edge=False)
     for label, value in rows:
-        drawn.add_row(Text(f"  {label}", style="dim"), value if isinstance(value, Text) else Text(value))
+        shown = value if isinstance(value, Text) else Text(printable(value, keep="\n"))
+        drawn.add_row(Text(f"  {label}", style="dim"), shown)
     return drawn
 
 

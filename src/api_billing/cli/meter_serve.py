@@ -43,7 +43,7 @@ def serve(
         url = meter.settings.store_url.get_secret_value()
         if workers > 1 and url.startswith("memory:"):
             raise InvalidInput("each worker would have a memory:// store of its own: --workers 1")
-    from api_billing.metering.stores.opening import redacted
+    from api_billing.showing import redacted
 
     with serving.listen(host, port) as listening:
         where = serving.url_of(listening)

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from api_billing.amounts import format_wei
-from api_billing.cli.drawing import is_ascii_only, print_trimmed
+from api_billing.cli.drawing import PlainConsole, is_ascii_only, print_trimmed
 from api_billing.cli.exit_codes import ExitCode
 from api_billing.errors import (
     BillingError,
@@ -26,6 +26,7 @@ from api_billing.errors import (
     OutcomeUnknown,
 )
 from api_billing.results import Answer
+from api_billing.showing import printable, printable_json
 
 if TYPE_CHECKING:
     from api_billing.client import Written
@@ -58,8 +59,8 @@ class Printer:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.out = Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
-        self.err = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self.out = PlainConsole(highlight=False, markup=False, emoji=False, soft_wrap=False)
+        self.err = PlainConsole(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def show(self, shown: Shown) -> None:
         """Print the result of a command."""
@@ -70,15 +71,15 @@ class Printer:
 
     def json(self, data: Any) -> None:
         """One JSON document on a line of its own."""
-        print(json.dumps(data, ensure_ascii=not _is_unicode(sys.stdout.encoding)), flush=True)
+        print(printable_json(json.dumps(data, ensure_ascii=not _is_unicode(sys.stdout.encoding))), flush=True)
 
     def text(self, content: RenderableType) -> None:
         """Text, tables and bars, without the spaces that pad cells at the end of lines."""
-        print_trimmed(self.out, [Text(content) if isinstance(content, str) else content])
+        print_trimmed(self.out, [Text(printable(content, keep="\n")) if isinstance(content, str) else content])
 
     def note(self, message: str) -> None:
         """A line on standard error."""
-        self.err.print(Text(_printable(message)))
+        self.err.print(Text(printable(message, keep="\n")))
 
     @contextmanager
     def waiting(self, message: str) -> Iterator[Callable[[str], None]]:
@@ -86,8 +87,8 @@ class Printer:
         if not self.err.is_terminal or self.as_json:
             yield lambda _: None
             return
-        with self.err.status(message) as status:
-            yield status.update
+        with self.err.status(printable(message)) as status:
+            yield lambda told: status.update(printable(told))
 
     def error(self, error: BaseException) -> ExitCode:
         """Tell an error and return the code to end with."""
@@ -150,11 +151,6 @@ def _message(error: BaseException) -> str:
     if isinstance(error, ContractRejected):
         return f"refused: {error}"
     return str(error)
-
-
-def _printable(text: str) -> str:
-    """Text from outside cannot move the cursor or forge lines."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _is_unicode(encoding: str | None) -> bool:

@@ -104,7 +104,9 @@ class MeterSettings(BaseSettings):
         " Without it, credit is in the store.",
     )
     network: str = Field("localnet", description="Network of the billing contract.")
-    url: str = Field("", description="JSON-RPC address of a node of that network; by default its usual one.")
+    url: str = Field(
+        "", description="JSON-RPC address of a node of that network; by default its usual one.", repr=False
+    )
     holds_from: Literal["finalized", "accepted"] = Field(
         "finalized",
         description="Serve on holds when they are final, or when they are `accepted`: an appeal can undo those.",
@@ -167,7 +169,7 @@ class MeterSettings(BaseSettings):
     alert_thresholds: Texts = Field(
         ("20%",), description="Credit left at which an alert is sent: `20%`, `24h` at the recent rate, or `0.5gen`."
     )
-    alert_webhook_url: str = Field("", description="HTTPS URL that alerts are posted to.")
+    alert_webhook_url: str = Field("", description="HTTPS URL that alerts are posted to.", repr=False)
     alert_webhook_secret: SecretStr = Field(
         SecretStr(""), description="Secret that posted alerts are signed with, at least 16 bytes."
     )

@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, TextIO
 
+from api_billing.showing import printable_json
+
 # The id of the request that is being served, for records that are logged meanwhile.
 request_id: Final[ContextVar[str]] = ContextVar("api_billing_request_id", default="")
 
@@ -32,6 +34,8 @@ _SECRETS: Final = (
     (re.compile(r"\b(bearer|basic|digest)\s+[^\s\"',;]+", re.IGNORECASE), rf"\1 {HIDDEN}"),
     # Credentials in URLs: redis://:password@host, postgresql://user:password@host.
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@\"']*:[^\s/\"']*@", re.IGNORECASE), rf"\1{HIDDEN}@"),
+    # A node's, which may be a single word.
+    (re.compile(r"(\b(?:https?|wss?)://)[^\s/@\"']+@", re.IGNORECASE), rf"\1{HIDDEN}@"),
     (re.compile(r"whsec_[0-9A-Za-z+/=_-]+"), HIDDEN),
     # key=value and "key": "value" with a name that says it.
     (
@@ -104,7 +108,7 @@ class JsonLines(logging.Formatter):
         error = record.exc_text or (self.formatException(record.exc_info) if record.exc_info else "")
         if error:
             line["error"] = without_secrets(error)
-        return json.dumps(line, ensure_ascii=False, default=str, separators=(",", ":"))
+        return printable_json(json.dumps(line, ensure_ascii=False, default=str, separators=(",", ":")))
 
 
 def configure(level: int | str = logging.INFO, stream: TextIO | None = None) -> None:

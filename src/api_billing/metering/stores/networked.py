@@ -20,8 +20,8 @@ from api_billing.metering.errors import CannotBeStored, StoreUnavailable
 from api_billing.metering.ledger import rules
 from api_billing.metering.ledger.operations import Extend, FireOnce, Operation, Prune, RevokeKey, Sweep
 from api_billing.metering.ledger.settlement_operations import Renumber, ReopenEnded, RetryRefused, WriteOff
-from api_billing.metering.stores.opening import redacted
 from api_billing.metering.stores.store import Reply, Store
+from api_billing.showing import redacted
 
 # FireOnce would say that somebody else fired, ReopenEnded, Renumber, RetryRefused
 # and WriteOff that nothing is left to do, and the others give another number.

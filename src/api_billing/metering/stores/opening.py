@@ -10,6 +10,7 @@ from typing import Final
 from api_billing.extras import needed_by
 from api_billing.metering.errors import InvalidSetting, StoreUnavailable, StoreUnusable
 from api_billing.metering.stores.store import Store
+from api_billing.showing import redacted
 
 # Scheme: module, function.
 _STORES: Final = {
@@ -48,13 +49,3 @@ def open_store(url: str, *, may_be_away: bool = False) -> Store:
             raise
         _log.error("opened without its store, which is asked again with each request: %s", error)
     return store
-
-
-def redacted(url: str) -> str:
-    """A URL without its password, for messages and logs."""
-    scheme, separator, rest = url.partition("://")
-    credentials, at, place = rest.rpartition("@")
-    if not (separator and at):
-        return url
-    name, colon, _ = credentials.partition(":")
-    return f"{scheme}://{name}{':…' if colon else ''}@{place}"

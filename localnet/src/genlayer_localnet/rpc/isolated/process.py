@@ -22,6 +22,7 @@ from typing import Any, Final, cast
 from genlayer_localnet import calldata
 from genlayer_localnet.errors import LocalnetError
 from genlayer_localnet.loading import standard_library
+from genlayer_localnet.printing import printable
 from genlayer_localnet.rpc.engine import Facts
 from genlayer_localnet.rpc.errors import INTERNAL_ERROR, RpcError
 from genlayer_localnet.rpc.isolated.frames import Frames, Kind, MalformedFrame, frame, header, receive
@@ -301,5 +302,4 @@ def _how(process: subprocess.Popen[bytes]) -> str:
 
 def _plain(text: str) -> str:
     """Without what a terminal would act on."""
-    shown = text[:_MAX_LOG_CHARACTERS]
-    return "".join(each if each.isprintable() or each == "\n" else "\N{REPLACEMENT CHARACTER}" for each in shown)
+    return printable(text[:_MAX_LOG_CHARACTERS])

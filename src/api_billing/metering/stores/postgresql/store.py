@@ -26,10 +26,10 @@ from api_billing.metering.ledger import rules
 from api_billing.metering.ledger.operations import Operation, Release, Reserve, Reserved, Settle
 from api_billing.metering.ledger.rows import NumberRow
 from api_billing.metering.stores.networked import LOOK_SECONDS, ConnectionLost, NetworkedStore, NotStorable
-from api_billing.metering.stores.opening import redacted
 from api_billing.metering.stores.postgresql.tables import PREFIX, TYPES, Connection, PostgresqlTables
 from api_billing.metering.stores.sql import first_rows, schema
 from api_billing.metering.stores.store import Reply, Store
+from api_billing.showing import redacted
 
 SCHEMA_VERSION: Final = 2
 
@@ -81,9 +81,9 @@ def open_postgresql(url: str) -> Store:
     """The store at a URL; it connects later. Raises: InvalidSetting."""
     try:
         parameters = conninfo_to_dict(url)
-    except psycopg.Error as error:
+    except psycopg.Error:
         # libpq's message may quote the URL with its password.
-        raise InvalidSetting(f"not a PostgreSQL URL: {redacted(url)!r}") from error
+        raise InvalidSetting(f"not a PostgreSQL URL: {redacted(url)!r}") from None
     return PostgresqlStore(url, {**_DEFAULTS, **parameters})
 
 

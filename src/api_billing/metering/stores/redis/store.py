@@ -61,12 +61,12 @@ from api_billing.metering.ledger.operations import (
 from api_billing.metering.ledger.rows import NUMBERS, TIERS
 from api_billing.metering.ledger.settlement_operations import ReleaseLease, TakeLease, TakeRead
 from api_billing.metering.stores.networked import LOOK_SECONDS, ConnectionLost, NetworkedStore, NotStorable
-from api_billing.metering.stores.opening import redacted
 from api_billing.metering.stores.redis.durability import WAIT_MS, append_fsync, durability_of
 from api_billing.metering.stores.redis.rows import TOKEN_BYTES
 from api_billing.metering.stores.redis.tables import Kept, Read, RedisTables, Words
 from api_billing.metering.stores.sql import first_rows
 from api_billing.metering.stores.store import Reply, Store
+from api_billing.showing import redacted
 
 SCHEMA_VERSION: Final = 2
 
@@ -482,7 +482,7 @@ def _parsed(url: str) -> Place:
             raise ValueError("so many replicas there cannot be")
         place = urlunsplit(parts._replace(query=urlencode(query)))
         redis.ConnectionPool.from_url(place)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError):  # whose text may quote the password
         hint = "write it as redis://host:6379/0?prefix=meter:&durable=1"
-        raise InvalidSetting(f"not a Redis URL: {redacted(url)!r}", hint=hint) from error
+        raise InvalidSetting(f"not a Redis URL: {redacted(url)!r}", hint=hint) from None
     return Place(place, prefix, durable, shards, replicas)

@@ -26,6 +26,7 @@ from api_billing.metering.stores.sqlite.lock import ProcessLock
 from api_billing.metering.stores.sqlite.queue import LoopStore
 from api_billing.metering.stores.sqlite.tables import TYPES, VERSION, SqliteTables
 from api_billing.metering.stores.store import FORK_SECONDS, Reply, Store
+from api_billing.showing import redacted
 
 _BUSY_SECONDS: Final = 10.0  # for somebody who keeps the file, or the lock
 _BRIEFLY_SECONDS: Final = 0.1  # for a lock that was waited for in vain
@@ -396,7 +397,8 @@ def _parsed(url: str) -> tuple[Path, bool]:
     create = options.pop("create", "1")
     if not place.startswith("/") or place == "/" or options or create not in ("0", "1"):
         raise InvalidSetting(
-            f"not an SQLite URL: {url!r}", hint="write it as sqlite:///meter.db or sqlite:////var/lib/meter.db"
+            f"not an SQLite URL: {redacted(url)!r}",
+            hint="write it as sqlite:///meter.db or sqlite:////var/lib/meter.db",
         )
     return Path(unquote(place[1:])), create == "1"
 
