@@ -76,6 +76,7 @@ def run(
         settles_ample = len(log.entries) > MOST_CALL_BY_CALL
     clients, apis = counted(len(terms.consumers), "client"), counted(len(terms.apis), "API")
     expect(f"{counted(len(log.entries), 'request')} from {clients} to {apis}", _seconds(demand, terms, settles_ample))
+    del demand  # of a long log it takes much memory
     return _Run(log, terms, std, phase, settles_ample=settles_ample).result()
 
 
