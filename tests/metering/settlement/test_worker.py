@@ -137,6 +137,16 @@ def test_settlement__after_midnight__bills_on_the_day_of_service(world):
     assert world.reconcile().is_zero
 
 
+@pytest.mark.parametrize(("days", "compared"), [(1, [2]), (2, [1, 2]), (3, [0, 1, 2])])
+def test_reconcile__of_some_days__compares_so_many_with_today(world, days, compared):
+    who = world.consumer(1)
+    for day in range(3):
+        world.at(NOON_MS + day * DAY_MS)
+        world.serve(who)
+    lines = world.reconcile(days=days).lines
+    assert [line.day - NOON_MS // DAY_MS for line in lines] == compared
+
+
 def test_settlement__two_midnights_later__is_refused_as_closed(world):
     who = world.consumer(1)
     world.serve(who)

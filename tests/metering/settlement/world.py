@@ -99,8 +99,8 @@ class World:
                 break
         return ended
 
-    def reconcile(self) -> Reconciliation:
-        return run(reconcile(self.chain, API, self.now_ms, account_of=chain_account), self.call)
+    def reconcile(self, **options: int) -> Reconciliation:
+        return run(reconcile(self.chain, API, self.now_ms, account_of=chain_account, **options), self.call)
 
     def free_wei(self, who: str) -> int:
         return self.call(ReadBalance(chain_account(API, who))).free_wei
