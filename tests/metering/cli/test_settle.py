@@ -60,7 +60,7 @@ def place(request: Any, run: Any, operator: BillingClient, monkeypatch: Any, tmp
     client.place_hold(api, 10_000, client.connection.now() + 86_400)
     who = client.address.lower()
     with Meter.open(f"sqlite:///{tmp_path}/meter.db") as meter:
-        credit = ChainCredit(client, meter.store.call, now_ms=meter.now_ms)
+        credit = ChainCredit(client, meter.store.call, now_ms=meter.now_ms, settings=CreditSettings("accepted"))
         assert isinstance(drive(credit.admit(api, who, 500), meter.store.call), Admitted)
         ids = [_serve(meter, api, who) for _ in range(3)]
     return Place(run, api, client, ids)
@@ -76,7 +76,7 @@ class Place:
         self.client.subscribe(self.api, 5_000)
         with Meter.open("sqlite:///meter.db") as meter:
             credit = ChainCredit(
-                self.client, meter.store.call, now_ms=meter.now_ms, settings=CreditSettings(refresh_ms=0)
+                self.client, meter.store.call, now_ms=meter.now_ms, settings=CreditSettings("accepted", refresh_ms=0)
             )
             assert drive(credit.refresh(who, (self.api,)), meter.store.call)
             _serve(meter, self.api, who)
