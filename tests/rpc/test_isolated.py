@@ -134,6 +134,18 @@ def test_descriptors__of_the_server__are_not_inherited(client: Client, probe: st
         "os.fork()",
         "os.kill({pid}, 0)",
         "os.kill(os.getpid(), 9)",
+        "importlib.import_module('resource').prlimit({pid}, 7)",
+        "importlib.import_module('fcntl').fcntl(0, 8, {pid})",
+        "importlib.import_module('fcntl').fcntl(0, 10, 9)",
+        "importlib.import_module('fcntl').ioctl(0, 0x8901, b'1234')",
+        "os.sched_setaffinity({pid}, {{0}})",
+        "os.open(os.__file__, os.O_TRUNC)",
+        "os.truncate(os.__file__, 1 << 30)",
+        *(
+            "(lambda c: (c.CDLL(None, use_errno=True)." + call + ", c.get_errno()) == (-1, 1) and os.kill(1, 0))"
+            "(importlib.import_module('ctypes'))"
+            for call in ("shmctl(-1, 0, 0)", "semctl(-1, 0, 0)", "msgctl(-1, 0, 0)")
+        ),
     ],
 )
 def test_machine__asked_by_a_contract__refuses(client: Client, probe: str, server: RpcServer, code: str) -> None:

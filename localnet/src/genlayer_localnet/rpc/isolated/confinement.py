@@ -61,8 +61,13 @@ _REFUSED: Final[dict[str, tuple[int | None, int | None]]] = {
     "rt_tgsigqueueinfo": (297, 240), "pidfd_open": (434, 434), "pidfd_getfd": (438, 438),
     "pidfd_send_signal": (424, 424), "ptrace": (101, 117), "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271), "kcmp": (312, 272), "shmget": (29, 194), "shmat": (30, 196),
-    "msgget": (68, 186), "semget": (64, 190), "mq_open": (240, 180), "setpriority": (141, 140),
-    "sched_setscheduler": (144, 119), "ioprio_set": (251, 30),
+    "shmctl": (31, 195), "msgget": (68, 186), "msgsnd": (69, 189), "msgrcv": (70, 188), "msgctl": (71, 187),
+    "semget": (64, 190), "semop": (65, 193), "semtimedop": (220, 192), "semctl": (66, 191), "mq_open": (240, 180),
+    "mq_unlink": (241, 181), "setpriority": (141, 140), "sched_setscheduler": (144, 119), "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274), "sched_setaffinity": (203, 122), "ioprio_set": (251, 30),
+    "memfd_secret": (447, 447),
+    # what Landlock knows only since Linux 6.2
+    "truncate": (76, 45), "creat": (85, None),
     # rights and attributes of files, which Landlock leaves alone
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "chown": (92, None),
     "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54), "utime": (132, None), "utimes": (235, None),
@@ -81,15 +86,29 @@ _REFUSED: Final[dict[str, tuple[int | None, int | None]]] = {
     "setdomainname": (171, 162), "acct": (163, 89), "quotactl": (179, 60), "syslog": (103, 116),
     "iopl": (172, None), "ioperm": (173, None), "modify_ldt": (154, None), "vhangup": (153, 58),
 }  # fmt: skip
-_CLONE: Final = (56, 220)
-_CLONE3: Final = 435
-_CLONE_THREAD: Final = 0x10000
+_UNSEEN: Final = {"clone3": 435, "openat2": 437}
+"""Their flags cannot be seen by a filter: libraries take the older ones."""
 _ARCHITECTURES: Final = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _X32_NUMBERS: Final = 0x40000000
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = 1, 38
 _LOAD, _EQUAL, _AT_LEAST, _ANY_OF, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_AT_NUMBER, _AT_ARCHITECTURE, _AT_FIRST_ARGUMENT = 0, 4, 16
+_AT_NUMBER, _AT_ARCHITECTURE, _AT_FIRST_ARGUMENT, _ARGUMENT_BYTES = 0, 4, 16, 8
+
+# --- calls that are refused with some arguments: numbers, which argument, the test, values, whether it must hold ---
+
+_CLONE_THREAD: Final = 0x10000
+_SENDERS_OF_SIGNALS: Final = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: a signal to anybody when something arrives
+_OF_IOCTL: Final = (0x8901, 0x8902, 0x5412)  # FIOSETOWN, SIOCSPGRP: the same; TIOCSTI: typing at a terminal
+_O_TRUNC: Final = (os.O_TRUNC,)
+_REFUSED_WITH: Final[tuple[tuple[tuple[int | None, int | None], int, int, tuple[int, ...], bool], ...]] = (
+    ((56, 220), 0, _ANY_OF, (_CLONE_THREAD,), False),  # clone: only threads
+    ((302, 261), 0, _EQUAL, (0,), False),  # prlimit64: only of this process
+    ((72, 25), 1, _EQUAL, _SENDERS_OF_SIGNALS, True),  # fcntl
+    ((16, 29), 1, _EQUAL, _OF_IOCTL, True),  # ioctl
+    ((2, None), 1, _ANY_OF, _O_TRUNC, True),  # open: what may be read could be emptied before Linux 6.2
+    ((257, 56), 2, _ANY_OF, _O_TRUNC, True),  # openat
+)
 
 
 def confine(readable: Iterable[Path], memory_bytes: int | None) -> list[str]:
@@ -180,19 +199,26 @@ def _filter_calls(libc: ctypes.CDLL) -> bool:
 
 
 def _program(column: int, architecture: int) -> Iterable[bytes]:
-    """In the kernel's filter language: refused calls answer EPERM, and only threads can be started."""
+    """In the kernel's filter language: refused calls answer EPERM."""
     refused = [numbers[column] for numbers in _REFUSED.values()]
     yield _step(_LOAD, _AT_ARCHITECTURE)
     yield from _when(_EQUAL, architecture, _KILL, otherwise=True)
     yield _step(_LOAD, _AT_NUMBER)
     yield from _when(_AT_LEAST, _X32_NUMBERS, _KILL)
-    yield from _when(_EQUAL, _CLONE3, _ERRNO | _ENOSYS)  # its flags cannot be seen: libraries take the older one
+    for unseen in _UNSEEN.values():
+        yield from _when(_EQUAL, unseen, _ERRNO | _ENOSYS)
     for number in refused:
         if number is not None:
             yield from _when(_EQUAL, number, _ERRNO | _EPERM)
-    yield _step(_EQUAL, _CLONE[column], 0, 3)
-    yield _step(_LOAD, _AT_FIRST_ARGUMENT)
-    yield from _when(_ANY_OF, _CLONE_THREAD, _ERRNO | _EPERM, otherwise=True)
+    for numbers, argument, test, values, holds in _REFUSED_WITH:
+        if (found := numbers[column]) is not None:
+            yield _step(_EQUAL, found, 0, 2 + 2 * len(values))
+            yield _step(
+                _LOAD, _AT_FIRST_ARGUMENT + argument * _ARGUMENT_BYTES
+            )  # its lower half, which the kernel reads
+            for value in values:
+                yield from _when(test, value, _ERRNO | _EPERM, otherwise=not holds)
+            yield _step(_LOAD, _AT_NUMBER)
     yield _step(_RETURN, _ALLOW)
 
 
