@@ -2,10 +2,12 @@
 
 import asyncio
 import base64
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
 from api_billing.metering.errors import StoreUnavailable
 from api_billing.metering.ledger.operations import GetRecord, PutTier, ReadBalance, Reserve, RevokeKey, Settle, Sweep
@@ -309,6 +311,16 @@ def test_idempotency__settled_without_a_response__is_served_again_for_what_it_co
     second = reserved(service, idempotency=CLAIM)
     service.end("settle", second, cost_wei="9", response=STORED)
     assert balance_of(service)[2] == 9
+
+
+def test_idempotency__served_again_and_settled_as_estimated_by_another_process__is_charged_what_is_left(
+    service: Any,
+) -> None:
+    service.end("settle", reserved(service, idempotency=CLAIM), cost_wei=str(3 * GWEI))
+    second = reserved(service, idempotency=CLAIM)
+    with TestClient(create_app(service.meter, service_token=TOKEN)) as client:
+        other = replace(service, client=client)
+        assert other.end("settle", second).json()["charged_wei"] == str(2 * GWEI)
 
 
 @pytest.mark.parametrize(

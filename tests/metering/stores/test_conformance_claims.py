@@ -102,6 +102,12 @@ def test_claim__response_cut_off__the_next_is_charged_what_it_costs_more(desk):
     assert (desk.balance().reserved_wei, desk.balance().charged_wei) == (0, 30)
 
 
+def test_claim__response_cut_off_and_the_next_settled_as_estimated__is_charged_what_was_set_aside(desk):
+    cut_off(desk, 14)
+    second, _ = desk.reserve(50, claim=CLAIM)
+    assert desk.settle(second, None, response=RESPONSE).charged_wei == 50 - 14
+
+
 def test_claim__response_cut_off_that_cost_more__the_next_is_charged_nothing(desk):
     cut_off(desk, 30)
     second, _ = desk.reserve(20, claim=CLAIM)

@@ -121,11 +121,13 @@ def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
     redeemed = claim is not None and claim.is_receipt
     row = tables.claim(request.reserve.consumer, claim.key) if claim is not None else None
     actual_wei = op.actual_wei
+    if actual_wei is None:
+        actual_wei = request.reserve.estimate_wei  # less what was paid with its key already
+    elif row is not None:
+        actual_wei = max(0, actual_wei - row.paid_wei)
     if redeemed or (row is not None and row.reservation_id != op.reservation_id):
         # A later request took over the key of one past its expiry, swept or not: that one is charged, not this.
         actual_wei = 0
-    elif row is not None:
-        actual_wei = max(0, actual_wei - row.paid_wei)
     charged_wei = min(actual_wei, held_wei + free_wei)
     account.reserved_wei -= held_wei
     account.charged_wei += charged_wei

@@ -282,7 +282,7 @@ class Settle(Operation["Settled | NotReserved"]):
     reservation_id: str
     account: str
     now_ms: int
-    actual_wei: int
+    actual_wei: int | None  # None: all that was set aside
     outcome: Outcome = NO_OUTCOME
     units: int | None = None  # None: as reserved
     response: StoredResponse | None = None

@@ -50,7 +50,7 @@ def settle(
     outcome = _outcome(body, max(0, meter.now_ms() - reservation.reserve.now_ms))
     if body.status in meter.free_statuses:
         return (yield from _release(meter, open_reservations, reservation, outcome))
-    cost_wei = reservation.reserve.estimate_wei if body.cost_wei is None else int(body.cost_wei)
+    cost_wei = None if body.cost_wei is None else int(body.cost_wei)
     settlement = Settle(
         reservation_id, reservation.reserve.account, meter.now_ms(), cost_wei, outcome, body.units, response=response
     )
