@@ -15,6 +15,7 @@ _HARMLESS: Final = re.compile(
 )
 _STORES: Final = frozenset({"sqlite", "postgresql", "postgres", "redis", "rediss"})
 _KEY_IN_PATH: Final = re.compile(r"(?<=/)(?=[^/]*\d)[0-9A-Za-z_-]{20,}(?=/|$)")
+_NO_PORT: Final = re.compile(r"(?<=:)(?!\d+(?:,|$))[^,\[\]]+(?=,|$)")  # a password whose @ was forgotten
 _DSN_SECRET: Final = re.compile(r"(\bpass\w*\s*=\s*)(?:'(?:[^'\\]|\\.)*'?|\S+)", re.IGNORECASE)
 
 
@@ -49,6 +50,8 @@ def redacted(url: str) -> str:
         return f"{scheme}://{HIDDEN}"
     credentials, at, place = place.rpartition("@")
     place, fragment, _ = place.partition("#")
+    server, slash, path = place.partition("/")
+    place = f"{_NO_PORT.sub(HIDDEN, server)}{slash}{path}"
     query, fragment_of_query, _ = query.partition("#")
     name, colon, _ = credentials.partition(":")
     who = f"{name}{f':{HIDDEN}' if colon else ''}"

@@ -103,6 +103,12 @@ def test_write__answer_lost_on_the_way__quotes_no_credentials() -> None:
         ("meter", "credit", "show", HOSTILE),
         ("api", "list", "--network", HOSTILE),
         ("keys", "list"),
+        (HOSTILE,),
+        (f"--{HOSTILE}",),
+        ("deploy", HOSTILE),
+        ("meter", "keys", "list", HOSTILE),
+        ("meter", "usage", f"--{HOSTILE}"),
+        ("meter", "serve", "--host", HOSTILE),
     ],
 )
 def test_command__hostile_name__reaches_no_terminal_raw(

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from genlayer_localnet.cli import app
+from genlayer_localnet.rpc.server import PortInUse, _bind
 from genlayer_localnet.testing.server import ServerProcess
 
 from .wire import Client
@@ -75,6 +76,12 @@ def test_up__port_in_use__says_so(seen: Seen) -> None:
     assert seen.second_on_port.exit_code == 1
     wanted = f"error: cannot listen on 127.0.0.1 port {seen.port}: Address already in use"
     assert seen.second_on_port.stderr.strip() == wanted
+
+
+@pytest.mark.parametrize("host", ["a\x00b", "\u202e", "a..b", "x" * 70 + ".example"])
+def test_up__host_that_is_none__says_so(host: str) -> None:
+    with pytest.raises(PortInUse):
+        _bind(host, 0)
 
 
 def test_up__state_in_use__says_so(seen: Seen) -> None:

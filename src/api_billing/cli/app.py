@@ -8,7 +8,7 @@ import typer
 
 from api_billing import __version__
 from api_billing.cli import apis, billing, consumer, deploying, key_files, localnet, meter, reports, settle, usage
-from api_billing.cli.command import global_options
+from api_billing.cli.command import PlainGroup, global_options
 from api_billing.cli.exit_codes import MEANINGS
 
 _HELP: Final = """Usage-based API billing on GenLayer: prepay, meter, settle, report.
@@ -22,6 +22,7 @@ def make_app() -> typer.Typer:
     codes = "Exit codes: " + "; ".join(f"{code.value} {meaning}" for code, meaning in MEANINGS.items()) + "."
     app = typer.Typer(
         name="api-billing",
+        cls=PlainGroup,
         help=_HELP,
         epilog=codes,
         no_args_is_help=True,

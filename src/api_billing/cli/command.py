@@ -7,15 +7,43 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
+from typer.core import TyperGroup
 
 from api_billing.cli.options import Options
 from api_billing.cli.output import Shown
 from api_billing.cli.session import Session
+from api_billing.showing import printable
+
+
+class PlainGroup(TyperGroup):
+    """A group that says what is wrong with its arguments without what of them could disturb a terminal."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """As the base class does."""
+        with _plain_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """As the base class does."""
+        with _plain_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message"):  # of click, which typer has a copy of
+            error.message = printable(error.message, keep="\n")  # type: ignore[attr-defined]
+        raise
+
 
 _HINTS = get_type_hints(Options, include_extras=True)
 

@@ -138,7 +138,21 @@ def test_webhook__receiver_that_says_nothing__is_given_up_in_time() -> None:
             channel.send(ALERT)
 
 
-@pytest.mark.parametrize("url", ["", "http://hooks.example/x", "file:///x", "hooks.example"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http://hooks.example/x",
+        "file:///x",
+        "hooks.example",
+        "https://[hooks.example/x",
+        "https://hooks.example:x/",
+        "https://hooks.example:70000/",
+        "https://ann:password@hooks.example/x",
+        "https://hooks.example/ä",
+        "https://hooks.example/a b",
+    ],
+)
 def test_webhook__url_that_is_not_https__invalid_setting(url: str) -> None:
     with pytest.raises(InvalidSetting, match="https"):
         WebhookChannel(url, SECRET)

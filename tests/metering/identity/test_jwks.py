@@ -135,6 +135,13 @@ def test_key_set__url_that_is_not_https__invalid_setting(url: str) -> None:
         KeySet(url)
 
 
+@pytest.mark.parametrize("url", ["https://ann:S3cr3t@issuer.example/keys", "http://:S3cr3t@127.0.0.1/keys", "S3cr3t@h"])
+def test_key_set__url_with_credentials__is_refused_without_showing_them(url: str) -> None:
+    with pytest.raises(InvalidSetting) as caught:
+        KeySet(url)
+    assert "S3cr3t" not in str(caught.value)
+
+
 SLOW: list[str] = []
 ARRIVED, DONE = threading.Event(), threading.Event()
 NONSENSE = {

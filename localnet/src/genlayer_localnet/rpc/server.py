@@ -141,9 +141,9 @@ def _bind(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
-    except OSError as error:
+    except (OSError, TypeError, ValueError) as error:  # the latter for a text that can be no host
         bound.close()
-        raise PortInUse(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
+        raise PortInUse(f"cannot listen on {host} port {port}: {getattr(error, 'strerror', '') or error}") from None
     return bound
 
 

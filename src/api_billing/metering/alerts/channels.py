@@ -15,18 +15,17 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final, Protocol
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import Request, build_opener
 
 from api_billing.extras import needed_by
 from api_billing.metering.alerts.alert import Alert, Candidate, confirmed
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.forks import at_fork
+from api_billing.metering.https import NoRedirect, is_https
 from api_billing.metering.ledger.operations import Operation
 from api_billing.metering.stores.steps import run
 
 _LOG: Final = logging.getLogger("api_billing.metering.alerts")
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _MIN_SECRET_BYTES: Final = 16
 _WARNINGS: Final = frozenset({"dropped", "depleted", "budget", "settlement"})
 
@@ -43,11 +42,6 @@ class LogChannel:
     def send(self, alert: Alert) -> None:
         level = logging.WARNING if alert.kind in _WARNINGS else logging.INFO
         _LOG.log(level, "%s", alert.message, extra={"alert": alert_json(alert)})
-
-
-class _NoRedirect(HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        """Raise for a redirect as for any other failure."""
 
 
 class WebhookChannel:
@@ -67,10 +61,8 @@ class WebhookChannel:
         timeout_seconds: float = 5.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        parts = urlsplit(url)
-        local = parts.scheme == "http" and parts.hostname in _LOOPBACK
-        if not parts.hostname or not (parts.scheme == "https" or local):
-            raise InvalidSetting("alert_webhook_url is an https URL")
+        if not is_https(url):
+            raise InvalidSetting("alert_webhook_url is an https URL, without credentials")
         if len(_key_of(secret)) < _MIN_SECRET_BYTES:
             raise InvalidSetting(f"alert_webhook_secret has at least {_MIN_SECRET_BYTES} bytes: openssl rand -hex 32")
         self._url, self._secret = url, secret
@@ -81,7 +73,7 @@ class WebhookChannel:
         headers = signed_headers(self._secret, alert_id(alert), int(self._clock()), body)
         request = Request(self._url, body, {"content-type": "application/json", **headers})
         try:
-            build_opener(_NoRedirect).open(request, timeout=self._timeout).close()
+            build_opener(NoRedirect).open(request, timeout=self._timeout).close()
         except HTTPError as error:
             error.close()
             raise ConnectionError(f"the webhook answered {error.code}") from error

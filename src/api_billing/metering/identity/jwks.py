@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, build_opener
+from urllib.request import build_opener
 
 from api_billing.extras import needed_by
 
@@ -20,17 +20,11 @@ with needed_by(__name__):
 
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.forks import at_fork
+from api_billing.metering.https import NoRedirect, is_https
+from api_billing.showing import redacted
 
 _LOG: Final = logging.getLogger("api_billing.metering.jwks")
 _MAX_BYTES: Final = 2**20
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-class _NoRedirect(HTTPRedirectHandler):
-    """Fails for a redirect as for any other status that is no success."""
-
-    def redirect_request(self, *_: object) -> None:
-        """Follow none."""
 
 
 class KeySource(Protocol):
@@ -64,7 +58,7 @@ class _Issuer:
 
     def _fetch(self, answers: queue.SimpleQueue[jwt.PyJWKSet | Exception]) -> None:
         try:
-            with build_opener(_NoRedirect).open(self._url, timeout=self._timeout) as response:
+            with build_opener(NoRedirect).open(self._url, timeout=self._timeout) as response:
                 body = response.read(_MAX_BYTES + 1)
             if len(body) > _MAX_BYTES:
                 raise ValueError(f"more than {_MAX_BYTES:,} bytes")
@@ -96,13 +90,10 @@ class KeySet:
         clock: Callable[[], float] = time.monotonic,
         source: KeySource | None = None,
     ) -> None:
-        parts = urlsplit(url)
-        if not parts.hostname or (
-            parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-        ):
-            raise InvalidSetting(f"keys are fetched from an https URL, not from {url!r}")
+        if not is_https(url):
+            raise InvalidSetting(f"keys are fetched from an https URL without credentials, not from {redacted(url)!r}")
         self._source = source or _Issuer(url, timeout_seconds)
-        self._host = parts.hostname
+        self._host = urlsplit(url).hostname
         self._lifespan, self._refetch, self._stale = lifespan_seconds, refetch_seconds, stale_seconds
         self._clock = clock
         self._lock = threading.Lock()

@@ -49,7 +49,7 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, TypeError, ValueError) as error:
         raise InvalidSetting(
             f"nobody can listen on {host} port {port}: {error}", hint="is it in use? take another with --port"
         ) from error

@@ -481,8 +481,8 @@ def _parsed(url: str) -> Place:
         if replicas < 0:
             raise ValueError("so many replicas there cannot be")
         place = urlunsplit(parts._replace(query=urlencode(query)))
-        redis.ConnectionPool.from_url(place)
-    except (ValueError, KeyError, TypeError):  # whose text may quote the password
+        redis.ConnectionPool.from_url(place, **_client()).make_connection()  # which does not connect yet
+    except (ValueError, KeyError, TypeError, redis.RedisError):  # whose text may quote the password
         hint = "write it as redis://host:6379/0?prefix=meter:&durable=1"
         raise InvalidSetting(f"not a Redis URL: {redacted(url)!r}", hint=hint) from None
     return Place(place, prefix, durable, shards, replicas)
