@@ -160,6 +160,17 @@ def test_metered__method_of_an_object__is_charged(meter: Meter, metered: Decorat
     assert charged(meter) == 3 * WEI
 
 
+def test_metered__dependency__says_so_with_every_request(meter: Meter, metered: Decorate) -> None:
+    app = FastAPI()
+
+    @app.get("/it")
+    def it(paid: int = Depends(metered(lambda: 1))) -> int:
+        return paid
+
+    with by_starlette(app) as (send, _), pytest.raises(TypeError, match="MeterDependency"):
+        send("GET", "/it", {"X-Consumer": "ann"}, b"")
+
+
 def test_metered__method_whose_object_is_a_dependency__is_charged(meter: Meter, metered: Decorate) -> None:
     app = FastAPI()
 
@@ -356,6 +367,14 @@ def test_exempt__class_of_views_of_django__costs_nothing(meter: Meter, on: str, 
         view = method_decorator(django.exempt, name="dispatch" if on == "dispatch" else "get")(kind).as_view()
     serve_django(meter, view, is_async=is_async, middleware=True)
     assert charged(meter) == 0
+
+
+@pytest.mark.parametrize("decorate", [django.identified(), django.metered(**TERMS)])
+def test_decorator__straight_on_a_method_of_a_django_view__is_refused(decorate: Decorate) -> None:
+    def get(self: Any, request: Any) -> None: ...
+
+    with pytest.raises(TypeError, match="method_decorator"):
+        decorate(get)
 
 
 def test_metered__dispatch_that_is_decorated_in_a_subclass__has_its_terms(meter: Meter) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from inspect import isawaitable, iscoroutinefunction
+from inspect import isawaitable, iscoroutinefunction, signature
 from typing import Any, Final, Unpack, cast
 
 from api_billing.extras import needed_by
@@ -35,7 +35,7 @@ from api_billing.metering.request.identity import Extractor
 from api_billing.metering.request.metering import Metering, Terms
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.request.request_meter import RequestMeter
-from api_billing.metering.web.decorated import MARK, OWN, exempted, function_of
+from api_billing.metering.web.decorated import MARK, OWN, exempted, function_of, name_of
 from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery
 from api_billing.metering.web.django_configuration import LazyMetering, configured_meter, configured_metering
 from api_billing.metering.web.django_responses import (
@@ -70,7 +70,7 @@ def metered[ViewT: Callable[..., Any]](
         if isinstance(view, type) and issubclass(view, View):
             return method_decorator(decorate, name="dispatch")(view)
         # ``method_decorator`` decorates with every call, and a subclass may be decorated anew.
-        handler = view if isinstance(view, functools.partial) else function_of(view)
+        handler = view if isinstance(view, functools.partial) else _no_method(function_of(view))
         wrapped = _metered(handler, lambda request: _exchange(lazy.metering, request, _route(request.resolver_match)))
         wrapped = functools.wraps(view)(wrapped)
         setattr(wrapped, MARK, OWN)
@@ -101,6 +101,8 @@ def identified(
                 return _answer_response(consumer)
             return await view(request, consumer, *args, **kwargs)
 
+        if not isinstance(view, functools.partial):
+            _no_method(view)
         wrapped = async_view if iscoroutinefunction(view) else sync_view
         return exempt(functools.wraps(view)(wrapped))
 
@@ -117,6 +119,13 @@ def meter_middleware(get_response: GetResponse) -> Callable[[HttpRequest], Any]:
     """Meter every view on the terms of ``API_BILLING``, but those that are exempt or ``@metered`` on their own."""
     metering = configured_metering()
     return _metered(get_response, lambda request: _exchange_of_view(metering, request))
+
+
+def _no_method(view: Callable[..., Any]) -> Callable[..., Any]:
+    """The view. Raises: TypeError for a method, which gets its object where a view gets the request."""
+    if next(iter(signature(view).parameters), "") == "self":
+        raise TypeError(f"{name_of(view)} is a method: decorate it with @method_decorator(…) of what is here")
+    return view
 
 
 def _metered(handler: Callable[..., Any], exchange_of: Callable[[HttpRequest], Exchange | None]) -> Callable[..., Any]:

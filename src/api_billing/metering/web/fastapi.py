@@ -26,7 +26,7 @@ from api_billing.metering.request.metering import Metering, Terms
 from api_billing.metering.request.problems import CONTENT_TYPE, KINDS
 from api_billing.metering.web import starlette
 from api_billing.metering.web.asgi import MeteredASGI, MeterMiddleware
-from api_billing.metering.web.decorated import MARK, OWN
+from api_billing.metering.web.decorated import MARK, OWN, name_of
 from api_billing.metering.web.fastapi_dependency import Charge, Identified, MeterDependency, MeterRefusal, install
 from api_billing.metering.web.fastapi_serializing import Serializer, effective_route
 from api_billing.metering.web.starlette_endpoints import endpoint_of, serve_endpoint
@@ -107,6 +107,8 @@ def _wrapped(metering: Metering, endpoint: Callable[..., Any]) -> Callable[..., 
         request: Request = arguments[request_name] if request_name != _REQUEST else arguments.pop(_REQUEST)
         injected: Response = arguments[response_name] if response_name != _RESPONSE else arguments.pop(_RESPONSE)
         route = effective_route(request)
+        if (dependant := getattr(route, "dependant", None)) is not None and _has_metered_dependency(dependant):
+            raise TypeError(f"@metered is on {name_of(endpoint)}, which is a dependency: use MeterDependency there")
 
         async def call(request: Request) -> Response:
             if request_name in arguments:
@@ -122,6 +124,10 @@ def _wrapped(metering: Metering, endpoint: Callable[..., Any]) -> Callable[..., 
     setattr(wrapped, MARK, OWN)
     wrapped.__signature__ = inspect.Signature(parameters, return_annotation=returns)
     return cast("Callable[..., Any]", wrapped)
+
+
+def _has_metered_dependency(dependant: Any) -> bool:
+    return any(getattr(one.call, MARK, None) == OWN or _has_metered_dependency(one) for one in dependant.dependencies)
 
 
 def _of_generator(
