@@ -235,6 +235,58 @@ def test_chain__that_a_contract_has_ended__goes_on_from_its_file(
         assert requests.get(server.url.replace("/api", "/health"), timeout=60).json() == {"status": "ok"}
 
 
+SEND = """
+import stat, struct
+
+def send(kind, payload, number=0):
+    data = struct.pack("!IBQ", len(payload), kind, number) + payload
+    for fd in [fd for fd in range(3, 64) if is_socket(fd)][:1]:
+        while data:
+            data = data[os.write(fd, data):]
+
+def is_socket(fd):
+    try:
+        return stat.S_ISSOCK(os.fstat(fd).st_mode)
+    except OSError:
+        return False
+
+"""
+LONG_FETCH = """
+from genlayer_localnet import calldata
+page = {"url": "http://192.0.2.1/", "method": "GET", "headers": {}, "body": None}
+for number in range(200): send(5, calldata.encode(page), number)
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "send(7, b'[' * 200_000)",
+        "send(7, b'[1e400, 1, 2]')",
+        "for number in range(200): send(4, b'', number)",
+        LONG_FETCH,
+        "import genlayer_localnet.rpc.isolated.child as child, time\n"
+        "child._end_process = lambda code: time.sleep(600)\n"
+        "for fd in range(3, 64):\n    if is_socket(fd): socket.socket(fileno=fd).shutdown(2)\ntime.sleep(600)",
+    ],
+    ids=["deep JSON", "a level that is infinite", "empty replies", "fetches", "it is silent"],
+)
+def test_chain__that_sends_what_it_must_not__is_ended_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    monkeypatch.setattr(process, "_SOON_SECONDS", 0)
+    monkeypatch.setattr(process.ChainProcess, "_fetched", lambda *_: threading.Event().wait(20))
+    with isolated(state=tmp_path / "net.sqlite") as server, closing(RpcConnection(server.url)) as connection:
+        client = Client(connection)
+        probe = client.deploy(PROBE)
+        before = server.engine.pid  # type: ignore[attr-defined]
+        with pytest.raises(RpcFailure, match="has ended"):
+            client.write(probe, "run", f"exec({SEND + code!r}, {{**globals()}})\nimport time\ntime.sleep(60)")
+        assert client.read(probe, "runs") == 0
+        with pytest.raises(ProcessLookupError):
+            os.kill(before, 0)
+
+
 def test_chain__killed__is_said_by_health_and_answers() -> None:
     with isolated() as server, closing(RpcConnection(server.url)) as connection:
         assert connection.call("eth_chainId") == hex(61999)

@@ -34,6 +34,10 @@ _PING_SECONDS: Final = 5.0
 _OWN_PING: Final = 0
 _GRACE_SECONDS: Final = 30.0
 """Longer than a contract may run, and the chain has not answered: nothing in it can end the contract."""
+_REPLY_FACTS: Final = 3
+"""Bytes before the body of a reply."""
+_MAX_FETCHES: Final = 100
+"""Far more than a chain asks for, which runs one contract at a time and does not wait for pages that come too late."""
 _SOON_SECONDS: Final = 5.0
 """A process that ends before has not been ended by a contract."""
 _PACKAGE: Final = Path(__file__).parents[3]
@@ -73,6 +77,7 @@ class ChainProcess(asyncio.Protocol):
         self._can_go_on = state is not None
         self._leaving = False
         self._numbers = itertools.count(1)
+        self._fetches = threading.BoundedSemaphore(_MAX_FETCHES)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._transport: asyncio.Transport | None = None
         self._ended: str | None = None
@@ -187,6 +192,9 @@ class ChainProcess(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         self._transport = None
         self._ended = f"the chain's process has ended{'' if self._leaving else _how(self._process)}"
+        if not self._leaving:
+            self._process.kill()  # a contract can have closed its connection alone, and it would keep the state file
+            self._process.wait()
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(ChainEnded(self._ended))
@@ -215,7 +223,7 @@ class ChainProcess(asyncio.Protocol):
         try:
             for kind, number, payload in self._frames.feed(data):
                 self._take(kind, number, payload)
-        except (MalformedFrame, ValueError, TypeError, LookupError):
+        except Exception:  # it says what it wants: numbers too large, JSON too deep
             _logger.exception("the chain's process does not keep to the form: it is ended")
             self._process.kill()
 
@@ -223,10 +231,16 @@ class ChainProcess(asyncio.Protocol):
         if kind == Kind.PONG and number == _OWN_PING:
             self._asked_at, self._heard_at = None, monotonic()
         elif kind in (Kind.REPLY, Kind.PONG):
+            if kind == Kind.REPLY and (
+                len(payload) < _REPLY_FACTS or not 200 <= int.from_bytes(payload[:2], "big") < 600
+            ):
+                raise MalformedFrame("a reply without a status")
             answer = self._waiting.get(number)
             if answer is not None and not answer.done():
                 answer.set_result(payload)
         elif kind == Kind.FETCH:
+            if not self._fetches.acquire(blocking=False):
+                raise MalformedFrame("too many pages at once")
             # No thread of the event loop's own: nobody waits at the end for a page that does not come.
             threading.Thread(target=self._fetch, args=(number, calldata.decode(payload)), daemon=True).start()
         elif kind == Kind.LOG:
@@ -242,6 +256,8 @@ class ChainProcess(asyncio.Protocol):
         except Exception as error:
             _logger.exception("a contract's page could not be fetched")
             answer = {"cause": "WEBPAGE_LOAD_FAILED", "text": type(error).__name__}
+        finally:
+            self._fetches.release()
         with contextlib.suppress(RuntimeError):  # the event loop has ended
             self._loop.call_soon_threadsafe(self._send, frame(Kind.FETCHED, number, calldata.encode(answer)))
 
