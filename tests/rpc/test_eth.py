@@ -143,6 +143,17 @@ def test_send__evm_deployment__is_refused(rpc: RpcConnection, client: Client) ->
     assert failure.value.code == -32602
 
 
+@pytest.mark.parametrize("data", ["0xdeadbeef" + "00" * 32, "0x27241a"])
+def test_send__function_that_the_consensus_contract_has_not__is_refused_and_pays_nothing(
+    client: Client, data: str
+) -> None:
+    before = client.balance(), client.balance(MAIN)
+    raw = client.raw(data, value=5)
+    with pytest.raises(RpcFailure, match="the consensus contract has no function 0x"):
+        client.rpc.call("eth_sendRawTransaction", raw)
+    assert (client.balance(), client.balance(MAIN)) == before
+
+
 def test_transfer__plain__moves_money_and_is_final(rpc: RpcConnection, client: Client) -> None:
     transaction = client.transaction(rpc.call("eth_sendRawTransaction", client.raw("0x", to=NOBODY, value=5)))
     assert (transaction["status"], transaction["type"], transaction["data"]) == ("FINALIZED", 0, {})

@@ -111,6 +111,10 @@ def _add(node: Node, envelope: Envelope, call: AddTransaction, conditions: Condi
 def _transfer(node: Node, envelope: Envelope) -> str:
     if envelope.to is None:
         raise invalid_params("there are no EVM contracts here: deploy through addTransaction of the consensus contract")
+    if envelope.data and envelope.to == consensus_calls.MAIN_ADDRESS:
+        raise invalid_params(
+            f"the consensus contract has no function 0x{envelope.data[:4].hex()}: nothing is paid to it"
+        )
     replaced = _replaced(node, envelope)
     transaction = Transaction(
         id=envelope.hash,
