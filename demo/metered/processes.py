@@ -107,6 +107,7 @@ def localnet(folder: Path, accounts: int, std: str) -> Iterator[tuple[str, Runni
     """A localnet with so many open accounts and everything in memory; yields where its JSON-RPC is, and its process."""
     ready = folder / "localnet.json"
     options = ["--accounts", str(accounts), "--std", std, "--finality-window", "1", "--strict-funds"]
+    options += ["--allow-web", "127.0.0.1"]  # where the API is that a contract fetches
     arguments = ["-m", "genlayer_localnet", "up", "--port", "0", "--ready-file", str(ready), *options]
 
     def look() -> dict[str, Any] | None:

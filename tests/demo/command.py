@@ -25,6 +25,11 @@ class Ran:
         return " ".join(self.report.split())
 
 
+def complaints(errors: str) -> list[str]:
+    """What stands on standard error beside the lines of progress that a slow machine gets."""
+    return [line for line in errors.splitlines() if "%)" not in line]
+
+
 def bill(*arguments: str | Path, json_file: Path | None = None) -> Ran:
     """Run the command with the arguments, and with a file for the figures where there is one."""
     words = [str(argument) for argument in arguments]
