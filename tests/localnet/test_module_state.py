@@ -161,6 +161,34 @@ def test_python_module__patched_by_a_call__is_as_before_for_this_process(
     assert (json.dumps, dict(vars(json))) == (dumps, before)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "import json\njson.dumps = None",
+        "import json as kept\nkept.dumps = None",
+        "from json import encoder\nencoder.JSONEncoder.encode = None",
+        "import json.encoder\njson.encoder.JSONEncoder.encode = json.encoder.encode_basestring = None",
+        "from json import JSONEncoder as Kind\nKind.encode = None",
+        "setattr(__import__('json'), 'dumps', None)",
+        "vars(__import__('json'))['dumps'] = None",
+    ],
+)
+def test_python_module__patched_where_a_method_imports_it__is_as_before_for_this_process(
+    localnet: Localnet, alice: Address, source: Callable[[str], str], body: str
+) -> None:
+    def held() -> list[object]:
+        return [json.dumps, json.JSONEncoder.encode, json.encoder.encode_basestring]
+
+    before = held()
+    try:
+        contract = localnet.deploy(_contract(source, "", body), sender=alice).address
+        assert localnet.write(contract, "run", sender=alice).ok
+        after = held()
+    finally:
+        json.dumps, json.JSONEncoder.encode, json.encoder.encode_basestring = before  # type: ignore[assignment]
+    assert after == before
+
+
 def _plain() -> str:
     return """
         STATE = []

@@ -28,6 +28,8 @@ class Assignments:
     """Variables of enclosing functions are assigned to."""
     indirect: bool
     """There are other ways in the text to assign to attributes: ``names`` then has every text that could be one."""
+    modules: frozenset[str] = frozenset()
+    """Names of modules that it imports anywhere, also within functions."""
 
 
 ANYTHING = Assignments(frozenset(), closures=True, indirect=True)
@@ -37,6 +39,7 @@ def assignments_in(tree: ast.AST) -> Assignments:
     """Read the syntax tree of a module."""
     names: set[str] = set()
     texts: set[str] = set()
+    modules: set[str] = set()
     closures = indirect = False
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
@@ -47,15 +50,27 @@ def assignments_in(tree: ast.AST) -> Assignments:
             indirect = indirect or node.id in _INDIRECT_NAMES
         elif isinstance(node, ast.alias):
             indirect = indirect or not _INDIRECT_NAMES.isdisjoint(node.name.split("."))
+        elif isinstance(node, ast.Import):
+            modules.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            modules.update(f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Global):
             names.update(node.names)
         elif isinstance(node, ast.Nonlocal):
             closures = True
         elif isinstance(node, ast.Call):
             indirect = indirect or _is_computed_getattr(node)
+            modules.update(_named_by_import(node))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
             texts.add(node.value)
-    return Assignments(frozenset(names | texts if indirect else names), closures, indirect)
+    return Assignments(frozenset(names | texts if indirect else names), closures, indirect, frozenset(modules))
+
+
+def _named_by_import(call: ast.Call) -> set[str]:
+    """What ``__import__("json")`` or ``importlib.import_module("json")`` names."""
+    name = getattr(call.func, "id", getattr(call.func, "attr", None))
+    texts = [each.value for each in call.args[:1] if isinstance(each, ast.Constant)]
+    return {text for text in texts if isinstance(text, str)} if name in ("__import__", "import_module") else set()
 
 
 def _is_computed_getattr(call: ast.Call) -> bool:

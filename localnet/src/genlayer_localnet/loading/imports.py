@@ -1,13 +1,15 @@
 """Puts back what a contract assigned to Python's own modules and classes, such as ``json.dumps = …``.
 
 The whole process shares them. Only names that the contract's source can assign to are looked at, in the modules and
-classes that its module binds; what other code adds to them meanwhile is left alone.
+classes that its module binds, in Python's modules that it imports within functions, and in their classes; what
+other code adds to them meanwhile is left alone.
 """
 
 from __future__ import annotations
 
 import itertools
 import operator
+import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
@@ -24,10 +26,21 @@ class ImportedNames:
     """The objects that certain names of imported modules and classes stand for."""
 
     def __init__(self, module: ModuleType, assignments: Assignments) -> None:
+        modules = [sys.modules.get(name) for name in _with_parents(assignments.modules)]
+        owners = _foreign_owners(module, [*vars(module).values(), *modules])
         places = [
             (owner, name)
-            for owner in _foreign_owners(module)
+            for owner in owners
             for name in (assignments.names | vars(owner).keys() if assignments.indirect else assignments.names)
+        ]
+        # Classes that its modules bind: only what they have, since there are many.
+        seen = {id(owner) for owner in owners}
+        classes = [kind for owner in owners if isinstance(owner, ModuleType) for kind in list(vars(owner).values())]
+        places += [
+            (kind, name)
+            for kind in _foreign_owners(module, (each for each in classes if isinstance(each, type)))
+            if id(kind) not in seen
+            for name in assignments.names & vars(kind).keys()
         ]
         self._owners = [owner for owner, _ in places]
         self._names = [name for _, name in places]
@@ -50,9 +63,16 @@ class ImportedNames:
         return list(map(operator.call, self._getters, self._names, itertools.repeat(_MISSING)))
 
 
-def _foreign_owners(module: ModuleType) -> Iterable[ModuleType | type]:
+def _with_parents(names: Iterable[str]) -> set[str]:
+    return {
+        ".".join(parts[:size]) for parts in (name.split(".") for name in names) for size in range(1, len(parts) + 1)
+    }
+
+
+def _foreign_owners(module: ModuleType, values: Iterable[object]) -> list[ModuleType | type]:
     seen: set[int] = set()
-    for value in vars(module).values():
+    found: list[ModuleType | type] = []
+    for value in values:
         if isinstance(value, ModuleType):
             home = value.__name__
         elif isinstance(value, type) and value.__flags__ & (_HEAP_TYPE | _IMMUTABLE_TYPE) == _HEAP_TYPE:
@@ -61,4 +81,5 @@ def _foreign_owners(module: ModuleType) -> Iterable[ModuleType | type]:
             continue
         if home != module.__name__ and home.split(".")[0] not in _OWN_PACKAGES and id(value) not in seen:
             seen.add(id(value))
-            yield value
+            found.append(value)
+    return found
