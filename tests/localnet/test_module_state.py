@@ -55,6 +55,15 @@ LEAKS = {
         "return f()",
     ),
     "class attribute": ("class N:\n    n = 0", "N.n += 1\nreturn N.n"),
+    "private class attribute": (
+        "class N:\n    __n = 0\n    @classmethod\n    def up(cls):\n        cls.__n += 1\n        return cls.__n",
+        "return N.up()",
+    ),
+    "private slot": (
+        "class N:\n    __slots__ = ('__n', 'm')\n    def __init__(self): self.__n = self.m = 0\n"
+        "    def up(self):\n        self.__n += 1\n        return self.__n\nN = N()",
+        "return N.up()",
+    ),
     "new class attribute": ("class N: pass", "fresh = not hasattr(N, 'n')\nN.n = 1\nreturn fresh"),
     "container in a class": ("class N:\n    n = []", "N.n.append(1)\nreturn len(N.n)"),
     "attribute of the contract class": ("", "old = getattr(type(self), 'extra', 0)\ntype(self).extra = 1\nreturn old"),

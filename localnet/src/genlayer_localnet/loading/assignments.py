@@ -38,6 +38,7 @@ ANYTHING = Assignments(frozenset(), closures=True, indirect=True)
 def assignments_in(tree: ast.AST) -> Assignments:
     """Read the syntax tree of a module."""
     names: set[str] = set()
+    classes: set[str] = set()
     texts: set[str] = set()
     modules: set[str] = set()
     closures = indirect = False
@@ -46,6 +47,8 @@ def assignments_in(tree: ast.AST) -> Assignments:
             if not isinstance(node.ctx, ast.Load):
                 names.add(node.attr)
             indirect = indirect or node.attr in _INDIRECT_ATTRIBUTES
+        elif isinstance(node, ast.ClassDef):
+            classes.add(node.name.lstrip("_"))
         elif isinstance(node, ast.Name):
             indirect = indirect or node.id in _INDIRECT_NAMES
         elif isinstance(node, ast.alias):
@@ -63,6 +66,8 @@ def assignments_in(tree: ast.AST) -> Assignments:
             modules.update(_named_by_import(node))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
             texts.add(node.value)
+    private = [name for name in names if name.startswith("__") and not name.endswith("__")]
+    names.update(f"_{cls}{name}" for cls in classes for name in private)  # as Python stores them
     return Assignments(frozenset(names | texts if indirect else names), closures, indirect, frozenset(modules))
 
 
