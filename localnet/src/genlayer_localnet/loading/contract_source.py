@@ -221,7 +221,7 @@ class ContractSource:
             self._code = compile(tree, self.filename, "exec", dont_inherit=True)
         return self._code
 
-    def acquire(self, library: LoadedLibrary) -> LoadedContract:
+    def acquire(self, library: LoadedLibrary, message: dict[str, Any]) -> LoadedContract:
         """A module instance nobody else uses: a second one for a contract that is called while it runs.
 
         Must be given back with ``release``. Raises whatever the module raises.
@@ -235,6 +235,7 @@ class ContractSource:
         try:
             contract.execute()
             contract.record()
+            library.set_message(message)  # loading the module has moved it
         finally:
             if previous is not None:
                 sys.modules[self.module_name] = previous

@@ -85,7 +85,8 @@ class StateGuard:
         self._names = self.watch(assignments.names)
         self._compare_mappings([*namespaces, *dicts] if assignments.indirect else dicts)
         self._compare_containers(containers)
-        self._compare_attributes([tracked for tracked in attributes if _can_assign(assignments, tracked.names)])
+        chosen = ((owner, _assignable(assignments, names)) for owner, names in reachable.attributes)
+        self._compare_attributes([TrackedAttributes(owner, names) for owner, names in chosen if names])
 
     # Lists compare equal with equal contents, the same objects first. What may be equal to another object, and yet
     # matter (a list that was replaced by an equal one), is compared by identity too.
@@ -211,10 +212,10 @@ class Watch:
             return False
 
 
-def _can_assign(assignments: Assignments, names: tuple[str, ...]) -> bool:
-    if assignments.indirect:
-        return True
-    return assignments.closures if names == CELL else not assignments.names.isdisjoint(names)
+def _assignable(assignments: Assignments, names: tuple[str, ...]) -> tuple[str, ...]:
+    if assignments.indirect or (names == CELL and assignments.closures):
+        return names
+    return tuple(name for name in names if name in assignments.names)
 
 
 def _may_equal_another(value: Any) -> bool:

@@ -140,12 +140,11 @@ class VirtualMachine:
         loaded: list[LoadedContract] = []
 
         def body() -> Any:
-            contract = source.acquire(self.library)
+            contract = source.acquire(self.library, frame.message)
             loaded.append(contract)
             frame.contract = contract
             sys.modules[source.module_name] = contract.module
             pickled_by_value(contract)
-            self.library.set_message(frame.message)  # loading another instance of the module has moved it
             contract.bind_message()
             with contract.importable or nullcontext():
                 return self._dispatch(frame, contract)
