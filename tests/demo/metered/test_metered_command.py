@@ -151,7 +151,8 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_run__interrupted__leaves_nothing_running_and_no_files(running: subprocess.Popen[str], tmp_path: Path) -> None:
     running.send_signal(signal.SIGINT)
     report, errors = running.communicate(timeout=LONG_SECONDS)
-    assert (running.returncode, report, errors) == (130, "", "api-billing: interrupted: nothing was written\n")
+    said = ["api-billing: interrupted: nothing was written"]
+    assert (running.returncode, report, complaints(errors)) == (130, "", said)
     assert left_in(tmp_path) == []
     assert not (tmp_path / "figures.json").exists()
 
@@ -160,7 +161,7 @@ def test_run__api_that_dies__ends_it_with_the_reason(running: subprocess.Popen[s
     os.kill(started_in(tmp_path)["api"], signal.SIGKILL)
     report, errors = running.communicate(timeout=LONG_SECONDS)
     assert (running.returncode, report) == (2, "")
-    assert errors.startswith("api-billing: the run broke off: the metered API has ended by itself")
+    assert complaints(errors)[0].startswith("api-billing: the run broke off: the metered API has ended by itself")
     assert left_in(tmp_path) == []
 
 
