@@ -232,7 +232,7 @@ class Meter(RequestMeter):
 
         Raises: UnknownConsumer, UnknownTier, InvalidSetting (no name, no label, no pepper), StoreUnavailable.
         """
-        if len(label) > _MAX_LABEL or not label.isprintable():
+        if type(label) is not str or len(label) > _MAX_LABEL or not label.isprintable():
             raise InvalidSetting(f"a label has at most {_MAX_LABEL} printable characters")
         key = new_key(self.pepper(), consumer_name(consumer), self.now_ms(), tier=tier, label=label)
         self.store.call(PutKey(key.stored))
@@ -250,6 +250,8 @@ class Meter(RequestMeter):
             raise InvalidSetting(f"an amount is an int of wei, not {amount_wei!r:.40}")
         if type(grant_id) is not str or not 0 < len(grant_id) <= _MAX_ID or not grant_id.isprintable():
             raise InvalidSetting(f"the id of a grant has 1 to {_MAX_ID} printable characters, not {grant_id!a:.80}")
+        if type(note) is not str:
+            raise InvalidSetting(f"a note is a text, not {note!r:.80}")
         if self.settings.contract:
             raise MeterError(
                 "credit is on the chain: only the consumer can add to it", hint="see: api-billing hold place --help"

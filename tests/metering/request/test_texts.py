@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_billing.metering import Meter
+from api_billing.metering import Meter, api_key, from_header, from_json_field, from_query
 from api_billing.metering.errors import IdConflict, InvalidSetting, UnknownConsumer
 from api_billing.metering.request.tags import tags_text
 from api_billing.metering.texts import storable
@@ -90,9 +90,22 @@ def test_grant__id_of_another_grant__is_a_conflict(meter: Meter) -> None:
         meter.grant("acme", 2, grant_id="g")
 
 
-def test_key__label_that_is_none__is_refused(meter: Meter) -> None:
+@pytest.mark.parametrize("label", ["\ud800", 5, None, b"label"])
+def test_key__label_that_is_none__is_refused(meter: Meter, label: Any) -> None:
     with pytest.raises(InvalidSetting):
-        meter.create_key("acme", label="\ud800")
+        meter.create_key("acme", label=label)
+
+
+@pytest.mark.parametrize("note", [5, None, b"note"])
+def test_grant__note_that_is_no_text__is_refused(meter: Meter, note: Any) -> None:
+    with pytest.raises(InvalidSetting):
+        meter.grant("acme", 1, grant_id="g", note=note)
+
+
+@pytest.mark.parametrize("factory", [from_header, from_query, from_json_field, api_key])
+def test_identify__extractor_without_its_argument__is_refused(meter: Meter, factory: Any) -> None:
+    with pytest.raises(InvalidSetting):
+        meter.metering("weather", identify=factory)
 
 
 @pytest.mark.parametrize("api", ["\ud800", "", "a" * 65, "a\nb"])
