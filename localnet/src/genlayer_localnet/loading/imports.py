@@ -42,15 +42,24 @@ class ImportedNames:
             if id(kind) not in seen
             for name in assignments.names & vars(kind).keys()
         ]
+        places.sort(key=lambda place: place[1] not in vars(place[0]))
         self._owners = [owner for owner, _ in places]
         self._names = [name for _, name in places]
         self._getters: list[Callable[..., Any]] = [vars(owner).get for owner in self._owners]
         self._held = self._present()
+        # Nearly all places are empty: one question for each owner, whether all of them still are.
+        self._filled = [held for held in self._held if held is not _MISSING]
+        self._lack = [vars(owner).keys().isdisjoint for owner in owners]
+        self._lacked = [assignments.names - vars(owner).keys() for owner in owners]
+
+    def _is_unchanged(self) -> bool:
+        filled = map(operator.call, self._getters, self._names, itertools.repeat(_MISSING))  # the first of all places
+        return all(map(operator.is_, self._filled, filled)) and all(map(operator.call, self._lack, self._lacked))
 
     def restore(self) -> None:
-        present = self._present()
-        if all(map(operator.is_, present, self._held)):
+        if self._is_unchanged():
             return
+        present = self._present()
         for owner, name, found, held in zip(self._owners, self._names, present, self._held, strict=True):
             if found is held:
                 continue
