@@ -28,6 +28,7 @@ from api_billing.metering.ledger.operations import (
     Reserve,
     RevokeKey,
     Settle,
+    StoredResponse,
 )
 from api_billing.metering.ledger.rows import REQUESTS
 from api_billing.metering.request.exchange import Exchange, current_exchange
@@ -667,7 +668,9 @@ def test_keeper__settlement_that_can_never_be_stored__is_set_aside_and_the_rest_
     bad, good = asked(on_disk), asked(on_disk)
     for exchange, tags in ((bad, HALF), (good, "")):
         exchange.begin()
-        settle = Settle(exchange.reservation_id, "alice", on_disk.now_ms(), 100, Outcome(200, tags=tags))
+        outcome = Outcome(200, tags=tags, request_body=b"a body", response_body=b"a body")
+        stored = StoredResponse(200, (), b"a body")
+        settle = Settle(exchange.reservation_id, "alice", on_disk.now_ms(), 100, outcome, response=stored)
         on_disk.keeper.repeat(settle, exchange._reserve)
     on_disk.keeper.tick(on_disk.now_ms())
     assert (on_disk.keeper.unsettled, on_disk.balance("alice").charged_wei) == (0, 100)
@@ -675,6 +678,7 @@ def test_keeper__settlement_that_can_never_be_stored__is_set_aside_and_the_rest_
     assert (alert.kind, alert.subject, dict(alert.details)["cost_wei"]) == ("settlement", "alice", "100")
     assert counted == ["Settle"]
     assert bad.reservation_id in caplog.text
+    assert "a body" not in caplog.text
 
 
 def test_keeper__operation_that_keeps_failing__holds_up_nothing_else(desk: Desk) -> None:

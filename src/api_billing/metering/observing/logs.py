@@ -23,7 +23,7 @@ request_id: Final[ContextVar[str]] = ContextVar("api_billing_request_id", defaul
 HIDDEN: Final = "[hidden]"
 _SAFE_ID: Final = re.compile(r"[0-9A-Za-z._:@=+/-]{1,128}", re.ASCII)
 _SECRET_NAMES: Final = re.compile(
-    r"authorization|cookie|api[-_]?key|secret|password|passwd|pepper|token(?!s)|private[-_]?key|signature",
+    r"authorization|cookie|api[-_]?key|secret|passw(?:or)?d|passphrase|pepper|token(?!s)|private[-_]?key|signature",
     re.IGNORECASE,
 )
 _SECRETS: Final = (
@@ -33,15 +33,16 @@ _SECRETS: Final = (
     (re.compile(r"eyJ[0-9A-Za-z_-]{5,}\.[0-9A-Za-z_-]*(\.[0-9A-Za-z_-]*)?"), HIDDEN),
     (re.compile(r"\b(bearer|basic|digest)\s+[^\s\"',;]+", re.IGNORECASE), rf"\1 {HIDDEN}"),
     # Credentials in URLs: redis://:password@host, postgresql://user:password@host.
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@\"']*:[^\s/\"']*@", re.IGNORECASE), rf"\1{HIDDEN}@"),
+    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@\"']*:(?!\d+/)[^\s\"']*@", re.IGNORECASE), rf"\1{HIDDEN}@"),
     # A node's, which may be a single word.
     (re.compile(r"(\b(?:https?|wss?)://)[^\s/@\"']+@", re.IGNORECASE), rf"\1{HIDDEN}@"),
     (re.compile(r"whsec_[0-9A-Za-z+/=_-]+"), HIDDEN),
     # key=value and "key": "value" with a name that says it.
     (
         re.compile(
-            r"(?P<name>[\w-]*(?:authorization|cookie|api[-_]?key|secret|password|passwd|pepper|token|private[-_]?key)"
-            r"[\"']?\s*[=:]\s*)(?P<value>\"[^\"]*\"|'[^']*'|[^\s,;&\"'}\]]+)",
+            r"(?P<name>[\w-]*(?:authorization|cookie|api[-_]?key|secret(?:[-_]?key)?|passw(?:or)?d|passphrase|pepper|token"
+            r"|private[-_]?key)"
+            r"[\"']?\s*[=:]\s*)(?P<value>\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|[^\s,;&\"'}\]]+)",
             re.IGNORECASE,
         ),
         rf"\g<name>{HIDDEN}",

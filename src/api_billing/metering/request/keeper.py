@@ -162,7 +162,11 @@ class Keeper:
     def _set_aside(self, operation: Settle | Release, error: MeterError, now_ms: int) -> None:
         """Give up an operation that the store will never take: whoever operates this can charge it by hand."""
         kind = type(operation).__name__
-        _log.error("set aside, as it can never be done: %s: %.2000r", error, operation)
+        # Without bodies, which are in no log.
+        told = replace(operation, outcome=operation.outcome._replace(request_body=None, response_body=None))
+        if isinstance(told, Settle):
+            told.response = None
+        _log.error("set aside, as it can never be done: %s: %.2000r", error, told)
         self._metrics.set_aside(kind)
         cost_wei = operation.actual_wei if isinstance(operation, Settle) else 0
         details = (("operation", kind), ("reservation", operation.reservation_id), ("cost_wei", str(cost_wei)))
