@@ -29,7 +29,7 @@ PROBE = HEADER + (
     """
 import importlib, os, re, sys
 
-socket, subprocess = map(importlib.import_module, ("socket", "subprocess"))
+socket, subprocess, posix = map(importlib.import_module, ("socket", "subprocess", "posix"))
 
 def inodes():
     found = []
@@ -131,9 +131,9 @@ def test_descriptors__of_the_server__are_not_inherited(client: Client, probe: st
         "subprocess.run(['true'])",
         "os.execv('/bin/true', ['true'])",
         "os.posix_spawn('/bin/true', ['true'], {{}})",
-        "os.fork()",
-        "os.kill({pid}, 0)",
-        "os.kill(os.getpid(), 9)",
+        "posix.fork()",
+        "posix.kill({pid}, 0)",
+        "posix.kill(os.getpid(), 9)",
         "importlib.import_module('resource').prlimit({pid}, 7)",
         "importlib.import_module('fcntl').fcntl(0, 8, {pid})",
         "importlib.import_module('fcntl').fcntl(0, 10, 9)",
@@ -142,7 +142,7 @@ def test_descriptors__of_the_server__are_not_inherited(client: Client, probe: st
         "os.open(os.__file__, os.O_TRUNC)",
         "os.truncate(os.__file__, 1 << 30)",
         *(
-            "(lambda c: (c.CDLL(None, use_errno=True)." + call + ", c.get_errno()) == (-1, 1) and os.kill(1, 0))"
+            "(lambda c: (c.CDLL(None, use_errno=True)." + call + ", c.get_errno()) == (-1, 1) and posix.kill(1, 0))"
             "(importlib.import_module('ctypes'))"
             for call in ("shmctl(-1, 0, 0)", "semctl(-1, 0, 0)", "msgctl(-1, 0, 0)")
         ),

@@ -1,4 +1,4 @@
-"""What a contract asks of the process it runs in, answered as in a VM: its end ends the call, and there are no threads.
+"""What a contract asks of the process it runs in, answered as in a VM: its end ends the call; no threads, no signals.
 
 For mistakes, so that a contract of a test does not end the tests; whoever means to gets around it.
 """
@@ -6,6 +6,7 @@ For mistakes, so that a contract of a test does not end the tests; whoever means
 from __future__ import annotations
 
 import _thread
+import errno
 import os
 import signal
 import sys
@@ -35,6 +36,10 @@ def _start_new_thread(*_: Any, **__: Any) -> int:
     raise RuntimeError("can't start new thread")
 
 
+def _no_signals(*_: Any, **__: Any) -> Any:
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+
 def _for_contracts(real: Callable[..., Any], instead: Callable[..., Any]) -> Callable[..., Any]:
     """The host goes on calling the real one, also while a contract runs."""
 
@@ -51,6 +56,8 @@ _INSTEAD: Final[tuple[tuple[Any, str, Any], ...]] = (
     (_thread, "start_new_thread", _start_new_thread),
     (threading, "_start_new_thread", _start_new_thread),
     (signal, "raise_signal", _interrupt_main),
+    *((signal, name, _no_signals) for name in ("alarm", "setitimer", "signal", "pthread_kill", "siginterrupt")),
+    *((os, name, _no_signals) for name in ("kill", "killpg", "fork", "forkpty")),
     (_thread, "start_joinable_thread", _start_new_thread),  # since Python 3.13
     (threading, "_start_joinable_thread", _start_new_thread),
 )
