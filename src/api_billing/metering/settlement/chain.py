@@ -144,29 +144,34 @@ def recent_spend_wei(chain: SettlementChain, address: str, api: str, day: int) -
 
 
 def final_terms(
-    chain: SettlementChain, address: str, terms: Mapping[str, ChainTerms], before: Mapping[str, Credit]
+    chain: SettlementChain, address: str, apis: Sequence[str], day: int, read_ms: int, before: Mapping[str, Credit]
 ) -> dict[str, ChainTerms]:
-    """Of these terms of some APIs, which accepted transactions gave, what no appeal can take away again.
+    """The terms that accepted transactions give a consumer at some APIs, as far as no appeal can take them away again.
+    ``day`` is the chain's.
 
     A settlement that is not final has left the hold already, as ``before`` counts it, but not the hold in the final
-    state: that much less of it is there. The order of the reads makes it too little rather than too much.
+    state: that much less of it is there. The order of the reads makes it too little rather than too much; a settlement
+    that is undone in between is missed by the last of them (see ``SetGranted``).
     """
-    final_wei = {api: recent_spend_wei(chain.final, address, api, each.day) for api, each in terms.items()}
+    final_wei = {api: recent_spend_wei(chain.final, address, api, day) for api in apis}
     try:
-        report = chain.final.get_usage_report(address)
+        final_report = chain.final.get_usage_report(address)
     except ContractNotFound:
-        report = None
+        final_report = None
+    spent_wei = {api: recent_spend_wei(chain, address, api, day) - final_wei[api] for api in apis}
+    report = chain.get_usage_report(address)
     proven = {}
-    for api, accepted in terms.items():
-        final = terms_of(report, api, accepted.read_ms, before[api]) if report else NEVER_READ
-        spent_wei = recent_spend_wei(chain, address, api, accepted.day) - final_wei[api]
+    for api in apis:
+        accepted = terms_of(report, api, read_ms, before[api])
+        final = terms_of(final_report, api, read_ms, before[api]) if final_report else NEVER_READ
+        left_today_wei = max(0, final.spend_left_today_wei - spent_wei[api])
         least = accepted._replace(
-            hold_wei=min(accepted.hold_wei, max(0, final.hold_wei - spent_wei)),
+            hold_wei=min(accepted.hold_wei, max(0, final.hold_wei - spent_wei[api])),
             hold_expires_ms=min(accepted.hold_expires_ms, final.hold_expires_ms),
             credit_wei=min(accepted.credit_wei, final.credit_wei),
             subscribed=accepted.subscribed and final.subscribed,
             accepted_price_wei=min(accepted.accepted_price_wei, final.accepted_price_wei),
-            spend_left_today_wei=min(accepted.spend_left_today_wei, max(0, final.spend_left_today_wei - spent_wei)),
+            spend_left_today_wei=min(accepted.spend_left_today_wei, left_today_wei),
         )
         proven[api] = least._replace(is_provisional=least != accepted)
     return proven

@@ -264,11 +264,11 @@ class ChainCredit:
         report: UsageReport = yield Blocking(lambda: chain.get_usage_report(address))
         terms = {api: terms_of(report, api, now_ms, before[api]) for api in wanted}
         if self.settings.holds_from == "finalized":
-            more = {api: each for api, each in terms.items() if _offers_more(each, before[api], self.settings)}
+            more = [api for api, each in terms.items() if _offers_more(each, before[api], self.settings)]
             if more:
-                if not (yield TakeRead(chain.contract.lower(), now_ms, most, spare, reads=1 + 2 * len(more))):
+                if not (yield TakeRead(chain.contract.lower(), now_ms, most, spare, reads=2 + 2 * len(more))):
                     return False
-                terms |= yield Blocking(lambda: final_terms(chain, address, more, before))
+                terms |= yield Blocking(lambda: final_terms(chain, address, more, report.day_id, now_ms, before))
         for api in wanted:
             yield from self._grant(api, address, before[api], terms[api])
         return True
