@@ -57,6 +57,7 @@ _FRONT: Final = re.compile(
     )
 )
 _MOST_FRONTS: Final = 4
+_CLIENTS_PORTS_FROM: Final = 32_768  # on most systems; below, servers listen
 _PORT: Final = re.compile(rb"(\[[^\]]*\]|[^:]*):\d{1,5}")
 _VIRTUAL_HOST: Final = re.compile(rb"[\w.*-]{1,255}")
 _IDENTITY: Final = re.compile(rb"[^.:,]+")
@@ -212,6 +213,8 @@ def _is_virtual_host(first: bytes, second: bytes) -> bool:
     """Whether the first of four fields is the server's name, and the second the client."""
     with_port = _PORT.fullmatch(first)
     if with_port:
+        if _address_of(first) and int(first.rpartition(b":")[2]) >= _CLIENTS_PORTS_FROM:
+            return False
         return bool(_address_of(second) or _HOST_NAME.fullmatch(second.decode("latin-1").lower()))
     return not _address_of(first) and bool(_VIRTUAL_HOST.fullmatch(first) and _address_of(second))
 

@@ -294,6 +294,8 @@ def test_parse_line__known_front_of_an_ipv6_client__is_skipped(front: str) -> No
     ("front", "reason"),
     [
         ("10.0.0.1 ", "two addresses stand in it, '10.0.0.1' and '192.0.2.7'"),
+        ("203.0.113.9:51234 ", "two addresses stand in it, '203.0.113.9:51234' and '192.0.2.7'"),
+        ("[2001:db8::9]:51234 ", "two addresses stand in it"),
         ("203.0.113.9, ", "an X-Forwarded-For stands first, '203.0.113.9, 192.0.2.7'"),
         ("proxy=1 ", "'proxy=1' stands in front of the address '192.0.2.7'"),
         ("billing INFO ", "'billing' stands in front of the address '192.0.2.7'"),
