@@ -194,14 +194,15 @@ def test_redirects__of_an_unbounded_fetch__lead_to_the_internet(addresses: list[
     [
         "127.0.0.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.0.1", "169.254.169.254", "100.64.0.1", "224.0.0.1",
         "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%1", "fc00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
-        "2002:7f00:1::", "ff02::1",
+        "2002:7f00:1::", "ff02::1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::7f00:1", "::7f00:1",
+        "::ffff:0:7f00:1", "fec0::1",
     ],
 )  # fmt: skip
 def test_public__address_of_a_machine_or_its_network__is_not(address: str) -> None:
     assert not fetching.is_public(address)
 
 
-@pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1"])
+@pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::808:808"])
 def test_public__address_in_the_internet__is(address: str) -> None:
     assert fetching.is_public(address)
 

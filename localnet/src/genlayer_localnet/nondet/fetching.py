@@ -26,6 +26,10 @@ CONNECT_TIMEOUT_SECONDS: Final = 10
 READ_TIMEOUT_SECONDS: Final = 30
 WHOLE_TIMEOUT_SECONDS: Final = 60
 _HOST: Final = re.compile(r"(\*|\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
+_GIVEN_OUT: Final = ipaddress.ip_network("2000::/3")
+"""Where IPv6 addresses of the internet are; ``is_global`` has the rest too, as site-local ones."""
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+"""Leads to the IPv4 address in its last 32 bits."""
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -63,13 +67,15 @@ class Unbounded(Reach):
 def is_public(address: str) -> bool:
     """Whether anybody in the internet can reach it, too."""
     found = _address(address)
-    return found.is_global and not found.is_multicast
+    return found.is_global and not found.is_multicast and (found.version == 4 or found in _GIVEN_OUT)
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     found = ipaddress.ip_address(text)
-    inner = (found.ipv4_mapped or found.sixtofour) if isinstance(found, ipaddress.IPv6Address) else None
-    return inner or found
+    if isinstance(found, ipaddress.IPv4Address):
+        return found
+    translated = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF) if found in _NAT64 else None
+    return translated or found.ipv4_mapped or found.sixtofour or found
 
 
 def _parsed(host: str) -> tuple[str, int | None]:
