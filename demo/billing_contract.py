@@ -6,8 +6,10 @@ from typing import Any, Final
 from genlayer_localnet import ContractRejected, Localnet, Receipt
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MOST_BYTES: Final = 64 * 2**20
+_MOST_BYTES: Final = 32 * 2**20
 _BYTES_OF_A_TRANSACTION: Final = 4_096
+# A settlement of many consumers is kept as bytes and as objects, with what it was called with and what it changed.
+_TIMES_ITS_RESULT: Final = 16
 
 
 class UnexpectedOutcomeError(Exception):
@@ -38,7 +40,7 @@ class BillingContract:
         Raises: UnexpectedOutcomeError, when it crashes.
         """
         receipt = self.net.write(self.address, method, *args, sender=sender, value=value_wei)
-        self._kept += len(receipt.result) + _BYTES_OF_A_TRANSACTION
+        self._kept += len(receipt.result) * _TIMES_ITS_RESULT + _BYTES_OF_A_TRANSACTION
         if receipt.kind == "vm_error":
             raise _unexpected(method, receipt)
         return receipt

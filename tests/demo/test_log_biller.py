@@ -1,6 +1,7 @@
 """Billing call by call, and in settlements where consumers have ample credit: one result."""
 
 import random
+import tracemalloc
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from demo.billing_contract import EPOCH, BillingContract, must_deploy
 from demo.log_biller import ALERT_PERCENT
 from demo.run import RunResult, run
 from demo.terms import account_of
-from genlayer_localnet import Localnet
+from genlayer_localnet import Localnet, UnknownTransaction
 from genlayer_localnet.loading.standard_library import choose
 
 from .log_texts import NOON, line, write_log
@@ -101,3 +102,21 @@ def test_contract__that_saves_memory__keeps_its_state_and_forgets_transactions(m
     contract.save_memory()
     assert contract.view("get_api", "a")["api_name"] == "a"
     assert registered.children == ()
+
+
+def test_contract__after_a_settlement_of_many_consumers__counts_the_memory_that_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net, owner = Localnet(now=EPOCH + timedelta(seconds=NOON)), account_of("operator", "1")
+    contract = BillingContract(net, must_deploy(net, contract_path(), sender=owner))
+    contract.must("register_api", "a", 1, 5, sender=owner)
+    calls = {"day_id": NOON // 86_400, "calls": 1, "spend_wei": 1}
+    entries = [{"consumer": account_of("consumer", str(number)), **calls} for number in range(256)]
+    tracemalloc.start()
+    kept = contract.must("settle_usage", "a", 1, entries, sender=owner)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    monkeypatch.setattr("demo.billing_contract._MOST_BYTES", taken // 2)
+    contract.save_memory()
+    with pytest.raises(UnknownTransaction):
+        net.transaction(kept.id)
