@@ -198,6 +198,19 @@ def test_python_module__patched_where_a_method_imports_it__is_as_before_for_this
     assert after == before
 
 
+def test_address__patched_by_a_call__is_as_before_for_the_host(
+    localnet: Localnet, alice: Address, source: Callable[[str], str]
+) -> None:
+    before = dict(vars(Address))
+    try:
+        contract = localnet.deploy(_contract(source, "", "Address.__init__ = None"), sender=alice).address
+        assert localnet.write(contract, "run", sender=alice).ok
+        after = dict(vars(Address))
+    finally:
+        Address.__init__ = before["__init__"]  # type: ignore[method-assign]
+    assert after == before
+
+
 def _plain() -> str:
     return """
         STATE = []

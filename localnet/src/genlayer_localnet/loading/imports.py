@@ -17,8 +17,8 @@ from typing import Any
 from genlayer_localnet.loading.assignments import Assignments
 
 _HEAP_TYPE, _IMMUTABLE_TYPE = 1 << 9, 1 << 8  # Py_TPFLAGS_HEAPTYPE, Py_TPFLAGS_IMMUTABLETYPE
-_OWN_PACKAGES = frozenset({"genlayer", "genlayer_localnet", "_genlayer_wasi"})
-"""The standard library is guarded as a whole, and the host's classes take no assignments."""
+_OWN_PACKAGES = frozenset({"genlayer", "_genlayer_wasi"})
+"""The standard library is guarded as a whole."""
 _MISSING = object()
 
 
