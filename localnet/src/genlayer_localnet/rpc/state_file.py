@@ -45,6 +45,15 @@ _TABLES: Final[dict[str, tuple[dict[str, str], str]]] = {
         "UNIQUE (world, id))",
     ),
 }
+_SCHEMA: Final[dict[str, str]] = {
+    **{
+        name: f"(world INTEGER, {', '.join(map(' '.join, columns.items()))}, {constraint}"
+        for name, (columns, constraint) in _TABLES.items()
+    },
+    "codes": "(key TEXT PRIMARY KEY, code BLOB NOT NULL)",
+    "facts": "(name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "snapshots": "(id INTEGER PRIMARY KEY, now TEXT NOT NULL)",
+}
 
 _SAVE_TRANSACTION: Final = """
     INSERT INTO transactions (world, id, status, body, journal) VALUES (?, ?, ?, ?, ?) ON CONFLICT (world, id)
@@ -94,7 +103,7 @@ class StateFile:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         (found,) = db.execute("PRAGMA application_id").fetchone()
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        tables = dict(db.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
         if tables and found != APPLICATION_ID:
             raise StateFileError(f"{self.path} is a database of another program")
         if tables and version != SCHEMA_VERSION:
@@ -102,6 +111,9 @@ class StateFile:
                 f"{self.path} has version {version} of the state, this localnet version {SCHEMA_VERSION}: "
                 "use the localnet that made it, or start with another file"
             )
+        # Also a view or a trigger, whose code would run.
+        if tables and tables != {name: f"CREATE TABLE {name} {columns}" for name, columns in _SCHEMA.items()}:
+            raise StateFileError(f"the state file {self.path} is damaged: its tables are not those of a state")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -109,12 +121,8 @@ class StateFile:
         with self.transaction():
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            for name, (columns, constraint) in _TABLES.items():
-                definitions = ", ".join(f"{column} {kind}" for column, kind in columns.items())
-                db.execute(f"CREATE TABLE IF NOT EXISTS {name} (world INTEGER, {definitions}, {constraint}")
-            db.execute("CREATE TABLE IF NOT EXISTS codes (key TEXT PRIMARY KEY, code BLOB NOT NULL)")
-            db.execute("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
-            db.execute("CREATE TABLE IF NOT EXISTS snapshots (id INTEGER PRIMARY KEY, now TEXT NOT NULL)")
+            for name, columns in _SCHEMA.items():
+                db.execute(f"CREATE TABLE IF NOT EXISTS {name} {columns}")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
