@@ -236,19 +236,14 @@ def test_chain__that_a_contract_has_ended__goes_on_from_its_file(
 
 
 SEND = """
-import stat, struct
+import re, struct, sys
+
+CONNECTION = int(re.findall(r"[0-9]+", sys.orig_argv[-1])[-1])
 
 def send(kind, payload, number=0):
     data = struct.pack("!IBQ", len(payload), kind, number) + payload
-    for fd in [fd for fd in range(3, 64) if is_socket(fd)][:1]:
-        while data:
-            data = data[os.write(fd, data):]
-
-def is_socket(fd):
-    try:
-        return stat.S_ISSOCK(os.fstat(fd).st_mode)
-    except OSError:
-        return False
+    while data:
+        data = data[os.write(CONNECTION, data):]
 
 """
 LONG_FETCH = """
@@ -267,7 +262,7 @@ for number in range(200): send(5, calldata.encode(page), number)
         LONG_FETCH,
         "import genlayer_localnet.rpc.isolated.child as child, time\n"
         "child._end_process = lambda code: time.sleep(600)\n"
-        "for fd in range(3, 64):\n    if is_socket(fd): socket.socket(fileno=fd).shutdown(2)\ntime.sleep(600)",
+        "socket.socket(fileno=CONNECTION).shutdown(2)\ntime.sleep(600)",
     ],
     ids=["deep JSON", "a level that is infinite", "empty replies", "fetches", "it is silent"],
 )
