@@ -349,10 +349,9 @@ def _parse_target(method: bytes, target: bytes) -> str:
     path = target.partition(b"?")[0].partition(b"#")[0]
     path = _NOT_IN_PATHS.sub(_percent_encode, path)
     try:
-        text = path.decode("utf-8")
+        return path.decode("utf-8")
     except UnicodeDecodeError:
-        text = _HIGH_BYTE.sub(_percent_encode, path).decode("ascii")
-    return sys.intern(text)
+        return _HIGH_BYTE.sub(_percent_encode, path).decode("ascii")
 
 
 def _unescape(match: re.Match[bytes]) -> bytes:

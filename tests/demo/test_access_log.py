@@ -6,8 +6,9 @@ import io
 import os
 import sys
 import tarfile
+import tracemalloc
 import zipfile
-from collections import Counter
+from collections import Counter, deque
 from pathlib import Path
 
 import pytest
@@ -376,3 +377,13 @@ def test_read_log__real_log__agrees_with_an_independent_count() -> None:
     assert Counter(entry.status for entry in LogReader(REAL_LOG)) == Counter(int(text.split()[8]) for text in texts)
     segments = Counter(text.split()[6].split("?")[0].split("/")[1].lower() or "root" for text in texts)
     assert sorted(Counter(entry.api for entry in log.entries).values()) == sorted(segments.values())
+
+
+def test_reader__many_paths__keeps_none_of_them(tmp_path: Path) -> None:
+    paths = [f"/a/{number:0100}" for number in range(2_000)]
+    log = write_log(tmp_path / "access.log", *(line(request=f"GET {path} HTTP/1.1") for path in paths))
+    tracemalloc.start()
+    deque(LogReader(log), 0)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < sum(map(len, paths)) // 10
