@@ -60,7 +60,7 @@ def test_node__fails_at_any_request__all_is_billed_once(
     place: Place, server: RpcServer, fault: str, monkeypatch: pytest.MonkeyPatch, record_property: Any
 ) -> None:
     if fault in ("slow", "late"):
-        monkeypatch.setattr("api_billing.transport.READ_TIMEOUT_SECONDS", 0.2)
+        monkeypatch.setattr("api_billing.transport.READ_TIMEOUT_SECONDS", 0.6)
     told: set[str] = set()
     with FaultyNode(server.url) as node:
         chain = place.client("operator", node.url)
