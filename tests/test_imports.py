@@ -34,7 +34,7 @@ api_billing api_billing.showing api_billing.refusal_codes api_billing.amounts ap
 api_billing.contract_source
 api_billing.contract_api
 api_billing.errors api_billing.extras api_billing.networks
-api_billing.keys api_billing.unlocked api_billing.transport api_billing.transactions
+api_billing.vouchers api_billing.keys api_billing.unlocked api_billing.transport api_billing.transactions
 api_billing.results api_billing.connection api_billing.signers api_billing.deployment api_billing.client
 api_billing.metering.errors api_billing.metering.clock api_billing.metering.forks api_billing.metering.seldom
 api_billing.metering.texts api_billing.metering.https
