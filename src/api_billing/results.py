@@ -15,6 +15,7 @@ from types import UnionType
 from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
 from api_billing.errors import UnexpectedAnswer
+from api_billing.vouchers import Voucher
 
 
 class Answer:
@@ -188,12 +189,25 @@ class Earnings(Answer):
 
 @dataclass(frozen=True, slots=True)
 class SettlementEntry(Answer):
-    """One consumer's usage of one day, as a meter counted it, for `settle_usage`."""
+    """One consumer's usage of one day, as a meter counted it, for `settle_usage`.
+
+    Of a session it has the highest voucher of one channel, unless nothing is spent; ``close`` releases the rest of the
+    hold when the entry is billed whole.
+    """
 
     consumer: str
     day_id: int
     calls: int
     spend_wei: int
+    voucher: Voucher | None = None
+    close: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """As the contract takes it: without what is not there."""
+        entry: dict[str, Any] = {name: getattr(self, name) for name in ("consumer", "day_id", "calls", "spend_wei")}
+        if self.voucher is not None:
+            entry["voucher"] = self.voucher.as_dict()
+        return {**entry, "close": True} if self.close else entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from api_billing.errors import UnexpectedAnswer
-from api_billing.results import Api, DayUsage, Quote, RequestAnswer, SettlementState, UsageReport
+from api_billing.results import Api, DayUsage, Quote, RequestAnswer, SettlementEntry, SettlementState, UsageReport
+from api_billing.vouchers import NO_SALT, Voucher
 
 QUOTE = {"allowed": True, "code": "", "cost_wei": 5, "credit_wei": 10}
 
@@ -77,3 +78,17 @@ def test_of_json__no_report__is_refused(text: object) -> None:
 
 def test_as_dict__can_be_written_as_json() -> None:
     assert json.loads(json.dumps(Quote.of(QUOTE).as_dict())) == QUOTE
+
+
+ENTRY = {"consumer": "0x" + 40 * "a", "day_id": 20_000, "calls": 3, "spend_wei": 30}
+
+
+def test_settlement_entry__without_a_session__has_the_four_fields_of_the_first_edition() -> None:
+    assert SettlementEntry("0x" + 40 * "a", 20_000, 3, 30).as_dict() == ENTRY
+
+
+def test_settlement_entry__of_a_session_that_ends__has_voucher_and_close() -> None:
+    voucher = Voucher(NO_SALT, 30, "0x" + 130 * "1")
+    entry = SettlementEntry("0x" + 40 * "a", 20_000, 3, 30, voucher, close=True)
+    sent = {"salt": NO_SALT, "cumulative_wei": 30, "signature": "0x" + 130 * "1"}
+    assert entry.as_dict() == {**ENTRY, "voucher": sent, "close": True}
