@@ -437,7 +437,15 @@ def _line(value) -> Line:
     return Line(consumer, day_id, calls, _int(value["spend_wei"], "spend_wei"), voucher, close)
 
 
-# Time, events, rings.
+# The call: who makes it, and when. Events, rings.
+
+
+def _caller() -> Address:
+    return gl.message.sender_address
+
+
+def _here() -> Address:
+    return gl.message.contract_address
 
 
 def _now() -> int:
@@ -483,6 +491,10 @@ def _kept(ring: DynArray[bytes], written: int, after, limit) -> list:
     first = max(_int(after, "after"), written - KEPT)
     numbers = range(first, min(written, first + _int(limit, "limit")))
     return [calldata.decode(ring[number % KEPT]) for number in numbers]
+
+
+def _shown(record, *fields: str) -> dict:
+    return {field: getattr(record, field) for field in fields}
 
 
 def _page(items, offset, limit=MAX_PAGE) -> list:
@@ -641,7 +653,7 @@ class ApiUsageBilling(gl.Contract):
     accounts: TreeMap[Address, Account]
 
     def __init__(self):
-        contract, deployer = gl.message.contract_address, gl.message.sender_address
+        contract, deployer = _here(), _caller()
         self.instance = _keccak(contract.as_bytes + deployer.as_bytes + _now().to_bytes(8))
 
     # ---- operator ----
@@ -661,7 +673,7 @@ class ApiUsageBilling(gl.Contract):
         if name in self.api_ids:
             self._change_plan(self._operated(name), limits)
             return
-        caller, api_id = gl.message.sender_address, len(self.apis)
+        caller, api_id = _caller(), len(self.apis)
         self.api_ids[name] = api_id
         api = self.apis.append_new_get()
         api.name, api.active = name, True
@@ -688,7 +700,7 @@ class ApiUsageBilling(gl.Contract):
         """
         name, active = _name(api_name), _bool(active, "active")
         self._operated(name).active = active
-        _announce(ApiStatusChanged, api_name=name, operator=gl.message.sender_address, active=active)
+        _announce(ApiStatusChanged, api_name=name, operator=_caller(), active=active)
 
     @gl.public.write
     def set_meter(self, api_name: str, meter: str, allowed: bool) -> None:
@@ -719,7 +731,7 @@ class ApiUsageBilling(gl.Contract):
 
         Caller: the proposed operator. Emits: OperatorChanged. Fails: not_proposed, promise_in_force
         """
-        name, caller = _name(api_name), gl.message.sender_address
+        name, caller = _name(api_name), _caller()
         api_id, api = self._api(name)
         _require(api.proposed_operator == caller, "not_proposed")
         promised = api.schedule & 255 or _payout_days(api.schedule, _today())
@@ -790,7 +802,7 @@ class ApiUsageBilling(gl.Contract):
             _int(payout_days, "payout_days", "bad_promise", 3, 14, "bad_promise")
             _int(max_refund_percent, "max_refund_percent", "bad_promise", 1, 100, "bad_promise")
             terms, status_url = _text(terms, "terms"), _text(status_url, "status_url")
-            _require(court != gl.message.contract_address, "bad_address")
+            _require(court != _here(), "bad_address")
             _require(len(terms) <= 2_000 and STATUS_URL.fullmatch(status_url) is not None, "bad_promise")
         api, today = self._operated(name), _today()
         promises = api.promises
@@ -800,7 +812,7 @@ class ApiUsageBilling(gl.Contract):
         promises.append(Promise(from_day, court, payout_days, max_refund_percent, terms, status_url))
         api.schedule = (api.schedule << 40 | from_day << 8 | payout_days) & 2**120 - 1
         what = {"payout_days": payout_days, "max_refund_percent": max_refund_percent, "from_day": from_day}
-        _announce(PromiseSet, api_name=name, operator=gl.message.sender_address, court=court, **what)
+        _announce(PromiseSet, api_name=name, operator=_caller(), court=court, **what)
 
     @gl.public.write
     def refund(self, api_name: str, consumer_address: str, amount: int, reason: str = "", day_id: int = 0) -> None:
@@ -840,7 +852,7 @@ class ApiUsageBilling(gl.Contract):
         """
         name, consumer, day_id = _name(api_name), _address(consumer_address), _int(day_id, "day_id")
         api_id, api = self._api(name)
-        _require(self._promise(api, day_id).court == gl.message.sender_address, "not_court")
+        _require(self._promise(api, day_id).court == _caller(), "not_court")
         _require(_today() - day_id >= 2, "day_open")
         _require(self._disputable(api, day_id), "day_not_pending")
         _, sub = self._known(consumer, api_id)
@@ -869,7 +881,7 @@ class ApiUsageBilling(gl.Contract):
         frozen = kept.frozen_wei
         _require(frozen > 0, "not_frozen")
         late = amount == 0 and _now() >= kept.frozen_at + MAX_DISPUTE_SECONDS
-        _require(late or self._promise(api, day_id).court == gl.message.sender_address, "not_court")
+        _require(late or self._promise(api, day_id).court == _caller(), "not_court")
         _require(amount <= frozen, "refund_above_paid")
         kept.frozen_wei = 0
         kept.refunded_wei += amount
@@ -894,7 +906,7 @@ class ApiUsageBilling(gl.Contract):
         Caller: consumer. Value: initial_deposit_wei. Emits: CreditToppedUp, Subscribed or DepositKept.
         Fails: max_spend_not_positive, negative_deposit, value_mismatch, plan_not_found, price_above_max, hold_in_force
         """
-        caller, value = gl.message.sender_address, gl.message.value
+        caller, value = _caller(), gl.message.value
         try:
             terms = self._terms(caller, api_name, max_daily_spend_wei, plan_name, max_price_wei)
             deposit = _int(initial_deposit_wei, "initial_deposit_wei", "negative_deposit")
@@ -911,7 +923,7 @@ class ApiUsageBilling(gl.Contract):
 
         Caller: consumer. Emits: Unsubscribed, HoldReleased. Fails: not_subscribed
         """
-        name, caller = _name(api_name), gl.message.sender_address
+        name, caller = _name(api_name), _caller()
         account, sub = self._known(caller, self._api(name)[0])
         _require(sub.active, "not_subscribed")
         sub.active, sub.ended_day = False, _today()
@@ -925,7 +937,7 @@ class ApiUsageBilling(gl.Contract):
 
         Value: amount. Emits: CreditToppedUp or DepositKept. Fails: amount_not_positive, value_mismatch
         """
-        return self._top_up(gl.message.sender_address, amount)
+        return self._top_up(_caller(), amount)
 
     @gl.public.write.payable
     def top_up_for(self, consumer_address: str, amount: int) -> dict:
@@ -958,7 +970,7 @@ class ApiUsageBilling(gl.Contract):
         Caller: consumer. Fails: bad_percent
         """
         percent = _int(percent, "percent", "bad_percent", 0, 100, "bad_percent")
-        account = self._account(gl.message.sender_address)
+        account = self._account(_caller())
         account.alert_percent = percent
         self._arm(account)
 
@@ -972,7 +984,7 @@ class ApiUsageBilling(gl.Contract):
         Fails: bad_expiry, bad_address, not_subscribed, amount_not_positive, hold_not_shortened, hold_in_force,
         insufficient_credit
         """
-        name, caller = _name(api_name), gl.message.sender_address
+        name, caller = _name(api_name), _caller()
         account, sub = self._known(caller, self._api(name)[0])
         _require(sub.active, "not_subscribed")
         hold = self._hold_terms(sub, amount, expires_at, signer, account.credit_wei)
@@ -994,7 +1006,7 @@ class ApiUsageBilling(gl.Contract):
         Caller: consumer. Value: any. Emits: CreditToppedUp, Subscribed, HoldPlaced or DepositKept.
         Fails: with the codes of subscribe and place_hold
         """
-        caller, value = gl.message.sender_address, gl.message.value
+        caller, value = _caller(), gl.message.value
         try:
             name = _name(api_name)
             api_id, api = self._api(name)
@@ -1016,7 +1028,7 @@ class ApiUsageBilling(gl.Contract):
         Caller: the consumer after expiry; the operator, naming the consumer, at any time. Emits: HoldReleased.
         Fails: not_operator, no_hold, hold_in_force
         """
-        name, caller = _name(api_name), gl.message.sender_address
+        name, caller = _name(api_name), _caller()
         consumer = caller if consumer_address == "" else _address(consumer_address)
         api_id, api = self._api(name)
         is_operator = self._operator(api).address == caller
@@ -1040,7 +1052,7 @@ class ApiUsageBilling(gl.Contract):
         calls = _int(calls, "calls", "calls_not_positive", 1, MAX_CALLS)
         request_id = request_id if request_id == "" else _request_id(request_id)
         api_id, api = self._api(name)
-        own = consumer == gl.message.sender_address
+        own = consumer == _caller()
         _require(own or self._may_report(api), "not_authorized")
         account, sub = self._known(consumer, api_id)
         requests = sub.own_requests if own else sub.other_requests
@@ -1060,7 +1072,7 @@ class ApiUsageBilling(gl.Contract):
 
         Caller: a contract. Emits: CallBilled, CreditDepleted, LimitExceeded. Fails: bad_request_id, caller_not_contract
         """
-        caller, request_id = gl.message.sender_address, _request_id(request_id)
+        caller, request_id = _caller(), _request_id(request_id)
         _require(caller != gl.message.origin_address, "caller_not_contract")
         account, name, receipt = self._account(caller), "", None
         try:
@@ -1188,8 +1200,7 @@ class ApiUsageBilling(gl.Contract):
             "api_name": name,
             "day_id": day_id,
             **self._promise_view(promise),
-            "terms": promise.terms,
-            "status_url": promise.status_url,
+            **_shown(promise, "terms", "status_url"),
             "next_from_day": last if last > day_id else 0,
         }
 
@@ -1205,10 +1216,7 @@ class ApiUsageBilling(gl.Contract):
         account, _ = self._known(consumer)
         return {
             "consumer": _hex(consumer),
-            "credit_wei": account.credit_wei,
-            "held_wei": account.held_wei,
-            "topped_up_wei": account.topped_up_wei,
-            "alert_percent": account.alert_percent,
+            **_shown(account, "credit_wei", "held_wei", "topped_up_wei", "alert_percent"),
             "low_credit": account.alerted,
             "subscriptions": [self.apis[i].name for i, sub in account.subscriptions.items() if sub.active],
         }
@@ -1225,9 +1233,7 @@ class ApiUsageBilling(gl.Contract):
             "consumer": _hex(consumer),
             "api_name": name,
             "signer": _hex_or_none(sub.signer),
-            "hold_wei": sub.hold_wei,
-            "hold_expires_at": sub.hold_expires_at,
-            "hold_from_day": sub.hold_from_day,
+            **_shown(sub, "hold_wei", "hold_expires_at", "hold_from_day"),
             "in_force": _in_force(sub),
             "channels": [
                 {"channel_id": f"0x{each:064x}", "signed_wei": word >> 128, "billed_wei": word & MAX_WEI}
@@ -1270,16 +1276,14 @@ class ApiUsageBilling(gl.Contract):
         consumer, name, day_id = _address(consumer_address), _name(api_name), _int(day_id, "day_id")
         api_id, api = self._api(name)
         _, sub = self._known(consumer, api_id)
-        usage, kept = _usage(sub, day_id), sub.refunds.get(day_id, Nobody)
+        word, kept = _day_word(sub, day_id), sub.refunds.get(day_id, Nobody)
         return {
             "api_name": name,
             "consumer": _hex(consumer),
             "day_id": day_id,
-            "calls": usage.receipts + usage.settled,
-            "paid_wei": usage.spend_wei,
-            "refunded_wei": kept.refunded_wei,
-            "frozen_wei": kept.frozen_wei,
-            "frozen_at": kept.frozen_at,
+            "calls": (word >> 176 & MAX_CALLS) + (word >> 128 & MAX_CALLS),
+            "paid_wei": word & MAX_WEI,
+            **_shown(kept, "refunded_wei", "frozen_wei", "frozen_at"),
             "pending": kept.frozen_at == 0 and self._disputable(api, day_id),
         }
 
@@ -1326,9 +1330,7 @@ class ApiUsageBilling(gl.Contract):
         apis = [self.apis[api_id] for api_id in _page([*operator.api_ids], offset)]
         return {
             "operator": _hex(address),
-            "earnings_wei": operator.earnings_wei,
-            "withdrawn_wei": operator.withdrawn_wei,
-            "refunded_wei": operator.refunded_wei,
+            **_shown(operator, "earnings_wei", "withdrawn_wei", "refunded_wei"),
             "apis": [
                 {"api_name": api.name, "pending_wei": self._pending(api), "frozen_wei": api.frozen_wei}
                 for api in apis
@@ -1361,21 +1363,8 @@ class ApiUsageBilling(gl.Contract):
         today, subscribers = _today(), []
         for consumer in _page(api.subscribers, offset, limit):
             sub = self.accounts[consumer].subscriptions[api_id]
-            usage = _usage(sub, today)
-            subscribers.append(
-                {
-                    "consumer": _hex(consumer),
-                    "plan_name": api.plans[sub.plan_id].plan_name,
-                    "active": sub.active,
-                    "calls_today": usage.receipts + usage.settled,
-                    "spend_today_wei": usage.spend_wei,
-                    "calls_month": usage.month_calls,
-                    "spend_month_wei": usage.month_spend_wei,
-                    "hold_wei": sub.hold_wei,
-                    "hold_expires_at": sub.hold_expires_at,
-                    "signer": _hex_or_none(sub.signer),
-                }
-            )
+            view = self._subscription_view(api, sub, _usage(sub, today))
+            subscribers.append({"consumer": _hex(consumer), "active": sub.active, **view})
         return {"total": len(api.subscribers), "subscribers": subscribers}
 
     @gl.public.view
@@ -1410,11 +1399,7 @@ class ApiUsageBilling(gl.Contract):
             "owed_wei": owed,
             "surplus_wei": self.balance - owed,
             "credit_wei": owed - self.held_wei - self.earnings_wei,
-            "held_wei": self.held_wei,
-            "earnings_wei": self.earnings_wei,
-            "deposited_wei": self.deposited_wei,
-            "withdrawn_wei": self.withdrawn_wei,
-            "refunded_wei": self.refunded_wei,
+            **_shown(self, "held_wei", "earnings_wei", "deposited_wei", "withdrawn_wei", "refunded_wei"),
         }
 
     @gl.public.view
@@ -1444,11 +1429,11 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
 
     def _operated(self, name: str) -> Api:
         _, api = self._api(name)
-        _require(self._operator(api).address == gl.message.sender_address, "not_operator")
+        _require(self._operator(api).address == _caller(), "not_operator")
         return api
 
     def _may_report(self, api: Api) -> bool:
-        caller = gl.message.sender_address
+        caller = _caller()
         return self._operator(api).address == caller or caller in api.meters
 
     def _hand_over(self, api_id: int, api: Api, address: Address) -> None:
@@ -1501,7 +1486,7 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
             _require(plan_id < MAX_PER_API, "too_many_plans")
             plan = api.plans.append_new_get()
         api.plans[plan_id] = Plan(**limits, changed_day=today, peak_price_wei=peak, former_price_wei=former)
-        _announce(event, api_name=api.name, operator=gl.message.sender_address, **limits)
+        _announce(event, api_name=api.name, operator=_caller(), **limits)
 
     def _terms(self, caller: Address, api_name, cap, plan_name, max_price_wei) -> tuple:
         """Check a subscription: what `_subscribe` takes."""
@@ -1532,8 +1517,7 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
     def _accepted(self, api: Api, sub) -> dict:
         return {
             "plan_name": api.plans[sub.plan_id].plan_name,
-            "accepted_price_wei": sub.accepted_price_wei,
-            "max_daily_spend_wei": sub.max_daily_spend_wei,
+            **_shown(sub, "accepted_price_wei", "max_daily_spend_wei"),
         }
 
     def _hold_terms(self, sub, amount, expires_at, signer, credit: int) -> tuple:
@@ -1544,7 +1528,7 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
             signer = sub.signer
         else:
             signer = ZERO if signer == "plain" else _address(signer, "signer")
-            _require(signer != gl.message.contract_address, "bad_address")
+            _require(signer != _here(), "bad_address")
         if _in_force(sub):
             _require(expires_at >= sub.hold_expires_at, "hold_not_shortened")
             _require(signer == sub.signer, "hold_in_force")
@@ -1593,7 +1577,7 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
 
     def _keep_deposit(self, refusal: gl.vm.UserError) -> dict:
         """A refused payable call fails when it has no value, and otherwise leaves it to the caller as credit."""
-        caller, value = gl.message.sender_address, gl.message.value
+        caller, value = _caller(), gl.message.value
         if value == 0:
             raise refusal
         code, account = _code_of(refusal), self._deposit(caller, value)
@@ -1602,7 +1586,7 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
         return {**answer, "credited_wei": value, "credit_wei": account.credit_wei}
 
     def _deposit(self, consumer: Address, amount: int) -> Account:
-        payer, account = gl.message.sender_address, self._account(consumer)
+        payer, account = _caller(), self._account(consumer)
         account.credit_wei += amount
         total = account.credit_wei + account.held_wei
         account.topped_up_wei = total if payer == consumer else max(total, account.topped_up_wei)
@@ -1613,19 +1597,19 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
 
     def _payout(self, amount, to) -> tuple[int, Address, Address | None]:
         """The amount, the caller, and the account to be paid: None when it is the caller and a contract."""
-        amount, caller = _int(amount, "amount", "amount_not_positive", 1), gl.message.sender_address
+        amount, caller = _int(amount, "amount", "amount_not_positive", 1), _caller()
         is_contract = caller != gl.message.origin_address
         if to == "":
             return amount, caller, None if is_contract else caller
         to = _address(to, "to")
-        _require(to != gl.message.contract_address and not (is_contract and to == caller), "bad_address")
+        _require(to != _here() and not (is_contract and to == caller), "bad_address")
         return amount, caller, to
 
     def _pay(self, payee: Address | None, amount: int) -> None:
         """Send what has left the books."""
         self.withdrawn_wei += amount
         if payee is None:
-            contract = gl.get_contract_at(gl.message.sender_address)
+            contract = gl.get_contract_at(_caller())
             contract.emit(value=u256(amount), on="finalized").receive_credit()
         else:
             PlainAccount(payee).emit_transfer(value=u256(amount))
@@ -1859,7 +1843,7 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
         comes from the entries but the salt.
         """
         domain = _struct(DOMAIN_TYPE, gl.message.chain_id.to_bytes(32), bytes.fromhex(VOUCHER_CONTRACT[2:]))
-        receiver, contract, asset = self._operator(api).address, gl.message.contract_address, self._asset(name)
+        receiver, contract, asset = self._operator(api).address, _here(), self._asset(name)
         terms = receiver.as_bytes, contract.as_bytes, asset, WITHDRAW_DELAY.to_bytes(2)
 
         def digest(*words: bytes) -> bytes:
@@ -1917,12 +1901,7 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
             "proposed_operator": _hex_or_none(api.proposed_operator),
             "active": api.active,
             "plans": [
-                {
-                    "plan_name": plan.plan_name,
-                    "cost_per_call_wei": plan.cost_per_call_wei,
-                    "daily_limit_calls": plan.daily_limit_calls,
-                    "monthly_limit_calls": plan.monthly_limit_calls,
-                }
+                _shown(plan, "plan_name", "cost_per_call_wei", "daily_limit_calls", "monthly_limit_calls")
                 for plan in api.plans
             ],
             "meters": [_hex(meter) for meter in api.meters],
@@ -1932,34 +1911,40 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
     def _promise_view(self, promise) -> dict:
         return {
             "court": _hex_or_none(promise.court),
-            "payout_days": promise.payout_days,
-            "max_refund_percent": promise.max_refund_percent,
+            **_shown(promise, "payout_days", "max_refund_percent", "from_day"),
             "terms_sha256": hashlib.sha256(promise.terms.encode()).hexdigest(),
-            "from_day": promise.from_day,
+        }
+
+    def _subscription_view(self, api: Api, sub: Subscription, usage: Usage) -> dict:
+        return {
+            "plan_name": api.plans[sub.plan_id].plan_name,
+            "calls_today": usage.receipts + usage.settled,
+            "spend_today_wei": usage.spend_wei,
+            "calls_month": usage.month_calls,
+            "spend_month_wei": usage.month_spend_wei,
+            **_shown(sub, "hold_wei", "hold_expires_at"),
+            "signer": _hex_or_none(sub.signer),
         }
 
     def _report_line(self, api: Api, sub: Subscription, today: int) -> dict:
-        usage, plan = _usage(sub, today), api.plans[sub.plan_id]
-        calls, daily, monthly = usage.receipts + usage.settled, plan.daily_limit_calls, plan.monthly_limit_calls
-        left = [max(limit - used, 0) for limit, used in ((daily, calls), (monthly, usage.month_calls)) if limit]
+        usage, plan, cap = _usage(sub, today), api.plans[sub.plan_id], sub.max_daily_spend_wei
+        view, daily, monthly = (
+            self._subscription_view(api, sub, usage),
+            plan.daily_limit_calls,
+            plan.monthly_limit_calls,
+        )
+        used = (daily, view["calls_today"]), (monthly, usage.month_calls)
         return {
+            **view,
             "api_name": api.name,
-            "calls_today": calls,
-            "spend_today_wei": usage.spend_wei,
             "cost_per_call_wei": plan.cost_per_call_wei,
             "api_daily_limit_calls": daily,
-            "consumer_max_daily_spend_wei": sub.max_daily_spend_wei,
-            "plan_name": plan.plan_name,
-            "accepted_price_wei": sub.accepted_price_wei,
-            "calls_month": usage.month_calls,
-            "spend_month_wei": usage.month_spend_wei,
             "api_monthly_limit_calls": monthly,
-            "calls_left_today": min(left, default=None),
-            "spend_left_today_wei": max(sub.max_daily_spend_wei - usage.spend_wei, 0),
-            "hold_wei": sub.hold_wei,
-            "hold_expires_at": sub.hold_expires_at,
+            "consumer_max_daily_spend_wei": cap,
+            "accepted_price_wei": sub.accepted_price_wei,
+            "calls_left_today": min([max(limit - calls, 0) for limit, calls in used if limit], default=None),
+            "spend_left_today_wei": max(cap - usage.spend_wei, 0),
             "active": api.active,
             "subscribed": sub.active,
-            "signer": _hex_or_none(sub.signer),
             "settlements": api.sequence,
         }
