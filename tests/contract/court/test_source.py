@@ -1,0 +1,87 @@
+"""The court as a text: documentation, codes, events; and that it is the same contract without its comments."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from api_billing.contract_source import minify
+from genlayer_localnet import Localnet
+
+from ..market import START
+from .tribunal import COURT_FILE, MIN_BOND, Tribunal, deploy_court, play
+
+SOURCE = COURT_FILE.read_text(encoding="utf-8")
+TREE = ast.parse(SOURCE)
+TESTS = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+CLASSES = {node.name: node for node in TREE.body if isinstance(node, ast.ClassDef)}
+PUBLIC = {
+    node.name: node
+    for node in CLASSES["UsageCourt"].body
+    if isinstance(node, ast.FunctionDef) and any("gl.public" in ast.unparse(each) for each in node.decorator_list)
+}
+EVENTS = {name for name, node in CLASSES.items() if [ast.unparse(base) for base in node.bases] == ["gl.Event"]}
+ERRORS = dict(
+    re.findall(r"^([a-z_]+): (.+?)(?:\"\"\")?(?:\.splitlines\(\))?$", SOURCE.split("ERRORS = ")[1], re.MULTILINE)
+)
+each_method = pytest.mark.parametrize("method", PUBLIC)
+
+
+def test_methods__of_the_specification__are_those_of_the_court() -> None:
+    writes = {"open_dispute", "judge", "close_dispute"}
+    assert set(PUBLIC) == writes | {"get_dispute", "list_disputes", "get_court", "get_solvency"}
+    assert {"DisputeOpened", "DisputeJudged", "DisputeClosed", "BondReturned"} == EVENTS
+
+
+def test_codes__of_the_table__are_raised_and_tested() -> None:
+    texts = {node.value for node in ast.walk(TREE) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    assert len(ERRORS) > 15
+    assert [code for code in ERRORS if code not in texts] == []
+    assert [code for code in ERRORS if f'"{code}"' not in TESTS] == []
+
+
+@each_method
+def test_docstring__is_short_and_names_codes_and_events_that_exist(method: str) -> None:
+    docstring = ast.get_docstring(PUBLIC[method]) or ""
+    assert 1 <= len(docstring.splitlines()) <= 6
+    assert re.match(r"[A-Z].*[.:]", docstring, re.DOTALL)
+    named = set(re.findall(r"\b[a-z]+_[a-z_]+\b", docstring)) - {"get_paid_day"}
+    events = set(re.findall(r"\b(?:[A-Z][a-z]+){2,}\b", docstring))
+    assert (named - set(ERRORS) - set(re.findall(r"`(\w+)`", docstring)), events - EVENTS) == (set(), set())
+
+
+@each_method
+def test_docstring__codes_and_events_of_the_method__are_named(method: str) -> None:
+    node, docstring = PUBLIC[method], ast.get_docstring(PUBLIC[method]) or ""
+    texts = {each.value for each in ast.walk(node) if isinstance(each, ast.Constant)} - {docstring}
+    assert [code for code in ERRORS if code in texts and code not in docstring] == []
+    assert [event for event in EVENTS if f"_announce({event}" in ast.unparse(node) and event not in docstring] == []
+
+
+@pytest.fixture(scope="module")
+def minified() -> Tribunal:
+    return play(Localnet(now=START), minify(SOURCE))
+
+
+def test_minified__schema__is_that_of_the_source(minified: Tribunal) -> None:
+    full = deploy_court(minified.net, minified.market.address)
+    assert minified.net.schema(minified.address) == minified.net.schema(full)
+    assert len(minify(SOURCE)) < len(SOURCE)
+
+
+@pytest.mark.parametrize(("percent", "others", "status"), [(50, 75, "judged"), (0, 25, "judged"), (25, 75, "judged")])
+def test_minified__a_dispute__takes_its_course(minified: Tribunal, percent: int, others: int, status: str) -> None:
+    snapshot = minified.net.snapshot()
+    minified.attend()
+    refused = minified.ok("open_dispute", "weather", 1, "Late.", sender="0x" + "a1" * 20, value=MIN_BOND)
+    assert refused.value["code"] == "not_court"
+    minified.open()
+    before = minified.money()
+    minified.judges.say(percent, *[others] * 4)
+    judged = minified.judge()
+    minified.final()
+    refund = judged.value["refund_wei"]
+    assert minified.status() == status
+    assert minified.changes(before) == {"alice": refund + MIN_BOND, "bonds": -MIN_BOND}
+    minified.net.restore(snapshot)
