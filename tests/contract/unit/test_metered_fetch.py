@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -12,6 +13,9 @@ from genlayer_localnet import ContractRejected, Receipt
 from ..market import ALICE, API, BOB, CONTRACTS, OPERATOR, PRICE, STRANGER, TODAY, Market, all_receipts
 
 OWNER = BOB
+EXAMPLE = CONTRACTS / "examples" / "metered_fetch.py"
+# Of the first request: its receipt's id ends with the first digits of this.
+DIGEST = sha256(b"fetch-1").hexdigest()
 VALIDATORS = 5
 
 
@@ -48,9 +52,12 @@ def site() -> Iterator[tuple[str, list[str]]]:
 @pytest.fixture
 def fetcher(market: Market) -> str:
     """The example, subscribed, with credit for two calls."""
-    deployed = market.net.deploy(CONTRACTS / "examples" / "metered_fetch.py", market.address, API, sender=OWNER)
+    deployed = market.net.deploy(EXAMPLE, market.address, API, sender=OWNER)
     assert deployed.kind == "return", deployed.stderr
-    address = str(deployed.to).lower()
+    return subscribed(market, str(deployed.to).lower())
+
+
+def subscribed(market: Market, address: str) -> str:
     market.ok("top_up_for", address, 2 * PRICE, sender=STRANGER, value=2 * PRICE)
     assert market.net.write(address, "subscribe", 1_000, sender=OWNER).kind == "return"
     market.net.process("finalized")
@@ -73,7 +80,7 @@ def test_fetch__billed__leader_and_validators_all_send_the_receipt(
     url, asked = site
     asking = fetch(market, fetcher, f"{url}/page")
     assert asking.value == "fetch-1"
-    receipt_id = f"{API}:{fetcher}:{TODAY}:1"
+    receipt_id = f"{API}:{fetcher}:{TODAY}:1:{DIGEST[:8]}"
     assert asked == [f"/page?receipt={receipt_id}"] * VALIDATORS
     assert request(market, fetcher) == {
         "url": f"{url}/page",
@@ -90,7 +97,7 @@ def test_fetch__url_with_a_query__gets_the_receipt_appended(
 ) -> None:
     url, asked = site
     fetch(market, fetcher, f"{url}/page?city=oslo")
-    assert set(asked) == {f"/page?city=oslo&receipt={API}:{fetcher}:{TODAY}:1"}
+    assert set(asked) == {f"/page?city=oslo&receipt={API}:{fetcher}:{TODAY}:1:{DIGEST[:8]}"}
 
 
 def test_fetch__out_of_credit__is_denied_and_nothing_is_fetched(
@@ -158,9 +165,107 @@ def test_callback__denied_after_billed__changes_nothing(
     assert request(market, fetcher)["status"] == "fetched"
 
 
+def retry(market: Market, fetcher: str, request_id: str = "fetch-1") -> Receipt:
+    asked = market.net.write(fetcher, "retry", request_id, sender=OWNER)
+    assert asked.kind == "return", asked.message
+    return asked
+
+
+def test_retry__callback_that_stayed_undetermined__fetches_and_is_billed_once(
+    market: Market, fetcher: str, site: tuple[str, list[str]]
+) -> None:
+    market.net.mock_web("/page", lambda request, node: str(node.index))
+    asking = fetch(market, fetcher, f"{site[0]}/page")
+    callback = list(all_receipts(asking))[-1]
+    assert (callback.method, callback.status) == ("on_call_billed", "undetermined")
+    assert (request(market, fetcher)["status"], market.credit(fetcher)) == ("open", PRICE)
+    market.net.clear_mocks()
+    retry(market, fetcher)
+    assert (request(market, fetcher)["status"], market.credit(fetcher)) == ("fetched", PRICE)
+    assert request(market, fetcher)["receipt_id"] == callback.args[1]["receipt_id"]
+
+
+def test_retry__page_that_failed__fetches_with_the_same_receipt(
+    market: Market, fetcher: str, site: tuple[str, list[str]]
+) -> None:
+    market.net.mock_web("/page", {"status": 503, "body": ""})
+    fetch(market, fetcher, f"{site[0]}/page")
+    failed = request(market, fetcher)
+    assert (failed["status"], failed["detail"]) == ("failed", "HTTP 503")
+    market.net.clear_mocks()
+    retry(market, fetcher)
+    assert request(market, fetcher) == failed | {"status": "fetched", "detail": "sunny \ufffd"}
+    assert market.credit(fetcher) == PRICE
+
+
+def test_retry__denied__is_billed_when_the_reason_is_gone(
+    market: Market, fetcher: str, site: tuple[str, list[str]]
+) -> None:
+    market.ok("set_api_active", API, False, sender=OPERATOR)
+    fetch(market, fetcher, f"{site[0]}/page")
+    assert request(market, fetcher)["detail"] == "api_paused"
+    retry(market, fetcher)
+    assert (request(market, fetcher)["status"], market.credit(fetcher)) == ("denied", 2 * PRICE)
+    market.ok("set_api_active", API, True, sender=OPERATOR)
+    retry(market, fetcher)
+    assert (request(market, fetcher)["status"], market.credit(fetcher)) == ("fetched", PRICE)
+
+
+def test_retry__fetched__is_refused(market: Market, fetcher: str, site: tuple[str, list[str]]) -> None:
+    fetch(market, fetcher, f"{site[0]}/page")
+    for method in ("retry", "give_up"):
+        refused = market.net.write(fetcher, method, "fetch-1", sender=OWNER)
+        assert (refused.error_code, refused.messages) == ("already_fetched", ())
+
+
+def test_retry__request_nobody_made__is_refused(market: Market, fetcher: str) -> None:
+    for method in ("retry", "give_up"):
+        assert market.net.write(fetcher, method, "fetch-9", sender=OWNER).error_code == "no_such_request"
+
+
+def test_give_up__answer_that_comes_later__is_not_taken(
+    market: Market, fetcher: str, site: tuple[str, list[str]]
+) -> None:
+    market.net.mock_web("/page", lambda request, node: str(node.index))
+    asking = fetch(market, fetcher, f"{site[0]}/page")
+    callback = list(all_receipts(asking))[-1]
+    assert market.net.write(fetcher, "give_up", "fetch-1", sender=OWNER).kind == "return"
+    market.net.clear_mocks()
+    assert market.net.write(fetcher, callback.method, *callback.args, sender=market.address).kind == "return"
+    assert market.net.write(fetcher, "on_call_denied", "fetch-1", "late", sender=market.address).kind == "return"
+    assert (request(market, fetcher)["status"], site[1]) == ("given_up", [])
+    retry(market, fetcher)
+    assert (request(market, fetcher)["status"], market.credit(fetcher)) == ("fetched", PRICE)
+
+
+def test_callback__question_sent_again_that_is_billed_after_it_was_denied__fetches(
+    market: Market, site: tuple[str, list[str]]
+) -> None:
+    question = "again(self, request_id: str) -> None:\n        self._request_call(request_id)\n"
+    source = EXAMPLE.read_text(encoding="utf-8").replace(
+        "def retry(", f"def {question}\n    @gl.public.write\n    def retry("
+    )
+    fetcher = subscribed(market, str(market.net.deploy(source, market.address, API, sender=OWNER).to).lower())
+    market.ok("set_api_active", API, False, sender=OPERATOR)
+    fetch(market, fetcher, f"{site[0]}/page")
+    assert request(market, fetcher)["status"] == "denied"
+    market.ok("set_api_active", API, True, sender=OPERATOR)
+    for _ in range(2):
+        assert market.net.write(fetcher, "again", "fetch-1", sender=OWNER).kind == "return"
+    assert (request(market, fetcher)["status"], market.credit(fetcher)) == ("fetched", PRICE)
+    assert len(site[1]) == VALIDATORS
+
+
 @pytest.mark.parametrize(
     ("method", "arguments"),
-    [("subscribe", (1,)), ("fetch", ("http://127.0.0.1/",)), ("reclaim_credit", (1,)), ("pay_owner", ())],
+    [
+        ("subscribe", (1,)),
+        ("fetch", ("http://127.0.0.1/",)),
+        ("retry", ("fetch-1",)),
+        ("give_up", ("fetch-1",)),
+        ("reclaim_credit", (1,)),
+        ("pay_owner", ()),
+    ],
 )
 def test_owners_method__called_by_another__is_refused(
     market: Market, fetcher: str, method: str, arguments: tuple[object, ...]
