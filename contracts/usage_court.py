@@ -36,30 +36,6 @@ ZERO = Address(bytes(20))
 ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
 URL = re.compile("(https://[!-~]{1,192})?")
 
-# A refusal reads "[EXPECTED] <code>: <text>". No code is ever used for anything else.
-ERRORS = dict(
-    line.split(": ")
-    for line in """\
-bad_type: wrong type of argument
-bad_address: not an address
-number_too_large: number too large
-negative_number: number cannot be negative
-bad_claim: claim must have 1 to 2000 characters
-bad_url: not an https address of at most 200 characters
-bond_too_small: bond is below min_bond_wei
-already_disputed: the consumer has disputed this day
-day_open: day can still be settled
-not_court: the promise of that day names another court
-day_not_pending: earnings of that day no longer wait
-nothing_paid: nothing left of what the consumer paid
-dispute_not_found: there is no such dispute
-not_open: dispute is judged or closed
-not_frozen: nothing is frozen for this dispute
-too_late: a dispute is judged in its first 28 days
-too_early: a dispute is closed after 30 days
-no_verdict: the answer is no verdict""".splitlines()
-)
-
 PROMPT = """\
 You are one of several independent judges of a dispute about a paid HTTP API. Its operator made a promise, the terms.
 A consumer paid for calls on one day (UTC) and claims that the promise was broken on it.
@@ -121,7 +97,8 @@ class Dispute:
 
 
 def _fail(code: str, detail: str = "") -> typing.NoReturn:
-    raise gl.vm.UserError(f"[EXPECTED] {code}: {ERRORS[code]}{detail and f' ({detail})'}")
+    """A refusal reads "[EXPECTED] <code>: <code in words>"; no code is ever used for anything else."""
+    raise gl.vm.UserError(f"[EXPECTED] {code}: {code.replace('_', ' ')}{detail and f' ({detail})'}")
 
 
 def _require(condition: bool, code: str) -> None:
