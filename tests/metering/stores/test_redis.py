@@ -12,6 +12,7 @@ from api_billing.metering.clock import DAY_MS  # noqa: E402
 from api_billing.metering.errors import CannotBeStored, InvalidSetting, StoreUnavailable  # noqa: E402
 from api_billing.metering.ledger.ids import new_id  # noqa: E402
 from api_billing.metering.ledger.operations import (  # noqa: E402
+    Claim,
     FireOnce,
     Grant,
     Granted,
@@ -20,14 +21,17 @@ from api_billing.metering.ledger.operations import (  # noqa: E402
     PutProfile,
     ReadBalance,
     Refused,
+    Replay,
     Reserved,
     Settle,
     Settled,
     StaleProfile,
+    StoredResponse,
 )
 from api_billing.metering.ledger.rows import CLAIMS, COUNTS, KINDS, AccountRow, BodiesRow, ClaimRow, FiredRow  # noqa: E402
 from api_billing.metering.stores import open_store  # noqa: E402
 from api_billing.metering.stores.redis import store as redis_store  # noqa: E402
+from api_billing.metering.stores.redis import tables as redis_tables  # noqa: E402
 from api_billing.metering.stores.redis.durability import Durability, durability_of  # noqa: E402
 from api_billing.metering.stores.redis.rows import ABSENT, key_of, name_of, row_of, to_bytes  # noqa: E402
 from api_billing.metering.stores.redis.store import _SHA, RedisStore  # noqa: E402
@@ -514,3 +518,26 @@ def test_batch__interrupted__leaves_no_answers_for_the_next(store, desk_of, monk
             desk.grant(5)
     # The second answer is that of writing: it was sent, and so performed; its answer was read by nobody.
     assert desk.balance().granted_wei == {1: 7, 2: 12}[answer]
+
+
+def test_reserve__claim_that_ends_while_it_is_looked_at__is_replayed_and_not_refused_for_the_credit_it_took(
+    store, url, desk_of, monkeypatch
+):
+    desk = desk_of(store)
+    desk.grant(10)
+    claim, response = Claim("key", "GET /"), StoredResponse(200, (), b"served")
+    reservation_id, _ = desk.reserve(10, claim=claim)
+    peek, ended = redis_tables.RedisTables.peek, []
+
+    def peeking(self, *what):
+        if not ended:
+            ended.append(reservation_id)
+            with open_store(url) as other:
+                desk_of(other).settle(reservation_id, 10, response=response)
+        return peek(self, *what)
+
+    monkeypatch.setattr(redis_tables.RedisTables, "peek", peeking)
+    with open_store(url) as third:
+        assert desk_of(third).reserve(10, claim=claim, reservation_id=desk.new_id())[1] == Replay(
+            response, reservation_id
+        )
