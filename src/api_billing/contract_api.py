@@ -22,6 +22,7 @@ __all__ = [
     "KEPT_NOTICES",
     "MAX_PAGE_APIS",
     "MAX_SETTLEMENT_ENTRIES",
+    "MAX_SETTLEMENT_VOUCHERS",
     "METHODS",
     "STANDARD_PLAN",
     "Code",
@@ -41,6 +42,7 @@ API_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """The form of an API's name, as the contract keeps it."""
 STANDARD_PLAN: Final = "standard"
 MAX_SETTLEMENT_ENTRIES: Final = 256
+MAX_SETTLEMENT_VOUCHERS: Final = 64
 MAX_PAGE_APIS: Final = 100
 KEPT_NOTICES: Final = 64
 HISTORY_DAYS: Final = 400

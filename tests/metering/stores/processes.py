@@ -3,8 +3,8 @@
 One interpreter that has everything imported forks in a millisecond, where each new one would take half a second.
 
 race: ``processes`` children open the store at ``url``, say so, and begin at one moment: ``each`` reservations with
-``fields``, settled at once when ``settle``; with ``coroutines`` all of a child's wait at once in one event loop.
-Printed: what all of them were answered.
+``fields``, settled at once when ``settle``; with ``coroutines`` all of a child's wait at once in one event loop; with
+``sums`` each child comes with vouchers for all of these, in an order of its own. Printed: what all were answered.
 
 die: a child serves one request and kills itself at a ``point``: before a step is sent to the store, after the store has
 performed it (committed) but before its answer reaches the caller, or while a settlement is on its way; at the point
@@ -16,6 +16,7 @@ fork: a process that has a store open forks, and both go on using it. Printed: t
 import asyncio
 import json
 import os
+import random
 import signal
 import sys
 from threading import Timer
@@ -23,6 +24,7 @@ from threading import Timer
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.ledger.ids import new_id
 from api_billing.metering.ledger.operations import Claim, Grant, Release, Reserve, Reserved, Settle, StoredResponse
+from api_billing.metering.ledger.vouchers import BySession
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.stores import open_store
 
@@ -66,6 +68,8 @@ def run(task, go, write):
     values = dict(task["fields"])
     values["checks"] = tuple(WindowCheck(*check) for check in values.get("checks", ()))
     values["claim"] = Claim(*values["claim"]) if "claim" in values else None
+    values["session"] = by = BySession(*values["session"]) if "session" in values else None
+    sums = random.Random(os.getpid()).sample(task["sums"], len(task["sums"])) if "sums" in task else None
     answers = []
     with open_store(task["url"]) as store, open(write, "w", encoding="utf-8") as out:
         print("ready", file=out, flush=True)
@@ -74,7 +78,9 @@ def run(task, go, write):
             answers = asyncio.run(run_coroutines(store, task, values))
             print(json.dumps(answers), file=out, flush=True)
             return
-        for _ in range(task["each"]):
+        for number in range(task["each"] if sums is None else len(sums)):
+            if sums is not None:
+                values["session"] = by._replace(cumulative_wei=sums[number], signature=f"0x{sums[number]:0130x}")
             made = Reserve(new_id(values["now_ms"]), **values)
             reply = store.call(made)
             answers.append(getattr(reply, "code", type(reply).__name__))
@@ -132,8 +138,9 @@ def serve(task):
     store._perform = dying
     day_ms = now_ms // DAY_MS * DAY_MS
     window = WindowCheck("acme/day", day_ms, day_ms + DAY_MS, "calls", 5)
+    by = BySession(*task["session"]) if "session" in task else None
     made = Reserve(task["id"], now_ms, now_ms + 1000, account, "weather", "acme", 60, checks=(window,),
-                   claim=Claim("key", "GET /"), claim_expires_ms=now_ms + DAY_MS)  # fmt: skip
+                   claim=Claim("key", "GET /"), claim_expires_ms=now_ms + DAY_MS, session=by)  # fmt: skip
     store.call(made)
     if point == "while serving":
         die()

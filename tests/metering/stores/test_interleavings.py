@@ -1,10 +1,11 @@
-"""Any interleaving of grants, reservations, settlements, releases, expiry and clock moves, compared with a model.
+"""Any interleaving of grants, reservations, vouchers, settlements, releases, expiry, batches and clock moves, compared
+with a model.
 
 The model keeps requests in a list and adds everything up anew each time; it shares no code with the ledger.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hypothesis import seed, settings
 from hypothesis import strategies as st
@@ -30,7 +31,14 @@ from api_billing.metering.ledger.operations import (
     Settle,
     Sweep,
 )
+from api_billing.metering.ledger.session_operations import PutVoucher, ReadSession
+from api_billing.metering.ledger.settlement_operations import NEVER_READ, SetGranted
+from api_billing.metering.ledger.vouchers import MAX_KEPT
 from api_billing.metering.limits.windows import WindowCheck
+from api_billing.metering.settlement.cutting import Cutter
+from api_billing.metering.stores.steps import run
+
+from .sessions import BY_KEY, SIGNER, channel_id, voucher
 
 HOUR_MS = 3_600_000
 START_MS = 1_773_576_000_000
@@ -38,6 +46,9 @@ ACCOUNTS = ("a", "b")
 LARGE_WEI = 2**255
 AMOUNTS = st.sampled_from([0, 1, 2, 3, 5, 7, 8, 10, 12, 15, 20, 30, 10**15 - 1, 10**15, LARGE_WEI])
 PICKS = st.integers(0, 1000)
+SESSION = "s"  # the account that has one
+CHANNELS = (1, 2)
+SUMS = st.integers(0, 120)
 
 
 @dataclass
@@ -48,6 +59,8 @@ class Request:
     state: str = "reserved"
     charged: int = 0
     expires_ms: int = 0
+    channel: str = ""
+    is_batched: bool = False
 
     @property
     def counts_calls(self) -> bool:
@@ -58,8 +71,20 @@ class Request:
         return self.operation.estimate_wei if self.state == "reserved" else self.charged
 
 
+@dataclass
+class Channel:
+    """What the model knows of a channel: the vouchers that were accepted, and the highest that is public."""
+
+    accepted: set[int] = field(default_factory=set)
+    posted: int = 0
+
+    @property
+    def signed(self) -> int:
+        return max(self.accepted, default=0)
+
+
 class Interleavings(RuleBasedStateMachine):
-    """One store, two accounts whose windows are their own (calls) and shared (wei)."""
+    """One store, two accounts whose windows are their own (calls) and shared (wei), and one with a session."""
 
     examples = 0
 
@@ -78,6 +103,10 @@ class Interleavings(RuleBasedStateMachine):
     def begin(self, credit):
         for letter, amount in zip(ACCOUNTS, credit, strict=True):
             self.grant(letter, amount, False)
+        account = self.account(SESSION)
+        self.granted[account] = 100
+        self.channels = {channel_id(self.unique(number)): Channel() for number in CHANNELS}
+        self.store.call(SetGranted(account, 0, 0, 100, 100, NEVER_READ._replace(read_ms=1, signer=SIGNER), ()))
 
     # --- the model
 
@@ -110,6 +139,20 @@ class Interleavings(RuleBasedStateMachine):
 
     def account(self, letter):
         return f"{self.name}/{letter}"
+
+    def unique(self, number):
+        """Of a channel: another one in each example, as the store is used again."""
+        return 10 * int(self.name) + number
+
+    def sums(self, channel):
+        """Charged and reserved of a channel, added up."""
+        mine = [request for request in self.made if request.channel == channel]
+        reserved = sum(request.operation.estimate_wei for request in mine if request.state == "reserved")
+        return sum(request.charged for request in mine), reserved
+
+    def left(self, channel):
+        """What is signed and free."""
+        return self.channels[channel].signed - sum(self.sums(channel))
 
     # --- what may happen
 
@@ -166,6 +209,93 @@ class Interleavings(RuleBasedStateMachine):
         assert isinstance(reply, Reserved)
         assert reply.counts == tuple(self.used(check) for check in checks)
 
+    @rule(number=st.sampled_from(CHANNELS), cumulative=SUMS)
+    def put_voucher(self, number, cumulative):
+        number = self.unique(number)
+        channel = self.channels[channel_id(number)]
+        reply = self.store.call(PutVoucher(self.account(SESSION), voucher(cumulative, number)))
+        if cumulative > channel.posted:
+            channel.accepted.add(cumulative)
+        assert (reply.signed_wei, reply.posted_wei) == (channel.signed, channel.posted)
+        self.done["put voucher"] += 1
+
+    @rule(
+        number=st.sampled_from(CHANNELS),
+        cumulative=SUMS,
+        estimate=st.integers(0, 40),
+        by_key=st.booleans(),
+        lasts_ms=st.integers(0, 2 * HOUR_MS),
+    )
+    def reserve_in_session(self, number, cumulative, estimate, by_key, lasts_ms):
+        account, number = self.account(SESSION), self.unique(number)
+        by = BY_KEY if by_key else voucher(cumulative, number)
+        operation = Reserve(
+            new_id(self.now_ms), self.now_ms, self.now_ms + lasts_ms, account, self.name, account, estimate, session=by
+        )
+        if by_key:
+            paying = [name for name, each in self.channels.items() if each.signed > each.posted]
+            paying = [name for name in paying if self.left(name) >= estimate] if estimate else [""]
+        else:
+            name = channel_id(number)
+            channel = self.channels[name]
+            would_be_left = max(channel.signed, cumulative) - sum(self.sums(name))
+            paying = [name] if cumulative > channel.posted and would_be_left >= estimate else []
+        reply = self.store.call(operation)
+        self.done["reserve in session"] += 1
+        if self.free(account) < estimate or not paying:
+            assert isinstance(reply, Refused)
+            assert reply.code == ("insufficient_credit" if self.free(account) < estimate else "voucher_required")
+            self.done["refused in session"] += 1
+            return
+        assert isinstance(reply, Reserved)
+        if not by_key:
+            self.channels[paying[0]].accepted.add(cumulative)
+        found = self.store.call(ReadSession(account)).channels
+        grown = [each for each in found if each.reserved_wei != self.sums(each.channel_id)[1]]
+        channel = paying[0] if not by_key or not estimate else grown[0].channel_id
+        assert channel in paying
+        self.made.append(Request(operation, expires_ms=operation.expires_ms, channel=channel))
+
+    @rule(number=st.sampled_from(CHANNELS), estimate=st.integers(0, 20), part=st.integers(0, 4))
+    def serve_in_session(self, number, estimate, part):
+        """A request with a voucher for just so much more, that is settled at once."""
+        channel = self.channels[channel_id(self.unique(number))]
+        required = max(sum(self.sums(channel_id(self.unique(number)))) + estimate, channel.posted + 1)
+        made = len(self.made)
+        self.reserve_in_session(number, required, estimate, False, HOUR_MS)
+        if len(self.made) > made:
+            self.settle(made, estimate * part // 4)
+
+    @rule()
+    def cut(self):
+        """Batches of all that is settled of this example's session."""
+        cutter = Cutter(self.name)
+        while (added := run(cutter.step(self.now_ms), self.store.call)) is not None:
+            for line in added.batch.lines if added.batch is not None else ():
+                mine = [
+                    request
+                    for request in self.made
+                    if (request.state, request.is_batched, request.channel) == ("settled", False, line.channel)
+                    and request.operation.now_ms // (24 * HOUR_MS) == line.day
+                    and request.operation.api == self.name
+                ]
+                assert (line.calls, line.amount_wei) == (len(mine), sum(request.charged for request in mine))
+                for request in mine:
+                    request.is_batched = True
+                if line.channel:
+                    self.is_covered(line)
+                self.done["batch line"] += 1
+
+    def is_covered(self, line):
+        """The lowest accepted voucher that covers all that was charged goes with a line, and is public from now on."""
+        channel, (charged, _) = self.channels[line.channel], self.sums(line.channel)
+        covering = sorted(wei for wei in channel.accepted if wei >= charged)
+        assert line.voucher.cumulative_wei in covering
+        assert line.voucher.signature == voucher(line.voucher.cumulative_wei).signature
+        if len(channel.accepted) <= MAX_KEPT:
+            assert line.voucher.cumulative_wei == covering[0]
+        channel.posted = max(channel.posted, line.voucher.cumulative_wei)
+
     @precondition(lambda self: self.made)
     @rule(pick=PICKS)
     def reserve_again(self, pick):
@@ -189,6 +319,10 @@ class Interleavings(RuleBasedStateMachine):
             held = operation.estimate_wei if request.state == "reserved" else 0
             late = request.state == "expired"
             charged = min(actual, held + self.free(operation.account))
+            if operation.session is not None:
+                charged = min(charged, operation.estimate_wei)
+            if request.channel:
+                charged = min(charged, held + self.left(request.channel))
             request.state, request.charged = "settled", charged
             assert (reply.charged_wei, reply.uncollected_wei, reply.late) == (charged, actual - charged, late)
             assert [count for _, count in reply.counts] == [self.used(check) for check in operation.checks]
@@ -228,7 +362,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @invariant()
     def adds_up(self):
-        accounts = [self.account(letter) for letter in ACCOUNTS]
+        accounts = [self.account(letter) for letter in (*ACCOUNTS, SESSION)]
         checks = (*self.windows(accounts[0]), *self.windows(accounts[1]))
         *balances, counts = self.store._perform([*map(ReadBalance, accounts), ReadCounts(checks)])
         for account, balance in zip(accounts, balances, strict=True):
@@ -236,6 +370,10 @@ class Interleavings(RuleBasedStateMachine):
             assert balance.free_wei >= 0
             assert balance.free_wei + balance.reserved_wei + balance.charged_wei == balance.granted_wei
         assert counts == tuple(self.used(check) for check in checks)
+        for state in self.store.call(ReadSession(accounts[2])).channels:
+            channel, (charged, reserved) = self.channels[state.channel_id], self.sums(state.channel_id)
+            assert state[2:6] == (channel.signed, charged, reserved, channel.posted)
+            assert charged + reserved <= channel.signed
 
     def teardown(self):
         # The store is used again: nothing of this example may be swept in the next.
@@ -249,7 +387,7 @@ SHARES = {"MemoryStore": 25, "SqliteStore": 15, "PostgresqlStore": 8, "RedisStor
 
 
 # What has to have happened for a run to prove anything; more rounds are played until it has.
-NEEDED = {"grant", "reserve", "settle settled", "sweep"}
+NEEDED = {"grant", "reserve", "settle settled", "sweep", "reserve in session", "refused in session", "batch line"}
 ROUNDS = 10
 
 

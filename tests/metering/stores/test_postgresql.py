@@ -8,7 +8,7 @@ import pytest
 psycopg = pytest.importorskip("psycopg")
 
 from api_billing.metering.errors import CannotBeStored, InvalidSetting, StoreUnavailable  # noqa: E402
-from api_billing.metering.ledger import operations, settlement_operations  # noqa: E402
+from api_billing.metering.ledger import operations, session_operations, settlement_operations  # noqa: E402
 from api_billing.metering.ledger.operations import (  # noqa: E402
     Claim,
     FireOnce,
@@ -72,7 +72,7 @@ def lost_answers(monkeypatch, times=1):
 
 
 def test_operations__all__are_known():
-    named = {**vars(operations), **vars(settlement_operations)}.values()
+    named = {**vars(operations), **vars(session_operations), **vars(settlement_operations)}.values()
     kinds = {kind for kind in named if isinstance(kind, type) and issubclass(kind, Operation)}
     assert RULES.keys() == kinds - {Operation}
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from api_billing.metering.ledger.operations import BatchLine
 from api_billing.metering.ledger.rows import DOCUMENTS
+from api_billing.metering.ledger.sessions import see_session
 from api_billing.metering.ledger.settlement_operations import (
     NEVER_READ,
     ChainTerms,
@@ -78,6 +79,8 @@ def set_granted(tables: Tables, op: SetGranted) -> CreditSet:
     row.revision += 1
     row.terms = op.terms
     tables.put_document(account_key(op.account), row.document())
+    if op.channels is not None:
+        see_session(tables, op.account, op.terms.signer, op.channels)
     least_wei = op.usable_wei + op.accounted_wei
     granted_wei = tables.balance(op.account).granted_wei
     if _lacks_settlements(tables, op):

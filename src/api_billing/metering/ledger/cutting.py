@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
+from api_billing.contract_api import MAX_SETTLEMENT_VOUCHERS
 from api_billing.merkle import GrowingTree
 from api_billing.metering.ledger.documents import lines_to_text
 from api_billing.metering.ledger.operations import Added, AddToBatch, Batch, BatchLine, CutPlace, OpenCut, ReadCut
 from api_billing.metering.ledger.rows import BatchRow
+from api_billing.metering.ledger.sessions import post
 from api_billing.metering.ledger.tables import Tables
 from api_billing.metering.ledger.usage_line import UsageLine
+
+MAX_VOUCHERS: Final = MAX_SETTLEMENT_VOUCHERS  # of a batch, which is one transaction
 
 
 class GrowingBatch:
     """A batch that usage is added to, oldest first. Mutable; knows nothing of where it is kept."""
 
-    __slots__ = ("after", "sequence", "sums", "tree")
+    __slots__ = ("_with_vouchers", "after", "sequence", "sums", "tree")
 
     def __init__(
         self,
@@ -32,16 +37,17 @@ class GrowingBatch:
     ) -> None:
         self.sequence = sequence
         self.after = after
-        self.sums: dict[tuple[str, str, int], list[int]] = {
-            (account, consumer, day): [calls, wei] for account, consumer, day, calls, wei in sums
+        self.sums: dict[tuple[str, str, int, str], list[int]] = {
+            (account, consumer, day, channel): [calls, wei] for account, consumer, day, channel, calls, wei in sums
         }
+        self._with_vouchers = sum(bool(channel) for *_, channel in self.sums)
         self.tree = GrowingTree(records, map(bytes.fromhex, peaks))
 
     @classmethod
     def of(cls, cut: OpenCut) -> GrowingBatch:
         """Go on with one that is open."""
         batch = cut.batch
-        sums = [(line.account, line.consumer, line.day, line.calls, line.amount_wei) for line in batch.lines]
+        sums = [(line.account, line.consumer, line.day, line.channel, *line[3:5]) for line in batch.lines]
         return cls(batch.sequence, batch.records, cut.after, sums, cut.peaks)
 
     @property
@@ -57,11 +63,12 @@ class GrowingBatch:
     def take(self, line: UsageLine, max_lines: int) -> bytes | None:
         """Add the next request; its leaf. None when it needs one line too many: it is left for a later batch."""
         self.after = line.record_id
-        key = (line.account, line.consumer, line.day)
+        key = (line.account, line.consumer, line.day, line.channel)
         sums = self.sums.get(key)
         if sums is None:
-            if len(self.sums) >= max_lines:
+            if len(self.sums) >= max_lines or (line.channel and self._with_vouchers >= MAX_VOUCHERS):
                 return None
+            self._with_vouchers += bool(line.channel)
             sums = self.sums[key] = [0, 0]
         sums[0] += 1
         sums[1] += line.charged_wei
@@ -71,7 +78,8 @@ class GrowingBatch:
 
     def batch(self, api: str, now_ms: int) -> Batch:
         """As it is now; there is at least one request in it."""
-        lines = tuple(BatchLine(*key, calls, wei) for key, (calls, wei) in sorted(self.sums.items()))
+        sums = sorted(self.sums.items())
+        lines = tuple([BatchLine(*key[:3], calls, wei, key[3]) for key, (calls, wei) in sums])
         return Batch(api, self.sequence, now_ms, lines, self.records, self.tree.root().hex())
 
     def text(self) -> str:
@@ -92,8 +100,8 @@ def add_to_batch(tables: Tables, op: AddToBatch) -> Added | None:
     else:
         if kept is not None:
             tables.put_document(_key(op.api), None)
-        add_batch(tables, op.batch)
-    return Added(op.now, op.batch)
+        return Added(op.now, add_batch(tables, op.batch))
+    return Added(op.now)
 
 
 def close_cut(tables: Tables, api: str, now_ms: int) -> Batch | None:
@@ -103,8 +111,7 @@ def close_cut(tables: Tables, api: str, now_ms: int) -> Batch | None:
         return None
     batch = growing.batch(api, now_ms)
     tables.put_document(_key(api), None)
-    add_batch(tables, batch)
-    return batch
+    return add_batch(tables, batch)
 
 
 def read_cut(tables: Tables, op: ReadCut) -> OpenCut | None:
@@ -115,11 +122,15 @@ def read_cut(tables: Tables, op: ReadCut) -> OpenCut | None:
     return OpenCut(growing.batch(op.api, 0), growing.after, peaks)
 
 
-def add_batch(tables: Tables, batch: Batch) -> None:
-    """Put a batch behind the last one."""
+def add_batch(tables: Tables, batch: Batch, *, is_new: bool = True) -> Batch:
+    """Put a batch behind the last one, with the vouchers that go with it. ``is_new`` is False for usage that was in one
+    before.
+    """
+    batch = replace(batch, lines=post(tables, batch.lines, is_new=is_new))
     lines = lines_to_text(batch.lines)
     tables.put(BatchRow(batch.api, batch.sequence, batch.created_ms, lines, batch.records, batch.root))
     tables.put_document(_last_key(batch.api), batch.sequence)
+    return batch
 
 
 def last_sequence(tables: Tables, api: str) -> int:

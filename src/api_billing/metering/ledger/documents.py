@@ -9,6 +9,7 @@ from typing import Any
 
 from api_billing.metering.ledger.operations import BatchLine
 from api_billing.metering.limits.quotas import Budget, Quota, Step
+from api_billing.vouchers import Voucher
 
 
 def quotas_to_text(quotas: Iterable[Quota]) -> str:
@@ -61,14 +62,29 @@ def budgets_from_text(text: str) -> tuple[Budget, ...]:
 
 def lines_to_text(lines: Iterable[BatchLine]) -> str:
     """A JSON array of the lines of a batch."""
-    return _dump([[line.account, line.consumer, line.day, line.calls, str(line.amount_wei)] for line in lines])
+    return _dump([_line_to_list(line) for line in lines])
 
 
 def lines_from_text(text: str) -> tuple[BatchLine, ...]:
     """The lines of such an array."""
-    return tuple(
-        BatchLine(account, consumer, day, calls, int(wei)) for account, consumer, day, calls, wei in json.loads(text)
-    )
+    return tuple([_line_of(*line) for line in json.loads(text)])
+
+
+def _line_to_list(line: BatchLine) -> list[Any]:
+    sums = [line.account, line.consumer, line.day, line.calls, str(line.amount_wei)]
+    if not line.channel:
+        return sums
+    signed = line.voucher
+    voucher = None if signed is None else [signed.salt, str(signed.cumulative_wei), signed.signature]
+    return [*sums, line.channel, voucher, line.close]
+
+
+def _line_of(
+    account: str, consumer: str, day: int, calls: int, wei: str,
+    channel: str = "", voucher: list[str] | None = None, close: bool = False,
+) -> BatchLine:  # fmt: skip
+    signed = None if voucher is None else Voucher(voucher[0], int(voucher[1]), voucher[2])
+    return BatchLine(account, consumer, day, calls, int(wei), channel, signed, close)
 
 
 def headers_to_text(headers: Iterable[tuple[str, str]]) -> str:

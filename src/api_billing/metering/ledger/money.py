@@ -3,7 +3,8 @@
 Nothing here waits, reads a clock or knows where rows are kept: the store makes a batch of operations atomic and durable
 by writing what was touched, or by forgetting all of it.
 
-For each account, always: ``free + reserved + charged == granted``, and none of them is negative.
+For each account, always: ``free + reserved + charged == granted``, and none of them is negative; for each channel of a
+session: ``reserved + charged <= signed`` (see ``sessions``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import replace
 
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.errors import IdConflict
+from api_billing.metering.ledger import sessions
 from api_billing.metering.ledger.kinds import Key, Kind
 from api_billing.metering.ledger.operations import (
     MAX_AMOUNT_WEI,
@@ -56,6 +58,7 @@ from api_billing.metering.ledger.rows import (
     GrantRow,
     RequestRow,
 )
+from api_billing.metering.ledger.session_rows import CHANNELS
 from api_billing.metering.ledger.tables import Tables
 
 
@@ -90,8 +93,17 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
             code = code or refusal
     if not code and account.granted_wei - account.reserved_wei - account.charged_wei < estimate_wei:
         code = "insufficient_credit"
+    channel, lacking = None, None
+    if op.session is not None and not code:
+        found = sessions.bound(tables, op)
+        if isinstance(found, tuple):
+            code, lacking = found
+        else:
+            channel = found
     if code:
-        return Refused(code, tuple(violated), tuple([count.used for count in counts]), account.balance())
+        return Refused(code, tuple(violated), tuple([count.used for count in counts]), account.balance(), lacking)
+    if channel is not None:
+        op = replace(op, session=sessions.take(tables, op, channel))
     request = RequestRow(op, counts)
     account.reserved_wei += estimate_wei
     tables.touch(account)
@@ -129,6 +141,8 @@ def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
         # A later request took over the key of one past its expiry, swept or not: that one is charged, not this.
         actual_wei = 0
     charged_wei = min(actual_wei, held_wei + free_wei)
+    if request.reserve.session is not None:
+        charged_wei = sessions.charge(tables, request, held_wei, charged_wei)
     account.reserved_wei -= held_wei
     account.charged_wei += charged_wei
     tables.touch(account)
@@ -180,6 +194,8 @@ def undo(tables: Tables, request: RequestRow, state: State, now_ms: int, outcome
     account = tables.account(request.reserve.account)
     account.reserved_wei -= request.reserve.estimate_wei
     tables.touch(account)
+    if request.reserve.session is not None:
+        sessions.charge(tables, request, request.reserve.estimate_wei, 0)
     _recount(tables, request, -1, -request.reserve.estimate_wei)
     _end(tables, request, state, now_ms, outcome)
     _keep_response(tables, request, None)
@@ -241,7 +257,9 @@ def _claimed(tables: Tables, op: Reserve) -> ReserveReply | int:
         return ClaimMismatch(row.reservation_id)
     if is_served:
         return ClaimInProgress(row.reservation_id)
-    return row.paid_wei if row.response is None else Replay(row.response, row.reservation_id)
+    if row.response is None:
+        return row.paid_wei
+    return 0 if sessions.is_public(tables, op, row.reservation_id) else Replay(row.response, row.reservation_id)
 
 
 def _recount(tables: Tables, request: RequestRow, calls: int, wei: int) -> tuple[int, ...]:
@@ -318,6 +336,8 @@ def keys_of_ending(tables: Tables, reservation_ids: Iterable[str]) -> list[tuple
         keys += [(COUNTS, (counter, starts_ms)) for counter, starts_ms, *_ in reserve.checks]
         if reserve.claim is not None:
             keys.append((CLAIMS, (reserve.consumer, reserve.claim.key)))
+        if reserve.session is not None and reserve.session.channel_id:
+            keys.append((CHANNELS, (reserve.session.channel_id,)))
     return keys
 
 

@@ -19,11 +19,13 @@ from typing import Final, Literal, NamedTuple
 
 from api_billing.metering.clock import DAY_MS, EVER_MS
 from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.ledger.vouchers import BySession, ChannelSums
 from api_billing.metering.limits.checks import check_tuple
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota
 from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.limits.windows import WindowCheck
+from api_billing.vouchers import Voucher
 
 MAX_AMOUNT_WEI: Final = 2**256 - 1
 MAX_CUT_STEP: Final = 200  # requests that one step adds to a batch: a few milliseconds of the store's time
@@ -162,15 +164,20 @@ class UsageDay:
     uncollected_wei: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class BatchLine:
-    """The sum of the requests of one account and day in a batch."""
+class BatchLine(NamedTuple):
+    """The sum of the requests of one account and day, and of one channel of its session, in a batch.
+
+    ``voucher`` covers all that the channel was charged when the batch was written; ``close`` ends the session with it.
+    """
 
     account: str
     consumer: str
     day: int
     calls: int
     amount_wei: int
+    channel: str = ""
+    voucher: Voucher | None = None
+    close: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +202,9 @@ class Reserve(Operation["ReserveReply"]):
 
     Checked in this order: the id (``IdConflict`` when it is that of a reservation of another account, API, consumer,
     estimate, units, claim, method or route), the profile's version (StaleProfile: ask again with windows from the
-    profile it carries), the claim (Replay, ClaimInProgress, ClaimMismatch), disabled, windows, credit. A refusal leaves
-    everything as it was. ``profile_version`` of -1 stands for a consumer that need not be known. A claim counts while
+    profile it carries), the claim (Replay, ClaimInProgress, ClaimMismatch), disabled, windows, credit, and in a session
+    what is signed. A refusal leaves everything as it was, also a voucher unknown that came with the request.
+    ``profile_version`` of -1 stands for a consumer that need not be known. A claim counts while
     its request is being served and its reservation has not expired, and then, with a stored response, until
     ``claim_expires_ms``.
     """
@@ -219,6 +227,7 @@ class Reserve(Operation["ReserveReply"]):
     request_id: str = ""
     fresh: bool = False  # the id was made just now and never sent: a store may skip looking for it
     durable: bool = False  # another process serves it: an answer has to survive the end of this one
+    session: BySession | None = None  # whose vouchers pay, beside the account's credit
 
 
 class Reserved(NamedTuple):
@@ -231,10 +240,11 @@ class Reserved(NamedTuple):
 class Refused(NamedTuple):
     """The request must not be served. ``violated`` are indexes of the checks; ``counts`` are without this request."""
 
-    code: str  # insufficient_credit, disabled, or the code of the first violated check
+    code: str  # insufficient_credit, disabled, a session's (voucher_required …), or that of the first violated check
     violated: tuple[int, ...]
     counts: tuple[int, ...]
     balance: Balance
+    channel: ChannelSums | None = None  # of a session's code: the one that came closest to paying
 
 
 class StaleProfile(NamedTuple):
@@ -269,7 +279,8 @@ ReserveReply = Reserved | Refused | StaleProfile | Replay | ClaimInProgress | Cl
 class Settle(Operation["Settled | NotReserved"]):
     """Charge what a served request cost and give back the rest of its reservation.
 
-    Charged is the actual cost, at most the estimate plus the free credit; what is missing is reported as uncollected.
+    Charged is the actual cost, at most the estimate plus the free credit, in a session at most the estimate; what is
+    missing is reported as uncollected.
     With ``response``, the claim of the reservation keeps it for replay; without, it may be served again: that request
     sets aside and is charged only what it costs more than was paid before.
     A reservation that has expired meanwhile is charged from the free credit (``late``) and counted again; it is charged

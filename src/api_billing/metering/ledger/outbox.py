@@ -8,8 +8,9 @@ from typing import Final
 
 from api_billing.metering.ledger.chain_credit import give_up, read_rows, regrant, write_rows
 from api_billing.metering.ledger.cutting import add_batch, close_cut, last_sequence
-from api_billing.metering.ledger.operations import Batch, BatchLine
+from api_billing.metering.ledger.operations import Batch
 from api_billing.metering.ledger.rows import ACCOUNTS, BATCHES, DOCUMENTS, BatchRow
+from api_billing.metering.ledger.sessions import set_closing
 from api_billing.metering.ledger.settlement_operations import (
     ENDED,
     IN_FLIGHT,
@@ -213,6 +214,8 @@ def _unaccount(tables: Tables, batch: Batch, posting: Posting) -> None:
         row.accounted_wei -= part.billed_wei + part.written_off_wei
         row.add_billed_calls(line.day, counted_day, -part.billed_calls)
         row.refused_parts += bool(posting.retry_of) - part.is_open
+        if line.close:
+            set_closing(tables, line.account, is_on_its_way=True)
     for row in rows.values():
         row.revision += 1
     write_rows(tables, rows)
@@ -246,7 +249,11 @@ def _account_for(tables: Tables, batch: Batch, posting: Posting, parts: Sequence
         row.add_billed_calls(line.day, counted_day, part.billed_calls)
         # A part that is retried stays counted until the retry has ended.
         row.refused_parts += bool(part.code) - bool(posting.retry_of)
-    stopped = [account for account, row in rows.items() if row.refused_parts]
+        if line.close:
+            set_closing(tables, line.account, is_on_its_way=False)
+    # Of a session that was closed the chain has released what was left of the hold.
+    closed = {line.account for line, part in zip(batch.lines, parts, strict=True) if line.close and not part.code}
+    stopped = [account for account, row in rows.items() if row.refused_parts or account in closed]
     tables.fetch(ACCOUNTS, [(account,) for account in stopped])
     for account in stopped:
         regrant(tables, account, 0)
@@ -281,11 +288,12 @@ def retry_refused(tables: Tables, op: RetryRefused) -> Batch | None:
         left_wei = line.amount_wei - part.billed_wei
         amount_wei = left_wei if op.at_most_wei is None else min(left_wei, op.at_most_wei)
         day = line.day if op.day is None else op.day
-        lines.append(BatchLine(line.account, line.consumer, day, line.calls - part.billed_calls, amount_wei))
+        calls = line.calls - part.billed_calls
+        lines.append(line._replace(day=day, calls=calls, amount_wei=amount_wei, voucher=None))
         parts[index] = part._replace(resolution="retried", retried_in=sequence, written_off_wei=left_wei - amount_wei)
         give_up(tables, line.account, left_wei - amount_wei, parts=0)
     again = Batch(op.api, sequence, op.now_ms, tuple(lines), 0, batch.root)
-    add_batch(tables, again)
+    again = add_batch(tables, again, is_new=False)
     counted = tuple(counted_days[index] for index in indexes)
     _put_posting(tables, Posting(op.api, sequence, retry_of=posting.retry_of or op.sequence, counted_days=counted))
     _resolve(tables, posting, parts, book, indexes)

@@ -30,7 +30,9 @@ from api_billing.metering.ledger.operations import (
     StoredResponse,
     UsageDay,
 )
+from api_billing.metering.ledger.session_rows import CHANNELS, SESSIONS
 from api_billing.metering.ledger.usage_line import UsageLine
+from api_billing.metering.ledger.vouchers import BySession
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.limits.windows import WindowCheck
@@ -132,10 +134,12 @@ class RequestRow(Row):
     def values(self) -> Values:
         made = self.reserve
         key, fingerprint = made.claim or (None, None)
+        by = made.session
+        paid_by = ("", "0") if by is None else (by.channel_id, str(by.cumulative_wei))
         return (
             made.reservation_id, made.now_ms, made.api, made.consumer, made.account, made.tier, made.method, made.route,
             made.request_id, str(made.estimate_wei), windows_to_text(made.checks), key, fingerprint,
-            made.claim_expires_ms, *self.changing(),
+            made.claim_expires_ms, *paid_by, *self.changing(),
         )  # fmt: skip
 
     def changing(self) -> Values:
@@ -187,9 +191,11 @@ class RequestRow(Row):
     def usage_line(self) -> UsageLine:
         """What a batch says of it."""
         made = self.reserve
+        channel = "" if made.session is None else made.session.channel_id
         return UsageLine(
-            made.reservation_id, made.api, made.account, made.consumer, made.now_ms, self.units, self.charged_wei
-        )
+            made.reservation_id, made.api, made.account, made.consumer, made.now_ms, self.units, self.charged_wei,
+            channel,
+        )  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)
@@ -422,7 +428,7 @@ REQUESTS: Final = kind_of(
     "requests",
     "record_id:name",
     "at_ms:int api:name consumer:name account:name tier:name method:text route:text request_id:text estimate_wei:wei"
-    " windows:text claim_key:text? claim_fingerprint:text? claim_expires_ms:int",
+    " windows:text claim_key:text? claim_fingerprint:text? claim_expires_ms:int channel:text voucher_wei:wei",
     "state:text expires_ms:int units:int charged_wei:wei uncollected_wei:wei ended_ms:int late:int code:text status:int"
     " duration_ms:int response_bytes:int error:text tags:text batch:int",
 )
@@ -452,7 +458,7 @@ USAGE: Final = kind_of(
 
 KINDS: Final[tuple[Kind, ...]] = (
     NUMBERS, TIERS, CONSUMERS, API_KEYS, FIRED, DOCUMENTS, BATCHES, GRANTS, REQUESTS, BODIES, CLAIMS, ACCOUNTS, COUNTS,
-    USAGE,
+    USAGE, SESSIONS, CHANNELS,
 )  # fmt: skip
 """In the order in which their rows are locked and written, by whoever locks."""
 
@@ -461,7 +467,7 @@ def reserve_of(values: Sequence[Any]) -> Reserve:
     """What was asked for when a request was reserved, of the columns of ``REQUESTS`` that never change."""
     (
         record_id, at_ms, api, consumer, account, tier, method, route, request_id, estimate_wei, windows, claim_key,
-        fingerprint, claim_expires_ms,
+        fingerprint, claim_expires_ms, channel, voucher_wei,
     ) = values[: REQUESTS.fixed]  # fmt: skip
     return Reserve(
         reservation_id=record_id,
@@ -478,6 +484,7 @@ def reserve_of(values: Sequence[Any]) -> Reserve:
         method=method,
         route=route,
         request_id=request_id,
+        session=BySession("", channel, cumulative_wei=int(voucher_wei)) if channel else None,
     )
 
 

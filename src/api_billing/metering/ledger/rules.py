@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from api_billing.metering.errors import MeterError
-from api_billing.metering.ledger import chain_credit, consumers, cutting, leases, money, outbox
+from api_billing.metering.ledger import chain_credit, consumers, cutting, leases, money, outbox, sessions
 from api_billing.metering.ledger.kinds import Key, Kind
 from api_billing.metering.ledger.operations import (
     AddToBatch,
@@ -53,6 +53,8 @@ from api_billing.metering.ledger.rows import (
     NUMBERS,
     REQUESTS,
 )
+from api_billing.metering.ledger.session_operations import CloseSession, PutVoucher, ReadSession, SeeChannel
+from api_billing.metering.ledger.session_rows import CHANNELS, SESSIONS
 from api_billing.metering.ledger.settlement_operations import (
     BeginPosting,
     EndPosting,
@@ -106,6 +108,10 @@ BY_KEY: Final[dict[type[Operation[Any]], Rule]] = {
     GetProfile: lambda tables, op: tables.profile(op.consumer),
     FindKey: consumers.find_key,
     GetRecord: _get_record,
+    PutVoucher: sessions.put_voucher,
+    SeeChannel: sessions.see_channel,
+    ReadSession: sessions.read_session,
+    CloseSession: sessions.close_session,
 }
 
 # What settlement asks. It is rare, and its documents belong together: one process at a time.
@@ -186,6 +192,8 @@ def _reserve_needs(op: Reserve) -> Keys:
         keys += _profile_needs(op.consumer)
     if op.claim is not None:
         keys.append((CLAIMS, (op.consumer, op.claim.key)))
+    if op.session is not None:
+        keys += _session_needs(op.account, op.session.channel_id)
     return keys
 
 
@@ -198,6 +206,12 @@ def _ending_needs(op: Settle | Release) -> Keys:
 
 def _record_needs(record_id: str) -> Keys:
     return [(REQUESTS, (record_id,)), (BODIES, (record_id,))]
+
+
+def _session_needs(account: str, channel_id: str = "") -> Keys:
+    """With the account's row, that of its session is nobody else's to change, nor are its channels'."""
+    keys: Keys = [(ACCOUNTS, (account,)), (SESSIONS, (account,))]
+    return [*keys, (CHANNELS, (channel_id,))] if channel_id else keys
 
 
 def _profile_needs(consumer: str) -> Keys:
@@ -217,4 +231,8 @@ _NEEDS: Final[dict[type[Operation[Any]], Callable[[Any], Keys]]] = {
     GetProfile: lambda op: _profile_needs(op.consumer),
     FindKey: lambda op: [(API_KEYS, (op.key_id,))],
     GetRecord: lambda op: _record_needs(op.record_id),
+    PutVoucher: lambda op: _session_needs(op.account, op.voucher.channel_id),
+    SeeChannel: lambda op: _session_needs(op.account, op.channel.channel_id),
+    ReadSession: lambda op: _session_needs(op.account),
+    CloseSession: lambda op: _session_needs(op.account),
 }

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from api_billing.metering.clock import EVER_MS, date_of
 from api_billing.metering.ledger.operations import NO_BALANCE, Balance, Batch, Operation
 from api_billing.metering.ledger.usage_line import UsageLine
+from api_billing.metering.ledger.vouchers import OnChainChannel
 
 PostingState = Literal["built", "posted", "unknown", "settled", "refused"]
 Resolution = Literal["", "retried", "written_off"]
@@ -86,6 +87,7 @@ class ChainTerms(NamedTuple):
     month_calls: int = 0
     settlements: int = -1  # sequence of the API's last one then; -1: not told
     is_provisional: bool = False  # whether there is more, in transactions that an appeal can still undo
+    signer: str = ""  # of a session, which is billed by vouchers only and never from free credit; "": none
 
 
 NEVER_READ = ChainTerms()
@@ -134,6 +136,8 @@ class SetGranted(Operation["CreditSet"]):
     recorded, what is granted is not raised until ``ReopenEnded`` has put that right.
 
     Granted is never less than what is reserved and charged, and no more than that while a refused part is open.
+
+    With ``channels`` the account has another session from then on, and the channels are at least as far as on chain.
     """
 
     account: str
@@ -142,6 +146,7 @@ class SetGranted(Operation["CreditSet"]):
     usable_wei: int  # what may be reserved and not settled yet
     cover_wei: int  # what pays for usage that is not settled yet, also where nothing new may be served
     terms: ChainTerms
+    channels: tuple[OnChainChannel, ...] | None = None  # of the session of ``terms``, when its signer is a new one
 
 
 class CreditSet(NamedTuple):

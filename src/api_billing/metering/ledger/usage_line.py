@@ -10,7 +10,9 @@ from api_billing.metering.clock import DAY_MS
 
 
 class UsageLine(NamedTuple):
-    """What a batch says of one request. The day is the one it was reserved on."""
+    """What a batch says of one request. The day is the one it was reserved on. ``channel`` is how it is paid, and not
+    said: the batch's entry tells.
+    """
 
     record_id: str
     api: str
@@ -19,16 +21,20 @@ class UsageLine(NamedTuple):
     at_ms: int
     units: int
     charged_wei: int
+    channel: str = ""
 
     @property
     def day(self) -> int:
         """Days since 1970-01-01, UTC."""
         return self.at_ms // DAY_MS
 
+    def said(self) -> list[str | int]:
+        """What is said of it."""
+        return [*self[:6], str(self.charged_wei)]
+
     def to_bytes(self) -> bytes:
         """A JSON array without spaces, UTF-8, the amount as a decimal string: the same bytes in every language."""
-        values = [*self[:-1], str(self.charged_wei)]
-        return json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()
+        return json.dumps(self.said(), separators=(",", ":"), ensure_ascii=False).encode()
 
     def leaf(self) -> bytes:
         """The 32 bytes that stand for this line in its batch's Merkle tree."""

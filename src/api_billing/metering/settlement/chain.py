@@ -76,7 +76,7 @@ def entries_of(batch: Batch) -> tuple[list[SettlementEntry], list[int]]:
     for index, line in enumerate(batch.lines):
         address = address_of(line.account)
         if address is not None:
-            entries.append(SettlementEntry(address, line.day, line.calls, line.amount_wei))
+            entries.append(SettlementEntry(address, line.day, line.calls, line.amount_wei, line.voucher, line.close))
             indexes.append(index)
     return entries, indexes
 

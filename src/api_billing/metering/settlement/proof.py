@@ -91,7 +91,7 @@ def prove_line(line: UsageLine, sequence: int) -> Steps[dict[str, Any]]:
         "sequence": posting.chain_sequence,
         "transactions": list(posting.txs),
         "root": batch.root,
-        "line": [*line[:-1], str(line.charged_wei)],
+        "line": line.said(),
         "index": index,
         "leaf_count": len(leaves),
         "path": [sibling.hex() for sibling in merkle_path(leaves, index)],

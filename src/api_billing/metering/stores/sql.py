@@ -164,7 +164,8 @@ class SqlTables(Tables):
 
     def to_settle(self, api: str, until_ms: int, after: str, limit: int) -> Sequence[UsageLine]:
         rows = self.all(
-            f"select record_id, account, consumer, at_ms, units, charged_wei from {self.prefix}requests where api = ?"
+            "select record_id, account, consumer, at_ms, units, charged_wei, channel"
+            f" from {self.prefix}requests where api = ?"
             " and state = 'settled' and batch = 0 and at_ms <= ? and record_id > ? order by record_id limit ?",
             self.name(api),
             until_ms,
@@ -173,9 +174,9 @@ class SqlTables(Tables):
         )
         return [
             UsageLine(
-                self.text(record_id), api, self.text(account), self.text(consumer), at_ms, units, int(charged_wei)
+                self.text(record_id), api, self.text(account), self.text(consumer), at_ms, units, int(wei), channel
             )
-            for record_id, account, consumer, at_ms, units, charged_wei in rows
+            for record_id, account, consumer, at_ms, units, wei, channel in rows
         ]
 
     def put_into_batch(self, api: str, sequence: int, before: int, record_ids: Sequence[str], leaves: bytes) -> None:

@@ -31,7 +31,7 @@ from api_billing.metering.stores.sql import first_rows, schema
 from api_billing.metering.stores.store import Reply, Store
 from api_billing.showing import redacted
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 # Deadlock, serialization, a row that somebody else was first to insert: undone, and done again.
 _LOCK_TIMEOUT: Final = "55P03"
@@ -299,6 +299,8 @@ _TABLES: Final = (
     f"create table {PREFIX}names (name text primary key, whole text not null)",
     f"alter table {PREFIX}accounts add check (reserved_wei >= 0 and charged_wei >= 0"
     " and reserved_wei + charged_wei <= granted_wei)",
+    f"alter table {PREFIX}channels add check (reserved_wei >= 0 and charged_wei >= batched_wei"
+    " and reserved_wei + charged_wei <= signed_wei and posted_wei <= signed_wei)",
     f"create index {PREFIX}requests_of_tier on {PREFIX}requests (tier, at_ms)",
     f"create index {PREFIX}claims_by_expiry on {PREFIX}claims (expires_ms) where status is not null",
     f"create index {PREFIX}fired_by_expiry on {PREFIX}fired (expires_ms)",

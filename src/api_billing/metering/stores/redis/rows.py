@@ -35,17 +35,18 @@ from api_billing.metering.ledger.rows import (
     RequestRow,
     UsageRow,
 )
+from api_billing.metering.ledger.session_rows import CHANNELS, SESSIONS
 
 TOKEN_BYTES: Final = 16
 ABSENT: Final = b" " * TOKEN_BYTES
-FOUND_BY_KEY: Final = frozenset({NUMBERS, DOCUMENTS, BATCHES, GRANTS, BODIES, ACCOUNTS})
+FOUND_BY_KEY: Final = frozenset({NUMBERS, DOCUMENTS, BATCHES, GRANTS, BODIES, ACCOUNTS, SESSIONS, CHANNELS})
 """What is in no sorted set."""
 CENTRAL: Final = frozenset({NUMBERS, TIERS, CONSUMERS, API_KEYS, FIRED, DOCUMENTS, BATCHES})
 """What belongs to no account, and so is in the first shard."""
 
 _LETTERS: Final[dict[Kind, str]] = {
     NUMBERS: "v", TIERS: "t", CONSUMERS: "p", API_KEYS: "k", FIRED: "f", DOCUMENTS: "d", BATCHES: "b", GRANTS: "g",
-    REQUESTS: "r", BODIES: "o", CLAIMS: "i", ACCOUNTS: "a", COUNTS: "n", USAGE: "u",
+    REQUESTS: "r", BODIES: "o", CLAIMS: "i", ACCOUNTS: "a", COUNTS: "n", USAGE: "u", SESSIONS: "s", CHANNELS: "c",
 }  # fmt: skip
 _WITH_BYTES: Final = frozenset(kind for kind in KINDS if any(column.type == "bytes" for column in kind.columns))
 

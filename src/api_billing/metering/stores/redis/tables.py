@@ -46,6 +46,7 @@ from api_billing.metering.ledger.rows import (
     TierRow,
     UsageRow,
 )
+from api_billing.metering.ledger.session_rows import CHANNELS, SESSIONS
 from api_billing.metering.ledger.tables import Tables, dirty
 from api_billing.metering.ledger.usage_line import UsageLine
 from api_billing.metering.stores.redis.rows import (
@@ -66,7 +67,7 @@ Kept = dict[tuple[Kind, Key], tuple[Row, Read]]  # rows as this process wrote th
 
 _PAGE: Final = 500
 _MOST_WORDS: Final = 4_000  # Lua's stack has 8,000 places
-_KEPT: Final = frozenset({ACCOUNTS, COUNTS, USAGE, REQUESTS, CONSUMERS, NUMBERS})
+_KEPT: Final = frozenset({ACCOUNTS, COUNTS, USAGE, REQUESTS, CONSUMERS, NUMBERS, SESSIONS, CHANNELS})
 # Who changes one of these changes the version that requests come with, so that they need not be compared.
 _VERSIONED: Final = frozenset({NUMBERS, CONSUMERS, TIERS})
 

@@ -134,6 +134,8 @@ class SqliteStore(LoopStore):
     def _attempt(self, operation: Reserve) -> ReserveReply | None:
         if operation.durable or operation.claim is not None or not operation.fresh or not _storable(operation):
             return None
+        if operation.session is not None:
+            return None  # a voucher is on disk before anybody relies on it
         if self._committing:
             with self._applying:
                 return self._applied(operation) if self._committing and not self._resting else None

@@ -19,7 +19,7 @@ from api_billing.metering.ledger.rules import TIERS_VERSION
 from api_billing.metering.ledger.tables import dirty
 from api_billing.metering.stores.sql import SqlTables
 
-VERSION: Final = 2
+VERSION: Final = 3
 TYPES: Final[dict[Any, str]] = {"name": "text", "text": "text", "int": "integer", "wei": "text", "bytes": "blob"}
 
 _MAX_KEPT: Final = 200_000  # rows of one kind that are kept in memory before all are forgotten

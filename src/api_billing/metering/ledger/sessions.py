@@ -1,0 +1,234 @@
+"""The rules of sessions: a request is paid within what was signed, and a batch has the vouchers that cover it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from api_billing.metering.ledger.operations import BatchLine, Reserve
+from api_billing.metering.ledger.rows import ACCOUNTS, REQUESTS, RequestRow
+from api_billing.metering.ledger.session_operations import CloseSession, NotPut, PutVoucher, ReadSession, SeeChannel
+from api_billing.metering.ledger.session_rows import CHANNELS, SESSIONS, ChannelRow, SessionRow
+from api_billing.metering.ledger.tables import Tables
+from api_billing.metering.ledger.vouchers import (
+    MAX_CHANNELS,
+    BySession,
+    ChannelSums,
+    OnChainChannel,
+    SessionState,
+)
+
+_OPEN, _TO_CLOSE, _IN_A_BATCH = range(3)  # how far the closing of a session is
+_NO_CHANNEL: Final = ChannelSums("")
+
+
+# --- requests
+
+
+def bound(tables: Tables, op: Reserve) -> ChannelRow | tuple[str, ChannelSums] | None:
+    """The channel that pays for a request; or the code of why none does, and the one that comes closest. None for what
+    costs nothing and came without a voucher. Nothing is changed.
+    """
+    by, estimate_wei = op.session, op.estimate_wei
+    assert by is not None
+    if not (by.channel_id or estimate_wei):
+        return None
+    session = _session(tables, op.account, by.signer)
+    if session is None:
+        return "voucher_required", _NO_CHANNEL
+    if _is_closing(tables, session):
+        return "session_closing", _NO_CHANNEL
+    if by.channel_id:
+        channel = _channel(tables, op.account, by.channel_id)
+        if by.channel_id not in session.channels and len(session.channels) >= MAX_CHANNELS:
+            return "too_many_channels", channel.sums
+        sums = channel.sums._replace(signed_wei=max(channel.signed_wei, by.cumulative_wei))
+        is_public = by.cumulative_wei <= channel.posted_wei
+        return ("voucher_required", sums) if is_public or sums.free_wei < estimate_wei else channel
+    for channel_id in session.channels:
+        channel = _channel(tables, op.account, channel_id)
+        if channel.sums.is_open and channel.sums.free_wei >= estimate_wei:
+            return channel
+    newest = _channel(tables, op.account, session.channels[0]).sums if session.channels else _NO_CHANNEL
+    return "voucher_required", newest
+
+
+def take(tables: Tables, op: Reserve, channel: ChannelRow) -> BySession:
+    """Set a request's estimate aside in a channel that is bound to it; by what it is paid."""
+    by = op.session
+    assert by is not None
+    session: SessionRow = tables.find(SESSIONS, (op.account,))
+    if by.channel_id:
+        _sign(tables, session, by, channel)
+    channel.reserved_wei += op.estimate_wei
+    _put(tables, channel)
+    if session.closing:
+        session.closing = _OPEN  # there was nothing left that could have closed it
+        tables.touch(session)
+    return by if by.channel_id else by._replace(channel_id=channel.channel_id)
+
+
+def is_public(tables: Tables, op: Reserve, reservation_id: str) -> bool:
+    """Whether a request came with a voucher that is public, and another than that request had: anybody can show it, so
+    that it gets not even a response that is stored.
+    """
+    by = op.session
+    if by is None or not by.channel_id or by.cumulative_wei > _channel(tables, op.account, by.channel_id).posted_wei:
+        return False
+    request: RequestRow | None = tables.peek(REQUESTS, (reservation_id,))
+    was = None if request is None else request.reserve.session
+    return was is None or (was.channel_id, was.cumulative_wei) != (by.channel_id, by.cumulative_wei)
+
+
+def charge(tables: Tables, request: RequestRow, held_wei: int, charged_wei: int) -> int:
+    """What was set aside for a request has become what it cost; how much of that its channel pays: at most the
+    estimate, and of one that had expired what is signed and free by now.
+    """
+    by, estimate_wei = request.reserve.session, request.reserve.estimate_wei
+    if by is None or not by.channel_id:
+        return min(charged_wei, estimate_wei)
+    channel = _channel(tables, request.reserve.account, by.channel_id)
+    charged_wei = min(charged_wei, estimate_wei, held_wei + channel.sums.free_wei)
+    channel.charge(held_wei, charged_wei)
+    tables.touch(channel)
+    return charged_wei
+
+
+# --- vouchers and sessions
+
+
+def put_voucher(tables: Tables, op: PutVoucher) -> ChannelSums | NotPut:
+    session = _session(tables, op.account, op.voucher.signer)
+    if session is None:
+        return NotPut("no_session")
+    if _is_closing(tables, session):
+        return NotPut("session_closing")
+    channel_id = op.voucher.channel_id
+    if channel_id not in session.channels and len(session.channels) >= MAX_CHANNELS:
+        return NotPut("too_many_channels")
+    channel = _channel(tables, op.account, channel_id)
+    if op.voucher.cumulative_wei > channel.posted_wei:
+        _sign(tables, session, op.voucher, channel)
+    return channel.sums
+
+
+def read_session(tables: Tables, op: ReadSession) -> SessionState | None:
+    session: SessionRow | None = tables.find(SESSIONS, (op.account,))
+    if session is None:
+        return None
+    tables.fetch(CHANNELS, [(channel_id,) for channel_id in session.channels])
+    channels = tuple([_channel(tables, op.account, channel_id).sums for channel_id in session.channels])
+    return SessionState(session.signer, channels, _is_closing(tables, session))
+
+
+def close_session(tables: Tables, op: CloseSession) -> SessionState | None:
+    session: SessionRow | None = tables.find(SESSIONS, (op.account,))
+    if session is not None and session.closing == _OPEN and _is_pending(tables, session):
+        session.closing = _TO_CLOSE
+        tables.touch(session)
+    return read_session(tables, ReadSession(op.account))
+
+
+def see_session(tables: Tables, account: str, signer: str, on_chain: Sequence[OnChainChannel]) -> None:
+    """The chain has a session of this signer, with these channels."""
+    session = _session(tables, account, signer)
+    if session is None:
+        session = SessionRow(account, signer)
+        tables.put(session)
+    session.channels = list(dict.fromkeys([*session.channels, *(each.channel_id for each in on_chain)]))
+    tables.touch(session)
+    tables.fetch(CHANNELS, [(each.channel_id,) for each in on_chain])
+    for each in on_chain:
+        see_channel(tables, SeeChannel(account, each))
+
+
+def see_channel(tables: Tables, op: SeeChannel) -> None:
+    seen, channel = op.channel, _channel(tables, op.account, op.channel.channel_id)
+    channel.signed_wei = max(channel.signed_wei, seen.signed_wei)
+    channel.posted_wei = max(channel.posted_wei, seen.signed_wei)
+    # Of what was billed, what this store has not put into a batch; as far as it is signed here.
+    foreign_wei = min(max(0, seen.billed_wei - channel.batched_wei), channel.sums.free_wei)
+    channel.charged_wei += foreign_wei
+    channel.batched_wei += foreign_wei
+    _put(tables, channel)
+
+
+# --- settlement
+
+
+def post(tables: Tables, lines: Iterable[BatchLine], *, is_new: bool) -> tuple[BatchLine, ...]:
+    """The lines of a batch as they are written to the outbox: those of channels with vouchers, which are public from
+    now on; and the last one of a session that nothing is left of closes it, if that was asked for.
+
+    ``is_new`` is False for usage that was in a batch before.
+    """
+    lines = list(lines)
+    mine = [index for index, line in enumerate(lines) if line.channel]
+    if not mine:
+        return tuple(lines)
+    accounts = sorted({lines[index].account for index in mine})
+    tables.fetch(ACCOUNTS, [(account,) for account in accounts])
+    tables.fetch_all([(SESSIONS, (account,)) for account in accounts])
+    tables.fetch(CHANNELS, sorted({(lines[index].channel,) for index in mine}))
+    for index in mine:
+        line = lines[index]
+        channel = _channel(tables, line.account, line.channel)
+        lines[index] = line._replace(voucher=channel.post(line.amount_wei if is_new else 0))
+        tables.touch(channel)
+    last = {lines[index].account: index for index in mine}
+    for account, index in last.items():
+        session: SessionRow | None = tables.find(SESSIONS, (account,))
+        if session is None:
+            continue
+        is_last = session.closing == _TO_CLOSE and not _is_pending(tables, session)
+        if is_last or any(lines[each].close for each in mine if lines[each].account == account):
+            lines[index] = lines[index]._replace(close=True)
+            session.closing = _IN_A_BATCH
+            tables.touch(session)
+    return tuple(lines)
+
+
+def set_closing(tables: Tables, account: str, *, is_on_its_way: bool) -> None:
+    """A batch that closes a session is on its way (again), or has ended."""
+    session: SessionRow | None = tables.find(SESSIONS, (account,))
+    if session is not None:
+        session.closing = _IN_A_BATCH if is_on_its_way else _OPEN
+        tables.touch(session)
+
+
+# --- rows
+
+
+def _session(tables: Tables, account: str, signer: str) -> SessionRow | None:
+    """The session of an account, if this is its signer."""
+    session: SessionRow | None = tables.find(SESSIONS, (account,))
+    return session if session is not None and session.signer == signer else None
+
+
+def _channel(tables: Tables, account: str, channel_id: str) -> ChannelRow:
+    """A channel; one that nothing was signed for is empty."""
+    row: ChannelRow | None = tables.find(CHANNELS, (channel_id,))
+    return ChannelRow(channel_id, account) if row is None else row
+
+
+def _put(tables: Tables, channel: ChannelRow) -> None:
+    tables.rows[CHANNELS][channel.key] = channel
+    tables.touch(channel)
+
+
+def _sign(tables: Tables, session: SessionRow, by: BySession, channel: ChannelRow) -> None:
+    if channel.channel_id not in session.channels:
+        session.channels.insert(0, channel.channel_id)
+        tables.touch(session)
+    channel.sign(by.salt, by.cumulative_wei, by.signature)
+    _put(tables, channel)
+
+
+def _is_closing(tables: Tables, session: SessionRow) -> bool:
+    return session.closing == _IN_A_BATCH or (session.closing == _TO_CLOSE and _is_pending(tables, session))
+
+
+def _is_pending(tables: Tables, session: SessionRow) -> bool:
+    """Whether something of a session is being served, or is in no batch yet."""
+    channels = [_channel(tables, session.account, channel_id) for channel_id in session.channels]
+    return any(channel.reserved_wei or channel.batched_wei < channel.charged_wei for channel in channels)

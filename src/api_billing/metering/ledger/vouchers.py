@@ -1,0 +1,71 @@
+"""Sessions as a store sees them: what of a channel was signed, charged and reserved, and what pays for a request.
+
+A session is a hold whose requests are billed by vouchers: each is signed for all that may be billed from its channel
+since that began. So a channel is one more bound beside the account's credit:
+``charged + reserved <= signed``, and the highest voucher that is kept is for ``signed``.
+
+A voucher that was written into a batch is public from then on, as it goes to the chain. Whoever shows it proves nothing
+with it: a channel serves again when more is signed than was posted.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+MAX_CHANNELS: Final = 16  # of a session: as many as the contract bills
+MAX_KEPT: Final = 16  # vouchers of a channel
+
+
+class BySession(NamedTuple):
+    """What pays for a request in a session: whose signature (``signer``), and the voucher that the request came with.
+
+    Without a channel it came with none, and any channel of the session pays that more was signed for before.
+    """
+
+    signer: str
+    channel_id: str = ""
+    salt: str = ""
+    cumulative_wei: int = 0
+    signature: str = ""
+
+
+class ChannelSums(NamedTuple):
+    """A channel's sums, in wei, since it began. None of them ever falls but ``reserved_wei``."""
+
+    channel_id: str
+    salt: str = ""
+    signed_wei: int = 0  # by the highest voucher
+    charged_wei: int = 0  # what served requests have cost
+    reserved_wei: int = 0  # set aside for requests being served
+    posted_wei: int = 0  # the highest voucher that is public
+    batched_wei: int = 0  # of what was charged, what is in a batch
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it serves at all: more is signed than is public."""
+        return self.signed_wei > self.posted_wei
+
+    @property
+    def free_wei(self) -> int:
+        """What is signed and neither charged nor set aside."""
+        return self.signed_wei - self.charged_wei - self.reserved_wei
+
+    def required_wei(self, estimate_wei: int) -> int:
+        """The least sum that a voucher has to be for, so that a request of this estimate is served."""
+        return max(self.charged_wei + self.reserved_wei + estimate_wei, self.posted_wei + 1)
+
+
+class OnChainChannel(NamedTuple):
+    """What the contract has of a channel."""
+
+    channel_id: str
+    signed_wei: int
+    billed_wei: int
+
+
+class SessionState(NamedTuple):
+    """A session: its signer, its channels, the newest first, and whether it is being closed."""
+
+    signer: str
+    channels: tuple[ChannelSums, ...] = ()
+    is_closing: bool = False
