@@ -43,6 +43,12 @@ def test_codes__that_the_court_raises__are_tested() -> None:
     assert [code for code in CODES if f'"{code}"' not in TESTS] == []
 
 
+def test_documentation__of_methods_codes_and_events__is_complete() -> None:
+    text = (COURT_FILE.parents[1] / "docs" / "court.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+)[`(]", text))
+    assert (set(PUBLIC) | CODES | EVENTS | {"number_too_large", "negative_number"}) - named == set()
+
+
 @each_method
 def test_docstring__is_short_and_names_codes_and_events_that_exist(method: str) -> None:
     docstring = ast.get_docstring(PUBLIC[method]) or ""
