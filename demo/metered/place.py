@@ -7,7 +7,7 @@ from typing import Final
 
 from api_billing.client import BillingClient
 from api_billing.connection import Connection
-from api_billing.contract_api import DAY_SECONDS
+from api_billing.contract_api import DAY_SECONDS, STANDARD_PLAN
 from api_billing.contract_source import contract_path
 from api_billing.errors import UnexpectedAnswer
 from api_billing.networks import Network, find_network
@@ -69,8 +69,8 @@ def prepare(url: str, plans: Sequence[ConsumerPlan], step: Callable[[], None]) -
     def settle_in(plan: ConsumerPlan) -> Consumer:
         address = accounts[FIRST_CONSUMER + plan.number - 1]
         client = _client(network, contract, address)
-        named = {"plan_name": TRIAL_PLAN} if plan.role is Role.TRIAL else {}
-        client.subscribe(API, _MAX_DAILY_SPEND_WEI, plan.hold_wei, **named)
+        name = TRIAL_PLAN if plan.role is Role.TRIAL else STANDARD_PLAN
+        client.subscribe(API, _MAX_DAILY_SPEND_WEI, plan.hold_wei, name, PRICE_WEI)
         client.place_hold(API, plan.hold_wei, expires_at)
         step()
         return Consumer(plan, address.lower())

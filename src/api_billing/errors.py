@@ -10,7 +10,8 @@ BillingError
 │   ├── ContractNotFound               the node knows no contract at the address
 │   └── RpcFailed                      any other JSON-RPC error; has its code
 ├── ContractRejected                   the contract refused: code, message, tx; changed nothing
-│   └── DepositKept                    …but kept the GEN sent with the call as the caller's credit
+│   ├── DepositKept                    …but kept the GEN sent with the call as the caller's credit
+│   └── BondReturned                   …and sends the bond back, as the caller's credit in the billing contract
 ├── TransactionFailed                  decided but not executed: a crash, or validators disagree
 │   └── ChildFailed                    it executed, but a transaction that it triggered did not
 ├── OutcomeUnknown                     a transaction may or may not have been taken: never send it again unseen
@@ -96,6 +97,15 @@ class DepositKept(ContractRejected):
         super().__init__(code, message, tx)
         self.credited_wei, self.credit_wei = credited_wei, credit_wei
         self.hint = f"{self.hint}; the GEN sent is not lost but is now your credit, which can be used or withdrawn"
+
+
+class BondReturned(ContractRejected):
+    """A court refused a dispute; ``returned_wei`` becomes the caller's credit when the transaction is final."""
+
+    def __init__(self, code: str, message: str, tx: str, returned_wei: int) -> None:
+        super().__init__(code, message, tx)
+        self.returned_wei = returned_wei
+        self.hint = f"{self.hint}; the bond sent becomes your credit when the transaction is final"
 
 
 class TransactionFailed(BillingError):

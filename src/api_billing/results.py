@@ -1,35 +1,14 @@
-"""What the contract answers, as frozen dataclasses. Amounts are integer wei, `_at` is unix seconds, days are UTC.
-
-Each `of` takes the contract's own answer. Fields it has beyond these are left out, so that a later contract with more
-of them can still be read; a missing field or one of another type raises `UnexpectedAnswer`.
-"""
+"""What the billing contract answers. Amounts are integer wei, `_at` is unix seconds, days are UTC."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from types import UnionType
-from typing import Any, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, Self
 
+from api_billing.answers import Answer
 from api_billing.errors import UnexpectedAnswer
 from api_billing.vouchers import Voucher
-
-
-class Answer:
-    """Base of the dataclasses here."""
-
-    @classmethod
-    def of(cls, answer: object) -> Self:
-        """Read the contract's mapping. Raises: UnexpectedAnswer."""
-        read: Self = _read(cls, answer, cls.__name__)
-        return read
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same as mappings and lists, for JSON."""
-        return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]  # every subclass is a dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +35,53 @@ class Api(Answer):
 
 
 @dataclass(frozen=True, slots=True)
+class PromiseHead(Answer):
+    """What is in force of a promise; ``terms_sha256`` stands for its text, ``from_day`` is its first day."""
+
+    court: str
+    payout_days: int
+    max_refund_percent: int
+    terms_sha256: str
+    from_day: int
+
+
+@dataclass(frozen=True, slots=True)
+class Promise(Answer):
+    """What an API promises for a day: nothing where ``court`` is empty. ``next_from_day`` is 0 with no change ahead."""
+
+    api_name: str
+    day_id: int
+    court: str
+    payout_days: int
+    max_refund_percent: int
+    terms: str
+    status_url: str
+    terms_sha256: str
+    from_day: int
+    next_from_day: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApiDetails(Api):
+    """An API with its promise in force, and what its vouchers are made of: ``asset`` stands for it as a token would."""
+
+    chain_id: int
+    asset: str
+    voucher_domain: dict[str, Any]
+    promise: PromiseHead | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiDay(Answer):
+    """A day of an API. Refunded and frozen is not earned; ``payout_days`` is 0 where the earnings do not wait."""
+
+    day_id: int
+    calls: int
+    earned_wei: int
+    payout_days: int
+
+
+@dataclass(frozen=True, slots=True)
 class ApiPage(Answer):
     """A page of the list of all APIs; ``total`` counts all."""
 
@@ -68,6 +94,7 @@ class ApiUsage(Answer):
     """A consumer's line for one API in the usage report. Limits of 0 are none, as is ``calls_left_today`` None.
 
     ``settlements`` is the sequence of the API's last one: whoever settles knows by it what the rest includes.
+    ``signer`` is the key whose vouchers bill the consumer, empty where it is billed without.
     """
 
     api_name: str
@@ -88,11 +115,12 @@ class ApiUsage(Answer):
     active: bool
     subscribed: bool
     settlements: int
+    signer: str
 
 
 @dataclass(frozen=True, slots=True)
 class UsageReport(Answer):
-    """Everything a dashboard shows of a consumer. ``notices`` counts all there ever were."""
+    """Everything a dashboard shows of a consumer. ``notices`` counts all there ever were, ``total`` all ``apis``."""
 
     consumer: str
     day_id: int
@@ -102,6 +130,7 @@ class UsageReport(Answer):
     notices: int
     resets_at: int
     month_resets_at: int
+    total: int
     apis: tuple[ApiUsage, ...]
 
     @classmethod
@@ -130,9 +159,76 @@ class Account(Answer):
 class DayUsage(Answer):
     """What a consumer used of an API on one day, ``day_id`` days after 1970-01-01."""
 
+    api_name: str
     day_id: int
     calls: int
     spend_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelState(Answer):
+    """What the highest voucher of a channel says, and what of that was billed."""
+
+    channel_id: str
+    signed_wei: int
+    billed_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class Session(Answer):
+    """A consumer's hold for an API, which pays for days from ``hold_from_day``; a session where ``signer`` is set."""
+
+    consumer: str
+    api_name: str
+    signer: str
+    hold_wei: int
+    hold_expires_at: int
+    hold_from_day: int
+    in_force: bool
+    channels: tuple[ChannelState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber(Answer):
+    """A consumer of an API as its operator sees it."""
+
+    consumer: str
+    plan_name: str
+    active: bool
+    calls_today: int
+    spend_today_wei: int
+    calls_month: int
+    spend_month_wei: int
+    hold_wei: int
+    hold_expires_at: int
+    signer: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberPage(Answer):
+    """A page of those who ever subscribed to an API; ``total`` counts all."""
+
+    total: int
+    subscribers: tuple[Subscriber, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PaidDay(Answer):
+    """What a consumer paid an API on a day, and what became of it.
+
+    ``pending``: the earnings still wait, and can be frozen. ``frozen_at`` 0: they never were; with nothing frozen any
+    more, that has come to its end.
+    """
+
+    api_name: str
+    consumer: str
+    day_id: int
+    calls: int
+    paid_wei: int
+    refunded_wei: int
+    frozen_wei: int
+    frozen_at: int
+    pending: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +256,11 @@ class CallReceipt(Answer):
 
 @dataclass(frozen=True, slots=True)
 class ReceiptCheck(Answer):
-    """Whether the contract billed the call of this receipt."""
+    """Whether the contract billed the call of this receipt; ``remembered`` where it still knows its request."""
 
     receipt_id: str
     valid: bool
+    remembered: bool
     api_name: str
     consumer: str
     day_id: int
@@ -179,12 +276,32 @@ class RequestAnswer(Answer):
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingEarnings(Answer):
+    """Of one API: what waits under a promise, and what a court has frozen."""
+
+    api_name: str
+    pending_wei: int
+    frozen_wei: int
+
+
+@dataclass(frozen=True, slots=True)
 class Earnings(Answer):
-    """What an operator can withdraw, and has withdrawn."""
+    """What an operator can withdraw, has withdrawn and refunded; ``apis`` has those that ever had a promise."""
 
     operator: str
     earnings_wei: int
     withdrawn_wei: int
+    refunded_wei: int
+    apis: tuple[WaitingEarnings, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Collected(Answer):
+    """Matured earnings that became the operator's; all days up to ``collected_through`` have been."""
+
+    api_name: str
+    collected_wei: int
+    collected_through: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,15 +341,22 @@ class SettledEntry(Answer):
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement(Answer):
-    """The outcome of a settlement."""
+class SettlementHead(Answer):
+    """The outcome of a settlement without its entries; ``refused_entries`` counts those that a code stopped."""
 
     api_name: str
     sequence: int
     usage_root: str
     billed_calls: int
     billed_wei: int
+    refused_entries: int
     settled_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement(SettlementHead):
+    """The outcome of a settlement."""
+
     entries: tuple[SettledEntry, ...]
 
 
@@ -260,7 +384,7 @@ class Notice(Answer):
 
 @dataclass(frozen=True, slots=True)
 class Solvency(Answer):
-    """What the contract holds and owes."""
+    """What the contract holds and owes. ``earnings_wei`` is all operators', also what waits or is frozen."""
 
     balance_wei: int
     owed_wei: int
@@ -270,6 +394,7 @@ class Solvency(Answer):
     earnings_wei: int
     deposited_wei: int
     withdrawn_wei: int
+    refunded_wei: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,39 +416,10 @@ class Subscription(Answer):
     max_daily_spend_wei: int
 
 
-@cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
+@dataclass(frozen=True, slots=True)
+class OpenedSession(Subscription):
+    """What a session's subscription accepts, and its hold."""
 
-
-def _read(kind: Any, value: object, where: str) -> Any:
-    """Check a value against a type hint of the dataclasses above, and turn mappings into them."""
-    origin = get_origin(kind)
-    if origin in (Union, UnionType):
-        if value is None:
-            return None
-        (kind,) = (each for each in get_args(kind) if each is not type(None))
-        return _read(kind, value, where)
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise _unexpected(where, value)
-        return tuple(_read(get_args(kind)[0], each, f"{where}[{i}]") for i, each in enumerate(value))
-    if dataclasses.is_dataclass(kind):
-        if not isinstance(value, Mapping):
-            raise _unexpected(where, value)
-        return _read_record(kind, value, where)
-    if type(value) is not kind:
-        raise _unexpected(where, value)
-    return value
-
-
-def _read_record(kind: Any, value: Mapping[Any, object], where: str) -> Any:
-    hints = _hints(kind)
-    missing = [name for name in hints if name not in value]
-    if missing:
-        raise UnexpectedAnswer(f"{where} has no {', '.join(missing)}")
-    return kind(**{name: _read(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})
-
-
-def _unexpected(where: str, value: object) -> UnexpectedAnswer:
-    return UnexpectedAnswer(f"{where} cannot be {str(value)[:80]!r}")
+    hold_wei: int
+    expires_at: int
+    signer: str

@@ -94,6 +94,16 @@ class Voucher:
         return asdict(self)
 
 
+def domain_of(chain_id: int) -> dict[str, Any]:
+    """The EIP-712 domain of vouchers on a chain, as `get_api` shows it and typed data has it."""
+    return {
+        "name": DOMAIN_NAME,
+        "version": DOMAIN_VERSION,
+        "chainId": chain_id,
+        "verifyingContract": VERIFYING_CONTRACT,
+    }
+
+
 def checked_cumulative(amount_wei: object) -> int:
     """Return the sum if a voucher can name it. Raises: InvalidInput."""
     if type(amount_wei) is not int or not 0 <= amount_wei <= MAX_CUMULATIVE_WEI:

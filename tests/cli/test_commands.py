@@ -85,7 +85,7 @@ def test_consume__refused_as_json__has_the_code_on_standard_output(market: Run) 
 
 
 def test_subscribe__refused_deposit__says_that_it_is_credit(market: Run) -> None:
-    ran = market("subscribe", "nobodys", "--max-daily-spend", "1gen", "--deposit", "2gen", "--account", "localnet:4")
+    ran = market("subscribe", "weather", "--max-daily-spend", "0", "--deposit", "2gen", "--account", "localnet:4")
     assert ran.code == 1
     assert "the 2 GEN sent kept as credit" in ran.err
 

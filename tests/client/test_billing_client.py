@@ -27,6 +27,7 @@ from .conftest import ONE_GEN, MakeClient, never_sleep
 from .scripted_node import HANG_UP, error, scripted_node
 
 PRICE = ONE_GEN // 100
+KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 NOBODY = "0x" + "99" * 20
 
 
@@ -44,7 +45,7 @@ def today(client: BillingClient) -> int:
 def test_client__every_method_of_the_contract__is_a_typed_method(method: Method) -> None:
     signature = inspect.signature(getattr(BillingClient, method.value))
     assert signature.return_annotation is not inspect.Signature.empty
-    own = [name for name in signature.parameters if name != "self"]
+    own = [name for name, each in signature.parameters.items() if name != "self" and each.kind is not KEYWORD_ONLY]
     wanted = [name.removesuffix("_address") for name in METHODS[method].parameters]
     renamed = {"initial_deposit_wei": "deposit_wei", "amount": "amount_wei"}
     assert own == [renamed.get(name, name) for name in wanted]

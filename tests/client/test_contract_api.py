@@ -1,16 +1,19 @@
 """Names in `contract_api` and the contract's own, held against each other both ways."""
 
-import importlib.util
+import ast
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from api_billing.contract_api import (
+    DAY_SECONDS,
     EVENTS,
     EXPLANATIONS,
     METHODS,
     Code,
+    CourtCode,
     Event,
     Kind,
     Method,
@@ -19,19 +22,11 @@ from api_billing.contract_api import (
     split_refusal,
 )
 from api_billing.contract_source import contract_path
-from genlayer_localnet import Localnet
+from genlayer_localnet import Localnet, Receipt
 
-ROOT = Path(__file__).parents[2]
 SOURCE = contract_path().read_text(encoding="utf-8")
-
-
-def _reference_tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("contract_reference", ROOT / "tools" / "contract_reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+RELAY = Path(__file__).parents[1] / "contract" / "contracts" / "relay.py"
+OPERATOR, HEIR, ALICE = ("0x" + each * 20 for each in ("0e", "1f", "a1"))
 
 
 @pytest.fixture(scope="module")
@@ -58,24 +53,71 @@ def test_method__parameters_and_kind__are_those_of_the_schema(
     assert kind is signature.kind
 
 
-def test_codes__of_the_contract__are_all_named_in_its_order() -> None:
-    tool = _reference_tool()
-    assert [code.value for code in Code] == list(tool.error_texts(tool.ast.parse(SOURCE)))
+@pytest.mark.parametrize("code", Code)
+def test_code__named_here__is_one_of_the_contract(code: Code) -> None:
+    # That the contract has no others: tests/contract/static.
+    texts = (node.value for node in ast.walk(ast.parse(SOURCE)) if isinstance(node, ast.Constant))
+    assert any(re.search(rf"\b{code}\b", text) for text in texts if isinstance(text, str))
+
+
+def a_story_of_every_event() -> Iterator[Receipt]:
+    """What happens to an API with a promise in a week, and to one that is handed over."""
+    net = Localnet()
+    contract, court = (net.deploy(code, sender=OPERATOR).to for code in (contract_path(), RELAY))
+
+    def call(sender: str, method: str, *args: object, value: int = 0) -> Receipt:
+        return net.write(contract, method, *args, sender=sender, value=value)
+
+    net.fund(ALICE, 10**6)
+    yield call(OPERATOR, "register_api", "maps", 7, 9)
+    yield call(OPERATOR, "propose_operator", "maps", HEIR)
+    yield call(HEIR, "accept_operator", "maps")
+    yield call(OPERATOR, "register_api", "weather", 10, 99)
+    yield call(OPERATOR, "set_plan", "weather", "gold", 10, 0, 0)
+    yield call(OPERATOR, "set_api_active", "weather", True)
+    yield call(OPERATOR, "set_promise", "weather", str(court), 3, 100, "It answers.")
+    net.advance(1 * DAY_SECONDS)
+    day_id = int(net.now.timestamp()) // DAY_SECONDS
+    yield call(ALICE, "subscribe", "weather", 10**6, 1_000, value=1_000)
+    yield call(ALICE, "top_up_credit", 1, value=2)
+    yield call(ALICE, "place_hold", "weather", 100, int(net.now.timestamp()) + 60)
+    yield call(ALICE, "consume_credit", "weather", ALICE)
+    entry = {"consumer": ALICE, "day_id": day_id, "calls": 100, "spend_wei": 1}
+    yield call(OPERATOR, "settle_usage", "weather", 1, [entry])
+    yield call(ALICE, "withdraw_credit", 880)
+    net.advance(2 * DAY_SECONDS)
+    for args in (("freeze_by_court", ["weather", ALICE, day_id]), ("refund_by_court", ["weather", ALICE, day_id, 5])):
+        yield from net.write(court, "send", str(contract), *args, sender=OPERATOR).children
+    net.advance(2 * DAY_SECONDS)
+    yield call(HEIR, "collect_earnings", "weather")
+    yield call(OPERATOR, "withdraw_earnings", 1)
+    yield call(ALICE, "release_hold", "weather")
+    yield call(ALICE, "unsubscribe", "weather")
 
 
 def test_events__of_the_contract__have_the_same_names_and_fields() -> None:
-    tool = _reference_tool()
-    rows = [line for line in tool.reference(SOURCE).splitlines() if line.startswith("| `") and line.count("|") == 4]
     told = {}
-    for row in rows:
-        name, indexed, others = ([word.strip(" `") for word in cell.split(",")] for cell in row.strip("|").split("|"))
-        told[name[0]] = (tuple(indexed), set(others))
-    assert {event.value: (fields.indexed, set(fields.others)) for event, fields in EVENTS.items()} == told
+    for receipt in a_story_of_every_event():
+        assert receipt.kind == "return", receipt.message
+        for event in receipt.events:
+            told[str(event.name)] = set(event.fields)
+    assert {event.value: {*fields.indexed, *fields.others} for event, fields in EVENTS.items()} == told
     assert set(EVENTS) == set(Event)
 
 
-@pytest.mark.parametrize("code", Code)
-def test_code__every__has_a_meaning_and_a_next_step(code: Code) -> None:
+def test_events__indexed_fields__are_those_of_the_source() -> None:
+    found = {
+        node.name: tuple(arg.arg for arg in node.body[0].args.posonlyargs[1:])
+        for node in ast.walk(ast.parse(SOURCE))
+        if isinstance(node, ast.ClassDef)
+        and [ast.unparse(base) for base in node.bases] == ["gl.Event"]
+        and isinstance(node.body[0], ast.FunctionDef)
+    }
+    assert {event.value: fields.indexed for event, fields in EVENTS.items()} == found
+
+
+@pytest.mark.parametrize("code", [*Code, *CourtCode])
+def test_code__every__has_a_meaning_and_a_next_step(code: str) -> None:
     explanation = EXPLANATIONS[code]
     assert explanation.meaning
     assert explanation.next_step
@@ -94,6 +136,7 @@ def test_in_words__unknown_code__is_the_code_without_underscores() -> None:
             "execution failed: [EXPECTED] bad_type: wrong type of argument (calls)",
             ("bad_type", "wrong type of argument (calls)"),
         ),
+        ("[EXPECTED] no_verdict", ("no_verdict", "")),
         ("exit_code 1", None),
         ("", None),
     ],

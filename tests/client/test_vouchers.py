@@ -14,14 +14,12 @@ from hypothesis import strategies as st
 
 from api_billing.errors import InvalidInput
 from api_billing.vouchers import (
-    DOMAIN_NAME,
-    DOMAIN_VERSION,
     MAX_CUMULATIVE_WEI,
     NO_SALT,
-    VERIFYING_CONTRACT,
     WITHDRAW_DELAY_SECONDS,
     Channel,
     Voucher,
+    domain_of,
     is_signed_by,
     recover_signer,
     sign_voucher,
@@ -80,13 +78,7 @@ def channel_of(config: dict[str, Any]) -> Channel:
 
 
 def typed(kind: str, message: dict[str, Any], chain_id: int) -> Any:
-    domain = {
-        "name": DOMAIN_NAME,
-        "version": DOMAIN_VERSION,
-        "chainId": chain_id,
-        "verifyingContract": VERIFYING_CONTRACT,
-    }
-    return encode_typed_data(domain, {kind: TYPES[kind]}, message)
+    return encode_typed_data(domain_of(chain_id), {kind: TYPES[kind]}, message)
 
 
 def digest_of(signable: Any) -> bytes:

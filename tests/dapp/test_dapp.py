@@ -58,9 +58,7 @@ def _npx(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_refusals__of_the_page__are_those_of_the_table() -> None:
     table = json.loads((PAGE / "src" / "domain" / "refusals.json").read_text(encoding="utf-8"))
-    expected = {
-        code.value: {"meaning": each.meaning, "nextStep": each.next_step} for code, each in EXPLANATIONS.items()
-    }
+    expected = {code: {"meaning": each.meaning, "nextStep": each.next_step} for code, each in EXPLANATIONS.items()}
     assert table == expected
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from api_billing.amounts import format_wei
+from api_billing.amounts import Scale, format_wei
 from api_billing.cli.command import command
-from api_billing.cli.drawing import pairs, right, short, table
+from api_billing.cli.drawing import counted, pairs, right, short, table
 from api_billing.cli.output import Shown, shown_write
 from api_billing.cli.session import Session
-from api_billing.cli.values import ApiName, Daily, Monthly, Price
-from api_billing.contract_api import MAX_PAGE_APIS
-from api_billing.results import Api, Plan
+from api_billing.cli.values import ApiName, Daily, Monthly, Offset, Price, day_text
+from api_billing.contract_api import MAX_PAGE
+from api_billing.results import Api, ApiDay, ApiDetails, Plan
 
 app = typer.Typer(no_args_is_help=True, help="Register APIs, set plans, pause, hand over; list and show.")
 
@@ -93,8 +94,8 @@ def accept(session: Session, api: ApiName) -> Shown:
 @command(app, "list")
 def list_apis(
     session: Session,
-    offset: Annotated[int, typer.Option(help="How many to skip.", metavar="N", min=0)] = 0,
-    limit: Annotated[int, typer.Option(help="How many to show.", metavar="N", min=1, max=MAX_PAGE_APIS)] = 100,
+    offset: Offset = 0,
+    limit: Annotated[int, typer.Option(help="How many to show.", metavar="N", min=1, max=MAX_PAGE)] = 100,
 ) -> Shown:
     """All APIs in the order of registration."""
     with session.printer.waiting("reading"):
@@ -104,10 +105,35 @@ def list_apis(
 
 @command(app, "show")
 def show(session: Session, api: ApiName) -> Shown:
-    """One API with its plans and meters."""
+    """One API with its plans, meters and promise."""
     with session.printer.waiting("reading"):
         found = session.client.get_api(api)
     return Shown(found.as_dict(), lambda: _show(found))
+
+
+@command(app, "days")
+def days(session: Session, api: ApiName) -> Shown:
+    """What an API earned on each of its last 64 days, and until when that waits under a promise."""
+    with session.printer.waiting("reading"):
+        found = session.client.get_api_days(api)
+    return Shown([each.as_dict() for each in found], lambda: _days(found))
+
+
+def _days(found: Sequence[ApiDay]) -> RenderableType:
+    if not found:
+        return Text("no calls on the last 64 days")
+    scale = Scale.of(each.earned_wei for each in found)
+    rows = [
+        (
+            day_text(each.day_id),
+            f"{each.calls:,}",
+            scale.number(each.earned_wei),
+            # A day has matured when it and the days for which its earnings wait are over.
+            day_text(each.day_id + each.payout_days + 1) if each.payout_days else "-",
+        )
+        for each in found
+    ]
+    return table("day (UTC)", right("calls"), right(f"earned {scale.unit.name}"), "waits until", rows=rows)
 
 
 def _list(apis: tuple[Api, ...], total: int, offset: int) -> RenderableType:
@@ -129,12 +155,16 @@ def _list(apis: tuple[Api, ...], total: int, offset: int) -> RenderableType:
     return drawn if shown >= total else Group(drawn, Text(f"{shown} of {total}; go on with --offset {shown}"))
 
 
-def _show(api: Api) -> RenderableType:
+def _show(api: ApiDetails) -> RenderableType:
     facts = [("operator", api.operator), ("status", "active" if api.active else "paused")]
     if api.proposed_operator:
         facts.append(("offered to", api.proposed_operator))
     facts.append(("meters", "\n".join(api.meters) or "none"))
     facts.append(("next settlement", str(api.next_sequence)))
+    if api.promise:
+        wait = f"earnings wait {counted(api.promise.payout_days, 'day')}"
+        facts.append(("promise", f"{wait}, a court may refund {api.promise.max_refund_percent}%"))
+        facts.append(("court", api.promise.court))
     rows = ((each.plan_name, format_wei(each.cost_per_call_wei, exact=True), *_plan_limits(each)) for each in api.plans)
     plans = table("plan", right("a call"), right("calls a day"), right("calls a month"), rows=rows)
     return Group(Text(api.api_name, style="bold"), pairs(facts), Text(""), plans)

@@ -7,7 +7,22 @@ from typing import Final
 import typer
 
 from api_billing import __version__
-from api_billing.cli import apis, billing, consumer, deploying, key_files, localnet, meter, reports, settle, usage
+from api_billing.cli import (
+    apis,
+    billing,
+    consumer,
+    deploying,
+    disputes,
+    key_files,
+    localnet,
+    meter,
+    operating,
+    promises,
+    reports,
+    sessions,
+    settle,
+    usage,
+)
 from api_billing.cli.command import PlainGroup, global_options
 from api_billing.cli.exit_codes import MEANINGS
 
@@ -36,10 +51,14 @@ def make_app() -> typer.Typer:
     app.add_typer(apis.app, name="api")
     consumer.add_to(app)
     app.add_typer(consumer.holds, name="hold")
+    app.add_typer(sessions.app, name="session")
     billing.add_to(app)
+    operating.add_to(app)
     settle.add_to(app)
     usage.add_to(app)
     reports.add_to(app)
+    app.add_typer(promises.app, name="promise")
+    app.add_typer(disputes.app, name="dispute")
     app.add_typer(key_files.app, name="keys")
     app.add_typer(meter.app, name="meter")
     app.command("version")(version)

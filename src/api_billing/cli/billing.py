@@ -1,4 +1,4 @@
-"""Billing: calls one by one, settlements, earnings."""
+"""Billing: calls one by one, and settlements by hand."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from rich.text import Text
 
 from api_billing.amounts import format_wei
 from api_billing.cli.command import command
-from api_billing.cli.drawing import counted, pairs
+from api_billing.cli.drawing import counted
 from api_billing.cli.entries import read_entries
 from api_billing.cli.output import Shown, shown_write
 from api_billing.cli.session import Session
-from api_billing.cli.values import ApiName, Calls, Consumer, day_text, require_wei
+from api_billing.cli.values import ApiName, Calls, Consumer, day_text
 from api_billing.contract_api import in_words
 from api_billing.errors import OutcomeUnknown
-from api_billing.results import Earnings, Quote, ReceiptCheck, Settlement
+from api_billing.results import Quote, ReceiptCheck, Settlement
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, "consume", writes=True)(consume)
     command(app, "quote")(quote)
-    command(app, "earnings", writes=True)(earnings)
     command(app, "receipt")(receipt)
 
 
@@ -67,7 +66,10 @@ def settle_file(
     session: Session,
     api: ApiName,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Entries as .json or .csv: consumer, day_id, calls, spend_wei")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Entries as .json or .csv: consumer, day_id, calls, spend_wei; in .json also voucher"
+        ),
     ],
     sequence: Annotated[
         int, typer.Option(metavar="N", help="Number of the settlement; by default the next one.", min=0)
@@ -94,33 +96,11 @@ def settle_file(
     return shown_write(written, _settlement(written.result))
 
 
-def earnings(
-    session: Session,
-    operator: Annotated[
-        str | None, typer.Option(metavar="WHO", help="Address or account of the operator; yours unless named.")
-    ] = None,
-    withdraw: Annotated[
-        str | None, typer.Option(metavar="AMOUNT", help="Pay so much to you, or `all`; arrives when final.")
-    ] = None,
-) -> Shown:
-    """What an operator has earned; with --withdraw pay it out."""
-    if withdraw is None:
-        session.writes = False
-    client, address = session.client, session.address(None if withdraw else operator)
-    with session.printer.waiting("reading"):
-        found = client.get_earnings(address)
-    if withdraw is None:
-        return Shown(found.as_dict(), lambda: _earnings(found))
-    amount = found.earnings_wei if withdraw.strip().lower() == "all" else require_wei(withdraw)
-    with session.printer.waiting("withdrawing"):
-        written = client.withdraw_earnings(amount)
-    arrival = "" if written.status == "FINALIZED" else "; it arrives when the transaction is final"
-    return shown_write(written, f"{format_wei(amount, exact=True)} of earnings withdrawn{arrival}")
-
-
 def receipt(
     session: Session,
-    receipt_id: Annotated[str, typer.Argument(metavar="RECEIPT", help="api_name:consumer:day_id:call_no")],
+    receipt_id: Annotated[
+        str, typer.Argument(metavar="RECEIPT", help="api_name:consumer:day_id:call_no, and what follows")
+    ],
 ) -> Shown:
     """Whether a receipt is genuine."""
     with session.printer.waiting("reading"):
@@ -148,16 +128,6 @@ def _settlement(done: Settlement) -> str:
             where = f"{entry.consumer} on {day_text(entry.day_id)}"
             lines.append(f"  refused {refused} of {where}: {in_words(entry.code)} ({entry.code})")
     return "\n".join(lines)
-
-
-def _earnings(found: Earnings) -> RenderableType:
-    return pairs(
-        [
-            ("operator", found.operator),
-            ("can be withdrawn", format_wei(found.earnings_wei, exact=True)),
-            ("withdrawn so far", format_wei(found.withdrawn_wei, exact=True)),
-        ]
-    )
 
 
 def _receipt(found: ReceiptCheck) -> RenderableType:

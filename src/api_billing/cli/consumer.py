@@ -11,17 +11,21 @@ from api_billing.cli.command import command
 from api_billing.cli.output import Shown, shown_write
 from api_billing.cli.session import Session
 from api_billing.cli.values import (
-    AMOUNT_HELP,
     Amount,
     ApiName,
+    Cap,
     Consumer,
-    amount_parser,
+    Deposit,
+    For,
+    MaxPrice,
+    PlanName,
+    To,
+    Until,
     moment_text,
-    seconds_parser,
-    unix_parser,
 )
-from api_billing.contract_api import STANDARD_PLAN
+from api_billing.contract_api import PLAIN_HOLD, STANDARD_PLAN
 from api_billing.errors import InvalidInput
+from api_billing.results import Subscription
 
 holds = typer.Typer(no_args_is_help=True, help="Set credit aside for the settlements of one API.")
 
@@ -41,24 +45,48 @@ def add_to(app: typer.Typer) -> None:
 def subscribe(
     session: Session,
     api: ApiName,
-    max_daily_spend: Annotated[
-        int, typer.Option(metavar="AMOUNT", parser=amount_parser, help=f"Cap on a day's spend: {AMOUNT_HELP}.")
-    ],
-    deposit: Annotated[
-        int, typer.Option(metavar="AMOUNT", parser=amount_parser, help="GEN to send along as credit.")
-    ] = 0,
-    plan: Annotated[str, typer.Option(metavar="PLAN", help="Plan of the API.")] = STANDARD_PLAN,
+    max_daily_spend: Cap,
+    deposit: Deposit = 0,
+    plan: PlanName = STANDARD_PLAN,
+    max_price: MaxPrice = None,
 ) -> Shown:
-    """Subscribe, or change plan and cap, and accept the present price."""
+    """Subscribe, or change plan and cap, and accept the price: the one shown, or any up to --max-price.
+
+    Example: api-billing subscribe weather --max-daily-spend 1gen --deposit 5gen --max-price 0.01gen
+    """
+    bound = price_bound(session, api, plan, max_price)
     with session.printer.waiting(f"subscribing to {api}"):
-        written = session.client.subscribe(api, max_daily_spend, deposit, plan)
+        written = session.client.subscribe(api, max_daily_spend, deposit, plan, bound)
     accepted = written.result
-    text = (
-        f"subscribed to {api}, plan {accepted.plan_name}, at {format_wei(accepted.accepted_price_wei, exact=True)} "
-        f"a call, at most {format_wei(accepted.max_daily_spend_wei, exact=True)} a day\n"
-        f"credit {format_wei(accepted.credit_wei, exact=True)}"
-    )
+    text = f"subscribed to {api}, {accepted_text(accepted)}\ncredit {format_wei(accepted.credit_wei, exact=True)}"
     return shown_write(written, text)
+
+
+def price_bound(session: Session, api: str, plan: str, max_price: int | None) -> int:
+    """The highest price that is to be accepted: the operator may raise it before the transaction is there.
+
+    Raises: InvalidInput, when it is higher now: a refused deposit would be kept as credit.
+    """
+    with session.printer.waiting("reading"):
+        plans = {each.plan_name: each.cost_per_call_wei for each in session.client.get_api(api).plans}
+    price = plans.get(plan.strip().lower())
+    if price is None:
+        raise InvalidInput(f"{api} has no plan {plan!r}", hint=f"choose one of {', '.join(plans)}")
+    shown = format_wei(price, exact=True)
+    if max_price is None:
+        session.printer.note(f"{api}, plan {plan}: {shown} a call")
+    elif price > max_price:
+        raise InvalidInput(f"a call costs {shown}, more than --max-price", hint="nothing was sent")
+    # To the contract 0 is no bound: for what is free it is the smallest there is.
+    return max(price if max_price is None else max_price, 1)
+
+
+def accepted_text(accepted: Subscription) -> str:
+    """Plan, price and cap of a subscription in words."""
+    return (
+        f"plan {accepted.plan_name}, at {format_wei(accepted.accepted_price_wei, exact=True)} a call, "
+        f"at most {format_wei(accepted.max_daily_spend_wei, exact=True)} a day"
+    )
 
 
 def unsubscribe(session: Session, api: ApiName) -> Shown:
@@ -85,11 +113,13 @@ def top_up(
     return shown_write(written, f"{format_wei(done.credited_wei, exact=True)} credited; credit{whose} is {credit}")
 
 
-def withdraw(session: Session, amount: Amount) -> Shown:
-    """Take free credit back; it arrives when the transaction is final."""
+def withdraw(session: Session, amount: Amount, to: To = None) -> Shown:
+    """Take free credit back, to yourself or to another account; it arrives when the transaction is final."""
+    payee = session.address(to) if to else ""
     with session.printer.waiting("withdrawing"):
-        written = session.client.withdraw_credit(amount)
-    return shown_write(written, f"{format_wei(amount, exact=True)} withdrawn{_arrival(written.status)}")
+        written = session.client.withdraw_credit(amount, payee)
+    where = f" to {payee}" if payee else ""
+    return shown_write(written, f"{format_wei(amount, exact=True)} withdrawn{where}{arrival(written.status)}")
 
 
 def alert(
@@ -107,24 +137,30 @@ def place(
     session: Session,
     api: ApiName,
     amount: Amount,
-    for_: Annotated[
-        int | None,
-        typer.Option("--for", metavar="DURATION", parser=seconds_parser, help="How long from now: 30m, 12h, 7d, 2w."),
-    ] = None,
-    until: Annotated[
-        int | None,
-        typer.Option(metavar="TIME", parser=unix_parser, help="Until when, UTC: 2026-12-31 or 2026-12-31T18:00:00Z."),
-    ] = None,
+    for_: For = None,
+    until: Until = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Be billed without vouchers again after a session.")] = False,
 ) -> Shown:
-    """Set more credit aside for one API; an amount of 0 only prolongs the hold."""
-    if (for_ is None) == (until is None):
-        raise InvalidInput("a hold needs its end", hint="say either --for 7d or --until 2026-12-31")
-    client = session.client
-    expires_at = client.connection.now() + for_ if for_ is not None else until or 0
+    """Set more credit aside for one API; an amount of 0 only prolongs the hold.
+
+    After a session its key stays set, and vouchers of it are needed still, unless you say --plain.
+
+    Example: api-billing hold place weather 0.5gen --for 7d
+    """
+    expires_at = expiry(session, for_, until)
     with session.printer.waiting("placing the hold"):
-        written = client.place_hold(api, amount, expires_at)
+        written = session.client.place_hold(api, amount, expires_at, PLAIN_HOLD if plain else "")
     text = f"{format_wei(amount, exact=True)} more held for {api} until {moment_text(expires_at)}"
     return shown_write(written, text)
+
+
+def expiry(session: Session, for_: int | None, until: int | None) -> int:
+    """The end of a hold in unix seconds. Raises: InvalidInput, unless it is said in one way."""
+    if until is not None and for_ is None:
+        return until
+    if for_ is None or until is not None:
+        raise InvalidInput("a hold needs its end", hint="say either --for 7d or --until 2026-12-31")
+    return session.client.connection.now() + for_
 
 
 @command(holds, "release", writes=True)
@@ -135,5 +171,6 @@ def release(session: Session, api: ApiName, consumer: Consumer = None) -> Shown:
         return shown_write(session.client.release_hold(api, address), f"hold for {api} released")
 
 
-def _arrival(status: str) -> str:
+def arrival(status: str) -> str:
+    """When a payout arrives, of which this is the status."""
     return "" if status == "FINALIZED" else "; it arrives when the transaction is final"

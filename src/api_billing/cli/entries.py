@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,8 +15,10 @@ from api_billing.contract_api import MAX_SETTLEMENT_ENTRIES
 from api_billing.errors import InvalidInput
 from api_billing.networks import checked_address
 from api_billing.results import SettlementEntry
+from api_billing.vouchers import Voucher
 
 _FIELDS: Final = ("consumer", "day_id", "calls", "spend_wei")
+_VOUCHER: Final = tuple(field.name for field in fields(Voucher))
 _HINT: Final = f"an entry has {', '.join(_FIELDS)}"
 
 
@@ -60,9 +63,26 @@ def _entry(row: Any, where: str) -> SettlementEntry:
             day_id=day_id_of(_text(row["day_id"])),
             calls=_count(_text(row["calls"])),
             spend_wei=require_wei(_text(row["spend_wei"])),
+            voucher=_voucher(row.get("voucher")),
+            close=_flag(row.get("close", False)),
         )
     except ValueError as error:  # InvalidInput is one
         raise InvalidInput(f"{where}: {error}", hint=_HINT) from None
+
+
+def _voucher(value: object) -> Voucher | None:
+    """As `session sign` prints it."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or set(value) != set(_VOUCHER):
+        raise ValueError(f"a voucher has {', '.join(_VOUCHER)}")
+    return Voucher(**value)
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"close is true or false, not {value!r}")
+    return value
 
 
 def _text(value: object) -> str:

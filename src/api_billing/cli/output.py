@@ -14,6 +14,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from api_billing.amounts import format_wei
+from api_billing.answers import Answer
 from api_billing.cli.drawing import PlainConsole, is_ascii_only, print_trimmed
 from api_billing.cli.exit_codes import ExitCode
 from api_billing.errors import (
@@ -25,7 +26,6 @@ from api_billing.errors import (
     NetworkError,
     OutcomeUnknown,
 )
-from api_billing.results import Answer
 from api_billing.showing import printable, printable_json
 
 if TYPE_CHECKING:

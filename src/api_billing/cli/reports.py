@@ -15,14 +15,8 @@ from api_billing.cli.command import command
 from api_billing.cli.drawing import counted, pairs, right, sparkline, table, usage_bar
 from api_billing.cli.output import Shown
 from api_billing.cli.session import Session
-from api_billing.cli.values import (
-    ApiName,
-    Consumer,
-    WhoseReport,
-    day_text,
-    moment_text,
-)
-from api_billing.contract_api import DAY_SECONDS, HISTORY_DAYS, KEPT_NOTICES, NoticeKind, in_words
+from api_billing.cli.values import After, ApiName, Consumer, WhoseReport, day_text, moment_text
+from api_billing.contract_api import DAY_SECONDS, HISTORY_DAYS, KEPT, MAX_PAGE, NoticeKind, in_words
 from api_billing.results import ApiUsage, DayUsage, Notice, Solvency, UsageReport
 
 SPARKLINE_DAYS: Final = 30
@@ -44,7 +38,7 @@ def report(session: Session, consumer: WhoseReport = None) -> Shown:
     """A consumer's credit and usage: what is used of every limit, and the last 30 days."""
     address = session.address(consumer)
     with session.printer.waiting("reading"):
-        found = session.client.get_usage_report(address)
+        found = session.client.get_whole_usage_report(address)
         days = _histories(session, found)
     data = {**found.as_dict(), "history": {name: [day.as_dict() for day in used] for name, used in days.items()}}
     return Shown(data, lambda: draw_report(found, days, ascii_only=session.printer.ascii_only))
@@ -69,10 +63,8 @@ def history(
 def notices(
     session: Session,
     consumer: Consumer = None,
-    after: Annotated[int, typer.Option(metavar="N", help="Only those with a higher number.", min=0)] = 0,
-    limit: Annotated[
-        int, typer.Option(metavar="N", help="How many, the oldest first.", min=1, max=KEPT_NOTICES)
-    ] = KEPT_NOTICES,
+    after: After = 0,
+    limit: Annotated[int, typer.Option(metavar="N", help="How many, the oldest first.", min=1, max=KEPT)] = KEPT,
 ) -> Shown:
     """Refusals, price changes and low credit that a consumer was told of."""
     address = session.address(consumer)
@@ -134,7 +126,7 @@ class _Watcher:
 
     def _each(self, interval: float, count: int) -> Any:
         while True:
-            report = self._session.client.get_usage_report(self._address)
+            report = self._session.client.get_whole_usage_report(self._address)
             last = self._notices[-1].number if self._notices else max(report.notices - 5, 0)
             new = self._session.client.list_notices(self._address, last) if report.notices > last else ()
             self._notices = [*self._notices, *new][-5:]
@@ -178,7 +170,7 @@ def _draw_api(usage: ApiUsage, days: Sequence[DayUsage] | None, today: int, asci
     ]
     if usage.hold_wei:
         held = f"{format_wei(usage.hold_wei)} until {moment_text(usage.hold_expires_at)}"
-        rows.append(("held", Text(held)))
+        rows.append(("held", Text(f"{held}, for a session" if usage.signer else held)))
     if days is not None:
         rows.append((f"last {SPARKLINE_DAYS} days", _sparkline(days, today, ascii_only)))
     return [title, pairs(rows)]
@@ -215,11 +207,13 @@ def _sparkline(days: Sequence[DayUsage], today: int, ascii_only: bool) -> Text:
 
 
 def _histories(session: Session, found: UsageReport) -> dict[str, tuple[DayUsage, ...]]:
-    first = found.day_id - SPARKLINE_DAYS + 1
-    return {
-        usage.api_name: session.client.get_usage_history(found.consumer, usage.api_name, first, found.day_id)
-        for usage in found.apis
-    }
+    """Of all subscriptions, which come in the order of the report, read page by page."""
+    days: dict[str, tuple[DayUsage, ...]] = {usage.api_name: () for usage in found.apis}
+    for offset in range(0, len(found.apis), MAX_PAGE):
+        span = found.day_id - SPARKLINE_DAYS + 1, found.day_id
+        for day in session.client.get_usage_history(found.consumer, "", *span, offset):
+            days[day.api_name] = (*days.get(day.api_name, ()), day)
+    return days
 
 
 def _history(used: Sequence[DayUsage], ascii_only: bool) -> RenderableType:
@@ -250,6 +244,8 @@ def _notices(found: Sequence[Notice]) -> RenderableType:
 def _notice(each: Notice) -> str:
     if each.kind == NoticeKind.LOW_CREDIT:
         return f"credit is low: {format_wei(each.amount_wei)} left"
+    if each.kind == NoticeKind.REFUND:
+        return f"{format_wei(each.amount_wei)} refunded"
     what = f"{counted(each.calls, 'call')} refused: {in_words(each.code)}"
     return f"{what}; {format_wei(each.amount_wei)} not billed" if each.kind == NoticeKind.SETTLEMENT else what
 
@@ -265,6 +261,7 @@ def _solvency(found: Solvency) -> RenderableType:
         "earnings_wei": "of it earnings",
         "deposited_wei": "ever deposited",
         "withdrawn_wei": "ever withdrawn",
+        "refunded_wei": "ever refunded",
     }
     scale = Scale.of(amounts.values(), exact=True)
     rows = [(f"  {label}", scale.text(amounts[name])) for name, label in labels.items()]

@@ -18,6 +18,8 @@ from api_billing.networks import Network, checked_address, find_network
 if TYPE_CHECKING:
     from api_billing.client import BillingClient
     from api_billing.connection import Connection, Signer
+    from api_billing.court_client import CourtClient
+    from api_billing.transactions import Phase
 
 _FIRST_OPEN_ACCOUNT: Final = "localnet:0"
 
@@ -74,7 +76,7 @@ class Session:
             self.network,
             contract=options.contract,
             account=self.signer if self.writes else None,
-            on=options.on.value if options.on else "accepted",
+            on=self._on,
             timeout_seconds=options.timeout,
         )
 
@@ -92,6 +94,36 @@ class Session:
         if named.startswith("0x"):
             return checked_address(named)
         return address_of(named) or self._open(named).address
+
+    def key(self) -> bytes:
+        """The account's private key, for what is signed off the chain. Raises: InvalidInput, where a node has it."""
+        key = getattr(self.signer, "key", None)
+        if key is None:
+            hint = "name a keystore or env:VARIABLE with --account; make one with: api-billing keys create NAME"
+            raise InvalidInput(f"the node keeps the key of {self.account}", hint=hint)
+        return bytes(key)
+
+    def court(self, api: str, named: str | None, day_id: int = 0) -> CourtClient:
+        """A client of the court that is named, else of the one that the API promises for a day, 0: today.
+
+        Raises: InvalidInput, where there is none.
+        """
+        from api_billing.court_client import CourtClient
+
+        address = self.address(named) if named else self.client.get_promise(api, day_id).court
+        if not address:
+            raise InvalidInput(f"{api} has promised no court for that day", hint="name one with --court 0x...")
+        return CourtClient(
+            self.network,
+            contract=address,
+            account=self.signer if self.writes else None,
+            on=self._on,
+            timeout_seconds=self.options.timeout,
+        )
+
+    @property
+    def _on(self) -> Phase:
+        return self.options.on.value if self.options.on else "accepted"
 
     def _open(self, named: str) -> Signer:
         from api_billing.signers import open_signer

@@ -96,3 +96,26 @@ Calls = Annotated[int, typer.Option(help="How many calls.", metavar="N", min=1)]
 amount_parser: Final = _checked(parse_wei)
 seconds_parser: Final = _checked(seconds_of)
 unix_parser: Final = _checked(unix_of)
+day_parser: Final = _checked(day_id_of)
+Cap = Annotated[int, typer.Option(metavar="AMOUNT", parser=amount_parser, help=f"Cap on a day's spend: {AMOUNT_HELP}.")]
+Deposit = Annotated[int, typer.Option(metavar="AMOUNT", parser=amount_parser, help="GEN to send along as credit.")]
+PlanName = Annotated[str, typer.Option(metavar="PLAN", help="Plan of the API.")]
+MaxPrice = Annotated[
+    int | None,
+    typer.Option(
+        metavar="AMOUNT", parser=amount_parser, help="Highest price of a call to accept; by default the one shown now."
+    ),
+]
+For = Annotated[
+    int | None,
+    typer.Option("--for", metavar="DURATION", parser=seconds_parser, help="How long from now: 30m, 12h, 7d, 2w."),
+]
+Until = Annotated[
+    int | None,
+    typer.Option(metavar="TIME", parser=unix_parser, help="Until when, UTC: 2026-12-31 or 2026-12-31T18:00:00Z."),
+]
+To = Annotated[
+    str | None, typer.Option(metavar="WHO", help="Account to be paid, by address or name; yours unless named.")
+]
+Offset = Annotated[int, typer.Option(help="How many to skip.", metavar="N", min=0)]
+After = Annotated[int, typer.Option(metavar="N", help="Only those with a higher number.", min=0)]

@@ -72,5 +72,5 @@ def figures(ordinary: int = 2) -> MeteredFigures:
         is_zero=True,
         reasons=(),
         operator=OperatorFigures("0x" + "ee" * 20, earned_wei, earned_wei, 0, 10 * GEN, 10 * GEN + earned_wei),
-        solvency=Solvency(500, 500, 0, 80, 420, 0, 500 + earned_wei, earned_wei),
+        solvency=Solvency(500, 500, 0, 80, 420, 0, 500 + earned_wei, earned_wei, 0),
     )

@@ -171,7 +171,7 @@ class FakeChain:
         held = sum(each.hold_wei for each in mine.values())
         lines = tuple(self._report_line(api, each, today) for api, each in mine.items())
         credit = sum(each.credit_wei for each in mine.values())
-        return UsageReport(consumer, today, credit, held, False, 0, (today + 1) * DAY_SECONDS, 2**40, lines)
+        return UsageReport(consumer, today, credit, held, False, 0, (today + 1) * DAY_SECONDS, 2**40, len(lines), lines)
 
     def get_usage_history(self, consumer: str, api_name: str, from_day: int, to_day: int) -> tuple[DayUsage, ...]:
         self._reading()
@@ -180,7 +180,9 @@ class FakeChain:
             return ()
         days = sorted({*found.settled, *found.receipts})
         return tuple(
-            DayUsage(day, found.calls(day), found.spent.get(day, 0)) for day in days if from_day <= day <= to_day
+            DayUsage(api_name, day, found.calls(day), found.spent.get(day, 0))
+            for day in days
+            if from_day <= day <= to_day
         )
 
     def is_final(self, tx: str) -> bool:
@@ -192,7 +194,7 @@ class FakeChain:
         api, consumer, day, number = receipt_id.split(":")
         found = self.subscriptions.get((api, consumer), FakeSubscription())
         valid = 1 <= int(number) <= found.receipts.get(int(day), 0)
-        return ReceiptCheck(receipt_id, valid, api, consumer, int(day), int(number))
+        return ReceiptCheck(receipt_id, valid, False, api, consumer, int(day), int(number))
 
     # --- private
 
@@ -210,7 +212,7 @@ class FakeChain:
             api, calls, spent, found.price_wei, found.daily_calls, found.cap_wei, "standard", found.accepted_price_wei,
             found.calls_of_month(today), sum(found.spent.values()), found.monthly_calls, min(left, default=None),
             max(found.cap_wei - spent, 0), found.hold_wei, found.expires_at, not self.paused, found.active,
-            len(self.settlements.get(api, ())),
+            len(self.settlements.get(api, ())), "",
         )  # fmt: skip
 
     def _settled_or_not(self, api: str, sequence: int, entries: list[SettlementEntry], root: str) -> None:
@@ -232,7 +234,8 @@ class FakeChain:
         self._billed.setdefault(api, []).append([])
         outcomes = tuple(self._entry(api, entry) for entry in entries)
         calls, wei = sum(each.billed_calls for each in outcomes), sum(each.billed_wei for each in outcomes)
-        kept.append(Settlement(api, sequence, root, calls, wei, self.now, outcomes))
+        refused = sum(each.code != "" for each in outcomes)
+        kept.append(Settlement(api, sequence, root, calls, wei, refused, self.now, outcomes))
         return kept[-1]
 
     def _entry(self, api: str, entry: SettlementEntry) -> SettledEntry:

@@ -26,7 +26,7 @@ BATCH = Batch(
     ROOT,
 )
 ENTRIES = (SettledEntry(A, 9, 2, 20, 2, 20, ""), SettledEntry(B, 9, 3, 30, 1, 10, "insufficient_credit"))
-SETTLEMENT = Settlement("weather", 1, ROOT, 3, 30, 7, ENTRIES)
+SETTLEMENT = Settlement("weather", 1, ROOT, 3, 30, 0, 7, ENTRIES)
 
 
 @pytest.mark.parametrize(
@@ -84,5 +84,5 @@ NOTHING_BEFORE = Credit(0, 0, 0, 0, NEVER_READ, NO_BALANCE)
 
 
 def test_terms__of_a_report_without_the_api__are_those_of_no_subscription():
-    report = UsageReport(A, 9, 70, 0, False, 0, 10, 10, ())
+    report = UsageReport(A, 9, 70, 0, False, 0, 10, 10, 0, ())
     assert terms_of(report, "weather", 5, NOTHING_BEFORE) == ChainTerms(5, credit_wei=70)
