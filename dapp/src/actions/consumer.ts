@@ -129,13 +129,17 @@ export function subscribe(api: Api, report: UsageReport | undefined, now: number
       return form.result(() => ({
         effects: subscribeEffects(api, wanted as Plan, max, deposit, report, line, isHeld),
         call: {
-          method: "subscribe", args: [api.apiName, max, deposit, (wanted as Plan).planName], valueWei: deposit,
+          method: "subscribe", valueWei: deposit,
+          args: [api.apiName, max, deposit, (wanted as Plan).planName, priceBound(wanted as Plan)],
           title: `${isSubscribed ? "Change subscription to" : "Subscribe to"} ${api.apiName} (${(wanted as Plan).planName})`,
         },
       }));
     },
   };
 }
+
+// The price that was shown, should it have risen meanwhile. 0 would be no bound at all: of a free plan the least there is.
+const priceBound = (plan: Plan): bigint => (plan.costPerCallWei > 0n ? plan.costPerCallWei : 1n);
 
 function subscribeEffects(
   api: Api, plan: Plan, cap: bigint, deposit: bigint, report: UsageReport | undefined, line: UsageLine | undefined, isHeld: boolean,

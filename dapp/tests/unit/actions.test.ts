@@ -40,12 +40,12 @@ describe("the alert level", () => {
 describe("subscribing", () => {
   it("accepts the plan's price with cap and deposit", () => {
     expect(fill(consumer.subscribe(api(), undefined, NOW), { plan: "pro", cap: "3", deposit: "2" }).call).toMatchObject({
-      method: "subscribe", args: ["weather", 3n * GEN, 2n * GEN, "pro"], valueWei: 2n * GEN,
+      method: "subscribe", args: ["weather", 3n * GEN, 2n * GEN, "pro", GEN / 200n], valueWei: 2n * GEN,
     });
   });
   it("again keeps plan and cap, and accepts the new price", () => {
     const action = consumer.subscribe(api(), report({ apis: [line({ planName: "pro", acceptedPriceWei: 1n })] }), NOW);
-    expect(fill(action).call?.args).toEqual(["weather", GEN, 0n, "pro"]);
+    expect(fill(action).call?.args).toEqual(["weather", GEN, 0n, "pro", GEN / 200n]);
     expect(effects(action)).toContain("You accept 0.005 GEN a call");
   });
   it("warns of a cap below one call", () => expect(effects(consumer.subscribe(api(), report(), NOW), { cap: "0.001" })).toContain("every call would be refused"));
