@@ -248,6 +248,8 @@ class Subscription:
     active: bool
     plan_id: u32
     accepted_price_wei: u256
+    accepted_day: u32
+    former_price_wei: u256  # the most that a call of the day before could cost
     max_daily_spend_wei: u256
     since_day: u32
     ended_day: u32
@@ -546,14 +548,6 @@ def _affordable(calls: int, spend: int, limit: int) -> int:
     return calls if spend <= limit else ((limit + 1) * calls - 1) // spend
 
 
-def _price_on(plan: Plan, day_id: int) -> int:
-    """The highest price of today or yesterday."""
-    changed = plan.changed_day
-    if day_id > changed:
-        return plan.cost_per_call_wei
-    return plan.peak_price_wei if day_id == changed else plan.former_price_wei
-
-
 def _in_force(sub) -> bool:
     return sub.hold_wei > 0 and _now() < sub.hold_expires_at
 
@@ -789,11 +783,11 @@ class ApiUsageBilling(gl.Contract):
         terms: str,
         status_url: str = "",
     ) -> None:
-        """Promise that the earnings of a day wait 3 to 14 days, in which the contract `court` can give them back: up to
-        so many percent of what a consumer paid. In force from tomorrow, a change after as many days more as the
-        present promise has; `court` "" ends it.
+        """Promise that earnings of a day wait 3 to 14 days, in which the contract `court` can give back up to so many
+        percent of what a consumer paid. In force from tomorrow, a change as many days later as the present promise
+        has; `court` "" ends it.
 
-        Caller: operator. Emits: PromiseSet. Fails: bad_address, bad_promise, promise_pending, too_many_promises
+        Caller: operator. Emits: PromiseSet. Fails: bad_promise, promise_pending, too_many_promises
         """
         name, court = _name(api_name), ZERO if court == "" else _address(court, "court")
         if court == ZERO:
@@ -977,12 +971,10 @@ class ApiUsageBilling(gl.Contract):
     @gl.public.write
     def place_hold(self, api_name: str, amount: int, expires_at: int, signer: str = "") -> None:
         """Set `amount` more credit aside for the settlements of one API until unix time `expires_at`; 0 only prolongs.
-        With the address of a key as `signer` it is a session, of which operator and meters can bill no more than
-        vouchers of that key say, also later; "plain" ends that, "" leaves what is.
+        With a key's address as `signer`: a session, billed by vouchers of that key; "plain" ends that, "" leaves it.
 
-        Caller: consumer. Emits: HoldPlaced, HoldReleased.
-        Fails: bad_expiry, bad_address, not_subscribed, amount_not_positive, hold_not_shortened, hold_in_force,
-        insufficient_credit
+        Caller: consumer. Emits: HoldPlaced, HoldReleased. Fails: bad_expiry, not_subscribed, amount_not_positive,
+        hold_not_shortened, hold_in_force, insufficient_credit
         """
         name, caller = _name(api_name), _caller()
         account, sub = self._known(caller, self._api(name)[0])
@@ -1096,12 +1088,10 @@ class ApiUsageBilling(gl.Contract):
 
     @gl.public.write
     def settle_usage(self, api_name: str, sequence: int, entries: list, usage_root: str = "") -> dict:
-        """Bill what a meter counted: 1 to 256 entries {consumer, day_id, calls, spend_wei}, of today or yesterday. Of
-        each as many calls as fit are billed, from hold, then from free credit. A settled sequence answers as before.
-        In a session an entry needs `voucher`: {salt, cumulative_wei, signature}; with `close` the rest of the hold is
-        released when all of it was billed.
+        """Bill, as far as they fit, 1 to 256 entries {consumer, day_id, calls, spend_wei} of today or yesterday; in a
+        session with `voucher`: {salt, cumulative_wei, signature}, and `close` to release what is left of the hold.
+        usage_root: Merkle root of the usage lines. Caller: operator or meter. Emits: UsageSettled, LimitExceeded.
 
-        Caller: operator or meter. usage_root: Merkle root of the usage lines. Emits: UsageSettled, LimitExceeded.
         Fails: too_many_entries, too_many_vouchers, bad_entry, bad_voucher, bad_usage_root, not_authorized,
         sequence_gap, sequence_forgotten, sequence_mismatch
         """
@@ -1314,7 +1304,7 @@ class ApiUsageBilling(gl.Contract):
         for requests in (sub.own_requests, sub.other_requests):
             digests = requests.digests
             for place in range((len(digests) - 8) // 16 if valid else 0):
-                if requests.calls[2 * place] >> 176 == day_id << 48 | call_no:
+                if receipt[5] and requests.calls[2 * place] >> 176 == day_id << 48 | call_no:
                     at = 8 + 16 * place
                     valid, remembered = digests[at : at + 4].hex() == receipt[5], True
         call = {"api_name": name, "consumer": consumer, "day_id": day_id, "call_no": call_no}
@@ -1510,6 +1500,8 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
         sub, today = account.subscriptions.get_or_insert_default(api_id), _today()
         if not sub.active and sub.ended_day < today - 1:  # else what was used until then could not be settled any more
             sub.since_day = today
+        if sub.accepted_day < today:
+            sub.accepted_day, sub.former_price_wei = today, self._price_on(api, sub, today - 1)
         sub.active, sub.plan_id, sub.accepted_price_wei, sub.max_daily_spend_wei = True, plan_id, price, cap
         _announce(Subscribed, api_name=api.name, consumer=caller, **self._accepted(api, sub))
         return sub
@@ -1519,6 +1511,16 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
             "plan_name": api.plans[sub.plan_id].plan_name,
             **_shown(sub, "accepted_price_wei", "max_daily_spend_wei"),
         }
+
+    def _price_on(self, api: Api, sub, day_id: int) -> int:
+        """What a settled call of today or yesterday may cost: at most what was accepted, and that day's top price."""
+        if day_id < sub.accepted_day:
+            return sub.former_price_wei
+        plan = api.plans[sub.plan_id]
+        price, changed = plan.cost_per_call_wei, plan.changed_day
+        if day_id <= changed:
+            price = plan.peak_price_wei if day_id == changed else plan.former_price_wei
+        return min(sub.accepted_price_wei, price)
 
     def _hold_terms(self, sub, amount, expires_at, signer, credit: int) -> tuple:
         """Check a hold: what `_place` takes. An expired one is released first, and is credit for the new one."""
@@ -1795,8 +1797,7 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
             return "no_session"
         if is_session and spend and not line.voucher:
             return "session_only"
-        price = min(sub.accepted_price_wei, _price_on(api.plans[sub.plan_id], day_id))
-        return "spend_above_price" if spend > line.calls * price else ""
+        return "spend_above_price" if spend > line.calls * self._price_on(api, sub, day_id) else ""
 
     def _fit(self, api: Api, sub, usage: Usage, line: Line, funds: int) -> tuple[int, str]:
         """How many of the calls can be billed, and the code of what stops the rest."""
