@@ -1,6 +1,8 @@
 """The contract's source, read with `ast`: what it declares, without running it."""
 
 import ast
+import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,56 @@ def tree() -> ast.Module:
 
 @cache
 def errors() -> dict[str, str]:
-    """The table ERRORS: code to text."""
-    table = next(n for n in tree().body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "ERRORS")
-    table_of: dict[str, str] = eval(compile(ast.Expression(table.value), "ERRORS", "eval"), {"dict": dict})
-    return table_of
+    """Every code that the source refuses with, and its text: that of TEXTS, else the code in words."""
+    table = next(n for n in tree().body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "TEXTS")
+    texts: dict[str, str] = ast.literal_eval(table.value)
+    codes = dict.fromkeys([*texts, *(code for node in ast.walk(tree()) for code in _codes_at(node))])
+    return {code: texts.get(code, code.replace("_", " ")) for code in codes}
+
+
+def _codes_at(node: ast.AST) -> Iterator[str]:
+    """Codes stand in what `_fail`, `_require` and `_int` are told, in what `code` and `codes` are set to, in pairs of a
+    limit and a code, and in what functions return.
+    """
+    told: list[ast.expr | None] = []
+    if isinstance(node, ast.Call):
+        arguments = {"_fail": node.args[:1], "_require": node.args[1:2], "_int": node.args[2:]}
+        told.extend(arguments.get(ast.unparse(node.func), []))
+    elif isinstance(node, ast.Return) or (isinstance(node, ast.Assign) and _sets_a_code(node)):
+        told.append(node.value)
+    elif isinstance(node, ast.For):
+        pairs = [part for part in ast.walk(node.iter) if isinstance(part, ast.Tuple) and len(part.elts) == 2]
+        told.extend(pair.elts[1] for pair in pairs if not isinstance(pair.elts[0], ast.Constant))
+    elif isinstance(node, ast.arguments):
+        told.extend(default for arg, default in _defaults(node) if arg.startswith("too_"))
+    for each in told:
+        yield from _texts(each)
+
+
+def _sets_a_code(node: ast.Assign) -> bool:
+    return ast.unparse(node.targets[0]).rstrip(")").endswith(("code", "codes"))
+
+
+def _texts(node: ast.expr | None) -> Iterator[str]:
+    """Texts that an expression can be, or has as elements; in the form of a code."""
+    if isinstance(node, ast.Constant):
+        if re.fullmatch("[a-z]+(_[a-z0-9]+)+", str(node.value)):
+            yield node.value
+    elif isinstance(node, ast.Tuple):
+        for element in node.elts:
+            yield from _texts(element)
+    elif isinstance(node, ast.IfExp):
+        yield from _texts(node.body)
+        yield from _texts(node.orelse)
+    elif isinstance(node, ast.BinOp):
+        yield from _texts(node.left)
+
+
+def _defaults(arguments: ast.arguments) -> Iterator[tuple[str, ast.expr]]:
+    named = [*arguments.posonlyargs, *arguments.args]
+    defaults = arguments.defaults
+    for arg, default in zip(named[len(named) - len(defaults) :], defaults, strict=True):
+        yield arg.arg, default
 
 
 def classes(base: str) -> list[ast.ClassDef]:

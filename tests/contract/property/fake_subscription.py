@@ -4,10 +4,7 @@ from dataclasses import dataclass, field
 
 
 class Words(list[int]):
-    """A `DynArray[u256]`: an assignment out of range raises OverflowError, as it does in storage."""
-
-    def append(self, word: int) -> None:
-        super().append(_checked(word))
+    """An `Array[u256, …]`: an assignment out of range raises OverflowError, as it does in storage."""
 
     def __setitem__(self, index: int, word: int) -> None:  # type: ignore[override]
         super().__setitem__(index, _checked(word))
@@ -17,8 +14,7 @@ class Words(list[int]):
 class FakeSubscription:
     month: int = 0
     last_month: int = 0
-    days: Words = field(default_factory=Words)
-    days_written: int = 0
+    days: Words = field(default_factory=lambda: Words([0] * 400))
 
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, _checked(value) if isinstance(value, int) else value)

@@ -80,7 +80,7 @@ LIMITS = [
 ]
 TEXTS = {
     "daily_limit_exceeded": "daily call limit exceeded",
-    "monthly_limit_exceeded": "monthly call limit exceeded",
+    "monthly_limit_exceeded": "monthly limit exceeded",
     "daily_spend_exceeded": "max daily spend exceeded",
     "insufficient_credit": "insufficient prepaid credit",
 }

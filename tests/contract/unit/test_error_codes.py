@@ -1,14 +1,47 @@
 """Every code of the contract's table, raised once; the table here and the table there have the same codes."""
 
+from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
 
-from ..market import ALICE, API, BOB, CAP, DEPOSIT, METER, NOW, OPERATOR, STRANGER, Market, entry
+from ..market import (
+    ALICE,
+    API,
+    BOB,
+    CAP,
+    DEPOSIT,
+    METER,
+    NOW,
+    OPERATOR,
+    PRICE,
+    RIVAL,
+    STRANGER,
+    TODAY,
+    Market,
+    entry,
+)
+from ..sessions import SIGNER, forged, open_session, signed_entry
 from ..source import errors
 
 Call = tuple[str, tuple[Any, ...], str]  # method, arguments, sender; a view without sender
 
+VOUCHER = forged(10)
+NEXT_DAYS = [f"{date.fromordinal(date(2026, 1, 15).toordinal() + days)}T12:00:00Z" for days in range(70)]
+
+
+def at(days: int) -> Call:
+    """No call: so many days after START."""
+    return ("", (NEXT_DAYS[days],), "")
+
+
+SESSION = ("place_hold", (API, 100, NOW + 60, SIGNER), ALICE)
+PROMISE = ("set_promise", (API, RIVAL, 3, 50, "It answers."), OPERATOR)
+PAID = [PROMISE, at(1), ("consume_credit", (API, ALICE, 2), ALICE)]
+FREEZE = ("freeze_by_court", (API, ALICE, TODAY + 1), RIVAL)
+FROZEN = [*PAID, at(3), FREEZE]
+NO_PROMISE = ("set_promise", (API, "", 0, 0, ""), OPERATOR)
 UNSUBSCRIBE = ("unsubscribe", (API,), ALICE)
 HOLD = ("place_hold", (API, 100, NOW + 60), ALICE)
 SETTLED_65_TIMES = [("settle_usage", (API, number, [entry(STRANGER)]), METER) for number in range(1, 66)]
@@ -62,10 +95,42 @@ CODES: dict[str, tuple[list[Call], Call]] = {
         ("consume_credit", (API, ALICE, 13), ALICE),
     ),
     "daily_spend_exceeded": ([("subscribe", (API, 10, 0), ALICE)], ("consume_credit", (API, ALICE, 2), ALICE)),
+    "price_above_max": ([], ("subscribe", (API, CAP, 0, "standard", PRICE - 1), BOB)),
+    "session_only": ([SESSION], ("consume_credit", (API, ALICE), METER)),
+    "bad_voucher": ([], ("settle_usage", (API, 1, [entry() | {"voucher": {}}]), METER)),
+    "too_many_vouchers": ([], ("settle_usage", (API, 1, [entry() | {"voucher": VOUCHER}] * 65), METER)),
+    "request_mismatch": (
+        [("consume_credit", (API, ALICE, 1, "r-1"), METER)],
+        ("consume_credit", (API, ALICE, 2, "r-1"), METER),
+    ),
+    "sequence_mismatch": (
+        [("settle_usage", (API, 1, [entry()]), METER)],
+        ("settle_usage", (API, 1, [entry(BOB)]), METER),
+    ),
+    "bad_reason": ([], ("refund", (API, ALICE, 1, "x" * 201), OPERATOR)),
+    "day_not_pending": ([], ("refund", (API, ALICE, 1, "", TODAY), OPERATOR)),
+    "refund_above_paid": (PAID, ("refund", (API, ALICE, 21, "", TODAY + 1), OPERATOR)),
+    "bad_promise": ([], ("set_promise", (API, RIVAL, 2, 50, "It answers."), OPERATOR)),
+    "promise_pending": ([PROMISE], PROMISE),
+    "too_many_promises": ([call for day in range(64) for call in (at(day), NO_PROMISE)] + [at(64)], PROMISE),
+    "promise_in_force": ([("propose_operator", (API, RIVAL), OPERATOR), PROMISE], ("accept_operator", (API,), RIVAL)),
+    "not_court": ([*PAID, at(3)], ("freeze_by_court", (API, ALICE, TODAY + 1), STRANGER)),
+    "day_open": ([*PAID, at(2)], FREEZE),
+    "already_frozen": (FROZEN, FREEZE),
+    "nothing_paid": ([*PAID, at(3)], ("freeze_by_court", (API, BOB, TODAY + 1), RIVAL)),
+    "not_frozen": ([*PAID, at(3)], ("refund_by_court", (API, ALICE, TODAY + 1, 1), RIVAL)),
     "insufficient_credit": ([], ("withdraw_credit", (DEPOSIT + 1,), ALICE)),
 }
-# Codes that an entry of a settlement is answered with, where nothing raises.
-ENTRY_CODES = {"day_closed": entry(day_id=0), "spend_above_price": entry(spend_wei=11)}
+# Codes that the last of some entries of a settlement is answered with, where nothing raises; of a session or without.
+ENTRY_CODES: dict[str, tuple[bool, Callable[[Market], list[dict[str, Any]]]]] = {
+    "day_closed": (False, lambda market: [entry(day_id=0)]),
+    "spend_above_price": (False, lambda market: [entry(spend_wei=11)]),
+    "no_session": (False, lambda market: [entry() | {"voucher": VOUCHER}]),
+    "session_only": (True, lambda market: [entry()]),
+    "bad_signature": (True, lambda market: [entry() | {"voucher": VOUCHER}]),
+    "voucher_exceeded": (True, lambda market: [signed_entry(market, 9)]),
+    "too_many_channels": (True, lambda market: [signed_entry(market, 1, spend_wei=1, salt=n) for n in range(17)]),
+}
 
 
 def test_codes__of_the_contract__are_those_tested_here() -> None:
@@ -76,6 +141,9 @@ def test_codes__of_the_contract__are_those_tested_here() -> None:
 def test_code__in_its_situation__is_raised_with_its_text(market: Market, code: str) -> None:
     before, (method, arguments, sender) = CODES[code]
     for earlier_method, earlier_arguments, earlier_sender in before:
+        if not earlier_method:
+            market.at(*earlier_arguments)
+            continue
         market.ok(earlier_method, *earlier_arguments, sender=earlier_sender)
     if sender:
         message = str(market.refused(code, method, *arguments, sender=sender).message)
@@ -85,6 +153,9 @@ def test_code__in_its_situation__is_raised_with_its_text(market: Market, code: s
 
 
 @pytest.mark.parametrize("code", ENTRY_CODES)
-def test_code__of_an_entry__is_in_the_outcome_and_the_notice(market: Market, code: str) -> None:
-    assert market.settle(ENTRY_CODES[code])["entries"][0]["code"] == code
-    assert market.notices() == [("settlement", code)]
+def test_code__of_an_entry__is_in_the_outcome_and_the_notice(wide: Market, code: str) -> None:
+    in_session, entries = ENTRY_CODES[code]
+    if in_session:
+        open_session(wide)
+    assert wide.settle(*entries(wide))["entries"][-1]["code"] == code
+    assert wide.notices() == [("settlement", code)]

@@ -30,6 +30,21 @@ SOON = NOW + 60
 PLAN = {"plan_name": "standard", "cost_per_call_wei": 7, "daily_limit_calls": 3, "monthly_limit_calls": 0}
 Write = tuple[str, tuple[Any, ...], str, int]
 HOLD: Write = ("place_hold", (API, 100, SOON), ALICE, 0)
+COURT, REASON = RIVAL, "late"
+
+
+def days_on(days: int) -> Write:
+    """No call: so many days after START."""
+    return ("", (f"2026-01-{15 + days}T12:00:00Z",), "", 0)
+
+
+# ALICE pays 20 wei on a day whose earnings wait for 3 days.
+PAID: list[Write] = [
+    ("set_promise", (API, COURT, 3, 50, "It answers."), OPERATOR, 0),
+    days_on(1),
+    ("consume_credit", (API, ALICE, 2), ALICE, 0),
+]
+FREEZE: Write = ("freeze_by_court", (API, ALICE, TODAY + 1), COURT, 0)
 
 # Calls before it; the call; the event; its indexed fields; the others.
 EVENTS: list[tuple[list[Write], Write, str, dict[str, Any], dict[str, Any]]] = [
@@ -73,7 +88,7 @@ EVENTS: list[tuple[list[Write], Write, str, dict[str, Any], dict[str, Any]]] = [
         ("withdraw_earnings", (5,), OPERATOR, 0),
         "EarningsWithdrawn",
         {"operator": OPERATOR},
-        {"amount_wei": 5, "earnings_wei": 15},
+        {"amount_wei": 5, "earnings_wei": 15, "to": OPERATOR},
     ),
     (
         [],
@@ -108,7 +123,7 @@ EVENTS: list[tuple[list[Write], Write, str, dict[str, Any], dict[str, Any]]] = [
         ("withdraw_credit", (7,), ALICE, 0),
         "CreditWithdrawn",
         {"consumer": ALICE},
-        {"amount_wei": 7, "credit_wei": DEPOSIT - 7},
+        {"amount_wei": 7, "credit_wei": DEPOSIT - 7, "to": ALICE},
     ),
     (
         [HOLD],
@@ -122,7 +137,7 @@ EVENTS: list[tuple[list[Write], Write, str, dict[str, Any], dict[str, Any]]] = [
         ("place_hold", (API, 60, SOON + 1), ALICE, 0),
         "HoldPlaced",
         {"api_name": API, "consumer": ALICE},
-        {"amount_wei": 60, "hold_wei": 100, "expires_at": SOON + 1, "credit_wei": DEPOSIT - 100},
+        {"amount_wei": 60, "hold_wei": 100, "expires_at": SOON + 1, "signer": "", "credit_wei": DEPOSIT - 100},
     ),
     (
         [HOLD],
@@ -159,12 +174,47 @@ EVENTS: list[tuple[list[Write], Write, str, dict[str, Any], dict[str, Any]]] = [
         {"api_name": API, "operator": OPERATOR},
         {"refused_entries": 2, "sequence": 1, "usage_root": "ab" * 32, "billed_calls": 5, "billed_wei": 50},
     ),
+    (
+        [],
+        ("set_promise", (API, COURT, 3, 50, "It answers."), OPERATOR, 0),
+        "PromiseSet",
+        {"api_name": API, "operator": OPERATOR},
+        {"court": COURT, "payout_days": 3, "max_refund_percent": 50, "from_day": TODAY + 1},
+    ),
+    (
+        [*PAID, days_on(5)],
+        ("collect_earnings", (API,), STRANGER, 0),
+        "EarningsCollected",
+        {"api_name": API, "operator": OPERATOR},
+        {"collected_wei": 20, "collected_through": TODAY + 1},
+    ),
+    (
+        [*PAID, days_on(3)],
+        FREEZE,
+        "EarningsFrozen",
+        {"api_name": API, "consumer": ALICE},
+        {"day_id": TODAY + 1, "amount_wei": 20},
+    ),
+    (
+        [*PAID, days_on(3), FREEZE],
+        ("refund_by_court", (API, ALICE, TODAY + 1, 15), COURT, 0),
+        "Refunded",
+        {"api_name": API, "consumer": ALICE},
+        {"day_id": TODAY + 1, "amount_wei": 15, "credit_wei": DEPOSIT - 5, "reason": "court"},
+    ),
+    (
+        PAID,
+        ("refund", (API, ALICE, 15, REASON, TODAY + 1), OPERATOR, 0),
+        "Refunded",
+        {"api_name": API, "consumer": ALICE},
+        {"day_id": TODAY + 1, "amount_wei": 15, "credit_wei": DEPOSIT - 5, "reason": REASON},
+    ),
 ]
 
 
 def as_sent(fields: dict[str, Any]) -> dict[str, Any]:
     """Fields with people as the addresses that an event carries."""
-    people = ("operator", "consumer", "payer", "former_operator")
+    people = ("operator", "consumer", "payer", "former_operator", "court", "to")
     return {key: Address(value) if key in people else value for key, value in fields.items()}
 
 
@@ -182,6 +232,9 @@ def test_table__of_events__has_all_of_the_contract() -> None:
 def happened(market: Market, request: pytest.FixtureRequest) -> Receipt:
     before, call, *_ = request.param
     for method, arguments, sender, value in before:
+        if not method:
+            market.at(*arguments)
+            continue
         market.ok(method, *arguments, sender=sender, value=value)
     method, arguments, sender, value = call
     return market.ok(method, *arguments, sender=sender, value=value)

@@ -1,5 +1,7 @@
 """A request id is billed once, however often and through whichever method it comes."""
 
+import hashlib
+
 import pytest
 
 from ..market import ALICE, API, BOB, DEPOSIT, METER, OPERATOR, PRICE, TODAY, Market
@@ -27,11 +29,17 @@ def test_consume_credit__empty_request_id__is_never_remembered(market: Market) -
     assert market.bill(request_id="")["call_no"] == 2
 
 
-def test_consume_credit__same_id_by_consumer_meter_and_operator__bills_once(market: Market) -> None:
-    for caller in (ALICE, METER, OPERATOR):
+def test_consume_credit__same_id_by_meter_and_operator__bills_once(market: Market) -> None:
+    for caller in (METER, OPERATOR):
         receipt = market.ok("consume_credit", API, ALICE, 1, "r-1", sender=caller).value
         assert receipt["call_no"] == 1
     assert market.credit() == DEPOSIT - PRICE
+
+
+def test_consume_credit__same_id_by_the_consumer_and_by_a_meter__are_two_requests(market: Market) -> None:
+    receipts = [market.ok("consume_credit", API, ALICE, 1, "r-1", sender=caller).value for caller in (ALICE, METER)]
+    assert [receipt["call_no"] for receipt in receipts] == [1, 2]
+    assert market.bill(request_id="r-1") == receipts[0]
 
 
 def test_consume_credit__same_id_by_a_stranger__learns_nothing(market: Market) -> None:
@@ -76,6 +84,10 @@ def test_request_id__on_a_later_day__still_answers(market: Market) -> None:
     assert market.line()["calls_today"] == 0
 
 
+def tag(request_id: str) -> str:
+    return hashlib.sha256(request_id.encode()).hexdigest()[:8]
+
+
 def subscribed_relay(market: Market, deposit: int = 100) -> str:
     relay = market.relay()
     assert market.via(relay, "subscribe", API, 1_000, deposit, value=deposit).kind == "return"
@@ -86,7 +98,7 @@ def test_request_call__subscribed_contract__is_billed_and_called_back(market: Ma
     relay = subscribed_relay(market)
     call = market.via(relay, "request_call", API, "r-1")
     receipt = {
-        "receipt_id": f"{API}:{relay}:{TODAY}:1",
+        "receipt_id": f"{API}:{relay}:{TODAY}:1:{tag('r-1')}",
         "api_name": API,
         "consumer": relay,
         "day_id": TODAY,
@@ -117,13 +129,16 @@ def test_request_call__refused__does_not_raise_but_tells_and_records(market: Mar
     assert (market.notices(relay), market.credit(relay)) == ([("limit", "insufficient_credit")], PRICE - 1)
 
 
-def test_request_call__refused_and_sent_again__stays_refused_without_a_second_notice(market: Market) -> None:
+def test_request_call__refused_and_sent_again__is_billed_once_the_reason_is_gone(market: Market) -> None:
     relay = subscribed_relay(market, deposit=PRICE - 1)
     market.via(relay, "request_call", API, "r-1")
-    market.ok("top_up_for", relay, 100, sender=BOB, value=100)
     assert market.via(relay, "request_call", API, "r-1").value["code"] == "insufficient_credit"
-    assert len(market.notices(relay)) == 1
-    assert market.via(relay, "request_call", API, "r-2").value["code"] == ""
+    market.ok("top_up_for", relay, 100, sender=BOB, value=100)
+    for _ in range(2):
+        assert market.via(relay, "request_call", API, "r-1").value["code"] == ""
+    answers = [(kind, request_id) for kind, request_id, _ in market.net.view(relay, "get_answers")]
+    assert answers == [("denied", "r-1")] * 2 + [("billed", "r-1")] * 2
+    assert market.credit(relay) == 100 - 1
 
 
 @pytest.mark.parametrize(
@@ -162,8 +177,10 @@ def test_request_call__plain_account__is_refused(market: Market) -> None:
     market.refused("caller_not_contract", "request_call", API, "r-1", sender=ALICE)
 
 
-def test_request_id__billed_by_request_call__is_not_billed_again_by_consume_credit(market: Market) -> None:
+def test_request_id__billed_by_request_call__is_not_billed_again_by_the_contracts_consume_credit(
+    market: Market,
+) -> None:
     relay = subscribed_relay(market)
     billed = market.via(relay, "request_call", API, "r-1").value["receipt"]
-    assert market.ok("consume_credit", API, relay, 3, "r-1", sender=METER).value == billed
+    assert market.via(relay, "consume_credit", API, relay, 1, "r-1").value == billed
     assert market.credit(relay) == 90

@@ -43,7 +43,9 @@ def test_place_hold__earlier_expiry__is_refused(held: Market) -> None:
 def test_place_hold__expired__can_be_renewed(held: Market) -> None:
     held.at("2026-01-16T12:00:00Z")
     held.refused("bad_expiry", "place_hold", API, 0, LATER, sender=ALICE)
-    held.ok("place_hold", API, 0, NOW + 2 * DAY, sender=ALICE)
+    held.refused("amount_not_positive", "place_hold", API, 0, NOW + 2 * DAY, sender=ALICE)
+    held.ok("place_hold", API, DEPOSIT, NOW + 2 * DAY, sender=ALICE)
+    assert hold_of(held) == (DEPOSIT, NOW + 2 * DAY, 0)
     held.refused("hold_in_force", "release_hold", API, sender=ALICE)
 
 

@@ -7,9 +7,9 @@ import pytest
 from genlayer_localnet import ContractRejected, InvalidArgument
 from genlayer_localnet.address import Address
 
-from ..market import ALICE, API, DEPOSIT, METER, OPERATOR, STRANGER, Market, entry
+from ..market import ALICE, API, BOB, DEPOSIT, METER, OPERATOR, START, STRANGER, TODAY, Market, entry
 from ..source import is_payable, is_view, parameters, public_methods, required
-from .hostile_values import GOOD, hostile_to
+from .hostile_values import COURT, GOOD, PROMISED, hostile_to
 
 METHODS = list(public_methods())
 PARAMETERS = [(method, parameter) for method in METHODS for parameter in parameters(method)]
@@ -18,7 +18,17 @@ PARAMETERS = [(method, parameter) for method in METHODS for parameter in paramet
 @pytest.fixture
 def ready(market: Market) -> Market:
     """A scene in which every call of GOOD succeeds."""
+    market.at("2026-01-11T12:00:00Z")
+    market.register(PROMISED)
+    market.ok("set_promise", PROMISED, COURT, 5, 50, "It answers.", sender=OPERATOR)
+    for day in (12, 13):
+        market.at(f"2026-01-{day}T12:00:00Z")
+        market.subscribe(api_name=PROMISED)
+        market.bill(api_name=PROMISED)
+    market.at(START)
+    market.ok("freeze_by_court", PROMISED, ALICE, TODAY - 3, sender=COURT)
     market.bill()
+    market.ok("top_up_credit", 30, sender=BOB, value=30)
     market.ok("place_hold", API, 50, 1_768_478_430, sender=ALICE)
     market.ok("propose_operator", API, GOOD["accept_operator"][0], sender=OPERATOR)
     return market
@@ -59,11 +69,8 @@ def test_hostile_argument__alone_among_good_ones__is_refused_with_its_code(
     relay = ready.relay() if method == "request_call" else ""
     before = ready.state()
     wrong = []
-    for number, (hostile, code) in enumerate(hostile_to(method, parameter)):
-        good = GOOD[method][1]
-        if "request_id" in good:  # a denied request is remembered: ask anew each time
-            good = good | {"request_id": f"r-{number}"}
-        got = outcome(ready, relay, method, list((good | {parameter: hostile}).values()))
+    for hostile, code in hostile_to(method, parameter):
+        got = outcome(ready, relay, method, list((GOOD[method][1] | {parameter: hostile}).values()))
         if got != code:
             wrong.append((repr(hostile)[:80], code, got))
     assert wrong == []
@@ -72,7 +79,8 @@ def test_hostile_argument__alone_among_good_ones__is_refused_with_its_code(
 
 @pytest.mark.parametrize(("method", "parameter"), [pair for pair in PARAMETERS if is_payable(pair[0])])
 def test_hostile_argument__of_a_call_with_value__credits_the_caller(ready: Market, method: str, parameter: str) -> None:
-    wrong, credit, good = [], ready.credit(), dict(GOOD[method][1])
+    sender, good = GOOD[method]
+    wrong, credit, good = [], ready.credit(sender), dict(good)
     if method == "subscribe":
         good["initial_deposit_wei"] = 7
     cases = hostile_to(method, parameter)
@@ -81,7 +89,7 @@ def test_hostile_argument__of_a_call_with_value__credits_the_caller(ready: Marke
         if got != code:
             wrong.append((repr(hostile)[:80], code, got))
     assert wrong == []
-    assert ready.credit() == credit + 7 * len(cases)
+    assert ready.credit(sender) == credit + 7 * len(cases)
     assert ready.view("get_solvency")["surplus_wei"] == 0
 
 
@@ -148,9 +156,10 @@ def test_address__in_every_good_form__is_the_same_person(wide: Market, form: Any
     wide.settle(entry(form))
     wide.ok("place_hold", API, 1, 1_768_478_430, sender=ALICE)
     wide.ok("release_hold", API, form, sender=OPERATOR)
+    wide.ok("refund", API, form, 1, sender=OPERATOR)
     wide.ok("set_meter", API, form, True, sender=OPERATOR)
     wide.ok("propose_operator", API, form, sender=OPERATOR)
-    assert wide.view("get_account", form)["credit_wei"] == DEPOSIT + 7 - 20
+    assert wide.view("get_account", form)["credit_wei"] == DEPOSIT + 7 - 20 + 1
     assert wide.view("get_usage_history", form, API, 0, 10**6)[0]["calls"] == 2
     assert wide.view("quote_call", API, form)["allowed"] is True
     assert (wide.view("get_api", API)["meters"][-1], wide.view("get_api", API)["proposed_operator"]) == (ALICE, ALICE)

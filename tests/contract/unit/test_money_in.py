@@ -141,4 +141,5 @@ def test_solvency__money_everywhere__adds_up(market: Market) -> None:
         "earnings_wei": 20,
         "deposited_wei": DEPOSIT + 7,
         "withdrawn_wei": 3,
+        "refunded_wei": 0,
     }

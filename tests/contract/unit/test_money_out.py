@@ -51,7 +51,7 @@ def test_withdraw_earnings__part__is_paid_when_final(market: Market) -> None:
     market.ok("withdraw_earnings", 20, sender=OPERATOR)
     market.net.process("finalized")
     assert market.net.balance(OPERATOR) == before + 20
-    paid = {"operator": OPERATOR, "earnings_wei": 10, "withdrawn_wei": 20}
+    paid = {"operator": OPERATOR, "earnings_wei": 10, "withdrawn_wei": 20, "refunded_wei": 0, "apis": []}
     assert market.view("get_earnings", OPERATOR) == paid
 
 

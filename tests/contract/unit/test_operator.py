@@ -3,6 +3,7 @@
 import pytest
 
 from ..market import ALICE, API, BOB, DAILY, METER, MONTHLY, OPERATOR, PRICE, RIVAL, STRANGER, TODAY, Market, entry
+from ..sessions import asset_of
 
 STANDARD = {"plan_name": "standard", "cost_per_call_wei": 10, "daily_limit_calls": 5, "monthly_limit_calls": 12}
 
@@ -17,6 +18,15 @@ def test_register_api__free_name__creates_active_api_with_plan_standard(billing:
         "plans": [STANDARD],
         "meters": [],
         "next_sequence": 1,
+        "chain_id": 61_999,
+        "asset": asset_of(billing, "weather"),
+        "voucher_domain": {
+            "name": "x402 Batch Settlement",
+            "version": "1",
+            "chainId": 61_999,
+            "verifyingContract": "0x4020074e9dF2ce1deE5A9C1b5c3f541D02a10003",
+        },
+        "promise": None,
     }
 
 
@@ -45,7 +55,7 @@ def test_register_api__name_of_another__is_refused(market: Market, caller: str) 
         (("weather", 0, 5), "cost_not_positive", "cost_per_call_wei must be positive"),
         (("weather", -1, 5), "cost_not_positive", "cost_per_call_wei must be positive"),
         (("weather", 10, 0), "daily_limit_not_positive", "daily_limit_calls must be positive"),
-        (("weather", 10, 5, -1), "negative_number", "number cannot be negative"),
+        (("weather", 10, 5, -1), "negative_number", "negative number"),
         (("weather", 10, 2**48), "number_too_large", "number too large"),
         (("weather", 2**128, 5), "number_too_large", "number too large"),
     ],

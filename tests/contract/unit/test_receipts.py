@@ -18,6 +18,7 @@ def test_get_receipt__of_a_billed_call__is_valid(market: Market) -> None:
     assert market.view("get_receipt", issued) == {
         "receipt_id": issued,
         "valid": True,
+        "remembered": False,
         "api_name": API,
         "consumer": ALICE,
         "day_id": TODAY,

@@ -108,7 +108,8 @@ def test_hold__expired_but_not_released__still_pays(market: Market) -> None:
     ("days_ago", "code"), [(0, ""), (1, ""), (2, "day_closed"), (-1, "day_closed"), (400, "day_closed")]
 )
 def test_day__today_or_yesterday__is_open(market: Market, days_ago: int, code: str) -> None:
-    assert market.settle(entry(day_id=TODAY - days_ago))["entries"][0]["code"] == code
+    market.at(TOMORROW_NOON)
+    assert market.settle(entry(day_id=TODAY + 1 - days_ago))["entries"][0]["code"] == code
 
 
 @pytest.mark.parametrize("day_id", [0, 2**64, 2**128 - 1])

@@ -28,9 +28,9 @@ def test_subscribe__without_deposit__is_accepted(market: Market) -> None:
         ((API, 0, 0), "max_spend_not_positive", "max_daily_spend_wei must be positive"),
         ((API, -5, 0), "max_spend_not_positive", "max_daily_spend_wei must be positive"),
         ((API, CAP, -1), "negative_deposit", "initial_deposit_wei cannot be negative"),
-        ((API, CAP, 5), "value_mismatch", "amount differs from value"),
+        ((API, CAP, 5), "value_mismatch", "value mismatch"),
         (("maps", CAP, 0), "api_not_registered", "api not registered"),
-        ((API, CAP, 0, "gold"), "plan_not_found", "api has no such plan"),
+        ((API, CAP, 0, "gold"), "plan_not_found", "plan not found"),
     ],
 )
 def test_subscribe__bad_argument__is_refused_with_the_known_text(
