@@ -47,6 +47,26 @@ api-billing report --account localnet:1
 
 A private key is never an argument, never printed, and never part of an error.
 
+## Sessions, promises, disputes
+
+In a session the consumer is billed by vouchers that it signs: up to the sum signed, and no more. What is signed counts
+up from the beginning of a channel.
+
+```
+api-billing keys create june                                  # a key for this session, and for no other
+api-billing session open weather 2gen --signer june --for 7d --max-daily-spend 1gen --deposit 2gen --account alice
+api-billing session sign weather 0.5gen --account june --consumer alice   # a voucher, for the API's meter
+api-billing session status weather --consumer alice           # what was signed, and what billed
+```
+
+An operator can promise something under a court, which a consumer then can ask to judge a day:
+
+```
+api-billing promise set weather --court 0x… --payout-days 3 --max-refund 50 --terms "$(cat terms)"
+api-billing dispute open weather 2026-01-15 --claim "503 from 10 to 12 UTC" --evidence https://… --account alice
+api-billing dispute judge weather 1
+```
+
 ## The meter
 
 `api-billing meter …` works on the store of the off-chain meter ([metering.md](metering.md)), named with `--store` or

@@ -17,6 +17,7 @@ from api_billing.transport import RpcProvider
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.plugin import server_fixture
 
+ONE_GEN = 10**18
 MARKET = (
     "deploy",
     "api register weather --price 0.01gen --daily 100",

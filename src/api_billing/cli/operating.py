@@ -122,7 +122,7 @@ def _frozen(waiting: WaitingEarnings) -> str:
 
 def _subscribers(page: SubscriberPage, offset: int) -> RenderableType:
     if not page.subscribers:
-        return Text(f"there are {counted(page.total, 'subscriber')}")
+        return Text(f"{counted(page.total, 'subscriber')} in all")
     scale = Scale.of(each.spend_month_wei for each in page.subscribers)
     rows = [
         (

@@ -51,10 +51,10 @@ def open_(
 ) -> Shown:
     """Deposit, subscribe unless you are subscribed, and hold AMOUNT for a session; later it adds to the hold.
 
-    Make a new key for each session: what an old one signed could be billed from the next.
+    Make a new key for each session (api-billing keys create): what an old one signed and was not billed could be
+    billed from the next.
 
-    Example: api-billing keys create june
-             api-billing session open weather 2gen --signer june --for 7d --max-daily-spend 1gen --deposit 5gen
+    Example: api-billing session open weather 2gen --signer june --for 7d --max-daily-spend 1gen --deposit 5gen
     """
     key = session.address(signer)
     bound, expires_at = price_bound(session, api, plan, max_price), expiry(session, for_, until)
@@ -65,7 +65,7 @@ def open_(
     done = written.result
     held = f"{format_wei(done.hold_wei, exact=True)} held until {moment_text(done.expires_at)}"
     credit = format_wei(done.credit_wei, exact=True)
-    text = f"session with {api}: {held}, for vouchers of {done.signer}\n{accepted_text(done)}; credit {credit}"
+    text = f"session with {api}: {held}\nfor vouchers of {done.signer}\n{accepted_text(done)}\ncredit {credit}"
     return shown_write(written, text)
 
 
@@ -97,7 +97,11 @@ def sign(
     address = session.address(consumer)
     with session.printer.waiting("reading"):
         channel = session.client.get_channel(api, address, salt)
+        (known,) = session.client.get_session(address, api, channel.id).channels
     voucher = sign_voucher(session.key(), channel, amount)
+    if amount <= known.signed_wei:
+        signed = format_wei(known.signed_wei, exact=True)
+        session.printer.note(f"the contract knows of {signed} signed already: this voucher lets nobody bill more")
     session.printer.json({"channel_id": channel.id, "signer": channel.signer, "voucher": voucher.as_dict()})
 
 

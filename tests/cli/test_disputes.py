@@ -1,0 +1,167 @@
+"""Promises and disputes from the command line, on a network whose language models answer as they are told."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api_billing.connection import Connection
+from api_billing.networks import find_network
+from api_billing.transport import RpcProvider
+from api_billing.unlocked import unlocked_account
+from genlayer_localnet.nondet.services import Services
+from genlayer_localnet.rpc.server import RpcServer
+
+from .conftest import ONE_GEN, Run
+
+SECOND = "localnet:1"
+DAY_SECONDS = 86_400
+COURT_FILE = Path(__file__).parents[2] / "contracts" / "usage_court.py"
+PROMISE = ("--payout-days", "7", "--max-refund", "50", "--terms", "It answers.", "--status-url", "https://up.example/")
+
+
+def pass_days(server: RpcServer, days: int) -> None:
+    RpcProvider(server.url).result("sim_increaseTime", days * DAY_SECONDS)
+
+
+@pytest.fixture
+def court(market: Run, server: RpcServer) -> str:
+    """A court for the market's contract, which wants a bond of 0.1 GEN."""
+    network = find_network("localnet", server.url)
+    contract = market("deploy", "--json").json["deployment"]["address"]
+    connection = Connection(network, unlocked_account(Connection(network).provider, 0))
+    tx = connection.send_deployment(COURT_FILE.read_bytes(), [contract, ONE_GEN // 10])
+    address = connection.follower.wait(tx, "accepted", 30).contract
+    assert address is not None
+    return address.lower()
+
+
+@pytest.fixture
+def promised(market: Run, court: str, server: RpcServer) -> Run:
+    """The market a day after the promise was set; localnet:1 has paid for 4 calls."""
+    assert market("promise", "set", "weather", "--court", court, *PROMISE).code == 0
+    pass_days(server, 1)
+    assert market("consume", "weather", "--calls", "4", "--account", SECOND).code == 0
+    return market
+
+
+@pytest.fixture
+def day(promised: Run) -> str:
+    """The day of those calls, as a command takes it."""
+    return str(promised("report", SECOND, "--json").json["day_id"])
+
+
+@pytest.fixture
+def disputed(promised: Run, day: str, server: RpcServer) -> Iterator[Run]:
+    """A final dispute about that day; models say that all is to be refunded."""
+    pass_days(server, 2)
+    opened = promised("dispute", "open", "weather", day, "--claim", "503 all day", "--account", SECOND)
+    assert opened.code == 0, opened.err
+    pass_days(server, 1)
+    before = server.node.chain.services
+    answer = {"refund_percent": 100, "reason": "It did not answer."}
+    server.node.chain.services = Services(prompt_handler=lambda request, node: answer)
+    yield promised
+    server.node.chain.services = before
+
+
+# ---- promises ----
+
+
+def test_promise_show__none__says_so(market: Run) -> None:
+    assert "promise  none" in market("promise", "show", "weather").out
+
+
+def test_promise_set__first__is_shown_with_its_beginning(market: Run, court: str, server: RpcServer) -> None:
+    ran = market("promise", "set", "weather", "--court", court, *PROMISE)
+    begins = ran.out.splitlines()[0].removeprefix("weather has a new promise from ").removesuffix(" on")
+    shown = market("promise", "show", "weather", "--day", begins)
+    assert f"in force     from {begins} on" in shown.out
+    assert "wait 7 days" in shown.out
+    assert "at most 50%" in shown.out
+    assert "It answers." in shown.out
+    assert f"changes  on {begins}" in market("promise", "show", "weather").out
+
+
+def test_promise_set__second_change_ahead__is_refused(market: Run, court: str) -> None:
+    set_it = ("promise", "set", "weather", "--court", court, *PROMISE)
+    assert [market(*set_it).code, market(*set_it).code] == [0, 1]
+
+
+def test_promise_end__in_force__is_told_ahead(promised: Run) -> None:
+    assert promised("promise", "end", "weather").out.startswith("weather promises nothing from 20")
+    assert promised("promise", "show", "weather", "--json").json["next_from_day"] > 0
+
+
+def test_promise__in_force__is_in_the_api_its_days_and_the_earnings(promised: Run, court: str) -> None:
+    shown = promised("api", "show", "weather").out
+    assert "earnings wait 7 days, a court may refund 50%" in shown
+    assert court in shown
+    assert promised("api", "days", "weather", "--json").json[0]["payout_days"] == 7
+    assert "0.04 GEN waits" in promised("earnings").out
+
+
+def test_collect__before_and_after_they_have_matured__moves_what_has(promised: Run, server: RpcServer) -> None:
+    assert promised("collect", "weather").out.startswith("0 GEN collected\n")
+    pass_days(server, 8)
+    assert promised("collect", "weather", "--account", SECOND).out.startswith("0.04 GEN collected, of days up to 20")
+    assert promised("earnings", "--json").json["earnings_wei"] == 4 * ONE_GEN // 100
+
+
+def test_refund__of_a_day_that_waits__is_refunded(promised: Run, day: str) -> None:
+    assert promised("refund", "weather", SECOND, "0.01gen", "--day", day).code == 0
+    assert promised("api", "days", "weather", "--json").json[0]["earned_wei"] == 3 * ONE_GEN // 100
+
+
+# ---- disputes ----
+
+
+def test_dispute_open__paid_day__sends_the_least_bond_and_freezes(disputed: Run) -> None:
+    (head,) = disputed("dispute", "list", "weather", "--json").json
+    assert (head["status"], head["bond_wei"], head["paid_wei"]) == ("open", ONE_GEN // 10, 4 * ONE_GEN // 100)
+    assert "0.04 GEN is frozen" in disputed("earnings").out
+
+
+def test_dispute_open__too_early__says_that_the_bond_comes_back(promised: Run, day: str) -> None:
+    ran = promised("dispute", "open", "weather", day, "--claim", "late", "--account", SECOND)
+    assert ran.code == 1
+    assert "bond: 0.1 GEN\n" in ran.err
+    assert "refused: the usage of that day can still be settled (day_open)" in ran.err
+    assert "the bond sent becomes your credit" in ran.err
+
+
+def test_dispute_open__day_without_a_promise__needs_a_court(market: Run) -> None:
+    ran = market("dispute", "open", "weather", "2026-01-15", "--claim", "late", "--account", SECOND)
+    assert (ran.code, "name one with --court" in ran.err) == (2, True)
+
+
+def test_dispute_judge__refund__is_told_and_shown(disputed: Run, server: RpcServer) -> None:
+    ran = disputed("dispute", "judge", "weather", "1")
+    assert ran.out.startswith("dispute 1: 100% judged, 0.02 GEN to be refunded\nIt did not answer.\n")
+    pass_days(server, 1)
+    shown = disputed("dispute", "show", "weather", "1").out
+    assert "judged: 100%, 0.02 GEN refunded" in shown
+    assert "503 all day" in shown
+    assert "0.02 GEN refunded" in disputed("notices", "--consumer", SECOND).out
+    listed = disputed("dispute", "list", "weather").out
+    assert max(len(line) for line in listed.splitlines()) <= 80
+
+
+def test_dispute__court_named__is_asked_where_nothing_is_promised(disputed: Run, court: str) -> None:
+    disputed("promise", "end", "weather")
+    assert disputed("dispute", "show", "weather", "1", "--court", court, "--json").json["claim"] == "503 all day"
+
+
+def test_dispute_close__before_30_days__is_refused_and_after_them_done(disputed: Run, server: RpcServer) -> None:
+    assert disputed("dispute", "close", "weather", "1").code == 1
+    pass_days(server, 30)
+    assert disputed("dispute", "close", "weather", "1").out.startswith("dispute 1 is closed\n")
+
+
+def test_dispute_list__none__says_so(promised: Run) -> None:
+    assert promised("dispute", "list", "weather").out == "no disputes\n"
+
+
+@pytest.mark.parametrize("number", ["0", "x"])
+def test_dispute_show__what_is_no_number__is_a_wrong_command(promised: Run, number: str) -> None:
+    assert promised("dispute", "show", "weather", number).code == 2
