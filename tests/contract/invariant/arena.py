@@ -1,12 +1,15 @@
 """The contract on a localnet with everybody who takes part, ready to be set back for every example.
 
 What is deployed is the contract's source and, behind its last method, one more view: `probe` answers many views in one
-call, since the invariants read some fifty of them after every step. Everything else is the contract, to the letter.
+call, since the invariants read some fifty of them after every step, and as JSON, which is fast. Everything else is the
+contract, to the letter.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +20,8 @@ FailedValue = Literal["keep", "return"]
 Question = tuple[Any, ...]
 
 START = "2026-01-30T21:15:00Z"  # a month's end is near
+FIRST_DAY = int(datetime.fromisoformat(START).timestamp()) // (24 * 60 * 60) - 1
+CHAIN_ID = 4_221
 FINALITY_SECONDS = 30
 RICH = 10**40
 
@@ -26,22 +31,25 @@ SAM = "0x" + "99" * 20
 # Consumers whose addresses are easily taken for each other, two of them contracts.
 ALICE, ALINE = "0x" + "11" * 20, "0x" + "11" * 19 + "12"
 ROBOT, RELAY = "0x" + "11" + "00" * 19, "0x" + "00" * 19 + "11"
+# Courts, one of them a contract.
+COURT, JUDGE = "0x" + "c0" * 20, "0x" + "c1" * 20
 BILLING = "0x" + "b1" * 20
 DEPLOYER = "0x" + "de" * 20
 
-OPERATORS, METERS, CONSUMERS, CONTRACTS = (OLGA, OTTO), (MIA, MAX), (ALICE, ALINE, ROBOT, RELAY), (ROBOT, RELAY)
-EVERYBODY = (*OPERATORS, *METERS, SAM, *CONSUMERS)
+OPERATORS, METERS, CONSUMERS, COURTS = (OLGA, OTTO), (MIA, MAX), (ALICE, ALINE, ROBOT, RELAY), (COURT, JUDGE)
+CONTRACTS = (ROBOT, RELAY, COURT)
+EVERYBODY = (*OPERATORS, *METERS, SAM, *CONSUMERS, *COURTS)
 
 PROBE = """
     @gl.public.view
-    def probe(self, questions: list) -> list:
+    def probe(self, questions: list) -> str:
         answers = []
         for question in questions:
             try:
                 answers.append(getattr(self, question[0])(*question[1:]))
             except gl.vm.UserError as refusal:
                 answers.append(refusal.message)
-        return answers
+        return json.dumps(answers)
 """
 
 
@@ -50,11 +58,11 @@ def contract_source() -> str:
 
 
 class Arena:
-    """A localnet with the billing contract at ``BILLING``, two relays that act as consumers, and funded accounts."""
+    """A localnet with the billing contract at ``BILLING``, relays that act for some of the people, and their funds."""
 
     def __init__(self, failed_value: FailedValue, source: str | None = None) -> None:
         self.failed_value = failed_value
-        self.net = Localnet(now=START, failed_value=failed_value, finality_window_seconds=FINALITY_SECONDS)
+        self.net = Localnet(START, CHAIN_ID, failed_value=failed_value, finality_window_seconds=FINALITY_SECONDS)
         self._deploy((source if source is not None else contract_source()) + PROBE, BILLING)
         relay = (Path(__file__).parent / "contracts" / "relay.py").read_text(encoding="utf-8")
         for address in CONTRACTS:
@@ -90,4 +98,5 @@ class Arena:
     def ask(self, questions: Sequence[Question]) -> dict[Question, Any]:
         """The answers of many views, all of the same state; a refusal's answer is its text."""
         asked = list(dict.fromkeys(questions))
-        return dict(zip(asked, self.net.view(BILLING, "probe", [list(question) for question in asked]), strict=True))
+        answers = json.loads(self.net.view(BILLING, "probe", [list(question) for question in asked]))
+        return dict(zip(asked, answers, strict=True))

@@ -10,9 +10,9 @@ from genlayer_localnet import ContractRejected, Receipt
 
 from . import arguments
 from . import expected_views as expected
-from .arena import ALICE, BILLING, CONTRACTS, EVERYBODY, MIA, OLGA, OTTO, ROBOT, Arena
+from .arena import ALICE, BILLING, CHAIN_ID, CONTRACTS, DEPLOYER, EVERYBODY, MIA, OLGA, OTTO, ROBOT, Arena
 from .ledger import Ledger, Observation, check_change
-from .model import DAY_SECONDS, PAYABLE, BillingModel, Caller, Outcome, returned
+from .model import API_DAYS, DAY_SECONDS, PAYABLE, BillingModel, Caller, Outcome, returned
 from .tally import Tally
 
 REFUSALS_OF_A_QUOTE = (
@@ -31,7 +31,7 @@ class Play:
 
     def __init__(self, arena: Arena, model: BillingModel | None = None, ledger: Ledger | None = None) -> None:
         self.arena = arena
-        self.model = model or BillingModel(arena.now)
+        self.model = model or BillingModel(arena.now, BILLING, DEPLOYER, CHAIN_ID)
         self.ledger = ledger or Ledger()
         self.tally = Tally()
         self.sound = True
@@ -68,7 +68,7 @@ class Play:
         """Run a write everywhere and compare its outcome and everything that can be seen afterwards."""
         self.sound = False
         caller = Caller(sender, value, sender in CONTRACTS)
-        billed_anew = method == "consume_credit" and not self._is_remembered(*args)
+        billed_anew = method == "consume_credit" and not self._is_remembered(sender, *args)
         quoted = self._quote(*args[:3]) if billed_anew else None
         receipt = self.arena.call(method, sender, args, value)
         outcome, wanted = outcome_of(receipt, method), self.model.call(method, caller, *args)
@@ -77,8 +77,9 @@ class Play:
         if billed_anew:
             self._check_billing(quoted, outcome)
         _check_messages(receipt, method, args, outcome)
-        self.ledger.record(method, args, caller, outcome, self.arena.now, self.arena.failed_value)
-        before, after = self.before, self.observe()
+        before = self.before
+        self.ledger.record(method, args, caller, outcome, self.arena, before)
+        after = self.observe()
         check_change(before, after, method, caller, outcome)
         self.sound = True
         return outcome
@@ -115,7 +116,9 @@ class Play:
         """Read every view and check it against the ledger and the model."""
         model = self.model
         pairs = [(person, name) for person in EVERYBODY for name in self._subscribed(person)]
-        seen = self.before = Observation(self.arena, model.apis, pairs)
+        channels = [(consumer, name, channel) for channel, (consumer, name, _) in self.ledger.channels.items()]
+        days = [(name, consumer, day_id) for name, consumer, day_id in model.usage if day_id > model.today - API_DAYS]
+        seen = self.before = Observation(self.arena, model.apis, pairs, channels, days)
         self.ledger.check(self.arena, seen)
         for person in EVERYBODY:
             _same(f"report of {person}", seen.reports[person], expected.report(model, person))
@@ -123,8 +126,12 @@ class Play:
             _same(f"earnings of {person}", seen.earnings(person), expected.earnings(model, person))
         for name in model.apis:
             _same(f"api {name}", seen.api(name), expected.api(model, name))
+            _same(f"days of {name}", seen.views["get_api_days", name], expected.api_days(model, name))
         for pair in pairs:
             _same(f"history of {pair}", seen.history(*pair), expected.history(model, *pair))
+            _same(f"session of {pair}", seen.session(*pair), expected.session(model, *pair))
+        for day, shown in seen.paid_days.items():
+            _same(f"paid day {day}", shown, expected.paid_day(model, *day))
         return seen
 
     def finish(self) -> None:
@@ -133,7 +140,7 @@ class Play:
         stored = [(name, number) for name, api in apis.items() for number in range(1, len(api.settlements) + 1)]
         asked = [*(("list_notices", person) for person in EVERYBODY), *(("get_settlement", *key) for key in stored)]
         seen = self.arena.ask(asked)
-        keys = ("number", "kind", "api_name", "code")
+        keys = ("number", "kind", "api_name", "code", "calls", "amount_wei")
         for person in EVERYBODY:
             shown = [tuple(notice[key] for key in keys) for notice in seen["list_notices", person]]
             _same(f"notices of {person}", shown, expected.notices(self.model, person))
@@ -141,20 +148,20 @@ class Play:
             _same(
                 f"settlement {number} of {name}",
                 seen["get_settlement", name, number]["settlement"],
-                apis[name].settlements[number - 1],
+                apis[name].settlements[number - 1][1],
             )
 
     def _subscribed(self, person: str) -> list[str]:
         account = self.model.accounts.get(person)
         return list(account.subscriptions) if account else []
 
-    def _is_remembered(self, name: Any, consumer: Any, calls: Any = 1, request: Any = "") -> bool:
-        """Whether the request was decided before, so that what a call would do now does not matter."""
+    def _is_remembered(self, sender: str, name: Any, consumer: Any, calls: Any = 1, request: Any = "") -> bool:
+        """Whether the request was billed before, so that what a call would do now does not matter."""
         try:
             key = (arguments.address(consumer), arguments.api_name(name), arguments.request_id(request))
         except arguments.Refused:
             return False
-        return self.model.remembered(*key) is not None
+        return self.model.remembered(*key, is_own=sender == key[0]) is not None
 
     def _quote(self, *args: Any) -> dict[str, Any] | None:
         """What quote_call answers; None where it refuses the arguments."""
@@ -177,10 +184,12 @@ class Play:
         assert quote is not None
         left = (quote["allowed"], quote["code"], quote["cost_wei"], quote["credit_wei"] - quote["cost_wei"])
         assert left == (True, "", receipt["cost_wei"], receipt["credit_wei"]), "invariant 5: quote and bill"
-        stem = receipt["receipt_id"].rsplit(":", 1)[0]
-        numbers = [f"{stem}:{receipt['call_no'] + step}" for step in (0, 1)]
-        answers = self.arena.ask([("get_receipt", number) for number in numbers])
-        assert [answers["get_receipt", number]["valid"] for number in numbers] == [True, False]
+        stem, number = ":".join(receipt["receipt_id"].split(":")[:3]), receipt["call_no"]
+        asked = [receipt["receipt_id"], f"{stem}:{number + 1}"]
+        answers = [self.arena.ask([("get_receipt", each)])["get_receipt", each] for each in asked]
+        has_request = receipt["receipt_id"] != f"{stem}:{number}"
+        shown = [(answer["valid"], answer["remembered"]) for answer in answers]
+        assert shown == [(True, has_request), (False, False)]
 
 
 def _same(what: str, shown: Any, wanted: Any) -> None:

@@ -17,15 +17,15 @@ MUTANTS: dict[str, tuple[str, str]] = {
         "if False:",
     ),
     "the operator is not paid": (
-        "account.credit_wei = credit\n            self._earn(api, cost)",
-        "account.credit_wei = credit",
+        "self._earn(api, usage.day_id, calls, cost)",
+        "pass",
     ),
     "anyone may bill anyone": (
-        'consumer == gl.message.sender_address or self._may_report(api), "not_authorized"',
-        'True, "not_authorized"',
+        '_require(own or self._may_report(api), "not_authorized")',
+        '_require(True, "not_authorized")',
     ),
     "a request is billed each time it arrives": (
-        "if digests[place : place + 16] == wanted:",
+        "if digests[at : at + 16] == digest:",
         "if False:",
     ),
     "a deposit that is kept is nobody's": (
@@ -41,8 +41,8 @@ MUTANTS: dict[str, tuple[str, str]] = {
         "if False:",
     ),
     "yesterday's usage counts today": (
-        "usage, plan = _usage(sub, day_id), api.plans[sub.plan_id]",
-        "usage, plan = _usage(sub, _today()), api.plans[sub.plan_id]",
+        "usage = _usage(sub, line.day_id)",
+        "usage = _usage(sub, _today())",
     ),
     "APIs share a record up to the first dot": (
         "name = _text(value, field).strip().lower()",
