@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from api_billing.contract_source import contract_path, minify
+from api_billing.refusal_codes import EXPLANATIONS, Code
 from genlayer_localnet import Localnet
 
 from ..market import ALICE, API, OPERATOR, RELAY, START, Market
@@ -129,6 +130,34 @@ def test_event__indexed_fields__are_alphabetical_and_three_at_most(event: str) -
     names = [field.arg for field in event_fields()[event]]
     assert names == sorted(names)
     assert 1 <= len(names) <= 3
+
+
+def test_codes__of_the_source__are_those_of_the_library() -> None:
+    assert set(errors()) == set(Code)
+
+
+@pytest.mark.parametrize("code", Code)
+def test_code__is_snake_case_and_its_meaning_in_the_reference(code: Code) -> None:
+    assert re.fullmatch("[a-z]+(_[a-z]+)*", code)
+    reference = (ROOT / "docs" / "contract-reference.md").read_text(encoding="utf-8")
+    assert f"| `{code}` | {EXPLANATIONS[code].meaning} |" in reference
+
+
+def test_texts__of_the_draft__stay() -> None:
+    draft = {
+        "api_name is required",
+        "cost_per_call_wei must be positive",
+        "daily_limit_calls must be positive",
+        "api not registered",
+        "max_daily_spend_wei must be positive",
+        "initial_deposit_wei cannot be negative",
+        "amount must be positive",
+        "consumer not subscribed to api",
+        "daily call limit exceeded",
+        "max daily spend exceeded",
+        "insufficient prepaid credit",
+    }
+    assert draft - set(errors().values()) == set()
 
 
 def test_reference__of_the_contract__is_current() -> None:
