@@ -405,6 +405,11 @@ def test_judge__after_28_days__is_too_late(tribunal: Tribunal) -> None:
     tribunal.refused("too_late", "judge", 1)
 
 
+def test_close__freeze_on_its_way__is_too_early(tribunal: Tribunal) -> None:
+    tribunal.ok("open_dispute", API, DISPUTED, "Late.", sender=ALICE, value=MIN_BOND)
+    tribunal.refused("too_early", "close_dispute", 1)
+
+
 def test_close__before_30_days__is_refused_and_then_returns_the_bond(tribunal: Tribunal) -> None:
     tribunal.open()
     opened_at = tribunal.dispute()["opened_at"]
@@ -459,3 +464,24 @@ def test_list__after_and_limit__are_pages_of_one_api(tribunal: Tribunal) -> None
         [3, 4], [2, 3], [], [], [1, 2, 3, 4]
     )  # fmt: skip
     assert tribunal.view("list_disputes", "maps") == []
+
+
+def test_list__numbers_of_another_api_between__are_not_its_own(tribunal: Tribunal) -> None:
+    market = tribunal.market
+    market.register("maps")
+    market.ok("set_promise", "maps", tribunal.address, PAYOUT_DAYS, CAP_PERCENT, "Maps.", sender=OPERATOR)
+    market.subscribe(api_name="maps")
+    tribunal.wait_days(1)
+    days = []
+    for _ in range(2):
+        days += [market.bill(api_name=api_name)["day_id"] for api_name in ("maps", API)]
+        tribunal.wait_days(1)
+    tribunal.wait_days(1)
+    for day_id, api_name in zip(days, ("maps", API, "maps", API), strict=True):
+        tribunal.open(day_id=day_id, api_name=api_name)
+
+    def numbers(api_name: str, *arguments: int) -> list[int]:
+        return [head["dispute_id"] for head in tribunal.view("list_disputes", api_name, *arguments)]
+
+    assert (numbers("maps"), numbers(API)) == ([1, 3], [2, 4])
+    assert (numbers("maps", 1), numbers(API, 1), numbers(API, 2), numbers(API, 1, 1)) == ([3], [2, 4], [4], [2])
