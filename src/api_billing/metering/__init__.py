@@ -7,6 +7,7 @@ after, ``release`` when it failed; all three are one atomic step in the store.
 """
 
 from api_billing.metering.identity.extractors import api_key, first_of, from_header, from_json_field, from_query
+from api_billing.metering.identity.vouchers import from_voucher
 from api_billing.metering.limits.quotas import Budget, Quota, Step
 from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.meter import Meter
@@ -38,5 +39,6 @@ __all__ = [
     "from_header",
     "from_json_field",
     "from_query",
+    "from_voucher",
     "open_store",
 ]

@@ -6,6 +6,7 @@ MeterError (a BillingError)
 │   ├── StoreUnusable       it answers, but cannot be used as it is: waiting does not help
 │   ├── CannotBeStored      no store can ever do this one, whatever is waited for: nothing changed
 │   └── CreditUnavailable   a consumer's credit cannot be read from the chain, or was read too long ago
+├── VoucherRefused          a voucher that was put is not kept: ``code`` and ``reason`` say why
 ├── IdConflict              an id that the caller chose was used before, for something else: nothing changed
 ├── UnknownConsumer         a key, quota or tier for a consumer that does not exist
 ├── UnknownTier             a tier that is not defined
@@ -40,6 +41,15 @@ class StoreUnusable(StoreUnavailable):
 
 class CreditUnavailable(StoreUnavailable):
     """What a consumer may use is on the chain, and the chain does not tell."""
+
+
+class VoucherRefused(MeterError):
+    """A voucher is not kept. ``code`` is that of the problem which a request with it gets, ``reason`` may be empty."""
+
+    def __init__(self, code: str, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.reason = reason
 
 
 class IdConflict(MeterError):

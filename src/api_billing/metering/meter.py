@@ -11,7 +11,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from api_billing.contract_api import API_NAME
-from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavailable, UnknownConsumer
+from api_billing.metering.errors import (
+    InvalidSetting,
+    MeterError,
+    StoreUnavailable,
+    UnknownConsumer,
+    VoucherRefused,
+)
 from api_billing.metering.identity.api_keys import (
     KeyCache,
     NewKey,
@@ -33,17 +39,22 @@ from api_billing.metering.ledger.operations import (
     PutProfile,
     ReadBalance,
 )
+from api_billing.metering.ledger.session_operations import CloseSession, ReadSession
+from api_billing.metering.ledger.vouchers import ChannelSums, SessionState
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota
 from api_billing.metering.request.callables import check_callable
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import Extractor, consumer_name
 from api_billing.metering.request.metering import FurtherTerms, Metering
+from api_billing.metering.request.problems import Refusal
 from api_billing.metering.request.request_meter import RequestMeter
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.stores import Store, open_store
+from api_billing.metering.stores.steps import arun, run
 from api_billing.metering.texts import storable
+from api_billing.vouchers import Voucher
 
 if TYPE_CHECKING:
     from api_billing.metering.settlement.on_chain import OnChain
@@ -280,6 +291,49 @@ class Meter(RequestMeter):
             raise MeterError(f"{consumer} has credit on the chain for each API: which one?")
         return self.store.call(ReadBalance(self.account_of(api, consumer)))
 
+    # --- sessions, of consumers that pay by vouchers
+
+    def put_voucher(self, api: str, consumer: str, voucher: Voucher) -> ChannelSums:
+        """Check a voucher and keep it, for requests to come; the sums of its channel then. One that is not above what
+        is signed, or is public, adds nothing.
+
+        Raises: VoucherRefused; InvalidSetting for a name that is none, and without a contract; StoreUnavailable,
+        CreditUnavailable.
+        """
+        return _kept(run(self._on_chain(api).vouchers.put(api, consumer_name(consumer), voucher), self.store.call))
+
+    async def aput_voucher(self, api: str, consumer: str, voucher: Voucher) -> ChannelSums:
+        """The same in a coroutine."""
+        put = self._on_chain(api).vouchers.put(api, consumer_name(consumer), voucher)
+        return _kept(await arun(put, self.store.acall))
+
+    def session(self, api: str, consumer: str) -> SessionState | None:
+        """A consumer's session as the store has it: what is signed, charged, set aside and posted of each channel."""
+        return self.store.call(ReadSession(self.account_of(api, consumer_name(consumer))))
+
+    async def asession(self, api: str, consumer: str) -> SessionState | None:
+        """The same in a coroutine."""
+        return await self.store.acall(ReadSession(self.account_of(api, consumer_name(consumer))))
+
+    def close_session(self, api: str, consumer: str) -> SessionState | None:
+        """Serve nothing more in a session, and have the settlement that bills its last usage release what is left of
+        the hold; the session then, None when there is none.
+
+        ``is_closing`` is False when nothing of it is left to bill: there is no entry that could close it, and the
+        operator may release the hold.
+        """
+        return self.store.call(CloseSession(self.account_of(api, consumer_name(consumer))))
+
+    async def aclose_session(self, api: str, consumer: str) -> SessionState | None:
+        """The same in a coroutine."""
+        return await self.store.acall(CloseSession(self.account_of(api, consumer_name(consumer))))
+
+    def _on_chain(self, api: str) -> OnChain:
+        self.connect(api)
+        if self.on_chain is None:
+            raise InvalidSetting("sessions are holds on the contract: set contract")
+        return self.on_chain
+
     def pepper(self) -> bytes:
         """The secret that API keys are hashed with: the setting, or a file next to an SQLite store.
 
@@ -350,6 +404,13 @@ class Meter(RequestMeter):
 _MAX_ID: Final = 255
 _MAX_NOTE: Final = 500
 _MAX_LABEL: Final = 100
+
+
+def _kept(found: ChannelSums | Refusal) -> ChannelSums:
+    if isinstance(found, Refusal):
+        problem = found.problem()
+        raise VoucherRefused(found.code, problem.get("reason", ""), problem["detail"])
+    return found
 
 
 def _not_the_pepper(message: str, place: str | Path) -> InvalidSetting:

@@ -21,24 +21,32 @@ from api_billing.errors import (
     WaitTimedOut,
 )
 from api_billing.results import (
+    ApiDetails,
     ApiUsage,
+    ChannelState,
     DayUsage,
     ReceiptCheck,
+    Session,
     SettledEntry,
     Settlement,
     SettlementEntry,
     SettlementState,
     UsageReport,
 )
+from api_billing.vouchers import Channel, domain_of, is_signed_by
 
 DAY_SECONDS = 86_400
 KEPT = 64
 NO_LIMIT = 2**48 - 1
+MAX_CHANNELS = 16
+CHAIN_ID = 61999
 
 
 @dataclass
 class FakeSubscription:
-    """A consumer at an API. Limits of 0 are none."""
+    """A consumer at an API. Limits of 0 are none. ``channels`` are what is signed and billed of each, ``session`` those
+    that the hold has paid.
+    """
 
     credit_wei: int = 0
     hold_wei: int = 0
@@ -52,6 +60,9 @@ class FakeSubscription:
     settled: dict[int, int] = field(default_factory=dict)  # calls of each day
     receipts: dict[int, int] = field(default_factory=dict)
     spent: dict[int, int] = field(default_factory=dict)
+    signer: str = ""
+    channels: dict[str, tuple[int, int]] = field(default_factory=dict)
+    session: list[str] = field(default_factory=list)
 
     def calls(self, day: int) -> int:
         return self.settled.get(day, 0) + self.receipts.get(day, 0)
@@ -64,6 +75,7 @@ class FakeChain:
     """One contract. ``now`` is its clock, unix seconds."""
 
     contract = "0x" + "c0" * 20
+    asset = "0x" + "a5" * 20
 
     def __init__(self, now: int) -> None:
         self.now = now
@@ -76,7 +88,10 @@ class FakeChain:
         self.authorized = True
         self.readable = True
         self._waiting: list[Callable[[], object]] = []
+        self.operator = "0x" + "0e" * 20
         self._billed: dict[str, list[list[tuple[FakeSubscription, int, int, int, int]]]] = {}
+        self._entries: dict[tuple[str, int], list[SettlementEntry]] = {}
+        self._drawn: dict[str, list[list[tuple[FakeSubscription, str, tuple[int, int] | None]]]] = {}
         self.final_txs: set[str] = set()  # transactions that nothing can undo
         self._final_state: FakeChain | None = None
 
@@ -115,6 +130,10 @@ class FakeChain:
                 found.credit_wei += from_credit
                 found.settled[day] -= calls
                 found.spent[day] -= from_hold + from_credit
+            for found, channel_id, was in reversed(self._drawn[api].pop()):
+                if was is None:
+                    found.session.remove(channel_id)
+                found.channels[channel_id] = was or (0, 0)
 
     def run_again(self, api: str, *changes: Callable[[], object]) -> None:
         """An appeal undoes what the last settlements rest on: each is run again after a change."""
@@ -122,7 +141,7 @@ class FakeChain:
         self.undo(api, len(changes))
         for last, change in zip(again, changes, strict=True):
             change()
-            entries = [SettlementEntry(each.consumer, each.day_id, each.calls, each.spend_wei) for each in last.entries]
+            entries = self._entries[api, last.sequence]
             self._settle(api, last.sequence, entries, last.usage_root)
 
     def land(self) -> None:
@@ -185,6 +204,28 @@ class FakeChain:
             if from_day <= day <= to_day
         )
 
+    def get_api(self, api_name: str) -> ApiDetails:
+        self._reading()
+        domain = domain_of(CHAIN_ID)
+        return ApiDetails(api_name, self.operator, "", True, (), (), 1, CHAIN_ID, self.asset, domain, None)
+
+    def get_session(self, consumer: str, api_name: str, channel_id: str = "") -> Session:
+        self._reading()
+        found = self.subscriptions[api_name, consumer]
+        ids = [channel_id] if channel_id else found.session
+        channels = tuple(ChannelState(each, *found.channels.get(each, (0, 0))) for each in ids)
+        in_force = self.in_force_wei(found) > 0
+        return Session(consumer, api_name, found.signer, found.hold_wei, found.expires_at, 0, in_force, channels)
+
+    def channel(self, api: str, consumer: str, salt: str) -> Channel:
+        """For which the signer of a consumer's session signs."""
+        signer = self.subscriptions[api, consumer].signer
+        return Channel(consumer, signer, self.operator, self.contract, self.asset, CHAIN_ID, salt)
+
+    def in_force_wei(self, found: FakeSubscription) -> int:
+        """On hold, and not past its end."""
+        return found.hold_wei if self.now < found.expires_at else 0
+
     def is_final(self, tx: str) -> bool:
         self._reading()
         return tx in self.final_txs
@@ -212,7 +253,7 @@ class FakeChain:
             api, calls, spent, found.price_wei, found.daily_calls, found.cap_wei, "standard", found.accepted_price_wei,
             found.calls_of_month(today), sum(found.spent.values()), found.monthly_calls, min(left, default=None),
             max(found.cap_wei - spent, 0), found.hold_wei, found.expires_at, not self.paused, found.active,
-            len(self.settlements.get(api, ())), "",
+            len(self.settlements.get(api, ())), found.signer,
         )  # fmt: skip
 
     def _settled_or_not(self, api: str, sequence: int, entries: list[SettlementEntry], root: str) -> None:
@@ -232,6 +273,8 @@ class FakeChain:
         if sequence != len(kept) + 1:
             raise ContractRejected("sequence_gap", "not the next sequence")
         self._billed.setdefault(api, []).append([])
+        self._drawn.setdefault(api, []).append([])
+        self._entries[api, sequence] = entries
         outcomes = tuple(self._entry(api, entry) for entry in entries)
         calls, wei = sum(each.billed_calls for each in outcomes), sum(each.billed_wei for each in outcomes)
         refused = sum(each.code != "" for each in outcomes)
@@ -246,9 +289,15 @@ class FakeChain:
             return replace(refused, code="day_closed")
         if found is None or not (found.active or found.hold_wei):
             return replace(refused, code="not_subscribed")
+        if not found.signer and (entry.voucher or entry.close):
+            return replace(refused, code="no_session")
+        if found.signer and spend and not entry.voucher:
+            return replace(refused, code="session_only")
         if spend > calls * found.accepted_price_wei:
             return replace(refused, code="spend_above_price")
         funds = found.hold_wei + (found.credit_wei if found.active else 0)
+        if found.signer:
+            funds = self.in_force_wei(found)
         billed, code = calls, ""
         for most, reason in (
             ((found.daily_calls or NO_LIMIT) - found.calls(day), "daily_limit_exceeded"),
@@ -258,6 +307,8 @@ class FakeChain:
         ):
             if max(most, 0) < billed:
                 billed, code = max(most, 0), reason
+        if found.signer and billed and spend:
+            billed, code = self._draw(api, found, entry, billed, code)
         cost = spend * billed // calls
         if billed:
             from_hold = min(cost, found.hold_wei)
@@ -266,7 +317,33 @@ class FakeChain:
             found.settled[day] = found.settled.get(day, 0) + billed
             found.spent[day] = found.spent.get(day, 0) + cost
             self._billed[api][-1].append((found, day, billed, from_hold, cost - from_hold))
+        if entry.close and not code:
+            released, found.hold_wei = found.hold_wei, 0
+            found.credit_wei += released
+            self._billed[api][-1].append((found, day, 0, released, -released))
         return replace(refused, billed_calls=billed, billed_wei=cost, code=code)
+
+    def _draw(self, api: str, found: FakeSubscription, entry: SettlementEntry, fits: int, code: str) -> tuple[int, str]:
+        assert entry.voucher is not None
+        channel = self.channel(api, entry.consumer, entry.voucher.salt)
+        signed, billed = found.channels.get(channel.id, (0, 0))
+        is_new = channel.id not in found.session
+        if is_new and len(found.session) >= MAX_CHANNELS:
+            return 0, "too_many_channels"
+        if entry.voucher.cumulative_wei > signed:
+            if not is_signed_by(channel, entry.voucher):
+                return 0, "bad_signature"
+            signed = entry.voucher.cumulative_wei
+        most = _affordable(entry.calls, entry.spend_wei, signed - billed)
+        if most < fits:
+            fits, code = most, "voucher_exceeded"
+        cost = entry.spend_wei * fits // entry.calls
+        if cost:
+            self._drawn[api][-1].append((found, channel.id, None if is_new else found.channels[channel.id]))
+            found.channels[channel.id] = signed, billed + cost
+            if is_new:
+                found.session.append(channel.id)
+        return fits, code
 
 
 def _affordable(calls: int, spend: int, limit: int) -> int:

@@ -7,7 +7,8 @@ from typing import Any
 from api_billing.metering.ledger.operations import Reserve
 from api_billing.metering.ledger.session_operations import CloseSession, PutVoucher, ReadSession
 from api_billing.metering.ledger.settlement_operations import NEVER_READ, ReadCredit, SetGranted
-from api_billing.metering.ledger.vouchers import BySession, ChannelSums, OnChainChannel, SessionState
+from api_billing.metering.ledger.vouchers import BySession, ChannelSums, SessionState
+from api_billing.results import ChannelState
 
 SIGNER = "0x" + "5e" * 20
 
@@ -27,11 +28,11 @@ BY_KEY = BySession(SIGNER)
 class SessionDesk:
     """A desk's account with a session: ``granted_wei`` on hold, and what the chain has of its channels."""
 
-    def __init__(self, desk: Any, granted_wei: int = 1000, *on_chain: OnChainChannel, signer: str = SIGNER) -> None:
+    def __init__(self, desk: Any, granted_wei: int = 1000, *on_chain: ChannelState, signer: str = SIGNER) -> None:
         self.desk = desk
         self.see(granted_wei, *on_chain, signer=signer)
 
-    def see(self, granted_wei: int, *on_chain: OnChainChannel, signer: str = SIGNER, **changes: Any) -> Any:
+    def see(self, granted_wei: int, *on_chain: ChannelState, signer: str = SIGNER, **changes: Any) -> Any:
         credit = self.desk.call(ReadCredit(self.desk.account))
         terms = NEVER_READ._replace(read_ms=1, hold_wei=granted_wei, signer=signer, **changes)
         grant = credit.revision, credit.accounted_wei, granted_wei, granted_wei, terms

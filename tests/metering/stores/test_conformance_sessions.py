@@ -13,7 +13,8 @@ from api_billing.metering.ledger.settlement_operations import (
     ReopenEnded,
     RetryRefused,
 )
-from api_billing.metering.ledger.vouchers import MAX_CHANNELS, MAX_KEPT, BySession, ChannelSums, OnChainChannel
+from api_billing.metering.ledger.vouchers import MAX_CHANNELS, MAX_KEPT, BySession, ChannelSums
+from api_billing.results import ChannelState
 
 from .sessions import BY_KEY, SessionDesk, channel_id, voucher
 
@@ -294,7 +295,7 @@ def test_claim__voucher_that_is_not_public__gets_the_stored_response_and_is_not_
 
 
 def test_see_session__channel_that_the_chain_has__begins_there(desk):
-    session = SessionDesk(desk, 1000, OnChainChannel(channel_id(), 50, 30))
+    session = SessionDesk(desk, 1000, ChannelState(channel_id(), 50, 30))
     assert session.sums() == (50, 30, 0, 50)
     assert refused(session.reserve(10, voucher(50))) == ("voucher_required", 51)
     assert isinstance(session.reserve(21, voucher(51)), Reserved)
@@ -302,7 +303,7 @@ def test_see_session__channel_that_the_chain_has__begins_there(desk):
 
 def test_see_channel__of_an_earlier_session__begins_where_the_chain_is(session):
     for _ in range(2):
-        session.desk.call(SeeChannel(session.desk.account, OnChainChannel(channel_id(), 50, 30)))
+        session.desk.call(SeeChannel(session.desk.account, ChannelState(channel_id(), 50, 30)))
     assert session.state().channels == ()
     assert refused(session.reserve(10, voucher(50))) == ("voucher_required", 51)
     session.served(10, voucher(51))
@@ -313,7 +314,7 @@ def test_see_channel__of_an_earlier_session__begins_where_the_chain_is(session):
 def test_see_session__store_that_is_further_than_the_chain__keeps_its_own(session):
     session.served(10, voucher(10))
     session.see(1000, signer=OTHER)
-    session.see(1000, OnChainChannel(channel_id(), 5, 3))
+    session.see(1000, ChannelState(channel_id(), 5, 3))
     assert session.sums() == (10, 10, 0, 5)
     assert session.desk.cut().lines[0].voucher.cumulative_wei == 10
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from api_billing.metering.ledger.operations import Operation
-from api_billing.metering.ledger.vouchers import BySession, ChannelSums, OnChainChannel, SessionState
+from api_billing.metering.ledger.vouchers import BySession, ChannelSums, SessionState
+from api_billing.results import ChannelState
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class SeeChannel(Operation[None]):
     """
 
     account: str
-    channel: OnChainChannel
+    channel: ChannelState
 
 
 @dataclass(frozen=True, slots=True)

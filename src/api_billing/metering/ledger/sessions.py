@@ -14,9 +14,9 @@ from api_billing.metering.ledger.vouchers import (
     MAX_CHANNELS,
     BySession,
     ChannelSums,
-    OnChainChannel,
     SessionState,
 )
+from api_billing.results import ChannelState
 
 _OPEN, _TO_CLOSE, _IN_A_BATCH = range(3)  # how far the closing of a session is
 _NO_CHANNEL: Final = ChannelSums("")
@@ -129,7 +129,7 @@ def close_session(tables: Tables, op: CloseSession) -> SessionState | None:
     return read_session(tables, ReadSession(op.account))
 
 
-def see_session(tables: Tables, account: str, signer: str, on_chain: Sequence[OnChainChannel]) -> None:
+def see_session(tables: Tables, account: str, signer: str, on_chain: Sequence[ChannelState]) -> None:
     """The chain has a session of this signer, with these channels."""
     session = _session(tables, account, signer)
     if session is None:

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from api_billing.metering.clock import EVER_MS, date_of
 from api_billing.metering.ledger.operations import NO_BALANCE, Balance, Batch, Operation
 from api_billing.metering.ledger.usage_line import UsageLine
-from api_billing.metering.ledger.vouchers import OnChainChannel
+from api_billing.results import ChannelState
 
 PostingState = Literal["built", "posted", "unknown", "settled", "refused"]
 Resolution = Literal["", "retried", "written_off"]
@@ -146,7 +146,7 @@ class SetGranted(Operation["CreditSet"]):
     usable_wei: int  # what may be reserved and not settled yet
     cover_wei: int  # what pays for usage that is not settled yet, also where nothing new may be served
     terms: ChainTerms
-    channels: tuple[OnChainChannel, ...] | None = None  # of the session of ``terms``, when its signer is a new one
+    channels: tuple[ChannelState, ...] | None = None  # of the session of ``terms``, when its signer is a new one
 
 
 class CreditSet(NamedTuple):

@@ -55,14 +55,6 @@ class ChannelSums(NamedTuple):
         return max(self.charged_wei + self.reserved_wei + estimate_wei, self.posted_wei + 1)
 
 
-class OnChainChannel(NamedTuple):
-    """What the contract has of a channel."""
-
-    channel_id: str
-    signed_wei: int
-    billed_wei: int
-
-
 class SessionState(NamedTuple):
     """A session: its signer, its channels, the newest first, and whether it is being closed."""
 

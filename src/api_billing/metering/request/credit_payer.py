@@ -18,12 +18,13 @@ from api_billing.metering.ledger.operations import (
     Settled,
     StaleProfile,
 )
+from api_billing.metering.ledger.vouchers import BySession
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.request.claims import idempotency_claim
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, cost_field
-from api_billing.metering.request.identity import identify
+from api_billing.metering.request.identity import Identity, identify
 from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.prices import Priced, is_wei, price_of
 from api_billing.metering.request.problems import Refusal, refusal_by
@@ -48,6 +49,8 @@ class CreditPayer(Payer):
             identity = yield from identify(metering.identify or meter.identify, request, meter.seldom)
             if isinstance(identity, Refusal):
                 return identity
+            if identity.voucher is not None and (not_proven := (yield from self._prove(identity))) is not None:
+                return not_proven
             self.consumer = consumer = identity.consumer
             profile = meter.profiles.known(consumer)
             if profile is None and (profile := (yield from meter.profiles.of(consumer))) is None:
@@ -80,6 +83,19 @@ class CreditPayer(Payer):
                 meter.profiles.put(reply.profile)
         raise StoreUnavailable("the consumer's limits keep changing")
 
+    def _prove(self, identity: Identity) -> Steps[Refusal | None]:
+        """Check the voucher that says who the request is from: why it is refused. It is not known who, until then."""
+        meter = self.metering.meter
+        assert identity.voucher is not None
+        if meter.on_chain is None:
+            return Refusal("invalid_voucher", "This API takes no vouchers.", extra={"reason": "no_session"})
+        self.session = BySession("")  # whatever comes of it
+        found = yield from meter.on_chain.check_voucher(self.metering.api, identity.consumer, identity.voucher)
+        if isinstance(found, Refusal):
+            return found
+        self.session = found
+        return None
+
     def _limit(self, tier_name: str, profile: Profile) -> Steps[Refusal | None]:
         """Find the windows that the request counts in, and its claim; ask what the chain has against it."""
         metering, request = self.metering, self.request
@@ -92,6 +108,8 @@ class CreditPayer(Payer):
                 refusal = admission
             else:
                 tier_name, also = tier_name or admission.plan, admission.checks
+                if self.session is None and admission.signer:
+                    self.session = BySession(admission.signer)
         self.plan = meter.plans.plan(
             profile,
             request.at_ms,

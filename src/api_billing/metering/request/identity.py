@@ -19,6 +19,7 @@ from api_billing.metering.request.problems import Refusal
 from api_billing.metering.seldom import Seldom
 from api_billing.metering.stores.steps import Steps, is_waiting
 from api_billing.networks import canonical_name
+from api_billing.vouchers import Voucher
 
 MAX_CONSUMER_LENGTH: Final = 200
 
@@ -26,11 +27,15 @@ _LOG: Final = logging.getLogger("api_billing.metering.identity")
 
 
 class Identity(NamedTuple):
-    """Who a request is from. ``tier``: of the credential, empty for the consumer's own; ``key_id``: of the API key."""
+    """Who a request is from. ``tier``: of the credential, empty for the consumer's own; ``key_id``: of the API key.
+
+    With a ``voucher`` of a session it is who the request says, and nothing is proven before that is checked.
+    """
 
     consumer: str
     tier: str = ""
     key_id: str = ""
+    voucher: Voucher | None = None
 
 
 Found = Identity | Refusal | str | None

@@ -26,6 +26,7 @@ from api_billing.metering.ledger.operations import (
     Settled,
     StoredResponse,
 )
+from api_billing.metering.ledger.vouchers import BySession
 from api_billing.metering.limits.plan import Fields, WindowPlan
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.request.claims import stored_response, used_up
@@ -44,7 +45,8 @@ class Payer(ABC):
     """What pays for one request. Not thread-safe, as its request.
 
     Attributes: ``consumer`` and ``plan`` once they are known, ``counts`` of the plan's windows as the store told them
-    last, ``estimate_wei`` that is set aside, ``claim`` of an idempotency key or a receipt, ``tags`` for the record.
+    last, ``estimate_wei`` that is set aside, ``claim`` of an idempotency key or a receipt, ``session`` whose vouchers
+    pay, ``tags`` for the record.
     ``reservation`` is the one that the store was asked for last, ``is_unanswered`` whether its answer is not known: who
     drives the flow sees to it that nothing stays reserved when nobody gets to know.
 
@@ -52,7 +54,6 @@ class Payer(ABC):
     """
 
     claims: ClassVar[str] = "idempotency"  # begins the codes of refused claims
-    may_go_unmetered: ClassVar[bool] = True  # with ``fail_open``, when the store does not answer
     replay_fields: ClassVar[tuple[tuple[str, str], ...]] = (REPLAYED,)
 
     __slots__ = (
@@ -68,6 +69,7 @@ class Payer(ABC):
         "remote_id",
         "request",
         "reservation",
+        "session",
         "tags",
     )
 
@@ -86,7 +88,13 @@ class Payer(ABC):
         self.claim_expires_ms = request.at_ms + metering.meter.idempotency_ms
         self.tags: dict[str, Any] = {}
         self.reservation: Reserve | None = None
+        self.session: BySession | None = None
         self.is_unanswered = False
+
+    @property
+    def may_go_unmetered(self) -> bool:
+        """With ``fail_open``, when the store does not answer. Not in a session: no voucher would cover it."""
+        return self.session is None
 
     @abstractmethod
     def reserve(self) -> Steps[ReserveReply | Refusal]:
@@ -187,6 +195,7 @@ class Payer(ABC):
             request_id=request.request_id,
             fresh=not self.remote_id,
             durable=self.remote_id is not None,
+            session=self.session,
         )
         self.is_unanswered = True
         reply: ReserveReply = yield self.reservation

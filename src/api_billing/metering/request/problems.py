@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from api_billing.metering.errors import CreditUnavailable, StoreUnavailable
 from api_billing.metering.ledger.operations import Refused
+from api_billing.metering.ledger.vouchers import ChannelSums
 from api_billing.metering.limits.budgets import refused_code
 from api_billing.metering.limits.fields import seconds_until
 from api_billing.metering.limits.plan import WindowPlan
@@ -57,6 +58,12 @@ KINDS: Final[Mapping[str, Kind]] = {
     "idempotency_used": Kind(
         410, "Idempotency key used", "The request with this key was served, and its response was too large to keep."
     ),
+    "voucher_required": Kind(
+        402, "Voucher required", "What is signed does not cover this request: it takes a voucher for required_wei."
+    ),
+    "invalid_voucher": Kind(402, "Voucher not valid", "Nothing is served for this voucher."),
+    "too_many_channels": Kind(402, "Too many channels", "This session has all the channels it can: go on in one."),
+    "session_closing": Kind(402, "Session closing", "This session is being closed: it pays for nothing more."),
     "invalid_receipt": Kind(402, "Receipt not valid", "Nothing is served for this receipt."),
     "receipt_mismatch": Kind(422, "Receipt used", "This receipt was used for another request."),
     "receipt_in_progress": Kind(
@@ -155,6 +162,8 @@ def refusal_by(
     if refused.code == "insufficient_credit":
         credit = {"free_wei": str(refused.balance.free_wei), "estimate_wei": str(estimate_wei)}
         return Refusal(refused.code, extra=credit)
+    if refused.channel is not None:
+        return _by_session(refused.code, refused.channel, estimate_wei)
     if not refused.violated:
         return Refusal(refused.code if refused.code in KINDS else "meter_unavailable")
     first = refused.violated[0]
@@ -170,6 +179,18 @@ def refusal_by(
     if code == "throttled" and budget is not None and budget.retry_after_seconds:
         seconds = budget.retry_after_seconds
     return Refusal(code, detail, seconds, names, extra=extra)
+
+
+def _by_session(code: str, channel: ChannelSums, estimate_wei: int) -> Refusal:
+    """How much has to be signed, and why: a channel that there is none of yet begins at 0, and is named by whoever
+    signs.
+    """
+    if code != "voucher_required":
+        return Refusal(code)
+    sums = {f"{what}_wei": getattr(channel, f"{what}_wei") for what in ("signed", "charged", "reserved", "posted")}
+    told = {"required_wei": channel.required_wei(estimate_wei), "estimate_wei": estimate_wei, **sums}
+    extra = {name: str(wei) for name, wei in told.items()}
+    return Refusal(code, extra={**extra, "channel_id": channel.channel_id, "salt": channel.salt})
 
 
 def unavailable(error: StoreUnavailable) -> Refusal:

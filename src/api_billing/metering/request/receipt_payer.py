@@ -37,7 +37,6 @@ class ReceiptPayer(Payer):
     """The call of a receipt. ``fingerprint`` of the request is given when there is no body to compute it from."""
 
     claims = "receipt"
-    may_go_unmetered = False  # anybody can read it on the chain, and would be served for it again and again
     replay_fields = ()  # who has a receipt gets the very response that everybody with it gets
 
     __slots__ = ("_fingerprint", "_receipt")
@@ -53,6 +52,11 @@ class ReceiptPayer(Payer):
         super().__init__(metering, request, remote_id)
         self._receipt = receipt
         self._fingerprint = fingerprint
+
+    @property
+    def may_go_unmetered(self) -> bool:
+        """Anybody can read a receipt on the chain, and would be served for it again and again."""
+        return False
 
     def reserve(self) -> Steps[ReserveReply | Refusal]:
         receipt, settings = self._receipt, self.metering.meter.settings

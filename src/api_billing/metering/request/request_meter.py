@@ -11,6 +11,7 @@ from api_billing.metering.alerts.channels import open_channels
 from api_billing.metering.alerts.watcher import Watcher
 from api_billing.metering.errors import MeterError
 from api_billing.metering.ledger.operations import Note, Operation, Record
+from api_billing.metering.ledger.vouchers import BySession
 from api_billing.metering.limits.plan import PlanCache
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.observing.metrics import Metrics, prometheus_metrics
@@ -24,6 +25,7 @@ from api_billing.metering.seldom import Seldom
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.stores import Store
 from api_billing.metering.stores.steps import Steps
+from api_billing.vouchers import Voucher
 
 _PRUNE_EVERY_MS: Final = 3_600_000
 _MAX_WAITING_NOTES: Final = 500  # about what one commit takes
@@ -33,10 +35,13 @@ _log = logging.getLogger("api_billing.metering")
 
 
 class Admitted(NamedTuple):
-    """The chain has nothing against serving a consumer: its plan there, and the plan's limits as windows."""
+    """The chain has nothing against serving a consumer: its plan there, and the plan's limits as windows. With a
+    ``signer`` it has a session, and pays by vouchers only.
+    """
 
     plan: str
     checks: tuple[WindowCheck, ...]
+    signer: str = ""
 
 
 class ReceiptOffice(Protocol):
@@ -55,6 +60,9 @@ class ChainSide(Protocol):
 
     def admit(self, api: str, consumer: str, estimate_wei: int) -> Steps[Admitted | Refusal]:
         """Why a consumer is not served now, or what it is served under. Raises: StoreUnavailable, CreditUnavailable."""
+
+    def check_voucher(self, api: str, consumer: str, voucher: Voucher) -> Steps[BySession | Refusal]:
+        """Why a voucher is refused, or what it pays by. Nothing is stored before. Raises: as ``admit``."""
 
 
 class RequestMeter(ABC):

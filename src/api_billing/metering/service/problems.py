@@ -78,7 +78,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     texts = {
         400: "Request not valid",
         401: "Not authenticated",
-        402: "No credit, or budget used up",
+        402: "No credit, budget used up, or no voucher that covers it",
         403: "Not allowed",
     }
     texts |= {

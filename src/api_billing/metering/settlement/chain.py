@@ -12,8 +12,10 @@ from api_billing.metering.ledger.operations import Batch
 from api_billing.metering.ledger.settlement_operations import NEVER_READ, ChainTerms, Credit, Part, month_of
 from api_billing.metering.limits.windows import WindowCheck, window_at
 from api_billing.results import (
+    ApiDetails,
     DayUsage,
     ReceiptCheck,
+    Session,
     Settlement,
     SettlementEntry,
     SettlementState,
@@ -57,6 +59,12 @@ class SettlementChain(Protocol):
 
     def get_receipt(self, receipt_id: str) -> ReceiptCheck:
         """Whether a receipt is genuine."""
+
+    def get_api(self, api_name: str) -> ApiDetails:
+        """Who an API's vouchers pay."""
+
+    def get_session(self, consumer: str, api_name: str, channel_id: str = "") -> Session:
+        """A session, and what was signed and billed of its channels, or of one, which may be an earlier session's."""
 
 
 def chain_account(api: str, address: str) -> str:
@@ -128,6 +136,7 @@ def terms_of(report: UsageReport, api: str, read_ms: int, before: Credit) -> Cha
         plan_month_calls=line.api_monthly_limit_calls,
         day_calls=billed_today + max(0, line.api_daily_limit_calls - line.calls_today),
         month_calls=billed_this_month + max(0, line.api_monthly_limit_calls - line.calls_month),
+        signer=line.signer.lower(),
     )
 
 
@@ -165,8 +174,10 @@ def final_terms(
         accepted = terms_of(report, api, read_ms, before[api])
         final = terms_of(final_report, api, read_ms, before[api]) if final_report else NEVER_READ
         left_today_wei = max(0, final.spend_left_today_wei - spent_wei[api])
+        # A signer changes with a hold: what another one could have billed is no hold of this one.
+        held_wei = final.hold_wei - spent_wei[api] if final.signer == accepted.signer else 0
         least = accepted._replace(
-            hold_wei=min(accepted.hold_wei, max(0, final.hold_wei - spent_wei[api])),
+            hold_wei=min(accepted.hold_wei, max(0, held_wei)),
             hold_expires_ms=min(accepted.hold_expires_ms, final.hold_expires_ms),
             credit_wei=min(accepted.credit_wei, final.credit_wei),
             subscribed=accepted.subscribed and final.subscribed,

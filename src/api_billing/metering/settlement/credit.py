@@ -39,10 +39,11 @@ from api_billing.metering.settlement.chain import (
     terms_of,
 )
 from api_billing.metering.stores.steps import Blocking, Steps, run
-from api_billing.results import UsageReport
+from api_billing.results import ChannelState, Session, UsageReport
 
 _MAX_KNOWN: Final = 100_000
 _FOR_NEW: Final = 4  # one of so many reads is left for consumers that this process does not know
+_FOR_PROVEN: Final = 2  # of reads for who has proven nothing yet, one of so many is left for others
 _SOON: Final = 4  # accounts in trouble are looked at so many times as often
 
 _log = logging.getLogger("api_billing.metering.credit")
@@ -95,7 +96,7 @@ class _Entry:
         """What a request is served under; made once for each look at the chain and each day."""
         terms, day = self.known.terms, now_ms // DAY_MS
         if self._terms is not terms or self._day != day:
-            self._admitted = Admitted(terms.plan, plan_checks(self.account, terms, now_ms))
+            self._admitted = Admitted(terms.plan, plan_checks(self.account, terms, now_ms), terms.signer)
             self._terms, self._day = terms, day
         return self._admitted
 
@@ -109,13 +110,17 @@ def usable_wei(terms: ChainTerms, settings: CreditSettings, now_ms: int) -> int:
     if not (terms.subscribed and terms.active) or terms.price_wei > terms.accepted_price_wei:
         return 0
     held_wei = terms.hold_wei if now_ms < terms.hold_expires_ms - settings.margin_ms else 0
-    credit_wei = terms.credit_wei if settings.use_free_credit else 0
-    return min(held_wei + credit_wei, terms.spend_left_today_wei)
+    return min(held_wei + free_credit_wei(terms, settings), terms.spend_left_today_wei)
+
+
+def free_credit_wei(terms: ChainTerms, settings: CreditSettings) -> int:
+    """What of the free credit is served on, where that is set; never that of who has a session, who signs for all."""
+    return terms.credit_wei if settings.use_free_credit and not terms.signer else 0
 
 
 def cover_wei(terms: ChainTerms, settings: CreditSettings) -> int:
     """What a settlement can draw on, whether or not anything new may be served."""
-    return terms.hold_wei + (terms.credit_wei if settings.use_free_credit and terms.subscribed else 0)
+    return terms.hold_wei + (free_credit_wei(terms, settings) if terms.subscribed else 0)
 
 
 def _offers_more(terms: ChainTerms, credit: Credit, settings: CreditSettings) -> bool:
@@ -126,6 +131,7 @@ def _offers_more(terms: ChainTerms, credit: Credit, settings: CreditSettings) ->
         or terms.hold_expires_ms > known.hold_expires_ms
         or terms.accepted_price_wei > known.accepted_price_wei
         or terms.subscribed > known.subscribed
+        or terms.signer != known.signer
     )
 
 
@@ -159,7 +165,8 @@ def refusal_of(known: Known, settings: CreditSettings, estimate_wei: int, now_ms
         )
     if known.short_wei:
         return _refused("insufficient_credit", "hold_short", "The hold does not cover what was used already.")
-    if not usable_wei(terms, settings, now_ms) and terms.hold_wei and not settings.use_free_credit:
+    on_holds_only = not settings.use_free_credit or terms.signer
+    if not usable_wei(terms, settings, now_ms) and terms.hold_wei and on_holds_only:
         return _refused("insufficient_credit", "hold_ends", "The hold ends too soon; prolong it.")
     return None
 
@@ -212,15 +219,29 @@ class ChainCredit:
         Never raises for the chain; StoreUnavailable goes on.
         """
         now_ms = self._now_ms()
-        entry = self._known.get(address, {}).get(api)
-        if entry is None or now_ms - entry.known.terms.read_ms > self.settings.grace_ms:
-            entry = yield Blocking(lambda: self._look(api, address))
+        entry = yield from self._found(api, address, now_ms, spare=0)
         if entry is None:
             return Refusal("meter_unavailable", "The credit of this consumer cannot be read from the chain.")
         entry.used_ms = now_ms
         return refusal_of(entry.known, self.settings, estimate_wei, now_ms) or entry.admitted(now_ms)
 
-    def _look(self, api: str, address: str) -> _Entry | None:
+    def terms(self, api: str, address: str) -> Steps[ChainTerms | None]:
+        """What the chain says of a consumer that has not proven yet who it is; None when it cannot be read now. Half of
+        the reads are left to others. Raises: StoreUnavailable.
+        """
+        spare = self.settings.reads_per_10_seconds // _FOR_PROVEN
+        entry = yield from self._found(api, address, self._now_ms(), spare=spare)
+        return None if entry is None else entry.known.terms
+
+    def _found(self, api: str, address: str, now_ms: int, *, spare: int) -> Steps[_Entry | None]:
+        entry = self._known.get(address, {}).get(api)
+        # Who is a stranger is read again with its requests, and not in the background.
+        believed_ms = self.settings.grace_ms if entry is None or entry.used_ms else self.settings.refresh_ms
+        if entry is None or now_ms - entry.known.terms.read_ms > believed_ms:
+            entry = yield Blocking(lambda: self._look(api, address, spare))
+        return entry
+
+    def _look(self, api: str, address: str, spare: int) -> _Entry | None:
         """What is known of a consumer that this process does not know: many requests at once look once."""
         with self._lock:
             looking = self._looking.setdefault(address, threading.Lock())
@@ -230,7 +251,7 @@ class ChainCredit:
             if entry is not None and now_ms - max(entry.known.terms.read_ms, entry.tried_ms) < self.settings.refresh_ms:
                 return entry if entry.known.terms.read_ms else None
             try:
-                run(self.refresh(address, (api,)), self._call)
+                run(self.refresh(address, (api,), spare=spare), self._call)
             except MeterError:
                 raise
             except BillingError as error:
@@ -270,13 +291,27 @@ class ChainCredit:
                     return False
                 terms |= yield Blocking(lambda: final_terms(chain, address, more, report.day_id, now_ms, before))
         for api in wanted:
-            yield from self._grant(api, address, before[api], terms[api])
+            channels: tuple[ChannelState, ...] | None = None
+            if terms[api].signer not in ("", before[api].terms.signer):
+                if not (yield TakeRead(chain.contract.lower(), now_ms, most, spare)):
+                    return False
+                session: Session = yield Blocking(lambda api=api: chain.get_session(address, api))  # type: ignore[misc]
+                channels = session.channels
+            yield from self._grant(api, address, before[api], terms[api], channels)
         return True
 
-    def _grant(self, api: str, address: str, before: Credit, terms: ChainTerms) -> Steps[None]:
+    def _grant(
+        self, api: str, address: str, before: Credit, terms: ChainTerms, channels: tuple[ChannelState, ...] | None
+    ) -> Steps[None]:
         account = chain_account(api, address)
+        if not (before.revision or terms.subscribed):
+            # Anybody can ask: of strangers nothing is stored.
+            self._remember(api, address, Known(terms, 0, 0))
+            self._known[address][api].used_ms = 0
+            return
         usable, cover = usable_wei(terms, self.settings, terms.read_ms), cover_wei(terms, self.settings)
-        reply: CreditSet = yield SetGranted(account, before.revision, before.accounted_wei, usable, cover, terms)
+        grant = before.revision, before.accounted_wei, usable, cover, terms, channels
+        reply: CreditSet = yield SetGranted(account, *grant)
         if not reply.applied:
             return  # something was recorded meanwhile: the next look will tell
         self._remember(api, address, Known(terms, before.refused_parts, reply.short_wei))

@@ -9,6 +9,7 @@ from typing import Final
 from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.errors import CreditUnavailable
 from api_billing.metering.forks import at_fork
+from api_billing.metering.ledger.vouchers import BySession
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.request.request_meter import Admitted
 from api_billing.metering.settings import MeterSettings
@@ -17,8 +18,10 @@ from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
 from api_billing.metering.settlement.process import SettlementProcess, can_run
 from api_billing.metering.settlement.receipts import ReceiptChecks
 from api_billing.metering.settlement.running import SettlementLoop, loop_of
+from api_billing.metering.settlement.sessions import VoucherChecks
 from api_billing.metering.stores import Store
 from api_billing.metering.stores.steps import Steps
+from api_billing.vouchers import Voucher
 
 _NO_ADDRESS: Final = Refusal(
     "not_subscribed",
@@ -56,6 +59,7 @@ class OnChain:
             reads_per_10_seconds=settings.reads_allowed,
             accepted_up_to_wei=settings.accepted_up_to_wei,
         )
+        self.vouchers = VoucherChecks(chain, store.call, self.credit, now_ms=now_ms)
         self._closed = False
         self._forget()
         at_fork(in_child=self._after_fork)
@@ -80,6 +84,14 @@ class OnChain:
         if isinstance(found, Refusal) and found.code == "meter_unavailable":
             raise CreditUnavailable(found.detail)
         return found
+
+    def check_voucher(self, api: str, consumer: str, voucher: Voucher) -> Steps[BySession | Refusal]:
+        """Why a voucher is refused, or what it pays by. Nothing is stored before. Raises: as ``admit``."""
+        if not is_address(consumer):
+            return _NO_ADDRESS
+        if not self._started:
+            self.start()
+        return (yield from self.vouchers.check(api, consumer, voucher))
 
     def start(self) -> None:
         """Refresh and settle from now on. Idempotent."""

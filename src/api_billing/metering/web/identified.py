@@ -1,12 +1,13 @@
 """Who asks, for routes that cost nothing: a consumer's own balance and usage, account pages.
 
-The answer is the consumer's name, or the refusal to send instead. Nothing is reserved, counted or recorded.
+The answer is the consumer's name, or the refusal to send instead. Nothing is reserved, counted or recorded. A voucher
+pays, and says nothing here: it is no secret for long.
 """
 
 from __future__ import annotations
 
 from api_billing.metering.request.http import MeteredRequest
-from api_billing.metering.request.identity import Extractor, Identity, identify
+from api_billing.metering.request.identity import INVALID, Extractor, Identity, identify
 from api_billing.metering.request.problems import Answer, Refusal
 from api_billing.metering.request.request_meter import RequestMeter
 from api_billing.metering.stores.steps import arun, run
@@ -25,4 +26,6 @@ async def aconsumer_of(
 
 
 def _told(identity: Identity | Refusal) -> str | Answer:
+    if isinstance(identity, Identity) and identity.voucher is not None:
+        identity = INVALID
     return identity.answer() if isinstance(identity, Refusal) else identity.consumer
