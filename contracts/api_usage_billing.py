@@ -801,7 +801,7 @@ class ApiUsageBilling(gl.Contract):
         api, today = self._operated(name), _today()
         promises = api.promises
         _require(len(promises) == 0 or promises[-1].from_day <= today, "promise_pending")
-        _require(len(promises) < MAX_PER_API, "too_many_promises")
+        _require(court == ZERO or len(promises) < MAX_PER_API, "too_many_promises")  # the last one can be ended
         from_day = today + 1 + _payout_days(api.schedule, today)
         promises.append(Promise(from_day, court, payout_days, max_refund_percent, terms, status_url))
         api.schedule = (api.schedule << 40 | from_day << 8 | payout_days) & 2**120 - 1
@@ -874,11 +874,12 @@ class ApiUsageBilling(gl.Contract):
         kept = sub.refunds.get(day_id, Nobody)
         frozen = kept.frozen_wei
         _require(frozen > 0, "not_frozen")
-        late = amount == 0 and _now() >= kept.frozen_at + MAX_DISPUTE_SECONDS
-        _require(late or self._promise(api, day_id).court == _caller(), "not_court")
-        _require(amount <= frozen, "refund_above_paid")
-        kept.frozen_wei = 0
-        kept.refunded_wei += amount
+        late, promise = amount == 0 and _now() >= kept.frozen_at + MAX_DISPUTE_SECONDS, self._promise(api, day_id)
+        _require(late or promise.court == _caller(), "not_court")
+        refunded = kept.refunded_wei + amount
+        most = (_day_word(sub, day_id) & MAX_WEI) * promise.max_refund_percent // 100
+        _require(amount <= frozen and (amount == 0 or refunded <= most), "refund_above_paid")
+        kept.frozen_wei, kept.refunded_wei = 0, refunded
         api.frozen_wei -= frozen
         self._operator(api).earnings_wei += frozen - amount
         self._give_back(name, consumer, api, account, amount, day_id, "court")
