@@ -249,8 +249,9 @@ class Subscription:
     plan_id: u32
     accepted_price_wei: u256
     accepted_day: u32
-    former_price_wei: u256  # the most that a call of the day before could cost
     max_daily_spend_wei: u256
+    former_price_wei: u256  # the most that a call of the day before that could cost
+    former_spend_wei: u256  # and the most that could be spent on it
     since_day: u32
     ended_day: u32
     hold_wei: u256
@@ -1123,8 +1124,8 @@ class ApiUsageBilling(gl.Contract):
         for consumer, account, billed_wei, code, calls, amount in consumers.values():
             if code:
                 self._refuse("settlement", consumer, account, name, code, calls, amount)
-            if billed_wei:
-                self._alert(consumer, account, account.credit_wei, name, code)
+            elif billed_wei:  # one notice a batch: low credit is told with the next
+                self._alert(consumer, account, account.credit_wei, name)
         head = {"api_name": name, "sequence": sequence, "usage_root": root}
         for key in ("billed_calls", "billed_wei"):
             head[key] = sum(outcome[key] for outcome in outcomes)
@@ -1186,13 +1187,13 @@ class ApiUsageBilling(gl.Contract):
         """What an API promises for a day, 0: today; and the day from which another promise follows, 0: none."""
         name, day_id = _name(api_name), _int(day_id, "day_id") or _today()
         _, api = self._api(name)
-        promise, last = self._promise(api, day_id), api.promises[-1].from_day if len(api.promises) else 0
+        promise, changes = self._promise(api, day_id), [each.from_day for each in api.promises]
         return {
             "api_name": name,
             "day_id": day_id,
             **self._promise_view(promise),
             **_shown(promise, "terms", "status_url"),
-            "next_from_day": last if last > day_id else 0,
+            "next_from_day": min([day for day in changes if day > day_id], default=0),
         }
 
     @gl.public.view
@@ -1280,8 +1281,9 @@ class ApiUsageBilling(gl.Contract):
 
     @gl.public.view
     def quote_call(self, api_name: str, consumer_address: str, calls: int = 1) -> dict:
-        """What consume_credit would do now. Codes: api_paused, not_subscribed, price_changed, daily_limit_exceeded,
-        monthly_limit_exceeded, daily_spend_exceeded, insufficient_credit. Fails: calls_not_positive
+        """What consume_credit would do now if the consumer called it. Codes: api_paused, not_subscribed, price_changed,
+        daily_limit_exceeded, monthly_limit_exceeded, daily_spend_exceeded, insufficient_credit.
+        Fails: calls_not_positive
         """
         name, consumer = _name(api_name), _address(consumer_address)
         calls = _int(calls, "calls", "calls_not_positive", 1, MAX_CALLS)
@@ -1502,7 +1504,8 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
         if not sub.active and sub.ended_day < today - 1:  # else what was used until then could not be settled any more
             sub.since_day = today
         if sub.accepted_day < today:
-            sub.accepted_day, sub.former_price_wei = today, self._price_on(api, sub, today - 1)
+            sub.former_price_wei = self._price_on(api, sub, today - 1)
+            sub.accepted_day, sub.former_spend_wei = today, sub.max_daily_spend_wei
         sub.active, sub.plan_id, sub.accepted_price_wei, sub.max_daily_spend_wei = True, plan_id, price, cap
         _announce(Subscribed, api_name=api.name, consumer=caller, **self._accepted(api, sub))
         return sub
@@ -1572,6 +1575,7 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
         value = gl.message.value
         try:
             consumer = _address(consumer_address)
+            _require(consumer != _here(), "bad_address")
             _int(amount, "amount", "amount_not_positive", 1)
             _require(amount == value, "value_mismatch")
         except gl.vm.UserError as refusal:
@@ -1658,6 +1662,7 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
             self._operator(api).refunded_wei += amount
             self.earnings_wei -= amount
             self.refunded_wei += amount
+            self._arm(account)
             self._notice("refund", account, name, "refunded", 0, amount)
         what = {"amount_wei": amount, "credit_wei": account.credit_wei, "day_id": day_id, "reason": reason}
         _announce(Refunded, api_name=name, consumer=consumer, **what)
@@ -1804,10 +1809,11 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
         """How many of the calls can be billed, and the code of what stops the rest."""
         plan, calls, spend = api.plans[sub.plan_id], line.calls, line.spend_wei
         fits, code = calls, ""
+        cap = sub.former_spend_wei if usage.day_id < sub.accepted_day else sub.max_daily_spend_wei
         for most, reason in (
             ((plan.daily_limit_calls or MAX_CALLS) - usage.receipts - usage.settled, "daily_limit_exceeded"),
             ((plan.monthly_limit_calls or MAX_CALLS) - usage.month_calls, "monthly_limit_exceeded"),
-            (_affordable(calls, spend, sub.max_daily_spend_wei - usage.spend_wei), "daily_spend_exceeded"),
+            (_affordable(calls, spend, cap - usage.spend_wei), "daily_spend_exceeded"),
             (_affordable(calls, spend, funds), "insufficient_credit"),
         ):
             if max(most, 0) < fits:
@@ -1879,12 +1885,11 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
         total, percent = credit + account.held_wei, account.alert_percent
         return percent > 0 and total * 100 <= account.topped_up_wei * percent
 
-    def _alert(self, consumer: Address, account, credit: int, name: str, noticed: str = "") -> None:
-        """Tell, once, that credit and holds have fallen to the alert level; no second notice in one batch."""
+    def _alert(self, consumer: Address, account, credit: int, name: str) -> None:
+        """Tell, once, that credit and holds have fallen to the alert level."""
         if not account.alerted and self._is_low(account, credit):
             account.alerted, held = True, account.held_wei
-            if not noticed:
-                self._notice("low_credit", account, name, "low_credit", 0, credit + held)
+            self._notice("low_credit", account, name, "low_credit", 0, credit + held)
             _announce(CreditDepleted, consumer=consumer, credit_wei=credit, held_wei=held)
 
     def _settlement(self, api: Api, sequence: int) -> tuple[bytes, dict]:
