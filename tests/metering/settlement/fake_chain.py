@@ -63,6 +63,7 @@ class FakeSubscription:
     signer: str = ""
     channels: dict[str, tuple[int, int]] = field(default_factory=dict)
     session: list[str] = field(default_factory=list)
+    since_day: int = 0
 
     def calls(self, day: int) -> int:
         return self.settled.get(day, 0) + self.receipts.get(day, 0)
@@ -232,7 +233,7 @@ class FakeChain:
 
     def get_receipt(self, receipt_id: str) -> ReceiptCheck:
         self._reading()
-        api, consumer, day, number = receipt_id.split(":")
+        api, consumer, day, number, *_ = receipt_id.split(":")  # a tag is of a request that it has forgotten
         found = self.subscriptions.get((api, consumer), FakeSubscription())
         valid = 1 <= int(number) <= found.receipts.get(int(day), 0)
         return ReceiptCheck(receipt_id, valid, False, api, consumer, int(day), int(number))
@@ -269,6 +270,8 @@ class FakeChain:
             raise ContractRejected("not_authorized", "caller may not bill this consumer")
         kept = self.settlements.setdefault(api, [])
         if 0 < sequence <= len(kept):
+            if _content(root, entries) != _content(kept[sequence - 1].usage_root, self._entries[api, sequence]):
+                raise ContractRejected("sequence_mismatch", "the settlement was posted with other content")
             return kept[sequence - 1]
         if sequence != len(kept) + 1:
             raise ContractRejected("sequence_gap", "not the next sequence")
@@ -289,6 +292,8 @@ class FakeChain:
             return replace(refused, code="day_closed")
         if found is None or not (found.active or found.hold_wei):
             return replace(refused, code="not_subscribed")
+        if day < found.since_day:
+            return replace(refused, code="day_closed")
         if not found.signer and (entry.voucher or entry.close):
             return replace(refused, code="no_session")
         if found.signer and spend and not entry.voucher:
@@ -344,6 +349,14 @@ class FakeChain:
             if is_new:
                 found.session.append(channel.id)
         return fits, code
+
+
+def _content(root: str, entries: list[SettlementEntry]) -> object:
+    """What makes a settlement another one: all but the sum and the signature of vouchers, which may be higher later."""
+    return root, [
+        (each.consumer, each.day_id, each.calls, each.spend_wei, each.voucher and each.voucher.salt, each.close)
+        for each in entries
+    ]
 
 
 def _affordable(calls: int, spend: int, limit: int) -> int:

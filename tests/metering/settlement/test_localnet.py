@@ -142,6 +142,7 @@ def test_fake_chain__same_settlements__answers_as_the_real_contract(request, net
     fake.subscribe(
         place.api, place.who, hold_wei=2_500, credit_wei=ONE_GEN - 2_500, expires_at=place.now_s + 2 * 86_400,
         accepted_price_wei=PRICE, price_wei=PRICE, cap_wei=6_000, daily_calls=7,
+        since_day=today,
     )  # fmt: skip
     stranger = "0x" + "77" * 20
     plan = [

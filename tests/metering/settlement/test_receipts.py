@@ -217,6 +217,15 @@ def test_receipt__second_call_of_the_consumer__is_served_too(desk: Desk) -> None
     assert desk.served == 2
 
 
+def test_receipt__with_any_tag_or_none__is_one_call(desk: Desk) -> None:
+    # The contract compares a tag with the request while it remembers that; later the count of calls decides.
+    assert desk.serve(f"{RECEIPT}:0a1b2c3d")["x-cost-wei"] == "0"
+    for text in (f"{RECEIPT}:0a1b2c3d", RECEIPT, f"{RECEIPT}:ffffffff"):
+        assert desk.serve(text).body == BODY
+        assert desk.refused(text, path="/other") == (422, "receipt_mismatch", None)
+    assert desk.served == 1
+
+
 def test_receipt__with_an_idempotency_key__is_its_own_key(desk: Desk) -> None:
     desk.serve(RECEIPT, ("idempotency-key", "a"))
     assert desk.serve(RECEIPT, ("idempotency-key", "b")).body == BODY

@@ -200,7 +200,10 @@ def test_receipt__used_by_somebody_else__gives_the_stored_response_and_no_other(
     assert place.get(f"/forecast?city=oslo&receipt={receipt}") == (200, body)
     assert place.get("/forecast?city=oslo", X_Receipt_Id=request["receipt_id"]) == (200, body)
     assert place.get(f"/forecast?city=rome&receipt={receipt}")[0] == 422
-    made_up = request["receipt_id"].rpartition(":")[0] + ":2"
+    call, _, tag = request["receipt_id"].rpartition(":")
+    assert place.get("/forecast?city=oslo", X_Receipt_Id=call) == (200, body)
+    assert place.get("/forecast?city=rome", X_Receipt_Id=call)[0] == 422
+    made_up = f"{call.rpartition(':')[0]}:2:{tag}"
     status, problem = place.get("/forecast?city=oslo", X_Receipt_Id=made_up)
     assert (status, json.loads(problem)["reason"]) == (402, "unknown")
     assert len(place.answers()) == 1

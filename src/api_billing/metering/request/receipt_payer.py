@@ -72,7 +72,7 @@ class ReceiptPayer(Payer):
             fingerprint = yield from request_fingerprint(self.request, query, settings)
         if isinstance(fingerprint, Refusal):
             return fingerprint
-        self.claim = Claim.of_receipt(receipt.text, fingerprint)
+        self.claim = Claim.of_receipt(receipt.call, fingerprint)
         self.claim_expires_ms = receipt.kept_until_ms(settings.receipt_days)
         self.tags["receipt"] = receipt.text
         for pause in pauses(settings.receipt_wait_seconds):

@@ -16,15 +16,23 @@ from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.settings import MeterSettings
 
-# As the contract writes it: API, consumer, day of billing, and which of the consumer's calls of that day it was.
-_RECEIPT: Final = re.compile(rf"({API_NAME.pattern}):(0x[0-9a-f]{{40}}):(0|[1-9][0-9]{{0,14}}):([1-9][0-9]{{0,14}})")
+# As the contract writes it: API, consumer, day of billing, which of the consumer's calls of that day it was, and what
+# tells its request from others.
+_RECEIPT: Final = re.compile(
+    rf"(({API_NAME.pattern}):(0x[0-9a-f]{{40}}):(0|[1-9][0-9]{{0,14}}):[1-9][0-9]{{0,14}})(?::[0-9a-f]{{8}})?"
+)
 _ACCOUNT: Final = "receipt:"
 
 
 class Receipt(NamedTuple):
-    """What a receipt says of itself; whether it is genuine only the contract knows."""
+    """What a receipt says of itself; whether it is genuine only the contract knows.
+
+    ``call`` is the call alone: when the contract has forgotten its request, whatever follows that in a receipt is as
+    good as any other, and yet one call was paid for.
+    """
 
     text: str
+    call: str
     api: str
     consumer: str
     day: int
@@ -59,8 +67,8 @@ def read_receipt(text: str) -> Receipt | Refusal:
     """The receipt of such an id."""
     match = _RECEIPT.fullmatch(text)
     if match is None:
-        return invalid("malformed", "A receipt reads API:CONSUMER:DAY:CALL, as the contract has written it.")
-    return Receipt(match[0], match[1], match[2], int(match[3]))
+        return invalid("malformed", "A receipt reads API:CONSUMER:DAY:CALL[:TAG], as the contract has written it.")
+    return Receipt(match[0], match[1], match[2], match[3], int(match[4]))
 
 
 def receipt_account(consumer: str) -> str:

@@ -279,7 +279,8 @@ class Settler:
             written: Written[Settlement] = yield Blocking(send)
         except ContractRejected as error:
             yield NotePosting(api, batch.sequence, "posted", error.tx or "", error.code)
-            raise _Stop("rejected", f"sequence {sequence} of {api}: {error}") from error
+            status: Status = "foreign" if error.code == Code.SEQUENCE_MISMATCH else "rejected"
+            raise _Stop(status, f"sequence {sequence} of {api}: {error}") from error
         except NetworkError as error:
             yield NotePosting(api, batch.sequence, "posted", note=str(error))
             raise _Stop("unreachable", str(error)) from error
