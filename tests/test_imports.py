@@ -31,9 +31,9 @@ genlayer_localnet.rpc
 genlayer_localnet.cli genlayer_localnet.__main__
 genlayer_localnet.testing
 api_billing api_billing.showing api_billing.refusal_codes api_billing.amounts api_billing.merkle
-api_billing.contract_source
 api_billing.contract_api
 api_billing.errors api_billing.extras api_billing.networks
+api_billing.contract_source
 api_billing.vouchers api_billing.keys api_billing.unlocked api_billing.transport api_billing.transactions
 api_billing.answers api_billing.results api_billing.court_results api_billing.connection
 api_billing.signers api_billing.contract_client api_billing.client api_billing.court_client api_billing.deployment

@@ -15,7 +15,10 @@ from api_billing.errors import MissingExtra
 # By extra: what it is for its users, and the modules that it brings.
 EXTRAS: Final = {
     "alerts": ("apprise", {"apprise"}),
-    "chain": ("genlayer-py", {"coincurve", "eth_account", "eth_utils", "genlayer_py", "requests", "web3"}),
+    "chain": (
+        "genlayer-py",
+        {"coincurve", "eth_account", "eth_utils", "genlayer_py", "python_minifier", "requests", "web3"},
+    ),
     "cli": ("typer", {"rich", "typer"}),
     "django": ("django", {"django"}),
     "fastapi": ("fastapi", {"fastapi", "starlette"}),
