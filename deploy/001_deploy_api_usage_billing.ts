@@ -1,14 +1,17 @@
 // Deploys the billing contract for `genlayer deploy`, run in the project's folder. It does what deploy/deploy.py does:
 // deploys, waits, compares the code, calls the contract, and records it in deployments/<network>.json, where the
-// command api-billing finds it. Run again with the same code it changes nothing.
+// command api-billing finds it. Run again with the same source it changes nothing.
 //
-// Only Node's own modules are imported: the script runs without a node_modules folder.
+// The Python of .venv makes the form that is deployed. Only Node's own modules are imported: the script runs without a
+// node_modules folder.
 
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
 const CONTRACT = path.resolve("contracts", "api_usage_billing.py");
+const PYTHON = path.resolve(".venv", "bin", "python");
 const DIRECTORY = path.resolve(process.env.API_BILLING_DEPLOYMENTS || "deployments");
 const RETRIES = 200;
 const INTERVAL_MS = 3000;
@@ -46,15 +49,18 @@ interface Client {
 }
 
 export default async function main(client: Client): Promise<void> {
-  const code = readFileSync(CONTRACT, "utf-8");
+  const source = readFileSync(CONTRACT, "utf-8");
   const file = path.join(DIRECTORY, `${networkName(client)}.json`);
   const earlier = readDeployment(file);
-  if (earlier && earlier.code_sha256 === sha256(code) && (await isSolvent(client, earlier.address))) {
-    console.log(`\nnothing to do: this code is at ${earlier.address}`);
+  if (earlier && earlier.source_sha256 === sha256(source) && (await isSolvent(client, earlier.address))) {
+    console.log(`\nnothing to do: this contract is at ${earlier.address}`);
     return;
   }
 
-  console.log(`\ndeploying ${Buffer.byteLength(code)} bytes to ${client.chain.name}`);
+  const code = minified();
+  console.log(
+    `\nsource ${Buffer.byteLength(source)} bytes, deploying ${Buffer.byteLength(code)} bytes to ${client.chain.name}`,
+  );
   const transaction = await client.deployContract({ code, args: [], leaderOnly: false });
   console.log(`transaction ${transaction}`);
   const receipt = await client.waitForTransactionReceipt({
@@ -69,8 +75,15 @@ export default async function main(client: Client): Promise<void> {
   if (!(await isSolvent(client, address))) {
     throw new Error(`the contract at ${address} does not answer as the billing contract`);
   }
-  record(file, deployment(client, code, transaction, address));
+  record(file, deployment(client, source, code, transaction, address));
   console.log(`deployed at ${address}\nrecorded in ${file}`);
+}
+
+function minified(): string {
+  if (!existsSync(PYTHON)) {
+    throw new Error(`there is no ${PYTHON}, which makes the form that is deployed: run "make env-run" first`);
+  }
+  return execFileSync(PYTHON, ["-m", "api_billing.contract_source", CONTRACT], { encoding: "utf-8" });
 }
 
 // Accepted says that the validators agree; only the leader's result says that there is a contract.
@@ -96,7 +109,7 @@ async function checkCode(client: Client, address: string, code: string): Promise
     return;
   }
   if (deployed !== code) {
-    throw new Error(`the code at ${address} is not the source`);
+    throw new Error(`the code at ${address} is not what was deployed`);
   }
 }
 
@@ -110,7 +123,13 @@ async function isSolvent(client: Client, address: string): Promise<boolean> {
   }
 }
 
-function deployment(client: Client, code: string, transaction: string, address: string): Deployment {
+function deployment(
+  client: Client,
+  source: string,
+  code: string,
+  transaction: string,
+  address: string,
+): Deployment {
   return {
     network: networkName(client),
     url: client.chain.rpcUrls.default.http[0],
@@ -121,9 +140,9 @@ function deployment(client: Client, code: string, transaction: string, address: 
     deployed_at: new Date().toISOString().replace(/\.\d+Z$/, "Z"),
     code_sha256: sha256(code),
     code_bytes: Buffer.byteLength(code),
-    source_sha256: sha256(code),
-    source_bytes: Buffer.byteLength(code),
-    minified: false,
+    source_sha256: sha256(source),
+    source_bytes: Buffer.byteLength(source),
+    minified: true,
   };
 }
 

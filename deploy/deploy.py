@@ -1,11 +1,12 @@
 """Deploy the billing contract without being asked anything: the same as `api-billing deploy`, with its options.
 
 python deploy/deploy.py --network localnet
-python deploy/deploy.py --network studionet --account env:DEPLOYER_KEY --minify
+python deploy/deploy.py --network studionet --account env:DEPLOYER_KEY
 python deploy/deploy.py --network testnet-bradbury --account deployer --password-file secret.txt --dry-run
 
-It says what it will do, deploys, waits, compares code and schema with the source, calls the contract, and writes
-deployments/<network>.json. Run again it finds that deployment and changes nothing.
+It says what it will do, deploys, waits, checks code and schema, calls the contract, and writes
+deployments/<network>.json. Run again it finds that deployment and changes nothing. What is deployed is the contract in
+few bytes; --no-minify deploys its source as it stands, which a test network may refuse for its size.
 """
 
 from __future__ import annotations

@@ -175,14 +175,14 @@ def _name(param: Any) -> str:
     if param.param_type_name == "argument":
         return _usage(param)
     if param.is_flag:
-        return str(param.opts[0])
+        return "/".join([*param.opts, *param.secondary_opts])
     choices = "accepted\\|finalized" if param.name == "on" else ""
     return f"{param.opts[0]} {param.metavar or choices or 'N'}"
 
 
 def _default(param: Any) -> str:
     default = param.default
-    return "" if default in (None, False, "") else f"`{default}`"
+    return "" if default in (None, False, "") or default is True else f"`{default}`"
 
 
 def _variable(param: Any) -> str:

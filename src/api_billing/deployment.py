@@ -1,7 +1,7 @@
-"""Deploying the billing contract: plan, send, wait, check what is there against the source, record it.
+"""Deploying the billing contract: plan, send, wait, check what is there against what was sent, record it.
 
-Doing it again is safe. A deployment with the same code is found and left alone; one that was sent but not yet recorded
-(`deployments/<network>.pending.json`) is waited for instead of being sent a second time.
+Doing it again is safe. A deployment of the same source, in whatever form, is found and left alone; one that was sent
+but not yet recorded (`deployments/<network>.pending.json`) is waited for instead of being sent a second time.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Action(StrEnum):
     """What running a plan does."""
 
     KEEP = "keep"
-    """The recorded contract is there and has this code."""
+    """The recorded contract is there and has this source."""
     RESUME = "resume"
     """A deployment was sent earlier, and its end is not recorded."""
     DEPLOY = "deploy"
@@ -54,15 +54,18 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The contract's source and what of it is deployed."""
+    """The contract's source and the form of it that is deployed."""
 
     source: bytes
     code: bytes
     minified: bool
 
     @classmethod
-    def read(cls, *, minified: bool = False, path: Path | None = None) -> Source:
-        """Read the contract. Raises: InvalidInput, where it is not there or cannot be minified."""
+    def read(cls, *, minified: bool = True, path: Path | None = None) -> Source:
+        """Read a contract, the billing contract without ``path``; ``minified`` False deploys it as it stands.
+
+        Raises: InvalidInput, where it is not there or cannot be minified.
+        """
         try:
             text = (path or contract_path()).read_text(encoding="utf-8")
             return cls(text.encode(), (minify(text) if minified else text).encode(), minified)
@@ -70,9 +73,9 @@ class Source:
             raise InvalidInput(f"the contract's source cannot be used: {error}") from error
 
     @property
-    def minified_bytes(self) -> int:
-        """Size of the source without comments and docstrings, whether or not that is what is deployed."""
-        return len(minify(self.source.decode()).encode())
+    def source_sha256(self) -> str:
+        """Hash of the source."""
+        return hashlib.sha256(self.source).hexdigest()
 
     @property
     def code_sha256(self) -> str:
@@ -115,24 +118,39 @@ class Deployer:
         return self._directory / f"{self._network.name}.pending.json"
 
     def plan(self, source: Source, *, force: bool = False) -> DeploymentPlan:
-        """Look at what is recorded and what the node has; changes nothing. Raises: NetworkError, InvalidInput."""
+        """Look at what is recorded and what the node has; changes nothing.
+
+        Raises: NetworkError, InvalidInput, also for code that is larger than the network takes.
+        """
         pending = self._pending_tx(source)
         if pending and not force:
             return DeploymentPlan(
                 Action.RESUME, "it was sent earlier; its end is not recorded yet", source, None, pending
             )
         earlier = load_deployment(self._network.name, self._directory)
+        reason = self._reason_to_deploy(source, earlier, force)
+        if earlier is not None and not reason:
+            return DeploymentPlan(Action.KEEP, f"this contract is at {earlier.address} already", source, earlier)
+        self._check_size(source)
+        return DeploymentPlan(Action.DEPLOY, reason, source, earlier)
+
+    def _reason_to_deploy(self, source: Source, earlier: Deployment | None, force: bool) -> str:
+        """Why the recorded deployment will not do; empty where it does."""
         if earlier is None:
-            return DeploymentPlan(Action.DEPLOY, "no deployment is recorded", source)
+            return "no deployment is recorded"
         if force:
-            return DeploymentPlan(Action.DEPLOY, "asked to, whatever is there", source, earlier)
-        if earlier.code_sha256 != source.code_sha256:
-            return DeploymentPlan(Action.DEPLOY, f"the code differs from the one at {earlier.address}", source, earlier)
-        if not self._is_there(earlier):
-            return DeploymentPlan(
-                Action.DEPLOY, f"the recorded contract {earlier.address} is no longer there", source, earlier
+            return "asked to, whatever is there"
+        if earlier.source_sha256 != source.source_sha256:
+            return f"the source differs from that of {earlier.address}"
+        return "" if self._is_there(earlier) else f"the recorded contract {earlier.address} is no longer there"
+
+    def _check_size(self, source: Source) -> None:
+        limit, size = self._network.max_code_bytes, len(source.code)
+        if limit is not None and size > limit:
+            raise InvalidInput(
+                f"{self._network.name} takes contracts of up to {limit:,} bytes, and this has {size:,}",
+                hint="" if source.minified else "deploy it minified",
             )
-        return DeploymentPlan(Action.KEEP, f"this code is at {earlier.address} already", source, earlier)
 
     def run(self, plan: DeploymentPlan, tell: Tell = lambda _: None) -> Checked:
         """Carry out a plan and check the contract, also one that was there. ``tell`` hears of each step.
@@ -140,26 +158,26 @@ class Deployer:
         Raises: TransactionFailed, OutcomeUnknown (running again continues), UnexpectedAnswer, when a check fails.
         """
         if plan.action is Action.KEEP and plan.earlier is not None:
-            return Checked(plan.earlier, self.check(plan.earlier, plan.source, tell))
+            return Checked(plan.earlier, self.check(plan.earlier, tell))
         tx = plan.pending_tx
         if not tx:
             tell("sending the contract")
             tx = self._send(plan.source)
         tell(f"waiting for {tx}")
         deployment = self._deployment(plan.source, tx, self._followed(tx))
-        points = self.check(deployment, plan.source, tell)
+        points = self.check(deployment, tell)
         path = save_deployment(deployment, self._directory)
         self._forget_pending()
         return Checked(deployment, points, path)
 
-    def check(self, deployment: Deployment, source: Source, tell: Tell = lambda _: None) -> dict[str, str]:
-        """Compare code and schema at the address with the source, and call the contract.
+    def check(self, deployment: Deployment, tell: Tell = lambda _: None) -> dict[str, str]:
+        """Compare the code at the address with what was deployed and its schema with the source's, and call it.
 
         Raises: UnexpectedAnswer, with what differs.
         """
         tell("checking code and schema, and calling it")
         return {
-            "code": self._check_code(deployment, source),
+            "code": self._check_code(deployment),
             "schema": self._check_schema(deployment),
             "call": self._check_call(deployment),
         }
@@ -198,7 +216,7 @@ class Deployer:
             deployed_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             code_sha256=source.code_sha256,
             code_bytes=len(source.code),
-            source_sha256=hashlib.sha256(source.source).hexdigest(),
+            source_sha256=source.source_sha256,
             source_bytes=len(source.source),
             minified=source.minified,
         )
@@ -237,14 +255,14 @@ class Deployer:
 
     # ---- checks ----
 
-    def _check_code(self, deployment: Deployment, source: Source) -> str:
+    def _check_code(self, deployment: Deployment) -> str:
         try:
             code = self._connection.code(deployment.address)
         except RpcFailed as error:
             return _not_told(error)
-        if code != source.code:
-            raise UnexpectedAnswer(f"the code at {deployment.address} is not the source")
-        return f"{len(code)} bytes, as the source"
+        if code is None or hashlib.sha256(code).hexdigest() != deployment.code_sha256:
+            raise UnexpectedAnswer(f"the code at {deployment.address} is not what was deployed")
+        return f"{len(code)} bytes, as deployed"
 
     def _check_schema(self, deployment: Deployment) -> str:
         try:

@@ -32,7 +32,8 @@ class Network:
     """A network and how patient to be with it.
 
     ``url`` is None for the one that genlayer-py knows. The time-outs are for a write to be decided and to be final;
-    ``reads_per_10_seconds`` is what its nodes allow for one contract, None where they allow any number.
+    ``reads_per_10_seconds`` is what its nodes allow for one contract, None where they allow any number;
+    ``max_code_bytes`` the largest contract it is known to take, None where it takes any.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Network:
     finalize_seconds: float = 300
     poll_seconds: float = 0.2
     reads_per_10_seconds: int | None = None
+    max_code_bytes: int | None = None
     faucet: bool = False
 
     def __repr__(self) -> str:
@@ -73,7 +75,9 @@ def _genlayer_chain(name: str) -> GenLayerChain:
     return chain
 
 
-_TESTNET: Final = Network("testnet", "", accept_seconds=900, finalize_seconds=7200, poll_seconds=5)
+_TESTNET: Final = Network(
+    "testnet", "", accept_seconds=900, finalize_seconds=7200, poll_seconds=5, max_code_bytes=40_000
+)
 
 NETWORKS: Final[Mapping[str, Network]] = MappingProxyType(
     {

@@ -31,4 +31,5 @@ def deployer(connection: Connection, tmp_path: Path) -> Deployer:
 
 @pytest.fixture(scope="session")
 def source() -> Source:
+    """What is deployed by default."""
     return Source.read()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -53,10 +54,15 @@ def deploy_in_a_process(folder: Path, url: str) -> Any:
 
 
 def test_script__dry_run__sends_and_writes_nothing(deploy: Deploy, tmp_path: Path) -> None:
-    data = json.loads(deploy("--network", "localnet", "--dry-run", "--minify", "--json"))
+    data = json.loads(deploy("--network", "localnet", "--dry-run", "--json"))
     assert (data["action"], data["dry_run"]) == ("deploy", True)
-    assert data["minified_bytes"] == data["code_bytes"] < data["source_bytes"]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("option", "minified"), [((), True), (("--minify",), True), (("--no-minify",), False)])
+def test_script__form__is_as_asked_for(deploy: Deploy, option: tuple[str, ...], minified: bool) -> None:
+    data = json.loads(deploy(*option, "--dry-run", "--json"))
+    assert (data["minified"], data["code_bytes"] < data["source_bytes"]) == (minified, minified)
 
 
 def test_script__run_twice__deploys_once(deploy: Deploy, server: RpcServer, tmp_path: Path) -> None:
@@ -70,5 +76,6 @@ def test_script__run_twice__deploys_once(deploy: Deploy, server: RpcServer, tmp_
 def test_script__as_text__says_what_it_does(deploy: Deploy) -> None:
     out = deploy()
     assert "deploy: no deployment is recorded" in out
-    assert "minified" in out
+    assert re.search(r"source +[0-9,]+ bytes\n", out)
+    assert re.search(r"deployed +[0-9,]+ bytes, minified\n", out)
     assert "recorded in deployments/localnet.json" in out

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from api_billing.connection import Connection
+from api_billing.contract_source import contract_path
 from api_billing.deployment import Action, Deployer, Source, schema_differences
 from api_billing.errors import InvalidInput, RpcFailed, TransactionFailed, UnexpectedAnswer, WaitTimedOut
 from api_billing.networks import load_deployment, save_deployment
 
-MINIFIED = Source.read(minified=True)
-BROKEN = replace(MINIFIED, code=MINIFIED.code.replace(b"def __init__(self):", b"def __init__(self, missing):"))
+AS_IT_STANDS = Source.read(minified=False)
+OTHER = replace(AS_IT_STANDS, source=AS_IT_STANDS.source + b"# 2\n", code=AS_IT_STANDS.code + b"# 2\n")
+BROKEN = replace(OTHER, code=OTHER.code.replace(b"def __init__(self):", b"def __init__(self, missing):"))
 
 
 def test_plan__nothing_recorded__deploys(deployer: Deployer, source: Source) -> None:
@@ -33,11 +35,35 @@ def test_plan__forced__deploys_again(deployer: Deployer, source: Source) -> None
     assert deployer.run(plan).deployment.address != first.address
 
 
-def test_plan__other_code__deploys_it(deployer: Deployer, source: Source) -> None:
+def test_plan__other_source__deploys_it(deployer: Deployer, source: Source) -> None:
     deployer.run(deployer.plan(source))
-    plan = deployer.plan(MINIFIED)
+    plan = deployer.plan(OTHER)
     assert plan.action is Action.DEPLOY
-    assert "the code differs" in plan.reason
+    assert "the source differs" in plan.reason
+
+
+def test_plan__same_source_in_another_form__keeps_what_is_there(deployer: Deployer, source: Source) -> None:
+    done = deployer.run(deployer.plan(source))
+    assert done.deployment.minified != AS_IT_STANDS.minified
+    again = deployer.run(deployer.plan(AS_IT_STANDS))
+    assert again.deployment == done.deployment
+    assert again.points["code"] == f"{len(source.code)} bytes, as deployed"
+
+
+@pytest.mark.parametrize(("spare", "refused"), [(0, False), (-1, True)])
+def test_plan__code_of_the_size_that_the_network_takes__is_deployed_and_of_a_byte_more_refused(
+    connection: Connection, source: Source, tmp_path: Path, spare: int, refused: bool
+) -> None:
+    connection.network = replace(connection.network, max_code_bytes=len(source.code) + spare)
+    deployer = Deployer(connection, directory=tmp_path)
+    if refused:
+        with pytest.raises(InvalidInput, match=f"up to {len(source.code) - 1:,} bytes, and this has"):
+            deployer.plan(source)
+    else:
+        assert deployer.plan(source).action is Action.DEPLOY
+    with pytest.raises(InvalidInput) as too_large:
+        deployer.plan(AS_IT_STANDS)
+    assert too_large.value.hint == "deploy it minified"
 
 
 def test_plan__recorded_contract_gone__deploys_again(deployer: Deployer, source: Source, tmp_path: Path) -> None:
@@ -53,7 +79,7 @@ def test_run__deployed__records_what_was_deployed(deployer: Deployer, source: So
     assert recorded is not None
     assert (recorded.code_sha256, recorded.code_bytes, recorded.chain_id) == (
         source.code_sha256,
-        len(source.source),
+        len(source.code),
         61999,
     )
     assert [path.name for path in tmp_path.iterdir()] == ["localnet.json"]
@@ -61,15 +87,20 @@ def test_run__deployed__records_what_was_deployed(deployer: Deployer, source: So
 
 def test_run__deployed__tells_its_checks(deployer: Deployer, source: Source) -> None:
     points = deployer.run(deployer.plan(source)).points
-    assert points["code"] == f"{len(source.source)} bytes, as the source"
+    assert points["code"] == f"{len(source.code)} bytes, as deployed"
     assert points["schema"].endswith("methods, as the source")
     assert points["call"] == "0 APIs, solvent"
 
 
-def test_run__minified__is_the_same_contract_in_fewer_bytes(deployer: Deployer) -> None:
-    done = deployer.run(deployer.plan(MINIFIED)).deployment
+def test_run__by_default__is_the_same_contract_in_fewer_bytes(deployer: Deployer, source: Source) -> None:
+    done = deployer.run(deployer.plan(source)).deployment
     assert done.minified
-    assert done.code_bytes == MINIFIED.minified_bytes < done.source_bytes
+    assert done.code_bytes == len(source.code) < done.source_bytes == len(AS_IT_STANDS.code)
+
+
+def test_run__as_it_stands__is_the_source(deployer: Deployer, connection: Connection) -> None:
+    done = deployer.run(deployer.plan(AS_IT_STANDS)).deployment
+    assert (done.minified, connection.code(done.address)) == (False, contract_path().read_bytes())
 
 
 def test_run__constructor_fails__leaves_nothing_recorded(deployer: Deployer, tmp_path: Path) -> None:
@@ -103,9 +134,9 @@ def test_plan__pending_transaction_that_nobody_knows__deploys_anew(
 
 
 def test_check__other_code_at_the_address__is_told(deployer: Deployer, source: Source) -> None:
-    done = deployer.run(deployer.plan(MINIFIED)).deployment
-    with pytest.raises(UnexpectedAnswer, match="is not the source"):
-        deployer.check(done, source)
+    done = deployer.run(deployer.plan(source)).deployment
+    with pytest.raises(UnexpectedAnswer, match="is not what was deployed"):
+        deployer.check(replace(done, code_sha256=OTHER.code_sha256))
 
 
 def test_check__network_that_does_not_tell_code_or_schema__leaves_the_call(
@@ -119,7 +150,7 @@ def test_check__network_that_does_not_tell_code_or_schema__leaves_the_call(
     monkeypatch.setattr(connection, "code", silent)
     monkeypatch.setattr(connection, "schema", silent)
     assert deployer.plan(source).action is Action.KEEP
-    assert deployer.check(done, source) == {
+    assert deployer.check(done) == {
         "code": "not told by this network",
         "schema": "not told by this network",
         "call": "0 APIs, solvent",
@@ -156,4 +187,4 @@ def test_source__no_file__is_refused(tmp_path: Path) -> None:
 def test_source__not_to_be_minified__is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("x = 1\n")
     with pytest.raises(InvalidInput, match="runner header"):
-        Source.read(path=tmp_path / "a.py", minified=True)
+        Source.read(path=tmp_path / "a.py")

@@ -212,7 +212,8 @@ def test_document__commands_and_options__exist(document: Path) -> None:
         while words and words[0] in getattr(command, "commands", {}):
             command = command.commands[words.pop(0)]
         assert not hasattr(command, "commands") or not words or words[0] in ("…", "[OPTIONS]", "--help"), typed
-        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        known.add("--help")
         # What `localnet up` does not know itself it gives to genlayer-localnet.
         assert command.ignore_unknown_options or {word for word in words if word.startswith("--")} <= known, typed
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,9 @@ def _install(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project folder as the genlayer CLI expects it: `contracts` and `deploy`."""
+    """A project folder as the genlayer CLI expects it: `contracts`, `deploy`, and the Python that the script runs."""
     folder = tmp_path_factory.mktemp("project")
+    (folder / ".venv").symlink_to(sys.prefix)
     for name in ("contracts", "deploy"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder

@@ -27,7 +27,9 @@ def add_to(app: typer.Typer) -> None:
 
 def deploy(
     session: Session,
-    minify: Annotated[bool, typer.Option("--minify", help="Deploy without comments and docstrings.")] = False,
+    minify: Annotated[
+        bool, typer.Option("--minify/--no-minify", help="In few bytes, as by default, or as the source stands.")
+    ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Deploy again, also where this code is already.")] = False,
 ) -> Shown:
@@ -44,8 +46,8 @@ def deploy(
         "action": plan.action.value,
         "reason": plan.reason,
         "source_bytes": len(source.source),
-        "minified_bytes": source.minified_bytes,
         "code_bytes": len(source.code),
+        "minified": source.minified,
         "code_sha256": source.code_sha256,
     }
     if dry_run:
@@ -106,11 +108,12 @@ def _json_safe(value: Any) -> Any:
 
 
 def _plan(data: dict[str, Any]) -> RenderableType:
-    sizes = f"{data['source_bytes']:,} bytes, {data['minified_bytes']:,} minified; {data['code_bytes']:,} are deployed"
+    form = "minified" if data["minified"] else "the source"
     rows = [
         ("network", f"{data['network']}, {data['url']}"),
         ("plan", f"{data['action']}: {data['reason']}"),
-        ("source", sizes),
+        ("source", f"{data['source_bytes']:,} bytes"),
+        ("deployed", f"{data['code_bytes']:,} bytes, {form}"),
         ("sha256", str(data["code_sha256"])),
     ]
     return pairs(rows)
