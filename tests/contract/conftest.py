@@ -1,5 +1,7 @@
 """Fixtures of the contract tests. A scene is played once in a session; tests get the localnet set back to it.
 
+Every test runs on both forms of the contract, its source and what is deployed (`forms.py`).
+
 The rule for the value of a failed call makes a difference only where a call with value fails. Tests with such a call
 take `failed_value` and run under both rules, the others under one (under both with HYPOTHESIS_PROFILE=thorough); that
 none of the others has such a call is checked after each.
@@ -12,9 +14,9 @@ from typing import Literal
 
 import pytest
 
-from api_billing.testing import deploy_billing
 from genlayer_localnet import Localnet
 
+from .forms import FORMS, Form, billing_code
 from .invariant.profiles import THOROUGH
 from .market import API, DAILY, METER, MONTHLY, OPERATOR, PEOPLE, PRICE, START, Market
 
@@ -24,13 +26,14 @@ FailedValue = Literal["keep", "return"]
 class Scenes:
     """One localnet, and snapshots of it: ``funded``, and with the contract ``deployed``, ``market`` and ``wide``."""
 
-    def __init__(self, failed_value: FailedValue) -> None:
+    def __init__(self, failed_value: FailedValue, form: Form) -> None:
         self.net = Localnet(now=START, failed_value=failed_value)
         for person in PEOPLE:
             self.net.fund(person, 10**30)
         self._snapshots = {"funded": self.net.snapshot()}
-        deployed = deploy_billing(self.net)
-        self._market = Market(deployed.net, deployed.address)
+        deployed = self.net.deploy(billing_code(form), sender=OPERATOR)
+        assert deployed.kind == "return", deployed.stderr
+        self._market = Market(self.net, str(deployed.to), form)
         self._keep("deployed")
         self._open("market", daily=DAILY, monthly=MONTHLY)
         self._open("wide")
@@ -68,36 +71,43 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("failed_value", rules, indirect=True)
 
 
+@pytest.fixture(params=FORMS)
+def form(request: pytest.FixtureRequest) -> Form:
+    """Which form of the contracts is deployed."""
+    form: Form = request.param
+    return form
+
+
 @pytest.fixture
-def failed_value(request: pytest.FixtureRequest) -> Iterator[FailedValue]:
+def failed_value(request: pytest.FixtureRequest, form: Form) -> Iterator[FailedValue]:
     """Where the value of a failed call stays: with the contract, as on Studio, or with its sender."""
     rule: FailedValue = request.param
     yield rule
     if not takes_the_rule(request.function):
-        assert not _scenes(rule).has_failed_call_with_value(), "a call with value failed: take failed_value"
+        assert not _scenes(rule, form).has_failed_call_with_value(), "a call with value failed: take failed_value"
 
 
 @pytest.fixture
-def localnet(failed_value: FailedValue) -> Localnet:
+def localnet(failed_value: FailedValue, form: Form) -> Localnet:
     """The network with everybody's money on it, and no contract."""
-    scenes = _scenes(failed_value)
+    scenes = _scenes(failed_value, form)
     scenes.at("funded")
     return scenes.net
 
 
 @pytest.fixture
-def billing(failed_value: FailedValue) -> Market:
+def billing(failed_value: FailedValue, form: Form) -> Market:
     """The contract as it is right after its deployment."""
-    return _scenes(failed_value).at("deployed")
+    return _scenes(failed_value, form).at("deployed")
 
 
 @pytest.fixture
-def market(failed_value: FailedValue) -> Market:
+def market(failed_value: FailedValue, form: Form) -> Market:
     """OPERATOR's API `weather`: 10 wei, 5 calls a day, 12 a month, with METER. ALICE has subscribed with 1,000 wei."""
-    return _scenes(failed_value).at("market")
+    return _scenes(failed_value, form).at("market")
 
 
 @pytest.fixture
-def wide(failed_value: FailedValue) -> Market:
+def wide(failed_value: FailedValue, form: Form) -> Market:
     """The same with limits that no test reaches by chance."""
-    return _scenes(failed_value).at("wide")
+    return _scenes(failed_value, form).at("wide")

@@ -9,6 +9,8 @@ from typing import Any
 from api_billing.testing import Billing
 from genlayer_localnet import ContractRejected, Receipt
 
+from .forms import Form, code_of
+
 CONTRACTS = Path(__file__).resolve().parents[2] / "contracts"
 RELAY = Path(__file__).resolve().parent / "contracts" / "relay.py"
 
@@ -48,6 +50,8 @@ def entry(consumer: Any = ALICE, day_id: Any = TODAY, calls: Any = 1, spend_wei:
 @dataclass(frozen=True)
 class Market(Billing):
     """The billing contract; `ok` and `refused` are writes with the outcome they must have."""
+
+    form: Form
 
     def ok(self, method: str, *args: Any, sender: Any, value: int = 0, **kwargs: Any) -> Receipt:
         receipt = self.write(method, *args, sender=sender, value=value, **kwargs)
@@ -118,9 +122,15 @@ class Market(Billing):
     def earnings(self, operator: str = OPERATOR) -> int:
         return int(self.view("get_earnings", operator)["earnings_wei"])
 
+    def deploy(self, path: Path, *args: Any, sender: str) -> str:
+        """Deploy another contract, in the form that the billing contract has here; its address."""
+        deployed = self.net.deploy(code_of(path, self.form), *args, sender=sender)
+        assert deployed.kind == "return", deployed.stderr
+        return str(deployed.to).lower()
+
     def relay(self) -> str:
         """A contract that passes calls on and writes down what it is called with."""
-        return str(self.net.deploy(RELAY, sender=STRANGER).to).lower()
+        return self.deploy(RELAY, sender=STRANGER)
 
     def via(self, relay: str, method: str, *args: Any, value: int = 0) -> Receipt:
         """Let the relay call the billing contract; the receipt of that inner call."""

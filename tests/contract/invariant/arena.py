@@ -1,8 +1,8 @@
 """The contract on a localnet with everybody who takes part, ready to be set back for every example.
 
-What is deployed is the contract's source and, behind its last method, one more view: `probe` answers many views in one
-call, since the invariants read some fifty of them after every step, and as JSON, which is fast. Everything else is the
-contract, to the letter.
+What is deployed is the contract, in either form, with one more view behind its last method: `probe` answers many views
+in one call, since the invariants read some fifty of them after every step, and as JSON, which is fast. Everything else
+is the contract, to the letter.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from api_billing.contract_source import contract_path
+from api_billing.contract_source import contract_path, minify
 from genlayer_localnet import Address, Localnet, Receipt
+
+from ..forms import Form
 
 FailedValue = Literal["keep", "return"]
 Question = tuple[Any, ...]
@@ -60,10 +62,11 @@ def contract_source() -> str:
 class Arena:
     """A localnet with the billing contract at ``BILLING``, relays that act for some of the people, and their funds."""
 
-    def __init__(self, failed_value: FailedValue, source: str | None = None) -> None:
+    def __init__(self, failed_value: FailedValue, form: Form = "source", source: str | None = None) -> None:
         self.failed_value = failed_value
         self.net = Localnet(START, CHAIN_ID, failed_value=failed_value, finality_window_seconds=FINALITY_SECONDS)
-        self._deploy((source if source is not None else contract_source()) + PROBE, BILLING)
+        probed = (source if source is not None else contract_source()) + PROBE
+        self._deploy(minify(probed) if form == "deployed" else probed, BILLING)
         relay = (Path(__file__).parent / "contracts" / "relay.py").read_text(encoding="utf-8")
         for address in CONTRACTS:
             self._deploy(relay, address)

@@ -4,14 +4,15 @@ from typing import Any
 
 import pytest
 
+from ..forms import Form
 from .arena import ALICE, ALINE, MIA, OLGA, OTTO, Arena
 from .play import Play
 
 
 @pytest.fixture
-def play() -> Play:
+def play(form: Form) -> Play:
     """OLGA's API `a` at 2 wei, 6 calls a day."""
-    play = Play(Arena("keep"))
+    play = Play(Arena("keep", form))
     play.perform("register_api", OLGA, "a", 2, 6)
     return play
 

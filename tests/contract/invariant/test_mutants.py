@@ -66,14 +66,14 @@ def run_machine(opening: Play) -> None:
 def test_the_machine__a_broken_contract__is_caught(mutant: str) -> None:
     source = mutated(*MUTANTS[mutant])
     with pytest.raises(AssertionError):
-        run_machine(Play.opened(Arena("keep", source)))
+        run_machine(Play.opened(Arena("keep", source=source)))
 
 
 def test_the_machine__a_network_that_does_not_roll_back__is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """A contract that counts before it checks relies on the roll-back; without it a refused call leaves a trace."""
     checked = '_require(self._operator(api).address == gl.message.sender_address, "not_operator")\n'
     counted = f"api.sequence += 1\n        {checked}        api.sequence -= 1\n"
-    opening = Play.opened(Arena("keep", mutated(checked, counted)))
+    opening = Play.opened(Arena("keep", source=mutated(checked, counted)))
     monkeypatch.setattr("genlayer_localnet.chain.chain.roll_back", lambda journal, mark=0: [])
     with pytest.raises(AssertionError):
         run_machine(opening)

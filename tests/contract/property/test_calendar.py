@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ..forms import FORMS
 from ..invariant.arena import ALICE, BILLING, Arena
 from ..invariant.profiles import property_settings
 from .pure_functions import contract
@@ -15,9 +16,9 @@ from .pure_functions import contract
 EPOCH = date(1970, 1, 1)
 
 
-@pytest.fixture(scope="module")
-def arena() -> Arena:
-    return Arena("keep")
+@pytest.fixture(scope="module", params=FORMS)
+def arena(request: pytest.FixtureRequest) -> Arena:
+    return Arena("keep", request.param)
 
 
 @property_settings()

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ..forms import FORMS
 from ..invariant.arena import ALICE, OLGA, Arena
 from ..invariant.model import DAY_SECONDS
 from ..invariant.play import Play
@@ -15,10 +16,10 @@ WEI = st.one_of(st.integers(1, 500), st.integers(1, 10**24))
 FEW = property_settings(40)
 
 
-@pytest.fixture(scope="module")
-def registered() -> Play:
+@pytest.fixture(scope="module", params=FORMS)
+def registered(request: pytest.FixtureRequest) -> Play:
     """An API of OLGA without limits worth mentioning; the arena is set back to it."""
-    arena = Arena("keep")
+    arena = Arena("keep", request.param)
     play = Play(arena)
     play.perform("register_api", OLGA, "a", 10**25, 10**9)
     arena.keep_as_fresh()

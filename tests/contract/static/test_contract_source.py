@@ -1,4 +1,4 @@
-"""The contract as a text: header, events, documentation, size; and that it can be deployed without its comments."""
+"""The contract as a text: header, events, documentation. Its deployed form: `test_deployed_form.py`."""
 
 import ast
 import re
@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from api_billing.contract_source import contract_path, minify
+from api_billing.contract_source import contract_path
 from api_billing.refusal_codes import EXPLANATIONS, Code
-from genlayer_localnet import Localnet
 
-from ..market import ALICE, API, OPERATOR, RELAY, START, Market
+from ..market import RELAY
 from ..source import errors, event_fields, public_methods, texts_in
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -195,34 +194,6 @@ def test_docstring__of_a_write_that_not_everyone_may_call__names_the_caller(meth
     restricted = {"not_operator", "not_authorized", "not_proposed", "caller_not_contract", "not_subscribed"}
     if "sender_address" in ast.unparse(node) and texts_in(node) & restricted:
         assert "Caller:" in (ast.get_docstring(node) or "")
-
-
-def test_size__of_the_minified_source__is_below_36_kb() -> None:
-    assert len(minify(SOURCE).encode()) < 36 * 1024
-
-
-@pytest.fixture(scope="module")
-def minified() -> Market:
-    net = Localnet(now=START)
-    net.fund(ALICE, 1_000)
-    deployed = net.deploy(minify(SOURCE), sender=OPERATOR)
-    assert deployed.kind == "return", deployed.stderr
-    return Market(net, str(deployed.to))
-
-
-def test_minified__schema__is_that_of_the_source(minified: Market) -> None:
-    full = minified.net.deploy(contract_path(), sender=OPERATOR)
-    assert minified.net.schema(minified.address) == minified.net.schema(full.to)
-
-
-def test_minified__a_smoke_run__bills_and_reports(minified: Market) -> None:
-    minified.register()
-    minified.subscribe()
-    assert minified.bill(2)["cost_wei"] == 20
-    assert minified.refused("not_operator", "set_api_active", API, False, sender=ALICE).kind == "user_error"
-    minified.ok("withdraw_earnings", 5, sender=OPERATOR)
-    assert minified.line()["calls_today"] == 2
-    assert minified.view("get_solvency")["surplus_wei"] == 0
 
 
 def test_source__under_optimisation__has_no_assert_it_relies_on() -> None:

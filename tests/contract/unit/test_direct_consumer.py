@@ -15,9 +15,7 @@ EXAMPLE = CONTRACTS / "examples" / "direct_consumer.py"
 
 @pytest.fixture
 def consumer(market: Market) -> str:
-    deployed = market.net.deploy(EXAMPLE, market.address, sender=OWNER)
-    assert deployed.kind == "return", deployed.stderr
-    address = str(deployed.to).lower()
+    address = market.deploy(EXAMPLE, market.address, sender=OWNER)
     market.ok("top_up_for", address, 30, sender=STRANGER, value=30)
     assert market.net.write(address, "subscribe", API, 1_000, PRICE, sender=OWNER).kind == "return"
     return address

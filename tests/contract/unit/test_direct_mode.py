@@ -1,11 +1,12 @@
 """genlayer-test's own direct mode runs the contract, on the fallback library where there is no official one."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from api_billing.contract_source import contract_path
+from ..forms import Form, billing_code
 
 Deploy = Callable[..., Any]
 
@@ -14,10 +15,12 @@ ALICE = bytes.fromhex("a1" * 20)
 
 
 @pytest.fixture
-def contract(direct_vm: Any, direct_deploy: Deploy) -> Any:
+def contract(direct_vm: Any, direct_deploy: Deploy, form: Form, tmp_path: Path) -> Any:
     """The contract with the API `weather`; ALICE has 100 wei of credit and is the sender."""
     direct_vm.sender = OPERATOR
-    deployed = direct_deploy(str(contract_path()))
+    file = tmp_path / "contract.py"
+    file.write_text(billing_code(form), encoding="utf-8")
+    deployed = direct_deploy(str(file))
     deployed.register_api("weather", 10, 5)
     direct_vm.sender = ALICE
     direct_vm.value = 100

@@ -52,9 +52,7 @@ def site() -> Iterator[tuple[str, list[str]]]:
 @pytest.fixture
 def fetcher(market: Market) -> str:
     """The example, subscribed, with credit for two calls."""
-    deployed = market.net.deploy(EXAMPLE, market.address, API, sender=OWNER)
-    assert deployed.kind == "return", deployed.stderr
-    return subscribed(market, str(deployed.to).lower())
+    return subscribed(market, market.deploy(EXAMPLE, market.address, API, sender=OWNER))
 
 
 def subscribed(market: Market, address: str) -> str:
