@@ -51,7 +51,7 @@ def entry(consumer: Any = ALICE, day_id: Any = TODAY, calls: Any = 1, spend_wei:
 class Market(Billing):
     """The billing contract; `ok` and `refused` are writes with the outcome they must have."""
 
-    form: Form
+    form: Form = "source"
 
     def ok(self, method: str, *args: Any, sender: Any, value: int = 0, **kwargs: Any) -> Receipt:
         receipt = self.write(method, *args, sender=sender, value=value, **kwargs)

@@ -8,6 +8,7 @@ import pytest
 
 from genlayer_localnet import NotAppealable
 
+from ..forms import Form
 from ..invariant.profiles import THOROUGH
 from ..market import ALICE, API, BOB, DAY, STRANGER
 from .tribunal import CAP_PERCENT, CLAIM, DISPUTED, EVIDENCE_URL, MIN_BOND, PAYOUT_DAYS, Tribunal, scene_at, verdict
@@ -132,13 +133,13 @@ EXPECTED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("first_children", ["undone", "stay"])
+@pytest.mark.parametrize(("first_children", "form"), [("undone", "source"), ("stay", "deployed")], indirect=["form"])
 def test_bonds__in_any_order_of_calls__are_held_or_gone_where_they_belong(
-    failed_value: Any, first_children: Any, record_property: Any
+    failed_value: Any, first_children: Any, form: Form, record_property: Any
 ) -> None:
     seen: Counter[str] = Counter()
     for seed in range(RUNS):
-        run, random = Run(scene_at(failed_value, first_children), seen), Random(seed)
+        run, random = Run(scene_at(failed_value, first_children, form), seen), Random(seed)
         actions = [("open", ALICE, DISPUTED + 2, MIN_BOND, CLAIM), *(any_action(random) for _ in range(STEPS))]
         try:
             for action in actions:

@@ -1,4 +1,4 @@
-"""The court as a text: documentation, codes, events; and that it is the same contract without its comments."""
+"""The court as a text: documentation, codes, events."""
 
 import ast
 import re
@@ -6,11 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api_billing.contract_source import minify
-from genlayer_localnet import Localnet
-
-from ..market import START
-from .tribunal import COURT_FILE, MIN_BOND, Tribunal, deploy_court, play
+from .tribunal import COURT_FILE
 
 SOURCE = COURT_FILE.read_text(encoding="utf-8")
 TREE = ast.parse(SOURCE)
@@ -65,31 +61,3 @@ def test_docstring__codes_and_events_of_the_method__are_named(method: str) -> No
     texts = {each.value for each in ast.walk(node) if isinstance(each, ast.Constant)} - {docstring}
     assert [code for code in CODES if code in texts and code not in docstring] == []
     assert [event for event in EVENTS if f"_announce({event}" in ast.unparse(node) and event not in docstring] == []
-
-
-@pytest.fixture(scope="module")
-def minified() -> Tribunal:
-    return play(Localnet(now=START), minify(SOURCE))
-
-
-def test_minified__schema__is_that_of_the_source(minified: Tribunal) -> None:
-    full = deploy_court(minified.net, minified.market.address)
-    assert minified.net.schema(minified.address) == minified.net.schema(full)
-    assert len(minify(SOURCE)) < len(SOURCE)
-
-
-@pytest.mark.parametrize(("percent", "others", "status"), [(50, 75, "judged"), (0, 25, "judged"), (25, 75, "judged")])
-def test_minified__a_dispute__takes_its_course(minified: Tribunal, percent: int, others: int, status: str) -> None:
-    snapshot = minified.net.snapshot()
-    minified.attend()
-    refused = minified.ok("open_dispute", "weather", 1, "Late.", sender="0x" + "a1" * 20, value=MIN_BOND)
-    assert refused.value["code"] == "not_court"
-    minified.open()
-    before = minified.money()
-    minified.judges.say(percent, *[others] * 4)
-    judged = minified.judge()
-    minified.final()
-    refund = judged.value["refund_wei"]
-    assert minified.status() == status
-    assert minified.changes(before) == {"alice": refund + MIN_BOND, "bonds": -MIN_BOND}
-    minified.net.restore(snapshot)

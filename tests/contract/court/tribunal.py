@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
-from api_billing.testing import deploy_billing
 from genlayer_localnet import Localnet, Node, PromptRequest, Receipt
 
+from ..forms import Form, billing_code, code_of
 from ..market import ALICE, API, CONTRACTS, DAY, OPERATOR, PEOPLE, PRICE, START, STRANGER, TODAY, Market
 
 COURT_FILE = CONTRACTS / "usage_court.py"
@@ -152,13 +152,14 @@ def deploy_court(net: Localnet, billing: str, code: Any = COURT_FILE, min_bond: 
     return str(deployed.to).lower()
 
 
-def play(net: Localnet, code: Any = COURT_FILE) -> Tribunal:
+def play(net: Localnet, code: Any = COURT_FILE, form: Form = "source") -> Tribunal:
     """Deploy both, promise, let ALICE use the API on the day after, and wait until that day can be disputed."""
     for person in PEOPLE:
         net.fund(person, 10**30)
-    billing = deploy_billing(net)
-    market = Market(billing.net, billing.address)
-    tribunal = Tribunal(market, deploy_court(net, billing.address, code))
+    billing = net.deploy(billing_code(form), sender=OPERATOR)
+    assert billing.kind == "return", billing.stderr
+    market = Market(net, str(billing.to), form)
+    tribunal = Tribunal(market, deploy_court(net, market.address, code))
     market.register()
     market.subscribe()
     tribunal.set_promise()
@@ -174,14 +175,15 @@ FirstChildren = Literal["undone", "stay"]
 
 
 @cache
-def _scene(failed_value: Rule, first_children: FirstChildren) -> tuple[Tribunal, int]:
-    tribunal = play(Localnet(now=START, failed_value=failed_value, first_children=first_children))
+def _scene(failed_value: Rule, first_children: FirstChildren, form: Form) -> tuple[Tribunal, int]:
+    net = Localnet(now=START, failed_value=failed_value, first_children=first_children)
+    tribunal = play(net, code_of(COURT_FILE, form), form)
     return tribunal, tribunal.net.snapshot()
 
 
-def scene_at(failed_value: Rule, first_children: FirstChildren = "undone") -> Tribunal:
-    """The scene, played once under each of the rules and set back."""
-    tribunal, snapshot = _scene(failed_value, first_children)
+def scene_at(failed_value: Rule, first_children: FirstChildren = "undone", form: Form = "source") -> Tribunal:
+    """The scene, played once under each of the rules in each form of the contracts, and set back."""
+    tribunal, snapshot = _scene(failed_value, first_children, form)
     tribunal.net.restore(snapshot)
     return tribunal.attend()
 
