@@ -1,4 +1,4 @@
-"""Where the billing contract's source is, and the form in which a contract is deployed.
+"""Where the contracts' sources are, and the form in which a contract is deployed.
 
 `python -m api_billing.contract_source FILE` prints the deployed form of any contract.
 """
@@ -20,21 +20,22 @@ from symtable import symtable
 from api_billing.extras import needed_by
 
 FILE_NAME = "api_usage_billing.py"
+COURT_FILE_NAME = "usage_court.py"
 _HEADER = re.compile(r"\A(#[^\n]*\n)+")
 
 
-def contract_path() -> Path:
-    """The contract of this checkout, or the copy that an installed package carries.
+def contract_path(file_name: str = FILE_NAME) -> Path:
+    """The billing contract of this checkout, or another one, or the copy that an installed package carries.
 
     Raises:
         FileNotFoundError: neither is there; the message names both places.
     """
     here = Path(__file__).resolve().parent
-    places = (here.parents[1] / "contracts" / FILE_NAME, here / "contracts" / FILE_NAME)
+    places = (here.parents[1] / "contracts" / file_name, here / "contracts" / file_name)
     for path in places:
         if path.is_file():
             return path
-    raise FileNotFoundError(f"the billing contract is neither at {places[0]} nor at {places[1]}")
+    raise FileNotFoundError(f"the contract is neither at {places[0]} nor at {places[1]}")
 
 
 def minify(source: str) -> str:

@@ -1,7 +1,8 @@
-"""Deploying the billing contract: plan, send, wait, check what is there against what was sent, record it.
+"""Deploying the billing contract, or a court for it: plan, send, wait, compare with what was sent, record it.
 
 Doing it again is safe. A deployment of the same source, in whatever form, is found and left alone; one that was sent
-but not yet recorded (`deployments/<network>.pending.json`) is waited for instead of being sent a second time.
+but not yet recorded (`deployments/<network>.pending.json`) is waited for instead of being sent a second time. What is
+recorded of a court is in `deployments/<network>.court.json`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -18,8 +19,11 @@ from typing import Any, Final
 
 from api_billing.client import BillingClient
 from api_billing.connection import Connection
-from api_billing.contract_api import METHODS, Kind, Method
-from api_billing.contract_source import contract_path, minify
+from api_billing.contract_api import COURT_METHODS, METHODS, CourtMethod, Kind, Method, Signature
+from api_billing.contract_client import ContractClient
+from api_billing.contract_source import FILE_NAME, contract_path, minify
+from api_billing.court_client import CourtClient
+from api_billing.court_results import Court
 from api_billing.errors import (
     BillingError,
     ContractRejected,
@@ -31,6 +35,8 @@ from api_billing.errors import (
 )
 from api_billing.networks import (
     Deployment,
+    checked_address,
+    deployment_path,
     deployments_dir,
     load_deployment,
     save_deployment,
@@ -40,6 +46,7 @@ from api_billing.networks import (
 _NO_METHOD: Final = -32601
 
 Tell = Callable[[str], None]
+Methods = Mapping[Method, Signature] | Mapping[CourtMethod, Signature]
 
 
 class Action(StrEnum):
@@ -61,13 +68,13 @@ class Source:
     minified: bool
 
     @classmethod
-    def read(cls, *, minified: bool = True, path: Path | None = None) -> Source:
-        """Read a contract, the billing contract without ``path``; ``minified`` False deploys it as it stands.
+    def read(cls, file_name: str = FILE_NAME, *, minified: bool = True, path: Path | None = None) -> Source:
+        """Read a contract of this package, or any at ``path``; ``minified`` False deploys it as it stands.
 
         Raises: InvalidInput, where it is not there or cannot be minified.
         """
         try:
-            text = (path or contract_path()).read_text(encoding="utf-8")
+            text = (path or contract_path(file_name)).read_text(encoding="utf-8")
             return cls(text.encode(), (minify(text) if minified else text).encode(), minified)
         except (OSError, SyntaxError, ValueError) as error:
             raise InvalidInput(f"the contract's source cannot be used: {error}") from error
@@ -104,7 +111,13 @@ class Checked:
 
 
 class Deployer:
-    """Deploys to one network. ``directory`` is where deployments are recorded."""
+    """Deploys the billing contract to one network. ``directory`` is where deployments are recorded."""
+
+    kind = ""
+    """Of the contract, in the names of the files in which its deployment is recorded."""
+    methods: Methods = METHODS
+    arguments: tuple[Any, ...] = ()
+    """Of its constructor."""
 
     def __init__(
         self, connection: Connection, *, directory: Path | None = None, timeout_seconds: float | None = None
@@ -115,7 +128,7 @@ class Deployer:
 
     @property
     def _pending_path(self) -> Path:
-        return self._directory / f"{self._network.name}.pending.json"
+        return deployment_path(self._network.name, self._directory, kind=self.kind).with_suffix(".pending.json")
 
     def plan(self, source: Source, *, force: bool = False) -> DeploymentPlan:
         """Look at what is recorded and what the node has; changes nothing.
@@ -127,7 +140,7 @@ class Deployer:
             return DeploymentPlan(
                 Action.RESUME, "it was sent earlier; its end is not recorded yet", source, None, pending
             )
-        earlier = load_deployment(self._network.name, self._directory)
+        earlier = load_deployment(self._network.name, self._directory, kind=self.kind)
         reason = self._reason_to_deploy(source, earlier, force)
         if earlier is not None and not reason:
             return DeploymentPlan(Action.KEEP, f"this contract is at {earlier.address} already", source, earlier)
@@ -166,7 +179,7 @@ class Deployer:
         tell(f"waiting for {tx}")
         deployment = self._deployment(plan.source, tx, self._followed(tx))
         points = self.check(deployment, tell)
-        path = save_deployment(deployment, self._directory)
+        path = save_deployment(deployment, self._directory, kind=self.kind)
         self._forget_pending()
         return Checked(deployment, points, path)
 
@@ -186,7 +199,7 @@ class Deployer:
 
     def _send(self, source: Source) -> str:
         try:
-            tx = self._connection.send_deployment(source.code)
+            tx = self._connection.send_deployment(source.code, self.arguments)
         except OutcomeUnknown as error:
             if error.tx:
                 self._remember_pending(error.tx, source)
@@ -224,16 +237,15 @@ class Deployer:
     # ---- what was sent before ----
 
     def _remember_pending(self, tx: str, source: Source) -> None:
-        write_json_atomically(
-            self._pending_path,
-            {"transaction": tx, "code_sha256": source.code_sha256, "url": self._network.shown_url},
-        )
+        sent = {"transaction": tx, "code_sha256": source.code_sha256, "arguments": self.arguments}
+        write_json_atomically(self._pending_path, {**sent, "url": self._network.shown_url})
 
     def _pending_tx(self, source: Source) -> str:
         """The transaction of an unfinished deployment of this code that the node still knows."""
         try:
             pending = json.loads(self._pending_path.read_text(encoding="utf-8"))
-            tx = str(pending["transaction"]) if pending["code_sha256"] == source.code_sha256 else ""
+            same = pending["code_sha256"] == source.code_sha256 and tuple(pending["arguments"]) == self.arguments
+            tx = str(pending["transaction"]) if same else ""
         except (OSError, ValueError, KeyError, TypeError):
             return ""
         return tx if tx and self._connection.follower.look(tx) is not None else ""
@@ -247,7 +259,7 @@ class Deployer:
             code = self._connection.code(earlier.address)
         except RpcFailed:  # the node does not tell; a read of the contract does
             try:
-                self._client(earlier).get_solvency()
+                self._check_call(earlier)
             except BillingError:
                 return False
             return True
@@ -269,42 +281,79 @@ class Deployer:
             schema = self._connection.schema(deployment.address)
         except RpcFailed as error:
             return _not_told(error)
-        differences = schema_differences(schema)
+        differences = schema_differences(schema, self.methods)
         if differences:
             raise UnexpectedAnswer(f"the schema of {deployment.address} differs: {'; '.join(differences)}")
-        return f"{len(METHODS)} methods, as the source"
+        return f"{len(self.methods)} methods, as the source"
 
     def _check_call(self, deployment: Deployment) -> str:
-        client = self._client(deployment)
-        solvency = client.get_solvency()
-        if solvency.surplus_wei < 0:
-            raise UnexpectedAnswer(f"the contract at {deployment.address} owes more than it holds")
+        client = self._client(BillingClient, deployment)
+        _check_solvency(deployment, client.get_solvency().surplus_wei)
         return f"{client.list_apis(0, 1).total} APIs, solvent"
 
-    def _client(self, deployment: Deployment) -> BillingClient:
-        client = BillingClient(self._network, contract=deployment.address)
+    def _client[T: ContractClient](self, kind: type[T], deployment: Deployment) -> T:
+        client = kind(self._network, contract=deployment.address)
         client.connection = self._connection
         return client
 
 
-def schema_differences(schema: Any) -> list[str]:
+class CourtDeployer(Deployer):
+    """Deploys a court for a billing contract; the bond of a dispute is at least ``min_bond_wei``."""
+
+    kind = "court"
+    methods = COURT_METHODS
+
+    def __init__(
+        self,
+        connection: Connection,
+        billing: str,
+        min_bond_wei: int,
+        *,
+        directory: Path | None = None,
+        timeout_seconds: float | None = None,
+    ) -> None:
+        super().__init__(connection, directory=directory, timeout_seconds=timeout_seconds)
+        self.arguments = (checked_address(billing).lower(), min_bond_wei)
+
+    def _is_there(self, earlier: Deployment) -> bool:
+        return super()._is_there(earlier) and self._has_arguments(self._client(CourtClient, earlier).get_court())
+
+    def _check_call(self, deployment: Deployment) -> str:
+        client = self._client(CourtClient, deployment)
+        court = client.get_court()
+        if not self._has_arguments(court):
+            raise UnexpectedAnswer(f"the court at {deployment.address} is that of another contract, or bond")
+        _check_solvency(deployment, client.get_solvency().surplus_wei)
+        return f"{court.disputes} disputes, solvent"
+
+    def _has_arguments(self, court: Court) -> bool:
+        return (court.billing, court.min_bond_wei) == self.arguments
+
+
+def _check_solvency(deployment: Deployment, surplus_wei: int) -> None:
+    if surplus_wei < 0:
+        raise UnexpectedAnswer(f"the contract at {deployment.address} owes more than it holds")
+
+
+def schema_differences(schema: Any, signatures: Methods = METHODS) -> list[str]:
     """How the methods of a deployed contract differ from those this version calls, in words."""
     methods = schema.get("methods") if isinstance(schema, dict) else None
     if not isinstance(methods, dict):
         return ["it lists no methods"]
+    known = {str(method): signature for method, signature in signatures.items()}
     found = []
-    for name in sorted(set(methods) | set(Method)):
+    for name in sorted(set(methods) | set(known)):
         if name not in methods:
             found.append(f"{name} is missing")
-        elif name not in set(Method):
+        elif name not in known:
             found.append(f"{name} is unknown")
         else:
-            found += _method_differences(Method(name), methods[name])
+            found += _method_differences(name, known[name], methods[name])
     return found
 
 
-def _method_differences(method: Method, told: Any) -> list[str]:
-    signature, found = METHODS[method], []
+def _method_differences(method: str, signature: Signature, told: Any) -> list[str]:
+    found = []
     names = tuple(str(parameter[0]) for parameter in told.get("params", ()))
     if names != signature.parameters:
         found.append(f"{method} takes ({', '.join(names)})")

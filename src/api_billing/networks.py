@@ -131,7 +131,7 @@ def canonical_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A deployed billing contract, as `deployments/<network>.json` has it. Amounts of source are bytes.
+    """A deployed contract, as `deployments/<network>.json` has it. Amounts of source are bytes.
 
     ``url`` is without credentials: the file can be read by everybody, and is served beside the web page.
     """
@@ -159,14 +159,14 @@ def deployments_dir() -> Path:
     return Path(os.environ.get(DEPLOYMENTS_VARIABLE) or "deployments")
 
 
-def deployment_path(network: str, directory: Path | None = None) -> Path:
-    """Where the deployment on a network is recorded."""
-    return (directory or deployments_dir()) / f"{network}.json"
+def deployment_path(network: str, directory: Path | None = None, *, kind: str = "") -> Path:
+    """Where the deployment on a network is recorded, of the billing contract or of another ``kind``."""
+    return (directory or deployments_dir()) / f"{network}{kind and f'.{kind}'}.json"
 
 
-def load_deployment(network: str, directory: Path | None = None) -> Deployment | None:
+def load_deployment(network: str, directory: Path | None = None, *, kind: str = "") -> Deployment | None:
     """Return what is recorded for a network, None where nothing is. Raises: InvalidInput, for a damaged file."""
-    path = deployment_path(network, directory)
+    path = deployment_path(network, directory, kind=kind)
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
         deployment = Deployment(**recorded)
@@ -178,9 +178,9 @@ def load_deployment(network: str, directory: Path | None = None) -> Deployment |
     return replace(deployment, url=redacted(deployment.url))  # earlier versions recorded it with credentials
 
 
-def save_deployment(deployment: Deployment, directory: Path | None = None) -> Path:
+def save_deployment(deployment: Deployment, directory: Path | None = None, *, kind: str = "") -> Path:
     """Record a deployment, in place of an earlier one; readers see the old or the new file, never a part."""
-    return write_json_atomically(deployment_path(deployment.network, directory), deployment.as_dict())
+    return write_json_atomically(deployment_path(deployment.network, directory, kind=kind), deployment.as_dict())
 
 
 def write_json_atomically(path: Path, content: Mapping[str, Any]) -> Path:

@@ -1,14 +1,11 @@
 """Promises and disputes from the command line, on a network whose language models answer as they are told."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-from api_billing.connection import Connection
-from api_billing.networks import find_network
 from api_billing.transport import RpcProvider
-from api_billing.unlocked import unlocked_account
 from genlayer_localnet.nondet.services import Services
 from genlayer_localnet.rpc.server import RpcServer
 
@@ -16,7 +13,6 @@ from .conftest import ONE_GEN, Run
 
 SECOND = "localnet:1"
 DAY_SECONDS = 86_400
-COURT_FILE = Path(__file__).parents[2] / "contracts" / "usage_court.py"
 PROMISE = ("--payout-days", "7", "--max-refund", "50", "--terms", "It answers.", "--status-url", "https://up.example/")
 
 
@@ -25,15 +21,14 @@ def pass_days(server: RpcServer, days: int) -> None:
 
 
 @pytest.fixture
-def court(market: Run, server: RpcServer) -> str:
+def court(market: Run) -> str:
     """A court for the market's contract, which wants a bond of 0.1 GEN."""
-    network = find_network("localnet", server.url)
-    contract = market("deploy", "--json").json["deployment"]["address"]
-    connection = Connection(network, unlocked_account(Connection(network).provider, 0))
-    tx = connection.send_deployment(COURT_FILE.read_bytes(), [contract, ONE_GEN // 10])
-    address = connection.follower.wait(tx, "accepted", 30).contract
-    assert address is not None
-    return address.lower()
+    return str(deploy_court(market)["deployment"]["address"]).lower()
+
+
+def deploy_court(run: Run) -> dict[str, Any]:
+    deployed: dict[str, Any] = run("deploy", "--court-bond", "0.1gen", "--json").json
+    return deployed
 
 
 @pytest.fixture
@@ -63,6 +58,28 @@ def disputed(promised: Run, day: str, server: RpcServer) -> Iterator[Run]:
     server.node.chain.services = Services(prompt_handler=lambda request, node: answer)
     yield promised
     server.node.chain.services = before
+
+
+# ---- the court ----
+
+
+def test_deploy__court__is_one_of_the_recorded_contract(market: Run) -> None:
+    contract = market("deploy", "--json").json["deployment"]["address"]
+    first, again = deploy_court(market), deploy_court(market)
+    assert (first["action"], again["action"]) == ("deploy", "keep")
+    assert (first["court_of"], first["min_bond_wei"]) == (contract, ONE_GEN // 10)
+    assert first["deployment"] == again["deployment"]
+    assert first["checks"]["call"] == "0 disputes, solvent"
+    assert market("deploy", "--json").json["action"] == "keep"
+
+
+def test_deploy__court_as_text__says_whose_it_is(market: Run) -> None:
+    ran = market("deploy", "--court-bond", "1gen", "--dry-run")
+    assert (ran.code, "court of" in ran.out, "1 GEN" in ran.out) == (0, True, True)
+
+
+def test_deploy__court_without_a_contract__is_a_wrong_command(run: Run) -> None:
+    assert run("deploy", "--court-bond", "1gen").code == 2
 
 
 # ---- promises ----

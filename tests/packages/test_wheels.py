@@ -187,11 +187,12 @@ def test_localnet_wheel__installed_alone__runs_a_contract(installed: dict[str, I
     assert Path(std).is_relative_to(installed[LOCALNET].folder)
 
 
-def test_billing_wheel__files__are_those_of_the_source_and_the_contract(wheels: dict[str, Wheel]) -> None:
+def test_billing_wheel__files__are_those_of_the_source_and_the_contracts(wheels: dict[str, Wheel]) -> None:
     source = ROOT / "src"
     expected = {path.relative_to(source).as_posix() for path in source.rglob("*") if _is_source(path)}
     packed = {name for name in wheels[BILLING].names if ".dist-info/" not in name}
-    assert packed == expected | {"api_billing/contracts/api_usage_billing.py"}
+    contracts = {f"api_billing/contracts/{name}.py" for name in ("api_usage_billing", "usage_court")}
+    assert packed == expected | contracts
     assert not [name for name in packed if re.search(r"\b(tests|demo|private_servers)\b", name)]
 
 

@@ -8,10 +8,12 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import RenderableType
 
+from api_billing.amounts import format_wei
 from api_billing.cli.command import command
 from api_billing.cli.drawing import pairs
 from api_billing.cli.output import Shown
 from api_billing.cli.session import Session
+from api_billing.cli.values import amount_parser
 from api_billing.errors import InvalidInput
 
 _HASH: Final = re.compile("0x[0-9a-fA-F]{64}")
@@ -32,13 +34,27 @@ def deploy(
     ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Deploy again, also where this code is already.")] = False,
+    court_bond: Annotated[
+        int | None,
+        typer.Option(
+            metavar="AMOUNT",
+            parser=amount_parser,
+            help="Deploy a court for the billing contract, with this least bond.",
+        ),
+    ] = None,
 ) -> Shown:
-    """Deploy the billing contract, check it against the source, and record it in deployments/."""
-    from api_billing.deployment import Action, Deployer, Source
+    """Deploy the billing contract, or a court for it, check it against the source, and record it in deployments/."""
+    from api_billing.contract_source import COURT_FILE_NAME, FILE_NAME
+    from api_billing.deployment import Action, CourtDeployer, Deployer, Source
 
     session.writes = not dry_run
-    source = Source.read(minified=minify)
-    deployer = Deployer(session.connection(), timeout_seconds=session.options.timeout)
+    source = Source.read(FILE_NAME if court_bond is None else COURT_FILE_NAME, minified=minify)
+    timeout, court = session.options.timeout, {}
+    if court_bond is None:
+        deployer = Deployer(session.connection(), timeout_seconds=timeout)
+    else:
+        court = {"court_of": session.client.contract, "min_bond_wei": court_bond}
+        deployer = CourtDeployer(session.connection(), session.client.contract, court_bond, timeout_seconds=timeout)
     plan = deployer.plan(source, force=force)
     data: dict[str, Any] = {
         "network": session.network.name,
@@ -49,6 +65,7 @@ def deploy(
         "code_bytes": len(source.code),
         "minified": source.minified,
         "code_sha256": source.code_sha256,
+        **court,
     }
     if dry_run:
         return Shown({**data, "dry_run": True}, lambda: _plan(data))
@@ -116,4 +133,6 @@ def _plan(data: dict[str, Any]) -> RenderableType:
         ("deployed", f"{data['code_bytes']:,} bytes, {form}"),
         ("sha256", str(data["code_sha256"])),
     ]
+    if "court_of" in data:
+        rows.insert(1, ("court of", f"{data['court_of']}, bonds of {format_wei(data['min_bond_wei'])} and more"))
     return pairs(rows)
