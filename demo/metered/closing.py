@@ -23,7 +23,8 @@ from demo.metered.figures import (
 )
 from demo.metered.load import Load
 from demo.metered.place import OPERATOR, Consumer, Place
-from demo.metered.plan import API
+from demo.metered.plan import API, Role
+from demo.metered.redress import refund
 
 _LONG_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1
@@ -74,6 +75,7 @@ def close_books(
     load, now_ms = traffic.load, time.time_ns() // 1_000_000
     days = (int(load.began_at) * 1000 // DAY_MS, now_ms // DAY_MS)
     reconciled = run(reconcile(place.operator, API, now_ms), store.call)
+    refunded = refund(place, next(each for each in place.consumers if each.plan.role is Role.FAILS))
     metered = _metered(store)
     consumers = []
     for each in place.consumers:
@@ -92,6 +94,7 @@ def close_books(
         reconciled_lines=len(reconciled.lines),
         is_zero=reconciled.is_zero,
         reasons=tuple(explained(reconciled.lines)),
+        refund=refunded,
         operator=_pay_out(place),
         solvency=place.operator.get_solvency(),
     )
@@ -122,6 +125,7 @@ def _consumer(
         billed=_billed(client, consumer.address, days),
         held_wei=consumer.plan.hold_wei,
         hold_left_wei=sum(line.hold_wei for line in report.apis),
+        signed_wei=consumer.wallet.signed_wei if consumer.wallet else 0,
     )
 
 

@@ -11,6 +11,7 @@ from api_billing.contract_api import Code
 from api_billing.results import Solvency
 from demo.metered.contract_consumer import Fetch
 from demo.metered.plan import Role
+from demo.metered.redress import DisputeFigures, RefundFigures
 
 OK: Final = 200
 FAILED: Final = 500
@@ -49,6 +50,8 @@ class ConsumerFigures:
     billed: Used
     held_wei: int
     hold_left_wei: int
+    signed_wei: int = 0
+    """In a session: by the highest voucher."""
 
     def with_status(self, status: int) -> int:
         """How many of its answers had this status."""
@@ -64,8 +67,10 @@ class ConsumerFigures:
         if self.held_wei - self.hold_left_wei != self.billed.wei:
             yield f"had {self.held_wei} wei on hold, and has {self.hold_left_wei} of it"
         most = self.allowed * self.days if self.role is Role.TRIAL else self.allowed
-        if self.role in (Role.SHORT_HOLD, Role.TRIAL) and not self.allowed <= served <= most:
+        if self.role in (Role.SHORT_HOLD, Role.TRIAL, Role.SESSION) and not self.allowed <= served <= most:
             yield f"was served {served} calls where {self.allowed} are allowed"
+        if self.role is Role.SESSION and self.billed.wei > self.signed_wei:
+            yield f"was billed {self.billed.wei} wei, and signed for {self.signed_wei}"
         if self.role is Role.REPEATS and not self.replayed:
             yield "got no answer again"
         if self.role is Role.FAILS and not self.with_status(FAILED):
@@ -135,8 +140,11 @@ class MeteredFigures:
     reconciled_lines: int
     is_zero: bool
     reasons: tuple[str, ...]
+    refund: RefundFigures
     operator: OperatorFigures
     solvency: Solvency
+    dispute: DisputeFigures | None = None
+    """What came of it after everything else; None before."""
 
     @property
     def requests(self) -> int:
@@ -173,13 +181,20 @@ class MeteredFigures:
 
     def _of_money(self) -> list[str]:
         found, operator = [], self.operator
-        billed = self.billed + self.contract_consumer.billed
-        if operator.earned_wei != billed.wei:
-            found.append(f"the operator earned {operator.earned_wei} wei, of calls billed for {billed.wei}")
+        billed, refund = self.billed + self.contract_consumer.billed, self.refund
+        if operator.earned_wei != billed.wei - refund.amount_wei:
+            found.append(
+                f"the operator earned {operator.earned_wei} wei, of calls billed for {billed.wei}, "
+                f"of which it refunded {refund.amount_wei}"
+            )
+        if refund.credit_grew_wei != refund.amount_wei:
+            found.append(f"a refund of {refund.amount_wei} wei became credit of {refund.credit_grew_wei}")
         if operator.balance_after_wei - operator.balance_before_wei != operator.withdrawn_wei:
             found.append(f"the operator's balance did not grow by the {operator.withdrawn_wei} wei withdrawn")
         if operator.earned_wei - operator.withdrawn_wei != operator.left_wei:
             found.append(f"of the operator's earnings {operator.left_wei} wei are left")
+        if self.dispute is not None:
+            found += self.dispute.contradictions()
         if self.solvency.surplus_wei:
             found.append(f"the contract holds {self.solvency.surplus_wei} wei more than it owes")
         return found
@@ -203,7 +218,9 @@ class MeteredFigures:
             "contract_consumer": asdict(self.contract_consumer),
             "settlements": [asdict(each) for each in self.batches],
             "reconciliation": {"zero": self.is_zero, "lines": self.reconciled_lines, "reasons": list(self.reasons)},
+            "refund": asdict(self.refund),
             "operator": asdict(self.operator),
+            "dispute": self.dispute and asdict(self.dispute),
             "solvency": self.solvency.as_dict(),
             "contradictions": self.contradictions(),
         }

@@ -16,6 +16,7 @@ from typing import Final
 import requests
 
 from demo.metered.place import Consumer
+from demo.metered.plan import FIXED_WEI
 from demo.metered.processes import BrokeOffError
 
 REQUESTS_PER_SECOND: Final = 400
@@ -108,11 +109,15 @@ def _send(
     seen = Seen()
     with requests.Session() as session:
         session.trust_env = False  # no proxy, no .netrc
-        session.headers["Authorization"] = f"Bearer {key}"
+        wallet = consumer.wallet
+        if wallet is None:
+            session.headers["Authorization"] = f"Bearer {key}"
         for ask, moment in zip(consumer.plan.asks, at, strict=True):
             if stop.wait(max(0.0, moment - time.monotonic())):
                 break
             fields = {"Idempotency-Key": f'"{ask.idempotency_key}"'} if ask.idempotency_key else {}
+            if wallet is not None:
+                fields["Payment-Voucher"] = wallet.sign(FIXED_WEI)
             began = time.perf_counter()
             try:
                 answer = session.get(url + ask.path, headers=fields, timeout=_LONG_SECONDS)

@@ -12,7 +12,8 @@ from api_billing.contract_source import contract_path
 from api_billing.errors import UnexpectedAnswer
 from api_billing.networks import Network, find_network
 from api_billing.unlocked import UnlockedAccount
-from demo.metered.plan import API, PRICE_WEI, TRIAL_PLAN, ConsumerPlan, Role, trial_calls
+from demo.metered.plan import API, FIXED_WEI, PRICE_WEI, TRIAL_PLAN, ConsumerPlan, Role, trial_calls
+from demo.metered.wallet import Wallet
 
 OPERATOR: Final = 0
 METER: Final = 1
@@ -28,10 +29,11 @@ _AT_ONCE: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """An account that subscribed and placed its hold."""
+    """An account that subscribed and placed its hold; one with a session has a wallet."""
 
     plan: ConsumerPlan
     address: str
+    wallet: Wallet | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,10 @@ class Place:
         """The contract, for one of the open accounts."""
         return _client(self.network, self.contract, self.accounts[account])
 
+    def client_of(self, consumer: Consumer) -> BillingClient:
+        """The contract, for a consumer."""
+        return _client(self.network, self.contract, consumer.address)
+
 
 def prepare(url: str, plans: Sequence[ConsumerPlan], step: Callable[[], None]) -> Place:
     """Deploy the contract, register the API with its plans, and have each consumer subscribe and place its hold.
@@ -68,12 +74,17 @@ def prepare(url: str, plans: Sequence[ConsumerPlan], step: Callable[[], None]) -
 
     def settle_in(plan: ConsumerPlan) -> Consumer:
         address = accounts[FIRST_CONSUMER + plan.number - 1]
-        client = _client(network, contract, address)
-        name = TRIAL_PLAN if plan.role is Role.TRIAL else STANDARD_PLAN
-        client.subscribe(API, _MAX_DAILY_SPEND_WEI, plan.hold_wei, name, PRICE_WEI)
-        client.place_hold(API, plan.hold_wei, expires_at)
+        client, wallet, hold_wei = _client(network, contract, address), None, plan.hold_wei
+        terms = (TRIAL_PLAN if plan.role is Role.TRIAL else STANDARD_PLAN), PRICE_WEI
+        if plan.role is Role.SESSION:
+            wallet = Wallet.new(client, address, plan.allowed * FIXED_WEI)
+            signer = wallet.channel.signer
+            client.open_session(API, _MAX_DAILY_SPEND_WEI, hold_wei, expires_at, signer, *terms, deposit_wei=hold_wei)
+        else:
+            client.subscribe(API, _MAX_DAILY_SPEND_WEI, hold_wei, *terms)
+            client.place_hold(API, hold_wei, expires_at)
         step()
-        return Consumer(plan, address.lower())
+        return Consumer(plan, address.lower(), wallet)
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         consumers = tuple(pool.map(settle_in, plans))

@@ -1,8 +1,8 @@
 """Who asks for what: the same for the same numbers, so that two runs can be compared.
 
-Most consumers just use the API. Four of them show what the product is for: one has a hold for half of its requests, one
-is on a plan that allows half of them a day, one repeats a request as after a lost answer, and one meets a handler that
-fails.
+Most consumers just use the API. Five of them show what the product is for: one has a hold for half of its requests, one
+is on a plan that allows half of them a day, one pays in a session and signs for half of them, one repeats a request as
+after a lost answer, and one meets a handler that fails.
 """
 
 import random
@@ -32,6 +32,7 @@ class Role(StrEnum):
     ORDINARY = "ordinary"
     SHORT_HOLD = "short hold"
     TRIAL = "trial plan"
+    SESSION = "session"
     REPEATS = "repeats a request"
     FAILS = "meets a failing handler"
 
@@ -45,7 +46,8 @@ class Ask:
 
 
 FIXED: Final = Ask("/fixed")
-"""Costs 1 Gwei, whatever happens: what is left of a hold can be told in advance."""
+FIXED_WEI: Final = GWEI
+"""What it costs, whatever happens: so what is left of a hold can be told in advance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,9 @@ def _shares(requests: int, consumers: int) -> list[int]:
 
 def _plan_of(number: int, role: Role, share: int, chance: random.Random) -> ConsumerPlan:
     if role is Role.SHORT_HOLD:
-        return ConsumerPlan(number, role, (FIXED,) * share, GWEI * (share // 2), share // 2)
-    if role is Role.TRIAL:
-        return ConsumerPlan(number, role, (FIXED,) * share, GWEI * share, share // 2)
+        return ConsumerPlan(number, role, (FIXED,) * share, FIXED_WEI * (share // 2), share // 2)
+    if role in (Role.TRIAL, Role.SESSION):
+        return ConsumerPlan(number, role, (FIXED,) * share, FIXED_WEI * share, share // 2)
     asks = [_ordinary(chance) for _ in range(share)]
     if role is Role.REPEATS:
         asks[:2] = [Ask("/custom?text=only+once", idempotency_key="order-1")] * 2

@@ -37,6 +37,7 @@ class _Report(Report):
         yield from self._settlements()
         yield from self._reconciliation()
         yield from self._operator()
+        yield from self._redress()
         yield from self.solvency(self.figures.solvency)
 
     def _totals(self) -> Iterator[RenderableType]:
@@ -63,7 +64,7 @@ class _Report(Report):
         yield indented(table(*number_columns("requests", "status"), "what", "code", rows=rows))
 
     def _on_purpose(self) -> Iterator[RenderableType]:
-        """What the four consumers with a role met, each from its own answers and from the books."""
+        """What the consumers with a role met, each from its own answers and from the books."""
         yield self.heading("What went wrong on purpose")
         rows = []
         for each in self.figures.consumers:
@@ -73,6 +74,9 @@ class _Report(Report):
                     told = f"has a hold for {counted(each.allowed, 'call')}: {self._split(each, 402)}"
                 case Role.TRIAL:
                     told = f"is on a plan of {counted(each.allowed, 'call')} a day: {self._split(each, 429)}"
+                case Role.SESSION:
+                    told = f"pays in a session and signs for {counted(each.allowed, 'call')}: {self._split(each, 402)};"
+                    told += f" signed {format_wei(each.signed_wei)}, billed {format_wei(each.billed.wei)}"
                 case Role.REPEATS:
                     told = f"sends a request again, with its Idempotency-Key: {served:,} served,"
                     told += f" {each.replayed} of them with the answer of before; {charged}"
@@ -172,6 +176,19 @@ class _Report(Report):
             "balance after": operator.balance_after_wei,
         }
         yield amounts_table(amounts)
+
+    def _redress(self) -> Iterator[RenderableType]:
+        refund, dispute = self.figures.refund, self.figures.dispute
+        yield self.heading("What consumers got back")
+        told = f"the operator refunded {format_wei(refund.amount_wei)} for the call that failed"
+        rows = [(self._short(refund.consumer), Text(told, overflow="fold"))]
+        if dispute is not None:
+            told = f"disputed a day for which it had paid {format_wei(dispute.paid_wei)}. The court decided for"
+            told += f" {dispute.percent}%: {format_wei(dispute.refund_wei)} are its credit again,"
+            told += f" {format_wei(dispute.earnings_grew_wei)} the operator's"
+            reason = self.text(f"leader and validators: {dispute.reason}", style="dim")
+            rows.append((self._short(dispute.consumer), Text(told, overflow="fold").append("\n").append_text(reason)))
+        yield pairs(rows)
 
     def _short(self, text: str) -> str:
         """An address or a transaction, so that it can be told from the others."""

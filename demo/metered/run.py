@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -21,8 +22,9 @@ from demo.metered.contract_consumer import CALLS, ContractConsumer
 from demo.metered.figures import MeteredFigures
 from demo.metered.load import send_all
 from demo.metered.place import FIRST_CONSUMER, METER, Consumer, Place, prepare
-from demo.metered.plan import API, FIXED, ConsumerPlan, plan_load
+from demo.metered.plan import API, FIXED, ConsumerPlan, Role, plan_load
 from demo.metered.processes import BrokeOffError, blaming, ending_on_signals, example_api, localnet
+from demo.metered.redress import dispute
 from demo.run import Phase
 from genlayer_localnet.loading.standard_library import StandardLibrary
 
@@ -68,8 +70,9 @@ def _run(plans: Sequence[ConsumerPlan], std: StandardLibrary, phase: Phase) -> M
         database, pepper = folder / "meter.db", secrets.token_hex(32)
         store = stack.enter_context(open_store(f"sqlite:///{database}"))
         keys = _register(store, place.consumers, pepper.encode())
-        api_url, api = stack.enter_context(example_api(_EXAMPLE, folder, database, _settings(place, pepper)))
-        stack.enter_context(blaming(api))
+        serving = stack.enter_context(ExitStack())
+        api_url, api = serving.enter_context(example_api(_EXAMPLE, folder, database, _settings(place, pepper)))
+        serving.enter_context(blaming(api))
         started()
 
         def look() -> None:
@@ -80,7 +83,10 @@ def _run(plans: Sequence[ConsumerPlan], std: StandardLibrary, phase: Phase) -> M
         traffic = _traffic(api_url, place, keys, contract, sent, look)
         wait_until_settled(store, look)
         environment = f"a localnet with the {std.name} standard library, and uvicorn with examples/{_EXAMPLE.name}"
-        return close_books(place, store, traffic, environment, phase("comparing the books", len(plans)))
+        figures = close_books(place, store, traffic, environment, phase("comparing the books", len(plans)))
+        serving.close()  # a dispute takes days, which the localnet lets pass
+        unhappy = next(each for each in place.consumers if each.plan.role is Role.FAILS)
+        return replace(figures, dispute=dispute(place, unhappy), solvency=place.operator.get_solvency())
 
 
 def _traffic(

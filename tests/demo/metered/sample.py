@@ -11,6 +11,7 @@ from demo.metered.figures import (
     Used,
 )
 from demo.metered.plan import Role
+from demo.metered.redress import DisputeFigures, RefundFigures
 
 GEN = 10**18
 OK_SHARE = 10
@@ -19,6 +20,7 @@ OK_SHARE = 10
 def consumer(number: int, role: Role = Role.ORDINARY, *, replayed: int = 0) -> ConsumerFigures:
     """One that was charged 10 calls of 3 wei."""
     extra = {Role.SHORT_HOLD: (402, "insufficient_credit"), Role.TRIAL: (429, "quota_exceeded"), Role.FAILS: (500, "")}
+    extra[Role.SESSION] = (402, "voucher_required")
     answers = {(200, ""): OK_SHARE + replayed} | ({extra[role]: 2} if role in extra else {})
     used = Used(OK_SHARE, 30)
     return ConsumerFigures(
@@ -34,17 +36,19 @@ def consumer(number: int, role: Role = Role.ORDINARY, *, replayed: int = 0) -> C
         billed=used,
         held_wei=100,
         hold_left_wei=70,
+        signed_wei=30 if role is Role.SESSION else 0,
     )
 
 
 def figures(ordinary: int = 2) -> MeteredFigures:
-    """The four with a role, and some without; a contract that paid two calls of 50 wei."""
+    """The five with a role, and some without; a contract that paid two calls of 50 wei."""
     roles = [consumer(1, Role.SHORT_HOLD), consumer(2, Role.TRIAL), consumer(3, Role.REPEATS, replayed=1)]
-    consumers = (*roles, consumer(4, Role.FAILS), *(consumer(5 + number) for number in range(ordinary)))
+    roles += [consumer(4, Role.FAILS), consumer(5, Role.SESSION)]
+    consumers = (*roles, *(consumer(6 + number) for number in range(ordinary)))
     billed = sum((each.billed for each in consumers), Used())
     half = Used(billed.calls // 2, billed.wei // 2)
     rest = billed - half
-    earned_wei = billed.wei + 100
+    earned_wei = billed.wei + 100 - 3
     answers = {key: sum(each.answers.get(key, 0) for each in consumers) for each in consumers for key in each.answers}
     return MeteredFigures(
         environment="a test",
@@ -71,6 +75,8 @@ def figures(ordinary: int = 2) -> MeteredFigures:
         reconciled_lines=len(consumers),
         is_zero=True,
         reasons=(),
+        refund=RefundFigures("0x" + "04" * 20, 3, 3),
         operator=OperatorFigures("0x" + "ee" * 20, earned_wei, earned_wei, 0, 10 * GEN, 10 * GEN + earned_wei),
+        dispute=DisputeFigures("0x" + "04" * 20, "0x" + "99" * 20, 20_000, 40, 50, "[b]no answers[/]", 20, 20, 20),
         solvency=Solvency(500, 500, 0, 80, 420, 0, 500 + earned_wei, earned_wei, 0),
     )
