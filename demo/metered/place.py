@@ -55,7 +55,7 @@ class Place:
 
     def client_of(self, consumer: Consumer) -> BillingClient:
         """The contract, for a consumer."""
-        return _client(self.network, self.contract, consumer.address)
+        return self.client(FIRST_CONSUMER + consumer.plan.number - 1)
 
 
 def prepare(url: str, plans: Sequence[ConsumerPlan], step: Callable[[], None]) -> Place:

@@ -186,7 +186,7 @@ class _Report(Report):
             told = f"disputed a day for which it had paid {format_wei(dispute.paid_wei)}. The court decided for"
             told += f" {dispute.percent}%: {format_wei(dispute.refund_wei)} are its credit again,"
             told += f" {format_wei(dispute.earnings_grew_wei)} the operator's"
-            reason = self.text(f"leader and validators: {dispute.reason}", style="dim")
+            reason = self.text(f"leader and validators, as this localnet tells them: {dispute.reason}", style="dim")
             rows.append((self._short(dispute.consumer), Text(told, overflow="fold").append("\n").append_text(reason)))
         yield pairs(rows)
 

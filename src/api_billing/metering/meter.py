@@ -26,7 +26,8 @@ from api_billing.metering.identity.api_keys import (
     pepper_check,
     pepper_path,
 )
-from api_billing.metering.identity.extractors import api_key
+from api_billing.metering.identity.extractors import api_key, first_of
+from api_billing.metering.identity.vouchers import from_voucher
 from api_billing.metering.ledger.operations import (
     Balance,
     GetProfile,
@@ -64,7 +65,7 @@ class Meter(RequestMeter):
     """Decides whether requests may be served, and charges what they cost. Open one, keep it, close it at the end.
 
     Attributes: ``store`` (asked directly for listings and administration), ``settings``, ``identify`` (the extractor
-    that is used where none is given; API keys).
+    that is used where none is given: API keys, and with a contract vouchers).
     """
 
     on_chain: OnChain | None = None
@@ -82,7 +83,7 @@ class Meter(RequestMeter):
         super().__init__(
             store,
             settings,
-            identify=identify or self._identify_by_key,
+            identify=identify or self._identify,
             forget_keys=self.keys.forget,
             clock_ms=clock_ms,
             randrange=randrange,
@@ -90,7 +91,7 @@ class Meter(RequestMeter):
         self._connecting = threading.Lock()
         self._can_make_consumers = False
         self._pepper: bytes | None = None
-        self._by_key: Extractor | None = None
+        self._extractor: Extractor | None = None
 
     @classmethod
     def open(
@@ -378,11 +379,12 @@ class Meter(RequestMeter):
         ):
             self.pepper()
 
-    def _identify_by_key(self, request: MeteredRequest) -> Any:
+    def _identify(self, request: MeteredRequest) -> Any:
         # Made with the first request: a meter with another extractor needs no pepper.
-        if self._by_key is None:
-            self._by_key = api_key(self.pepper(), cache=self.keys)
-        return self._by_key(request)
+        if self._extractor is None:
+            by_key = api_key(self.pepper(), cache=self.keys)
+            self._extractor = first_of(from_voucher(), by_key) if self.settings.contract else by_key
+        return self._extractor(request)
 
     def close(self) -> None:
         """Settle what is waiting and let go of the store. Idempotent."""

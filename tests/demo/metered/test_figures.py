@@ -100,8 +100,8 @@ def test_contradictions__of_the_contract__are_told(
 
 def test_to_json__of_figures__is_json_with_all_of_them() -> None:
     found = json.loads(json.dumps(figures().to_json()))
-    assert found["totals"]["metered"] == found["totals"]["billed"] == {"calls": 60, "wei": 180}
-    assert found["requests"]["sent"] == sum(each["requests"] for each in found["requests"]["answers"]) == 67
+    assert found["totals"]["metered"] == found["totals"]["billed"] == {"calls": 70, "wei": 210}
+    assert found["requests"]["sent"] == sum(each["requests"] for each in found["requests"]["answers"]) == 79
     assert (found["reconciliation"]["zero"], found["contradictions"]) == (True, [])
 
 
