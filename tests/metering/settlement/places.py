@@ -13,6 +13,8 @@ from api_billing.contract_source import contract_path
 from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.ledger.ids import first_id
 from api_billing.metering.ledger.operations import Reserve, Reserved, Settle
+from api_billing.metering.ledger.session_operations import ReadSession
+from api_billing.metering.ledger.vouchers import BySession, ChannelSums
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
 from api_billing.metering.settlement.reconcile import Reconciliation, reconcile
@@ -21,6 +23,7 @@ from api_billing.metering.stores import open_store
 from api_billing.metering.stores.steps import run
 from api_billing.networks import Network, find_network
 from api_billing.unlocked import unlocked_account
+from api_billing.vouchers import Voucher, sign_voucher
 
 ONE_GEN = 10**18
 PRICE = 1000
@@ -56,12 +59,16 @@ class Place:
         self.operator.register_api(self.api, PRICE, limits.get("daily", 100_000))
         self.consumer.subscribe(self.api, limits.get("cap", ONE_GEN), ONE_GEN)
         self.now_s = self.consumer.connection.now()
-        self.consumer.place_hold(self.api, hold_wei, self.now_s + limits.get("hold_seconds", 2 * 86_400))
+        self.expires_at = self.now_s + limits.get("hold_seconds", 2 * 86_400)
+        self.place_hold(hold_wei)
         self.url = url
         self.store = open_store(url)
         self.alerts: list[Alert] = []
         self.number = 0
         self.served_wei = 0
+
+    def place_hold(self, hold_wei: int) -> None:
+        self.consumer.place_hold(self.api, hold_wei, self.expires_at)
 
     def key(self, role: str) -> bytes:
         """The private key of a role."""
@@ -93,11 +100,16 @@ class Place:
         for _ in range(count):
             self.number += 1
             record_id = first_id(now_ms)[:10] + f"{self.number:016d}"
-            made = Reserve(record_id, now_ms, now_ms + 60_000, account, self.api, self.who, cost_wei)
+            by = self.paid_by(cost_wei)
+            made = Reserve(record_id, now_ms, now_ms + 60_000, account, self.api, self.who, cost_wei, session=by)
             reply = self.store.call(made)
             assert isinstance(reply, Reserved), reply
             self.store.call(Settle(record_id, account, now_ms, cost_wei))
             self.served_wei += cost_wei
+
+    def paid_by(self, cost_wei: int) -> BySession | None:
+        """What the next request comes with, beside a name."""
+        return None
 
     def settler(self, chain: Any = None, **options: Any) -> Settler:
         values = {"holder": "test", "now_ms": self.now_ms, "alert": self.alerts.append, **options}
@@ -117,3 +129,43 @@ class Place:
         """All that was served is billed, and nothing else."""
         assert self.earned_wei() == self.served_wei
         assert self.reconcile().is_zero
+
+
+class SessionPlace(Place):
+    """The consumer has a session: each request comes with a voucher, of one channel after the other."""
+
+    channels = 2
+
+    def place_hold(self, hold_wei: int) -> None:
+        self.signer = Account.from_key(self.key("session")).address
+        self.consumer.place_hold(self.api, hold_wei, self.expires_at, self.signer)
+
+    def salt(self, number: int) -> str:
+        return f"0x{number:064x}"
+
+    def sign(self, cumulative_wei: int, number: int = 0, role: str = "session") -> Voucher:
+        channel = self.operator.get_channel(self.api, self.who, self.salt(number))
+        return sign_voucher(self.key(role), channel, cumulative_wei)
+
+    def sums(self) -> dict[str, ChannelSums]:
+        """Of each channel that the store has, by its id."""
+        session = self.store.call(ReadSession(chain_account(self.api, self.who)))
+        return {} if session is None else {each.channel_id: each for each in session.channels}
+
+    def paid_by(self, cost_wei: int) -> BySession:
+        number = self.number % self.channels
+        channel = self.operator.get_channel(self.api, self.who, self.salt(number))
+        required_wei = self.sums().get(channel.id, ChannelSums(channel.id)).required_wei(cost_wei)
+        voucher = sign_voucher(self.key("session"), channel, required_wei)
+        return BySession(self.signer.lower(), channel.id, voucher.salt, required_wei, voucher.signature)
+
+    def is_billed_once(self) -> None:
+        """And every channel as its vouchers say, on the chain as in the store."""
+        super().is_billed_once()
+        sums = self.sums()
+        on_chain = self.operator.get_session(self.who, self.api).channels
+        assert sum(each.billed_wei for each in on_chain) == self.served_wei
+        for each in on_chain:
+            mine = sums[each.channel_id]
+            assert each.billed_wei == mine.charged_wei == mine.batched_wei
+            assert each.billed_wei <= each.signed_wei == mine.posted_wei <= mine.signed_wei

@@ -1,4 +1,5 @@
-"""Whatever the order of reads of the chain, settlements, top-ups and requests: never more is granted than is there.
+"""Whatever the order of reads of the chain, settlements, top-ups and requests: never more is granted than is there, and
+in a session nothing is served that no voucher covers.
 
 The truth is computed from the chain itself: what is on hold, and what settlements have billed, in the final state and
 in the accepted one. A request may be admitted only as long as all that is reserved and not billed yet is on hold.
@@ -9,10 +10,15 @@ from hypothesis import strategies as st
 
 from api_billing.errors import BillingError
 from api_billing.metering.ledger.operations import Release, Reserve, Reserved, Settle
+from api_billing.metering.ledger.session_operations import CloseSession, ReadSession
+from api_billing.metering.ledger.settlement_operations import ListOutgoing
+from api_billing.metering.ledger.vouchers import BySession, ChannelSums
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
 from api_billing.metering.stores.steps import Blocking
+from api_billing.vouchers import sign_voucher
 
+from .signing import KEY, SIGNER, salt_of
 from .world import API, World, address
 
 WHO = address(1)
@@ -99,9 +105,13 @@ class Play:
 
     def reserve(self):
         self.made += 1
-        made = Reserve(f"{self.made:026d}", self.now(), self.now() + 10**6, ACCOUNT, API, WHO, 10)
+        by = self.paid_by()
+        made = Reserve(f"{self.made:026d}", self.now(), self.now() + 10**6, ACCOUNT, API, WHO, 10, session=by)
         if isinstance(self.world.call(made), Reserved):
             self.open.append(made.reservation_id)
+
+    def paid_by(self):
+        return None
 
     def end(self, reservation_id, what):
         if what == 7:
@@ -114,6 +124,52 @@ class Play:
         there_wei = min(covered_wei(self.chain), covered_wei(self.chain.final))
         assert balance.granted_wei <= there_wei
         assert balance.reserved_wei + balance.charged_wei <= there_wei
+
+
+class SessionPlay(Play):
+    """The same in a session: requests come with a voucher of one of two channels, or with one that was seen before. It
+    is closed now and then.
+    """
+
+    def __init__(self, hold_wei):
+        super().__init__(hold_wei)
+        self.chain.subscriptions[API, WHO].signer = SIGNER
+        self.chain.freeze()
+        self.signed = []
+        self.closed = 0
+
+    def paid_by(self):
+        number = self.made % 2
+        channel = self.chain.channel(API, WHO, salt_of(number))
+        if self.signed and self.made % 5 == 0:
+            voucher = self.signed[self.made % len(self.signed)]
+        else:
+            sums = next((each for each in self.channels() if each.channel_id == channel.id), ChannelSums(channel.id))
+            voucher = sign_voucher(KEY, channel, sums.required_wei(10) + 7 * (self.made % 3))
+            self.signed.append(voucher)
+        channel_id = self.chain.channel(API, WHO, voucher.salt).id
+        return BySession(SIGNER, channel_id, voucher.salt, voucher.cumulative_wei, voucher.signature)
+
+    def channels(self):
+        session = self.world.call(ReadSession(ACCOUNT))
+        return () if session is None else session.channels
+
+    def do(self, what):
+        if what == 4 and self.made % 3 == 2:
+            self.closed += self.world.call(CloseSession(ACCOUNT)) is not None
+        super().do(what)
+
+    def check(self):
+        balance = self.world.credit(WHO).balance
+        there_wei = min(covered_wei(self.chain), covered_wei(self.chain.final))
+        # What is granted of a hold that the contract has released already is nobody's: the session is closing.
+        assert balance.reserved_wei + balance.charged_wei <= there_wei
+        on_chain = self.chain.subscriptions[API, WHO].channels
+        for each in self.channels():
+            signed_wei, billed_wei = on_chain.get(each.channel_id, (0, 0))
+            assert billed_wei <= each.batched_wei <= each.charged_wei
+            assert each.charged_wei + each.reserved_wei <= each.signed_wei
+            assert signed_wei <= each.posted_wei <= each.signed_wei
 
 
 def covered_wei(chain):
@@ -130,6 +186,22 @@ def test_granted__in_any_interleaving__is_never_more_than_the_chain_has(hold, pl
     play = Play(hold)
     play.run(plan)
     play.world.store.close()
+
+
+@settings(max_examples=EXAMPLES)
+@given(hold=st.integers(0, 60), plan=PLANS)
+def test_session__in_any_interleaving__serves_what_vouchers_cover_and_is_billed_all_of_it(hold, plan):
+    play = SessionPlay(hold)
+    play.run(plan)
+    world = play.world
+    while play.open:
+        play.end(play.open.pop(0), 7)
+    world.at(world.now_ms + 10**6)
+    world.settle("z")
+    assert {part.code for each in world.call(ListOutgoing(API)) for part in each.posting.parts} <= {""}
+    assert sum(each.charged_wei for each in play.channels()) == world.billed_wei()
+    assert world.reconcile().is_zero
+    world.store.close()
 
 
 @settings(max_examples=EXAMPLES // 2)

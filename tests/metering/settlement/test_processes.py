@@ -17,9 +17,9 @@ from api_billing.metering.ledger.settlement_operations import ListOutgoing
 from api_billing.networks import Network, find_network
 from genlayer_localnet.testing.server import ServerProcess
 
-from .places import Place, deployed
+from .places import Place, SessionPlace, deployed
 
-KILLS = 200
+KILLS = 120  # of each kind of hold
 CYCLE = 20  # after so many kills everything is checked
 
 
@@ -59,9 +59,10 @@ def settlers() -> Iterator[Any]:
         server.stdin.close()
 
 
-@pytest.fixture
+@pytest.fixture(params=[Place, SessionPlace], ids=["hold", "session"])
 def place(request: Any, chain: Network, contract: str, folder: Path) -> Iterator[Place]:
-    made = Place(request.node.nodeid, chain, contract, url=f"sqlite:///{folder}/meter.db", hold_wei=10**9)
+    kind = request.param
+    made = kind(request.node.nodeid, chain, contract, url=f"sqlite:///{folder}/meter.db", hold_wei=10**9)
     made.refresh()
     with made.store:
         yield made
@@ -107,7 +108,9 @@ def test_settlers__two_at_once__bill_everything_once(settlers: Any, place: Place
             place.serve(7, 10)
             ended = settlers("race", place, processes=2, rounds=2, lease_ms=lease_ms)
             assert all(rounds is not None for rounds in ended), "a settler died"
-            assert {status for rounds in ended for status, _ in rounds} <= {"done", "busy", "unknown", "rejected"}
+            # Of two that send under one nonce the node does not take one.
+            heal = {"done", "busy", "unknown", "rejected", "unreachable"}
+            assert {status for rounds in ended for status, _ in rounds} <= heal
             clean_round(settlers, place)
     assert len({each.posting.chain_sequence for each in place.store.call(ListOutgoing(place.api))}) == len(
         place.store.call(ListOutgoing(place.api))
