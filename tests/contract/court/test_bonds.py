@@ -13,7 +13,7 @@ from ..invariant.profiles import THOROUGH
 from ..market import ALICE, API, BOB, DAY, STRANGER
 from .tribunal import CAP_PERCENT, CLAIM, DISPUTED, EVIDENCE_URL, MIN_BOND, PAYOUT_DAYS, Tribunal, scene_at, verdict
 
-RUNS, STEPS = (2_000 if THOROUGH else 80), 14
+RUNS, STEPS = (1_000 if THOROUGH else 40), 14
 PERCENTS = (0, 25, 50, 75, 100)
 
 
