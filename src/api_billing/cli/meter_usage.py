@@ -117,14 +117,18 @@ def batches(
 
 
 def line_data(line: Any) -> dict[str, Any]:
-    """A line of a batch for JSON."""
-    return {
+    """A line of a batch for JSON; one of a session with its channel, and what its voucher is for once it has one."""
+    told = {
         "account": line.account,
         "consumer": line.consumer,
         "day": line.day,
         "calls": line.calls,
         "amount_wei": line.amount_wei,
     }
+    if not line.channel:
+        return told
+    signed_wei = None if line.voucher is None else line.voucher.cumulative_wei
+    return {**told, "channel": line.channel, "signed_wei": signed_wei, "close": line.close}
 
 
 def draw_usage(found: Sequence[UsageDay], first: int, today: int, *, ascii_only: bool) -> RenderableType:

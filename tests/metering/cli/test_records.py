@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from api_billing.cli.meter_usage import line_data
 from api_billing.metering.clock import DAY_MS
-from api_billing.metering.ledger.operations import Claim, Note, Outcome, Record, Release, Reserve, Settle
+from api_billing.metering.ledger.operations import BatchLine, Claim, Note, Outcome, Record, Release, Reserve, Settle
 from api_billing.metering.settlement.cutting import Cutter
 from api_billing.metering.stores.steps import run
+from api_billing.vouchers import NO_SALT, Voucher
 
 GWEI = 10**9
 HOUR_MS = 3_600_000
@@ -196,3 +198,10 @@ def test_batches__cut__are_listed(acme: Any, meter: Any) -> None:
 
 def test_batches__none__says_so(acme: Any) -> None:
     assert acme("batches", "weather").out == "no batches\n"
+
+
+@pytest.mark.parametrize(("voucher", "signed_wei"), [(Voucher(NO_SALT, 7, "0x" + "11" * 65), 7), (None, None)])
+def test_line_data__of_a_session__has_its_channel_and_what_is_signed(voucher: Any, signed_wei: int | None) -> None:
+    line = BatchLine("weather/0x1", "0x1", 9, 2, 5, "0xc1", voucher, close=True)
+    told = {"channel": "0xc1", "signed_wei": signed_wei, "close": True}
+    assert line_data(line) == {**line_data(BatchLine("weather/0x1", "0x1", 9, 2, 5)), **told}

@@ -26,6 +26,7 @@ from api_billing.metering.ledger.operations import (
     Settle,
     Settled,
 )
+from api_billing.metering.ledger.vouchers import BySession
 from api_billing.metering.stores import open_store
 from api_billing.metering.stores.sqlite.store import SqliteStore
 
@@ -132,6 +133,7 @@ def test_reservation__beyond_what_is_reserved_but_not_on_disk__is_refused(store:
         {"account": "somebody who is not in memory"},
         {"route": "/wetter/zürich"},
         {"profile_version": 3},
+        {"session": BySession("0x" + "5e" * 20)},
     ],
 )
 def test_reservation__that_needs_the_disk__waits_for_it(store: GatedStore, changes: dict[str, object]) -> None:

@@ -49,6 +49,7 @@ class CreditPayer(Payer):
             identity = yield from identify(metering.identify or meter.identify, request, meter.seldom)
             if isinstance(identity, Refusal):
                 return identity
+            self.session = None
             if identity.voucher is not None and (not_proven := (yield from self._prove(identity))) is not None:
                 return not_proven
             self.consumer = consumer = identity.consumer

@@ -16,6 +16,7 @@ from api_billing.metering.ledger.kinds import Key, Kind, Row
 from api_billing.metering.ledger.operations import Prune, Pruned, Reserve
 from api_billing.metering.ledger.rows import ACCOUNTS, CONSUMERS, COUNTS, KINDS, NUMBERS, REQUESTS, TIERS, USAGE
 from api_billing.metering.ledger.rules import TIERS_VERSION
+from api_billing.metering.ledger.session_rows import CHANNELS, SESSIONS
 from api_billing.metering.ledger.tables import dirty
 from api_billing.metering.stores.sql import SqlTables
 
@@ -24,7 +25,7 @@ TYPES: Final[dict[Any, str]] = {"name": "text", "text": "text", "int": "integer"
 
 _MAX_KEPT: Final = 200_000  # rows of one kind that are kept in memory before all are forgotten
 # What is kept from one batch to the next, by other processes, too.
-_KEPT: Final = frozenset({ACCOUNTS, COUNTS, USAGE, CONSUMERS, TIERS, NUMBERS, REQUESTS})
+_KEPT: Final = frozenset({ACCOUNTS, COUNTS, USAGE, CONSUMERS, TIERS, NUMBERS, REQUESTS, SESSIONS, CHANNELS})
 _PASSING: Final = frozenset(KINDS) - _KEPT
 
 
