@@ -85,6 +85,7 @@ class FakeChain:
         self.faults: list[str | None] = []
         self.posted: list[tuple[str, int, str]] = []  # api, sequence, root: what reached the node
         self.reads = 0
+        self.page = 100  # lines of a usage report
         self.paused = False
         self.authorized = True
         self.readable = True
@@ -184,14 +185,15 @@ class FakeChain:
             raise ContractRejected("sequence_forgotten", "outcome not kept")
         return SettlementState(api_name, len(kept) + 1, kept[(sequence or len(kept)) - 1] if kept else None)
 
-    def get_usage_report(self, consumer: str) -> UsageReport:
+    def get_usage_report(self, consumer: str, offset: int = 0) -> UsageReport:
         self._reading()
         today = self.now // DAY_SECONDS
         mine = {api: each for (api, who), each in self.subscriptions.items() if who == consumer}
         held = sum(each.hold_wei for each in mine.values())
         lines = tuple(self._report_line(api, each, today) for api, each in mine.items())
         credit = sum(each.credit_wei for each in mine.values())
-        return UsageReport(consumer, today, credit, held, False, 0, (today + 1) * DAY_SECONDS, 2**40, len(lines), lines)
+        page = lines[offset : offset + self.page]
+        return UsageReport(consumer, today, credit, held, False, 0, (today + 1) * DAY_SECONDS, 2**40, len(lines), page)
 
     def get_usage_history(self, consumer: str, api_name: str, from_day: int, to_day: int) -> tuple[DayUsage, ...]:
         self._reading()

@@ -80,6 +80,25 @@ def test_admit__terms_that_forbid_it__are_the_reason(world, credit, terms, expec
     assert reason_of(admit(world, credit)) == expected
 
 
+def test_admit__api_beyond_the_first_page_of_subscriptions__is_found(world):
+    for number in range(8):
+        world.chain.subscribe(f"api-{number}", WHO)
+    world.chain.subscribe(API, WHO, hold_wei=1000)
+    world.chain.page = 2
+    assert admit(world, make(world, holds_from="finalized")) is None
+    assert world.free_wei(WHO) == 1000
+
+
+def test_admit__who_has_a_great_many_subscriptions__is_not_read_without_an_end(world):
+    for number in range(50):
+        world.chain.subscribe(f"api-{number:02}", WHO, hold_wei=10)
+    world.chain.page = 1
+    assert admit(world, make(world), api="api-09") is None
+    reads = world.chain.reads
+    assert admit(world, make(world), api="api-49").code == "not_subscribed"
+    assert world.chain.reads - reads == 10
+
+
 def test_admit__nobody__is_not_subscribed(world, credit):
     assert admit(world, credit, address(7)).code == "not_subscribed"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from api_billing.errors import ContractNotFound, ContractRejected
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _ADDRESS: Final = re.compile("0x[0-9a-f]{40}")
 _UNDONE_DAYS: Final = 2  # longer than any network takes until a transaction is final
+_MOST_PAGES: Final = 10  # of a usage report: who has more subscriptions than that makes nobody else wait for reads
 NOT_AN_ADDRESS: Final = "bad_address"
 _ZERO: Final = "0x" + "00" * 20
 
@@ -48,8 +50,8 @@ class SettlementChain(Protocol):
     def get_settlement(self, api_name: str, sequence: int = 0) -> SettlementState:
         """The outcome of one of the last 64 settlements, 0: the last; and the next sequence."""
 
-    def get_usage_report(self, consumer: str) -> UsageReport:
-        """All that the contract knows of a consumer: one read for all its APIs."""
+    def get_usage_report(self, consumer: str, offset: int = 0) -> UsageReport:
+        """All that the contract knows of a consumer: one read for 100 of its APIs, from ``offset``."""
 
     def get_usage_history(self, consumer: str, api_name: str, from_day: int, to_day: int) -> tuple[DayUsage, ...]:
         """The days with usage, both included."""
@@ -104,6 +106,19 @@ def parts_of(batch: Batch, settlement: Settlement | None) -> tuple[Part, ...] | 
             return None
         parts[index] = Part(settled.billed_calls, settled.billed_wei, settled.code)
     return tuple(parts)
+
+
+def report_with(chain: SettlementChain, address: str, apis: Iterable[str]) -> UsageReport:
+    """A consumer's usage report, with these APIs if they are among its first thousand: one read, unless it has more
+    than a hundred.
+    """
+    report, wanted = chain.get_usage_report(address), set(apis)
+    for _ in range(_MOST_PAGES - 1):
+        if len(report.apis) >= report.total or wanted <= {line.api_name for line in report.apis}:
+            break
+        page = chain.get_usage_report(address, len(report.apis))
+        report = replace(page, apis=report.apis + page.apis)
+    return report
 
 
 def terms_of(report: UsageReport, api: str, read_ms: int, before: Credit) -> ChainTerms:
@@ -164,11 +179,11 @@ def final_terms(
     """
     final_wei = {api: recent_spend_wei(chain.final, address, api, day) for api in apis}
     try:
-        final_report = chain.final.get_usage_report(address)
+        final_report = report_with(chain.final, address, apis)
     except ContractNotFound:
         final_report = None
     spent_wei = {api: recent_spend_wei(chain, address, api, day) - final_wei[api] for api in apis}
-    report = chain.get_usage_report(address)
+    report = report_with(chain, address, apis)
     proven = {}
     for api in apis:
         accepted = terms_of(report, api, read_ms, before[api])

@@ -36,6 +36,7 @@ from api_billing.metering.settlement.chain import (
     chain_account,
     final_terms,
     plan_checks,
+    report_with,
     terms_of,
 )
 from api_billing.metering.stores.steps import Blocking, Steps, run
@@ -282,7 +283,7 @@ class ChainCredit:
         if not (yield TakeRead(chain.contract.lower(), now_ms, most, spare)):
             return False
         self._tried(address, now_ms)
-        report: UsageReport = yield Blocking(lambda: chain.get_usage_report(address))
+        report: UsageReport = yield Blocking(lambda: report_with(chain, address, wanted))
         terms = {api: terms_of(report, api, now_ms, before[api]) for api in wanted}
         if self.settings.holds_from == "finalized":
             more = [api for api, each in terms.items() if _offers_more(each, before[api], self.settings)]
