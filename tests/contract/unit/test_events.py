@@ -197,10 +197,10 @@ EVENTS: list[tuple[list[Write], Write, str, dict[str, Any], dict[str, Any]]] = [
     ),
     (
         [*PAID, days_on(3), FREEZE],
-        ("refund_by_court", (API, ALICE, TODAY + 1, 15), COURT, 0),
+        ("refund_by_court", (API, ALICE, TODAY + 1, 10), COURT, 0),
         "Refunded",
         {"api_name": API, "consumer": ALICE},
-        {"day_id": TODAY + 1, "amount_wei": 15, "credit_wei": DEPOSIT - 5, "reason": "court"},
+        {"day_id": TODAY + 1, "amount_wei": 10, "credit_wei": DEPOSIT - 10, "reason": "court"},
     ),
     (
         PAID,

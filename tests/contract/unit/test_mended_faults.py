@@ -267,7 +267,10 @@ def test_settle_usage__refused_and_credit_runs_low__leaves_one_notice(wide: Mark
     wide.subscribe(deposit=0, cap=850)
     wide.settle(entry(calls=86))
     assert wide.notices() == [("settlement", "daily_spend_exceeded")]
-    assert wide.account()["low_credit"] is True
+    wide.settle(entry(spend_wei=0))
+    wide.subscribe(deposit=0)
+    wide.settle(entry())
+    assert wide.notices()[1:] == [("low_credit", "low_credit")]
 
 
 # ---- 9: a settled sequence with other content ----
