@@ -8,7 +8,7 @@ none of the others has such a call is checked after each.
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Literal
 
@@ -53,6 +53,13 @@ class Scenes:
         self.net.restore(self._snapshots[name])
         return self._market
 
+    def played(self, name: str, start: str, play: Callable[[Market], None]) -> Market:
+        """The scene of that name, played from another one when it is first wanted."""
+        if name not in self._snapshots:
+            play(self.at(start))
+            self._keep(name)
+        return self.at(name)
+
     def has_failed_call_with_value(self) -> bool:
         transactions = self.net._chain.world.transactions.values()
         return any(each.value and each.outcome and each.outcome.kind != "return" for each in transactions)
@@ -85,6 +92,12 @@ def failed_value(request: pytest.FixtureRequest, form: Form) -> Iterator[FailedV
     yield rule
     if not takes_the_rule(request.function):
         assert not _scenes(rule, form).has_failed_call_with_value(), "a call with value failed: take failed_value"
+
+
+@pytest.fixture
+def played(failed_value: FailedValue, form: Form) -> Callable[[str, str, Callable[[Market], None]], Market]:
+    """Makes longer scenes of a test file, once in a session: `played("crowded", "deployed", play)`."""
+    return _scenes(failed_value, form).played
 
 
 @pytest.fixture

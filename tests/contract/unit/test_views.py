@@ -1,9 +1,12 @@
 """The views a dashboard reads: report, lists, notices, account."""
 
+from collections.abc import Callable
+
 import pytest
 
 from ..market import ALICE, API, BOB, CAP, DEPOSIT, NOW, OPERATOR, PRICE, RIVAL, STRANGER, TODAY, Market, entry
 
+Played = Callable[[str, str, Callable[[Market], None]], Market]
 DRAFT_KEYS = {
     "api_name": API,
     "calls_today": 3,
@@ -119,10 +122,12 @@ def test_get_api__unknown__is_refused(market: Market) -> None:
 
 
 @pytest.fixture
-def crowded(billing: Market) -> Market:
-    for number in range(103):
-        billing.register(f"api-{number}")
-    return billing
+def crowded(played: Played) -> Market:
+    def play(billing: Market) -> None:
+        for number in range(103):
+            billing.register(f"api-{number}")
+
+    return played("crowded", "deployed", play)
 
 
 @pytest.mark.parametrize(
@@ -154,12 +159,15 @@ def test_list_apis__entry__is_what_get_api_says(market: Market) -> None:
 
 
 @pytest.fixture
-def noted(market: Market) -> Market:
+def noted(played: Played) -> Market:
     """70 notices of ALICE, of which 64 are kept: 7 to 70."""
-    market.bill(5)
-    for _ in range(70):
-        market.settle(entry(spend_wei=1))
-    return market
+
+    def play(market: Market) -> None:
+        market.bill(5)
+        for _ in range(70):
+            market.settle(entry(spend_wei=1))
+
+    return played("noted", "market", play)
 
 
 @pytest.mark.parametrize(
