@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from coincurve import PrivateKey
 
-from api_billing.testing import deploy_billing
 from api_billing.vouchers import Channel, sign_voucher
 from genlayer_localnet import Localnet
 from genlayer_localnet.address import Address
 
+from ..forms import Form, billing_code
 from ..market import (
     ALICE,
     API,
@@ -274,12 +274,11 @@ def test_voucher__of_another_api_of_the_operator__is_a_bad_signature(in_session:
     assert billed(in_session.settle(of_maps, api_name="maps")) == [(10, "")]
 
 
-def another_network(**settings: Any) -> Market:
+def another_network(form: Form, **settings: Any) -> Market:
     """The same contract and session on a network of its own."""
     net = Localnet(**({"now": START} | settings))
     net.fund(ALICE, 10**6)
-    deployed = deploy_billing(net)
-    there = Market(deployed.net, deployed.address)
+    there = Market(net, str(net.deploy(billing_code(form), sender=OPERATOR).to), form)
     there.register()
     there.subscribe()
     open_session(there)
@@ -294,13 +293,13 @@ def test_voucher__after_a_reset_of_the_network__pays_nothing(
 ) -> None:
     """The contract has the same address there; only the time of its deployment tells it apart."""
     line = signed_entry(in_session, 10)
-    there = another_network(now=deployed_at)
+    there = another_network(in_session.form, now=deployed_at)
     assert there.address == in_session.address
     assert settled(there, line) == [expected]
 
 
-def test_voucher__on_a_network_of_another_chain_id__is_signed_for_that_one() -> None:
-    there = another_network(chain_id=61_127)
+def test_voucher__on_a_network_of_another_chain_id__is_signed_for_that_one(form: Form) -> None:
+    there = another_network(form, chain_id=61_127)
     lines = [signed_entry(there, 10, chain_id=chain_id) for chain_id in (61_999, 61_127)]
     assert settled(there, *lines) == [(0, "bad_signature"), (10, "")]
     assert there.view("get_api", API)["voucher_domain"]["chainId"] == 61_127
