@@ -374,6 +374,20 @@ def test_close__with_usage_beyond_the_batch__waits_for_the_last_one(session):
     assert [session.desk.cut(max_records=2).lines[-1].close for _ in range(2)] == [False, True]
 
 
+@pytest.mark.parametrize("ends", ["closed", "another signer's"])
+def test_settle__after_its_session_ended__is_charged_nothing(session, ends):
+    reservation_id, _ = session.desk.reserve(10, session=voucher(100))
+    session.served(10, voucher(100))
+    session.desk.call(Sweep(session.desk.now_ms + 60_000))
+    if ends == "closed":
+        session.close()
+        assert session.desk.cut().lines[0].close
+    else:
+        session.see(1000, signer=OTHER)
+    reply = session.desk.settle(reservation_id, 10)
+    assert (reply.charged_wei, reply.uncollected_wei, reply.late) == (0, 10, True)
+
+
 def test_close__of_a_session_with_nothing_left_to_bill__is_not_closing(session):
     session.served(10, voucher(10))
     session.desk.cut()

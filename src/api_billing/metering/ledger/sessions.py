@@ -82,13 +82,17 @@ def is_public(tables: Tables, op: Reserve, reservation_id: str) -> bool:
 
 def charge(tables: Tables, request: RequestRow, held_wei: int, charged_wei: int) -> int:
     """What was set aside for a request has become what it cost; how much of that its channel pays: at most the
-    estimate, and of one that had expired what is signed and free by now.
+    estimate. Of one that had expired what is signed and free by now, while its session goes on.
     """
     by, estimate_wei = request.reserve.session, request.reserve.estimate_wei
     if by is None or not by.channel_id:
         return min(charged_wei, estimate_wei)
     channel = _channel(tables, request.reserve.account, by.channel_id)
     charged_wei = min(charged_wei, estimate_wei, held_wei + channel.sums.free_wei)
+    if held_wei < estimate_wei:
+        session: SessionRow = tables.find(SESSIONS, (channel.account,))
+        if session.closing == _IN_A_BATCH or channel.channel_id not in session.channels:
+            charged_wei = 0  # the contract would not take it any more
     channel.charge(held_wei, charged_wei)
     tables.touch(channel)
     return charged_wei
