@@ -23,17 +23,9 @@ import uvloop
 from meter_trips import round_trips
 
 from api_billing.metering.ledger import rules
+from api_billing.metering.ledger.consumer_operations import PutProfile, PutTier
 from api_billing.metering.ledger.ids import new_id
-from api_billing.metering.ledger.operations import (
-    Grant,
-    Outcome,
-    PutProfile,
-    PutTier,
-    Reserve,
-    Reserved,
-    Settle,
-    Settled,
-)
+from api_billing.metering.ledger.operations import Grant, Outcome, Reserve, Reserved, Settle, Settled
 from api_billing.metering.ledger.tables import Tables
 from api_billing.metering.limits.plan import make_plan
 from api_billing.metering.limits.profile import Profile

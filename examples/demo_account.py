@@ -9,7 +9,8 @@ from typing import Any
 
 from api_billing.errors import BillingError
 from api_billing.metering import Meter
-from api_billing.metering.ledger.operations import ListKeys, SumUsage
+from api_billing.metering.ledger.consumer_operations import ListKeys
+from api_billing.metering.ledger.operations import SumUsage
 from api_billing.networks import checked_address
 from api_billing.showing import redacted
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from api_billing.errors import BillingError
 from api_billing.metering.identity.api_keys import new_key
-from api_billing.metering.ledger.operations import PutKey, PutProfile
+from api_billing.metering.ledger.consumer_operations import PutKey, PutProfile
 from api_billing.metering.stores import Store, open_store
 from demo import ROOT
 from demo.metered.closing import Traffic, close_books, wait_until_settled

@@ -15,7 +15,7 @@ from api_billing.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from api_billing.metering.ledger.operations import ApiKey
+    from api_billing.metering.ledger.consumer_operations import ApiKey
     from api_billing.metering.limits.profile import Profile
     from api_billing.metering.limits.tiers import Tier
 
@@ -48,7 +48,7 @@ def list_(
     limit: Annotated[int, typer.Option(metavar="N", help="How many.", min=1, max=_MAX_PAGE)] = 100,
 ) -> Shown:
     """Consumers in the order of their names."""
-    from api_billing.metering.ledger.operations import ListProfiles
+    from api_billing.metering.ledger.consumer_operations import ListProfiles
 
     found = desk.store.call(ListProfiles(after, limit))
     return Shown([_profile_data(each) for each in found], lambda: _profiles(found))
@@ -86,7 +86,7 @@ def list_keys(
     consumer: Annotated[str, typer.Option(metavar="CONSUMER", help="Only this consumer's.")] = "",
 ) -> Shown:
     """API keys by their ids, oldest first; revoked ones too."""
-    from api_billing.metering.ledger.operations import ListKeys
+    from api_billing.metering.ledger.consumer_operations import ListKeys
 
     found = desk.store.call(ListKeys(consumer))
     return Shown([_key_data(each) for each in found], lambda: _keys(found))
@@ -98,7 +98,7 @@ def revoke(
     key_id: Annotated[str, typer.Argument(metavar="KEY", help="Id of the key: the 8 characters after ab_")],
 ) -> Shown:
     """Refuse a key from now on, in all processes."""
-    from api_billing.metering.ledger.operations import FindKey, RevokeKey
+    from api_billing.metering.ledger.consumer_operations import FindKey, RevokeKey
 
     if key_id.startswith("ab_"):
         raise InvalidInput(
@@ -124,7 +124,7 @@ def set_(
     ] = None,
 ) -> Shown:
     """Define a tier, or change what is given of it; it holds from its consumers' next requests on."""
-    from api_billing.metering.ledger.operations import ListTiers, PutTier
+    from api_billing.metering.ledger.consumer_operations import ListTiers, PutTier
     from api_billing.metering.limits.tiers import Tier
 
     if unlimited and monthly_calls is not None:
@@ -145,7 +145,7 @@ def set_(
 @meter_command(tiers, "list")
 def list_tiers(desk: Desk) -> Shown:
     """All tiers."""
-    from api_billing.metering.ledger.operations import ListTiers
+    from api_billing.metering.ledger.consumer_operations import ListTiers
 
     found = desk.store.call(ListTiers())
     return Shown([_tier_data(each) for each in found], lambda: _tiers(found))

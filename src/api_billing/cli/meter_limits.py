@@ -20,7 +20,7 @@ from api_billing.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from api_billing.metering.ledger.operations import PutProfile
+    from api_billing.metering.ledger.consumer_operations import PutProfile
     from api_billing.metering.limits.profile import Profile
     from api_billing.metering.limits.quotas import Budget, Quota
     from api_billing.metering.limits.windows import WindowCheck

@@ -82,7 +82,7 @@ def prune(
 ) -> Shown:
     """Delete records past their tier's retention; those not yet in a batch stay when usage is settled on chain."""
     from api_billing.metering.clock import DAY_MS
-    from api_billing.metering.ledger.operations import ListTiers
+    from api_billing.metering.ledger.consumer_operations import ListTiers
     from api_billing.metering.request.keeper import prune as delete
 
     now_ms = desk.meter.now_ms()

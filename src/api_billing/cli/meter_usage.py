@@ -18,7 +18,8 @@ from api_billing.cli.output import Shown
 from api_billing.cli.values import ApiName, day_text
 
 if TYPE_CHECKING:
-    from api_billing.metering.ledger.operations import Batch, UsageDay
+    from api_billing.metering.ledger.batch_operations import Batch
+    from api_billing.metering.ledger.operations import UsageDay
 
 _BAR_CELLS: Final = 30
 _MAX_DAYS: Final = 3_660
@@ -99,7 +100,7 @@ def batches(
     limit: Annotated[int, typer.Option(metavar="N", help="How many, oldest first.", min=1, max=1_000)] = _PAGE,
 ) -> Shown:
     """Batches of settled usage that were cut for settlement: the outbox of an API."""
-    from api_billing.metering.ledger.operations import ListBatches
+    from api_billing.metering.ledger.batch_operations import ListBatches
 
     found = desk.store.call(ListBatches(api, after, limit))
     data = [

@@ -13,7 +13,7 @@ from api_billing.cli.meter_session import plain
 from api_billing.cli.meter_usage import line_data
 
 if TYPE_CHECKING:
-    from api_billing.metering.ledger.operations import Batch
+    from api_billing.metering.ledger.batch_operations import Batch
     from api_billing.metering.ledger.settlement_operations import Outgoing
     from api_billing.metering.settlement.preview import Preview
     from api_billing.metering.settlement.reconcile import Reconciliation

@@ -28,18 +28,15 @@ from api_billing.metering.identity.api_keys import (
 )
 from api_billing.metering.identity.extractors import api_key, first_of
 from api_billing.metering.identity.vouchers import from_voucher
-from api_billing.metering.ledger.operations import (
-    Balance,
+from api_billing.metering.ledger.consumer_operations import (
     GetProfile,
-    Grant,
-    Granted,
     KeepPepperCheck,
     ListKeys,
     ListTiers,
     PutKey,
     PutProfile,
-    ReadBalance,
 )
+from api_billing.metering.ledger.operations import Balance, Grant, Granted, ReadBalance
 from api_billing.metering.ledger.session_operations import CloseSession, ReadSession
 from api_billing.metering.ledger.vouchers import ChannelSums, SessionState
 from api_billing.metering.limits.profile import Profile

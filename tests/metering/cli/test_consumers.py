@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api_billing.metering.identity.api_keys import parse_key
-from api_billing.metering.ledger.operations import FindKey
+from api_billing.metering.ledger.consumer_operations import FindKey
 
 GEN = 10**18
 

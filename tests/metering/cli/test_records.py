@@ -7,7 +7,8 @@ import pytest
 
 from api_billing.cli.meter_usage import line_data
 from api_billing.metering.clock import DAY_MS
-from api_billing.metering.ledger.operations import BatchLine, Claim, Note, Outcome, Record, Release, Reserve, Settle
+from api_billing.metering.ledger.batch_operations import BatchLine
+from api_billing.metering.ledger.operations import Claim, Note, Outcome, Record, Release, Reserve, Settle
 from api_billing.metering.settlement.cutting import Cutter
 from api_billing.metering.stores.steps import run
 from api_billing.vouchers import NO_SALT, Voucher

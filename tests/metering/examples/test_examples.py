@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from api_billing.metering.ledger.operations import RevokeKey
+from api_billing.metering.ledger.consumer_operations import RevokeKey
 from api_billing.metering.limits.quotas import Quota
 from api_billing.metering.meter import Meter
 

@@ -19,7 +19,7 @@ from api_billing.metering.identity.api_keys import (
     parse_key,
     pepper_beside,
 )
-from api_billing.metering.ledger.operations import ApiKey
+from api_billing.metering.ledger.consumer_operations import ApiKey
 
 PEPPER = b"a pepper of the tests"
 KEY = new_key(PEPPER, "ann", 5, tier="pro", label="ci")

@@ -19,7 +19,8 @@ from api_billing.metering.identity.extractors import (
     from_json_field,
     from_query,
 )
-from api_billing.metering.ledger.operations import ApiKey, FindKey, Operation
+from api_billing.metering.ledger.consumer_operations import ApiKey, FindKey
+from api_billing.metering.ledger.operations import Operation
 from api_billing.metering.request.http import AsgiHeaders, MeteredRequest
 from api_billing.metering.request.identity import INVALID, Extractor, Identity, identify
 from api_billing.metering.request.problems import Refusal

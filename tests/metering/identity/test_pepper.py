@@ -8,7 +8,7 @@ import pytest
 from api_billing.metering import Meter, MeteredRequest
 from api_billing.metering.errors import InvalidSetting, StoreUnavailable
 from api_billing.metering.identity.api_keys import new_key
-from api_billing.metering.ledger.operations import PutKey, RevokeKey
+from api_billing.metering.ledger.consumer_operations import PutKey, RevokeKey
 from api_billing.metering.request.http import TextHeaders
 from api_billing.metering.request.identity import identify
 from api_billing.metering.stores import open_store

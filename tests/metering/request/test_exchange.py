@@ -13,20 +13,17 @@ import pytest
 from api_billing.metering import Budget, Meter, Metering, Quota, Step, by_response_size, from_header
 from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavailable
+from api_billing.metering.ledger.consumer_operations import GetProfile, ListTiers, PutProfile, RevokeKey
 from api_billing.metering.ledger.operations import (
     Balance,
     Extend,
-    GetProfile,
     GetRecord,
     ListRecords,
-    ListTiers,
     Operation,
     Outcome,
-    PutProfile,
     Record,
     Release,
     Reserve,
-    RevokeKey,
     Settle,
     StoredResponse,
 )

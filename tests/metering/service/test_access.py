@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 from api_billing.metering import Meter
 from api_billing.metering.errors import InvalidSetting
-from api_billing.metering.ledger.operations import RevokeKey
+from api_billing.metering.ledger.consumer_operations import RevokeKey
 from api_billing.metering.service import create_app
 
 READS = ("balance", "usage", "records")

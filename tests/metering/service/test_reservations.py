@@ -10,7 +10,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from api_billing.metering.errors import StoreUnavailable
-from api_billing.metering.ledger.operations import GetRecord, PutTier, ReadBalance, Reserve, RevokeKey, Settle, Sweep
+from api_billing.metering.ledger.consumer_operations import PutTier, RevokeKey
+from api_billing.metering.ledger.operations import GetRecord, ReadBalance, Reserve, Settle, Sweep
 from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.service import create_app
 

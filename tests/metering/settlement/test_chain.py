@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from api_billing.metering.ledger.operations import NO_BALANCE, Batch, BatchLine
+from api_billing.metering.ledger.batch_operations import Batch, BatchLine
+from api_billing.metering.ledger.operations import NO_BALANCE
 from api_billing.metering.ledger.settlement_operations import NEVER_READ, ChainTerms, Credit, Part
 from api_billing.metering.settlement.chain import address_of, entries_of, parts_of, terms_of
 from api_billing.results import SettledEntry, Settlement, UsageReport

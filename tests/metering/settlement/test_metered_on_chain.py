@@ -131,7 +131,7 @@ def test_request__more_than_the_plan_allows_today__waits_for_midnight(world: Wor
 
 
 def test_request__plan_of_the_chain_that_is_a_tier__has_its_quotas(desk: Desk) -> None:
-    from api_billing.metering.ledger.operations import PutTier
+    from api_billing.metering.ledger.consumer_operations import PutTier
     from api_billing.metering.limits.tiers import Tier
 
     desk.world.store.call(PutTier(Tier("standard", None, 7, (Quota("burst", "minute", 1),))))

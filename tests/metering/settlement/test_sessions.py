@@ -12,7 +12,8 @@ import pytest
 from api_billing.errors import BillingError
 from api_billing.metering import first_of, from_header, from_voucher
 from api_billing.metering.errors import CreditUnavailable, InvalidSetting, StoreUnavailable, VoucherRefused
-from api_billing.metering.ledger.operations import ListProfiles, ListRecords
+from api_billing.metering.ledger.consumer_operations import ListProfiles
+from api_billing.metering.ledger.operations import ListRecords
 from api_billing.metering.ledger.session_operations import ReadSession
 from api_billing.metering.ledger.settlement_operations import NEVER_READ, ListOutgoing, ReadCredit
 from api_billing.metering.meter import Meter

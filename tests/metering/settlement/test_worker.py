@@ -5,7 +5,8 @@ from collections import Counter
 
 import pytest
 
-from api_billing.metering.ledger.operations import AddToBatch, ReadBalance, Reserve
+from api_billing.metering.ledger.batch_operations import AddToBatch
+from api_billing.metering.ledger.operations import ReadBalance, Reserve
 from api_billing.metering.ledger.settlement_operations import (
     Lease,
     ListOutgoing,

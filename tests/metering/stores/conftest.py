@@ -16,11 +16,10 @@ from typing import Any
 import pytest
 
 from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.batch_operations import Added, Batch
 from api_billing.metering.ledger.ids import first_id
 from api_billing.metering.ledger.operations import (
-    Added,
     Balance,
-    Batch,
     Grant,
     Operation,
     ReadBalance,

@@ -6,23 +6,19 @@ from datetime import date
 import pytest
 
 from api_billing.metering.errors import IdConflict, UnknownConsumer, UnknownTier
-from api_billing.metering.ledger.operations import (
+from api_billing.metering.ledger.consumer_operations import (
     ApiKey,
     FindKey,
-    FireOnce,
     GetProfile,
     ListKeys,
     ListProfiles,
     ListTiers,
-    Prune,
     PutKey,
     PutProfile,
     PutTier,
-    Refused,
-    Reserved,
     RevokeKey,
-    StaleProfile,
 )
+from api_billing.metering.ledger.operations import FireOnce, Prune, Refused, Reserved, StaleProfile
 from api_billing.metering.limits.quotas import Budget, Quota, Step
 from api_billing.metering.limits.tiers import DEFAULT_TIERS, Tier
 

@@ -7,19 +7,21 @@ import pytest
 
 from api_billing.merkle import merkle_root
 from api_billing.metering.clock import DAY_MS
-from api_billing.metering.ledger.operations import (
+from api_billing.metering.ledger.batch_operations import (
     Added,
     AddToBatch,
     BatchLine,
     CutPlace,
-    GetRecord,
     ListBatches,
+    ReadCut,
+    ReadLeaves,
+)
+from api_billing.metering.ledger.operations import (
+    GetRecord,
     ListRecords,
     Note,
     Outcome,
     Prune,
-    ReadCut,
-    ReadLeaves,
     Record,
     SumUsage,
     Sweep,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from api_billing.metering.ledger.operations import Claim, ListBatches, Refused, Replay, Reserved, StoredResponse, Sweep
+from api_billing.metering.ledger.batch_operations import ListBatches
+from api_billing.metering.ledger.operations import Claim, Refused, Replay, Reserved, StoredResponse, Sweep
 from api_billing.metering.ledger.session_operations import CloseSession, NotPut, SeeChannel
 from api_billing.metering.ledger.settlement_operations import (
     BeginPosting,

@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from api_billing.metering.ledger.operations import Balance, Grant, ListBatches, ReadCut, ReadLeaves
+from api_billing.metering.ledger.batch_operations import ListBatches, ReadCut, ReadLeaves
+from api_billing.metering.ledger.operations import Balance, Grant
 from api_billing.metering.ledger.settlement_operations import (
     NEVER_READ,
     BeginPosting,

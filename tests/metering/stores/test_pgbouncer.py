@@ -7,7 +7,8 @@ import pytest
 psycopg = pytest.importorskip("psycopg")
 
 from api_billing.metering.errors import StoreUnavailable  # noqa: E402
-from api_billing.metering.ledger.operations import ListTiers, Reserved, Settled  # noqa: E402
+from api_billing.metering.ledger.consumer_operations import ListTiers  # noqa: E402
+from api_billing.metering.ledger.operations import Reserved, Settled  # noqa: E402
 from api_billing.metering.stores import open_store  # noqa: E402
 from api_billing.metering.stores.postgresql import store as postgresql  # noqa: E402
 from tools.private_servers import NotInstalled, memory_folder, private_pgbouncer  # noqa: E402

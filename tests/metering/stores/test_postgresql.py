@@ -8,13 +8,19 @@ import pytest
 psycopg = pytest.importorskip("psycopg")
 
 from api_billing.metering.errors import CannotBeStored, InvalidSetting, StoreUnavailable  # noqa: E402
-from api_billing.metering.ledger import operations, session_operations, settlement_operations  # noqa: E402
+from api_billing.metering.ledger import (  # noqa: E402
+    batch_operations,
+    consumer_operations,
+    operations,
+    session_operations,
+    settlement_operations,
+)
+from api_billing.metering.ledger.consumer_operations import ListTiers  # noqa: E402
 from api_billing.metering.ledger.operations import (  # noqa: E402
     Claim,
     FireOnce,
     Grant,
     Granted,
-    ListTiers,
     Operation,
     ReadBalance,
     Reserve,
@@ -72,7 +78,8 @@ def lost_answers(monkeypatch, times=1):
 
 
 def test_operations__all__are_known():
-    named = {**vars(operations), **vars(session_operations), **vars(settlement_operations)}.values()
+    modules = operations, consumer_operations, batch_operations, session_operations, settlement_operations
+    named = [value for module in modules for value in vars(module).values()]
     kinds = {kind for kind in named if isinstance(kind, type) and issubclass(kind, Operation)}
     assert RULES.keys() == kinds - {Operation}
 

@@ -10,6 +10,7 @@ redis = pytest.importorskip("redis")
 
 from api_billing.metering.clock import DAY_MS  # noqa: E402
 from api_billing.metering.errors import CannotBeStored, InvalidSetting, StoreUnavailable  # noqa: E402
+from api_billing.metering.ledger.consumer_operations import PutProfile  # noqa: E402
 from api_billing.metering.ledger.ids import new_id  # noqa: E402
 from api_billing.metering.ledger.operations import (  # noqa: E402
     Claim,
@@ -18,7 +19,6 @@ from api_billing.metering.ledger.operations import (  # noqa: E402
     Granted,
     ListRecords,
     Prune,
-    PutProfile,
     ReadBalance,
     Refused,
     Replay,

@@ -9,14 +9,13 @@ import pytest
 redis = pytest.importorskip("redis")
 
 from api_billing.metering.errors import CannotBeStored, StoreUnavailable  # noqa: E402
+from api_billing.metering.ledger.consumer_operations import ListProfiles, PutProfile  # noqa: E402
 from api_billing.metering.ledger.operations import (  # noqa: E402
     Extend,
     Grant,
     Granted,
-    ListProfiles,
     ListRecords,
     Prune,
-    PutProfile,
     ReadBalance,
     Reserved,
     Settle,

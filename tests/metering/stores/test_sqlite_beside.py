@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from api_billing.metering.errors import StoreUnavailable
+from api_billing.metering.ledger.batch_operations import Batch
 from api_billing.metering.ledger.ids import new_id
-from api_billing.metering.ledger.operations import Batch, Grant, Operation, ReadBalance, Reserve, Settle
+from api_billing.metering.ledger.operations import Grant, Operation, ReadBalance, Reserve, Settle
 from api_billing.metering.ledger.settlement_operations import (
     NEVER_READ,
     BeginPosting,

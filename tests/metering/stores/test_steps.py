@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from api_billing.metering.ledger.operations import FindKey, Operation
+from api_billing.metering.ledger.consumer_operations import FindKey
+from api_billing.metering.ledger.operations import Operation
 from api_billing.metering.stores.steps import Blocking, Pause, Steps, arun, run
 
 Driver = Callable[[Steps[Any], Callable[[Operation[Any]], Any]], Any]

@@ -29,7 +29,7 @@ from typing import Final, NamedTuple
 
 from api_billing.metering.errors import InvalidSetting, StoreUnavailable
 from api_billing.metering.forks import at_fork
-from api_billing.metering.ledger.operations import ApiKey
+from api_billing.metering.ledger.consumer_operations import ApiKey
 
 _ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _ID_LENGTH: Final = 8

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.identity.api_keys import KeyCache, ParsedKey, check_pepper, matches, parse_key
-from api_billing.metering.ledger.operations import ApiKey, FindKey
+from api_billing.metering.ledger.consumer_operations import ApiKey, FindKey
 from api_billing.metering.request.callables import check_callable
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import (

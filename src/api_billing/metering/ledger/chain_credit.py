@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from api_billing.metering.ledger.operations import BatchLine
+from api_billing.metering.ledger.batch_operations import BatchLine
 from api_billing.metering.ledger.rows import DOCUMENTS
 from api_billing.metering.ledger.sessions import see_session
 from api_billing.metering.ledger.settlement_operations import (

@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from api_billing.metering.errors import IdConflict, UnknownConsumer, UnknownTier
-from api_billing.metering.ledger.documents import budgets_to_text, quotas_to_text
-from api_billing.metering.ledger.operations import (
+from api_billing.metering.ledger.consumer_operations import (
     ApiKey,
     FindKey,
     KeepPepperCheck,
@@ -19,6 +18,7 @@ from api_billing.metering.ledger.operations import (
     PutTier,
     RevokeKey,
 )
+from api_billing.metering.ledger.documents import budgets_to_text, quotas_to_text
 from api_billing.metering.ledger.rows import API_KEYS, TIERS, ConsumerRow, KeyRow, TierRow
 from api_billing.metering.ledger.tables import Tables
 from api_billing.metering.limits.profile import Profile

@@ -12,8 +12,16 @@ from typing import Any, Final
 
 from api_billing.contract_api import MAX_SETTLEMENT_VOUCHERS
 from api_billing.merkle import GrowingTree
+from api_billing.metering.ledger.batch_operations import (
+    Added,
+    AddToBatch,
+    Batch,
+    BatchLine,
+    CutPlace,
+    OpenCut,
+    ReadCut,
+)
 from api_billing.metering.ledger.documents import lines_to_text
-from api_billing.metering.ledger.operations import Added, AddToBatch, Batch, BatchLine, CutPlace, OpenCut, ReadCut
 from api_billing.metering.ledger.rows import BatchRow
 from api_billing.metering.ledger.sessions import post
 from api_billing.metering.ledger.tables import Tables

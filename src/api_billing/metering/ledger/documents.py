@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from api_billing.metering.ledger.operations import BatchLine
+from api_billing.metering.ledger.batch_operations import BatchLine
 from api_billing.metering.limits.quotas import Budget, Quota, Step
 from api_billing.vouchers import Voucher
 

@@ -1,5 +1,7 @@
 """What a store can be asked, and what it answers: the whole interface between the meter and its stores.
 
+Here is what requests need; what is asked about consumers, batches, sessions and settlement is in a module each.
+
 Each operation is one atomic step; what answers it is a rule (``rules``). Where its rows are kept, and whether the
 caller waits in a thread or a coroutine, is the business of ``api_billing.metering.stores``.
 
@@ -18,17 +20,11 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from api_billing.metering.clock import DAY_MS, EVER_MS
-from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums
-from api_billing.metering.limits.checks import check_tuple
 from api_billing.metering.limits.profile import Profile
-from api_billing.metering.limits.quotas import Budget, Quota
-from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.limits.windows import WindowCheck
-from api_billing.vouchers import Voucher
 
 MAX_AMOUNT_WEI: Final = 2**256 - 1
-MAX_CUT_STEP: Final = 200  # requests that one step adds to a batch: a few milliseconds of the store's time
 
 State = Literal["reserved", "settled", "redeemed", "released", "expired", "refused"]
 
@@ -112,19 +108,6 @@ NO_OUTCOME: Final = Outcome()
 
 
 @dataclass(frozen=True, slots=True)
-class ApiKey:
-    """An API key as stored: ``digest`` is the keyed hash of its secret (hex); the secret itself is nowhere."""
-
-    key_id: str
-    digest: str
-    consumer: str
-    tier: str  # empty: the consumer's tier
-    label: str
-    created_ms: int
-    revoked_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Record:
     """One request, served or refused: a line of the audit log and, when settled, of the bill."""
 
@@ -162,34 +145,6 @@ class UsageDay:
     units: int
     charged_wei: int
     uncollected_wei: int = 0
-
-
-class BatchLine(NamedTuple):
-    """The sum of the requests of one account and day, and of one channel of its session, in a batch.
-
-    ``voucher`` covers all that the channel was charged when the batch was written; ``close`` ends the session with it.
-    """
-
-    account: str
-    consumer: str
-    day: int
-    calls: int
-    amount_wei: int
-    channel: str = ""
-    voucher: Voucher | None = None
-    close: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Settled usage of one API, cut out for settlement: its requests are marked with the sequence in the same step."""
-
-    api: str
-    sequence: int  # 1, 2, 3 … of the API, without gaps
-    created_ms: int
-    lines: tuple[BatchLine, ...]
-    records: int  # how many requests the lines sum up
-    root: str  # Merkle root of the requests' lines (hex), in the order of their ids
 
 
 # --- serving requests -------------------------------------------------------------------------------------------------
@@ -359,7 +314,7 @@ class Sweep(Operation[int]):
     limit: int = 1000
 
 
-# --- accounts and consumers -------------------------------------------------------------------------------------------
+# --- accounts ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,99 +358,7 @@ class ReadCounts(Operation[tuple[int, ...]]):
     checks: tuple[WindowCheck, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GetProfile(Operation["Profile | None"]):
-    """What is known of a consumer."""
-
-    consumer: str
-
-
-@dataclass(frozen=True, slots=True)
-class PutProfile(Operation[Profile]):
-    """Make or replace a consumer: its tier by name, quotas, budgets. The answer is the profile as it is then.
-
-    With ``replaces`` only a profile of that version is replaced (0: one that does not exist); another stays as it is.
-    Raises: ``UnknownTier`` when the tier is not defined; InvalidSetting, when it is made, for a value of another type.
-    """
-
-    consumer: str
-    tier: str
-    disabled: bool = False
-    quotas: tuple[Quota, ...] = ()
-    budgets: tuple[Budget, ...] = ()
-    replaces: int = -1  # -1: whatever there is
-
-    def __post_init__(self) -> None:
-        check_tuple("quotas", self.quotas, Quota)
-        check_tuple("budgets", self.budgets, Budget)
-        if not isinstance(self.tier, str) or not isinstance(self.disabled, bool):
-            raise InvalidSetting("a consumer has the name of a tier, and is disabled or not: True or False")
-
-
-@dataclass(frozen=True, slots=True)
-class ListProfiles(Operation[tuple[Profile, ...]]):
-    """Consumers in the order of their names, after ``after``."""
-
-    after: str = ""
-    limit: int = 100
-
-
-@dataclass(frozen=True, slots=True)
-class PutTier(Operation[None]):
-    """Define or redefine a tier; every profile's version changes with it."""
-
-    tier: Tier
-
-
-@dataclass(frozen=True, slots=True)
-class ListTiers(Operation[tuple[Tier, ...]]):
-    """All tiers, in the order of their names."""
-
-
-@dataclass(frozen=True, slots=True)
-class PutKey(Operation[None]):
-    """Keep a new API key; its consumer has to exist, and its tier, if it has one of its own.
-
-    Raises: ``UnknownConsumer``, ``UnknownTier``, ``IdConflict`` when there is another key of this id.
-    """
-
-    key: ApiKey
-
-
-@dataclass(frozen=True, slots=True)
-class FindKey(Operation["ApiKey | None"]):
-    """The key of that id, revoked or not."""
-
-    key_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class RevokeKey(Operation[bool]):
-    """Revoke a key from now on and change its consumer's version; False when there is none or it was revoked before."""
-
-    key_id: str
-    now_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class KeepPepperCheck(Operation[str]):
-    """Keep what tells the pepper of API keys from others, in the place of ``replaces``. The answer: what is kept.
-
-    Without ``check`` it is only read. Empty: there is none.
-    """
-
-    check: str = ""
-    replaces: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ListKeys(Operation[tuple[ApiKey, ...]]):
-    """Keys of one consumer, or of all, oldest first."""
-
-    consumer: str = ""
-
-
-# --- records, usage, settlement ---------------------------------------------------------------------------------------
+# --- records, usage ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -537,71 +400,6 @@ class SumUsage(Operation[tuple[UsageDay, ...]]):
     api: str = ""
     from_day: int = 0
     to_day: int = 2**31
-
-
-class CutPlace(NamedTuple):
-    """How far the batch that is being cut has come."""
-
-    sequence: int
-    records: int = 0  # how many requests are in it so far
-    after: str = ""  # id of the last request that was looked at
-
-
-@dataclass(frozen=True, slots=True)
-class AddToBatch(Operation["Added | None"]):
-    """Put settled usage of an API into the batch that is being cut, mark it, and end the batch or go on, in one step.
-
-    What is added was read and worked out before (``ListToSettle``, ``settlement.cutting``): the step only writes, so
-    that it never holds up requests for long. None, and nothing changed, when the batch is not at ``was`` any more:
-    somebody else has added to it.
-    """
-
-    api: str
-    was: CutPlace
-    now: CutPlace
-    record_ids: tuple[str, ...]
-    leaves: bytes  # of these requests, 32 bytes each
-    cut: str  # what it takes to go on from here, of ``settlement.cutting``; "" when the batch ends
-    batch: Batch | None = None  # that it ends as; None: it goes on
-
-
-class Added(NamedTuple):
-    """Where the batch is now; ``batch`` when it has ended."""
-
-    place: CutPlace
-    batch: Batch | None = None
-
-
-class OpenCut(NamedTuple):
-    """A batch that usage is still added to; its root is that of the usage so far."""
-
-    batch: Batch
-    after: str  # id of the last request that was looked at
-    peaks: tuple[str, ...]  # of its tree (hex), see ``merkle.GrowingTree``
-
-
-@dataclass(frozen=True, slots=True)
-class ReadCut(Operation["OpenCut | None"]):
-    """The batch of an API that is being cut; None when the last one has ended."""
-
-    api: str
-
-
-@dataclass(frozen=True, slots=True)
-class ListBatches(Operation[tuple[Batch, ...]]):
-    """Batches of an API in the order of their sequences, after ``after``."""
-
-    api: str
-    after: int = 0
-    limit: int = 100
-
-
-@dataclass(frozen=True, slots=True)
-class ReadLeaves(Operation[bytes]):
-    """The leaf hashes of a batch, 32 bytes each, in the order of its root; empty when there is no such batch."""
-
-    api: str
-    sequence: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from api_billing.metering.ledger.batch_operations import Batch
 from api_billing.metering.ledger.chain_credit import give_up, read_rows, regrant, write_rows
 from api_billing.metering.ledger.cutting import add_batch, close_cut, last_sequence
-from api_billing.metering.ledger.operations import Batch
 from api_billing.metering.ledger.rows import ACCOUNTS, BATCHES, DOCUMENTS, BatchRow
 from api_billing.metering.ledger.sessions import set_closing
 from api_billing.metering.ledger.settlement_operations import (

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from api_billing.metering.ledger.batch_operations import Batch
+from api_billing.metering.ledger.consumer_operations import ApiKey
 from api_billing.metering.ledger.documents import (
     budgets_from_text,
     headers_from_text,
@@ -19,9 +21,7 @@ from api_billing.metering.ledger.kinds import Key, Kind, Row, Values, kind_of
 from api_billing.metering.ledger.operations import (
     NO_BALANCE,
     NO_OUTCOME,
-    ApiKey,
     Balance,
-    Batch,
     Claim,
     Outcome,
     Record,

@@ -8,35 +8,34 @@ from typing import Any, Final
 
 from api_billing.metering.errors import MeterError
 from api_billing.metering.ledger import chain_credit, consumers, cutting, leases, money, outbox, sessions
-from api_billing.metering.ledger.kinds import Key, Kind
-from api_billing.metering.ledger.operations import (
-    AddToBatch,
-    Extend,
+from api_billing.metering.ledger.batch_operations import AddToBatch, ListBatches, ReadCut, ReadLeaves
+from api_billing.metering.ledger.consumer_operations import (
     FindKey,
-    FireOnce,
     GetProfile,
-    GetRecord,
-    Grant,
     KeepPepperCheck,
-    ListBatches,
     ListKeys,
     ListProfiles,
-    ListRecords,
     ListTiers,
-    Note,
-    Operation,
-    Prune,
     PutKey,
     PutProfile,
     PutTier,
+    RevokeKey,
+)
+from api_billing.metering.ledger.kinds import Key, Kind
+from api_billing.metering.ledger.operations import (
+    Extend,
+    FireOnce,
+    GetRecord,
+    Grant,
+    ListRecords,
+    Note,
+    Operation,
+    Prune,
     ReadBalance,
     ReadCounts,
-    ReadCut,
-    ReadLeaves,
     Record,
     Release,
     Reserve,
-    RevokeKey,
     Settle,
     SumUsage,
     Sweep,

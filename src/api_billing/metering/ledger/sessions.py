@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from api_billing.metering.ledger.operations import BatchLine, Reserve
+from api_billing.metering.ledger.batch_operations import BatchLine
+from api_billing.metering.ledger.operations import Reserve
 from api_billing.metering.ledger.rows import ACCOUNTS, REQUESTS, RequestRow
 from api_billing.metering.ledger.session_operations import CloseSession, NotPut, PutVoucher, ReadSession, SeeChannel
 from api_billing.metering.ledger.session_rows import CHANNELS, SESSIONS, ChannelRow, SessionRow

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from api_billing.metering.clock import EVER_MS, date_of
-from api_billing.metering.ledger.operations import NO_BALANCE, Balance, Batch, Operation
+from api_billing.metering.ledger.batch_operations import Batch
+from api_billing.metering.ledger.operations import NO_BALANCE, Balance, Operation
 from api_billing.metering.ledger.usage_line import UsageLine
 from api_billing.results import ChannelState
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from api_billing.metering.clock import system_clock_ms
+from api_billing.metering.ledger.batch_operations import Batch
 from api_billing.metering.ledger.kinds import Key, Kind, Row
 from api_billing.metering.ledger.operations import (
     Balance,
-    Batch,
     ListRecords,
     Prune,
     Pruned,

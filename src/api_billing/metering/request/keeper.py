@@ -20,9 +20,9 @@ from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.errors import CannotBeStored, IdConflict, MeterError, StoreUnavailable
 from api_billing.metering.forks import at_fork
+from api_billing.metering.ledger.consumer_operations import ListTiers
 from api_billing.metering.ledger.operations import (
     Extend,
-    ListTiers,
     NotReserved,
     Operation,
     Prune,

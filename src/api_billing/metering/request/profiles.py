@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from api_billing.metering.forks import at_fork
-from api_billing.metering.ledger.operations import GetProfile, ListTiers, PutProfile
+from api_billing.metering.ledger.consumer_operations import GetProfile, ListTiers, PutProfile
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.stores.steps import Steps

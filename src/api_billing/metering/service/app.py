@@ -16,7 +16,8 @@ with needed_by(__name__):
 
 from api_billing import __version__
 from api_billing.metering.clock import DAY_MS, day_of
-from api_billing.metering.ledger.operations import FindKey, ListRecords, ReadBalance, State, SumUsage
+from api_billing.metering.ledger.consumer_operations import FindKey
+from api_billing.metering.ledger.operations import ListRecords, ReadBalance, State, SumUsage
 from api_billing.metering.meter import Meter
 from api_billing.metering.observing.metrics import exposition
 from api_billing.metering.request.problems import Answer

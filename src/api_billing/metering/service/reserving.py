@@ -14,13 +14,7 @@ from typing import Final, NamedTuple
 from api_billing.contract_api import API_NAME
 from api_billing.metering.errors import MeterError, StoreUnavailable
 from api_billing.metering.ledger.ids import first_id
-from api_billing.metering.ledger.operations import (
-    Claim,
-    Refused,
-    Replay,
-    Reserve,
-    Reserved,
-)
+from api_billing.metering.ledger.operations import Claim, Refused, Replay, Reserve, Reserved
 from api_billing.metering.limits.plan import WindowPlan
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.credit_payer import CreditPayer

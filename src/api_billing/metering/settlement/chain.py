@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from api_billing.errors import ContractNotFound, ContractRejected
 from api_billing.metering.clock import DAY_MS
-from api_billing.metering.ledger.operations import Batch
+from api_billing.metering.ledger.batch_operations import Batch
 from api_billing.metering.ledger.settlement_operations import NEVER_READ, ChainTerms, Credit, Part, month_of
 from api_billing.metering.limits.windows import WindowCheck, window_at
 from api_billing.results import (

@@ -11,8 +11,8 @@ from typing import Final
 
 from api_billing.contract_api import MAX_SETTLEMENT_ENTRIES
 from api_billing.metering.clock import EVER_MS
+from api_billing.metering.ledger.batch_operations import MAX_CUT_STEP, Added, AddToBatch, OpenCut, ReadCut
 from api_billing.metering.ledger.cutting import GrowingBatch
-from api_billing.metering.ledger.operations import MAX_CUT_STEP, Added, AddToBatch, OpenCut, ReadCut
 from api_billing.metering.ledger.settlement_operations import Book, ListToSettle, ReadBook
 from api_billing.metering.ledger.usage_line import UsageLine
 from api_billing.metering.stores.steps import Steps

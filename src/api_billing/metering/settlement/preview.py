@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from api_billing.metering.ledger.batch_operations import Batch, OpenCut, ReadCut
 from api_billing.metering.ledger.cutting import GrowingBatch
-from api_billing.metering.ledger.operations import Batch, OpenCut, ReadCut
 from api_billing.metering.ledger.settlement_operations import Book, ListOutgoing, ListToSettle, Outgoing, ReadBook
 from api_billing.metering.ledger.usage_line import UsageLine
 from api_billing.metering.settlement.cutting import MAX_LINES

@@ -14,7 +14,8 @@ from typing import Any, Final, Literal, Protocol
 from api_billing.errors import ContractRejected
 from api_billing.merkle import HASH_BYTES, is_proven, merkle_path
 from api_billing.metering.errors import MeterError
-from api_billing.metering.ledger.operations import Batch, GetRecord, ReadLeaves, Record
+from api_billing.metering.ledger.batch_operations import Batch, ReadLeaves
+from api_billing.metering.ledger.operations import GetRecord, Record
 from api_billing.metering.ledger.settlement_operations import ENDED, Book, ListOutgoing, Outgoing, Posting, ReadBook
 from api_billing.metering.ledger.usage_line import UsageLine
 from api_billing.metering.settlement.chain import address_of

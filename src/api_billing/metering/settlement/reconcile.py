@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from api_billing.errors import ContractRejected
 from api_billing.metering.clock import DAY_MS
-from api_billing.metering.ledger.operations import BatchLine, OpenCut, ReadCut, SumUsage, UsageDay
+from api_billing.metering.ledger.batch_operations import BatchLine, OpenCut, ReadCut
+from api_billing.metering.ledger.operations import SumUsage, UsageDay
 from api_billing.metering.ledger.settlement_operations import IN_FLIGHT, ListOutgoing, Outgoing, Part
 from api_billing.metering.settlement.chain import SettlementChain, address_of, chain_account
 from api_billing.metering.settlement.preview import list_to_settle

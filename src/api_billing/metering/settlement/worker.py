@@ -21,7 +21,8 @@ from api_billing.amounts import format_wei
 from api_billing.errors import BillingError, ContractRejected, NetworkError
 from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.clock import DAY_MS
-from api_billing.metering.ledger.operations import MAX_CUT_STEP, Added, FireOnce, Operation
+from api_billing.metering.ledger.batch_operations import MAX_CUT_STEP, Added
+from api_billing.metering.ledger.operations import FireOnce, Operation
 from api_billing.metering.ledger.settlement_operations import (
     IN_FLIGHT,
     BeginPosting,

@@ -18,7 +18,8 @@ from typing import Any, Final
 from api_billing.metering.clock import system_clock_ms
 from api_billing.metering.errors import CannotBeStored, StoreUnavailable
 from api_billing.metering.ledger import rules
-from api_billing.metering.ledger.operations import Extend, FireOnce, Operation, Prune, RevokeKey, Sweep
+from api_billing.metering.ledger.consumer_operations import RevokeKey
+from api_billing.metering.ledger.operations import Extend, FireOnce, Operation, Prune, Sweep
 from api_billing.metering.ledger.settlement_operations import Renumber, ReopenEnded, RetryRefused, WriteOff
 from api_billing.metering.stores.store import Reply, Store
 from api_billing.showing import redacted

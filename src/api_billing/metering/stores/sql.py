@@ -11,9 +11,10 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 
+from api_billing.metering.ledger.batch_operations import Batch
 from api_billing.metering.ledger.consumers import tier_row
 from api_billing.metering.ledger.kinds import Kind, Row, Type
-from api_billing.metering.ledger.operations import Batch, ListRecords, Prune, Pruned, Record, SumUsage, UsageDay
+from api_billing.metering.ledger.operations import ListRecords, Prune, Pruned, Record, SumUsage, UsageDay
 from api_billing.metering.ledger.rows import (
     API_KEYS,
     BATCHES,

@@ -24,9 +24,7 @@ from typing import Any, Final, Self, cast
 from api_billing.metering.clock import system_clock_ms
 from api_billing.metering.errors import MeterClosed, MeterError, StoreBusy, StoreUnavailable
 from api_billing.metering.forks import at_fork
-from api_billing.metering.ledger.operations import (
-    Operation,
-)
+from api_billing.metering.ledger.operations import Operation
 from api_billing.metering.seldom import Seldom
 
 Reply = Any  # of one of the operations, or the exception that it raises

@@ -8,18 +8,10 @@ from typing import Any
 
 from api_billing.merkle import HASH_BYTES
 from api_billing.metering.errors import MeterClosed
+from api_billing.metering.ledger.batch_operations import Batch
 from api_billing.metering.ledger.consumers import tier_row
 from api_billing.metering.ledger.kinds import Key, Kind, Row
-from api_billing.metering.ledger.operations import (
-    Batch,
-    ListRecords,
-    Operation,
-    Prune,
-    Pruned,
-    Record,
-    SumUsage,
-    UsageDay,
-)
+from api_billing.metering.ledger.operations import ListRecords, Operation, Prune, Pruned, Record, SumUsage, UsageDay
 from api_billing.metering.ledger.rows import (
     API_KEYS,
     BATCHES,

@@ -13,18 +13,10 @@ from typing import Any, Final, Protocol
 
 from api_billing.merkle import HASH_BYTES
 from api_billing.metering.clock import DAY_MS
+from api_billing.metering.ledger.batch_operations import Batch
 from api_billing.metering.ledger.ids import first_id
 from api_billing.metering.ledger.kinds import Key, Kind, Row
-from api_billing.metering.ledger.operations import (
-    Batch,
-    ListRecords,
-    Prune,
-    Pruned,
-    Record,
-    Reserve,
-    SumUsage,
-    UsageDay,
-)
+from api_billing.metering.ledger.operations import ListRecords, Prune, Pruned, Record, Reserve, SumUsage, UsageDay
 from api_billing.metering.ledger.rows import (
     ACCOUNTS,
     API_KEYS,

@@ -15,11 +15,10 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, cast
 
+from api_billing.metering.ledger.consumer_operations import FindKey, GetProfile
 from api_billing.metering.ledger.operations import (
     Extend,
-    FindKey,
     FireOnce,
-    GetProfile,
     Grant,
     Note,
     Operation,

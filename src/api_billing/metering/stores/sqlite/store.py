@@ -19,7 +19,8 @@ from urllib.parse import parse_qs, unquote
 
 from api_billing.metering.errors import CannotBeStored, InvalidSetting, StoreUnavailable, StoreUnusable
 from api_billing.metering.ledger import money, rules
-from api_billing.metering.ledger.operations import ListBatches, Operation, ReadCut, ReadLeaves, Reserve, ReserveReply
+from api_billing.metering.ledger.batch_operations import ListBatches, ReadCut, ReadLeaves
+from api_billing.metering.ledger.operations import Operation, Reserve, ReserveReply
 from api_billing.metering.ledger.settlement_operations import ListOutgoing, ListToSettle, NextOutgoing, ReadBook
 from api_billing.metering.stores.sql import first_rows, schema
 from api_billing.metering.stores.sqlite.lock import ProcessLock

@@ -1,0 +1,117 @@
+"""What a store can be asked about consumers, tiers and API keys. As in ``operations``, each is one atomic step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.ledger.operations import Operation
+from api_billing.metering.limits.checks import check_tuple
+from api_billing.metering.limits.profile import Profile
+from api_billing.metering.limits.quotas import Budget, Quota
+from api_billing.metering.limits.tiers import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key as stored: ``digest`` is the keyed hash of its secret (hex); the secret itself is nowhere."""
+
+    key_id: str
+    digest: str
+    consumer: str
+    tier: str  # empty: the consumer's tier
+    label: str
+    created_ms: int
+    revoked_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GetProfile(Operation["Profile | None"]):
+    """What is known of a consumer."""
+
+    consumer: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutProfile(Operation[Profile]):
+    """Make or replace a consumer: its tier by name, quotas, budgets. The answer is the profile as it is then.
+
+    With ``replaces`` only a profile of that version is replaced (0: one that does not exist); another stays as it is.
+    Raises: ``UnknownTier`` when the tier is not defined; InvalidSetting, when it is made, for a value of another type.
+    """
+
+    consumer: str
+    tier: str
+    disabled: bool = False
+    quotas: tuple[Quota, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    replaces: int = -1  # -1: whatever there is
+
+    def __post_init__(self) -> None:
+        check_tuple("quotas", self.quotas, Quota)
+        check_tuple("budgets", self.budgets, Budget)
+        if not isinstance(self.tier, str) or not isinstance(self.disabled, bool):
+            raise InvalidSetting("a consumer has the name of a tier, and is disabled or not: True or False")
+
+
+@dataclass(frozen=True, slots=True)
+class ListProfiles(Operation[tuple[Profile, ...]]):
+    """Consumers in the order of their names, after ``after``."""
+
+    after: str = ""
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PutTier(Operation[None]):
+    """Define or redefine a tier; every profile's version changes with it."""
+
+    tier: Tier
+
+
+@dataclass(frozen=True, slots=True)
+class ListTiers(Operation[tuple[Tier, ...]]):
+    """All tiers, in the order of their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutKey(Operation[None]):
+    """Keep a new API key; its consumer has to exist, and its tier, if it has one of its own.
+
+    Raises: ``UnknownConsumer``, ``UnknownTier``, ``IdConflict`` when there is another key of this id.
+    """
+
+    key: ApiKey
+
+
+@dataclass(frozen=True, slots=True)
+class FindKey(Operation["ApiKey | None"]):
+    """The key of that id, revoked or not."""
+
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeKey(Operation[bool]):
+    """Revoke a key from now on and change its consumer's version; False when there is none or it was revoked before."""
+
+    key_id: str
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeepPepperCheck(Operation[str]):
+    """Keep what tells the pepper of API keys from others, in the place of ``replaces``. The answer: what is kept.
+
+    Without ``check`` it is only read. Empty: there is none.
+    """
+
+    check: str = ""
+    replaces: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListKeys(Operation[tuple[ApiKey, ...]]):
+    """Keys of one consumer, or of all, oldest first."""
+
+    consumer: str = ""
