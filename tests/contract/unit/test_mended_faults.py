@@ -488,3 +488,74 @@ def test_receipt__of_either_side__is_remembered(market: Market, caller: str) -> 
     receipt = market.ok("consume_credit", API, ALICE, 1, "r-1", sender=caller).value
     shown = market.view("get_receipt", receipt["receipt_id"])
     assert (shown["valid"], shown["remembered"]) == (True, True)
+
+
+# ---- found by attacks on the second edition ----
+
+
+def new_cap(market: Market, cap: int) -> None:
+    market.ok("subscribe", API, cap, 0, sender=ALICE)
+
+
+@pytest.mark.parametrize(("caps", "yesterday"), [((20, 40), 20), ((40, 20), 40), ((20, 5, 60), 20)])
+def test_cap__changed_the_day_after__does_not_reach_back(wide: Market, caps: tuple[int, ...], yesterday: int) -> None:
+    new_cap(wide, caps[0])
+    wide.at(TOMORROW_NOON)
+    for cap in caps[1:]:
+        new_cap(wide, cap)
+    assert settled(wide, entry(calls=10), entry(day_id=TOMORROW, calls=10)) == [
+        (yesterday, "daily_spend_exceeded"),
+        (caps[-1] // PRICE * PRICE, "daily_spend_exceeded"),
+    ]
+
+
+def test_cap__changed_on_the_day__is_that_of_the_day(wide: Market) -> None:
+    new_cap(wide, 20)
+    new_cap(wide, 50)
+    assert settled(wide, entry(calls=10)) == [(50, "daily_spend_exceeded")]
+    wide.at(TOMORROW_NOON)
+    assert settled(wide, entry()) == [(0, "daily_spend_exceeded")]
+
+
+def test_cap__of_a_subscription_that_ended_and_began_anew__is_that_of_each_day(wide: Market) -> None:
+    new_cap(wide, 20)
+    wide.ok("unsubscribe", API, sender=ALICE)
+    wide.at(NEXT_MINUTE)
+    new_cap(wide, 90)
+    assert settled(wide, entry(calls=10), entry(day_id=TOMORROW, calls=10)) == [
+        (20, "daily_spend_exceeded"),
+        (90, "daily_spend_exceeded"),
+    ]
+
+
+def test_top_up_for__the_billing_contract_itself__is_the_callers_credit(market: Market) -> None:
+    answer = market.ok("top_up_for", market.address, 7, sender=BOB, value=7).value
+    assert (answer["code"], market.credit(BOB), market.credit(market.address)) == ("bad_address", 7, 0)
+    market.refused("bad_address", "top_up_for", market.address, 7, sender=BOB)
+
+
+TAG = hashlib.sha256(b"r-1").hexdigest()[:8]
+
+
+@pytest.mark.parametrize(
+    ("tag", "shown"),
+    [(f":{TAG}", (True, True)), (":" + "0" * 8, (False, True)), ("", (True, False))],
+)
+def test_receipt__of_a_remembered_request__is_judged_by_its_tag(
+    market: Market, tag: str, shown: tuple[bool, bool]
+) -> None:
+    market.bill(request_id="r-1")
+    answer = market.view("get_receipt", f"{API}:{ALICE}:{TODAY}:1{tag}")
+    assert (answer["valid"], answer["remembered"]) == shown
+
+
+@pytest.mark.parametrize("tag", ["", f":{TAG}"])
+def test_receipt__of_a_call_that_was_not_billed__is_valid_with_no_tag(market: Market, tag: str) -> None:
+    market.bill(request_id="r-1")
+    assert market.view("get_receipt", f"{API}:{ALICE}:{TODAY}:2{tag}")["valid"] is False
+
+
+@pytest.mark.parametrize("tag", [":", ":ABCDEF01", ":abcdef0", ":abcdef012", ":abcdefg1", "::abcdef01"])
+def test_receipt__with_something_else_than_a_tag__is_refused(market: Market, tag: str) -> None:
+    market.bill(request_id="r-1")
+    assert market.view_code("get_receipt", f"{API}:{ALICE}:{TODAY}:1{tag}") == "bad_receipt_id"
