@@ -4,8 +4,7 @@ import os
 
 from fastapi import FastAPI
 
-from api_billing.metering import Meter
-from api_billing.metering.identity.extractors import from_header
+from api_billing.metering import Meter, first_of, from_header, from_voucher
 from api_billing.metering.web.fastapi import metered
 
 API = "weather"
@@ -16,7 +15,7 @@ def app() -> FastAPI:
     made = FastAPI()
     meter = Meter.open(
         os.environ["METER_URL"],
-        identify=from_header("X-Consumer"),
+        identify=first_of(from_voucher(), from_header("X-Consumer")),
         contract=os.environ["CONTRACT"],
         url=os.environ["NODE_URL"],
         new_consumers="enterprise",
