@@ -63,6 +63,10 @@ class GrowingBatch:
         """How many requests are in it."""
         return self.tree.count
 
+    def is_full(self, max_lines: int) -> bool:
+        """Whether some requests at least are passed over."""
+        return len(self.sums) >= max_lines or self._with_vouchers >= MAX_VOUCHERS
+
     @property
     def place(self) -> CutPlace:
         """How far it has come."""

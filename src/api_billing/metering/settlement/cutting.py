@@ -87,7 +87,7 @@ class Cutter:
         leaves: list[bytes] = []
         if growing.records >= self._max_records:
             return record_ids, leaves, True
-        look = self._max_step * (_LOOK_FURTHER if len(growing.sums) >= self._max_lines else 1) + 1
+        look = self._max_step * (_LOOK_FURTHER if growing.is_full(self._max_lines) else 1) + 1
         found: tuple[UsageLine, ...] = yield ListToSettle(self._api, growing.after, look, self._until_ms)
         for line in found:
             if len(record_ids) == self._max_step or growing.records >= self._max_records:
