@@ -1,10 +1,11 @@
 """What the examples share: a command line, and a meter with one consumer who has an API key and credit.
 
 With API_BILLING_CONTRACT in the environment credit is on the chain, and only its consumer can provide it: the key is
-then for the address given with --consumer, and what is left to do is printed.
+then for the address given with --consumer, and what is left to do is printed. Who has a session there needs no key.
 """
 
 import argparse
+import os
 from typing import Any
 
 from api_billing.errors import BillingError
@@ -23,7 +24,9 @@ _WITHOUT_CONSUMER = """\
 Credit is on the contract {contract}: a consumer is its address there.
 An API key for one is made at the start with --consumer 0x…, and at any time with
   api-billing meter consumers add 0x… --store {store}
-  api-billing meter keys create 0x… --store {store}"""
+  api-billing meter keys create 0x… --store {store}
+One with a session needs none, and pays by vouchers:
+  api-billing session open {api} 1gen --signer 0x… --for 7d --max-daily-spend 1gen --deposit 1gen --account …"""
 _TO_BE_SERVED = """\
 The consumer pays from its hold on the contract {contract}; it is served after
   api-billing subscribe {api} --max-daily-spend 1gen --deposit 1gen --account …
@@ -45,6 +48,8 @@ def open_meter(database: str, consumer: str | None = None) -> Meter:
 
     What cannot be done ends the program with a message.
     """
+    if os.environ.get("API_BILLING_CONTRACT"):
+        os.environ.setdefault("API_BILLING_NEW_CONSUMERS", "pro")  # who proves an address may come
     try:
         meter = Meter.open(f"sqlite:///{database}")
         if meter.settings.contract:
@@ -63,7 +68,7 @@ def open_meter(database: str, consumer: str | None = None) -> Meter:
 def _welcome_from_chain(meter: Meter, consumer: str | None) -> None:
     contract, store = meter.settings.contract, redacted(meter.store.url)
     if consumer is None:
-        print(_WITHOUT_CONSUMER.format(contract=contract, store=store), flush=True)
+        print(_WITHOUT_CONSUMER.format(contract=contract, store=store, api=API), flush=True)
         return
     address = checked_address(consumer).lower()
     if not meter.store.call(ListKeys(address)):

@@ -26,7 +26,7 @@ from api_billing.metering.identity.api_keys import (
     pepper_check,
     pepper_path,
 )
-from api_billing.metering.identity.extractors import api_key, first_of
+from api_billing.metering.identity.extractors import api_key
 from api_billing.metering.identity.vouchers import from_voucher
 from api_billing.metering.ledger.consumer_operations import (
     GetProfile,
@@ -88,7 +88,7 @@ class Meter(RequestMeter):
         self._connecting = threading.Lock()
         self._can_make_consumers = False
         self._pepper: bytes | None = None
-        self._extractor: Extractor | None = None
+        self._by_key: Extractor | None = None
 
     @classmethod
     def open(
@@ -377,11 +377,12 @@ class Meter(RequestMeter):
             self.pepper()
 
     def _identify(self, request: MeteredRequest) -> Any:
-        # Made with the first request: a meter with another extractor needs no pepper.
-        if self._extractor is None:
-            by_key = api_key(self.pepper(), cache=self.keys)
-            self._extractor = first_of(from_voucher(), by_key) if self.settings.contract else by_key
-        return self._extractor(request)
+        if self.settings.contract and (found := _BY_VOUCHER(request)) is not None:
+            return found
+        # Made with the first request that needs it: vouchers, and a meter with another extractor, need no pepper.
+        if self._by_key is None:
+            self._by_key = api_key(self.pepper(), cache=self.keys)
+        return self._by_key(request)
 
     def close(self) -> None:
         """Settle what is waiting and let go of the store. Idempotent."""
@@ -400,6 +401,7 @@ class Meter(RequestMeter):
         self.close()
 
 
+_BY_VOUCHER: Final = from_voucher()
 _MAX_ID: Final = 255
 _MAX_NOTE: Final = 500
 _MAX_LABEL: Final = 100

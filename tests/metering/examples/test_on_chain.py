@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 import typer
+from eth_account import Account
+from eth_utils.crypto import keccak
 
 from api_billing.cli.app import make_app
 from api_billing.client import BillingClient
@@ -22,6 +24,7 @@ from api_billing.connection import Connection
 from api_billing.contract_source import contract_path
 from api_billing.networks import Network, find_network
 from api_billing.unlocked import unlocked_account
+from api_billing.vouchers import sign_voucher
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.plugin import server_fixture
 
@@ -32,6 +35,7 @@ GEN = 10**18
 PRICE_WEI = 1000 * GWEI
 HOLD_WEI = 2000 * GWEI
 DAY_SECONDS = 86_400
+SESSION_KEY = keccak(text="the key of a session with an example")
 
 server = server_fixture(scope="module", finality_window_seconds=0)
 
@@ -62,6 +66,21 @@ def consumer(network: Network, contract: str) -> BillingClient:
     return consumer
 
 
+@pytest.fixture(scope="module")
+def payer(network: Network, contract: str, consumer: BillingClient) -> BillingClient:
+    """A consumer with a session at the same API."""
+    made = BillingClient(network, contract=contract, account=unlocked_account(Connection(network).provider, 2))
+    signer = Account.from_key(SESSION_KEY).address
+    made.open_session("demo", GEN, HOLD_WEI, made.connection.now() + DAY_SECONDS, signer, deposit_wei=GEN)
+    return made
+
+
+@pytest.fixture
+def salt(request: pytest.FixtureRequest) -> str:
+    """A channel of its own for each test, as each example has a store of its own."""
+    return "0x" + keccak(text=request.node.nodeid).hex()
+
+
 class Started:
     """An example with a contract in its environment."""
 
@@ -72,9 +91,12 @@ class Started:
         wait_for(self.port, self.process)
 
     def get(self, path: str, key: str) -> tuple[int, Any]:
+        return self.ask(path, "Authorization", f"Bearer {key}")
+
+    def ask(self, path: str, field: str, value: str) -> tuple[int, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LONG_SECONDS)
         try:
-            connection.request("GET", path, headers={"Authorization": f"Bearer {key}", "Connection": "close"})
+            connection.request("GET", path, headers={field: value, "Connection": "close"})
             got = connection.getresponse()
             body = got.read()
             return got.status, json.loads(body) if "json" in (got.getheader("Content-Type") or "") else None
@@ -117,6 +139,23 @@ def test_handler__that_fails__costs_nothing(example: tuple[Started, str]) -> Non
     _, before = started.get("/balance", key)
     assert started.get("/broken", key)[0] == 500
     assert started.get("/balance", key) == (200, before)
+
+
+def test_request__of_a_consumer_with_a_session__is_paid_by_the_voucher_that_it_is_told_to_sign(
+    example: tuple[Started, str], payer: BillingClient, salt: str
+) -> None:
+    started, _ = example
+    channel = payer.get_channel("demo", payer.address, salt)
+
+    def pay(cumulative_wei: int) -> tuple[int, Any]:
+        signed = sign_voucher(SESSION_KEY, channel, cumulative_wei)
+        text = f"{payer.address}.{signed.salt}.{cumulative_wei}.{signed.signature}"
+        return started.ask("/fixed", "Payment-Voucher", text)
+
+    status, problem = pay(1)
+    assert (status, problem["code"]) == (402, "voucher_required")
+    assert pay(int(problem["required_wei"]))[0] == 200
+    assert pay(int(problem["required_wei"]))[0] == 402
 
 
 @pytest.fixture
@@ -166,7 +205,7 @@ def test_commands__that_are_printed__exist(demo_account: ModuleType) -> None:
     lines = re.findall(
         r"^  api-billing (.+)$", demo_account._WITHOUT_CONSUMER + demo_account._TO_BE_SERVED, re.MULTILINE
     )
-    assert len(lines) == 4
+    assert len(lines) == 5
     for line in lines:
         command: Any = typer.main.get_command(make_app())
         for word in line.split():

@@ -140,6 +140,20 @@ def test_request__by_name_with_a_voucher_in_store__is_paid_by_it(desk: SessionDe
     assert on_chain(desk.world) == [(25, 20)]
 
 
+def test_meter__on_a_contract__takes_vouchers_and_keys_by_default(desk: SessionDesk) -> None:
+    def begin(*fields: tuple[str, str]) -> Any:
+        request = MeteredRequest("GET", "/forecast", TextHeaders(fields), at_ms=desk.world.now_ms, body=b"")
+        answer = Exchange(desk.meter.metering(API, estimate_wei=10), request).begin()
+        return answer and json.loads(answer.body)["code"]
+
+    assert begin(("payment-voucher", text_of(desk.sign(10)))) is None
+    desk.meter.add_consumer(WHO)
+    key = ("authorization", f"Bearer {desk.meter.create_key(WHO).text}")
+    assert begin(key) == "voucher_required"
+    assert begin(("payment-voucher", "x"), key) == "invalid_voucher"
+    assert begin() == "missing_identity"
+
+
 def test_request__beyond_the_hold__is_refused_however_much_is_signed(world: World) -> None:
     open_session(world, hold_wei=15)
     desk = SessionDesk(world)
