@@ -496,10 +496,6 @@ def _kept(ring: DynArray[bytes], written: int, after, limit) -> list:
     return [calldata.decode(ring[number % KEPT]) for number in numbers]
 
 
-def _shown(record, *fields: str) -> dict:
-    return {field: getattr(record, field) for field in fields}
-
-
 def _page(items, offset, limit=MAX_PAGE) -> list:
     first, count = _int(offset, "offset"), min(_int(limit, "limit"), MAX_PAGE)
     return [items[i] for i in range(first, min(len(items), first + count))]
@@ -729,7 +725,8 @@ class ApiUsageBilling(gl.Contract):
         name, caller = _name(api_name), _caller()
         api_id, api = self._api(name)
         _require(api.proposed_operator == caller, "not_proposed")
-        promised = api.schedule & 255 or _payout_days(api.schedule, _today())
+        schedule, today = api.schedule, _today()
+        promised = schedule & 255 or _payout_days(schedule, today) or _payout_days(schedule, today - 1)
         _require(not (promised or api.frozen_wei or self._pending(api)), "promise_in_force")
         former = self._operator(api)
         former.api_ids.pop(api_id)
@@ -1192,7 +1189,8 @@ class ApiUsageBilling(gl.Contract):
             "api_name": name,
             "day_id": day_id,
             **self._promise_view(promise),
-            **_shown(promise, "terms", "status_url"),
+            "terms": promise.terms,
+            "status_url": promise.status_url,
             "next_from_day": min([day for day in changes if day > day_id], default=0),
         }
 
@@ -1208,7 +1206,10 @@ class ApiUsageBilling(gl.Contract):
         account, _ = self._known(consumer)
         return {
             "consumer": _hex(consumer),
-            **_shown(account, "credit_wei", "held_wei", "topped_up_wei", "alert_percent"),
+            "credit_wei": account.credit_wei,
+            "held_wei": account.held_wei,
+            "topped_up_wei": account.topped_up_wei,
+            "alert_percent": account.alert_percent,
             "low_credit": account.alerted,
             "subscriptions": [self.apis[i].name for i, sub in account.subscriptions.items() if sub.active],
         }
@@ -1225,7 +1226,9 @@ class ApiUsageBilling(gl.Contract):
             "consumer": _hex(consumer),
             "api_name": name,
             "signer": _hex_or_none(sub.signer),
-            **_shown(sub, "hold_wei", "hold_expires_at", "hold_from_day"),
+            "hold_wei": sub.hold_wei,
+            "hold_expires_at": sub.hold_expires_at,
+            "hold_from_day": sub.hold_from_day,
             "in_force": _in_force(sub),
             "channels": [
                 {"channel_id": f"0x{each:064x}", "signed_wei": word >> 128, "billed_wei": word & MAX_WEI}
@@ -1275,7 +1278,9 @@ class ApiUsageBilling(gl.Contract):
             "day_id": day_id,
             "calls": (word >> 176 & MAX_CALLS) + (word >> 128 & MAX_CALLS),
             "paid_wei": word & MAX_WEI,
-            **_shown(kept, "refunded_wei", "frozen_wei", "frozen_at"),
+            "refunded_wei": kept.refunded_wei,
+            "frozen_wei": kept.frozen_wei,
+            "frozen_at": kept.frozen_at,
             "pending": kept.frozen_at == 0 and self._disputable(api, day_id),
         }
 
@@ -1323,7 +1328,9 @@ class ApiUsageBilling(gl.Contract):
         apis = [self.apis[api_id] for api_id in _page([*operator.api_ids], offset)]
         return {
             "operator": _hex(address),
-            **_shown(operator, "earnings_wei", "withdrawn_wei", "refunded_wei"),
+            "earnings_wei": operator.earnings_wei,
+            "withdrawn_wei": operator.withdrawn_wei,
+            "refunded_wei": operator.refunded_wei,
             "apis": [
                 {"api_name": api.name, "pending_wei": self._pending(api), "frozen_wei": api.frozen_wei}
                 for api in apis
@@ -1392,7 +1399,11 @@ class ApiUsageBilling(gl.Contract):
             "owed_wei": owed,
             "surplus_wei": self.balance - owed,
             "credit_wei": owed - self.held_wei - self.earnings_wei,
-            **_shown(self, "held_wei", "earnings_wei", "deposited_wei", "withdrawn_wei", "refunded_wei"),
+            "held_wei": self.held_wei,
+            "earnings_wei": self.earnings_wei,
+            "deposited_wei": self.deposited_wei,
+            "withdrawn_wei": self.withdrawn_wei,
+            "refunded_wei": self.refunded_wei,
         }
 
     @gl.public.view
@@ -1513,7 +1524,8 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
     def _accepted(self, api: Api, sub) -> dict:
         return {
             "plan_name": api.plans[sub.plan_id].plan_name,
-            **_shown(sub, "accepted_price_wei", "max_daily_spend_wei"),
+            "accepted_price_wei": sub.accepted_price_wei,
+            "max_daily_spend_wei": sub.max_daily_spend_wei,
         }
 
     def _price_on(self, api: Api, sub, day_id: int) -> int:
@@ -1908,7 +1920,12 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
             "proposed_operator": _hex_or_none(api.proposed_operator),
             "active": api.active,
             "plans": [
-                _shown(plan, "plan_name", "cost_per_call_wei", "daily_limit_calls", "monthly_limit_calls")
+                {
+                    "plan_name": plan.plan_name,
+                    "cost_per_call_wei": plan.cost_per_call_wei,
+                    "daily_limit_calls": plan.daily_limit_calls,
+                    "monthly_limit_calls": plan.monthly_limit_calls,
+                }
                 for plan in api.plans
             ],
             "meters": [_hex(meter) for meter in api.meters],
@@ -1918,7 +1935,9 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
     def _promise_view(self, promise) -> dict:
         return {
             "court": _hex_or_none(promise.court),
-            **_shown(promise, "payout_days", "max_refund_percent", "from_day"),
+            "payout_days": promise.payout_days,
+            "max_refund_percent": promise.max_refund_percent,
+            "from_day": promise.from_day,
             "terms_sha256": hashlib.sha256(promise.terms.encode()).hexdigest(),
         }
 
@@ -1929,7 +1948,8 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
             "spend_today_wei": usage.spend_wei,
             "calls_month": usage.month_calls,
             "spend_month_wei": usage.month_spend_wei,
-            **_shown(sub, "hold_wei", "hold_expires_at"),
+            "hold_wei": sub.hold_wei,
+            "hold_expires_at": sub.hold_expires_at,
             "signer": _hex_or_none(sub.signer),
         }
 

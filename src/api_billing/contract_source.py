@@ -62,7 +62,6 @@ def minify(source: str) -> str:
     words = set(re.findall(r"\w+", source))
     names = _short_names("_", words)
     variables = _rename_comprehension_variables(tree, names)
-    _name_decorators(tree, names)
     small = python_minifier.minify(
         ast.unparse(tree),
         remove_annotations=python_minifier.RemoveAnnotationsOptions(
@@ -81,6 +80,8 @@ def minify(source: str) -> str:
     for function, count in zip(_outward(tree), indexed, strict=True):
         arguments = function.args
         arguments.posonlyargs, arguments.args = arguments.args[:count], arguments.args[count:]
+        if count:  # a declaration of an event: the library looks at the name
+            arguments.posonlyargs[0].arg = "self"
     _rename_methods(tree, dict(zip(methods, _short_names("", words | _read_in_class_bodies(tree)), strict=False)))
     return f"{header.group()}\n{python_minifier.unparse(tree)}\n"
 
@@ -156,30 +157,6 @@ def _unbound(tree: ast.Module) -> list[str]:
     bound = {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
     read = {symbol.get_name() for symbol in symbols if symbol.is_referenced()}
     return sorted(read - bound - set(dir(builtins)))
-
-
-def _name_decorators(tree: ast.Module, names: Iterator[str]) -> None:
-    """Give decorators and bases that stand several times, as `gl.public.view`, a name: they are read at import only."""
-    kinds = [isinstance(node, ast.ClassDef | ast.FunctionDef) for node in tree.body]
-    first = kinds.index(True) if True in kinds else len(kinds)
-    imports = [node for node in tree.body[:first] if isinstance(node, ast.Import | ast.ImportFrom)]
-    imported = {(alias.asname or alias.name).partition(".")[0] for node in imports for alias in node.names}
-    owners = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.FunctionDef)]
-    places = [place for each in owners for place in (each.decorator_list, getattr(each, "bases", []))]
-    texts = Counter(ast.unparse(node) for place in places for node in place if _root(node) in imported)
-    named = {text: next(names) for text, count in texts.items() if "." in text and count > 2}
-    for place in places:
-        for index, text in enumerate(map(ast.unparse, place)):
-            if text in named:
-                place[index] = ast.Name(named[text], ast.Load())
-    tree.body[first:first] = [ast.parse(f"{name} = {text}").body[0] for text, name in named.items()]
-
-
-def _root(node: ast.expr) -> str:
-    """`gl` of `gl.public.view`; empty of what is not such a chain of names."""
-    while isinstance(node, ast.Attribute):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _known_by_name(tree: ast.Module) -> list[str]:

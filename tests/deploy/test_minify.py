@@ -84,6 +84,14 @@ def test_minify__variable_of_a_comprehension__shares_its_name_with_nothing(sourc
     assert own & others == set()
 
 
+@each_source
+def test_minify__event_declaration__keeps_self(source: str) -> None:
+    """A library may refuse another name, whatever Python says of it."""
+    tree = ast.parse(minify(source))
+    declared = [node.args for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.args.posonlyargs[1:]]
+    assert {each.posonlyargs[0].arg for each in declared if each.kwarg} <= {"self"}
+
+
 def test_minify__event__has_the_same_topics_and_fields(both: Both) -> None:
     source, minified = ([(event.topics, event.blob) for event in each.events] for each in both.write("move", TARGET))
     assert source == minified != []
