@@ -80,7 +80,7 @@ def minify(source: str) -> str:
     for function, count in zip(_outward(tree), indexed, strict=True):
         arguments = function.args
         arguments.posonlyargs, arguments.args = arguments.args[:count], arguments.args[count:]
-        if count:  # a declaration of an event: the library looks at the name
+        if count and isinstance(function.body[0], ast.Expr):  # declares an event: the library looks at the name
             arguments.posonlyargs[0].arg = "self"
     _rename_methods(tree, dict(zip(methods, _short_names("", words | _read_in_class_bodies(tree)), strict=False)))
     return f"{header.group()}\n{python_minifier.unparse(tree)}\n"
