@@ -186,6 +186,17 @@ def test_subscribe__lower_price_while_held__leaves_what_was_served_before_to_be_
     assert held.bill()["cost_wei"] == 1
 
 
+def test_subscribe__bound_below_what_was_accepted_while_held__what_was_accepted_stays(held: Market) -> None:
+    """The bound is for the price of now; usage of today may still be settled at what was accepted before."""
+    held.ok("register_api", API, 5, 5, 12, sender=OPERATOR)
+    answer = held.ok("subscribe", API, CAP, 0, "standard", 5, sender=ALICE).value
+    assert answer["accepted_price_wei"] == PRICE
+    assert held.bill()["cost_wei"] == 5
+    held.ok("register_api", API, PRICE + 1, 5, 12, sender=OPERATOR)
+    held.refused("price_changed", "consume_credit", API, ALICE, sender=ALICE)
+    held.refused("price_above_max", "subscribe", API, CAP, 0, "standard", PRICE, sender=ALICE)
+
+
 def test_subscribe__lower_price_once_the_hold_has_expired__is_the_ceiling_of_settlements(held: Market) -> None:
     held.ok("register_api", API, 1, 5, 12, sender=OPERATOR)
     held.net.now = EXPIRED
