@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,6 +56,9 @@ PROBE = """
 """
 
 
+minified = cache(minify)
+
+
 def contract_source() -> str:
     return contract_path().read_text(encoding="utf-8")
 
@@ -66,7 +70,7 @@ class Arena:
         self.failed_value = failed_value
         self.net = Localnet(START, CHAIN_ID, failed_value=failed_value, finality_window_seconds=FINALITY_SECONDS)
         probed = (source if source is not None else contract_source()) + PROBE
-        self._deploy(minify(probed) if form == "deployed" else probed, BILLING)
+        self._deploy(minified(probed) if form == "deployed" else probed, BILLING)
         relay = (Path(__file__).parent / "contracts" / "relay.py").read_text(encoding="utf-8")
         for address in CONTRACTS:
             self._deploy(relay, address)
