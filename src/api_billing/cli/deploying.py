@@ -33,7 +33,7 @@ def deploy(
         bool, typer.Option("--minify/--no-minify", help="In few bytes, as by default, or as the source stands.")
     ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Deploy again, also where this code is already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Deploy again, also where this contract is already.")] = False,
     court_bond: Annotated[
         int | None,
         typer.Option(
