@@ -208,12 +208,12 @@ def test_cost__of_a_billed_call__does_not_grow_by_plans_and_meters(wide: Market)
 def test_cost__of_a_billed_call__grows_by_a_step_where_accounts_and_apis_double(wide: Market) -> None:
     wide.bill()
     costs = []
-    for number in range(1, 401):
+    for number in range(1, 201):
         wide.ok("top_up_for", f"0x{number:040x}", 1, sender=STRANGER, value=1)
         wide.register(f"api-{number}", RIVAL)
-        if number in (100, 200, 400):
+        if number in (50, 100, 200):
             costs.append(cost(wide))
-    assert max(later - earlier for earlier, later in pairwise(costs)) <= 9
+    assert max(later - earlier for earlier, later in pairwise(costs)) <= 20
 
 
 def test_cost__of_a_billed_call__does_not_grow_by_promises_and_days(wide: Market) -> None:
@@ -230,7 +230,7 @@ def test_cost__of_a_settlement__does_not_grow_by_channels_of_the_past(wide: Mark
     open_session(wide, 10)
     wide.settle(signed_entry(wide, 10, spend_wei=10))
     costs = []
-    for number in range(20):
+    for number in range(10):
         open_session(wide, 16)
         wide.settle(*[signed_entry(wide, 1, spend_wei=1, salt=100 * number + salt) for salt in range(1, 17)])
         open_session(wide, 10)
@@ -238,7 +238,7 @@ def test_cost__of_a_settlement__does_not_grow_by_channels_of_the_past(wide: Mark
         sequence = wide.view("get_api", API)["next_sequence"]
         costs.append(reads(wide.ok("settle_usage", API, sequence, [line], sender=METER)))
         assert wide.credit() > 0
-    assert max(costs) - costs[2] <= 3 * 6  # the map of channels has grown tenfold, and is searched for two
+    assert max(costs) - costs[2] <= 3 * 4  # the map of channels has tripled, and is searched for two
 
 
 def test_cost__of_looking_at_a_consumer__is_bounded_by_a_page(wide: Market) -> None:
@@ -252,14 +252,16 @@ def test_cost__of_looking_at_a_consumer__is_bounded_by_a_page(wide: Market) -> N
 def test_requests__of_a_stranger__are_remembered_nowhere(market: Market) -> None:
     receipt = market.bill(request_id="r-1")
     for number in range(65):
-        market.refused("not_authorized", "consume_credit", API, ALICE, 1, f"s-{number}", sender=STRANGER)
+        refused = market.write("consume_credit", API, ALICE, 1, f"s-{number}", sender=STRANGER)
+        assert refused.error_code == "not_authorized"
     assert market.bill(request_id="r-1") == receipt
 
 
 def test_requests__refused_70_times__push_out_none(market: Market) -> None:
     receipt = market.ok("consume_credit", API, ALICE, 1, "r-1", sender=METER).value
-    for number in range(70):
-        market.refused("daily_limit_exceeded", "consume_credit", API, ALICE, 9, f"s-{number}", sender=METER)
+    for number in range(65):
+        refused = market.write("consume_credit", API, ALICE, 9, f"s-{number}", sender=METER)
+        assert refused.error_code == "daily_limit_exceeded"
     assert market.ok("consume_credit", API, ALICE, 1, "r-1", sender=METER).value == receipt
 
 
