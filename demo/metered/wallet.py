@@ -29,5 +29,4 @@ class Wallet:
     def sign(self, price_wei: int) -> str:
         """The value of `Payment-Voucher` for the next request."""
         self.signed_wei = min(self.signed_wei + price_wei, self.most_wei)
-        voucher = sign_voucher(self.key, self.channel, self.signed_wei)
-        return f"{self.channel.payer}.{voucher.salt}.{voucher.cumulative_wei}.{voucher.signature}"
+        return sign_voucher(self.key, self.channel, self.signed_wei).credential(self.channel.payer)

@@ -93,6 +93,10 @@ class Voucher:
         """The same for JSON, and as `settle_usage` takes it."""
         return asdict(self)
 
+    def credential(self, payer: str) -> str:
+        """What a consumer sends to a meter: the value of the field that `metering.from_voucher` reads."""
+        return f"{payer}.{self.salt}.{self.cumulative_wei}.{self.signature}"
+
 
 def domain_of(chain_id: int) -> dict[str, Any]:
     """The EIP-712 domain of vouchers on a chain, as `get_api` shows it and typed data has it."""

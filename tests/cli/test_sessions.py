@@ -7,6 +7,9 @@ import pytest
 from eth_account import Account
 
 from api_billing.client import BillingClient
+from api_billing.metering.identity.vouchers import read_voucher
+from api_billing.metering.request.identity import Identity
+from api_billing.vouchers import Voucher
 
 from .conftest import ONE_GEN, Run
 
@@ -122,10 +125,11 @@ def test_session_sign__voucher_in_a_settlement__is_billed_and_shown(opened: Run,
     assert opened(*SIGN, "0.6gen").err == ""
 
 
-def test_session_sign__other_salt__is_another_channel(opened: Run) -> None:
+def test_session_sign__other_salt__is_another_channel(opened: Run, consumer: str) -> None:
     salt = "0x" + 64 * "5"
     signed = opened(*SIGN, "1gwei", "--salt", salt).json
     assert signed["voucher"]["salt"] == salt
+    assert read_voucher(signed["credential"]) == Identity(consumer.lower(), voucher=Voucher(**signed["voucher"]))
     assert signed["channel_id"] != opened(*SIGN, "1gwei").json["channel_id"]
 
 

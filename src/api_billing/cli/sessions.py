@@ -90,7 +90,7 @@ def sign(
 ) -> None:
     """Sign that AMOUNT in all may be billed, since the channel began; print the voucher as JSON. Nothing is sent.
 
-    --account is the session's key, --consumer who opened it.
+    --account is the session's key, --consumer who opened it. A meter takes the credential in the field Payment-Voucher.
 
     Example: api-billing session sign weather 0.5gen --account june --consumer alice
     """
@@ -102,7 +102,8 @@ def sign(
     if amount <= known.signed_wei:
         signed = format_wei(known.signed_wei, exact=True)
         session.printer.note(f"the contract knows of {signed} signed already: this voucher lets nobody bill more")
-    session.printer.json({"channel_id": channel.id, "signer": channel.signer, "voucher": voucher.as_dict()})
+    signed_by = {"channel_id": channel.id, "signer": channel.signer}
+    session.printer.json({**signed_by, "voucher": voucher.as_dict(), "credential": voucher.credential(channel.payer)})
 
 
 @command(app, "close", writes=True)

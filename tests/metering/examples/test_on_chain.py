@@ -149,7 +149,7 @@ def test_request__of_a_consumer_with_a_session__is_paid_by_the_voucher_that_it_i
 
     def pay(cumulative_wei: int) -> tuple[int, Any]:
         signed = sign_voucher(SESSION_KEY, channel, cumulative_wei)
-        text = f"{payer.address}.{signed.salt}.{cumulative_wei}.{signed.signature}"
+        text = signed.credential(payer.address)
         return started.ask("/fixed", "Payment-Voucher", text)
 
     status, problem = pay(1)

@@ -35,4 +35,4 @@ def sign(world: World, cumulative_wei: int, number: int = 0, key: bytes = KEY, w
 
 def text_of(voucher: Voucher, who: str = WHO) -> str:
     """In the compact form."""
-    return f"{who}.{voucher.salt}.{voucher.cumulative_wei}.{voucher.signature}"
+    return voucher.credential(who)
