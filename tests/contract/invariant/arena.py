@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from eth_keys.datatypes import PrivateKey
+
 from api_billing.contract_source import contract_path, minify
 from genlayer_localnet import Address, Localnet, Receipt
 
@@ -22,7 +24,7 @@ from ..forms import Form
 FailedValue = Literal["keep", "return"]
 Question = tuple[Any, ...]
 
-START = "2026-01-30T21:15:00Z"  # a month's end is near
+START = "2026-01-27T09:00:00Z"
 FIRST_DAY = int(datetime.fromisoformat(START).timestamp()) // (24 * 60 * 60) - 1
 CHAIN_ID = 4_221
 FINALITY_SECONDS = 30
@@ -36,6 +38,8 @@ ALICE, ALINE = "0x" + "11" * 20, "0x" + "11" * 19 + "12"
 ROBOT, RELAY = "0x" + "11" + "00" * 19, "0x" + "00" * 19 + "11"
 # Courts, one of them a contract.
 COURT, JUDGE = "0x" + "c0" * 20, "0x" + "c1" * 20
+# Keys of sessions, by address.
+KEYS = {PrivateKey(each * 32).public_key.to_address(): each * 32 for each in (b"\x01", b"\x02")}
 BILLING = "0x" + "b1" * 20
 DEPLOYER = "0x" + "de" * 20
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from api_billing.vouchers import VERIFYING_CONTRACT
 
-from .model import API_DAYS, DAY_SECONDS, KEPT, Account, BillingModel, Promise, Refund
+from .model import API_DAYS, DAY_SECONDS, HISTORY_DAYS, KEPT, Account, BillingModel, Promise, Refund
 
 
 def report(model: BillingModel, consumer: str) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def promise(model: BillingModel, name: str, day_id: int) -> dict[str, Any]:
         **_promise(found),
         "terms": found.terms,
         "status_url": found.status_url,
-        "next_from_day": max(
+        "next_from_day": min(
             (each.from_day for each in model.apis[name].promises if each.from_day > day_id), default=0
         ),
     }
@@ -161,12 +161,12 @@ def earnings(model: BillingModel, operator: str) -> dict[str, Any]:
     }
 
 
-def history(model: BillingModel, consumer: str, name: str) -> list[dict[str, Any]]:
-    """All days with usage. The model never forgets; the contract keeps 400 days."""
+def history(model: BillingModel, consumer: str, name: str, first: int = 0) -> list[dict[str, Any]]:
+    """The days with usage of the last 400, from a day on."""
     days = sorted(
         (day_id, day)
         for (api_name, account, day_id), day in model.usage.items()
-        if (api_name, account) == (name, consumer)
+        if (api_name, account) == (name, consumer) and day_id >= max(first, model.today - HISTORY_DAYS + 1)
     )
     return [{"api_name": name, "day_id": day_id, "calls": day.calls, "spend_wei": day.spend} for day_id, day in days]
 

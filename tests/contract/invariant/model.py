@@ -26,11 +26,13 @@ from .arguments import MAX_CALLS, MAX_SEQUENCE, Refused, refuse_unless
 DAY_SECONDS = 24 * 60 * 60
 KEPT = 64
 API_DAYS = 64
+HISTORY_DAYS = 400
 MAX_PLANS = 64
 MAX_METERS = 64
 MAX_PROMISES = 64
 MAX_CHANNELS = 16
 MAX_HOLD_DAYS = 366
+FAR_DAY = 10**6
 MAX_DISPUTE_DAYS = 30
 PAYABLE = ("subscribe", "open_session", "top_up_credit", "top_up_for")
 
@@ -44,7 +46,7 @@ class Plan:
     """Day and price of every change."""
 
     def price_on(self, day_id: int) -> int:
-        """The highest price of a day; of one before there was the plan, its first."""
+        """The highest price of a day on which there was the plan."""
         until_then = [price for day, price in self.prices if day < day_id]
         return max(
             [*until_then[-1:], *(price for day, price in self.prices if day == day_id)], default=self.prices[0][1]
@@ -93,12 +95,19 @@ class Api:
         return sum(day.earned for day in self.days.values() if day.waits)
 
 
+@dataclass(frozen=True)
+class Terms:
+    day_id: int = 0
+    plan: str = ""
+    price: int = 0
+    cap: int = 0
+
+
 @dataclass
 class Subscription:
-    plan: str = ""
     active: bool = False
-    accepted_price: int = 0
-    cap: int = 0
+    accepted: list[Terms] = field(default_factory=list)
+    """Of every subscribing."""
     since: int = 0
     ended: int | None = None
     hold: int = 0
@@ -109,6 +118,22 @@ class Subscription:
     """Channels that the present hold, or the last one, has paid."""
     own_requests: list[Request] = field(default_factory=list)
     other_requests: list[Request] = field(default_factory=list)
+
+    @property
+    def plan(self) -> str:
+        return self.terms_on().plan
+
+    @property
+    def accepted_price(self) -> int:
+        return self.terms_on().price
+
+    @property
+    def cap(self) -> int:
+        return self.terms_on().cap
+
+    def terms_on(self, day_id: int = FAR_DAY) -> Terms:
+        """What was accepted last until that day."""
+        return next((terms for terms in reversed(self.accepted) if terms.day_id <= day_id), Terms())
 
 
 Request = tuple[str, int, dict[str, Any]]
@@ -267,7 +292,8 @@ class BillingModel:
         name = arguments.api_name(name)
         api = self._api(name)
         refuse_unless(api.proposed == caller.address, "not_proposed")
-        promised = [each for each in api.promises if each.from_day > self.today] + [api.promise_on(self.today)]
+        open_days = [api.promise_on(self.today - 1), api.promise_on(self.today)]
+        promised = [each for each in api.promises if each.from_day > self.today] + open_days
         owed = api.pending or self.frozen(name)
         refuse_unless(not owed and not any(each.court for each in promised), "promise_in_force")
         api.meters.clear()
@@ -298,7 +324,7 @@ class BillingModel:
         refuse_unless(court != self.contract, "bad_address")
         api = self._operated(caller, name)
         refuse_unless(all(each.from_day <= self.today for each in api.promises), "promise_pending")
-        refuse_unless(len(api.promises) < MAX_PROMISES, "too_many_promises")
+        refuse_unless(not court or len(api.promises) < MAX_PROMISES, "too_many_promises")
         api.promises.append(Promise(self.today + 1 + api.promise_on(self.today).payout_days, court, *what))
 
     def refund(self, caller: Caller, name: Any, consumer: Any, amount: Any, reason: Any = "", day_id: Any = 0) -> None:
@@ -342,8 +368,10 @@ class BillingModel:
         refund = self.refunds.get((name, consumer, day_id), Refund())
         refuse_unless(refund.frozen, "not_frozen")
         is_late = amount == 0 and self.now >= refund.frozen_at + MAX_DISPUTE_DAYS * DAY_SECONDS
-        refuse_unless(is_late or api.promise_on(day_id).court == caller.address, "not_court")
-        refuse_unless(amount <= refund.frozen, "refund_above_paid")
+        promise, paid = api.promise_on(day_id), self.day(name, consumer, day_id).spend
+        refuse_unless(is_late or promise.court == caller.address, "not_court")
+        promised = 100 * (refund.refunded + amount) <= promise.percent * paid
+        refuse_unless(amount == 0 or (amount <= refund.frozen and promised), "refund_above_paid")
         self.earnings[api.operator] += refund.frozen - amount
         refund.refunded, refund.frozen = refund.refunded + amount, 0
         self._give_back(name, consumer, amount)
@@ -599,8 +627,8 @@ class BillingModel:
         went_on = subscription.ended is not None and subscription.ended >= self.today - 1
         if not subscription.active and not went_on:
             subscription.since = self.today
-        subscription.plan, subscription.cap, subscription.active = plan_name, cap, True
-        subscription.accepted_price = price
+        subscription.active = True
+        subscription.accepted.append(Terms(self.today, plan_name, price, cap))
         return self._accepted(caller.address, name)
 
     def _accepted(self, consumer: str, name: str) -> dict[str, Any]:
@@ -638,6 +666,7 @@ class BillingModel:
         return {**placed, "credit_wei": account.credit}
 
     def _top_up(self, caller: Caller, consumer: str, amount: Any) -> dict[str, Any]:
+        refuse_unless(consumer != self.contract, "bad_address")
         arguments.number(amount, low=1, too_low="amount_not_positive")
         refuse_unless(amount == caller.value, "value_mismatch")
         return {"ok": True, "credited_wei": amount, "credit_wei": self._deposit(caller, consumer, amount).credit}
@@ -654,18 +683,19 @@ class BillingModel:
         self.accounts[consumer].credit += subscription.hold
         subscription.hold = 0
 
-    def _money_left(self, account: Account, name: str, *, quietly: bool = False) -> None:
+    def _money_left(self, account: Account, name: str) -> None:
         """Credit fell: tell once when it has come down to the alert level."""
         if not account.alerted and account.is_low:
             account.alerted = True
-            if not quietly:
-                account.notices.append(("low_credit", name, "low_credit", 0, account.credit + account.held))
+            account.notices.append(("low_credit", name, "low_credit", 0, account.credit + account.held))
 
     def _give_back(self, name: str, consumer: str, amount: int) -> None:
         if amount:
+            account = self.accounts[consumer]
             self.given_back[self.apis[name].operator] += amount
-            self.accounts[consumer].credit += amount
-            self.accounts[consumer].notices.append(("refund", name, "refunded", 0, amount))
+            account.credit += amount
+            account.alerted = account.alerted and account.is_low
+            account.notices.append(("refund", name, "refunded", 0, amount))
 
     def _left(self, name: str, consumer: str, day_id: int) -> int:
         refund = self.refunds.get((name, consumer, day_id), Refund())
@@ -684,7 +714,7 @@ class BillingModel:
         return lambda calls, cost: {
             "daily_limit_exceeded": day.calls + calls > daily,
             "monthly_limit_exceeded": month_calls + calls > monthly,
-            "daily_spend_exceeded": day.spend + cost > subscription.cap,
+            "daily_spend_exceeded": day.spend + cost > subscription.terms_on(day_id).cap,
         }
 
     def _decide(self, name: str, consumer: str, calls: int, request: str, *, is_own: bool) -> tuple[str, Any]:
@@ -767,8 +797,8 @@ class BillingModel:
     def _tell(self, account: Account, name: str, batch: Batch) -> None:
         if batch.code:
             account.notices.append(("settlement", name, batch.code, batch.calls, batch.wei))
-        if batch.billed:
-            self._money_left(account, name, quietly=bool(batch.code))
+        elif batch.billed:
+            self._money_left(account, name)
 
     def _hold_on(self, subscription: Subscription, day_id: int) -> int:
         """What the hold can pay of that day: from its placing to its expiry, and vouchers only while it is in force."""
@@ -792,7 +822,8 @@ class BillingModel:
             return "no_session"
         if subscription.signer and entry["spend_wei"] and not entry["voucher"]:
             return "session_only"
-        price = min(subscription.accepted_price, self.apis[name].plans[subscription.plan].price_on(day_id))
+        terms = subscription.terms_on(day_id)
+        price = min(terms.price, self.apis[name].plans[terms.plan].price_on(day_id))
         return "spend_above_price" if entry["spend_wei"] > entry["calls"] * price else ""
 
     def _fitting(self, name: str, entry: dict[str, Any]) -> tuple[int, str]:

@@ -6,13 +6,32 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+from coincurve import PrivateKey
+
+from api_billing.vouchers import Channel, Voucher, sign_voucher
 from genlayer_localnet import ContractRejected, Receipt
 
 from . import arguments
 from . import expected_views as expected
-from .arena import ALICE, BILLING, CHAIN_ID, CONTRACTS, DEPLOYER, EVERYBODY, MIA, OLGA, OTTO, ROBOT, Arena
+from .arena import (
+    ALICE,
+    ALINE,
+    BILLING,
+    CHAIN_ID,
+    CONTRACTS,
+    COURT,
+    DEPLOYER,
+    EVERYBODY,
+    FIRST_DAY,
+    KEYS,
+    MIA,
+    OLGA,
+    OTTO,
+    ROBOT,
+    Arena,
+)
 from .ledger import Ledger, Observation, check_change
-from .model import API_DAYS, DAY_SECONDS, PAYABLE, BillingModel, Caller, Outcome, returned
+from .model import DAY_SECONDS, KEPT, PAYABLE, BillingModel, Caller, Outcome, returned
 from .tally import Tally
 
 REFUSALS_OF_A_QUOTE = (
@@ -24,6 +43,9 @@ REFUSALS_OF_A_QUOTE = (
     "daily_spend_exceeded",
     "insufficient_credit",
 )
+
+
+SIGNER, OTHER_SIGNER = KEYS
 
 
 class Play:
@@ -40,16 +62,27 @@ class Play:
 
     @classmethod
     def opened(cls, arena: Arena) -> Play:
-        """The usual opening, which the arena is set back to from now on: two APIs, a meter, two consumers."""
+        """The usual opening, which the arena is set back to from now on: two APIs, a meter, a session, a day that a
+        court could still freeze.
+        """
         arena.reset()
         play = cls(arena)
         play.perform("register_api", OLGA, "a", 2, 6, 0)
         play.perform("register_api", OTTO, "a.a", 3, 5, 9)
         play.perform("set_plan", OLGA, "a", "free", 0, 3, 5)
+        play.perform("set_plan", OLGA, "a", "wide", 2, 0, 0)
         play.perform("set_meter", OLGA, "a", MIA, True)
+        play.perform("set_promise", OLGA, "a", COURT, 3, 50, "it answers")
         play.perform("subscribe", ALICE, "a", 30, 40, value=40)
         play.perform("subscribe", ALICE, "a.a", 20, 0)
         play.perform("subscribe", ROBOT, "a", 25, 30, value=30)
+        until = arena.now + 90 * DAY_SECONDS
+        play.perform("open_session", ALINE, "a", 90, 80, until, SIGNER, "wide", 2, value=100)
+        play.pass_time(DAY_SECONDS)
+        play.perform("consume_credit", ALICE, "a", ALICE, 2)
+        play.perform("consume_credit", MIA, "a", ROBOT, 1, "1")
+        play.settle(MIA, "a", play.entry(ALINE, 3, 6, play.sign(play.model.channel("a", ALINE, SIGNER, salt(0)), 12)))
+        play.pass_time(2 * DAY_SECONDS + 12 * 3_600 + 900)  # a month's end is near
         play.perform("place_hold", ALICE, "a", 8, arena.now + DAY_SECONDS)
         play.perform("consume_credit", ALICE, "a.a", ALICE)
         arena.keep_as_fresh()
@@ -64,6 +97,29 @@ class Play:
 
     # ---- steps ----
 
+    def sign(self, channel: Channel, cumulative_wei: int) -> Voucher:
+        """A voucher by the key of the channel's signer."""
+        self.ledger.sign(channel.id, cumulative_wei)
+        return sign_voucher(KEYS[channel.signer], channel, cumulative_wei)
+
+    def entry(
+        self,
+        consumer: Any,
+        calls: int,
+        spend_wei: int,
+        voucher: Voucher | None = None,
+        *,
+        days_ago: int = 0,
+        close: bool = False,
+    ) -> dict[str, Any]:
+        """A line of a settlement."""
+        line = {"consumer": consumer, "day_id": self.model.today - days_ago, "calls": calls, "spend_wei": spend_wei}
+        return {**line, **({"voucher": voucher.as_dict()} if voucher else {}), **({"close": True} if close else {})}
+
+    def settle(self, reporter: str, name: str, *entries: dict[str, Any]) -> Outcome:
+        """Settle with the next sequence."""
+        return self.perform("settle_usage", reporter, name, len(self.model.apis[name].settlements) + 1, [*entries])
+
     def perform(self, method: str, sender: str, *args: Any, value: int = 0) -> Outcome:
         """Run a write everywhere and compare its outcome and everything that can be seen afterwards."""
         self.sound = False
@@ -74,6 +130,8 @@ class Play:
         outcome, wanted = outcome_of(receipt, method), self.model.call(method, caller, *args)
         assert outcome == wanted, f"{method}{args} by {sender} is {outcome}; the model: {wanted}\n{receipt.stderr}"
         self.tally.count(method, outcome)
+        for line in outcome.answer["entries"] if method == "settle_usage" and outcome.answer else ():
+            self.tally.count("entry of a settlement", Outcome("return", line["code"] or None))
         if billed_anew:
             self._check_billing(quoted, outcome)
         _check_messages(receipt, method, args, outcome)
@@ -117,7 +175,8 @@ class Play:
         model = self.model
         pairs = [(person, name) for person in EVERYBODY for name in self._subscribed(person)]
         channels = [(consumer, name, channel) for channel, (consumer, name, _) in self.ledger.channels.items()]
-        days = [(name, consumer, day_id) for name, consumer, day_id in model.usage if day_id > model.today - API_DAYS]
+        waiting = {(name, day_id) for name, api in model.apis.items() for day_id, day in api.days.items() if day.waits}
+        days = [day for day in model.usage if (day[0], day[2]) in waiting or day in model.refunds]
         seen = self.before = Observation(self.arena, model.apis, pairs, channels, days)
         self.ledger.check(self.arena, seen)
         for person in EVERYBODY:
@@ -126,20 +185,28 @@ class Play:
             _same(f"earnings of {person}", seen.earnings(person), expected.earnings(model, person))
         for name in model.apis:
             _same(f"api {name}", seen.api(name), expected.api(model, name))
-            _same(f"days of {name}", seen.views["get_api_days", name], expected.api_days(model, name))
         for pair in pairs:
-            _same(f"history of {pair}", seen.history(*pair), expected.history(model, *pair))
+            _same(f"history of {pair}", seen.history(*pair), expected.history(model, *pair, model.today - 2))
             _same(f"session of {pair}", seen.session(*pair), expected.session(model, *pair))
         for day, shown in seen.paid_days.items():
             _same(f"paid day {day}", shown, expected.paid_day(model, *day))
         return seen
 
     def finish(self) -> None:
-        """Read what is too much after every step: notices and settlements."""
-        apis = self.model.apis
+        """Read what is too much after every step."""
+        model, apis = self.model, self.model.apis
         stored = [(name, number) for name, api in apis.items() for number in range(1, len(api.settlements) + 1)]
-        asked = [*(("list_notices", person) for person in EVERYBODY), *(("get_settlement", *key) for key in stored)]
-        seen = self.arena.ask(asked)
+        promised = [(name, each.from_day + n) for name, api in apis.items() for each in api.promises for n in (-1, 0)]
+        lists = ("get_api_days", "list_subscribers", "list_settlements")
+        seen = self.arena.ask(
+            [
+                *(("list_notices", person) for person in EVERYBODY),
+                *(("get_settlement", *key) for key in stored),
+                *(("get_promise", *key) for key in promised),
+                *((view, name) for view in lists for name in apis),
+                *(("get_usage_history", *pair, FIRST_DAY, model.today) for pair in self.before.pairs),
+            ]
+        )
         keys = ("number", "kind", "api_name", "code", "calls", "amount_wei")
         for person in EVERYBODY:
             shown = [tuple(notice[key] for key in keys) for notice in seen["list_notices", person]]
@@ -150,6 +217,17 @@ class Play:
                 seen["get_settlement", name, number]["settlement"],
                 apis[name].settlements[number - 1][1],
             )
+        for key in promised:
+            _same(f"promise of {key}", seen["get_promise", *key], expected.promise(model, *key))
+        for name, api in apis.items():
+            _same(f"days of {name}", seen["get_api_days", name], expected.api_days(model, name))
+            subscribers = {"total": len(api.subscribers), "subscribers": expected.subscribers(model, name)}
+            _same(f"subscribers of {name}", seen["list_subscribers", name], subscribers)
+            heads = [{key: value for key, value in each.items() if key != "entries"} for _, each in api.settlements]
+            _same(f"settlements of {name}", seen["list_settlements", name], heads[-KEPT:])
+        for pair in self.before.pairs:
+            shown = seen["get_usage_history", *pair, FIRST_DAY, model.today]
+            _same(f"whole history of {pair}", shown, expected.history(model, *pair))
 
     def _subscribed(self, person: str) -> list[str]:
         account = self.model.accounts.get(person)
@@ -186,10 +264,20 @@ class Play:
         assert left == (True, "", receipt["cost_wei"], receipt["credit_wei"]), "invariant 5: quote and bill"
         stem, number = ":".join(receipt["receipt_id"].split(":")[:3]), receipt["call_no"]
         asked = [receipt["receipt_id"], f"{stem}:{number + 1}"]
-        answers = [self.arena.ask([("get_receipt", each)])["get_receipt", each] for each in asked]
+        answers = self.arena.ask([("get_receipt", each) for each in asked]).values()
         has_request = receipt["receipt_id"] != f"{stem}:{number}"
         shown = [(answer["valid"], answer["remembered"]) for answer in answers]
         assert shown == [(True, has_request), (False, False)]
+
+
+def salt(number: int) -> str:
+    return f"0x{number:064x}"
+
+
+def signature(key: bytes, digest: bytes) -> str:
+    """Of whatever is signed, for whomever."""
+    signed = PrivateKey(key).sign_recoverable(digest, hasher=None)
+    return f"0x{signed[:64].hex()}{27 + signed[64]:02x}"
 
 
 def _same(what: str, shown: Any, wanted: Any) -> None:

@@ -12,11 +12,12 @@ from ..forms import Form
 from .arena import Arena, FailedValue
 from .machine import WRITES, BillingMachine
 from .play import Play
-from .profiles import machine_settings
+from .profiles import THOROUGH, machine_settings
 from .tally import TALLIES, Tally
 
-EXAMPLES, STEPS = 9, 40  # of a round
-ROUNDS = range(2, 9)  # at least so many rounds, and more while there is a write that was never done or never refused
+STEPS = 30
+# At least so many rounds, and more while there is a write that was never done or never refused.
+ROUNDS = range(44 if THOROUGH else 2, 160 if THOROUGH else 9)
 # The deployed form runs under one rule: it makes no difference to what a form could.
 RUNS: tuple[tuple[FailedValue, Form], ...] = (("keep", "source"), ("return", "source"), ("return", "deployed"))
 
@@ -32,8 +33,8 @@ def test_billing__any_course_of_events__keeps_the_invariants(
         for number in range(ROUNDS.stop):
             if number >= ROUNDS.start and missing() == ([], []):
                 break
-            machine = seed(number)(lambda: BillingMachine(opening, tally))
-            run_state_machine_as_test(machine, settings=machine_settings(EXAMPLES, STEPS))
+            machine = seed(number + RUNS.index((rule, form)) * ROUNDS.stop)(lambda: BillingMachine(opening, tally))
+            run_state_machine_as_test(machine, settings=machine_settings(STEPS))
     finally:
         record_property(f"actions of the billing machine, failed value: {rule}, {form}", list(tally.lines()))
 
