@@ -122,7 +122,7 @@ def test_localnet_wheel__files__are_all_of_the_source(wheels: dict[str, Wheel]) 
     source = FOLDERS[LOCALNET] / "src"
     expected = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.suffix in (".py", ".typed")}
     assert {name for name in wheels[LOCALNET].names if ".dist-info/" not in name} == expected
-    assert f"{LOCALNET}/std/genlayer/__init__.py" in expected
+    assert f"{LOCALNET}/std/v02/genlayer/__init__.py" in expected
 
 
 def test_localnet_wheel__entry_points__are_the_command_and_the_plugin(wheels: dict[str, Wheel]) -> None:

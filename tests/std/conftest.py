@@ -16,7 +16,7 @@ import pytest
 from genlayer_localnet import calldata
 from genlayer_localnet.address import Address
 
-STD_ROOT = Path(calldata.__file__).parent / "std"
+STD_ROOT = Path(calldata.__file__).parent / "std" / "v02"
 NO_DATA = 2**32 - 1
 CONTRACT = Address(b"\xc0" * 20)
 SENDER = Address(b"\xa1" * 20)

@@ -14,7 +14,7 @@ from genlayer_localnet import calldata
 from genlayer_localnet.address import Address
 
 SOURCES = Path(calldata.__file__).parents[1]
-STD = Path(calldata.__file__).parent / "std"
+STD = Path(calldata.__file__).parent / "std" / "v02"
 
 
 def run(program: str, stdin: bytes, **environment: str) -> str:

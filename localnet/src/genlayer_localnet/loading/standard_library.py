@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from genlayer_localnet.errors import InvalidArgument, StandardLibraryNotFound
 
 Choice = Literal["auto", "official", "fallback"]
-FALLBACK_ROOT = Path(__file__).parents[1] / "std"
+FALLBACK_ROOT = Path(__file__).parents[1] / "std" / "v02"
 _STD_RUNNER = "py-lib-genlayer-std"
 _PYTHON_RUNNER = "py-genlayer"
 
