@@ -113,14 +113,16 @@ def test_imports__of_a_localnet__stand_where_one_is_run(module: str) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "localnet").rglob("std/**/*.py")), ids=lambda path: path.stem)
-def test_imports__of_the_standard_library__are_the_codec_and_addresses(path: Path) -> None:
+def test_imports__of_the_standard_libraries__are_the_codec_addresses_and_what_they_share(path: Path) -> None:
     names = {
         node.module
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ImportFrom) and not node.level
     }
     ours = {name for name in names if name and name.startswith("genlayer_localnet")}
-    assert ours <= {"genlayer_localnet.address", "genlayer_localnet.calldata"}
+    if "shared" not in path.parts:
+        ours = {name for name in ours if not name.startswith("genlayer_localnet.std.shared")}
+    assert ours <= {"genlayer_localnet", "genlayer_localnet.address", "genlayer_localnet.calldata"}
 
 
 def test_rooms__of_the_order__exist() -> None:

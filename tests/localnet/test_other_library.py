@@ -17,7 +17,7 @@ from genlayer_localnet.loading.standard_library import FALLBACK_ROOT
 LATE_FIELDS = """
 def _late_fields():
     late = {}
-    for cls, name in ((TreeMap, "_root"), (DynArray, "_place")):
+    for cls, name in ((TreeMap, "compute_if_absent"), (DynArray, "_place")):
         late.setdefault(cls, {})[name] = cls.__dict__[name]
         delattr(cls, name)
     def completing(cls, build):
@@ -73,6 +73,7 @@ def deploy_contract(*, code, args=(), kwargs=None, salt_nonce=0, value=0, on="fi
     tell({"DeployContract": request})
 """
 WARNS_WHEN_PICKLED = """
+from genlayer_localnet.std.shared.storage.types import DESC_ATTR, _generic_view
 def _warn(view):
     import warnings
     warnings.warn("a storage class is pickled", stacklevel=2)

@@ -92,7 +92,7 @@ class Library:
                 os.close(before)
             self.storage: Any = importlib.import_module("genlayer.py.storage")
             self.generate: Any = importlib.import_module("genlayer.py.storage._internal.generate")
-            self.core: Any = importlib.import_module("genlayer.py.storage._internal.core")
+            self.core: Any = importlib.import_module("genlayer_localnet.std.shared.storage.core")
             self._package: Any = importlib.import_module("genlayer")
 
     def __getattr__(self, name: str) -> Any:
@@ -135,7 +135,8 @@ class Library:
 
 
 def _library_modules() -> list[str]:
-    return [name for name in sys.modules if name in ("genlayer", "_genlayer_wasi") or name.startswith("genlayer.")]
+    own = ("genlayer.", "genlayer_localnet.std.")
+    return [name for name in sys.modules if name in ("genlayer", "_genlayer_wasi") or name.startswith(own)]
 
 
 def _message() -> dict[str, Any]:

@@ -229,7 +229,7 @@ def test_array__items__are_set_in_place(std: Any) -> None:
 def test_array__assigned_wrong_length__raises_assertion_error(std: Any) -> None:
     holder = std.field(std.Array[std.u8, typing.Literal[2]])
     holder.value = [1, 2]
-    with pytest.raises(AssertionError, match="expected 2 items, got 3"):
+    with pytest.raises(AssertionError):
         holder.value = [1, 2, 3]
     assert list(holder.value) == [1, 2]
 

@@ -23,6 +23,8 @@ from genlayer_localnet.loading.standard_library import StandardLibrary
 
 WASI = "_genlayer_wasi"
 _PACKAGE = "genlayer"
+_OWN = ("genlayer.", "genlayer_localnet.std.")
+"""What names of a library's modules begin with; what the fallback libraries share, each has modules of its own of."""
 _IMPORTED = (
     "genlayer",
     "genlayer.py.types",
@@ -200,7 +202,7 @@ class LoadedLibrary:
 
     def is_own(self, name: str) -> bool:
         """Whether a module of this name belongs to a standard library."""
-        return name in (WASI, _PACKAGE) or name.startswith("genlayer.")
+        return name in (WASI, _PACKAGE) or name.startswith(_OWN)
 
     def _reachable(self) -> Reachable:
         """Names in the library's modules and classes: not what its registries and caches hold."""

@@ -23,6 +23,7 @@ from genlayer_localnet.loading.standard_library import FALLBACK_ROOT
 __all__ = ("DirectModeMismatch", "fallback_genvmroot", "install_direct_fallback", "uninstall_direct_fallback")
 
 _PACKAGE: Final = "genlayer"
+_OWN: Final = (f"{_PACKAGE}.", "genlayer_localnet.std.")
 # Any: the functions of gltest that are wrapped have no types worth repeating.
 
 
@@ -137,7 +138,7 @@ def _wants_official(is_cached: bool) -> bool:
 
 
 def _library_modules() -> list[str]:
-    return [name for name in sys.modules if name == _PACKAGE or name.startswith(f"{_PACKAGE}.")]
+    return [name for name in sys.modules if name == _PACKAGE or name.startswith(_OWN)]
 
 
 def _restore_stdin(vm: Any) -> None:

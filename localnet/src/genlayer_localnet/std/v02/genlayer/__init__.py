@@ -10,8 +10,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from genlayer_localnet.std.shared.keccak import Keccak256
+
 from .py import types as _types
-from .py.keccak import Keccak256
 from .py.storage import Array, DynArray, TreeMap, allow_storage
 from .py.types import *  # noqa: F403 - the sized integers, listed in __all__ of the module
 

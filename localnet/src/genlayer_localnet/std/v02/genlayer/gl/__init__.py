@@ -6,15 +6,16 @@ are set anew by the host before every call, so they have to be looked up here ea
 
 from typing import Any
 
+from genlayer_localnet.std.shared.annotations import private, public
+from genlayer_localnet.std.shared.keccak import Keccak256
+
 from ..py import calldata
 from ..py import types as _types
-from ..py.keccak import Keccak256
 from ..py.storage import Array, DynArray, TreeMap, allow_storage
 from ..py.types import *  # noqa: F403 - the sized integers, Address and Lazy, listed in __all__ of the module
 from . import advanced, annotations, eq_principle, evm, nondet, storage, vm
 from ._message import MessageRawType, MessageType, read_message
-from ._requests import trace, trace_time_micro
-from .annotations import private, public
+from ._trace import trace, trace_time_micro
 from .events import Event
 from .genvm_contracts import Contract, ContractProxy, contract_interface, deploy_contract, get_contract_at
 

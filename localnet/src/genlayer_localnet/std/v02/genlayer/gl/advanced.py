@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from ._requests import tell, unreachable
+from genlayer_localnet.std.shared.events import emit_raw as emit_raw_event
+from genlayer_localnet.std.shared.requests import tell, unreachable
 
 __all__ = ("emit_raw_event", "user_error_immediate")
 
@@ -14,8 +14,3 @@ def user_error_immediate(reason: str) -> NoReturn:
     """End the call with a user error at once: no ``except`` and no ``finally`` of the contract runs."""
     tell({"Rollback": reason})
     unreachable("Rollback")
-
-
-def emit_raw_event(topics: Sequence[bytes], blob: Mapping[str, Any]) -> None:
-    """Announce an event with ready topics: up to four, of 32 bytes each."""
-    tell({"EmitEvent": {"topics": list(topics), "blob": blob}})

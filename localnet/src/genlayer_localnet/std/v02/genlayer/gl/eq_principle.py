@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from genlayer_localnet.std.shared.lazy import Lazy, lazy_api
+
 from ..py import calldata
-from ..py.types import Lazy
 from . import vm
-from ._requests import lazy_api
 from .nondet._answers import exec_template
 
 __all__ = ("prompt_comparative", "prompt_non_comparative", "strict_eq")

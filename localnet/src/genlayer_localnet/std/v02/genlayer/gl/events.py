@@ -1,95 +1,9 @@
 """Events: what a contract announces to the outside."""
 
-from __future__ import annotations
-
-import inspect
-import warnings
-from typing import Any, ClassVar, Final
-
-from genlayer_localnet.address import keccak256
-
-from ..py import calldata
-from ..py._internal import is_unpickled_class
-from .advanced import emit_raw_event
+from genlayer_localnet.std.shared.events import BaseEvent
 
 __all__ = ("Event",)
 
-_TOPIC_SIZE: Final = 32
-_MANY_INDEXED: Final = 5
 
-
-class Event:
-    """Base of events: ``class Moved(gl.Event): def __init__(self, source: Address, target: Address, /, **blob): ...``.
-
-    Positional-only parameters are the indexed fields, all others are given by name. The positional arguments are
-    matched with the indexed fields in alphabetical order of their names, whatever the order in the declaration is.
-    """
-
-    name: ClassVar[str]
-    """The name in the signature, the class's unless set."""
-    indexed: ClassVar[tuple[str, ...]]
-    signature: ClassVar[str]
-
-    _takes_blob: ClassVar[bool]
-    _topic: ClassVar[bytes]
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if is_unpickled_class():
-            return
-        declaration = cls.__dict__.get("__init__")
-        if declaration is not None:
-            cls.indexed, cls._takes_blob = _declared_fields(cls, declaration)
-            # What is declared is never run: it only names the fields.
-            del cls.__init__
-        elif cls.__mro__[1] is Event:
-            raise TypeError(f"event {cls.__name__} declares no fields: it needs an __init__")
-        if "name" not in cls.__dict__:
-            cls.name = cls.__name__
-        cls.signature = f"{cls.name}({','.join(cls.indexed)})"
-        cls._topic = keccak256(cls.signature.encode("utf-8"))
-
-    def __init__(self, *indexed: Any, **blob: Any) -> None:
-        names = self.indexed
-        if len(indexed) != len(names):
-            raise TypeError(f"indexed fields mismatch, expected {names!r}, but got {len(indexed)} positional arguments")
-        if blob and not self._takes_blob:
-            raise TypeError(f"event {type(self).__name__} has no fields {', '.join(blob)}")
-        twice = [name for name in names if name in blob]
-        if twice:
-            raise TypeError(f"fields are given twice: {', '.join(twice)}")
-        self._fields = dict(zip(names, indexed, strict=True)) | blob
-
-    def emit(self) -> None:
-        """Announce the event. It is dropped if the call fails."""
-        topics = [self._topic, *(_topic_of(self._fields[name]) for name in self.indexed)]
-        emit_raw_event(topics, self._fields)
-
-
-def _declared_fields(cls: type, declaration: Any) -> tuple[tuple[str, ...], bool]:
-    indexed, takes_blob = [], False
-    for parameter in list(inspect.signature(declaration).parameters.values())[_self_count(declaration) :]:
-        match parameter.kind:
-            case inspect.Parameter.POSITIONAL_ONLY:
-                indexed.append(parameter.name)
-            case inspect.Parameter.VAR_KEYWORD:
-                takes_blob = True
-            case kind:
-                raise TypeError(
-                    f"field {parameter.name!r} of event {cls.__name__} is {kind.description}: fields are either "
-                    "positional-only, which makes them indexed, or part of **blob"
-                )
-    if len(indexed) >= _MANY_INDEXED:
-        warnings.warn(f"event {cls.__name__} has {len(indexed)} indexed fields", stacklevel=4)
-    return tuple(sorted(indexed)), takes_blob
-
-
-def _self_count(declaration: Any) -> int:
-    if not inspect.signature(declaration).parameters:
-        raise TypeError("__init__ needs self")
-    return 1
-
-
-def _topic_of(value: Any) -> bytes:
-    encoded = calldata.encode(value)
-    return keccak256(encoded) if len(encoded) > _TOPIC_SIZE else encoded.ljust(_TOPIC_SIZE, b"\0")
+class Event(BaseEvent):
+    __doc__ = (BaseEvent.__doc__ or "").replace("Event)", "gl.Event)")

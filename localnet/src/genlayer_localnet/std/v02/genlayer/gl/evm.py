@@ -7,16 +7,16 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from genlayer_localnet.address import Address
+from genlayer_localnet.std.shared import abi as _abi
+from genlayer_localnet.std.shared.abi import *  # noqa: F403 - the ABI, listed in __all__ of the module
+from genlayer_localnet.std.shared.abi import MethodEncoder
+from genlayer_localnet.std.shared.contracts import declared_functions, positive_value
+from genlayer_localnet.std.shared.lazy import Lazy, LazyApi, lazy_api
+from genlayer_localnet.std.shared.requests import ask, tell, wasi
 
-from ..py import evm as _evm
-from ..py.evm import *  # noqa: F403 - the ABI, listed in __all__ of the module
-from ..py.evm import MethodEncoder
-from ..py.storage._internal.core import wasi
-from ..py.types import Lazy, u256
-from ._requests import LazyApi, ask, lazy_api, tell
-from .genvm_contracts import functions_of, positive_value
+from ..py.types import u256
 
-__all__ = (*_evm.__all__, "EvmContract", "contract_interface")
+__all__ = (*_abi.__all__, "EvmContract", "contract_interface")
 
 
 class EvmContract:
@@ -107,7 +107,7 @@ def contract_interface(declaration: type) -> type[EvmContract]:
             "__module__": declaration.__module__,
             "__qualname__": declaration.__qualname__,
             "__doc__": declaration.__doc__,
-            "_views": {name: MethodEncoder(name, value) for name, value in functions_of(declaration, "View")},
-            "_writes": {name: MethodEncoder(name, value) for name, value in functions_of(declaration, "Write")},
+            "_views": {name: MethodEncoder(name, value) for name, value in declared_functions(declaration, "View")},
+            "_writes": {name: MethodEncoder(name, value) for name, value in declared_functions(declaration, "Write")},
         },
     )

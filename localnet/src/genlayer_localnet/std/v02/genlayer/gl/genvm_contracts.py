@@ -7,14 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal
 
 from genlayer_localnet.address import Address
+from genlayer_localnet.std.shared.contracts import (
+    call_object,
+    create2_address,
+    declared_functions,
+    is_unpickled_class,
+    positive_value,
+)
+from genlayer_localnet.std.shared.lazy import Lazy, LazyApi, lazy_api
+from genlayer_localnet.std.shared.requests import ask, tell, wasi
 
-from ..py._internal import create2_address, is_unpickled_class
-from ..py.storage._internal.core import wasi
 from ..py.storage._internal.generate import build_contract_storage
-from ..py.types import Lazy, u256
+from ..py.types import u256
 from . import vm
 from ._message import current_message
-from ._requests import LazyApi, ask, lazy_api, tell
 
 __all__ = (
     "Contract",
@@ -23,7 +29,6 @@ __all__ = (
     "contract_interface",
     "deploy_contract",
     "get_contract_at",
-    "positive_value",
 )
 
 type On = Literal["accepted", "finalized"]
@@ -76,21 +81,7 @@ class Contract:
 # --- other contracts --------------------------------------------------------------------------------------------
 
 
-def _call_object(method: str | None, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    call: dict[str, Any] = {}
-    if method is not None:
-        call["method"] = method
-    if args:
-        call["args"] = list(args)
-    if kwargs:
-        call["kwargs"] = dict(kwargs)
-    return call
-
-
-def positive_value(value: int) -> int:
-    if value <= 0:
-        raise ValueError("value must be greater than 0 for emit_transfer")
-    return value
+_call_object = functools.partial(call_object, "method")
 
 
 def _post(address: Address, call: dict[str, Any], value: int, on: On) -> None:
@@ -202,14 +193,7 @@ def contract_interface(declaration: type) -> type[ContractProxy]:
 
 def declared_methods(declaration: type, group: str) -> frozenset[str]:
     """The names of the functions in a nested class, which may be absent."""
-    return frozenset(name for name, _ in functions_of(declaration, group))
-
-
-def functions_of(declaration: type, group: str) -> list[tuple[str, Callable[..., Any]]]:
-    methods = getattr(declaration, group, None)
-    if methods is None:
-        return []
-    return [(name, value) for name, value in vars(methods).items() if callable(value) and not name.startswith("__")]
+    return frozenset(name for name, _ in declared_functions(declaration, group))
 
 
 def deploy_contract(

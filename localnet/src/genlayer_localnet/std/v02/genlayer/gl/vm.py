@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
+from genlayer_localnet.std.shared.lazy import Lazy, lazy_api
+from genlayer_localnet.std.shared.requests import ask
+
 from ..py import calldata
-from ..py.types import Lazy
-from ._requests import ask, lazy_api
 
 __all__ = (
     "Result",

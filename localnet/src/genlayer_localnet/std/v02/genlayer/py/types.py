@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NewType
 
 from genlayer_localnet.address import Address
+from genlayer_localnet.std.shared.integers import BIGINT, SIZES, mark
+from genlayer_localnet.std.shared.lazy import Lazy
 
 __all__ = (
     "Address",
@@ -145,30 +146,6 @@ i248 = NewType("i248", int)
 i256 = NewType("i256", int)
 bigint = NewType("bigint", int)
 
-SIZED_INTEGERS: dict[object, tuple[int, bool]] = {
-    globals()[f"{sign}{bits}"]: (bits // 8, sign == "i") for sign in "ui" for bits in range(8, 257, 8)
-}
-"""Every sized integer type with its size in bytes and whether it is signed."""
-
-
-class Lazy[T]:
-    """A value that is computed when first asked for; an error is raised again each time."""
-
-    __slots__ = ("_compute", "_error", "_value")
-
-    def __init__(self, compute: Callable[[], T], /) -> None:
-        self._compute: Callable[[], T] | None = compute
-        self._error: BaseException | None = None
-
-    def get(self) -> T:
-        """Compute the value, or return it when that has been done."""
-        compute, self._compute = self._compute, None
-        if compute is not None:
-            try:
-                self._value = compute()
-            except BaseException as error:
-                self._error = error
-                raise
-        if self._error is not None:
-            raise self._error
-        return self._value
+for _name, _size in SIZES.items():
+    mark(globals()[_name], _size)
+mark(bigint, BIGINT)

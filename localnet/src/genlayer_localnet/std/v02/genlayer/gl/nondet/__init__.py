@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from ...py.types import Lazy
-from .._requests import lazy_api
+from genlayer_localnet.std.shared.lazy import Lazy, lazy_api
+from genlayer_localnet.std.shared.nondet import Image, prompt_request
+
 from . import web
-from ._answers import Image, NondetException, ask_nondet
+from ._answers import NondetException, ask_nondet
 
 __all__ = ("Image", "NondetException", "exec_prompt", "web")
 
@@ -25,8 +26,4 @@ def exec_prompt(
     Raises:
         NondetException: when the model cannot be asked or gives no usable answer.
     """
-    if response_format not in ("text", "json"):
-        raise ValueError(f"response_format is text or json, not {response_format!r}")
-    raw_images = [image.raw if isinstance(image, Image) else bytes(image) for image in images or ()]
-    payload = {"prompt": prompt, "response_format": response_format, "images": raw_images}
-    return ask_nondet({"ExecPrompt": payload})
+    return ask_nondet(prompt_request(prompt, response_format, images))

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from genlayer_localnet.std.shared.lazy import Lazy
+from genlayer_localnet.std.shared.requests import ask
+
 from ...py import calldata
-from ...py.types import Lazy
-from .._requests import ask
 from ..vm import UserError
 
-__all__ = ("Image", "NondetException", "ask_nondet", "exec_template")
+__all__ = ("NondetException", "ask_nondet", "exec_template")
 
 
 class NondetException(UserError):
     """A nondeterministic request failed outside of the contract; the message is what the host says of it."""
-
-
-@dataclass(frozen=True)
-class Image:
-    """An image as it came, usually PNG."""
-
-    raw: bytes
-
-    @property
-    def pil(self) -> Any:
-        """The image for Pillow, which must be installed."""
-        import io
-
-        from PIL import Image as PillowImage  # type: ignore[import-not-found, unused-ignore]  # optional
-
-        return PillowImage.open(io.BytesIO(self.raw))
 
 
 def ask_nondet(request: dict[str, Any]) -> Lazy[Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 from genlayer_localnet.address import Address
+from genlayer_localnet.std.shared.storage.core import HOST_MANAGER, HostManager
+from genlayer_localnet.std.shared.storage.indirection import VLA, Indirection
 
 from ..types import u8, u256
-from ._internal.core import HOST_MANAGER, HostManager
 from ._internal.generate import allow_storage, desc_of
-from ._internal.indirection import VLA, Indirection
 
 __all__ = ("ROOT_SLOT_ID", "Root")
 

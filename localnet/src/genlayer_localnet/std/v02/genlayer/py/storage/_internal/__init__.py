@@ -1,1 +1,1 @@
-"""How annotated classes become storage: slots, descriptors of types, views."""
+"""Where tools expect the descriptors of types."""

@@ -1,4 +1,7 @@
-"""Sequences in storage: ``DynArray`` and ``Array``, and what ``VLA`` shares with them."""
+"""Sequences in storage: ``DynArray`` and ``Array``, and what ``VLA`` shares with them.
+
+A library that wants more of a view derives from it, and gives descriptors its own class.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any, overload
 
 from .core import U32, MemorySlot, Slot, TypeDesc, same_place
 
-__all__ = ("Array", "DynArray", "GrowingDesc", "Items", "array_desc", "dyn_array_desc", "refuse_instances")
+__all__ = ("Array", "DynArray", "Growing", "Items", "array_desc", "growing_desc", "refuse_instances")
 
 _new = object.__new__
 _from_bytes = int.from_bytes
@@ -78,14 +81,35 @@ class Items[T](Sequence[T]):
         return f"[{','.join(map(repr, self))}]"
 
 
-class GrowingDesc(TypeDesc):
+class Growing[T](Items[T]):
+    """A sequence whose length is kept in place."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return _from_bytes(self._slot.read(self._off, U32), "little")
+
+    def _set_length(self, length: int) -> None:
+        self._slot.write(self._off, length.to_bytes(U32, "little"))
+
+    @property
+    def _desc(self) -> TypeDesc:
+        return growing_desc(type(self), self._item)
+
+    @classmethod
+    def _items_of(cls, value: Any, item: TypeDesc) -> Sequence[Any]:
+        """What to store of a value that is no such sequence of the same items. Raises: TypeError."""
+        return _plain_sequence(value)
+
+
+class _GrowingDesc(TypeDesc):
     """A length in place; where the items are is the view's business."""
 
     size = U32
     plain = False
-    view: type[Items[Any]]
 
-    def __init__(self, item: TypeDesc) -> None:
+    def __init__(self, view: type[Growing[Any]], item: TypeDesc) -> None:
+        self.view = view
         self.item = item
 
     def get(self, slot: Slot, off: int) -> Any:
@@ -100,7 +124,7 @@ class GrowingDesc(TypeDesc):
             if not same_place(slot, off, value._slot, value._off):
                 self.copy(slot, off, value._slot, value._off)
             return
-        items = list(_plain_sequence(value))
+        items = list(self.view._items_of(value, self.item))
         view = self.get(slot, off)
         view._set_length(len(items))
         to, start = view._place()
@@ -114,6 +138,15 @@ class GrowingDesc(TypeDesc):
         if length:
             _copy_items(self.item, length, view._place(), source_view._place())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (growing_desc, (self.view, self.item))
+
+
+@functools.cache
+def growing_desc(view: type[Growing[Any]], item: TypeDesc) -> TypeDesc:
+    """The one descriptor of this view of such items."""
+    return _GrowingDesc(view, item)
+
 
 def _copy_items(item: TypeDesc, count: int, to: tuple[Slot, int], source: tuple[Slot, int]) -> None:
     if item.plain:
@@ -123,23 +156,13 @@ def _copy_items(item: TypeDesc, count: int, to: tuple[Slot, int], source: tuple[
         item.copy(to[0], to[1] + at, source[0], source[1] + at)
 
 
-class DynArray[T](Items[T], MutableSequence[T]):
+class DynArray[T](Growing[T], MutableSequence[T]):
     """A list in storage. Indexing it gives live views of records and collections; a slice is a plain list."""
 
     __slots__ = ()
 
-    def __len__(self) -> int:
-        return _from_bytes(self._slot.read(self._off, U32), "little")
-
-    def _set_length(self, length: int) -> None:
-        self._slot.write(self._off, length.to_bytes(U32, "little"))
-
     def _place(self) -> tuple[Slot, int]:
         return self._slot.indirect(self._off), 0
-
-    @property
-    def _desc(self) -> TypeDesc:
-        return dyn_array_desc(self._item)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if not isinstance(index, slice):
@@ -188,7 +211,7 @@ class DynArray[T](Items[T], MutableSequence[T]):
         """Remove the last item. As in the official library it is not returned, and no other one can be removed."""
         length = len(self)
         if not length:
-            raise Exception("can't pop from an empty array")
+            raise Exception("can't pop from empty array")
         self._set_length(length - 1)
 
     def clear(self) -> None:
@@ -213,18 +236,6 @@ class DynArray[T](Items[T], MutableSequence[T]):
         return copied
 
 
-class _DynArrayDesc(GrowingDesc):
-    view = DynArray
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (dyn_array_desc, (self.item,))
-
-
-@functools.cache
-def dyn_array_desc(item: TypeDesc) -> TypeDesc:
-    return _DynArrayDesc(item)
-
-
 class Array[T, S](Items[T]):
     """A sequence of fixed length, ``Array[u8, typing.Literal[4]]``, kept in place."""
 
@@ -240,21 +251,22 @@ class Array[T, S](Items[T]):
 
     @property
     def _desc(self) -> TypeDesc:
-        return array_desc(self._item, self._count)
+        return array_desc(type(self), self._item, self._count)
 
     def __setitem__(self, index: int, value: T) -> None:
         self._set(index, value)
 
 
 class _ArrayDesc(TypeDesc):
-    def __init__(self, item: TypeDesc, count: int) -> None:
+    def __init__(self, view: type[Array[Any, Any]], item: TypeDesc, count: int) -> None:
+        self.view = view
         self.item = item
         self.count = count
         self.size = item.size * count
         self.plain = item.plain
 
     def get(self, slot: Slot, off: int) -> Any:
-        view: Array[Any, Any] = _new(Array)
+        view: Array[Any, Any] = _new(self.view)
         view._slot = slot
         view._off = off
         view._item = self.item
@@ -263,8 +275,9 @@ class _ArrayDesc(TypeDesc):
 
     def set(self, slot: Slot, off: int, value: Any) -> None:
         items = _plain_sequence(value)
-        assert len(items) == self.count, f"expected {self.count} items, got {len(items)}"
-        if type(value) is Array and value._item is self.item:
+        if len(items) != self.count:
+            raise AssertionError
+        if type(value) is self.view and value._item is self.item:
             if not same_place(slot, off, value._slot, value._off):
                 self.copy(slot, off, value._slot, value._off)
             return
@@ -275,9 +288,10 @@ class _ArrayDesc(TypeDesc):
         _copy_items(self.item, self.count, (to, to_off), (source, source_off))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (array_desc, (self.item, self.count))
+        return (array_desc, (self.view, self.item, self.count))
 
 
 @functools.cache
-def array_desc(item: TypeDesc, count: int) -> TypeDesc:
-    return _ArrayDesc(item, count)
+def array_desc(view: type[Array[Any, Any]], item: TypeDesc, count: int) -> TypeDesc:
+    """The one descriptor of this view of so many such items."""
+    return _ArrayDesc(view, item, count)

@@ -160,13 +160,11 @@ class TreeMap[K, V](MutableMapping[K, V]):
         value: V = self._desc.value.get(self._slots, at + self._desc.value_at)
         return value
 
-    def compute_if_absent(self, key: K, make: Callable[[], V]) -> V:
-        """Not usable: for a key that is absent the official library stores the value and then fails, and so does
-        this one, so that a contract that uses it does not first fail on the network."""
+    def compute_if_absent(self, key: K, make: Callable[[], V], /) -> V:
+        """The key's value, which is made when there was none."""
         at, inserted = self._find_or_insert(key)
         if inserted:
             self._desc.value.set(self._slots, at + self._desc.value_at, make())
-            raise IndexError("compute_if_absent fails on an absent key; use get and assign")
         value: V = self._desc.value.get(self._slots, at + self._desc.value_at)
         return value
 
@@ -300,14 +298,15 @@ class _TreeMapDesc(TypeDesc):
     size = _HEADER.size
     plain = False
 
-    def __init__(self, key: TypeDesc, value: TypeDesc) -> None:
+    def __init__(self, view: type[TreeMap[Any, Any]], key: TypeDesc, value: TypeDesc) -> None:
+        self.view = view
         self.key = key
         self.value = value
         self.value_at = _NODE.size + key.size
         self.node_size = self.value_at + value.size
 
     def get(self, slot: Slot, off: int) -> Any:
-        view: TreeMap[Any, Any] = _new(TreeMap)
+        view: TreeMap[Any, Any] = _new(self.view)
         view._slot = slot
         view._off = off
         view._desc = self
@@ -315,10 +314,10 @@ class _TreeMapDesc(TypeDesc):
         return view
 
     def set(self, slot: Slot, off: int, value: Any) -> None:
-        if type(value) is TreeMap and not hasattr(value, "_desc"):  # TreeMap(): all that it is good for
+        if type(value) is self.view and not hasattr(value, "_desc"):  # TreeMap(): all that it is good for
             self.get(slot, off).clear()
             return
-        if type(value) is not TreeMap or value._desc is not self:
+        if type(value) is not self.view or value._desc is not self:
             raise AssertionError(f"cannot assign {type(value).__name__} to a TreeMap of this type")
         if not same_place(slot, off, value._slot, value._off):
             self.copy(slot, off, value._slot, value._off)
@@ -334,9 +333,10 @@ class _TreeMapDesc(TypeDesc):
             self.value.copy(to_nodes, at + self.value_at, nodes, at + self.value_at)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (tree_map_desc, (self.key, self.value))
+        return (tree_map_desc, (self.view, self.key, self.value))
 
 
 @functools.cache
-def tree_map_desc(key: TypeDesc, value: TypeDesc) -> TypeDesc:
-    return _TreeMapDesc(key, value)
+def tree_map_desc(view: type[TreeMap[Any, Any]], key: TypeDesc, value: TypeDesc) -> TypeDesc:
+    """The one descriptor of this view of such a map."""
+    return _TreeMapDesc(view, key, value)

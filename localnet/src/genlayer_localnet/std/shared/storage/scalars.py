@@ -28,7 +28,6 @@ __all__ = (
 )
 
 _from_bytes = int.from_bytes
-_address = Address._unchecked
 
 
 def _not_a(expected: str, key: Any) -> TypeError:
@@ -117,8 +116,12 @@ class NoneDesc(_Scalar):
 class AddressDesc(_Scalar):
     size = Address.SIZE
 
+    def __init__(self, cls: type[Address]) -> None:
+        self.cls = cls
+        self._make = cls._unchecked
+
     def get(self, slot: Slot, off: int) -> Address:
-        return _address(slot.read(off, 20))
+        return self._make(slot.read(off, 20))
 
     def set(self, slot: Slot, off: int, value: Address) -> None:
         slot.write(off, value.as_bytes)
@@ -130,6 +133,9 @@ class AddressDesc(_Scalar):
 
     def read_comparable(self, slot: Slot, off: int) -> bytes:
         return slot.read(off, 20)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (scalar, (AddressDesc, self.cls))
 
 
 class _Varying(_Scalar):

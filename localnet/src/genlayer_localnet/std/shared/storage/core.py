@@ -8,25 +8,12 @@ Numbers are little-endian; what was never written reads as zero, and that is eve
 from __future__ import annotations
 
 import hashlib
-import importlib
 from abc import ABC, abstractmethod
 from typing import Any, Final, Protocol
 
-# Any: what the host puts there is a module made at run time.
-wasi: Any
-try:
-    wasi = importlib.import_module("_genlayer_wasi")
-except ImportError:
+from ..requests import wasi
 
-    class _NoHost:
-        """Schemas and records in memory need no host; what does says what is missing."""
-
-        def __getattr__(self, name: str) -> Any:
-            raise RuntimeError(f"there is no GenVM host here that could do {name}")
-
-    wasi = _NoHost()
-
-__all__ = ("HOST_MANAGER", "U32", "HostManager", "HostSlot", "MemorySlot", "Slot", "TypeDesc", "same_place", "wasi")
+__all__ = ("HOST_MANAGER", "U32", "HostManager", "HostSlot", "MemorySlot", "Slot", "TypeDesc", "same_place")
 
 U32: Final = 4
 """Size in bytes of the length that stands before content of varying length."""

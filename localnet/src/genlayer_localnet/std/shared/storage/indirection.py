@@ -6,32 +6,21 @@ import functools
 from collections.abc import Sequence
 from typing import Any, Self
 
-from .arrays import GrowingDesc, Items, refuse_instances
+from .arrays import Growing, refuse_instances
 from .core import U32, Slot, TypeDesc, same_place
 
-__all__ = ("VLA", "Indirection", "indirection_desc", "vla_desc")
+__all__ = ("VLA", "Indirection", "indirection_desc")
 
 _new = object.__new__
-_from_bytes = int.from_bytes
 
 
-class VLA[T](Items[T]):
+class VLA[T](Growing[T]):
     """Items right after their number, growing at the end of a slot of their own. Only in an ``Indirection``."""
 
     __slots__ = ()
 
-    def __len__(self) -> int:
-        return _from_bytes(self._slot.read(self._off, U32), "little")
-
-    def _set_length(self, length: int) -> None:
-        self._slot.write(self._off, length.to_bytes(U32, "little"))
-
     def _place(self) -> tuple[Slot, int]:
         return self._slot, self._off + U32
-
-    @property
-    def _desc(self) -> TypeDesc:
-        return vla_desc(self._item)
 
     def __setitem__(self, index: int, value: T) -> None:
         self._set(index, value)
@@ -50,18 +39,6 @@ class VLA[T](Items[T]):
         if not 0 <= length <= len(self):
             raise IndexError(f"cannot truncate {len(self)} items to {length}")
         self._set_length(length)
-
-
-class _VlaDesc(GrowingDesc):
-    view = VLA
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (vla_desc, (self.item,))
-
-
-@functools.cache
-def vla_desc(item: TypeDesc) -> TypeDesc:
-    return _VlaDesc(item)
 
 
 class Indirection[T]:

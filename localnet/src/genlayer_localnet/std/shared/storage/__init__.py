@@ -1,0 +1,1 @@
+"""How annotated classes become storage: slots, descriptors of types, views."""
