@@ -1,6 +1,6 @@
 """The 20-byte account address, as contracts and the host see it.
 
-One class serves both sides: the fallback standard library re-exports it as ``genlayer.py.types.Address``.
+One class serves both sides: it is the v0.2 line's ``Address``, and the v0.3 line's is derived from it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Self
 
 from Crypto.Hash import keccak
 
@@ -50,7 +50,7 @@ class Address:
         _set_bytes(self, _parse(value))
 
     @classmethod
-    def _unchecked(cls, raw: bytes) -> Address:
+    def _unchecked(cls, raw: bytes) -> Self:
         """Wrap 20 bytes already known to be an address; for the codec and the storage, where speed counts."""
         address = _new(cls)
         _set_bytes(address, raw)
@@ -129,7 +129,7 @@ class Address:
         return self
 
     def __reduce__(self) -> tuple[type[Address], tuple[bytes]]:
-        return (Address, (self._bytes,))
+        return (type(self), (self._bytes,))
 
 
 # The slots' own setters go past the immutable __setattr__, and cost half of object.__setattr__.

@@ -11,6 +11,7 @@ Error tree::
     └── CalldataError      a value nested too deeply
         └── DecodingError  the bytes are not calldata
     TypeError              a value of a type that calldata does not have
+    └── MemoryviewError    a memoryview
 """
 
 from __future__ import annotations
@@ -22,7 +23,17 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from genlayer_localnet.address import Address
 
-__all__ = ("MAX_DEPTH", "CalldataEncodable", "CalldataError", "DecodingError", "decode", "encode", "to_str")
+__all__ = (
+    "MAX_DEPTH",
+    "CalldataEncodable",
+    "CalldataError",
+    "DecodingError",
+    "MemoryviewError",
+    "Raw",
+    "decode",
+    "encode",
+    "to_str",
+)
 
 MAX_DEPTH: Final = 256
 """How deep arrays and maps may nest: fixed, so that it does not depend on how deep the caller's own stack is."""
@@ -40,6 +51,9 @@ _NULL, _FALSE, _TRUE, _ADDRESS = 0x00, 0x08, 0x10, 0x18
 _ADDRESS_SIZE: Final = 20
 # Above this many bits the digit-by-digit loops, which are quadratic, give way to the blockwise ones.
 _LOOP_BITS: Final = 1024
+_SHOWN_BYTES, _SHOWN_CHARACTERS = 10, 100
+# Contracts can see these texts: they are as they were recorded.
+_TRUNCATED: Final = "unexpected end of memory"
 _TOO_DEEP: Final = f"calldata is nested too deeply (at most {MAX_DEPTH} levels)"
 
 
@@ -49,6 +63,19 @@ class CalldataError(ValueError):
 
 class DecodingError(CalldataError):
     """The bytes are not the encoding of any value."""
+
+
+class MemoryviewError(TypeError):
+    """A memoryview: the older line's libraries write it in a way that nobody can read, newer ones as bytes."""
+
+
+class Raw:
+    """Calldata that is there already; it is taken as it is."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes | bytearray | memoryview, /) -> None:
+        self.data = bytes(data)
 
 
 @runtime_checkable
@@ -112,6 +139,9 @@ def _encode_other(out: bytearray, value: Any, depth: int, default: Default | Non
     """Encode what is not exactly one of the built-in types: subclasses, views, dataclasses, abstract collections."""
     if depth > MAX_DEPTH:
         raise CalldataError(_TOO_DEEP)
+    if isinstance(value, Raw):
+        out += value.data
+        return None
     if not isinstance(value, type):
         as_calldata = getattr(value, "__to_calldata__", None)
         if as_calldata is not None:
@@ -135,9 +165,8 @@ def _plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, str):
         return str.__str__(value)
-    # The official encoder writes a memoryview without its header, which no decoder can read.
     if isinstance(value, memoryview):
-        raise TypeError("a memoryview is not calldata encodable: use bytes(…)")
+        raise MemoryviewError("a memoryview is not calldata encodable: use bytes(…)")
     if isinstance(value, bytes | bytearray):
         return bytes(value)
     return Address._unchecked(value._bytes) if isinstance(value, Address) else None
@@ -210,29 +239,31 @@ def _put_long_number(out: bytearray, number: int) -> None:
 # --- decoding ---------------------------------------------------------------------------------------------------
 
 
-def decode(data: bytes | bytearray | memoryview) -> Any:
+def decode(data: bytes | bytearray | memoryview, address: type[Address] = Address) -> Any:
     """Decode one value, which must take up all of the bytes.
 
-    Gives None, bool, int, str, bytes, Address, list and dict only. Time and memory are linear in the input.
+    Gives None, bool, int, str, bytes, ``address``, list and dict only. Time and memory are linear in the input.
 
     Raises:
         DecodingError: for anything but the one valid encoding of a value.
     """
     raw = bytes(memoryview(data))
     try:
-        value, end = _decode(raw, 0, 0)
+        value, end = _decode(raw, 0, 0, address)
     except IndexError:
-        raise DecodingError("calldata is truncated") from None
+        raise DecodingError(_TRUNCATED) from None
     except UnicodeDecodeError as error:
-        raise DecodingError(f"calldata has text that is not UTF-8: {error.reason}") from None
+        raise DecodingError(f"calldata has text that is not UTF-8: {error.reason}") from error
     except RecursionError:
         raise DecodingError(_TOO_DEEP) from None
     if end != len(raw):
-        raise DecodingError(f"calldata has {len(raw) - end} bytes after its end")
+        raise DecodingError(
+            f"unparsed end {raw[end : end + _SHOWN_BYTES]!r}... (decoded {repr(value)[:_SHOWN_CHARACTERS]})"
+        )
     return value
 
 
-def _decode(raw: bytes, at: int, depth: int) -> tuple[Any, int]:
+def _decode(raw: bytes, at: int, depth: int, address: type[Address]) -> tuple[Any, int]:
     number = raw[at]
     at += 1
     if number >= 0x80:
@@ -245,20 +276,20 @@ def _decode(raw: bytes, at: int, depth: int) -> tuple[Any, int]:
         end = _end_of(raw, at, number)
         return raw[at:end].decode("utf-8"), end
     if tag == _TAG_MAP:
-        return _decode_map(raw, at, depth, number)
+        return _decode_map(raw, at, depth, number, address)
     if tag == _TAG_ARRAY:
-        return _decode_array(raw, at, depth, number)
+        return _decode_array(raw, at, depth, number, address)
     if tag == 0:
-        return _decode_special(raw, at, number)
+        return _decode_special(raw, at, number, address)
     if tag == _TAG_BYTES:
         end = _end_of(raw, at, number)
         return raw[at:end], end
     if tag == _TAG_NEGATIVE:
         return ~number, at
-    raise DecodingError(f"calldata has an unknown tag {tag} before byte {at}")
+    raise DecodingError(f"invalid type {tag}")
 
 
-def _decode_special(raw: bytes, at: int, number: int) -> tuple[Any, int]:
+def _decode_special(raw: bytes, at: int, number: int, address: type[Address]) -> tuple[Any, int]:
     match number:
         case 0:
             return None, at
@@ -268,23 +299,23 @@ def _decode_special(raw: bytes, at: int, number: int) -> tuple[Any, int]:
             return True, at
         case 3:
             end = _end_of(raw, at, _ADDRESS_SIZE)
-            return Address._unchecked(raw[at:end]), end
-    raise DecodingError(f"calldata has an unknown special value before byte {at}")
+            return address._unchecked(raw[at:end]), end
+    raise DecodingError(f"Unknown special {number << 3:#b} {number << 3:#x}")
 
 
-def _decode_array(raw: bytes, at: int, depth: int, count: int) -> tuple[list[Any], int]:
+def _decode_array(raw: bytes, at: int, depth: int, count: int, address: type[Address]) -> tuple[list[Any], int]:
     if depth >= MAX_DEPTH:
         raise DecodingError(_TOO_DEEP)
     _end_of(raw, at, count)  # every item takes a byte at least
     depth += 1
     items = []
     for _ in range(count):
-        item, at = _decode(raw, at, depth)
+        item, at = _decode(raw, at, depth, address)
         items.append(item)
     return items, at
 
 
-def _decode_map(raw: bytes, at: int, depth: int, count: int) -> tuple[dict[str, Any], int]:
+def _decode_map(raw: bytes, at: int, depth: int, count: int, address: type[Address]) -> tuple[dict[str, Any], int]:
     if depth >= MAX_DEPTH:
         raise DecodingError(_TOO_DEEP)
     _end_of(raw, at, count)
@@ -300,16 +331,16 @@ def _decode_map(raw: bytes, at: int, depth: int, count: int) -> tuple[dict[str, 
         key = raw[at:end]
         # UTF-8 sorts as its code points do, so the raw keys can be compared.
         if previous is not None and key <= previous:
-            raise DecodingError(f"calldata has keys that are not in strictly ascending order at byte {at}")
+            raise DecodingError(f"unordered calldata keys: `{previous.decode('utf-8')}` >= `{key.decode('utf-8')}`")
         previous = key
-        entries[key.decode("utf-8")], at = _decode(raw, end, depth)
+        entries[key.decode("utf-8")], at = _decode(raw, end, depth, address)
     return entries, at
 
 
 def _end_of(raw: bytes, at: int, length: int) -> int:
     end = at + length
     if end > len(raw):
-        raise DecodingError("calldata is truncated")
+        raise DecodingError(_TRUNCATED)
     return end
 
 
@@ -319,7 +350,7 @@ def _get_number(raw: bytes, at: int) -> tuple[int, int]:
     while raw[end] >= 0x80:
         end += 1
     if raw[end] == 0:
-        raise DecodingError(f"calldata has a number with needless zeros at byte {at}")
+        raise DecodingError("most significant octet can not be zero")
     end += 1
     if (end - at) * 7 <= _LOOP_BITS:
         number = 0
@@ -345,6 +376,10 @@ def _long_number(digits: bytes) -> int:
 
 def to_str(value: Any) -> str:
     """Show a decoded value on one line, as JSON with ``b#`` and ``addr#`` marking bytes and addresses."""
+    if isinstance(value, Raw):
+        return f"raw#{value.data.hex()}"
+    if hasattr(value, "__to_calldata__"):
+        return to_str(value.__to_calldata__())
     if isinstance(value, Address):
         return f"addr#{value.as_bytes.hex()}"
     if isinstance(value, bytes | bytearray | memoryview):

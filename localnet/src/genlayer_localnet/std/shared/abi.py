@@ -117,6 +117,8 @@ def _to_abi(value: Any) -> Any:
 
 
 def _from_abi(annotation: Any, value: Any) -> Any:
+    if integer_of(annotation) is not None:
+        return value
     if _is_address(annotation):
         return annotation(value)
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
@@ -131,7 +133,7 @@ class MethodEncoder:
     """How one declared method of an EVM contract is called and its result read."""
 
     def __init__(self, name: str, declaration: Callable[..., Any]) -> None:
-        hints = typing.get_type_hints(declaration)
+        hints = typing.get_type_hints(declaration, include_extras=True)
         parameters = list(inspect.signature(declaration).parameters)[1:]
         missing = [parameter for parameter in parameters if parameter not in hints]
         if missing:

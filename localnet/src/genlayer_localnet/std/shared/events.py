@@ -93,7 +93,7 @@ def _declared_fields(cls: type, declaration: Any) -> tuple[tuple[str, ...], bool
             case inspect.Parameter.VAR_KEYWORD:
                 takes_blob = True
             case inspect.Parameter.VAR_POSITIONAL:
-                raise TypeError(f"`*{parameter.name}` is forbidden")
+                raise TypeError("`*args` is forbidden")
             case inspect.Parameter.KEYWORD_ONLY:
                 raise TypeError("keyword-only arguments are forbidden")
             case _:

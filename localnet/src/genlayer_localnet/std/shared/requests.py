@@ -9,14 +9,15 @@ from typing import Any, Final, NoReturn
 
 from genlayer_localnet import calldata
 
-__all__ = ("ask", "tell", "unreachable", "wasi")
+__all__ = ("HAS_HOST", "ask", "tell", "unreachable", "wasi")
 
 _NO_DATA: Final = 2**32 - 1
 
 # Any: what the host puts there is a module made at run time.
 wasi: Any
+HAS_HOST: bool
 try:
-    wasi = importlib.import_module("_genlayer_wasi")
+    wasi, HAS_HOST = importlib.import_module("_genlayer_wasi"), True
 except ImportError:
 
     class _NoHost:
@@ -25,7 +26,7 @@ except ImportError:
         def __getattr__(self, name: str) -> Any:
             raise RuntimeError(f"there is no GenVM host here that could do {name}")
 
-    wasi = _NoHost()
+    wasi, HAS_HOST = _NoHost(), False
 
 
 def tell(request: dict[str, Any], encode: Callable[[Any], bytes] = calldata.encode) -> bytes | None:

@@ -61,18 +61,19 @@ class HostManager:
     Slots carry no data, only ids, so they are kept for all contracts and calls alike.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[HostSlot] = HostSlot) -> None:
+        self._kind = kind
         self._sub_slots: dict[tuple[bytes, int], HostSlot] = {}
 
     def get_store_slot(self, slot_id: bytes) -> HostSlot:
-        return HostSlot(slot_id, self)
+        return self._kind(slot_id, self)
 
     def sub_slot(self, slot_id: bytes, off: int) -> HostSlot:
         slot = self._sub_slots.get((slot_id, off))
         if slot is None:
             if len(self._sub_slots) >= _SLOT_CACHE_LIMIT:
                 self._sub_slots.clear()
-            slot = HostSlot(hashlib.sha3_256(slot_id + off.to_bytes(U32, "little")).digest(), self)
+            slot = self._kind(hashlib.sha3_256(slot_id + off.to_bytes(U32, "little")).digest(), self)
             self._sub_slots[slot_id, off] = slot
         return slot
 

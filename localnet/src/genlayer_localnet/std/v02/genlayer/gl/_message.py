@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import typing
 from typing import Any, NamedTuple
 
 from genlayer_localnet.address import Address
+from genlayer_localnet.std.shared import message as shared
 
 from ..py import calldata
 from ..py.types import u256
 
 __all__ = ("MessageRawType", "MessageType", "current_message", "read_message")
-
-# Keys that the library itself uses; a host may send more.
-_NEEDED = ("contract_address", "sender_address", "origin_address", "value", "chain_id")
 
 
 class MessageType(NamedTuple):
@@ -45,15 +42,9 @@ class MessageRawType(typing.TypedDict):
 
 
 def read_message() -> tuple[MessageRawType, MessageType] | None:
-    """Read the message from file descriptor 0; None when there is no message to be read."""
-    # Tools that only look at a contract's classes set GENERATING_DOCS; at a terminal nobody types calldata.
-    if os.environ.get("GENERATING_DOCS") == "true" or _is_terminal():
-        return None
-    try:
-        raw = calldata.decode(_read_all())
-    except (OSError, calldata.DecodingError):
-        return None
-    if not isinstance(raw, dict) or any(key not in raw for key in _NEEDED):
+    """Read the message; None when there is no message to be read."""
+    raw = shared.read_message(calldata.decode)
+    if raw is None:
         return None
     message = MessageType(
         contract_address=raw["contract_address"],
@@ -63,20 +54,6 @@ def read_message() -> tuple[MessageRawType, MessageType] | None:
         chain_id=u256(raw["chain_id"]),
     )
     return typing.cast(MessageRawType, raw), message
-
-
-def _is_terminal() -> bool:
-    try:
-        return os.isatty(0)
-    except OSError:
-        return False
-
-
-def _read_all() -> bytes:
-    parts = []
-    while part := os.read(0, 1 << 16):
-        parts.append(part)
-    return b"".join(parts)
 
 
 def current_message() -> MessageType:

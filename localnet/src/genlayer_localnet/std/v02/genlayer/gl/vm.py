@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final
+from typing import Any
 
 from genlayer_localnet.std.shared.lazy import Lazy, lazy_api
 from genlayer_localnet.std.shared.requests import ask
+from genlayer_localnet.std.shared.stages import GuardedValidator, LeaderStage, ValidatorStage
 
 from ..py import calldata
 
@@ -24,8 +25,6 @@ __all__ = (
     "spawn_sandbox",
     "unpack_result",
 )
-
-_UNCAUGHT: Final = "exit_code 1"
 
 
 class ResultCode(IntEnum):
@@ -101,39 +100,8 @@ def unpack_result[T](result: Result[T]) -> T:
 # --- nondeterministic blocks ------------------------------------------------------------------------------------
 
 
-@dataclass
-class _LeaderStage:
-    """What is pickled for the leader. The argument, here and below, is what the host says about the stage."""
-
-    leader: Callable[[], Any]
-
-    def __call__(self, stage: Any) -> Any:
-        return self.leader()
-
-
-@dataclass
-class _ValidatorStage:
-    validator: Callable[[Result[Any]], bool]
-
-    def __call__(self, stage: Any) -> bool:
-        return bool(self.validator(decode_result(stage["leaders_result"])))
-
-
-@dataclass
-class _GuardedValidator:
-    """A validator whose own errors agree with the leader's of the same kind, as far as the comparisons say."""
-
-    validator: Callable[[Result[Any]], bool]
-    compare_user_errors: Callable[[UserError, UserError], bool]
-    compare_vm_errors: Callable[[VMError, VMError], bool]
-
-    def __call__(self, leaders: Result[Any]) -> bool:
-        try:
-            return self.validator(leaders)
-        except UserError as error:
-            return isinstance(leaders, UserError) and self.compare_user_errors(leaders, error)
-        except Exception:
-            return isinstance(leaders, VMError) and self.compare_vm_errors(leaders, VMError(_UNCAUGHT))
+def _leader_result(stage: Any) -> Result[Any]:
+    return decode_result(stage["leaders_result"])
 
 
 def _same_message(leaders: UserError | VMError, own: UserError | VMError) -> bool:
@@ -146,8 +114,8 @@ def _run(leader_fn: Callable[[], Any], validator_fn: Callable[[Result[Any]], boo
     answer = ask(
         {
             "RunNondet": {
-                "data_leader": cloudpickle.dumps(_LeaderStage(leader_fn)),
-                "data_validator": cloudpickle.dumps(_ValidatorStage(validator_fn)),
+                "data_leader": cloudpickle.dumps(LeaderStage(leader_fn)),
+                "data_validator": cloudpickle.dumps(ValidatorStage(validator_fn, _leader_result)),
             }
         }
     )
@@ -177,7 +145,8 @@ def run_nondet(
     compare_vm_errors: Callable[[VMError, VMError], bool] = _same_message,
 ) -> Lazy[Any]:
     """As ``run_nondet_unsafe``, but a validator that fails as the leader did agrees."""
-    return _run(leader_fn, _GuardedValidator(validator_fn, compare_user_errors, compare_vm_errors))
+    guarded = GuardedValidator(validator_fn, UserError, VMError, compare_user_errors, compare_vm_errors)
+    return _run(leader_fn, guarded)
 
 
 @lazy_api
