@@ -14,6 +14,7 @@ LocalnetError
 from __future__ import annotations
 
 import re
+from typing import Any
 
 _EXPECTED = re.compile(r"\[EXPECTED\] ([^:\s]+):")
 
@@ -64,13 +65,15 @@ class ContractRejected(LocalnetError):
     """A view did not return.
 
     ``kind`` is ``user_error`` (the contract raised ``gl.vm.UserError``) or ``vm_error`` (anything else); ``message`` is
-    the contract's text or the VM's (``exit_code 1``); ``code`` is the part between ``[EXPECTED] `` and ``:``, None
-    without one; ``stderr`` ends with the contract's own line.
+    the contract's text or the VM's (``exit_code 1``); ``data`` is the same, but for a user error of the v0.3 line what
+    it carries; ``code`` is the part between ``[EXPECTED] `` and ``:``, None without one; ``stderr`` ends with the
+    contract's own line.
     """
 
-    def __init__(self, kind: str, message: str, *, stderr: str = "", stdout: str = "") -> None:
+    def __init__(self, kind: str, message: str, *, data: Any = None, stderr: str = "", stdout: str = "") -> None:
         self.kind = kind
         self.message = message
+        self.data = data
         self.code = error_code_of(message)
         self.stderr = stderr
         self.stdout = stdout

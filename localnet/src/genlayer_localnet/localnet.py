@@ -209,7 +209,9 @@ class Localnet:
             outcome = chain.view(self._transaction("call", sender, to, call, 0))
         if outcome.kind != "return":
             assert outcome.message is not None
-            raise ContractRejected(outcome.kind, outcome.message, stderr=outcome.stderr, stdout=outcome.stdout)
+            raise ContractRejected(
+                outcome.kind, outcome.message, data=outcome.data, stderr=outcome.stderr, stdout=outcome.stdout
+            )
         return calldata.decode(outcome.result[1:])
 
     def schema(self, address: AddressLike) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from genlayer_localnet import calldata
 from genlayer_localnet.address import Address
 from genlayer_localnet.errors import UnknownTransaction, error_code_of
+from genlayer_localnet.loading.lines import method_of
 from genlayer_localnet.state.transactions import EmittedEvent, OutgoingMessage, Transaction
 from genlayer_localnet.state.voting import VotingRound
 
@@ -38,6 +39,7 @@ class Message:
     on: str
     sender: Address
     code: bytes | None = None
+    salt_nonce: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Receipt:
     """What the method returned, None for an error."""
     message: str | None
     """The error's text: the contract's, or the VM's such as ``exit_code 1``."""
+    data: Any
+    """The same, but for a user error of the v0.3 line what it carries: any value of calldata."""
     error_code: str | None
     """The part of the message between ``[EXPECTED] `` and ``:``."""
     events: tuple[Event, ...]
@@ -124,6 +128,7 @@ def receipt_of(transaction: Transaction, lookup: Callable[[str], Transaction]) -
         kind=outcome.kind,
         value=calldata.decode(outcome.result[1:]) if outcome.kind == "return" else None,
         message=outcome.message,
+        data=outcome.data,
         error_code=error_code_of(outcome.message),
         events=tuple(_event(event) for event in outcome.events),
         messages=tuple(_message(message) for message in outcome.messages),
@@ -134,9 +139,9 @@ def receipt_of(transaction: Transaction, lookup: Callable[[str], Transaction]) -
         storage_writes=outcome.storage_writes,
         sender=Address(transaction.sender),
         to=Address(transaction.to),
-        method=None if transaction.kind == "deploy" else call.get("method"),
-        args=tuple(call.get("args", ())),
-        kwargs=call.get("kwargs", {}),
+        method=None if transaction.kind == "deploy" else method_of(call),
+        args=tuple(args) if isinstance(args := call.get("args"), list) else (),
+        kwargs=kwargs if isinstance(kwargs := call.get("kwargs"), dict) else {},
         value_wei=transaction.value,
         votes=dict(transaction.rounds[-1].votes) if transaction.rounds else {},
         rounds=tuple(transaction.rounds),
@@ -170,4 +175,5 @@ def _message(message: OutgoingMessage) -> Message:
         on=message.on,
         sender=Address(message.sender),
         code=message.code,
+        salt_nonce=message.salt_nonce,
     )

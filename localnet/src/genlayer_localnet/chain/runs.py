@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from genlayer_localnet import calldata
 from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS, SCHEMA_SECONDS
+from genlayer_localnet.loading.lines import for_line, method_of
 from genlayer_localnet.nondet.services import Services, Wait
 from genlayer_localnet.state.journal import Journal, re_apply, roll_back
 from genlayer_localnet.state.results import RETURN, TIMEOUT, VM_ERROR
@@ -174,6 +175,8 @@ class Runs:
     def _frame(
         self, address: bytes, attempt: Attempt, journal: Journal, permissions: Permissions, transaction: Transaction
     ) -> Frame:
+        account = self.world.contracts[address]
+        line = self.machine.line_of(account.code, account.filename)
         message = {
             "contract_address": address,
             "sender_address": transaction.sender,
@@ -184,11 +187,11 @@ class Runs:
             "is_init": transaction.kind == "deploy",
             "chain_id": attempt.chain_id,
             "entry_kind": ENTRY_MAIN,
-            "entry_data": transaction.calldata,
+            # As Studio does before it runs one; what contracts ask each other goes as they say it.
+            "entry_data": for_line(transaction.calldata, line),
             "entry_stage_data": None,
         }
-        storage = self.world.contracts[address].storage
-        return Frame(self.world, journal, attempt, address, storage, permissions, message)
+        return Frame(self.world, journal, attempt, address, account.storage, permissions, message, line)
 
     def view(self, transaction: Transaction) -> Outcome:
         """Run a read on one node; ``transaction`` only describes the call. The contract must be there."""
@@ -213,4 +216,4 @@ def _names_no_method(call: bytes) -> bool:
         decoded = calldata.decode(call)
     except ValueError:
         return False
-    return isinstance(decoded, dict) and not decoded.get("method")
+    return isinstance(decoded, dict) and not method_of(decoded)

@@ -31,44 +31,58 @@ from genlayer_localnet.loading.contract_package import (
 from genlayer_localnet.loading.guard import StateGuard
 from genlayer_localnet.loading.imports import ImportedNames
 from genlayer_localnet.loading.library import LoadedLibrary
-from genlayer_localnet.loading.load_probe import LoadProbe
+from genlayer_localnet.loading.lines import Line, line_of
+from genlayer_localnet.loading.load_probe import probe_of
 from genlayer_localnet.loading.reachable import Reachable
 
 _VERSION_LINE = re.compile(r"#\s*v\d+\.\d+\.\d+\s*$")
 
 
-def check_runner_comment(source: str) -> None:
+_NO_COMMENT: dict[Line, str] = {"v0.2": "absent_runner_comment", "v0.3": "runner absent"}
+_BAD_COMMENT: dict[Line, str] = {"v0.2": "absent_runner_comment", "v0.3": "runner malformed"}
+
+
+def check_runner_comment(source: str, line: Line) -> None:
     """Check the first lines: an optional version line, then a JSON comment that names the runner.
 
     Raises: InvalidContract.
     """
     if source.startswith("\ufeff"):
-        raise _absent("the source starts with a byte order mark (BOM): save it as UTF-8 without one")
+        raise _invalid(
+            _NO_COMMENT[line], "the source starts with a byte order mark (BOM): save it as UTF-8 without one"
+        )
     # As GenVM does: at LF, with or without a CR before it, and at nothing else that Python takes for the end of a line.
-    lines = [line.removesuffix("\r") for line in itertools.takewhile(lambda line: line[:1] == "#", source.split("\n"))]
-    if any("\r" in line for line in lines):
-        raise _absent("the lines of the source end in CR alone, which GenVM does not take for the end of a line")
-    if lines and _VERSION_LINE.match(lines[0]):
+    lines = [text.removesuffix("\r") for text in itertools.takewhile(lambda text: text[:1] == "#", source.split("\n"))]
+    if any("\r" in text for text in lines):
+        raise _invalid(
+            _NO_COMMENT[line],
+            "the lines of the source end in CR alone, which GenVM does not take for the end of a line",
+        )
+    if lines and (_VERSION_LINE.match(lines[0]) if line == "v0.2" else lines[0][1:].strip().startswith("v")):
         lines.pop(0)
-    text = "\n".join(line[1:] for line in lines).strip()
+    text = "\n".join(each[1:] for each in lines).strip()
     if not text:
-        raise _absent('the source must start with a comment such as # { "Depends": "py-genlayer:<hash>" }')
+        raise _invalid(
+            _NO_COMMENT[line], 'the source must start with a comment such as # { "Depends": "py-genlayer:<hash>" }'
+        )
     try:
         runner, end = json.JSONDecoder().raw_decode(text)
     except ValueError as error:
-        raise _absent(
-            f"the comment at the top is not JSON ({error}); an empty line must follow the runner comment"
+        raise _invalid(
+            _BAD_COMMENT[line],
+            f"the comment at the top is not JSON ({error}); an empty line must follow the runner comment",
         ) from None
     if text[end:].strip():
-        raise _absent(
+        raise _invalid(
+            _BAD_COMMENT[line],
             f"the comment {text[end:].split()[0]!r}… directly behind the runner comment is read as a part of it, and "
-            "networks answer `runner malformed`: an empty line must come between them"
+            "networks answer `runner malformed`: an empty line must come between them",
         )
     check_runner(runner)
 
 
-def _absent(explanation: str) -> InvalidContract:
-    return InvalidContract("invalid_contract absent_runner_comment", explanation)
+def _invalid(kind: str, explanation: str) -> InvalidContract:
+    return InvalidContract(f"invalid_contract {kind}", explanation)
 
 
 class LoadedContract:
@@ -81,7 +95,7 @@ class LoadedContract:
         self.module.__file__ = source.filename
         self._message_names: list[str] = []
         self._event_names: dict[bytes, str | None] = {}
-        self._probe = LoadProbe(library)
+        self._probe = probe_of(library)
         self.contract_class: type | None = None
         self.make_instance: Callable[[], Any] | None = None
         self.importable: Importable | None = None
@@ -111,7 +125,8 @@ class LoadedContract:
             exec(code, module.__dict__)
         contract_class = library.registry.__known_contract__
         if contract_class is None:
-            raise InvalidContract("exit_code 1", "the module defines no subclass of gl.Contract")
+            base = "gl.Contract" if library.line == "v0.2" else "gl.contract.Contract"
+            raise InvalidContract("exit_code 1", f"the module defines no subclass of {base}")
         self.contract_class = contract_class
         self.make_instance = library.storage_of(contract_class)
         self._message_names = [name for name, value in module.__dict__.items() if value is probe.message]
@@ -142,7 +157,7 @@ class LoadedContract:
         """Names that the module bound to ``gl.message`` when it was loaded get the message of now."""
         self.library.registry.__known_contract__ = self.contract_class
         for name in self._message_names:
-            self.module.__dict__[name] = self.library.gl.message
+            self.module.__dict__[name] = self.library.message
 
     def restore(self) -> None:
         for name in self._message_names:
@@ -176,7 +191,7 @@ class LoadedContract:
         return self._event_names[key]
 
     def _event_classes(self) -> list[type]:
-        base = self.library.gl.Event
+        base = self.library.event
         found: list[type] = []
         waiting: list[type] = [base]
         while waiting:
@@ -193,6 +208,7 @@ class ContractSource:
     def __init__(self, code: bytes, filename: str | None) -> None:
         digest = hashlib.sha256(code).hexdigest()
         self.raw = code
+        self.line = line_of(code)
         self.module_name = PACKAGE if is_package(code) else f"genlayer_contract_{digest[:16]}"
         self.filename = filename or f"<contract {digest[:16]}>"
         self.package: ContractPackage | None = None
@@ -213,8 +229,9 @@ class ContractSource:
             except UnicodeDecodeError as error:
                 is_utf_16 = self.raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
                 hint = "; it starts with a byte order mark of UTF-16: save it as UTF-8" if is_utf_16 else ""
-                raise InvalidContract("invalid_contract non_utf8", f"{error}{hint}") from None
-            check_runner_comment(text)
+                kind = "non_utf8" if self.line == "v0.2" else "not_utf8_text"
+                raise InvalidContract(f"invalid_contract {kind}", f"{error}{hint}") from None
+            check_runner_comment(text, self.line)
             register_source(self.filename, text)
             tree = ast.parse(text, self.filename)
             self.assignments = assignments_in(tree)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import tempfile
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from genlayer_localnet import calldata
 from genlayer_localnet.address import Address
@@ -18,6 +18,7 @@ from genlayer_localnet.interpreter.contract_code import calls_contract_code
 from genlayer_localnet.interpreter.contract_time import ContractTime
 from genlayer_localnet.loading.assignments import Assignments
 from genlayer_localnet.loading.guard import StateGuard, Suspended, Watch
+from genlayer_localnet.loading.lines import Line
 from genlayer_localnet.loading.reachable import Reachable
 from genlayer_localnet.loading.standard_library import StandardLibrary
 
@@ -25,84 +26,88 @@ WASI = "_genlayer_wasi"
 _PACKAGE = "genlayer"
 _OWN = ("genlayer.", "genlayer_localnet.std.")
 """What names of a library's modules begin with; what the fallback libraries share, each has modules of its own of."""
-_IMPORTED = (
-    "genlayer",
-    "genlayer.py.types",
-    "genlayer.py.calldata",
-    "genlayer.py.get_schema",
-    "genlayer.py.storage",
-    "genlayer.py.storage._internal.generate",
-    "genlayer.gl",
-    "genlayer.gl.vm",
-    "genlayer.gl.genvm_contracts",
-)
-_SAMPLE = """
-from genlayer import *
-from dataclasses import dataclass
-import datetime
-import typing
-
-@allow_storage
-@dataclass
-class Record:
-    number: u256
-    text: str
-
-class Sample(gl.Contract):
-    number: bigint
-    flag: bool
-    blob: bytes
-    when: datetime.datetime
-    by_text: TreeMap[str, TreeMap[Address, Record]]
-    records: DynArray[Record]
-    fixed: Array[u8, typing.Literal[2]]
-
-class Happened(gl.Event):
-    def __init__(self, who: Address, /, **blob): ...
-"""
-"""A contract with all kinds of storage: what a library does to itself when they are first used."""
 _OF_DECORATORS = frozenset(vars(object))
 """What ``dataclass`` and ``total_ordering`` add to a class, some of it at least."""
-_NAMESPACES = ("advanced", "eq_principle", "evm", "nondet", "storage", "vm")
 # Any: the library's objects are known by protocol only, as there are two libraries (see the package's documentation).
 
 
-class LoadedLibrary:
-    """The modules of one standard library, and the few objects of it that the host works with."""
+class LoadedLibrary(ABC):
+    """The modules of one standard library, and the few objects of it that the host works with.
+
+    Each line has a class of its own, for it knows where the library has them.
+    """
+
+    imported: ClassVar[tuple[str, ...]]
+    """The modules that are there from the beginning."""
+    sample: ClassVar[str]
+    """A contract with all kinds of storage: what a library does to itself when they are first used."""
+
+    registry: Any
+    """Has ``__known_contract__``."""
+    event: type
+    """The base class of events."""
+    message: Any
+    """What contract code knows as ``gl.message``."""
+    message_raw: dict[str, Any]
+    decode: Callable[[bytes], Any]
+    get_schema: Callable[[type], dict[str, Any]]
+    address: Callable[[bytes], Any]
+    _encode: Callable[[Any], bytes]
+    _original_init: str
+    """The attribute in which a constructor keeps what was written for it."""
 
     def __init__(self, library: StandardLibrary, wasi: ModuleType) -> None:
         self.library = library
+        self.line: Line = library.line
         self._paths = [str(path) for path in library.paths]
         contract_imports.library_paths.update(self._paths)
         self._modules: dict[str, ModuleType] = {WASI: wasi}
         self._names: tuple[str, ...] = (WASI,)
         with self.activated(), ContractTime(datetime.now(UTC)), _MessageOnStdin():
-            for name in _IMPORTED:
+            for name in self.imported:
                 importlib.import_module(name)
-            for name in _NAMESPACES:  # a library may import them when they are first asked for
-                getattr(sys.modules["genlayer.gl"], name, None)
-        modules = self._modules
-        self.gl: Any = modules["genlayer.gl"]
-        self.registry: Any = modules["genlayer.gl.genvm_contracts"]
-        self._encode: Callable[[Any], bytes] = modules["genlayer.py.calldata"].encode
-        self.decode: Callable[[bytes], Any] = modules["genlayer.py.calldata"].decode
-        self.get_schema: Callable[[type], dict[str, Any]] = modules["genlayer.py.get_schema"].get_schema
-        self.user_error: type[Exception] = modules["genlayer.gl.vm"].UserError
-        self.nondet_error: type[Exception] = self.gl.nondet.NondetException
-        self.address: Callable[[bytes], Any] = modules["genlayer.py.types"].Address
-        self._u256: Callable[[int], Any] = modules["genlayer.py.types"].u256
-        self._first_message = self.gl.message
-        self.message_raw: dict[str, Any] = self.gl.message_raw
+            self._find(self._modules | {name: sys.modules[name] for name in self.imported})
         with self.activated():
             self._use_once()
         self._record()
+
+    # --- what a line knows ---
+
+    @abstractmethod
+    def _find(self, modules: Mapping[str, Any]) -> None:
+        """Find the objects, in the modules of ``imported``."""
+
+    @abstractmethod
+    def set_message(self, raw: dict[str, Any]) -> None:
+        """Make ``raw`` (addresses as bytes) the message that contract code sees from now on."""
+
+    @abstractmethod
+    def rewind(self) -> None:
+        """Bring back what the host itself sets per call."""
+
+    @abstractmethod
+    def storage_of(self, contract_class: type) -> Callable[[], Any]:
+        """Prepare the class for storage; what is returned makes a fresh instance over the present contract's slots."""
+
+    @abstractmethod
+    def payload_of(self, error: BaseException) -> bytes | None:
+        """What a call that ends with this error carries as a user error; None where it is no such error."""
+
+    # --- what all have in common ---
+
+    @calls_contract_code
+    def constructor_of(self, contract_class: type) -> Callable[..., Any] | None:
+        """The constructor as the contract wrote it, None where it wrote none."""
+        init = contract_class.__init__  # type: ignore[misc]  # looked up on purpose, never called on a wrong class
+        original: Callable[..., Any] = getattr(init, self._original_init, init)
+        return original
 
     def _use_once(self) -> None:
         """Have done what the library does to itself when it is first used, so that no contract has done it."""
         sample = ModuleType("genlayer_sample")
         sys.modules[sample.__name__] = sample
         try:
-            exec(_SAMPLE, sample.__dict__)
+            exec(self.sample, sample.__dict__)
             self.storage_of(sample.__dict__["Sample"])
         finally:
             del sys.modules[sample.__name__]
@@ -124,34 +129,16 @@ class LoadedLibrary:
         """Context manager: ``genlayer`` is this library. Can be nested."""
         return _Activated(self)
 
-    def set_message(self, raw: dict[str, Any]) -> None:
-        """Make ``raw`` (addresses as bytes) the message that contract code sees from now on."""
-        gl, address, u256 = self.gl, self.address, self._u256
-        contract, sender, origin = raw["contract_address"], raw["sender_address"], raw["origin_address"]
-        refreshed = {
+    def _message_of(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """The message with the library's own addresses."""
+        address = self.address
+        return {
             **raw,
-            "contract_address": address(contract),
-            "sender_address": address(sender),
-            "origin_address": address(origin),
+            "contract_address": address(raw["contract_address"]),
+            "sender_address": address(raw["sender_address"]),
+            "origin_address": address(raw["origin_address"]),
             "stack": [address(entry) for entry in raw["stack"]],
         }
-        message_raw = self.message_raw
-        gl.message_raw = message_raw
-        message_raw.clear()
-        message_raw.update(refreshed)
-        gl.message = gl.MessageType(
-            contract_address=refreshed["contract_address"],
-            sender_address=refreshed["sender_address"],
-            origin_address=refreshed["origin_address"],
-            value=u256(raw["value"]),
-            chain_id=u256(raw["chain_id"]),
-        )
-
-    def rewind(self) -> None:
-        """Bring back what the host itself sets per call."""
-        self.gl.message = self._first_message
-        self.gl.message_raw = self.message_raw
-        self.registry.__known_contract__ = None
 
     def restore(self, assignments: Assignments) -> None:
         """Undo what contract code did to the library itself, as far as the code's assignments can have done it."""
@@ -182,23 +169,6 @@ class LoadedLibrary:
             return False
         self._record()
         return True
-
-    @calls_contract_code
-    def storage_of(self, contract_class: type) -> Callable[[], Any]:
-        """Prepare the class for storage; what is returned makes a fresh instance over the present contract's slots."""
-        storage: Any = self._modules["genlayer.py.storage"]
-        generate: Any = self._modules["genlayer.py.storage._internal.generate"]
-        description = generate._storage_build(contract_class, {})
-        slot = storage.Root.MANAGER.get_store_slot(storage.ROOT_SLOT_ID).indirect(0)
-        return lambda: description.get(slot, 0)
-
-    @calls_contract_code
-    def constructor_of(self, contract_class: type) -> Callable[..., Any] | None:
-        """The constructor as the contract wrote it, None where it wrote none."""
-        init = contract_class.__init__  # type: ignore[misc]  # looked up on purpose, never called on a wrong class
-        generate: Any = self._modules["genlayer.py.storage._internal.generate"]
-        original: Callable[..., Any] = getattr(init, generate.ORIGINAL_INIT_ATTR, init)
-        return original
 
     def is_own(self, name: str) -> bool:
         """Whether a module of this name belongs to a standard library."""
@@ -259,7 +229,7 @@ class _Activated:
 
 
 class _MessageOnStdin:
-    """Context manager: file descriptor 0 gives a message, which ``genlayer.gl`` reads when it is imported."""
+    """Context manager: file descriptor 0 gives a message, which the library reads when it is imported."""
 
     def __enter__(self) -> None:
         nobody = Address(bytes(Address.SIZE))
@@ -275,15 +245,18 @@ class _MessageOnStdin:
             "entry_kind": 0,
             "entry_data": b"",
             "entry_stage_data": None,
+            "signer_address": nobody,
         }
+        received, sent = os.pipe()  # a confined process has no files of its own
+        os.write(sent, calldata.encode(message))
+        os.close(sent)
         try:
             self._before: int | None = os.dup(0)
         except OSError:  # a daemon may have closed it
             self._before = None
-        with tempfile.TemporaryFile() as file:
-            file.write(calldata.encode(message))
-            file.seek(0)
-            os.dup2(file.fileno(), 0)
+        os.dup2(received, 0)
+        if received:
+            os.close(received)
 
     def __exit__(self, *_: object) -> None:
         if self._before is None:

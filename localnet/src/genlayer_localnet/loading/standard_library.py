@@ -1,7 +1,8 @@
-"""Which Python standard library of GenVM contracts run on: the official one, or this package's own.
+"""Which Python standard libraries of GenVM contracts run on: the official one, or this package's own.
 
 ``GENLAYER_STD`` (or the argument ``std``) chooses: ``official``, ``fallback``, or ``auto``: the official one when it
-is on this machine, else the fallback. docs/localnet.md says where it is looked for.
+is on this machine, else the fallback. docs/localnet.md says where it is looked for. That is for contracts of the v0.2
+line; those of the v0.3 line run on this package's own library in any case.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from genlayer_localnet.errors import InvalidArgument, StandardLibraryNotFound
+from genlayer_localnet.loading.lines import Line
 
 Choice = Literal["auto", "official", "fallback"]
-FALLBACK_ROOT = Path(__file__).parents[1] / "std" / "v02"
+_FALLBACKS = Path(__file__).parents[1] / "std"
+FALLBACK_ROOT = _FALLBACKS / "v02"
+FALLBACK_ROOT_V03 = _FALLBACKS / "v03"
 _STD_RUNNER = "py-lib-genlayer-std"
 _PYTHON_RUNNER = "py-genlayer"
 
@@ -26,6 +30,7 @@ class StandardLibrary:
 
     name: Literal["official", "fallback"]
     paths: tuple[Path, ...]
+    line: Line = "v0.2"
 
     @property
     def root(self) -> Path:
@@ -36,6 +41,9 @@ class StandardLibrary:
         """One line for people: which library, and where it comes from."""
         kind = "official GenVM standard library" if self.name == "official" else "fallback standard library"
         return f"{kind} ({self.root})"
+
+
+LIBRARY_V03 = StandardLibrary("fallback", (FALLBACK_ROOT_V03,), "v0.3")
 
 
 def choose(choice: str | StandardLibrary | None = None) -> StandardLibrary:
@@ -109,7 +117,8 @@ def _extracted(runner: Path) -> list[Path]:
 def _package_root(runner: Path) -> Path | None:
     """Where the package is in this folder; a link to the fallback (made for genvm-linter) is not the official one."""
     for path in (runner / "src", runner):
-        if (path / "genlayer" / "__init__.py").is_file() and path.resolve() != FALLBACK_ROOT.resolve():
+        # Without `gl` it is one of the v0.3 line.
+        if (path / "genlayer" / "gl" / "__init__.py").is_file() and path.resolve() != FALLBACK_ROOT.resolve():
             return path
     return None
 

@@ -154,6 +154,7 @@ def _outcome(outcome: Outcome, keep_code: KeepCode) -> dict[str, Any]:
         "eq_outputs": [output.hex() for output in outcome.eq_outputs],
         "seen": {account.hex(): wei for account, wei in outcome.seen.items()},
         "saw_final_state": outcome.saw_final_state,
+        "has_data": outcome.has_data,
     }
 
 

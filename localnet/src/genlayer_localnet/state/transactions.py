@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, cast
 
+from genlayer_localnet import calldata
 from genlayer_localnet.nondet.services import Services
 from genlayer_localnet.state.journal import Journal, add_amount, roll_back
 from genlayer_localnet.state.voting import Decision, VotingRound
 
 TransactionKind = Literal["deploy", "call", "transfer", "faucet", "upgrade"]
 Phase = Literal["accepted", "finalized"]
+On = Phase | Literal["decided"]
+"""How contracts say it: the v0.3 line says ``decided`` for ``accepted``."""
 Status = Literal["pending", "finalized", "cancelled"] | Decision
 AWAITING_FINALITY: Final = frozenset({"accepted", "undetermined", "leader_timeout", "validators_timeout"})
 """Statuses of transactions that are decided and not final."""
@@ -33,9 +36,13 @@ class OutgoingMessage:
     calldata: bytes
     """Encoded call object; for ``EthSend`` the ABI bytes."""
     value: int
-    on: Phase
+    on: On
     code: bytes | None = None
     salt_nonce: int = 0
+
+    @property
+    def phase(self) -> Phase:
+        return "accepted" if self.on == "decided" else self.on
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +71,23 @@ class Outcome:
     """The accounts that its code could look at, the called one among them, with their balances at that time."""
     saw_final_state: bool = False
     """A view looked at what was final then: nothing can bring that back."""
+    has_data: bool = False
+    """A user error carries calldata, as in the v0.3 line, and not text."""
+
+    @property
+    def data(self) -> Any:
+        """What an error carries, which is text but in the v0.3 line; None for a return."""
+        if self.kind == "return":
+            return None
+        if self.kind == "user_error" and self.has_data:
+            return calldata.decode(self.result[1:])
+        return self.result[1:].decode("utf-8", "replace")
 
     @property
     def message(self) -> str | None:
         """The error's text, None for a return."""
-        return None if self.kind == "return" else self.result[1:].decode("utf-8", "replace")
+        data = self.data
+        return data if self.kind == "return" or isinstance(data, str) else calldata.to_str(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +200,7 @@ class Transaction:
         """The messages that go out in ``phase``; a call that failed or was not agreed on sends none."""
         if self.outcome is None or self.outcome.kind != "return" or self.status == "undetermined":
             return []
-        return [message for message in self.outcome.messages if message.on == phase]
+        return [message for message in self.outcome.messages if message.phase == phase]
 
     def waiting_messages(self) -> list[OutgoingMessage]:
         """Messages that have left their sender's balance and wait for this transaction to become final."""

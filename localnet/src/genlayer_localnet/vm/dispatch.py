@@ -1,4 +1,4 @@
-"""What GenVM's bootloader does with a call: it finds the method, checks that it may be called, and calls it.
+"""What the bootloader of the v0.2 line does with a call: it finds the method, checks that it may be called, calls it.
 
 Works with nothing but the marks that ``gl.public`` leaves on methods, so with either standard library. A ValueError
 here ends the call as the VM error ``exit_code 1``, as on the network.
@@ -20,7 +20,14 @@ Method = Callable[..., Any]
 @calls_contract_code
 def call_constructor(library: LoadedLibrary, contract_class: type, instance: Any, call: Any) -> None:
     """Run ``__init__``; a method name in the call does not matter, nor whether it is payable."""
-    args, kwargs = _arguments(call)
+    construct(library, contract_class, instance, *_arguments(call))
+
+
+@calls_contract_code
+def construct(
+    library: LoadedLibrary, contract_class: type, instance: Any, args: list[Any], kwargs: dict[str, Any]
+) -> None:
+    """Run the constructor, where there is one."""
     constructor = library.constructor_of(contract_class)
     if getattr(constructor, "__gl_public__", False):
         raise ValueError("__init__ must not be public")
@@ -35,7 +42,7 @@ def call_constructor(library: LoadedLibrary, contract_class: type, instance: Any
 def call_method(library: LoadedLibrary, contract_class: type, make_instance: Method, call: Any, value: int) -> Any:
     """Run the method that the call object names, or the special method that stands in for it."""
     args, kwargs = _arguments(call)
-    name = call.get("method", call.get("", ""))  # newer callers name the method under the empty key
+    name = call.get("method", "")
     if not isinstance(name, str):
         raise ValueError("method name is not a string")
     if name == "":
@@ -47,8 +54,8 @@ def call_method(library: LoadedLibrary, contract_class: type, make_instance: Met
     method = getattr(contract_class, name, None)
     if method is None:
         return _undefined(contract_class, make_instance, name, args, kwargs, value)
-    _check_public(method)
-    _check_payable(method, value)
+    check_public(method)
+    check_payable(method, value)
     return method(make_instance(), *args, **kwargs)
 
 
@@ -67,7 +74,7 @@ def _receive(contract_class: type, make_instance: Method, args: list[Any], kwarg
     method: Any = getattr(contract_class, "__receive__", None)
     if not getattr(method, "__gl_public__", False):
         return _undefined(contract_class, make_instance, "", args, kwargs, value)
-    _check_payable(method, value)
+    check_payable(method, value)
     return method(make_instance())
 
 
@@ -78,7 +85,7 @@ def _undefined(
     method: Any = getattr(contract_class, "__handle_undefined_method__", None)
     if not getattr(method, "__gl_public__", False):
         raise ValueError(f"call to undefined method `{name}`")
-    _check_payable(method, value)
+    check_payable(method, value)
     return method(make_instance(), name, args, kwargs)
 
 
@@ -102,12 +109,12 @@ def _special(
 
 
 @calls_contract_code
-def _check_public(method: Any) -> None:
+def check_public(method: Any) -> None:
     if not getattr(method, "__gl_public__", False):
         raise ValueError(f"call to private method `{method}`")
 
 
 @calls_contract_code
-def _check_payable(method: Any, value: int) -> None:
+def check_payable(method: Any, value: int) -> None:
     if value > 0 and not getattr(method, "__gl_payable__", False):
         raise ValueError(f"called non-payable method `{method}`")

@@ -1,7 +1,7 @@
 """Runs calls: the right modules in place, the message set, the method dispatched, the result as bytes.
 
-There is one ``VirtualMachine`` per process and standard library, and one running contract at a time: ``LOCK`` is held
-by every public method of every localnet.
+There is one ``VirtualMachine`` per process and choice of standard libraries, and one running contract at a time:
+``LOCK`` is held by every public method of every localnet. Contracts of both lines run on it, each on its own library.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import datetime
 from decimal import DefaultContext, localcontext
 from typing import Any
 
+from genlayer_localnet import calldata
 from genlayer_localnet.interpreter import memory_limit
 from genlayer_localnet.interpreter.console import Console, format_error, write_error
 from genlayer_localnet.interpreter.contract_code import calls_contract_code, contract_files
@@ -25,17 +26,23 @@ from genlayer_localnet.loading.contract_package import InvalidContract
 from genlayer_localnet.loading.contract_source import ContractSource, LoadedContract, pickled_by_value
 from genlayer_localnet.loading.guard import Suspended
 from genlayer_localnet.loading.library import LoadedLibrary
-from genlayer_localnet.loading.standard_library import StandardLibrary
+from genlayer_localnet.loading.library_v02 import LibraryV02
+from genlayer_localnet.loading.library_v03 import LibraryV03
+from genlayer_localnet.loading.lines import Line
+from genlayer_localnet.loading.standard_library import LIBRARY_V03, StandardLibrary
 from genlayer_localnet.state.results import RETURN, TIMEOUT, USER_ERROR, VM_ERROR, Terminated
 from genlayer_localnet.state.transactions import Outcome, OutcomeKind
-from genlayer_localnet.vm import dispatch
+from genlayer_localnet.vm import dispatch, dispatch_v03
 from genlayer_localnet.vm.frame import Frame
 from genlayer_localnet.vm.host import Machine, make_wasi
 from genlayer_localnet.vm.host_requests import HostRequests
+from genlayer_localnet.vm.requests_v03 import RequestsV03
+from genlayer_localnet.vm.root import locked_slots, put_code
 from genlayer_localnet.vm.sub_vms import SubVms, call_pickled
 
 LOCK = threading.RLock()
 _KINDS: dict[bytes, OutcomeKind] = {RETURN: "return", USER_ERROR: "user_error", VM_ERROR: "vm_error"}
+_NOTHING = RETURN + calldata.encode(None)
 _FAILED = VM_ERROR + b"exit_code 1"
 _EMBEDDINGS = "genlayer_embeddings"
 _NO_EMBEDDINGS = f"{_EMBEDDINGS} and its models are a part of the networks' runners that the localnet does not have"
@@ -56,8 +63,12 @@ class VirtualMachine:
 
     def __init__(self, library: StandardLibrary) -> None:
         self._machine = Machine()
-        self.library = LoadedLibrary(library, make_wasi(self._machine))
-        self._machine.handle = HostRequests(SubVms(self)).handle
+        self._wasi = make_wasi(self._machine)
+        self.library = LibraryV02(library, self._wasi)
+        """Of the v0.2 line."""
+        self._library_v03: LibraryV03 | None = None
+        handlers: dict[Line, HostRequests] = {"v0.2": HostRequests(SubVms(self)), "v0.3": RequestsV03(SubVms(self))}
+        self._machine.handle = lambda frame, request: handlers[frame.line].handle(frame, request)
         self._sources: dict[bytes, ContractSource] = {}
         self._files: set[str] = set()
 
@@ -68,13 +79,11 @@ class VirtualMachine:
     def run(self, frame: Frame, now: datetime) -> Outcome:
         """Run the call of the frame's message as a transaction or a view of its own."""
         console = Console()
-        outer = self.library.registry.__known_contract__ if self.is_running else None
+        self.library_of(frame.line)  # loaded before there is a limit to its time
         limit = TimeLimit(frame.attempt.time_limit_seconds)
-        with self.library.activated(), ContractTime(now), console, limit, localcontext(DefaultContext):
+        with ContractTime(now), console, limit, localcontext(DefaultContext):
             result = contained(lambda: self.run_call(frame))
         memory_limit.close_spare()
-        if self.is_running:  # it ran beside a call that waits for the network
-            self.library.registry.__known_contract__ = outer
         if limit.expired:
             result = TIMEOUT
         succeeded = result[:1] == RETURN
@@ -90,57 +99,89 @@ class VirtualMachine:
             eq_outputs=frame.attempt.eq_outputs,
             seen={account: frame.world.balance(account) for account in (frame.address, *frame.attempt.looked_at)},
             saw_final_state=frame.attempt.saw_final_state,
+            has_data=frame.line == "v0.3",
         )
+
+    def line_of(self, code: bytes, filename: str | None) -> Line:
+        return self._source(code, filename).line
+
+    def library_of(self, line: Line) -> LibraryV02 | LibraryV03:
+        """The library of a line; that of the v0.3 line is imported the first time."""
+        if line == "v0.2":
+            return self.library
+        if self._library_v03 is None:
+            self._library_v03 = LibraryV03(LIBRARY_V03, self._wasi)
+        return self._library_v03
 
     def run_call(self, frame: Frame) -> bytes:
         """Run the frame's call on its contract, with a module that no other running call uses."""
         account = frame.world.contracts[frame.address]
         source = self._source(account.code, account.filename)
+        library = self.library_of(frame.line)
+        if frame.line == "v0.3":
+            self._open_storage(frame, account.code)
         outer = self._machine.frame
         suspended = self._suspend_changes_of(outer)
+        known = library.registry.__known_contract__
         contract: LoadedContract | None = None
-        self._enter(frame)
         kept = Kept() if source.assignments.indirect else nullcontext()
-        displaced = sys.modules.get(source.module_name)
-        try:
-            # A module that does not import is a VM error like any other.
-            with kept:
-                contract, result = self._load_and_run(frame, source)
-            return result
-        finally:
-            if displaced is not None:
-                sys.modules[source.module_name] = displaced
-            else:
-                sys.modules.pop(source.module_name, None)
-            if contract is not None:
-                source.release(contract)
-            self.library.restore(source.assignments)
-            if suspended is not None:
-                suspended.resume()
-            self._leave(outer)
+        with nullcontext() if outer is not None and outer.line == frame.line else library.activated():
+            self._enter(frame)
+            displaced = sys.modules.get(source.module_name)
+            try:
+                # A module that does not import is a VM error like any other.
+                with kept:
+                    contract, result = self._load_and_run(frame, source, library)
+                return result
+            finally:
+                if displaced is not None:
+                    sys.modules[source.module_name] = displaced
+                else:
+                    sys.modules.pop(source.module_name, None)
+                if contract is not None:
+                    source.release(contract)
+                library.restore(source.assignments)
+                if suspended is not None:
+                    suspended.resume()
+                library.registry.__known_contract__ = known
+                self._leave(outer)
+
+    @staticmethod
+    def _open_storage(frame: Frame, code: bytes) -> None:
+        if frame.message["is_init"]:
+            put_code(frame.storage, frame.journal, code)
+        elif frame.permissions.write:
+            frame.locked = locked_slots(frame.storage, frame.message["sender_address"])
 
     def _suspend_changes_of(self, outer: Frame | None) -> Suspended | None:
         """A called contract does not see what its caller did to the library."""
         if outer is None or outer.contract is None:
             return None
-        return self.library.suspend(outer.contract.source.assignments)
+        return outer.contract.library.suspend(outer.contract.source.assignments)
 
     def run_pickled(self, frame: Frame, outer: Frame, data: bytes, arguments: tuple[Any, ...]) -> bytes:
         """Run a function that was sent to a VM of its own."""
         frame.contract = outer.contract
         self._enter(frame)
         # A new interpreter has no contract class yet: unpickling one must not count as a second.
-        self.library.registry.__known_contract__ = None
+        self.library_of(frame.line).registry.__known_contract__ = None
         try:
             return self._result(frame, lambda: call_pickled(data, arguments))
         finally:
             self._leave(outer)
 
-    def _load_and_run(self, frame: Frame, source: ContractSource) -> tuple[LoadedContract | None, bytes]:
+    def _load_and_run(
+        self, frame: Frame, source: ContractSource, library: LoadedLibrary
+    ) -> tuple[LoadedContract | None, bytes]:
         loaded: list[LoadedContract] = []
 
         def body() -> Any:
-            contract = source.acquire(self.library, frame.message)
+            try:
+                contract = source.acquire(library, frame.message)
+            except Exception as error:
+                if frame.line == "v0.3" and library.payload_of(error) is not None:
+                    raise InvalidContract("exit_code 1", "a UserError ended the module's own code") from error
+                raise
             loaded.append(contract)
             frame.contract = contract
             sys.modules[source.module_name] = contract.module
@@ -157,23 +198,28 @@ class VirtualMachine:
         contract_class, make_instance = contract.contract_class, contract.make_instance
         assert contract_class is not None
         assert make_instance is not None
-        call = self.library.decode(frame.message["entry_data"])
-        if frame.message["is_init"]:
-            return dispatch.call_constructor(self.library, contract_class, make_instance(), call)
-        return dispatch.call_method(self.library, contract_class, make_instance, call, frame.message["value"])
+        library, message = contract.library, frame.message
+        call = library.decode(message["entry_data"])
+        if isinstance(library, LibraryV03):
+            if message["is_init"]:
+                return dispatch_v03.call_constructor(library, contract_class, make_instance(), call)
+            return dispatch_v03.call_method(library, contract_class, make_instance, call, message["value"])
+        if message["is_init"]:
+            return dispatch.call_constructor(library, contract_class, make_instance(), call)
+        return dispatch.call_method(library, contract_class, make_instance, call, message["value"])
 
     @calls_contract_code
     def _result(self, frame: Frame, body: Callable[[], Any]) -> bytes:
         """Run ``body`` and put what came of it into a result: a code byte and its payload."""
         try:
-            result = RETURN + self.library.encode(body())
+            result = RETURN + self.library_of(frame.line).encode(body())
         except BaseException as error:  # also what no contract should raise: the call fails, not the localnet
             if is_interrupt(error):
                 raise
             if isinstance(error, MemoryError):
                 memory_limit.open_spare()
             try:
-                result = self._result_of_error(error)
+                result = self._result_of_error(self.library_of(frame.line), error)
             except Terminated as end:  # the error's own text did not come to an end
                 result = end.result
             except BaseException:  # nor can the contract's error be asked what it is
@@ -181,7 +227,7 @@ class VirtualMachine:
         return frame.terminated if frame.terminated is not None else result
 
     @calls_contract_code
-    def _result_of_error(self, error: BaseException) -> bytes:
+    def _result_of_error(self, library: LoadedLibrary, error: BaseException) -> bytes:
         if isinstance(error, TimedOut):
             error.__context__ = None  # it may have been caught many times
             write_error(format_error(error, contract_files))
@@ -195,18 +241,14 @@ class VirtualMachine:
         if isinstance(error, ModuleNotFoundError) and error.name == _EMBEDDINGS:
             error.msg = _NO_EMBEDDINGS
         write_error(format_error(error, contract_files))
-        is_nondet = isinstance(error, self.library.nondet_error)
-        if is_nondet or isinstance(error, self.library.user_error):
-            message = getattr(error, "message", str(error) if is_nondet else None)
-            if isinstance(message, str):
-                return USER_ERROR + str.encode(message, "utf-8", "replace")
-        return _FAILED
+        payload = library.payload_of(error)
+        return _FAILED if payload is None else USER_ERROR + payload
 
     @calls_contract_code
     def _result_of_exit(self, error: SystemExit) -> bytes:
         code = error.code
         if code is None or code == 0:
-            return RETURN + self.library.encode(None)
+            return _NOTHING
         if not isinstance(code, int):
             write_error(f"{code}\n")
             code = 1
@@ -214,12 +256,12 @@ class VirtualMachine:
 
     def _enter(self, frame: Frame) -> None:
         self._machine.frame = frame
-        self.library.set_message(frame.message)
+        self.library_of(frame.line).set_message(frame.message)
 
     def _leave(self, outer: Frame | None) -> None:
         self._machine.frame = outer
         if outer is not None:
-            self.library.set_message(outer.message)
+            self.library_of(outer.line).set_message(outer.message)
             if outer.contract is not None:
                 outer.contract.bind_message()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genlayer_localnet.loading.contract_source import LoadedContract
+from genlayer_localnet.loading.lines import Line
 from genlayer_localnet.nondet.services import Node, Services, Wait
 from genlayer_localnet.state.journal import Journal
 from genlayer_localnet.state.results import Terminated
@@ -100,6 +101,9 @@ class Frame:
     storage: Storage
     permissions: Permissions
     message: dict[str, Any]
+    line: Line
+    locked: frozenset[bytes] = frozenset()
+    """Slots that this call cannot write."""
     contract: LoadedContract | None = None
     depth: int = 0
     storage_reads: int = 0

@@ -76,6 +76,8 @@ def make_wasi(machine: Machine) -> ModuleType:
         frame = machine.running()
         if not frame.permissions.write:
             raise forbidden("storage cannot be written in a view or in a nondeterministic block")
+        if slot in frame.locked:
+            raise forbidden("the slot is locked: only the contract's upgraders can write it")
         if len(slot) != _SLOT_SIZE or not 0 <= off < _MAX_STORAGE_OFFSET:
             raise invalid("a slot id has 32 bytes, and an offset is below 2**32")
         frame.storage_writes += 1
@@ -90,6 +92,8 @@ def make_wasi(machine: Machine) -> ModuleType:
 
     def get_self_balance() -> int:
         frame = machine.running()
+        if frame.permissions.nondeterministic and frame.line == "v0.3":
+            raise forbidden("the contract's own balance is not known in a nondeterministic block")
         return frame.attempt.spendable(frame.world, frame.address)
 
     def gl_call(request: bytes, /) -> int:

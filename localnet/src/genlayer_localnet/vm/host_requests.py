@@ -15,6 +15,7 @@ from genlayer_localnet import calldata
 from genlayer_localnet.address import Address, keccak256
 from genlayer_localnet.interpreter.console import write_error
 from genlayer_localnet.interpreter.contract_time import real_time
+from genlayer_localnet.loading.lines import Line
 from genlayer_localnet.nondet import web
 from genlayer_localnet.nondet.services import Node, PromptRequest, SetupError
 from genlayer_localnet.nondet.web import WebError, WebRequest
@@ -24,7 +25,8 @@ from genlayer_localnet.vm.frame import Frame
 from genlayer_localnet.vm.host import forbidden, host_error, invalid
 from genlayer_localnet.vm.sub_vms import SubVms
 
-_MAX_U256 = 2**256 - 1
+MAX_U256 = 2**256 - 1
+_TOO_LITTLE: dict[Line, str] = {"v0.2": "inbalance", "v0.3": "insufficient_balance"}
 _MAX_TOPICS = 4
 _MAX_IMAGES = 2
 _TEMPLATES = {
@@ -74,81 +76,83 @@ class HostRequests:
         raise frame.terminate(RETURN + calldata.encode(payload))
 
     def _rollback(self, frame: Frame, payload: Any) -> bytes | None:
-        raise frame.terminate(USER_ERROR + _take(payload, str, "a rollback's message").encode("utf-8"))
+        raise frame.terminate(USER_ERROR + take(payload, str, "a rollback's message").encode("utf-8"))
 
     # --- other VMs ---
 
     def _run_nondet(self, frame: Frame, payload: Any) -> bytes | None:
-        _deterministic(frame, frame.permissions.spawn, "RunNondet")
-        fields = _fields(payload, data_leader=bytes, data_validator=bytes)
-        return self._sub_vms.run_nondet(frame, fields["data_leader"], fields["data_validator"])
+        need_deterministic(frame, frame.permissions.spawn, "RunNondet")
+        fields = checked_fields(payload, data_leader=bytes, data_validator=bytes)
+        return self._sub_vms.run_nondet(frame, fields["data_leader"], fields["data_validator"], catch_vm_error=False)
 
     def _sandbox(self, frame: Frame, payload: Any) -> bytes | None:
-        fields = _fields(payload, data=bytes, allow_write_ops=bool)
-        return self._sub_vms.run_sandbox(frame, fields["data"], allow_write=fields["allow_write_ops"])
+        fields = checked_fields(payload, data=bytes, allow_write_ops=bool)
+        allowed = fields["allow_write_ops"]
+        return self._sub_vms.run_sandbox(frame, fields["data"], allow_write=allowed, allow_send=allowed)
 
     def _call_contract(self, frame: Frame, payload: Any) -> bytes | None:
-        _deterministic(frame, frame.permissions.call, "CallContract")
-        fields = _fields(payload, address=Address, calldata=object, state=(int, 0))
+        need_deterministic(frame, frame.permissions.call, "CallContract")
+        fields = checked_fields(payload, address=Address, calldata=object, state=(int, 0))
         if fields["state"] not in (0, 1, 2):
             raise invalid(f"unknown state {fields['state']}")
         return self._sub_vms.call_contract(
-            frame, fields["address"].as_bytes, calldata.encode(fields["calldata"]), final=fields["state"] == 1
+            frame,
+            fields["address"].as_bytes,
+            calldata.encode(fields["calldata"]),
+            final=fields["state"] == 1,
+            catch_vm_error=False,
         )
 
     def _eth_call(self, frame: Frame, payload: Any) -> bytes | None:
-        _deterministic(frame, frame.permissions.call, "EthCall")
+        need_deterministic(frame, frame.permissions.call, "EthCall")
         raise frame.terminate(VM_ERROR + b"unsupported EthCall: the localnet has no EVM contracts to call")
 
     # --- messages and events ---
 
     def _post_message(self, frame: Frame, payload: Any) -> bytes | None:
-        _deterministic(frame, frame.permissions.send, "PostMessage")
-        fields = _fields(payload, address=Address, calldata=object, value=int, on=str)
+        need_deterministic(frame, frame.permissions.send, "PostMessage")
+        fields = checked_fields(payload, address=Address, calldata=object, value=int, on=str)
         to, call = fields["address"].as_bytes, calldata.encode(fields["calldata"])
         message = OutgoingMessage("PostMessage", frame.address, to, call, fields["value"], _phase(fields["on"]))
-        _send(frame, message)
+        send(frame, message)
         return None
 
     def _deploy_contract(self, frame: Frame, payload: Any) -> bytes | None:
-        _deterministic(frame, frame.permissions.send, "DeployContract")
+        need_deterministic(frame, frame.permissions.send, "DeployContract")
         # Libraries pass on what the contract gave them, also a source text.
-        fields = _fields(payload, calldata=object, code=object, value=int, on=str, salt_nonce=(int, 0))
+        fields = checked_fields(payload, calldata=object, code=object, value=int, on=str, salt_nonce=(int, 0))
         code, salt = fields["code"], fields["salt_nonce"]
-        code = _take(code.encode("utf-8") if isinstance(code, str) else code, bytes, "code")
-        if not 0 <= salt <= _MAX_U256:
+        code = take(code.encode("utf-8") if isinstance(code, str) else code, bytes, "code")
+        if not 0 <= salt <= MAX_U256:
             raise invalid("salt_nonce is a u256")
         to = salted_address(frame.address, salt, frame.attempt.chain_id) if salt else None
         call, phase = calldata.encode(fields["calldata"]), _phase(fields["on"])
-        _send(
+        send(
             frame,
             OutgoingMessage("DeployContract", frame.address, to, call, fields["value"], phase, code, salt),
         )
         return None
 
     def _eth_send(self, frame: Frame, payload: Any) -> bytes | None:
-        _deterministic(frame, frame.permissions.send, "EthSend")
-        fields = _fields(payload, address=Address, calldata=bytes, value=int)
+        need_deterministic(frame, frame.permissions.send, "EthSend")
+        fields = checked_fields(payload, address=Address, calldata=bytes, value=int)
         to = fields["address"].as_bytes
-        _send(frame, OutgoingMessage("EthSend", frame.address, to, fields["calldata"], fields["value"], "finalized"))
+        send(frame, OutgoingMessage("EthSend", frame.address, to, fields["calldata"], fields["value"], "finalized"))
         return None
 
     def _emit_event(self, frame: Frame, payload: Any) -> bytes | None:
-        _deterministic(frame, True, "EmitEvent")
-        fields = _fields(payload, topics=list, blob=dict)
-        topics = tuple(fields["topics"])
-        if len(topics) > _MAX_TOPICS or any(not isinstance(topic, bytes) or len(topic) != 32 for topic in topics):
-            raise invalid("an event has at most 4 topics of 32 bytes")
-        blob = fields["blob"]
-        name = frame.contract.event_name(topics, list(blob)) if frame.contract is not None else None
-        frame.events.append(EmittedEvent(frame.address, name, topics, blob))
+        need_deterministic(frame, True, "EmitEvent")
+        fields = checked_fields(payload, topics=list, blob=dict)
+        emit_event(frame, tuple(fields["topics"]), fields["blob"])
         return None
 
     # --- the outside world ---
 
     def _web_request(self, frame: Frame, payload: Any) -> bytes | None:
-        node = _node(frame, "WebRequest")
-        fields = _fields(payload, url=str, method=str, headers=(dict, {}), body=(object, None), sign=(bool, False))
+        node = node_of(frame, "WebRequest")
+        fields = checked_fields(
+            payload, url=str, method=str, headers=(dict, {}), body=(object, None), sign=(bool, False)
+        )
         body = fields["body"]
         if body is not None and not isinstance(body, bytes):
             raise invalid("body is bytes or null")
@@ -160,45 +164,54 @@ class HostRequests:
             answer = frame.attempt.services.fetch(request, node, frame.attempt.wait)
             return {"response": {"status": answer.status, "headers": dict(answer.headers), "body": answer.body}}
 
-        return _answered(frame, response)
+        return answered(frame, response)
 
     def _web_render(self, frame: Frame, payload: Any) -> bytes | None:
-        node = _node(frame, "WebRender")
-        fields = _fields(payload, url=str, mode=str, wait_after_loaded=(str, "0ms"))
+        node = node_of(frame, "WebRender")
+        fields = checked_fields(payload, url=str, mode=str, wait_after_loaded=(str, "0ms"))
         request = WebRequest(fields["url"])
         mode, attempt = fields["mode"], frame.attempt
-        return _answered(frame, lambda: {"text": web.render(attempt.services.fetch(request, node, attempt.wait), mode)})
+        return answered(frame, lambda: {"text": web.render(attempt.services.fetch(request, node, attempt.wait), mode)})
 
     def _exec_prompt(self, frame: Frame, payload: Any) -> bytes | None:
-        _node(frame, "ExecPrompt")
-        fields = _fields(payload, prompt=str, response_format=(str, "text"), images=(list, []))
+        return self._ask(frame, self._prompt_of(frame, payload))
+
+    def _prompt_of(self, frame: Frame, payload: Any) -> PromptRequest:
+        node_of(frame, "ExecPrompt")
+        fields = checked_fields(payload, prompt=str, response_format=(str, "text"), images=(list, []))
         if fields["response_format"] not in ("text", "json"):
             raise invalid(f"unknown response format {fields['response_format']!r}")
         if len(fields["images"]) > _MAX_IMAGES:
             raise invalid(f"a prompt has at most {_MAX_IMAGES} images")
-        request = PromptRequest(fields["prompt"], fields["response_format"], images=tuple(fields["images"]))
-        return self._ask(frame, request)
+        return PromptRequest(fields["prompt"], fields["response_format"], images=tuple(fields["images"]))
 
     def _exec_prompt_template(self, frame: Frame, payload: Any) -> bytes | None:
-        _node(frame, "ExecPromptTemplate")
+        node_of(frame, "ExecPromptTemplate")
         template = payload.get("template") if isinstance(payload, dict) else None
         if template not in _TEMPLATES:
             raise invalid(f"unknown template {template!r}")
         response_format, names = _TEMPLATES[template]
-        texts = _fields(payload, template=str, **dict.fromkeys(names, str))
+        texts = checked_fields(payload, template=str, **dict.fromkeys(names, str))
         del texts["template"]
         prompt = "\n".join(f"{name}: {texts[name]}" for name in names)
         return self._ask(frame, PromptRequest(prompt, response_format, template, texts))
 
     def _ask(self, frame: Frame, request: PromptRequest) -> bytes:
-        node = _node(frame, "ExecPrompt")
-        return _answered(frame, lambda: frame.attempt.services.ask(request, node))
+        node = node_of(frame, "ExecPrompt")
+        return answered(frame, lambda: frame.attempt.services.ask(request, node))
 
     def _trace(self, frame: Frame, payload: Any) -> bytes | None:
         if payload == "RuntimeMicroSec" or (isinstance(payload, dict) and list(payload) == ["RuntimeMicroSec"]):
             return calldata.encode(0)
-        _fields(payload, Message=str)
+        checked_fields(payload, Message=str)
         return None
+
+
+def emit_event(frame: Frame, topics: tuple[Any, ...], blob: dict[str, Any]) -> None:
+    if len(topics) > _MAX_TOPICS or any(not isinstance(topic, bytes) or len(topic) != 32 for topic in topics):
+        raise invalid("an event has at most 4 topics of 32 bytes")
+    name = frame.contract.event_name(topics, list(blob)) if frame.contract is not None else None
+    frame.events.append(EmittedEvent(frame.address, name, topics, blob))
 
 
 def salted_address(contract: bytes, salt_nonce: int, chain_id: int) -> bytes:
@@ -206,11 +219,11 @@ def salted_address(contract: bytes, salt_nonce: int, chain_id: int) -> bytes:
     return keccak256(b"\x01" + contract + salt_nonce.to_bytes(32, "big") + chain_id.to_bytes(32, "big"))[:20]
 
 
-def _send(frame: Frame, message: OutgoingMessage) -> None:
-    if not 0 <= message.value <= _MAX_U256:
+def send(frame: Frame, message: OutgoingMessage) -> None:
+    if not 0 <= message.value <= MAX_U256:
         raise invalid("value is a u256")
     if message.value > frame.attempt.spendable(frame.world, frame.address):
-        raise host_error(7, "inbalance", "insufficient balance")
+        raise host_error(7, _TOO_LITTLE[frame.line], "insufficient balance")
     frame.attempt.emit(frame.address, message.value)
     frame.messages.append(message)
 
@@ -221,20 +234,20 @@ def _phase(text: str) -> Phase:
     return cast(Phase, text)
 
 
-def _deterministic(frame: Frame, allowed: bool, name: str) -> None:
+def need_deterministic(frame: Frame, allowed: bool, name: str) -> None:
     if frame.permissions.nondeterministic:
         raise forbidden(f"{name} is not possible in a nondeterministic block")
     if not allowed:
         raise forbidden(f"{name} is not possible in this mode")
 
 
-def _node(frame: Frame, name: str) -> Node:
+def node_of(frame: Frame, name: str) -> Node:
     if not frame.permissions.nondeterministic or frame.attempt.node is None:
         raise forbidden(f"{name} is possible in a nondeterministic block only")
     return frame.attempt.node
 
 
-def _answered(frame: Frame, answer: Callable[[], Any]) -> bytes:
+def answered(frame: Frame, answer: Callable[[], Any]) -> bytes:
     """The answer as ``{"ok": …}``, what failed as ``{"error": …}`` for the standard library to raise."""
     try:
         with real_time():
@@ -251,13 +264,13 @@ def _answered(frame: Frame, answer: Callable[[], Any]) -> bytes:
     return calldata.encode({"error": {"causes": [cause], "ctx": {"message": text}}})
 
 
-def _take(value: Any, kind: Any, name: str) -> Any:
+def take(value: Any, kind: Any, name: str) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise invalid(f"{name} is of type {type(value).__name__}")
     return value
 
 
-def _fields(payload: Any, **kinds: Any) -> dict[str, Any]:
+def checked_fields(payload: Any, **kinds: Any) -> dict[str, Any]:
     """Check that the payload has just these fields. A kind is a type, or a pair of a type and a default."""
     if not isinstance(payload, dict):
         raise invalid(f"the payload is a map, not {type(payload).__name__}")
@@ -268,7 +281,7 @@ def _fields(payload: Any, **kinds: Any) -> dict[str, Any]:
     for name, kind in kinds.items():
         expected, *default = kind if isinstance(kind, tuple) else (kind,)
         if name in payload:
-            fields[name] = _take(payload[name], expected, name)
+            fields[name] = take(payload[name], expected, name)
         elif default:
             fields[name] = default[0]
         else:

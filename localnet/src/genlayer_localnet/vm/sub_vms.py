@@ -10,12 +10,14 @@ from typing import Any, Protocol
 
 import cloudpickle.cloudpickle as cloudpickle_internals  # type: ignore[import-untyped]  # it has no types
 
+from genlayer_localnet import calldata
 from genlayer_localnet.interpreter.console import Console
 from genlayer_localnet.interpreter.contract_code import calls_contract_code
 from genlayer_localnet.interpreter.time_limit import TimeLimit
+from genlayer_localnet.loading.lines import Line, for_executor
 from genlayer_localnet.nondet.services import Node
 from genlayer_localnet.state.journal import re_apply, roll_back
-from genlayer_localnet.state.results import TIMEOUT, VM_ERROR
+from genlayer_localnet.state.results import RETURN, TIMEOUT, USER_ERROR, VM_ERROR
 from genlayer_localnet.vm.frame import NONDETERMINISTIC, Frame, Permissions
 
 MAX_DEPTH = 32
@@ -23,12 +25,16 @@ MAX_DEPTH = 32
 _PYTHON_FRAMES_PER_CALL = 250
 _AGREED = b"\x00\x10"
 """The result of a validator that returned True."""
+_NO_CONTRACT = VM_ERROR + b"invalid_contract runner absent"
+_LEADER_RESULT: dict[Line, str] = {"v0.2": "leaders_result", "v0.3": "leader_result"}
+"""Where a validator finds it in the data of its stage."""
 ENTRY_MAIN, ENTRY_SANDBOX, ENTRY_CONSENSUS_STAGE = 0, 1, 2
 
 
 class Executor(Protocol):
     """What this module needs of ``execution``: one call in one frame, and its result as bytes."""
 
+    def line_of(self, code: bytes, filename: str | None) -> Line: ...
     def run_call(self, frame: Frame) -> bytes: ...
     def run_pickled(self, frame: Frame, outer: Frame, data: bytes, arguments: tuple[Any, ...]) -> bytes: ...
 
@@ -37,7 +43,7 @@ class SubVms:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    def call_contract(self, frame: Frame, address: bytes, call: bytes, *, final: bool) -> bytes:
+    def call_contract(self, frame: Frame, address: bytes, call: bytes, *, final: bool, catch_vm_error: bool) -> bytes:
         """A view of another contract: it sees what is accepted (or final), never what the caller wrote just now."""
         attempt, world = frame.attempt, frame.world
         if frame.depth >= MAX_DEPTH:
@@ -51,39 +57,49 @@ class SubVms:
             with world.final_state(frame.journal) if final else nullcontext():
                 account = world.contracts.get(address)
                 if account is None:
-                    return VM_ERROR + b"invalid_contract absent"
+                    return self._absent(frame, catch_vm_error)
+                line = self._executor.line_of(account.code, account.filename)
                 child = Frame(
                     world,
                     frame.journal,
                     attempt,
                     address,
                     account.storage,
-                    _without_write(frame.permissions),
+                    _of_view(frame.permissions, frame.line, line),
                     {
                         **frame.message,
                         "contract_address": address,
                         "stack": [*frame.message["stack"], frame.address],
                         "value": 0,
                         "is_init": False,
-                        "entry_data": call,
+                        "entry_data": for_executor(call, line),
                     },
+                    line,
                     depth=frame.depth + 1,
                 )
                 result = self._executor.run_call(child)
         finally:
             sys.setrecursionlimit(limit)
             re_apply(frame.journal, uncommitted)
-        _merge(frame, child, keep=result[:1] == b"\x00")
-        if result[:1] == VM_ERROR:
+        _merge(frame, child, keep=result[:1] == RETURN)
+        if result[:1] == VM_ERROR and not catch_vm_error:
             raise frame.terminate(result)
-        return result
+        return _user_error_for(frame.line, line, result) if result[:1] == USER_ERROR else result
 
-    def run_sandbox(self, frame: Frame, data: bytes, *, allow_write: bool) -> bytes:
+    @staticmethod
+    def _absent(frame: Frame, catch_vm_error: bool) -> bytes:
+        if frame.line == "v0.2":  # its library raises an error that can be caught
+            return VM_ERROR + b"invalid_contract absent"
+        if not catch_vm_error:
+            raise frame.terminate(_NO_CONTRACT)
+        return _NO_CONTRACT
+
+    def run_sandbox(self, frame: Frame, data: bytes, *, allow_write: bool, allow_send: bool) -> bytes:
         """A function in a VM of its own; its writes stay, also when it fails."""
         allowed = frame.permissions
         permissions = Permissions(
             write=allowed.write and allow_write,
-            send=allowed.send and allow_write,
+            send=allowed.send and allow_send,
             nondeterministic=allowed.nondeterministic,
         )
         child = self._child(frame, permissions, ENTRY_SANDBOX, data, None)
@@ -91,7 +107,7 @@ class SubVms:
         _merge(frame, child, keep=True)
         return result
 
-    def run_nondet(self, frame: Frame, data_leader: bytes, data_validator: bytes) -> bytes:
+    def run_nondet(self, frame: Frame, data_leader: bytes, data_validator: bytes, *, catch_vm_error: bool) -> bytes:
         """The leader runs its function, then every validator that still agrees runs its own on the leader's result."""
         attempt = frame.attempt
         leader_result = attempt.next_replayed()
@@ -103,7 +119,7 @@ class SubVms:
         for index in attempt.agreeing_validators():
             node = Node("validator", index, attempt.round)
             with TimeLimit(attempt.time_limit_seconds) as limit:  # every node has its own time
-                verdict = self._stage(frame, data_validator, {"leaders_result": leader_result}, node)
+                verdict = self._stage(frame, data_validator, {_LEADER_RESULT[frame.line]: leader_result}, node)
             if limit.expired:
                 attempt.votes[index] = "timeout"
             elif verdict != _AGREED:
@@ -111,7 +127,7 @@ class SubVms:
         if not attempt.has_majority() and not attempt.is_replay:
             attempt.rejected = True
             raise frame.terminate(VM_ERROR + b"validator_disagrees")
-        if leader_result[:1] == VM_ERROR:
+        if leader_result[:1] == VM_ERROR and not catch_vm_error:
             raise frame.terminate(leader_result)
         return leader_result
 
@@ -142,12 +158,27 @@ class SubVms:
             frame.storage,
             permissions,
             message,
+            frame.line,
+            frame.locked,
             depth=frame.depth,
         )
 
 
-def _without_write(permissions: Permissions) -> Permissions:
+def _of_view(permissions: Permissions, caller: Line, callee: Line) -> Permissions:
+    """What a called contract may: between the lines no more than the stricter one has it."""
+    if "v0.3" in (caller, callee):
+        return Permissions(call=permissions.call)
     return Permissions(send=permissions.send, call=permissions.call, spawn=permissions.spawn)
+
+
+def _user_error_for(caller: Line, callee: Line, result: bytes) -> bytes:
+    """A user error is text in the one line, and any calldata in the other."""
+    if caller == callee:
+        return result
+    if caller == "v0.3":
+        return USER_ERROR + calldata.encode(result[1:].decode("utf-8", "replace"))
+    data = calldata.decode(result[1:])
+    return USER_ERROR + (data if isinstance(data, str) else calldata.to_str(data)).encode("utf-8")
 
 
 def _merge(frame: Frame, child: Frame, *, keep: bool) -> None:
