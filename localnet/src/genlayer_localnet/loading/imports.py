@@ -15,10 +15,9 @@ from types import ModuleType
 from typing import Any
 
 from genlayer_localnet.loading.assignments import Assignments
+from genlayer_localnet.loading.library import is_own
 
 _HEAP_TYPE, _IMMUTABLE_TYPE = 1 << 9, 1 << 8  # Py_TPFLAGS_HEAPTYPE, Py_TPFLAGS_IMMUTABLETYPE
-_OWN_PACKAGES = frozenset({"genlayer", "_genlayer_wasi"})
-"""The standard library is guarded as a whole."""
 _MISSING = object()
 
 
@@ -88,7 +87,7 @@ def _foreign_owners(module: ModuleType, values: Iterable[object]) -> list[Module
             home = value.__module__
         else:
             continue
-        if home != module.__name__ and home.split(".")[0] not in _OWN_PACKAGES and id(value) not in seen:
+        if home != module.__name__ and not is_own(home) and id(value) not in seen:
             seen.add(id(value))
             found.append(value)
     return found

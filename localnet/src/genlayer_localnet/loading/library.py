@@ -31,6 +31,11 @@ _OF_DECORATORS = frozenset(vars(object))
 # Any: the library's objects are known by protocol only, as there are two libraries (see the package's documentation).
 
 
+def is_own(name: str) -> bool:
+    """Whether a module of this name belongs to a standard library, which is guarded as a whole."""
+    return name in (WASI, _PACKAGE) or name.startswith(_OWN)
+
+
 class LoadedLibrary(ABC):
     """The modules of one standard library, and the few objects of it that the host works with.
 
@@ -170,13 +175,9 @@ class LoadedLibrary(ABC):
         self._record()
         return True
 
-    def is_own(self, name: str) -> bool:
-        """Whether a module of this name belongs to a standard library."""
-        return name in (WASI, _PACKAGE) or name.startswith(_OWN)
-
     def _reachable(self) -> Reachable:
         """Names in the library's modules and classes: not what its registries and caches hold."""
-        found = Reachable(self.is_own)
+        found = Reachable(is_own)
         for name, module in self._modules.items():
             if name != WASI:
                 found.namespaces.append(module.__dict__)
@@ -190,7 +191,7 @@ class LoadedLibrary(ABC):
     def adopt_new_modules(self) -> None:
         """Keep what was imported since as part of this library."""
         for name, module in list(sys.modules.items()):
-            if name not in self._modules and (self.is_own(name) or self._is_below_root(module)):
+            if name not in self._modules and (is_own(name) or self._is_below_root(module)):
                 self._modules[name] = module
         self._names = tuple(self._modules)
 
@@ -209,7 +210,7 @@ class _Activated:
         library, modules = self._library, sys.modules
         self._displaced: dict[str, ModuleType] = {}
         if _PACKAGE in modules or WASI in modules:
-            names = [name for name in modules if library.is_own(name)]
+            names = [name for name in modules if is_own(name)]
             self._displaced = {name: modules.pop(name) for name in names}
         modules.update(library._modules)
         sys.path[:0] = library._paths
