@@ -1,7 +1,8 @@
-"""genlayer-test's own fixtures, and genvm-linter, on the fallback library."""
+"""genlayer-test's own fixtures, and genvm-linter, on the fallback library of the line that this genlayer-test runs."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -22,11 +23,15 @@ from genlayer_localnet.testing.direct import (
 sdk_loader = pytest.importorskip("gltest.direct.sdk_loader", reason="genlayer-test is not installed")
 
 SOURCES = Path(calldata.__file__).parents[1]
-CONFORMANCE = (
-    Path(os.environ.get("CONFORMANCE_DIR") or Path(__file__).parents[3] / "shared" / "conformance") / "contracts"
-)
+SHARED = Path(__file__).parents[3] / "shared"
+V02_CONTRACTS = Path(os.environ.get("CONFORMANCE_DIR") or SHARED / "conformance") / "contracts"
+V03_CONTRACTS = Path(os.environ.get("CONFORMANCE_V03_DIR") or SHARED / "conformance-v03") / "contracts"
+IS_NEWER = importlib.util.find_spec("gltest.direct.sdk_compat") is not None
+"""From 0.30 on genlayer-test runs contracts of the v0.3 line, and no others."""
+CONFORMANCE = V03_CONTRACTS if IS_NEWER else V02_CONTRACTS
+MESSAGE_MODULE = "genlayer.message" if IS_NEWER else "genlayer.gl"
 needs_conformance = pytest.mark.skipif(not CONFORMANCE.is_dir(), reason=f"no conformance contracts in {CONFORMANCE}")
-CONTRACT = """# v0.2.16
+V02 = """# v0.2.16
 # { "Depends": "py-genlayer:test" }
 
 from genlayer import *
@@ -73,6 +78,55 @@ class Ledger(gl.Contract):
     def peer(self, other: Address) -> object:
         return gl.get_contract_at(other).view().get()
 """
+V03 = """# v0.3.0
+# { "Depends": "py-genlayer:test" }
+
+import genlayer as gl
+from genlayer.types import *
+from dataclasses import dataclass
+
+@gl.storage.allow
+@dataclass
+class Entry[T]:
+    amount: T
+
+class Ledger(gl.contract.Contract):
+    owner: Address
+    entries: gl.storage.TreeMap[Address, Entry[u64]]
+
+    def __init__(self, start: int = 0):
+        self.owner = gl.message.sender_address
+        self.entries.get_or_insert_default(self.owner).amount = start
+
+    @gl.public.write
+    def add(self, amount: int) -> int:
+        entry = self.entries.get_or_insert_default(gl.message.sender_address)
+        entry.amount = entry.amount + amount
+        if amount == 0:
+            raise gl.vm.UserError("nothing to add")
+        return entry.amount
+
+    @gl.public.view
+    def now(self) -> str:
+        import datetime
+        return datetime.datetime.now(datetime.timezone.utc).isoformat()
+
+    @gl.public.write
+    def fetch(self, url: str) -> str:
+        return gl.eq_principle.strict_eq(lambda: gl.nondet.web.get(url).body.decode())
+
+    @gl.public.write
+    def ask(self) -> str:
+        return gl.vm.run_nondet_default(
+            lambda: gl.nondet.exec_prompt("who?", response_format="json")["name"],
+            lambda leaders: leaders == gl.vm.Return("me"),
+        )
+
+    @gl.public.view
+    def peer(self, other: Address) -> object:
+        return gl.contract.get_at(other).view().get()
+"""
+CONTRACT = V03 if IS_NEWER else V02
 
 
 @pytest.fixture(autouse=True)
@@ -172,9 +226,9 @@ def test_modules__after_a_test__are_gone_and_others_are_back(
         with vm.activate():
             vm.sender = b"\1" * 20
             deploy_contract(ledger_file, vm)
-            libraries.append(sys.modules["genlayer.gl"])
+            libraries.append(sys.modules[MESSAGE_MODULE])
         assert sys.modules["genlayer"] is theirs
-        assert "genlayer.gl" not in sys.modules
+        assert MESSAGE_MODULE not in sys.modules
     assert libraries[0] is not libraries[1]
     assert sys.path == path_before
 
@@ -194,6 +248,12 @@ def test_modules__after_a_test__are_gone_and_others_are_back(
 )
 def test_conformance_contract__in_direct_mode__runs(direct_deploy: Any, name: str, method: str, args: Any) -> None:
     getattr(direct_deploy(str(CONFORMANCE / f"{name}.py")), method)(*args)
+
+
+def test_contract__of_the_other_line__says_so(direct_deploy: Any, ledger_file: Path) -> None:
+    ledger_file.write_text(V02 if IS_NEWER else V03)
+    with pytest.raises(DirectModeMismatch, match="line"):
+        direct_deploy(str(ledger_file))
 
 
 # --- which library ---
@@ -289,11 +349,12 @@ def lint(command: str, contract: Path, root: Path) -> subprocess.CompletedProces
 @needs_conformance
 @pytest.mark.parametrize("name", ["callee", "caller", "events", "storage_kinds"])
 def test_linter__conformance_contract__validates_offline(tmp_path: Path, name: str) -> None:
-    done = lint("validate", CONFORMANCE / f"{name}.py", fallback_genvmroot(tmp_path))
+    done = lint("validate", V02_CONTRACTS / f"{name}.py", fallback_genvmroot(tmp_path))
     assert (done.returncode, "Validation passed" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
 def test_linter__schema__lists_the_methods(tmp_path: Path, ledger_file: Path) -> None:
+    ledger_file.write_text(V02)
     done = lint("schema", ledger_file, fallback_genvmroot(tmp_path))
     assert "add(amount)" in done.stdout, done.stdout + done.stderr
 

@@ -46,6 +46,7 @@ class LibraryV03(LoadedLibrary):
         "genlayer.message",
         "genlayer.nondet",
         "genlayer.storage",
+        "genlayer.storage._internal.generate",
         "genlayer.types",
         "genlayer.vm",
     )
@@ -61,8 +62,9 @@ class LibraryV03(LoadedLibrary):
         self.decode = modules["genlayer.calldata"].decode
         self._user_error: type[Exception] = modules["genlayer.vm"].UserError
         self.address = modules["genlayer.types"].Address
-        self._storage: Any = modules["genlayer.storage"]
-        self._original_init = self._storage.ORIGINAL_INIT_ATTR
+        self._root: Any = modules["genlayer.storage"].Root
+        self._generate: Any = modules["genlayer.storage._internal.generate"]
+        self._original_init = self._generate.ORIGINAL_INIT_ATTR
         self.get_schema = modules["genlayer.contract"].get_schema
 
     def set_message(self, raw: dict[str, Any]) -> None:
@@ -78,13 +80,13 @@ class LibraryV03(LoadedLibrary):
 
     @calls_contract_code
     def storage_of(self, contract_class: type) -> Callable[[], Any]:
-        description = self._storage.desc_of(contract_class)
-        slot = self._storage.Root.get().contract_instance.slot()
+        description = self._generate.desc_of(contract_class)
+        slot = self._root.get().contract_instance.slot()
         return lambda: description.get(slot, 0)
 
     def lock_default_slots(self) -> None:
         """As every deployment begins: what is not the contract's own fields can be written by upgraders only."""
-        self._storage.Root.get().lock_default()
+        self._root.get().lock_default()
 
     @calls_contract_code
     def payload_of(self, error: BaseException) -> bytes | None:

@@ -13,18 +13,19 @@ from genlayer_localnet import calldata
 Line = Literal["v0.2", "v0.3"]
 _PINS_OF_V03: Final = (b"py-genlayer:5jycge4q",)
 """Of runners, as far as they tell: on chain 61997."""
-_VERSION: Final = re.compile(rb"[ \t]*v(\d+)\.(\d+)")
-_HEADER_BYTES: Final = 4_096
+_HEADER: Final = re.compile(rb"(?:#.*\n?)*")
+_VERSION: Final = re.compile(rb"#[ \t]*v(\d+)\.(\d+)")
+_ZIP: Final = b"PK"
 _OLD_KEY, _NEW_KEY = "method", ""
 _OLD_KEY_BYTES: Final = b"\x06method"
 
 
 def line_of(code: bytes) -> Line:
-    """The line that code is written for, also when it could not run at all."""
-    head = code[:_HEADER_BYTES]
-    if any(pin in head for pin in _PINS_OF_V03):
+    """The line that code is written for, also when it could not run at all. A ZIP has no version here, only a pin."""
+    header = code if code.startswith(_ZIP) else code[: _HEADER.match(code).end()]  # type: ignore[union-attr]
+    if any(pin in header for pin in _PINS_OF_V03):
         return "v0.3"
-    version = _VERSION.match(head, 1) if head.startswith(b"#") else None
+    version = _VERSION.match(header)
     return "v0.3" if version is not None and (int(version[1]), int(version[2])) >= (0, 3) else "v0.2"
 
 

@@ -1,6 +1,7 @@
-"""genlayer-test's direct mode, and genvm-linter, on the fallback standard library.
+"""genlayer-test's direct mode, and genvm-linter, on the fallback standard libraries.
 
-Both download the official library when they do not have it. Here they get this package's own instead:
+Both download the official library when they do not have it. Here they get this package's own instead: direct mode up to
+0.29 that of the v0.2 line, later that of the v0.3 line, since each knows one line only.
 
 - ``install_direct_fallback`` makes the fixtures ``direct_vm`` and ``direct_deploy`` load it;
 - ``fallback_genvmroot`` gives a folder for the variable ``GENVMROOT`` of ``genvm-lint validate`` and ``schema``.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -18,7 +20,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from genlayer_localnet.loading.standard_library import FALLBACK_ROOT
+from genlayer_localnet.loading.lines import Line, line_of
+from genlayer_localnet.loading.standard_library import FALLBACK_ROOT, FALLBACK_ROOT_V03
 
 __all__ = ("DirectModeMismatch", "fallback_genvmroot", "install_direct_fallback", "uninstall_direct_fallback")
 
@@ -28,7 +31,7 @@ _OWN: Final = (f"{_PACKAGE}.", "genlayer_localnet.std.")
 
 
 class DirectModeMismatch(RuntimeError):
-    """The installed genlayer-test has not the functions that have to be wrapped."""
+    """The installed genlayer-test has not the functions that have to be wrapped, or runs the other line only."""
 
 
 class _Installation:
@@ -50,6 +53,11 @@ class _Installation:
             self._get_vm: Callable[[], Any] = self._wasi.get_vm
         except AttributeError as error:
             raise DirectModeMismatch(f"this genlayer-test's direct mode is not known here: {error}") from error
+        # It came with the library's new layout.
+        is_newer = importlib.util.find_spec("gltest.direct.sdk_compat") is not None
+        self._line: Line = "v0.3" if is_newer else "v0.2"
+        self._root = FALLBACK_ROOT_V03 if is_newer else FALLBACK_ROOT
+        self._registry = "genlayer.contract" if is_newer else "genlayer.gl.genvm_contracts"
         self._owner: Any = None
         self._displaced: dict[str, ModuleType] = {}
 
@@ -75,6 +83,10 @@ class _Installation:
     def _set_up_or_pass(self, contract_path: Path | None, version: str | None) -> list[Path]:
         if not self._force and _wants_official(bool(self._cached())):
             return self._setup(contract_path, version)
+        if contract_path is not None and line_of(contract_path.read_bytes()) != self._line:
+            raise DirectModeMismatch(
+                f"{contract_path} is not of the {self._line} line, and this genlayer-test's direct mode runs no other"
+            )
         vm = self._get_vm()
         _restore_stdin(vm)
         if self._owner is not vm:
@@ -83,14 +95,14 @@ class _Installation:
             # What is there belongs to somebody else (the localnet, say), who gets it back.
             self._displaced = {name: sys.modules.pop(name) for name in _library_modules()}
             self._owner = vm
-        contracts = sys.modules.get("genlayer.gl.genvm_contracts")
+        contracts = sys.modules.get(self._registry)
         if contracts is not None:
             # Several contracts can be deployed in one test.
             contracts.__known_contract__ = None  # type: ignore[attr-defined]
-        if str(FALLBACK_ROOT) in sys.path:
+        if str(self._root) in sys.path:
             return []
-        sys.path.insert(0, str(FALLBACK_ROOT))
-        return [FALLBACK_ROOT]
+        sys.path.insert(0, str(self._root))
+        return [self._root]
 
     def release(self, vm: Any) -> None:
         """Take the library of this VM's test out of the process, so that the next test reads its own message."""
@@ -100,7 +112,7 @@ class _Installation:
         for name in _library_modules():
             del sys.modules[name]
         with contextlib.suppress(ValueError):
-            sys.path.remove(str(FALLBACK_ROOT))
+            sys.path.remove(str(self._root))
         sys.modules.update(self._displaced)
         self._displaced = {}
 

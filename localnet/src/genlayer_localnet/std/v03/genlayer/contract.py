@@ -16,7 +16,7 @@ from ._abi import ABI
 from ._requests import call_object, fee_fields, post, tell
 from ._schema import get_schema
 from .chain import ON, Account
-from .storage import attach_contract
+from .storage._internal.generate import attach_contract
 from .types import Address
 from .vm import ask_vm
 

@@ -1,0 +1,1 @@
+"""Where tools expect the descriptors of types."""
