@@ -10,7 +10,7 @@ from genlayer_localnet.std.shared.storage import core, tree_map
 from genlayer_localnet.std.shared.storage.arrays import array_desc, growing_desc
 from genlayer_localnet.std.shared.storage.indirection import Indirection, indirection_desc
 from genlayer_localnet.std.shared.storage.scalars import scalar
-from genlayer_localnet.std.shared.storage.types import ORIGINAL_INIT_ATTR, Generics, Lit, StorageTypes, only_type
+from genlayer_localnet.std.shared.storage.types import ORIGINAL_INIT_ATTR, Generics, Lit, StorageTypes
 
 from ...types import Address
 from ..views import VLA, Array, DynArray, Pickled, PickledDesc, TreeMap
@@ -33,6 +33,16 @@ _REFUSED: Final[Mapping[Any, str]] = {
 }
 
 
+def _literal_refused() -> GenerationError:
+    return GenerationError("Literal types are not supported in storage")
+
+
+def _only_type(desc: core.TypeDesc | Lit) -> core.TypeDesc:
+    if isinstance(desc, Lit):
+        raise _literal_refused()
+    return desc
+
+
 class _Types(StorageTypes):
     def build(self, annotation: Any, generics: Generics) -> core.TypeDesc | Lit:
         if typing.get_origin(annotation) is Pickled:  # of anything
@@ -44,7 +54,7 @@ class _Types(StorageTypes):
         return GenerationError(_REFUSED.get(kind, unmarked))
 
     def not_one_type(self, literal: Any) -> TypeError:
-        return GenerationError("Literal types are not supported in storage")
+        return _literal_refused()
 
     def unbound(self, owner: Any, parameter: Any) -> TypeError:
         return GenerationError(f"Unbound generic type variable `{parameter}`")
@@ -64,17 +74,17 @@ def _build_array(item: core.TypeDesc | Lit, count: core.TypeDesc | Lit) -> core.
         raise GenerationError("the length of an Array is given as typing.Literal[number]")
     if count.value <= 0:
         raise GenerationError(f"Array size must be strictly positive, got {count.value}")
-    return array_desc(Array, only_type(item), count.value)
+    return array_desc(Array, _only_type(item), count.value)
 
 
 _types: Final = _Types(
     Address,
     {
-        DynArray: lambda item: growing_desc(DynArray, only_type(item)),
-        TreeMap: lambda key, value: tree_map.tree_map_desc(TreeMap, only_type(key), only_type(value)),
+        DynArray: lambda item: growing_desc(DynArray, _only_type(item)),
+        TreeMap: lambda key, value: tree_map.tree_map_desc(TreeMap, _only_type(key), _only_type(value)),
         Array: _build_array,
-        VLA: lambda item: growing_desc(VLA, only_type(item)),
-        Indirection: lambda item: indirection_desc(only_type(item)),
+        VLA: lambda item: growing_desc(VLA, _only_type(item)),
+        Indirection: lambda item: indirection_desc(_only_type(item)),
     },
 )
 desc_of = _types.desc_of
