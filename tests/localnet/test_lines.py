@@ -273,6 +273,44 @@ def test_view__of_the_newer_line_by_name__is_a_call_without_one(localnet: Localn
     assert localnet.view(caller, "caught", ["refuse"]) == "[1,null]"
 
 
+def test_view__of_the_newer_line_not_used_before__imports_its_library(
+    localnet: Localnet, put: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = put(V03, CALLEE)
+    caller = put(V02, OLD_CALLER, target)
+    # As after a restart from a state file.
+    machine = localnet._chain.machine
+    monkeypatch.setattr(machine, "_library_v03", None)
+    monkeypatch.setattr(machine, "_sources", {})
+    assert localnet.view(caller, "ask", "get", []) == "undefined ''"
+    assert localnet.view(target, "get") == 0
+
+
+def test_second_contract_class__defined_after_a_view__is_still_refused(
+    localnet: Localnet, alice: Address, put: Deploy
+) -> None:
+    bodies = {
+        V02: ("gl.Contract", "gl.get_contract_at(other).view().get()"),
+        V03: ("gl.contract.Contract", "gl.contract.get_at(other).view().get()"),
+    }
+    target = put(V02, OLD_CALLEE)
+    for header, (base, view) in bodies.items():
+        contract = put(
+            header,
+            f"""
+            class C({base}):
+                def __init__(self): pass
+                @gl.public.view
+                def get(self, other: Address) -> int:
+                    {view}
+                    class D({base}): pass
+                    return 1
+            """,
+        )
+        with pytest.raises(ContractRejected, match="only one contract"):
+            localnet.view(contract, "get", target)
+
+
 # --- messages between the lines -----------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from genlayer_localnet import Address, InvalidArgument, Localnet, StandardLibraryNotFound
-from genlayer_localnet.loading.standard_library import FALLBACK_ROOT, choose
+from genlayer_localnet.loading.standard_library import FALLBACK_ROOT, FALLBACK_ROOT_V03, choose
 
 HASH = "11rvqsff1q7sg8i7sk3d0jfwyh5y91cdf2b1j0kwdjj9mbhprz2z"
 COUNTER = "class C(gl.Contract):\n    n: u256\n    def __init__(self):\n        self.n = u256(5)\n" + (
@@ -51,6 +51,13 @@ def test_choose__genvmroot__has_the_official_library(
     place = _put_library(tmp_path / "genvm" / layout)
     monkeypatch.setenv("GENVMROOT", str(tmp_path / "genvm"))
     assert (choose().name, choose().root) == ("official", place)
+
+
+def test_choose__direct_mode_cache_with_the_newer_line__is_not_the_older_lines_library(home: Path) -> None:
+    cache = home / ".cache/gltest-direct/extracted"
+    place = _put_library(cache / "v0.2.16/py-lib-genlayer-std" / HASH)
+    shutil.copytree(FALLBACK_ROOT_V03 / "genlayer", cache / "v0.6.0/py-lib-genlayer-std" / HASH / "genlayer")
+    assert choose().root == place
 
 
 @pytest.mark.parametrize("inner", ["", "src"])

@@ -17,6 +17,7 @@ from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.server import RpcConnection, RpcFailure
 
+from .wire import TILL as OLD_TILL
 from .wire import Client, leader, tx_data
 
 TILL = '# v0.3.0\n# { "Depends": "py-genlayer:test" }\n\n' + textwrap.dedent(
@@ -111,6 +112,12 @@ def test_lint__of_code_of_the_v03_line__finds_its_faults(client: Client) -> None
     assert client.rpc.call("sim_lintContract", TILL)["results"] == []
     found = client.rpc.call("sim_lintContract", TILL.replace("total: u256", "total: int"))
     assert "use `bigint`" in found["results"][0]["message"]
+
+
+def test_upgrade__to_the_other_line__is_refused(client: Client, till: str) -> None:
+    with pytest.raises(RpcFailure, match="the other line"):
+        client.rpc.call("sim_upgradeContractCode", till, OLD_TILL)
+    assert client.rpc.call("sim_upgradeContractCode", till, TILL.replace("self.total = start", "pass"))
 
 
 def test_isolated_process__first_contract_of_the_line__is_run_there() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from genlayer_localnet.chain import simulation
 from genlayer_localnet.loading.contract_package import InvalidContract
 from genlayer_localnet.loading.contract_source import ContractSource
+from genlayer_localnet.loading.lines import line_of
 from genlayer_localnet.rpc.errors import invalid_params
 from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.receipt_json import failure_text
@@ -45,7 +46,8 @@ def upgrade(node: Node, contract: bytes, code: bytes) -> str:
 
     Raises: RpcError.
     """
-    node.contract(contract)
+    if line_of(code) != line_of(node.contract(contract).code):
+        raise invalid_params("the new code is of the other line of GenVM, which keeps its storage elsewhere")
     for finding in _findings(node, code):
         if finding["severity"] == "error":
             raise invalid_params(f"the new code cannot run: {finding['message']}")

@@ -79,11 +79,16 @@ class VirtualMachine:
     def run(self, frame: Frame, now: datetime) -> Outcome:
         """Run the call of the frame's message as a transaction or a view of its own."""
         console = Console()
+        waiting = self._machine.frame
+        registry = None if waiting is None else self.library_of(waiting.line).registry
+        known = registry and registry.__known_contract__
         self.library_of(frame.line)  # loaded before there is a limit to its time
         limit = TimeLimit(frame.attempt.time_limit_seconds)
         with ContractTime(now), console, limit, localcontext(DefaultContext):
             result = contained(lambda: self.run_call(frame))
         memory_limit.close_spare()
+        if registry is not None:  # it ran beside a call that waits for the network
+            registry.__known_contract__ = known
         if limit.expired:
             result = TIMEOUT
         succeeded = result[:1] == RETURN
@@ -122,7 +127,6 @@ class VirtualMachine:
             self._open_storage(frame, account.code)
         outer = self._machine.frame
         suspended = self._suspend_changes_of(outer)
-        known = library.registry.__known_contract__
         contract: LoadedContract | None = None
         kept = Kept() if source.assignments.indirect else nullcontext()
         with nullcontext() if outer is not None and outer.line == frame.line else library.activated():
@@ -143,7 +147,6 @@ class VirtualMachine:
                 library.restore(source.assignments)
                 if suspended is not None:
                     suspended.resume()
-                library.registry.__known_contract__ = known
                 self._leave(outer)
 
     @staticmethod

@@ -38,6 +38,8 @@ class BaseEvent:
     indexed: ClassVar[tuple[str, ...]]
     signature: ClassVar[str]
 
+    _needs_self: ClassVar[bool] = False
+    """The first parameter of a declaration has to be called so."""
     _takes_blob: ClassVar[bool]
     _topic: ClassVar[bytes]
 
@@ -81,10 +83,11 @@ class BaseEvent:
         emit_raw(topics, self._fields, encode)
 
 
-def _declared_fields(cls: type, declaration: Any) -> tuple[tuple[str, ...], bool]:
+def _declared_fields(cls: type[BaseEvent], declaration: Any) -> tuple[tuple[str, ...], bool]:
     indexed, takes_blob = [], False
     parameters = list(inspect.signature(declaration).parameters.values())
-    if not parameters or parameters.pop(0).name != "self":
+    own = parameters.pop(0).name if parameters else None
+    if own is None or (cls._needs_self and own != "self"):
         raise TypeError("first argument must be `self`")
     for parameter in parameters:
         match parameter.kind:

@@ -89,6 +89,8 @@ class Account:
 class Event(_events.BaseEvent):
     __doc__ = (_events.BaseEvent.__doc__ or "").replace("Event)", "gl.chain.Event)")
 
+    _needs_self = True
+
     @staticmethod
     def _encode(value: Any) -> bytes:
         return calldata.encode(value)
