@@ -171,6 +171,7 @@ def _zip(runner: str) -> bytes:
         (b'# { "Depends": "py-genlayer:test" }\n', "v0.2"),
         (b"#\n# v0.3.0\n", "v0.2"),
         (b"v0.3.0\n", "v0.2"),
+        (b"# v" + b"9" * 5_000 + b".3\n", "v0.2"),
         (b"", "v0.2"),
         (PIN.encode(), "v0.3"),
         (b"# v0.2.16\n" + PIN.encode(), "v0.3"),

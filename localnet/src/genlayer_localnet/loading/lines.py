@@ -14,7 +14,7 @@ Line = Literal["v0.2", "v0.3"]
 _PINS_OF_V03: Final = (b"py-genlayer:5jycge4q",)
 """Of runners, as far as they tell: on chain 61997."""
 _HEADER: Final = re.compile(rb"(?:#.*\n?)*")
-_VERSION: Final = re.compile(rb"#[ \t]*v(\d+)\.(\d+)")
+_VERSION: Final = re.compile(rb"#[ \t]*v(\d{1,9})\.(\d{1,9})")
 _ZIP: Final = b"PK"
 _OLD_KEY, _NEW_KEY = "method", ""
 _OLD_KEY_BYTES: Final = b"\x06method"
