@@ -61,11 +61,11 @@ def as_pattern(pattern: str) -> re.Pattern[str]:
         raise InvalidArgument(f"not a regular expression: {pattern!r} ({error})") from None
 
 
-def encode_call(method: str | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
-    """The call object as calldata. Raises: InvalidArgument."""
+def encode_call(method: str | None, args: tuple[Any, ...], kwargs: Mapping[str, Any], key: str = "method") -> bytes:
+    """The call object as calldata, with the method's name under ``key``. Raises: InvalidArgument."""
     call: dict[str, Any] = {}
     if method is not None:
-        call["method"] = method
+        call[key] = method
     if args:
         call["args"] = list(args)
     if kwargs:

@@ -139,6 +139,10 @@ def _encode_other(out: bytearray, value: Any, depth: int, default: Default | Non
     """Encode what is not exactly one of the built-in types: subclasses, views, dataclasses, abstract collections."""
     if depth > MAX_DEPTH:
         raise CalldataError(_TOO_DEEP)
+    if isinstance(value, Address):  # of a class derived from it, as the newer line's is
+        out.append(_ADDRESS)
+        out += value._bytes
+        return None
     if isinstance(value, Raw):
         out += value.data
         return None
@@ -169,7 +173,7 @@ def _plain(value: Any) -> Any:
         raise MemoryviewError("a memoryview is not calldata encodable: use bytes(…)")
     if isinstance(value, bytes | bytearray):
         return bytes(value)
-    return Address._unchecked(value._bytes) if isinstance(value, Address) else None
+    return None
 
 
 def _encode_array(out: bytearray, values: Iterable[Any], depth: int, default: Default | None) -> None:

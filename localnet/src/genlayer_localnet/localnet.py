@@ -34,6 +34,7 @@ from genlayer_localnet.errors import (
 )
 from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS
 from genlayer_localnet.loading import standard_library
+from genlayer_localnet.loading.lines import METHOD_KEY
 from genlayer_localnet.loading.standard_library import StandardLibrary
 from genlayer_localnet.nondet.services import (
     PromptAnswer,
@@ -177,10 +178,9 @@ class Localnet:
         ``method`` None is a call without a name: a payment. A call that fails gives a receipt.
         Raises: ContractNotFound, InsufficientFunds, InvalidArgument.
         """
-        call = encode_call(method, args, kwargs)
-        with self._exclusive() as chain:
+        with self._exclusive():
             to = self._existing(as_address(address))
-            assert chain is self._chain
+            call = self._call(to, method, args, kwargs)
             return self._send(self._transaction("call", sender, to, call, value))
 
     def transfer(self, to: AddressLike, wei: int, *, sender: AddressLike) -> Receipt:
@@ -203,9 +203,9 @@ class Localnet:
         """
         if state not in ("accepted", "final"):
             raise InvalidArgument(f"state is 'accepted' or 'final', not {state!r}")
-        call = encode_call(method, args, kwargs)
         with self._exclusive() as chain, chain.world.final_state() if state == "final" else nullcontext():
             to = self._existing(as_address(address))
+            call = self._call(to, method, args, kwargs)
             outcome = chain.view(self._transaction("call", sender, to, call, 0))
         if outcome.kind != "return":
             assert outcome.message is not None
@@ -349,6 +349,11 @@ class Localnet:
             created_at=world.now,
             nonce=nonce,
         )
+
+    def _call(self, to: bytes, method: str | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        account = self._chain.world.contracts[to]
+        line = self._chain.machine.line_of(account.code, account.filename)
+        return encode_call(method, args, kwargs, METHOD_KEY[line])
 
     def _send(self, transaction: Transaction) -> Receipt:
         self._chain.submit(transaction)

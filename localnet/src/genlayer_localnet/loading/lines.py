@@ -17,6 +17,8 @@ _HEADER: Final = re.compile(rb"(?:#.*\n?)*")
 _VERSION: Final = re.compile(rb"#[ \t]*v(\d{1,9})\.(\d{1,9})")
 _ZIP: Final = b"PK"
 _OLD_KEY, _NEW_KEY = "method", ""
+METHOD_KEY: Final[dict[Line, str]] = {"v0.2": _OLD_KEY, "v0.3": _NEW_KEY}
+"""Where in a call the method's name is."""
 _OLD_KEY_BYTES: Final = b"\x06method"
 
 
