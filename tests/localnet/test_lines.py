@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from genlayer_localnet import Address, ContractRejected, Localnet, Node, Receipt, WebError, WebRequest, calldata
-from genlayer_localnet.loading.lines import for_executor, for_line, line_of
+from genlayer_localnet.loading.entry_keys import for_executor, for_line
+from genlayer_localnet.loading.lines import line_of
 
 V02 = '# v0.2.16\n# { "Depends": "py-genlayer:test" }\n\nfrom genlayer import *\n\n'
 V03 = (

@@ -15,6 +15,7 @@ LOADED = {
     "genlayer_localnet",
     "genlayer_localnet.errors",
     "genlayer_localnet.loading",
+    "genlayer_localnet.loading.lines",
     "genlayer_localnet.loading.standard_library",
     "genlayer_localnet.testing",
     "genlayer_localnet.testing.direct",

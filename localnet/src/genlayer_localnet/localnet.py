@@ -34,7 +34,7 @@ from genlayer_localnet.errors import (
 )
 from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS
 from genlayer_localnet.loading import standard_library
-from genlayer_localnet.loading.lines import METHOD_KEY
+from genlayer_localnet.loading.entry_keys import METHOD_KEY
 from genlayer_localnet.loading.standard_library import StandardLibrary
 from genlayer_localnet.nondet.services import (
     PromptAnswer,

@@ -10,7 +10,7 @@ from typing import Any
 from genlayer_localnet import calldata
 from genlayer_localnet.address import Address
 from genlayer_localnet.errors import UnknownTransaction, error_code_of
-from genlayer_localnet.loading.lines import method_of
+from genlayer_localnet.loading.entry_keys import method_of
 from genlayer_localnet.state.transactions import EmittedEvent, OutgoingMessage, Transaction
 from genlayer_localnet.state.voting import VotingRound
 

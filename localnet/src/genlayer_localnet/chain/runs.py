@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from genlayer_localnet import calldata
 from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS, SCHEMA_SECONDS
-from genlayer_localnet.loading.lines import for_line, method_of
+from genlayer_localnet.loading.entry_keys import for_line, method_of
 from genlayer_localnet.nondet.services import Services, Wait
 from genlayer_localnet.state.journal import Journal, re_apply, roll_back
 from genlayer_localnet.state.results import RETURN, TIMEOUT, VM_ERROR

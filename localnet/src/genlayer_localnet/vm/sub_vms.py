@@ -14,7 +14,8 @@ from genlayer_localnet import calldata
 from genlayer_localnet.interpreter.console import Console
 from genlayer_localnet.interpreter.contract_code import calls_contract_code
 from genlayer_localnet.interpreter.time_limit import TimeLimit
-from genlayer_localnet.loading.lines import Line, for_executor
+from genlayer_localnet.loading.entry_keys import for_executor
+from genlayer_localnet.loading.lines import Line
 from genlayer_localnet.nondet.services import Node
 from genlayer_localnet.state.journal import re_apply, roll_back
 from genlayer_localnet.state.results import RETURN, TIMEOUT, USER_ERROR, VM_ERROR
