@@ -165,10 +165,26 @@ def expiry(session: Session, for_: int | None, until: int | None) -> int:
 
 @command(holds, "release", writes=True)
 def release(session: Session, api: ApiName, consumer: Consumer = None) -> Shown:
-    """Turn a hold into free credit: yours once it has expired, or as operator a consumer's at any time."""
-    address = session.address(consumer) if consumer else ""
+    """Turn a hold into free credit: yours once it has expired, or as operator a consumer's at any time.
+
+    As operator settle first: what is not settled by then cannot be billed from the hold any more. For a plain hold
+    api-billing settle once, for a session api-billing settle close, which also releases it.
+    """
+    address = consumer_to_release(session, api, consumer)
     with session.printer.waiting("releasing the hold"):
         return shown_write(session.client.release_hold(api, address), f"hold for {api} released")
+
+
+def consumer_to_release(session: Session, api: str, consumer: str | None) -> str:
+    """The consumer whose hold an operator releases, who is told what is lost by that; empty for the caller's own."""
+    if not consumer:
+        return ""
+    address = session.address(consumer)
+    session.printer.note(
+        f"what {address} has used and is not settled cannot be billed from this hold any more\n"
+        f"  before: api-billing settle once {api}, or for a session: api-billing settle close {api} {address}"
+    )
+    return address
 
 
 def arrival(status: str) -> str:

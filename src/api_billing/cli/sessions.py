@@ -10,7 +10,7 @@ from rich.text import Text
 
 from api_billing.amounts import Scale, format_wei
 from api_billing.cli.command import command
-from api_billing.cli.consumer import accepted_text, expiry, price_bound
+from api_billing.cli.consumer import accepted_text, consumer_to_release, expiry, price_bound
 from api_billing.cli.drawing import pairs, right, table
 from api_billing.cli.output import Shown, shown_write
 from api_billing.cli.session import Session
@@ -110,9 +110,12 @@ def sign(
 def close(session: Session, api: ApiName, consumer: Consumer = None) -> Shown:
     """Turn what is left of a session into free credit: yours once it has expired, or as operator a consumer's.
 
+    As operator use api-billing settle close, which settles first: what is not settled by then cannot be billed any
+    more, though it was signed and served.
+
     Its key stays set; to be billed without vouchers again: api-billing hold place --plain
     """
-    address = session.address(consumer) if consumer else ""
+    address = consumer_to_release(session, api, consumer)
     with session.printer.waiting("closing the session"):
         written = session.client.release_hold(api, address)
     return shown_write(written, f"session with {api} closed; what was left of it is free credit")

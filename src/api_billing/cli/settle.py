@@ -17,6 +17,7 @@ from api_billing.cli.output import Shown
 from api_billing.cli.session import Session
 from api_billing.cli.settle_drawing import (
     batch_data,
+    closing_text,
     draw_outgoing,
     draw_reconciliation,
     outgoing_data,
@@ -58,6 +59,7 @@ def add_to(root: typer.Typer) -> None:
     """Add the commands."""
     command(app, "once", writes=True)(once)
     command(app, "run", writes=True)(run_settler)
+    command(app, "close", writes=True)(close)
     command(app, "status")(status)
     command(app, "retry")(retry)
     command(app, "write-off")(write_off)
@@ -120,6 +122,48 @@ def run_settler(
         session.printer.note(f"settling {', '.join(apis)} every {every:g} s; Ctrl-C ends it")
         loop.run()
     return None
+
+
+def close(
+    session: Session,
+    api: ApiName,
+    consumer: Annotated[str, typer.Argument(metavar="CONSUMER", help="Address or account of the consumer")],
+    store: Store = None,
+) -> None:
+    """End a consumer's session without losing usage: serve nothing more in it and settle; what bills its last usage
+    releases the rest of the hold.
+
+    Safe to repeat. Exit code 1 while that is not done. When nothing is left to bill, no settlement can release the
+    hold, and the operator does: the command is told.
+
+    Example: api-billing settle close weather 0x1234... --account env:METER_KEY
+    """
+    from api_billing.metering.ledger.session_operations import CloseSession, ReadSession
+    from api_billing.metering.settlement.chain import chain_account
+
+    address = session.address(consumer)
+    if not session.client.get_session(address, api).signer:
+        raise InvalidInput(
+            f"{address} has no session with {api}",
+            hint=f"a plain hold: api-billing settle once {api}, then: api-billing hold release {api} --consumer ...",
+        )
+    account = chain_account(api, address)
+    with opened(store) as meter, session.printer.waiting("settling"):
+        meter.store.call(CloseSession(account))
+        ended = _ask(meter, _settler(session, meter, lambda settled: None).round(api))
+        found = meter.store.call(ReadSession(account))
+        held_wei = session.client.get_session(address, api).hold_wei
+        if ended.status != "done":
+            state, code = ended.status, max(_CODES[ended.status], ExitCode.REFUSED)
+        elif _refused(meter, api, account):
+            state, code = "refused", ExitCode.REFUSED
+        elif found is not None and found.is_closing:
+            state, code = "serving", ExitCode.REFUSED
+        else:
+            state, code = "nothing_to_bill" if held_wei else "closed", ExitCode.DONE
+    data = {"state": state, "settled": ended.settled, "held_wei": held_wei, "message": ended.message}
+    session.printer.show(Shown(data, closing_text(state, api, address, held_wei, ended.message)))
+    raise typer.Exit(code)
 
 
 def status(
@@ -252,6 +296,17 @@ def _settler(session: Session, meter: Meter, on_batch: Callable[[int], None], *,
         on_batch=on_batch,
         recheck_ms=0 if recheck else RECHECK_MS,
     )
+
+
+def _refused(meter: Meter, api: str, account: str) -> bool:
+    """Whether something of an account was refused, and nobody has decided about it."""
+    from api_billing.metering.ledger.settlement_operations import ListOutgoing, ReadBook
+
+    for sequence, index in meter.store.call(ReadBook(api)).open_parts:
+        (outgoing,) = meter.store.call(ListOutgoing(api, sequence - 1, 1))
+        if outgoing.batch.lines[index].account == account:
+            return True
+    return False
 
 
 def _batches_to_post(session: Session, meter: Meter, api: str) -> int | None:

@@ -45,6 +45,22 @@ def rounds_text(rounds: dict[str, Round]) -> str:
     )
 
 
+def closing_text(state: str, api: str, consumer: str, held_wei: int, message: str) -> str:
+    """How far the closing of a session is, and what to do next."""
+    held = f"{format_wei(held_wei, exact=True)} is still held for the session of {consumer} with {api}"
+    again = f"api-billing settle close {api} {consumer}"
+    if state == "closed":
+        return f"the session of {consumer} with {api} is closed: settled, and nothing is held any more"
+    if state == "nothing_to_bill":
+        release = f"api-billing session close {api} --consumer {consumer}"
+        return f"{held}\nthis store has nothing of it left to bill; as operator end it now:\n{release}"
+    if state == "refused":
+        return f"{held}\na part was refused; before you end it: api-billing settle status {api}"
+    if state == "serving":
+        return f"{held}\nrequests of it are being served, and no more; when they have ended:\n{again}"
+    return f"{held}\nsettling: {state}{f', {plain(message)}' if message else ''}; later again:\n{again}"
+
+
 def batch_data(batch: Batch) -> dict[str, Any]:
     return {
         "api": batch.api,
