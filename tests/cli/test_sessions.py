@@ -197,5 +197,22 @@ def test_hold_place__plain_after_a_session__needs_no_vouchers(opened: Run) -> No
     assert opened("session", "status", "weather", "--consumer", SECOND, "--json").json["signer"] == ""
 
 
+HOLD = ("hold", "place", "weather", "1gwei", "--for", "8d", "--account", SECOND)
+
+
+def test_hold_place__after_a_session__is_refused_unless_plain(opened: Run) -> None:
+    opened("session", "close", "weather", "--consumer", SECOND)
+    ran = opened(*HOLD)
+    assert (ran.code, f"held for vouchers of {SIGNER.lower()}" in ran.err.replace("\n", " ")) == (2, True)
+    assert "--plain" in ran.err
+    assert opened("report", SECOND, "--json").json["held_wei"] == 0
+    assert "vouchers" not in opened(*HOLD, "--plain").out
+
+
+def test_hold_place__in_a_session__adds_to_it_and_says_whose_vouchers(opened: Run) -> None:
+    assert f"\nfor vouchers of {SIGNER.lower()}\n" in opened(*HOLD).out
+    assert opened("report", SECOND, "--json").json["held_wei"] == ONE_GEN + 10**9
+
+
 def test_report__with_a_session__says_so(opened: Run) -> None:
     assert ", for a session" in opened("report", SECOND).out.replace("\n", " ")

@@ -143,15 +143,22 @@ def place(
 ) -> Shown:
     """Set more credit aside for one API; an amount of 0 only prolongs the hold.
 
-    After a session its key stays set, and vouchers of it are needed still, unless you say --plain.
+    While a session is in force this adds to it; after it, say --plain, or open the next session.
 
     Example: api-billing hold place weather 0.5gen --for 7d
     """
     expires_at = expiry(session, for_, until)
+    with session.printer.waiting("reading"):
+        found = session.client.get_session(session.own_address, api)
+    if found.signer and not found.in_force and not plain:
+        raise InvalidInput(
+            f"after your session with {api} it would be held for vouchers of {found.signer}",
+            hint="to be billed without vouchers add --plain; with them: api-billing session open",
+        )
     with session.printer.waiting("placing the hold"):
         written = session.client.place_hold(api, amount, expires_at, PLAIN_HOLD if plain else "")
     text = f"{format_wei(amount, exact=True)} more held for {api} until {moment_text(expires_at)}"
-    return shown_write(written, text)
+    return shown_write(written, text if plain or not found.signer else f"{text}\nfor vouchers of {found.signer}")
 
 
 def expiry(session: Session, for_: int | None, until: int | None) -> int:
