@@ -18,14 +18,18 @@ __all__ = [
     "COURT_METHODS",
     "DAY_SECONDS",
     "EVENTS",
+    "EVIDENCE_URL",
     "EXPLANATIONS",
     "HISTORY_DAYS",
     "KEPT",
+    "MAX_CLAIM",
+    "MAX_HOLD_DAYS",
     "MAX_PAGE",
     "MAX_SETTLEMENT_ENTRIES",
     "MAX_SETTLEMENT_VOUCHERS",
     "METHODS",
     "PLAIN_HOLD",
+    "SETTLED_DAYS",
     "STANDARD_PLAN",
     "Code",
     "CourtCode",
@@ -55,6 +59,11 @@ KEPT: Final = 64
 """How many notices of a consumer, settlements and days of an API the contract remembers."""
 HISTORY_DAYS: Final = 400
 DAY_SECONDS: Final = 86_400
+MAX_HOLD_DAYS: Final = 366
+SETTLED_DAYS: Final = 2
+"""So old is a day whose usage can no longer be settled; then it can be disputed."""
+MAX_CLAIM: Final = 2_000
+EVIDENCE_URL: Final = re.compile("(https://[!-~]{1,192})?")
 
 
 class Kind(StrEnum):

@@ -139,12 +139,36 @@ def test_dispute_open__paid_day__sends_the_least_bond_and_freezes(disputed: Run)
     assert "0.04 GEN is frozen" in disputed("earnings").out
 
 
-def test_dispute_open__too_early__says_that_the_bond_comes_back(promised: Run, day: str) -> None:
-    ran = promised("dispute", "open", "weather", day, "--claim", "late", "--account", SECOND)
+def test_dispute_open__refused__says_that_the_bond_comes_back(disputed: Run, day: str) -> None:
+    ran = disputed("dispute", "open", "weather", day, "--claim", "late", "--account", SECOND)
     assert ran.code == 1
     assert "bond: 0.1 GEN\n" in ran.err
-    assert "refused: the usage of that day can still be settled (day_open)" in ran.err
+    assert "(already_disputed)" in ran.err
     assert "the bond sent becomes your credit" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("days", "claim", "evidence", "why"),
+    [
+        (0, "late", "", "can still be settled"),
+        (1, "late", "", "can still be settled"),
+        (2, "late", "http://a.example/", "evidence is an https:// page"),
+        (2, "late", "https://a.example/ x", "evidence is an https:// page"),
+        (2, "", "", "a claim has 1 to 2,000 characters, not 0"),
+        (2, 2_001 * "x", "", "a claim has 1 to 2,000 characters, not 2,001"),
+    ],
+    ids=["today", "yesterday", "http", "space", "empty", "long"],
+)
+def test_dispute_open__what_the_court_would_refuse__sends_nothing(
+    promised: Run, day: str, server: RpcServer, days: int, claim: str, evidence: str, why: str
+) -> None:
+    pass_days(server, days)
+    before = promised("report", SECOND, "--json").json["credit_balance_wei"]
+    command = ("dispute", "open", "weather", day, "--claim", claim, "--evidence", evidence)
+    ran = promised(*command, "--account", SECOND)
+    assert (ran.code, "nothing was sent" in ran.err) == (2, True)
+    assert why in ran.err
+    assert promised("report", SECOND, "--json").json["credit_balance_wei"] == before
 
 
 def test_dispute_open__day_without_a_promise__needs_a_court(market: Run) -> None:

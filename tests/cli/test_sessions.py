@@ -197,6 +197,22 @@ def test_hold_place__plain_after_a_session__needs_no_vouchers(opened: Run) -> No
     assert opened("session", "status", "weather", "--consumer", SECOND, "--json").json["signer"] == ""
 
 
+@pytest.mark.parametrize("end", [("--until", "2020-01-01"), ("--until", "2099-01-01"), ("--for", "367d")], ids=" ".join)
+@pytest.mark.parametrize("command", [(*OPEN[:-2], "--deposit", "1gen"), ("hold", "place", "weather", "1gwei")])
+def test_hold__end_that_the_contract_would_refuse__sends_nothing(
+    market: Run, command: tuple[str, ...], end: tuple[str, ...]
+) -> None:
+    before = market("report", SECOND, "--json").json
+    ran = market(*command, *end, "--account", SECOND)
+    assert (ran.code, "nothing was sent" in ran.err, "at most 366" in ran.err) == (2, True, True)
+    after = market("report", SECOND, "--json").json
+    assert [after[key] == before[key] for key in ("credit_balance_wei", "held_wei")] == [True, True]
+
+
+def test_hold_place__for_the_longest_time__is_placed(market: Run) -> None:
+    assert market("hold", "place", "weather", "1gwei", "--for", "366d", "--account", SECOND).code == 0
+
+
 HOLD = ("hold", "place", "weather", "1gwei", "--for", "8d", "--account", SECOND)
 
 

@@ -10,8 +10,12 @@ import pytest
 from api_billing.contract_api import (
     DAY_SECONDS,
     EVENTS,
+    EVIDENCE_URL,
     EXPLANATIONS,
+    MAX_CLAIM,
+    MAX_HOLD_DAYS,
     METHODS,
+    SETTLED_DAYS,
     Code,
     CourtCode,
     Event,
@@ -35,6 +39,14 @@ def schema_methods() -> dict[str, dict[str, object]]:
     receipt = net.deploy(contract_path(), sender="0x" + "0e" * 20)
     methods: dict[str, dict[str, object]] = net.schema(receipt.to)["methods"]
     return methods
+
+
+def test_bounds__checked_before_sending__are_those_of_the_contracts() -> None:
+    court = contract_path().with_name("usage_court.py").read_text(encoding="utf-8")
+    assert f"\nMAX_HOLD_SECONDS = {MAX_HOLD_DAYS} * DAY_SECONDS\n" in SOURCE
+    for line in (f"\nSETTLED_DAYS = {SETTLED_DAYS} ", f"\nMAX_CLAIM = {MAX_CLAIM:_} "):
+        assert line in court
+    assert f'\nURL = re.compile("{EVIDENCE_URL.pattern}")\n' in court
 
 
 def test_methods__of_the_contract__are_all_named_and_no_others(schema_methods: dict[str, object]) -> None:

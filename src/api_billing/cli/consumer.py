@@ -23,7 +23,7 @@ from api_billing.cli.values import (
     Until,
     moment_text,
 )
-from api_billing.contract_api import PLAIN_HOLD, STANDARD_PLAN
+from api_billing.contract_api import DAY_SECONDS, MAX_HOLD_DAYS, PLAIN_HOLD, STANDARD_PLAN
 from api_billing.errors import InvalidInput
 from api_billing.results import Subscription
 
@@ -162,12 +162,18 @@ def place(
 
 
 def expiry(session: Session, for_: int | None, until: int | None) -> int:
-    """The end of a hold in unix seconds. Raises: InvalidInput, unless it is said in one way."""
-    if until is not None and for_ is None:
-        return until
-    if for_ is None or until is not None:
+    """The end of a hold in unix seconds. Raises: InvalidInput, unless it is said in one way and the contract takes it:
+    a refused deposit would be kept as credit.
+    """
+    if (for_ is None) == (until is None):
         raise InvalidInput("a hold needs its end", hint="say either --for 7d or --until 2026-12-31")
-    return session.client.connection.now() + for_
+    now = session.client.connection.now()
+    expires_at = until if until is not None else now + (for_ or 0)
+    if not 0 < expires_at - now <= MAX_HOLD_DAYS * DAY_SECONDS:
+        end, shown = moment_text(expires_at), moment_text(now)
+        hint = f"nothing was sent; a hold ends in the future, and at most {MAX_HOLD_DAYS} days from now ({shown})"
+        raise InvalidInput(f"a hold cannot end at {end}", hint=hint)
+    return expires_at
 
 
 @command(holds, "release", writes=True)

@@ -15,7 +15,9 @@ from api_billing.cli.drawing import counted, pairs, right, short, table
 from api_billing.cli.output import Shown, shown_write
 from api_billing.cli.session import Session
 from api_billing.cli.values import After, ApiName, amount_parser, day_parser, day_text, moment_text
+from api_billing.contract_api import EVIDENCE_URL, MAX_CLAIM, SETTLED_DAYS
 from api_billing.court_results import Dispute, DisputeHead
+from api_billing.errors import InvalidInput
 
 app = typer.Typer(no_args_is_help=True, help="Dispute a day that an API was paid for: a court judges, and may refund.")
 
@@ -44,7 +46,15 @@ def open_(
 
     Example: api-billing dispute open weather 2026-01-15 --claim "503 from 10 to 12 UTC" --evidence https://a.example/log
     """
+    if not 0 < len(claim) <= MAX_CLAIM:
+        raise InvalidInput(f"a claim has 1 to {MAX_CLAIM:,} characters, not {len(claim):,}", hint="nothing was sent")
+    if not EVIDENCE_URL.fullmatch(evidence):
+        raise InvalidInput("evidence is an https:// page of at most 200 characters", hint="nothing was sent")
     with session.printer.waiting("reading"):
+        today = session.client.get_promise(api).day_id
+        if today - day < SETTLED_DAYS:
+            hint = f"nothing was sent; dispute it from {day_text(day + SETTLED_DAYS)} UTC on"
+            raise InvalidInput(f"the usage of {day_text(day)} can still be settled", hint=hint)
         judge_of = session.court(api, court, day)
         sent = judge_of.get_court().min_bond_wei if bond is None else bond
     if bond is None:
