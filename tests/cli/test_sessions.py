@@ -100,6 +100,24 @@ def test_session_open__again__adds_to_the_hold(opened: Run) -> None:
     assert opened(*OPEN[:-1], "8d", "--account", SECOND, "--json").json["result"]["hold_wei"] == 2 * ONE_GEN
 
 
+def test_session_open__other_cap_while_subscribed__says_that_it_stays(opened: Run) -> None:
+    ran = opened(*OPEN[:-3], "2gen", "--for", "8d", "--account", SECOND)
+    assert "the cap stays at 1 GEN a day, not 2 GEN; to change it: api-billing subscribe" in ran.err.replace("\n", " ")
+    assert "cap" not in opened(*OPEN[:-1], "9d", "--account", SECOND).err
+
+
+def test_session_sign__more_than_it_holds__is_noted(opened: Run) -> None:
+    assert opened(*SIGN, "1gen").err == ""
+    ran = opened(*SIGN, "1000000001gwei")
+    assert (ran.code, "more than the session has: 1 GEN held, 0 GEN" in ran.err) == (0, True)
+
+
+def test_session_sign__session_not_in_force__is_noted(opened: Run) -> None:
+    opened("session", "close", "weather", "--consumer", SECOND)
+    ran = opened(*SIGN, "1gwei")
+    assert (ran.code, "the session is not in force" in ran.err) == (0, True)
+
+
 def test_session_status__no_session__says_so(market: Run) -> None:
     assert "none: billed without vouchers" in market("session", "status", "weather", "--consumer", SECOND).out
 

@@ -63,6 +63,11 @@ def open_(
             api, max_daily_spend, amount, expires_at, key, plan, bound, deposit_wei=deposit
         )
     done = written.result
+    if done.max_daily_spend_wei != max_daily_spend:
+        session.printer.note(
+            f"you were subscribed already: the cap stays at {format_wei(done.max_daily_spend_wei, exact=True)} a day, "
+            f"not {format_wei(max_daily_spend, exact=True)}; to change it: api-billing subscribe"
+        )
     held = f"{format_wei(done.hold_wei, exact=True)} held until {moment_text(done.expires_at)}"
     credit = format_wei(done.credit_wei, exact=True)
     text = f"session with {api}: {held}\nfor vouchers of {done.signer}\n{accepted_text(done)}\ncredit {credit}"
@@ -97,11 +102,17 @@ def sign(
     address = session.address(consumer)
     with session.printer.waiting("reading"):
         channel = session.client.get_channel(api, address, salt)
-        (known,) = session.client.get_session(address, api, channel.id).channels
+        found = session.client.get_session(address, api, channel.id)
+    (known,) = found.channels
     voucher = sign_voucher(session.key(), channel, amount)
     if amount <= known.signed_wei:
         signed = format_wei(known.signed_wei, exact=True)
         session.printer.note(f"the contract knows of {signed} signed already: this voucher lets nobody bill more")
+    if not found.in_force:
+        session.printer.note("the session is not in force: nothing is billed of this voucher")
+    elif amount > found.hold_wei + known.billed_wei:
+        held, billed = (format_wei(wei, exact=True) for wei in (found.hold_wei, known.billed_wei))
+        session.printer.note(f"more than the session has: {held} held, {billed} of this channel billed")
     signed_by = {"channel_id": channel.id, "signer": channel.signer}
     session.printer.json({**signed_by, "voucher": voucher.as_dict(), "credential": voucher.credential(channel.payer)})
 
