@@ -448,6 +448,13 @@ def test_admit__change_for_the_worse_that_is_not_final__counts_at_once(world):
     assert reason_of(admit(world, credit)) == ("not_subscribed", None)
 
 
+def test_admit__unsubscribed_before_anything_is_final__is_not_subscribed(world):
+    world.chain.freeze()
+    world.chain.subscribe(API, WHO, hold_wei=1000)
+    change(world, active=False)
+    assert reason_of(admit(world, finally_(world))) == ("not_subscribed", None)
+
+
 def test_refresh__hold_raised_after_settlements_that_are_not_final__grants_what_is_final(world):
     world.chain.subscribe(API, WHO, hold_wei=1000)
     world.chain.freeze()

@@ -199,7 +199,8 @@ def final_terms(
             accepted_price_wei=min(accepted.accepted_price_wei, final.accepted_price_wei),
             spend_left_today_wei=min(accepted.spend_left_today_wei, left_today_wei),
         )
-        proven[api] = least._replace(is_provisional=least != accepted)
+        # Who has unsubscribed is served no sooner when all is final.
+        proven[api] = least._replace(is_provisional=accepted.subscribed and least != accepted)
     return proven
 
 
