@@ -166,7 +166,7 @@ describe("in words", () => {
   const words = (change: Partial<TxRecord>) => inWords({ ...sent(), ...change });
   it("a refusal has the code's meaning and what to do", () => {
     expect(words({ phase: "accepted", verdict: "refused", code: "insufficient_credit" }).text).toBe(
-      "The client's prepaid credit was used up. Nothing was changed. Top up the credit.",
+      "The client's credit was used up, or its session has no hold in force. Nothing was changed. Top up, or place a hold.",
     );
   });
   it("money that was kept is told of", () => {
