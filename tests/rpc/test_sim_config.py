@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import pytest
 
 from genlayer_localnet import calldata
 from genlayer_localnet.testing.server import RpcConnection
@@ -50,7 +52,28 @@ def test_prompt__nobody_answers__the_call_fails_and_says_why(client: Client, til
 
 
 def test_prompt__no_mock_at_all__the_call_fails(client: Client, till: str) -> None:
-    assert b"no language model" in result(client.write(till, "ask", "a question"))
+    said = result(client.write(till, "ask", "a question"))
+    assert b"no language model" in said
+    assert b"sim_updateValidator" in said
+
+
+@pytest.fixture
+def told(client: Client) -> Iterator[None]:
+    """Every validator's model has its answers; the server is that of other tests, too."""
+    mocked = {"mock_response": {"response": {"a quest": "yes", "": "other"}}}
+    before = client.rpc.call("sim_getAllValidators")
+    kept = [[each[name] for name in ("address", "stake", "provider", "model", "config", "plugin")] for each in before]
+    for each in kept:
+        client.rpc.call("sim_updateValidator", *each, mocked)
+    yield
+    for each, was in zip(kept, before, strict=True):
+        client.rpc.call("sim_updateValidator", *each, was["plugin_config"])
+
+
+@pytest.mark.usefixtures("told")
+def test_prompt__of_validators_told_what_to_answer__is_answered(client: Client, till: str) -> None:
+    assert result(client.write(till, "ask", "a question")) == b"\x00" + calldata.encode("yes")
+    assert result(client.write(till, "ask", "anything")) == b"\x00" + calldata.encode("other")
 
 
 def test_page__mocked__is_not_fetched(client: Client, till: str) -> None:

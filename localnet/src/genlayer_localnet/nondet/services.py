@@ -13,7 +13,8 @@ from genlayer_localnet.nondet.web import WebError, WebRequest, WebResponse
 
 NO_PROMPT_HANDLER = (
     "the contract sent a prompt, but there is no language model here: set net.prompt_handler to a callable "
-    "(request, node) -> answer, or answer prompts by pattern with net.mock_prompt(pattern, response)"
+    "(request, node) -> answer, or answer prompts by pattern with net.mock_prompt(pattern, response); on a server "
+    "say with sim_updateValidator what each validator's model answers (docs/rpc.md)"
 )
 
 
