@@ -3,6 +3,8 @@
 
 python examples/django_app.py --port 8000      shows an API key at the first start
 curl -i -H "Authorization: Bearer $KEY" http://127.0.0.1:8000/fixed
+
+/balance and /usage want the key: a voucher of a session pays, and does not say who asks, as others get to see it.
 """
 
 import sys
