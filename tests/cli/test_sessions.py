@@ -9,7 +9,9 @@ from eth_account import Account
 from api_billing.client import BillingClient
 from api_billing.metering.identity.vouchers import read_voucher
 from api_billing.metering.request.identity import Identity
+from api_billing.transport import RpcProvider
 from api_billing.vouchers import Voucher
+from genlayer_localnet.rpc.server import RpcServer
 
 from .conftest import ONE_GEN, Run
 
@@ -229,6 +231,11 @@ def test_hold__end_that_the_contract_would_refuse__sends_nothing(
 
 def test_hold_place__for_the_longest_time__is_placed(market: Run) -> None:
     assert market("hold", "place", "weather", "1gwei", "--for", "366d", "--account", SECOND).code == 0
+
+
+def test_hold_place__on_a_chain_without_blocks_for_long__counts_from_now(market: Run, server: RpcServer) -> None:
+    RpcProvider(server.url).result("sim_increaseTime", 10 * 86_400)
+    assert market("hold", "place", "weather", "1gwei", "--for", "7d", "--account", SECOND).code == 0
 
 
 HOLD = ("hold", "place", "weather", "1gwei", "--for", "8d", "--account", SECOND)

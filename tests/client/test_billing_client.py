@@ -340,6 +340,11 @@ def test_write__node_lost_before_it_was_sent__changed_nothing() -> None:
         assert "eth_sendRawTransaction" not in node.methods
 
 
+def test_now__localnet_that_tells_no_time__is_that_of_the_latest_block() -> None:
+    with scripted_node(error(-32601), {"result": {"timestamp": "0x10"}}) as node:
+        assert BillingClient(find_network("localnet", node.url), contract=NOBODY).connection.now() == 16
+
+
 def test_view__studios_error__is_read_from_its_receipt() -> None:
     result = base64.b64encode(b"\x01[EXPECTED] api_paused: api is paused").decode()
     answer = error(-32000, "execution failed", {"receipt": {"result": result}})
