@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -27,7 +28,7 @@ from api_billing.cli.settle_drawing import (
     rounds_text,
 )
 from api_billing.cli.values import ApiName
-from api_billing.errors import InvalidInput
+from api_billing.errors import InvalidInput, NetworkError
 
 if TYPE_CHECKING:
     from api_billing.metering.meter import Meter
@@ -87,6 +88,8 @@ def once(
             return _previewed(session, meter, apis)
         rounds = {}
         for api in apis:
+            with suppress(NetworkError):  # of which the round tells
+                session.client.get_settlement(api)  # a wrong name would have nothing to settle
             total = _batches_to_post(session, meter, api)
             with progress(session.printer, f"settling {api}: batches", total) as done:
                 rounds[api] = _ask(meter, _settler(session, meter, done, recheck=recheck).round(api))
@@ -262,6 +265,9 @@ def renumber(session: Session, api: ApiName, store: Store = None) -> Shown:
 def reconcile(session: Session, api: ApiName, store: Store = None) -> None:
     """Compare meter, outbox and contract; exit code 1 when a difference is left, with the reasons for it.
 
+    What was written off is no difference to look after. A store that has settled nothing, where the contract has
+    settlements, is the wrong one, or was lost.
+
     Example: api-billing reconcile weather
     """
     from api_billing.metering.settlement.reconcile import reconcile as compare
@@ -269,7 +275,7 @@ def reconcile(session: Session, api: ApiName, store: Store = None) -> None:
     with opened(store) as meter, session.printer.waiting("comparing"):
         found = _ask(meter, compare(session.client, api, meter.now_ms()))
     session.printer.show(Shown(reconciliation_data(found), lambda: draw_reconciliation(found)))
-    raise typer.Exit(ExitCode.DONE if found.is_zero else ExitCode.REFUSED)
+    raise typer.Exit(ExitCode.DONE if found.is_closed else ExitCode.REFUSED)
 
 
 # --- private

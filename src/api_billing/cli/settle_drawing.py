@@ -102,6 +102,8 @@ def reconciliation_data(found: Reconciliation) -> dict[str, Any]:
     return {
         "api": found.api,
         "zero": found.is_zero,
+        "closed": found.is_closed,
+        "unknown_settlements": found.unknown_settlements,
         "lines": [
             {
                 "consumer": line.consumer,
@@ -127,4 +129,9 @@ def draw_reconciliation(found: Reconciliation) -> RenderableType:
     billed = sum(line.chain_wei for line in found.lines)
     head = f"{found.api}: metered {format_wei(metered, exact=True)}, billed on chain {format_wei(billed, exact=True)}"
     end = "no difference" if found.is_zero else f"difference {metered - billed:,} wei"
+    if found.unknown_settlements:
+        settled = counted(found.unknown_settlements, "settlement")
+        end = f"the contract has {settled}, of which this store knows nothing: is it the right one (--store)?"
+    elif found.is_closed and not found.is_zero:
+        end += ", all of it written off"
     return Text("\n".join([head, *(plain(each) for each in explained(found.lines)), end]))

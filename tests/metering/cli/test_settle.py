@@ -135,8 +135,22 @@ def test_refused__retried_and_written_off__is_resolved(place: Place) -> None:
     written_off = place.run("settle", "write-off", place.api, 2, "--note", "agreed", "--json").json
     assert written_off == {"lines": 1, "written_off_wei": 1000}
     place.run("settle", "write-off", place.api, 2, code=2)
-    reasons = [why["reason"] for why in place.run("reconcile", place.api, "--json", code=1).json["lines"][0]["why"]]
-    assert reasons == ["written off (batch 2)"]
+    found = place.run("reconcile", place.api, "--json").json
+    assert [why["reason"] for why in found["lines"][0]["why"]] == ["written off (batch 2)"]
+    assert (found["zero"], found["closed"]) == (False, True)
+    assert "1,000 wei, all of it written off" in place.run("reconcile", place.api).out
+
+
+def test_reconcile__store_that_has_settled_nothing__is_told_from_one_where_all_is_settled(place: Place) -> None:
+    place.run("settle", "once", place.api)
+    other = ("--store", "sqlite:///other.db")
+    assert "of which this store knows nothing" in place.run("reconcile", place.api, *other, code=1).out
+    assert place.run("reconcile", place.api, *other, "--json", code=1).json["unknown_settlements"] == 1
+
+
+@pytest.mark.parametrize("command", [("reconcile",), ("settle", "once")])
+def test_settling__of_an_api_that_is_not_registered__is_refused(place: Place, command: tuple[str, ...]) -> None:
+    assert "api_not_registered" in place.run(*command, "nosuch", code=1).err
 
 
 def test_retry__of_a_settlement_that_is_final__is_made(place: Place) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from api_billing.errors import ContractRejected
 from api_billing.metering.clock import DAY_MS
@@ -20,9 +20,10 @@ from api_billing.metering.ledger.settlement_operations import IN_FLIGHT, ListOut
 from api_billing.metering.settlement.chain import SettlementChain, address_of, chain_account
 from api_billing.metering.settlement.preview import list_to_settle
 from api_billing.metering.stores.steps import Blocking, Steps
-from api_billing.results import DayUsage
+from api_billing.results import DayUsage, SettlementState
 
 Key = tuple[str, int]  # consumer's address (or its name, when it has none), day
+_WRITTEN_OFF: Final = "written off"
 
 
 class Why(NamedTuple):
@@ -65,6 +66,13 @@ class Comparison:
         return not (self.difference_calls or self.difference_wei or self.why)
 
     @property
+    def is_closed(self) -> bool:
+        """Whether all that differs was written off."""
+        calls, amount_wei = sum(why.calls for why in self.why), sum(why.amount_wei for why in self.why)
+        differs = (self.difference_calls, self.difference_wei) != (calls, amount_wei)
+        return not differs and all(why.reason.startswith(_WRITTEN_OFF) for why in self.why)
+
+    @property
     def unexplained_wei(self) -> int:
         """What no reason accounts for: a fault, or an account that two meters share."""
         return self.difference_wei - sum(why.amount_wei for why in self.why)
@@ -72,15 +80,24 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """All lines of an API, in the order of consumers and days."""
+    """All lines of an API, in the order of consumers and days.
+
+    ``unknown_settlements`` are those of the contract when this store has made none: it is another one's, or was lost.
+    """
 
     api: str
     lines: tuple[Comparison, ...]
+    unknown_settlements: int = 0
 
     @property
     def is_zero(self) -> bool:
         """Whether all that was counted is billed, and nothing else."""
-        return all(line.is_zero for line in self.lines)
+        return not self.unknown_settlements and all(line.is_zero for line in self.lines)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is zero but for what somebody has written off: nothing is left to look after."""
+        return not self.unknown_settlements and all(line.is_closed for line in self.lines)
 
 
 def reconcile(
@@ -98,6 +115,7 @@ def reconcile(
     """
     last = now_ms // DAY_MS
     first = last - days + 1
+    on_chain: SettlementState = yield Blocking(lambda: chain.get_settlement(api))
     lines: defaultdict[Key, Comparison] = defaultdict(lambda: Comparison(api, "", 0))
     usage: tuple[UsageDay, ...] = yield SumUsage(api=api, from_day=first, to_day=last)
     unbatched = [line for line in (yield from list_to_settle(api)) if line.day >= first]
@@ -123,7 +141,8 @@ def reconcile(
         yield from _add_chain(chain, api, consumer, first, last, lines)
     for (consumer, day), line in lines.items():
         line.consumer, line.day = consumer, day
-    return Reconciliation(api, tuple(lines[key] for key in sorted(lines)))
+    unknown = 0 if outgoing or begun else on_chain.next_sequence - 1
+    return Reconciliation(api, tuple(lines[key] for key in sorted(lines)), unknown)
 
 
 def _named(account: str) -> str:
@@ -170,10 +189,10 @@ def _explain_part(line: Comparison, part: Part, sequence: int, calls: int, amoun
     if part.is_open:
         _explain(line, f"refused: {part.code} (batch {sequence})", calls, amount_wei)
     elif part.resolution == "written_off":
-        _explain(line, f"written off (batch {sequence})", calls, amount_wei)
+        _explain(line, f"{_WRITTEN_OFF} (batch {sequence})", calls, amount_wei)
     elif part.written_off_wei:
         # The calls and the rest are in the batch that it was retried in, which explains them.
-        _explain(line, f"written off (batch {sequence})", 0, part.written_off_wei)
+        _explain(line, f"{_WRITTEN_OFF} (batch {sequence})", 0, part.written_off_wei)
 
 
 def _add_moved(lines: defaultdict[Key, Comparison], outgoing: Sequence[Outgoing]) -> None:
