@@ -48,10 +48,10 @@ def open_meter(database: str, consumer: str | None = None) -> Meter:
 
     What cannot be done ends the program with a message.
     """
-    if os.environ.get("API_BILLING_CONTRACT"):
-        os.environ.setdefault("API_BILLING_NEW_CONSUMERS", "pro")  # who proves an address may come
+    # With a contract, who proves an address may come.
+    new = os.environ.get("API_BILLING_NEW_CONSUMERS", "pro" if os.environ.get("API_BILLING_CONTRACT") else "refuse")
     try:
-        meter = Meter.open(f"sqlite:///{database}")
+        meter = Meter.open(f"sqlite:///{database}", new_consumers=new)
         if meter.settings.contract:
             _welcome_from_chain(meter, consumer)
         elif consumer is not None:

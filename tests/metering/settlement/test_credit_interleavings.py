@@ -157,7 +157,14 @@ class SessionPlay(Play):
     def do(self, what):
         if what == 4 and self.made % 3 == 2:
             self.closed += self.world.call(CloseSession(ACCOUNT)) is not None
+        if what == 4 and not self.is_closing_final():
+            return  # a hold placed anew before the release is final: the operator's risk (docs/settlement.md)
         super().do(what)
+
+    def is_closing_final(self):
+        """Whether no settlement that has released the hold can still be undone."""
+        settled, final = (chain.settlements.get(API, ()) for chain in (self.chain, self.chain.final))
+        return len(settled) == len(final) or not self.closed
 
     def check(self):
         balance = self.world.credit(WHO).balance
