@@ -158,7 +158,7 @@ class SessionPlay(Play):
         if what == 4 and self.made % 3 == 2:
             self.closed += self.world.call(CloseSession(ACCOUNT)) is not None
         if what == 4 and not self.is_closing_final():
-            return  # a hold placed anew before the release is final: the operator's risk (docs/settlement.md)
+            return  # the same key again before the release is final: the operator's risk (docs/settlement.md)
         super().do(what)
 
     def is_closing_final(self):
