@@ -53,8 +53,10 @@ def verify(
 
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"{file} cannot be read: {error}") from error
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be read: {error.strerror}") from error
+    except ValueError:  # also what is not UTF-8
+        raise InvalidInput(f"{file} is no proof: it is not JSON") from None
     if not isinstance(document, dict):
         raise InvalidInput(f"{file} is no proof: it is not a JSON object")
     with session.printer.waiting("reading"):

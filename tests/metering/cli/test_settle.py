@@ -119,8 +119,10 @@ def test_prove__then_verify__holds_and_a_changed_one_does_not(place: Place, tmp_
     changed["line"][-1] = "499"
     (tmp_path / "proof.json").write_text(json.dumps(changed))
     assert place.run("usage", "verify", "proof.json", code=1).out.startswith("false: ")
-    (tmp_path / "proof.json").write_text("[]")
-    place.run("usage", "verify", "proof.json", code=2)
+    for content, because in ((b"[]", "not a JSON object"), (b"{", "not JSON"), (b"\xff", "not JSON")):
+        (tmp_path / "proof.json").write_bytes(content)
+        assert because in place.run("usage", "verify", "proof.json", code=2).err
+    assert "No such file or directory" in place.run("usage", "verify", "nowhere.json", code=2).err
 
 
 def test_refused__retried_and_written_off__is_resolved(place: Place) -> None:
