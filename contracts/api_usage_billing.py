@@ -332,6 +332,18 @@ class Line(typing.NamedTuple):
     close: bool
 
 
+@dataclass
+class Sums:
+    """What a settlement comes to for a consumer: what was billed; of what was refused the first code, and the sums."""
+
+    consumer: Address
+    account: typing.Any
+    billed_wei: int = 0
+    code: str = ""
+    refused_calls: int = 0
+    refused_wei: int = 0
+
+
 @gl.evm.contract_interface
 class PlainAccount:
     class View:
@@ -511,6 +523,11 @@ def _digest(request_id: str) -> bytes:
 def _day_word(sub, day_id: int) -> int:
     word = sub.days[day_id % HISTORY_DAYS]
     return word if word >> 224 == day_id else 0
+
+
+def _calls_of(word: int) -> int:
+    """Of a subscription's day, with a receipt and settled."""
+    return (word >> 176 & MAX_CALLS) + (word >> 128 & MAX_CALLS)
 
 
 def _usage(sub, day_id: int) -> Usage:
@@ -1118,10 +1135,11 @@ class ApiUsageBilling(gl.Contract):
         outcomes = [self._settle(name, api_id, api, line, seal, earned, consumers) for line in lines]
         for day_id, (calls, amount) in earned.items():
             self._earn(api, day_id, calls, amount)
-        for consumer, account, billed_wei, code, calls, amount in consumers.values():
+        for each in consumers.values():
+            consumer, account, code = each.consumer, each.account, each.code
             if code:
-                self._refuse("settlement", consumer, account, name, code, calls, amount)
-            elif billed_wei:  # one notice a batch: low credit is told with the next
+                self._refuse("settlement", consumer, account, name, code, each.refused_calls, each.refused_wei)
+            elif each.billed_wei:  # one notice a batch: low credit is told with the next
                 self._alert(consumer, account, account.credit_wei, name)
         head = {"api_name": name, "sequence": sequence, "usage_root": root}
         for key in ("billed_calls", "billed_wei"):
@@ -1258,9 +1276,8 @@ class ApiUsageBilling(gl.Contract):
             for day_id in range(max(first, today - HISTORY_DAYS + 1), min(last, today) + 1):
                 word = _day_word(sub, day_id)
                 if word:
-                    calls = (word >> 176 & MAX_CALLS) + (word >> 128 & MAX_CALLS)
-                    day = {"api_name": name, "day_id": day_id, "calls": calls, "spend_wei": word & MAX_WEI}
-                    history.append(day)
+                    usage = {"calls": _calls_of(word), "spend_wei": word & MAX_WEI}
+                    history.append({"api_name": name, "day_id": day_id, **usage})
         return history
 
     @gl.public.view
@@ -1276,7 +1293,7 @@ class ApiUsageBilling(gl.Contract):
             "api_name": name,
             "consumer": _hex(consumer),
             "day_id": day_id,
-            "calls": (word >> 176 & MAX_CALLS) + (word >> 128 & MAX_CALLS),
+            "calls": _calls_of(word),
             "paid_wei": word & MAX_WEI,
             "refunded_wei": kept.refunded_wei,
             "frozen_wei": kept.frozen_wei,
@@ -1784,12 +1801,12 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
             day[0] += billed
             day[1] += cost
         if sub is not Nobody:
-            sums = consumers.setdefault(line.consumer.as_bytes, [line.consumer, account, 0, "", 0, 0])
-            sums[2] += cost
+            sums = consumers.setdefault(line.consumer.as_bytes, Sums(line.consumer, account))
+            sums.billed_wei += cost
             if code and sub.active:
-                sums[3] = sums[3] or code
-                sums[4] += line.calls - billed
-                sums[5] += line.spend_wei - cost
+                sums.code = sums.code or code
+                sums.refused_calls += line.calls - billed
+                sums.refused_wei += line.spend_wei - cost
         if line.close and code == "":
             self._release(name, line.consumer, account, sub)
         what = {
