@@ -75,7 +75,7 @@ def close_books(
     load, now_ms = traffic.load, time.time_ns() // 1_000_000
     days = (int(load.began_at) * 1000 // DAY_MS, now_ms // DAY_MS)
     reconciled = run(reconcile(place.operator, API, now_ms), store.call)
-    refunded = refund(place, next(each for each in place.consumers if each.plan.role is Role.FAILS))
+    refunded = refund(place, place.in_role(Role.FAILS))
     metered = _metered(store)
     consumers = []
     for each in place.consumers:

@@ -53,6 +53,10 @@ class Place:
         """The contract, for one of the open accounts."""
         return _client(self.network, self.contract, self.accounts[account])
 
+    def in_role(self, role: Role) -> Consumer:
+        """The first consumer that plays it."""
+        return next(each for each in self.consumers if each.plan.role is role)
+
     def client_of(self, consumer: Consumer) -> BillingClient:
         """The contract, for a consumer."""
         return self.client(FIRST_CONSUMER + consumer.plan.number - 1)

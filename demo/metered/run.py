@@ -85,8 +85,8 @@ def _run(plans: Sequence[ConsumerPlan], std: StandardLibrary, phase: Phase) -> M
         environment = f"a localnet with the {std.name} standard library, and uvicorn with examples/{_EXAMPLE.name}"
         figures = close_books(place, store, traffic, environment, phase("comparing the books", len(plans)))
         serving.close()  # a dispute takes days, which the localnet lets pass
-        unhappy = next(each for each in place.consumers if each.plan.role is Role.FAILS)
-        return replace(figures, dispute=dispute(place, unhappy), solvency=place.operator.get_solvency())
+        judged = dispute(place, place.in_role(Role.FAILS))
+        return replace(figures, dispute=judged, solvency=place.operator.get_solvency())
 
 
 def _traffic(
