@@ -15,6 +15,7 @@ from genlayer_localnet import calldata
 from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS, SCHEMA_SECONDS
 from genlayer_localnet.loading.entry_keys import for_line, method_of
 from genlayer_localnet.nondet.services import Services, Wait
+from genlayer_localnet.state.fees import FeePolicy
 from genlayer_localnet.state.journal import Journal, re_apply, roll_back
 from genlayer_localnet.state.results import RETURN, TIMEOUT, VM_ERROR
 from genlayer_localnet.state.transactions import Outcome, Transaction
@@ -47,6 +48,8 @@ class Settings:
     first_children: FirstChildren = "undone"
     contract_timeout_seconds: float | None = DEFAULT_SECONDS
     """How long contract code may run at every node; None is any time."""
+    fees: FeePolicy | None = None
+    """None: there are no fees, and what is sent for them comes back."""
 
 
 class Runs:

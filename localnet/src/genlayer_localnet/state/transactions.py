@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, cast
 
 from genlayer_localnet import calldata
 from genlayer_localnet.nondet.services import Services
+from genlayer_localnet.state.fees import Fees
 from genlayer_localnet.state.journal import Journal, add_amount, roll_back
 from genlayer_localnet.state.voting import Decision, VotingRound
 
@@ -142,6 +143,8 @@ class Transaction:
     block: int = 0
     """Its place in the order of decisions, from 1; 0 until it is decided."""
     appealed_at: datetime | None = None
+    fees: Fees | None = None
+    """None where the network takes none, or where it was sent without."""
     raw: bytes = b""
     """The signed Ethereum transaction that it came in; empty where there was none."""
     _changes: frozenset[bytes] | None = None
