@@ -20,5 +20,11 @@ compile() {
 # The larger set first: the smaller one then takes its versions from it, so that .venv can grow from one to the other.
 compile requirements/dev.lock --extra dev "$@"
 compile requirements/run.lock --extra chain --extra cli --extra localnet --constraint requirements/dev.lock "$@"
-# What genlayer-test keeps out of .venv: the newest genlayer-py, which one of the tests runs the client on.
-echo genlayer-py | resolve requirements/genlayer-py-newest.lock --no-deps --no-annotate "$@" -
+# What the genlayer-test of .venv keeps out of it: tests/other_versions.py puts these before it, on what .venv has.
+other() {
+    name=$1
+    shift
+    resolve "requirements/$name.lock" --no-deps --no-annotate "$@" -
+}
+echo genlayer-py | other genlayer-py-newest "$@"
+echo genlayer-py | other genlayer-py-preview --prerelease allow "$@"
