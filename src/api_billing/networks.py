@@ -1,6 +1,7 @@
 """Networks by name, and where the billing contract is on each (`deployments/<network>.json`).
 
-URLs, chain ids and consensus contracts are those of the installed genlayer-py.
+URLs, chain ids and consensus contracts are those of the installed genlayer-py. A network is told from another by its
+name and its URL, never by its chain id alone: both test networks have 4221, and a localnet has whatever it is told to.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from api_billing.errors import InvalidInput
@@ -26,6 +27,26 @@ if TYPE_CHECKING:
 DEPLOYMENTS_VARIABLE: Final = "API_BILLING_DEPLOYMENTS"
 _ADDRESS: Final = re.compile("0x[0-9a-fA-F]{40}")
 
+Line = Literal["v0.2", "v0.3"]
+"""Of GenVM: contracts of the one do not run on the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the first two lines of a contract say: the version of GenVM, and the runner (the *pin*)."""
+
+    version: str
+    pin: str
+
+
+HEADERS: Final[Mapping[Line, Header]] = MappingProxyType(
+    {
+        "v0.2": Header("v0.2.16", "py-genlayer:1jb45aa8ynh2a9c9xn3b7qqh8sm5q93hwfp7jqmwsfhh8jpz09h6"),
+        # No more of this runner's hash is known here.
+        "v0.3": Header("v0.3.0", "py-genlayer:5jycge4q"),
+    }
+)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Network:
@@ -33,7 +54,8 @@ class Network:
 
     ``url`` is None for the one that genlayer-py knows. The time-outs are for a write to be decided and to be final;
     ``reads_per_10_seconds`` is what its nodes allow for one contract, None where they allow any number;
-    ``max_code_bytes`` the largest contract it is known to take, None where it takes any.
+    ``max_code_bytes`` the largest contract it is known to take, None where it takes any; ``lines`` of GenVM are
+    those that it runs, first the one of what is deployed to it by default.
     """
 
     name: str
@@ -45,6 +67,7 @@ class Network:
     reads_per_10_seconds: int | None = None
     max_code_bytes: int | None = None
     faucet: bool = False
+    lines: tuple[Line, ...] = ("v0.2",)
 
     def __repr__(self) -> str:
         """Without the credentials that a URL may have."""
@@ -56,6 +79,11 @@ class Network:
         if self.url is not None:
             chain.rpc_urls = {"default": {"http": [self.url]}}
         return chain
+
+    @property
+    def line(self) -> Line:
+        """Of what is deployed to it by default."""
+        return self.lines[0]
 
     @property
     def rpc_url(self) -> str:
@@ -71,26 +99,40 @@ class Network:
 def _genlayer_chain(name: str) -> GenLayerChain:
     with needed_by("a network"):
         from genlayer_py import chains
+    if name == _STUDIO_NEXT and not hasattr(chains, name):
+        return _studio_next(chains.studionet)
     chain: GenLayerChain = getattr(chains, name)
     return chain
 
 
+def _studio_next(studionet: GenLayerChain) -> GenLayerChain:
+    """Before 0.19 genlayer-py does not know it. What it knows of Studio holds there, too."""
+    chain = copy.deepcopy(studionet)
+    chain.id, chain.name = 61997, "GenLayer Studio Devnet"
+    chain.rpc_urls = {"default": {"http": ["https://studio-dev.genlayer.com/api"]}}
+    return chain
+
+
+_LOCALNET: Final = Network("localnet", "localnet", faucet=True, lines=("v0.2", "v0.3"))
+_STUDIO_NEXT: Final = "studio_devnet"
+_STUDIO: Final = Network(
+    "studionet",
+    "studionet",
+    accept_seconds=600,
+    finalize_seconds=3600,
+    poll_seconds=3,
+    reads_per_10_seconds=20,
+    faucet=True,
+)
 _TESTNET: Final = Network(
     "testnet", "", accept_seconds=900, finalize_seconds=7200, poll_seconds=5, max_code_bytes=40_000
 )
 
 NETWORKS: Final[Mapping[str, Network]] = MappingProxyType(
     {
-        "localnet": Network("localnet", "localnet", faucet=True),
-        "studionet": Network(
-            "studionet",
-            "studionet",
-            accept_seconds=600,
-            finalize_seconds=3600,
-            poll_seconds=3,
-            reads_per_10_seconds=20,
-            faucet=True,
-        ),
+        "localnet": _LOCALNET,
+        "studionet": _STUDIO,
+        "studio-next": replace(_STUDIO, name="studio-next", chain=_STUDIO_NEXT, lines=("v0.3",)),
         "testnet-asimov": replace(_TESTNET, name="testnet-asimov", chain="testnet_asimov"),
         "testnet-bradbury": replace(_TESTNET, name="testnet-bradbury", chain="testnet_bradbury"),
     }
@@ -114,6 +156,8 @@ def find_network(name: str = "localnet", url: str | None = None) -> Network:
         is_node = False
     if not is_node:
         raise InvalidInput(f"{redacted(url)!r} is not the URL of a node", hint="it begins with http:// or https://")
+    if parts.hostname in ("localhost", "127.0.0.1", "::1"):  # whatever it stands for, nobody else waits for it
+        known = replace(known, poll_seconds=_LOCALNET.poll_seconds, reads_per_10_seconds=None)
     return replace(known, url=url)
 
 

@@ -19,7 +19,9 @@ class On(StrEnum):
 Network = Annotated[
     str | None,
     typer.Option(
-        help="localnet, studionet, testnet-asimov or testnet-bradbury.", envvar="API_BILLING_NETWORK", metavar="NAME"
+        help="localnet, studionet, studio-next, testnet-asimov or testnet-bradbury.",
+        envvar="API_BILLING_NETWORK",
+        metavar="NAME",
     ),
 ]
 Url = Annotated[
