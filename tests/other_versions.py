@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[1]
 LOCKS = ROOT / "requirements"
 LOCK_VARIABLE = "API_BILLING_TESTS_LOCK"
 """The lock that the tests of a process are meant to run on; `dev` if it is not set."""
+IN_USE = "tests/test_other_versions.py"
+SKIPPED_ANYWHERE = "no conformance contracts in "
 UNREACHABLE = ("No matching distribution found", "Could not find a version", "Connection", "Network is unreachable")
 INSTALL_SECONDS, RUN_SECONDS = 120, 300
 
@@ -46,13 +48,13 @@ class OtherVersions:
         return {**ours, LOCK_VARIABLE: self.name, "PYTHONPATH": str(self.folder)}
 
     def pass_tests(self, *arguments: str, without: tuple[str, ...] = ("gltest", "gltest_direct")) -> None:
-        """One more pytest, of which every test has to pass; its arguments name the tests.
+        """One more pytest that checks its versions first; its arguments name tests, of which every one has to pass.
 
         `without` are plugins it does not load: the genlayer-test of `.venv` knows one line of genlayer-py only.
         """
         plugins = [f"-pno:{plugin}" for plugin in ("xdist", "cacheprovider", *without)]
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", *plugins, *arguments],
+            [sys.executable, "-m", "pytest", "-q", *plugins, IN_USE, *arguments],
             cwd=ROOT,
             env=self.environ,
             stdin=subprocess.DEVNULL,
@@ -61,7 +63,9 @@ class OtherVersions:
             timeout=RUN_SECONDS,
             check=False,
         )
-        assert re.search(r"^\d+ passed in ", done.stdout, re.MULTILINE), done.stdout + done.stderr
+        output = done.stdout + done.stderr
+        assert re.search(r"^\d+ passed(, \d+ (skipped|deselected))* in ", done.stdout, re.MULTILINE), output
+        assert all(SKIPPED_ANYWHERE in line for line in re.findall(r"^SKIPPED .*", done.stdout, re.MULTILINE)), output
 
 
 def other_versions(name: str) -> OtherVersions:

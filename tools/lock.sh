@@ -28,3 +28,4 @@ other() {
 }
 echo genlayer-py | other genlayer-py-newest "$@"
 echo genlayer-py | other genlayer-py-preview --prerelease allow "$@"
+printf 'genlayer-py\ngenlayer-test\n' | other genlayer-test-preview --prerelease allow "$@"
