@@ -19,6 +19,7 @@ DEMO = ROOT / "demo"  # not installed: it stands below all that is
 ORDER = """
 genlayer_localnet.printing
 genlayer_localnet.errors genlayer_localnet.address genlayer_localnet.calldata genlayer_localnet.arguments
+genlayer_localnet.abi
 genlayer_localnet.nondet
 genlayer_localnet.state
 genlayer_localnet.interpreter

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import textwrap
 from base64 import b64decode
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import rlp
 from eth_abi import encode as abi_encode
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_utils.crypto import keccak
 
 from genlayer_localnet import calldata
 from genlayer_localnet.testing.server import RpcConnection
 
 MAIN = "0xb7278A61aa25c888815aFC32Ad3cC52fF24fE575"
+DATA = "0x88B0F18613Db92Bf970FfE264E02496e20a74D16"
 ZERO = "0x" + "00" * 20
 GEN = 10**18
 V5, V6 = "27241a99", "e71d5196"
+FEES_TYPE = "(uint256,uint256,uint256,uint256,uint256,uint256,uint256[],uint256,uint256,uint256)"
+FEES = (100, 200, 0, 500_000, 0, 0, [3], 10, 20, 30)
+FEE_NAMES = (
+    "leaderTimeunitsAllocation", "validatorTimeunitsAllocation", "appealRounds", "executionBudgetPerRound",
+    "executionConsumed", "totalMessageFees", "rotations", "maxPriceGenPerTimeUnit", "storageFeeMaxGasPrice",
+    "receiptFeeMaxGasPrice",
+)  # fmt: skip
+ALLOCATION_TYPE = "(uint8,bool,uint256,address,bytes32,uint256,bytes)"
 HEADER = '# v0.2.16\n# { "Depends": "py-genlayer:test" }\n\nfrom genlayer import *\n\n'
 
 TILL = HEADER + textwrap.dedent(
@@ -121,6 +132,25 @@ def add_transaction(
         types.append("uint256")
         values.append(valid_until)
     return "0x" + selector + abi_encode(types, values).hex()
+
+
+def add_with_fees(
+    sender: str,
+    recipient: str,
+    data: bytes,
+    function: str = "addTransaction",
+    *,
+    user_value: int = 0,
+    valid_until: int = 0,
+    salt: int = 0,
+    fees: Mapping[str, Any] | None = None,
+    allocations: Sequence[tuple[Any, ...]] = (),
+) -> str:
+    """A fee-aware call; ``fees`` differ from ``FEES``."""
+    distribution = tuple({**dict(zip(FEE_NAMES, FEES, strict=True)), **(fees or {})}.values())
+    kind = f"(address,address,{'uint256,' * 5}{FEES_TYPE},bytes,{ALLOCATION_TYPE}[])"
+    values = (sender, recipient, 5, 3, valid_until, salt, user_value, distribution, data, list(allocations))
+    return "0x" + (keccak(text=f"{function}({kind})")[:4] + abi_encode([kind], [values])).hex()
 
 
 def about(selector: str, transaction_id: str) -> str:

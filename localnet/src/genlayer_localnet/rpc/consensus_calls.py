@@ -2,26 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from genlayer_localnet.abi import AbiError, Array, Structure
 from genlayer_localnet.rpc.envelopes import decoded_list
 from genlayer_localnet.rpc.errors import RpcError, invalid_params
+from genlayer_localnet.state.fees import MAX_ALLOCATIONS, FeesDistribution, MessageAllocation
 from genlayer_localnet.state.transactions import ExecutionMode
 
 MAIN_ADDRESS: Final = bytes.fromhex("b7278a61aa25c888815afc32ad3cc52ff24fe575")
 DATA_ADDRESS: Final = bytes.fromhex("88b0f18613db92bf970ffe264e02496e20a74d16")
 NEW_TRANSACTION_TOPIC: Final = bytes.fromhex("dab9102861c7483a187584d6371d88316f005af507982ccf95c110879f3ed5a5")
 
-_ADD = {bytes.fromhex("27241a99"): 5, bytes.fromhex("e71d5196"): 6}
-"""How many parameters ``addTransaction`` has: two addresses, two numbers, bytes, the time until which it is valid."""
-_WORD = 32
-_ABOUT_ANOTHER = {
-    bytes.fromhex("8b5de1bc"): "appeal",
-    bytes.fromhex("b2efda83"): "finalize",
-    bytes.fromhex("70ba3339"): "cancel",
+DISTRIBUTION: Final = Structure(
+    leaderTimeunitsAllocation="uint256",
+    validatorTimeunitsAllocation="uint256",
+    appealRounds="uint256",
+    executionBudgetPerRound="uint256",
+    executionConsumed="uint256",
+    totalMessageFees="uint256",
+    rotations=Array("uint256"),
+    maxPriceGenPerTimeUnit="uint256",
+    storageFeeMaxGasPrice="uint256",
+    receiptFeeMaxGasPrice="uint256",
+)
+"""In the order of ``FeesDistribution``."""
+ALLOCATION: Final = Structure(
+    messageType="uint8",
+    onAcceptance="bool",
+    parentIndex="uint256",
+    recipient="address",
+    callKey="bytes32",
+    budget="uint256",
+    feeParams="bytes",
+)
+"""In the order of ``MessageAllocation``."""
+ROOT: Final = 2**256 - 1
+"""The ``parentIndex`` of what the transaction itself sends."""
+_ADD: Final = Structure(
+    _sender="address", _recipient="address", _numOfInitialValidators="uint256", _maxRotations="uint256", _txData="bytes"
+)
+_ADD_UNTIL: Final = Structure(**_ADD.fields, _validUntil="uint256")
+_ADD_WITH_FEES: Final = Structure(
+    _params=Structure(
+        sender="address",
+        recipient="address",
+        numOfInitialValidators="uint256",
+        maxRotations="uint256",
+        validUntil="uint256",
+        saltNonce="uint256",
+        userValue="uint256",
+        feesDistribution=DISTRIBUTION,
+        txCalldata="bytes",
+        messageAllocations=Array(ALLOCATION),
+    )
+)
+_ABOUT: Final = Structure(_txId="bytes32")
+_ABOUT_DECISION: Final = Structure(_txId="bytes32", _expectedDecisionId="uint256")
+_FUNCTIONS: Final = {
+    parameters.selector(name): (name, parameters)
+    for name, parameters in (
+        ("addTransaction", _ADD),
+        ("addTransaction", _ADD_UNTIL),
+        ("addTransaction", _ADD_WITH_FEES),
+        ("deploySalted", _ADD_WITH_FEES),
+        ("submitAppeal", _ABOUT),
+        ("submitAppeal", _ABOUT_DECISION),
+        ("topUpAndSubmitAppeal", Structure(**_ABOUT_DECISION.fields, _feesDistribution=DISTRIBUTION)),
+        ("topUpFees", Structure(**_ABOUT.fields, _feesDistribution=DISTRIBUTION)),
+        ("finalizeTransaction", _ABOUT),
+        ("finalizeTransaction", _ABOUT_DECISION),
+        ("cancelTransaction", _ABOUT),
+    )
 }
+"""By the first bytes of a call: those of consensus v0.5 and v0.6 that clients use."""
 _MODES: dict[bytes, ExecutionMode] = {b"\x01": "LEADER_ONLY", b"\x02": "LEADER_SELF_VALIDATOR"}
+
+
+@dataclass(frozen=True, slots=True)
+class FeeOffer:
+    """What a fee-aware call says of its money; the rest of the value that it brings is the deposit."""
+
+    user_value: int
+    distribution: FeesDistribution
+    allocations: tuple[MessageAllocation, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +103,105 @@ class AddTransaction:
     mode: ExecutionMode
     valid_until: int = 0
     """Unix time in seconds after which it must not run; 0 is never."""
+    salt: int | None = None
+    """What a deploy's address is to follow from."""
+    offer: FeeOffer | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AboutTransaction:
-    """``appeal``, ``finalize`` or ``cancel`` another transaction."""
+    """Something that is to be done with another transaction; ``function`` is the name of the consensus contract's."""
 
-    action: str
+    function: str
     transaction_id: str
+    decision_id: int | None = None
+    """Only while this is its latest decision."""
+    distribution: FeesDistribution | None = None
+    """How what is paid with the call adds to its fees."""
 
 
-def decode(data: bytes) -> AddTransaction | AboutTransaction | None:
-    """What a transaction's data asks of the consensus contract; None for a plain transfer. Raises: RpcError."""
-    selector, arguments = data[:4], data[4:]
-    if selector in _ADD:
-        first, second, validators, rotations, start, *rest = _words(arguments, _ADD[selector])
-        sender, recipient = _address(first), _address(second)
-        is_deploy = not any(recipient)
-        code, call, mode = _parts(_fields(_bytes(arguments, start)), is_deploy=is_deploy)
-        return AddTransaction(sender, recipient, validators, rotations, call, code, mode, rest[0] if rest else 0)
-    if selector in _ABOUT_ANOTHER:
-        (transaction_id,) = _words(arguments, 1)
-        return AboutTransaction(_ABOUT_ANOTHER[selector], f"0x{transaction_id:064x}")
+def asked_of(to: bytes | None, data: bytes) -> AddTransaction | AboutTransaction | None:
+    """What a transaction with this data asks of the consensus contract; None where it is no business of that.
+
+    Raises: RpcError, also for what is meant for it and would not reach it, so that its value would be given away.
+    """
+    if to == MAIN_ADDRESS:
+        return _decoded(data)
+    known, receiver = _FUNCTIONS.get(data[:4]), "nobody" if to is None else f"0x{to.hex()}"
+    if known is not None:
+        raise invalid_params(
+            f"{known[0]} is a function of the consensus contract 0x{MAIN_ADDRESS.hex()}, and this goes to {receiver}"
+        )
+    if to == DATA_ADDRESS:
+        raise invalid_params("the consensus contract's data is only read: nothing is paid to it")
     return None
+
+
+def _decoded(data: bytes) -> AddTransaction | AboutTransaction:
+    found = _FUNCTIONS.get(data[:4])
+    if found is None:
+        raise invalid_params(f"the consensus contract has no function 0x{data[:4].hex()}: nothing is paid to it")
+    function, parameters = found
+    try:
+        values = parameters.decode(data[4:])
+    except AbiError as error:
+        raise _undecodable(str(error)) from None
+    if parameters is _ADD_WITH_FEES:
+        return _with_fees(function, values["_params"])
+    if "_txId" not in values:
+        return _add(*values.values())
+    distribution = distribution_of(values["_feesDistribution"]) if "_feesDistribution" in values else None
+    transaction_id = f"0x{values['_txId'].hex()}"
+    return AboutTransaction(function, transaction_id, values.get("_expectedDecisionId"), distribution)
+
+
+def _with_fees(function: str, values: dict[str, Any]) -> AddTransaction:
+    sender, recipient, validators, rotations, valid_until, salt, user_value, distribution, data, allocations = (
+        values.values()
+    )
+    offer = FeeOffer(user_value, distribution_of(distribution), allocations_of(allocations))
+    if function == "deploySalted" and any(recipient):
+        raise _undecodable("deploySalted has no recipient: the contract's address follows from the salt")
+    is_salted = function == "deploySalted" or salt != 0
+    return _add(
+        sender, recipient, validators, rotations, data, valid_until, salt=salt if is_salted else None, offer=offer
+    )
+
+
+def _add(
+    sender: bytes,
+    recipient: bytes,
+    validators: int,
+    rotations: int,
+    data: bytes,
+    valid_until: int = 0,
+    *,
+    salt: int | None = None,
+    offer: FeeOffer | None = None,
+) -> AddTransaction:
+    code, call, mode = _parts(_fields(data), is_deploy=not any(recipient))
+    return AddTransaction(sender, recipient, validators, rotations, call, code, mode, valid_until, salt, offer)
+
+
+def distribution_of(values: Mapping[str, Any]) -> FeesDistribution:
+    """From the values that ``DISTRIBUTION`` names, in its order."""
+    fields: list[Any] = [tuple(value) if isinstance(value, list) else value for value in values.values()]
+    return FeesDistribution(*fields)
+
+
+def allocations_of(given: Sequence[Mapping[str, Any]]) -> tuple[MessageAllocation, ...]:
+    """From the values that ``ALLOCATION`` names, in its order, for each message. Raises: RpcError."""
+    if len(given) > MAX_ALLOCATIONS:
+        raise _undecodable(f"there are {len(given)} message allocations, and at most {MAX_ALLOCATIONS} are taken")
+    found = []
+    for number, values in enumerate(given):
+        kind, on_acceptance, parent, *rest = values.values()
+        if kind > 1:
+            raise _undecodable(f"message allocation {number}: its type is 0, external, or 1, internal, not {kind}")
+        if parent != ROOT and parent >= number:
+            raise _undecodable(f"message allocation {number}: its parent comes before it, or is 2**256 - 1")
+        found.append(MessageAllocation(kind == 1, on_acceptance, None if parent == ROOT else parent, *rest))
+    return tuple(found)
 
 
 def call_of_read(data: bytes) -> bytes:
@@ -73,32 +215,6 @@ def deploy_of_read(data: bytes) -> tuple[bytes, bytes]:
     code, call, _ = _parts(_fields(data), is_deploy=True)
     assert code is not None
     return code, call
-
-
-# ABI by hand: eth-abi takes fifty times as long for these few words.
-
-
-def _words(data: bytes, count: int) -> list[int]:
-    """The first ones, as numbers. Raises: RpcError."""
-    if len(data) < count * _WORD:
-        raise _undecodable(f"there are {len(data)} bytes of parameters, and at least {count * _WORD} are wanted")
-    return [int.from_bytes(data[at : at + _WORD], "big") for at in range(0, count * _WORD, _WORD)]
-
-
-def _bytes(data: bytes, start: int) -> bytes:
-    """What begins at ``start`` with its length. Raises: RpcError."""
-    begin = start + _WORD
-    end = begin + int.from_bytes(data[start:begin], "big")
-    if begin > len(data) or end > len(data):
-        raise _undecodable("the data is cut off")
-    return data[begin:end]
-
-
-def _address(word: int) -> bytes:
-    """Raises: RpcError."""
-    if word >> 160:
-        raise _undecodable("an address has 20 bytes")
-    return word.to_bytes(20, "big")
 
 
 def _undecodable(why: str) -> RpcError:
@@ -128,9 +244,9 @@ def _parts(fields: list[bytes], *, is_deploy: bool) -> tuple[bytes | None, bytes
     return (fields[0] if is_deploy else None), fields[wanted - 1], mode
 
 
-def _function(name: str, *inputs: tuple[str, str]) -> dict[str, Any]:
-    parameters = [{"internalType": kind, "name": name_, "type": kind} for kind, name_ in inputs]
-    return {"type": "function", "name": name, "stateMutability": "payable", "inputs": parameters, "outputs": []}
+def _function(name: str, parameters: Structure) -> dict[str, Any]:
+    inputs = parameters.inputs()
+    return {"type": "function", "name": name, "stateMutability": "payable", "inputs": inputs, "outputs": []}
 
 
 def _event(name: str, *inputs: tuple[str, str, bool]) -> dict[str, Any]:
@@ -140,19 +256,21 @@ def _event(name: str, *inputs: tuple[str, str, bool]) -> dict[str, Any]:
     return {"type": "event", "name": name, "anonymous": False, "inputs": parameters}
 
 
-MAIN_ABI: Final[list[dict[str, Any]]] = [
-    _function(
-        "addTransaction",
-        ("address", "_sender"),
-        ("address", "_recipient"),
-        ("uint256", "_numOfInitialValidators"),
-        ("uint256", "_maxRotations"),
-        ("bytes", "_txData"),
-    ),
-    _function("submitAppeal", ("bytes32", "_txId")),
-    _function("finalizeTransaction", ("bytes32", "_txId")),
-    _function("cancelTransaction", ("bytes32", "_txId")),
+_EVENTS: Final = (
     _event("NewTransaction", ("bytes32", "txId", True), ("address", "recipient", True), ("address", "activator", True)),
     _event("CreatedTransaction", ("bytes32", "txId", True), ("uint256", "txSlot", False)),
+)
+MAIN_ABI: Final[list[dict[str, Any]]] = [
+    _function("addTransaction", _ADD),
+    _function("submitAppeal", _ABOUT),
+    _function("finalizeTransaction", _ABOUT),
+    _function("cancelTransaction", _ABOUT),
+    *_EVENTS,
 ]
-"""The part of the interface that clients use. ``addTransaction`` with a sixth argument is understood too."""
+"""The part of the interface that clients use: of each function the form that all of them know."""
+MAIN_ABI_WITH_FEES: Final[list[dict[str, Any]]] = [
+    _function(name, parameters)
+    for name, parameters in _FUNCTIONS.values()
+    if parameters not in (_ADD, _ADD_UNTIL, _ABOUT) or name == "cancelTransaction"
+] + [*_EVENTS]
+"""The same of a network with fees."""

@@ -8,7 +8,7 @@ from typing import Any
 from genlayer_localnet.rpc import blocks, envelopes, filters, logs, submission
 from genlayer_localnet.rpc.accounts import TestAccount
 from genlayer_localnet.rpc.blocks import GAS
-from genlayer_localnet.rpc.consensus_calls import DATA_ADDRESS
+from genlayer_localnet.rpc.consensus_calls import DATA_ADDRESS, asked_of
 from genlayer_localnet.rpc.errors import invalid_params, not_found, refused
 from genlayer_localnet.rpc.filters import Filters
 from genlayer_localnet.rpc.logs import LogFilter
@@ -63,6 +63,8 @@ class EthMethods:
 
     @method("eth_estimateGas", needs_chain=False)
     def estimate_gas(self, transaction: Any = None, block: Any = None) -> str:
+        if transaction is not None:
+            _check_asked(mapping(transaction, "transaction"))
         return hex(GAS)
 
     @method("eth_feeHistory", only_reads=True)
@@ -252,9 +254,11 @@ class EthMethods:
     def call(self, transaction: Any, block_tag: Any = "latest", *, asker: Asker) -> str:
         """A read with bare calldata as its data; without ``from`` the number 1, as in Studio."""
         fields = mapping(transaction, "transaction")
-        payload = data(fields.get("data") or fields.get("input") or "0x")
+        payload = _payload(fields)
         to = fields.get("to")
-        if to and address(to, "to") == DATA_ADDRESS and payload[:4] == _PENDING_COUNT_SELECTOR:
+        if not to or address(to, "to") != DATA_ADDRESS:
+            _check_asked(fields)
+        elif payload[:4] == _PENDING_COUNT_SELECTOR:
             return "0x" + len(self._node.world.pending).to_bytes(32, "big").hex()
         if not fields.get("from"):
             return _ONE
@@ -277,7 +281,7 @@ class EthMethods:
         given, chain_id = fields.get("nonce"), fields.get("chainId")
         nonce = self._node.world.nonces.get(account.address, 0) if given is None else quantity(given, "nonce")
         to = address(fields["to"], "to") if fields.get("to") else b""
-        payload = data(fields.get("data") or fields.get("input") or "0x")
+        payload = _payload(fields)
         value = quantity(fields.get("value") or 0)
         fee = quantity(fields.get("gasPrice") or fields.get("maxFeePerGas") or 0, "gas price")
         chain_id = self._chain_id if chain_id is None else quantity(chain_id, "chainId")
@@ -360,6 +364,17 @@ class EthMethods:
                 raise not_found("there is no block with this hash")
             return number, number
         return self._block_number(wanted.get("fromBlock")), self._block_number(wanted.get("toBlock"))
+
+
+def _payload(fields: Mapping[str, Any]) -> bytes:
+    """The data of a transaction that is not signed yet."""
+    return data(fields.get("data") or fields.get("input") or "0x")
+
+
+def _check_asked(fields: Mapping[str, Any]) -> None:
+    """Raises: RpcError, for what would be refused whatever the state."""
+    to = fields.get("to")
+    asked_of(address(to, "to") if to else None, _payload(fields))
 
 
 def _raw_text(transaction: Transaction | None) -> str | None:

@@ -15,6 +15,7 @@ from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.receipt_json import address_text
 from genlayer_localnet.rpc.sim_config import conditions_of
 from genlayer_localnet.state.transactions import Conditions, Transaction
+from genlayer_localnet.vm.host_requests import salted_address
 
 MAX_ROTATIONS = 20
 CLIENTS_CHAIN_IDS = frozenset({61127, 61999})
@@ -31,7 +32,7 @@ def submit(node: Node, envelope: Envelope, sim_config: Any = None) -> str:
     known = world.aliases.get(envelope.hash, envelope.hash)
     if known in world.transactions:
         return known
-    call = consensus_calls.decode(envelope.data)
+    call = consensus_calls.asked_of(envelope.to, envelope.data)
     if isinstance(call, AboutTransaction):
         return _about_another(node, envelope, call)
     conditions = conditions_of(sim_config)
@@ -95,9 +96,9 @@ def _add(node: Node, envelope: Envelope, call: AddTransaction, conditions: Condi
         kind="call" if call.code is None else "deploy",
         sender=envelope.signer,
         origin=envelope.signer,
-        to=call.recipient if call.code is None else bytes.fromhex(envelope.hash[2:42]),
+        to=_receiver(node, envelope, call),
         calldata=call.calldata,
-        value=envelope.value,
+        value=_user_value(envelope, call),
         created_at=node.world.now,
         nonce=envelope.nonce,
         code=call.code,
@@ -108,12 +109,30 @@ def _add(node: Node, envelope: Envelope, call: AddTransaction, conditions: Condi
     return _enter(node, transaction, replaced)
 
 
+def _receiver(node: Node, envelope: Envelope, call: AddTransaction) -> bytes:
+    """Of a deploy, the address of the new contract."""
+    if call.code is None:
+        return call.recipient
+    if call.salt is None:
+        return bytes.fromhex(envelope.hash[2:42])
+    return salted_address(envelope.signer, call.salt, node.identity.chain_id)
+
+
+def _user_value(envelope: Envelope, call: AddTransaction) -> int:
+    """What is for the contract; the rest is for the fees."""
+    if call.offer is None:
+        return envelope.value
+    if call.offer.user_value > envelope.value:
+        raise invalid_params(f"userValue is {call.offer.user_value} wei, and the transaction brings {envelope.value}")
+    return call.offer.user_value
+
+
 def _transfer(node: Node, envelope: Envelope) -> str:
     if envelope.to is None:
         raise invalid_params("there are no EVM contracts here: deploy through addTransaction of the consensus contract")
-    if envelope.data and envelope.to == consensus_calls.MAIN_ADDRESS:
+    if envelope.data and envelope.to in node.world.contracts:
         raise invalid_params(
-            f"the consensus contract has no function 0x{envelope.data[:4].hex()}: nothing is paid to it"
+            "the data would not be read: a contract is called by addTransaction of the consensus contract"
         )
     replaced = _replaced(node, envelope)
     transaction = Transaction(
@@ -153,12 +172,14 @@ def _check_recipient(node: Node, address: bytes) -> None:
 def _about_another(node: Node, envelope: Envelope, call: AboutTransaction) -> str:
     """Appeal, finalize or cancel; the answer is the id of the transaction it is about, so that clients find its log."""
     transaction = node.transaction(call.transaction_id)
-    if call.action == "cancel":
+    if call.function == "cancelTransaction":
         if envelope.signer != transaction.sender:
             raise refused("only its sender can cancel a transaction")
         cancel(node, transaction)
-    elif call.action == "appeal":
+    elif call.function in ("submitAppeal", "topUpAndSubmitAppeal"):
         _appeal(node, transaction)
+    elif call.function == "topUpFees":
+        raise refused("there are no fees here to top up")
     elif transaction in node.world.unfinalized:
         node.chain.finalize(transaction)
     node.world.next_nonce(envelope.signer)
