@@ -63,6 +63,11 @@ class FirstChildrenChoice(StrEnum):
     STAY = "stay"
 
 
+class NetworkChoice(StrEnum):
+    STUDIO = "studio"
+    STUDIO_NEXT = "studio-next"
+
+
 class LogLevel(StrEnum):
     DEBUG = "debug"
     INFO = "info"
@@ -152,7 +157,21 @@ Now = Annotated[
 Seed = Annotated[str | None, _chain(help="Text that the test accounts are derived from (localnet).")]
 Accounts = Annotated[int, _chain(min=0, max=1000, help="Unlocked test accounts, with 10,000 GEN each.")]
 ValidatorsOption = Annotated[int, _chain(min=1, max=100, help="How many vote, at the first start.")]
-ChainId = Annotated[int | None, _chain(min=1, help="61999 (the default) suits genlayer-py, 61127 genlayer-js.")]
+NetworkOption = Annotated[
+    NetworkChoice | None,
+    _chain(
+        help="Be like hosted Studio (chain 61999, contracts of GenVM's v0.2 line, no fees) or Studio Next (61997, v0.3"
+        " line, fees); without it contracts of both lines run, and nothing costs fees."
+    ),
+]
+FeePrices = Annotated[
+    str | None,
+    _chain(
+        metavar="TIME,STORAGE,RECEIPT",
+        help="Fees, in wei for a time unit, a unit of storage and the gas of a receipt; 0,0,0 is none.",
+    ),
+]
+ChainId = Annotated[int | None, _chain(min=1, help="61999 (the default) suits genlayer-py to 0.18, 61127 genlayer-js.")]
 Std = Annotated[
     Library | None,
     _chain(
@@ -181,6 +200,8 @@ def up(
     allow_origin: AllowOrigin = None,
     allow_host: AllowHost = None,
     allow_web: AllowWeb = None,
+    network: NetworkOption = None,
+    fee_prices: FeePrices = None,
     state: State = None,
     failed_value: FailedValueOption = None,
     first_children: FirstChildrenOption = None,
@@ -206,11 +227,15 @@ def up(
 
         genlayer-localnet up
 
+        genlayer-localnet up --network studio-next
+
         genlayer-localnet up --port 0 --state net.sqlite --ready-file ready.json
     """
     _log_to_stderr(log_level)
     options = NodeOptions(
+        network=network.value if network else None,
         chain_id=chain_id,
+        fee_prices=None if fee_prices is None else _prices(fee_prices),
         seed=seed,
         failed_value=failed_value.value if failed_value else None,
         first_children=first_children.value if first_children else None,
@@ -262,6 +287,16 @@ def _site(root: Path | None, folders: Sequence[str]) -> StaticSite | None:
     return None if root is None else StaticSite(root, folders={name: Path(path) for name, path in named.items()})
 
 
+def _prices(text: str) -> tuple[int, int, int]:
+    try:
+        time, storage, receipt = map(int, text.split(","))
+    except ValueError:
+        raise typer.BadParameter("--fee-prices is three whole numbers of wei, as in 1000000,1000,100") from None
+    if min(time, storage, receipt) < 0:
+        raise typer.BadParameter("--fee-prices: a price is not negative")
+    return time, storage, receipt
+
+
 def _log_to_stderr(level: LogLevel) -> None:
     handler = RichHandler(console=_errors, show_path=False, log_time_format="%H:%M:%S")
     logging.basicConfig(level=level.value.upper(), format="%(message)s", handlers=[handler])
@@ -271,6 +306,7 @@ def _announce(server: RpcServer, state: Path | None, site: StaticSite | None) ->
     facts_of_chain = server.engine.facts
     _console.print(f"[bold]GenLayer localnet[/] {server.url}", highlight=False, soft_wrap=True)
     facts = {
+        "network": facts_of_chain.network,
         "chain id": str(facts_of_chain.chain_id),
         "contracts run on": facts_of_chain.library,
         "state": str(state) if state is not None else "in memory only (--state FILE keeps it)",

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from genlayer_localnet import calldata
 from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS, SCHEMA_SECONDS
 from genlayer_localnet.loading.entry_keys import for_line, method_of
+from genlayer_localnet.loading.lines import Line
 from genlayer_localnet.nondet.services import Services, Wait
 from genlayer_localnet.state.fees import FeePolicy
 from genlayer_localnet.state.journal import Journal, re_apply, roll_back
@@ -50,6 +51,8 @@ class Settings:
     """How long contract code may run at every node; None is any time."""
     fees: FeePolicy | None = None
     """None: there are no fees, and what is sent for them comes back."""
+    line: Line | None = None
+    """The only line whose contracts run; None: all do."""
 
 
 class Runs:
@@ -173,7 +176,7 @@ class Runs:
             account = ContractAccount(transaction.code, transaction.filename, Storage(transaction.to))
             self.world.add_contract(journal, transaction.to, account)
         frame = self._frame(transaction.to, attempt, journal, WRITE, transaction)
-        return self.machine.run(frame, self._time_of(transaction))
+        return self._run(frame, transaction)
 
     def _frame(
         self, address: bytes, attempt: Attempt, journal: Journal, permissions: Permissions, transaction: Transaction
@@ -202,6 +205,13 @@ class Runs:
         if attempt.time_limit_seconds is not None and transaction.calldata == SCHEMA_CALL:
             attempt.time_limit_seconds = min(attempt.time_limit_seconds, SCHEMA_SECONDS)
         frame = self._frame(transaction.to, attempt, [], READ, transaction)
+        return self._run(frame, transaction)
+
+    def _run(self, frame: Frame, transaction: Transaction) -> Outcome:
+        runs = self.settings.line
+        if runs not in (None, frame.line):
+            text = f"this network runs contracts of the {runs} line of GenVM, and this one is of the {frame.line} line"
+            return vm_error("invalid_contract unknown_runner", text)
         return self.machine.run(frame, self._time_of(transaction))
 
 
@@ -210,8 +220,8 @@ def datetime_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def vm_error(text: str) -> Outcome:
-    return Outcome("vm_error", VM_ERROR + text.encode("utf-8"))
+def vm_error(text: str, stderr: str = "") -> Outcome:
+    return Outcome("vm_error", VM_ERROR + text.encode("utf-8"), stderr=stderr)
 
 
 def _names_no_method(call: bytes) -> bool:

@@ -19,6 +19,7 @@ class Facts:
     library: str
     methods: tuple[str, ...]
     accounts: tuple[tuple[str, str], ...]
+    network: str
 
 
 class Engine(Interface):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from genlayer_localnet.address import Address
 from genlayer_localnet.errors import LocalnetError
+from genlayer_localnet.loading.standard_library import LIBRARY_V03
+from genlayer_localnet.rpc import networks
 from genlayer_localnet.rpc.engine import EVERYTHING, Facts
 from genlayer_localnet.rpc.eth import EthMethods
 from genlayer_localnet.rpc.gen import GenMethods
@@ -36,9 +38,10 @@ class LocalEngine:
         self._protocol = Protocol(methods_of(*namespaces), self.worker.run, self.worker.read, node.look)
         self.facts = Facts(
             node.identity.chain_id,
-            node.library.describe(),
+            (LIBRARY_V03 if node.chain.settings.line == "v0.3" else node.library).describe(),
             tuple(sorted(self._protocol.methods)),
             tuple((Address(account.address).as_hex, f"0x{account.key.hex()}") for account in node.accounts),
+            networks.described(node.identity.network, node.chain.settings.fees),
         )
         self.reply = self._protocol.reply
 

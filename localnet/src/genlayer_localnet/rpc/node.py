@@ -15,11 +15,13 @@ from genlayer_localnet.loading import standard_library
 from genlayer_localnet.nondet.services import Services
 from genlayer_localnet.rpc.accounts import TestAccount, Validators, account_of
 from genlayer_localnet.rpc.errors import not_found
+from genlayer_localnet.rpc.networks import NETWORKS, NetworkName
 from genlayer_localnet.rpc.options import DEFAULT_FINALITY_WINDOW_SECONDS, NodeOptions
 from genlayer_localnet.rpc.receipt_json import address_text
 from genlayer_localnet.rpc.sim_config import services_of
 from genlayer_localnet.rpc.state_file import StateFile, StateFileError
 from genlayer_localnet.state.changes import Changes
+from genlayer_localnet.state.fees import FeePolicy
 from genlayer_localnet.state.transactions import Transaction, TransactionKind
 from genlayer_localnet.state.world import ContractAccount, World
 from genlayer_localnet.vm.execution import LOCK, virtual_machine
@@ -31,7 +33,8 @@ ACCOUNT_BALANCE_WEI = 10_000 * 10**18
 class Identity:
     """What cannot change between two starts with the same state file."""
 
-    chain_id: int = 61999
+    network: NetworkName | None = None
+    chain_id: int = NETWORKS[None].chain_id
     seed: str = "localnet"
     failed_value: Literal["keep", "return"] = "keep"
     first_children: FirstChildren = "undone"
@@ -42,12 +45,21 @@ def _identity(options: NodeOptions, kept: dict[str, Any] | None, path: object) -
     given = {name: getattr(options, name) for name in asdict(Identity())}
     wanted = {name: value for name, value in given.items() if value is not None}
     if kept is None:
-        return Identity(**wanted)
+        return Identity(**{"chain_id": NETWORKS[options.network].chain_id, **wanted})
     made_with = Identity(**kept)
     for name, value in wanted.items():
         if value != getattr(made_with, name):
             raise StateFileError(f"{path} was made with {name} {getattr(made_with, name)!r}, not {value!r}")
     return made_with
+
+
+def _fees(options: NodeOptions, kept: dict[str, Any], identity: Identity) -> FeePolicy | None:
+    """The prices of the options, or those that a state file has, or the network's."""
+    if options.fee_prices is not None:
+        return FeePolicy(*options.fee_prices) if any(options.fee_prices) else None
+    if "fees" in kept:
+        return kept["fees"] and FeePolicy(**kept["fees"])
+    return NETWORKS[identity.network].fees
 
 
 class Clock:
@@ -94,6 +106,8 @@ class Node:
             mint_missing=not options.strict_funds,
             first_children=self.identity.first_children,
             contract_timeout_seconds=options.contract_timeout_seconds,
+            fees=_fees(options, facts, self.identity),
+            line=NETWORKS[self.identity.network].line,
         )
         self.chain = Chain(World(self.clock.now()), virtual_machine(self.library), settings)
         self.chain.changes = Changes() if state is not None else None
@@ -121,6 +135,7 @@ class Node:
             "identity": asdict(self.identity),
             "clock_offset_seconds": self.clock.offset.total_seconds(),
             "finality_window_seconds": self.chain.settings.finality_window.total_seconds(),
+            "fees": self.chain.settings.fees and asdict(self.chain.settings.fees),
             "validators": self.validators.state(),
         }
 
@@ -142,7 +157,8 @@ class Node:
         facts = self._state.facts()
         self._load(self._state, facts)
         window = timedelta(seconds=facts["finality_window_seconds"])
-        self.chain.settings = replace(self.chain.settings, finality_window=window)
+        fees = _fees(NodeOptions(), facts, self.identity)
+        self.chain.settings = replace(self.chain.settings, finality_window=window, fees=fees)
         self.chain.changes = Changes()
         self._facts_changed = self._must_go_back = False
 
@@ -261,6 +277,10 @@ class Node:
         self.chain.settings = replace(self.chain.settings, finality_window=timedelta(seconds=seconds))
         self._facts_changed = True
         self.chain.move_clock(self.clock.now())
+
+    def set_fees(self, fees: FeePolicy | None) -> None:
+        self.chain.settings = replace(self.chain.settings, fees=fees)
+        self._facts_changed = True
 
     # --- validators ---
 

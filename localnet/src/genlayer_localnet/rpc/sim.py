@@ -9,8 +9,9 @@ from genlayer_localnet.arguments import as_time
 from genlayer_localnet.chain.runs import datetime_text
 from genlayer_localnet.errors import InvalidArgument
 from genlayer_localnet.rpc import contract_tools, reading, submission
-from genlayer_localnet.rpc.consensus_calls import DATA_ADDRESS, MAIN_ABI, MAIN_ADDRESS
+from genlayer_localnet.rpc.consensus_calls import DATA_ADDRESS, MAIN_ABI, MAIN_ABI_WITH_FEES, MAIN_ADDRESS
 from genlayer_localnet.rpc.errors import invalid_params, not_found, refused
+from genlayer_localnet.rpc.fee_json import config_json, policy_of
 from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.parameters import address, code_of, count, mapping, quantity, shown, transaction_id
 from genlayer_localnet.rpc.protocol import encoded, method
@@ -19,7 +20,10 @@ from genlayer_localnet.rpc.transaction_json import STATUS_CODES, STATUS_NAMES, t
 
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 _MAX_WINDOW_SECONDS = 10 * 365 * 86_400
-_MAIN_CONTRACT = encoded({"address": address_text(MAIN_ADDRESS), "abi": MAIN_ABI, "bytecode": "0x"})
+_MAIN_CONTRACT, _MAIN_CONTRACT_WITH_FEES = (
+    encoded({"address": address_text(MAIN_ADDRESS), "abi": abi, "bytecode": "0x"})
+    for abi in (MAIN_ABI, MAIN_ABI_WITH_FEES)
+)
 """genlayer-py asks for it before every write."""
 
 
@@ -74,14 +78,20 @@ class SimMethods:
     @method("sim_getConsensusContract", needs_chain=False)
     def consensus_contract(self, contract_name: Any) -> bytes | dict[str, Any]:
         if contract_name == "ConsensusMain":
-            return _MAIN_CONTRACT
+            return _MAIN_CONTRACT if self._node.chain.settings.fees is None else _MAIN_CONTRACT_WITH_FEES
         if contract_name == "ConsensusData":
             return {"address": address_text(DATA_ADDRESS), "abi": [], "bytecode": "0x"}
         raise not_found(f"no consensus contract {shown(contract_name)}: there are ConsensusMain and ConsensusData")
 
     @method("sim_getFeeConfig", needs_chain=False)
     def fee_config(self) -> dict[str, Any]:
-        return {"enabled": False}
+        return config_json(self._node.chain.settings.fees)
+
+    @method("sim_setFeeConfig")
+    def set_fee_config(self, config: Any) -> dict[str, Any]:
+        """Change the prices that are named, or have no fees any more."""
+        self._node.set_fees(policy_of(config, self._node.chain.settings.fees))
+        return self.fee_config()
 
     @method("sim_estimateTransactionFees")
     def estimate_fees(self, params: Any = None) -> dict[str, Any]:

@@ -62,6 +62,7 @@ def main(descriptor: int) -> None:
         "library": facts.library,
         "methods": facts.methods,
         "accounts": facts.accounts,
+        "network": facts.network,
         "unconfined": unconfined,
     }
     connection.sendall(frame(Kind.READY, payload=json.dumps(ready).encode()))

@@ -101,7 +101,13 @@ class ChainProcess(asyncio.Protocol):
             self._kill()
             raise error if isinstance(error, LocalnetError) else LocalnetError("the chain did not start") from error
         accounts = tuple((str(address), str(key)) for address, key in ready["accounts"])
-        self.facts = Facts(int(ready["chain_id"]), str(ready["library"]), tuple(map(str, ready["methods"])), accounts)
+        self.facts = Facts(
+            int(ready["chain_id"]),
+            str(ready["library"]),
+            tuple(map(str, ready["methods"])),
+            accounts,
+            str(ready["network"]),
+        )
         self.unconfined: list[str] = [str(each) for each in ready["unconfined"]]
         """What this system could not take from contracts."""
 
