@@ -3,6 +3,7 @@
 LocalnetError
 ├── ContractRejected            a view that the contract refused or that crashed
 ├── ContractNotFound            no contract at the address
+├── FeesRefused                 a network with fees does not take the transaction for these
 ├── InsufficientFunds           the sender has less than the value it sends
 ├── InvalidArgument             an argument that cannot be encoded, an address or an amount out of form
 ├── NotAppealable               a transaction that is final, waits, or was not voted on
@@ -31,6 +32,17 @@ class LocalnetError(Exception):
 
 class ContractNotFound(LocalnetError):
     """There is no contract at the address."""
+
+
+class FeesRefused(LocalnetError):
+    """A network with fees does not take a transaction, or what is paid for one; nothing has changed.
+
+    ``name`` is that of the consensus contract's error: ``InsufficientFees``, ``MaxPriceExceeded`` …
+    """
+
+    def __init__(self, name: str, detail: str) -> None:
+        self.name = name
+        super().__init__(f"{name}: {detail}")
 
 
 class InsufficientFunds(LocalnetError):

@@ -5,6 +5,7 @@ from genlayer_localnet.chain.receipts import Event, Message, Receipt
 from genlayer_localnet.errors import (
     ContractNotFound,
     ContractRejected,
+    FeesRefused,
     InsufficientFunds,
     InvalidArgument,
     LocalnetError,
@@ -23,6 +24,7 @@ __all__ = [
     "ContractNotFound",
     "ContractRejected",
     "Event",
+    "FeesRefused",
     "InsufficientFunds",
     "InvalidArgument",
     "Localnet",

@@ -45,6 +45,7 @@ from genlayer_localnet.nondet.services import (
     WebHandler,
     WebMock,
 )
+from genlayer_localnet.state.fees import FeePolicy
 from genlayer_localnet.state.transactions import Transaction
 from genlayer_localnet.state.world import World
 from genlayer_localnet.vm.execution import LOCK, is_running, virtual_machine
@@ -82,6 +83,7 @@ class Localnet:
         mint_missing: bool = False,
         contract_timeout_seconds: float | None = DEFAULT_SECONDS,
         first_children: FirstChildren = "undone",
+        fees: FeePolicy | None = None,
     ) -> None:
         if first_children not in ("undone", "stay"):
             raise InvalidArgument(f"first_children is 'undone' or 'stay', not {first_children!r}")
@@ -102,6 +104,7 @@ class Localnet:
             mint_missing,
             first_children,
             contract_timeout_seconds,
+            fees,
         )
         self._chain = Chain(World(as_time(now)), virtual_machine(self.std), settings)
         self._snapshots: dict[int, tuple[World, Services]] = {}

@@ -16,13 +16,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from itertools import accumulate, takewhile
 from typing import Final, Literal
 
+from genlayer_localnet.chain import fees
 from genlayer_localnet.chain.runs import NOTHING, Runs, Settings, vm_error
 from genlayer_localnet.errors import InsufficientFunds, UnknownTransaction
 from genlayer_localnet.state.changes import Changes
+from genlayer_localnet.state.fees import FEE_ACCOUNT, FeePolicy
 from genlayer_localnet.state.journal import Journal, add_amount, roll_back
 from genlayer_localnet.state.transactions import Outcome, OutgoingMessage, Phase, Status, Transaction
 from genlayer_localnet.state.voting import decision
@@ -52,10 +55,13 @@ class Chain(Runs):
     def submit(self, transaction: Transaction, replaced: Transaction | None = None) -> None:
         """Take the value from the sender and queue the transaction, in the place of one of its that waits if so.
 
-        Raises: InsufficientFunds.
+        Raises: FeesRefused, InsufficientFunds.
         """
         world, place = self.world, len(self.world.pending)
-        back = 0 if replaced is None else world.underway(replaced)
+        policy = self.settings.fees
+        if policy is not None and transaction.kind in ("call", "deploy"):
+            fees.check(transaction.fees, self.committee(transaction), policy)
+        back = 0 if replaced is None else replaced.paid
         self._take_value(transaction, mint=self.settings.mint_missing, back=back)
         if replaced is None:
             world.next_nonce(transaction.sender)
@@ -68,21 +74,22 @@ class Chain(Runs):
 
     def _take_value(self, transaction: Transaction, *, mint: bool, back: int = 0) -> None:
         """``back``: wei that the sender gets back for it. Raises: InsufficientFunds."""
-        value, balance = transaction.value, self.world.balance(transaction.sender) + back
-        if value > balance:
+        taken, balance = transaction.taken, self.world.balance(transaction.sender) + back
+        if taken > balance:
             if not mint:
-                raise InsufficientFunds(f"0x{transaction.sender.hex()} has {balance} wei and sends {value}")
-            self.fund(transaction.sender, value - balance)
-        self.world.change_balance(transaction.journal, transaction.sender, -value)
+                raise InsufficientFunds(f"0x{transaction.sender.hex()} has {balance} wei and sends {taken}")
+            self.fund(transaction.sender, taken - balance)
+        self.world.change_balance(transaction.journal, transaction.sender, -taken)
 
     def cancel(self, transaction: Transaction) -> None:
-        """Take back a transaction that waits; its sender gets the value back."""
-        value = self.world.underway(transaction)
+        """Take back a transaction that waits; its sender gets the value back, and what it did not spend on fees."""
+        value, is_paid = self.world.underway(transaction), transaction.is_paid
         parent = self.world.transactions.get(transaction.triggered_by or "")
         self._drop(transaction)
         transaction.journal.clear()
         if parent is None or parent.status == "finalized":
             self.fund(transaction.sender, value)
+            self._settle_fees(transaction, is_paid=is_paid)
         else:  # to be taken back with what the parent did
             self.world.change_balance(parent.journal, transaction.sender, value)
             self.changed(parent)
@@ -96,7 +103,7 @@ class Chain(Runs):
         self.changed(transaction)
         world.unfinalized.remove(transaction)
         world.count_arrival(transaction, -1)
-        was_paid = bool(transaction.journal) or not transaction.pays
+        was_paid = transaction.is_paid
         transaction.take_back()
         if self.settings.first_children == "stay" and was_paid:
             world.change_balance(transaction.journal, transaction.to, transaction.value)
@@ -108,6 +115,62 @@ class Chain(Runs):
         add_amount(self.world.balances, address, wei)
         if self.changes is not None:
             self.changes.balances.add(address)
+
+    # --- fees ---
+
+    def set_fees(self, policy: FeePolicy | None) -> None:
+        """Change the prices, for what runs for the first time from now on."""
+        self.settings = replace(self.settings, fees=policy)
+
+    def _settle_fees(self, transaction: Transaction, *, is_paid: bool) -> None:
+        """What is final, or does not run any more, pays what it spent; the rest goes back."""
+        fees = transaction.fees
+        if fees is None:
+            return
+        if not is_paid:  # there is nothing but what others added
+            self._give_back(transaction)
+            return
+        rest = fees.deposit - self.fees_of_messages(transaction)
+        spent = min(fees.spent, rest)
+        rest -= spent
+        self.fund(FEE_ACCOUNT, spent)
+        for bond in fees.bonds:
+            reward = min(bond.reward, rest) if bond.won else 0
+            rest -= reward
+            self.fund(FEE_ACCOUNT if bond.won is False else bond.appellant, bond.wei + reward)
+        fees.bonds, fees.refunded = (), rest
+        self._refund(transaction, rest)
+
+    def fees_of_messages(self, transaction: Transaction) -> int:
+        """The part of its deposit that is now with messages that it has sent."""
+        found = (self.transaction(child) for child in transaction.children)
+        given = (child.fees for child in found if child.status != "cancelled")
+        return sum(fees.deposit - fees.added for fees in given if fees is not None)
+
+    def _refund(self, transaction: Transaction, wei: int) -> None:
+        """To those first who added something to it, or to what sent it, the last of them before the others."""
+        one: Transaction | None = transaction
+        while one is not None and one.fees is not None and wei:
+            fees = one.fees
+            while fees.top_ups and wei:
+                payer, added = fees.top_ups[-1]
+                back = min(added, wei)
+                wei -= back
+                self.fund(payer, back)
+                fees.top_ups = fees.top_ups[:-1] + (((payer, added - back),) if added > back else ())
+                self.changed(one)
+            one = self.world.transactions.get(one.triggered_by or "")
+        assert transaction.fees is not None
+        self.fund(transaction.fees.payer, wei)
+
+    def _give_back(self, transaction: Transaction) -> None:
+        """What others put into a transaction: additions to its deposit, bonds of appeals."""
+        fees = transaction.fees
+        if fees is None:
+            return
+        for payer, wei in (*fees.top_ups, *((bond.appellant, bond.wei) for bond in fees.bonds)):
+            self.fund(payer, wei)
+        fees.deposit, fees.top_ups, fees.bonds = fees.deposit - fees.added, (), ()
 
     def settle(self, transaction: Transaction) -> None:
         """Enter a transaction that needs no running: a payment out of nothing, or new code for a contract."""
@@ -157,6 +220,7 @@ class Chain(Runs):
             del transaction.rounds[rounds:]
             if transaction.triggered_by is None and not transaction.block:
                 roll_back(transaction.journal)
+                self._give_back(transaction)
                 del self.world.transactions[transaction.id]
             else:
                 roll_back(transaction.journal, submitted)
@@ -257,6 +321,7 @@ class Chain(Runs):
         """It does not run any more, nor what it had sent when it did."""
         self.world.pending.remove(waiting)
         waiting.status = "cancelled"
+        self._give_back(waiting)
         self.changed(waiting)
         for child in self._taken_back(waiting, "accepted"):
             self._drop(child)
@@ -302,12 +367,14 @@ class Chain(Runs):
         else:
             unfinalized.remove(transaction)
         self.world.count_arrival(transaction, -1)
+        is_paid = transaction.is_paid
         transaction.status = "finalized"
         self.changed(transaction)
         transaction.journal.clear()
         if transaction.refund_wei:
             self.fund(transaction.sender, transaction.refund_wei)
         self._emit(transaction, "finalized")
+        self._settle_fees(transaction, is_paid=is_paid)
 
     def _run_again(self) -> None:
         """Run what an appeal has taken back before anything that came later is final."""

@@ -133,7 +133,11 @@ class Runs:
 
     def voters(self, transaction: Transaction) -> int:
         """How many vote on a transaction at first."""
-        return 1 if transaction.leader_only else transaction.conditions.validators or self.settings.validators
+        return 1 if transaction.leader_only else self.committee(transaction)
+
+    def committee(self, transaction: Transaction) -> int:
+        """How many validators a transaction wants at first, whether they vote or leave it to the leader."""
+        return transaction.conditions.validators or self.settings.validators
 
     def replay(
         self, transaction: Transaction, journal: Journal, leader: int, voters: Iterable[int]

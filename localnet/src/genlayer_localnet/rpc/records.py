@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from genlayer_localnet import calldata
 from genlayer_localnet.rpc.sim_config import conditions_of
+from genlayer_localnet.state.fees import Bond, FeePolicy, Fees, FeesDistribution, MessageAllocation
 from genlayer_localnet.state.journal import MISSING, Entry, Journal, add_amount, put_item, splice
 from genlayer_localnet.state.transactions import Conditions, EmittedEvent, Outcome, OutgoingMessage, Transaction
 from genlayer_localnet.state.voting import VotingRound
 from genlayer_localnet.state.world import Storage, World
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 KeepCode = Callable[[bytes], str]
 """Stores a source text once, and gives its key."""
@@ -48,6 +53,7 @@ def dump_transaction(transaction: Transaction, keep_code: KeepCode) -> str:
         "mode": transaction.mode,
         "block": transaction.block,
         "appealed_at": _time(transaction.appealed_at),
+        "fees": None if transaction.fees is None else _fees(transaction.fees, keep_code),
         "raw": _without(transaction.raw, transaction.code),
     }
     return _encoder.encode(record)
@@ -71,6 +77,7 @@ def load_transaction(text: str, status: Any, code_of: CodeOf) -> Transaction:
             "outcome": None if outcome is None else _as_outcome(outcome, code_of),
             "rounds": [VotingRound(leader, dict(votes), *name) for leader, votes, *name in record["rounds"]],
             "conditions": _as_conditions(record["conditions"]),
+            "fees": None if record.get("fees") is None else _as_fees(record["fees"], code_of),
             "status": status,
             "raw": _with(record.get("raw", []), code),
         }
@@ -188,6 +195,60 @@ def _as_outcome(record: dict[str, Any], code_of: CodeOf) -> Outcome:
             "seen": {bytes.fromhex(account): wei for account, wei in record.get("seen", {}).items()},
         }
     )
+
+
+def _fees(fees: Fees, keep_code: KeepCode) -> dict[str, Any]:
+    return {
+        "payer": fees.payer.hex(),
+        "deposit": fees.deposit,
+        "distribution": _plain(fees.distribution),
+        "allocations": keep_code(_allocations(fees.allocations)) if fees.allocations else None,
+        "place": fees.place,
+        "policy": None if fees.policy is None else _plain(fees.policy),
+        "time_fee": fees.time_fee,
+        "execution_fee": fees.execution_fee,
+        "external_fee": fees.external_fee,
+        "top_ups": [[payer.hex(), wei] for payer, wei in fees.top_ups],
+        "bonds": [[bond.appellant.hex(), bond.wei, bond.won] for bond in fees.bonds],
+        "refunded": fees.refunded,
+        "refused": fees.refused,
+        "report": fees.report,
+    }
+
+
+def _as_fees(record: dict[str, Any], code_of: CodeOf) -> Fees:
+    distribution, policy, allocations = record["distribution"], record["policy"], record["allocations"]
+    return Fees(
+        **{
+            **record,
+            "payer": bytes.fromhex(record["payer"]),
+            "distribution": FeesDistribution(**{**distribution, "rotations": tuple(distribution["rotations"])}),
+            "allocations": () if allocations is None else _as_allocations(code_of(allocations)),
+            "policy": None if policy is None else FeePolicy(**policy),
+            "top_ups": tuple((bytes.fromhex(payer), wei) for payer, wei in record["top_ups"]),
+            "bonds": tuple(Bond(bytes.fromhex(payer), wei, won) for payer, wei, won in record["bonds"]),
+        }
+    )
+
+
+@lru_cache(maxsize=8)
+def _allocations(tree: tuple[MessageAllocation, ...]) -> bytes:
+    """All messages of a transaction have the same tree: it is kept once, as code is."""
+    return _encoder.encode([_plain(allocation) for allocation in tree]).encode()
+
+
+@lru_cache(maxsize=8)
+def _as_allocations(text: bytes) -> tuple[MessageAllocation, ...]:
+    binary = ("recipient", "call_key", "fee_params")
+    return tuple(
+        MessageAllocation(**{**record, **{name: bytes.fromhex(record[name]) for name in binary}})
+        for record in json.loads(text)
+    )
+
+
+def _plain(record: DataclassInstance) -> dict[str, Any]:
+    values = ((one.name, getattr(record, one.name)) for one in fields(record))
+    return {name: value.hex() if isinstance(value, bytes) else value for name, value in values}
 
 
 def _conditions(conditions: Conditions) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def _transfer(node: Node, envelope: Envelope) -> str:
         raw=envelope.raw,
     )
     # What is minted for calls is not minted for transfers, as in Studio.
-    balance = node.world.balance(envelope.signer) + (0 if replaced is None else node.world.underway(replaced))
+    balance = node.world.balance(envelope.signer) + (0 if replaced is None else replaced.paid)
     if envelope.value > balance:
         raise refused(f"insufficient funds: {address_text(envelope.signer)} has {balance} wei, sends {envelope.value}")
     return _enter(node, transaction, replaced)

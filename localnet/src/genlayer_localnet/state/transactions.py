@@ -155,9 +155,26 @@ class Transaction:
         return self.mode != "NORMAL"
 
     @property
+    def taken(self) -> int:
+        """What it takes from its sender's balance, value and deposit; those of a message were with the parent."""
+        if self.triggered_by is not None:
+            return 0
+        return self.value if self.fees is None else self.value + self.fees.deposit - self.fees.added
+
+    @property
     def pays(self) -> bool:
-        """Whether its value comes from its sender's balance; that of a message left it with the parent."""
-        return self.value > 0 and self.triggered_by is None
+        """Whether it takes something from its sender's balance."""
+        return self.taken > 0
+
+    @property
+    def is_paid(self) -> bool:
+        """False where an appeal took away what its sender had paid it with; not for what is final."""
+        return bool(self.journal) or not self.pays
+
+    @property
+    def paid(self) -> int:
+        """What its sender's balance has given for it, as long as it is not final."""
+        return self.taken if self.is_paid else 0
 
     @property
     def submission(self) -> int:
@@ -213,5 +230,6 @@ class Transaction:
         """A copy whose journal changes the counterparts of what this one's changes."""
         twin = copy.copy(self)
         twin.children, twin.rounds = list(self.children), list(self.rounds)
+        twin.fees = copy.copy(self.fees)
         twin.journal = [tuple(counterpart(part) for part in entry) for entry in self.journal]
         return twin

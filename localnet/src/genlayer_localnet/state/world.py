@@ -75,12 +75,17 @@ class World:
         """Wei that left an account and has not arrived.
 
         It is with transactions that wait, with messages that wait for finality, and with failed calls until they are
-        final, where their value returns.
+        final, where their value returns; and with all of these there is what they deposited for fees.
         """
         waiting = sum(self.underway(transaction) for transaction in self.pending)
-        return waiting + sum(
-            transaction.refund_wei + sum(message.value for message in transaction.waiting_messages())
-            for transaction in self.unfinalized
+        fees = sum(self.fees_held(transaction) for transaction in (*self.pending, *self.unfinalized))
+        return (
+            waiting
+            + fees
+            + sum(
+                transaction.refund_wei + sum(message.value for message in transaction.waiting_messages())
+                for transaction in self.unfinalized
+            )
         )
 
     def count_arrival(self, transaction: Transaction, difference: int) -> None:
@@ -94,6 +99,18 @@ class World:
         parent = self.transactions[waiting.triggered_by]
         is_sent = parent.status != "pending" or len(parent.journal) > parent.submission
         return waiting.value if is_sent and not waiting.journal else 0
+
+    def fees_held(self, transaction: Transaction) -> int:
+        """Wei for fees, and of appeals, that is with a transaction which waits or is not final.
+
+        The deposit of a message is part of its parent's until that is final.
+        """
+        fees = transaction.fees
+        if fees is None:
+            return 0
+        parent = self.transactions.get(transaction.triggered_by or "")
+        is_own = transaction.is_paid if parent is None else parent.status == "finalized"
+        return (fees.deposit if is_own else fees.added) + sum(bond.wei for bond in fees.bonds)
 
     def final_state(self, running: Journal | None = None) -> AbstractContextManager[None]:
         """Context manager: the world without what waits or is not final (nor what ``running`` has changed)."""
