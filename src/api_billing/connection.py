@@ -1,4 +1,4 @@
-"""One contract on one network through genlayer-py: reads, writes that are followed to their end, deployments.
+"""One contract on one network: reads, writes that are followed to their end, deployments.
 
 Knows nothing of billing but the form of its refusals. Safe to use from several threads; writes of one account run one
 after the other, since each needs the number of the one before.
@@ -11,16 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from api_billing.extras import needed_by
 
 with needed_by(__name__):
-    from genlayer_py.client import GenLayerClient
-    from genlayer_py.exceptions import GenLayerError
-    from genlayer_py.types import TransactionHashVariant
-    from web3.exceptions import Web3Exception
+    from eth_abi.exceptions import EncodingError
 
 from api_billing.contract_api import split_refusal
 from api_billing.errors import (
@@ -32,34 +28,14 @@ from api_billing.errors import (
     RpcFailed,
     UnexpectedAnswer,
 )
+from api_billing.genlayer_sdk import NO_METHOD, GenLayerError, Transactions, calldata, plain, serialize
 from api_billing.networks import Network
-from api_billing.transactions import Execution, Follower, Phase, TransactionOutcome, decode_result, plain
+from api_billing.sending import NOBODY, Payload, Sender, Signer, call, call_data, deployment
+from api_billing.transactions import Execution, Follower, Phase, TransactionOutcome, decode_result
 from api_billing.transport import ReadPacer, RpcProvider
 
-_ZERO: Final = "0x" + "00" * 20
 _CONTRACT_NOT_FOUND: Final = -32001
-_NO_METHOD: Final = -32601
-_VARIANTS: Final[Mapping[Phase, TransactionHashVariant]] = {
-    "accepted": TransactionHashVariant.LATEST_NONFINAL,
-    "finalized": TransactionHashVariant.LATEST_FINAL,
-}
-
-
-class Signer(Protocol):
-    """Who signs: eth-account's accounts are such, and those of ``keys``."""
-
-    @property
-    def address(self) -> str: ...
-
-    def sign_transaction(self, transaction_dict: dict[str, Any]) -> Any:
-        """Return an object with ``raw_transaction``, bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """genlayer-py reads only for an account; this is nobody's."""
-
-    address: str = _ZERO
+_VARIANTS: Final[Mapping[Phase, str]] = {"accepted": "latest-nonfinal", "finalized": "latest-final"}
 
 
 class Connection:
@@ -76,10 +52,9 @@ class Connection:
         self.network, self.signer = network, signer
         pace = network.reads_per_10_seconds
         self.provider = RpcProvider(network.rpc_url, pacer=ReadPacer(pace, sleep, clock) if pace else None, sleep=sleep)
-        self._client = GenLayerClient(network.genlayer_chain(), _Reader())
-        self._client.provider = self.provider
-        self._client.w3.provider = self.provider
-        self.follower = Follower(self._client, poll_seconds=network.poll_seconds, sleep=sleep, clock=clock)
+        known = Transactions(network, self.provider)
+        self.follower = Follower(known, poll_seconds=network.poll_seconds, sleep=sleep, clock=clock)
+        self._sender = Sender(network, self.provider, self.now, sleep=sleep, clock=clock)
         self._writing = threading.Lock()
 
     # ---- accounts and the node ----
@@ -114,7 +89,7 @@ class Connection:
         try:
             return base64.b64decode(str(self.provider.result("gen_getContractCode", address)))
         except RpcFailed as error:
-            if error.code == _NO_METHOD:
+            if error.code == NO_METHOD:
                 raise
             return None
 
@@ -132,12 +107,15 @@ class Connection:
 
         Raises: ContractRejected, ContractNotFound, NetworkError, UnexpectedAnswer.
         """
-        variant = _VARIANTS[state]
+        request = {
+            "type": "read",
+            "to": address,
+            "from": NOBODY,
+            "data": serialize([call_data(method, args), b"\x00"]),
+            "transaction_hash_variant": _VARIANTS[state],
+        }
         try:
-            answer = self._client.read_contract(
-                address=address, function_name=method, args=list(args), transaction_hash_variant=variant
-            )
-            return plain(answer)
+            return plain(calldata.decode(bytes.fromhex(str(self.provider.result("gen_call", request)))))
         except RpcFailed as error:
             raise self._refusal(error, address, method) from error
         except (GenLayerError, LookupError, ValueError, TypeError, AssertionError) as error:  # from its decoder
@@ -150,13 +128,7 @@ class Connection:
 
         Raises: ContractRejected, TransactionFailed, ChildFailed, OutcomeUnknown, NetworkError, InvalidInput.
         """
-        signer = self._signer()
-        with self._writing:
-            tx = self._handed_over(
-                lambda: self._client.write_contract(
-                    address=address, function_name=method, account=signer, value=value_wei, args=list(args)
-                )
-            )
+        tx = self._handed_over(lambda: call(address, method, args, value_wei))
         return self.follower.wait(tx, phase, timeout_seconds)
 
     def send_deployment(self, code: bytes, args: Sequence[Any] = ()) -> str:
@@ -164,29 +136,29 @@ class Connection:
 
         Raises: OutcomeUnknown, NetworkError, InvalidInput.
         """
-        signer = self._signer()
-        with self._writing:
-            return self._handed_over(lambda: self._client.deploy_contract(code=code, account=signer, args=list(args)))
+        return self._handed_over(lambda: deployment(code, args))
 
     def _signer(self) -> Signer:
         if self.signer is None:
             raise InvalidInput("a transaction needs an account that signs it", hint="name one with --account")
         return self.signer
 
-    def _handed_over(self, send: Callable[[], object]) -> str:
+    def _handed_over(self, make: Callable[[], Payload]) -> str:
         """The transaction's id. Once the node may have it, every error means that its end is not known."""
-        self.provider.forget_sent()
-        try:
-            return str(send())
-        except OutcomeUnknown:
-            raise
-        except (BillingError, GenLayerError, Web3Exception, ValueError) as error:
-            sent = self.provider.sent_hash
-            if sent is not None:
-                raise OutcomeUnknown(f"transaction {sent} was sent, but then: {error}", sent) from error
-            if isinstance(error, BillingError):
+        signer = self._signer()
+        with self._writing:
+            self.provider.forget_sent()
+            try:
+                return self._sender.send(signer, make())
+            except OutcomeUnknown:
                 raise
-            raise InvalidInput(f"the transaction could not be made: {error}") from error
+            except (BillingError, GenLayerError, EncodingError, ValueError, TypeError, LookupError) as error:
+                sent = self.provider.sent_hash
+                if sent is not None:
+                    raise OutcomeUnknown(f"transaction {sent} was sent, but then: {error}", sent) from error
+                if isinstance(error, BillingError):
+                    raise
+                raise InvalidInput(f"the transaction could not be made: {error}") from error
 
     def _refusal(self, error: RpcFailed, address: str, method: str) -> BillingError:
         """What an error of a read says: Studio has the contract's text in a receipt, others in the message."""

@@ -11,7 +11,8 @@ from typing import Any, Self
 from api_billing.extras import needed_by
 
 with needed_by(__name__):
-    from api_billing.connection import Connection, Signer
+    from api_billing.connection import Connection
+    from api_billing.sending import Signer
 from api_billing.contract_api import CourtMethod, Method
 from api_billing.court_results import ReturnedBond
 from api_billing.errors import BondReturned, ContractRejected, DepositKept, InvalidInput, NoContract, UnexpectedAnswer

@@ -17,7 +17,7 @@ EXTRAS: Final = {
     "alerts": ("apprise", {"apprise"}),
     "chain": (
         "genlayer-py",
-        {"coincurve", "eth_account", "eth_utils", "genlayer_py", "python_minifier", "requests", "web3"},
+        {"coincurve", "eth_abi", "eth_account", "eth_utils", "genlayer_py", "python_minifier", "requests"},
     ),
     "cli": ("typer", {"rich", "typer"}),
     "django": ("django", {"django"}),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from api_billing.connection import Connection, Signer
+from api_billing.connection import Connection
 from api_billing.keys import AskPassword, localnet_index, unlock
 from api_billing.networks import Network
+from api_billing.sending import Signer
 from api_billing.unlocked import unlocked_account
 
 

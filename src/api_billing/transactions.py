@@ -10,13 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, Literal
-
-from api_billing.extras import needed_by
-
-with needed_by(__name__):
-    from genlayer_py.abi import calldata
-    from genlayer_py.types import TRANSACTION_STATUS_NUMBER_TO_NAME
+from typing import Any, Final, Literal, Protocol
 
 from api_billing.contract_api import split_refusal
 from api_billing.errors import (
@@ -24,19 +18,14 @@ from api_billing.errors import (
     ContractRejected,
     NetworkError,
     OutcomeUnknown,
-    RpcFailed,
     TransactionFailed,
-    UnexpectedAnswer,
     WaitTimedOut,
 )
-
-if TYPE_CHECKING:
-    from genlayer_py.client import GenLayerClient
+from api_billing.genlayer_sdk import calldata, error_text, plain
 
 Phase = Literal["accepted", "finalized"]
 """How far to wait: until the validators have decided, or until nobody can appeal any more."""
 
-_NOT_FOUND: Final = -32001
 _DECIDED_WITHOUT_RESULT: Final = frozenset({"UNDETERMINED", "LEADER_TIMEOUT", "VALIDATORS_TIMEOUT", "CANCELED"})
 _SLOWEST_POLL: Final = 5.0
 
@@ -90,30 +79,31 @@ class TransactionOutcome:
             raise TransactionFailed(self.tx, self.status, self.message or "the node tells no reason")
 
 
+class KnownTransactions(Protocol):
+    """Where transactions are looked up: `genlayer_sdk.Transactions`."""
+
+    def find(self, tx: str) -> dict[str, Any] | None: ...
+
+    def trace(self, tx: str) -> dict[str, Any]: ...
+
+
 class Follower:
     """Waits for transactions on one network. ``poll_seconds`` is the first pause; later ones grow up to 5 seconds."""
 
     def __init__(
         self,
-        client: GenLayerClient,
+        known: KnownTransactions,
         *,
         poll_seconds: float,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client, self._poll, self._sleep, self._clock = client, poll_seconds, sleep, clock
+        self._known, self._poll, self._sleep, self._clock = known, poll_seconds, sleep, clock
 
     def look(self, tx: str) -> TransactionOutcome | None:
         """What is known of a transaction now, None where the node does not know it. Raises: NetworkError."""
-        try:
-            found = self._client.get_transaction(transaction_hash=tx)
-        except RpcFailed as error:
-            if error.code == _NOT_FOUND:
-                return None
-            raise
-        except TypeError:  # genlayer-py on a null answer
-            return None
-        return None if found is None else outcome_of(tx, found, self._trace)
+        found = self._known.find(tx)
+        return None if found is None else outcome_of(tx, found, self._known.trace)
 
     def wait(self, tx: str, phase: Phase, timeout_seconds: float) -> TransactionOutcome:
         """Wait until the transaction and what it triggered have got there, and have executed.
@@ -152,13 +142,6 @@ class Follower:
             self._sleep(min(pause, left))
             pause = min(pause * 1.5, max(_SLOWEST_POLL, self._poll))
 
-    def _trace(self, tx: str) -> dict[str, Any]:
-        try:
-            trace = self._client.debug_trace_transaction(transaction_hash=tx)
-        except RpcFailed:
-            return {}
-        return trace if isinstance(trace, dict) else {}
-
 
 def _require_child(parent: str, child: TransactionOutcome) -> None:
     try:
@@ -168,11 +151,11 @@ def _require_child(parent: str, child: TransactionOutcome) -> None:
 
 
 def outcome_of(tx: str, found: dict[str, Any], trace: Callable[[str], dict[str, Any]]) -> TransactionOutcome:
-    """Read a transaction as genlayer-py gives it: Studio's and the localnet's form, or that of a testnet.
+    """Read a transaction: Studio's and the localnet's form, or that of a testnet, with its ``status_name``.
 
     A testnet's transaction says only whether it executed; what it returned is in its trace.
     """
-    status = _status_name(found)
+    status = str(found["status_name"])
     receipt = _leader_receipt(found)
     if receipt is not None:
         execution, value, message = _result_of_receipt(receipt)
@@ -189,15 +172,6 @@ def outcome_of(tx: str, found: dict[str, Any], trace: Callable[[str], dict[str, 
     )
 
 
-def _status_name(found: dict[str, Any]) -> str:
-    name = found.get("status_name")
-    if name is None:
-        name = TRANSACTION_STATUS_NUMBER_TO_NAME.get(str(found.get("status")))
-    if name is None:
-        raise UnexpectedAnswer(f"the node gives the unknown status {found.get('status')!r}")
-    return str(getattr(name, "value", name))
-
-
 def _leader_receipt(found: dict[str, Any]) -> dict[str, Any] | None:
     receipts = (found.get("consensus_data") or {}).get("leader_receipt")
     first = receipts[0] if isinstance(receipts, list) and receipts else receipts
@@ -205,9 +179,8 @@ def _leader_receipt(found: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _result_of_receipt(receipt: dict[str, Any]) -> tuple[Execution, Any, str]:
-    """Of Studio and the localnet; the result is base64, or what genlayer-py made of it."""
-    result = receipt.get("result")
-    raw = result.get("raw") if isinstance(result, dict) else result
+    """Of Studio and the localnet; the result is base64."""
+    raw = receipt.get("result")
     if not isinstance(raw, str) or not raw:
         failed = receipt.get("execution_result") != "SUCCESS"
         return (Execution.VM_ERROR, None, "") if failed else (Execution.RETURN, None, "")
@@ -215,12 +188,13 @@ def _result_of_receipt(receipt: dict[str, Any]) -> tuple[Execution, Any, str]:
 
 
 def decode_result(result: bytes) -> tuple[Execution, Any, str]:
-    """Read GenVM's result: a code byte, then calldata or the text of an error."""
+    """Read GenVM's result: a code byte, then calldata or an error."""
     code, payload = result[:1], result[1:]
     if code == b"\x00":
         return Execution.RETURN, plain(calldata.decode(payload)), ""
-    message = payload.decode("utf-8", "replace")
-    return (Execution.USER_ERROR if code == b"\x01" else Execution.VM_ERROR), None, message
+    if code == b"\x01":
+        return Execution.USER_ERROR, None, error_text(payload)
+    return Execution.VM_ERROR, None, payload.decode("utf-8", "replace")
 
 
 def _result_of_trace(found: dict[str, Any], trace: Callable[[], dict[str, Any]]) -> tuple[Execution, Any, str, str]:
@@ -234,7 +208,7 @@ def _result_of_trace(found: dict[str, Any], trace: Callable[[], dict[str, Any]])
         data = bytes.fromhex(returned)
         if name == "FINISHED_WITH_RETURN":
             return Execution.RETURN, plain(calldata.decode(data)) if data else None, "", stdout
-        message = data.decode("utf-8", "replace")
+        message = error_text(data)
     except ValueError:
         message = returned
     known = split_refusal(message)
@@ -244,15 +218,3 @@ def _result_of_trace(found: dict[str, Any], trace: Callable[[], dict[str, Any]])
 def _is_transfer(found: dict[str, Any], data: dict[str, Any], status: str) -> bool:
     """A plain transfer, such as a payout, runs no code: that it is final says all."""
     return found.get("type") == 0 and not data.get("calldata") and status in ("ACCEPTED", "FINALIZED")
-
-
-def plain(value: Any) -> Any:
-    """Calldata without the classes of genlayer-py: addresses as lower-case hex, bytes as bytes."""
-    if isinstance(value, dict):
-        return {key: plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    if isinstance(value, memoryview | bytearray):
-        return bytes(value)
-    as_hex = getattr(value, "as_hex", None)
-    return as_hex.lower() if isinstance(as_hex, str) else value

@@ -311,9 +311,29 @@ def test_client__bad_address__is_refused_before_anything_is_sent(address: str, c
         consumer.get_account(address)
 
 
+def test_write__to_what_is_no_address__is_refused_before_anything_is_sent(consumer: BillingClient) -> None:
+    before = consumer.connection.balance_wei(consumer.address)
+    with pytest.raises(InvalidInput, match="could not be made"):
+        consumer.connection.write("0x" + "ab" * 19, "x", [], value_wei=1, phase="accepted", timeout_seconds=1)
+    assert consumer.connection.balance_wei(consumer.address) == before
+
+
+def test_write__arguments_that_are_no_calldata__are_refused(consumer: BillingClient, contract: str) -> None:
+    with pytest.raises(InvalidInput, match="could not be made"):
+        consumer.connection.write(contract, "x", [object()], value_wei=0, phase="accepted", timeout_seconds=1)
+
+
+# Consensus contract, nonce, chain id and gas.
+TAKES = [
+    {"type": "function", "name": "addTransaction", "inputs": [{"type": "address"}] * 2 + [{"type": "uint256"}] * 2}
+]
+TAKES[0]["inputs"] += [{"type": "bytes"}]
+BEFORE_IT_IS_SENT = [{"result": each} for each in ({"address": NOBODY, "abi": TAKES}, "0x0", "0xf22f", "0x5208")]
+
+
 def test_write__node_hangs_up_when_it_is_sent__leaves_the_outcome_unknown() -> None:
     account = Account.from_key("0x" + "11" * 32)
-    answers = [error(-32601), {"result": "0x0"}, {"result": "0x5208"}, HANG_UP]
+    answers = [*BEFORE_IT_IS_SENT, HANG_UP]
     with scripted_node(*answers) as node:
         lost = BillingClient(find_network("localnet", node.url), contract=NOBODY, account=account, sleep=never_sleep)
         with pytest.raises(OutcomeUnknown) as unknown:
@@ -324,7 +344,7 @@ def test_write__node_hangs_up_when_it_is_sent__leaves_the_outcome_unknown() -> N
 
 def test_write__node_lost_after_it_was_taken__leaves_the_outcome_unknown() -> None:
     account = Account.from_key("0x" + "11" * 32)
-    answers = [error(-32601), {"result": "0x0"}, {"result": "0x5208"}, {"result": "0x" + "ab" * 32}, HANG_UP]
+    answers = [*BEFORE_IT_IS_SENT, {"result": "0x" + "ab" * 32}, HANG_UP]
     with scripted_node(*answers) as node:
         lost = BillingClient(find_network("localnet", node.url), contract=NOBODY, account=account, sleep=never_sleep)
         with pytest.raises(OutcomeUnknown, match="was sent, but then"):
@@ -333,7 +353,7 @@ def test_write__node_lost_after_it_was_taken__leaves_the_outcome_unknown() -> No
 
 def test_write__node_lost_before_it_was_sent__changed_nothing() -> None:
     account = Account.from_key("0x" + "11" * 32)
-    with scripted_node(error(-32601), HANG_UP) as node:
+    with scripted_node(*BEFORE_IT_IS_SENT[:2], HANG_UP) as node:
         gone = BillingClient(find_network("localnet", node.url), contract=NOBODY, account=account, sleep=never_sleep)
         with pytest.raises(Unreachable):
             gone.top_up_credit(1)

@@ -4,24 +4,22 @@ import base64
 from typing import Any
 
 import pytest
-from genlayer_py.abi import calldata
-from genlayer_py.types import CalldataAddress
 
 from api_billing.errors import (
     ChildFailed,
     ContractRejected,
     OutcomeUnknown,
-    RpcFailed,
     TransactionFailed,
-    UnexpectedAnswer,
     Unreachable,
     WaitTimedOut,
 )
-from api_billing.transactions import Execution, Follower, TransactionOutcome, decode_result, outcome_of, plain
+from api_billing.genlayer_sdk import calldata
+from api_billing.transactions import Execution, Follower, TransactionOutcome, decode_result, outcome_of
 
 TX, CHILD = "0x" + "01" * 32, "0x" + "02" * 32
 RETURN = b"\x00" + calldata.encode({"ok": True})
 REFUSAL = b"\x01[EXPECTED] api_paused: api is paused"
+REFUSAL_V03 = b"\x01" + calldata.encode("[EXPECTED] api_paused: api is paused")
 CRASH = b"\x02exit_code 1"
 
 
@@ -45,8 +43,8 @@ def studio(status: str = "ACCEPTED", result: bytes = RETURN, children: tuple[str
     }
 
 
-def of_testnet(result: str, status: str = "7") -> Any:
-    return {"status": status, "tx_execution_result_name": result, "tx_data_decoded": {"contract_address": "0xC0"}}
+def of_testnet(result: str, status: str = "FINALIZED") -> Any:
+    return {"status_name": status, "tx_execution_result_name": result, "tx_data_decoded": {"contract_address": "0xC0"}}
 
 
 def read(found: Any, trace: Any = no_trace) -> TransactionOutcome:
@@ -60,16 +58,10 @@ def test_outcome__executed__has_value_and_output() -> None:
     outcome.require_return()
 
 
-def test_outcome__result_as_genlayer_py_decodes_it__is_read_too() -> None:
-    found = studio()
-    receipt = found["consensus_data"]["leader_receipt"][0]
-    receipt["result"] = {"raw": receipt["result"], "status": "return", "payload": {}}
-    assert read(found).value == {"ok": True}
-
-
-def test_outcome__accepted_but_refused__is_rejected_with_code_and_transaction() -> None:
+@pytest.mark.parametrize("result", [REFUSAL, REFUSAL_V03])
+def test_outcome__accepted_but_refused__is_rejected_with_code_and_transaction(result: bytes) -> None:
     with pytest.raises(ContractRejected) as refused:
-        read(studio(result=REFUSAL)).require_return()
+        read(studio(result=result)).require_return()
     assert (refused.value.code, refused.value.tx) == ("api_paused", TX)
 
 
@@ -104,19 +96,15 @@ def test_outcome__plain_transfer__has_executed_without_code() -> None:
     assert read(found).execution is Execution.RETURN
 
 
-def test_outcome__unknown_status__is_unexpected() -> None:
-    with pytest.raises(UnexpectedAnswer, match="99"):
-        read({"status": "99"})
-
-
 def test_outcome__testnet__takes_the_value_from_the_trace() -> None:
     outcome = read(of_testnet("FINISHED_WITH_RETURN"), lambda _: {"return_data": "0x" + RETURN[1:].hex()})
     assert (outcome.status, outcome.execution, outcome.value) == ("FINALIZED", Execution.RETURN, {"ok": True})
     assert outcome.contract == "0xC0"
 
 
-def test_outcome__testnet_error__takes_the_text_from_the_trace() -> None:
-    outcome = read(of_testnet("FINISHED_WITH_ERROR"), lambda _: {"return_data": REFUSAL[1:].hex()})
+@pytest.mark.parametrize("result", [REFUSAL, REFUSAL_V03])
+def test_outcome__testnet_error__takes_the_text_from_the_trace(result: bytes) -> None:
+    outcome = read(of_testnet("FINISHED_WITH_ERROR"), lambda _: {"return_data": result[1:].hex()})
     with pytest.raises(ContractRejected, match="api_paused"):
         outcome.require_return()
 
@@ -135,76 +123,71 @@ def test_decode_result__codes__are_told_apart() -> None:
     ]
 
 
-def test_plain__addresses_and_bytes__have_no_class_of_genlayer_py() -> None:
-    assert plain({"a": [CalldataAddress(b"\xab" * 20), memoryview(b"x")]}) == {"a": ["0x" + "ab" * 20, b"x"]}
-
-
-class FakeClient:
+class FakeTransactions:
     """Gives its answers for each transaction in turn, the last one for ever; an exception is raised."""
 
     def __init__(self, **answers: list[Any]) -> None:
         self.answers = {TX: answers["parent"], CHILD: answers.get("child", [])}
 
-    def get_transaction(self, transaction_hash: str) -> Any:
-        left = self.answers[transaction_hash]
+    def find(self, tx: str) -> Any:
+        left = self.answers[tx]
         answer = left.pop(0) if len(left) > 1 else left[0]
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def debug_trace_transaction(self, transaction_hash: str) -> Any:
-        raise RpcFailed("gen_dbg_traceTransaction", -32601, "no such method")
+    def trace(self, _: str) -> dict[str, Any]:
+        return {}
 
 
-def follow(client: FakeClient, phase: Any = "accepted", timeout: float = 10) -> TransactionOutcome:
+def follow(known: FakeTransactions, phase: Any = "accepted", timeout: float = 10) -> TransactionOutcome:
     """Follow the parent with a clock that only sleeping moves."""
     now = [0.0]
 
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    follower = Follower(client, poll_seconds=1, sleep=sleep, clock=lambda: now[0])  # type: ignore[arg-type]
+    follower = Follower(known, poll_seconds=1, sleep=sleep, clock=lambda: now[0])
     return follower.wait(TX, phase, timeout)
 
 
 def test_wait__pending_first__is_waited_for() -> None:
-    assert follow(FakeClient(parent=[{"status_name": "PENDING"}, studio()])).value == {"ok": True}
+    assert follow(FakeTransactions(parent=[{"status_name": "PENDING"}, studio()])).value == {"ok": True}
 
 
 def test_wait__node_does_not_know_it_yet__is_waited_for() -> None:
-    unknown = RpcFailed("eth_getTransactionByHash", -32001, "not found")
-    assert follow(FakeClient(parent=[unknown, TypeError("null"), None, studio()])).status == "ACCEPTED"
+    assert follow(FakeTransactions(parent=[None, studio()])).status == "ACCEPTED"
 
 
 def test_wait__never_decided__times_out_with_the_transaction() -> None:
     with pytest.raises(WaitTimedOut) as late:
-        follow(FakeClient(parent=[{"status_name": "PROPOSING"}]), timeout=7)
+        follow(FakeTransactions(parent=[{"status_name": "PROPOSING"}]), timeout=7)
     assert (late.value.tx, late.value.status, late.value.waited_seconds) == (TX, "PROPOSING", 7)
 
 
 def test_wait__until_final__does_not_stop_at_accepted() -> None:
-    assert follow(FakeClient(parent=[studio(), studio("FINALIZED")]), "finalized").status == "FINALIZED"
+    assert follow(FakeTransactions(parent=[studio(), studio("FINALIZED")]), "finalized").status == "FINALIZED"
 
 
 def test_wait__child_on_its_way__is_waited_for() -> None:
-    client = FakeClient(parent=[studio(children=(CHILD,))], child=[{"status_name": "PENDING"}, studio()])
-    follow(client)
-    assert client.answers[CHILD] == [studio()]
+    known = FakeTransactions(parent=[studio(children=(CHILD,))], child=[{"status_name": "PENDING"}, studio()])
+    follow(known)
+    assert known.answers[CHILD] == [studio()]
 
 
 @pytest.mark.parametrize("child", [studio(result=CRASH), studio(result=REFUSAL), studio("UNDETERMINED")])
 def test_wait__child_that_did_not_execute__has_failed_with_both_transactions(child: Any) -> None:
     with pytest.raises(ChildFailed) as failed:
-        follow(FakeClient(parent=[studio(children=(CHILD,))], child=[child]))
+        follow(FakeTransactions(parent=[studio(children=(CHILD,))], child=[child]))
     assert (failed.value.tx, failed.value.child_tx) == (TX, CHILD)
 
 
 def test_wait__parent_refused__is_told_without_waiting_for_children() -> None:
     with pytest.raises(ContractRejected):
-        follow(FakeClient(parent=[studio(result=REFUSAL, children=(CHILD,))]))
+        follow(FakeTransactions(parent=[studio(result=REFUSAL, children=(CHILD,))]))
 
 
 def test_wait__node_lost_on_the_way__leaves_the_outcome_unknown() -> None:
     with pytest.raises(OutcomeUnknown) as lost:
-        follow(FakeClient(parent=[{"status_name": "PENDING"}, Unreachable("gone")]))
+        follow(FakeTransactions(parent=[{"status_name": "PENDING"}, Unreachable("gone")]))
     assert lost.value.tx == TX

@@ -17,8 +17,9 @@ from api_billing.networks import Network, checked_address, find_network
 
 if TYPE_CHECKING:
     from api_billing.client import BillingClient
-    from api_billing.connection import Connection, Signer
+    from api_billing.connection import Connection
     from api_billing.court_client import CourtClient
+    from api_billing.sending import Signer
     from api_billing.transactions import Phase
 
 _FIRST_OPEN_ACCOUNT: Final = "localnet:0"

@@ -195,11 +195,7 @@ class KeptPlace(Place):
     def client(self, role: str, url: str = "") -> BillingClient:
         made = super().client(role, url)
         if role == "operator":
-            tx = str(
-                made.connection._client.deploy_contract(
-                    code=KEEPER.encode(), account=made.connection.signer, args=[self.contract]
-                )
-            )
+            tx = made.connection.send_deployment(KEEPER.encode(), [self.contract])
             self.keeper = made.connection.follower.wait(tx, "accepted", 30).contract or ""
             made.register_api = lambda api, price, daily: self.call(made, "register", api, price)  # type: ignore[method-assign]
         return made

@@ -166,8 +166,8 @@ def place(api: Place, contract: str) -> Place:
 def subscribed(owner: BillingClient, contract: str, api: str) -> str:
     """The example, deployed by its owner, with credit and a subscription."""
     connection = owner.connection
-    tx = connection._client.deploy_contract(code=EXAMPLE.read_bytes(), account=connection.signer, args=[contract, api])
-    fetcher = contract_of(connection, str(tx)).lower()
+    tx = connection.send_deployment(EXAMPLE.read_bytes(), [contract, api])
+    fetcher = contract_of(connection, tx).lower()
     owner.top_up_for(fetcher, 10 * PRICE_WEI)
     connection.write(fetcher, "subscribe", [ONE_GEN], value_wei=0, phase="finalized", timeout_seconds=LONG_SECONDS)
     return fetcher
