@@ -147,7 +147,7 @@ def endless(start: Start) -> tuple[Client, str]:
 def test_write__never_ends__is_leader_timeout_and_the_server_goes_on(endless: tuple[Client, str]) -> None:
     client, contract = endless
     sent = client.write(contract, "crash")
-    assert (sent["status"], sent["result_name"]) == ("LEADER_TIMEOUT", "TIMEOUT")
+    assert (sent["status"], sent["result_name"]) == ("LEADER_TIMEOUT", "MAJORITY_TIMEOUT")
     assert (result(sent), leader(sent)["vote"]) == (b"\x02timeout", "timeout")
     assert leader(sent)["execution_result"] == "ERROR"
     assert client.write(contract, "put", 4)["status"] == "ACCEPTED"

@@ -18,7 +18,7 @@ from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.server import RpcConnection, RpcFailure
 
 from .wire import TILL as OLD_TILL
-from .wire import Client, leader, tx_data
+from .wire import Client, leader, result, tx_data
 
 TILL = '# v0.3.0\n# { "Depends": "py-genlayer:test" }\n\n' + textwrap.dedent(
     """
@@ -69,6 +69,7 @@ def test_call__under_the_older_key__runs_the_method(client: Client, till: str) -
     transaction = client.write(till, "pay", "alice", value=7)
     assert leader(transaction)["execution_result"] == "SUCCESS"
     assert calldata.decode(base64.b64decode(transaction["data"]["calldata"])) == {"method": "pay", "args": ["alice"]}
+    assert result(transaction) == b"\0" + calldata.encode(10)
     assert client.read(till, "get") == 10
 
 
@@ -87,10 +88,11 @@ def test_schema__of_the_contract_and_of_its_code__are_the_same(client: Client, t
 def test_user_error__of_any_value__is_shown_as_text(client: Client, till: str) -> None:
     transaction = client.write(till, "refuse", {"code": 7})
     receipt = leader(transaction)
-    assert base64.b64decode(receipt["result"]) == b"\1" + calldata.encode({"code": 7})
+    assert base64.b64decode(receipt["result"]) == b'\1{"code":7}'
     assert receipt["genvm_result"]["error_description"] == '{"code":7}'
     with pytest.raises(RpcFailure, match="execution failed: plain text"):
         client.call("write", till, "refuse", "plain text")
+    assert result(client.write(till, "refuse", "plain text")) == b"\1plain text"
 
 
 def test_message__on_decided__runs_with_its_parent(client: Client, till: str) -> None:

@@ -28,6 +28,9 @@ FEE_NAMES = (
     "executionConsumed", "totalMessageFees", "rotations", "maxPriceGenPerTimeUnit", "storageFeeMaxGasPrice",
     "receiptFeeMaxGasPrice",
 )  # fmt: skip
+PARAMS_TYPE = "(uint256,uint256,uint256,uint256,uint256[],uint256,uint256,uint256)"
+INTERNAL_PARAMS = abi_encode([PARAMS_TYPE], [(100, 200, 0, 500_000, [3], 10, 20, 30)])
+"""How an internal message may use its budget."""
 ALLOCATION_TYPE = "(uint8,bool,uint256,address,bytes32,uint256,bytes)"
 HEADER = '# v0.2.16\n# { "Depends": "py-genlayer:test" }\n\nfrom genlayer import *\n\n'
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from genlayer_localnet.abi import AbiError, Array, Structure
+from genlayer_localnet.chain.allocations import check_tree
 from genlayer_localnet.rpc.envelopes import decoded_list
 from genlayer_localnet.rpc.errors import RpcError, invalid_params
-from genlayer_localnet.state.fees import MAX_ALLOCATIONS, FeesDistribution, MessageAllocation
+from genlayer_localnet.state.fees import FeesDistribution, MessageAllocation
 from genlayer_localnet.state.transactions import ExecutionMode
 
 MAIN_ADDRESS: Final = bytes.fromhex("b7278a61aa25c888815afc32ad3cc52ff24fe575")
@@ -123,7 +124,7 @@ class AboutTransaction:
 def asked_of(to: bytes | None, data: bytes) -> AddTransaction | AboutTransaction | None:
     """What a transaction with this data asks of the consensus contract; None where it is no business of that.
 
-    Raises: RpcError, also for what is meant for it and would not reach it, so that its value would be given away.
+    Raises: FeesRefused; RpcError, also for what is meant for it and would not reach it: its value would be lost.
     """
     if to == MAIN_ADDRESS:
         return _decoded(data)
@@ -190,17 +191,14 @@ def distribution_of(values: Mapping[str, Any]) -> FeesDistribution:
 
 
 def allocations_of(given: Sequence[Mapping[str, Any]]) -> tuple[MessageAllocation, ...]:
-    """From the values that ``ALLOCATION`` names, in its order, for each message. Raises: RpcError."""
-    if len(given) > MAX_ALLOCATIONS:
-        raise _undecodable(f"there are {len(given)} message allocations, and at most {MAX_ALLOCATIONS} are taken")
+    """From the values that ``ALLOCATION`` names, in its order, for each message. Raises: RpcError, FeesRefused."""
     found = []
     for number, values in enumerate(given):
         kind, on_acceptance, parent, *rest = values.values()
         if kind > 1:
             raise _undecodable(f"message allocation {number}: its type is 0, external, or 1, internal, not {kind}")
-        if parent != ROOT and parent >= number:
-            raise _undecodable(f"message allocation {number}: its parent comes before it, or is 2**256 - 1")
         found.append(MessageAllocation(kind == 1, on_acceptance, None if parent == ROOT else parent, *rest))
+    check_tree(found)
     return tuple(found)
 
 

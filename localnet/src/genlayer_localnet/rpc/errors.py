@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from genlayer_localnet.address import keccak256
+from genlayer_localnet.errors import FeesRefused
+
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
@@ -13,6 +16,14 @@ EXECUTION_FAILED: Final = -32000
 """Also: what is asked for is not possible in the present state."""
 NOT_FOUND: Final = -32001
 NO_VALIDATORS: Final = -32002
+
+
+_REVERT_PARAMETERS: Final = {
+    "FeeValueMustBeNonZero": "uint256",
+    "MaxPriceExceeded": "uint256,uint256",
+    "ExecutionBudgetExceeded": "uint256,uint256",
+}
+"""Of the consensus contract's errors, where they have any."""
 
 
 class RpcError(Exception):
@@ -43,3 +54,10 @@ def not_found(message: str) -> RpcError:
 
 def refused(message: str, data: Any = None) -> RpcError:
     return RpcError(EXECUTION_FAILED, message, data)
+
+
+def reverted(refusal: FeesRefused) -> RpcError:
+    """What the consensus contract says, with its error's selector, by which clients know it."""
+    signature = f"{refusal.name}({_REVERT_PARAMETERS.get(refusal.name, '')})"
+    selector = "0x" + keccak256(signature.encode())[:4].hex()
+    return refused(f"execution reverted: {refusal} ({selector})", selector)

@@ -8,7 +8,7 @@ from typing import Any
 from genlayer_localnet.rpc import blocks, envelopes, filters, logs, submission
 from genlayer_localnet.rpc.accounts import TestAccount
 from genlayer_localnet.rpc.blocks import GAS
-from genlayer_localnet.rpc.consensus_calls import DATA_ADDRESS, asked_of
+from genlayer_localnet.rpc.consensus_calls import DATA_ADDRESS
 from genlayer_localnet.rpc.errors import invalid_params, not_found, refused
 from genlayer_localnet.rpc.filters import Filters
 from genlayer_localnet.rpc.logs import LogFilter
@@ -63,8 +63,9 @@ class EthMethods:
 
     @method("eth_estimateGas", needs_chain=False)
     def estimate_gas(self, transaction: Any = None, block: Any = None) -> str:
+        """A constant, for everything that would be taken."""
         if transaction is not None:
-            _check_asked(mapping(transaction, "transaction"))
+            self._check(mapping(transaction, "transaction"))
         return hex(GAS)
 
     @method("eth_feeHistory", only_reads=True)
@@ -257,7 +258,7 @@ class EthMethods:
         payload = _payload(fields)
         to = fields.get("to")
         if not to or address(to, "to") != DATA_ADDRESS:
-            _check_asked(fields)
+            self._check(fields)
         elif payload[:4] == _PENDING_COUNT_SELECTOR:
             return "0x" + len(self._node.world.pending).to_bytes(32, "big").hex()
         if not fields.get("from"):
@@ -273,6 +274,13 @@ class EthMethods:
             if account.address == wanted:
                 return account
         raise refused(f"{address_text(wanted)} is not one of this server's accounts: eth_accounts lists them")
+
+    def _check(self, fields: Mapping[str, Any]) -> None:
+        """Raises: RpcError, for what would be refused."""
+        to, sender = fields.get("to"), fields.get("from")
+        receiver = address(to, "to") if to else None
+        payer = address(sender, "from") if sender else bytes(20)
+        submission.check(self._node, payer, receiver, _payload(fields), quantity(fields.get("value") or 0))
 
     def _signed(self, transaction: Any) -> bytes:
         """Signed for one of ``eth_accounts``. Raises: RpcError."""
@@ -369,12 +377,6 @@ class EthMethods:
 def _payload(fields: Mapping[str, Any]) -> bytes:
     """The data of a transaction that is not signed yet."""
     return data(fields.get("data") or fields.get("input") or "0x")
-
-
-def _check_asked(fields: Mapping[str, Any]) -> None:
-    """Raises: RpcError, for what would be refused whatever the state."""
-    to = fields.get("to")
-    asked_of(address(to, "to") if to else None, _payload(fields))
 
 
 def _raw_text(transaction: Transaction | None) -> str | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, fields
 from typing import Any, Final
 
+from genlayer_localnet.chain.chain import Chain
+from genlayer_localnet.rpc.consensus_calls import DISTRIBUTION, ROOT
 from genlayer_localnet.rpc.errors import invalid_params
 from genlayer_localnet.rpc.parameters import mapping, quantity, shown
-from genlayer_localnet.state.fees import FeePolicy
+from genlayer_localnet.rpc.receipt_json import address_text, hex_text
+from genlayer_localnet.state.fees import FeePolicy, Fees, FeesDistribution, MessageAllocation
+from genlayer_localnet.state.transactions import Transaction
 
 
 def _camel_case(name: str) -> str:
@@ -38,3 +42,68 @@ def policy_of(config: Any, present: FeePolicy | None) -> FeePolicy | None:
     changed = {_PRICES[name]: quantity(value, name) for name, value in prices.items()}
     before: Mapping[str, int] = {name: getattr(present or FeePolicy(0, 0, 0), name) for name in _PRICES.values()}
     return FeePolicy(**{**before, **changed})
+
+
+def fees_json(chain: Chain, transaction: Transaction) -> dict[str, Any]:
+    """Of a transaction: what it was given for fees, and what became of that."""
+    fees = transaction.fees
+    if fees is None:
+        return {"fees": None, "fee_accounting": None}
+    given = {
+        "payer": address_text(fees.payer),
+        "feeValue": str(fees.deposit),
+        "distribution": distribution_json(fees.distribution),
+        "messageAllocations": allocations_json(fees.allocations),
+    }
+    return {"fees": given, "fee_accounting": accounting_json(fees, chain.fees_of_messages(transaction))}
+
+
+def accounting_json(fees: Fees, for_messages: int) -> dict[str, Any]:
+    """``for_messages``: what its internal messages have of its deposit.
+
+    What a run costs is in two parts, which clients add up: what it wrote is ``execution_fee_consumed``, the rest is in
+    the report. Both are of the last run; ``primary_fee_consumed`` is what was spent for all of them, time included.
+    """
+    report, storage_fee = dict(fees.report), fees.report.get("storageFee", 0)
+    if report:
+        report["totalEstimatedFee"] -= storage_fee
+    amounts = {
+        "paid_fee_value": fees.deposit,
+        "primary_fee_budget": fees.deposit - fees.distribution.total_message_fees,
+        "primary_fee_consumed": fees.time_fee + fees.execution_fee,
+        "execution_fee_consumed": storage_fee,
+        "message_fee_budget": fees.distribution.total_message_fees,
+        "message_fee_consumed": for_messages + fees.external_fee,
+        "external_message_fee_reimbursed": fees.external_fee,
+    }
+    return {
+        **{name: str(wei) for name, wei in amounts.items()},
+        "refunded_fee_value": None if fees.refunded is None else str(fees.refunded),
+        "execution_fee_report": {name: str(number) for name, number in report.items()},
+        "fees_distribution": distribution_json(fees.distribution),
+        "message_allocations": allocations_json(fees.allocations),
+        "error": fees.refused or None,
+    }
+
+
+def distribution_json(distribution: FeesDistribution) -> dict[str, Any]:
+    return dict(zip(DISTRIBUTION.fields, map(_text, astuple(distribution)), strict=True))
+
+
+def allocations_json(allocations: Sequence[MessageAllocation]) -> list[dict[str, Any]]:
+    return [
+        {
+            "messageType": int(one.is_internal),
+            "onAcceptance": one.on_acceptance,
+            "parentIndex": str(ROOT if one.parent is None else one.parent),
+            "recipient": address_text(one.recipient),
+            "callKey": hex_text(one.call_key),
+            "budget": str(one.budget),
+            "feeParams": hex_text(one.fee_params),
+        }
+        for one in allocations
+    ]
+
+
+def _text(value: int | tuple[int, ...]) -> str | list[str]:
+    return [str(item) for item in value] if isinstance(value, tuple) else str(value)

@@ -6,8 +6,9 @@ from typing import Any
 
 from genlayer_localnet.rpc import reading
 from genlayer_localnet.rpc.errors import not_found
+from genlayer_localnet.rpc.lifecycle_json import lifecycle_json
 from genlayer_localnet.rpc.node import Node
-from genlayer_localnet.rpc.parameters import address, code_of, mapping, transaction_id
+from genlayer_localnet.rpc.parameters import address, code_of, mapping, quantity, transaction_id
 from genlayer_localnet.rpc.protocol import method
 from genlayer_localnet.rpc.receipt_json import base64, failure_text, node_receipt
 from genlayer_localnet.rpc.transaction_json import STATUS_CODES, STATUS_NAMES, transaction_json
@@ -45,6 +46,13 @@ class GenMethods:
     def transaction_status(self, transaction_hash: Any) -> dict[str, Any]:
         name = STATUS_NAMES[self._transaction(transaction_hash).status]
         return {"status": name, "statusCode": STATUS_CODES[name]}
+
+    @method("gen_getTransactionLifecycle", only_looks=True)
+    def transaction_lifecycle(self, params: Any) -> dict[str, Any]:
+        """``params``: ``txId``, and as ``timestamp`` the unix time for which one wants to know."""
+        given = mapping(params, "params")
+        at = None if given.get("timestamp") is None else quantity(given["timestamp"], "timestamp")
+        return lifecycle_json(self._node, self._transaction(given), at)
 
     @method("gen_getStudioTransactionByHash", only_reads=True)
     def studio_transaction(self, transaction_hash: Any, full: Any = True) -> dict[str, Any]:

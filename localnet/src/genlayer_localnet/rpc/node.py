@@ -230,8 +230,13 @@ class Node:
 
     def _is_due(self, now: datetime) -> bool:
         """Whether a transaction becomes final now."""
-        oldest = self.world.unfinalized[0].decided_at if self.world.unfinalized else None
-        return oldest is not None and oldest + self.chain.settings.finality_window <= now
+        unfinalized = self.world.unfinalized
+        return bool(unfinalized) and self.final_at(unfinalized[0]) <= now
+
+    def final_at(self, transaction: Transaction) -> datetime:
+        """When a decided transaction becomes final."""
+        assert transaction.decided_at is not None
+        return transaction.decided_at + self.chain.settings.finality_window
 
     def transaction(self, transaction_id: str) -> Transaction:
         """The transaction with this id, or the one that a raw transaction of this hash was about. Raises: RpcError."""
@@ -279,7 +284,7 @@ class Node:
         self.chain.move_clock(self.clock.now())
 
     def set_fees(self, fees: FeePolicy | None) -> None:
-        self.chain.settings = replace(self.chain.settings, fees=fees)
+        self.chain.set_fees(fees)
         self._facts_changed = True
 
     # --- validators ---

@@ -42,7 +42,7 @@ def node_receipt(
     is_leader = mode == "leader"
     return {
         "execution_result": "SUCCESS" if outcome.kind == "return" else "ERROR",
-        "result": base64(outcome.result),
+        "result": base64(_shown_result(outcome)),
         "calldata": base64(shown_calldata(transaction)),
         "vote": vote,
         "mode": mode,
@@ -61,6 +61,13 @@ def node_receipt(
         "events": [event_json(event) for event in outcome.events] if is_leader else [],
         "genvm_result": _genvm_result(outcome),
     }
+
+
+def _shown_result(outcome: Outcome) -> bytes:
+    """With the text of a user error, whatever it carries: no client reads anything else."""
+    if outcome.kind != "user_error" or not outcome.has_data:
+        return outcome.result
+    return outcome.result[:1] + (outcome.message or "").encode()
 
 
 def shown_calldata(transaction: Transaction) -> bytes:

@@ -5,15 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from genlayer_localnet.chain import appeals
-from genlayer_localnet.errors import InsufficientFunds, NotAppealable
+from genlayer_localnet.chain import appeals, fees
+from genlayer_localnet.errors import FeesRefused, InsufficientFunds, NotAppealable
 from genlayer_localnet.rpc import consensus_calls, envelopes
 from genlayer_localnet.rpc.consensus_calls import AboutTransaction, AddTransaction
 from genlayer_localnet.rpc.envelopes import Envelope
-from genlayer_localnet.rpc.errors import EXECUTION_FAILED, NO_VALIDATORS, NotYet, RpcError, invalid_params, refused
+from genlayer_localnet.rpc.errors import (
+    EXECUTION_FAILED,
+    NO_VALIDATORS,
+    NotYet,
+    RpcError,
+    invalid_params,
+    refused,
+    reverted,
+)
 from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.receipt_json import address_text
 from genlayer_localnet.rpc.sim_config import conditions_of
+from genlayer_localnet.state.fees import Fees
 from genlayer_localnet.state.transactions import Conditions, Transaction
 from genlayer_localnet.vm.host_requests import salted_address
 
@@ -32,13 +41,30 @@ def submit(node: Node, envelope: Envelope, sim_config: Any = None) -> str:
     known = world.aliases.get(envelope.hash, envelope.hash)
     if known in world.transactions:
         return known
-    call = consensus_calls.asked_of(envelope.to, envelope.data)
-    if isinstance(call, AboutTransaction):
-        return _about_another(node, envelope, call)
-    conditions = conditions_of(sim_config)
-    if call is None:
-        return _transfer(node, envelope)
-    return _add(node, envelope, call, conditions)
+    try:
+        call = consensus_calls.asked_of(envelope.to, envelope.data)
+        if isinstance(call, AboutTransaction):
+            return _about_another(node, envelope, call)
+        conditions = conditions_of(sim_config)
+        return _transfer(node, envelope) if call is None else _add(node, envelope, call, conditions)
+    except FeesRefused as refusal:
+        raise reverted(refusal) from None
+
+
+def check(node: Node, sender: bytes, to: bytes | None, data: bytes, value: int) -> None:
+    """Whether a transaction that is not signed yet would be refused for its data, its value or its fees.
+
+    Raises: RpcError.
+    """
+    policy = node.chain.settings.fees
+    try:
+        call = consensus_calls.asked_of(to, data)
+        if isinstance(call, AddTransaction):
+            offered = _fees_of(sender, value, call)
+            if policy is not None:
+                fees.check(offered, _voters(node, call), policy)
+    except FeesRefused as refusal:
+        raise reverted(refusal) from None
 
 
 def _check_chain(node: Node, envelope: Envelope) -> None:
@@ -89,8 +115,8 @@ def _add(node: Node, envelope: Envelope, call: AddTransaction, conditions: Condi
     if call.code is None:
         _check_recipient(node, call.recipient)
     if conditions.validators is None:
-        voters = min(max(call.validators, 1), len(node.validators.all))
-        conditions = replace(conditions, validators=voters)
+        conditions = replace(conditions, validators=_voters(node, call))
+    offered = _fees_of(envelope.signer, envelope.value, call)
     transaction = Transaction(
         id=envelope.hash,
         kind="call" if call.code is None else "deploy",
@@ -98,13 +124,14 @@ def _add(node: Node, envelope: Envelope, call: AddTransaction, conditions: Condi
         origin=envelope.signer,
         to=_receiver(node, envelope, call),
         calldata=call.calldata,
-        value=_user_value(envelope, call),
+        value=envelope.value if call.offer is None else call.offer.user_value,
         created_at=node.world.now,
         nonce=envelope.nonce,
         code=call.code,
         conditions=replace(conditions, rotations=min(call.rotations, MAX_ROTATIONS)),
         mode=call.mode,
         raw=envelope.raw,
+        fees=offered,
     )
     return _enter(node, transaction, replaced)
 
@@ -118,13 +145,18 @@ def _receiver(node: Node, envelope: Envelope, call: AddTransaction) -> bytes:
     return salted_address(envelope.signer, call.salt, node.identity.chain_id)
 
 
-def _user_value(envelope: Envelope, call: AddTransaction) -> int:
-    """What is for the contract; the rest is for the fees."""
-    if call.offer is None:
-        return envelope.value
-    if call.offer.user_value > envelope.value:
-        raise invalid_params(f"userValue is {call.offer.user_value} wei, and the transaction brings {envelope.value}")
-    return call.offer.user_value
+def _voters(node: Node, call: AddTransaction) -> int:
+    return min(max(call.validators, 1), len(node.validators.all))
+
+
+def _fees_of(sender: bytes, value: int, call: AddTransaction) -> Fees | None:
+    """What of the value that a call brings is for the network. Raises: RpcError."""
+    offer = call.offer
+    if offer is None:
+        return None
+    if offer.user_value > value:
+        raise invalid_params(f"userValue is {offer.user_value} wei, and the transaction brings {value}")
+    return Fees(sender, value - offer.user_value, offer.distribution, offer.allocations)
 
 
 def _transfer(node: Node, envelope: Envelope) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from genlayer_localnet.rpc.fee_json import fees_json
 from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.receipt_json import address_text, base64, hex_text, node_receipt, shown_calldata
 from genlayer_localnet.state.transactions import Status, Transaction
@@ -33,7 +34,7 @@ _TYPES = {"transfer": 0, "faucet": 0, "deploy": 1, "call": 2, "upgrade": 3}
 _IDLE, _TIMEOUT, _NO_MAJORITY, _AGREE, _DISAGREE = 0, 3, 5, 6, 7
 _RESULT_NAMES = {
     _IDLE: "IDLE",
-    _TIMEOUT: "TIMEOUT",
+    _TIMEOUT: "MAJORITY_TIMEOUT",
     _NO_MAJORITY: "NO_MAJORITY",
     _AGREE: "MAJORITY_AGREE",
     _DISAGREE: "MAJORITY_DISAGREE",
@@ -73,7 +74,7 @@ def transaction_json(node: Node, transaction: Transaction) -> dict[str, Any]:
         "triggered_transactions": list(transaction.children),
         "block_number": transaction.block,
         "contract_snapshot": None,
-        "fees": None,
+        **fees_json(node.chain, transaction),
     }
 
 

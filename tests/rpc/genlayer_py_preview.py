@@ -1,0 +1,92 @@
+"""Stories of the genlayer-py that knows fees, unmodified, on a server of each network: see test_genlayer_py_preview."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from genlayer_py import create_account, create_client
+from genlayer_py.chains import localnet, studio_devnet, studionet
+from genlayer_py.transactions import is_successful
+from genlayer_py.types import TransactionHashVariant
+
+from genlayer_localnet.testing.server import ServerProcess
+
+from .test_lines import TILL as NEW_TILL
+from .wire import GEN
+from .wire import TILL as OLD_TILL
+
+CHAINS = {"studio": studionet, "studio-next": studio_devnet, None: localnet}
+
+
+class Till:
+    """A contract, deployed by an account that has 1,000 GEN, on a chain as the client knows it."""
+
+    def __init__(self, server: ServerProcess, chain: Any, source: str) -> None:
+        self.server = server
+        self.account = create_account()
+        self.client: Any = create_client(chain=copy.deepcopy(chain), endpoint=server.url, account=self.account)
+        server.call("sim_fundAccount", self.account.address, 1_000 * GEN)
+        self.has_fees: bool = server.call("sim_getFeeConfig")["enabled"]
+        self.deployed = self.wait(self.client.deploy_contract(code=source, args=[3], fees=self.some_fees()))
+        self.address: str = self.deployed["data"]["contract_address"]
+
+    def some_fees(self) -> Any:
+        """For a call that sends nothing; None where there are no fees."""
+        return self.client.estimate_transaction_fees() if self.has_fees else None
+
+    def wait(self, transaction_id: Any, until: str = "decided") -> Any:
+        return self.client.wait_for_transaction_receipt(
+            transaction_id, wait_until=until, interval=50, retries=200, full_transaction=True
+        )
+
+    def call(self, method: str, *args: Any) -> dict[str, Any]:
+        return {"address": self.address, "function_name": method, "args": list(args)}
+
+    def write(self, method: str, *args: Any, value: int = 0, **options: Any) -> Any:
+        if self.has_fees and "fees" not in options:
+            options["fees"] = self.client.estimate_transaction_fees_for_write(**self.call(method, *args), value=value)
+        return self.wait(self.client.write_contract(**self.call(method, *args), value=value, **options))
+
+    def read(self, method: str, *args: Any, **options: Any) -> Any:
+        return self.client.read_contract(**self.call(method, *args), **options)
+
+    def result(self, transaction: Any) -> Any:
+        return transaction["consensus_data"]["leader_receipt"][0]["result"]
+
+
+@pytest.fixture(scope="module", params=["studio", "studio-next", None])
+def server(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
+    options = ["--network", request.param] if request.param else []
+    with ServerProcess(*options, "--finality-window", "60", "--strict-funds") as running:
+        running.network = request.param  # type: ignore[attr-defined]
+        yield running
+
+
+@pytest.fixture
+def till(server: ServerProcess) -> Till:
+    network: Any = server.network  # type: ignore[attr-defined]
+    return Till(server, CHAINS[network], OLD_TILL if network == "studio" else NEW_TILL)
+
+
+def test_deploy__contract__is_decided_and_read(till: Till) -> None:
+    assert till.deployed["lifecycle"] == {"state": "decided", "outcome": "accepted"}
+    assert is_successful(till.deployed)
+    assert till.read("get") == 3
+
+
+def test_write__with_value__is_decoded_and_final(till: Till) -> None:
+    sent = till.write("pay", "Ann", value=5)
+    assert (sent["value"], till.result(sent)["payload"]["readable"]) == (5, "8")
+    till.server.call("sim_increaseTime", 100)
+    final = till.wait(sent["hash"], "finalized")
+    assert final["lifecycle"] == {"state": "finalized", "outcome": "accepted"}
+    assert till.read("get", transaction_hash_variant=TransactionHashVariant.LATEST_FINAL) == 8
+
+
+def test_write__refused__shows_the_text(till: Till) -> None:
+    sent = till.write("refuse", "boom", fees=till.some_fees())
+    assert (till.result(sent)["status"], till.result(sent)["payload"]) == ("rollback", "boom")
+    assert not is_successful(sent)

@@ -1,0 +1,9 @@
+"""The next release of genlayer-py, which knows fees, in a process that has it."""
+
+from __future__ import annotations
+
+from tests.other_versions import other_versions
+
+
+def test_genlayer_py__that_knows_fees__tells_its_stories() -> None:
+    other_versions("genlayer-py-preview").pass_tests("tests/rpc/genlayer_py_preview.py")
