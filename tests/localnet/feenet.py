@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from genlayer_localnet import Address, Localnet
 from genlayer_localnet.arguments import encode_call
-from genlayer_localnet.chain.fees import budget_floor, deposit_for
+from genlayer_localnet.chain.allocations import EXTERNAL_PARAMS, INTERNAL_PARAMS, key_of_method, message_fees
+from genlayer_localnet.chain.fees import budget_floor, deposit_for, round_fees
 from genlayer_localnet.state.changes import Changes
-from genlayer_localnet.state.fees import FEE_ACCOUNT, FeePolicy, Fees, FeesDistribution
+from genlayer_localnet.state.fees import (
+    ANY_CALL,
+    FEE_ACCOUNT,
+    NO_NAME,
+    FeePolicy,
+    Fees,
+    FeesDistribution,
+    MessageAllocation,
+)
 from genlayer_localnet.state.transactions import Transaction
 
 POLICY = FeePolicy(gen_per_time_unit=7, storage_unit_price=5, receipt_gas_price=3)
@@ -25,6 +34,25 @@ def distribution(**changes: Any) -> FeesDistribution:
         FeesDistribution(LEADER, VALIDATOR, execution_budget_per_round=2 * budget_floor(POLICY)),
         **changes,
     )
+
+
+def internal(
+    recipient: Address, key: str | bytes = ANY_CALL, *, parent: int | None = None, on: str = "accepted", **changes: Any
+) -> MessageAllocation:
+    """What one message without messages of its own wants, for any method or for the one that is named."""
+    own = distribution()
+    params = INTERNAL_PARAMS.encode({"params": asdict(own)})
+    call_key = key_of_method(key) if isinstance(key, str) else key
+    found = MessageAllocation(
+        True, on == "accepted", parent, recipient.as_bytes, call_key, round_fees(own, 5, POLICY), params
+    )
+    return replace(found, **changes)
+
+
+def external(gas_limit: int = 50_000, **changes: Any) -> MessageAllocation:
+    """What a payment to bob may cost."""
+    params = EXTERNAL_PARAMS.encode({"gas_limit": gas_limit, "max_gas_price": 3})
+    return replace(MessageAllocation(False, False, None, BOB.as_bytes, NO_NAME, gas_limit * 3, params), **changes)
 
 
 class FeeNet:
@@ -43,7 +71,7 @@ class FeeNet:
         self.supply += wei
 
     def fees(self, dist: FeesDistribution | None = None, **changes: Any) -> Fees:
-        dist = dist or distribution()
+        dist = dist or distribution(total_message_fees=message_fees(changes.get("allocations", ()), None))
         return replace(Fees(ALICE.as_bytes, deposit_for(dist, 5, POLICY), dist), **changes)
 
     def submit(

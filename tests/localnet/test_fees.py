@@ -17,7 +17,7 @@ from genlayer_localnet.rpc.records import dump_transaction, load_transaction
 from genlayer_localnet.rpc.state_file import StateFile
 from genlayer_localnet.state.fees import Bond, FeesDistribution, MessageAllocation
 
-from .feenet import ALICE, BOB, POLICY, ROUND_UNITS, SUPPLY, FeeNet, distribution
+from .feenet import ALICE, BOB, POLICY, ROUND_UNITS, SUPPLY, FeeNet, distribution, external
 
 NOTES = """
 class Notes(gl.Contract):
@@ -165,11 +165,6 @@ def test_submit__transfer__needs_no_fees(net: FeeNet) -> None:
 # --- allocations that cannot be read ---
 
 
-def external(**changes: Any) -> MessageAllocation:
-    params = (100).to_bytes(32) + (3).to_bytes(32)
-    return replace(MessageAllocation(False, False, None, BOB.as_bytes, bytes(32), 300, params), **changes)
-
-
 @pytest.mark.parametrize(
     "tree",
     [
@@ -250,7 +245,7 @@ def test_deposit__snapshot__is_restored_with_it(net: FeeNet, notes: Address) -> 
 
 
 def test_deposit__state_file__has_all_of_it(net: FeeNet, notes: Address, tmp_path: Path) -> None:
-    tree = (external(), external(recipient=ALICE.as_bytes))
+    tree = (external(budget=300), external(budget=300))
     fees = net.fees(distribution(total_message_fees=600, max_price_per_time_unit=8), allocations=tree)
     sent = net.send(notes, "note", "a", value=5, fees=fees)
     assert sent.fees is not None

@@ -6,12 +6,17 @@ are paid by the transaction itself, at whatever depth they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
+from genlayer_localnet import calldata
 from genlayer_localnet.abi import AbiError, Array, Structure
+from genlayer_localnet.address import keccak256
 from genlayer_localnet.errors import FeesRefused
-from genlayer_localnet.state.fees import MAX_ALLOCATIONS, FeesDistribution, MessageAllocation
+from genlayer_localnet.loading.entry_keys import method_of
+from genlayer_localnet.state.fees import ANY_CALL, MAX_ALLOCATIONS, NO_NAME, Fees, FeesDistribution, MessageAllocation
+from genlayer_localnet.state.transactions import OutgoingMessage
 
 INTERNAL_PARAMS: Final = Structure(
     params=Structure(
@@ -27,6 +32,24 @@ INTERNAL_PARAMS: Final = Structure(
 )
 """``fee_params`` of an internal message."""
 EXTERNAL_PARAMS: Final = Structure(gas_limit="uint256", max_gas_price="uint256")
+NO_ADDRESS: Final = bytes(20)
+_WORD, _SELECTOR = 32, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Allotment:
+    """What one message gets of the deposit: at ``place`` in the tree, for its rounds and for its own messages."""
+
+    place: int
+    for_rounds: int
+    """Of an external message, all that it may cost."""
+    for_messages: int = 0
+    distribution: FeesDistribution | None = None
+    """None for an external message."""
+
+
+class NoAllocation(Exception):
+    """A message without an allocation that has enough left; the text says of which kind it is."""
 
 
 def check_tree(allocations: Sequence[MessageAllocation]) -> None:
@@ -67,3 +90,73 @@ def message_fees(allocations: Sequence[MessageAllocation], place: int | None) ->
             if not allocation.is_internal or allocation.parent == place:
                 total += allocation.budget
     return total
+
+
+def allotments(
+    fees: Fees, messages: Sequence[OutgoingMessage], round_fees: Callable[[FeesDistribution], int]
+) -> list[Allotment]:
+    """What each message gets: of the first allocation that fits it and has enough left. Raises: NoAllocation."""
+    tree = fees.allocations
+    places = [place for place, allocation in enumerate(tree) if allocation.parent == fees.place]
+    left = {place: tree[place].budget for place in places}
+    total = fees.distribution.total_message_fees
+    found = []
+    for message in messages:
+        for place in places:
+            if not _fits(tree[place], message):
+                continue
+            wanted = _wanted(tree, place, round_fees)
+            own = wanted.for_rounds + _internal_budgets(tree, place)
+            if own <= left[place] and wanted.for_rounds + wanted.for_messages <= total:
+                left[place] -= own
+                total -= wanted.for_rounds + wanted.for_messages
+                found.append(wanted)
+                break
+        else:
+            raise NoAllocation("external" if message.kind == "EthSend" else "internal")
+    return found
+
+
+def _wanted(tree: Sequence[MessageAllocation], place: int, round_fees: Callable[[FeesDistribution], int]) -> Allotment:
+    if not tree[place].is_internal:
+        return Allotment(place, external_reserve(tree[place]))
+    distribution = distribution_of(tree[place])
+    return Allotment(place, round_fees(distribution), message_fees(tree, place), distribution)
+
+
+def _internal_budgets(tree: Sequence[MessageAllocation], place: int) -> int:
+    return sum(one.budget for one in tree if one.parent == place and one.is_internal)
+
+
+def _fits(allocation: MessageAllocation, message: OutgoingMessage) -> bool:
+    return (
+        allocation.is_internal == (message.kind != "EthSend")
+        and allocation.on_acceptance == (message.phase == "accepted")
+        and allocation.recipient == recipient_of(message)
+        and allocation.call_key in (ANY_CALL, call_key(message))
+    )
+
+
+def recipient_of(message: OutgoingMessage) -> bytes:
+    """As allocations name it."""
+    return NO_ADDRESS if message.kind == "DeployContract" or message.to is None else message.to
+
+
+def call_key(message: OutgoingMessage) -> bytes:
+    """What the message calls: the name of a method, or the selector of a function of an EVM contract."""
+    if message.kind == "EthSend":
+        return message.calldata[:_SELECTOR].ljust(_WORD, b"\0") if len(message.calldata) >= _SELECTOR else NO_NAME
+    if message.kind == "DeployContract":
+        return NO_NAME
+    call = calldata.decode(message.calldata)
+    name = method_of(call) if isinstance(call, dict) else None
+    return key_of_method(name) if isinstance(name, str) else NO_NAME
+
+
+def key_of_method(name: str) -> bytes:
+    """The name where it is short, else a hash that no short name can be."""
+    encoded = name.encode()
+    if len(encoded) < _WORD:
+        return encoded.ljust(_WORD, b"\0")
+    hashed = keccak256(encoded)
+    return hashed[:-1] + bytes([hashed[-1] | 1])

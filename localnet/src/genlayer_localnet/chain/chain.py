@@ -16,16 +16,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from datetime import datetime
 from itertools import accumulate, takewhile
 from typing import Final, Literal
 
-from genlayer_localnet.chain import fees
+from genlayer_localnet.chain.allocations import Allotment
+from genlayer_localnet.chain.fees import check, check_prices, external_fee
 from genlayer_localnet.chain.runs import NOTHING, Runs, Settings, vm_error
-from genlayer_localnet.errors import InsufficientFunds, UnknownTransaction
+from genlayer_localnet.errors import FeesRefused, InsufficientFunds, UnknownTransaction
 from genlayer_localnet.state.changes import Changes
-from genlayer_localnet.state.fees import FEE_ACCOUNT, FeePolicy
+from genlayer_localnet.state.fees import FEE_ACCOUNT, FeePolicy, Fees
 from genlayer_localnet.state.journal import Journal, add_amount, roll_back
 from genlayer_localnet.state.transactions import Outcome, OutgoingMessage, Phase, Status, Transaction
 from genlayer_localnet.state.voting import decision
@@ -60,7 +62,7 @@ class Chain(Runs):
         world, place = self.world, len(self.world.pending)
         policy = self.settings.fees
         if policy is not None and transaction.kind in ("call", "deploy"):
-            fees.check(transaction.fees, self.committee(transaction), policy)
+            check(transaction.fees, self.committee(transaction), policy)
         back = 0 if replaced is None else replaced.paid
         self._take_value(transaction, mint=self.settings.mint_missing, back=back)
         if replaced is None:
@@ -121,6 +123,17 @@ class Chain(Runs):
     def set_fees(self, policy: FeePolicy | None) -> None:
         """Change the prices, for what runs for the first time from now on."""
         self.settings = replace(self.settings, fees=policy)
+
+    def _is_too_dear(self, waiting: Transaction) -> bool:
+        """Whether prices have risen above what a transaction pays at most, before it ran for the first time."""
+        fees, policy = waiting.fees, self.settings.fees
+        if fees is None or policy is None or waiting.block:
+            return False
+        try:
+            check_prices(fees.distribution, policy)
+        except FeesRefused as refusal:
+            fees.refused = refusal.name
+        return bool(fees.refused)
 
     def _settle_fees(self, transaction: Transaction, *, is_paid: bool) -> None:
         """What is final, or does not run any more, pays what it spent; the rest goes back."""
@@ -202,6 +215,9 @@ class Chain(Runs):
         """Run what waits, and what that triggers on acceptance, until nothing waits."""
         pending = self.world.pending
         while pending:
+            if self._is_too_dear(pending[0]):
+                self.cancel(pending[0])
+                continue
             transaction = pending.popleft()
             with self._undone_if_interrupted(transaction):
                 self._decide(transaction)
@@ -213,11 +229,13 @@ class Chain(Runs):
     def _undone_if_interrupted(self, transaction: Transaction) -> Iterator[None]:
         """Ctrl-C in the middle of a call: a user's transaction is forgotten, what somebody knows of waits again."""
         submitted, rounds = len(transaction.journal), len(transaction.rounds)
+        paid_so_far = copy(transaction.fees)
         try:
             yield
         except BaseException:
             self.changed(transaction)
             del transaction.rounds[rounds:]
+            transaction.fees = paid_so_far
             if transaction.triggered_by is None and not transaction.block:
                 roll_back(transaction.journal)
                 self._give_back(transaction)
@@ -229,6 +247,8 @@ class Chain(Runs):
 
     def _decide(self, transaction: Transaction) -> None:
         world, journal = self.world, transaction.journal
+        if transaction.fees is not None and not transaction.block:
+            transaction.fees.policy = self.settings.fees
         if transaction.pays and not journal:  # an appeal took away what its sender had paid it with
             try:
                 self._take_value(transaction, mint=self.settings.mint_missing and transaction.kind != "transfer")
@@ -295,20 +315,47 @@ class Chain(Runs):
     def _emit(self, parent: Transaction, phase: Phase) -> None:
         """Send the messages. Those that an appeal took back keep id, place and time where they are the same again."""
         taken_back, kept = self._taken_back(parent, phase), 0
-        for message in parent.messages(phase):
+        new: list[tuple[OutgoingMessage, Allotment | None]] = []
+        for message, allotment in self._with_allotments(parent, phase):
             same = next((n for n, child in enumerate(taken_back[kept:], kept) if _carries(child, message)), None)
             if same is not None:
                 del taken_back[same]
                 kept = same
-                continue
+            else:
+                new.append((message, allotment))
+        for child in taken_back:
+            self._drop(child)
+        for message, allotment in new:
             child = self._child(parent, message, phase)
+            child.fees = None if allotment is None else self._fees_of_message(parent, allotment)
             parent.children.append(child.id)
             self.world.transactions[child.id] = child
             self.world.pending.append(child)
             self.changed(child)
             self.changed(parent)
-        for child in taken_back:
-            self._drop(child)
+
+    def _with_allotments(self, parent: Transaction, phase: Phase) -> list[tuple[OutgoingMessage, Allotment | None]]:
+        """The messages that go out now, with what they get of the deposit."""
+        outcome = parent.outcome
+        if outcome is None or not parent.messages(phase):
+            return []
+        found = zip(outcome.messages, self.allotments(parent, outcome), strict=True)
+        return [(message, allotment) for message, allotment in found if message.phase == phase]
+
+    def _fees_of_message(self, parent: Transaction, allotment: Allotment) -> Fees | None:
+        """None for an external message: its sender pays for it when it is delivered."""
+        fees = parent.fees
+        assert fees is not None
+        assert fees.policy is not None
+        left = max(fees.distribution.total_message_fees - fees.external_fee - self.fees_of_messages(parent), 0)
+        if allotment.distribution is None:
+            fees.external_fee += min(left, allotment.for_rounds, external_fee(fees.policy))
+            return None
+        # There may be less than it gets: where an appeal took its sender back, earlier messages can still be there.
+        for_rounds = min(left, allotment.for_rounds)
+        for_messages = min(left - for_rounds, allotment.for_messages)
+        distribution = replace(allotment.distribution, total_message_fees=for_messages)
+        return Fees(fees.payer, for_rounds + for_messages, distribution, fees.allocations, allotment.place)
 
     def _taken_back(self, parent: Transaction, phase: Phase) -> list[Transaction]:
         """Messages of its last run, which have to be sent again or not at all."""

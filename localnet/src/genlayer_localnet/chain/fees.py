@@ -1,4 +1,4 @@
-"""What fees are: how much a transaction has to deposit, and what it is refused for. Nothing here moves money.
+"""What fees are: what a transaction has to deposit, what it is refused for, what a run costs. Nothing moves money here.
 
 The deposit pays for the time of all rounds that it is for, with what successful appeals get, for as many runs as there
 are leaders in them, and for the messages.
@@ -6,11 +6,14 @@ are leaders in them, and for the messages.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from genlayer_localnet.chain.allocations import check_tree, distribution_of, message_fees
 from genlayer_localnet.errors import FeesRefused
 from genlayer_localnet.state.fees import BPS, FeePolicy, Fees, FeesDistribution
+from genlayer_localnet.state.journal import Entry, splice
+from genlayer_localnet.state.transactions import Outcome, Transaction
 
 COMMITTEES: Final = (5, 7, 11, 13, 23, 25, 47, 49, 95, 97, 191, 193, 383, 385, 767, 769, 1_535, 1_537)
 """How many vote at first, on the first appeal, in the round after it, on the second appeal …"""
@@ -24,10 +27,8 @@ def committee(place: int) -> int:
 
 
 def round_time_fee(distribution: FeesDistribution, voters: int, policy: FeePolicy) -> int:
-    """For one leader and who votes on it, at the present price; no more than the transaction pays at most."""
-    cap = distribution.max_price_per_time_unit
-    price = min(policy.gen_per_time_unit, cap) if cap else policy.gen_per_time_unit
-    return _with_overlay(_time_units(distribution, voters) * price, policy)
+    """For one leader and who votes on it."""
+    return _with_overlay(_time_units(distribution, voters) * policy.gen_per_time_unit, policy)
 
 
 def round_fees(distribution: FeesDistribution, validators: int, policy: FeePolicy) -> int:
@@ -99,6 +100,74 @@ def check(fees: Fees | None, validators: int, policy: FeePolicy) -> None:
         raise FeesRefused("InsufficientFees", text)
     if deposit < wanted:
         raise FeesRefused("InsufficientFees", f"the deposit is {deposit} wei, and {wanted} at least are wanted")
+
+
+def execution_report(
+    transaction: Transaction, outcome: Outcome, changes: Sequence[Entry], policy: FeePolicy
+) -> dict[str, int]:
+    """What a run costs: its receipt, the messages in it, and what it wrote. ``changes``: what it did, in a journal."""
+    written = [entry for entry in changes if entry[0] is splice] if outcome.kind == "return" else []
+    slots = len({(entry[1].address, entry[2]) for entry in written})
+    storage_bytes = sum(entry[4] for entry in written)
+    data = len(transaction.calldata) + len(transaction.code or b"")
+    each = policy.intrinsic_gas + policy.bootloader_overhead
+    receipt_gas = policy.fixed_propose_receipt_gas + each
+    receipt_gas += slots * policy.gas_per_changed_slot + data * policy.calldata_gas_per_byte
+    reveal_gas = 0
+    if outcome.messages:
+        sent = sum(len(message.calldata) + len(message.code or b"") for message in outcome.messages)
+        reveal_gas = policy.fixed_message_reveal_gas + each + sent * policy.calldata_gas_per_byte
+    receipt_fee, reveal_fee = receipt_gas * policy.receipt_gas_price, reveal_gas * policy.receipt_gas_price
+    storage_fee = storage_bytes * policy.storage_unit_price
+    return {
+        "changedSlots": slots,
+        "calldataBytes": data,
+        "storageBytes": storage_bytes,
+        "receiptGas": receipt_gas,
+        "messageRevealGas": reveal_gas,
+        "receiptFee": receipt_fee,
+        "messageRevealFee": reveal_fee,
+        "storageFee": storage_fee,
+        "totalEstimatedFee": receipt_fee + reveal_fee + storage_fee,
+    }
+
+
+def external_fee(policy: FeePolicy) -> int:
+    """What the delivery of an external message costs."""
+    return policy.receipt_gas_price * policy.intrinsic_gas
+
+
+class Meter:
+    """Counts what the leaders of one transaction cost in a row; ``charge`` has it spend that, as far as it has it."""
+
+    def __init__(self, fees: Fees, voters: int, policy: FeePolicy) -> None:
+        self._fees = fees
+        self._each = round_time_fee(fees.distribution, voters, policy)
+        self._time = self._execution = 0
+
+    def rotations(self, appeals: int) -> int:
+        """How many more leaders may try, after so many appeals."""
+        rotations = self._fees.distribution.rotations
+        return rotations[min(appeals, len(rotations) - 1)]
+
+    def count(self) -> None:
+        """One leader, whose run ``Fees.report`` is of."""
+        self._time += self._each
+        self._execution += min(self._fees.report["totalEstimatedFee"], self._budget)
+
+    @property
+    def affords_another(self) -> bool:
+        spent = self._time + self._execution
+        return self._fees.left_for_rounds >= spent + self._each + self._budget
+
+    def charge(self) -> None:
+        fees = self._fees
+        fees.time_fee += min(self._time, fees.left_for_rounds)
+        fees.execution_fee += min(self._execution, fees.left_for_rounds)
+
+    @property
+    def _budget(self) -> int:
+        return self._fees.distribution.execution_budget_per_round
 
 
 def _check_budget(distribution: FeesDistribution, policy: FeePolicy) -> None:

@@ -5,22 +5,24 @@ Nothing here decides what a result means for the money or for the queue: that is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from genlayer_localnet import calldata
+from genlayer_localnet.chain.allocations import Allotment, NoAllocation, allotments
+from genlayer_localnet.chain.fees import Meter, committee, execution_report, round_fees
 from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS, SCHEMA_SECONDS
 from genlayer_localnet.loading.entry_keys import for_line, method_of
 from genlayer_localnet.loading.lines import Line
 from genlayer_localnet.nondet.services import Services, Wait
 from genlayer_localnet.state.fees import FeePolicy
-from genlayer_localnet.state.journal import Journal, re_apply, roll_back
+from genlayer_localnet.state.journal import Entry, Journal, re_apply, roll_back
 from genlayer_localnet.state.results import RETURN, TIMEOUT, VM_ERROR
 from genlayer_localnet.state.transactions import Outcome, Transaction
-from genlayer_localnet.state.voting import ROTATION, VotingRound, decision, name_of, panel
+from genlayer_localnet.state.voting import ROTATION, VotingRound, appeals_up_to, decision, name_of, panel
 from genlayer_localnet.state.world import ContractAccount, Storage, World
 from genlayer_localnet.vm.execution import VirtualMachine
 from genlayer_localnet.vm.frame import READ, WRITE, Attempt, Frame, Permissions
@@ -71,15 +73,27 @@ class Runs:
 
         ``before`` and ``mark``: how much its journal had before its value arrived, and since.
         """
+        outcome = self.without_code(transaction)
+        if outcome is None:
+            return self._agree(transaction, mark, before)
+        meter = self.meter(transaction, self.voters(transaction))
+        if meter is not None:
+            outcome = self._within_budget(transaction, outcome, [])
+            meter.count()
+            meter.charge()
+        return outcome
+
+    def without_code(self, transaction: Transaction) -> Outcome | None:
+        """What it gives without contract code; None where that has to run."""
         has_code = transaction.to in self.world.contracts
         if transaction.chain_length > MAX_CHAIN_LENGTH:
             return vm_error(f"localnet: chain of more than {MAX_CHAIN_LENGTH} messages")
         if transaction.kind == "transfer":
             return Outcome("return", NOTHING)
         if transaction.kind == "deploy":
-            return vm_error("localnet: address is taken") if has_code else self._agree(transaction, mark, before)
+            return vm_error("localnet: address is taken") if has_code else None
         if has_code:
-            return self._agree(transaction, mark, before)
+            return None
         if _names_no_method(transaction.calldata):
             return Outcome("return", NOTHING)
         return vm_error("invalid_contract absent")
@@ -89,6 +103,10 @@ class Runs:
         rotations = transaction.conditions.rotations
         left = self.settings.rotations if rotations is None else rotations
         appeal, voters = panel(transaction.rounds, self.voters(transaction))
+        appeals = appeals_up_to(transaction.rounds, appeal)
+        meter = self.meter(transaction, committee(2 * appeals) if appeals else voters)
+        if meter is not None:
+            left = min(left, meter.rotations(appeals))
         rounds = len(transaction.rounds)
         while True:
             roll_back(transaction.journal, mark)
@@ -99,11 +117,15 @@ class Runs:
             outcome = self.run(transaction, transaction.journal, attempt)
             votes = attempt.votes if attempt.rejected or outcome.result != TIMEOUT else {attempt.leader: "timeout"}
             decided = decision(attempt.leader, votes)
-            is_last = decided != "undetermined" or not left
+            if meter is not None:
+                meter.count()
+            is_last = decided != "undetermined" or not left or not (meter is None or meter.affords_another)
             transaction.rounds.append(
                 VotingRound(attempt.leader, votes, name_of(decided, appeal) if is_last else ROTATION)
             )
             if is_last:
+                if meter is not None:
+                    meter.charge()
                 return outcome
             left -= 1
 
@@ -180,7 +202,44 @@ class Runs:
             account = ContractAccount(transaction.code, transaction.filename, Storage(transaction.to))
             self.world.add_contract(journal, transaction.to, account)
         frame = self._frame(transaction.to, attempt, journal, WRITE, transaction)
-        return self._run(frame, transaction)
+        outcome = self._run(frame, transaction)
+        return self._within_budget(transaction, outcome, journal[attempt.mark :])
+
+    # --- fees ---
+
+    def meter(self, transaction: Transaction, voters: int) -> Meter | None:
+        """None where nothing is charged: neither for running it nor for its messages."""
+        fees = transaction.fees
+        return None if fees is None or fees.policy is None else Meter(fees, voters, fees.policy)
+
+    def _within_budget(self, transaction: Transaction, outcome: Outcome, changes: Sequence[Entry]) -> Outcome:
+        """What a run gives, or the error that it ends with because of its fees."""
+        fees = transaction.fees
+        if fees is None or fees.policy is None:
+            return outcome
+        fees.report = execution_report(transaction, outcome, changes, fees.policy)
+        error = None
+        if fees.report["totalEstimatedFee"] > fees.distribution.execution_budget_per_round:
+            error = "fee execution_budget_exceeded"
+        else:
+            try:
+                self.allotments(transaction, outcome)
+            except NoAllocation as kind:
+                error = f"fee no_matching_allocation # {kind}"
+        if error is None:
+            return outcome
+        failed = vm_error(error)
+        return replace(outcome, kind=failed.kind, result=failed.result, events=[], messages=[])
+
+    def allotments(self, transaction: Transaction, outcome: Outcome) -> Sequence[Allotment | None]:
+        """What each of its messages gets of its deposit; None where nothing is charged. Raises: NoAllocation."""
+        fees, messages = transaction.fees, outcome.messages
+        if fees is None or fees.policy is None:
+            return [None] * len(messages)
+        validators, policy = self.committee(transaction), fees.policy
+        return allotments(fees, messages, lambda distribution: round_fees(distribution, validators, policy))
+
+    # --- one node ---
 
     def _frame(
         self, address: bytes, attempt: Attempt, journal: Journal, permissions: Permissions, transaction: Transaction

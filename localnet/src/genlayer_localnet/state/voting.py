@@ -67,6 +67,11 @@ def more_voters(voters: int) -> int:
     return min(2 * voters + 2, MAX_VOTERS)
 
 
+def appeals_up_to(rounds: Sequence[VotingRound], appeal: AppealKind | None) -> int:
+    """How many appeals there were, ``appeal`` among them that makes it run again; its round has no name yet."""
+    return sum(" Appeal " in round_.name for round_ in rounds) + (appeal not in (None, "Validator"))
+
+
 def panel(rounds: Sequence[VotingRound], initial: int) -> tuple[AppealKind | None, int]:
     """Who runs a transaction with these rounds behind it: which appeal made it run again, and how many vote."""
     if not rounds:
