@@ -1,7 +1,7 @@
 # Every target makes what it needs: a Python >= 3.12 is looked for (PYTHON=/path names one), .venv is made from the lock.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: demo test check lint format bench lock dist clean help env-run env-dev
+.PHONY: demo contracts test check lint format bench lock dist clean help env-run env-dev
 
 BIN := .venv/bin
 CHECKED := src localnet demo tests tools bench contracts examples
@@ -13,6 +13,9 @@ WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 demo: env-$(if $(METER),dev,run) ## Bill an access log on the embedded localnet: make demo [LOG=file(s)] [XFF=first|last] [JSON=file] [SERVE=1 [PORT=n]], or METER=1
 	@set -- $(if $(LOG),"$$LOG"); [ -z "$$1" ] || [ -e "$$1" ] || set -- $$LOG; \
 	$(BIN)/python -m demo $(if $(XFF),--xff "$$XFF") $(if $(JSON),--json "$$JSON") $(if $(SERVE),--serve) $(if $(PORT),--port "$$PORT") $(if $(METER),--meter) $(if $(REQUESTS),--requests "$$REQUESTS") $(if $(CONSUMERS),--consumers "$$CONSUMERS") -- "$$@"
+
+contracts: env-dev ## Write both editions of all contracts into build/contracts/, as they stand and as they are deployed
+	@$(BIN)/python tools/build_contracts.py
 
 test: env-dev $(if $(ARGS),,lint) ## Static checks and all tests; ARGS="-k reserve" runs just those tests
 	@$(BIN)/python -m pytest -q $(if $(ARGS),$(ARGS),-n $(WORKERS) --dist loadfile --no-loadscope-reorder)

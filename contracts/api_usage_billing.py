@@ -1646,9 +1646,9 @@ billing.emit(on="accepted").request_call("weather", str(self.calls))
         self.withdrawn_wei += amount
         if payee is None:
             contract = gl.get_contract_at(_caller())
-            contract.emit(value=u256(amount), on="finalized").receive_credit()
+            contract.emit(value=amount, on="finalized").receive_credit()
         else:
-            PlainAccount(payee).emit_transfer(value=u256(amount))
+            PlainAccount(payee).emit_transfer(value=amount)
 
     # ---- earnings ----
 

@@ -98,16 +98,16 @@ class MeteredFetch(gl.Contract):
         url = f"{request.url}{separator}receipt={receipt['receipt_id']}"
 
         def get() -> dict:
-            response = gl.nondet.web.get(url)
+            try:
+                response = gl.nondet.web.get(url)
+            except gl.nondet.NondetException:
+                return {"status": 0, "body": ""}
             return {"status": response.status, "body": (response.body or b"").decode(errors="replace")[:MAX_BODY]}
 
-        try:
-            page = gl.eq_principle.strict_eq(get)
-        except gl.vm.UserError as error:
-            request.status, request.detail = "failed", error.message
-            return
-        request.status = "fetched" if page["status"] == 200 else "failed"
-        request.detail = page["body"] if page["status"] == 200 else f"HTTP {page['status']}"
+        page = gl.eq_principle.strict_eq(get)
+        status = page["status"]
+        request.status = "fetched" if status == 200 else "failed"
+        request.detail = page["body"] if status == 200 else f"HTTP {status}" if status else "no response"
 
     @gl.public.write
     def on_call_denied(self, request_id: str, code: str) -> None:

@@ -21,7 +21,7 @@ from api_billing.client import BillingClient
 from api_billing.connection import Connection
 from api_billing.contract_api import COURT_METHODS, METHODS, CourtMethod, Kind, Method, Signature
 from api_billing.contract_client import ContractClient
-from api_billing.contract_source import FILE_NAME, contract_path, minify
+from api_billing.contract_source import FILE_NAME, contract_path, deployed_form
 from api_billing.court_client import CourtClient
 from api_billing.court_results import Court
 from api_billing.errors import (
@@ -75,7 +75,7 @@ class Source:
         """
         try:
             text = (path or contract_path(file_name)).read_text(encoding="utf-8")
-            return cls(text.encode(), (minify(text) if minified else text).encode(), minified)
+            return cls(text.encode(), deployed_form(text, minified=minified).encode(), minified)
         except (OSError, SyntaxError, ValueError) as error:
             raise InvalidInput(f"the contract's source cannot be used: {error}") from error
 

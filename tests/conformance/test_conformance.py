@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from api_billing.contract_source import minify
+from api_billing.contract_minify import minify
 from genlayer_localnet import Address, ContractRejected, Localnet, Message
 
 FOLDER = Path(os.environ.get("CONFORMANCE_DIR") or Path(__file__).parents[3] / "shared" / "conformance")

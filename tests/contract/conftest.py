@@ -1,6 +1,6 @@
 """Fixtures of the contract tests. A scene is played once in a session; tests get the localnet set back to it.
 
-Every test runs on both forms of the contract, its source and what is deployed (`forms.py`).
+Every test runs on both editions of the contract, as they are deployed (`forms.py`).
 
 The rule for the value of a failed call makes a difference only where a call with value fails. Tests with such a call
 take `failed_value` and run under both rules, the others under one (under both with HYPOTHESIS_PROFILE=thorough); that

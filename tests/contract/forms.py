@@ -1,13 +1,15 @@
-"""The two forms of a contract that the tests run: its source as it stands, and what is deployed."""
+"""The forms of a contract that tests run: its source as it stands, and what is deployed for each line of GenVM."""
 
 from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
-from api_billing.contract_source import contract_path, minify
+from api_billing.contract_source import contract_path, deployed_form
+from api_billing.networks import Line
 
-Form = Literal["source", "deployed"]
-FORMS: tuple[Form, ...] = get_args(Form)
+Form = Literal["source"] | Line
+FORMS: tuple[Line, ...] = get_args(Line)
+"""What is deployed; that the source does the same is compared in `test_editions.py`."""
 
 
 def billing_code(form: Form) -> str:
@@ -19,4 +21,4 @@ def billing_code(form: Form) -> str:
 def code_of(path: Path, form: Form) -> str:
     """Any contract's file."""
     source = path.read_text(encoding="utf-8")
-    return minify(source) if form == "deployed" else source
+    return source if form == "source" else deployed_form(source, form)

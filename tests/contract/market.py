@@ -8,6 +8,7 @@ from typing import Any
 
 from api_billing.testing import Billing
 from genlayer_localnet import ContractRejected, Receipt
+from genlayer_localnet.loading.entry_keys import method_of
 
 from .forms import Form, code_of
 
@@ -122,9 +123,9 @@ class Market(Billing):
     def earnings(self, operator: str = OPERATOR) -> int:
         return int(self.view("get_earnings", operator)["earnings_wei"])
 
-    def deploy(self, path: Path, *args: Any, sender: str) -> str:
+    def deploy(self, path: Path, *args: Any, sender: str, **kwargs: Any) -> str:
         """Deploy another contract, in the form that the billing contract has here; its address."""
-        deployed = self.net.deploy(code_of(path, self.form), *args, sender=sender)
+        deployed = self.net.deploy(code_of(path, self.form), *args, sender=sender, **kwargs)
         assert deployed.kind == "return", deployed.stderr
         return str(deployed.to).lower()
 
@@ -142,6 +143,16 @@ class Market(Billing):
 
 def event_names(receipt: Receipt) -> list[str]:
     return [str(event.name) for event in receipt.events]
+
+
+def message_names(receipt: Receipt) -> list[str]:
+    """The methods that a call's messages name, under whichever key the line of its contract has for them."""
+    return [str(method_of(message.calldata)) for message in receipt.messages]
+
+
+def message_phases(receipt: Receipt) -> list[str]:
+    """When a call's messages are sent, in the words of the older line."""
+    return [{"decided": "accepted"}.get(message.on, message.on) for message in receipt.messages]
 
 
 def all_receipts(receipt: Receipt) -> Iterator[Receipt]:

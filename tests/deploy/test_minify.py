@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from api_billing.contract_source import contract_path, minify
+from api_billing.contract_minify import minify
+from api_billing.contract_source import contract_path
 from genlayer_localnet import Localnet, Receipt
 
 FILE = Path(__file__).parent / "contracts" / "tricky.py"

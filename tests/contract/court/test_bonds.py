@@ -133,7 +133,7 @@ EXPECTED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("first_children", "form"), [("undone", "source"), ("stay", "deployed")], indirect=["form"])
+@pytest.mark.parametrize(("first_children", "form"), [("undone", "v0.2"), ("stay", "v0.3")], indirect=["form"])
 def test_bonds__in_any_order_of_calls__are_held_or_gone_where_they_belong(
     failed_value: Any, first_children: Any, form: Form, record_property: Any
 ) -> None:

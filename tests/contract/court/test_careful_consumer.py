@@ -26,9 +26,7 @@ def deploy(tribunal: Tribunal, **changes: Any) -> str:
         "least_refund_percent": CAP_PERCENT,
         **changes,
     }
-    deployed = tribunal.net.deploy(EXAMPLE, **wanted, sender=OWNER)
-    assert deployed.kind == "return", deployed.stderr
-    address = str(deployed.to).lower()
+    address = tribunal.market.deploy(EXAMPLE, **wanted, sender=OWNER)
     tribunal.market.ok("top_up_for", address, 10 * PRICE, sender=STRANGER, value=10 * PRICE)
     return address
 

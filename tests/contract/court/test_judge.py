@@ -8,7 +8,7 @@ import pytest
 
 from genlayer_localnet import ContractRejected, Localnet, WebError
 
-from ..market import ALICE, API, BOB, DAY, OPERATOR, START, STRANGER, event_names
+from ..market import ALICE, API, BOB, DAY, OPERATOR, START, STRANGER, event_names, message_names
 from .tribunal import (
     CAP_PERCENT,
     COURT_FILE,
@@ -435,7 +435,7 @@ def test_close__somebody_released_the_earnings_in_the_billing_contract__returns_
     tribunal.market.ok("refund_by_court", API, ALICE, DISPUTED, 0, sender=STRANGER)
     before = tribunal.money()
     closed = tribunal.ok("close_dispute", 1)
-    assert [message.calldata["method"] for message in closed.messages] == ["top_up_for"]
+    assert message_names(closed) == ["top_up_for"]
     tribunal.final()
     assert tribunal.changes(before) == {"alice": MIN_BOND, "bonds": -MIN_BOND}
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ..market import ALICE, API, BOB, OPERATOR, PRICE, RIVAL, STRANGER, TODAY, event_names
+from ..market import ALICE, API, BOB, OPERATOR, PRICE, RIVAL, STRANGER, TODAY, event_names, message_names
 from .tribunal import (
     CALLS,
     CLAIM,
@@ -16,7 +16,6 @@ from .tribunal import (
     PAID,
     PAYOUT_DAYS,
     Tribunal,
-    deploy_court,
 )
 
 Prepare = Callable[[Tribunal], object]
@@ -63,7 +62,8 @@ def test_open__more_than_the_least_bond__is_held_too(tribunal: Tribunal) -> None
 
 
 def test_open__court_without_a_least_bond__needs_none(tribunal: Tribunal) -> None:
-    free = Tribunal(tribunal.market, deploy_court(tribunal.net, tribunal.market.address, min_bond=0), tribunal.judges)
+    market = tribunal.market
+    free = Tribunal(market, market.deploy(COURT_FILE, market.address, 0, sender=STRANGER), tribunal.judges)
     tribunal.set_promise(court=free.address)
     tribunal.wait_days(PAYOUT_DAYS + 1)
     day_id = tribunal.market.bill()["day_id"]
@@ -71,7 +71,7 @@ def test_open__court_without_a_least_bond__needs_none(tribunal: Tribunal) -> Non
     free.refused("bad_claim", "open_dispute", API, day_id, "", sender=ALICE)
     assert free.open(day_id=day_id, bond=0) == 1
     free.judges.say(0)
-    assert [message.calldata["method"] for message in free.judge().messages] == ["refund_by_court"]
+    assert message_names(free.judge()) == ["refund_by_court"]
     assert free.view("get_solvency")["received_wei"] == 0
 
 
@@ -221,7 +221,7 @@ def test_open__day_that_matures_before_the_freeze_is_final__can_only_be_closed(t
     assert tribunal.paid_day()["frozen_at"] == 0
     tribunal.refused("not_frozen", "judge", 1)
     closed = tribunal.ok("close_dispute", 1)
-    assert [message.calldata["method"] for message in closed.messages] == ["top_up_for"]
+    assert message_names(closed) == ["top_up_for"]
     tribunal.final()
     assert (tribunal.status(), tribunal.changes(before)) == ("closed", {"alice": MIN_BOND})
 

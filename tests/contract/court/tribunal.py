@@ -146,20 +146,19 @@ class Tribunal:
         return self
 
 
-def deploy_court(net: Localnet, billing: str, code: Any = COURT_FILE, min_bond: int = MIN_BOND) -> str:
-    deployed = net.deploy(code, billing, min_bond, sender=STRANGER)
-    assert deployed.kind == "return", deployed.stderr
-    return str(deployed.to).lower()
+def play(net: Localnet, code: str | None = None, form: Form = "source") -> Tribunal:
+    """Deploy both, promise, let ALICE use the API on the day after, and wait until that day can be disputed.
 
-
-def play(net: Localnet, code: Any = COURT_FILE, form: Form = "source") -> Tribunal:
-    """Deploy both, promise, let ALICE use the API on the day after, and wait until that day can be disputed."""
+    ``code`` is another court's.
+    """
     for person in PEOPLE:
         net.fund(person, 10**30)
     billing = net.deploy(billing_code(form), sender=OPERATOR)
     assert billing.kind == "return", billing.stderr
     market = Market(net, str(billing.to), form)
-    tribunal = Tribunal(market, deploy_court(net, market.address, code))
+    court = net.deploy(code or code_of(COURT_FILE, form), market.address, MIN_BOND, sender=STRANGER)
+    assert court.kind == "return", court.stderr
+    tribunal = Tribunal(market, str(court.to).lower())
     market.register()
     market.subscribe()
     tribunal.set_promise()
@@ -177,7 +176,7 @@ FirstChildren = Literal["undone", "stay"]
 @cache
 def _scene(failed_value: Rule, first_children: FirstChildren, form: Form) -> tuple[Tribunal, int]:
     net = Localnet(now=START, failed_value=failed_value, first_children=first_children)
-    tribunal = play(net, code_of(COURT_FILE, form), form)
+    tribunal = play(net, form=form)
     return tribunal, tribunal.net.snapshot()
 
 

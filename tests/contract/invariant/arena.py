@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from eth_keys.datatypes import PrivateKey
 
-from api_billing.contract_source import contract_path, minify
+from api_billing.contract_source import contract_path, deployed_form
 from genlayer_localnet import Address, Localnet, Receipt
 
 from ..forms import Form
@@ -60,7 +60,10 @@ PROBE = """
 """
 
 
-minified = cache(minify)
+@cache
+def probed(source: str, form: Form) -> str:
+    """The contract in a form, with the view behind its last method."""
+    return source + PROBE if form == "source" else deployed_form(source + PROBE, form)
 
 
 def contract_source() -> str:
@@ -73,8 +76,7 @@ class Arena:
     def __init__(self, failed_value: FailedValue, form: Form = "source", source: str | None = None) -> None:
         self.failed_value = failed_value
         self.net = Localnet(START, CHAIN_ID, failed_value=failed_value, finality_window_seconds=FINALITY_SECONDS)
-        probed = (source if source is not None else contract_source()) + PROBE
-        self._deploy(minified(probed) if form == "deployed" else probed, BILLING)
+        self._deploy(probed(source if source is not None else contract_source(), form), BILLING)
         relay = (Path(__file__).parent / "contracts" / "relay.py").read_text(encoding="utf-8")
         for address in CONTRACTS:
             self._deploy(relay, address)

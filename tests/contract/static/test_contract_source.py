@@ -109,13 +109,6 @@ def test_header__version_pinned_runner_and_a_blank_line(path: Path) -> None:
     assert lines[:3] == ["# v0.2.16", f'# {{ "Depends": "{RUNNER}" }}', ""]
 
 
-@each_contract
-def test_lint__of_genvm_linter__is_clean(path: Path) -> None:
-    linter = Path(sys.executable).with_name("genvm-lint")
-    done = subprocess.run([linter, "lint", path], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_methods__of_the_specification__are_those_of_the_contract() -> None:
     assert set(public_methods()) == METHODS
 

@@ -1,6 +1,7 @@
 """genlayer-test's own direct mode runs the contract, on the fallback library where there is no official one."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,11 @@ Deploy = Callable[..., Any]
 
 OPERATOR = bytes.fromhex("0e" * 20)
 ALICE = bytes.fromhex("a1" * 20)
+
+
+# From 0.30 on it runs contracts of the v0.3 line only, before those of v0.2 only.
+RUNS = ("source", "v0.2") if find_spec("gltest.direct.sdk_compat") is None else ("v0.3",)
+pytestmark = pytest.mark.parametrize("form", RUNS, indirect=True)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from ..market import ALICE, API, BOB, DEPOSIT, METER, OPERATOR, PRICE, TODAY, Market
+from ..market import ALICE, API, BOB, DEPOSIT, METER, OPERATOR, PRICE, TODAY, Market, message_phases
 
 
 def test_consume_credit__same_request_id__bills_once_and_answers_alike(market: Market) -> None:
@@ -107,7 +107,7 @@ def test_request_call__subscribed_contract__is_billed_and_called_back(market: Ma
         "credit_wei": 90,
     }
     assert (call.kind, call.value) == ("return", {"code": "", "receipt": receipt})
-    assert [message.on for message in call.messages] == ["accepted"]
+    assert message_phases(call) == ["accepted"]
     assert market.net.view(relay, "get_answers") == [["billed", "r-1", receipt]]
 
 

@@ -140,7 +140,7 @@ def test_view__sent_as_a_transaction__changes_nothing(ready: Market, method: str
     assert ready.state() == before
 
 
-FORMS = [
+SPELLINGS = [
     ALICE,
     "0x" + ALICE[2:].upper(),
     Address(ALICE).as_hex,
@@ -149,19 +149,19 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize("form", FORMS, ids=["lower", "upper", "checksum", "Address", "bytes"])
-def test_address__in_every_good_form__is_the_same_person(wide: Market, form: Any) -> None:
-    wide.ok("top_up_for", form, 7, sender=STRANGER, value=7)
-    wide.ok("consume_credit", API, form, sender=METER)
-    wide.settle(entry(form))
+@pytest.mark.parametrize("spelt", SPELLINGS, ids=["lower", "upper", "checksum", "Address", "bytes"])
+def test_address__in_every_good_form__is_the_same_person(wide: Market, spelt: Any) -> None:
+    wide.ok("top_up_for", spelt, 7, sender=STRANGER, value=7)
+    wide.ok("consume_credit", API, spelt, sender=METER)
+    wide.settle(entry(spelt))
     wide.ok("place_hold", API, 1, 1_768_478_430, sender=ALICE)
-    wide.ok("release_hold", API, form, sender=OPERATOR)
-    wide.ok("refund", API, form, 1, sender=OPERATOR)
-    wide.ok("set_meter", API, form, True, sender=OPERATOR)
-    wide.ok("propose_operator", API, form, sender=OPERATOR)
-    assert wide.view("get_account", form)["credit_wei"] == DEPOSIT + 7 - 20 + 1
-    assert wide.view("get_usage_history", form, API, 0, 10**6)[0]["calls"] == 2
-    assert wide.view("quote_call", API, form)["allowed"] is True
+    wide.ok("release_hold", API, spelt, sender=OPERATOR)
+    wide.ok("refund", API, spelt, 1, sender=OPERATOR)
+    wide.ok("set_meter", API, spelt, True, sender=OPERATOR)
+    wide.ok("propose_operator", API, spelt, sender=OPERATOR)
+    assert wide.view("get_account", spelt)["credit_wei"] == DEPOSIT + 7 - 20 + 1
+    assert wide.view("get_usage_history", spelt, API, 0, 10**6)[0]["calls"] == 2
+    assert wide.view("quote_call", API, spelt)["allowed"] is True
     assert (wide.view("get_api", API)["meters"][-1], wide.view("get_api", API)["proposed_operator"]) == (ALICE, ALICE)
-    wide.ok("accept_operator", API, sender=form)
-    assert wide.view("get_earnings", form)["operator"] == ALICE
+    wide.ok("accept_operator", API, sender=spelt)
+    assert wide.view("get_earnings", spelt)["operator"] == ALICE

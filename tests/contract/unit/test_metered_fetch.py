@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from genlayer_localnet import ContractRejected, Receipt
+from genlayer_localnet import ContractRejected, Receipt, WebError
 
 from ..market import ALICE, API, BOB, CONTRACTS, OPERATOR, PRICE, STRANGER, TODAY, Market, all_receipts
 
@@ -115,6 +115,16 @@ def test_fetch__server_says_404__is_recorded_as_failed(
     fetch(market, fetcher, f"{site[0]}/missing")
     failed = request(market, fetcher)
     assert (failed["status"], failed["detail"]) == ("failed", "HTTP 404")
+
+
+def test_fetch__no_response__is_recorded_as_failed(market: Market, fetcher: str) -> None:
+    def fail(*_: object) -> str:
+        raise WebError("DOWN", "no route")
+
+    market.net.mock_web("/page", fail)
+    fetch(market, fetcher, "https://down.example/page")
+    failed = request(market, fetcher)
+    assert (failed["status"], failed["detail"]) == ("failed", "no response")
 
 
 def test_fetch__server_answers_each_differently__is_billed_but_not_fetched(

@@ -81,15 +81,15 @@ def test_report__several_apis__has_a_line_for_each(market: Market) -> None:
 
 
 @pytest.mark.parametrize(
-    "form",
+    "spelt",
     [
         "0x" + "A1" * 20,
         "0xa1A1A1a1A1a1A1A1a1a1a1A1a1A1A1a1a1A1A1a1",
         bytes.fromhex("a1" * 20),
     ],
 )
-def test_report__address_in_another_form__is_the_same_consumer(market: Market, form: object) -> None:
-    assert market.report(form) == market.report(ALICE)
+def test_report__address_in_another_form__is_the_same_consumer(market: Market, spelt: object) -> None:
+    assert market.report(spelt) == market.report(ALICE)
 
 
 def test_get_account__with_hold_and_alert__shows_them(market: Market) -> None:
