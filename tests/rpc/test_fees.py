@@ -5,18 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from eth_abi import encode as abi_encode
 
-from genlayer_localnet.chain.fees import deposit_for
+from genlayer_localnet.chain.fees import deposit_for, round_fees
 from genlayer_localnet.rpc.networks import PRICES
 from genlayer_localnet.state.fees import FeesDistribution
 from genlayer_localnet.testing.server import RpcFailure
 
 from .test_lines import TILL
 from .test_networks import Start
-from .wire import FEE_NAMES, GEN, MAIN, ZERO, Client, add_transaction, add_with_fees, call_object, leader, tx_data
+from .wire import (
+    FEE_NAMES,
+    GEN,
+    MAIN,
+    PARAMS_TYPE,
+    ZERO,
+    Client,
+    add_transaction,
+    add_with_fees,
+    call_object,
+    leader,
+    tx_data,
+)
 
 BUDGET = 10**14
 FEES = {
+    "leaderTimeunitsAllocation": 100,
+    "validatorTimeunitsAllocation": 200,
     "executionBudgetPerRound": BUDGET,
     "maxPriceGenPerTimeUnit": PRICES.gen_per_time_unit,
     "storageFeeMaxGasPrice": PRICES.storage_unit_price,
@@ -24,6 +39,9 @@ FEES = {
     "rotations": [1],
 }
 DEPOSIT = deposit_for(FeesDistribution(100, 200, 0, BUDGET, 0, 0, (1,)), 5, PRICES)
+ROUNDS = FeesDistribution(100, 200, 0, BUDGET, 0, 0, (0,), PRICES.gen_per_time_unit)
+"""Of a message."""
+FOR_MESSAGE = round_fees(ROUNDS, 5, PRICES)
 TAKEN = "0x7a120"
 
 
@@ -121,3 +139,107 @@ def test_payment__on_a_network_with_fees__needs_none(payer: Payer) -> None:
     to = "0x" + "77" * 20
     payer.rpc.call("eth_sendRawTransaction", payer.raw("0x", to=to, value=5))
     assert payer.balance(to) == 5
+
+
+# --- messages ---
+
+LATER = tx_data(call_object("later", 2), b"")
+
+
+def _allocation(till: str, method: bytes = b"pay") -> tuple[Any, ...]:
+    params = (100, 200, 0, BUDGET, [0], PRICES.gen_per_time_unit, 0, 0)
+    return (1, True, 2**256 - 1, till, method.ljust(32, b"\0"), FOR_MESSAGE, abi_encode([PARAMS_TYPE], [params]))
+
+
+def test_message__with_its_allocation__is_sent_with_a_deposit_of_its_own(payer: Payer) -> None:
+    till = payer.deployed()
+    payer.pay(till, PAY, value=7)
+    fees, deposit = {"totalMessageFees": FOR_MESSAGE}, DEPOSIT + FOR_MESSAGE
+    sent = payer.pay(till, LATER, fees=fees, deposit=deposit, allocations=[_allocation(till)])
+    (shown,) = sent["fees"]["messageAllocations"]
+    assert shown["callKey"] == "0x" + b"pay".ljust(32, b"\0").hex()
+    assert (shown["parentIndex"], shown["budget"]) == (str(2**256 - 1), str(FOR_MESSAGE))
+    assert sent["fee_accounting"]["message_fee_consumed"] == str(FOR_MESSAGE)
+    (child,) = sent["triggered_transactions"]
+    assert payer.transaction(child)["fees"]["feeValue"] == str(FOR_MESSAGE)
+    assert payer.transaction(child)["fees"]["payer"] == payer.address
+
+
+@pytest.mark.parametrize("method", [None, b"put"])
+def test_message__without_an_allocation__ends_its_transaction(payer: Payer, method: bytes | None) -> None:
+    till = payer.deployed()
+    payer.pay(till, PAY, value=7)
+    tree = [] if method is None else [_allocation(till, method)]
+    fees = {"totalMessageFees": FOR_MESSAGE}
+    sent = payer.pay(till, LATER, fees=fees, deposit=DEPOSIT + FOR_MESSAGE, allocations=tree)
+    text = leader(sent)["genvm_result"]["error_description"]
+    assert text.startswith("fee no_matching_")
+    assert text.endswith("# internal")
+    assert sent["triggered_transactions"] == []
+
+
+# --- simulations ---
+
+
+def _simulated(payer: Payer, till: str, method: str, *args: Any, **fees: Any) -> dict[str, Any]:
+    request = payer.request("write", till, method, *args, fees={"distribution": FEES, **fees})
+    found: dict[str, Any] = payer.rpc.call("sim_call", request)["fee_accounting"]
+    return found
+
+
+def test_simulation__with_fees__says_what_it_would_cost(payer: Payer) -> None:
+    till = payer.deployed()
+    payer.pay(till, PAY, value=7)
+    simulated = _simulated(payer, till, "pay", "alice", feeValue=DEPOSIT)
+    real = payer.pay(till, PAY)["fee_accounting"]
+    assert int(simulated["execution_fee_report"]["totalEstimatedFee"]) > 0
+    assert int(simulated["execution_fee_consumed"]) > 0
+    same = (
+        "paid_fee_value",
+        "execution_fee_report",
+        "execution_fee_consumed",
+        "fees_distribution",
+        "message_fee_budget",
+    )
+    assert {name: simulated[name] for name in same} == {name: real[name] for name in same}
+
+
+def test_simulation__with_messages__says_what_they_get(payer: Payer) -> None:
+    till = payer.deployed()
+    payer.pay(till, PAY, value=7)
+    fees = {"totalMessageFees": FOR_MESSAGE}
+    sent = payer.pay(till, LATER, fees=fees, deposit=DEPOSIT + FOR_MESSAGE, allocations=[_allocation(till)])
+    given = {"distribution": {**FEES, **fees}, "messageAllocations": sent["fees"]["messageAllocations"]}
+    simulated = _simulated(payer, till, "later", 2, **given)
+    assert simulated["message_fee_consumed"] == sent["fee_accounting"]["message_fee_consumed"]
+    assert simulated["message_allocations"] == given["messageAllocations"]
+
+
+def test_simulation__with_messages_and_no_allocation__fails_as_the_call_would(payer: Payer) -> None:
+    till = payer.deployed()
+    payer.pay(till, PAY, value=7)
+    with pytest.raises(RpcFailure, match="fee no_matching_"):
+        _simulated(payer, till, "later", 2)
+    without_fees = payer.rpc.call("sim_call", payer.request("write", till, "later", 2))
+    assert (without_fees["execution_result"], without_fees["fee_accounting"]) == ("SUCCESS", None)
+
+
+@pytest.mark.parametrize(
+    "fees",
+    [
+        [],
+        {"distribution": 5},
+        {"distribution": {"rotations": 3}},
+        {"distribution": {"totalMessageFees": -1}},
+        {"messageAllocations": {}},
+        {"messageAllocations": [{"recipient": "nobody"}]},
+        {"messageAllocations": [{"recipient": ZERO, "callKey": "0x12"}]},
+        {"messageAllocations": [{"recipient": ZERO, "messageType": 2}]},
+        {"feeValue": "much"},
+    ],
+)
+def test_simulation__with_fees_that_are_none__is_refused(payer: Payer, fees: Any) -> None:
+    till = payer.deployed()
+    with pytest.raises(RpcFailure) as caught:
+        payer.rpc.call("sim_call", payer.request("write", till, "pay", "alice", fees=fees))
+    assert caught.value.code == -32602

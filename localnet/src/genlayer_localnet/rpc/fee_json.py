@@ -7,12 +7,14 @@ from dataclasses import astuple, fields
 from typing import Any, Final
 
 from genlayer_localnet.chain.chain import Chain
-from genlayer_localnet.rpc.consensus_calls import DISTRIBUTION, ROOT
-from genlayer_localnet.rpc.errors import invalid_params
-from genlayer_localnet.rpc.parameters import mapping, quantity, shown
+from genlayer_localnet.chain.fees import external_fee
+from genlayer_localnet.errors import FeesRefused
+from genlayer_localnet.rpc.consensus_calls import DISTRIBUTION, ROOT, allocations_of, distribution_of
+from genlayer_localnet.rpc.errors import invalid_params, reverted
+from genlayer_localnet.rpc.parameters import address, data, mapping, quantity, shown
 from genlayer_localnet.rpc.receipt_json import address_text, hex_text
-from genlayer_localnet.state.fees import FeePolicy, Fees, FeesDistribution, MessageAllocation
-from genlayer_localnet.state.transactions import Transaction
+from genlayer_localnet.state.fees import ANY_CALL, FeePolicy, Fees, FeesDistribution, MessageAllocation
+from genlayer_localnet.state.transactions import Outcome, Transaction
 
 
 def _camel_case(name: str) -> str:
@@ -44,6 +46,47 @@ def policy_of(config: Any, present: FeePolicy | None) -> FeePolicy | None:
     return FeePolicy(**{**before, **changed})
 
 
+def fees_of(value: Any, payer: bytes, policy: FeePolicy | None) -> Fees:
+    """Fees that a client proposes for a call, at these prices. Raises: RpcError."""
+    given = mapping(value, "fees")
+    budgets = mapping(given.get("distribution", {}), "distribution")
+    allocations = given.get("messageAllocations", [])
+    if not isinstance(allocations, list):
+        raise invalid_params(f"messageAllocations: a list is wanted, not {shown(allocations)}")
+    try:
+        tree = allocations_of([_allocation(one) for one in allocations])
+    except FeesRefused as refusal:
+        raise reverted(refusal) from None
+    deposit = quantity(given.get("feeValue", 0), "feeValue")
+    distribution = distribution_of({name: _budget(name, budgets) for name in DISTRIBUTION.fields})
+    return Fees(payer, deposit, distribution, tree, policy=policy)
+
+
+def _budget(name: str, given: Mapping[str, Any]) -> int | list[int]:
+    if name != "rotations":
+        return quantity(given.get(name, 0), name)
+    rotations = given.get(name, [0])
+    if not isinstance(rotations, list):
+        raise invalid_params(f"rotations: a list is wanted, not {shown(rotations)}")
+    return [quantity(each, name) for each in rotations]
+
+
+def _allocation(value: Any) -> dict[str, Any]:
+    given = mapping(value, "a message allocation")
+    call_key = data(given.get("callKey", hex_text(ANY_CALL)), "callKey")
+    if len(call_key) != len(ANY_CALL):
+        raise invalid_params(f"a callKey has {len(ANY_CALL)} bytes, not {len(call_key)}")
+    return {
+        "messageType": quantity(given.get("messageType", 0), "messageType"),
+        "onAcceptance": bool(given.get("onAcceptance")),
+        "parentIndex": quantity(given.get("parentIndex", ROOT), "parentIndex"),
+        "recipient": address(given.get("recipient"), "recipient"),
+        "callKey": call_key,
+        "budget": quantity(given.get("budget", 0), "budget"),
+        "feeParams": data(given.get("feeParams", "0x"), "feeParams"),
+    }
+
+
 def fees_json(chain: Chain, transaction: Transaction) -> dict[str, Any]:
     """Of a transaction: what it was given for fees, and what became of that."""
     fees = transaction.fees
@@ -55,10 +98,22 @@ def fees_json(chain: Chain, transaction: Transaction) -> dict[str, Any]:
         "distribution": distribution_json(fees.distribution),
         "messageAllocations": allocations_json(fees.allocations),
     }
-    return {"fees": given, "fee_accounting": accounting_json(fees, chain.fees_of_messages(transaction))}
+    return {"fees": given, "fee_accounting": _accounting(fees, chain.fees_of_messages(transaction))}
 
 
-def accounting_json(fees: Fees, for_messages: int) -> dict[str, Any]:
+def simulated_fees_json(chain: Chain, transaction: Transaction, outcome: Outcome) -> dict[str, Any] | None:
+    """What a simulated call would have cost; None where nothing was proposed for it."""
+    fees = transaction.fees
+    if fees is None:
+        return None
+    allotments = [each for each in chain.allotments(transaction, outcome) if each is not None]
+    internal = [each for each in allotments if each.distribution is not None]
+    if fees.policy is not None:
+        fees.external_fee = (len(allotments) - len(internal)) * external_fee(fees.policy)
+    return _accounting(fees, sum(each.for_rounds + each.for_messages for each in internal))
+
+
+def _accounting(fees: Fees, for_messages: int) -> dict[str, Any]:
     """``for_messages``: what its internal messages have of its deposit.
 
     What a run costs is in two parts, which clients add up: what it wrote is ``execution_fee_consumed``, the rest is in

@@ -12,6 +12,7 @@ from genlayer_localnet.chain import simulation
 from genlayer_localnet.chain.simulation import Simulation
 from genlayer_localnet.rpc import consensus_calls
 from genlayer_localnet.rpc.errors import INTERNAL_ERROR, RpcError, invalid_params, refused
+from genlayer_localnet.rpc.fee_json import fees_of, simulated_fees_json
 from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.parameters import address, data, missing, quantity, shown
 from genlayer_localnet.rpc.receipt_json import failure_text, node_receipt
@@ -57,7 +58,8 @@ def receipt(node: Node, params: Mapping[str, Any]) -> dict[str, Any]:
     """The receipt of a simulation. Raises: RpcError, with the receipt when it failed."""
     transaction, result = call_outcome(node, params)
     _returned(node, transaction, result.outcome, params)
-    return node_receipt(transaction, result.outcome, vote=None, slots=result.slots, validator=_leader(node))
+    shown = node_receipt(transaction, result.outcome, vote=None, slots=result.slots, validator=_leader(node))
+    return {**shown, "fee_accounting": simulated_fees_json(node.chain, transaction, result.outcome)}
 
 
 def schema(node: Node, contract: bytes) -> dict[str, Any]:
@@ -85,6 +87,8 @@ def _transaction(node: Node, kind: Literal["read", "write", "deploy"], params: M
     transaction.origin = origin
     transaction.value = quantity(params.get("value") or 0)
     transaction.conditions = conditions_of(params.get("sim_config"))
+    if params.get("fees") is not None:
+        transaction.fees = fees_of(params["fees"], sender, node.chain.settings.fees)
     return transaction
 
 
