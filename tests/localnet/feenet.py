@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from genlayer_localnet import Address, Localnet
 from genlayer_localnet.arguments import encode_call
-from genlayer_localnet.chain.allocations import EXTERNAL_PARAMS, INTERNAL_PARAMS, key_of_method, message_fees
+from genlayer_localnet.chain.allocations import EXTERNAL_PARAMS, encoded_params, key_of_method, message_fees
 from genlayer_localnet.chain.fees import budget_floor, deposit_for, round_fees
 from genlayer_localnet.state.changes import Changes
 from genlayer_localnet.state.fees import (
@@ -41,10 +41,9 @@ def internal(
 ) -> MessageAllocation:
     """What one message without messages of its own wants, for any method or for the one that is named."""
     own = distribution()
-    params = INTERNAL_PARAMS.encode({"params": asdict(own)})
     call_key = key_of_method(key) if isinstance(key, str) else key
     found = MessageAllocation(
-        True, on == "accepted", parent, recipient.as_bytes, call_key, round_fees(own, 5, POLICY), params
+        True, on == "accepted", parent, recipient.as_bytes, call_key, round_fees(own, 5, POLICY), encoded_params(own)
     )
     return replace(found, **changes)
 

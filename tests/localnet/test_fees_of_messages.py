@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from genlayer_localnet import Address
 from genlayer_localnet.address import keccak256
-from genlayer_localnet.chain.allocations import INTERNAL_PARAMS, key_of_method
+from genlayer_localnet.chain.allocations import encoded_params, key_of_method
 from genlayer_localnet.state.fees import ANY_CALL, NO_NAME, FeesDistribution, MessageAllocation
 from genlayer_localnet.state.transactions import Transaction
 
@@ -255,8 +255,7 @@ def test_child__final__gives_back_to_the_same_payer(net: FeeNet) -> None:
 
 def test_child__price_above_its_cap__is_cancelled_and_its_value_is_back(net: FeeNet) -> None:
     cheap = distribution(max_price_per_time_unit=10)
-    params = INTERNAL_PARAMS.encode({"params": asdict(cheap)})
-    allocation = internal(TWO, NO_NAME, fee_params=params, budget=10**8)
+    allocation = internal(TWO, NO_NAME, fee_params=encoded_params(cheap), budget=10**8)
     sent = net.submit(ONE, "pass_on", [["give", TWO, []]], fees=net.fees(allocations=(allocation,)))
     net.chain.set_fees(replace(POLICY, gen_per_time_unit=11))
     net.run()

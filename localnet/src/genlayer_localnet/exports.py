@@ -17,6 +17,7 @@ from genlayer_localnet.errors import (
 from genlayer_localnet.localnet import Localnet
 from genlayer_localnet.nondet.services import Node, PromptRequest
 from genlayer_localnet.nondet.web import WebError, WebRequest, WebResponse
+from genlayer_localnet.state.fees import FeePolicy
 from genlayer_localnet.state.voting import VotingRound
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "ContractNotFound",
     "ContractRejected",
     "Event",
+    "FeePolicy",
     "FeesRefused",
     "InsufficientFunds",
     "InvalidArgument",

@@ -23,6 +23,7 @@ from genlayer_localnet.arguments import (
 )
 from genlayer_localnet.chain import appeals
 from genlayer_localnet.chain.chain import Chain, derived_id
+from genlayer_localnet.chain.estimates import recommended
 from genlayer_localnet.chain.receipts import Receipt, receipt_of
 from genlayer_localnet.chain.runs import FirstChildren, Settings
 from genlayer_localnet.errors import (
@@ -64,6 +65,7 @@ class Localnet:
     leaders try after the validators disagreed with the first. ``std`` as in ``standard_library``. With
     ``mint_missing`` a sender gets what it lacks, as in Studio. Contract code that runs longer than
     ``contract_timeout_seconds`` of real time at one node is ended with the VM error ``timeout``; None is no limit.
+    With ``fees`` every deploy and write deposits what is recommended for it.
 
     Addresses are taken as 0x text, 20 bytes or ``Address``; amounts are integer wei. All methods can be called from any
     thread; they run one at a time in the whole process, since contracts share its modules. A handler or mock that is
@@ -141,6 +143,16 @@ class Localnet:
         """Wei on its way: with messages that wait for finality. With it, the balances sum up to what was funded."""
         with self._exclusive() as chain:
             return chain.world.undelivered_value()
+
+    @property
+    def fees(self) -> FeePolicy | None:
+        """The prices of now. Setting them cancels, when its turn comes, what wants lower ones."""
+        return self._chain.settings.fees
+
+    @fees.setter
+    def fees(self, policy: FeePolicy | None) -> None:
+        with self._exclusive() as chain:
+            chain.set_fees(policy)
 
     # --- calls ---
 
@@ -359,8 +371,11 @@ class Localnet:
         return encode_call(method, args, kwargs, METHOD_KEY[line])
 
     def _send(self, transaction: Transaction) -> Receipt:
-        self._chain.submit(transaction)
-        self._chain.run_pending()
+        chain, policy = self._chain, self._chain.settings.fees
+        if policy is not None and transaction.kind != "transfer":
+            transaction.fees = recommended(chain, transaction, policy)
+        chain.submit(transaction)
+        chain.run_pending()
         return receipt_of(transaction, self._lookup)
 
     def _existing(self, address: bytes) -> bytes:

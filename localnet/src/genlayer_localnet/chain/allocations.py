@@ -7,7 +7,7 @@ are paid by the transaction itself, at whatever depth they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from genlayer_localnet import calldata
@@ -72,6 +72,11 @@ def distribution_of(allocation: MessageAllocation) -> FeesDistribution:
     """How an internal message may use its deposit, but for its own messages. Raises: AbiError."""
     params: dict[str, Any] = INTERNAL_PARAMS.decode(allocation.fee_params)["params"]
     return FeesDistribution(**{**params, "rotations": tuple(params["rotations"])})
+
+
+def encoded_params(distribution: FeesDistribution) -> bytes:
+    """What ``distribution_of`` reads."""
+    return INTERNAL_PARAMS.encode({"params": asdict(distribution)})
 
 
 def external_reserve(allocation: MessageAllocation) -> int:

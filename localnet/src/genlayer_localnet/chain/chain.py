@@ -326,7 +326,7 @@ class Chain(Runs):
         for child in taken_back:
             self._drop(child)
         for message, allotment in new:
-            child = self._child(parent, message, phase)
+            child = message_transaction(parent, message, self.world.next_nonce(message.sender), self.world.now)
             child.fees = None if allotment is None else self._fees_of_message(parent, allotment)
             parent.children.append(child.id)
             self.world.transactions[child.id] = child
@@ -372,27 +372,6 @@ class Chain(Runs):
         self.changed(waiting)
         for child in self._taken_back(waiting, "accepted"):
             self._drop(child)
-
-    def _child(self, parent: Transaction, message: OutgoingMessage, phase: Phase) -> Transaction:
-        child_id = derived_id(parent.id.encode(), len(parent.children).to_bytes(8, "big"))
-        to = message.to if message.to is not None else bytes.fromhex(child_id[2:42])
-        return Transaction(
-            id=child_id,
-            kind=_KINDS.get(message.kind, "call"),
-            sender=message.sender,
-            origin=parent.origin,
-            to=to,
-            calldata=message.calldata,
-            value=message.value,
-            created_at=self.world.now,
-            nonce=self.world.next_nonce(message.sender),
-            code=message.code,
-            triggered_by=parent.id,
-            triggered_on=phase,
-            chain_length=parent.chain_length + 1,
-            conditions=parent.conditions,
-            mode=parent.mode,
-        )
 
     def finalize(self, transaction: Transaction) -> None:
         """Make a decided transaction final, and the earlier ones that it rests on before it."""
@@ -470,6 +449,29 @@ class Chain(Runs):
             world.now = max(world.now, final_at)
             self.finalize_next()
         world.now = now
+
+
+def message_transaction(parent: Transaction, message: OutgoingMessage, nonce: int, now: datetime) -> Transaction:
+    """What a message becomes: the next child of its sender's transaction."""
+    child_id = derived_id(parent.id.encode(), len(parent.children).to_bytes(8, "big"))
+    to = message.to if message.to is not None else bytes.fromhex(child_id[2:42])
+    return Transaction(
+        id=child_id,
+        kind=_KINDS.get(message.kind, "call"),
+        sender=message.sender,
+        origin=parent.origin,
+        to=to,
+        calldata=message.calldata,
+        value=message.value,
+        created_at=now,
+        nonce=nonce,
+        code=message.code,
+        triggered_by=parent.id,
+        triggered_on=message.phase,
+        chain_length=parent.chain_length + 1,
+        conditions=parent.conditions,
+        mode=parent.mode,
+    )
 
 
 def _carries(child: Transaction, message: OutgoingMessage) -> bool:

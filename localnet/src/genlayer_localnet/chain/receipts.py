@@ -108,6 +108,12 @@ class Receipt:
         return self._transaction(self.id).status
 
     @property
+    def fee_wei(self) -> int:
+        """What it has spent on fees, as of now; its messages pay their own."""
+        fees = self._transaction(self.id).fees
+        return 0 if fees is None else fees.spent
+
+    @property
     def children(self) -> tuple[Receipt, ...]:
         """Receipts of what this transaction triggered, as far as it has run; those on finality come later."""
         try:

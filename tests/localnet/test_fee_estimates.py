@@ -1,0 +1,180 @@
+"""What is recommended to deposit: enough for a call and all that it leads to, found without a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from genlayer_localnet import Address, FeePolicy, FeesRefused, InsufficientFunds, Localnet, Receipt
+from genlayer_localnet.arguments import encode_call
+from genlayer_localnet.chain.allocations import distribution_of
+from genlayer_localnet.chain.estimates import recommended
+from genlayer_localnet.chain.fees import budget_floor, deposit_for
+from genlayer_localnet.chain.runs import MAX_CHAIN_LENGTH
+from genlayer_localnet.state.fees import Fees
+from genlayer_localnet.state.transactions import Transaction
+
+from .feenet import ALICE, BOB, POLICY, SUPPLY, FeeNet
+from .test_fees_of_messages import ONE, PAY, RELAY, THREE, TWO, to
+
+LOOP = """
+class Loop(gl.Contract):
+    def __init__(self): pass
+
+    @gl.public.write
+    def again(self, times: int) -> None:
+        for _ in range(times):
+            gl.get_contract_at(gl.message.contract_address).emit(on="accepted").again(times)
+"""
+
+
+@pytest.fixture
+def net(source: Callable[[str], str]) -> FeeNet:
+    found = FeeNet(None)
+    for address in (ONE, TWO, THREE):
+        found.net.deploy(source(RELAY), sender=BOB, address=address)
+        found.fund(address, 100)
+    found.finalize()
+    found.net.fees = POLICY
+    return found
+
+
+def _call(net: FeeNet, method: str, *args: Any, contract: Address = ONE) -> Transaction:
+    return net.net._transaction("call", ALICE, contract.as_bytes, encode_call(method, args, {}), 0)
+
+
+def _recommended(net: FeeNet, plans: list[Any]) -> Fees:
+    return recommended(net.chain, _call(net, "pass_on", plans), POLICY)
+
+
+def _all(receipt: Receipt) -> Iterator[Receipt]:
+    yield receipt
+    for child in receipt.children:
+        yield from _all(child)
+
+
+def test_recommended__one_call__is_the_default_with_a_fifth_more(net: FeeNet) -> None:
+    fees = _recommended(net, [])
+    wanted, cost = fees.distribution, fees.report["totalEstimatedFee"]
+    assert (wanted.leader_time_units, wanted.validator_time_units, wanted.rotations) == (100, 200, (3,))
+    assert wanted.execution_budget_per_round == max(budget_floor(POLICY), -(-cost * 6 // 5))
+    assert (wanted.max_price_per_time_unit, wanted.max_storage_gas_price, wanted.max_receipt_gas_price) == (9, 6, 4)
+    assert (fees.payer, fees.deposit, fees.allocations) == (ALICE.as_bytes, deposit_for(wanted, 5, POLICY), ())
+
+
+def test_recommended__much_to_store__is_above_the_floor(net: FeeNet) -> None:
+    fees = recommended(net.chain, _call(net, "note", "a" * 10**6), replace(POLICY, storage_unit_price=50))
+    assert fees.distribution.execution_budget_per_round == -(-fees.report["totalEstimatedFee"] * 6 // 5)
+    assert fees.distribution.execution_budget_per_round > budget_floor(POLICY)
+
+
+def test_recommended__tree__names_parents_before_children(net: FeeNet) -> None:
+    fees = _recommended(net, [to(TWO, to(THREE), PAY), PAY, to(TWO, on="finalized")])
+    found = [(one.parent, one.is_internal, one.on_acceptance, one.recipient) for one in fees.allocations]
+    assert found == [
+        (None, True, True, TWO.as_bytes),
+        (0, True, True, THREE.as_bytes),
+        (0, False, False, BOB.as_bytes),
+        (None, False, False, BOB.as_bytes),
+        (None, True, False, TWO.as_bytes),
+    ]
+    assert distribution_of(fees.allocations[1]).max_price_per_time_unit == 9
+
+
+def test_recommended__message_runs_on_what_the_call_leaves__is_found(net: FeeNet) -> None:
+    """The second message pays out what the first one brought."""
+    net.chain.fund(TWO.as_bytes, -100)
+    net.supply -= 100
+    receipt = net.net.write(ONE, "pass_on", [["give", TWO, []], to(TWO, ["give", THREE, []])], sender=ALICE)
+    net.finalize()
+    assert [one.message for one in _all(receipt)] == [None] * 4
+
+
+def test_recommended__whatever_is_tried__leaves_nothing(net: FeeNet) -> None:
+    world = net.chain.world
+    before = world.clone()
+    net.chain.changes = None
+    _recommended(net, [to(TWO, to(THREE)), PAY, ["give", TWO, []]])
+    assert (world.balances, world.nonces, world.transactions.keys()) == (
+        before.balances,
+        before.nonces,
+        before.transactions.keys(),
+    )
+    assert {key: dict(one.storage) for key, one in world.contracts.items()} == {
+        key: dict(one.storage) for key, one in before.contracts.items()
+    }
+
+
+def test_recommended__endless_messages__is_refused(net: FeeNet, source: Callable[[str], str]) -> None:
+    loop = net.net.deploy(source(LOOP), sender=ALICE).address
+    with pytest.raises(FeesRefused, match="TooManyMessageAllocations"):
+        recommended(net.chain, _call(net, "again", 2, contract=loop), POLICY)
+    chain = recommended(net.chain, _call(net, "again", 1, contract=loop), POLICY)
+    assert len(chain.allocations) == MAX_CHAIN_LENGTH + 1
+
+
+@pytest.mark.parametrize(("price", "is_taken"), [(POLICY.gen_per_time_unit * 6 // 5, True), (9, True), (10, False)])
+def test_recommended__prices_rise__holds_up_to_a_fifth(net: FeeNet, price: int, is_taken: bool) -> None:
+    fees = _recommended(net, [to(TWO)])
+    sent = net.submit(ONE, "pass_on", [to(TWO)], fees=fees)
+    net.net.fees = replace(POLICY, gen_per_time_unit=price)
+    net.run()
+    assert sent.status == ("accepted" if is_taken else "cancelled")
+    assert [net.chain.transaction(child).status for child in sent.children] == ["accepted"] * is_taken
+
+
+plans = st.recursive(
+    st.just([]),
+    lambda inner: st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from(("accepted", "finalized")), st.sampled_from((ONE, TWO, THREE)), inner),
+            st.tuples(st.sampled_from(("pay", "give")), st.sampled_from((BOB, ONE, TWO)), st.just([])),
+        ).map(list),
+        max_size=3,
+    ),
+    max_leaves=8,
+)
+
+
+@settings(settings(), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+@given(plan=plans)
+def test_recommended__any_tree__pays_for_all_of_it(net: FeeNet, plan: list[Any]) -> None:
+    before, paid = net.net.balance(ALICE), net.paid
+    receipt = net.net.write(ONE, "pass_on", plan, sender=ALICE)
+    net.check()
+    net.finalize()
+    found = list(_all(receipt))
+    assert [(one.status, one.message) for one in found] == [("finalized", None)] * len(found)
+    spent = sum(one.fee_wei for one in found)
+    assert (net.paid - paid, before - net.net.balance(ALICE)) == (spent, spent)
+
+
+# --- the Python API ---
+
+
+def test_localnet__with_fees__deposits_what_is_recommended(source: Callable[[str], str]) -> None:
+    net = Localnet(fees=FeePolicy(10**9, 10**3, 10**6))
+    net.fund(ALICE, 10**18)
+    relay = net.deploy(source(RELAY), sender=ALICE)
+    receipt = net.write(relay.address, "pass_on", [], sender=ALICE, value=5)
+    assert (relay.ok, receipt.ok) == (True, True)
+    net.process("finalized")
+    assert net.balance(ALICE) == 10**18 - 5 - relay.fee_wei - receipt.fee_wei
+    assert receipt.fee_wei > 1_100 * 10**9
+
+
+def test_localnet__with_fees_and_no_money__refuses(source: Callable[[str], str]) -> None:
+    net = Localnet(fees=POLICY)
+    with pytest.raises(InsufficientFunds):
+        net.deploy(source(RELAY), sender=ALICE)
+
+
+def test_localnet__without_fees__takes_none(net: FeeNet) -> None:
+    net.net.fees = None
+    assert net.net.write(ONE, "pass_on", [to(TWO)], sender=ALICE).fee_wei == 0
+    assert net.net.balance(ALICE) == SUPPLY
