@@ -36,7 +36,8 @@ api_billing.contract_api
 api_billing.errors api_billing.extras api_billing.networks
 api_billing.contract_minify api_billing.contract_editions api_billing.contract_source
 api_billing.vouchers api_billing.keys api_billing.unlocked api_billing.transport api_billing.fees
-api_billing.genlayer_sdk api_billing.transactions api_billing.sending
+api_billing.genlayer_sdk api_billing.fee_profile api_billing.transactions api_billing.sending
+api_billing.fee_desk
 api_billing.answers api_billing.results api_billing.court_results api_billing.connection
 api_billing.signers api_billing.contract_client api_billing.client api_billing.court_client api_billing.deployment
 api_billing.metering.errors api_billing.metering.clock api_billing.metering.forks api_billing.metering.seldom

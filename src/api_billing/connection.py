@@ -28,6 +28,8 @@ from api_billing.errors import (
     RpcFailed,
     UnexpectedAnswer,
 )
+from api_billing.fee_desk import FeeDesk
+from api_billing.fee_profile import FeeProfile
 from api_billing.genlayer_sdk import NO_METHOD, GenLayerError, Transactions, calldata, plain, serialize
 from api_billing.networks import Network
 from api_billing.sending import NOBODY, Payload, Sender, Signer, call, call_data, deployment
@@ -39,13 +41,17 @@ _VARIANTS: Final[Mapping[Phase, str]] = {"accepted": "latest-nonfinal", "finaliz
 
 
 class Connection:
-    """A node and who signs. ``sleep`` and ``clock`` are for tests that must not wait."""
+    """A node and who signs. ``max_fee_wei`` and ``fee_profile`` are for networks with fees, see ``fees``. ``sleep`` and
+    ``clock`` are for tests that must not wait.
+    """
 
     def __init__(
         self,
         network: Network,
         signer: Signer | None = None,
         *,
+        max_fee_wei: int | None = None,
+        fee_profile: FeeProfile | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -54,6 +60,7 @@ class Connection:
         self.provider = RpcProvider(network.rpc_url, pacer=ReadPacer(pace, sleep, clock) if pace else None, sleep=sleep)
         known = Transactions(network, self.provider)
         self.follower = Follower(known, poll_seconds=network.poll_seconds, sleep=sleep, clock=clock)
+        self.fees = FeeDesk(network, self.provider, max_wei=max_fee_wei, profile=fee_profile)
         self._sender = Sender(network, self.provider, self.now, sleep=sleep, clock=clock)
         self._writing = threading.Lock()
 
@@ -128,7 +135,7 @@ class Connection:
 
         Raises: ContractRejected, TransactionFailed, ChildFailed, OutcomeUnknown, NetworkError, InvalidInput.
         """
-        tx = self._handed_over(lambda: call(address, method, args, value_wei))
+        tx = self._handed_over(lambda: call(address, method, args, value_wei), args)
         return self.follower.wait(tx, phase, timeout_seconds)
 
     def send_deployment(self, code: bytes, args: Sequence[Any] = ()) -> str:
@@ -136,20 +143,21 @@ class Connection:
 
         Raises: OutcomeUnknown, NetworkError, InvalidInput.
         """
-        return self._handed_over(lambda: deployment(code, args))
+        return self._handed_over(lambda: deployment(code, args), args)
 
     def _signer(self) -> Signer:
         if self.signer is None:
             raise InvalidInput("a transaction needs an account that signs it", hint="name one with --account")
         return self.signer
 
-    def _handed_over(self, make: Callable[[], Payload]) -> str:
+    def _handed_over(self, make: Callable[[], Payload], args: Sequence[Any]) -> str:
         """The transaction's id. Once the node may have it, every error means that its end is not known."""
         signer = self._signer()
         with self._writing:
             self.provider.forget_sent()
             try:
-                return self._sender.send(signer, make())
+                payload = make()
+                return self._sender.send(signer, payload, self.fees.fees_of(signer.address, payload, args))
             except OutcomeUnknown:
                 raise
             except (BillingError, GenLayerError, EncodingError, ValueError, TypeError, LookupError) as error:

@@ -4,6 +4,8 @@ A test holds these tables against `contracts/api_usage_billing.py`, both ways. T
 of their own, `refusal_codes`. No I/O.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ __all__ = [
     "MAX_PAGE",
     "MAX_SETTLEMENT_ENTRIES",
     "MAX_SETTLEMENT_VOUCHERS",
+    "MESSAGES",
     "METHODS",
     "PLAIN_HOLD",
     "SETTLED_DAYS",
@@ -38,6 +41,7 @@ __all__ = [
     "EventFields",
     "Explanation",
     "Kind",
+    "Message",
     "Method",
     "NoticeKind",
     "Signature",
@@ -210,6 +214,36 @@ COURT_METHODS: Final[Mapping[CourtMethod, Signature]] = MappingProxyType(
         CourtMethod.GET_SOLVENCY: _signature(Kind.VIEW),
     }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a method sends when it is carried out, unless it has nothing to send: a call, or without a method GEN."""
+
+    to: str
+    """`payee` (the argument `to`, else the caller), `billing` (the contract of a court or consumer), or `sender`: who
+    sent the call that sends this."""
+    method: str = ""
+    on_acceptance: bool = False
+    sends: tuple[Message, ...] = ()
+
+
+_PAYOUT: Final = (Message("payee"),)
+_VERDICT: Final = (Message("billing", "refund_by_court"), Message("billing", "top_up_for"))
+_ANSWERS: Final = (Message("sender", "on_call_billed", True), Message("sender", "on_call_denied", True))
+
+MESSAGES: Final[Mapping[str, tuple[Message, ...]]] = MappingProxyType(
+    {
+        Method.WITHDRAW_EARNINGS: _PAYOUT,
+        Method.WITHDRAW_CREDIT: _PAYOUT,
+        CourtMethod.OPEN_DISPUTE: (Message("billing", "freeze_by_court"),),
+        CourtMethod.JUDGE: _VERDICT,
+        CourtMethod.CLOSE_DISPUTE: _VERDICT,
+        "fetch": (Message("billing", Method.REQUEST_CALL, True, _ANSWERS),),
+    }
+)
+"""By method, also of a consumer contract as `contracts/examples/metered_fetch.py` is one. When an account calls it:
+what contracts call is paid by who called them. On networks with fees each message needs an allocation."""
 
 
 class Event(StrEnum):

@@ -12,13 +12,14 @@ from api_billing.extras import needed_by
 
 with needed_by(__name__):
     from api_billing.connection import Connection
+    from api_billing.fee_profile import FeeProfile
     from api_billing.sending import Signer
 from api_billing.contract_api import CourtMethod, Method
 from api_billing.court_results import ReturnedBond
 from api_billing.errors import BondReturned, ContractRejected, DepositKept, InvalidInput, NoContract, UnexpectedAnswer
 from api_billing.networks import Network, checked_address, find_network
 from api_billing.results import Deposit
-from api_billing.transactions import Phase, TransactionOutcome
+from api_billing.transactions import NO_FEE, FeeOutcome, Phase, TransactionOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Written[T]:
     children: tuple[str, ...]
     stdout: str
     """What the contract printed, a line `[Event] key=value …` for each event; nodes cut it at 5,000 characters."""
+    fee: FeeOutcome = NO_FEE
+    """What it deposited for the network's fees, and when it is final, what of that came back."""
 
 
 class ContractClient:
@@ -39,7 +42,8 @@ class ContractClient:
     ``network`` is a name (see ``networks.NETWORKS``) or a ``Network``; ``url`` another node of it. ``contract`` is its
     address. ``account`` signs writes; without it only views work. ``on`` says how far writes are followed: ``accepted``
     (validators have agreed) or ``finalized`` (payouts have arrived), and ``timeout_seconds`` for how long, by default
-    as long as suits the network.
+    as long as suits the network. On a network with fees ``max_fee_wei`` is the most that one write may deposit for it,
+    and ``fee_profile`` says what to deposit where a node cannot estimate.
 
     Amounts are integer wei. Can be used from several threads. Raises: InvalidInput, NoContract.
     """
@@ -53,6 +57,8 @@ class ContractClient:
         account: Signer | None = None,
         on: Phase = "accepted",
         timeout_seconds: float | None = None,
+        max_fee_wei: int | None = None,
+        fee_profile: FeeProfile | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -63,13 +69,20 @@ class ContractClient:
         self.network, self.on = found, on
         self.timeout_seconds = default if timeout_seconds is None else timeout_seconds
         self.contract = checked_address(contract, "contract address") if contract else self._recorded(found)
-        self.connection = Connection(found, account, sleep=sleep, clock=clock)
+        self.connection = Connection(
+            found, account, max_fee_wei=max_fee_wei, fee_profile=fee_profile, sleep=sleep, clock=clock
+        )
+        self.connection.fees.billing = self._billing
         self._state: Phase = "accepted"
 
     @classmethod
     def _recorded(cls, network: Network) -> str:
         """The address where none is named."""
         raise NoContract(f"{cls.__name__} needs the address of a contract")
+
+    def _billing(self) -> str:
+        """The billing contract, to which it or its users send messages."""
+        return self.contract
 
     @property
     def address(self) -> str:
@@ -141,4 +154,4 @@ def _written[T](read: Callable[[Any], T], outcome: TransactionOutcome) -> Writte
         result = read(outcome.value)
     except UnexpectedAnswer as error:
         raise UnexpectedAnswer(f"transaction {outcome.tx} executed, but its answer is not known: {error}") from error
-    return Written(result, outcome.tx, outcome.status, outcome.children, outcome.stdout)
+    return Written(result, outcome.tx, outcome.status, outcome.children, outcome.stdout, outcome.fee)

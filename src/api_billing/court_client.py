@@ -17,6 +17,9 @@ from api_billing.court_results import Court, CourtSolvency, Dispute, DisputeHead
 class CourtClient(ContractClient):
     """A court, whose address the promise of an API names."""
 
+    def _billing(self) -> str:
+        return self.get_court().billing
+
     def open_dispute(
         self, api_name: str, day_id: int, claim: str, evidence_url: str = "", *, bond_wei: int = 0
     ) -> Written[OpenedDispute]:

@@ -3,7 +3,8 @@
 BillingError
 ├── InvalidInput (also ValueError)     nothing was sent: an amount, address, file or option is not one
 │   ├── NoContract                     it is not known where the contract is on this network
-│   └── KeyUnavailable                 the signing key cannot be had: no such file, wrong password, unset variable
+│   ├── KeyUnavailable                 the signing key cannot be had: no such file, wrong password, unset variable
+│   └── Unfunded                       the network's fee is above the highest one allowed, or than the account has
 ├── NetworkError                       nothing was changed: the node did not take the request
 │   ├── Unreachable                    no connection, or no answer to a read
 │   ├── RateLimited                    the node wants fewer requests
@@ -48,6 +49,14 @@ class NoContract(InvalidInput):
 
 class KeyUnavailable(InvalidInput):
     """The signing key cannot be had."""
+
+
+class Unfunded(InvalidInput):
+    """Nothing was sent: the fee to deposit is above the highest one allowed, or the account has not so much GEN."""
+
+    def __init__(self, message: str, deposit_wei: int, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.deposit_wei = deposit_wei
 
 
 class NetworkError(BillingError):

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, Self
 
 from api_billing.contract_api import split_refusal
 from api_billing.errors import (
@@ -21,6 +22,7 @@ from api_billing.errors import (
     TransactionFailed,
     WaitTimedOut,
 )
+from api_billing.fees import whole
 from api_billing.genlayer_sdk import calldata, error_text, plain
 
 Phase = Literal["accepted", "finalized"]
@@ -28,6 +30,9 @@ Phase = Literal["accepted", "finalized"]
 
 _DECIDED_WITHOUT_RESULT: Final = frozenset({"UNDETERMINED", "LEADER_TIMEOUT", "VALIDATORS_TIMEOUT", "CANCELED"})
 _SLOWEST_POLL: Final = 5.0
+_NOT_AGREED: Final = "nothing was changed; GEN that was sent along may have stayed with the contract"
+_CANCELLED: Final = "send it again: its fee is estimated anew, at the network's present prices"
+_MORE_FEES: Final = "it was not given the fee for this; send it again, as it is estimated anew"
 
 
 class Execution(StrEnum):
@@ -39,6 +44,37 @@ class Execution(StrEnum):
     VM_ERROR = "vm_error"
     NONE = "none"
     """It has not run, or nothing is known of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeeOutcome:
+    """What a transaction deposited for the network's fees, 0 where it takes none, and what of it came back."""
+
+    deposit_wei: int = 0
+    returned_wei: int | None = None
+    """Known when it is final."""
+    refused: str = ""
+    """Why it was cancelled: the network's word."""
+
+    @property
+    def paid_wei(self) -> int | None:
+        """What it cost, when that is known."""
+        return None if self.returned_wei is None else self.deposit_wei - self.returned_wei
+
+    @classmethod
+    def of(cls, accounting: object) -> Self:
+        """Read a node's answer; as none where it has another form, since nothing depends on it."""
+        if not isinstance(accounting, Mapping):
+            return cls()
+        returned = accounting.get("refunded_fee_value")
+        with suppress(ValueError, TypeError):
+            deposit_wei = whole(accounting.get("paid_fee_value") or 0)
+            returned_wei = None if returned is None else whole(returned)
+            return cls(deposit_wei, returned_wei, str(accounting.get("error") or ""))
+        return cls()
+
+
+NO_FEE: Final = FeeOutcome()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +90,7 @@ class TransactionOutcome:
     children: tuple[str, ...]
     contract: str | None
     """The address of a new contract."""
+    fee: FeeOutcome = NO_FEE
 
     @property
     def is_decided(self) -> bool:
@@ -69,14 +106,22 @@ class TransactionOutcome:
     def require_return(self) -> None:
         """Raise what kept the contract from doing it. Raises: ContractRejected, TransactionFailed."""
         if self.status in _DECIDED_WITHOUT_RESULT:
-            why = self.status.lower().replace("_", " ")
-            hint = "nothing was changed; GEN that was sent along may have stayed with the contract"
-            raise TransactionFailed(self.tx, self.status, f"the validators ended {why}", hint=hint)
+            why, hint = self._why_without_result()
+            raise TransactionFailed(self.tx, self.status, why, hint=hint)
         refusal = split_refusal(self.message) if self.execution is Execution.USER_ERROR else None
         if refusal is not None:
             raise ContractRejected(refusal[0], self.message, self.tx)
         if self.execution is not Execution.RETURN:
-            raise TransactionFailed(self.tx, self.status, self.message or "the node tells no reason")
+            hint = _MORE_FEES if self.message.startswith("fee ") else ""
+            raise TransactionFailed(self.tx, self.status, self.message or "the node tells no reason", hint=hint)
+
+    def _why_without_result(self) -> tuple[str, str]:
+        """In words, and what to do next."""
+        if self.status == "CANCELED" and self.fee.deposit_wei:
+            why = f" ({self.fee.refused})" if self.fee.refused else ""
+            return f"it was cancelled{why}; what was sent and the fee came back", _CANCELLED
+        why = self.status.lower().replace("_", " ")
+        return f"the validators ended {why}", _NOT_AGREED
 
 
 class KnownTransactions(Protocol):
@@ -114,11 +159,17 @@ class Follower:
         try:
             outcome = self._wait_one(tx, phase, deadline, timeout_seconds)
             outcome.require_return()
+            returned = outcome.fee.returned_wei
             for child in self._descendants(outcome, phase, deadline, timeout_seconds):
                 _require_child(tx, child)
+                # What it did not use of its part of the deposit.
+                known = child.fee.returned_wei
+                returned = (
+                    None if returned is None or (known is None and child.fee.deposit_wei) else returned + (known or 0)
+                )
         except NetworkError as error:
             raise OutcomeUnknown(f"transaction {tx} was taken, but then: {error}", tx) from error
-        return outcome
+        return replace(outcome, fee=replace(outcome.fee, returned_wei=returned))
 
     def _descendants(
         self, parent: TransactionOutcome, phase: Phase, deadline: float, timeout: float
@@ -167,8 +218,9 @@ def outcome_of(tx: str, found: dict[str, Any], trace: Callable[[str], dict[str, 
         execution = Execution.RETURN
     children = tuple(str(child) for child in found.get("triggered_transactions") or ())
     contract = data.get("contract_address")
+    fee = FeeOutcome.of(found.get("fee_accounting"))
     return TransactionOutcome(
-        tx, status, execution, value, message, stdout, children, str(contract) if contract else None
+        tx, status, execution, value, message, stdout, children, str(contract) if contract else None, fee
     )
 
 

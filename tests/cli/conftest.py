@@ -57,7 +57,18 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr("typer.testing._get_command", built)
     for name, function in (("create_key", create_key), ("import_key", import_key)):  # the usual work takes a second
         monkeypatch.setattr(f"api_billing.cli.key_files.{name}", partial(function, scrypt_n=4))
-    for name in ("NETWORK", "URL", "CONTRACT", "ACCOUNT", "PASSWORD", "PASSWORD_FILE", "ON", "DEPLOYMENTS"):
+    for name in (
+        "NETWORK",
+        "URL",
+        "CONTRACT",
+        "ACCOUNT",
+        "PASSWORD",
+        "PASSWORD_FILE",
+        "ON",
+        "DEPLOYMENTS",
+        "MAX_FEE",
+        "FEE_PROFILE",
+    ):
         monkeypatch.delenv(f"API_BILLING_{name}", raising=False)
 
     def run(*arguments: str | Path, stdin: str | None = None, charset: str = "utf-8") -> Ran:

@@ -66,7 +66,7 @@ def test_consume__subscribed__prints_receipt_and_transaction(market: Run) -> Non
 
 def test_consume__as_json__has_the_shape_of_every_write(market: Run) -> None:
     data = market("consume", "weather", "--account", SECOND, "--json").json
-    assert set(data) == {"tx", "status", "triggered", "result"}
+    assert set(data) == {"tx", "status", "triggered", "result", "fee"}
     assert data["result"]["cost_wei"] == ONE_GEN // 100
 
 

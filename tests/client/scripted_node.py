@@ -11,11 +11,12 @@ HANG_UP = "hang up"
 
 
 class ScriptedNode:
-    """Gives its answers in turn, the last one for ever. Records the methods that were asked for."""
+    """Gives its answers in turn, the last one for ever. Records the methods that were asked for, with parameters."""
 
     def __init__(self, url: str, answers: list[Any]) -> None:
         self.url, self.answers = url, answers
         self.methods: list[str] = []
+        self.params: list[Any] = []
 
     def next_answer(self) -> Any:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -35,6 +36,7 @@ def scripted_node(*answers: Any) -> Iterator[ScriptedNode]:
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             node.methods.append(asked["method"])
+            node.params.append(asked["params"])
             answer = node.next_answer()
             if answer == HANG_UP:
                 self.close_connection = True

@@ -14,7 +14,7 @@ from api_billing.errors import (
     WaitTimedOut,
 )
 from api_billing.genlayer_sdk import calldata
-from api_billing.transactions import Execution, Follower, TransactionOutcome, decode_result, outcome_of
+from api_billing.transactions import NO_FEE, Execution, Follower, TransactionOutcome, decode_result, outcome_of
 
 TX, CHILD = "0x" + "01" * 32, "0x" + "02" * 32
 RETURN = b"\x00" + calldata.encode({"ok": True})
@@ -123,6 +123,44 @@ def test_decode_result__codes__are_told_apart() -> None:
     ]
 
 
+# ---- fees ----
+
+
+def with_fees(deposit: str, returned: str | None = None, error: str | None = None, **more: Any) -> Any:
+    return studio(fee_accounting={"paid_fee_value": deposit, "refunded_fee_value": returned, "error": error}, **more)
+
+
+def test_fee__network_without__is_nothing() -> None:
+    assert read(studio(fee_accounting=None)).fee == read(studio()).fee == NO_FEE
+
+
+def test_fee__not_final__has_a_deposit_and_is_not_known_yet() -> None:
+    fee = read(with_fees("1000")).fee
+    assert (fee.deposit_wei, fee.paid_wei) == (1000, None)
+
+
+def test_fee__final__is_what_did_not_come_back() -> None:
+    assert read(with_fees("1000", "400")).fee.paid_wei == 600
+
+
+@pytest.mark.parametrize("accounting", [[], "x", {"paid_fee_value": "much"}, {"paid_fee_value": -1}])
+def test_fee__told_in_another_form__is_not_known(accounting: Any) -> None:
+    assert read(studio(fee_accounting=accounting)).fee == NO_FEE
+
+
+def test_outcome__cancelled_for_a_price__says_that_all_came_back_and_to_send_it_again() -> None:
+    found = with_fees("1000", "1000", "MaxPriceExceeded", status="CANCELED")
+    with pytest.raises(TransactionFailed, match=r"cancelled \(MaxPriceExceeded\); .* the fee came back") as failed:
+        read(found).require_return()
+    assert "present prices" in failed.value.hint
+
+
+def test_outcome__message_without_fee__says_to_send_it_again() -> None:
+    with pytest.raises(TransactionFailed, match="fee no_matching") as failed:
+        read(studio(result=b"\x02fee no_matching_allocation # internal")).require_return()
+    assert "estimated anew" in failed.value.hint
+
+
 class FakeTransactions:
     """Gives its answers for each transaction in turn, the last one for ever; an exception is raised."""
 
@@ -173,6 +211,13 @@ def test_wait__child_on_its_way__is_waited_for() -> None:
     known = FakeTransactions(parent=[studio(children=(CHILD,))], child=[{"status_name": "PENDING"}, studio()])
     follow(known)
     assert known.answers[CHILD] == [studio()]
+
+
+@pytest.mark.parametrize(("child_returned", "paid"), [("30", 570), ("0", 600), (None, None)])
+def test_wait__with_fees__counts_what_comes_back_of_its_messages(child_returned: str | None, paid: int | None) -> None:
+    child = with_fees("100", child_returned)
+    known = FakeTransactions(parent=[with_fees("1000", "400", children=(CHILD,))], child=[child])
+    assert follow(known).fee.paid_wei == paid
 
 
 @pytest.mark.parametrize("child", [studio(result=CRASH), studio(result=REFUSAL), studio("UNDETERMINED")])

@@ -192,7 +192,7 @@ def test_billing_wheel__files__are_those_of_the_source_and_the_contracts(wheels:
     expected = {path.relative_to(source).as_posix() for path in source.rglob("*") if _is_source(path)}
     packed = {name for name in wheels[BILLING].names if ".dist-info/" not in name}
     contracts = {f"api_billing/contracts/{name}.py" for name in ("api_usage_billing", "usage_court")}
-    assert packed == expected | contracts
+    assert packed == expected | contracts | {"api_billing/fee-profile.json"}
     assert not [name for name in packed if re.search(r"\b(tests|demo|private_servers)\b", name)]
 
 

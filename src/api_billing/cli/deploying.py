@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from api_billing.amounts import format_wei
 from api_billing.cli.command import command
 from api_billing.cli.drawing import pairs
-from api_billing.cli.output import Shown
+from api_billing.cli.output import Shown, fee_data
 from api_billing.cli.session import Session
 from api_billing.cli.values import amount_parser
 from api_billing.errors import InvalidInput
@@ -108,6 +108,7 @@ def look(
         "contract": found.contract,
         "triggered": list(found.children),
         "stdout": found.stdout,
+        "fee": fee_data(found.fee),
     }
     return Shown(data, lambda: pairs((name, str(value)) for name, value in data.items() if value not in (None, "", [])))
 

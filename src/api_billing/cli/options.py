@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from api_billing.cli.values import amount_parser
+
 
 class On(StrEnum):
     """How far a write is followed."""
@@ -61,6 +63,23 @@ Timeout = Annotated[
     float | None,
     typer.Option(help="How many seconds to follow a write; by default as suits the network.", metavar="SECONDS", min=0),
 ]
+MaxFee = Annotated[
+    int | None,
+    typer.Option(
+        help="Highest fee of the network for one transaction; what of it is not used comes back. Any unless named.",
+        envvar="API_BILLING_MAX_FEE",
+        metavar="AMOUNT",
+        parser=amount_parser,
+    ),
+]
+FeeProfile = Annotated[
+    str | None,
+    typer.Option(
+        help="JSON of measured fees, as gltest --fee-profile writes it, for nodes that cannot estimate.",
+        envvar="API_BILLING_FEE_PROFILE",
+        metavar="FILE",
+    ),
+]
 
 
 @dataclass
@@ -75,9 +94,11 @@ class Options:
     json: Json = False
     on: Until = None
     timeout: Timeout = None
+    max_fee: MaxFee = None
+    fee_profile: FeeProfile = None
 
     def merged(self, later: Options) -> Options:
-        """These, but for those that were given later in the line. A time-out of 0 is given."""
+        """These, but for those that were given later in the line. A time-out or fee of 0 is given."""
         given = {each.name: getattr(later, each.name) for each in fields(self)}
         return replace(
             self, **{name: value for name, value in given.items() if value is not None and value is not False}

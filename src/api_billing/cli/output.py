@@ -30,6 +30,7 @@ from api_billing.showing import printable, printable_json
 
 if TYPE_CHECKING:
     from api_billing.client import Written
+    from api_billing.transactions import FeeOutcome
 
 _ERROR_FIELDS: Final = ("code", "message", "tx", "child_tx", "status", "credited_wei", "credit_wei", "address")
 
@@ -50,8 +51,20 @@ def shown_write(written: Written[Any], text: str) -> Shown:
         "status": written.status,
         "triggered": list(written.children),
         "result": result,
+        "fee": fee_data(written.fee),
     }
-    return Shown(data, f"{text}\n{written.status.lower()}: {written.tx}")
+    return Shown(data, f"{text}\n{written.status.lower()}: {written.tx}{fee_paid(written.fee)}")
+
+
+def fee_data(fee: FeeOutcome) -> dict[str, int | None] | None:
+    """What a transaction cost, for JSON; None on a network without fees."""
+    return {"deposit_wei": fee.deposit_wei, "paid_wei": fee.paid_wei} if fee.deposit_wei else None
+
+
+def fee_paid(fee: FeeOutcome) -> str:
+    """A line of what a transaction really cost; empty until that is known, and where there are no fees."""
+    paid_wei = fee.paid_wei if fee.deposit_wei else None
+    return "" if paid_wei is None else f"\nfee: {format_wei(paid_wei, exact=True)}"
 
 
 class Printer:

@@ -6,8 +6,10 @@ import getpass
 import sys
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
+from api_billing.amounts import format_wei
 from api_billing.cli.exit_codes import ExitCode
 from api_billing.cli.options import Options
 from api_billing.cli.output import Printer, Shown, quiet_broken_pipe
@@ -18,7 +20,9 @@ from api_billing.networks import Network, checked_address, find_network
 if TYPE_CHECKING:
     from api_billing.client import BillingClient
     from api_billing.connection import Connection
+    from api_billing.contract_client import ContractClient
     from api_billing.court_client import CourtClient
+    from api_billing.fees import Fees
     from api_billing.sending import Signer
     from api_billing.transactions import Phase
 
@@ -65,21 +69,16 @@ class Session:
         """The node, with the account of a command that writes."""
         from api_billing.connection import Connection  # takes a second, which --help need not
 
-        return Connection(self.network, self.signer if self.writes else None)
+        connection = Connection(self.network, self.signer if self.writes else None, **self._fee_options)
+        connection.fees.tell = self._tell_fee
+        return connection
 
     @cached_property
     def client(self) -> BillingClient:
         """A client of the contract; it can write if the command does."""
         from api_billing.client import BillingClient
 
-        options = self.options
-        return BillingClient(
-            self.network,
-            contract=options.contract,
-            account=self.signer if self.writes else None,
-            on=self._on,
-            timeout_seconds=options.timeout,
-        )
+        return self._client(BillingClient, self.options.contract)
 
     @cached_property
     def own_address(self) -> str:
@@ -114,13 +113,32 @@ class Session:
         address = self.address(named) if named else self.client.get_promise(api, day_id).court
         if not address:
             raise InvalidInput(f"{api} has promised no court for that day", hint="name one with --court 0x...")
-        return CourtClient(
+        return self._client(CourtClient, address)
+
+    def _client[C: ContractClient](self, kind: type[C], contract: str | None) -> C:
+        client = kind(
             self.network,
-            contract=address,
+            contract=contract,
             account=self.signer if self.writes else None,
             on=self._on,
             timeout_seconds=self.options.timeout,
+            **self._fee_options,
         )
+        client.connection.fees.tell = self._tell_fee
+        return client
+
+    @cached_property
+    def _fee_options(self) -> dict[str, Any]:
+        from api_billing.fee_profile import FeeProfile
+
+        file = self.options.fee_profile
+        profile = FeeProfile.read(Path(file)) if file is not None else None
+        return {"max_fee_wei": self.options.max_fee, "fee_profile": profile}
+
+    def _tell_fee(self, fees: Fees) -> None:
+        """Before it is sent."""
+        most = format_wei(fees.deposit_wei, exact=True)
+        self.printer.note(f"fee: at most {most}, what is not used comes back")
 
     @property
     def _on(self) -> Phase:
