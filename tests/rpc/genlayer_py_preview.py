@@ -10,7 +10,7 @@ import pytest
 from genlayer_py import create_account, create_client
 from genlayer_py.chains import localnet, studio_devnet, studionet
 from genlayer_py.transactions import is_successful
-from genlayer_py.types import TransactionHashVariant
+from genlayer_py.types import CalldataAddress, TransactionHashVariant
 
 from genlayer_localnet.testing.server import ServerProcess
 
@@ -25,7 +25,7 @@ class Till:
     """A contract, deployed by an account that has 1,000 GEN, on a chain as the client knows it."""
 
     def __init__(self, server: ServerProcess, chain: Any, source: str) -> None:
-        self.server = server
+        self.server, self.is_old = server, source == OLD_TILL
         self.account = create_account()
         self.client: Any = create_client(chain=copy.deepcopy(chain), endpoint=server.url, account=self.account)
         server.call("sim_fundAccount", self.account.address, 1_000 * GEN)
@@ -90,3 +90,19 @@ def test_write__refused__shows_the_text(till: Till) -> None:
     sent = till.write("refuse", "boom", fees=till.some_fees())
     assert (till.result(sent)["status"], till.result(sent)["payload"]) == ("rollback", "boom")
     assert not is_successful(sent)
+
+
+def test_write__that_sends_a_message__is_estimated_with_it(till: Till) -> None:
+    till.write("pay", "Ann", value=7)
+    call = ("forward", CalldataAddress(till.address), 2, "accepted") if till.is_old else ("later", 2)
+    estimate = till.client.estimate_transaction_fees_for_write(**till.call(*call))
+    sent = till.write(*call, fees=estimate if till.has_fees else None)
+    (child,) = till.client.get_triggered_transaction_ids(sent["hash"])
+    assert is_successful(till.client.get_transaction(child))
+    assert len(estimate["messageAllocations"]) == till.has_fees
+
+
+def test_simulation__with_fees__says_what_they_would_come_to(till: Till) -> None:
+    simulated = till.client.simulate_write_contract(**till.call("pay", "Ann"), fees=till.some_fees())
+    assert (simulated["fee_accounting"] is not None) == till.has_fees
+    assert till.read("get") == 3

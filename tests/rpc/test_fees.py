@@ -243,3 +243,84 @@ def test_simulation__with_fees_that_are_none__is_refused(payer: Payer, fees: Any
     with pytest.raises(RpcFailure) as caught:
         payer.rpc.call("sim_call", payer.request("write", till, "pay", "alice", fees=fees))
     assert caught.value.code == -32602
+
+
+# --- estimates ---
+
+
+def _estimate(payer: Payer, till: str, method: str, *args: Any, **fields: Any) -> dict[str, Any]:
+    found: dict[str, Any] = payer.rpc.call(
+        "sim_estimateTransactionFees", payer.request("write", till, method, *args, **fields)
+    )
+    return found
+
+
+def _allocations(preset: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return [
+        (
+            one["messageType"],
+            one["onAcceptance"],
+            int(one["parentIndex"]),
+            one["recipient"],
+            bytes.fromhex(one["callKey"][2:]),
+            int(one["budget"]),
+            bytes.fromhex(one["feeParams"][2:]),
+        )
+        for one in preset["messageAllocations"]
+    ]
+
+
+@pytest.mark.parametrize(("method", "args", "messages"), [("pay", ["alice"], 0), ("later", [2], 1)])
+def test_estimate__of_a_call__is_enough_for_it(payer: Payer, method: str, args: list[Any], messages: int) -> None:
+    till = payer.deployed()
+    payer.pay(till, PAY, value=7)
+    preset = _estimate(payer, till, method, *args)["recommendedPreset"]
+    data, deposit = tx_data(call_object(method, *args), b""), int(preset["feeValue"])
+    sent = payer.pay(till, data, fees=_numbers(preset), deposit=deposit, allocations=_allocations(preset))
+    assert leader(sent)["execution_result"] == "SUCCESS"
+    assert len(sent["triggered_transactions"]) == len(preset["messageAllocations"]) == messages
+    for child in sent["triggered_transactions"]:
+        assert leader(payer.transaction(child))["execution_result"] == "SUCCESS"
+    with pytest.raises(RpcFailure, match="InsufficientFees"):
+        payer.pay(till, data, fees=_numbers(preset), deposit=deposit - 1, allocations=_allocations(preset))
+
+
+def _numbers(preset: dict[str, Any]) -> dict[str, Any]:
+    given = preset["distribution"]
+    return {name: list(map(int, value)) if name == "rotations" else int(value) for name, value in given.items()}
+
+
+def test_estimate__with_wishes_for_appeals_and_time__keeps_them(payer: Payer) -> None:
+    till = payer.deployed()
+    usual = _estimate(payer, till, "pay", "alice")["recommendedPreset"]
+    wishes = {"appealRounds": 1, "rotations": [0, 1], "leaderTimeunitsAllocation": 300}
+    asked = _estimate(payer, till, "pay", "alice", fees={"distribution": wishes})["recommendedPreset"]
+    assert asked["distribution"] == {
+        **usual["distribution"], "appealRounds": "1", "rotations": ["0", "1"], "leaderTimeunitsAllocation": "300"
+    }  # fmt: skip
+    assert int(asked["feeValue"]) > int(usual["feeValue"])
+    with pytest.raises(RpcFailure, match="MaxPriceExceeded"):
+        _estimate(payer, till, "pay", "alice", fees={"distribution": {"maxPriceGenPerTimeUnit": ABOVE}})
+
+
+def test_estimate__of_a_call_that_fails__says_why(payer: Payer) -> None:
+    with pytest.raises(RpcFailure, match="execution failed: no"):
+        _estimate(payer, payer.deployed(), "refuse", "no")
+
+
+def test_estimate__leaves_nothing(payer: Payer) -> None:
+    till = payer.deployed()
+    payer.pay(till, PAY, value=7)
+    before = payer.balance(), payer.balance(till), payer.read(till, "get"), payer.rpc.call("eth_blockNumber")
+    _estimate(payer, till, "later", 2)
+    assert before == (payer.balance(), payer.balance(till), payer.read(till, "get"), payer.rpc.call("eth_blockNumber"))
+
+
+def test_estimate__where_there_are_no_fees__is_nothing(client: Client, till: str) -> None:
+    found = client.rpc.call("sim_estimateTransactionFees", client.request("write", till, "put", 7))
+    assert (found["enabled"], found["recommendedPreset"]["feeValue"]) == (False, "0")
+
+
+def test_estimate__of_a_read__is_refused(payer: Payer) -> None:
+    with pytest.raises(RpcFailure, match="a read costs nothing"):
+        payer.rpc.call("sim_estimateTransactionFees", payer.request("read", payer.deployed(), "get"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, fields
+from dataclasses import astuple, fields, replace
 from typing import Any, Final
 
 from genlayer_localnet.chain.chain import Chain
@@ -15,6 +15,14 @@ from genlayer_localnet.rpc.parameters import address, data, mapping, quantity, s
 from genlayer_localnet.rpc.receipt_json import address_text, hex_text
 from genlayer_localnet.state.fees import ANY_CALL, FeePolicy, Fees, FeesDistribution, MessageAllocation
 from genlayer_localnet.state.transactions import Outcome, Transaction
+
+_WISHES: Final = (
+    "leader_time_units",
+    "validator_time_units",
+    "max_price_per_time_unit",
+    "max_storage_gas_price",
+    "max_receipt_gas_price",
+)
 
 
 def _camel_case(name: str) -> str:
@@ -111,6 +119,26 @@ def simulated_fees_json(chain: Chain, transaction: Transaction, outcome: Outcome
     if fees.policy is not None:
         fees.external_fee = (len(allotments) - len(internal)) * external_fee(fees.policy)
     return _accounting(fees, sum(each.for_rounds + each.for_messages for each in internal))
+
+
+def estimate_json(fees: Fees, *, enabled: bool) -> dict[str, Any]:
+    """What to deposit for a call, and what of that it would use."""
+    accounting = _accounting(fees, fees.distribution.total_message_fees)
+    preset = {
+        "distribution": accounting["fees_distribution"],
+        "messageAllocations": accounting["message_allocations"],
+        "feeValue": str(fees.deposit),
+    }
+    report = accounting["execution_fee_report"]
+    return {"enabled": enabled, "recommendedPreset": preset, "feeAccounting": accounting, "feeReport": report}
+
+
+def with_wishes(recommended: FeesDistribution, proposed: FeesDistribution) -> FeesDistribution:
+    """A distribution with what somebody proposes for it, but for budgets, which a simulation knows better."""
+    wishes = {name: getattr(proposed, name) for name in _WISHES if getattr(proposed, name)}
+    if proposed.appeal_rounds or any(proposed.rotations):
+        wishes |= {"appeal_rounds": proposed.appeal_rounds, "rotations": proposed.rotations}
+    return replace(recommended, **wishes)
 
 
 def _accounting(fees: Fees, for_messages: int) -> dict[str, Any]:

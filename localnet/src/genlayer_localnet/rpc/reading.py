@@ -9,14 +9,18 @@ from typing import Any, Literal
 
 from genlayer_localnet import calldata
 from genlayer_localnet.chain import simulation
+from genlayer_localnet.chain.estimates import recommended
+from genlayer_localnet.chain.fees import deposit_for
 from genlayer_localnet.chain.simulation import Simulation
+from genlayer_localnet.errors import FeesRefused
 from genlayer_localnet.rpc import consensus_calls
-from genlayer_localnet.rpc.errors import INTERNAL_ERROR, RpcError, invalid_params, refused
-from genlayer_localnet.rpc.fee_json import fees_of, simulated_fees_json
+from genlayer_localnet.rpc.errors import INTERNAL_ERROR, RpcError, invalid_params, refused, reverted
+from genlayer_localnet.rpc.fee_json import estimate_json, fees_of, simulated_fees_json, with_wishes
 from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.parameters import address, data, missing, quantity, shown
 from genlayer_localnet.rpc.receipt_json import failure_text, node_receipt
 from genlayer_localnet.rpc.sim_config import conditions_of
+from genlayer_localnet.state.fees import Fees
 from genlayer_localnet.state.transactions import Outcome, Transaction
 
 
@@ -60,6 +64,26 @@ def receipt(node: Node, params: Mapping[str, Any]) -> dict[str, Any]:
     _returned(node, transaction, result.outcome, params)
     shown = node_receipt(transaction, result.outcome, vote=None, slots=result.slots, validator=_leader(node))
     return {**shown, "fee_accounting": simulated_fees_json(node.chain, transaction, result.outcome)}
+
+
+def estimate(node: Node, params: Mapping[str, Any]) -> dict[str, Any]:
+    """What to deposit for a call; what it proposes for time, appeals and price caps is kept. Raises: RpcError."""
+    if params.get("type") == "read":
+        raise invalid_params("a read costs nothing: type is write or deploy")
+    transaction, result = call_outcome(node, {**params, "fees": None})
+    _returned(node, transaction, result.outcome, params)
+    policy, validators = node.chain.settings.fees, node.chain.committee(transaction)
+    if policy is None:
+        return estimate_json(Fees(transaction.sender, 0), enabled=False)
+    try:
+        fees = recommended(node.chain, transaction, policy)
+        if params.get("fees") is not None:
+            proposed = fees_of(params["fees"], transaction.sender, policy).distribution
+            fees.distribution = with_wishes(fees.distribution, proposed)
+            fees.deposit = deposit_for(fees.distribution, validators, policy)
+    except FeesRefused as refusal:
+        raise reverted(refusal) from None
+    return estimate_json(fees, enabled=True)
 
 
 def schema(node: Node, contract: bytes) -> dict[str, Any]:

@@ -93,10 +93,10 @@ class SimMethods:
         self._node.set_fees(policy_of(config, self._node.chain.settings.fees))
         return self.fee_config()
 
-    @method("sim_estimateTransactionFees")
-    def estimate_fees(self, params: Any = None) -> dict[str, Any]:
-        """There are no fees here, whatever the transaction."""
-        return {"enabled": False, "fees": "0x0"}
+    @method("sim_estimateTransactionFees", only_reads=True)
+    def estimate_fees(self, params: Any) -> dict[str, Any]:
+        """What to deposit for a call or deploy, with all messages that it leads to."""
+        return reading.estimate(self._node, mapping(params, "params"))
 
     @method("sim_updateTransactionStatus")
     def update_status(self, transaction_hash: Any, status: Any) -> dict[str, Any]:
