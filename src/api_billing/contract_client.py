@@ -74,6 +74,7 @@ class ContractClient:
         )
         self.connection.fees.billing = self._billing
         self._state: Phase = "accepted"
+        self._max_fee_wei = max_fee_wei
 
     @classmethod
     def _recorded(cls, network: Network) -> str:
@@ -102,6 +103,15 @@ class ContractClient:
         """Whether a transaction is final: no appeal can undo it any more. One that the node does not know is not."""
         outcome = self.connection.follower.look(tx)
         return outcome is not None and outcome.status == "FINALIZED"
+
+    def allow_fee(self, most_wei: int) -> None:
+        """From now on deposit no more than this for one write, nor than ``max_fee_wei``."""
+        self.connection.fees.max_wei = most_wei if self._max_fee_wei is None else min(most_wei, self._max_fee_wei)
+
+    def fee_of(self, tx: str) -> FeeOutcome:
+        """What a transaction deposited for the network's fees, and what of it came back; nothing if it is not known."""
+        outcome = self.connection.follower.look(tx)
+        return NO_FEE if outcome is None else outcome.fee
 
     def _read(self, method: Method | CourtMethod, *args: Any) -> Any:
         return self.connection.read(self.contract, method.value, args, state=self._state)

@@ -40,6 +40,7 @@ _CODES: Final = {
     "busy": ExitCode.DONE,
     "unknown": ExitCode.UNKNOWN_OUTCOME,
     "unreachable": ExitCode.NETWORK,
+    "unfunded": ExitCode.USAGE,
     "rejected": ExitCode.REFUSED,
     "foreign": ExitCode.REFUSED,
 }
@@ -301,6 +302,7 @@ def _settler(session: Session, meter: Meter, on_batch: Callable[[int], None], *,
         on=client.on,
         on_batch=on_batch,
         recheck_ms=0 if recheck else RECHECK_MS,
+        fee_budget_wei=meter.settings.settle_fee_budget_wei,
     )
 
 

@@ -163,6 +163,11 @@ class MeterSettings(BaseSettings):
         "accepted",
         description="Record settlements when `accepted` (what an appeal undoes is posted again) or `finalized`.",
     )
+    settle_fee_budget_wei: Wei = Field(
+        0,
+        description="On a network with fees: what the settlements of one API may cost in a day (UTC), such as `0.5gen`;"
+        " what is beyond it waits. 0: any amount, as far as the account has it.",
+    )
     account: str = Field(
         "", description="Who signs settlements: a keystore's name or path, `env:VARIABLE`, or `localnet:N`."
     )

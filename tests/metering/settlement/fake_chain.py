@@ -17,6 +17,7 @@ from api_billing.errors import (
     OutcomeUnknown,
     RpcFailed,
     TransactionFailed,
+    Unfunded,
     Unreachable,
     WaitTimedOut,
 )
@@ -33,6 +34,7 @@ from api_billing.results import (
     SettlementState,
     UsageReport,
 )
+from api_billing.transactions import FeeOutcome
 from api_billing.vouchers import Channel, domain_of, is_signed_by
 
 DAY_SECONDS = 86_400
@@ -96,6 +98,10 @@ class FakeChain:
         self._drawn: dict[str, list[list[tuple[FakeSubscription, str, tuple[int, int] | None]]]] = {}
         self.final_txs: set[str] = set()  # transactions that nothing can undo
         self._final_state: FakeChain | None = None
+        self.deposit_wei = 0  # for the network's fee of one settlement, of which a tenth is used
+        self.balance_wei = 10**9
+        self.fees: dict[str, int] = {}  # deposits by transaction
+        self.allowed_wei: int | None = None
 
     def freeze(self) -> None:
         """All until now is final, and what comes is only accepted until the next time."""
@@ -163,6 +169,7 @@ class FakeChain:
             raise Unreachable("no node answers")
         if fault == "error":
             raise RpcFailed("eth_sendRawTransaction", -32000, "try again")
+        self._pay(tx)
         self.posted.append((api_name, sequence, usage_root))
         if fault == "failed":
             raise TransactionFailed(tx, "UNDETERMINED", "the validators ended undetermined")
@@ -233,6 +240,14 @@ class FakeChain:
         self._reading()
         return tx in self.final_txs
 
+    def allow_fee(self, most_wei: int) -> None:
+        self.allowed_wei = most_wei
+
+    def fee_of(self, tx: str) -> FeeOutcome:
+        self._reading()
+        deposit_wei = self.fees.get(tx, 0)
+        return FeeOutcome(deposit_wei, deposit_wei * 9 // 10 if tx in self.final_txs else None)
+
     def get_receipt(self, receipt_id: str) -> ReceiptCheck:
         self._reading()
         api, consumer, day, number, *_ = receipt_id.split(":")  # a tag is of a request that it has forgotten
@@ -241,6 +256,14 @@ class FakeChain:
         return ReceiptCheck(receipt_id, valid, False, api, consumer, int(day), int(number))
 
     # --- private
+
+    def _pay(self, tx: str) -> None:
+        if self.deposit_wei > (
+            self.balance_wei if self.allowed_wei is None else min(self.balance_wei, self.allowed_wei)
+        ):
+            raise Unfunded("the network's fee is too much", self.deposit_wei)
+        if self.deposit_wei:
+            self.fees[tx] = self.deposit_wei
 
     def _reading(self) -> None:
         self.reads += 1

@@ -25,6 +25,7 @@ from api_billing.results import (
 
 if TYPE_CHECKING:
     from api_billing.client import Written  # with it comes genlayer-py, which takes a second
+    from api_billing.transactions import FeeOutcome
 
 _ADDRESS: Final = re.compile("0x[0-9a-f]{40}")
 _UNDONE_DAYS: Final = 2  # longer than any network takes until a transaction is final
@@ -58,6 +59,12 @@ class SettlementChain(Protocol):
 
     def is_final(self, tx: str) -> bool:
         """Whether a transaction is final: nothing can undo it any more."""
+
+    def allow_fee(self, most_wei: int) -> None:
+        """From now on deposit no more than this for the network's fees with one write."""
+
+    def fee_of(self, tx: str) -> FeeOutcome:
+        """What a transaction deposited, and what of it came back."""
 
     def get_receipt(self, receipt_id: str) -> ReceiptCheck:
         """Whether a receipt is genuine."""

@@ -40,7 +40,8 @@ def loop_of(
 ) -> SettlementLoop:
     """The loop that settles what the settings of a meter say, as often as they say."""
     holder, on = holder_name(now_ms()), settings.settle_on
-    settler = Settler(chain, holder=holder, now_ms=now_ms, alert=alert, call=call, on=on)
+    budget_wei = settings.settle_fee_budget_wei
+    settler = Settler(chain, holder=holder, now_ms=now_ms, alert=alert, call=call, on=on, fee_budget_wei=budget_wei)
     return SettlementLoop(settler, settings.settle_apis, call, every_seconds=settings.settle_seconds)
 
 

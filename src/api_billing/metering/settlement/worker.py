@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from api_billing.amounts import format_wei
-from api_billing.errors import BillingError, ContractRejected, NetworkError
+from api_billing.errors import BillingError, ContractRejected, NetworkError, Unfunded
 from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.ledger.batch_operations import MAX_CUT_STEP, Added
@@ -43,6 +43,7 @@ from api_billing.metering.ledger.settlement_operations import (
 )
 from api_billing.metering.settlement.chain import SettlementChain, entries_of, parts_of
 from api_billing.metering.settlement.cutting import Cutter
+from api_billing.metering.settlement.fee_budget import FeeBudget
 from api_billing.metering.settlement.leases import kept
 from api_billing.metering.settlement.undone import find_undone
 from api_billing.metering.stores.steps import Blocking, Pause, Steps
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from api_billing.client import Written
 
 Phase = Literal["accepted", "finalized"]
-Status = Literal["done", "busy", "unknown", "unreachable", "rejected", "foreign"]
+Status = Literal["done", "busy", "unknown", "unreachable", "unfunded", "rejected", "foreign"]
 
 _REST: Final = 4.0  # times as long as a step of cutting took: the store is for requests meanwhile
 _MAX_REST_SECONDS: Final = 0.05
@@ -70,8 +71,10 @@ class Round:
     """How a round ended. Only after ``done`` is nothing left to post.
 
     ``busy``: another process settles. ``unknown``: it was sent, and the answer got lost or is not there yet.
-    ``unreachable``: the node did not take it. ``rejected``: the contract did not. ``foreign``: somebody else has
-    settled under the sequence: two meters settle one API. All but the last two heal by themselves in a later round.
+    ``unreachable``: the node did not take it. ``unfunded``: neither was it sent, since the account or the budget does
+    not reach for the network's fee. ``rejected``: the contract did not take it. ``foreign``: somebody else has settled
+    under the sequence: two meters settle one API. All but the last two heal by themselves in a later round, when there
+    is money again.
     """
 
     status: Status
@@ -89,7 +92,8 @@ class Settler:
     are followed: with ``accepted`` an appeal may undo what was recorded, which each round looks for at the last
     settlement, and every ``recheck_ms`` at all that the contract keeps, to post it again; with ``finalized``
     nothing is recorded that can be undone, and each settlement waits for it. Trouble that heals by itself is an
-    alert when a batch has waited for ``patience_ms``. Not thread-safe.
+    alert when a batch has waited for ``patience_ms``. ``fee_budget_wei`` bounds what the settlements of an API cost in
+    fees of the network a day; 0: not at all. Not thread-safe.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class Settler:
         max_step: int = MAX_CUT_STEP,
         on: Phase = "accepted",
         recheck_ms: int = RECHECK_MS,
+        fee_budget_wei: int = 0,
         on_batch: Callable[[int], None] = lambda settled: None,
     ) -> None:
         self._chain = chain
@@ -120,6 +125,7 @@ class Settler:
         self._max_step = max_step
         self._on = on
         self._recheck_ms = recheck_ms
+        self._budget = FeeBudget(chain, fee_budget_wei, now_ms) if fee_budget_wei else None
         self._looked_at_all: dict[str, int] = {}
         self._on_batch = on_batch
         self._told: set[tuple[str, int, int]] = set()
@@ -195,6 +201,7 @@ class Settler:
         begun: Posting | None = yield BeginPosting(batch.api, batch.sequence, self._now_ms())
         if begun is None:
             return Round("busy")
+        yield from self._bound_fee(batch.api)
         settlement, tx = yield from self._send(Outgoing(batch, begun))
         return (yield from self._record(Outgoing(batch, begun), settlement, tx))
 
@@ -266,6 +273,15 @@ class Settler:
         except BillingError as error:
             raise _Stop("unreachable", str(error)) from error
 
+    def _bound_fee(self, api: str) -> Steps[None]:
+        """Let the next settlement cost no more than what is left of the day's budget."""
+        if self._budget is None:
+            return
+        try:
+            self._chain.allow_fee((yield from self._budget.left(api)))
+        except BillingError as error:
+            raise _Stop("unreachable", str(error)) from error
+
     def _send(self, outgoing: Outgoing) -> Steps[tuple[Settlement, str]]:
         batch, posting = outgoing
         api, sequence = batch.api, posting.chain_sequence
@@ -282,9 +298,9 @@ class Settler:
             yield NotePosting(api, batch.sequence, "posted", error.tx or "", error.code)
             status: Status = "foreign" if error.code == Code.SEQUENCE_MISMATCH else "rejected"
             raise _Stop(status, f"sequence {sequence} of {api}: {error}") from error
-        except NetworkError as error:
+        except (NetworkError, Unfunded) as error:
             yield NotePosting(api, batch.sequence, "posted", note=str(error))
-            raise _Stop("unreachable", str(error)) from error
+            raise _Stop("unfunded" if isinstance(error, Unfunded) else "unreachable", str(error)) from error
         except BillingError as error:
             yield NotePosting(api, batch.sequence, "unknown", getattr(error, "tx", None) or "", str(error))
             raise _Stop("unknown", f"sequence {sequence} of {api}: {error}") from error
