@@ -258,10 +258,12 @@ def test_deposit__state_file__has_all_of_it(net: FeeNet, notes: Address, tmp_pat
             else:
                 loaded = file.load(world.now)
     assert loaded.transactions[sent.id].fees == sent.fees
+    assert loaded.transactions[sent.id].decisions == sent.decisions == 1
     assert loaded.fees_held(loaded.transactions[sent.id]) == world.fees_held(sent) == sent.fees.deposit + 15
 
 
 def test_load__transaction_of_before_there_were_fees__has_none(net: FeeNet, notes: Address) -> None:
     record = json.loads(dump_transaction(net.submit(notes, "note", "a", fees=net.fees()), str))
-    del record["fees"]
-    assert load_transaction(json.dumps(record), "pending", str.encode).fees is None
+    del record["fees"], record["decisions"]
+    loaded = load_transaction(json.dumps(record), "pending", str.encode)
+    assert (loaded.fees, loaded.decisions) == (None, 0)

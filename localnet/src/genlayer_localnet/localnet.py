@@ -234,14 +234,17 @@ class Localnet:
         schema: dict[str, Any] = json.loads(self.view(address, "#get-schema"))
         return schema
 
-    def appeal(self, transaction_id: str) -> Receipt:
+    def appeal(self, transaction_id: str, *, sender: AddressLike | None = None) -> Receipt:
         """Have more validators vote on a transaction that is not final; see ``appeals`` for what comes of it.
 
-        Raises: NotAppealable, UnknownTransaction.
+        ``sender`` pays what that costs where there are fees; None is the user who began it.
+        Raises: InsufficientFunds, NotAppealable, UnknownTransaction.
         """
         with self._exclusive() as chain:
             transaction = chain.transaction(transaction_id)
-            appeals.appeal(chain, transaction)
+            appellant = transaction.origin if sender is None else as_address(sender)
+            charge = appeals.appeal_charge(chain, transaction)
+            appeals.appeal(chain, transaction, appellant=appellant, paid=charge.total)
             chain.run_pending()
             return receipt_of(transaction, self._lookup)
 

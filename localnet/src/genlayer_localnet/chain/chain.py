@@ -23,11 +23,11 @@ from itertools import accumulate, takewhile
 from typing import Final, Literal
 
 from genlayer_localnet.chain.allocations import Allotment
-from genlayer_localnet.chain.fees import check, check_prices, external_fee
+from genlayer_localnet.chain.fees import check, check_prices, external_fee, round_fees
 from genlayer_localnet.chain.runs import NOTHING, Runs, Settings, vm_error
 from genlayer_localnet.errors import FeesRefused, InsufficientFunds, UnknownTransaction
 from genlayer_localnet.state.changes import Changes
-from genlayer_localnet.state.fees import FEE_ACCOUNT, FeePolicy, Fees
+from genlayer_localnet.state.fees import FEE_ACCOUNT, FeePolicy, Fees, FeesDistribution
 from genlayer_localnet.state.journal import Journal, add_amount, roll_back
 from genlayer_localnet.state.transactions import Outcome, OutgoingMessage, Phase, Status, Transaction
 from genlayer_localnet.state.voting import decision
@@ -123,6 +123,59 @@ class Chain(Runs):
     def set_fees(self, policy: FeePolicy | None) -> None:
         """Change the prices, for what runs for the first time from now on."""
         self.settings = replace(self.settings, fees=policy)
+
+    def top_up(self, transaction: Transaction, payer: bytes, distribution: FeesDistribution, wei: int) -> None:
+        """Add to the deposit of what is not final. Raises: FeesRefused, InsufficientFunds.
+
+        ``distribution``: what is added to the budgets of messages and of each run; the rest of it does not matter.
+        """
+        fees = transaction.fees
+        if fees is None or transaction.status in ("finalized", "cancelled"):
+            what = "without fees" if fees is None else transaction.status
+            raise FeesRefused("CanNotTopUp", f"the transaction is {what}")
+        if wei <= 0:
+            raise FeesRefused("FeeValueMustBeNonZero", "nothing is added")
+        more = fees.distribution
+        more = replace(
+            more,
+            total_message_fees=more.total_message_fees + distribution.total_message_fees,
+            execution_budget_per_round=more.execution_budget_per_round + distribution.execution_budget_per_round,
+        )
+        policy = fees.policy or self.settings.fees
+        if policy is not None:
+            validators = self.committee(transaction)
+            wanted = round_fees(more, validators, policy) - round_fees(fees.distribution, validators, policy)
+            wanted += distribution.total_message_fees
+            if wei < wanted:
+                raise FeesRefused("InsufficientFees", f"{wei} wei are added, and {wanted} at least are wanted")
+        self.take_for_good(payer, wei)
+        fees.distribution = more
+        self.add_to_deposit(transaction, payer, wei)
+
+    def add_to_deposit(self, transaction: Transaction, payer: bytes, wei: int) -> None:
+        """What has left the payer's balance."""
+        fees = transaction.fees
+        if fees is not None and wei:
+            fees.deposit += wei
+            fees.top_ups = (*fees.top_ups, (payer, wei))
+        self.changed(transaction)
+
+    def take_for_good(self, address: bytes, wei: int) -> None:
+        """Take what no appeal can take away from the account any more. Raises: InsufficientFunds."""
+        world = self.world
+        in_question = sum(max(one.brought(address), 0) for one in (*world.unfinalized, *world.pending))
+        lacks = wei - (world.balance(address) - in_question)
+        if lacks > 0:
+            if not self.settings.mint_missing:
+                raise InsufficientFunds(f"0x{address.hex()} lacks {lacks} of {wei} wei that nothing can take back")
+            self.fund(address, lacks)
+        self.fund(address, -wei)
+
+    def decide_bonds(self, transaction: Transaction, *, won: bool) -> None:
+        """Whether the appeal that was not decided so far has succeeded."""
+        fees = transaction.fees
+        if fees is not None:
+            fees.bonds = tuple(replace(bond, won=won) if bond.won is None else bond for bond in fees.bonds)
 
     def _is_too_dear(self, waiting: Transaction) -> bool:
         """Whether prices have risen above what a transaction pays at most, before it ran for the first time."""
@@ -277,6 +330,7 @@ class Chain(Runs):
                 world.change_balance(journal, transaction.to, -transaction.value)
                 transaction.refund_wei = transaction.value
         self._close(transaction, outcome, decided)
+        self.decide_bonds(transaction, won=decided == "accepted")
         self.changed(transaction)
         self._await_finality(transaction)
 
@@ -304,6 +358,7 @@ class Chain(Runs):
     def _close(self, transaction: Transaction, outcome: Outcome, status: Status) -> None:
         world = self.world
         transaction.outcome, transaction.status = outcome, status
+        transaction.decisions += 1
         transaction.balance_wei = world.balance(transaction.to)
         if not transaction.block:  # what runs again keeps its time and its place
             transaction.decided_at = world.now

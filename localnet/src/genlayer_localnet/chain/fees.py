@@ -59,6 +59,24 @@ def deposit_for(distribution: FeesDistribution, validators: int, policy: FeePoli
     return round_fees(distribution, validators, policy) + distribution.total_message_fees
 
 
+def bond_for(distribution: FeesDistribution, appeals: int, policy: FeePolicy) -> int:
+    """What an appeal puts down, after so many others: the time of the rounds that run again where it succeeds."""
+    leaders = rotations_after(distribution, appeals + 1) + 1
+    return leaders * _time_units(distribution, committee(2 * appeals + 2)) * policy.gen_per_time_unit
+
+
+def appeal_fees(distribution: FeesDistribution, appeals: int, policy: FeePolicy, *, is_voted: bool) -> int:
+    """What an appeal can cost the transaction: its vote, where there is one, and what runs again."""
+    budget, leaders = distribution.execution_budget_per_round, rotations_after(distribution, appeals + 1) + 1
+    again = leaders * (round_time_fee(distribution, committee(2 * appeals + 2), policy) + budget)
+    return again + is_voted * (round_time_fee(distribution, committee(2 * appeals + 1), policy) + budget)
+
+
+def rotations_after(distribution: FeesDistribution, appeals: int) -> int:
+    """How many more leaders may try, after so many appeals; after more than it is for, as after the last one."""
+    return distribution.rotations[min(appeals, len(distribution.rotations) - 1)]
+
+
 def budget_floor(policy: FeePolicy) -> int:
     """What a run has to be able to cost at least: the smallest receipt with messages."""
     proposed = policy.fixed_propose_receipt_gas + _CHANGED_SLOTS * policy.gas_per_changed_slot
@@ -144,11 +162,6 @@ class Meter:
         self._fees = fees
         self._each = round_time_fee(fees.distribution, voters, policy)
         self._time = self._execution = 0
-
-    def rotations(self, appeals: int) -> int:
-        """How many more leaders may try, after so many appeals."""
-        rotations = self._fees.distribution.rotations
-        return rotations[min(appeals, len(rotations) - 1)]
 
     def count(self) -> None:
         """One leader, whose run ``Fees.report`` is of."""

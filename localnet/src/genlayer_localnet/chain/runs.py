@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from genlayer_localnet import calldata
 from genlayer_localnet.chain.allocations import Allotment, NoAllocation, allotments
-from genlayer_localnet.chain.fees import Meter, committee, execution_report, round_fees
+from genlayer_localnet.chain.fees import Meter, committee, execution_report, rotations_after, round_fees
 from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS, SCHEMA_SECONDS
 from genlayer_localnet.loading.entry_keys import for_line, method_of
 from genlayer_localnet.loading.lines import Line
@@ -105,8 +105,8 @@ class Runs:
         appeal, voters = panel(transaction.rounds, self.voters(transaction))
         appeals = appeals_up_to(transaction.rounds, appeal)
         meter = self.meter(transaction, committee(2 * appeals) if appeals else voters)
-        if meter is not None:
-            left = min(left, meter.rotations(appeals))
+        if meter is not None and transaction.fees is not None:
+            left = min(left, rotations_after(transaction.fees.distribution, appeals))
         rounds = len(transaction.rounds)
         while True:
             roll_back(transaction.journal, mark)

@@ -52,6 +52,7 @@ def dump_transaction(transaction: Transaction, keep_code: KeepCode) -> str:
         "conditions": _conditions(transaction.conditions),
         "mode": transaction.mode,
         "block": transaction.block,
+        "decisions": transaction.decisions,
         "appealed_at": _time(transaction.appealed_at),
         "fees": None if transaction.fees is None else _fees(transaction.fees, keep_code),
         "raw": _without(transaction.raw, transaction.code),
@@ -78,6 +79,7 @@ def load_transaction(text: str, status: Any, code_of: CodeOf) -> Transaction:
             "rounds": [VotingRound(leader, dict(votes), *name) for leader, votes, *name in record["rounds"]],
             "conditions": _as_conditions(record["conditions"]),
             "fees": None if record.get("fees") is None else _as_fees(record["fees"], code_of),
+            "decisions": record.get("decisions", int(record["decided_at"] is not None)),
             "status": status,
             "raw": _with(record.get("raw", []), code),
         }

@@ -142,6 +142,8 @@ class Transaction:
     mode: ExecutionMode = "NORMAL"
     block: int = 0
     """Its place in the order of decisions, from 1; 0 until it is decided."""
+    decisions: int = 0
+    """How many decisions there have been on it; an appeal that fails is one too."""
     appealed_at: datetime | None = None
     fees: Fees | None = None
     """None where the network takes none, or where it was sent without."""
