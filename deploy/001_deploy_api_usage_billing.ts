@@ -2,7 +2,8 @@
 // deploys, waits, compares the code, calls the contract, and records it in deployments/<network>.json, where the
 // command api-billing finds it. Run again with the same source it changes nothing.
 //
-// The Python of .venv makes the form that is deployed. Only Node's own modules are imported: the script runs without a
+// The Python of .venv makes what is deployed: the edition for the network's line of GenVM, in few bytes. The runner that it
+// names can be given in API_BILLING_PIN. Only Node's own modules are imported: the script runs without a
 // node_modules folder.
 
 import { execFileSync } from "node:child_process";
@@ -31,6 +32,7 @@ interface Deployment {
   source_sha256: string;
   source_bytes: number;
   minified: boolean;
+  line?: string; // not in files of earlier versions: v0.2
 }
 
 // What of the client of genlayer-js is used here.
@@ -50,14 +52,16 @@ interface Client {
 
 export default async function main(client: Client): Promise<void> {
   const source = readFileSync(CONTRACT, "utf-8");
+  const code = deployedForm(client);
   const file = path.join(DIRECTORY, `${networkName(client)}.json`);
   const earlier = readDeployment(file);
-  if (earlier && earlier.source_sha256 === sha256(source) && (await isSolvent(client, earlier.address))) {
+  const isThis =
+    earlier?.source_sha256 === sha256(source) && (earlier.line ?? "v0.2") === lineOf(code);
+  if (earlier && isThis && (await isSolvent(client, earlier.address))) {
     console.log(`\nnothing to do: this contract is at ${earlier.address}`);
     return;
   }
 
-  const code = minified();
   console.log(
     `\nsource ${Buffer.byteLength(source)} bytes, deploying ${Buffer.byteLength(code)} bytes to ${client.chain.name}`,
   );
@@ -79,11 +83,17 @@ export default async function main(client: Client): Promise<void> {
   console.log(`deployed at ${address}\nrecorded in ${file}`);
 }
 
-function minified(): string {
+function deployedForm(client: Client): string {
   if (!existsSync(PYTHON)) {
     throw new Error(`there is no ${PYTHON}, which makes the form that is deployed: run "make env-run" first`);
   }
-  return execFileSync(PYTHON, ["-m", "api_billing.contract_source", CONTRACT], { encoding: "utf-8" });
+  const network = ["--network", networkName(client), "--url", client.chain.rpcUrls.default.http[0]];
+  return execFileSync(PYTHON, ["-m", "api_billing.contract_source", CONTRACT, ...network], { encoding: "utf-8" });
+}
+
+// Of GenVM, as the header says it that deployedForm has made.
+function lineOf(code: string): string {
+  return code.startsWith("# v0.3") ? "v0.3" : "v0.2";
 }
 
 // Accepted says that the validators agree; only the leader's result says that there is a contract.
@@ -143,15 +153,17 @@ function deployment(
     source_sha256: sha256(source),
     source_bytes: Buffer.byteLength(source),
     minified: true,
+    line: lineOf(code),
   };
 }
 
-// The names that api-billing knows; those of genlayer-js are titles.
+// The names that api-billing knows; those of genlayer-js are titles. The id tells Studio Next only among those of Studio.
 function networkName(client: Client): string {
   const title = client.chain.name.toLowerCase();
   if (title.includes("bradbury")) return "testnet-bradbury";
   if (title.includes("asimov")) return "testnet-asimov";
-  return title.includes("studio") ? "studionet" : "localnet";
+  if (!title.includes("studio")) return "localnet";
+  return client.chain.id === 61997 || title.includes("dev") ? "studio-next" : "studionet";
 }
 
 function readDeployment(file: string): Deployment | undefined {

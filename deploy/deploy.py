@@ -2,11 +2,13 @@
 
 python deploy/deploy.py --network localnet
 python deploy/deploy.py --network studionet --account env:DEPLOYER_KEY
+python deploy/deploy.py --network studio-next --pin py-genlayer:HASH --account env:DEPLOYER_KEY
 python deploy/deploy.py --network testnet-bradbury --account deployer --password-file secret.txt --dry-run
 
 It says what it will do, deploys, waits, checks code and schema, calls the contract, and writes
-deployments/<network>.json. Run again it finds that deployment and changes nothing. What is deployed is the contract in
-few bytes; --no-minify deploys its source as it stands, which a test network may refuse for its size.
+deployments/<network>.json. Run again it finds that deployment and changes nothing. What is deployed is the contract's
+edition for the network's line of GenVM (--line), in few bytes; --no-minify keeps its names and comments, and a test
+network may refuse it for its size.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 from api_billing.contract_source import deployed_form
-from api_billing.networks import Line
+from api_billing.networks import HEADERS, Line
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "contracts"
@@ -33,6 +33,7 @@ def main(folder: Path) -> None:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(code, encoding="utf-8")
             print(f"{len(code.encode()):>7,} bytes  {file}")
+    print(f"v0.3: in place of {HEADERS['v0.3'].pin} write the runner that the contracts on your network name")
 
 
 if __name__ == "__main__":

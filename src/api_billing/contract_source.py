@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Final, get_args
 
-from api_billing.contract_editions import edition
+from api_billing.contract_editions import edition, header_of, line_of
 from api_billing.contract_minify import minify
-from api_billing.networks import Line
+from api_billing.errors import InvalidInput
+from api_billing.networks import HEADERS, Line, Network, find_network
 
+PIN_VARIABLE: Final = "API_BILLING_PIN"
 FILE_NAME = "api_usage_billing.py"
 COURT_FILE_NAME = "usage_court.py"
 
@@ -33,29 +36,62 @@ def contract_path(file_name: str = FILE_NAME) -> Path:
     raise FileNotFoundError(f"the contract is neither at {places[0]} nor at {places[1]}")
 
 
-def deployed_form(source: str, line: Line = "v0.2", pin: str | None = None, *, minified: bool = True) -> str:
-    """What of a contract is deployed: its edition for a line of GenVM, in few bytes; the same in every process.
+def deployed_form(source: str, line: Line | None = None, pin: str | None = None, *, minified: bool = True) -> str:
+    """What of a contract is deployed: its edition for a line of GenVM, its own by default, in few bytes; the same in
+    every process.
 
     Raises:
         SyntaxError: `source` is not Python.
         ValueError: it cannot be translated or minified; says why.
         MissingExtra: python-minifier is not installed.
     """
-    code = edition(source, line, pin)
+    code = edition(source, line or line_of(header_of(source)), pin)
     return minify(code) if minified else code
+
+
+def check_code(code: bytes, network: Network) -> None:
+    """Raises: InvalidInput, where a node of the network would not run this, or not even take it; says why."""
+    try:
+        header = header_of(code.decode("utf-8"))
+    except ValueError as error:
+        raise InvalidInput(f"the contract cannot be deployed: {error}") from error
+    line, limit = line_of(header), network.max_code_bytes
+    if line not in network.lines:
+        raise InvalidInput(
+            f"{network.name} runs GenVM {' and '.join(network.lines)} only, and this contract is of the {line} line: "
+            f"its header names {header.version or 'no version'} and {header.pin}",
+            hint=f"--line {network.line} deploys the edition for it",
+        )
+    if header.pin == HEADERS["v0.3"].pin and not network.is_local:
+        raise InvalidInput(
+            f"only the beginning of the runner's name on {network.name} is known here, {header.pin}, and no node would "
+            "find it",
+            hint="give the whole one with --pin, or in API_BILLING_PIN: it is in the first lines of any contract there",
+        )
+    if limit is not None and len(code) > limit:
+        raise InvalidInput(
+            f"{network.name} takes contracts of up to {limit:,} bytes, and this has {len(code):,}",
+            hint="the minified form is smaller",
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> str | None:
     """Print what is deployed; returns what is wrong, if anything."""
     parser = argparse.ArgumentParser(prog="python -m api_billing.contract_source", description=__doc__)
     parser.add_argument("file", type=Path)
-    parser.add_argument("--line", choices=get_args(Line), default="v0.2", help="of GenVM")
-    parser.add_argument("--pin", help="the runner to name, py-genlayer:HASH")
+    parser.add_argument("--line", choices=get_args(Line), help="of GenVM; by default the contract's own")
+    parser.add_argument("--network", help="for which this is: its line, and nothing that it would not take")
+    parser.add_argument("--url", help="of its node")
+    parser.add_argument("--pin", default=os.environ.get(PIN_VARIABLE), help="the runner to name, py-genlayer:HASH")
     parser.add_argument("--no-minify", action="store_true", help="keep names and comments")
     given = parser.parse_args(arguments)
     try:
-        code = deployed_form(given.file.read_text("utf-8"), given.line, given.pin, minified=not given.no_minify)
-    except (OSError, SyntaxError, ValueError) as error:
+        network = find_network(given.network, given.url) if given.network else None
+        line = given.line or (network.line if network else None)
+        code = deployed_form(given.file.read_text("utf-8"), line, given.pin, minified=not given.no_minify)
+        if network:
+            check_code(code.encode(), network)
+    except (OSError, SyntaxError, ValueError, InvalidInput) as error:
         return f"{given.file}: {error}"
     sys.stdout.write(code)
     return None

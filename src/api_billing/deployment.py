@@ -21,7 +21,8 @@ from api_billing.client import BillingClient
 from api_billing.connection import Connection
 from api_billing.contract_api import COURT_METHODS, METHODS, CourtMethod, Kind, Method, Signature
 from api_billing.contract_client import ContractClient
-from api_billing.contract_source import FILE_NAME, contract_path, deployed_form
+from api_billing.contract_editions import header_of, line_of
+from api_billing.contract_source import FILE_NAME, check_code, contract_path, deployed_form
 from api_billing.court_client import CourtClient
 from api_billing.court_results import Court
 from api_billing.errors import (
@@ -35,6 +36,8 @@ from api_billing.errors import (
 )
 from api_billing.networks import (
     Deployment,
+    Header,
+    Line,
     checked_address,
     deployment_path,
     deployments_dir,
@@ -68,16 +71,36 @@ class Source:
     minified: bool
 
     @classmethod
-    def read(cls, file_name: str = FILE_NAME, *, minified: bool = True, path: Path | None = None) -> Source:
+    def read(
+        cls,
+        file_name: str = FILE_NAME,
+        *,
+        line: Line | None = None,
+        pin: str | None = None,
+        minified: bool = True,
+        path: Path | None = None,
+    ) -> Source:
         """Read a contract of this package, or any at ``path``; ``minified`` False deploys it as it stands.
 
-        Raises: InvalidInput, where it is not there or cannot be minified.
+        ``line`` is that of the edition, the contract's own by default, and ``pin`` the runner to name in it.
+
+        Raises: InvalidInput, where it is not there, or cannot be translated or minified.
         """
         try:
             text = (path or contract_path(file_name)).read_text(encoding="utf-8")
-            return cls(text.encode(), deployed_form(text, minified=minified).encode(), minified)
+            return cls(text.encode(), deployed_form(text, line, pin, minified=minified).encode(), minified)
         except (OSError, SyntaxError, ValueError) as error:
             raise InvalidInput(f"the contract's source cannot be used: {error}") from error
+
+    @property
+    def header(self) -> Header:
+        """Of what is deployed."""
+        return header_of(self.code.decode())
+
+    @property
+    def line(self) -> Line:
+        """Of GenVM, on which it runs."""
+        return line_of(self.header)
 
     @property
     def source_sha256(self) -> str:
@@ -127,13 +150,18 @@ class Deployer:
         self._timeout = self._network.accept_seconds if timeout_seconds is None else timeout_seconds
 
     @property
+    def line(self) -> Line:
+        """Of GenVM, of what is deployed by default."""
+        return self._network.line
+
+    @property
     def _pending_path(self) -> Path:
         return deployment_path(self._network.name, self._directory, kind=self.kind).with_suffix(".pending.json")
 
     def plan(self, source: Source, *, force: bool = False) -> DeploymentPlan:
         """Look at what is recorded and what the node has; changes nothing.
 
-        Raises: NetworkError, InvalidInput, also for code that is larger than the network takes.
+        Raises: NetworkError, InvalidInput, also for code that the network would not run.
         """
         pending = self._pending_tx(source)
         if pending and not force:
@@ -144,7 +172,7 @@ class Deployer:
         reason = self._reason_to_deploy(source, earlier, force)
         if earlier is not None and not reason:
             return DeploymentPlan(Action.KEEP, f"this contract is at {earlier.address} already", source, earlier)
-        self._check_size(source)
+        check_code(source.code, self._network)
         return DeploymentPlan(Action.DEPLOY, reason, source, earlier)
 
     def _reason_to_deploy(self, source: Source, earlier: Deployment | None, force: bool) -> str:
@@ -155,15 +183,9 @@ class Deployer:
             return "asked to, whatever is there"
         if earlier.source_sha256 != source.source_sha256:
             return f"the source differs from that of {earlier.address}"
+        if earlier.line != source.line:
+            return f"{earlier.address} is the edition for GenVM {earlier.line}"
         return "" if self._is_there(earlier) else f"the recorded contract {earlier.address} is no longer there"
-
-    def _check_size(self, source: Source) -> None:
-        limit, size = self._network.max_code_bytes, len(source.code)
-        if limit is not None and size > limit:
-            raise InvalidInput(
-                f"{self._network.name} takes contracts of up to {limit:,} bytes, and this has {size:,}",
-                hint="" if source.minified else "deploy it minified",
-            )
 
     def run(self, plan: DeploymentPlan, tell: Tell = lambda _: None) -> Checked:
         """Carry out a plan and check the contract, also one that was there. ``tell`` hears of each step.
@@ -232,6 +254,7 @@ class Deployer:
             source_sha256=source.source_sha256,
             source_bytes=len(source.source),
             minified=source.minified,
+            line=source.line,
         )
 
     # ---- what was sent before ----
@@ -314,6 +337,12 @@ class CourtDeployer(Deployer):
     ) -> None:
         super().__init__(connection, directory=directory, timeout_seconds=timeout_seconds)
         self.arguments = (checked_address(billing).lower(), min_bond_wei)
+
+    @property
+    def line(self) -> Line:
+        """That of the billing contract, if it is recorded: the court of the other line could not read from it."""
+        billing = load_deployment(self._network.name, self._directory)
+        return billing.line if billing and billing.address.lower() == self.arguments[0] else super().line
 
     def _is_there(self, earlier: Deployment) -> bool:
         return super()._is_there(earlier) and self._has_arguments(self._client(CourtClient, earlier).get_court())

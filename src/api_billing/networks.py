@@ -42,7 +42,7 @@ class Header:
 HEADERS: Final[Mapping[Line, Header]] = MappingProxyType(
     {
         "v0.2": Header("v0.2.16", "py-genlayer:1jb45aa8ynh2a9c9xn3b7qqh8sm5q93hwfp7jqmwsfhh8jpz09h6"),
-        # No more of this runner's hash is known here.
+        # No more of this runner's hash is known here. It will do on a localnet; other nodes are never sent it.
         "v0.3": Header("v0.3.0", "py-genlayer:5jycge4q"),
     }
 )
@@ -86,6 +86,11 @@ class Network:
         return self.lines[0]
 
     @property
+    def is_local(self) -> bool:
+        """Whether its node is on this machine, or is a localnet wherever it is."""
+        return self.chain == _LOCALNET.chain or urlsplit(self.rpc_url).hostname in _LOOPBACK
+
+    @property
     def rpc_url(self) -> str:
         """Where requests go."""
         return self.url if self.url is not None else str(_genlayer_chain(self.chain).rpc_urls["default"]["http"][0])
@@ -113,6 +118,7 @@ def _studio_next(studionet: GenLayerChain) -> GenLayerChain:
     return chain
 
 
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _LOCALNET: Final = Network("localnet", "localnet", faucet=True, lines=("v0.2", "v0.3"))
 _STUDIO_NEXT: Final = "studio_devnet"
 _STUDIO: Final = Network(
@@ -156,7 +162,7 @@ def find_network(name: str = "localnet", url: str | None = None) -> Network:
         is_node = False
     if not is_node:
         raise InvalidInput(f"{redacted(url)!r} is not the URL of a node", hint="it begins with http:// or https://")
-    if parts.hostname in ("localhost", "127.0.0.1", "::1"):  # whatever it stands for, nobody else waits for it
+    if parts.hostname in _LOOPBACK:  # whatever it stands for, nobody else waits for it
         known = replace(known, poll_seconds=_LOCALNET.poll_seconds, reads_per_10_seconds=None)
     return replace(known, url=url)
 
@@ -192,6 +198,7 @@ class Deployment:
     source_sha256: str
     source_bytes: int
     minified: bool
+    line: Line = "v0.2"  # as were all before it was recorded
 
     def as_dict(self) -> dict[str, Any]:
         """The same for JSON."""

@@ -69,6 +69,16 @@ def test_plan__other_bond_or_contract__deploys_another_court(
     assert courts.plan(COURT).action is Action.KEEP
 
 
+def test_line__of_a_court__is_that_of_its_recorded_contract(
+    connection: Connection, deployer: Deployer, billing: str, tmp_path: Path
+) -> None:
+    later = deployer.run(deployer.plan(Source.read(line="v0.3"))).deployment.address
+    courts = CourtDeployer(connection, later, BOND_WEI, directory=tmp_path)
+    assert (courts.line, CourtDeployer(connection, billing, BOND_WEI, directory=tmp_path).line) == ("v0.3", "v0.2")
+    done = courts.run(courts.plan(Source.read(COURT_FILE_NAME, line=courts.line)))
+    assert done.points["call"] == "0 disputes, solvent"
+
+
 def test_check__court_of_another_bond__is_told(
     connection: Connection, courts: CourtDeployer, billing: str, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from api_billing.networks import HEADERS
 from genlayer_localnet.rpc.server import RpcServer
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "deploy.py"
@@ -63,6 +64,30 @@ def test_script__dry_run__sends_and_writes_nothing(deploy: Deploy, tmp_path: Pat
 def test_script__form__is_as_asked_for(deploy: Deploy, option: tuple[str, ...], minified: bool) -> None:
     data = json.loads(deploy(*option, "--dry-run", "--json"))
     assert (data["minified"], data["code_bytes"] < data["source_bytes"]) == (minified, minified)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [((), "v0.2"), (("--line", "v0.3"), "v0.3"), (("--network", "studio-next"), "v0.3")],
+)
+def test_script__edition__is_that_of_the_network_or_as_asked_for(
+    deploy: Deploy, options: tuple[str, ...], line: Any
+) -> None:
+    data = json.loads(deploy(*options, "--dry-run", "--json"))
+    assert (data["line"], data["pin"]) == (line, HEADERS[line].pin)
+    assert re.search(rf"edition +GenVM {line},", deploy(*options, "--dry-run"))
+
+
+def test_script__one_edition_after_the_other__deploys_both(deploy: Deploy) -> None:
+    first, second, again = (json.loads(deploy("--line", line, "--json")) for line in ("v0.3", "v0.2", "v0.2"))
+    assert [each["action"] for each in (first, second, again)] == ["deploy", "deploy", "keep"]
+    assert first["deployment"]["line"] == "v0.3"
+
+
+def test_script__pin__is_in_what_is_deployed(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_BILLING_PIN", "py-genlayer:abc")
+    data = [json.loads(deploy("--dry-run", "--json", *options)) for options in ((), ("--pin", "py-genlayer:def"))]
+    assert [each["pin"] for each in data] == ["py-genlayer:abc", "py-genlayer:def"]
 
 
 def test_script__run_twice__deploys_once(deploy: Deploy, server: RpcServer, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from api_billing.connection import Connection
 from api_billing.contract_source import contract_path
 from api_billing.deployment import Action, Deployer, Source, schema_differences
 from api_billing.errors import InvalidInput, RpcFailed, TransactionFailed, UnexpectedAnswer, WaitTimedOut
-from api_billing.networks import load_deployment, save_deployment
+from api_billing.networks import Line, find_network, load_deployment, save_deployment
 
 AS_IT_STANDS = Source.read(minified=False)
 OTHER = replace(AS_IT_STANDS, source=AS_IT_STANDS.source + b"# 2\n", code=AS_IT_STANDS.code + b"# 2\n")
@@ -63,7 +63,107 @@ def test_plan__code_of_the_size_that_the_network_takes__is_deployed_and_of_a_byt
         assert deployer.plan(source).action is Action.DEPLOY
     with pytest.raises(InvalidInput) as too_large:
         deployer.plan(AS_IT_STANDS)
-    assert too_large.value.hint == "deploy it minified"
+    assert too_large.value.hint == "the minified form is smaller"
+
+
+# ---- editions ----
+
+HASH = "py-genlayer:" + 52 * "z"
+
+
+def deployer_on(connection: Connection, directory: Path, name: str, url: str | None = None) -> Deployer:
+    """Of the localnet, as if it were another network."""
+    known = find_network(name, url)
+    connection.network = replace(known, url=connection.network.url) if url is None else known
+    return Deployer(connection, directory=directory)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "why"),
+    [
+        ("studio-next", "v0.2", "studio-next runs GenVM v0.3 only, and this contract is of the v0.2 line"),
+        ("studionet", "v0.3", "studionet runs GenVM v0.2 only, and this contract is of the v0.3 line"),
+        ("testnet-bradbury", "v0.3", "testnet-bradbury runs GenVM v0.2 only"),
+    ],
+)
+def test_plan__edition_that_the_network_does_not_run__is_refused_with_the_reason(
+    connection: Connection, tmp_path: Path, name: str, line: Line, why: str
+) -> None:
+    deployer = deployer_on(connection, tmp_path, name)
+    with pytest.raises(InvalidInput, match=why) as refused:
+        deployer.plan(Source.read(line=line))
+    assert refused.value.hint == f"--line {deployer.line} deploys the edition for it"
+    assert deployer.plan(Source.read(line=deployer.line)).action is Action.DEPLOY
+
+
+@pytest.mark.parametrize("line", ["v0.2", "v0.3"])
+def test_run__edition_of_either_line__is_the_contract_and_recorded_with_its_line(
+    deployer: Deployer, connection: Connection, tmp_path: Path, line: Line
+) -> None:
+    edition = Source.read(line=line)
+    done = deployer.run(deployer.plan(edition))
+    assert connection.code(done.deployment.address) == edition.code
+    recorded = load_deployment("localnet", tmp_path)
+    assert recorded is not None
+    assert (recorded.line, recorded.source_bytes) == (line, len(AS_IT_STANDS.source))
+    assert done.points["schema"].endswith("methods, as the source")
+    assert deployer.plan(edition).action is Action.KEEP
+
+
+def test_plan__other_edition_of_the_same_source__is_deployed(deployer: Deployer, source: Source) -> None:
+    done = deployer.run(deployer.plan(source)).deployment
+    plan = deployer.plan(Source.read(line="v0.3"))
+    assert (plan.action, plan.reason) == (Action.DEPLOY, f"{done.address} is the edition for GenVM v0.2")
+
+
+def test_plan__recorded_before_lines_were__is_of_the_older_line(
+    deployer: Deployer, source: Source, tmp_path: Path
+) -> None:
+    deployer.run(deployer.plan(source))
+    path = tmp_path / "localnet.json"
+    recorded = json.loads(path.read_text())
+    assert recorded.pop("line") == "v0.2"
+    path.write_text(json.dumps(recorded))
+    assert deployer.plan(source).action is Action.KEEP
+
+
+@pytest.mark.parametrize("url", [None, "https://studio.example/api"])
+def test_plan__runner_of_which_only_the_beginning_is_known__is_sent_to_no_other_machine(
+    connection: Connection, tmp_path: Path, url: str | None
+) -> None:
+    deployer = deployer_on(connection, tmp_path, "studio-next", url or find_network("studio-next").rpc_url)
+    with pytest.raises(InvalidInput, match=r"only the beginning .* is known here, py-genlayer:5jycge4q") as refused:
+        deployer.plan(Source.read(line="v0.3"))
+    assert "API_BILLING_PIN" in refused.value.hint
+    assert deployer.plan(Source.read(line="v0.3", pin=HASH)).action is Action.DEPLOY
+
+
+def test_source__pin__is_the_runner_that_is_named(source: Source) -> None:
+    pinned = Source.read(pin=HASH)
+    assert (pinned.header.pin, pinned.line, pinned.source) == (HASH, "v0.2", source.source)
+    with pytest.raises(InvalidInput, match="is no runner"):
+        Source.read(pin="latest")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (AS_IT_STANDS.source.replace(b" }\n", b" }\n# Ours.\n", 1), "an empty line must stand before"),
+        (AS_IT_STANDS.source.replace(b'"""Prep', b'"""\xff', 1), "'utf-8' codec can't decode byte 0xff"),
+        (b"\xef\xbb\xbf" + AS_IT_STANDS.source, "does not begin with a version and runner header"),
+    ],
+)
+def test_source__that_nodes_would_not_read__is_refused(tmp_path: Path, text: bytes, why: str) -> None:
+    (tmp_path / "a.py").write_bytes(text)
+    with pytest.raises(InvalidInput, match=why):
+        Source.read(path=tmp_path / "a.py")
+
+
+def test_source__of_the_later_line_for_the_older__is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_bytes(Source.read(line="v0.3", minified=False).code)
+    assert Source.read(path=tmp_path / "a.py").line == "v0.3"
+    with pytest.raises(InvalidInput, match="cannot be made one of"):
+        Source.read(path=tmp_path / "a.py", line="v0.2")
 
 
 def test_plan__recorded_contract_gone__deploys_again(deployer: Deployer, source: Source, tmp_path: Path) -> None:

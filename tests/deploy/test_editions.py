@@ -246,6 +246,15 @@ def test_command__line_and_form__are_as_asked_for(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == edition(SOURCE, "v0.3", HASH)
 
 
+def test_command__network__has_its_line_and_its_rules(capsys: pytest.CaptureFixture[str]) -> None:
+    here = ["--network", "studio-next", "--url", "http://127.0.0.1:4000/api"]
+    assert main([str(FILE), *here]) is None
+    assert capsys.readouterr().out == FORMS["deployed v0.3"]
+    assert "only the beginning of the runner's name" in str(main([str(FILE), "--network", "studio-next"]))
+    assert "studionet runs GenVM v0.2 only" in str(main([str(FILE), "--network", "studionet", "--line", "v0.3"]))
+    assert "there is no network" in str(main([str(FILE), "--network", "mainnet"]))
+
+
 def test_command__what_cannot_be_translated__is_said(tmp_path: Path) -> None:
     file = tmp_path / "contract.py"
     file.write_text(f"{HEADER}gl.advanced.x\n")

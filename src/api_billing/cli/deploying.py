@@ -15,6 +15,7 @@ from api_billing.cli.output import Shown, fee_data
 from api_billing.cli.session import Session
 from api_billing.cli.values import amount_parser
 from api_billing.errors import InvalidInput
+from api_billing.networks import Line
 
 _HASH: Final = re.compile("0x[0-9a-fA-F]{64}")
 
@@ -32,6 +33,13 @@ def deploy(
     minify: Annotated[
         bool, typer.Option("--minify/--no-minify", help="In few bytes, as by default, or as the source stands.")
     ] = True,
+    line: Annotated[
+        Line | None, typer.Option(metavar="LINE", help="v0.2 or v0.3, of GenVM; by default the one of the network.")
+    ] = None,
+    pin: Annotated[
+        str | None,
+        typer.Option(metavar="RUNNER", help="To name in the contract: py-genlayer:HASH.", envvar="API_BILLING_PIN"),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Deploy again, also where this contract is already.")] = False,
     court_bond: Annotated[
@@ -48,13 +56,15 @@ def deploy(
     from api_billing.deployment import Action, CourtDeployer, Deployer, Source
 
     session.writes = not dry_run
-    source = Source.read(FILE_NAME if court_bond is None else COURT_FILE_NAME, minified=minify)
     timeout, court = session.options.timeout, {}
     if court_bond is None:
         deployer = Deployer(session.connection(), timeout_seconds=timeout)
     else:
-        court = {"court_of": session.client.contract, "min_bond_wei": court_bond}
-        deployer = CourtDeployer(session.connection(), session.client.contract, court_bond, timeout_seconds=timeout)
+        billing = session.client.contract
+        court = {"court_of": billing, "min_bond_wei": court_bond}
+        deployer = CourtDeployer(session.connection(), billing, court_bond, timeout_seconds=timeout)
+    file_name = FILE_NAME if court_bond is None else COURT_FILE_NAME
+    source = Source.read(file_name, line=line or deployer.line, pin=pin, minified=minify)
     plan = deployer.plan(source, force=force)
     data: dict[str, Any] = {
         "network": session.network.name,
@@ -64,6 +74,8 @@ def deploy(
         "source_bytes": len(source.source),
         "code_bytes": len(source.code),
         "minified": source.minified,
+        "line": source.line,
+        "pin": source.header.pin,
         "code_sha256": source.code_sha256,
         **court,
     }
@@ -132,6 +144,7 @@ def _plan(data: dict[str, Any]) -> RenderableType:
         ("plan", f"{data['action']}: {data['reason']}"),
         ("source", f"{data['source_bytes']:,} bytes"),
         ("deployed", f"{data['code_bytes']:,} bytes, {form}"),
+        ("edition", f"GenVM {data['line']}, {data['pin']}"),
         ("sha256", str(data["code_sha256"])),
     ]
     if "court_of" in data:
