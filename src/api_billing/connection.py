@@ -30,7 +30,7 @@ from api_billing.errors import (
 )
 from api_billing.fee_desk import FeeDesk
 from api_billing.fee_profile import FeeProfile
-from api_billing.genlayer_sdk import NO_METHOD, GenLayerError, Transactions, calldata, plain, serialize
+from api_billing.genlayer_sdk import NO_METHOD, GenLayerError, Transactions, calldata, is_studio, plain, serialize
 from api_billing.networks import Network
 from api_billing.sending import NOBODY, Payload, Sender, Signer, call, call_data, deployment
 from api_billing.transactions import Execution, Follower, Phase, TransactionOutcome, decode_result
@@ -68,7 +68,7 @@ class Connection:
 
     def now(self) -> int:
         """Unix seconds of the latest block; of a localnet its clock, as it makes blocks only when it is used."""
-        if self.network.chain == "localnet":
+        if is_studio(self.network):  # which a localnet may stand for
             with suppress(RpcFailed):  # Studio has no such method
                 return int(self.provider.result("sim_getTime")["timestamp"])
         block = self.provider.result("eth_getBlockByNumber", "latest", False)

@@ -17,6 +17,7 @@ from api_billing.refusal_codes import EXPLANATIONS, Code, CourtCode, Explanation
 
 __all__ = [
     "API_NAME",
+    "CONSUMER_MESSAGES",
     "COURT_METHODS",
     "DAY_SECONDS",
     "EVENTS",
@@ -231,6 +232,8 @@ class Message:
 _PAYOUT: Final = (Message("payee"),)
 _VERDICT: Final = (Message("billing", "refund_by_court"), Message("billing", "top_up_for"))
 _ANSWERS: Final = (Message("sender", "on_call_billed", True), Message("sender", "on_call_denied", True))
+_REQUEST: Final = (Message("billing", Method.REQUEST_CALL, True, _ANSWERS),)
+_RECLAIM: Final = (Message("billing", Method.WITHDRAW_CREDIT, False, (Message("sender", "receive_credit"),)),)
 
 MESSAGES: Final[Mapping[str, tuple[Message, ...]]] = MappingProxyType(
     {
@@ -239,11 +242,20 @@ MESSAGES: Final[Mapping[str, tuple[Message, ...]]] = MappingProxyType(
         CourtMethod.OPEN_DISPUTE: (Message("billing", "freeze_by_court"),),
         CourtMethod.JUDGE: _VERDICT,
         CourtMethod.CLOSE_DISPUTE: _VERDICT,
-        "fetch": (Message("billing", Method.REQUEST_CALL, True, _ANSWERS),),
     }
 )
-"""By method, also of a consumer contract as `contracts/examples/metered_fetch.py` is one. When an account calls it:
-what contracts call is paid by who called them. On networks with fees each message needs an allocation."""
+"""By method of the billing contract and of courts, when an account calls it; what a contract calls is paid by who
+called that. On networks with fees each message needs an allocation."""
+
+CONSUMER_MESSAGES: Final[Mapping[str, tuple[Message, ...]]] = MappingProxyType(
+    {
+        "subscribe": (Message("billing", Method.SUBSCRIBE),),
+        "fetch": _REQUEST,
+        "retry": _REQUEST,
+        "reclaim_credit": _RECLAIM,
+    }
+)
+"""The same of consumer contracts such as `contracts/examples/metered_fetch.py`."""
 
 
 class Event(StrEnum):

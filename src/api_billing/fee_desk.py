@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from api_billing.amounts import format_wei
-from api_billing.contract_api import MESSAGES, METHODS, Message, Method
+from api_billing.contract_api import CONSUMER_MESSAGES, MESSAGES, METHODS, Message, Method
 from api_billing.errors import RpcFailed, Unfunded
 from api_billing.fee_profile import FeeProfile, shipped_profile
 from api_billing.fees import ROOT, Allocation, Fees, Prices, call_key, external_params, internal_params, with_headroom
@@ -111,13 +111,19 @@ class FeeDesk:
             allocations[place] = replace(allocations[place], budget_wei=budget_wei)
             return budget_wei
 
-        for message in MESSAGES.get(payload.method, ()):
-            if message.to != "billing" or self.billing is not None:
-                add(message, ROOT, sender, payload.to)
+        for message in self._messages(payload):
+            add(message, ROOT, sender, payload.to)
         # What they send below is part of their budget; only what is external is paid by the transaction itself.
         messages_wei = sum(each.budget_wei for each in allocations if each.parent == ROOT or not each.is_internal)
         distribution = replace(fees.distribution, message_fees_wei=fees.distribution.message_fees_wei + messages_wei)
         return Fees(distribution, tuple(allocations), fees.deposit_wei + messages_wei)
+
+    def _messages(self, payload: Payload) -> tuple[Message, ...]:
+        ours = MESSAGES.get(payload.method, ())
+        if self.billing is None:
+            return tuple(each for each in ours if each.to != "billing")
+        theirs = CONSUMER_MESSAGES.get(payload.method, ours)
+        return ours if ours == theirs or payload.to.lower() == self.billing().lower() else theirs
 
     def _recipient(self, message: Message, caller: str, payload: Payload, args: Sequence[Any]) -> str:
         if message.to == "sender":

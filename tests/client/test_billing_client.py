@@ -323,12 +323,13 @@ def test_write__arguments_that_are_no_calldata__are_refused(consumer: BillingCli
         consumer.connection.write(contract, "x", [object()], value_wei=0, phase="accepted", timeout_seconds=1)
 
 
-# Consensus contract, nonce, chain id and gas.
+# Fees, consensus contract, nonce, chain id and gas.
 TAKES = [
     {"type": "function", "name": "addTransaction", "inputs": [{"type": "address"}] * 2 + [{"type": "uint256"}] * 2}
 ]
 TAKES[0]["inputs"] += [{"type": "bytes"}]
-BEFORE_IT_IS_SENT = [{"result": each} for each in ({"address": NOBODY, "abi": TAKES}, "0x0", "0xf22f", "0x5208")]
+FREE, CONSENSUS = {"enabled": False}, {"address": NOBODY, "abi": TAKES}
+BEFORE_IT_IS_SENT: list[Any] = [{"result": each} for each in (FREE, CONSENSUS, "0x0", "0xf22f", "0x5208")]
 
 
 def test_write__node_hangs_up_when_it_is_sent__leaves_the_outcome_unknown() -> None:

@@ -1,11 +1,13 @@
 """What a transaction deposits on a network with fees: asked of the node, taken from a profile, shown, and bounded."""
 
+import ast
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from api_billing.contract_api import COURT_METHODS, MESSAGES, METHODS, CourtMethod, Method
+from api_billing.contract_api import CONSUMER_MESSAGES, COURT_METHODS, MESSAGES, METHODS, CourtMethod, Method
 from api_billing.errors import RpcFailed, Unfunded, Unreachable
 from api_billing.fee_desk import FeeDesk
 from api_billing.fee_profile import FeeProfile, Measured
@@ -14,7 +16,7 @@ from api_billing.networks import find_network
 from api_billing.sending import Payload, call, deployment
 from api_billing.transport import RpcProvider
 
-from .conftest import never_sleep
+from .conftest import ONE_GEN, never_sleep
 from .scripted_node import HANG_UP, error, scripted_node
 
 SENDER, CONTRACT, BILLING, OTHER = ("0x" + each * 20 for each in ("a1", "b2", "c3", "d4"))
@@ -176,6 +178,18 @@ def test_messages__of_a_fetch__are_a_tree_of_depth_three() -> None:
     assert asked.budget_wei > sum(each.budget_wei for each in answers)
 
 
+@pytest.mark.parametrize(("to", "messages"), [(CONTRACT, 1), (BILLING, 0)])
+def test_messages__of_a_name_that_both_have__are_those_of_the_contract_that_is_called(to: str, messages: int) -> None:
+    payload = call(to, "subscribe", [ONE_GEN])
+    fees = Asked({"result": CONFIG}, NO_ESTIMATE, RICH, payload=payload, billing=lambda: BILLING).fees
+    assert fees is not None
+    assert len(fees.allocations) == messages
+
+
+def test_messages__to_a_billing_contract_that_is_not_known__are_left_to_the_estimate() -> None:
+    assert by_table("fetch").allocations == by_table(CourtMethod.JUDGE, (1,)).allocations == ()
+
+
 def test_messages__of_a_court__go_to_its_billing_contract() -> None:
     found = by_table(CourtMethod.JUDGE, (1,), billing=lambda: BILLING).allocations
     assert [(each.recipient, each.call_key) for each in found] == [
@@ -212,7 +226,12 @@ def test_messages__estimate_names_none__are_those_of_the_table_too() -> None:
     assert (len(fees.allocations), fees.deposit_wei) == (1, 50 + 400_000)
 
 
-def test_messages__of_the_table__name_methods_that_there_are() -> None:
-    assert set(MESSAGES) <= {*METHODS, *COURT_METHODS, "fetch"}
-    sent = {each.method for messages in MESSAGES.values() for each in messages if each.method}
-    assert sent <= set(METHODS)
+def test_messages__of_the_tables__are_calls_of_methods_that_there_are() -> None:
+    assert set(MESSAGES) <= {*METHODS, *COURT_METHODS}
+    source = (Path(__file__).parents[2] / "contracts" / "examples" / "metered_fetch.py").read_text(encoding="utf-8")
+    theirs = {node.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)}
+    assert set(CONSUMER_MESSAGES) <= theirs
+    for messages in (*MESSAGES.values(), *CONSUMER_MESSAGES.values()):
+        for each in messages:
+            assert not each.method or each.method in METHODS
+            assert {answer.method for answer in each.sends} <= theirs

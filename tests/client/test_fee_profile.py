@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
+from api_billing.contract_api import COURT_METHODS, METHODS, Kind
 from api_billing.errors import InvalidInput
+from api_billing.fee_desk import FeeDesk
 from api_billing.fee_profile import FeeProfile, Measured, profile_path
 from api_billing.fees import Prices
+from api_billing.networks import find_network
+from tools.fee_profile import Story, costly_server, measured
 
 BY_GLTEST = {
     "version": 1,
@@ -90,5 +94,21 @@ def test_distribution__measured_at_other_prices__grows_with_them(
     assert found.distribution("subscribe", Prices(1_000, storage, receipt)).execution_budget_wei == budget
 
 
-def test_profile__shipped__is_one() -> None:
-    FeeProfile.read(profile_path())
+def test_profile__shipped__has_every_write_and_the_deployment() -> None:
+    writes = {
+        str(method)
+        for methods in (METHODS, COURT_METHODS)
+        for method, signature in methods.items()
+        if signature.kind is not Kind.VIEW
+    }
+    assert {*writes, "fetch", "on_call_billed", "on_call_denied", ""} == set(FeeProfile.read(profile_path()).measured)
+
+
+def test_profile__shipped__suffices_for_every_write_where_a_node_cannot_estimate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FeeDesk, "_estimated", lambda *_: None)
+    with costly_server() as server:
+        network = find_network("studio-next", server.url)
+        used = measured(network, Story(network).tell())["methods"]
+    assert used.keys() == FeeProfile.read(profile_path()).measured.keys() - {""}
