@@ -29,6 +29,16 @@ class Oracle(gl.Contract):
         self.answers.append(answer)
         return answer
 
+    @gl.public.view
+    def all(self) -> list:
+        return list(self.answers)
+
+    @gl.public.write
+    def reward(self, to: Address, wei: int) -> None:
+        answer = gl.eq_principle.strict_eq(lambda: gl.nondet.exec_prompt("question"))
+        if answer == "yes":
+            gl.get_contract_at(to).emit_transfer(value=u256(wei), on="accepted")
+
     @gl.public.write
     def tell(self, other: Address) -> None:
         gl.get_contract_at(other).emit(on="accepted").ask()
@@ -181,7 +191,7 @@ def test_appeal__fails__is_a_fee(net: Asked) -> None:
 def test_appeal__succeeds__gets_the_bond_and_half_of_it(net: Asked) -> None:
     sent = net.ask()
     charge = net.appeal(sent, "no")
-    assert (sent.status, sent.decisions, net.net.view(ONE, "#get-schema") != "") == ("accepted", 2, True)
+    assert (sent.status, sent.decisions, net.net.view(ONE, "all")) == ("accepted", 2, ["no"])
     net.finalize()
     assert sent.fees is not None
     assert sent.fees.time_fee == ROUND + VOTED_AGAIN + RUN_AGAIN
@@ -379,3 +389,28 @@ def test_deposit__paid_with_money_that_an_appeal_takes_away__is_owed_by_nobody(n
     net.finalize()
     assert paid.fees is not None
     assert net.net.balance(carol) == 10**9 - paid.fees.spent
+
+
+@pytest.mark.parametrize("run_again", [True, False])
+def test_deposit__of_money_that_is_gone__is_neither_kept_nor_given_back(net: Asked, run_again: bool) -> None:
+    """Its sender cannot pay it again: it has not run, nobody pays for it, and what others put into it comes back."""
+    carol, dave = Address(b"\xca" * 20), Address(b"\xda" * 20)
+    wanted = net.fees(distribution(), payer=carol.as_bytes)
+    net.fund(ONE, wanted.deposit)
+    tree = (internal(carol, bytes(32)),)
+    first = net.send(ONE, "reward", carol, wanted.deposit, fees=net.fees(allocations=tree))
+    poor = net.send(TWO, "ask", sender=carol, fees=wanted)
+    assert (poor.status, net.net.balance(carol)) == ("accepted", 0)
+    net.fund(dave, 50)
+    net.chain.top_up(poor, dave.as_bytes, FeesDistribution(), 50)
+    net.answer = "no"
+    appeals.appeal(net.chain, first, appellant=BOB.as_bytes, paid=net.charge(first).total)
+    net.check()
+    if run_again:
+        net.run()
+        assert (poor.status, poor.outcome and poor.outcome.message) == ("undetermined", "insufficient balance")
+    else:
+        net.chain.cancel(poor)
+        net.check()
+    net.finalize()
+    assert (net.net.balance(carol), net.net.balance(dave)) == (0, 50)

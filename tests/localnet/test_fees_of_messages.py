@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from genlayer_localnet.state.fees import ANY_CALL, NO_NAME, FeesDistribution, Me
 from genlayer_localnet.state.transactions import Transaction
 
 from .feenet import ALICE, BOB, POLICY, SUPPLY, FeeNet, distribution, external, internal
+from .test_lines import V03
 
 # A plan is what is sent: "pay" from outside, or a message on "accepted" or "finalized", with the plan of its receiver.
 RELAY = """
@@ -56,6 +58,20 @@ class Relay(gl.Contract):
     @gl.public.write
     def ask(self, plans: dict) -> None:
         self.pass_on(plans.get(gl.eq_principle.strict_eq(lambda: gl.nondet.exec_prompt("which")), []))
+"""
+RELAY_V03 = """
+@gl.evm.contract_interface
+class Account:
+    class View: pass
+    class Write: pass
+
+class Relay(gl.contract.Contract):
+    def __init__(self): pass
+
+    @gl.public.write
+    def both(self, person: Address, other: Address) -> None:
+        Account(person).emit_transfer(value=1)
+        gl.contract.get_at(other).emit(on="decided").pass_on([])
 """
 ONE, TWO, THREE = (Address(bytes([number]) * 20) for number in (0xC1, 0xC2, 0xC3))
 PAY = ["pay", BOB, []]
@@ -177,6 +193,21 @@ def test_deploy__as_a_message__has_neither_name_nor_recipient(
     assert (child.kind, child.status) == ("deploy", "accepted")
     assert child.fees is not None
     assert child.fees.report["calldataBytes"] > len(RELAY)
+
+
+def test_messages__of_the_other_line__take_the_same_allocations(net: FeeNet) -> None:
+    contract = Address(b"\xc4" * 20)
+    net.net.fees = None
+    net.net.deploy(V03 + textwrap.dedent(RELAY_V03), sender=BOB, address=contract)
+    net.fund(contract, 10)
+    net.finalize()
+    net.net.fees = POLICY
+    sent = net.send(contract, "both", BOB, TWO, fees=net.fees(allocations=(external(), internal(TWO, "pass_on"))))
+    net.finalize()
+    (child, payment) = _children(net, sent)
+    assert (child.status, _error(child), payment.kind, payment.value) == ("finalized", None, "transfer", 1)
+    without = net.send(contract, "both", BOB, TWO)
+    assert _error(without) == "fee no_matching_allocation # external"
 
 
 # --- deeper ---

@@ -17,40 +17,25 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import replace
 from datetime import datetime
 from itertools import accumulate, takewhile
 from typing import Final, Literal
 
 from genlayer_localnet.chain.allocations import Allotment
-from genlayer_localnet.chain.fees import check, check_prices, external_fee, round_fees
-from genlayer_localnet.chain.runs import NOTHING, Runs, Settings, vm_error
-from genlayer_localnet.errors import FeesRefused, InsufficientFunds, UnknownTransaction
-from genlayer_localnet.state.changes import Changes
-from genlayer_localnet.state.fees import FEE_ACCOUNT, FeePolicy, Fees, FeesDistribution
-from genlayer_localnet.state.journal import Journal, add_amount, roll_back
+from genlayer_localnet.chain.deposits import Deposits
+from genlayer_localnet.chain.fees import check
+from genlayer_localnet.chain.runs import NOTHING, vm_error
+from genlayer_localnet.errors import InsufficientFunds
+from genlayer_localnet.state.journal import Journal, roll_back
 from genlayer_localnet.state.transactions import Outcome, OutgoingMessage, Phase, Status, Transaction
 from genlayer_localnet.state.voting import decision
-from genlayer_localnet.state.world import World
-from genlayer_localnet.vm.execution import VirtualMachine
 
 _KINDS: Final[dict[str, Literal["deploy", "transfer"]]] = {"DeployContract": "deploy", "EthSend": "transfer"}
 """What messages become; the others become calls."""
 
 
-class Chain(Runs):
+class Chain(Deposits):
     """The world and what moves it. Not thread-safe: ``Localnet`` holds the lock."""
-
-    def __init__(self, world: World, machine: VirtualMachine, settings: Settings) -> None:
-        super().__init__(world, machine, settings)
-        self.changes: Changes | None = None
-        """Where to note what changes; None when nobody saves it."""
-
-    def transaction(self, transaction_id: str) -> Transaction:
-        try:
-            return self.world.transactions[transaction_id]
-        except KeyError:
-            raise UnknownTransaction(f"no transaction {transaction_id}") from None
 
     # --- submission ---
 
@@ -113,131 +98,6 @@ class Chain(Runs):
                 if child.status != "cancelled":
                     world.change_balance(transaction.journal, child.sender, -child.value)
 
-    def fund(self, address: bytes, wei: int) -> None:
-        add_amount(self.world.balances, address, wei)
-        if self.changes is not None:
-            self.changes.balances.add(address)
-
-    # --- fees ---
-
-    def set_fees(self, policy: FeePolicy | None) -> None:
-        """Change the prices, for what runs for the first time from now on."""
-        self.settings = replace(self.settings, fees=policy)
-
-    def top_up(self, transaction: Transaction, payer: bytes, distribution: FeesDistribution, wei: int) -> None:
-        """Add to the deposit of what is not final. Raises: FeesRefused, InsufficientFunds.
-
-        ``distribution``: what is added to the budgets of messages and of each run; the rest of it does not matter.
-        """
-        fees = transaction.fees
-        if fees is None or transaction.status in ("finalized", "cancelled"):
-            what = "without fees" if fees is None else transaction.status
-            raise FeesRefused("CanNotTopUp", f"the transaction is {what}")
-        if wei <= 0:
-            raise FeesRefused("FeeValueMustBeNonZero", "nothing is added")
-        more = fees.distribution
-        more = replace(
-            more,
-            total_message_fees=more.total_message_fees + distribution.total_message_fees,
-            execution_budget_per_round=more.execution_budget_per_round + distribution.execution_budget_per_round,
-        )
-        policy = fees.policy or self.settings.fees
-        if policy is not None:
-            validators = self.committee(transaction)
-            wanted = round_fees(more, validators, policy) - round_fees(fees.distribution, validators, policy)
-            wanted += distribution.total_message_fees
-            if wei < wanted:
-                raise FeesRefused("InsufficientFees", f"{wei} wei are added, and {wanted} at least are wanted")
-        self.take_for_good(payer, wei)
-        fees.distribution = more
-        self.add_to_deposit(transaction, payer, wei)
-
-    def add_to_deposit(self, transaction: Transaction, payer: bytes, wei: int) -> None:
-        """What has left the payer's balance."""
-        fees = transaction.fees
-        if fees is not None and wei:
-            fees.deposit += wei
-            fees.top_ups = (*fees.top_ups, (payer, wei))
-        self.changed(transaction)
-
-    def take_for_good(self, address: bytes, wei: int) -> None:
-        """Take what no appeal can take away from the account any more. Raises: InsufficientFunds."""
-        world = self.world
-        in_question = sum(max(one.brought(address), 0) for one in (*world.unfinalized, *world.pending))
-        lacks = wei - (world.balance(address) - in_question)
-        if lacks > 0:
-            if not self.settings.mint_missing:
-                raise InsufficientFunds(f"0x{address.hex()} lacks {lacks} of {wei} wei that nothing can take back")
-            self.fund(address, lacks)
-        self.fund(address, -wei)
-
-    def decide_bonds(self, transaction: Transaction, *, won: bool) -> None:
-        """Whether the appeal that was not decided so far has succeeded."""
-        fees = transaction.fees
-        if fees is not None:
-            fees.bonds = tuple(replace(bond, won=won) if bond.won is None else bond for bond in fees.bonds)
-
-    def _is_too_dear(self, waiting: Transaction) -> bool:
-        """Whether prices have risen above what a transaction pays at most, before it ran for the first time."""
-        fees, policy = waiting.fees, self.settings.fees
-        if fees is None or policy is None or waiting.block:
-            return False
-        try:
-            check_prices(fees.distribution, policy)
-        except FeesRefused as refusal:
-            fees.refused = refusal.name
-        return bool(fees.refused)
-
-    def _settle_fees(self, transaction: Transaction, *, is_paid: bool) -> None:
-        """What is final, or does not run any more, pays what it spent; the rest goes back."""
-        fees = transaction.fees
-        if fees is None:
-            return
-        if not is_paid:  # there is nothing but what others added
-            self._give_back(transaction)
-            return
-        rest = fees.deposit - self.fees_of_messages(transaction)
-        spent = min(fees.spent, rest)
-        rest -= spent
-        self.fund(FEE_ACCOUNT, spent)
-        for bond in fees.bonds:
-            reward = min(bond.reward, rest) if bond.won else 0
-            rest -= reward
-            self.fund(FEE_ACCOUNT if bond.won is False else bond.appellant, bond.wei + reward)
-        fees.bonds, fees.refunded = (), rest
-        self._refund(transaction, rest)
-
-    def fees_of_messages(self, transaction: Transaction) -> int:
-        """The part of its deposit that is now with messages that it has sent."""
-        found = (self.transaction(child) for child in transaction.children)
-        given = (child.fees for child in found if child.status != "cancelled")
-        return sum(fees.deposit - fees.added for fees in given if fees is not None)
-
-    def _refund(self, transaction: Transaction, wei: int) -> None:
-        """To those first who added something to it, or to what sent it, the last of them before the others."""
-        one: Transaction | None = transaction
-        while one is not None and one.fees is not None and wei:
-            fees = one.fees
-            while fees.top_ups and wei:
-                payer, added = fees.top_ups[-1]
-                back = min(added, wei)
-                wei -= back
-                self.fund(payer, back)
-                fees.top_ups = fees.top_ups[:-1] + (((payer, added - back),) if added > back else ())
-                self.changed(one)
-            one = self.world.transactions.get(one.triggered_by or "")
-        assert transaction.fees is not None
-        self.fund(transaction.fees.payer, wei)
-
-    def _give_back(self, transaction: Transaction) -> None:
-        """What others put into a transaction: additions to its deposit, bonds of appeals."""
-        fees = transaction.fees
-        if fees is None:
-            return
-        for payer, wei in (*fees.top_ups, *((bond.appellant, bond.wei) for bond in fees.bonds)):
-            self.fund(payer, wei)
-        fees.deposit, fees.top_ups, fees.bonds = fees.deposit - fees.added, (), ()
-
     def settle(self, transaction: Transaction) -> None:
         """Enter a transaction that needs no running: a payment out of nothing, or new code for a contract."""
         self.world.transactions[transaction.id] = transaction
@@ -256,11 +116,6 @@ class Chain(Runs):
         account.code, account.filename = transaction.code, transaction.filename
         if self.changes is not None:
             self.changes.contracts.add(transaction.to)
-
-    def changed(self, transaction: Transaction) -> None:
-        """Note what a transaction touched, before its journal is emptied."""
-        if self.changes is not None:
-            self.changes.record(transaction)
 
     # --- running ---
 
@@ -396,21 +251,6 @@ class Chain(Runs):
             return []
         found = zip(outcome.messages, self.allotments(parent, outcome), strict=True)
         return [(message, allotment) for message, allotment in found if message.phase == phase]
-
-    def _fees_of_message(self, parent: Transaction, allotment: Allotment) -> Fees | None:
-        """None for an external message: its sender pays for it when it is delivered."""
-        fees = parent.fees
-        assert fees is not None
-        assert fees.policy is not None
-        left = max(fees.distribution.total_message_fees - fees.external_fee - self.fees_of_messages(parent), 0)
-        if allotment.distribution is None:
-            fees.external_fee += min(left, allotment.for_rounds, external_fee(fees.policy))
-            return None
-        # There may be less than it gets: where an appeal took its sender back, earlier messages can still be there.
-        for_rounds = min(left, allotment.for_rounds)
-        for_messages = min(left - for_rounds, allotment.for_messages)
-        distribution = replace(allotment.distribution, total_message_fees=for_messages)
-        return Fees(fees.payer, for_rounds + for_messages, distribution, fees.allocations, allotment.place)
 
     def _taken_back(self, parent: Transaction, phase: Phase) -> list[Transaction]:
         """Messages of its last run, which have to be sent again or not at all."""

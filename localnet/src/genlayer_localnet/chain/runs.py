@@ -19,7 +19,7 @@ from genlayer_localnet.loading.entry_keys import for_line, method_of
 from genlayer_localnet.loading.lines import Line
 from genlayer_localnet.nondet.services import Services, Wait
 from genlayer_localnet.state.fees import FeePolicy
-from genlayer_localnet.state.journal import Entry, Journal, re_apply, roll_back
+from genlayer_localnet.state.journal import Journal, re_apply, roll_back
 from genlayer_localnet.state.results import RETURN, TIMEOUT, VM_ERROR
 from genlayer_localnet.state.transactions import Outcome, Transaction
 from genlayer_localnet.state.voting import ROTATION, VotingRound, appeals_up_to, decision, name_of, panel
@@ -78,7 +78,7 @@ class Runs:
             return self._agree(transaction, mark, before)
         meter = self.meter(transaction, self.voters(transaction))
         if meter is not None:
-            outcome = self._within_budget(transaction, outcome, [])
+            outcome = self._within_budget(transaction, outcome, [], 0)
             meter.count()
             meter.charge()
         return outcome
@@ -203,7 +203,7 @@ class Runs:
             self.world.add_contract(journal, transaction.to, account)
         frame = self._frame(transaction.to, attempt, journal, WRITE, transaction)
         outcome = self._run(frame, transaction)
-        return self._within_budget(transaction, outcome, journal[attempt.mark :])
+        return self._within_budget(transaction, outcome, journal, attempt.mark)
 
     # --- fees ---
 
@@ -212,12 +212,12 @@ class Runs:
         fees = transaction.fees
         return None if fees is None or fees.policy is None else Meter(fees, voters, fees.policy)
 
-    def _within_budget(self, transaction: Transaction, outcome: Outcome, changes: Sequence[Entry]) -> Outcome:
-        """What a run gives, or the error that it ends with because of its fees."""
+    def _within_budget(self, transaction: Transaction, outcome: Outcome, journal: Journal, mark: int) -> Outcome:
+        """What a run gives, or the error it ends with for its fees; its changes are in the journal from ``mark`` on."""
         fees = transaction.fees
         if fees is None or fees.policy is None:
             return outcome
-        fees.report = execution_report(transaction, outcome, changes, fees.policy)
+        fees.report = execution_report(transaction, outcome, journal[mark:], fees.policy)
         error = None
         if fees.report["totalEstimatedFee"] > fees.distribution.execution_budget_per_round:
             error = "fee execution_budget_exceeded"
