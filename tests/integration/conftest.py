@@ -5,8 +5,11 @@ and gltest's configuration is pointed at it. So nothing has to run beforehand, a
 """
 
 from collections.abc import Iterator
+from functools import wraps
+from typing import Any
 
 import pytest
+from genlayer_py.exceptions import GenLayerError
 from gltest.clients import get_gl_client
 from gltest.helpers import clear_snapshots
 from gltest_cli.config.general import get_general_config
@@ -33,3 +36,36 @@ def network() -> Iterator[str]:
             get_gl_client.cache_clear()
             clear_snapshots()
             chain_urls["default"]["http"] = before  # genlayer-py writes the endpoint into the chain that all share
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fees(network: str) -> None:
+    """Where the network has fees, each call is sent with those that genlayer-py estimates for it.
+
+    gltest sends what it is given as `fees`, and estimates none.
+    """
+    client: Any = get_gl_client()
+    try:
+        config = client.provider.make_request(method="sim_getFeeConfig", params=[])["result"]
+    except GenLayerError:  # a node that knows of no fees
+        return
+    if not config["enabled"]:
+        return
+    deploy, write = client.deploy_contract, client.write_contract
+
+    def estimate(**call: Any) -> Any:
+        told = {name: call[name] for name in ("address", "function_name", "account", "args", "value")}
+        try:
+            return client.estimate_transaction_fees_for_write(**told)
+        except GenLayerError:  # it is refused when it is tried, as a test may want it
+            return client.estimate_transaction_fees()
+
+    @wraps(deploy)
+    def deploy_contract(**call: Any) -> Any:
+        return deploy(**{**call, "fees": call["fees"] or client.estimate_transaction_fees()})
+
+    @wraps(write)
+    def write_contract(**call: Any) -> Any:
+        return write(**{**call, "fees": call["fees"] or estimate(**call)})
+
+    client.deploy_contract, client.write_contract = deploy_contract, write_contract

@@ -1,15 +1,20 @@
 """The billing contract with gltest: the same tests on the localnet and on GenLayer Studio."""
 
 import json
+import os
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from gltest import create_account, get_contract_factory, get_default_account
+from gltest import create_account, get_default_account
 from gltest.assertions import tx_execution_failed, tx_execution_succeeded
+from gltest.contracts import ContractFactory
 from gltest.helpers import load_fixture
+from gltest_cli.config.general import get_general_config
 
 from api_billing.contract_api import METHODS
+from api_billing.contract_source import contract_path, deployed_form
+from api_billing.networks import find_network
 
 API = "weather"
 GEN = 10**18
@@ -33,7 +38,9 @@ class Market:
 
 def open_market() -> Market:
     """Deploy the contract, register an API, subscribe with a deposit."""
-    operator = get_contract_factory("ApiUsageBilling").deploy(args=[], account=get_default_account())
+    line = find_network(get_general_config().get_network_name()).line
+    code = deployed_form(contract_path().read_text(encoding="utf-8"), line, os.environ.get("API_BILLING_PIN"))
+    operator = ContractFactory("ApiUsageBilling", code).deploy(args=[], account=get_default_account())
     consumer = operator.connect(create_account())
     assert tx_execution_succeeded(operator.register_api(args=[API, PRICE, 100, 0]).transact())
     subscribed = consumer.subscribe(args=[API, GEN, 5 * GEN]).transact(value=5 * GEN)
