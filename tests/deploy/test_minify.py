@@ -102,10 +102,6 @@ def test_minify__refusal__has_the_same_text(both: Both) -> None:
     assert [receipt.message for receipt in both.write("refuse", "bad")] == ["[EXPECTED] bad: no"] * 2
 
 
-def test_minify__twice__is_the_same_text() -> None:
-    assert minify(SOURCE) == minify(SOURCE)
-
-
 def test_minify__as_a_command__prints_it() -> None:
     command = [sys.executable, "-m", "api_billing.contract_source", FILE]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == minify(SOURCE)
