@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from genlayer_py import create_account, create_client
 from genlayer_py.chains import localnet, studio_devnet, studionet
+from genlayer_py.exceptions import GenLayerError
 from genlayer_py.transactions import is_successful
 from genlayer_py.types import CalldataAddress, TransactionHashVariant
+from gltest.fees.profile import FeeProfileCollector
 
 from genlayer_localnet.testing.server import ServerProcess
 
@@ -106,3 +108,68 @@ def test_simulation__with_fees__says_what_they_would_come_to(till: Till) -> None
     simulated = till.client.simulate_write_contract(**till.call("pay", "Ann"), fees=till.some_fees())
     assert (simulated["fee_accounting"] is not None) == till.has_fees
     assert till.read("get") == 3
+
+
+def test_write__with_too_little__is_named(till: Till) -> None:
+    if not till.has_fees:
+        sent = till.write("pay", "Ann", fees={"feeValue": 1})
+        assert is_successful(sent)
+        return
+    estimate = till.client.estimate_transaction_fees_for_write(**till.call("pay", "Ann"))
+    fees = {"distribution": estimate["distribution"], "feeValue": estimate["feeValue"] - 1}
+    for offered, name in ((fees, "InsufficientFees"), (None, "FeeValueMustBeNonZero")):
+        with pytest.raises(GenLayerError, match=name):
+            till.client.write_contract(**till.call("pay", "Ann"), fees=offered)
+
+
+def test_fee_profile__of_a_call__has_what_it_used(till: Till) -> None:
+    collector = FeeProfileCollector()
+    sent = till.write("pay", "Ann")
+    collector.record_method("pay", sent)
+    profile = collector.build_profile("here", 1.0)["methods"]
+    if not till.has_fees:
+        assert profile == {}
+        return
+    budget = int(profile["pay"].pop("executionBudgetPerRound"))
+    assert profile["pay"] == {
+        "leaderTimeunitsAllocation": "100",
+        "validatorTimeunitsAllocation": "200",
+        "totalMessageFees": "0",
+        "rotationsPerRound": "3",
+    }
+    time_fee = int(sent["fee_accounting"]["primary_fee_consumed"]) - budget
+    assert time_fee == (100 + 5 * 200) * till.client.estimate_transaction_fees()["policy"]["genPerTimeUnit"]
+
+
+def test_appeal__of_a_decision__is_quoted_paid_and_decided(till: Till) -> None:
+    sent = till.write("pay", "Ann", value=5)["hash"]
+    assert till.client.can_appeal(sent)
+    quote, before = till.client.get_appeal_quote(sent), till.client.get_balance(till.account.address)
+    assert quote["decision_id"] == 1
+    assert (quote["total"] > 0) == till.has_fees
+    assert till.client.appeal_transaction(sent) == sent
+    assert till.client.get_balance(till.account.address) == before - quote["total"]
+    assert till.client.get_transaction(sent)["appealed"]
+    assert till.client.get_transaction_lifecycle(sent)["decision_id"] == "2"
+    assert not till.client.can_appeal(sent, expected_decision_id=1)
+
+
+def test_appeal__of_what_is_final__is_not_possible(till: Till) -> None:
+    sent = till.write("pay", "Ann")["hash"]
+    till.server.call("sim_increaseTime", 100)
+    assert not till.client.can_appeal(sent)
+    with pytest.raises(GenLayerError, match="CanNotAppeal"):
+        till.client.get_appeal_quote(sent)
+
+
+def test_top_up__of_a_transaction__is_in_its_deposit(till: Till) -> None:
+    sent = till.write("pay", "Ann")
+    if not till.has_fees:
+        with pytest.raises(GenLayerError, match="CanNotTopUp"):
+            till.client.top_up_fees(sent["hash"], {"totalMessageFees": 7}, 7)
+        return
+    paid = till.client.top_up_fees(sent["hash"], {"totalMessageFees": 7}, 7)
+    assert paid != sent["hash"]
+    after = till.client.get_transaction(sent["hash"])["fee_accounting"]
+    assert int(after["paid_fee_value"]) == int(sent["fee_accounting"]["paid_fee_value"]) + 7
+    assert after["message_fee_budget"] == "7"

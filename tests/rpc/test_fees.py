@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 from eth_abi import encode as abi_encode
+from eth_utils.crypto import keccak
 
 from genlayer_localnet.chain.fees import deposit_for, round_fees
 from genlayer_localnet.rpc.networks import PRICES
-from genlayer_localnet.state.fees import FeesDistribution
+from genlayer_localnet.state.fees import FEE_ACCOUNT, FeesDistribution
 from genlayer_localnet.testing.server import RpcFailure
 
 from .test_lines import TILL
 from .test_networks import Start
 from .wire import (
     FEE_NAMES,
+    FEES_TYPE,
     GEN,
     MAIN,
     PARAMS_TYPE,
@@ -106,6 +108,7 @@ REFUSALS: list[tuple[dict[str, Any], str, str]] = [
     ({"fees": {"maxPriceGenPerTimeUnit": ABOVE}}, "MaxPriceExceeded", "0xb4132db3"),
     ({"fees": {"executionConsumed": BUDGET + 1}}, "ExecutionBudgetExceeded", "0x57df8523"),
     ({"fees": {"executionBudgetPerRound": 1}}, "RollupBudgetBelowFloor", "0xa70732ee"),
+    ({"deposit": 0, "fees": dict.fromkeys(FEES, 0) | {"rotations": [0]}}, "FeeValueMustBeNonZero", "0x632be5a1"),
 ]
 
 
@@ -324,3 +327,97 @@ def test_estimate__where_there_are_no_fees__is_nothing(client: Client, till: str
 def test_estimate__of_a_read__is_refused(payer: Payer) -> None:
     with pytest.raises(RpcFailure, match="a read costs nothing"):
         payer.rpc.call("sim_estimateTransactionFees", payer.request("read", payer.deployed(), "get"))
+
+
+# --- what is paid later ---
+
+
+def _about(payer: Payer, function: str, transaction: dict[str, Any], decision: int | None = None, **raw: Any) -> str:
+    """Appeals, or tops up with a budget of 7 wei for messages."""
+    kinds, values = ["bytes32"], [bytes.fromhex(transaction["hash"][2:])]
+    if decision is not None:
+        kinds, values = [*kinds, "uint256"], [*values, decision]
+    if "topUp" in function:
+        kinds, values = [*kinds, FEES_TYPE], [*values, (0, 0, 0, 0, 0, 7, [], 0, 0, 0)]
+    call = keccak(text=f"{function}({','.join(kinds)})")[:4] + abi_encode(kinds, values)
+    answer: str = payer.rpc.call("eth_sendRawTransaction", payer.raw("0x" + call.hex(), **raw))
+    return answer
+
+
+def test_top_up__of_another__is_in_the_deposit_and_comes_back(payer: Payer) -> None:
+    sent, other = payer.pay(payer.deployed(), PAY), Payer(payer.rpc)
+    answer = _about(other, "topUpFees", sent, value=1_000)
+    assert answer != sent["hash"]
+    assert payer.rpc.call("eth_getTransactionReceipt", answer)["status"] == "0x1"
+    accounting = payer.transaction(sent["hash"])["fee_accounting"]
+    assert (accounting["paid_fee_value"], accounting["message_fee_budget"]) == (str(DEPOSIT + 1_000), "7")
+    assert other.balance() == 1_000 * GEN - 1_000
+    payer.rpc.call("sim_increaseTime", 100)
+    assert other.balance() == 1_000 * GEN
+    with pytest.raises(RpcFailure, match="CanNotTopUp"):
+        _about(other, "topUpFees", sent, value=1_000)
+
+
+def test_top_up__with_a_nonce_that_is_used_up__is_refused(payer: Payer) -> None:
+    sent = payer.pay(payer.deployed(), PAY)
+    before = payer.balance()
+    with pytest.raises(RpcFailure, match="nonce too low"):
+        _about(payer, "topUpFees", sent, value=1_000, nonce=0)
+    assert payer.balance() == before
+
+
+def test_top_up__that_its_payer_has_not__is_refused(payer: Payer) -> None:
+    sent, poor = payer.pay(payer.deployed(), PAY), Payer(payer.rpc, wei=999)
+    with pytest.raises(RpcFailure, match="insufficient funds"):
+        _about(poor, "topUpFees", sent, value=1_000)
+
+
+def _charge(payer: Payer, transaction: dict[str, Any]) -> tuple[int, int, int]:
+    found = payer.rpc.call("gen_estimateLatestAppealCharge", {"txId": transaction["hash"]})
+    assert found["appealDeadline"] == transaction["timestamp_awaiting_finalization"] + 60
+    return int(found["decisionId"]), int(found["bond"]), int(found["funding"])
+
+
+@pytest.mark.parametrize("function", ["submitAppeal", "topUpAndSubmitAppeal"])
+def test_appeal__with_its_charge__is_made_once(payer: Payer, function: str) -> None:
+    sent, other = payer.pay(payer.deployed(), PAY), Payer(payer.rpc)
+    decision, bond, funding = _charge(payer, sent)
+    assert (decision, bond > 0, funding > 0) == (1, True, True)
+    with pytest.raises(RpcFailure, match=r"InsufficientFees.*0x8d53e553"):
+        _about(other, function, sent, 1, value=bond + funding - 1)
+    with pytest.raises(RpcFailure, match="nonce too high"):
+        _about(other, function, sent, 1, value=bond + funding, nonce=5)
+    assert _about(other, function, sent, 1, value=bond + funding) == sent["hash"]
+    assert other.balance() == 1_000 * GEN - bond - funding
+    assert _charge(payer, sent)[0] == 2
+    with pytest.raises(RpcFailure, match="CanNotAppeal: it is for decision 1, and the latest one is 2"):
+        _about(other, function, sent, 1, value=bond + funding)
+
+
+def test_appeal__of_what_is_final__has_no_charge(payer: Payer) -> None:
+    sent = payer.pay(payer.deployed(), PAY)
+    payer.rpc.call("sim_increaseTime", 100)
+    with pytest.raises(RpcFailure, match="CanNotAppeal"):
+        _charge(payer, sent)
+
+
+def test_appeal__where_there_are_no_fees__takes_nothing(client: Client, till: str) -> None:
+    sent, other = client.write(till, "put", 7), Payer(client.rpc)
+    assert _charge(other, sent) == (1, 0, 0)
+    _about(other, "topUpAndSubmitAppeal", sent, 1, value=5, nonce=9)
+    assert other.balance() == 1_000 * GEN
+
+
+def test_money__once_everything_is_final__is_all_there(payer: Payer) -> None:
+    till, other = payer.deployed(), Payer(payer.rpc)
+    payer.pay(till, PAY, value=7)
+    preset = _estimate(payer, till, "later", 2)["recommendedPreset"]
+    deposit = int(preset["feeValue"])
+    sent = payer.pay(till, LATER, fees=_numbers(preset), deposit=deposit, allocations=_allocations(preset))
+    _about(other, "topUpFees", sent, value=1_000)
+    _, bond, funding = _charge(payer, sent)
+    _about(other, "submitAppeal", sent, 1, value=bond + funding)
+    payer.rpc.call("sim_increaseTime", 100)
+    accounts = (payer.address, other.address, till, "0x" + FEE_ACCOUNT.hex())
+    assert sum(map(payer.balance, accounts)) == 2_000 * GEN
+    assert payer.balance("0x" + FEE_ACCOUNT.hex()) > bond

@@ -75,6 +75,13 @@ def test_deploy__contract__is_there(till: Till) -> None:
     assert till.read("get") == 3
 
 
+def test_write__on_a_localnet_like_studio__is_the_same() -> None:
+    with ServerProcess("--network", "studio") as server:
+        till = Till(server.url)
+        assert _leader(till.write("pay", "Ann", value=5))["result"]["payload"]["readable"] == "8"
+        assert till.read("get") == 8
+
+
 def test_write__with_value__is_decoded(till: Till) -> None:
     sent = till.write("pay", "Ann", value=5)
     assert (sent["value"], _leader(sent)["result"]["status"]) == (5, "return")

@@ -106,8 +106,10 @@ def test_prices__changed__are_new(start: Start) -> None:
     assert changed == rpc.call("sim_getFeeConfig")
     assert _prices(rpc) == (True, 7, PRICES.storage_unit_price, PRICES.receipt_gas_price)
     assert changed["policy"]["timeUnitOverlayBps"] == "50"
+    assert rpc.call("sim_setFeeConfig", {}) == changed
     rpc.call("sim_setFeeConfig", {"enabled": False})
     assert _prices(rpc) == (False, 0, 0, 0)
+    assert rpc.call("sim_setFeeConfig", {})["enabled"] is False
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ class Client:
 
     def raw(self, data: str, **fields: Any) -> str:
         nonce = int(self.rpc.call("eth_getTransactionCount", self.address, "pending"), 16)
-        return signed(self.account, nonce=nonce, data=data, **fields)
+        return signed(self.account, **{"nonce": nonce, "data": data, **fields})
 
     def send(self, recipient: str, data: bytes, sim_config: Any = None, **fields: Any) -> str:
         raw = self.raw(add_transaction(self.address, recipient, data), **fields)

@@ -103,8 +103,8 @@ def check(fees: Fees | None, validators: int, policy: FeePolicy) -> None:
         raise FeesRefused("FeeValueMustBeNonZero", "the network takes fees, and the transaction comes without")
     distribution, deposit = fees.distribution, fees.deposit
     wanted = deposit_for(distribution, validators, policy)
-    if wanted and not deposit:
-        raise FeesRefused("FeeValueMustBeNonZero", f"the deposit is {wanted} wei at least")
+    if not deposit and (wanted or budget_floor(policy)):
+        raise FeesRefused("FeeValueMustBeNonZero", f"nothing is deposited, and {wanted} wei at least are wanted")
     _check_budget(distribution, policy)
     check_tree(fees.allocations)
     for allocation in fees.allocations:

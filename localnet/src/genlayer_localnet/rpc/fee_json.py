@@ -43,7 +43,8 @@ def config_json(policy: FeePolicy | None) -> dict[str, Any]:
 def policy_of(config: Any, present: FeePolicy | None) -> FeePolicy | None:
     """What an object like the answer of ``config_json`` makes of the present prices. Raises: RpcError."""
     given = mapping(config, "fee config")
-    enabled, prices = given.get("enabled", True), mapping(given.get("policy", {}), "policy")
+    prices = mapping(given.get("policy", {}), "policy")
+    enabled = given.get("enabled", bool(prices) or present is not None)
     unknown = (given.keys() - {"enabled", "policy"}) | (prices.keys() - _PRICES.keys())
     if unknown or not isinstance(enabled, bool):
         raise invalid_params(f"a fee config has enabled, and in policy {', '.join(_PRICES)}; not {shown(dict(given))}")

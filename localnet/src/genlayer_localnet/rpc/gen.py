@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genlayer_localnet.rpc import reading
+from genlayer_localnet.rpc import reading, submission
 from genlayer_localnet.rpc.errors import not_found
 from genlayer_localnet.rpc.lifecycle_json import lifecycle_json
 from genlayer_localnet.rpc.node import Node
@@ -53,6 +53,17 @@ class GenMethods:
         given = mapping(params, "params")
         at = None if given.get("timestamp") is None else quantity(given["timestamp"], "timestamp")
         return lifecycle_json(self._node, self._transaction(given), at)
+
+    @method("gen_estimateLatestAppealCharge", only_looks=True)
+    def appeal_charge(self, params: Any) -> dict[str, Any]:
+        """What an appeal against a transaction's latest decision has to bring, and until when."""
+        charge = submission.appeal_charge(self._node, self._transaction(mapping(params, "params")))
+        return {
+            "decisionId": str(charge.decision_id),
+            "bond": str(charge.bond),
+            "funding": str(charge.funding),
+            "appealDeadline": int(charge.deadline.timestamp()),
+        }
 
     @method("gen_getStudioTransactionByHash", only_reads=True)
     def studio_transaction(self, transaction_hash: Any, full: Any = True) -> dict[str, Any]:

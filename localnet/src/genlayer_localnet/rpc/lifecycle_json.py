@@ -7,7 +7,6 @@ from typing import Any, Final
 from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.transaction_json import STATUS_NAMES
 from genlayer_localnet.state.transactions import AWAITING_FINALITY, Status, Transaction
-from genlayer_localnet.state.voting import ROTATION
 
 _CODES: Final[dict[Status, int]] = {
     "pending": 1,
@@ -39,14 +38,9 @@ def lifecycle_json(node: Node, transaction: Transaction, at: int | None) -> dict
         "resolutionSource": "Unspecified",
         "resolutionSourceCode": 0,
         "decisionActive": is_active,
-        "decisionId": str(decision_id(transaction)) if is_active else None,
+        "decisionId": str(transaction.decisions) if is_active else None,
         "evaluatedAt": evaluated_at,
     }
-
-
-def decision_id(transaction: Transaction) -> int:
-    """Of its latest decision: how many there have been."""
-    return max(sum(round_.name != ROTATION for round_ in transaction.rounds), 1)
 
 
 def _name(status: Status) -> str:

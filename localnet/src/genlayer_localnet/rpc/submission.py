@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from genlayer_localnet.chain import appeals, fees
+from genlayer_localnet.chain.appeals import AppealCharge
 from genlayer_localnet.errors import FeesRefused, InsufficientFunds, NotAppealable
 from genlayer_localnet.rpc import consensus_calls, envelopes
 from genlayer_localnet.rpc.consensus_calls import AboutTransaction, AddTransaction
@@ -22,7 +24,7 @@ from genlayer_localnet.rpc.errors import (
 from genlayer_localnet.rpc.node import Node
 from genlayer_localnet.rpc.receipt_json import address_text
 from genlayer_localnet.rpc.sim_config import conditions_of
-from genlayer_localnet.state.fees import Fees
+from genlayer_localnet.state.fees import Fees, FeesDistribution
 from genlayer_localnet.state.transactions import Conditions, Transaction
 from genlayer_localnet.vm.host_requests import salted_address
 
@@ -79,8 +81,7 @@ def _replaced(node: Node, envelope: Envelope) -> Transaction | None:
 
     Raises: RpcError, for a nonce that is used up or not the next, and for a replacement that offers no more.
     """
-    expected = node.world.nonces.get(envelope.signer, 0)
-    if envelope.nonce == expected:
+    if envelope.nonce == node.world.nonces.get(envelope.signer, 0):
         return None
     for waiting in node.world.pending:
         if waiting.raw and not waiting.block and (waiting.sender, waiting.nonce) == (envelope.signer, envelope.nonce):
@@ -88,6 +89,15 @@ def _replaced(node: Node, envelope: Envelope) -> Transaction | None:
             if envelope.tip > before.tip and envelope.max_fee > before.max_fee:
                 return waiting
             raise refused(f"replacement transaction underpriced: {waiting.id} offers {before.max_fee} wei for gas")
+    _check_nonce(node, envelope)
+    return None
+
+
+def _check_nonce(node: Node, envelope: Envelope) -> None:
+    """What takes money is done once. Raises: RpcError, for a nonce that is used up or not the next."""
+    expected = node.world.nonces.get(envelope.signer, 0)
+    if envelope.nonce == expected:
+        return
     text = f"it is {envelope.nonce}, and the next one of its sender is {expected}"
     if envelope.nonce < expected:
         raise refused(f"nonce too low: {text}")
@@ -187,10 +197,7 @@ def _transfer(node: Node, envelope: Envelope) -> str:
 
 
 def _enter(node: Node, transaction: Transaction, replaced: Transaction | None) -> str:
-    try:
-        node.chain.submit(transaction, replaced)
-    except InsufficientFunds as error:
-        raise refused(f"insufficient funds: {error}") from None
+    _paying(lambda: node.chain.submit(transaction, replaced))
     if node.options.auto_mine:
         node.chain.run_pending()
     return transaction.id
@@ -202,31 +209,63 @@ def _check_recipient(node: Node, address: bytes) -> None:
 
 
 def _about_another(node: Node, envelope: Envelope, call: AboutTransaction) -> str:
-    """Appeal, finalize or cancel; the answer is the id of the transaction it is about, so that clients find its log."""
+    """Appeal, finalize, cancel, or add to the deposit for fees.
+
+    The answer is the id of the transaction it is about, so that clients find its log; of what only pays, its own.
+    """
     transaction = node.transaction(call.transaction_id)
     if call.function == "cancelTransaction":
         if envelope.signer != transaction.sender:
             raise refused("only its sender can cancel a transaction")
         cancel(node, transaction)
-    elif call.function in ("submitAppeal", "topUpAndSubmitAppeal"):
-        _appeal(node, transaction)
     elif call.function == "topUpFees":
-        raise refused("there are no fees here to top up")
-    elif transaction in node.world.unfinalized:
-        node.chain.finalize(transaction)
+        _check_nonce(node, envelope)
+        distribution = call.distribution or FeesDistribution()
+        _paying(lambda: node.chain.top_up(transaction, envelope.signer, distribution, envelope.value))
+    elif call.function == "finalizeTransaction":
+        _check_decision(transaction, call)
+        if transaction in node.world.unfinalized:
+            node.chain.finalize(transaction)
+    else:
+        _appeal(node, envelope, transaction, call)
     node.world.next_nonce(envelope.signer)
     node.world.aliases[envelope.hash] = transaction.id
     if node.chain.changes is not None:
         node.chain.changes.record(transaction)
         node.chain.changes.nonces.add(envelope.signer)
         node.chain.changes.aliases.add(envelope.hash)
-    return transaction.id
+    return envelope.hash if call.function == "topUpFees" else transaction.id
 
 
-def _appeal(node: Node, transaction: Transaction) -> None:
-    try:
-        appeals.appeal(node.chain, transaction)
-    except NotAppealable as error:
-        raise refused(str(error)) from None
+def _check_decision(transaction: Transaction, call: AboutTransaction) -> None:
+    """Raises: RpcError, where there has been another decision than the one that it is meant for."""
+    if call.decision_id not in (None, transaction.decisions):
+        text = f"it is for decision {call.decision_id}, and the latest one is {transaction.decisions}"
+        raise reverted(FeesRefused("CanNotAppeal" if "Appeal" in call.function else "CanNotFinalize", text))
+
+
+def _appeal(node: Node, envelope: Envelope, transaction: Transaction, call: AboutTransaction) -> None:
+    _check_decision(transaction, call)
+    if appeal_charge(node, transaction).total:
+        _check_nonce(node, envelope)
+    _paying(lambda: appeals.appeal(node.chain, transaction, appellant=envelope.signer, paid=envelope.value))
     if node.options.auto_mine:
         node.chain.run_pending()
+
+
+def appeal_charge(node: Node, transaction: Transaction) -> AppealCharge:
+    """What an appeal costs now. Raises: RpcError, where it can not be appealed."""
+    try:
+        return appeals.appeal_charge(node.chain, transaction)
+    except NotAppealable as error:
+        raise reverted(FeesRefused("CanNotAppeal", str(error))) from None
+
+
+def _paying(work: Callable[[], None]) -> None:
+    """Do something that takes money. Raises: RpcError, FeesRefused."""
+    try:
+        work()
+    except InsufficientFunds as error:
+        raise refused(f"insufficient funds: {error}") from None
+    except NotAppealable as error:
+        raise reverted(FeesRefused("CanNotAppeal", str(error))) from None
