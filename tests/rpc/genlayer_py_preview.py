@@ -17,6 +17,7 @@ from gltest.fees.profile import FeeProfileCollector
 from genlayer_localnet.testing.server import ServerProcess
 
 from .test_lines import TILL as NEW_TILL
+from .test_methods import ROWS, sent_by
 from .wire import GEN
 from .wire import TILL as OLD_TILL
 
@@ -173,3 +174,8 @@ def test_top_up__of_a_transaction__is_in_its_deposit(till: Till) -> None:
     after = till.client.get_transaction(sent["hash"])["fee_accounting"]
     assert int(after["paid_fee_value"]) == int(sent["fee_accounting"]["paid_fee_value"]) + 7
     assert after["message_fee_budget"] == "7"
+
+
+def test_methods__that_clients_send__are_all_known() -> None:
+    for package in ("genlayer_py", "gltest"):
+        assert sent_by(package) <= ROWS.keys()

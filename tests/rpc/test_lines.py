@@ -49,6 +49,13 @@ TILL = '# v0.3.0\n# { "Depends": "py-genlayer:test" }\n\n' + textwrap.dedent(
         def block(self) -> int:
             return gl.vm.run_nondet(lambda: 5, lambda leader: leader.calldata == 5)
 
+        @gl.public.write
+        def failing_block(self) -> None:
+            def fail():
+                raise gl.vm.UserError("in a block")
+
+            gl.vm.run_nondet(fail, lambda leader: True)
+
         @gl.public.view
         def get(self) -> int:
             return self.total
@@ -93,6 +100,12 @@ def test_user_error__of_any_value__is_shown_as_text(client: Client, till: str) -
     with pytest.raises(RpcFailure, match="execution failed: plain text"):
         client.call("write", till, "refuse", "plain text")
     assert result(client.write(till, "refuse", "plain text")) == b"\1plain text"
+
+
+def test_user_error__of_a_block__is_shown_as_text(client: Client, till: str) -> None:
+    receipt = leader(client.write(till, "failing_block"))
+    shown = base64.b64decode(receipt["result"]), base64.b64decode(receipt["eq_outputs"]["0"])
+    assert shown == (b"\1in a block", b"\1in a block")
 
 
 def test_message__on_decided__runs_with_its_parent(client: Client, till: str) -> None:

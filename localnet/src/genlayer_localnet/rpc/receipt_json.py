@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from genlayer_localnet import calldata
 from genlayer_localnet.address import Address
+from genlayer_localnet.state.results import USER_ERROR
 from genlayer_localnet.state.transactions import EmittedEvent, Outcome, OutgoingMessage, Transaction
 
 MAX_OUTPUT_CHARACTERS = 5_000
@@ -42,7 +44,7 @@ def node_receipt(
     is_leader = mode == "leader"
     return {
         "execution_result": "SUCCESS" if outcome.kind == "return" else "ERROR",
-        "result": base64(_shown_result(outcome)),
+        "result": base64(_shown(outcome.result, outcome)),
         "calldata": base64(shown_calldata(transaction)),
         "vote": vote,
         "mode": mode,
@@ -56,18 +58,20 @@ def node_receipt(
             "storage_writes": outcome.storage_writes,
         },
         "node_config": _node_config(validator),
-        "eq_outputs": {str(number): base64(output) for number, output in enumerate(outcome.eq_outputs)},
+        "eq_outputs": {
+            str(number): base64(_shown(output, outcome)) for number, output in enumerate(outcome.eq_outputs)
+        },
         "pending_transactions": [_message(message) for message in outcome.messages] if is_leader else [],
         "events": [event_json(event) for event in outcome.events] if is_leader else [],
         "genvm_result": _genvm_result(outcome),
     }
 
 
-def _shown_result(outcome: Outcome) -> bytes:
-    """With the text of a user error, whatever it carries: no client reads anything else."""
-    if outcome.kind != "user_error" or not outcome.has_data:
-        return outcome.result
-    return outcome.result[:1] + (outcome.message or "").encode()
+def _shown(result: bytes, outcome: Outcome) -> bytes:
+    """A result of a run, or of a block in it, with the text of a user error: no client reads anything else."""
+    if result[:1] != USER_ERROR or not outcome.has_data:
+        return result
+    return USER_ERROR + (replace(outcome, kind="user_error", result=result).message or "").encode()
 
 
 def shown_calldata(transaction: Transaction) -> bytes:
