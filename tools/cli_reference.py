@@ -98,9 +98,9 @@ api-billing usage verify proof.json
 
 Results go to standard output, progress and errors to standard error. With `--json` the result is one JSON document on
 one line: amounts are integers in wei, times unix seconds, days since 1970. A write prints
-`{"tx", "status", "triggered", "result"}`. An error prints `{"error": {"kind", "text", "next", …}}`, where `kind` is the
-class of `api_billing.errors`, and `code` the contract's code where it refused; a command that is itself wrong (exit
-code 2) may print its usage instead.
+`{"tx", "status", "triggered", "result", "fee"}`, with no `fee` (null) where the network takes none. An error prints
+`{"error": {"kind", "text", "next", …}}`, where `kind` is the class of `api_billing.errors`, and `code` the contract's
+code where it refused; a command that is itself wrong (exit code 2) may print its usage instead.
 
 Views are tried again when a node is busy or gone for a moment. A write is sent once, and followed until it has
 executed, with what it triggered: accepted is not enough. `--on finalized` waits until payouts have arrived.

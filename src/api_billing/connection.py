@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from api_billing.extras import needed_by
@@ -18,11 +19,9 @@ from api_billing.extras import needed_by
 with needed_by(__name__):
     from eth_abi.exceptions import EncodingError
 
-from api_billing.contract_api import split_refusal
 from api_billing.errors import (
     BillingError,
     ContractNotFound,
-    ContractRejected,
     InvalidInput,
     OutcomeUnknown,
     RpcFailed,
@@ -30,10 +29,19 @@ from api_billing.errors import (
 )
 from api_billing.fee_desk import FeeDesk
 from api_billing.fee_profile import FeeProfile
+from api_billing.fees import Fees
 from api_billing.genlayer_sdk import NO_METHOD, GenLayerError, Transactions, calldata, is_studio, plain, serialize
 from api_billing.networks import Network
 from api_billing.sending import NOBODY, Payload, Sender, Signer, call, call_data, deployment
-from api_billing.transactions import Execution, Follower, Phase, TransactionOutcome, decode_result
+from api_billing.transactions import (
+    Execution,
+    FeeOutcome,
+    Follower,
+    Phase,
+    TransactionOutcome,
+    error_of_receipt,
+    refusal_of,
+)
 from api_billing.transport import ReadPacer, RpcProvider
 
 _CONTRACT_NOT_FOUND: Final = -32001
@@ -135,29 +143,36 @@ class Connection:
 
         Raises: ContractRejected, TransactionFailed, ChildFailed, OutcomeUnknown, NetworkError, InvalidInput.
         """
-        tx = self._handed_over(lambda: call(address, method, args, value_wei), args)
-        return self.follower.wait(tx, phase, timeout_seconds)
+        tx, fees = self._handed_over(lambda: call(address, method, args, value_wei), args)
+        outcome = self.follower.wait(tx, phase, timeout_seconds)
+        if fees is not None and not outcome.fee.deposit_wei:  # the node does not tell
+            return replace(outcome, fee=FeeOutcome(fees.deposit_wei))
+        return outcome
 
     def send_deployment(self, code: bytes, args: Sequence[Any] = ()) -> str:
         """Hand over a contract with its constructor's arguments; returns the transaction, still to be followed.
 
         Raises: OutcomeUnknown, NetworkError, InvalidInput.
         """
-        return self._handed_over(lambda: deployment(code, args), args)
+        return self._handed_over(lambda: deployment(code, args), args)[0]
 
     def _signer(self) -> Signer:
         if self.signer is None:
             raise InvalidInput("a transaction needs an account that signs it", hint="name one with --account")
         return self.signer
 
-    def _handed_over(self, make: Callable[[], Payload], args: Sequence[Any]) -> str:
-        """The transaction's id. Once the node may have it, every error means that its end is not known."""
+    def _handed_over(self, make: Callable[[], Payload], args: Sequence[Any]) -> tuple[str, Fees | None]:
+        """The transaction's id, and what it deposited.
+
+        Once the node may have it, every error means that its end is not known.
+        """
         signer = self._signer()
         with self._writing:
             self.provider.forget_sent()
             try:
                 payload = make()
-                return self._sender.send(signer, payload, self.fees.fees_of(signer.address, payload, args))
+                fees = self.fees.fees_of(signer.address, payload, args)
+                return self._sender.send(signer, payload, fees), fees
             except OutcomeUnknown:
                 raise
             except (BillingError, GenLayerError, EncodingError, ValueError, TypeError, LookupError) as error:
@@ -170,24 +185,12 @@ class Connection:
 
     def _refusal(self, error: RpcFailed, address: str, method: str) -> BillingError:
         """What an error of a read says: Studio has the contract's text in a receipt, others in the message."""
-        execution, message = _receipt_error(error.data)
-        refusal = split_refusal(message) or split_refusal(error.message)
+        refusal = refusal_of(error)
         if refusal is not None:
-            return ContractRejected(refusal[0], message or error.message)
+            return refusal
+        execution, message = error_of_receipt(error.data)
         if execution in (Execution.USER_ERROR, Execution.VM_ERROR):
             return UnexpectedAnswer(f"{method} failed in the contract at {address}: {message}")
         if error.code == _CONTRACT_NOT_FOUND:
             return ContractNotFound(address, self.network.name)
         return error
-
-
-def _receipt_error(data: object) -> tuple[Execution, str]:
-    receipt = data.get("receipt") if isinstance(data, Mapping) else None
-    result = receipt.get("result") if isinstance(receipt, Mapping) else None
-    if not isinstance(result, str):
-        return Execution.NONE, ""
-    try:
-        execution, _, message = decode_result(base64.b64decode(result))
-    except (GenLayerError, IndexError, ValueError):
-        return Execution.NONE, ""
-    return execution, message

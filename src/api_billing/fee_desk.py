@@ -13,9 +13,10 @@ from api_billing.contract_api import CONSUMER_MESSAGES, MESSAGES, METHODS, Messa
 from api_billing.errors import RpcFailed, Unfunded
 from api_billing.fee_profile import FeeProfile, shipped_profile
 from api_billing.fees import ROOT, Allocation, Fees, Prices, call_key, external_params, internal_params, with_headroom
-from api_billing.genlayer_sdk import NO_METHOD, is_studio
+from api_billing.genlayer_sdk import is_studio
 from api_billing.networks import Network
 from api_billing.sending import Payload
+from api_billing.transactions import refusal_of
 from api_billing.transport import RpcProvider
 
 _TRANSFER_GAS: Final = 100_000
@@ -49,13 +50,14 @@ class FeeDesk:
             return None
         try:
             return Prices.of(self._provider.result("sim_getFeeConfig"))
-        except RpcFailed as error:
-            if error.code == NO_METHOD:
-                return None
-            raise
+        except RpcFailed:
+            return None  # if it takes fees all the same, it refuses what comes without
 
     def fees_of(self, sender: str, payload: Payload, args: Sequence[Any] = ()) -> Fees | None:
-        """What to deposit, None where there are no fees. Raises: Unfunded, NetworkError, UnexpectedAnswer."""
+        """What to deposit, None where there are no fees.
+
+        Raises: ContractRejected, when the contract would refuse it; Unfunded, NetworkError, UnexpectedAnswer.
+        """
         prices = self.prices()
         if prices is None:
             return None
@@ -84,7 +86,10 @@ class FeeDesk:
             request["value"] = hex(payload.value_wei)
         try:
             told = self._provider.result("sim_estimateTransactionFees", request)
-        except RpcFailed:
+        except RpcFailed as error:
+            refusal = refusal_of(error)
+            if refusal is not None:  # as it would be if it was sent, which costs
+                raise refusal from error
             return None
         preset = told.get("recommendedPreset") if isinstance(told, dict) else None
         return Fees.of(preset) if isinstance(preset, dict) else None

@@ -21,6 +21,7 @@ with needed_by(__name__):
 ROOT: Final = 2**256 - 1
 """The parent of what a transaction itself sends."""
 ANY_CALL: Final = bytes(keccak(b""))
+_WHOLE_BPS: Final = 10_000
 HEADROOM_BPS: Final = 12_000
 """What is estimated is deposited with so much of it in ten thousandths, as genlayer-py does."""
 VALIDATORS: Final = 5
@@ -40,7 +41,7 @@ TRANSACTION: Final = f"(address,address,uint256,uint256,uint256,uint256,uint256,
 
 def with_headroom(wei: int, bps: int = HEADROOM_BPS) -> int:
     """So much more than was estimated, rounded up."""
-    return -(-wei * bps // 10_000)
+    return -(-wei * bps // _WHOLE_BPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,15 @@ class Prices:
         if not isinstance(config, Mapping) or config.get("enabled") is False:
             return None
         if not isinstance(policy, Mapping):
+            if not config.get("enabled"):
+                return None
             raise UnexpectedAnswer(f"the node tells no prices of its fees: {str(config)[:80]!r}")
         floor = policy.get("messageFeeParamsBudgetFloor", config.get("messageFeeParamsBudgetFloor"))
         try:
             time_unit, storage_unit = whole(policy["genPerTimeUnit"]), whole(policy["storageUnitPrice"])
             receipt_gas, overlay = whole(policy["receiptGasPrice"]), whole(policy.get("timeUnitOverlayBps", 0))
+            if overlay >= _WHOLE_BPS:
+                raise ValueError(f"overlay of {overlay} ten thousandths")
             found = cls(time_unit, storage_unit, receipt_gas, overlay, None if floor is None else whole(floor))
         except (LookupError, TypeError, ValueError) as error:
             raise UnexpectedAnswer(f"the node tells prices of a form that is not known here: {error}") from error
@@ -116,7 +121,7 @@ class Distribution:
         time_wei = (
             runs * (self.leader_time_units + VALIDATORS * self.validator_time_units) * (self.max_time_unit_wei or 1)
         )
-        overlay_wei = time_wei * prices.overlay_bps // (10_000 - prices.overlay_bps)
+        overlay_wei = time_wei * prices.overlay_bps // (_WHOLE_BPS - prices.overlay_bps)
         return time_wei + overlay_wei + runs * self.execution_budget_wei + self.message_fees_wei
 
     def values(self) -> tuple[Any, ...]:

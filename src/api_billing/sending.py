@@ -117,11 +117,12 @@ class Sender:
         if self._is_studio:
             with suppress(RpcFailed):
                 told = self._provider.result("sim_getConsensusContract", "ConsensusMain") or told
-        (method,) = (each for each in told["abi"] if (each["type"], each.get("name")) == ("function", "addTransaction"))
-        return str(told["address"]), [str(each["type"]) for each in method["inputs"]]
+        forms = [each["inputs"] for each in told["abi"] if each.get("name") == "addTransaction"]
+        return str(told["address"]), [str(each["type"]) for each in max(forms, key=len)]
 
     def _with_fees(self, sender: str, payload: Payload, fees: Fees) -> bytes:
-        until, value_wei = self._now() + _VALID_SECONDS, payload.value_wei
+        # The clock of a localnet may be ahead; what a node says of its last block may be long ago.
+        until, value_wei = max(self._now(), int(time.time())) + _VALID_SECONDS, payload.value_wei
         return add_transaction(sender, payload.to, payload.data, value_wei=value_wei, valid_until=until, fees=fees)
 
     def _prepared(self, sender: str, consensus: str, data: str, value_wei: int) -> dict[str, Any]:
@@ -160,7 +161,7 @@ class Sender:
             self._provider.forget_sent()
             raise RpcFailed(RAW_SEND, _REVERTED, str(reason))
         for log in receipt["logs"]:
-            if log["topics"][0] in _TAKEN:
+            if log["topics"] and str(log["topics"][0]).lower() in _TAKEN:
                 return str(log["topics"][1])
         raise UnexpectedAnswer(f"transaction {sent} was sent, but its receipt names none of the consensus contract")
 

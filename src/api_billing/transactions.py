@@ -19,11 +19,12 @@ from api_billing.errors import (
     ContractRejected,
     NetworkError,
     OutcomeUnknown,
+    RpcFailed,
     TransactionFailed,
     WaitTimedOut,
 )
 from api_billing.fees import whole
-from api_billing.genlayer_sdk import calldata, error_text, plain
+from api_billing.genlayer_sdk import GenLayerError, calldata, error_text, plain
 
 Phase = Literal["accepted", "finalized"]
 """How far to wait: until the validators have decided, or until nobody can appeal any more."""
@@ -62,11 +63,11 @@ class FeeOutcome:
         return None if self.returned_wei is None else self.deposit_wei - self.returned_wei
 
     @classmethod
-    def of(cls, accounting: object) -> Self:
+    def of(cls, accounting: object, *, is_final: bool) -> Self:
         """Read a node's answer; as none where it has another form, since nothing depends on it."""
         if not isinstance(accounting, Mapping):
             return cls()
-        returned = accounting.get("refunded_fee_value")
+        returned = accounting.get("refunded_fee_value", accounting.get("total_refunded") if is_final else None)
         with suppress(ValueError, TypeError):
             deposit_wei = whole(accounting.get("paid_fee_value") or 0)
             returned_wei = None if returned is None else whole(returned)
@@ -218,7 +219,7 @@ def outcome_of(tx: str, found: dict[str, Any], trace: Callable[[str], dict[str, 
         execution = Execution.RETURN
     children = tuple(str(child) for child in found.get("triggered_transactions") or ())
     contract = data.get("contract_address")
-    fee = FeeOutcome.of(found.get("fee_accounting"))
+    fee = FeeOutcome.of(found.get("fee_accounting"), is_final=found["status_name"] == "FINALIZED")
     return TransactionOutcome(
         tx, status, execution, value, message, stdout, children, str(contract) if contract else None, fee
     )
@@ -247,6 +248,26 @@ def decode_result(result: bytes) -> tuple[Execution, Any, str]:
     if code == b"\x01":
         return Execution.USER_ERROR, None, error_text(payload)
     return Execution.VM_ERROR, None, payload.decode("utf-8", "replace")
+
+
+def refusal_of(error: RpcFailed) -> ContractRejected | None:
+    """The contract's refusal in an error of a read or of a simulated write, None where it is of another kind."""
+    message = error_of_receipt(error.data)[1]
+    refusal = split_refusal(message) or split_refusal(error.message)
+    return None if refusal is None else ContractRejected(refusal[0], message or error.message)
+
+
+def error_of_receipt(data: object) -> tuple[Execution, str]:
+    """How the contract ended by the receipt that Studio and a localnet give with an error, and its text."""
+    receipt = data.get("receipt") if isinstance(data, Mapping) else None
+    result = receipt.get("result") if isinstance(receipt, Mapping) else None
+    if not isinstance(result, str):
+        return Execution.NONE, ""
+    try:
+        execution, _, message = decode_result(base64.b64decode(result))
+    except (GenLayerError, LookupError, ValueError):
+        return Execution.NONE, ""
+    return execution, message
 
 
 def _result_of_trace(found: dict[str, Any], trace: Callable[[], dict[str, Any]]) -> tuple[Execution, Any, str, str]:

@@ -1,6 +1,7 @@
 """What a transaction deposits on a network with fees: asked of the node, taken from a profile, shown, and bounded."""
 
 import ast
+import base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from api_billing.contract_api import CONSUMER_MESSAGES, COURT_METHODS, MESSAGES, METHODS, CourtMethod, Method
-from api_billing.errors import RpcFailed, Unfunded, Unreachable
+from api_billing.errors import ContractRejected, Unfunded, Unreachable
 from api_billing.fee_desk import FeeDesk
 from api_billing.fee_profile import FeeProfile, Measured
 from api_billing.fees import ANY_CALL, ROOT, Allocation, Distribution, Fees, Prices, call_key
@@ -58,7 +59,9 @@ class Asked:
                 self.methods, self.params = node.methods, node.params
 
 
-@pytest.mark.parametrize("answer", [{"result": {"enabled": False}}, error(-32601, "no such method")])
+@pytest.mark.parametrize(
+    "answer", [{"result": {"enabled": False}}, error(-32601, "no such method"), error(-32000, "?")]
+)
 def test_fees__network_without__are_none_and_nothing_is_told(answer: Any) -> None:
     asked = Asked(answer)
     assert (asked.fees, asked.told, asked.methods) == (None, [], ["sim_getFeeConfig"])
@@ -68,11 +71,16 @@ def test_fees__testnet__are_not_asked_for() -> None:
     assert Asked(HANG_UP, network="testnet-bradbury").methods == []
 
 
-def test_fees__node_fails_to_say_whether_there_are_any__nothing_is_sent() -> None:
-    with pytest.raises(RpcFailed, match="broken"):
-        Asked(error(-32000, "broken"))
+def test_fees__node_cannot_be_asked__are_not_guessed() -> None:
     with pytest.raises(Unreachable):
         Asked(HANG_UP)
+
+
+def test_fees__call_that_the_contract_would_refuse__is_refused_before_it_costs() -> None:
+    receipt = {"receipt": {"result": base64.b64encode(b"\x01[EXPECTED] api_paused: api is paused").decode()}}
+    with pytest.raises(ContractRejected) as refused:
+        Asked({"result": CONFIG}, error(-32000, "execution failed", receipt), RICH)
+    assert (refused.value.code, refused.value.tx) == ("api_paused", None)
 
 
 def test_fees__node_estimates__are_what_it_recommends_and_are_told() -> None:

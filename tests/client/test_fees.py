@@ -77,7 +77,8 @@ def test_prices__least_execution__follows_from_the_price_of_gas_unless_told() ->
 
 
 @pytest.mark.parametrize(
-    "config", [{"enabled": False}, {"enabled": False, "policy": POLICY}, {"policy": dict.fromkeys(POLICY, 0)}, None]
+    "config",
+    [{"enabled": False}, {"enabled": False, "policy": POLICY}, {"policy": dict.fromkeys(POLICY, 0)}, None, {}, "0x0"],
 )
 def test_prices__where_there_are_no_fees__are_none(config: Any) -> None:
     assert Prices.of(config) is None
@@ -88,7 +89,16 @@ def test_prices__where_there_are_fees__are_read(config: Any) -> None:
     assert Prices.of(config) == Prices(1, 2, 3)
 
 
-@pytest.mark.parametrize("policy", [None, {}, {**POLICY, "genPerTimeUnit": "much"}, {**POLICY, "genPerTimeUnit": -1}])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        None,
+        {},
+        {**POLICY, "genPerTimeUnit": "much"},
+        {**POLICY, "genPerTimeUnit": -1},
+        {**POLICY, "timeUnitOverlayBps": 10_000},
+    ],
+)
 def test_prices__of_another_form__are_unexpected(policy: Any) -> None:
     with pytest.raises(UnexpectedAnswer):
         Prices.of({"enabled": True, "policy": policy})

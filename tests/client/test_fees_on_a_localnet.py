@@ -87,10 +87,20 @@ def test_write__with_a_payout__has_an_allocation_for_it(payer: BillingClient) ->
     assert balance(payer) > before + ONE_GEN
 
 
-def test_write__refused_by_the_contract__pays_its_fee_and_has_its_code(payer: BillingClient) -> None:
+def test_write__that_the_contract_would_refuse__costs_nothing_and_has_its_code(payer: BillingClient) -> None:
     with pytest.raises(ContractRejected) as refused:
         payer.unsubscribe("nothing-here")
-    assert refused.value.code == "api_not_registered"
+    assert (refused.value.code, refused.value.tx) == ("api_not_registered", None)
+    assert balance(payer) == 10 * ONE_GEN
+
+
+def test_write__refused_by_the_contract_when_it_runs__pays_its_fee(
+    payer: BillingClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payer.connection.fees, "_estimated", lambda *_: None)
+    with pytest.raises(ContractRejected) as refused:
+        payer.unsubscribe("nothing-here")
+    assert refused.value.tx is not None
     finalize(payer)
     assert 0 < 10 * ONE_GEN - balance(payer) < ONE_GEN
 

@@ -143,6 +143,12 @@ def test_fee__final__is_what_did_not_come_back() -> None:
     assert read(with_fees("1000", "400")).fee.paid_wei == 600
 
 
+@pytest.mark.parametrize(("status", "paid"), [("FINALIZED", 600), ("ACCEPTED", None)])
+def test_fee__by_the_words_of_other_nodes__is_known_when_final(status: str, paid: int | None) -> None:
+    accounting = {"paid_fee_value": 1000, "total_refunded": 400}
+    assert read(studio(status, fee_accounting=accounting)).fee.paid_wei == paid
+
+
 @pytest.mark.parametrize("accounting", [[], "x", {"paid_fee_value": "much"}, {"paid_fee_value": -1}])
 def test_fee__told_in_another_form__is_not_known(accounting: Any) -> None:
     assert read(studio(fee_accounting=accounting)).fee == NO_FEE
