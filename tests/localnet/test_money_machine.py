@@ -388,6 +388,12 @@ class MoneyMachine(RuleBasedStateMachine):
         self.collected = collected
 
     @invariant()
+    def nothing_costs_more_than_its_deposit(self) -> None:
+        for one in self.chain.world.transactions.values():
+            if one.fees is not None and one.status != "cancelled":
+                assert one.fees.spent + self.chain.fees_of_messages(one) <= one.fees.deposit
+
+    @invariant()
     def nobody_gets_back_more_than_was_deposited(self) -> None:
         assert all(back <= self.deposited[sent] for sent, back in self.returned.items())
 
