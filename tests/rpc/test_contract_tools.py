@@ -138,10 +138,6 @@ def test_status__impossible__is_refused(client: Client, till: str, status: Any, 
     assert client.transaction(sent)["status"] == "ACCEPTED"
 
 
-def test_fees__of_any_transaction__are_none(rpc: RpcConnection) -> None:
-    assert rpc.call("sim_estimateTransactionFees", {"type": "write"}) == {"enabled": False, "fees": "0x0"}
-
-
 def test_status__canceled_while_waiting__gives_the_value_back(start: Callable[..., RpcConnection]) -> None:
     client = Client(start(auto_mine=False))
     before = client.balance()

@@ -40,8 +40,12 @@ JS_HASH = "0x427fc4d4ec9420bfb66448fccc3c12e7d8936f9176c6fbe5fbf9cd542c501d3c"
 account = Account.from_key(KEY)
 
 
+def _asked(data: bytes, to: str = MAIN) -> Any:
+    return consensus_calls.asked_of(bytes.fromhex(to[2:]), data)
+
+
 def _decoded(data: str) -> AddTransaction:
-    call = consensus_calls.decode(bytes.fromhex(data[2:]))
+    call = _asked(bytes.fromhex(data[2:]))
     assert isinstance(call, AddTransaction)
     return call
 
@@ -56,7 +60,7 @@ def test_decode__call_of_genlayer_js__gives_hash_signer_and_value() -> None:
 
 
 def test_decode__call_of_genlayer_js__gives_the_call() -> None:
-    call = consensus_calls.decode(envelopes.decode(JS_CALL).data)
+    call = _asked(envelopes.decode(JS_CALL).data)
     assert isinstance(call, AddTransaction)
     assert calldata.decode(call.calldata) == {"method": "set", "args": [5]}
     assert (Address(call.sender).as_hex, call.recipient.hex(), call.mode) == (SIGNER, "22" * 20, "NORMAL")
@@ -185,16 +189,17 @@ def test_call__valid_until__is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("selector", "action"), [("8b5de1bc", "appeal"), ("b2efda83", "finalize"), ("70ba3339", "cancel")]
+    ("selector", "function"),
+    [("8b5de1bc", "submitAppeal"), ("b2efda83", "finalizeTransaction"), ("70ba3339", "cancelTransaction")],
 )
-def test_call__about_another_transaction__is_read(selector: str, action: str) -> None:
-    call = consensus_calls.decode(bytes.fromhex(about(selector, JS_HASH)[2:]))
-    assert call == AboutTransaction(action, JS_HASH)
+def test_call__about_another_transaction__is_read(selector: str, function: str) -> None:
+    call = _asked(bytes.fromhex(about(selector, JS_HASH)[2:]))
+    assert call == AboutTransaction(function, JS_HASH)
 
 
 @pytest.mark.parametrize("data", ["", "0x", "0xa9059cbb" + "00" * 64, "0x01"])
-def test_call__unknown_selector__is_a_transfer(data: str) -> None:
-    assert consensus_calls.decode(bytes.fromhex(data.removeprefix("0x"))) is None
+def test_call__unknown_selector_to_somebody__is_a_transfer(data: str) -> None:
+    assert _asked(bytes.fromhex(data.removeprefix("0x")), SOMEBODY) is None
 
 
 @pytest.mark.parametrize(
@@ -204,7 +209,7 @@ def test_call__unknown_selector__is_a_transfer(data: str) -> None:
 )  # fmt: skip
 def test_call__not_decodable__is_refused(data: str) -> None:
     with pytest.raises(RpcError) as refusal:
-        consensus_calls.decode(bytes.fromhex(data[2:]))
+        _asked(bytes.fromhex(data[2:]))
     assert refusal.value.code == INVALID_PARAMS
 
 
@@ -267,8 +272,8 @@ def test_rlp__of_a_size__is_that_of_the_library(size: int) -> None:
 def test_call__address_of_more_than_20_bytes__is_refused(words: tuple[int, ...]) -> None:
     data = bytearray.fromhex(add_transaction(SIGNER, SOMEBODY, tx_data(call_object("get"), b""))[2:])
     data[4 + 32 * words[0] + words[1]] = words[2]
-    with pytest.raises(RpcError, match="20 bytes"):
-        consensus_calls.decode(bytes(data))
+    with pytest.raises(RpcError, match="is no address"):
+        _asked(bytes(data))
 
 
 def test_call__data_reaches_beyond_the_end__is_refused() -> None:
@@ -276,4 +281,4 @@ def test_call__data_reaches_beyond_the_end__is_refused() -> None:
     for start in (2**255, len(data), 5 * 32 + 1):
         moved = data[: 4 + 4 * 32] + start.to_bytes(32, "big") + data[4 + 5 * 32 :]
         with pytest.raises(RpcError, match="cut off"):
-            consensus_calls.decode(moved)
+            _asked(moved)
