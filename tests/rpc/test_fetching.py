@@ -68,6 +68,10 @@ class Reader(gl.Contract):
         return gl.get_contract_at(other).view().get()
 
     @gl.public.view
+    def look_up(self, url: str) -> str:
+        return gl.eq_principle.strict_eq(lambda: gl.nondet.web.get(url).body.decode())
+
+    @gl.public.view
     def fail(self) -> None:
         gl.spoiled = True
         raise gl.vm.UserError("no")
@@ -190,6 +194,70 @@ def test_read__while_a_page_is_rendered__is_answered(rpc: RpcConnection, reader:
     client = Client(rpc)
     client.write(reader, "render", pages.url)
     assert client.read(reader, "get_last") == "[1, 0, 0]"
+
+
+@pytest.mark.parametrize("method", ["gen_call", "sim_call", "sim_estimateTransactionFees"])
+def test_read__while_a_simulated_call_fetches__sees_what_is_accepted(
+    rpc: RpcConnection, reader: str, pages: Pages, method: str
+) -> None:
+    client = Client(rpc)
+    rpc.call("sim_setFeeConfig", {"policy": {"genPerTimeUnit": 1}})
+    seen: list[str] = []
+
+    def handle(path: str) -> str:
+        seen.append(reading(rpc, reader))
+        return "read"
+
+    pages.handle = handle
+    rpc.call(method, client.request("write", reader, "fetch", pages.url))
+    assert set(seen) == {"[1, 0, 0]"}
+    assert client.read(reader, "get") == [1, 0, 0]
+
+
+def test_estimate__of_a_call_whose_message_fetches__asks_nobody(rpc: RpcConnection, reader: str, pages: Pages) -> None:
+    rpc.call("sim_setFeeConfig", {"policy": {"genPerTimeUnit": 1}})
+    request = Client(rpc).request("write", reader, "set_then", 5, pages.url)
+    told = rpc.call("sim_estimateTransactionFees", request)
+    assert len(told["recommendedPreset"]["messageAllocations"]) == 1
+    assert pages.requests == 0
+
+
+def test_read__that_fetches__lets_others_read(rpc: RpcConnection, reader: str, pages: Pages) -> None:
+    pages.handle = lambda path: reading(rpc, reader)
+    assert Client(rpc).read(reader, "look_up", pages.url) == "[1, 0, 0]"
+
+
+@pytest.mark.parametrize("order", ["outer ends first", "inner ends first"])
+def test_read__that_fetches_while_a_contract_fetches__is_answered(
+    rpc: RpcConnection, reader: str, pages: Pages, order: str
+) -> None:
+    asked, outer_ended, found = threading.Event(), threading.Event(), list[str]()
+
+    def handle(path: str) -> str:
+        if path == "inner":
+            asked.set()
+            if order == "outer ends first":
+                assert outer_ended.wait(10)
+            return "inner " + reading(rpc, reader)
+        if not threads:
+            threads.append(threading.Thread(target=look_up))
+            threads[0].start()
+            assert asked.wait(10)
+            if order == "inner ends first":
+                threads[0].join()
+            else:
+                outer_ended.set()
+        return path
+
+    def look_up() -> None:
+        found.append(reading(rpc, reader, "look_up", pages.url + "inner"))
+
+    client, threads = Client(rpc), list[threading.Thread]()
+    pages.handle = handle
+    client.write(reader, "fetch", pages.url + "outer")
+    threads[0].join()
+    assert found == ["inner [1, 0, 0]"]
+    assert client.read(reader, "get_last") == "outer 2 1"
 
 
 def test_read__in_every_rotation_of_leaders__sees_what_is_accepted(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from genlayer_localnet.chain.allocations import (
     EXTERNAL_PARAMS,
@@ -16,6 +17,7 @@ from genlayer_localnet.chain.allocations import (
 from genlayer_localnet.chain.chain import Chain, message_transaction
 from genlayer_localnet.chain.fees import budget_floor, deposit_for, execution_report, round_fees
 from genlayer_localnet.errors import FeesRefused
+from genlayer_localnet.nondet.web import WebResponse
 from genlayer_localnet.state.fees import MAX_ALLOCATIONS, FeePolicy, Fees, FeesDistribution, MessageAllocation
 from genlayer_localnet.state.journal import Journal, roll_back
 from genlayer_localnet.state.transactions import OutgoingMessage, Transaction
@@ -39,7 +41,8 @@ class _Tried:
 def recommended(chain: Chain, transaction: Transaction, policy: FeePolicy) -> Fees:
     """For this call now: with a fifth more than it costs, and an allocation for each message it leads to.
 
-    Messages run after it and after each other, as on the chain. Nobody has to own the value. Raises: FeesRefused, for
+    Messages run after it and after each other, as on the chain; for pages that they would fetch nobody is asked: these
+    are empty. Nobody has to own the value. Raises: FeesRefused, for
     more messages than there can be allocations, and for a number of validators that there are no fees for.
     """
     journal: Journal = []
@@ -78,7 +81,7 @@ def _run(chain: Chain, tried: _Tried, journal: Journal, policy: FeePolicy) -> li
     mark = len(journal)
     outcome = chain.without_code(transaction)
     if outcome is None:
-        outcome = chain.run(transaction, journal, chain.attempt(transaction, mark, voters=1))
+        outcome = chain.try_out(transaction, journal, None if tried.message is None else _empty_page)
     tried.report = execution_report(transaction, outcome, journal[mark:], policy)
     if outcome.kind != "return":
         roll_back(journal, mark)
@@ -130,6 +133,11 @@ def _distribution(tried: _Tried, policy: FeePolicy) -> FeesDistribution:
         max_storage_gas_price=_with_headroom(policy.storage_unit_price),
         max_receipt_gas_price=_with_headroom(policy.receipt_gas_price),
     )
+
+
+def _empty_page(call: Callable[[], Any]) -> WebResponse:
+    """In the place of a request that may never be made: whoever answers it could take it for a real one."""
+    return WebResponse(200, {}, b"")
 
 
 def _with_headroom(amount: int) -> int:

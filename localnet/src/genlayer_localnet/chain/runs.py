@@ -19,7 +19,7 @@ from genlayer_localnet.loading.entry_keys import for_line, method_of
 from genlayer_localnet.loading.lines import Line
 from genlayer_localnet.nondet.services import Services, Wait
 from genlayer_localnet.state.fees import FeePolicy
-from genlayer_localnet.state.journal import Journal, re_apply, roll_back
+from genlayer_localnet.state.journal import Journal, re_apply, roll_back, without
 from genlayer_localnet.state.results import RETURN, TIMEOUT, VM_ERROR
 from genlayer_localnet.state.transactions import Outcome, Transaction
 from genlayer_localnet.state.voting import ROTATION, VotingRound, appeals_up_to, decision, name_of, panel
@@ -262,9 +262,27 @@ class Runs:
         }
         return Frame(self.world, journal, attempt, address, account.storage, permissions, message, line)
 
-    def view(self, transaction: Transaction) -> Outcome:
-        """Run a read on one node; ``transaction`` only describes the call. The contract must be there."""
+    def try_out(self, transaction: Transaction, journal: Journal, wait: Wait | None = None) -> Outcome:
+        """Run a deploy or a call on one node; the caller takes it back, with all else that is in ``journal``.
+
+        ``wait`` makes the calls that wait for the network; without it others read meanwhile what was before all of it.
+        """
+        attempt = self.attempt(transaction, len(journal), voters=1)
+        attempt.wait = wait or self._wait_without(journal)
+        return self.run(transaction, journal, attempt)
+
+    def _wait_without(self, journal: Journal) -> Wait | None:
+        wait_beside = self.wait_beside
+        return None if wait_beside is None else lambda call: wait_beside(call, lambda: without([journal]))
+
+    def view(self, transaction: Transaction, *, beside: bool = False) -> Outcome:
+        """Run a read on one node; ``transaction`` only describes the call. The contract must be there.
+
+        ``beside``: others can read while it waits for the network; not where the world is not what it is for them.
+        """
         attempt = self.attempt(transaction, voters=1)
+        if beside:
+            attempt.wait = self._wait_without([])
         if attempt.time_limit_seconds is not None and transaction.calldata == SCHEMA_CALL:
             attempt.time_limit_seconds = min(attempt.time_limit_seconds, SCHEMA_SECONDS)
         frame = self._frame(transaction.to, attempt, [], READ, transaction)

@@ -33,8 +33,10 @@ def simulate(chain: Chain, transaction: Transaction, *, final: bool = False) -> 
             return Simulation(Outcome("vm_error", VM_ERROR + b"invalid_contract absent"))
         try:
             world.change_balance(journal, transaction.to, transaction.value)
-            attempt = chain.attempt(transaction, len(journal), voters=1)
-            outcome = chain.run(transaction, journal, attempt)
+            if final:  # the world is not what it is for others
+                outcome = chain.run(transaction, journal, chain.attempt(transaction, len(journal), voters=1))
+            else:
+                outcome = chain.try_out(transaction, journal)
             return Simulation(outcome, _written(journal))
         finally:
             roll_back(journal)

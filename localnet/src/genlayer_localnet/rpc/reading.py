@@ -132,7 +132,7 @@ def _described(node: Node, kind: Literal["call", "deploy"], to: bytes, sender: b
 def _view(node: Node, transaction: Transaction, *, final: bool) -> Simulation:
     with _state(node, final=final):
         node.contract(transaction.to)
-        return Simulation(node.chain.view(transaction))
+        return Simulation(node.chain.view(transaction, beside=not final))
 
 
 def _state(node: Node, *, final: bool) -> AbstractContextManager[None]:

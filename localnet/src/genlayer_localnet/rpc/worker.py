@@ -226,6 +226,7 @@ class ChainWorker:
         """Make a call that waits for the network, and read for others meanwhile. In the worker's thread."""
         fetch = _Fetch(call, self._jobs)
         fetch.start()
+        of_others: list[_Fetch] = []  # what was read for others may wait as well
         while (job := self._jobs.get()) is not fetch:
             if isinstance(job, _Job) and job.only_reads:
                 with set_aside():
@@ -233,8 +234,12 @@ class ChainWorker:
                     if self._save([job]):
                         self._tell_done()
                 _tell([job])
+            elif isinstance(job, _Fetch):
+                of_others.append(job)
             else:
-                self._postponed.append(cast(_Job | None, job))
+                self._postponed.append(job)
+        for other in of_others:
+            self._jobs.put(other)
         return fetch.result()
 
     def _save(self, done: list[_Job]) -> bool:
