@@ -147,6 +147,7 @@ def test_free__single_and_span__are_both_in() -> None:
     [
         ({}, MAX_READS),
         ({"network": "studionet"}, 20),
+        ({"network": "studionet", "url": "http://127.0.0.1:4000/api"}, MAX_READS),
         ({"network": "studionet", "reads_per_10_seconds": 5}, 5),
         ({"reads_per_10_seconds": 7}, 7),
     ],

@@ -267,7 +267,8 @@ class MeterSettings(BaseSettings):
     @property
     def reads_allowed(self) -> int:
         """How often the contract may be read in 10 seconds."""
-        return self.reads_per_10_seconds or find_network(self.network).reads_per_10_seconds or MAX_READS
+        network = find_network(self.network, self.url or None)
+        return self.reads_per_10_seconds or network.reads_per_10_seconds or MAX_READS
 
     @cached_property
     def free(self) -> frozenset[int]:
