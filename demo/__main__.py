@@ -95,6 +95,7 @@ class _Arguments(argparse.Namespace):
     meter: bool
     requests: int | None
     consumers: int | None
+    network: str | None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -166,6 +167,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--consumers", metavar="N", type=int, help="with --meter: how many, of which one is a contract (50)"
     )
+    parser.add_argument(
+        "--network",
+        choices=("studionet", "studio-next"),
+        help="with --meter: have the localnet be like this network, with its contracts and fees",
+    )
     return parser
 
 
@@ -183,7 +189,7 @@ def _require_one_demo(options: _Arguments) -> None:
         "--serve": options.serve or None,
         "--port": options.port,
     }
-    of_meter = {"--requests": options.requests, "--consumers": options.consumers}
+    of_meter = {"--requests": options.requests, "--consumers": options.consumers, "--network": options.network}
     for name, value in (of_log if options.meter else of_meter).items():
         if value is not None:
             how = "does not go with --meter, which bills" if options.meter else "goes with --meter, which bills"
@@ -201,7 +207,7 @@ def _bill_requests(options: _Arguments) -> int:
         _require_writable(options.json)
     try:
         with progress(_errors()) as shown:
-            figures = run_metered(options.requests, options.consumers, std, shown.phase)
+            figures = run_metered(options.requests, options.consumers, std, shown.phase, options.network or "localnet")
     except BrokeOffError as error:
         return _fail(f"the run broke off: {error}", BAD_INPUT)
     except ValueError as error:

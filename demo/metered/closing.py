@@ -159,9 +159,10 @@ def _pay_out(place: Place) -> OperatorFigures:
     client, address = place.operator, place.accounts[OPERATOR]
     earned_wei = client.get_earnings(address).earnings_wei
     before_wei = client.connection.balance_wei(address)
+    fee_wei = 0
     if earned_wei:
         paid = place.client(OPERATOR)
         paid.on, paid.timeout_seconds = "finalized", _PAYOUT_SECONDS
-        paid.withdraw_earnings(earned_wei)
+        fee_wei = paid.withdraw_earnings(earned_wei).fee.paid_wei or 0
     after, after_wei = client.get_earnings(address), client.connection.balance_wei(address)
-    return OperatorFigures(address, earned_wei, after.withdrawn_wei, after.earnings_wei, before_wei, after_wei)
+    return OperatorFigures(address, earned_wei, after.withdrawn_wei, after.earnings_wei, before_wei, after_wei, fee_wei)

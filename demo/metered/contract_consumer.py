@@ -34,7 +34,7 @@ class ContractConsumer:
     def __init__(self, place: Place) -> None:
         self._owner: BillingClient = place.client(CONTRACT_OWNER)
         connection = self._owner.connection
-        self.address = deploy(connection, SOURCE.read_bytes(), (place.contract, API))
+        self.address = deploy(connection, SOURCE, (place.contract, API))
         # Its subscription is a message that goes out when the transaction is final.
         self._write("finalized", "subscribe", CALLS * PRICE_WEI)
         self._owner.top_up_for(self.address, _DEPOSIT_WEI)

@@ -123,6 +123,8 @@ class OperatorFigures:
     left_wei: int
     balance_before_wei: int
     balance_after_wei: int
+    fee_wei: int
+    """What the network took for the withdrawal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +191,9 @@ class MeteredFigures:
             )
         if refund.credit_grew_wei != refund.amount_wei:
             found.append(f"a refund of {refund.amount_wei} wei became credit of {refund.credit_grew_wei}")
-        if operator.balance_after_wei - operator.balance_before_wei != operator.withdrawn_wei:
-            found.append(f"the operator's balance did not grow by the {operator.withdrawn_wei} wei withdrawn")
+        if operator.balance_after_wei - operator.balance_before_wei != operator.withdrawn_wei - operator.fee_wei:
+            what = f"the {operator.withdrawn_wei} wei withdrawn, less {operator.fee_wei} for the network"
+            found.append(f"the operator's balance did not grow by {what}")
         if operator.earned_wei - operator.withdrawn_wei != operator.left_wei:
             found.append(f"of the operator's earnings {operator.left_wei} wei are left")
         if self.dispute is not None:

@@ -3,14 +3,15 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from api_billing.client import BillingClient
 from api_billing.connection import Connection
 from api_billing.contract_api import DAY_SECONDS, STANDARD_PLAN
-from api_billing.contract_source import contract_path
+from api_billing.contract_source import contract_path, deployed_form
 from api_billing.errors import UnexpectedAnswer
-from api_billing.networks import Network, find_network
+from api_billing.networks import Network
 from api_billing.unlocked import UnlockedAccount
 from demo.metered.plan import API, FIXED_WEI, PRICE_WEI, TRIAL_PLAN, ConsumerPlan, Role, trial_calls
 from demo.metered.wallet import Wallet
@@ -62,14 +63,13 @@ class Place:
         return self.client(FIRST_CONSUMER + consumer.plan.number - 1)
 
 
-def prepare(url: str, plans: Sequence[ConsumerPlan], step: Callable[[], None]) -> Place:
+def prepare(network: Network, plans: Sequence[ConsumerPlan], step: Callable[[], None]) -> Place:
     """Deploy the contract, register the API with its plans, and have each consumer subscribe and place its hold.
 
     ``step`` is called after each consumer. Raises: BillingError.
     """
-    network = find_network("localnet", url)
     accounts = tuple(str(each) for each in Connection(network).provider.result("eth_accounts"))
-    contract = deploy(Connection(network, UnlockedAccount(accounts[OPERATOR])), contract_path().read_bytes())
+    contract = deploy(Connection(network, UnlockedAccount(accounts[OPERATOR])), contract_path())
     operator = _client(network, contract, accounts[OPERATOR])
     operator.register_api(API, PRICE_WEI, _DAILY_CALLS)
     operator.set_plan(API, TRIAL_PLAN, PRICE_WEI, trial_calls(plans))
@@ -95,9 +95,10 @@ def prepare(url: str, plans: Sequence[ConsumerPlan], step: Callable[[], None]) -
     return Place(network, accounts, operator, consumers)
 
 
-def deploy(connection: Connection, code: bytes, arguments: Sequence[object] = ()) -> str:
-    """Deploy a contract and return its address. Raises: BillingError."""
-    tx = connection.send_deployment(code, arguments)
+def deploy(connection: Connection, source: Path, arguments: Sequence[object] = ()) -> str:
+    """Deploy a contract in the form for its network, and return its address. Raises: BillingError."""
+    code = deployed_form(source.read_text(encoding="utf-8"), connection.network.line)
+    tx = connection.send_deployment(code.encode(), arguments)
     address = connection.follower.wait(tx, "accepted", _DEPLOY_SECONDS).contract
     if address is None:
         raise UnexpectedAnswer(f"transaction {tx} executed, but names no new contract")

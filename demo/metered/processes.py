@@ -20,6 +20,8 @@ _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 10.0
 _DYING_SECONDS: Final = 0.5
 _SHOWN_LINES: Final = 5
+_MODES: Final = {"studionet": "studio", "studio-next": "studio-next"}
+"""Networks that a localnet can be like."""
 _DIE_WITH_PARENT: Final = """\
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
@@ -103,10 +105,13 @@ class Running:
 
 
 @contextmanager
-def localnet(folder: Path, accounts: int, std: str) -> Iterator[tuple[str, Running]]:
-    """A localnet with so many open accounts and everything in memory; yields where its JSON-RPC is, and its process."""
+def localnet(folder: Path, accounts: int, std: str, network: str) -> Iterator[tuple[str, Running]]:
+    """A localnet like a network, with so many open accounts and everything in memory; yields where its JSON-RPC is, and
+    its process.
+    """
     ready = folder / "localnet.json"
     options = ["--accounts", str(accounts), "--std", std, "--finality-window", "1", "--strict-funds"]
+    options += ["--network", _MODES[network]] if network in _MODES else []
     options += ["--allow-web", "127.0.0.1"]  # where the API is that a contract fetches
     arguments = ["-m", "genlayer_localnet", "up", "--port", "0", "--ready-file", str(ready), *options]
 

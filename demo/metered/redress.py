@@ -65,7 +65,7 @@ class DisputeFigures:
 
 def refund(place: Place, consumer: Consumer) -> RefundFigures:
     """Give a consumer the price of one call back, as for one that failed. Raises: BillingError."""
-    client = place.operator
+    client = _final(copy.copy(place.operator))  # so that what it deposited for fees is back, too
     before = client.get_account(consumer.address).credit_wei
     client.refund(API, consumer.address, GWEI, "sorry for the call that failed")
     return RefundFigures(consumer.address, GWEI, client.get_account(consumer.address).credit_wei - before)
@@ -77,7 +77,7 @@ def dispute(place: Place, consumer: Consumer) -> DisputeFigures:
     Raises: BillingError.
     """
     operator, account = _final(copy.copy(place.operator)), place.client_of(consumer)
-    court = deploy(operator.connection, COURT.read_bytes(), (place.contract, _BOND_WEI))
+    court = deploy(operator.connection, COURT, (place.contract, _BOND_WEI))
     operator.set_promise(API, court, _PAYOUT_DAYS, PERCENT, _TERMS)
     _pass_days(place, 1)
     account.top_up_credit(_CALLS * PRICE_WEI)  # what it has is on hold, which has expired by then

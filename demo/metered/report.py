@@ -172,6 +172,7 @@ class _Report(Report):
         amounts = {
             "earned": operator.earned_wei,
             "withdrew": operator.withdrawn_wei,
+            **({"network's fee": operator.fee_wei} if operator.fee_wei else {}),
             "balance before": operator.balance_before_wei,
             "balance after": operator.balance_after_wei,
         }

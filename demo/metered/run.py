@@ -16,6 +16,7 @@ from api_billing.errors import BillingError
 from api_billing.metering.identity.api_keys import new_key
 from api_billing.metering.ledger.consumer_operations import PutKey, PutProfile
 from api_billing.metering.stores import Store, open_store
+from api_billing.networks import find_network
 from demo import ROOT
 from demo.metered.closing import Traffic, close_books, wait_until_settled
 from demo.metered.contract_consumer import CALLS, ContractConsumer
@@ -38,8 +39,11 @@ _MAX_CONSUMERS: Final = 250
 _TIER: Final = "enterprise"
 
 
-def run_metered(requests: int | None, consumers: int | None, std: StandardLibrary, phase: Phase) -> MeteredFigures:
-    """Have so many consumers, of which one is a contract, send so many requests; nothing is left but the figures.
+def run_metered(
+    requests: int | None, consumers: int | None, std: StandardLibrary, phase: Phase, network: str = "localnet"
+) -> MeteredFigures:
+    """Have so many consumers, of which one is a contract, send so many requests; nothing is left but the figures. The
+    localnet is in the mode of the ``network``.
 
     Raises: ValueError, when it cannot be run like that or here; BrokeOffError; OSError.
     """
@@ -52,19 +56,19 @@ def run_metered(requests: int | None, consumers: int | None, std: StandardLibrar
         raise ValueError("the API of this demo needs FastAPI: pip install 'api-billing[serve]', or make demo METER=1")
     try:
         with ending_on_signals():
-            return _run(plans, std, phase)
+            return _run(plans, std, phase, network)
     except BillingError as error:
         raise BrokeOffError(str(error)) from error
 
 
-def _run(plans: Sequence[ConsumerPlan], std: StandardLibrary, phase: Phase) -> MeteredFigures:
+def _run(plans: Sequence[ConsumerPlan], std: StandardLibrary, phase: Phase, network: str) -> MeteredFigures:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="api-billing-demo-")))
         started = phase("starting", 3)
-        url, node = stack.enter_context(localnet(folder, FIRST_CONSUMER + len(plans), std.name))
+        url, node = stack.enter_context(localnet(folder, FIRST_CONSUMER + len(plans), std.name, network))
         stack.enter_context(blaming(node))
         started()
-        place = prepare(url, plans, phase("opening accounts", len(plans)))
+        place = prepare(find_network(network, url), plans, phase("opening accounts", len(plans)))
         contract = ContractConsumer(place)
         started()
         database, pepper = folder / "meter.db", secrets.token_hex(32)
@@ -112,6 +116,7 @@ def _settings(place: Place, pepper: str) -> Mapping[str, str]:
     """Of the API's meter, as its operator sets them: only the contract, and who settles."""
     settings = {
         "contract": place.contract,
+        "network": place.network.name,
         "url": place.network.rpc_url,
         "account": f"localnet:{METER}",
         "settle_apis": API,

@@ -76,7 +76,7 @@ def figures(ordinary: int = 2) -> MeteredFigures:
         is_zero=True,
         reasons=(),
         refund=RefundFigures("0x" + "04" * 20, 3, 3),
-        operator=OperatorFigures("0x" + "ee" * 20, earned_wei, earned_wei, 0, 10 * GEN, 10 * GEN + earned_wei),
+        operator=OperatorFigures("0x" + "ee" * 20, earned_wei, earned_wei, 0, 10 * GEN, 10 * GEN + earned_wei, 0),
         dispute=DisputeFigures("0x" + "04" * 20, "0x" + "99" * 20, 20_000, 40, 50, "[b]no answers[/]", 20, 20, 20),
         solvency=Solvency(500, 500, 0, 80, 420, 0, 500 + earned_wei, earned_wei, 0),
     )

@@ -70,11 +70,12 @@ def eventually(happened: Callable[[], bool]) -> None:
     raise AssertionError("it did not happen")
 
 
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+@pytest.fixture(scope="module", params=[(), ("--network", "studio-next")], ids=["localnet", "studio-next"])
+def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
     """The report and the figures of a small run that came to a good end, and left nothing behind."""
     folder = tmp_path_factory.mktemp("demo")
-    process = command(folder, "--requests", "120", "--consumers", "9", "--json", str(folder / "figures.json"))
+    options = ("--requests", "120", "--consumers", "9", "--json", str(folder / "figures.json"), *request.param)
+    process = command(folder, *options)
     report, errors = process.communicate(timeout=LONG_SECONDS)
     assert (process.returncode, complaints(errors)) == (0, [])
     assert left_in(folder) == []
@@ -109,7 +110,9 @@ def test_run__operator__has_exactly_what_it_withdrew(ran: tuple[str, dict[str, A
     figures, operator = ran[1], ran[1]["operator"]
     earned = figures["totals"]["billed"]["wei"] + figures["contract_consumer"]["billed"]["wei"]
     earned -= figures["refund"]["amount_wei"]
-    assert operator["balance_after_wei"] - operator["balance_before_wei"] == operator["withdrawn_wei"] == earned > 0
+    grown = operator["balance_after_wei"] - operator["balance_before_wei"]
+    assert grown + operator["fee_wei"] == operator["withdrawn_wei"] == earned > 0
+    assert (operator["fee_wei"] > 0) == ("network's fee" in ran[0])
     solvency = figures["solvency"]
     assert solvency["balance_wei"] == solvency["owed_wei"]
     assert solvency["held_wei"] == sum(each["hold_left_wei"] for each in figures["consumers"])
