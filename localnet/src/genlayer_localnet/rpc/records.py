@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genlayer_localnet import calldata
 from genlayer_localnet.rpc.sim_config import conditions_of
@@ -16,9 +16,6 @@ from genlayer_localnet.state.journal import MISSING, Entry, Journal, add_amount,
 from genlayer_localnet.state.transactions import Conditions, EmittedEvent, Outcome, OutgoingMessage, Transaction
 from genlayer_localnet.state.voting import VotingRound
 from genlayer_localnet.state.world import Storage, World
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 KeepCode = Callable[[bytes], str]
 """Stores a source text once, and gives its key."""
@@ -248,7 +245,7 @@ def _as_allocations(text: bytes) -> tuple[MessageAllocation, ...]:
     )
 
 
-def _plain(record: DataclassInstance) -> dict[str, Any]:
+def _plain(record: FeePolicy | FeesDistribution | MessageAllocation) -> dict[str, Any]:
     values = ((one.name, getattr(record, one.name)) for one in fields(record))
     return {name: value.hex() if isinstance(value, bytes) else value for name, value in values}
 
