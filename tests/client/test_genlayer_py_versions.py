@@ -6,7 +6,7 @@ from tests.other_versions import locked, other_versions
 
 STORIES = tuple(
     f"tests/client/test_{name}.py"
-    for name in ("billing_client", "fees", "genlayer_sdk", "networks", "sending", "transactions")
+    for name in ("billing_client", "fees", "fees_on_a_localnet", "genlayer_sdk", "networks", "sending", "transactions")
 )
 OWN_STORIES = {"genlayer-py-newest": "tests/rpc/test_genlayer_py.py"}  # the preview is used in another way
 
