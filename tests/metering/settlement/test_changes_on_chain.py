@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from genlayer_py.client import GenLayerClient
 
 from api_billing.client import BillingClient
 from api_billing.metering.clock import DAY_MS
@@ -227,8 +228,8 @@ def test_settlement__appeal_undoes_what_it_rests_on__is_posted_again_when_it_may
     place.is_billed_once()
 
     let_validators_answer(place, *"abcde")
-    operator = place.operator.connection
-    operator._client.appeal_transaction(transaction_id=allowed, account=operator.signer)
+    signer = place.operator.connection.signer
+    GenLayerClient(network.genlayer_chain(), signer).appeal_transaction(transaction_id=allowed)
     assert place.operator.get_settlement(place.api).next_sequence == 1
     place.refresh()
     assert free_wei(place) == 100_000 - 1_400
