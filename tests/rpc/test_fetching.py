@@ -167,6 +167,14 @@ def test_read__of_another_contract_while_one_fetches__is_answered(
     assert client.read(reader, "get_last") == "hello[1, 0, 0] 2 1"
 
 
+def test_estimate__of_a_call_that_fetches__asks_for_the_page_once(
+    rpc: RpcConnection, reader: str, pages: Pages
+) -> None:
+    rpc.call("sim_setFeeConfig", {"policy": {"genPerTimeUnit": 1}})
+    rpc.call("sim_estimateTransactionFees", Client(rpc).request("write", reader, "fetch", pages.url))
+    assert pages.requests == 1
+
+
 def reader_address(text: str) -> Any:
     from genlayer_localnet import Address
 

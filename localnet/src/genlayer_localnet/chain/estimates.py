@@ -20,7 +20,7 @@ from genlayer_localnet.errors import FeesRefused
 from genlayer_localnet.nondet.web import WebResponse
 from genlayer_localnet.state.fees import MAX_ALLOCATIONS, FeePolicy, Fees, FeesDistribution, MessageAllocation
 from genlayer_localnet.state.journal import Journal, roll_back
-from genlayer_localnet.state.transactions import OutgoingMessage, Transaction
+from genlayer_localnet.state.transactions import Outcome, OutgoingMessage, Transaction
 
 LEADER_TIME_UNITS: Final = 100
 VALIDATOR_TIME_UNITS: Final = 200
@@ -35,10 +35,23 @@ class _Tried:
     transaction: Transaction
     message: OutgoingMessage | None = None
     report: dict[str, int] = field(default_factory=dict)
+    outcome: Outcome | None = None
     sent: list[_Tried] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    fees: Fees
+    outcome: Outcome
+    """Of the call itself."""
+
+
 def recommended(chain: Chain, transaction: Transaction, policy: FeePolicy) -> Fees:
+    """The fees of ``estimate``."""
+    return estimate(chain, transaction, policy).fees
+
+
+def estimate(chain: Chain, transaction: Transaction, policy: FeePolicy) -> Estimate:
     """For this call now: with a fifth more than it costs, and an allocation for each message it leads to.
 
     Messages run after it and after each other, as on the chain; for pages that they would fetch nobody is asked: these
@@ -54,7 +67,8 @@ def recommended(chain: Chain, transaction: Transaction, policy: FeePolicy) -> Fe
     tree = _allocated(tried, validators, policy)
     distribution = replace(_distribution(tried, policy), total_message_fees=message_fees(tree, None))
     deposit = deposit_for(distribution, validators, policy)
-    return Fees(transaction.sender, deposit, distribution, tuple(tree), report=tried.report)
+    assert tried.outcome is not None
+    return Estimate(Fees(transaction.sender, deposit, distribution, tuple(tree), report=tried.report), tried.outcome)
 
 
 def _try_all(chain: Chain, transaction: Transaction, journal: Journal, policy: FeePolicy) -> _Tried:
@@ -82,7 +96,7 @@ def _run(chain: Chain, tried: _Tried, journal: Journal, policy: FeePolicy) -> li
     outcome = chain.without_code(transaction)
     if outcome is None:
         outcome = chain.try_out(transaction, journal, None if tried.message is None else _empty_page)
-    tried.report = execution_report(transaction, outcome, journal[mark:], policy)
+    tried.outcome, tried.report = outcome, execution_report(transaction, outcome, journal[mark:], policy)
     if outcome.kind != "return":
         roll_back(journal, mark)
     for message in outcome.messages:

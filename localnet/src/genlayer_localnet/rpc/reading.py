@@ -8,8 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 from genlayer_localnet import calldata
-from genlayer_localnet.chain import simulation
-from genlayer_localnet.chain.estimates import recommended
+from genlayer_localnet.chain import estimates, simulation
 from genlayer_localnet.chain.fees import deposit_for
 from genlayer_localnet.chain.simulation import Simulation
 from genlayer_localnet.errors import FeesRefused
@@ -36,6 +35,14 @@ def call_outcome(node: Node, params: Mapping[str, Any]) -> tuple[Transaction, Si
 
     Raises: RpcError, for an object that is not understood, and for a contract that is not there.
     """
+    transaction, final = _call(node, params)
+    if params["type"] == "read":
+        return transaction, _view(node, transaction, final=final)
+    return transaction, simulation.simulate(node.chain, transaction, final=final)
+
+
+def _call(node: Node, params: Mapping[str, Any]) -> tuple[Transaction, bool]:
+    """A call as a transaction, and whether it is for what is final."""
     kind = params.get("type")
     if kind not in ("read", "write", "deploy"):
         raise missing("type") if kind is None else invalid_params(f"type is read, write or deploy, not {shown(kind)}")
@@ -44,12 +51,10 @@ def call_outcome(node: Node, params: Mapping[str, Any]) -> tuple[Transaction, Si
             raise missing(name)
     transaction = _transaction(node, kind, params)
     final = params.get("transaction_hash_variant") == "latest-final" or params.get("status") == "finalized"
-    if kind == "read":
-        return transaction, _view(node, transaction, final=final)
-    if kind == "write":
+    if kind != "deploy":
         with _state(node, final=final):
             node.contract(transaction.to)
-    return transaction, simulation.simulate(node.chain, transaction, final=final)
+    return transaction, final
 
 
 def returned(node: Node, params: Mapping[str, Any]) -> bytes:
@@ -70,17 +75,20 @@ def estimate(node: Node, params: Mapping[str, Any]) -> dict[str, Any]:
     """What to deposit for a call; what it proposes for time, appeals and price caps is kept. Raises: RpcError."""
     if params.get("type") == "read":
         raise invalid_params("a read costs nothing: type is write or deploy")
-    transaction, result = call_outcome(node, {**params, "fees": None})
-    _returned(node, transaction, result.outcome, params)
-    policy, validators = node.chain.settings.fees, node.chain.committee(transaction)
+    chain, policy = node.chain, node.chain.settings.fees
     if policy is None:
+        transaction, result = call_outcome(node, {**params, "fees": None})
+        _returned(node, transaction, result.outcome, params)
         return estimate_json(Fees(transaction.sender, 0), enabled=False)
+    transaction, _ = _call(node, params)
+    proposed, transaction.fees = transaction.fees, None
     try:
-        fees = recommended(node.chain, transaction, policy)
-        if params.get("fees") is not None:
-            proposed = fees_of(params["fees"], transaction.sender, policy).distribution
-            fees.distribution = with_wishes(fees.distribution, proposed)
-            fees.deposit = deposit_for(fees.distribution, validators, policy)
+        tried = estimates.estimate(chain, transaction, policy)
+        _returned(node, transaction, tried.outcome, params)
+        fees = tried.fees
+        if proposed is not None:
+            fees.distribution = with_wishes(fees.distribution, proposed.distribution)
+            fees.deposit = deposit_for(fees.distribution, chain.committee(transaction), policy)
     except FeesRefused as refusal:
         raise reverted(refusal) from None
     return estimate_json(fees, enabled=True)
