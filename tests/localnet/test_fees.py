@@ -250,6 +250,7 @@ def test_deposit__state_file__has_all_of_it(net: FeeNet, notes: Address, tmp_pat
     sent = net.send(notes, "note", "a", value=5, fees=fees)
     assert sent.fees is not None
     sent.fees.top_ups, sent.fees.bonds = ((BOB.as_bytes, 5),), (Bond(BOB.as_bytes, 7, won=True), Bond(b"a" * 20, 8))
+    sent.fees.given_back = 3
     world = net.chain.world
     for save in (True, False):
         with closing(StateFile(tmp_path / "state")) as file:

@@ -282,6 +282,7 @@ def test_appeal__message__is_funded_by_its_appellant(net: Asked) -> None:
     assert sent.fees is not None
     assert child.fees is not None
     assert charge.funding > 0
+    assert net.chain.fees_of_messages(sent) == internal(TWO).budget
     lost = sent.fees.spent + child.fees.spent
     assert net.paid == lost
     assert net.net.balance(ALICE) + net.net.balance(BOB) == 2 * SUPPLY - lost

@@ -161,13 +161,15 @@ class Deposits(Runs):
         one: Transaction | None = transaction
         while one is not None and one.fees is not None and wei:
             fees = one.fees
-            while fees.top_ups and wei:
-                payer, added = fees.top_ups[-1]
-                back = min(added, wei)
+            given_back = fees.given_back
+            for payer, added in reversed(fees.top_ups):
+                before = min(given_back, added)
+                given_back -= before
+                back = min(added - before, wei)
                 wei -= back
+                fees.given_back += back
                 self.fund(payer, back)
-                fees.top_ups = fees.top_ups[:-1] + (((payer, added - back),) if added > back else ())
-                self.changed(one)
+            self.changed(one)
             one = self.world.transactions.get(one.triggered_by or "")
         assert transaction.fees is not None
         self.fund(transaction.fees.payer, wei)

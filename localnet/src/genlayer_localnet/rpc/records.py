@@ -208,6 +208,7 @@ def _fees(fees: Fees, keep_code: KeepCode) -> dict[str, Any]:
         "execution_fee": fees.execution_fee,
         "external_fee": fees.external_fee,
         "top_ups": [[payer.hex(), wei] for payer, wei in fees.top_ups],
+        "given_back": fees.given_back,
         "bonds": [[bond.appellant.hex(), bond.wei, bond.won] for bond in fees.bonds],
         "refunded": fees.refunded,
         "refused": fees.refused,

@@ -112,6 +112,8 @@ class Fees:
     """For external messages that were delivered."""
     top_ups: tuple[tuple[bytes, int], ...] = ()
     """Who added how much later. It is used last, and comes back first."""
+    given_back: int = 0
+    """Of ``top_ups``, by itself and by its messages."""
     bonds: tuple[Bond, ...] = ()
     """Of its appeals, until it is final. They are no part of the deposit."""
     refunded: int | None = None
