@@ -174,7 +174,7 @@ def _ask(material: dict, evidence_url: str, status_url: str) -> dict:
     question = PROMPT + json.dumps({**material, **pages}, ensure_ascii=False)
     try:
         answer = gl.nondet.exec_prompt(question, response_format="json")
-    except gl.nondet.NondetException:
+    except (gl.nondet.NondetException, ValueError):  # what is no JSON is one of them, depending on the line of GenVM
         answer = None
     _require(_is_verdict(answer), "no_verdict")
     return {"refund_percent": answer["refund_percent"], "reason": _quoted(answer["reason"], MAX_REASON)}

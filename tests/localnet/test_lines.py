@@ -600,6 +600,32 @@ def test_nondet__principles__ask_the_model_of_each_node(localnet: Localnet, alic
     assert asked.count("EqComparative") == asked.count("EqNonComparativeValidator") == 4
 
 
+@pytest.mark.parametrize(
+    ("answer", "value"), [('{"a": [1]}', {"a": [1]}), ({"a": "é"}, {"a": "é"}), ('"yes"', "yes"), ("yes", "ValueError")]
+)
+def test_nondet__json__is_read_by_the_library(
+    localnet: Localnet, alice: Address, put: Deploy, answer: Any, value: Any
+) -> None:
+    localnet.prompt_handler = lambda request, node: answer
+    contract = put(
+        V03,
+        """
+        class Asker(gl.contract.Contract):
+            def __init__(self): pass
+            @gl.public.write
+            def ask(self):
+                def leader():
+                    try:
+                        return gl.nondet.exec_prompt("how", response_format="json")
+                    except ValueError:
+                        return "ValueError"
+                return gl.eq_principle.strict_eq(leader)
+        """,
+    )
+    receipt = localnet.write(contract, "ask", sender=alice)
+    assert receipt.value == value, receipt.stderr
+
+
 def test_nondet__validator_fails_as_the_leader__agrees(localnet: Localnet, alice: Address, put: Deploy) -> None:
     receipt = localnet.write(put(V03, ASKER), "fails", sender=alice)
     assert (receipt.value, set(receipt.votes.values())) == ("late", {"agree"})

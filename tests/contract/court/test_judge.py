@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from api_billing.contract_editions import edition
 from genlayer_localnet import ContractRejected, Localnet, WebError
 
+from ..forms import Form
 from ..market import ALICE, API, BOB, DAY, OPERATOR, START, STRANGER, event_names, message_names
 from .tribunal import (
     CAP_PERCENT,
@@ -254,16 +256,17 @@ LIES: dict[str, str] = {
 }
 
 
-def court_with(change: tuple[str, str], **options: Any) -> Tribunal:
+def court_with(form: Form, change: tuple[str, str], **options: Any) -> Tribunal:
     """A court of which a line says something else."""
     source = COURT_FILE.read_text(encoding="utf-8")
     assert source.count(change[0]) == 1
-    return play(Localnet(now=START, **options), source.replace(*change)).attend()
+    code = edition(source.replace(*change), "v0.3" if form == "v0.3" else "v0.2")
+    return play(Localnet(now=START, **options), code, form).attend()
 
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=list(LIES))
-def test_judge__leader_that_lies__is_alone(lie: str) -> None:
-    liars = court_with((HONEST, f"return gl.vm.run_nondet_unsafe(lambda: {lie}, agrees)"), rotations=0)
+def test_judge__leader_that_lies__is_alone(form: Form, lie: str) -> None:
+    liars = court_with(form, (HONEST, f"return gl.vm.run_nondet_unsafe(lambda: {lie}, agrees)"), rotations=0)
     liars.open()
     judged = liars.write("judge", 1)
     assert (judged.status, judged.rounds[0].votes) == (
@@ -273,15 +276,15 @@ def test_judge__leader_that_lies__is_alone(lie: str) -> None:
 
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=list(LIES))
-def test_judge__lie_that_all_agree_to__is_checked_again(lie: str) -> None:
-    conspiracy = court_with((HONEST, f"return gl.vm.run_nondet_unsafe(lambda: {lie}, lambda _: True)"))
+def test_judge__lie_that_all_agree_to__is_checked_again(form: Form, lie: str) -> None:
+    conspiracy = court_with(form, (HONEST, f"return gl.vm.run_nondet_unsafe(lambda: {lie}, lambda _: True)"))
     conspiracy.open()
     conspiracy.refused("no_verdict", "judge", 1)
 
 
-def test_judge__reason_that_a_leader_did_not_cut__is_cut(tribunal: Tribunal) -> None:
+def test_judge__reason_that_a_leader_did_not_cut__is_cut(form: Form) -> None:
     lie = "{'refund_percent': 50, 'reason': 'a\\nb' * 1000}"
-    talkative = court_with((HONEST, f"return gl.vm.run_nondet_unsafe(lambda: {lie}, agrees)"))
+    talkative = court_with(form, (HONEST, f"return gl.vm.run_nondet_unsafe(lambda: {lie}, agrees)"))
     talkative.open()
     assert talkative.judge().value["reason"] == ("a b" * 1000)[:500]
 
@@ -293,8 +296,8 @@ SLOW = "while gl.nondet.exec_prompt('slow?', response_format='json') == 'yes': p
 @pytest.mark.parametrize(
     ("slow", "status"), [((LEADER,), "leader_timeout"), (VALIDATORS, "validators_timeout"), ((1, 2), "accepted")]
 )
-def test_judge__nodes_that_time_out__do_not_decide(slow: tuple[int, ...], status: str) -> None:
-    tribunal = court_with((ASKED, SLOW))
+def test_judge__nodes_that_time_out__do_not_decide(form: Form, slow: tuple[int, ...], status: str) -> None:
+    tribunal = court_with(form, (ASKED, SLOW))
     tribunal.open()
     before = tribunal.state()
     hesitating = set(slow)

@@ -99,6 +99,10 @@ class Services:
         """Raises: SetupError; WebError, when the answer does not fit the format that was asked for."""
         return _in_format(self._answer(request, node), request.response_format)
 
+    def ask_for_text(self, request: PromptRequest, node: Node) -> PromptAnswer:
+        """What the model says, whatever the format that was asked for. Raises: SetupError, WebError."""
+        return _in_format(self._answer(request, node), "text")
+
     def _answer(self, request: PromptRequest, node: Node) -> PromptAnswer:
         for mock in self.prompt_mocks:
             if mock.pattern.search(request.prompt):

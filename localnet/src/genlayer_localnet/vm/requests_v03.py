@@ -5,7 +5,6 @@ There are no other runners here than the contract's own: a request for one ends 
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import datetime
 from typing import Any
@@ -160,12 +159,7 @@ class RequestsV03(HostRequests):
     def _exec_prompt(self, frame: Frame, payload: Any) -> bytes | None:
         """The answer is text in either format: the library reads the JSON."""
         request, node = self._prompt_of(frame, payload), node_of(frame, "ExecPrompt")
-
-        def answer() -> Any:
-            found = frame.attempt.services.ask(request, node)
-            return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
-
-        return answered(frame, answer)
+        return answered(frame, lambda: frame.attempt.services.ask_for_text(request, node))
 
     def _prompt_of(self, frame: Frame, payload: Any) -> PromptRequest:
         request = super()._prompt_of(frame, payload)
