@@ -19,7 +19,7 @@ from eth_keys.datatypes import PrivateKey
 from api_billing.contract_source import contract_path, deployed_form
 from genlayer_localnet import Address, Localnet, Receipt
 
-from ..forms import Form
+from ..forms import Form, code_of
 
 FailedValue = Literal["keep", "return"]
 Question = tuple[Any, ...]
@@ -40,6 +40,7 @@ ROBOT, RELAY = "0x" + "11" + "00" * 19, "0x" + "00" * 19 + "11"
 COURT, JUDGE = "0x" + "c0" * 20, "0x" + "c1" * 20
 # Keys of sessions, by address.
 KEYS = {PrivateKey(each * 32).public_key.to_address(): each * 32 for each in (b"\x01", b"\x02")}
+RELAY_FILE = Path(__file__).parent / "contracts" / "relay.py"
 BILLING = "0x" + "b1" * 20
 DEPLOYER = "0x" + "de" * 20
 
@@ -77,9 +78,8 @@ class Arena:
         self.failed_value = failed_value
         self.net = Localnet(START, CHAIN_ID, failed_value=failed_value, finality_window_seconds=FINALITY_SECONDS)
         self._deploy(probed(source if source is not None else contract_source(), form), BILLING)
-        relay = (Path(__file__).parent / "contracts" / "relay.py").read_text(encoding="utf-8")
         for address in CONTRACTS:
-            self._deploy(relay, address)
+            self._deploy(code_of(RELAY_FILE, form), address)
         for address in EVERYBODY:
             self.net.fund(address, RICH)
         self._fresh = self.net.snapshot()

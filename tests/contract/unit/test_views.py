@@ -201,6 +201,9 @@ def test_integration_example__names_the_methods_a_consumer_contract_needs(billin
     text = billing.view("consumer_integration_example")
     missing = [name for name in ("subscribe", "request_call", "on_call_billed", "on_call_denied") if name not in text]
     assert missing == []
+    sent = {"v0.3": "gl.contract.get_at(BILLING)"}.get(billing.form, "gl.get_contract_at(BILLING)")
+    assert text.startswith(f"billing = {sent}\n")
+    assert f'on="{"decided" if billing.form == "v0.3" else "accepted"}"' in text
 
 
 def test_views__change_nothing(market: Market) -> None:
