@@ -95,7 +95,8 @@ def private_redis(within: Path | None = None, *options: str) -> Iterator[str]:
             program, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", "",
             "--appendonly", "yes", "--appendfsync", "always", *options,
         ]  # fmt: skip
-        with _running(command, account, signal.SIGTERM, folder) as process:
+        # Asked to end, Redis refuses while it writes its first file; and what it has is not wanted any more.
+        with _running(command, account, signal.SIGKILL, folder) as process:
             _wait_for(process, folder, lambda: _listens(port))
             yield f"redis://127.0.0.1:{port}/0"
 
