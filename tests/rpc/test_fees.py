@@ -126,6 +126,18 @@ def test_call__with_fees_that_do_not_do__is_refused_by_its_name(
     assert payer.balance() == 1_000 * GEN
 
 
+def test_call__for_a_number_of_validators_that_consensus_has_not__is_refused(payer: Payer) -> None:
+    with pytest.raises(RpcFailure, match="InvalidNumOfValidators"):
+        payer.pay(ZERO, tx_data(TILL.encode(), call_object(None), b""), validators=3)
+
+
+def test_call__where_fewer_validators_vote__pays_for_those_that_it_asks_for(start: Start) -> None:
+    payer = Payer(start(network="studio-next", strict_funds=True, validators=3))
+    sent = payer.pay(payer.deployed(), PAY, value=7)
+    assert (leader(sent)["execution_result"], len(sent["last_round"]["validator_votes"])) == ("SUCCESS", 3)
+    assert int(_estimate(payer, sent["to_address"], "pay", "alice")["recommendedPreset"]["feeValue"]) > 0
+
+
 def test_call__in_the_form_without_fees__is_refused_by_name(payer: Payer) -> None:
     call = add_transaction(payer.address, ZERO, tx_data(TILL.encode(), call_object(None), b""))
     with pytest.raises(RpcFailure, match="FeeValueMustBeNonZero"):

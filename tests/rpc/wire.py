@@ -146,13 +146,14 @@ def add_with_fees(
     user_value: int = 0,
     valid_until: int = 0,
     salt: int = 0,
+    validators: int = 5,
     fees: Mapping[str, Any] | None = None,
     allocations: Sequence[tuple[Any, ...]] = (),
 ) -> str:
     """A fee-aware call; ``fees`` differ from ``FEES``."""
     distribution = tuple({**dict(zip(FEE_NAMES, FEES, strict=True)), **(fees or {})}.values())
     kind = f"(address,address,{'uint256,' * 5}{FEES_TYPE},bytes,{ALLOCATION_TYPE}[])"
-    values = (sender, recipient, 5, 3, valid_until, salt, user_value, distribution, data, list(allocations))
+    values = (sender, recipient, validators, 3, valid_until, salt, user_value, distribution, data, list(allocations))
     return "0x" + (keccak(text=f"{function}({kind})")[:4] + abi_encode([kind], [values])).hex()
 
 

@@ -155,11 +155,11 @@ class Runs:
 
     def voters(self, transaction: Transaction) -> int:
         """How many vote on a transaction at first."""
-        return 1 if transaction.leader_only else self.committee(transaction)
+        return 1 if transaction.leader_only else transaction.conditions.validators or self.settings.validators
 
     def committee(self, transaction: Transaction) -> int:
-        """How many validators a transaction wants at first, whether they vote or leave it to the leader."""
-        return transaction.conditions.validators or self.settings.validators
+        """How many validators a transaction pays at first: those of a network also where fewer vote here."""
+        return max(transaction.conditions.validators or self.settings.validators, committee(0))
 
     def replay(
         self, transaction: Transaction, journal: Journal, leader: int, voters: Iterable[int]

@@ -58,13 +58,10 @@ def check(node: Node, sender: bytes, to: bytes | None, data: bytes, value: int) 
 
     Raises: RpcError.
     """
-    policy = node.chain.settings.fees
     try:
         call = consensus_calls.asked_of(to, data)
         if isinstance(call, AddTransaction):
-            offered = _fees_of(sender, value, call)
-            if policy is not None:
-                fees.check(offered, _voters(node, call), policy)
+            _check_fees(node, call, _fees_of(sender, value, call))
     except FeesRefused as refusal:
         raise reverted(refusal) from None
 
@@ -127,6 +124,7 @@ def _add(node: Node, envelope: Envelope, call: AddTransaction, conditions: Condi
     if conditions.validators is None:
         conditions = replace(conditions, validators=_voters(node, call))
     offered = _fees_of(envelope.signer, envelope.value, call)
+    _check_fees(node, call, offered)
     transaction = Transaction(
         id=envelope.hash,
         kind="call" if call.code is None else "deploy",
@@ -167,6 +165,13 @@ def _fees_of(sender: bytes, value: int, call: AddTransaction) -> Fees | None:
     if offer.user_value > value:
         raise invalid_params(f"userValue is {offer.user_value} wei, and the transaction brings {value}")
     return Fees(sender, value - offer.user_value, offer.distribution, offer.allocations)
+
+
+def _check_fees(node: Node, call: AddTransaction, offered: Fees | None) -> None:
+    """For as many validators as it asks for, however many there are here. Raises: FeesRefused."""
+    policy = node.chain.settings.fees
+    if policy is not None:
+        fees.check(offered, call.validators, policy)
 
 
 def _transfer(node: Node, envelope: Envelope) -> str:
