@@ -150,6 +150,18 @@ def test_gas__of_a_call_that_would_be_taken__is_the_usual(payer: Payer) -> None:
     assert payer.rpc.call("eth_estimateGas", asked) == TAKEN
 
 
+def test_call__whose_price_rose_above_its_cap__is_cancelled_and_paid_back(start: Start) -> None:
+    payer = Payer(start(network="studio-next", strict_funds=True, auto_mine=False))
+    sent = payer.pay(ZERO, tx_data(TILL.encode(), call_object(None), b""))
+    assert (sent["status"], payer.balance()) == ("PENDING", 1_000 * GEN - DEPOSIT)
+    payer.rpc.call("sim_setFeeConfig", {"policy": {"genPerTimeUnit": PRICES.gen_per_time_unit + 1}})
+    payer.rpc.call("sim_mine")
+    found = payer.transaction(sent["hash"])
+    accounting = found["fee_accounting"]
+    assert (found["status"], accounting["error"]) == ("CANCELED", "MaxPriceExceeded")
+    assert (accounting["refunded_fee_value"], payer.balance()) == (str(DEPOSIT), 1_000 * GEN)
+
+
 def test_payment__on_a_network_with_fees__needs_none(payer: Payer) -> None:
     to = "0x" + "77" * 20
     payer.rpc.call("eth_sendRawTransaction", payer.raw("0x", to=to, value=5))
