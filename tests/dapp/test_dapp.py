@@ -22,12 +22,13 @@ import pytest
 from typer.testing import CliRunner
 
 from api_billing.cli.app import make_app
+from api_billing.networks import NETWORKS
 from api_billing.refusal_codes import EXPLANATIONS
 from demo.web_page import PAGE, built_page, install_packages
 from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 
-from .world import FINALITY_SECONDS, PEOPLE, Prepared, prepare, serve
+from .world import FINALITY_SECONDS, PEOPLE, Prepared, prepare, serve, serve_with_fees
 
 STORIES = PAGE / "tests" / "browser" / "stories.mjs"
 NAMES = re.findall(r'^(?:story|aside)\("([^"]+)"', STORIES.read_text(encoding="utf-8"), re.MULTILINE)
@@ -60,6 +61,14 @@ def test_refusals__of_the_page__are_those_of_the_table() -> None:
     table = json.loads((PAGE / "src" / "domain" / "refusals.json").read_text(encoding="utf-8"))
     expected = {code: {"meaning": each.meaning, "nextStep": each.next_step} for code, each in EXPLANATIONS.items()}
     assert table == expected
+
+
+def test_networks__of_the_page__are_those_of_the_table() -> None:
+    source = (PAGE / "src" / "chain" / "networks.ts").read_text(encoding="utf-8")
+    rows = re.findall(r'\{ id: "([^"]+)", .*?url: "([^"]*)", chainId: (\d+),', source)
+    found = {name: (url, int(chain_id)) for name, url, chain_id in rows if name not in ("localnet", "custom")}
+    chains = {name: each.genlayer_chain().id for name, each in NETWORKS.items() if name != "localnet"}
+    assert found == {name: (NETWORKS[name].rpc_url, chain_id) for name, chain_id in chains.items()}
 
 
 def test_lock__of_the_page__names_no_registry() -> None:
@@ -102,12 +111,13 @@ class Told:
 
 
 class Stage:
-    """Two nodes: one that stays, and one that goes away when it is told to."""
+    """Three nodes: one that stays, one that goes away when it is told to, and one that takes fees."""
 
     def __init__(self, page: Path, prepared: Prepared) -> None:
         self._page, self._prepared = page, prepared
         self.node = serve(prepared, page).start()
         self.fickle = serve(prepared, page).start()
+        self.paid, self._operator = serve_with_fees(page)
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -116,6 +126,7 @@ class Stage:
             "origin": self.node.url.removesuffix("/api"),
             "url": self.node.url,
             "fickle": self.fickle.url,
+            "paid": {"url": self.paid.url, "contract": self._operator.contract.lower()},
             "contract": self._prepared.contract,
             "otherContract": self._prepared.other_contract,
             "finalitySeconds": FINALITY_SECONDS,
@@ -123,7 +134,12 @@ class Stage:
         }
 
     def answer(self, question: dict[str, Any]) -> Any:
-        questions: dict[str, Callable[..., Any]] = {"stop": self._stop, "start": self._start, "cli": self._cli}
+        questions: dict[str, Callable[..., Any]] = {
+            "stop": self._stop,
+            "start": self._start,
+            "cli": self._cli,
+            "register": self._register,
+        }
         return questions[question["ask"]](*question.get("args", []))
 
     def _stop(self) -> None:
@@ -136,6 +152,10 @@ class Stage:
         self.fickle.node.adopt(world)
         self.fickle.start()
 
+    def _register(self, api_name: str) -> None:
+        """Somebody else registers an API where fees are taken."""
+        self._operator.register_api(api_name, 1, 1)
+
     def _cli(self, *arguments: str) -> Any:
         where = ("--url", self.node.url, "--contract", self._prepared.contract, "--json")
         result = CliRunner().invoke(make_app(), [*arguments, *where])
@@ -145,6 +165,7 @@ class Stage:
     def close(self) -> None:
         self.node.stop()
         self.fickle.stop()
+        self.paid.stop()
 
 
 @pytest.fixture(scope="module")

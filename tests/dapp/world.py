@@ -8,7 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from api_billing.client import BillingClient
+from api_billing.connection import Connection
 from api_billing.contract_source import contract_path
+from api_billing.deployment import Source
+from api_billing.networks import find_network
+from api_billing.unlocked import unlocked_account
 from genlayer_localnet import Localnet
 from genlayer_localnet.address import Address
 from genlayer_localnet.rpc.accounts import account_of
@@ -95,6 +100,21 @@ def prepare() -> Prepared:
     net.process("finalized")
     net.now = NOW
     return Prepared(net, contract, other)
+
+
+def serve_with_fees(page: Path) -> tuple[RpcServer, BillingClient]:
+    """A started server like Studio Next with a billing contract, and who can register APIs there."""
+    documents: dict[str, bytes] = {}
+    options = NodeOptions(network="studio-next", finality_window_seconds=FINALITY_SECONDS)
+    server = RpcServer(options, site=StaticSite(page, documents=documents)).start()
+    network = find_network("studio-next", server.url)
+    connection = Connection(network, unlocked_account(Connection(network).provider, 0))
+    tx = connection.send_deployment(Source.read(line="v0.3").code)
+    contract = connection.follower.wait(tx, "accepted", 30).contract
+    assert contract is not None
+    for name in ("localnet", "studio-next"):
+        documents[f"deployments/{name}.json"] = json.dumps({"network": name, "address": contract}).encode()
+    return server, BillingClient(network, contract=contract, account=connection.signer)
 
 
 def serve(prepared: Prepared, page: Path, port: int = 0) -> RpcServer:

@@ -133,6 +133,17 @@ export function decode(bytes: Uint8Array): Decoded {
   return value;
 }
 
+/** The text of a contract's error: v0.3 has calldata there, v0.2 the text itself. */
+export function errorText(payload: Uint8Array): string {
+  try {
+    const value = decode(payload);
+    if (typeof value === "string") return value;
+  } catch {
+    // It is the text.
+  }
+  return new TextDecoder().decode(payload);
+}
+
 export const toHex = (bytes: Uint8Array): string =>
   `0x${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 

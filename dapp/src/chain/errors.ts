@@ -15,6 +15,9 @@ export class SentButLost extends Error {
   }
 }
 
+/** It was sent, and the consensus contract has not taken it: it never becomes a GenLayer transaction. */
+export class NotTaken extends Error {}
+
 export interface NotSent {
   verdict: "declined" | "unsent" | "unknown";
   message: string;

@@ -1,11 +1,13 @@
-// Where GenLayer networks are. Ids and URLs are those of genlayer-js; a test compares them.
+// Where GenLayer networks are. Tests compare them with genlayer-js, and with the table of src/api_billing/networks.py.
 
 export interface Network {
-  id: "localnet" | "studionet" | "testnet-asimov" | "testnet-bradbury" | "custom";
+  id: "localnet" | "studionet" | "studio-next" | "testnet-asimov" | "testnet-bradbury" | "custom";
   label: string;
   /** Empty for a network whose URL has to be given. */
   url: string;
-  /** Which chain of genlayer-js it is. */
+  /** What is signed for it is signed for this chain, whatever a node says of itself. 0: what the node says. */
+  chainId: number;
+  /** Which chain of genlayer-js it is, or is like. */
   chain: "localnet" | "studionet" | "testnetAsimov" | "testnetBradbury";
   /** How often data is refreshed while somebody looks. */
   refreshMs: number;
@@ -14,16 +16,20 @@ export interface Network {
 }
 
 export const NETWORKS: readonly Network[] = [
-  { id: "localnet", label: "Localnet", url: "http://127.0.0.1:4000/api", chain: "localnet", refreshMs: 5_000, pollMs: 400 },
-  { id: "studionet", label: "Studionet", url: "https://studio.genlayer.com/api", chain: "studionet", refreshMs: 20_000, pollMs: 3_000 },
-  { id: "testnet-asimov", label: "Testnet Asimov", url: "https://rpc-asimov.genlayer.com", chain: "testnetAsimov", refreshMs: 30_000, pollMs: 5_000 },
-  { id: "testnet-bradbury", label: "Testnet Bradbury", url: "https://rpc-bradbury.genlayer.com", chain: "testnetBradbury", refreshMs: 30_000, pollMs: 5_000 },
-  { id: "custom", label: "Own URL", url: "", chain: "localnet", refreshMs: 10_000, pollMs: 1_000 },
+  { id: "localnet", label: "Localnet", url: "http://127.0.0.1:4000/api", chainId: 0, chain: "localnet", refreshMs: 5_000, pollMs: 400 },
+  { id: "studionet", label: "Studionet", url: "https://studio.genlayer.com/api", chainId: 61999, chain: "studionet", refreshMs: 20_000, pollMs: 3_000 },
+  { id: "studio-next", label: "Studio Next", url: "https://studio-dev.genlayer.com/api", chainId: 61997, chain: "studionet", refreshMs: 20_000, pollMs: 3_000 },
+  { id: "testnet-asimov", label: "Testnet Asimov", url: "https://rpc-asimov.genlayer.com", chainId: 4221, chain: "testnetAsimov", refreshMs: 30_000, pollMs: 5_000 },
+  { id: "testnet-bradbury", label: "Testnet Bradbury", url: "https://rpc-bradbury.genlayer.com", chainId: 4221, chain: "testnetBradbury", refreshMs: 30_000, pollMs: 5_000 },
+  { id: "custom", label: "Own URL", url: "", chainId: 0, chain: "localnet", refreshMs: 10_000, pollMs: 1_000 },
 ];
 
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
 export const networkOf = (id: string): Network | undefined => NETWORKS.find((each) => each.id === id.replaceAll("_", "-"));
+
+/** Studio's kind, as localnets are: its node signs nothing, simulates calls, and may take fees. */
+export const isStudio = ({ chain }: Network): boolean => chain === "localnet" || chain === "studionet";
 
 /** Whether a URL leads to this very machine. */
 export function isLoopback(url: string): boolean {

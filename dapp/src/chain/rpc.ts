@@ -1,5 +1,6 @@
 // JSON-RPC over fetch, and what its failures mean to a person.
 import { splitRefusal } from "../domain/refusals";
+import { errorText, fromBase64 } from "./calldata";
 import { parseJson, toJson } from "../domain/json";
 
 export type Failure =
@@ -14,6 +15,8 @@ export type Failure =
 
 const BUSY_CODES = new Set([-32005, -32006, -32029, -32030]);
 const TIMEOUT_MS = 20_000;
+/** Some nodes answer when they have run it. */
+const SENDING_TIMEOUT_MS = 120_000;
 
 export class NodeError extends Error {
   constructor(readonly failure: Failure, message: string, readonly code = 0, readonly refusalCode = "") {
@@ -26,17 +29,27 @@ export class NodeError extends Error {
   }
 }
 
-function failureOf(code: number, message: string): NodeError {
+/** What the contract said, by the receipt that Studio and localnets give with an error. */
+function textOfReceipt(data: unknown): string {
+  const result: unknown = Object(Object(Object(data)["receipt"]))["result"];
+  try {
+    return typeof result === "string" ? errorText(fromBase64(result).slice(1)) : "";
+  } catch {
+    return "";
+  }
+}
+
+function failureOf(code: number, message: string, data: unknown): NodeError {
   if (BUSY_CODES.has(code)) return new NodeError("busy", message, code);
   if (code === -32601) return new NodeError("not_a_node", message, code);
   if (code === -32001) return new NodeError("not_found", message, code);
-  const refusal = splitRefusal(message);
+  const refusal = splitRefusal(textOfReceipt(data)) ?? splitRefusal(message);
   if (refusal) return new NodeError("refused", refusal.text, code, refusal.code);
   return new NodeError("rejected", message, code);
 }
 
-async function post(url: string, body: string, signal?: AbortSignal): Promise<Response> {
-  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+async function post(url: string, body: string, timeoutMs: number, signal?: AbortSignal): Promise<Response> {
+  const timeout = AbortSignal.timeout(timeoutMs);
   try {
     return await fetch(url, {
       method: "POST",
@@ -55,7 +68,8 @@ let lastId = Date.now();
 
 /** One call; integers of the result are bigints. Throws NodeError. */
 export async function rpc(url: string, method: string, params: readonly unknown[], signal?: AbortSignal): Promise<unknown> {
-  const response = await post(url, toJson({ jsonrpc: "2.0", id: ++lastId, method, params }), signal);
+  const timeoutMs = method === "eth_sendRawTransaction" ? SENDING_TIMEOUT_MS : TIMEOUT_MS;
+  const response = await post(url, toJson({ jsonrpc: "2.0", id: ++lastId, method, params }), timeoutMs, signal);
   if (response.status === 429) throw new NodeError("busy", "the node limits how often it is asked", 429);
   if (response.status >= 500) throw new NodeError("unreachable", `the node answers with status ${response.status}`);
   let answer: unknown;
@@ -65,8 +79,8 @@ export async function rpc(url: string, method: string, params: readonly unknown[
     if (signal?.aborted) throw signal.reason;
     throw new NodeError("not_a_node", `${url} does not answer as a GenLayer node does`);
   }
-  const { error, result } = (answer ?? {}) as { error?: { code?: unknown; message?: unknown }; result?: unknown };
-  if (error) throw failureOf(Number(error.code ?? 0), String(error.message ?? "the node gives no reason"));
+  const { error, result } = (answer ?? {}) as { error?: { code?: unknown; message?: unknown; data?: unknown }; result?: unknown };
+  if (error) throw failureOf(Number(error.code ?? 0), String(error.message ?? "the node gives no reason"), error.data);
   if (result === undefined && !("result" in Object(answer))) {
     throw new NodeError("not_a_node", `${url} does not answer as a GenLayer node does`);
   }

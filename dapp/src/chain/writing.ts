@@ -1,12 +1,12 @@
-// Sending, with genlayer-js. This module and all of genlayer-js are loaded with the first transaction, not before.
-import { createAccount, createClient, generatePrivateKey } from "genlayer-js";
-import { localnet, studionet, testnetAsimov, testnetBradbury } from "genlayer-js/chains";
-import { keccak256 } from "viem";
-import { answered, outcomeOf, refusedWith, type Outcome } from "../tx/outcome";
-import { decode, fromHex, type Encodable } from "./calldata";
-import { SentButLost } from "./errors";
+// Sending. Loaded with the first transaction, not before; so is genlayer-js, which is needed for testnets alone.
+import { keccak256, toEventSelector } from "viem";
+import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
+import { callData, type Encodable } from "./calldata";
+import { readClock, REAL } from "./clock";
+import { NotTaken, SentButLost } from "./errors";
+import { addTransaction, type Fees } from "./fees";
 import type { Provider } from "./injected";
-import type { Network } from "./networks";
+import { isStudio, type Network } from "./networks";
 import { NodeError, rpc } from "./rpc";
 
 export type Signing = { kind: "key"; key: string } | { kind: "wallet"; provider: Provider; address: string };
@@ -19,83 +19,105 @@ export interface Sending {
   method: string;
   args: readonly Encodable[];
   valueWei: bigint;
+  /** Null where the network takes none. */
+  fees: Fees | null;
   signing: Signing;
   /** Called as soon as the hash is known: with a key before anything leaves this machine. */
   onHash(hash: string): void;
 }
 
-const CHAINS = { localnet, studionet, testnetAsimov, testnetBradbury };
 type Hex = `0x${string}`;
-type Chain = NonNullable<NonNullable<Parameters<typeof createClient>[0]>["chain"]>;
 
-/** A copy: genlayer-js writes the endpoint into the chain it is given. */
-function chainOf(network: Network, url: string, chainId: number): Chain {
-  const known = CHAINS[network.chain];
-  return { ...known, id: chainId || known.id, rpcUrls: { default: { http: [url] } } } as Chain;
-}
+/** Of Studio and localnets, where they do not tell it themselves. */
+export const KNOWN_CONSENSUS = { address: "0xb7278A61aa25c888815aFC32Ad3cC52fF24fE575", parameters: 5 };
+const TAKEN = ["NewTransaction(bytes32,address,address)", "CreatedTransaction(bytes32,uint256)"].map((event) => toEventSelector(event) as string);
+const VALID_SECONDS = 3_600;
+const RECEIPT_MS = 120_000;
 
 export const newKey = (): string => generatePrivateKey();
-export const addressOfKey = (key: string): string => createAccount(key as Hex).address.toLowerCase();
+export const addressOfKey = (key: string): string => privateKeyToAccount(key as Hex).address.toLowerCase();
 
-export async function send(sending: Sending): Promise<string> {
-  const { network, url, chainId, contract, method, args, valueWei, signing } = sending;
-  let evmHash = "";
-  const client = createClient({
-    chain: chainOf(network, url, chainId),
-    endpoint: url,
-    ...(signing.kind === "key"
-      ? { account: announcing(signing.key, sending.onHash) }
-      : { account: signing.address as Hex, provider: noting(signing.provider, (hash) => { evmHash = hash; }) as never }),
-  });
-  try {
-    const hash = await client.writeContract({ address: contract as Hex, functionName: method, args: args as never, value: valueWei });
-    sending.onHash(hash);
-    return hash;
-  } catch (error) {
-    throw evmHash ? new SentButLost(evmHash, error) : error;
+export async function send(sending: Sending): Promise<void> {
+  const { network, url, signing, onHash } = sending;
+  if (isStudio(network)) {
+    const sent = signing.kind === "key" ? await sendSigned(sending, signing.key) : await sendByWallet(sending, signing);
+    onHash(sent);
+    const id = await idOf(url, sent, network.pollMs);
+    if (id !== sent) onHash(id);
+  } else if (signing.kind === "wallet") {
+    await (await import("./testnet")).sendOnTestnet(sending, signing);
+  } else {
+    throw new Error("Keys of this browser are for localnets only.");
   }
 }
 
-/** The same provider; what it sends is noted. */
-function noting(provider: Provider, note: (hash: string) => void): Provider {
-  return {
-    request: async (call) => {
-      const result = await provider.request(call);
-      if (call.method === "eth_sendTransaction") note(String(result));
-      return result;
-    },
-  };
-}
-
 /** On Studio and the localnet the hash of the signed bytes is the transaction's: kept before it is sent, it is never lost. */
-function announcing(key: string, onHash: (hash: string) => void) {
-  const account = createAccount(key as Hex);
-  const signTransaction: typeof account.signTransaction = async (transaction, options) => {
-    const raw = await account.signTransaction(transaction, options);
-    onHash(keccak256(raw));
-    return raw;
-  };
-  return { ...account, signTransaction };
+async function sendSigned(sending: Sending, key: string): Promise<string> {
+  const { to, data, value, nonce, gas, chainId } = await prepared(sending, addressOfKey(key));
+  const transaction = { type: "legacy", to, data, value, nonce, gas, chainId, gasPrice: 0n } as const;
+  const raw = await privateKeyToAccount(key as Hex).signTransaction(transaction);
+  sending.onHash(keccak256(raw));
+  return String(await rpc(sending.url, "eth_sendRawTransaction", [raw]));
 }
 
-/** A testnet's transaction is in its consensus contract, and what it returned in its trace. */
-export async function lookUpOnTestnet(network: Network, url: string, hash: string): Promise<Outcome> {
-  const client = createClient({ chain: chainOf(network, url, 0), endpoint: url });
-  const found = await client.getTransaction({ hash: hash as never }).catch((error: unknown) => {
-    throw new NodeError("unreachable", String((error as { shortMessage?: unknown }).shortMessage ?? error));
-  });
-  const status = String(found.statusName ?? "PENDING");
-  const children = (found as { triggered_transactions?: unknown }).triggered_transactions;
-  const outcome = outcomeOf({ status, type: 0, to_address: found.recipient, value: 0, triggered_transactions: children });
-  const execution = String(found.txExecutionResultName ?? "");
-  if (!outcome.isDecided || outcome.verdict === "failed") return outcome;
-  if (!execution.startsWith("FINISHED")) return { ...outcome, verdict: "failed", message: "the node tells no result" };
-  const traced = Object(await rpc(url, "gen_dbg_traceTransaction", [{ txID: hash, round: 0 }]).catch(() => null)) as {
-    return_data?: unknown;
+async function sendByWallet(sending: Sending, { provider, address }: { provider: Provider; address: string }): Promise<string> {
+  const { to, data, value, nonce, gas, chainId } = await prepared(sending, address);
+  const numbers = { value: hex(value), nonce: hex(nonce), gas: hex(gas), chainId: hex(chainId), gasPrice: "0x0", type: "0x0" };
+  return String(await provider.request({ method: "eth_sendTransaction", params: [{ from: address, to, data, ...numbers }] }));
+}
+
+const hex = (number: bigint | number): string => `0x${number.toString(16)}`;
+
+async function prepared({ url, chainId, contract, method, args, valueWei, fees }: Sending, sender: string) {
+  const { address, parameters } = await consensusContract(url);
+  const { offset } = await readClock(url).catch(orIfRefused(REAL));
+  // The clock of a localnet may be ahead.
+  const validUntil = Math.floor(Date.now() / 1_000) + Math.max(offset, 0) + VALID_SECONDS;
+  const data = addTransaction({ sender, recipient: contract, data: callData(method, args), valueWei, validUntil }, parameters, fees);
+  const value = valueWei + (fees?.depositWei ?? 0n);
+  const nonce = Number(await rpc(url, "eth_getTransactionCount", [sender, "latest"]));
+  const gas = BigInt(String(await rpc(url, "eth_estimateGas", [{ from: sender, to: address, data, value: hex(value) }])));
+  return { to: address as Hex, data, value, nonce, gas, chainId };
+}
+
+/** Its address, and how many parameters its method takes. */
+async function consensusContract(url: string): Promise<{ address: string; parameters: number }> {
+  const told = Object(await rpc(url, "sim_getConsensusContract", ["ConsensusMain"]).catch(orIfRefused(null))) as {
+    address?: unknown;
+    abi?: { name?: unknown; inputs?: unknown[] }[];
   };
-  const data = fromHex(String(traced.return_data ?? ""));
-  const ended = execution === "FINISHED_WITH_RETURN"
-    ? data.length ? answered(decode(data)) : { verdict: "done" as const }
-    : refusedWith(new TextDecoder().decode(data));
-  return { ...outcome, ...ended };
+  const forms = told.abi?.filter(({ name }) => name === "addTransaction").map(({ inputs }) => inputs?.length ?? 0) ?? [];
+  return typeof told.address === "string" && forms.length ? { address: told.address, parameters: Math.max(...forms) } : KNOWN_CONSENSUS;
+}
+
+/** What counts where the node does not know a method. */
+const orIfRefused = <T>(otherwise: T) => (error: unknown): T => {
+  if (error instanceof NodeError && !error.isTransient) return otherwise;
+  throw error;
+};
+
+/** The id that the consensus contract has given it. */
+async function idOf(url: string, sent: string, pollMs: number): Promise<string> {
+  const receipt = await receiptOf(url, sent, pollMs).catch((error: unknown) => { throw new SentButLost(sent, error); });
+  if (Number(receipt.status) !== 1) {
+    throw new NotTaken(String(receipt.revertReason ?? receipt.error ?? "The consensus contract did not take it."));
+  }
+  const logged = receipt.logs?.find(({ topics }) => TAKEN.includes(String(topics?.[0]).toLowerCase()));
+  return String(logged?.topics?.[1] ?? sent);
+}
+
+interface Receipt {
+  status?: unknown;
+  revertReason?: unknown;
+  error?: unknown;
+  logs?: { topics?: unknown[] }[];
+}
+
+async function receiptOf(url: string, sent: string, pollMs: number): Promise<Receipt> {
+  for (const deadline = Date.now() + RECEIPT_MS; Date.now() < deadline; ) {
+    const receipt = await rpc(url, "eth_getTransactionReceipt", [sent]);
+    if (receipt) return receipt;
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
+  }
+  throw new Error("there is no receipt");
 }

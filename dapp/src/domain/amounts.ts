@@ -4,6 +4,7 @@ export const GEN = 10n ** 18n;
 export const MAX_WEI = 2n ** 128n - 1n;
 const DECIMALS = 18;
 const SHOWN_DECIMALS = 6;
+const SHOWN_WEI = 10n ** 12n;
 const WRITTEN = /^(?:(\d{1,40})|(\d{1,3}(?:,\d{3}){1,12}))?(?:\.(\d{0,40}))?$/;
 
 export class AmountError extends Error {}
@@ -28,6 +29,9 @@ export function shortGen(wei: bigint): string {
   if (wei > 0n && whole === "0" && shown === "" && fraction !== "") return "<0.000001";
   return whole + (shown && `.${shown}`);
 }
+
+/** In GEN with at most six decimals, rounded up: no more than this. */
+export const atMostGen = (wei: bigint): string => exactGen(((wei + SHOWN_WEI - 1n) / SHOWN_WEI) * SHOWN_WEI);
 
 /** `12,345 wei` */
 export const exactWei = (wei: bigint): string => `${wei < 0n ? "-" : ""}${group((wei < 0n ? -wei : wei).toString())} wei`;

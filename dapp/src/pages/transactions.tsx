@@ -1,4 +1,5 @@
 // What was sent from this browser, and what became of it.
+import { atMostGen } from "../domain/amounts";
 import { useApp } from "../state/app";
 import { isFollowed, type Child, type TxRecord } from "../tx/store";
 import { describe, describeChild } from "../tx/words";
@@ -44,6 +45,7 @@ function Transaction({ record }: { record: TxRecord }) {
       <dl className="facts">
         <div><dt>Sent</dt><dd>{SENT_AT.format(record.createdAt)} by <Address address={record.account} /></dd></div>
         {BigInt(record.valueWei) > 0n && <div><dt>Value</dt><dd><Gen wei={BigInt(record.valueWei)} /></dd></div>}
+        {record.depositWei && record.phase !== "ended" && <div><dt>Fee</dt><dd><FeeFact record={record} depositWei={BigInt(record.depositWei)} /></dd></div>}
         {record.code && <div><dt>Code</dt><dd className="mono">{record.code}</dd></div>}
         {record.hash && <div><dt>Hash</dt><dd><span className="mono break">{record.hash}</span> <Copy text={record.hash} label="Copy the hash" /></dd></div>}
       </dl>
@@ -58,6 +60,12 @@ function Transaction({ record }: { record: TxRecord }) {
       )}
     </article>
   );
+}
+
+function FeeFact({ record, depositWei }: { record: TxRecord; depositWei: bigint }) {
+  const { returnedWei: returned, phase } = record;
+  if (returned === undefined) return <>at most {atMostGen(depositWei)} GEN{phase !== "finalized" && "; told when it is final"}</>;
+  return <><Gen wei={depositWei - BigInt(returned)} />; <Gen wei={BigInt(returned)} /> came back</>;
 }
 
 function ChildLine({ child }: { child: Child }) {

@@ -2,16 +2,17 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { createContext, useCallback, useContext, useEffect, useMemo, useState, useSyncExternalStore, type ReactNode } from "react";
 import { BillingContract } from "../chain/contract";
-import { allowsThrowAwayKeys, defaultUrl, networkOf, NETWORKS, type Network } from "../chain/networks";
+import { allowsThrowAwayKeys, defaultUrl, isStudio, networkOf, NETWORKS, type Network } from "../chain/networks";
 import { NodeError, rpc } from "../chain/rpc";
 import type { Action, Call } from "../actions/action";
-import { whyNotSent } from "../chain/errors";
+import { readClock, REAL } from "../chain/clock";
+import { NotTaken, whyNotSent } from "../chain/errors";
+import type { Fees } from "../chain/fees";
 import { outcomeOf, type Outcome, type Raw } from "../tx/outcome";
 import { TxStore, type TxRecord } from "../tx/store";
 import { Tracker } from "../tx/tracker";
 import { announce } from "../ui/live";
 import { describe } from "../tx/words";
-import { readClock, REAL } from "./chain_clock";
 import { SignerStore, type Signer } from "./signer";
 import { kept } from "./storage";
 import { hostOf, TrustStore } from "./trust";
@@ -43,7 +44,7 @@ export interface App {
   /** Where the figures are from: the network when it is its own node and the site's contract. */
   place: string;
   trust: TrustStore;
-  /** 0 until the node has told. */
+  /** The chain to sign for; 0 until the node has told its own. */
   chainId: number;
   /** Seconds that the chain is ahead of this machine. */
   clockOffset: number;
@@ -55,7 +56,8 @@ export interface App {
   allowsKeys: boolean;
   transactions: readonly TxRecord[];
   store: TxStore;
-  send(call: Call): void;
+  /** With what its fee may be, null where the network takes none. */
+  send(call: Call, fees: Fees | null): void;
   action: Action | null;
   open(action: Action | null): void;
 }
@@ -162,28 +164,30 @@ export function AppProvider({ children }: { children: ReactNode }) {
   }, [client, url]);
   useTracker(network, url, readAnew);
 
-  const send = useCallback((call: Call) => {
+  const chainId = chain.data === undefined ? 0 : network.chainId || chain.data;
+  const send = useCallback((call: Call, fees: Fees | null) => {
     if (signer.kind === "none" || !contract) return;
-    void sendCall({ call, signer, network, url, chainId: chain.data ?? 0, contract: contract.address });
-  }, [signer, contract, network, url, chain.data]);
+    void sendCall({ call, fees, signer, network, url, chainId, contract: contract.address });
+  }, [signer, contract, network, url, chainId]);
 
   const known = deployment.data?.accounts ?? NO_ACCOUNTS;
   const app = useMemo<App>(() => ({
     location, go, href, network, url, contract, settling, trust,
     asked: isKnown || settling ? null : { url: named, contract: location.contract, node: !isOwnNode },
     place: [isOwnNode ? network.label : hostOf(named), ...(isOwnContract ? [] : [shortOf(location.contract)])].join(" · "),
-    chainId: chain.data ?? 0,
+    chainId,
     clockOffset: (clock.data ?? REAL).offset,
     recheckClock: () => void client.invalidateQueries({ queryKey: ["clock", url] }),
     known,
     nameOf: (address) => known.find((each) => each.address.toLowerCase() === address.toLowerCase())?.name ?? "",
     signer, signers, allowsKeys, transactions, store, send, action, open,
-  }), [location, go, href, network, url, named, isKnown, isOwnNode, isOwnContract, settling, contract, chain.data, clock.data, client, known, signer, allowsKeys, transactions, send, action]);
+  }), [location, go, href, network, url, named, isKnown, isOwnNode, isOwnContract, settling, contract, chainId, clock.data, client, known, signer, allowsKeys, transactions, send, action]);
   return <Context value={app}>{children}</Context>;
 }
 
 interface Order {
   call: Call;
+  fees: Fees | null;
   signer: Exclude<Signer, { kind: "none" }>;
   network: Network;
   url: string;
@@ -191,16 +195,17 @@ interface Order {
   contract: string;
 }
 
-async function sendCall({ call, signer, network, url, chainId, contract }: Order): Promise<void> {
+async function sendCall({ call, fees, signer, network, url, chainId, contract }: Order): Promise<void> {
   const { id } = store.add({
     url, contract, account: signer.address, method: call.method, title: call.title, valueWei: call.valueWei.toString(),
+    ...(fees && { depositWei: fees.depositWei.toString() }),
   });
   announce(signer.kind === "wallet" ? `${call.title}: confirm it in your wallet.` : `${call.title}: sending.`);
   let hash = "";
   try {
     const { send } = await import("../chain/writing");
     await send({
-      network, url, chainId, contract, method: call.method, args: call.args, valueWei: call.valueWei,
+      network, url, chainId, contract, method: call.method, args: call.args, valueWei: call.valueWei, fees,
       signing: signer.kind === "key" ? { kind: "key", key: signer.key } : { kind: "wallet", provider: signer.provider, address: signer.address },
       onHash: (told) => {
         hash = told;
@@ -208,7 +213,7 @@ async function sendCall({ call, signer, network, url, chainId, contract }: Order
       },
     });
   } catch (error) {
-    if (hash && (await mayHaveArrived(url, hash))) return; // it is followed like any other
+    if (hash && !(error instanceof NotTaken) && (await mayHaveArrived(url, hash))) return; // it is followed like any other
     const why = whyNotSent(error);
     store.update(id, { phase: "ended", verdict: why.verdict, message: why.message });
     announce(`${call.title}: ${why.message}`);
@@ -229,10 +234,10 @@ function useTracker(network: Network, url: string, onStale: (views: readonly str
     if (!url) return;
     const stop = new AbortController();
     const lookUp = async (hash: string): Promise<Outcome> => {
-      if (network.chain === "localnet" || network.chain === "studionet") {
+      if (isStudio(network)) {
         return outcomeOf(Object(await rpc(url, "eth_getTransactionByHash", [hash], stop.signal)) as Raw);
       }
-      const { lookUpOnTestnet } = await import("../chain/writing");
+      const { lookUpOnTestnet } = await import("../chain/testnet");
       return lookUpOnTestnet(network, url, hash);
     };
     const tracker = new Tracker({ store, url, pollMs: network.pollMs, lookUp });

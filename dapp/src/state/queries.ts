@@ -1,8 +1,12 @@
 // What pages read. A refresh of a page is one read of the contract; the rest is read when it changes, or when asked for.
 import { QueryClient, useQueries, useQuery, type UseQueryResult } from "@tanstack/react-query";
-import { useEffect } from "react";
+import { useEffect, useState } from "react";
+import type { Call } from "../actions/action";
+import type { Fees } from "../chain/fees";
+import { isStudio } from "../chain/networks";
 import { rpc, NodeError } from "../chain/rpc";
 import type { Notice, UsageReport } from "../domain/answers";
+import { toJson } from "../domain/json";
 import { CHART_DAYS, combine, type History } from "../domain/history";
 import { dayOf } from "../domain/time";
 import { useApp } from "./app";
@@ -131,4 +135,50 @@ export function useBalance(address: string) {
     queryFn: async ({ signal }) => BigInt(String(await rpc(url, "eth_getBalance", [address, "latest"], signal))),
     enabled: url !== "" && address !== "",
   });
+}
+
+/** What the network may take for a call. ``free``: it takes nothing, or nothing is to be sent yet. */
+export type Fee =
+  | { state: "free" | "asking" }
+  | { state: "known"; fees: Fees }
+  | { state: "failed"; error: unknown; retry(): void };
+
+const TYPING_MS = 300;
+
+/** Asked of the node before it is signed, as soon as nobody types any more; never again from what was kept. */
+export function useFee(call: Call | null): Fee {
+  const { url, network, contract, signer } = useApp();
+  const account = signer.kind === "none" ? "" : signer.address;
+  const mayTake = isStudio(network) && url !== "" && account !== "";
+  const prices = useQuery({
+    queryKey: ["prices", url], enabled: mayTake, retry: false, staleTime: 60_000,
+    queryFn: async ({ signal }) => (await import("../chain/fees")).askPrices(url, signal),
+  });
+  const wanted = call ? toJson([call.method, call.args, call.valueWei]) : "";
+  const settled = useSettled(wanted, TYPING_MS);
+  const isAsked = mayTake && Boolean(prices.data) && contract !== null && call !== null && wanted === settled;
+  const fees = useQuery({
+    queryKey: ["fees", url, contract?.address, account, settled], enabled: isAsked, retry: false, gcTime: 0,
+    queryFn: async ({ signal }) =>
+      isAsked && prices.data
+        ? (await import("../chain/fees")).askFees(url, { ...call, account, contract: contract.address }, prices.data, signal)
+        : Promise.reject(NO_CONTRACT),
+  });
+  if (!mayTake || call === null) return { state: "free" };
+  if (prices.isFetching && prices.data === undefined) return { state: "asking" };
+  if (prices.isError) return { state: "failed", error: prices.error, retry: () => void prices.refetch() };
+  if (prices.data === null) return { state: "free" };
+  if (!isAsked || (fees.isFetching && fees.data === undefined)) return { state: "asking" };
+  if (fees.isError) return { state: "failed", error: fees.error, retry: () => void fees.refetch() };
+  return fees.data ? { state: "known", fees: fees.data } : { state: "asking" };
+}
+
+/** The value, as soon as it has stayed the same for a while. */
+function useSettled<T>(value: T, ms: number): T {
+  const [settled, setSettled] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), ms);
+    return () => clearTimeout(timer);
+  }, [value, ms]);
+  return settled;
 }

@@ -1,6 +1,6 @@
 // What a node says of a transaction, read the same way for Studio, the localnet and testnets. That validators agreed is not
 // that the contract did what it was asked: only its execution result tells.
-import { decode, fromBase64, type Decoded } from "../chain/calldata";
+import { decode, errorText, fromBase64, type Decoded } from "../chain/calldata";
 import { splitRefusal } from "../domain/refusals";
 
 export type Verdict = "pending" | "done" | "refused" | "kept" | "failed";
@@ -18,6 +18,16 @@ export interface Outcome {
   children: string[];
   to: string;
   valueWei: bigint;
+  /** Null where the network takes none. */
+  fee: Fee | null;
+}
+
+/** What was deposited for it, and what of that came back: null before it is final. */
+export interface Fee {
+  depositWei: bigint;
+  returnedWei: bigint | null;
+  /** Why it was cancelled: the network's word. */
+  refused: string;
 }
 
 export interface Raw {
@@ -27,6 +37,7 @@ export interface Raw {
   value?: unknown;
   consensus_data?: { leader_receipt?: unknown } | null;
   triggered_transactions?: unknown;
+  fee_accounting?: unknown;
 }
 
 const NO_RESULT = new Set(["UNDETERMINED", "LEADER_TIMEOUT", "VALIDATORS_TIMEOUT", "CANCELED"]);
@@ -64,10 +75,24 @@ function readReceipt(receipt: { result?: unknown; execution_result?: unknown }):
   const bytes = fromBase64(result);
   const payload = bytes.slice(1);
   if (bytes[0] === 0) return answered(decode(payload));
-  return refusedWith(new TextDecoder().decode(payload));
+  return refusedWith(bytes[0] === 1 ? errorText(payload) : new TextDecoder().decode(payload));
 }
 
-function ended(raw: Raw, status: string): Ended {
+/** As none where it has another form: nothing depends on it. */
+function feeOf(accounting: unknown, isFinal: boolean): Fee | null {
+  const { paid_fee_value: paid, refunded_fee_value: told, total_refunded: total, error } = Object(accounting) as Readonly<Record<string, unknown>>;
+  const refunded = told ?? (isFinal ? total : null);
+  try {
+    const depositWei = BigInt(String(paid ?? 0));
+    const returnedWei = refunded === undefined || refunded === null ? null : BigInt(String(refunded));
+    return depositWei > 0n ? { depositWei, returnedWei, refused: String(error ?? "") } : null;
+  } catch {
+    return null;
+  }
+}
+
+function ended(raw: Raw, status: string, fee: Fee | null): Ended {
+  if (status === "CANCELED" && fee) return { verdict: "failed", message: `it was cancelled${fee.refused && ` (${fee.refused})`}` };
   if (NO_RESULT.has(status)) {
     return { verdict: "failed", message: `the validators ended with ${status.toLowerCase().replaceAll("_", " ")}` };
   }
@@ -80,12 +105,14 @@ function ended(raw: Raw, status: string): Ended {
 
 export function outcomeOf(raw: Raw): Outcome {
   const status = String(raw.status ?? "PENDING");
-  const { verdict, code = "", message = "", keptWei = 0n } = ended(raw, status);
+  const isFinal = status === "FINALIZED" || NO_RESULT.has(status);
+  const fee = feeOf(raw.fee_accounting, isFinal);
+  const { verdict, code = "", message = "", keptWei = 0n } = ended(raw, status, fee);
   const children = Array.isArray(raw.triggered_transactions) ? raw.triggered_transactions.map(String) : [];
   return {
     status,
     isDecided: DECIDED.has(status),
-    isFinal: status === "FINALIZED" || NO_RESULT.has(status),
+    isFinal,
     verdict,
     code,
     message,
@@ -93,5 +120,6 @@ export function outcomeOf(raw: Raw): Outcome {
     children,
     to: String(raw.to_address ?? "").toLowerCase(),
     valueWei: BigInt((raw.value as bigint | number | string | null | undefined) ?? 0),
+    fee,
   };
 }

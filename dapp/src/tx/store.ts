@@ -37,6 +37,10 @@ export interface TxRecord {
   code: string;
   message: string;
   keptWei: string;
+  /** Deposited for the network's fee; records of networks without fees have none. */
+  depositWei?: string;
+  /** What of it came back; from when it is final. */
+  returnedWei?: string;
   children: Child[];
 }
 

@@ -71,6 +71,8 @@ export class Tracker {
         code: outcome.code,
         message: outcome.message,
         keptWei: outcome.keptWei.toString(),
+        ...(outcome.fee && { depositWei: outcome.fee.depositWei.toString() }),
+        ...(outcome.fee?.returnedWei != null && { returnedWei: outcome.fee.returnedWei.toString() }),
         children,
       });
     } catch (error) {

@@ -28,6 +28,10 @@ function labelOf(record: TxRecord): { label: string; tone: Tone } {
   }
 }
 
+/** It was never run: all of its fee came back. */
+const isUntouched = ({ depositWei, returnedWei }: TxRecord): boolean => depositWei !== undefined && depositWei === returnedWei;
+const UNTOUCHED = "What was sent and the fee came back. Send it again: its fee is estimated anew, at the network's present prices.";
+
 function textOf(record: TxRecord): string {
   const { verdict, code, message } = record;
   if (verdict === "refused" || verdict === "kept") {
@@ -36,7 +40,7 @@ function textOf(record: TxRecord): string {
     return `${meaning}.${kept} ${nextStep}`.trim();
   }
   switch (verdict) {
-    case "failed": return `It did not execute: ${message}. GEN that were sent with it may have stayed with the contract.`;
+    case "failed": return `It did not execute: ${message}. ${isUntouched(record) ? UNTOUCHED : "GEN that were sent with it may have stayed with the contract."}`;
     case "lost": return "The node does not know it (any more). It never arrived, or the network was restarted without its state.";
     case "unknown": return message || "The page was closed while the wallet was asked. If you confirmed it there, it is among the wallet's activities.";
     case "declined":

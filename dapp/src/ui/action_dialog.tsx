@@ -3,9 +3,11 @@ import * as Dialog from "@radix-ui/react-dialog";
 import { useEffect, useId, useRef, useState, type FormEvent } from "react";
 import type { Action, Field } from "../actions/action";
 import { switchChain } from "../chain/injected";
-import { AmountError, exactGen, exactWei, parseGen } from "../domain/amounts";
+import { NodeError } from "../chain/rpc";
+import { AmountError, atMostGen, exactGen, exactWei, parseGen } from "../domain/amounts";
+import { explain } from "../domain/refusals";
 import { useApp } from "../state/app";
-import { useBalance } from "../state/queries";
+import { useBalance, useFee, type Fee } from "../state/queries";
 import type { Signer } from "../state/signer";
 import { Address, Banner } from "./parts";
 
@@ -39,7 +41,10 @@ function ActionForm({ action }: { action: Action }) {
   const form = useRef<HTMLFormElement>(null);
   const { errors, effects, call } = action.check(values);
   const balance = useBalance(signer.kind === "none" ? "" : signer.address);
-  const isShort = call !== null && call.valueWei > 0n && balance.data !== undefined && balance.data < call.valueWei;
+  const fee = useFee(call);
+  const depositWei = fee.state === "known" ? fee.fees.depositWei : 0n;
+  const totalWei = (call?.valueWei ?? 0n) + depositWei;
+  const isShort = balance.data !== undefined && balance.data < totalWei;
 
   const submit = (event: FormEvent): void => {
     event.preventDefault();
@@ -49,7 +54,8 @@ function ActionForm({ action }: { action: Action }) {
       form.current?.querySelector<HTMLElement>(`[name="${first?.name ?? ""}"]`)?.focus();
       return;
     }
-    send(call);
+    if (fee.state === "asking" || fee.state === "failed") return;
+    send(call, fee.state === "known" ? fee.fees : null);
     open(null);
   };
 
@@ -75,27 +81,51 @@ function ActionForm({ action }: { action: Action }) {
           </>
         )}
       </div>
+      <FeeLine fee={fee} />
       {isShort && (
         <Banner tone="warn" title="Your account has too little">
-          It has {exactGen(balance.data ?? 0n)} GEN; {exactGen(call.valueWei)} GEN are to be sent.
+          It has {exactGen(balance.data ?? 0n)} GEN; {exactGen(totalWei)} GEN are to be sent{depositWei > 0n && ", with the fee"}.
         </Banner>
       )}
       <SignerLine />
       <div className="dialog-buttons">
         <Dialog.Close asChild><button type="button" className="button quiet">Cancel</button></Dialog.Close>
-        <SubmitButton action={action} signer={signer} />
+        <SubmitButton action={action} signer={signer} isHeld={fee.state === "asking" || fee.state === "failed"} />
       </div>
     </form>
   );
 }
 
-function SubmitButton({ action, signer }: { action: Action; signer: Signer }) {
+function SubmitButton({ action, signer, isHeld }: { action: Action; signer: Signer; isHeld: boolean }) {
   const { chainId } = useApp();
   const isOnAnother = signer.kind === "wallet" && chainId !== 0 && signer.chainId !== chainId;
   return (
-    <button type="submit" className={`button ${action.isDangerous ? "danger" : "primary"}`} disabled={signer.kind === "none" || isOnAnother}>
+    <button type="submit" className={`button ${action.isDangerous ? "danger" : "primary"}`} disabled={signer.kind === "none" || isOnAnother || isHeld}>
       {action.submit}
     </button>
+  );
+}
+
+/** What the network takes besides; or why that is not known, and nothing can be sent. */
+function FeeLine({ fee }: { fee: Fee }) {
+  if (fee.state === "failed") {
+    const { error, retry } = fee;
+    const again = <button type="button" className="button small" onClick={retry}>Ask again</button>;
+    if (error instanceof NodeError && error.failure === "refused") {
+      const { meaning, nextStep } = explain(error.refusalCode);
+      return <Banner isAlert tone="stop" title="The contract would refuse this" action={again}>{`${meaning}. ${nextStep}`.trim()}</Banner>;
+    }
+    return (
+      <Banner isAlert tone="warn" title="The network's fee is not known" action={again}>
+        Nothing is sent without it. {String((error as { message?: unknown }).message ?? error)}
+      </Banner>
+    );
+  }
+  return (
+    <p className="muted fee-line" aria-live="polite" data-testid="fee">
+      {fee.state === "asking" && "Asking the node for the network's fee…"}
+      {fee.state === "known" && <>Network fee: at most {atMostGen(fee.fees.depositWei)} GEN; what is not used comes back.</>}
+    </p>
   );
 }
 

@@ -20,7 +20,7 @@ lines.on("line", (line) => answers.shift()?.(JSON.parse(line)));
 
 const tell = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 
-/** Ask the test: stop or start the fickle node, run a command of api-billing. */
+/** Ask the test: stop or start the fickle node, run a command of api-billing, register an API on the node with fees. */
 export async function ask(what, ...args) {
   const { answer, failure } = await new Promise((resolve) => {
     answers.push(resolve);

@@ -240,6 +240,59 @@ story("a wallet that declines, and one on another network", async () => {
   await shows(page.getByTestId("toast"), "Nothing was sent.");
 });
 
+story("on a network with fees, the fee is told before, and what it was after", async () => {
+  const node = stage.paid.url;
+  const app = `${node.replace(/\/api$/, "")}/app/`;
+  const fee = (page) => shows(page.getByTestId("fee"), /Network fee: at most 0\.0\d+ GEN; what is not used comes back/);
+  const paid = async (page, title) => {
+    await follow(page, title, "Accepted");
+    await page.getByRole("link", { name: "Transactions" }).click();
+    const sent = page.getByTestId("transaction").filter({ hasText: title });
+    await sent.getByText(/at most 0\.0\d+ GEN; told when it is final/).waitFor();
+    await finalize(node);
+    await sent.getByText(/^0\.0\d+ GEN; 0\.0\d+ GEN came back$/).waitFor();
+  };
+  const page = await (await visit()).newPage();
+  await page.goto(`${app}#/connect?network=localnet`);
+  await page.getByRole("button", { name: "Make a throw-away key" }).click();
+  await shows(page.getByTestId("signer"), "100 GEN");
+  await page.getByRole("link", { name: "Usage" }).click();
+  await page.getByRole("button", { name: "Top up" }).click();
+  await page.getByRole("dialog").getByLabel("Amount").fill("5");
+  await fee(page);
+  await accessible(page, "a dialog with a fee");
+  await shot(page, "fee-desktop-light");
+  await submit(page, {}, "Top up");
+  await paid(page, "Top up 5 GEN");
+  await accessible(page, "a transaction with its fee");
+  await shot(page, "fee-paid-desktop-light");
+
+  const other = await (await visit({ owner: newcomer, chainId: 61997, node, phone: true })).newPage();
+  await other.goto(`${app}#/connect?network=studio-next&rpc=${node}&contract=${stage.paid.contract}`);
+  await other.getByRole("button", { name: "Use them" }).click();
+  await other.getByRole("button", { name: "Connect a wallet" }).click();
+  await other.getByTestId("signer").waitFor();
+  await other.getByRole("link", { name: "Usage" }).click();
+  await other.getByRole("button", { name: "Top up" }).click();
+  await other.getByRole("dialog").getByLabel("Amount").fill("1.5");
+  await fee(other);
+  await fits(other, "a dialog with a fee on a phone");
+  await shot(other, "fee-phone-light");
+  await submit(other, {}, "Top up");
+  await paid(other, "Top up 1.5 GEN");
+  await other.getByRole("link", { name: "Operate" }).click();
+  await other.getByRole("button", { name: "Register an API" }).click();
+  const dialog = other.getByRole("dialog");
+  await dialog.getByLabel("Name").fill("taken");
+  await ask("register", "taken");
+  await dialog.getByLabel("Price of a call").fill("1");
+  await dialog.getByLabel("Calls a day").fill("1");
+  await shows(dialog.getByRole("alert"), "The account is not the operator of this API.");
+  check(await dialog.getByRole("button", { name: "Register API" }).isDisabled(), "what the contract refuses is not sent");
+  await dialog.getByRole("alert").scrollIntoViewIfNeeded();
+  await shot(other, "fee-refused-phone-light");
+});
+
 aside("wrong places are named: no contract, another contract, no node", async () => {
   const context = await visit({ tolerate: ["Failed to load resource", "CORS", "ERR_"] });
   const page = await context.newPage();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { AmountError, exactGen, exactWei, GEN, MAX_WEI, parseGen, share, shortGen } from "../../src/domain/amounts";
+import { AmountError, atMostGen, exactGen, exactWei, GEN, MAX_WEI, parseGen, share, shortGen } from "../../src/domain/amounts";
 
 describe("amounts", () => {
   it.each([
@@ -10,6 +10,9 @@ describe("amounts", () => {
   it.each([
     [0n, "0"], [1n, "<0.000001"], [GEN - 1n, "0.999999"], [1234567n * 10n ** 12n, "1.234567"], [12345678n * 10n ** 11n, "1.234567"], [10n ** 12n, "0.000001"],
   ])("are cut, never rounded up: %s wei", (wei, text) => expect(shortGen(wei)).toBe(text));
+  it.each<[bigint, string]>([[0n, "0"], [1n, "0.000001"], [10n ** 12n, "0.000001"], [10n ** 12n + 1n, "0.000002"], [GEN, "1"], [1234n * GEN + 1n, "1,234.000001"]])(
+    "are rounded up where they are the most: %s wei", (wei, text) => expect(atMostGen(wei)).toBe(text),
+  );
 
   it("show wei with separators", () => expect(exactWei(1234567n)).toBe("1,234,567 wei"));
 

@@ -115,3 +115,92 @@ describe("the page", () => {
     expect(await screen.findByText("Nobody has registered an API yet")).toBeTruthy();
   });
 });
+
+describe("what a network with fees takes", () => {
+  const GEN = 10n ** 18n;
+  const NODE = "http://127.0.0.1:4001/api"; // whose key nobody has asked for before
+  const PRICES = { genPerTimeUnit: "10", storageUnitPrice: "20", receiptGasPrice: "30" };
+  const fees = (feeValue: string) => ({ result: { recommendedPreset: { feeValue, distribution: { rotations: ["3"] }, messageAllocations: [] } } });
+  const refusal = { error: { code: -32000, message: "execution failed: [EXPECTED] api_paused: api is paused" } };
+  let estimate: () => object | Promise<object>;
+  let estimated: Record<string, unknown>[];
+  let config: object;
+  let balance: bigint;
+
+  beforeEach(() => {
+    estimated = [];
+    config = { result: { enabled: true, policy: PRICES } };
+    balance = 100n * GEN;
+    estimate = () => fees("12345678901234567");
+    trust(NODE);
+    localStorage.setItem(`api-billing:signer:${NODE}`, JSON.stringify({ kind: "key", address: OWN, key: `0x${"11".repeat(32)}` }));
+    const plain = vi.mocked(fetch).getMockImplementation() as typeof fetch;
+    vi.mocked(fetch).mockImplementation(async (url, init) => {
+      const { method, params } = JSON.parse(String(init?.body ?? "{}")) as { method?: string; params?: Record<string, unknown>[] };
+      if (method === "sim_getFeeConfig") return Response.json(config);
+      if (method === "eth_getBalance") return Response.json({ result: `0x${balance.toString(16)}` });
+      if (method !== "sim_estimateTransactionFees") return plain(url, init);
+      estimated.push(params?.[0] ?? {});
+      return Response.json(await estimate());
+    });
+  });
+
+  /** The dialog, with an amount typed, and its button. */
+  async function toppingUp(amount = "5"): Promise<HTMLButtonElement> {
+    open(`#/usage?network=localnet&rpc=${NODE}&contract=${CONTRACT}&account=${OWN}`);
+    await userEvent.click((await screen.findAllByRole("button", { name: "Top up" }))[0] as HTMLElement);
+    await userEvent.type(await screen.findByLabelText("Amount"), amount);
+    return screen.getAllByRole("button", { name: "Top up" }).at(-1) as HTMLButtonElement;
+  }
+  const shown = (text: RegExp) => screen.findByText(text);
+
+  it("is told before it is signed, rounded up", async () => {
+    const button = await toppingUp();
+    expect(await shown(/Network fee: at most 0.012346 GEN; what is not used comes back/)).toBeTruthy();
+    expect(button.disabled).toBe(false);
+    expect(estimated.at(-1)).toMatchObject({ to: CONTRACT, from: OWN, value: `0x${(5n * GEN).toString(16)}` });
+  });
+  it("is asked for what was typed in the end, not for each letter", async () => {
+    await toppingUp("1.25");
+    await shown(/Network fee/);
+    expect(estimated.map((each) => each["value"])).toEqual([`0x${((5n * GEN) / 4n).toString(16)}`]);
+  });
+  it("holds the button as long as it is not known", async () => {
+    let tell: (answer: object) => void = () => undefined;
+    estimate = () => new Promise((resolve) => { tell = resolve; });
+    const button = await toppingUp();
+    await shown(/Asking the node for the network's fee/);
+    expect(button.disabled).toBe(true);
+    await vi.waitFor(() => expect(estimated).toHaveLength(1));
+    tell(fees("1"));
+    await shown(/at most 0.000001 GEN/);
+    expect(button.disabled).toBe(false);
+  });
+  it("and cannot be had, can be asked for again", async () => {
+    estimate = () => ({ error: { code: -32601, message: "no such method" } });
+    const button = await toppingUp();
+    await shown(/The network's fee is not known/);
+    expect(button.disabled).toBe(true);
+    estimate = () => fees("1");
+    await userEvent.click(screen.getByRole("button", { name: "Ask again" }));
+    await shown(/at most 0.000001 GEN/);
+    expect(button.disabled).toBe(false);
+  });
+  it("of a call that the contract refuses is not paid", async () => {
+    estimate = () => refusal;
+    const button = await toppingUp();
+    expect((await shown(/The contract would refuse this/)).parentElement?.textContent).toContain("The operator has paused the API. Wait until the operator resumes it.");
+    expect(button.disabled).toBe(true);
+  });
+  it("counts in what the account has to have", async () => {
+    balance = 5n * GEN;
+    await toppingUp();
+    expect(await shown(/5.012345678901234567 GEN are to be sent, with the fee/)).toBeTruthy();
+  });
+  it("is nothing where there are no fees", async () => {
+    config = { error: { code: -32601, message: "no such method" } };
+    const button = await toppingUp();
+    await vi.waitFor(() => expect(button.disabled).toBe(false));
+    expect([screen.getByTestId("fee").textContent, estimated]).toEqual(["", []]);
+  });
+});

@@ -5,8 +5,11 @@ import { allowsThrowAwayKeys, defaultUrl, networkOf, NETWORKS, type Network } fr
 const network = (id: string): Network => networkOf(id) as Network;
 
 describe("networks", () => {
-  it.each(NETWORKS.filter((each) => each.url))("have the URL of genlayer-js: $id", ({ chain, url }) => {
+  it.each(NETWORKS.filter((each) => each.url && each.id !== "studio-next"))("have the URL of genlayer-js: $id", ({ chain, url }) => {
     expect(url).toBe(chains[chain].rpcUrls.default.http[0]);
+  });
+  it.each(NETWORKS.filter((each) => each.chainId && each.id !== "studio-next"))("are signed for the chain of genlayer-js: $id", ({ chain, chainId }) => {
+    expect(chainId).toBe(chains[chain].id);
   });
   it("are found with dashes and underscores", () => expect(network("testnet_asimov").id).toBe("testnet-asimov"));
   it("allow throw-away keys on a localnet of this machine only", () => {

@@ -16,6 +16,26 @@ describe("the outcome of a transaction", () => {
   it("is a refusal with its code", () => {
     expect(outcomeOf(tx(raised("[EXPECTED] not_operator: caller is not the operator")))).toMatchObject({ verdict: "refused", code: "not_operator", message: "caller is not the operator" });
   });
+  it("is the same refusal from a contract of the v0.3 line, whose errors are calldata", () => {
+    const payload = [1, ...encode("no such thing")];
+    expect(outcomeOf(tx(base64(payload)))).toMatchObject({ verdict: "failed", message: "no such thing" });
+    expect(outcomeOf(tx(base64([1, ...encode("[EXPECTED] no_hold: none")])))).toMatchObject({ verdict: "refused", code: "no_hold", message: "none" });
+  });
+  it("has what was deposited for the fee, and what of it came back", () => {
+    const accounting = { paid_fee_value: "9000000000000000001", refunded_fee_value: null, error: null };
+    expect(outcomeOf(tx(returned(null), { fee_accounting: accounting })).fee).toEqual({ depositWei: 9000000000000000001n, returnedWei: null, refused: "" });
+    expect(outcomeOf(tx(returned(null), { fee_accounting: { ...accounting, refunded_fee_value: "7" } })).fee?.returnedWei).toBe(7n);
+    const other = { paid_fee_value: 9, total_refunded: 0 };
+    const returnedAt = (status: string) => outcomeOf(tx(returned(null), { status, fee_accounting: other })).fee?.returnedWei;
+    expect([returnedAt("ACCEPTED"), returnedAt("FINALIZED")]).toEqual([null, 0n]);
+  });
+  it.each([null, undefined, {}, "much", { paid_fee_value: "much" }])("has no fee where the node tells none: %j", (accounting) => {
+    expect(outcomeOf(tx(returned(null), { fee_accounting: accounting })).fee).toBeNull();
+  });
+  it("of what the network cancelled for its fee says so", () => {
+    const accounting = { paid_fee_value: "5", refunded_fee_value: "5", error: "MaxPriceExceeded" };
+    expect(outcomeOf(tx(null, { status: "CANCELED", fee_accounting: accounting }))).toMatchObject({ verdict: "failed", message: "it was cancelled (MaxPriceExceeded)" });
+  });
   it("is a failure when the contract's code failed", () => expect(outcomeOf(tx(raised("exit_code 1", 2)))).toMatchObject({ verdict: "failed", message: "exit_code 1" }));
   it("tells of money that was kept although the rest was refused", () => {
     const answer = { ok: false, code: "hold_in_force", message: "[EXPECTED] hold_in_force: hold has not expired", credited_wei: 7n, credit_wei: 9n };

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { encode } from "../../src/chain/calldata";
 import { NodeError, rpc, type Failure } from "../../src/chain/rpc";
 
 const URL = "http://127.0.0.1:4000/api";
@@ -39,6 +40,15 @@ describe("JSON-RPC", () => {
   it("keeps the contract's code", async () => {
     answer(error(-32000, "[EXPECTED] api_paused: api is paused"));
     expect(await failureOf()).toMatchObject({ refusalCode: "api_paused", message: "api is paused", isTransient: false });
+  });
+  it("finds the contract's code in the receipt that comes with an error", async () => {
+    const result = btoa(String.fromCharCode(1, ...encode("[EXPECTED] api_paused: api is paused")));
+    answer(JSON.stringify({ error: { code: -32000, message: "execution failed", data: { receipt: { result } } } }));
+    expect(await failureOf()).toMatchObject({ failure: "refused", refusalCode: "api_paused", message: "api is paused" });
+  });
+  it.each([{ receipt: { result: "???" } }, { receipt: null }, null, "x"])("is not confused by other data of an error: %j", async (data) => {
+    answer(JSON.stringify({ error: { code: -32000, message: "exit_code 1", data } }));
+    expect(await failureOf()).toMatchObject({ failure: "rejected", message: "exit_code 1" });
   });
   it("tells that nothing answers", async () => {
     vi.stubGlobal("fetch", vi.fn(async () => { throw new TypeError("Failed to fetch"); }));

@@ -10,7 +10,7 @@ import { describe as inWords } from "../../src/tx/words";
 const URL = "http://node";
 const NEW = { url: URL, contract: "0xc", account: "0xa", method: "top_up_credit", title: "Top up 5 GEN", valueWei: "5" };
 const outcome = (change: Partial<Outcome> = {}): Outcome => ({
-  status: "ACCEPTED", isDecided: true, isFinal: false, verdict: "done", code: "", message: "", keptWei: 0n, children: [], to: "", valueWei: 0n, ...change,
+  status: "ACCEPTED", isDecided: true, isFinal: false, verdict: "done", code: "", message: "", keptWei: 0n, children: [], to: "", valueWei: 0n, fee: null, ...change,
 });
 
 let store: TxStore;
@@ -99,6 +99,17 @@ describe("following", () => {
     await following.step();
     expect(asked).toEqual([]);
   });
+  it("keeps what the fee was when it is final, and until then what was deposited", async () => {
+    sent();
+    const following = tracker();
+    node.set("0x1", outcome({ fee: { depositWei: 9n, returnedWei: null, refused: "" } }));
+    await following.step();
+    expect([first().depositWei, first().returnedWei]).toEqual(["9", undefined]);
+    node.set("0x1", outcome({ status: "FINALIZED", isFinal: true, fee: { depositWei: 9n, returnedWei: 7n, refused: "" } }));
+    now += 1_000;
+    await following.step();
+    expect([first().depositWei, first().returnedWei]).toEqual(["9", "7"]);
+  });
   it("lists children, and follows them until they are final", async () => {
     sent();
     const following = tracker();
@@ -171,6 +182,11 @@ describe("in words", () => {
   });
   it("money that was kept is told of", () => {
     expect(words({ phase: "accepted", verdict: "kept", code: "hold_in_force", keptWei: (10n ** 18n).toString() }).text).toContain("The 1 GEN sent with it became your credit.");
+  });
+  it("what was cancelled for its fee has lost nothing", () => {
+    const cancelled = words({ phase: "finalized", verdict: "failed", message: "it was cancelled (MaxPriceExceeded)", depositWei: "5", returnedWei: "5" });
+    expect(cancelled.text).toContain("What was sent and the fee came back.");
+    expect(words({ phase: "finalized", verdict: "failed", message: "x", depositWei: "5", returnedWei: "4" }).text).toContain("may have stayed with the contract");
   });
   it("what is under way is not called good", () => expect(words({ phase: "accepted", verdict: "done" })).toMatchObject({ label: "Accepted", tone: "busy" }));
   it("what is final is good", () => expect(words({ phase: "finalized", verdict: "done" })).toMatchObject({ label: "Finalized", tone: "good" }));

@@ -1,5 +1,5 @@
 // The chain's time. A localnet's clock may be years from this machine's; other networks share the real time.
-import { rpc } from "../chain/rpc";
+import { rpc } from "./rpc";
 
 export interface ChainClock {
   /** Seconds that the chain is ahead of this machine. */
