@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from api_billing.networks import Line
     from genlayer_localnet import Localnet, Receipt
 
 OPERATOR_SEED = "0x" + "0e" * 20
@@ -45,11 +46,13 @@ class Billing:
         return next(line for line in self.report(consumer)["apis"] if line["api_name"] == api_name)
 
 
-def deploy_billing(net: Localnet) -> Billing:
-    """Deploy the contract of this checkout; who deploys it has no power over it."""
-    from api_billing.contract_source import contract_path
+def deploy_billing(net: Localnet, line: Line = "v0.2") -> Billing:
+    """Deploy the contract of this checkout, in its edition for a line of GenVM; who deploys it has no power over it."""
+    from api_billing.contract_source import contract_path, deployed_form
 
-    receipt = net.deploy(contract_path(), sender=OPERATOR_SEED)
+    path = contract_path()
+    code = path if line == "v0.2" else deployed_form(path.read_text(encoding="utf-8"), line, minified=False)
+    receipt = net.deploy(code, sender=OPERATOR_SEED)
     assert receipt.kind == "return", receipt.stderr
     return Billing(net, str(receipt.to))
 

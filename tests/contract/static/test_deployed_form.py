@@ -10,6 +10,7 @@ import pytest
 from api_billing.contract_editions import header_of, line_of
 from api_billing.contract_source import contract_path
 from api_billing.networks import HEADERS, Line
+from api_billing.testing import deploy_billing
 from genlayer_localnet import Localnet
 from genlayer_localnet.chain.simulation import schema_of_code
 from genlayer_localnet.loading import lines
@@ -85,3 +86,9 @@ def test_build__of_all_contracts__writes_each_form_for_each_line(tmp_path: Path)
             assert there.with_suffix(".min.py").read_text(encoding="utf-8") == code_of(path, form)
             assert header_of(there.read_text(encoding="utf-8")) == HEADERS[form]
             assert len(there.read_bytes()) > len(code_of(path, form).encode())
+
+
+@each_form
+def test_deploy_billing__line__is_that_of_the_edition(form: Line) -> None:
+    shown = deploy_billing(Localnet(), form).view("consumer_integration_example")
+    assert ("gl.contract.get_at" in shown) == (form == "v0.3")
