@@ -9,19 +9,16 @@ from tests.other_versions import other_versions
 PREVIEW = "genlayer-test-preview"
 
 
-def test_direct_mode__of_the_preview__runs_on_the_fallback_library_of_the_later_line() -> None:
-    other_versions(PREVIEW).pass_tests("tests/std/test_direct_mode.py", "-knot linter and not genvmroot", without=())
+# In one process, since each takes seconds to start: direct mode on the library of the later line, the later edition of
+# the contract on it, and the stories by way of a localnet without fees.
+STORIES = ("tests/std/test_direct_mode.py", "tests/contract/unit/test_direct_mode.py", "tests/integration")
 
 
-def test_direct_mode__of_the_preview__runs_the_later_edition_of_the_contract() -> None:
-    other_versions(PREVIEW).pass_tests("tests/contract/unit/test_direct_mode.py", without=())
+def test_preview__tells_the_same_stories() -> None:
+    other_versions(PREVIEW).pass_tests(*STORIES, "-knot linter and not genvmroot", without=())
 
 
-def test_gltest__of_the_preview__tells_the_same_stories_on_the_localnet() -> None:
-    other_versions(PREVIEW).pass_tests("tests/integration", without=())
-
-
-def test_gltest__of_the_preview__tells_the_same_stories_where_fees_are_paid(tmp_path: Path) -> None:
+def test_preview__where_fees_are_paid__tells_the_same_stories_and_measures_them(tmp_path: Path) -> None:
     profile = tmp_path / "profile.json"
     with ServerProcess("--network", "studio-next", "--finality-window", "1") as server:
         network = ("--network=studio_next", f"--rpc-url={server.url}", "--default-wait-interval=100")

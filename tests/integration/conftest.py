@@ -1,7 +1,7 @@
 """gltest against a network: the localnet by default, another with `gltest tests/integration --network studionet`.
 
-Where the network is the localnet and no `--rpc-url` says otherwise, a server is started on a free port for these tests,
-and gltest's configuration is pointed at it. So nothing has to run beforehand, and nothing that runs is disturbed.
+Where the network is the localnet and no `--rpc-url` says otherwise, one like Studio is started on a free port for these
+tests, and gltest is pointed at it. So nothing has to run beforehand, and nothing that runs is disturbed.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def network() -> Iterator[str]:
         return
     chain_urls = config.get_chain().rpc_urls
     before = list(chain_urls["default"]["http"])
-    with local_server(finality_window_seconds=1) as server:
+    with local_server(network="studio", finality_window_seconds=1) as server:
         config.plugin_config.rpc_url = server.url
         get_gl_client.cache_clear()
         try:
