@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -190,6 +191,17 @@ def test_message__with_its_allocation__is_sent_with_a_deposit_of_its_own(payer: 
     (child,) = sent["triggered_transactions"]
     assert payer.transaction(child)["fees"]["feeValue"] == str(FOR_MESSAGE)
     assert payer.transaction(child)["fees"]["payer"] == payer.address
+
+
+def test_transactions__of_an_account__have_the_tree_of_allocations_once(payer: Payer) -> None:
+    till = payer.deployed()
+    payer.pay(till, PAY, value=7)
+    preset = _estimate(payer, till, "later", 2)["recommendedPreset"]
+    fees = {"fees": _numbers(preset), "deposit": int(preset["feeValue"]), "allocations": _allocations(preset)}
+    (child,) = payer.pay(till, LATER, **fees)["triggered_transactions"]
+    found = payer.rpc.call("sim_getTransactionsForAddress", till)
+    assert json.dumps(found).count(preset["messageAllocations"][0]["feeParams"]) == 1
+    assert payer.transaction(child)["fees"]["messageAllocations"] is None
 
 
 @pytest.mark.parametrize("method", [None, b"put"])

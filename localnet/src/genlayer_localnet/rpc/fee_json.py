@@ -97,7 +97,10 @@ def _allocation(value: Any) -> dict[str, Any]:
 
 
 def fees_json(chain: Chain, transaction: Transaction) -> dict[str, Any]:
-    """Of a transaction: what it was given for fees, and what became of that."""
+    """Of a transaction: what it was given for fees, and what became of that.
+
+    The tree of allocations is long where there are many messages; what a user sent has it, and its messages have not.
+    """
     fees = transaction.fees
     if fees is None:
         return {"fees": None, "fee_accounting": None}
@@ -105,7 +108,7 @@ def fees_json(chain: Chain, transaction: Transaction) -> dict[str, Any]:
         "payer": address_text(fees.payer),
         "feeValue": str(fees.deposit),
         "distribution": distribution_json(fees.distribution),
-        "messageAllocations": allocations_json(fees.allocations),
+        "messageAllocations": allocations_json(fees.allocations) if fees.place is None else None,
     }
     return {"fees": given, "fee_accounting": _accounting(fees, chain.fees_of_messages(transaction))}
 
@@ -119,12 +122,12 @@ def simulated_fees_json(chain: Chain, transaction: Transaction, outcome: Outcome
     internal = [each for each in allotments if each.distribution is not None]
     if fees.policy is not None:
         fees.external_fee = (len(allotments) - len(internal)) * external_fee(fees.policy)
-    return _accounting(fees, sum(each.for_rounds + each.for_messages for each in internal))
+    return _tried(fees, sum(each.for_rounds + each.for_messages for each in internal))
 
 
 def estimate_json(fees: Fees, *, enabled: bool) -> dict[str, Any]:
     """What to deposit for a call, and what of that it would use."""
-    accounting = _accounting(fees, fees.distribution.total_message_fees)
+    accounting = _tried(fees, fees.distribution.total_message_fees)
     preset = {
         "distribution": accounting["fees_distribution"],
         "messageAllocations": accounting["message_allocations"],
@@ -165,9 +168,13 @@ def _accounting(fees: Fees, for_messages: int) -> dict[str, Any]:
         "refunded_fee_value": None if fees.refunded is None else str(fees.refunded),
         "execution_fee_report": {name: str(number) for name, number in report.items()},
         "fees_distribution": distribution_json(fees.distribution),
-        "message_allocations": allocations_json(fees.allocations),
         "error": fees.refused or None,
     }
+
+
+def _tried(fees: Fees, for_messages: int) -> dict[str, Any]:
+    """With the tree of allocations, which clients take from simulations."""
+    return {**_accounting(fees, for_messages), "message_allocations": allocations_json(fees.allocations)}
 
 
 def distribution_json(distribution: FeesDistribution) -> dict[str, Any]:
