@@ -132,11 +132,43 @@ def test_call__for_a_number_of_validators_that_consensus_has_not__is_refused(pay
         payer.pay(ZERO, tx_data(TILL.encode(), call_object(None), b""), validators=3)
 
 
-def test_call__where_fewer_validators_vote__pays_for_those_that_it_asks_for(start: Start) -> None:
-    payer = Payer(start(network="studio-next", strict_funds=True, validators=3))
+@pytest.mark.parametrize("validators", [3, 6, 100])
+def test_call__where_another_number_of_validators_votes__pays_for_those_that_it_asks_for(
+    start: Start, validators: int
+) -> None:
+    payer = Payer(start(network="studio-next", strict_funds=True, validators=validators))
     sent = payer.pay(payer.deployed(), PAY, value=7)
-    assert (leader(sent)["execution_result"], len(sent["last_round"]["validator_votes"])) == ("SUCCESS", 3)
-    assert int(_estimate(payer, sent["to_address"], "pay", "alice")["recommendedPreset"]["feeValue"]) > 0
+    voted = len(sent["last_round"]["validator_votes"])
+    assert (leader(sent)["execution_result"], voted) == ("SUCCESS", min(validators, 5))
+    estimated = _estimate(payer, sent["to_address"], "pay", "alice")["recommendedPreset"]
+    assert payer.pay(sent["to_address"], PAY, fees=_numbers(estimated), deposit=int(estimated["feeValue"]))
+
+
+def test_call__where_validators_come_and_go__is_taken(payer: Payer) -> None:
+    till = payer.deployed()
+    while len(validators := payer.rpc.call("sim_getAllValidators")) > 1:
+        payer.rpc.call("sim_deleteValidator", validators[0]["address"])
+    assert len(payer.pay(till, PAY, value=7)["last_round"]["validator_votes"]) == 1
+    payer.rpc.call("sim_createRandomValidators", 8)
+    assert len(payer.pay(till, PAY)["last_round"]["validator_votes"]) == 5
+    assert int(_estimate(payer, till, "later", 2)["recommendedPreset"]["feeValue"]) > 0
+
+
+@pytest.mark.parametrize("validators", [3, 6, 100])
+def test_call__with_validators_of_its_own__pays_for_a_number_that_consensus_has(payer: Payer, validators: int) -> None:
+    till = payer.deployed()
+    payer.pay(till, PAY, value=7)
+    config = {"sim_config": {"validators": [{}] * validators}}
+    preset = _estimate(payer, till, "later", 2, **config)["recommendedPreset"]
+    fees, deposit = _numbers(preset), int(preset["feeValue"])
+    request = payer.request("write", till, "later", 2, fees={**preset, "feeValue": deposit}, **config)
+    assert payer.rpc.call("sim_call", request)["execution_result"] == "SUCCESS"
+    call = payer.add(till, LATER, fees=fees, allocations=_allocations(preset))
+    raw = payer.raw(call, value=deposit)
+    sent = payer.transaction(payer.rpc.call("eth_sendRawTransaction", raw, config["sim_config"]))
+    assert len(sent["last_round"]["validator_votes"]) == validators
+    (child,) = sent["triggered_transactions"]
+    assert leader(payer.transaction(child))["execution_result"] == "SUCCESS"
 
 
 def test_call__in_the_form_without_fees__is_refused_by_name(payer: Payer) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from genlayer_localnet import calldata
 from genlayer_localnet.chain.allocations import Allotment, NoAllocation, allotments
-from genlayer_localnet.chain.fees import Meter, committee, execution_report, rotations_after, round_fees
+from genlayer_localnet.chain.fees import COMMITTEES, Meter, committee, execution_report, rotations_after, round_fees
 from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS, SCHEMA_SECONDS
 from genlayer_localnet.loading.entry_keys import for_line, method_of
 from genlayer_localnet.loading.lines import Line
@@ -158,8 +158,9 @@ class Runs:
         return 1 if transaction.leader_only else transaction.conditions.validators or self.settings.validators
 
     def committee(self, transaction: Transaction) -> int:
-        """How many validators a transaction pays at first: those of a network also where fewer vote here."""
-        return max(transaction.conditions.validators or self.settings.validators, committee(0))
+        """How many validators a transaction pays at first: a number that consensus has, whatever number votes."""
+        voters = transaction.conditions.validators or self.settings.validators
+        return max((number for number in COMMITTEES if number <= voters), default=COMMITTEES[0])
 
     def replay(
         self, transaction: Transaction, journal: Journal, leader: int, voters: Iterable[int]
