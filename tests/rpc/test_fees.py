@@ -306,6 +306,7 @@ def test_simulation__with_messages_and_no_allocation__fails_as_the_call_would(pa
         {"messageAllocations": [{"recipient": "nobody"}]},
         {"messageAllocations": [{"recipient": ZERO, "callKey": "0x12"}]},
         {"messageAllocations": [{"recipient": ZERO, "messageType": 2}]},
+        {"messageAllocations": [{"recipient": ZERO, "onAcceptance": "false"}]},
         {"feeValue": "much"},
     ],
 )
@@ -314,6 +315,36 @@ def test_simulation__with_fees_that_are_none__is_refused(payer: Payer, fees: Any
     with pytest.raises(RpcFailure) as caught:
         payer.rpc.call("sim_call", payer.request("write", till, "pay", "alice", fees=fees))
     assert caught.value.code == -32602
+
+
+@pytest.mark.parametrize("rotations", [[], [0, 0]])
+@pytest.mark.parametrize("method", ["sim_call", "gen_call"])
+def test_simulation__with_rotations_that_do_not_fit_its_appeals__is_refused_by_name(
+    payer: Payer, method: str, rotations: list[int]
+) -> None:
+    till = payer.deployed()
+    payer.pay(till, PAY, value=7)
+    preset = _estimate(payer, till, "later", 2)["recommendedPreset"]
+    (allocation,) = preset["messageAllocations"]
+    params = (100, 200, 0, BUDGET, rotations, 0, 0, 0)
+    allocation["feeParams"] = "0x" + abi_encode([PARAMS_TYPE], [params]).hex()
+    with pytest.raises(RpcFailure, match="execution reverted: InvalidAppealRounds"):
+        payer.rpc.call(method, payer.request("write", till, "later", 2, fees=preset))
+
+
+@pytest.mark.parametrize("value", [[], {}, False, "", "much"])
+def test_simulation__with_a_value_that_is_no_number__is_refused(payer: Payer, value: Any) -> None:
+    till = payer.deployed()
+    sent = {"from": payer.rpc.call("eth_accounts")[0], "to": MAIN, "data": payer.add(till, PAY)}
+    for method, asked in (
+        ("sim_call", payer.request("write", till, "pay", "alice")),
+        ("sim_estimateTransactionFees", payer.request("write", till, "pay", "alice")),
+        ("eth_estimateGas", sent),
+        ("eth_sendTransaction", sent),
+    ):
+        with pytest.raises(RpcFailure, match="value: a number") as caught:
+            payer.rpc.call(method, {**asked, "value": value})
+        assert caught.value.code == -32602
 
 
 # --- estimates ---
@@ -372,6 +403,8 @@ def test_estimate__with_wishes_for_appeals_and_time__keeps_them(payer: Payer) ->
     assert int(asked["feeValue"]) > int(usual["feeValue"])
     with pytest.raises(RpcFailure, match="MaxPriceExceeded"):
         _estimate(payer, till, "pay", "alice", fees={"distribution": {"maxPriceGenPerTimeUnit": ABOVE}})
+    with pytest.raises(RpcFailure, match=r"InsufficientFees: more than 2\*\*256"):
+        _estimate(payer, till, "pay", "alice", fees={"distribution": {"maxPriceGenPerTimeUnit": 2**256 - 1}})
 
 
 def test_estimate__of_a_call_that_fails__says_why(payer: Payer) -> None:

@@ -114,7 +114,15 @@ def test_prices__changed__are_new(start: Start) -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [{"enabled": "no"}, {"price": 1}, {"policy": {"gasPrice": 1}}, {"policy": {"genPerTimeUnit": -1}}, None, []],
+    [
+        {"enabled": "no"},
+        {"price": 1},
+        {"policy": {"gasPrice": 1}},
+        {"policy": {"genPerTimeUnit": -1}},
+        {"policy": {"timeUnitOverlayBps": 10_000}},
+        None,
+        [],
+    ],
 )
 def test_prices__that_are_none__are_refused(rpc: RpcConnection, config: Any) -> None:
     with pytest.raises(RpcFailure) as caught:

@@ -13,7 +13,7 @@ from genlayer_localnet.rpc.errors import invalid_params, not_found, refused
 from genlayer_localnet.rpc.filters import Filters
 from genlayer_localnet.rpc.logs import LogFilter
 from genlayer_localnet.rpc.node import Node
-from genlayer_localnet.rpc.parameters import address, count, data, mapping, quantity, shown, transaction_id
+from genlayer_localnet.rpc.parameters import address, count, data, first_of, mapping, quantity, shown, transaction_id
 from genlayer_localnet.rpc.protocol import Asker, method
 from genlayer_localnet.rpc.reading import read
 from genlayer_localnet.rpc.receipt_json import address_text, hex_text
@@ -280,7 +280,7 @@ class EthMethods:
         to, sender = fields.get("to"), fields.get("from")
         receiver = address(to, "to") if to else None
         payer = address(sender, "from") if sender else bytes(20)
-        submission.check(self._node, payer, receiver, _payload(fields), quantity(fields.get("value") or 0))
+        submission.check(self._node, payer, receiver, _payload(fields), quantity(first_of(fields, "value", default=0)))
 
     def _signed(self, transaction: Any) -> bytes:
         """Signed for one of ``eth_accounts``. Raises: RpcError."""
@@ -290,8 +290,8 @@ class EthMethods:
         nonce = self._node.world.nonces.get(account.address, 0) if given is None else quantity(given, "nonce")
         to = address(fields["to"], "to") if fields.get("to") else b""
         payload = _payload(fields)
-        value = quantity(fields.get("value") or 0)
-        fee = quantity(fields.get("gasPrice") or fields.get("maxFeePerGas") or 0, "gas price")
+        value = quantity(first_of(fields, "value", default=0))
+        fee = quantity(first_of(fields, "gasPrice", "maxFeePerGas", default=0), "gas price")
         chain_id = self._chain_id if chain_id is None else quantity(chain_id, "chainId")
         return envelopes.sign(account.key, (nonce, fee, GAS, to, value, payload), chain_id)
 
@@ -376,7 +376,7 @@ class EthMethods:
 
 def _payload(fields: Mapping[str, Any]) -> bytes:
     """The data of a transaction that is not signed yet."""
-    return data(fields.get("data") or fields.get("input") or "0x")
+    return data(first_of(fields, "data", "input", default="0x"))
 
 
 def _raw_text(transaction: Transaction | None) -> str | None:

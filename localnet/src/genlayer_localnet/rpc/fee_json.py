@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from genlayer_localnet.chain.chain import Chain
 from genlayer_localnet.chain.fees import external_fee
-from genlayer_localnet.errors import FeesRefused
+from genlayer_localnet.errors import FeesRefused, InvalidArgument
 from genlayer_localnet.rpc.consensus_calls import DISTRIBUTION, ROOT, allocations_of, distribution_of
 from genlayer_localnet.rpc.errors import invalid_params, reverted
 from genlayer_localnet.rpc.parameters import address, data, mapping, quantity, shown
@@ -52,7 +52,10 @@ def policy_of(config: Any, present: FeePolicy | None) -> FeePolicy | None:
         return None
     changed = {_PRICES[name]: quantity(value, name) for name, value in prices.items()}
     before: Mapping[str, int] = {name: getattr(present or FeePolicy(0, 0, 0), name) for name in _PRICES.values()}
-    return FeePolicy(**{**before, **changed})
+    try:
+        return FeePolicy(**{**before, **changed})
+    except InvalidArgument as error:
+        raise invalid_params(f"policy: {error}") from None
 
 
 def fees_of(value: Any, payer: bytes, policy: FeePolicy | None) -> Fees:
@@ -82,12 +85,15 @@ def _budget(name: str, given: Mapping[str, Any]) -> int | list[int]:
 
 def _allocation(value: Any) -> dict[str, Any]:
     given = mapping(value, "a message allocation")
+    on_acceptance = given.get("onAcceptance", False)
+    if not isinstance(on_acceptance, bool):
+        raise invalid_params(f"onAcceptance: true or false is wanted, not {shown(on_acceptance)}")
     call_key = data(given.get("callKey", hex_text(ANY_CALL)), "callKey")
     if len(call_key) != len(ANY_CALL):
         raise invalid_params(f"a callKey has {len(ANY_CALL)} bytes, not {len(call_key)}")
     return {
         "messageType": quantity(given.get("messageType", 0), "messageType"),
-        "onAcceptance": bool(given.get("onAcceptance")),
+        "onAcceptance": on_acceptance,
         "parentIndex": quantity(given.get("parentIndex", ROOT), "parentIndex"),
         "recipient": address(given.get("recipient"), "recipient"),
         "callKey": call_key,

@@ -11,7 +11,7 @@ from genlayer_localnet.rpc.errors import RpcError, invalid_params
 
 _ADDRESS = re.compile(r"(?:0x)?([0-9a-fA-F]{40})")
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}")
-_MAX_U256 = 2**256 - 1
+MAX_U256 = 2**256 - 1
 
 
 def address(value: Any, name: str = "address") -> bytes:
@@ -60,9 +60,14 @@ def quantity(value: Any, name: str = "value") -> int:
             number = int(value, 16) if value[:2] in ("0x", "0X") else int(value, 10)
         except ValueError:
             number = None
-    if number is None or not 0 <= number <= _MAX_U256:
+    if number is None or not 0 <= number <= MAX_U256:
         raise invalid_params(f"{name}: a number from 0 to 2**256 - 1 is wanted, not {shown(value)}")
     return number
+
+
+def first_of(fields: Mapping[str, Any], *names: str, default: Any) -> Any:
+    """Of these fields the first that is there; null is not."""
+    return next((fields[name] for name in names if fields.get(name) is not None), default)
 
 
 def count(value: Any, name: str) -> int:

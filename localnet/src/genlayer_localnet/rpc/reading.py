@@ -16,7 +16,7 @@ from genlayer_localnet.rpc import consensus_calls
 from genlayer_localnet.rpc.errors import INTERNAL_ERROR, RpcError, invalid_params, refused, reverted
 from genlayer_localnet.rpc.fee_json import estimate_json, fees_of, simulated_fees_json, with_wishes
 from genlayer_localnet.rpc.node import Node
-from genlayer_localnet.rpc.parameters import address, data, missing, quantity, shown
+from genlayer_localnet.rpc.parameters import MAX_U256, address, data, first_of, missing, quantity, shown
 from genlayer_localnet.rpc.receipt_json import failure_text, node_receipt
 from genlayer_localnet.rpc.sim_config import conditions_of
 from genlayer_localnet.state.fees import Fees
@@ -38,7 +38,10 @@ def call_outcome(node: Node, params: Mapping[str, Any]) -> tuple[Transaction, Si
     transaction, final = _call(node, params)
     if params["type"] == "read":
         return transaction, _view(node, transaction, final=final)
-    return transaction, simulation.simulate(node.chain, transaction, final=final)
+    try:
+        return transaction, simulation.simulate(node.chain, transaction, final=final)
+    except FeesRefused as refusal:  # what it proposes for a message
+        raise reverted(refusal) from None
 
 
 def _call(node: Node, params: Mapping[str, Any]) -> tuple[Transaction, bool]:
@@ -89,6 +92,8 @@ def estimate(node: Node, params: Mapping[str, Any]) -> dict[str, Any]:
         if proposed is not None:
             fees.distribution = with_wishes(fees.distribution, proposed.distribution)
             fees.deposit = deposit_for(fees.distribution, chain.committee(transaction), policy)
+        if fees.deposit > MAX_U256:
+            raise FeesRefused("InsufficientFees", "more than 2**256 - 1 wei would have to be deposited")
     except FeesRefused as refusal:
         raise reverted(refusal) from None
     return estimate_json(fees, enabled=True)
@@ -117,7 +122,7 @@ def _transaction(node: Node, kind: Literal["read", "write", "deploy"], params: M
         call = consensus_calls.call_of_read(payload)
         transaction = _described(node, "call", address(params["to"], "to"), sender, call)
     transaction.origin = origin
-    transaction.value = quantity(params.get("value") or 0)
+    transaction.value = quantity(first_of(params, "value", default=0))
     transaction.conditions = conditions_of(params.get("sim_config"))
     if params.get("fees") is not None:
         transaction.fees = fees_of(params["fees"], sender, node.chain.settings.fees)
