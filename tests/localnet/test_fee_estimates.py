@@ -62,7 +62,7 @@ def test_recommended__one_call__is_the_default_with_a_fifth_more(net: FeeNet) ->
     fees = _recommended(net, [])
     wanted, cost = fees.distribution, fees.report["totalEstimatedFee"]
     assert (wanted.leader_time_units, wanted.validator_time_units, wanted.rotations) == (100, 200, (3,))
-    assert wanted.execution_budget_per_round == max(budget_floor(POLICY), -(-cost * 6 // 5))
+    assert wanted.execution_budget_per_round == -(-max(budget_floor(POLICY), cost) * 6 // 5)
     assert (wanted.max_price_per_time_unit, wanted.max_storage_gas_price, wanted.max_receipt_gas_price) == (9, 6, 4)
     assert (fees.payer, fees.deposit, fees.allocations) == (ALICE.as_bytes, deposit_for(wanted, 5, POLICY), ())
 
@@ -70,7 +70,7 @@ def test_recommended__one_call__is_the_default_with_a_fifth_more(net: FeeNet) ->
 def test_recommended__much_to_store__is_above_the_floor(net: FeeNet) -> None:
     fees = recommended(net.chain, _call(net, "note", "a" * 10**6), replace(POLICY, storage_unit_price=50))
     assert fees.distribution.execution_budget_per_round == -(-fees.report["totalEstimatedFee"] * 6 // 5)
-    assert fees.distribution.execution_budget_per_round > budget_floor(POLICY)
+    assert fees.report["totalEstimatedFee"] > budget_floor(POLICY)
 
 
 def test_recommended__tree__names_parents_before_children(net: FeeNet) -> None:
@@ -126,6 +126,17 @@ def test_recommended__prices_rise__holds_up_to_a_fifth(net: FeeNet, price: int, 
     net.run()
     assert sent.status == ("accepted" if is_taken else "cancelled")
     assert [net.chain.transaction(child).status for child in sent.children] == ["accepted"] * is_taken
+
+
+def test_recommended__all_prices_rise_by_a_fifth__are_held(net: FeeNet) -> None:
+    dear = replace(POLICY, gen_per_time_unit=60, storage_unit_price=6_000, receipt_gas_price=24)
+    cheap = replace(POLICY, gen_per_time_unit=50, storage_unit_price=5_000, receipt_gas_price=20)
+    fees = recommended(net.chain, _call(net, "pass_on", [to(TWO)]), cheap)
+    net.net.fees = cheap
+    sent = net.submit(ONE, "pass_on", [to(TWO)], fees=fees)
+    net.net.fees = dear
+    net.run()
+    assert [one.status for one in (sent, *map(net.chain.transaction, sent.children))] == ["accepted"] * 2
 
 
 plans = st.recursive(

@@ -329,6 +329,18 @@ def test_top_up__messages_and_runs__raises_their_budgets(net: Asked) -> None:
     assert sent.fees.distribution.execution_budget_per_round == distribution().execution_budget_per_round + 30
 
 
+def test_top_up__fees_off__raises_no_budget_that_is_not_paid(net: Asked) -> None:
+    sent = net.submit(ONE, "ask", fees=net.fees())
+    net.net.fees = None
+    assert _refusal(net.chain.top_up, sent, BOB.as_bytes, FeesDistribution(total_message_fees=70), 69) == (
+        "InsufficientFees"
+    )
+    net.chain.top_up(sent, BOB.as_bytes, FeesDistribution(total_message_fees=70), 70)
+    net.net.fees = POLICY
+    net.run()
+    assert sent.status == "accepted"
+
+
 def test_top_up__nothing_or_too_much__is_refused(net: Asked) -> None:
     sent = net.ask()
     assert _refusal(net.chain.top_up, sent, BOB.as_bytes, FeesDistribution(), 0) == "FeeValueMustBeNonZero"

@@ -287,7 +287,9 @@ def test_child__final__gives_back_to_the_same_payer(net: FeeNet) -> None:
 def test_child__price_above_its_cap__is_cancelled_and_its_value_is_back(net: FeeNet) -> None:
     cheap = distribution(max_price_per_time_unit=10)
     allocation = internal(TWO, NO_NAME, fee_params=encoded_params(cheap), budget=10**8)
-    sent = net.submit(ONE, "pass_on", [["give", TWO, []]], fees=net.fees(allocations=(allocation,)))
+    fees = net.fees(allocations=(allocation,))
+    fees.deposit *= 2
+    sent = net.submit(ONE, "pass_on", [["give", TWO, []]], fees=fees)
     net.chain.set_fees(replace(POLICY, gen_per_time_unit=11))
     net.run()
     (child,) = _children(net, sent)

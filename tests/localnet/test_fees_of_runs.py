@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from genlayer_localnet import Address
-from genlayer_localnet.chain.fees import budget_floor
+from genlayer_localnet.chain.allocations import encoded_params
+from genlayer_localnet.chain.fees import budget_floor, round_fees
+from genlayer_localnet.state.fees import Fees, FeesDistribution, MessageAllocation
 from genlayer_localnet.state.transactions import Transaction
 
-from .feenet import ALICE, BOB, LEADER, POLICY, ROUND_UNITS, SUPPLY, VALIDATOR, FeeNet, distribution
+from .feenet import ALICE, BOB, LEADER, POLICY, ROUND_UNITS, SUPPLY, VALIDATOR, FeeNet, distribution, internal
 
 NOTES = """
 class Notes(gl.Contract):
@@ -31,6 +33,10 @@ class Notes(gl.Contract):
     def ask(self) -> str:
         self.notes.append("asked")
         return gl.eq_principle.strict_eq(lambda: gl.nondet.exec_prompt("question"))
+
+    @gl.public.write
+    def later(self, method: str, *args: str) -> None:
+        getattr(gl.get_contract_at(gl.message.contract_address).emit(on="finalized"), method)(*args)
 
     @gl.public.view
     def count(self) -> int:
@@ -129,25 +135,39 @@ def test_rotations__those_paid_for_and_configured__are_made(
     assert sent.fees.execution_fee == leaders * sent.fees.report["totalEstimatedFee"]
 
 
-def test_rotations__deposit_of_before_there_were_fees__are_those_it_has_enough_for(net: FeeNet, notes: Address) -> None:
-    first = net.send(notes, "ask").fees
-    assert first is not None
-    for extra, leaders in ((-1, 1), (0, 2)):
-        net.chain.set_fees(None)
-        deposit = first.spent + ROUND + first.distribution.execution_budget_per_round + extra
-        sent = net.submit(notes, "ask", fees=net.fees(distribution(rotations=(3,)), deposit=deposit))
-        net.chain.set_fees(POLICY)
-        net.run()
-        assert (len(sent.rounds), _time_fee(sent)) == (leaders, leaders * ROUND)
-
-
-def test_run__deposit_below_one_round__spends_what_there_is(net: FeeNet, notes: Address) -> None:
-    net.chain.set_fees(None)
-    sent = net.submit(notes, "note", "a", fees=net.fees(deposit=ROUND + 5))
+def _message_at(net: FeeNet, notes: Address, price: int, wanted: FeesDistribution, *call: str) -> Transaction:
+    """Send a message whose deposit was reckoned with the old price of a time unit, and run it at another one."""
     net.chain.set_fees(POLICY)
+    own = internal(notes, on="finalized", fee_params=encoded_params(wanted), budget=round_fees(wanted, 5, POLICY))
+    sent = net.send(notes, "later", *call, fees=net.fees(allocations=(own,)))
+    net.chain.set_fees(replace(POLICY, gen_per_time_unit=price))
+    net.chain.finalize(sent)
+    net.check()
+    (child,) = sent.children
+    return net.chain.transaction(child)
+
+
+def test_rotations__price_has_risen__are_those_it_has_enough_for(net: FeeNet, notes: Address) -> None:
+    run = net.send(notes, "ask").fees
+    assert run is not None
+    wanted = distribution(rotations=(3,))
+    rest = round_fees(wanted, 5, POLICY) - run.execution_fee - wanted.execution_budget_per_round
+    highest = rest // (2 * ROUND_UNITS)
+    for price, leaders in ((highest, 2), (highest + 1, 1)):
+        message = _message_at(net, notes, price, wanted, "ask")
+        assert (len(message.rounds), _time_fee(message)) == (leaders, leaders * ROUND_UNITS * price)
+
+
+def test_run__price_has_risen_above_the_deposit__spends_what_there_is(net: FeeNet, notes: Address) -> None:
+    wanted = distribution()
+    deposit = round_fees(wanted, 5, POLICY)
+    message = _message_at(net, notes, deposit // ROUND_UNITS, wanted, "note", "a")
     net.finalize()
-    assert sent.fees is not None
-    assert (sent.status, sent.fees.time_fee, sent.fees.execution_fee, sent.fees.refunded) == ("finalized", ROUND, 5, 0)
+    assert message.fees is not None
+    time_fee = deposit // ROUND_UNITS * ROUND_UNITS
+    assert (message.status, _result(message)[0]) == ("finalized", "return")
+    assert (message.fees.time_fee, message.fees.execution_fee) == (time_fee, deposit - time_fee)
+    assert message.fees.refunded == 0
 
 
 # --- the budget of a run ---
@@ -209,6 +229,45 @@ def test_price__risen_since__is_that_of_the_first_run(net: FeeNet, notes: Addres
     net.chain.set_fees(replace(POLICY, gen_per_time_unit=1_000))
     net.finalize()
     assert net.paid == sum(one.fees.spent for one in (sent,) if one.fees)
+
+
+def test_price__above_what_is_deposited_without_a_cap__cancels_and_gives_all_back(net: FeeNet, notes: Address) -> None:
+    sent = net.submit(notes, "note", "a", value=5, fees=net.fees())
+    net.chain.set_fees(replace(POLICY, gen_per_time_unit=8))
+    net.run()
+    assert sent.fees is not None
+    assert (sent.status, sent.fees.refused, net.net.balance(ALICE)) == ("cancelled", "InsufficientFees", SUPPLY)
+
+
+_WITH_WRONG_ROTATIONS = encoded_params(distribution(rotations=()))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "tree", "name"),
+    [
+        (distribution(total_message_fees=10**30), (), "InsufficientFees"),
+        (distribution(execution_budget_per_round=10**30), (), "InsufficientFees"),
+        (distribution(execution_budget_per_round=0), (), "RollupBudgetBelowFloor"),
+        (distribution(rotations=()), (), "InvalidAppealRounds"),
+        (distribution(), (internal(BOB),), "InsufficientFees"),
+        (distribution(), (internal(BOB, fee_params=b"xx", budget=0),), "InvalidMessageAllocation"),
+        (distribution(), (internal(BOB, parent=0, budget=0),), "InvalidMessageAllocation"),
+        (distribution(), (internal(BOB, fee_params=_WITH_WRONG_ROTATIONS, budget=0),), "InvalidAppealRounds"),
+    ],
+)
+def test_fees__on_when_its_turn_comes__are_looked_at_then(
+    net: FeeNet, notes: Address, wanted: FeesDistribution, tree: tuple[MessageAllocation, ...], name: str
+) -> None:
+    net.chain.set_fees(None)
+    sent = net.submit(notes, "note", "a", value=5, fees=Fees(ALICE.as_bytes, 10**8, wanted, tree))
+    other = net.submit(notes, "note", "b", fees=net.fees())
+    net.chain.set_fees(POLICY)
+    net.run()
+    assert sent.fees is not None
+    assert (sent.status, sent.fees.refused, sent.outcome, other.status) == ("cancelled", name, None, "accepted")
+    net.finalize()
+    assert other.fees is not None
+    assert (net.net.balance(ALICE), net.paid) == (SUPPLY - other.fees.spent, other.fees.spent)
 
 
 def test_fees__off_when_its_turn_comes__comes_back_whole(net: FeeNet, notes: Address) -> None:

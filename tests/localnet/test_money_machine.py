@@ -149,6 +149,15 @@ offered = st.builds(
     st.sampled_from((0, 0, 7)),
 )
 Offer = tuple[FeesDistribution, tuple[MessageAllocation, ...], int]
+# Whatever somebody writes where nobody looks at it: there is more in the budgets than in any deposit.
+wished = st.builds(
+    FeesDistribution,
+    st.integers(0, 2),
+    st.integers(0, 2),
+    execution_budget_per_round=st.sampled_from((0, PER_RUN, 10**6)),
+    total_message_fees=st.sampled_from((0, 900, 10**6)),
+    rotations=st.sampled_from(((), (0,), (0, 0))),
+)
 
 
 class MoneyMachine(RuleBasedStateMachine):
@@ -230,6 +239,7 @@ class MoneyMachine(RuleBasedStateMachine):
         now: bool,
         mode: ExecutionMode = "NORMAL",
         offer: Offer | None = None,
+        fees: Fees | None = None,
     ) -> None:
         world = self.chain.world
         transaction = Transaction(
@@ -242,6 +252,7 @@ class MoneyMachine(RuleBasedStateMachine):
             value=value,
             created_at=world.now,
             mode=mode,
+            fees=fees,
         )
         if offer is not None and self.with_fees:
             transaction.fees = self.fees(sender, *offer)
@@ -311,12 +322,25 @@ class MoneyMachine(RuleBasedStateMachine):
         self.deposited[sent.id] = sent.fees.deposit - sent.fees.added
 
     @precondition(lambda self: self.with_fees)
+    @rule(sender=person, to=contract, a=plan, wish=wished, offer=offered, deposit=st.integers(0, 900))
+    def pay_as_wished(
+        self, sender: Address, to: Address, a: Any, wish: FeesDistribution, offer: Offer, deposit: int
+    ) -> None:
+        """Where nobody looks at it; mostly there are fees when its turn comes."""
+        policy, self.net.fees = self.net.fees, None
+        _, tree, _ = offer
+        plans = {self.answer: [list(one) for one in a]}
+        fees = Fees(sender.as_bytes, deposit, wish, tree)
+        self.submit("call", sender, to, 0, {"method": "pay", "args": [plans]}, now=False, fees=fees)
+        self.net.fees = policy
+
+    @precondition(lambda self: self.with_fees)
     @rule(policy=st.sampled_from((CHEAP, CHEAP, replace(CHEAP, gen_per_time_unit=3), None)))
     def change_prices(self, policy: FeePolicy | None) -> None:
         self.net.fees = policy
 
     @precondition(lambda self: self.with_fees)
-    @rule(data=st.data(), wei=st.integers(1, 60), for_messages=st.integers(0, 60))
+    @rule(data=st.data(), wei=st.integers(1, 60), for_messages=st.integers(0, 60) | st.just(10**6))
     def top_up(self, data: st.DataObject, wei: int, for_messages: int) -> None:
         world = self.chain.world
         found = [one for one in (*world.pending, *world.unfinalized) if one.fees is not None]

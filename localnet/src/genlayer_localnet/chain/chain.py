@@ -123,7 +123,7 @@ class Chain(Deposits):
         """Run what waits, and what that triggers on acceptance, until nothing waits."""
         pending = self.world.pending
         while pending:
-            if self._is_too_dear(pending[0]):
+            if self._is_refused(pending[0]):
                 self.cancel(pending[0])
                 continue
             transaction = pending.popleft()

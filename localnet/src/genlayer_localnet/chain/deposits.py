@@ -7,9 +7,10 @@ so never of money that an appeal can take away. The deposit of a message is a pa
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from genlayer_localnet.chain.allocations import Allotment
-from genlayer_localnet.chain.fees import check_prices, external_fee, round_fees
+from genlayer_localnet.chain.fees import check, check_prices, external_fee, round_fees
 from genlayer_localnet.chain.runs import Runs, Settings
 from genlayer_localnet.errors import FeesRefused, InsufficientFunds, UnknownTransaction
 from genlayer_localnet.state.changes import Changes
@@ -18,6 +19,9 @@ from genlayer_localnet.state.journal import add_amount
 from genlayer_localnet.state.transactions import Transaction
 from genlayer_localnet.state.world import World
 from genlayer_localnet.vm.execution import VirtualMachine
+
+_NO_PRICES: Final = FeePolicy(0, 0, 0)
+"""Budgets are what they are at any prices."""
 
 
 class Deposits(Runs):
@@ -48,13 +52,19 @@ class Deposits(Runs):
         """Change the prices, for what runs for the first time from now on."""
         self.settings = replace(self.settings, fees=policy)
 
-    def _is_too_dear(self, waiting: Transaction) -> bool:
-        """Whether prices have risen above what a transaction pays at most, before it ran for the first time."""
+    def _is_refused(self, waiting: Transaction) -> bool:
+        """Whether it is not taken any more, before it ran for the first time: for prices, or what nobody looked at.
+
+        What a message may cost was looked at with what sent it.
+        """
         fees, policy = waiting.fees, self.settings.fees
         if fees is None or policy is None or waiting.block:
             return False
         try:
-            check_prices(fees.distribution, policy)
+            if waiting.triggered_by is None:
+                check(fees, self.committee(waiting), policy)
+            else:
+                check_prices(fees.distribution, policy)
         except FeesRefused as refusal:
             fees.refused = refusal.name
         return bool(fees.refused)
@@ -78,13 +88,11 @@ class Deposits(Runs):
             total_message_fees=more.total_message_fees + distribution.total_message_fees,
             execution_budget_per_round=more.execution_budget_per_round + distribution.execution_budget_per_round,
         )
-        policy = fees.policy or self.settings.fees
-        if policy is not None:
-            validators = self.committee(transaction)
-            wanted = round_fees(more, validators, policy) - round_fees(fees.distribution, validators, policy)
-            wanted += distribution.total_message_fees
-            if wei < wanted:
-                raise FeesRefused("InsufficientFees", f"{wei} wei are added, and {wanted} at least are wanted")
+        validators = self.committee(transaction)
+        wanted = round_fees(more, validators, _NO_PRICES) - round_fees(fees.distribution, validators, _NO_PRICES)
+        wanted += distribution.total_message_fees
+        if wei < wanted:
+            raise FeesRefused("InsufficientFees", f"{wei} wei are added, and {wanted} at least are wanted")
         self.take_for_good(payer, wei)
         fees.distribution = more
         self.add_to_deposit(transaction, payer, wei)
@@ -140,6 +148,7 @@ class Deposits(Runs):
             self._give_back(transaction)
             return
         rest = fees.deposit - self.fees_of_messages(transaction)
+        assert rest >= 0, "messages have got more than there was"
         spent = min(fees.spent, rest)
         rest -= spent
         self.fund(FEE_ACCOUNT, spent)

@@ -141,7 +141,7 @@ def _distribution(tried: _Tried, policy: FeePolicy) -> FeesDistribution:
     return FeesDistribution(
         LEADER_TIME_UNITS,
         VALIDATOR_TIME_UNITS,
-        execution_budget_per_round=max(budget_floor(policy), _with_headroom(tried.report["totalEstimatedFee"])),
+        execution_budget_per_round=_with_headroom(max(budget_floor(policy), tried.report["totalEstimatedFee"])),
         rotations=(ROTATIONS,),
         max_price_per_time_unit=_with_headroom(policy.gen_per_time_unit),
         max_storage_gas_price=_with_headroom(policy.storage_unit_price),
