@@ -433,13 +433,24 @@ def test_estimate__of_a_read__is_refused(payer: Payer) -> None:
 # --- what is paid later ---
 
 
-def _about(payer: Payer, function: str, transaction: dict[str, Any], decision: int | None = None, **raw: Any) -> str:
-    """Appeals, or tops up with a budget of 7 wei for messages."""
+NOTHING, WISHED = (0, 0, 0, 0, 0, 0, [0], 0, 0, 0), (0, 0, 0, 0, 0, 7, [], 0, 0, 0)
+"""What genlayer-py sends with an appeal; a budget of 7 wei for messages."""
+
+
+def _about(
+    payer: Payer,
+    function: str,
+    transaction: dict[str, Any],
+    decision: int | None = None,
+    distribution: tuple[Any, ...] | None = None,
+    **raw: Any,
+) -> str:
+    """Appeals, or tops up."""
     kinds, values = ["bytes32"], [bytes.fromhex(transaction["hash"][2:])]
     if decision is not None:
         kinds, values = [*kinds, "uint256"], [*values, decision]
     if "topUp" in function:
-        kinds, values = [*kinds, FEES_TYPE], [*values, (0, 0, 0, 0, 0, 7, [], 0, 0, 0)]
+        kinds, values = [*kinds, FEES_TYPE], [*values, distribution or (WISHED if decision is None else NOTHING)]
     call = keccak(text=f"{function}({','.join(kinds)})")[:4] + abi_encode(kinds, values)
     answer: str = payer.rpc.call("eth_sendRawTransaction", payer.raw("0x" + call.hex(), **raw))
     return answer
@@ -493,6 +504,16 @@ def test_appeal__with_its_charge__is_made_once(payer: Payer, function: str) -> N
     assert _charge(payer, sent)[0] == 2
     with pytest.raises(RpcFailure, match="CanNotAppeal: it is for decision 1, and the latest one is 2"):
         _about(other, function, sent, 1, value=bond + funding)
+
+
+@pytest.mark.parametrize(
+    "distribution", [WISHED, (0, 0, 1, 0, 0, 0, [0, 0], 0, 0, 0), (0, 0, 0, 0, 0, 0, [1], 0, 0, 0)]
+)
+def test_appeal__with_a_distribution_of_its_own__is_refused(payer: Payer, distribution: tuple[Any, ...]) -> None:
+    sent, other = payer.pay(payer.deployed(), PAY), Payer(payer.rpc)
+    with pytest.raises(RpcFailure, match="CanNotTopUp"):
+        _about(other, "topUpAndSubmitAppeal", sent, 1, distribution, value=GEN)
+    assert (other.balance(), _charge(payer, sent)[0]) == (1_000 * GEN, 1)
 
 
 def test_appeal__of_what_is_final__has_no_charge(payer: Payer) -> None:

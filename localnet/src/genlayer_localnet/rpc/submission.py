@@ -251,6 +251,9 @@ def _check_decision(transaction: Transaction, call: AboutTransaction) -> None:
 
 def _appeal(node: Node, envelope: Envelope, transaction: Transaction, call: AboutTransaction) -> None:
     _check_decision(transaction, call)
+    wished = call.distribution or FeesDistribution()
+    if any(wished.rotations) or replace(wished, rotations=(0,)) != FeesDistribution():
+        raise FeesRefused("CanNotTopUp", "what an appeal adds is what it lacks: topUpFees adds to budgets before it")
     if appeal_charge(node, transaction).total:
         _check_nonce(node, envelope)
     _paying(lambda: appeals.appeal(node.chain, transaction, appellant=envelope.signer, paid=envelope.value))
