@@ -470,6 +470,18 @@ def test_top_up__of_another__is_in_the_deposit_and_comes_back(payer: Payer) -> N
         _about(other, "topUpFees", sent, value=1_000)
 
 
+@pytest.mark.parametrize("function", ["topUpFees", "submitAppeal"])
+def test_payment_for_a_transaction__sent_again__is_made_once_and_answered_as_before(
+    payer: Payer, function: str
+) -> None:
+    sent, other = payer.pay(payer.deployed(), PAY), Payer(payer.rpc)
+    _, bond, funding = _charge(payer, sent)
+    answers = {_about(other, function, sent, value=bond + funding, nonce=0) for _ in range(3)}
+    assert other.balance() == 1_000 * GEN - bond - funding
+    (answer,) = answers
+    assert (answer == sent["hash"]) == (function == "submitAppeal")
+
+
 def test_top_up__with_a_nonce_that_is_used_up__is_refused(payer: Payer) -> None:
     sent = payer.pay(payer.deployed(), PAY)
     before = payer.balance()

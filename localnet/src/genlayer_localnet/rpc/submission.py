@@ -41,10 +41,10 @@ def submit(node: Node, envelope: Envelope, sim_config: Any = None) -> str:
     world = node.world
     _check_chain(node, envelope)
     known = world.aliases.get(envelope.hash, envelope.hash)
-    if known in world.transactions:
-        return known
     try:
         call = consensus_calls.asked_of(envelope.to, envelope.data)
+        if known in world.transactions:
+            return _told(envelope, call, known)
         if isinstance(call, AboutTransaction):
             return _about_another(node, envelope, call)
         conditions = conditions_of(sim_config)
@@ -214,10 +214,7 @@ def _check_recipient(node: Node, address: bytes) -> None:
 
 
 def _about_another(node: Node, envelope: Envelope, call: AboutTransaction) -> str:
-    """Appeal, finalize, cancel, or add to the deposit for fees.
-
-    The answer is the id of the transaction it is about, so that clients find its log; of what only pays, its own.
-    """
+    """Appeal, finalize, cancel, or add to the deposit for fees."""
     transaction = node.transaction(call.transaction_id)
     if call.function == "cancelTransaction":
         if envelope.signer != transaction.sender:
@@ -239,7 +236,13 @@ def _about_another(node: Node, envelope: Envelope, call: AboutTransaction) -> st
         node.chain.changes.record(transaction)
         node.chain.changes.nonces.add(envelope.signer)
         node.chain.changes.aliases.add(envelope.hash)
-    return envelope.hash if call.function == "topUpFees" else transaction.id
+    return _told(envelope, call, transaction.id)
+
+
+def _told(envelope: Envelope, call: AddTransaction | AboutTransaction | None, transaction_id: str) -> str:
+    """The id of the transaction that it made or is about, so that clients find its log; of what only pays, its own."""
+    only_pays = isinstance(call, AboutTransaction) and call.function == "topUpFees"
+    return envelope.hash if only_pays else transaction_id
 
 
 def _check_decision(transaction: Transaction, call: AboutTransaction) -> None:
