@@ -110,6 +110,25 @@ def test_prices__changed__are_new(start: Start) -> None:
     rpc.call("sim_setFeeConfig", {"enabled": False})
     assert _prices(rpc) == (False, 0, 0, 0)
     assert rpc.call("sim_setFeeConfig", {})["enabled"] is False
+    assert rpc.call("sim_setFeeConfig", {"enabled": True}) == changed
+
+
+NO_PRICES = dict.fromkeys(("genPerTimeUnit", "storageUnitPrice", "receiptGasPrice"), 0)
+
+
+def test_prices__all_zero__are_no_fees(start: Start) -> None:
+    client = Client(start(network="studio-next", strict_funds=True))
+    assert client.rpc.call("sim_setFeeConfig", {"policy": NO_PRICES})["enabled"] is False
+    assert client.read(client.deploy(NEW_TILL, 3), "get") == 3
+    with pytest.raises(RpcFailure, match="all prices are zero"):
+        client.rpc.call("sim_setFeeConfig", {"enabled": True, "policy": NO_PRICES})
+    client.rpc.call("sim_setFeeConfig", {"enabled": True})
+    assert _prices(client.rpc)[:2] == (True, PRICES.gen_per_time_unit)
+
+
+def test_prices__where_there_never_were_any__do_not_come_back(start: Start) -> None:
+    with pytest.raises(RpcFailure, match="all prices are zero"):
+        start().call("sim_setFeeConfig", {"enabled": True})
 
 
 @pytest.mark.parametrize(
@@ -139,6 +158,17 @@ def test_state__of_a_network__goes_on_as_that_with_its_prices(start: Start, tmp_
         server.call("sim_setFeeConfig", {"policy": {"genPerTimeUnit": 7}})
     again = start(state=path)
     assert (again.call("eth_chainId"), _prices(again)[:2]) == (hex(61997), (True, 7))
+
+
+def test_state__without_fees__has_the_last_prices(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    with ServerProcess("--network", "studio-next", "--state", str(path)) as server:
+        server.call("sim_setFeeConfig", {"policy": {"genPerTimeUnit": 7}})
+        server.call("sim_setFeeConfig", {"enabled": False})
+    again = start(state=path)
+    assert _prices(again)[0] is False
+    again.call("sim_setFeeConfig", {"enabled": True})
+    assert _prices(again)[:2] == (True, 7)
 
 
 def test_state__of_another_network__is_refused(start: Start, tmp_path: Path) -> None:

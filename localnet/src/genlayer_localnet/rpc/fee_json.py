@@ -11,6 +11,7 @@ from genlayer_localnet.chain.fees import external_fee
 from genlayer_localnet.errors import FeesRefused, InvalidArgument
 from genlayer_localnet.rpc.consensus_calls import DISTRIBUTION, ROOT, allocations_of, distribution_of
 from genlayer_localnet.rpc.errors import invalid_params, reverted
+from genlayer_localnet.rpc.networks import in_force
 from genlayer_localnet.rpc.parameters import address, data, mapping, quantity, shown
 from genlayer_localnet.rpc.receipt_json import address_text, hex_text
 from genlayer_localnet.state.fees import ANY_CALL, FeePolicy, Fees, FeesDistribution, MessageAllocation
@@ -40,22 +41,27 @@ def config_json(policy: FeePolicy | None) -> dict[str, Any]:
     return {"enabled": policy is not None, "policy": prices}
 
 
-def policy_of(config: Any, present: FeePolicy | None) -> FeePolicy | None:
-    """What an object like the answer of ``config_json`` makes of the present prices. Raises: RpcError."""
+def policy_of(config: Any, last: FeePolicy | None, *, enabled: bool) -> FeePolicy | None:
+    """What an object like the answer of ``config_json`` makes of the last prices there were. Raises: RpcError.
+
+    ``enabled``: whether they are in force.
+    """
     given = mapping(config, "fee config")
     prices = mapping(given.get("policy", {}), "policy")
-    enabled = given.get("enabled", bool(prices) or present is not None)
+    wanted = given.get("enabled", bool(prices) or enabled)
     unknown = (given.keys() - {"enabled", "policy"}) | (prices.keys() - _PRICES.keys())
-    if unknown or not isinstance(enabled, bool):
+    if unknown or not isinstance(wanted, bool):
         raise invalid_params(f"a fee config has enabled, and in policy {', '.join(_PRICES)}; not {shown(dict(given))}")
-    if not enabled:
+    if not wanted:
         return None
     changed = {_PRICES[name]: quantity(value, name) for name, value in prices.items()}
-    before: Mapping[str, int] = {name: getattr(present or FeePolicy(0, 0, 0), name) for name in _PRICES.values()}
     try:
-        return FeePolicy(**{**before, **changed})
+        policy = in_force(replace(last or FeePolicy(0, 0, 0), **changed))
     except InvalidArgument as error:
         raise invalid_params(f"policy: {error}") from None
+    if policy is None and given.get("enabled"):
+        raise invalid_params("all prices are zero, which is no fees: say in policy what is charged")
+    return policy
 
 
 def fees_of(value: Any, payer: bytes, policy: FeePolicy | None) -> Fees:

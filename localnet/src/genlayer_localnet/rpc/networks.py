@@ -31,6 +31,12 @@ NETWORKS: Final[Mapping[NetworkName | None, Network]] = {
 """None is a network of the localnet's own: everything that can be tried out, and nothing to pay."""
 
 
+def in_force(prices: FeePolicy | None) -> FeePolicy | None:
+    """None, which is no fees, also where all prices are zero."""
+    free = prices is None or not (prices.gen_per_time_unit or prices.storage_unit_price or prices.receipt_gas_price)
+    return None if free else prices
+
+
 def described(name: NetworkName | None, fees: FeePolicy | None) -> str:
     """A network in a line, with the prices that it has now."""
     line = NETWORKS[name].line

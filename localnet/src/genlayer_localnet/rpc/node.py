@@ -15,7 +15,7 @@ from genlayer_localnet.loading import standard_library
 from genlayer_localnet.nondet.services import Services
 from genlayer_localnet.rpc.accounts import TestAccount, Validators, account_of
 from genlayer_localnet.rpc.errors import not_found
-from genlayer_localnet.rpc.networks import NETWORKS, NetworkName
+from genlayer_localnet.rpc.networks import NETWORKS, NetworkName, in_force
 from genlayer_localnet.rpc.options import DEFAULT_FINALITY_WINDOW_SECONDS, NodeOptions
 from genlayer_localnet.rpc.receipt_json import address_text
 from genlayer_localnet.rpc.sim_config import services_of
@@ -56,10 +56,17 @@ def _identity(options: NodeOptions, kept: dict[str, Any] | None, path: object) -
 def _fees(options: NodeOptions, kept: dict[str, Any], identity: Identity) -> FeePolicy | None:
     """The prices of the options, or those that a state file has, or the network's."""
     if options.fee_prices is not None:
-        return FeePolicy(*options.fee_prices) if any(options.fee_prices) else None
+        return in_force(FeePolicy(*options.fee_prices))
     if "fees" in kept:
-        return kept["fees"] and FeePolicy(**kept["fees"])
+        return in_force(kept["fees"] and FeePolicy(**kept["fees"]))
     return NETWORKS[identity.network].fees
+
+
+def _last_prices(fees: FeePolicy | None, kept: dict[str, Any], identity: Identity) -> FeePolicy | None:
+    """The prices in force, or the last ones that a state file has, or the network's."""
+    if fees is None and kept.get("last_prices"):
+        return FeePolicy(**kept["last_prices"])
+    return fees or NETWORKS[identity.network].fees
 
 
 class Clock:
@@ -115,6 +122,7 @@ class Node:
         self.accounts: list[TestAccount] = [
             account_of(self.identity.seed, "account", number) for number in range(options.accounts)
         ]
+        self.last_prices = _last_prices(settings.fees, facts, self.identity)
         self._snapshots: dict[int, World] = {}
         if state is not None and facts:
             self._load(state, facts)
@@ -136,6 +144,7 @@ class Node:
             "clock_offset_seconds": self.clock.offset.total_seconds(),
             "finality_window_seconds": self.chain.settings.finality_window.total_seconds(),
             "fees": self.chain.settings.fees and asdict(self.chain.settings.fees),
+            "last_prices": self.last_prices and asdict(self.last_prices),
             "validators": self.validators.state(),
         }
 
@@ -159,6 +168,7 @@ class Node:
         window = timedelta(seconds=facts["finality_window_seconds"])
         fees = _fees(NodeOptions(), facts, self.identity)
         self.chain.settings = replace(self.chain.settings, finality_window=window, fees=fees)
+        self.last_prices = _last_prices(fees, facts, self.identity)
         self.chain.changes = Changes()
         self._facts_changed = self._must_go_back = False
 
@@ -285,6 +295,7 @@ class Node:
 
     def set_fees(self, fees: FeePolicy | None) -> None:
         self.chain.set_fees(fees)
+        self.last_prices = fees or self.last_prices
         self._facts_changed = True
 
     # --- validators ---

@@ -89,8 +89,9 @@ class SimMethods:
 
     @method("sim_setFeeConfig")
     def set_fee_config(self, config: Any) -> dict[str, Any]:
-        """Change the prices that are named, or have no fees any more."""
-        self._node.set_fees(policy_of(config, self._node.chain.settings.fees))
+        """Change the prices that are named, have no fees any more, or have the last prices again."""
+        enabled = self._node.chain.settings.fees is not None
+        self._node.set_fees(policy_of(config, self._node.last_prices, enabled=enabled))
         return self.fee_config()
 
     @method("sim_estimateTransactionFees", only_reads=True)
