@@ -123,8 +123,12 @@ def _import_by_name(tree: ast.Module) -> None:
     stars = [node for node in imports if node.names[0].name == "*"]
     if len(stars) > 1:
         raise ValueError("the source has more than one star import")
+    names = [ast.alias(name) for name in unbound_names(tree)]
     for star in stars:
-        star.names = [ast.alias(name) for name in unbound_names(tree)]
+        if names:
+            star.names = names
+        elif star in tree.body:  # it brings nothing; elsewhere something must stand in its place
+            tree.body.remove(star)
 
 
 def unbound_names(tree: ast.Module) -> list[str]:

@@ -238,6 +238,13 @@ def test_edition__nondeterministic_failure_that_is_caught__is_translated() -> No
     assert translated(body) == body
 
 
+def test_deployed_form__that_uses_no_name_of_the_star__runs() -> None:
+    source = f"{HEADER}from genlayer import *\n\nclass A(gl.Contract):\n    x: str\n"
+    for code in (deployed_form(source, "v0.3"), deployed_form(source, "v0.3", minified=False)):
+        done = Localnet().deploy(code, sender=SENDER)
+        assert done.kind == "return", done.stderr
+
+
 # ---- the command ----
 
 

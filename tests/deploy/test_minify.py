@@ -116,6 +116,11 @@ def test_minify__of_names_of_the_star__imports_those_alone() -> None:
     }
 
 
+@pytest.mark.parametrize("star", ["from genlayer import *", "try: from genlayer import *\nfinally: ..."])
+def test_minify__star_of_which_nothing_is_used__is_python(star: str) -> None:
+    ast.parse(minify(f"{HEADER}{star}\nx = 1\n"))
+
+
 def test_minify__no_header__is_refused() -> None:
     with pytest.raises(ValueError, match="runner header"):
         minify("from genlayer import *\n")
