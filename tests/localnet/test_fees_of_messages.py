@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from genlayer_localnet import Address
+from genlayer_localnet import Address, calldata
 from genlayer_localnet.address import keccak256
-from genlayer_localnet.chain.allocations import encoded_params, key_of_method
-from genlayer_localnet.state.fees import ANY_CALL, NO_NAME, FeesDistribution, MessageAllocation
-from genlayer_localnet.state.transactions import Transaction
+from genlayer_localnet.chain.allocations import allotments, encoded_params, key_of_method
+from genlayer_localnet.chain.fees import round_fees
+from genlayer_localnet.state.fees import ANY_CALL, NO_NAME, Fees, FeesDistribution, MessageAllocation
+from genlayer_localnet.state.transactions import OutgoingMessage, Transaction
 
 from .feenet import ALICE, BOB, POLICY, SUPPLY, FeeNet, distribution, external, internal
 from .test_lines import V03
@@ -163,6 +164,23 @@ def test_messages__one_allocation__draw_on_it_until_it_is_used_up(net: FeeNet) -
 def test_messages__several_allocations_fit__take_the_first_with_enough(net: FeeNet) -> None:
     sent = _send(net, [to(TWO), to(TWO), to(THREE)], internal(THREE), internal(TWO, "pass_on"), internal(TWO))
     assert [child.fees and child.fees.place for child in _children(net, sent)] == [1, 2, 0]
+
+
+def test_allotments__many_messages_and_places__each_place_is_looked_at_once() -> None:
+    one = internal(TWO)
+    too_small = replace(one, budget=one.budget - 1)
+    tree = (*[too_small] * 50, replace(one, budget=30 * one.budget))
+    fees = Fees(ALICE.as_bytes, 0, FeesDistribution(total_message_fees=10**12), tree)
+    call = calldata.encode({"method": "pass_on"})
+    messages = [OutgoingMessage("PostMessage", ONE.as_bytes, TWO.as_bytes, call, 0, "accepted")] * 30
+    asked = list[FeesDistribution]()
+
+    def counted(wanted: FeesDistribution) -> int:
+        asked.append(wanted)
+        return round_fees(wanted, 5, POLICY)
+
+    assert [one.place for one in allotments(fees, messages, counted)] == [50] * 30
+    assert len(asked) == len(tree)
 
 
 def test_message__long_name__has_its_hash_for_a_key(net: FeeNet) -> None:

@@ -6,8 +6,10 @@ are paid by the transaction itself, at whatever depth they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from typing import Any, Final
 
 from genlayer_localnet import calldata
@@ -34,6 +36,8 @@ INTERNAL_PARAMS: Final = Structure(
 EXTERNAL_PARAMS: Final = Structure(gas_limit="uint256", max_gas_price="uint256")
 NO_ADDRESS: Final = bytes(20)
 _WORD, _SELECTOR = 32, 4
+_Kind = tuple[bool, bool, bytes, bytes]
+"""Of an allocation: whether it is internal, and for acceptance; its recipient and call key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,59 +91,73 @@ def external_reserve(allocation: MessageAllocation) -> int:
 
 def message_fees(allocations: Sequence[MessageAllocation], place: int | None) -> int:
     """What all messages of a transaction may cost together, whose own place in the tree is ``place``."""
-    total, below = 0, {place}
-    for index, allocation in enumerate(allocations):
-        if allocation.parent in below:
-            if allocation.is_internal:
-                below.add(index)
-            if not allocation.is_internal or allocation.parent == place:
-                total += allocation.budget
-    return total
+    internal, external = _budgets_below(allocations)
+    return internal[place] + external[place]
+
+
+def _budgets_below(tree: Sequence[MessageAllocation]) -> tuple[Counter[int | None], Counter[int | None]]:
+    """Of the messages of each place: those of the internal ones, and of the external ones at any depth."""
+    internal, external = Counter[int | None](), Counter[int | None]()
+    for index in reversed(range(len(tree))):
+        allocation = tree[index]
+        if allocation.is_internal:
+            internal[allocation.parent] += allocation.budget
+            external[allocation.parent] += external[index]
+        else:
+            external[allocation.parent] += allocation.budget
+    return internal, external
 
 
 def allotments(
     fees: Fees, messages: Sequence[OutgoingMessage], round_fees: Callable[[FeesDistribution], int]
 ) -> list[Allotment]:
     """What each message gets: of the first allocation that fits it and has enough left. Raises: NoAllocation."""
-    tree = fees.allocations
-    places = [place for place, allocation in enumerate(tree) if allocation.parent == fees.place]
-    left = {place: tree[place].budget for place in places}
-    total = fees.distribution.total_message_fees
-    found = []
+    tree, total = fees.allocations, fees.distribution.total_message_fees
+    internal, external = _budgets_below(tree)
+    places = defaultdict[_Kind, deque[int]](deque)
+    for place, allocation in enumerate(tree):
+        if allocation.parent == fees.place:
+            kind = (allocation.is_internal, allocation.on_acceptance, allocation.recipient, allocation.call_key)
+            places[kind].append(place)
+    left, wants, found = dict[int, int](), dict[int, Allotment](), []
     for message in messages:
-        for place in places:
-            if not _fits(tree[place], message):
-                continue
-            wanted = _wanted(tree, place, round_fees)
-            own = wanted.for_rounds + _internal_budgets(tree, place)
-            if own <= left[place] and wanted.for_rounds + wanted.for_messages <= total:
+        fitting = [places[kind] for kind in _kinds(message) if kind in places]
+        while any(fitting):
+            fits = min(filter(None, fitting), key=itemgetter(0))
+            place = fits[0]
+            if place not in wants:
+                left[place], wants[place] = tree[place].budget, _wanted(tree, place, round_fees, internal, external)
+            wanted = wants[place]
+            own, all_of_it = wanted.for_rounds + internal[place], wanted.for_rounds + wanted.for_messages
+            if own <= left[place] and all_of_it <= total:
                 left[place] -= own
-                total -= wanted.for_rounds + wanted.for_messages
+                total -= all_of_it
                 found.append(wanted)
                 break
+            fits.popleft()  # there will not be more for the next message
         else:
             raise NoAllocation("external" if message.kind == "EthSend" else "internal")
     return found
 
 
-def _wanted(tree: Sequence[MessageAllocation], place: int, round_fees: Callable[[FeesDistribution], int]) -> Allotment:
+def _wanted(
+    tree: Sequence[MessageAllocation],
+    place: int,
+    round_fees: Callable[[FeesDistribution], int],
+    internal: Counter[int | None],
+    external: Counter[int | None],
+) -> Allotment:
     if not tree[place].is_internal:
         return Allotment(place, external_reserve(tree[place]))
     distribution = distribution_of(tree[place])
-    return Allotment(place, round_fees(distribution), message_fees(tree, place), distribution)
+    return Allotment(place, round_fees(distribution), internal[place] + external[place], distribution)
 
 
-def _internal_budgets(tree: Sequence[MessageAllocation], place: int) -> int:
-    return sum(one.budget for one in tree if one.parent == place and one.is_internal)
-
-
-def _fits(allocation: MessageAllocation, message: OutgoingMessage) -> bool:
-    return (
-        allocation.is_internal == (message.kind != "EthSend")
-        and allocation.on_acceptance == (message.phase == "accepted")
-        and allocation.recipient == recipient_of(message)
-        and allocation.call_key in (ANY_CALL, call_key(message))
-    )
+def _kinds(message: OutgoingMessage) -> Iterator[_Kind]:
+    """Those of the allocations that fit it."""
+    is_internal, on_acceptance = message.kind != "EthSend", message.phase == "accepted"
+    for key in (call_key(message), ANY_CALL):
+        yield is_internal, on_acceptance, recipient_of(message), key
 
 
 def recipient_of(message: OutgoingMessage) -> bytes:

@@ -235,9 +235,11 @@ class Chain(Deposits):
                 new.append((message, allotment))
         for child in taken_back:
             self._drop(child)
+        given = self.fees_of_messages(parent)
         for message, allotment in new:
             child = message_transaction(parent, message, self.world.next_nonce(message.sender), self.world.now)
-            child.fees = None if allotment is None else self._fees_of_message(parent, allotment)
+            child.fees = None if allotment is None else self._fees_of_message(parent, allotment, given)
+            given += 0 if child.fees is None else child.fees.deposit
             parent.children.append(child.id)
             self.world.transactions[child.id] = child
             self.world.pending.append(child)

@@ -122,12 +122,12 @@ class Deposits(Runs):
         if fees is not None:
             fees.bonds = tuple(replace(bond, won=won) if bond.won is None else bond for bond in fees.bonds)
 
-    def _fees_of_message(self, parent: Transaction, allotment: Allotment) -> Fees | None:
-        """None for an external message: its sender pays for it when it is delivered."""
+    def _fees_of_message(self, parent: Transaction, allotment: Allotment, given: int) -> Fees | None:
+        """None for an external message: its sender pays for it when it is delivered. ``given``: to others before."""
         fees = parent.fees
         assert fees is not None
         assert fees.policy is not None
-        left = max(fees.distribution.total_message_fees - fees.external_fee - self.fees_of_messages(parent), 0)
+        left = max(fees.distribution.total_message_fees - fees.external_fee - given, 0)
         if allotment.distribution is None:
             fees.external_fee += min(left, allotment.for_rounds, external_fee(fees.policy))
             return None
