@@ -11,7 +11,7 @@ import pytest
 
 from genlayer_localnet import Address, calldata
 from genlayer_localnet.address import keccak256
-from genlayer_localnet.chain.allocations import allotments, encoded_params, key_of_method
+from genlayer_localnet.chain.allocations import EXTERNAL_PARAMS, allotments, encoded_params, key_of_method
 from genlayer_localnet.chain.fees import round_fees
 from genlayer_localnet.state.fees import ANY_CALL, NO_NAME, Fees, FeesDistribution, MessageAllocation
 from genlayer_localnet.state.transactions import OutgoingMessage, Transaction
@@ -179,7 +179,7 @@ def test_allotments__many_messages_and_places__each_place_is_looked_at_once() ->
         asked.append(wanted)
         return round_fees(wanted, 5, POLICY)
 
-    assert [one.place for one in allotments(fees, messages, counted)] == [50] * 30
+    assert [one.place for one in allotments(fees, messages, POLICY, counted)] == [50] * 30
     assert len(asked) == len(tree)
 
 
@@ -279,11 +279,18 @@ def test_payment__delivered__costs_its_gas_and_the_rest_comes_back(net: FeeNet) 
     assert sent.fees.refunded == sent.fees.deposit - sent.fees.spent
 
 
-def test_payment__reserve_below_what_it_costs__costs_the_reserve(net: FeeNet) -> None:
-    sent = _send(net, [PAY], external(gas_limit=10))
+@pytest.mark.parametrize(("gas_limit", "price"), [(0, 0), (20_999, 3), (50_000, 2), (10, 6_000)])
+def test_payment__may_cost_less_than_it_costs__ends_the_call(net: FeeNet, gas_limit: int, price: int) -> None:
+    params = EXTERNAL_PARAMS.encode({"gas_limit": gas_limit, "max_gas_price": price})
+    sent = _send(net, [PAY], external(fee_params=params, budget=gas_limit * price))
+    assert _error(sent) == "fee no_matching_allocation # external"
+
+
+def test_payment__may_cost_just_what_it_costs__is_delivered(net: FeeNet) -> None:
+    sent = _send(net, [PAY], external(21_000))
     net.finalize()
     assert sent.fees is not None
-    assert sent.fees.external_fee == 30
+    assert (_error(sent), sent.fees.external_fee, net.net.balance(BOB)) == (None, 21_000 * 3, SUPPLY + 1)
 
 
 # --- what becomes of it ---

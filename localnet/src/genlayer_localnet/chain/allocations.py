@@ -17,7 +17,15 @@ from genlayer_localnet.abi import AbiError, Array, Structure
 from genlayer_localnet.address import keccak256
 from genlayer_localnet.errors import FeesRefused
 from genlayer_localnet.loading.entry_keys import method_of
-from genlayer_localnet.state.fees import ANY_CALL, MAX_ALLOCATIONS, NO_NAME, Fees, FeesDistribution, MessageAllocation
+from genlayer_localnet.state.fees import (
+    ANY_CALL,
+    MAX_ALLOCATIONS,
+    NO_NAME,
+    FeePolicy,
+    Fees,
+    FeesDistribution,
+    MessageAllocation,
+)
 from genlayer_localnet.state.transactions import OutgoingMessage
 
 INTERNAL_PARAMS: Final = Structure(
@@ -89,6 +97,11 @@ def external_reserve(allocation: MessageAllocation) -> int:
     return int(params["gas_limit"] * params["max_gas_price"])
 
 
+def external_fee(policy: FeePolicy) -> int:
+    """What the delivery of an external message costs."""
+    return policy.receipt_gas_price * policy.intrinsic_gas
+
+
 def message_fees(allocations: Sequence[MessageAllocation], place: int | None) -> int:
     """What all messages of a transaction may cost together, whose own place in the tree is ``place``."""
     internal, external = _budgets_below(allocations)
@@ -109,9 +122,12 @@ def _budgets_below(tree: Sequence[MessageAllocation]) -> tuple[Counter[int | Non
 
 
 def allotments(
-    fees: Fees, messages: Sequence[OutgoingMessage], round_fees: Callable[[FeesDistribution], int]
+    fees: Fees, messages: Sequence[OutgoingMessage], policy: FeePolicy, round_fees: Callable[[FeesDistribution], int]
 ) -> list[Allotment]:
-    """What each message gets: of the first allocation that fits it and has enough left. Raises: NoAllocation."""
+    """What each message gets: of the first allocation that fits it and has enough left.
+
+    ``round_fees``: what the rounds of a message want. Raises: NoAllocation.
+    """
     tree, total = fees.allocations, fees.distribution.total_message_fees
     internal, external = _budgets_below(tree)
     places = defaultdict[_Kind, deque[int]](deque)
@@ -129,7 +145,7 @@ def allotments(
                 left[place], wants[place] = tree[place].budget, _wanted(tree, place, round_fees, internal, external)
             wanted = wants[place]
             own, all_of_it = wanted.for_rounds + internal[place], wanted.for_rounds + wanted.for_messages
-            if own <= left[place] and all_of_it <= total:
+            if own <= left[place] and all_of_it <= total and _delivers(tree[place], policy):
                 left[place] -= own
                 total -= all_of_it
                 found.append(wanted)
@@ -151,6 +167,14 @@ def _wanted(
         return Allotment(place, external_reserve(tree[place]))
     distribution = distribution_of(tree[place])
     return Allotment(place, round_fees(distribution), internal[place] + external[place], distribution)
+
+
+def _delivers(allocation: MessageAllocation, policy: FeePolicy) -> bool:
+    """Whether an external message can be delivered for what it may cost."""
+    if allocation.is_internal:
+        return True
+    can_pay = EXTERNAL_PARAMS.decode(allocation.fee_params)["max_gas_price"] >= policy.receipt_gas_price
+    return can_pay and external_reserve(allocation) >= external_fee(policy)
 
 
 def _kinds(message: OutgoingMessage) -> Iterator[_Kind]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from genlayer_localnet.chain.allocations import Allotment
-from genlayer_localnet.chain.fees import check, check_prices, external_fee, round_fees
+from genlayer_localnet.chain.allocations import Allotment, external_fee
+from genlayer_localnet.chain.fees import check, check_prices, round_fees
 from genlayer_localnet.chain.runs import Runs, Settings
 from genlayer_localnet.errors import FeesRefused, InsufficientFunds, UnknownTransaction
 from genlayer_localnet.state.changes import Changes
@@ -129,7 +129,7 @@ class Deposits(Runs):
         assert fees.policy is not None
         left = max(fees.distribution.total_message_fees - fees.external_fee - given, 0)
         if allotment.distribution is None:
-            fees.external_fee += min(left, allotment.for_rounds, external_fee(fees.policy))
+            fees.external_fee += min(left, external_fee(fees.policy))
             return None
         # There may be less than it gets: where an appeal took its sender back, earlier messages can still be there.
         for_rounds = min(left, allotment.for_rounds)

@@ -150,11 +150,6 @@ def execution_report(
     }
 
 
-def external_fee(policy: FeePolicy) -> int:
-    """What the delivery of an external message costs."""
-    return policy.receipt_gas_price * policy.intrinsic_gas
-
-
 class Meter:
     """Counts what the leaders of one transaction cost in a row; ``charge`` has it spend that, as far as it has it."""
 

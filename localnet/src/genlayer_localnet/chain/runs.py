@@ -238,7 +238,7 @@ class Runs:
         if fees is None or fees.policy is None:
             return [None] * len(messages)
         validators, policy = self.committee(transaction), fees.policy
-        return allotments(fees, messages, lambda distribution: round_fees(distribution, validators, policy))
+        return allotments(fees, messages, policy, lambda distribution: round_fees(distribution, validators, policy))
 
     # --- one node ---
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, fields, replace
 from typing import Any, Final
 
+from genlayer_localnet.chain.allocations import external_fee
 from genlayer_localnet.chain.chain import Chain
-from genlayer_localnet.chain.fees import external_fee
 from genlayer_localnet.errors import FeesRefused, InvalidArgument
 from genlayer_localnet.rpc.consensus_calls import DISTRIBUTION, ROOT, allocations_of, distribution_of
 from genlayer_localnet.rpc.errors import invalid_params, reverted
