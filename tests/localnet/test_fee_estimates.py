@@ -20,7 +20,7 @@ from genlayer_localnet.state.fees import Fees
 from genlayer_localnet.state.transactions import Transaction
 
 from .feenet import ALICE, BOB, POLICY, SUPPLY, FeeNet
-from .test_fees_of_messages import ONE, PAY, RELAY, THREE, TWO, to
+from .test_fees_of_messages import NEST, ONE, PAY, RELAY, THREE, TWO, to
 
 LOOP = """
 class Loop(gl.Contract):
@@ -84,6 +84,44 @@ def test_recommended__tree__names_parents_before_children(net: FeeNet) -> None:
         (None, True, False, TWO.as_bytes),
     ]
     assert distribution_of(fees.allocations[1]).max_price_per_time_unit == 9
+
+
+DEPLOYER = """
+class Deployer(gl.Contract):
+    def __init__(self): pass
+
+    @gl.public.write
+    def deploy(self, code: str, salt: int) -> None:
+        gl.deploy_contract(code=code.encode(), args=[Address(bytes([0xC1]) * 20)], on="accepted", salt_nonce=u256(salt))
+"""
+
+
+def test_recommended__constructor_sends_to_itself__holds_at_another_address(
+    net: FeeNet, source: Callable[[str], str]
+) -> None:
+    tried, sent = (
+        net.net._transaction("deploy", ALICE, bytes([number]) * 20, encode_call(None, [Address(b"\xe0" * 20)], {}), 0)
+        for number in (0xE1, 0xE2)
+    )
+    tried.code = sent.code = source(NEST).encode()
+    sent.fees = recommended(net.chain, tried, POLICY)
+    net.chain.submit(sent)
+    net.run()
+    (child,) = map(net.chain.transaction, sent.children)
+    assert [one.outcome and one.outcome.message for one in (sent, child)] == [None, None]
+
+
+@pytest.mark.parametrize("salt", [0, 7])
+def test_recommended__deploy_as_a_message__holds_at_another_address(
+    net: FeeNet, source: Callable[[str], str], salt: int
+) -> None:
+    deployer = net.net.deploy(source(DEPLOYER), sender=ALICE).address
+    tried = _call(net, "deploy", source(NEST), salt, contract=deployer)
+    tried.id = "0x00"
+    sent = net.send(deployer, "deploy", source(NEST), salt, fees=recommended(net.chain, tried, POLICY))
+    (made,) = map(net.chain.transaction, sent.children)
+    (child,) = map(net.chain.transaction, made.children)
+    assert [one.outcome and one.outcome.message for one in (sent, made, child)] == [None] * 3
 
 
 def test_recommended__message_runs_on_what_the_call_leaves__is_found(net: FeeNet) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from genlayer_localnet import Address, calldata
 from genlayer_localnet.address import keccak256
+from genlayer_localnet.arguments import encode_call
 from genlayer_localnet.chain.allocations import EXTERNAL_PARAMS, allotments, encoded_params, key_of_method
 from genlayer_localnet.chain.fees import round_fees
 from genlayer_localnet.state.fees import ANY_CALL, NO_NAME, Fees, FeesDistribution, MessageAllocation
@@ -179,7 +180,7 @@ def test_allotments__many_messages_and_places__each_place_is_looked_at_once() ->
         asked.append(wanted)
         return round_fees(wanted, 5, POLICY)
 
-    assert [one.place for one in allotments(fees, messages, POLICY, counted)] == [50] * 30
+    assert [one.place for one in allotments(fees, messages, (), POLICY, counted)] == [50] * 30
     assert len(asked) == len(tree)
 
 
@@ -211,6 +212,50 @@ def test_deploy__as_a_message__has_neither_name_nor_recipient(
     assert (child.kind, child.status) == ("deploy", "accepted")
     assert child.fees is not None
     assert child.fees.report["calldataBytes"] > len(RELAY)
+
+
+NEST = """
+class Egg(gl.Contract):
+    def __init__(self, nest: Address):
+        gl.get_contract_at(gl.message.contract_address).emit(on="accepted").crack(nest)
+
+    @gl.public.write
+    def crack(self, nest: Address) -> None:
+        gl.get_contract_at(nest).emit(on="finalized").greet()
+
+    @gl.public.write
+    def greet(self) -> None:
+        pass
+"""
+NOBODY = Address(bytes(20))
+
+
+def _deployed(net: FeeNet, code: str, nest: Address, *tree: MessageAllocation) -> Transaction:
+    fees = net.fees(allocations=tree)
+    call = encode_call(None, [nest], {})
+    sent = net.net._transaction("deploy", ALICE, b"\xe9" * 20, call, 0)
+    sent.code, sent.fees = code.encode(), fees
+    net.chain.submit(sent)
+    net.run()
+    return sent
+
+
+def test_zero_address__contract_that_a_deploy_above_makes__fits(net: FeeNet, source: Callable[[str], str]) -> None:
+    nest = Address(b"\xe9" * 20)
+    last = internal(NOBODY, "greet", parent=0, on="finalized")
+    sent = _deployed(net, source(NEST), nest, _with_budget_for(internal(NOBODY, "crack"), last), last)
+    net.finalize()
+    (child,) = _children(net, sent)
+    (greeted,) = _children(net, child)
+    assert [_error(one) for one in (sent, child, greeted)] == [None] * 3
+
+
+def test_zero_address__another_contract__does_not_fit(net: FeeNet, source: Callable[[str], str]) -> None:
+    last = internal(NOBODY, "greet", parent=0, on="finalized")
+    sent = _deployed(net, source(NEST), ONE, _with_budget_for(internal(NOBODY, "crack"), last), last)
+    (child,) = _children(net, sent)
+    assert _error(child) == "fee no_matching_allocation # internal"
+    assert _error(_send(net, [to(TWO)], internal(NOBODY, "pass_on"))) == "fee no_matching_allocation # internal"
 
 
 def test_messages__of_the_other_line__take_the_same_allocations(net: FeeNet) -> None:

@@ -1,13 +1,14 @@
 """What the messages of a transaction may cost: a tree of allocations, of which each message takes one.
 
 The budget of an internal message is for its own rounds and for the internal messages that it sends. External messages
-are paid by the transaction itself, at whatever depth they are.
+are paid by the transaction itself, at whatever depth they are. The zero address is any contract that a deploy above in
+the tree makes: before it is sent nobody can know where that will be.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from operator import itemgetter
 from typing import Any, Final
@@ -122,11 +123,16 @@ def _budgets_below(tree: Sequence[MessageAllocation]) -> tuple[Counter[int | Non
 
 
 def allotments(
-    fees: Fees, messages: Sequence[OutgoingMessage], policy: FeePolicy, round_fees: Callable[[FeesDistribution], int]
+    fees: Fees,
+    messages: Sequence[OutgoingMessage],
+    made: Collection[bytes],
+    policy: FeePolicy,
+    round_fees: Callable[[FeesDistribution], int],
 ) -> list[Allotment]:
     """What each message gets: of the first allocation that fits it and has enough left.
 
-    ``round_fees``: what the rounds of a message want. Raises: NoAllocation.
+    ``made``: contracts that what sends them, and what led to it, deploys. ``round_fees``: what the rounds of a message
+    want. Raises: NoAllocation.
     """
     tree, total = fees.allocations, fees.distribution.total_message_fees
     internal, external = _budgets_below(tree)
@@ -137,7 +143,7 @@ def allotments(
             places[kind].append(place)
     left, wants, found = dict[int, int](), dict[int, Allotment](), []
     for message in messages:
-        fitting = [places[kind] for kind in _kinds(message) if kind in places]
+        fitting = [places[kind] for kind in _kinds(message, made) if kind in places]
         while any(fitting):
             fits = min(filter(None, fitting), key=itemgetter(0))
             place = fits[0]
@@ -177,16 +183,18 @@ def _delivers(allocation: MessageAllocation, policy: FeePolicy) -> bool:
     return can_pay and external_reserve(allocation) >= external_fee(policy)
 
 
-def _kinds(message: OutgoingMessage) -> Iterator[_Kind]:
+def _kinds(message: OutgoingMessage, made: Collection[bytes]) -> Iterator[_Kind]:
     """Those of the allocations that fit it."""
     is_internal, on_acceptance = message.kind != "EthSend", message.phase == "accepted"
-    for key in (call_key(message), ANY_CALL):
-        yield is_internal, on_acceptance, recipient_of(message), key
+    for recipient in {recipient_of(message, ()), recipient_of(message, made)}:
+        for key in (call_key(message), ANY_CALL):
+            yield is_internal, on_acceptance, recipient, key
 
 
-def recipient_of(message: OutgoingMessage) -> bytes:
-    """As allocations name it."""
-    return NO_ADDRESS if message.kind == "DeployContract" or message.to is None else message.to
+def recipient_of(message: OutgoingMessage, made: Collection[bytes]) -> bytes:
+    """As allocations name it, below the deploys that make these contracts."""
+    to = message.to
+    return NO_ADDRESS if message.kind == "DeployContract" or to is None or to in made else to
 
 
 def call_key(message: OutgoingMessage) -> bytes:

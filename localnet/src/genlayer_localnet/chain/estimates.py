@@ -107,12 +107,16 @@ def _run(chain: Chain, tried: _Tried, journal: Journal, policy: FeePolicy) -> li
 def _allocated(tried: _Tried, validators: int, policy: FeePolicy) -> list[MessageAllocation]:
     """Depth first, so that what sends a message comes before it."""
     tree: list[MessageAllocation] = []
-    waiting: list[tuple[_Tried, int | None]] = [(child, None) for child in reversed(tried.sent)]
+    nothing: frozenset[bytes] = frozenset()
+    waiting: list[tuple[_Tried, int | None, frozenset[bytes]]] = [(tried, None, nothing)]
     while waiting:
-        child, parent = waiting.pop()
-        waiting += [(one, len(tree)) for one in reversed(child.sent)]
-        assert child.message is not None
-        tree.append(_allocation(child, child.message, parent, validators, policy))
+        one, parent, made = waiting.pop()
+        place = None if one.message is None else len(tree)
+        if one.message is not None:
+            tree.append(_allocation(one, one.message, parent, made, validators, policy))
+        if one.transaction.kind == "deploy":
+            made |= {one.transaction.to}
+        waiting += [(child, place, made) for child in reversed(one.sent)]
     for allocation in reversed(tree):
         # Payments further down are the transaction's own here; a network may want them in the budgets above them too.
         if allocation.parent is not None:
@@ -122,9 +126,14 @@ def _allocated(tried: _Tried, validators: int, policy: FeePolicy) -> list[Messag
 
 
 def _allocation(
-    tried: _Tried, message: OutgoingMessage, parent: int | None, validators: int, policy: FeePolicy
+    tried: _Tried,
+    message: OutgoingMessage,
+    parent: int | None,
+    made: frozenset[bytes],
+    validators: int,
+    policy: FeePolicy,
 ) -> MessageAllocation:
-    """Without what it sends itself."""
+    """Without what it sends itself. ``made``: contracts that are deployed above it."""
     is_internal = message.kind != "EthSend"
     if is_internal:
         distribution = _distribution(tried, policy)
@@ -132,9 +141,8 @@ def _allocation(
     else:
         gas_limit, price = _with_headroom(policy.intrinsic_gas), _with_headroom(policy.receipt_gas_price)
         params, budget = EXTERNAL_PARAMS.encode({"gas_limit": gas_limit, "max_gas_price": price}), gas_limit * price
-    return MessageAllocation(
-        is_internal, message.phase == "accepted", parent, recipient_of(message), call_key(message), budget, params
-    )
+    recipient, key = recipient_of(message, made), call_key(message)
+    return MessageAllocation(is_internal, message.phase == "accepted", parent, recipient, key, budget, params)
 
 
 def _distribution(tried: _Tried, policy: FeePolicy) -> FeesDistribution:

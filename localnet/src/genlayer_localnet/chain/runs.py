@@ -238,7 +238,20 @@ class Runs:
         if fees is None or fees.policy is None:
             return [None] * len(messages)
         validators, policy = self.committee(transaction), fees.policy
-        return allotments(fees, messages, policy, lambda distribution: round_fees(distribution, validators, policy))
+        made = self._made_above(transaction)
+        return allotments(
+            fees, messages, made, policy, lambda distribution: round_fees(distribution, validators, policy)
+        )
+
+    def _made_above(self, transaction: Transaction) -> set[bytes]:
+        """The contracts that it, and what led to it, deploys."""
+        made, one = set[bytes](), transaction
+        while True:
+            if one.kind == "deploy":
+                made.add(one.to)
+            if one.triggered_by is None:
+                return made
+            one = self.world.transactions[one.triggered_by]
 
     # --- one node ---
 

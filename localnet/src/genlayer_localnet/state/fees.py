@@ -69,7 +69,7 @@ class MessageAllocation:
     parent: int | None
     """The allocation of the message that sends this one; None is the transaction itself."""
     recipient: bytes
-    """Zero for a deploy."""
+    """Zero for a deploy, and for any contract that one above in the tree makes."""
     call_key: bytes
     budget: int
     fee_params: bytes
