@@ -158,7 +158,7 @@ def _page(url: str) -> str | None:
     """What a reader sees of the page; None when there is none."""
     try:
         return _quoted(gl.nondet.web.render(url, mode="text"), MAX_PAGE) if url else None
-    except gl.nondet.NondetException:
+    except Exception:  # of which kind depends on the line of GenVM
         return None
 
 
@@ -174,7 +174,7 @@ def _ask(material: dict, evidence_url: str, status_url: str) -> dict:
     question = PROMPT + json.dumps({**material, **pages}, ensure_ascii=False)
     try:
         answer = gl.nondet.exec_prompt(question, response_format="json")
-    except (gl.nondet.NondetException, ValueError):  # what is no JSON is one of them, depending on the line of GenVM
+    except Exception:
         answer = None
     _require(_is_verdict(answer), "no_verdict")
     return {"refund_percent": answer["refund_percent"], "reason": _quoted(answer["reason"], MAX_REASON)}
