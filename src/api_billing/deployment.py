@@ -17,6 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from api_billing.amounts import format_wei
 from api_billing.client import BillingClient
 from api_billing.connection import Connection
 from api_billing.contract_api import COURT_METHODS, METHODS, CourtMethod, Kind, Method, Signature
@@ -185,7 +186,21 @@ class Deployer:
             return f"the source differs from that of {earlier.address}"
         if earlier.line != source.line:
             return f"{earlier.address} is the edition for GenVM {earlier.line}"
-        return "" if self._is_there(earlier) else f"the recorded contract {earlier.address} is no longer there"
+        gone = f"the recorded contract {earlier.address} is no longer there"
+        try:
+            code = self._connection.code(earlier.address)
+        except RpcFailed:  # the node does not tell; a read of the contract does
+            try:
+                self._connection.read(earlier.address, "get_solvency")
+            except BillingError:
+                return gone
+        else:
+            if code is None:
+                return gone
+            if hashlib.sha256(code).hexdigest() != earlier.code_sha256:
+                return f"the code at {earlier.address} is not the one that is recorded"
+        self._check_arguments(earlier)
+        return ""
 
     def run(self, plan: DeploymentPlan, tell: Tell = lambda _: None) -> Checked:
         """Carry out a plan and check the contract, also one that was there. ``tell`` hears of each step.
@@ -277,17 +292,6 @@ class Deployer:
         with contextlib.suppress(FileNotFoundError):
             self._pending_path.unlink()
 
-    def _is_there(self, earlier: Deployment) -> bool:
-        try:
-            code = self._connection.code(earlier.address)
-        except RpcFailed:  # the node does not tell; a read of the contract does
-            try:
-                self._check_call(earlier)
-            except BillingError:
-                return False
-            return True
-        return code is not None and hashlib.sha256(code).hexdigest() == earlier.code_sha256
-
     # ---- checks ----
 
     def _check_code(self, deployment: Deployment) -> str:
@@ -308,6 +312,9 @@ class Deployer:
         if differences:
             raise UnexpectedAnswer(f"the schema of {deployment.address} differs: {'; '.join(differences)}")
         return f"{len(self.methods)} methods, as the source"
+
+    def _check_arguments(self, deployment: Deployment) -> None:
+        """Ask the contract what it was made with, if anything. Raises: InvalidInput, where that differs."""
 
     def _check_call(self, deployment: Deployment) -> str:
         client = self._client(BillingClient, deployment)
@@ -344,19 +351,29 @@ class CourtDeployer(Deployer):
         billing = load_deployment(self._network.name, self._directory)
         return billing.line if billing and billing.address.lower() == self.arguments[0] else super().line
 
-    def _is_there(self, earlier: Deployment) -> bool:
-        return super()._is_there(earlier) and self._has_arguments(self._client(CourtClient, earlier).get_court())
+    def _check_arguments(self, deployment: Deployment) -> None:
+        court, (billing, min_bond_wei) = self._court(deployment), self.arguments
+        found = []
+        if court.billing != billing:
+            found.append(f"is for {court.billing}, not {billing}")
+        if court.min_bond_wei != min_bond_wei:
+            bonds = (format_wei(each, exact=True) for each in (court.min_bond_wei, min_bond_wei))
+            found.append("has a least bond of {}, not {}".format(*bonds))
+        if found:
+            raise InvalidInput(
+                f"the recorded court {deployment.address} {' and '.join(found)}",
+                hint="--force deploys another, and replaces the record",
+            )
 
     def _check_call(self, deployment: Deployment) -> str:
-        client = self._client(CourtClient, deployment)
-        court = client.get_court()
-        if not self._has_arguments(court):
+        court = self._court(deployment)
+        if (court.billing, court.min_bond_wei) != self.arguments:
             raise UnexpectedAnswer(f"the court at {deployment.address} is that of another contract, or bond")
-        _check_solvency(deployment, client.get_solvency().surplus_wei)
+        _check_solvency(deployment, self._client(CourtClient, deployment).get_solvency().surplus_wei)
         return f"{court.disputes} disputes, solvent"
 
-    def _has_arguments(self, court: Court) -> bool:
-        return (court.billing, court.min_bond_wei) == self.arguments
+    def _court(self, deployment: Deployment) -> Court:
+        return self._client(CourtClient, deployment).get_court()
 
 
 def _check_solvency(deployment: Deployment, surplus_wei: int) -> None:

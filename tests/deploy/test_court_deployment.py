@@ -1,4 +1,4 @@
-"""Deploying a court beside its billing contract: recorded on its own, and another one where contract or bond differ."""
+"""Deploying a court beside its billing contract: recorded on its own, and kept where contract or bond differ."""
 
 import json
 from dataclasses import replace
@@ -16,6 +16,11 @@ from api_billing.networks import Network, load_deployment, save_deployment
 
 BOND_WEI = 10**17
 COURT = Source.read(COURT_FILE_NAME)
+
+
+def silent(_: str) -> None:
+    """A node that does not tell the code of contracts."""
+    raise RpcFailed("gen_getContractCode", -32601, "no such method")
 
 
 @pytest.fixture
@@ -58,15 +63,30 @@ def test_plan__court_deployed_already__keeps_it(courts: CourtDeployer) -> None:
     assert (again.action, courts.run(again).deployment) == (Action.KEEP, done.deployment)
 
 
-def test_plan__other_bond_or_contract__deploys_another_court(
-    connection: Connection, courts: CourtDeployer, deployer: Deployer, source: Source, billing: str, tmp_path: Path
+@pytest.mark.parametrize("told", [True, False])
+def test_plan__other_bond_or_contract__is_refused_and_the_recorded_court_kept(
+    connection: Connection,
+    courts: CourtDeployer,
+    billing: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    told: bool,
 ) -> None:
-    courts.run(courts.plan(COURT))
+    done = courts.run(courts.plan(COURT)).deployment
+    if not told:
+        monkeypatch.setattr(connection, "code", silent)
     dearer = CourtDeployer(connection, billing, BOND_WEI + 1, directory=tmp_path)
-    assert dearer.plan(COURT).action is Action.DEPLOY
-    second = deployer.run(deployer.plan(source, force=True)).deployment.address
-    assert CourtDeployer(connection, second, BOND_WEI, directory=tmp_path).plan(COURT).action is Action.DEPLOY
+    with pytest.raises(
+        InvalidInput, match=rf"{done.address} has a least bond of 0\.1 GEN, not 0\.100+1 GEN"
+    ) as refused:
+        dearer.plan(COURT)
+    assert refused.value.hint == "--force deploys another, and replaces the record"
+    other = "0x" + "77" * 20
+    with pytest.raises(InvalidInput, match=f"is for {billing.lower()}, not {other}"):
+        CourtDeployer(connection, other, BOND_WEI, directory=tmp_path).plan(COURT)
     assert courts.plan(COURT).action is Action.KEEP
+    assert load_deployment("localnet", tmp_path, kind="court") == done
+    assert dearer.plan(COURT, force=True).action is Action.DEPLOY
 
 
 def test_line__of_a_court__is_that_of_its_recorded_contract(
@@ -91,10 +111,6 @@ def test_plan__court_that_the_network_does_not_tell_of__is_asked_itself(
     courts: CourtDeployer, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     courts.run(courts.plan(COURT))
-
-    def silent(_: str) -> None:
-        raise RpcFailed("gen_getContractCode", -32601, "no such method")
-
     monkeypatch.setattr(connection, "code", silent)
     assert courts.plan(COURT).action is Action.KEEP
 

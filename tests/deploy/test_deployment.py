@@ -172,6 +172,15 @@ def test_plan__recorded_contract_gone__deploys_again(deployer: Deployer, source:
     assert "no longer there" in deployer.plan(source).reason
 
 
+def test_plan__recorded_hash_is_not_that_of_the_code__says_so(
+    deployer: Deployer, source: Source, tmp_path: Path
+) -> None:
+    done = deployer.run(deployer.plan(source)).deployment
+    save_deployment(replace(done, code_sha256=OTHER.code_sha256), tmp_path)
+    plan = deployer.plan(source)
+    assert (plan.action, plan.reason) == (Action.DEPLOY, f"the code at {done.address} is not the one that is recorded")
+
+
 def test_run__deployed__records_what_was_deployed(deployer: Deployer, source: Source, tmp_path: Path) -> None:
     done = deployer.run(deployer.plan(source))
     recorded = load_deployment("localnet", tmp_path)
