@@ -197,6 +197,23 @@ def test_read__that_fails_while_a_contract_fetches__leaves_no_trace(
     assert client.read(reader, "get_last") == "[1, 0, 0] 2 1"
 
 
+OTHER_PAGE = {
+    "mock_web_response": {"nondet_web_request": {"https://other.example/": {"status": 200, "body": "mocked"}}}
+}
+MOCKS = {"validators": [{"plugin_config": OTHER_PAGE}] * 5}
+
+
+def test_read__while_a_page_that_is_not_mocked_is_fetched__is_answered(
+    rpc: RpcConnection, reader: str, pages: Pages
+) -> None:
+    pages.handle = lambda path: reading(rpc, reader)
+    client = Client(rpc)
+    client.write(reader, "fetch", pages.url, sim_config=MOCKS)
+    assert client.read(reader, "get_last") == "[1, 0, 0] 2 1"
+    client.write(reader, "fetch", "https://other.example/", sim_config=MOCKS)
+    assert client.read(reader, "get_last") == "mocked 2 2"
+
+
 def test_read__while_a_page_is_rendered__is_answered(rpc: RpcConnection, reader: str, pages: Pages) -> None:
     pages.handle = lambda path: reading(rpc, reader)
     client = Client(rpc)
@@ -222,8 +239,14 @@ def test_read__while_a_simulated_call_fetches__sees_what_is_accepted(
     assert client.read(reader, "get") == [1, 0, 0]
 
 
-def test_estimate__of_a_call_whose_message_fetches__asks_nobody(rpc: RpcConnection, reader: str, pages: Pages) -> None:
+@pytest.mark.parametrize("plugin_config", [None, OTHER_PAGE])
+def test_estimate__of_a_call_whose_message_fetches__asks_nobody(
+    rpc: RpcConnection, reader: str, pages: Pages, plugin_config: Any
+) -> None:
     rpc.call("sim_setFeeConfig", {"policy": {"genPerTimeUnit": 1}})
+    if plugin_config is not None:
+        rpc.call("sim_deleteAllValidators")
+        rpc.call("sim_createValidator", 1, None, None, None, None, plugin_config)
     request = Client(rpc).request("write", reader, "set_then", 5, pages.url)
     told = rpc.call("sim_estimateTransactionFees", request)
     assert len(told["recommendedPreset"]["messageAllocations"]) == 1

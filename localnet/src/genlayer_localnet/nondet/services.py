@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -20,6 +21,10 @@ NO_PROMPT_HANDLER = (
 
 class SetupError(Exception):
     """The localnet cannot answer: nothing is there for prompts, or a mock or handler raised. No contract sees it."""
+
+
+class NotMocked(Exception):
+    """Raised by the handler of a mock that is not for this request: the next one is asked, or else the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,8 @@ class Services:
         """A real request is made as ``wait`` has it. Raises: WebError, SetupError."""
         for mock in self.web_mocks:
             if mock.pattern.search(request.url) and mock.method in (None, request.method):
-                return web.as_response(_evaluate(mock.answer, request, node))
+                with suppress(NotMocked):
+                    return web.as_response(_evaluate(mock.answer, request, node))
         return web.fetch(request) if wait is None else cast(WebResponse, wait(lambda: web.fetch(request)))
 
     def ask(self, request: PromptRequest, node: Node) -> PromptAnswer:
@@ -118,7 +124,7 @@ def _evaluate(answer: Any, request: WebRequest | PromptRequest, node: Node) -> A
         return answer
     try:
         return answer(request, node)
-    except WebError:
+    except (WebError, NotMocked):
         raise
     except Exception as error:
         what = request.url if isinstance(request, WebRequest) else f"the prompt {request.prompt[:80]!r}"

@@ -8,9 +8,8 @@ from typing import Any
 
 from genlayer_localnet.arguments import as_time
 from genlayer_localnet.errors import InvalidArgument
-from genlayer_localnet.nondet import web
 from genlayer_localnet.nondet.services import Node as VotingNode
-from genlayer_localnet.nondet.services import PromptAnswer, PromptRequest, Services, WebAnswer, WebMock
+from genlayer_localnet.nondet.services import NotMocked, PromptAnswer, PromptRequest, Services, WebAnswer, WebMock
 from genlayer_localnet.nondet.web import WebRequest
 from genlayer_localnet.rpc.errors import invalid_params
 from genlayer_localnet.rpc.parameters import mapping, shown
@@ -92,10 +91,10 @@ class _Mocks:
         raise NoMock(f"no text in mock_response.{kind} of the validator's plugin_config is part of the prompt")
 
     def response(self, request: WebRequest) -> WebAnswer:
-        """Exactly this address and method; what is not mocked is really fetched. Raises: WebError."""
+        """Exactly this address and method. Raises: NotMocked, for what is really fetched."""
         answer = self.web.get(request.url)
         if answer is None or str(answer.get("method", request.method)).upper() != request.method:
-            return web.fetch(request)
+            raise NotMocked
         return {name: answer[name] for name in ("status", "headers", "body") if answer.get(name) is not None}
 
 
