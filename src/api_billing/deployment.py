@@ -104,6 +104,16 @@ class Source:
         return line_of(self.header)
 
     @property
+    def source_bytes(self) -> int:
+        """Size of the source."""
+        return len(self.source)
+
+    @property
+    def code_bytes(self) -> int:
+        """Size of what is deployed."""
+        return len(self.code)
+
+    @property
     def source_sha256(self) -> str:
         """Hash of the source."""
         return hashlib.sha256(self.source).hexdigest()
@@ -172,7 +182,9 @@ class Deployer:
         earlier = load_deployment(self._network.name, self._directory, kind=self.kind)
         reason = self._reason_to_deploy(source, earlier, force)
         if earlier is not None and not reason:
-            return DeploymentPlan(Action.KEEP, f"this contract is at {earlier.address} already", source, earlier)
+            same = earlier.code_sha256 == source.code_sha256
+            form = "" if same else ", in another form; --force deploys the one asked for"
+            return DeploymentPlan(Action.KEEP, f"this contract is at {earlier.address} already{form}", source, earlier)
         check_code(source.code, self._network)
         return DeploymentPlan(Action.DEPLOY, reason, source, earlier)
 
@@ -220,6 +232,14 @@ class Deployer:
         self._forget_pending()
         return Checked(deployment, points, path)
 
+    def pin(self, deployment: Deployment) -> str | None:
+        """The runner that a deployed contract names; None where the node does not tell."""
+        try:
+            code = self._connection.code(deployment.address)
+        except RpcFailed:
+            return None
+        return header_of(code.decode()).pin if code else None
+
     def check(self, deployment: Deployment, tell: Tell = lambda _: None) -> dict[str, str]:
         """Compare the code at the address with what was deployed and its schema with the source's, and call it.
 
@@ -265,9 +285,9 @@ class Deployer:
             deployer=self._connection.signer.address if self._connection.signer else "",
             deployed_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             code_sha256=source.code_sha256,
-            code_bytes=len(source.code),
+            code_bytes=source.code_bytes,
             source_sha256=source.source_sha256,
-            source_bytes=len(source.source),
+            source_bytes=source.source_bytes,
             minified=source.minified,
             line=source.line,
         )

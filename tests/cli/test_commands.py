@@ -239,6 +239,15 @@ def test_deploy__again__changes_nothing(run: Run) -> None:
     assert first["deployment"] == again["deployment"]
 
 
+@pytest.mark.parametrize("other", [("--no-minify",), ("--pin", "py-genlayer:" + 52 * "z")])
+def test_deploy__again_in_another_form__shows_the_one_that_is_there(run: Run, other: tuple[str, ...]) -> None:
+    shown = ("code_bytes", "minified", "line", "pin", "code_sha256")
+    first = run("deploy", "--json").json
+    again = run("deploy", *other, "--json").json
+    assert {name: again[name] for name in shown} == {name: first[name] for name in shown}
+    assert again["reason"].endswith(" already, in another form; --force deploys the one asked for")
+
+
 def test_write__open_account_that_is_not_there__is_a_wrong_command(market: Run) -> None:
     ran = market("top-up", "1gen", "--account", "localnet:99")
     assert ran.code == 2

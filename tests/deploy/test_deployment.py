@@ -258,7 +258,7 @@ def test_check__network_that_does_not_tell_code_or_schema__leaves_the_call(
 
     monkeypatch.setattr(connection, "code", silent)
     monkeypatch.setattr(connection, "schema", silent)
-    assert deployer.plan(source).action is Action.KEEP
+    assert (deployer.plan(source).action, deployer.pin(done)) == (Action.KEEP, None)
     assert deployer.check(done) == {
         "code": "not told by this network",
         "schema": "not told by this network",

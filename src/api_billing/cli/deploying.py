@@ -66,17 +66,19 @@ def deploy(
     file_name = FILE_NAME if court_bond is None else COURT_FILE_NAME
     source = Source.read(file_name, line=line or deployer.line, pin=pin, minified=minify)
     plan = deployer.plan(source, force=force)
+    kept = plan.earlier if plan.action is Action.KEEP else None
+    form = kept or source
     data: dict[str, Any] = {
         "network": session.network.name,
         "url": session.network.shown_url,
         "action": plan.action.value,
         "reason": plan.reason,
-        "source_bytes": len(source.source),
-        "code_bytes": len(source.code),
-        "minified": source.minified,
-        "line": source.line,
-        "pin": source.header.pin,
-        "code_sha256": source.code_sha256,
+        "source_bytes": form.source_bytes,
+        "code_bytes": form.code_bytes,
+        "minified": form.minified,
+        "line": form.line,
+        "pin": deployer.pin(kept) if kept else source.header.pin,
+        "code_sha256": form.code_sha256,
         **court,
     }
     if dry_run:
@@ -144,7 +146,7 @@ def _plan(data: dict[str, Any]) -> RenderableType:
         ("plan", f"{data['action']}: {data['reason']}"),
         ("source", f"{data['source_bytes']:,} bytes"),
         ("deployed", f"{data['code_bytes']:,} bytes, {form}"),
-        ("edition", f"GenVM {data['line']}, {data['pin']}"),
+        ("edition", f"GenVM {data['line']}, {data['pin'] or 'its runner is not told by this network'}"),
         ("sha256", str(data["code_sha256"])),
     ]
     if "court_of" in data:
