@@ -63,6 +63,11 @@ class BillingClient(ContractClient):
             raise NoContract(f"no billing contract is recorded for {network.name}")
         return recorded.address
 
+    _not_this = "no billing contract"
+
+    def _recognize(self) -> None:
+        self.get_solvency()
+
     # ---- operator ----
 
     def register_api(

@@ -19,18 +19,31 @@ from api_billing.extras import needed_by
 with needed_by(__name__):
     from eth_abi.exceptions import EncodingError
 
+from api_billing.amounts import format_wei
 from api_billing.errors import (
     BillingError,
+    ChildFailed,
     ContractNotFound,
+    ContractRejected,
     InvalidInput,
     OutcomeUnknown,
     RpcFailed,
+    TransactionFailed,
     UnexpectedAnswer,
 )
 from api_billing.fee_desk import FeeDesk
 from api_billing.fee_profile import FeeProfile
 from api_billing.fees import Fees
-from api_billing.genlayer_sdk import NO_METHOD, GenLayerError, Transactions, calldata, is_studio, plain, serialize
+from api_billing.genlayer_sdk import (
+    NO_METHOD,
+    NOT_FOUND,
+    GenLayerError,
+    Transactions,
+    calldata,
+    is_studio,
+    plain,
+    serialize,
+)
 from api_billing.networks import Network
 from api_billing.sending import NOBODY, Payload, Sender, Signer, call, call_data, deployment
 from api_billing.transactions import (
@@ -44,7 +57,6 @@ from api_billing.transactions import (
 )
 from api_billing.transport import ReadPacer, RpcProvider
 
-_CONTRACT_NOT_FOUND: Final = -32001
 _VARIANTS: Final[Mapping[Phase, str]] = {"accepted": "latest-nonfinal", "finalized": "latest-final"}
 
 
@@ -144,7 +156,13 @@ class Connection:
         Raises: ContractRejected, TransactionFailed, ChildFailed, OutcomeUnknown, NetworkError, InvalidInput.
         """
         tx, fees = self._handed_over(lambda: call(address, method, args, value_wei), args)
-        outcome = self.follower.wait(tx, phase, timeout_seconds)
+        try:
+            outcome = self.follower.wait(tx, phase, timeout_seconds)
+        except (ContractRejected, TransactionFailed) as error:
+            if value_wei and not isinstance(error, ChildFailed) and getattr(error, "status", "") != "CANCELED":
+                sent = f"the {format_wei(value_wei, exact=True)} sent along may have stayed at {address}"
+                error.hint = f"{error.hint}; {sent}" if error.hint else sent
+            raise
         if fees is not None and not outcome.fee.deposit_wei:  # the node does not tell
             return replace(outcome, fee=FeeOutcome(fees.deposit_wei))
         return outcome
@@ -191,6 +209,6 @@ class Connection:
         execution, message = error_of_receipt(error.data)
         if execution in (Execution.USER_ERROR, Execution.VM_ERROR):
             return UnexpectedAnswer(f"{method} failed in the contract at {address}: {message}")
-        if error.code == _CONTRACT_NOT_FOUND:
+        if error.code == NOT_FOUND:
             return ContractNotFound(address, self.network.name)
         return error

@@ -74,6 +74,7 @@ class ContractClient:
         )
         self.connection.fees.billing = self._billing
         self._state: Phase = "accepted"
+        self._is_known = False  # to be what this is a client of
         self._max_fee_wei = max_fee_wei
 
     @classmethod
@@ -84,6 +85,12 @@ class ContractClient:
     def _billing(self) -> str:
         """The billing contract, to which it or its users send messages."""
         return self.contract
+
+    _not_this = "another contract"
+
+    def _recognize(self) -> None:
+        """Read what only such a contract answers. Raises: ContractNotFound, UnexpectedAnswer, NetworkError."""
+        raise NotImplementedError
 
     @property
     def address(self) -> str:
@@ -120,7 +127,17 @@ class ContractClient:
         return _written(read, self._send(method, args, 0))
 
     def _pay[T](self, method: Method | CourtMethod, read: Callable[[Any], T], value_wei: int, *args: Any) -> Written[T]:
-        """A payable call does not raise when it carries value: its answer says whether it was carried out."""
+        """A payable call does not raise when it carries value: its answer says whether it was carried out.
+
+        Before the first one that carries any, the contract has to answer as ours: GEN sent to another stays there.
+        """
+        if value_wei and not self._is_known:
+            try:
+                self._recognize()
+            except (ContractRejected, UnexpectedAnswer) as error:
+                hint = f"nothing was sent; {UnexpectedAnswer.hint}"
+                raise UnexpectedAnswer(f"{self.contract} is {self._not_this}: {error}", hint=hint) from error
+            self._is_known = True
         outcome = self._send(method, args, value_wei)
         answer = outcome.value
         if not isinstance(answer, Mapping) or "ok" not in answer:

@@ -20,6 +20,11 @@ class CourtClient(ContractClient):
     def _billing(self) -> str:
         return self.get_court().billing
 
+    _not_this = "no court"
+
+    def _recognize(self) -> None:
+        self.get_court()
+
     def open_dispute(
         self, api_name: str, day_id: int, claim: str, evidence_url: str = "", *, bond_wei: int = 0
     ) -> Written[OpenedDispute]:

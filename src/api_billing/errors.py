@@ -9,6 +9,7 @@ BillingError
 │   ├── Unreachable                    no connection, or no answer to a read
 │   ├── RateLimited                    the node wants fewer requests
 │   ├── ContractNotFound               the node knows no contract at the address
+│   ├── WouldFail                      the node has tried the call, and it fails in the contract; it was not sent
 │   └── RpcFailed                      any other JSON-RPC error; has its code
 ├── ContractRejected                   the contract refused: code, message, tx; changed nothing
 │   ├── DepositKept                    …but kept the GEN sent with the call as the caller's credit
@@ -89,6 +90,16 @@ class ContractNotFound(NetworkError):
     def __init__(self, address: str, network: str) -> None:
         super().__init__(f"there is no contract at {address} on {network}")
         self.address = address
+
+
+class WouldFail(NetworkError):
+    """Not sent: the node has tried the call, and it ends with an error that is no refusal of the contract."""
+
+    hint = "nothing was sent; check that the address is that of the contract that is meant"
+
+    def __init__(self, address: str, method: str, message: str) -> None:
+        super().__init__(f"{method} would fail in the contract at {address}: {message or 'the node tells no reason'}")
+        self.address, self.method, self.message = address, method, message
 
 
 class ContractRejected(BillingError):

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from api_billing.amounts import format_wei
 from api_billing.contract_api import CONSUMER_MESSAGES, MESSAGES, METHODS, Message, Method
-from api_billing.errors import RpcFailed, Unfunded
+from api_billing.errors import ContractNotFound, RpcFailed, Unfunded, WouldFail
 from api_billing.fee_profile import FeeProfile, shipped_profile
 from api_billing.fees import ROOT, Allocation, Fees, Prices, call_key, external_params, internal_params, with_headroom
-from api_billing.genlayer_sdk import is_studio
+from api_billing.genlayer_sdk import NOT_FOUND, is_studio
 from api_billing.networks import Network
 from api_billing.sending import Payload
-from api_billing.transactions import refusal_of
+from api_billing.transactions import Execution, error_of_receipt, refusal_of
 from api_billing.transport import RpcProvider
 
 _TRANSFER_GAS: Final = 100_000
@@ -37,7 +37,7 @@ class FeeDesk:
         max_wei: int | None = None,
         profile: FeeProfile | None = None,
     ) -> None:
-        self._provider = provider
+        self._network, self._provider = network, provider
         self._asks = is_studio(network)  # consensus of the testnets is older than fees
         self._profile = profile
         self.max_wei = max_wei
@@ -56,7 +56,8 @@ class FeeDesk:
     def fees_of(self, sender: str, payload: Payload, args: Sequence[Any] = ()) -> Fees | None:
         """What to deposit, None where there are no fees.
 
-        Raises: ContractRejected, when the contract would refuse it; Unfunded, NetworkError, UnexpectedAnswer.
+        Raises: ContractRejected, when the contract would refuse it; WouldFail, when it would fail in another way;
+        ContractNotFound, Unfunded, NetworkError, UnexpectedAnswer.
         """
         prices = self.prices()
         if prices is None:
@@ -90,6 +91,11 @@ class FeeDesk:
             refusal = refusal_of(error)
             if refusal is not None:  # as it would be if it was sent, which costs
                 raise refusal from error
+            execution, message = error_of_receipt(error.data)
+            if execution is not Execution.NONE:  # so it would be, too, and what is sent along would stay there
+                raise WouldFail(payload.to, payload.method, message) from error
+            if error.code == NOT_FOUND:
+                raise ContractNotFound(payload.to, self._network.name) from error
             return None
         preset = told.get("recommendedPreset") if isinstance(told, dict) else None
         return Fees.of(preset) if isinstance(preset, dict) else None

@@ -23,10 +23,20 @@ with needed_by(__name__):
 
 from api_billing.transport import RpcProvider
 
-__all__ = ["NO_METHOD", "GenLayerError", "Transactions", "calldata", "error_text", "is_studio", "plain", "serialize"]
+__all__ = [
+    "NOT_FOUND",
+    "NO_METHOD",
+    "GenLayerError",
+    "Transactions",
+    "calldata",
+    "error_text",
+    "is_studio",
+    "plain",
+    "serialize",
+]
 
 NO_METHOD: Final = -32601
-_NOT_FOUND: Final = -32001
+NOT_FOUND: Final = -32001
 _TESTNETS: Final = frozenset({"testnet_asimov", "testnet_bradbury"})
 _STATUSES: Final = frozenset(
     {
@@ -62,7 +72,7 @@ class Transactions:
             else:
                 found = self._client.get_transaction(transaction_hash=tx)
         except RpcFailed as error:
-            if error.code == _NOT_FOUND:
+            if error.code == NOT_FOUND:
                 return None
             raise
         return None if found is None else {**found, "status_name": _status_name(found)}

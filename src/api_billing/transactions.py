@@ -31,7 +31,7 @@ Phase = Literal["accepted", "finalized"]
 
 _DECIDED_WITHOUT_RESULT: Final = frozenset({"UNDETERMINED", "LEADER_TIMEOUT", "VALIDATORS_TIMEOUT", "CANCELED"})
 _SLOWEST_POLL: Final = 5.0
-_NOT_AGREED: Final = "nothing was changed; GEN that was sent along may have stayed with the contract"
+_NOT_AGREED: Final = "nothing was changed"
 _CANCELLED: Final = "send it again: its fee is estimated anew, at the network's present prices"
 _MORE_FEES: Final = "it was not given the fee for this; send it again, as it is estimated anew"
 

@@ -16,6 +16,7 @@ from api_billing.errors import (
     InvalidInput,
     NoContract,
     OutcomeUnknown,
+    TransactionFailed,
     UnexpectedAnswer,
     Unreachable,
 )
@@ -323,6 +324,28 @@ def test_write__arguments_that_are_no_calldata__are_refused(consumer: BillingCli
         consumer.connection.write(contract, "x", [object()], value_wei=0, phase="accepted", timeout_seconds=1)
 
 
+def test_top_up_credit__at_no_contract__sends_nothing(network: Network, consumer: BillingClient) -> None:
+    before = consumer.connection.balance_wei(consumer.address)
+    astray = BillingClient(network, contract=NOBODY, account=consumer.connection.signer)
+    with pytest.raises(ContractNotFound):
+        astray.top_up_credit(ONE_GEN)
+    assert (astray.connection.balance_wei(consumer.address), astray.connection.balance_wei(NOBODY)) == (before, 0)
+
+
+def test_top_up_credit__at_the_right_address__looks_at_the_contract_once(
+    consumer: BillingClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer.top_up_credit(1)
+    monkeypatch.setattr(consumer, "get_solvency", None)
+    consumer.top_up_credit(1)
+
+
+def test_write__with_value_that_fails_all_the_same__says_where_that_is(consumer: BillingClient, contract: str) -> None:
+    with pytest.raises(TransactionFailed) as failed:
+        consumer.connection.write(contract, "nothing_here", [], value_wei=7, phase="accepted", timeout_seconds=30)
+    assert f"the 7 wei sent along may have stayed at {contract}" in failed.value.hint
+
+
 # Fees, consensus contract, nonce, chain id and gas.
 TAKES = [
     {"type": "function", "name": "addTransaction", "inputs": [{"type": "address"}] * 2 + [{"type": "uint256"}] * 2}
@@ -338,7 +361,7 @@ def test_write__node_hangs_up_when_it_is_sent__leaves_the_outcome_unknown() -> N
     with scripted_node(*answers) as node:
         lost = BillingClient(find_network("localnet", node.url), contract=NOBODY, account=account, sleep=never_sleep)
         with pytest.raises(OutcomeUnknown) as unknown:
-            lost.top_up_credit(1)
+            lost.unsubscribe("weather")
         assert node.methods[-1] == "eth_sendRawTransaction"
     assert str(unknown.value.tx) in unknown.value.hint
 
@@ -349,7 +372,7 @@ def test_write__node_lost_after_it_was_taken__leaves_the_outcome_unknown() -> No
     with scripted_node(*answers) as node:
         lost = BillingClient(find_network("localnet", node.url), contract=NOBODY, account=account, sleep=never_sleep)
         with pytest.raises(OutcomeUnknown, match="was sent, but then"):
-            lost.top_up_credit(1)
+            lost.unsubscribe("weather")
 
 
 def test_write__node_lost_before_it_was_sent__changed_nothing() -> None:
@@ -357,7 +380,7 @@ def test_write__node_lost_before_it_was_sent__changed_nothing() -> None:
     with scripted_node(*BEFORE_IT_IS_SENT[:2], HANG_UP) as node:
         gone = BillingClient(find_network("localnet", node.url), contract=NOBODY, account=account, sleep=never_sleep)
         with pytest.raises(Unreachable):
-            gone.top_up_credit(1)
+            gone.unsubscribe("weather")
         assert "eth_sendRawTransaction" not in node.methods
 
 

@@ -11,7 +11,7 @@ from api_billing.client import BillingClient
 from api_billing.connection import Connection
 from api_billing.contract_api import COURT_METHODS, DAY_SECONDS, Code, CourtCode, CourtMethod, Kind
 from api_billing.court_client import CourtClient
-from api_billing.errors import BondReturned, ContractRejected, NoContract, TransactionFailed
+from api_billing.errors import BondReturned, ContractRejected, NoContract, TransactionFailed, UnexpectedAnswer
 from api_billing.networks import Network
 from api_billing.unlocked import unlocked_account
 from genlayer_localnet.nondet.services import Services
@@ -127,6 +127,17 @@ def test_open_dispute__refused__returns_the_bond(
     assert refused.value.returned_wei == BOND - 1
     pass_days(consumer, 1)
     assert consumer.get_account(consumer.address).credit_wei == before + BOND - 1
+
+
+def test_payable__contract_of_another_kind__sends_nothing(network: Network, court: CourtClient, contract: str) -> None:
+    account = court.connection.signer
+    before = court.connection.balance_wei(court.address), court.connection.balance_wei(court.contract)
+    with pytest.raises(UnexpectedAnswer, match="is no billing contract") as refused:
+        BillingClient(network, contract=court.contract, account=account).top_up_credit(ONE_GEN)
+    assert "nothing was sent" in refused.value.hint
+    with pytest.raises(UnexpectedAnswer, match="is no court"):
+        CourtClient(network, contract=contract, account=account).open_dispute("weather", 1, "?", bond_wei=ONE_GEN)
+    assert (court.connection.balance_wei(court.address), court.connection.balance_wei(court.contract)) == before
 
 
 def test_judge__refund__is_credit_when_final(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from api_billing.contract_api import CONSUMER_MESSAGES, COURT_METHODS, MESSAGES, METHODS, CourtMethod, Method
-from api_billing.errors import ContractRejected, Unfunded, Unreachable
+from api_billing.errors import ContractNotFound, ContractRejected, Unfunded, Unreachable, WouldFail
 from api_billing.fee_desk import FeeDesk
 from api_billing.fee_profile import FeeProfile, Measured
 from api_billing.fees import ANY_CALL, ROOT, Allocation, Distribution, Fees, Prices, call_key
@@ -81,6 +81,18 @@ def test_fees__call_that_the_contract_would_refuse__is_refused_before_it_costs()
     with pytest.raises(ContractRejected) as refused:
         Asked({"result": CONFIG}, error(-32000, "execution failed", receipt), RICH)
     assert (refused.value.code, refused.value.tx) == ("api_paused", None)
+
+
+@pytest.mark.parametrize("result", [b"\x02exit_code 1", b"\x01of another form"])
+def test_fees__call_that_would_fail_in_another_way__is_refused_with_what_it_ends_with(result: bytes) -> None:
+    receipt = {"receipt": {"result": base64.b64encode(result).decode()}}
+    with pytest.raises(WouldFail, match=f"subscribe would fail in the contract at {CONTRACT}: {result[1:].decode()}"):
+        Asked({"result": CONFIG}, error(-32000, "execution failed", receipt), RICH)
+
+
+def test_fees__call_of_no_contract__is_refused() -> None:
+    with pytest.raises(ContractNotFound):
+        Asked({"result": CONFIG}, error(-32001, "Contract not found"), RICH)
 
 
 def test_fees__node_estimates__are_what_it_recommends_and_are_told() -> None:

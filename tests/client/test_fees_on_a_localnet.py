@@ -7,7 +7,7 @@ from eth_account.signers.local import LocalAccount
 from api_billing.client import BillingClient
 from api_billing.connection import Connection
 from api_billing.contract_source import contract_path
-from api_billing.errors import ContractRejected, TransactionFailed, Unfunded
+from api_billing.errors import ContractNotFound, ContractRejected, TransactionFailed, Unfunded, WouldFail
 from api_billing.fees import Fees
 from api_billing.networks import Network, find_network
 from genlayer_localnet.rpc.server import RpcServer
@@ -91,6 +91,16 @@ def test_write__that_the_contract_would_refuse__costs_nothing_and_has_its_code(p
     with pytest.raises(ContractRejected) as refused:
         payer.unsubscribe("nothing-here")
     assert (refused.value.code, refused.value.tx) == ("api_not_registered", None)
+    assert balance(payer) == 10 * ONE_GEN
+
+
+@pytest.mark.parametrize(("address", "kind"), [("0x" + "77" * 20, ContractNotFound), (None, WouldFail)])
+def test_write__that_would_fail_in_another_way__is_not_sent(
+    payer: BillingClient, billing: str, address: str | None, kind: type[Exception]
+) -> None:
+    write = payer.connection.write
+    with pytest.raises(kind):
+        write(address or billing, "nothing_here", [], value_wei=ONE_GEN, phase="accepted", timeout_seconds=30)
     assert balance(payer) == 10 * ONE_GEN
 
 
