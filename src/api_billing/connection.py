@@ -22,6 +22,7 @@ with needed_by(__name__):
 from api_billing.amounts import format_wei
 from api_billing.errors import (
     BillingError,
+    Cancelled,
     ChildFailed,
     ContractNotFound,
     ContractRejected,
@@ -159,7 +160,7 @@ class Connection:
         try:
             outcome = self.follower.wait(tx, phase, timeout_seconds)
         except (ContractRejected, TransactionFailed) as error:
-            if value_wei and not isinstance(error, ChildFailed) and getattr(error, "status", "") != "CANCELED":
+            if value_wei and not isinstance(error, ChildFailed | Cancelled):
                 sent = f"the {format_wei(value_wei, exact=True)} sent along may have stayed at {address}"
                 error.hint = f"{error.hint}; {sent}" if error.hint else sent
             raise

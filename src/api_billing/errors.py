@@ -15,6 +15,7 @@ BillingError
 │   ├── DepositKept                    …but kept the GEN sent with the call as the caller's credit
 │   └── BondReturned                   …and sends the bond back, as the caller's credit in the billing contract
 ├── TransactionFailed                  decided but not executed: a crash, or validators disagree
+│   ├── Cancelled                      the network cancelled it before it ran
 │   └── ChildFailed                    it executed, but a transaction that it triggered did not
 ├── OutcomeUnknown                     a transaction may or may not have been taken: never send it again unseen
 │   └── WaitTimedOut                   it was taken, and is not decided (or final) yet
@@ -134,6 +135,10 @@ class TransactionFailed(BillingError):
     def __init__(self, tx: str, status: str, message: str, *, hint: str = "") -> None:
         super().__init__(f"transaction {tx} was not executed: {message}", hint=hint)
         self.tx, self.status, self.message = tx, status, message
+
+
+class Cancelled(TransactionFailed):
+    """The network cancelled it before it ran: nothing was changed."""
 
 
 class ChildFailed(TransactionFailed):

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, Protocol, Self
 
 from api_billing.contract_api import split_refusal
 from api_billing.errors import (
+    Cancelled,
     ChildFailed,
     ContractRejected,
     NetworkError,
@@ -105,10 +106,12 @@ class TransactionOutcome:
         return self.status == "FINALIZED" or self.status in _DECIDED_WITHOUT_RESULT
 
     def require_return(self) -> None:
-        """Raise what kept the contract from doing it. Raises: ContractRejected, TransactionFailed."""
+        """Raise what kept the contract from doing it. Raises: ContractRejected, Cancelled, TransactionFailed."""
         if self.status in _DECIDED_WITHOUT_RESULT:
-            why, hint = self._why_without_result()
-            raise TransactionFailed(self.tx, self.status, why, hint=hint)
+            if self.status == "CANCELED":
+                raise self._cancelled()
+            why = self.status.lower().replace("_", " ")
+            raise TransactionFailed(self.tx, self.status, f"the validators ended {why}", hint=_NOT_AGREED)
         refusal = split_refusal(self.message) if self.execution is Execution.USER_ERROR else None
         if refusal is not None:
             raise ContractRejected(refusal[0], self.message, self.tx)
@@ -116,13 +119,12 @@ class TransactionOutcome:
             hint = _MORE_FEES if self.message.startswith("fee ") else ""
             raise TransactionFailed(self.tx, self.status, self.message or "the node tells no reason", hint=hint)
 
-    def _why_without_result(self) -> tuple[str, str]:
-        """In words, and what to do next."""
-        if self.status == "CANCELED" and self.fee.deposit_wei:
-            why = f" ({self.fee.refused})" if self.fee.refused else ""
-            return f"it was cancelled{why}; what was sent and the fee came back", _CANCELLED
-        why = self.status.lower().replace("_", " ")
-        return f"the validators ended {why}", _NOT_AGREED
+    def _cancelled(self) -> Cancelled:
+        if not self.fee.deposit_wei:
+            return Cancelled(self.tx, self.status, "it was cancelled before it ran")
+        why = f" ({self.fee.refused})" if self.fee.refused else ""
+        message = f"it was cancelled{why}; what was sent and the fee came back"
+        return Cancelled(self.tx, self.status, message, hint=_CANCELLED)
 
 
 class KnownTransactions(Protocol):

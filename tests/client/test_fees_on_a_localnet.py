@@ -7,7 +7,7 @@ from eth_account.signers.local import LocalAccount
 from api_billing.client import BillingClient
 from api_billing.connection import Connection
 from api_billing.contract_source import contract_path
-from api_billing.errors import ContractNotFound, ContractRejected, TransactionFailed, Unfunded, WouldFail
+from api_billing.errors import Cancelled, ContractNotFound, ContractRejected, Unfunded, WouldFail
 from api_billing.fees import Fees
 from api_billing.networks import Network, find_network
 from genlayer_localnet.rpc.server import RpcServer
@@ -139,6 +139,6 @@ def test_send__price_rises_above_its_cap_while_it_waits__is_cancelled_and_all_co
     tx = connection.send_deployment(contract_path().read_bytes())
     connection.provider.result("sim_setFeeConfig", {"policy": {"genPerTimeUnit": str(2 * PRICES[0])}})
     connection.provider.result("sim_mine")
-    with pytest.raises(TransactionFailed, match=r"\(MaxPriceExceeded\); what was sent and the fee came back"):
+    with pytest.raises(Cancelled, match=r"\(MaxPriceExceeded\); what was sent and the fee came back"):
         connection.follower.wait(tx, "accepted", 0)
     assert connection.balance_wei(connection.signer.address) == ONE_GEN

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from api_billing.errors import (
+    Cancelled,
     ChildFailed,
     ContractRejected,
     OutcomeUnknown,
@@ -76,7 +77,9 @@ def test_outcome__decided_without_agreement__has_failed_whatever_the_leader_says
     outcome = read(studio(status))
     assert outcome.has_reached("accepted")
     assert outcome.has_reached("finalized")
-    with pytest.raises(TransactionFailed, match=status.lower().replace("_", " ")):
+    with pytest.raises(
+        TransactionFailed, match=status.lower().replace("_", " ").replace("canceled", "cancelled before it ran")
+    ):
         outcome.require_return()
 
 
@@ -156,7 +159,7 @@ def test_fee__told_in_another_form__is_not_known(accounting: Any) -> None:
 
 def test_outcome__cancelled_for_a_price__says_that_all_came_back_and_to_send_it_again() -> None:
     found = with_fees("1000", "1000", "MaxPriceExceeded", status="CANCELED")
-    with pytest.raises(TransactionFailed, match=r"cancelled \(MaxPriceExceeded\); .* the fee came back") as failed:
+    with pytest.raises(Cancelled, match=r"cancelled \(MaxPriceExceeded\); .* the fee came back") as failed:
         read(found).require_return()
     assert "present prices" in failed.value.hint
 

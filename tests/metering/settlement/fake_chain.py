@@ -2,7 +2,8 @@
 
 ``faults`` is what happens to the next writes, one each: ``down`` (nothing was done), ``lost`` (it was done, and the
 answer got lost), ``late`` (it is done when ``land`` is called), ``twice`` (it was done two times), ``error`` (the node
-answers that it did not take it), ``failed`` (the validators did not agree), None (all is well).
+answers that it did not take it), ``cancelled`` (the network did not run it), ``failed`` (the validators did not agree),
+None (all is well).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from api_billing.client import Written
 from api_billing.errors import (
+    Cancelled,
     ContractRejected,
     OutcomeUnknown,
     RpcFailed,
@@ -171,6 +173,9 @@ class FakeChain:
             raise RpcFailed("eth_sendRawTransaction", -32000, "try again")
         self._pay(tx)
         self.posted.append((api_name, sequence, usage_root))
+        if fault == "cancelled":
+            self.fees.pop(tx, None)
+            raise Cancelled(tx, "CANCELED", "it was cancelled; what was sent came back")
         if fault == "failed":
             raise TransactionFailed(tx, "UNDETERMINED", "the validators ended undetermined")
         if fault == "late":

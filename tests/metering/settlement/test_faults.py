@@ -93,7 +93,7 @@ def test_settler__let_down_at_any_step__bills_everything_once(scenario, fault, r
     assert at > 8
 
 
-@pytest.mark.parametrize("fault", ["down", "lost", "late", "twice", "error", "failed"])
+@pytest.mark.parametrize("fault", ["down", "lost", "late", "twice", "error", "cancelled", "failed"])
 @pytest.mark.parametrize("scenario", ["one batch", "several batches", "refused part"])
 def test_settler__node_fails__bills_everything_once(scenario, fault):
     prepare, max_records = SCENARIOS[scenario]
@@ -114,6 +114,16 @@ def test_settler__late_transaction_lands_after_it_was_sent_again__is_billed_once
     world.chain.land()
     check(world)
     assert [sequence for _, sequence, _ in world.chain.posted] == [1, 1]
+
+
+def test_settler__network_cancels_the_transaction__is_as_if_it_had_not_been_taken(world):
+    one_batch(world)
+    world.chain.faults = ["cancelled"]
+    assert world.round().status == "unreachable"
+    (outgoing,) = world.call(ListOutgoing(API))
+    assert (outgoing.posting.state, outgoing.posting.note.endswith("came back")) == ("posted", True)
+    assert world.billed_wei() == 0
+    check(world)
 
 
 def test_settler__answer_was_lost__records_what_the_contract_has_without_sending_again(world):

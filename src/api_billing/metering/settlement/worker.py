@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from api_billing.amounts import format_wei
-from api_billing.errors import BillingError, ContractRejected, NetworkError, Unfunded
+from api_billing.errors import BillingError, Cancelled, ContractRejected, NetworkError, Unfunded
 from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.ledger.batch_operations import MAX_CUT_STEP, Added
@@ -71,10 +71,10 @@ class Round:
     """How a round ended. Only after ``done`` is nothing left to post.
 
     ``busy``: another process settles. ``unknown``: it was sent, and the answer got lost or is not there yet.
-    ``unreachable``: the node did not take it. ``unfunded``: neither was it sent, since the account or the budget does
-    not reach for the network's fee. ``rejected``: the contract did not take it. ``foreign``: somebody else has settled
-    under the sequence: two meters settle one API. All but the last two heal by themselves in a later round, when there
-    is money again.
+    ``unreachable``: the node did not take it, or the network cancelled it. ``unfunded``: neither was it sent, since the
+    account or the budget does not reach for the network's fee. ``rejected``: the contract did not take it. ``foreign``:
+    somebody else has settled under the sequence: two meters settle one API. All but the last two heal by themselves in
+    a later round, when there is money again.
     """
 
     status: Status
@@ -301,6 +301,9 @@ class Settler:
         except (NetworkError, Unfunded) as error:
             yield NotePosting(api, batch.sequence, "posted", note=str(error))
             raise _Stop("unfunded" if isinstance(error, Unfunded) else "unreachable", str(error)) from error
+        except Cancelled as error:
+            yield NotePosting(api, batch.sequence, "posted", error.tx, str(error))
+            raise _Stop("unreachable", f"sequence {sequence} of {api}: {error}") from error
         except BillingError as error:
             yield NotePosting(api, batch.sequence, "unknown", getattr(error, "tx", None) or "", str(error))
             raise _Stop("unknown", f"sequence {sequence} of {api}: {error}") from error
