@@ -16,6 +16,8 @@ from genlayer_localnet.chain.allocations import distribution_of
 from genlayer_localnet.chain.estimates import recommended
 from genlayer_localnet.chain.fees import budget_floor, deposit_for
 from genlayer_localnet.chain.runs import MAX_CHAIN_LENGTH
+from genlayer_localnet.nondet import web
+from genlayer_localnet.nondet.web import WebRequest, WebResponse
 from genlayer_localnet.state.fees import Fees
 from genlayer_localnet.state.transactions import Transaction
 
@@ -84,6 +86,78 @@ def test_recommended__tree__names_parents_before_children(net: FeeNet) -> None:
         (None, True, False, TWO.as_bytes),
     ]
     assert distribution_of(fees.allocations[1]).max_price_per_time_unit == 9
+
+
+# What it asks for is sent to an oracle, which fetches a page and answers.
+ORACLE = """
+import json
+
+class Oracle(gl.Contract):
+    answers: DynArray[str]
+
+    def __init__(self): pass
+
+    @gl.public.write
+    def ask(self, oracle: Address, method: str, verb: str) -> None:
+        getattr(gl.get_contract_at(oracle).emit(on="accepted"), method)(verb)
+
+    @gl.public.write
+    def read(self, verb: str) -> None:
+        def page():
+            return json.loads(gl.nondet.web.request("https://api.test/price", method=verb).body.decode())["price"]
+        self._answer(gl.eq_principle.strict_eq(page))
+
+    @gl.public.write
+    def pass_on(self, verb: str) -> None:
+        def page():
+            return gl.nondet.web.request("https://api.test/price", method=verb).body.decode()
+        self._answer(gl.eq_principle.strict_eq(page))
+
+    def _answer(self, answer: str) -> None:
+        gl.get_contract_at(gl.message.sender_address).emit(on="accepted").take(answer)
+
+    @gl.public.write
+    def take(self, answer: str) -> None:
+        self.answers.append(answer)
+"""
+
+
+@pytest.fixture
+def requested(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The verbs of the requests that were made."""
+    found: list[str] = []
+
+    def ask(request: WebRequest) -> WebResponse:
+        found.append(request.method)
+        return WebResponse(body=b'{"price": "5"}')
+
+    monkeypatch.setattr(web, "_ask", ask)
+    return found
+
+
+@pytest.fixture
+def oracle(net: FeeNet, source: Callable[[str], str]) -> Address:
+    return net.net.deploy(source(ORACLE), sender=ALICE).address
+
+
+def test_recommended__message_that_fails_without_its_page__reads_it(
+    net: FeeNet, oracle: Address, source: Callable[[str], str], requested: list[str]
+) -> None:
+    consumer = net.net.deploy(source(ORACLE), sender=ALICE).address
+    fees = recommended(net.chain, _call(net, "ask", oracle, "read", "GET", contract=consumer), POLICY)
+    assert (requested, len(fees.allocations)) == (["GET"], 2)
+    sent = net.send(consumer, "ask", oracle, "read", "GET", fees=fees)
+    (asked,) = map(net.chain.transaction, sent.children)
+    (answered,) = map(net.chain.transaction, asked.children)
+    assert [one.outcome and one.outcome.message for one in (asked, answered)] == [None, None]
+
+
+@pytest.mark.parametrize(("method", "verb", "allocations"), [("pass_on", "GET", 2), ("read", "POST", 1)])
+def test_recommended__message_with_a_page__asks_nobody_otherwise(
+    net: FeeNet, oracle: Address, requested: list[str], method: str, verb: str, allocations: int
+) -> None:
+    fees = recommended(net.chain, _call(net, "ask", oracle, method, verb, contract=oracle), POLICY)
+    assert (requested, len(fees.allocations)) == ([], allocations)
 
 
 DEPLOYER = """

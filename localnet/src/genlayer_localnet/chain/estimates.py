@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from genlayer_localnet.chain.allocations import (
     EXTERNAL_PARAMS,
@@ -17,7 +16,8 @@ from genlayer_localnet.chain.allocations import (
 from genlayer_localnet.chain.chain import Chain, message_transaction
 from genlayer_localnet.chain.fees import budget_floor, deposit_for, execution_report, round_fees
 from genlayer_localnet.errors import FeesRefused
-from genlayer_localnet.nondet.web import WebResponse
+from genlayer_localnet.nondet import web
+from genlayer_localnet.nondet.web import WebRequest, WebResponse
 from genlayer_localnet.state.fees import MAX_ALLOCATIONS, FeePolicy, Fees, FeesDistribution, MessageAllocation
 from genlayer_localnet.state.journal import Journal, roll_back
 from genlayer_localnet.state.transactions import Outcome, OutgoingMessage, Transaction
@@ -54,9 +54,9 @@ def recommended(chain: Chain, transaction: Transaction, policy: FeePolicy) -> Fe
 def estimate(chain: Chain, transaction: Transaction, policy: FeePolicy) -> Estimate:
     """For this call now: with a fifth more than it costs, and an allocation for each message it leads to.
 
-    Messages run after it and after each other, as on the chain; for pages that they would fetch nobody is asked: these
-    are empty. Nobody has to own the value. Raises: FeesRefused, for
-    more messages than there can be allocations, and for a number of validators that there are no fees for.
+    Messages run after it and after each other, as on the chain; pages that they would fetch are empty, and only a
+    message that fails with these gets real ones. Nobody has to own the value. Raises: FeesRefused, for more messages
+    than there can be allocations, and for a number of validators that there are no fees for.
     """
     journal: Journal = []
     try:
@@ -94,14 +94,35 @@ def _run(chain: Chain, tried: _Tried, journal: Journal, policy: FeePolicy) -> li
     world.change_balance(journal, transaction.to, transaction.value)
     mark = len(journal)
     outcome = chain.without_code(transaction)
-    if outcome is None:
-        outcome = chain.try_out(transaction, journal, None if tried.message is None else _empty_page)
+    if outcome is None and tried.message is None:
+        outcome = chain.try_out(transaction, journal)
+    elif outcome is None:
+        outcome = _of_message(chain, transaction, journal)
     tried.outcome, tried.report = outcome, execution_report(transaction, outcome, journal[mark:], policy)
     if outcome.kind != "return":
         roll_back(journal, mark)
     for message in outcome.messages:
         world.change_balance(journal, message.sender, -message.value)
     return outcome.messages
+
+
+def _of_message(chain: Chain, transaction: Transaction, journal: Journal) -> Outcome:
+    """Whoever answers a request could take it for a real one: one is made where there is no other way, to read."""
+    asked: list[WebRequest] = []
+
+    def empty_page(request: WebRequest) -> WebResponse:
+        asked.append(request)
+        return WebResponse()
+
+    def page(request: WebRequest) -> WebResponse:
+        return empty_page(request) if request.method != "GET" else (chain.wait_without(journal) or web.fetch)(request)
+
+    mark = len(journal)
+    outcome = chain.try_out(transaction, journal, empty_page)
+    if outcome.kind != "return" and any(request.method == "GET" for request in asked):
+        roll_back(journal, mark)
+        outcome = chain.try_out(transaction, journal, page)
+    return outcome
 
 
 def _allocated(tried: _Tried, validators: int, policy: FeePolicy) -> list[MessageAllocation]:
@@ -155,11 +176,6 @@ def _distribution(tried: _Tried, policy: FeePolicy) -> FeesDistribution:
         max_storage_gas_price=_with_headroom(policy.storage_unit_price),
         max_receipt_gas_price=_with_headroom(policy.receipt_gas_price),
     )
-
-
-def _empty_page(call: Callable[[], Any]) -> WebResponse:
-    """In the place of a request that may never be made: whoever answers it could take it for a real one."""
-    return WebResponse(200, {}, b"")
 
 
 def _with_headroom(amount: int) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from genlayer_localnet import calldata
 from genlayer_localnet.chain.allocations import Allotment, NoAllocation, allotments
@@ -17,7 +17,9 @@ from genlayer_localnet.chain.fees import COMMITTEES, Meter, committee, execution
 from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS, SCHEMA_SECONDS
 from genlayer_localnet.loading.entry_keys import for_line, method_of
 from genlayer_localnet.loading.lines import Line
+from genlayer_localnet.nondet import web
 from genlayer_localnet.nondet.services import Services, Wait
+from genlayer_localnet.nondet.web import WebResponse
 from genlayer_localnet.state.fees import FeePolicy
 from genlayer_localnet.state.journal import Journal, re_apply, roll_back, without
 from genlayer_localnet.state.results import RETURN, TIMEOUT, VM_ERROR
@@ -133,7 +135,7 @@ class Runs:
         wait_beside = self.wait_beside
         if wait_beside is None:
             return None
-        return lambda call: wait_beside(call, lambda: self._set_aside(transaction, before, rounds))
+        return _fetching(wait_beside, lambda: self._set_aside(transaction, before, rounds))
 
     @contextmanager
     def _set_aside(self, transaction: Transaction, before: int, rounds: int) -> Iterator[None]:
@@ -279,15 +281,16 @@ class Runs:
     def try_out(self, transaction: Transaction, journal: Journal, wait: Wait | None = None) -> Outcome:
         """Run a deploy or a call on one node; the caller takes it back, with all else that is in ``journal``.
 
-        ``wait`` makes the calls that wait for the network; without it others read meanwhile what was before all of it.
+        ``wait`` answers its requests; without it they are made, and others read meanwhile what was before all of it.
         """
         attempt = self.attempt(transaction, len(journal), voters=1)
-        attempt.wait = wait or self._wait_without(journal)
+        attempt.wait = wait or self.wait_without(journal)
         return self.run(transaction, journal, attempt)
 
-    def _wait_without(self, journal: Journal) -> Wait | None:
+    def wait_without(self, journal: Journal) -> Wait | None:
+        """Requests are made while others read what was before all that is in the journal; None where nobody can."""
         wait_beside = self.wait_beside
-        return None if wait_beside is None else lambda call: wait_beside(call, lambda: without([journal]))
+        return None if wait_beside is None else _fetching(wait_beside, lambda: without([journal]))
 
     def view(self, transaction: Transaction, *, beside: bool = False) -> Outcome:
         """Run a read on one node; ``transaction`` only describes the call. The contract must be there.
@@ -296,7 +299,7 @@ class Runs:
         """
         attempt = self.attempt(transaction, voters=1)
         if beside:
-            attempt.wait = self._wait_without([])
+            attempt.wait = self.wait_without([])
         if attempt.time_limit_seconds is not None and transaction.calldata == SCHEMA_CALL:
             attempt.time_limit_seconds = min(attempt.time_limit_seconds, SCHEMA_SECONDS)
         frame = self._frame(transaction.to, attempt, [], READ, transaction)
@@ -308,6 +311,10 @@ class Runs:
             text = f"this network runs contracts of the {runs} line of GenVM, and this one is of the {frame.line} line"
             return vm_error("invalid_contract unknown_runner", text)
         return self.machine.run(frame, self._time_of(transaction))
+
+
+def _fetching(wait_beside: WaitBeside, set_aside: Callable[[], AbstractContextManager[None]]) -> Wait:
+    return lambda request: cast(WebResponse, wait_beside(lambda: web.fetch(request), set_aside))
 
 
 def datetime_text(moment: datetime) -> str:

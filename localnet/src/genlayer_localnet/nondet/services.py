@@ -39,8 +39,8 @@ class Node:
     round: int
 
 
-# Makes a call that waits for the network, and returns what it returns.
-Wait = Callable[[Callable[[], Any]], Any]
+# Answers a request that no mock answers, which waits for the network.
+Wait = Callable[[WebRequest], WebResponse]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +94,12 @@ class Services:
         return replace(self, prompt_mocks=(mock, *self.prompt_mocks))
 
     def fetch(self, request: WebRequest, node: Node, wait: Wait | None = None) -> WebResponse:
-        """A real request is made as ``wait`` has it. Raises: WebError, SetupError."""
+        """What no mock answers is for ``wait``, or is just fetched. Raises: WebError, SetupError."""
         for mock in self.web_mocks:
             if mock.pattern.search(request.url) and mock.method in (None, request.method):
                 with suppress(NotMocked):
                     return web.as_response(_evaluate(mock.answer, request, node))
-        return web.fetch(request) if wait is None else cast(WebResponse, wait(lambda: web.fetch(request)))
+        return web.fetch(request) if wait is None else wait(request)
 
     def ask(self, request: PromptRequest, node: Node) -> PromptAnswer:
         """Raises: SetupError; WebError, when the answer does not fit the format that was asked for."""
