@@ -88,6 +88,21 @@ def test_recommended__tree__names_parents_before_children(net: FeeNet) -> None:
     assert distribution_of(fees.allocations[1]).max_price_per_time_unit == 9
 
 
+SLOW = """
+class Slow(gl.Contract):
+    def __init__(self): pass
+
+    @gl.public.write
+    def spin(self, times: int, rounds: int) -> None:
+        if times:
+            gl.get_contract_at(gl.message.contract_address).emit(on="accepted").work(times - 1, rounds)
+
+    @gl.public.write
+    def work(self, times: int, rounds: int) -> None:
+        for _ in range(rounds):
+            pass
+        self.spin(times, rounds)
+"""
 # What it asks for is sent to an oracle, which fetches a page and answers.
 ORACLE = """
 import json
@@ -228,6 +243,16 @@ def test_recommended__endless_messages__is_refused(net: FeeNet, source: Callable
         recommended(net.chain, _call(net, "again", 2, contract=loop), POLICY)
     chain = recommended(net.chain, _call(net, "again", 1, contract=loop), POLICY)
     assert len(chain.allocations) == MAX_CHAIN_LENGTH + 1
+
+
+@pytest.mark.parametrize(("times", "rounds"), [(500, 10**6), (1, 10**9)])
+def test_recommended__messages_that_take_long_together__is_refused(
+    net: FeeNet, source: Callable[[str], str], times: int, rounds: int
+) -> None:
+    slow = net.net.deploy(source(SLOW), sender=ALICE).address
+    net.chain.settings = replace(net.chain.settings, contract_timeout_seconds=0.5)
+    with pytest.raises(FeesRefused, match="EstimateTimedOut"):
+        recommended(net.chain, _call(net, "spin", times, rounds, contract=slow), POLICY)
 
 
 @pytest.mark.parametrize(("price", "is_taken"), [(POLICY.gen_per_time_unit * 6 // 5, True), (9, True), (10, False)])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field, replace
+from time import monotonic
 from typing import Final
 
 from genlayer_localnet.chain.allocations import (
@@ -56,7 +58,8 @@ def estimate(chain: Chain, transaction: Transaction, policy: FeePolicy) -> Estim
 
     Messages run after it and after each other, as on the chain; pages that they would fetch are empty, and only a
     message that fails with these gets real ones. Nobody has to own the value. Raises: FeesRefused, for more messages
-    than there can be allocations, and for a number of validators that there are no fees for.
+    than there can be allocations, for those that take longer than one call may with all before them, and for a number
+    of validators that there are no fees for.
     """
     journal: Journal = []
     try:
@@ -74,9 +77,14 @@ def estimate(chain: Chain, transaction: Transaction, policy: FeePolicy) -> Estim
 def _try_all(chain: Chain, transaction: Transaction, journal: Journal, policy: FeePolicy) -> _Tried:
     root = _Tried(replace(transaction, children=[], rounds=[], journal=[], fees=None))
     on_acceptance, on_finality, count = deque([root]), deque[_Tried](), 0
+    seconds = chain.settings.contract_timeout_seconds
+    ends_at = monotonic() + (math.inf if seconds is None else seconds)
     while on_acceptance or on_finality:
         tried = (on_acceptance or on_finality).popleft()
-        for message in _run(chain, tried, journal, policy):
+        sent = _run(chain, tried, journal, policy, ends_at)
+        if tried is not root and monotonic() > ends_at:
+            raise FeesRefused("EstimateTimedOut", f"it leads to messages that together run longer than {seconds:g} s")
+        for message in sent:
             count += 1
             if count > MAX_ALLOCATIONS:
                 raise FeesRefused("TooManyMessageAllocations", f"it leads to more than {MAX_ALLOCATIONS} messages")
@@ -88,7 +96,7 @@ def _try_all(chain: Chain, transaction: Transaction, journal: Journal, policy: F
     return root
 
 
-def _run(chain: Chain, tried: _Tried, journal: Journal, policy: FeePolicy) -> list[OutgoingMessage]:
+def _run(chain: Chain, tried: _Tried, journal: Journal, policy: FeePolicy, ends_at: float) -> list[OutgoingMessage]:
     """What it sends; that has left the balances of its senders."""
     world, transaction = chain.world, tried.transaction
     world.change_balance(journal, transaction.to, transaction.value)
@@ -97,7 +105,7 @@ def _run(chain: Chain, tried: _Tried, journal: Journal, policy: FeePolicy) -> li
     if outcome is None and tried.message is None:
         outcome = chain.try_out(transaction, journal)
     elif outcome is None:
-        outcome = _of_message(chain, transaction, journal)
+        outcome = _of_message(chain, transaction, journal, ends_at)
     tried.outcome, tried.report = outcome, execution_report(transaction, outcome, journal[mark:], policy)
     if outcome.kind != "return":
         roll_back(journal, mark)
@@ -106,7 +114,7 @@ def _run(chain: Chain, tried: _Tried, journal: Journal, policy: FeePolicy) -> li
     return outcome.messages
 
 
-def _of_message(chain: Chain, transaction: Transaction, journal: Journal) -> Outcome:
+def _of_message(chain: Chain, transaction: Transaction, journal: Journal, ends_at: float) -> Outcome:
     """Whoever answers a request could take it for a real one: one is made where there is no other way, to read."""
     asked: list[WebRequest] = []
 
@@ -118,10 +126,10 @@ def _of_message(chain: Chain, transaction: Transaction, journal: Journal) -> Out
         return empty_page(request) if request.method != "GET" else (chain.wait_without(journal) or web.fetch)(request)
 
     mark = len(journal)
-    outcome = chain.try_out(transaction, journal, empty_page)
+    outcome = chain.try_out(transaction, journal, empty_page, ends_at - monotonic())
     if outcome.kind != "return" and any(request.method == "GET" for request in asked):
         roll_back(journal, mark)
-        outcome = chain.try_out(transaction, journal, page)
+        outcome = chain.try_out(transaction, journal, page, ends_at - monotonic())
     return outcome
 
 

@@ -5,6 +5,7 @@ Nothing here decides what a result means for the money or for the queue: that is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -278,12 +279,17 @@ class Runs:
         }
         return Frame(self.world, journal, attempt, address, account.storage, permissions, message, line)
 
-    def try_out(self, transaction: Transaction, journal: Journal, wait: Wait | None = None) -> Outcome:
+    def try_out(
+        self, transaction: Transaction, journal: Journal, wait: Wait | None = None, seconds: float = math.inf
+    ) -> Outcome:
         """Run a deploy or a call on one node; the caller takes it back, with all else that is in ``journal``.
 
         ``wait`` answers its requests; without it they are made, and others read meanwhile what was before all of it.
+        ``seconds`` is what it may take where that is less than what every call may.
         """
         attempt = self.attempt(transaction, len(journal), voters=1)
+        if attempt.time_limit_seconds is not None:
+            attempt.time_limit_seconds = min(attempt.time_limit_seconds, seconds)
         attempt.wait = wait or self.wait_without(journal)
         return self.run(transaction, journal, attempt)
 
