@@ -172,8 +172,9 @@ class Deployer:
     def plan(self, source: Source, *, force: bool = False) -> DeploymentPlan:
         """Look at what is recorded and what the node has; changes nothing.
 
-        Raises: NetworkError, InvalidInput, also for code that the network would not run.
+        Raises: NetworkError, InvalidInput, also for code that the network would not run, or a node of another chain.
         """
+        self._check_chain()
         pending = self._pending_tx(source)
         if pending and not force:
             return DeploymentPlan(
@@ -187,6 +188,15 @@ class Deployer:
             return DeploymentPlan(Action.KEEP, f"this contract is at {earlier.address} already{form}", source, earlier)
         check_code(source.code, self._network)
         return DeploymentPlan(Action.DEPLOY, reason, source, earlier)
+
+    def _check_chain(self) -> None:
+        """What is sent to a node of another chain is paid for there, and fails."""
+        known = self._network.chain_id
+        if known is not None and (told := self._connection.chain_id()) != known:
+            raise InvalidInput(
+                f"{self._network.name} is chain {known}, and {self._network.shown_url} is a node of chain {told}",
+                hint="name the network of that node with --network; a localnet of any chain id is --network localnet",
+            )
 
     def _reason_to_deploy(self, source: Source, earlier: Deployment | None, force: bool) -> str:
         """Why the recorded deployment will not do; empty where it does."""

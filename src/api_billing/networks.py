@@ -81,6 +81,11 @@ class Network:
         return chain
 
     @property
+    def chain_id(self) -> int | None:
+        """That its nodes have; None of a localnet, which has whatever it is told to."""
+        return None if self.chain == _LOCALNET.chain else int(_genlayer_chain(self.chain).id)
+
+    @property
     def line(self) -> Line:
         """Of what is deployed to it by default."""
         return self.lines[0]

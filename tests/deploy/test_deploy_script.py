@@ -14,8 +14,11 @@ import pytest
 
 from api_billing.networks import HEADERS
 from genlayer_localnet.rpc.server import RpcServer
+from genlayer_localnet.testing.plugin import server_fixture
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "deploy.py"
+
+studio_next = server_fixture("module", network="studio-next")
 
 Deploy = Callable[..., str]
 
@@ -68,7 +71,7 @@ def test_script__form__is_as_asked_for(deploy: Deploy, option: tuple[str, ...], 
 
 @pytest.mark.parametrize(
     ("options", "line"),
-    [((), "v0.2"), (("--line", "v0.3"), "v0.3"), (("--network", "studio-next"), "v0.3")],
+    [((), "v0.2"), (("--line", "v0.3"), "v0.3"), (("--network", "studionet"), "v0.2")],
 )
 def test_script__edition__is_that_of_the_network_or_as_asked_for(
     deploy: Deploy, options: tuple[str, ...], line: Any
@@ -76,6 +79,11 @@ def test_script__edition__is_that_of_the_network_or_as_asked_for(
     data = json.loads(deploy(*options, "--dry-run", "--json"))
     assert (data["line"], data["pin"]) == (line, HEADERS[line].pin)
     assert re.search(rf"edition +GenVM {line},", deploy(*options, "--dry-run"))
+
+
+def test_script__network_of_the_later_line__gets_its_edition(deploy: Deploy, studio_next: RpcServer) -> None:
+    data = json.loads(deploy("--network", "studio-next", "--url", studio_next.url, "--dry-run", "--json"))
+    assert (data["line"], data["pin"]) == ("v0.3", HEADERS["v0.3"].pin)
 
 
 def test_script__one_edition_after_the_other__deploys_both(deploy: Deploy) -> None:

@@ -1,6 +1,7 @@
 """Deploying: what is planned, what is checked, and that nothing is deployed twice."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from api_billing.networks import Line, find_network, load_deployment, save_deplo
 AS_IT_STANDS = Source.read(minified=False)
 OTHER = replace(AS_IT_STANDS, source=AS_IT_STANDS.source + b"# 2\n", code=AS_IT_STANDS.code + b"# 2\n")
 BROKEN = replace(OTHER, code=OTHER.code.replace(b"def __init__(self):", b"def __init__(self, missing):"))
+OnChain = Callable[[int | None], None]
 
 
 def test_plan__nothing_recorded__deploys(deployer: Deployer, source: Source) -> None:
@@ -66,9 +68,13 @@ def test_plan__code_of_the_size_that_the_network_takes__is_deployed_and_of_a_byt
     assert too_large.value.hint == "the minified form is smaller"
 
 
-# ---- editions ----
+# ---- chains ----
 
-HASH = "py-genlayer:" + 52 * "z"
+
+@pytest.fixture
+def on_chain(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> OnChain:
+    """Have the node tell another chain id."""
+    return lambda chain_id: monkeypatch.setattr(connection, "chain_id", lambda: chain_id)
 
 
 def deployer_on(connection: Connection, directory: Path, name: str, url: str | None = None) -> Deployer:
@@ -76,6 +82,35 @@ def deployer_on(connection: Connection, directory: Path, name: str, url: str | N
     known = find_network(name, url)
     connection.network = replace(known, url=connection.network.url) if url is None else known
     return Deployer(connection, directory=directory)
+
+
+@pytest.mark.parametrize(
+    ("name", "chain_id", "refused"),
+    [
+        ("studionet", 61997, "studionet is chain 61999, and http://127.0.0.1:[0-9]+/api is a node of chain 61997"),
+        ("studio-next", 61999, "studio-next is chain 61997"),
+        ("testnet-asimov", 61999, "testnet-asimov is chain 4221"),
+        ("studionet", 61999, ""),
+        ("testnet-bradbury", 4221, ""),
+        ("localnet", 5, ""),
+    ],
+)
+def test_plan__node_of_another_chain__is_refused_with_both(
+    connection: Connection, tmp_path: Path, on_chain: OnChain, name: str, chain_id: int, refused: str
+) -> None:
+    deployer = deployer_on(connection, tmp_path, name)
+    on_chain(chain_id)
+    edition = Source.read(line=deployer.line)
+    if refused:
+        with pytest.raises(InvalidInput, match=refused):
+            deployer.plan(edition)
+    else:
+        assert deployer.plan(edition).action is Action.DEPLOY
+
+
+# ---- editions ----
+
+HASH = "py-genlayer:" + 52 * "z"
 
 
 @pytest.mark.parametrize(
@@ -87,9 +122,10 @@ def deployer_on(connection: Connection, directory: Path, name: str, url: str | N
     ],
 )
 def test_plan__edition_that_the_network_does_not_run__is_refused_with_the_reason(
-    connection: Connection, tmp_path: Path, name: str, line: Line, why: str
+    connection: Connection, tmp_path: Path, on_chain: OnChain, name: str, line: Line, why: str
 ) -> None:
     deployer = deployer_on(connection, tmp_path, name)
+    on_chain(connection.network.chain_id)
     with pytest.raises(InvalidInput, match=why) as refused:
         deployer.plan(Source.read(line=line))
     assert refused.value.hint == f"--line {deployer.line} deploys the edition for it"
@@ -129,9 +165,10 @@ def test_plan__recorded_before_lines_were__is_of_the_older_line(
 
 @pytest.mark.parametrize("url", [None, "https://studio.example/api"])
 def test_plan__runner_of_which_only_the_beginning_is_known__is_sent_to_no_other_machine(
-    connection: Connection, tmp_path: Path, url: str | None
+    connection: Connection, tmp_path: Path, on_chain: OnChain, url: str | None
 ) -> None:
     deployer = deployer_on(connection, tmp_path, "studio-next", url or find_network("studio-next").rpc_url)
+    on_chain(61997)
     with pytest.raises(InvalidInput, match=r"only the beginning .* is known here, py-genlayer:5jycge4q") as refused:
         deployer.plan(Source.read(line="v0.3"))
     assert "API_BILLING_PIN" in refused.value.hint
