@@ -149,10 +149,8 @@ class FeeDesk:
         """Raises: Unfunded, NetworkError."""
         shown = format_wei(fees.deposit_wei, exact=True)
         if self.max_wei is not None and fees.deposit_wei > self.max_wei:
-            most = format_wei(self.max_wei, exact=True)
-            raise Unfunded(
-                f"the network's fee is at most {shown}, and {most} are allowed", fees.deposit_wei, hint=_HINT
-            )
+            most = f"--max-fee (max_fee_wei) allows no more than {format_wei(self.max_wei, exact=True)}"
+            raise Unfunded(f"the network's fee is at most {shown}, and {most}", fees.deposit_wei, hint=_HINT)
         balance_wei = int(str(self._provider.result("eth_getBalance", sender, "latest")), 16)
         if balance_wei < value_wei + fees.deposit_wei:
             has = format_wei(balance_wei, exact=True)

@@ -45,7 +45,7 @@ def test_tx__as_json__has_deposit_and_cost(deployed: Run) -> None:
 def test_write__above_max_fee__is_refused_with_code_2_and_nothing_is_sent(deployed: Run) -> None:
     ran = deployed("top-up", "1gen", "--max-fee", "1wei")
     assert (ran.code, ran.out) == (2, "")
-    assert "1 wei are allowed" in ran.err
+    assert "--max-fee (max_fee_wei) allows no more than 1 wei" in ran.err
     assert "nothing was sent" in ran.err
     assert not NOTE.search(ran.err)
     assert deployed("report", "--json").json["credit_balance_wei"] == 0

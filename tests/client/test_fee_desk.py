@@ -151,7 +151,7 @@ def test_fees__up_to_the_most_that_is_allowed__are_told(most: int | None) -> Non
 
 @pytest.mark.parametrize("most", [12_344, 0])
 def test_fees__above_the_most_that_is_allowed__are_refused(most: int) -> None:
-    with pytest.raises(Unfunded, match=r"at most 0\.000012345 Gwei, and .* are allowed") as refused:
+    with pytest.raises(Unfunded, match=r"at most 0\.000012345 Gwei, and --max-fee .* allows no more than") as refused:
         Asked(*ESTIMATED, RICH, max_wei=most)
     assert refused.value.deposit_wei == 12_345
 

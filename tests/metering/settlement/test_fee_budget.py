@@ -45,7 +45,10 @@ def test_budget__used_up__loses_nothing_and_goes_on_the_next_day(costly: World) 
     for _ in range(4):
         settle_one(costly)
     (waiting,) = (each for each in costly.call(ListOutgoing(API)) if each.posting.state == "posted")
-    assert waiting.posting.note == "the network's fee is too much"
+    assert waiting.posting.note == (
+        "the network's fee is at most 100 wei, and of settle_fee_budget_wei, 250 wei a day, 200 wei is spent or still "
+        "deposited today; it begins anew at 2026-03-16 00:00 UTC"
+    )
     costly.at(costly.now_ms + DAY_MS)
     assert costly.settle(fee_budget_wei=BUDGET_WEI).status == "done"
     assert costly.billed_wei() == 40
@@ -91,6 +94,11 @@ def test_budget__node_does_not_tell_what_was_spent__sends_nothing(
 def test_budget__none__bounds_nothing(costly: World) -> None:
     assert [settle_one(costly, 0).status for _ in range(4)] == ["done"] * 4
     assert costly.chain.allowed_wei is None
+
+
+def test_fee__within_the_budget_but_above_the_account__does_not_name_the_budget(costly: World) -> None:
+    costly.chain.balance_wei = DEPOSIT_WEI - 1
+    assert settle_one(costly).message == "the network's fee is too much"
 
 
 def test_account__runs_dry__is_told_and_settles_when_there_is_money(costly: World) -> None:

@@ -67,7 +67,10 @@ def test_budget__too_small__sends_nothing_and_is_told_with_both_amounts(place):
     before = balance(place)
     assert place.settle(fee_budget_wei=1).status == "unfunded"
     (outgoing,) = place.store.call(ListOutgoing(place.api))
-    assert "and 1 wei are allowed" in outgoing.posting.note
+    assert (
+        "of settle_fee_budget_wei, 1 wei a day, 0 GEN is spent or still deposited today; raise it"
+        in outgoing.posting.note
+    )
     assert [dict(alert.details)["status"] for alert in place.alerts] == ["unfunded"]
     assert balance(place) == before
     assert place.settle(fee_budget_wei=ONE_GEN).status == "done"

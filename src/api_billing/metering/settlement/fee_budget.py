@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
+from api_billing.amounts import format_wei
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.ledger.settlement_operations import Book, ListOutgoing, Outgoing, ReadBook
 from api_billing.metering.settlement.chain import SettlementChain
@@ -23,6 +25,7 @@ class FeeBudget:
     def __init__(self, chain: SettlementChain, wei: int, now_ms: Callable[[], int]) -> None:
         self._chain, self._wei, self._now_ms = chain, wei, now_ms
         self._known: dict[str, int] = {}  # what final transactions cost
+        self._spent_wei = 0  # when it was last asked
 
     def left(self, api: str) -> Steps[int]:
         """Of today's. Raises: NetworkError, StoreUnavailable."""
@@ -31,7 +34,20 @@ class FeeBudget:
         spent_wei = 0
         for tx in txs:
             spent_wei += yield from self._cost(tx)
+        self._spent_wei = spent_wei
         return max(self._wei - spent_wei, 0)
+
+    def why_not(self, deposit_wei: int) -> str:
+        """Why so much was more than what was left; empty if it was not."""
+        if deposit_wei <= max(self._wei - self._spent_wei, 0):
+            return ""
+        fee, budget, spent = (format_wei(wei, exact=True) for wei in (deposit_wei, self._wei, self._spent_wei))
+        anew = datetime.fromtimestamp((self._now_ms() // DAY_MS + 1) * DAY_MS // 1000, UTC)
+        then = "raise it" if deposit_wei > self._wei else f"it begins anew at {anew:%Y-%m-%d %H:%M} UTC"
+        return (
+            f"the network's fee is at most {fee}, and of settle_fee_budget_wei, {budget} a day, {spent} is spent or "
+            f"still deposited today; {then}"
+        )
 
     def _cost(self, tx: str) -> Steps[int]:
         if tx not in self._known:

@@ -298,9 +298,13 @@ class Settler:
             yield NotePosting(api, batch.sequence, "posted", error.tx or "", error.code)
             status: Status = "foreign" if error.code == Code.SEQUENCE_MISMATCH else "rejected"
             raise _Stop(status, f"sequence {sequence} of {api}: {error}") from error
-        except (NetworkError, Unfunded) as error:
+        except NetworkError as error:
             yield NotePosting(api, batch.sequence, "posted", note=str(error))
-            raise _Stop("unfunded" if isinstance(error, Unfunded) else "unreachable", str(error)) from error
+            raise _Stop("unreachable", str(error)) from error
+        except Unfunded as error:
+            note = (self._budget.why_not(error.deposit_wei) if self._budget else "") or str(error)
+            yield NotePosting(api, batch.sequence, "posted", note=note)
+            raise _Stop("unfunded", note) from error
         except Cancelled as error:
             yield NotePosting(api, batch.sequence, "posted", error.tx, str(error))
             raise _Stop("unreachable", f"sequence {sequence} of {api}: {error}") from error
