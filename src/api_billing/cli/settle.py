@@ -164,7 +164,7 @@ def close(
         elif found is not None and found.is_closing:
             state, code = "serving", ExitCode.REFUSED
         else:
-            state, code = "nothing_to_bill" if held_wei else "closed", ExitCode.DONE
+            state, code = ("nothing_to_bill", ExitCode.REFUSED) if held_wei else ("closed", ExitCode.DONE)
     data = {"state": state, "settled": ended.settled, "held_wei": held_wei, "message": ended.message}
     session.printer.show(Shown(data, closing_text(state, api, address, held_wei, ended.message)))
     raise typer.Exit(code)
