@@ -104,6 +104,10 @@ def test_withdraw__free_credit__says_when_it_arrives(market: Run) -> None:
     assert out.startswith("1 GEN withdrawn; it arrives when the transaction is final\n")
 
 
+def test_api_register__without_a_daily_limit__is_a_wrong_command(market: Run) -> None:
+    assert market("api", "register", "forecast", "--price", "1gwei", "--daily", "0").code == 2
+
+
 def test_alert__off__says_so(market: Run) -> None:
     assert market("alert", "0", "--account", SECOND).out.startswith("low-credit alert is off\n")
 

@@ -24,7 +24,13 @@ Someone = Annotated[str, typer.Argument(metavar="WHO", help="Address, or an acco
 
 
 @command(app, "register", writes=True)
-def register(session: Session, api: ApiName, price: Price, daily: Daily, monthly: Monthly = 0) -> Shown:
+def register(
+    session: Session,
+    api: ApiName,
+    price: Price,
+    daily: Annotated[int, typer.Option(help="Calls a day; the plan needs a limit.", metavar="CALLS", min=1)],
+    monthly: Monthly = 0,
+) -> Shown:
     """Register an API with the plan `standard`, or change that plan."""
     with session.printer.waiting(f"registering {api}"):
         written = session.client.register_api(api, price, daily, monthly)
