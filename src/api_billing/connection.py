@@ -121,6 +121,12 @@ class Connection:
                 raise
             return None
 
+    def has_code(self, address: str) -> bool:
+        """Whether there is a contract; False also where nodes do not tell."""
+        with suppress(RpcFailed):
+            return bool(self.provider.result("gen_getContractCode", address))
+        return False
+
     def schema(self, address: str) -> Mapping[str, Any]:
         """Constructor and methods of a contract. Raises: RpcFailed, where nodes do not tell."""
         schema = self.provider.result("gen_getContractSchema", address)

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from api_billing.errors import RpcFailed
+from api_billing.transport import RpcProvider
+
 from .conftest import ONE_GEN, Run
 
 SECOND = "localnet:1"
@@ -29,6 +32,31 @@ def test_earnings__withdrawn_to_another__names_who_is_paid(earned: Run) -> None:
     payee = "0x" + 40 * "5"
     ran = earned("earnings", "--withdraw", "all", "--to", payee)
     assert ran.out.startswith(f"0.03 GEN of earnings withdrawn to {payee}; it")
+
+
+@pytest.mark.parametrize("words", [("withdraw", "1gwei", "--account", SECOND), ("earnings", "--withdraw", "all")])
+def test_payout__to_a_contract__is_refused_before_it_is_lost(earned: Run, words: tuple[str, ...]) -> None:
+    before = earned("solvency", "--json").json
+    contract = json.loads(Path("deployments/localnet.json").read_text(encoding="utf-8"))["address"]
+    ran = earned(*words, "--to", contract)
+    assert (ran.code, "would be lost" in ran.err, f"--for {contract}" in ran.err) == (2, True, True)
+    assert earned("solvency", "--json").json == before
+
+
+def test_payout__to_a_contract_at_a_node_that_does_not_tell__is_left_to_the_contract(
+    earned: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = RpcProvider.result
+
+    def result(self: RpcProvider, method: str, *params: object) -> object:
+        if method == "gen_getContractCode":
+            raise RpcFailed(method, -32601, "Method not found")
+        return answer(self, method, *params)
+
+    monkeypatch.setattr(RpcProvider, "result", result)
+    contract = json.loads(Path("deployments/localnet.json").read_text(encoding="utf-8"))["address"]
+    ran = earned("withdraw", "1gwei", "--account", SECOND, "--to", contract)
+    assert (ran.code, "bad_address" in ran.err) == (1, True)  # the contract knows itself
 
 
 def test_earnings__payee_without_an_amount__is_a_wrong_command(earned: Run) -> None:

@@ -115,7 +115,7 @@ def top_up(
 
 def withdraw(session: Session, amount: Amount, to: To = None) -> Shown:
     """Take free credit back, to yourself or to another account; it arrives when the transaction is final."""
-    payee = session.address(to) if to else ""
+    payee = session.payee(to)
     with session.printer.waiting("withdrawing"):
         written = session.client.withdraw_credit(amount, payee)
     where = f" to {payee}" if payee else ""

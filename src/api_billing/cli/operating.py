@@ -50,7 +50,7 @@ def earnings(
     if withdraw is None:
         return Shown(found.as_dict(), lambda: _earnings(found))
     amount = found.earnings_wei if withdraw.strip().lower() == "all" else require_wei(withdraw)
-    payee = session.address(to) if to else ""
+    payee = session.payee(to)
     with session.printer.waiting("withdrawing"):
         written = client.withdraw_earnings(amount, payee)
     where = f" to {payee}" if payee else ""

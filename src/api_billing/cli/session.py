@@ -95,6 +95,16 @@ class Session:
             return checked_address(named)
         return address_of(named) or self._open(named).address
 
+    def payee(self, named: str | None) -> str:
+        """Who is paid from the contract, empty for the caller. Raises: InvalidInput, for a contract, where it can be
+        seen: a payment from a contract never reaches another.
+        """
+        address = self.address(named) if named else ""
+        if address and self.client.connection.has_code(address):
+            hint = f"nothing was sent; give it credit: api-billing top-up AMOUNT --for {address}"
+            raise InvalidInput(f"{address} is a contract, where the payment would be lost", hint=hint)
+        return address
+
     def key(self) -> bytes:
         """The account's private key, for what is signed off the chain. Raises: InvalidInput, where a node has it."""
         key = getattr(self.signer, "key", None)
