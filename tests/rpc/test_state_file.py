@@ -164,6 +164,22 @@ def test_restart__waiting_transactions__wait_still(path: Path) -> None:
         assert [client.transaction(one)["status"] for one in sent] == ["ACCEPTED", "CANCELED", "ACCEPTED"]
 
 
+def test_restart__replaced_transaction__keeps_its_place(path: Path) -> None:
+    with _server(path, auto_mine=False) as (rpc, node):
+        client = Client(rpc)
+        code = tx_data(b"#", call_object(None))
+        first, second = (client.send(ZERO, code, nonce=number) for number in range(2))
+        for price in (5, 6):
+            first = client.send(ZERO, code, nonce=0, gasPrice=price)
+        order = [first, second]
+        assert [transaction.id for transaction in node.world.pending] == order
+        snapshot = rpc.call("sim_createSnapshot")
+    with _server(path, auto_mine=False) as (rpc, node):
+        assert [transaction.id for transaction in node.world.pending] == order
+        rpc.call("sim_restoreSnapshot", snapshot)
+        assert [transaction.id for transaction in node.world.pending] == order
+
+
 def test_restart__validators_and_window__are_kept(path: Path) -> None:
     with _server(path) as (rpc, _):
         rpc.call("sim_createValidator", 7)

@@ -12,13 +12,14 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
 from genlayer_localnet.errors import LocalnetError
 from genlayer_localnet.rpc.records import dump_journal, dump_transaction, load_journal, load_transaction
 from genlayer_localnet.state.changes import PAGE_BYTES, Changes
-from genlayer_localnet.state.transactions import AWAITING_FINALITY
+from genlayer_localnet.state.transactions import AWAITING_FINALITY, Transaction
 from genlayer_localnet.state.world import ContractAccount, Storage, World
 
 SCHEMA_VERSION: Final = 1
@@ -234,13 +235,19 @@ class StateFile:
         rows = self._db.execute(
             "SELECT id, status, body, journal FROM transactions WHERE world = ? ORDER BY rowid", (number,)
         )
-        for key, status, body, journal in rows:
+        waiting: list[tuple[int, Transaction]] = []
+        replaced: dict[tuple[bytes, int], int] = {}
+        for place, (key, status, body, journal) in enumerate(rows):
             transaction = load_transaction(body, status, codes.__getitem__)
             world.transactions[key] = transaction
             if journal is not None:
                 transaction.journal = load_journal(journal, world)
-            if status == "pending":
-                world.pending.append(transaction)
+            sent = (transaction.sender, transaction.nonce)
+            if status == "cancelled" and transaction.raw:
+                replaced.setdefault(sent, place)
+            if status == "pending":  # in the place of what it replaces
+                waiting.append((replaced.get(sent, place) if transaction.raw else place, transaction))
+        world.pending.extend(transaction for _, transaction in sorted(waiting, key=itemgetter(0)))
         decided = sorted((one for one in world.transactions.values() if one.block), key=lambda one: one.block)
         world.blocks.extend(transaction.id for transaction in decided)
         for one in decided:
