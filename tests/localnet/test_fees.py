@@ -250,7 +250,7 @@ def test_deposit__state_file__has_all_of_it(net: FeeNet, notes: Address, tmp_pat
     sent = net.send(notes, "note", "a", value=5, fees=fees)
     assert sent.fees is not None
     sent.fees.top_ups, sent.fees.bonds = ((BOB.as_bytes, 5),), (Bond(BOB.as_bytes, 7, won=True), Bond(b"a" * 20, 8))
-    sent.fees.given_back = 3
+    sent.fees.given_back, sent.valid_until, sent.refused = 3, 7, "Expired"
     world = net.chain.world
     for save in (True, False):
         with closing(StateFile(tmp_path / "state")) as file:
@@ -259,12 +259,22 @@ def test_deposit__state_file__has_all_of_it(net: FeeNet, notes: Address, tmp_pat
             else:
                 loaded = file.load(world.now)
     assert loaded.transactions[sent.id].fees == sent.fees
+    assert (loaded.transactions[sent.id].valid_until, loaded.transactions[sent.id].refused) == (7, "Expired")
     assert loaded.transactions[sent.id].decisions == sent.decisions == 1
     assert loaded.fees_held(loaded.transactions[sent.id]) == world.fees_held(sent) == sent.fees.deposit + 15
 
 
 def test_load__transaction_of_before_there_were_fees__has_none(net: FeeNet, notes: Address) -> None:
     record = json.loads(dump_transaction(net.submit(notes, "note", "a", fees=net.fees()), str))
-    del record["fees"], record["decisions"]
+    del record["fees"], record["decisions"], record["valid_until"], record["refused"]
     loaded = load_transaction(json.dumps(record), "pending", str.encode)
-    assert (loaded.fees, loaded.decisions) == (None, 0)
+    assert (loaded.fees, loaded.decisions, loaded.valid_until, loaded.refused) == (None, 0, 0, "")
+
+
+def test_load__refusal_that_was_kept_with_the_fees__is_read(net: FeeNet, notes: Address) -> None:
+    sent = net.submit(notes, "note", "a", fees=net.fees())
+    record = json.loads(dump_transaction(sent, str))
+    del record["refused"]
+    record["fees"]["refused"] = "MaxPriceExceeded"
+    loaded = load_transaction(json.dumps(record), "cancelled", str.encode)
+    assert (loaded.fees, loaded.refused) == (sent.fees, "MaxPriceExceeded")

@@ -364,7 +364,7 @@ def test_child__price_above_its_cap__is_cancelled_and_its_value_is_back(net: Fee
     net.run()
     (child,) = _children(net, sent)
     assert child.fees is not None
-    assert (sent.status, child.status, child.fees.refused) == ("accepted", "cancelled", "MaxPriceExceeded")
+    assert (sent.status, child.status, child.refused) == ("accepted", "cancelled", "MaxPriceExceeded")
     net.finalize()
     assert sent.fees is not None
     assert net.net.balance(ONE) == 100

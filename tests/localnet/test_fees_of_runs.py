@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -213,7 +214,7 @@ def test_price__above_the_cap_when_its_turn_comes__cancels_and_gives_all_back(
     net.chain.set_fees(replace(POLICY, **{price: 21}))
     net.run()
     assert sent.fees is not None
-    assert (sent.status, sent.fees.refused, sent.outcome) == ("cancelled", "MaxPriceExceeded", None)
+    assert (sent.status, sent.refused, sent.outcome) == ("cancelled", "MaxPriceExceeded", None)
     assert (net.net.balance(ALICE), net.paid, net.net.balance(notes)) == (SUPPLY, 0, 0)
 
 
@@ -236,7 +237,23 @@ def test_price__above_what_is_deposited_without_a_cap__cancels_and_gives_all_bac
     net.chain.set_fees(replace(POLICY, gen_per_time_unit=8))
     net.run()
     assert sent.fees is not None
-    assert (sent.status, sent.fees.refused, net.net.balance(ALICE)) == ("cancelled", "InsufficientFees", SUPPLY)
+    assert (sent.status, sent.refused, net.net.balance(ALICE)) == ("cancelled", "InsufficientFees", SUPPLY)
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(50, "accepted"), (51, "cancelled")])
+@pytest.mark.parametrize("with_fees", [True, False])
+def test_valid_until__over_when_its_turn_comes__cancels_and_gives_all_back(
+    net: FeeNet, notes: Address, seconds: int, status: str, with_fees: bool
+) -> None:
+    if not with_fees:
+        net.chain.set_fees(None)
+    sent = net.submit(notes, "note", "a", value=5, fees=net.fees() if with_fees else None)
+    sent.valid_until = int(net.chain.world.now.timestamp()) + 50
+    net.chain.move_clock(net.chain.world.now + timedelta(seconds=seconds))
+    net.run()
+    assert (sent.status, sent.refused) == (status, "" if status == "accepted" else "Expired")
+    if status == "cancelled":
+        assert (net.net.balance(ALICE), net.net.undelivered_value()) == (SUPPLY, 0)
 
 
 _WITH_WRONG_ROTATIONS = encoded_params(distribution(rotations=()))
@@ -264,7 +281,7 @@ def test_fees__on_when_its_turn_comes__are_looked_at_then(
     net.chain.set_fees(POLICY)
     net.run()
     assert sent.fees is not None
-    assert (sent.status, sent.fees.refused, sent.outcome, other.status) == ("cancelled", name, None, "accepted")
+    assert (sent.status, sent.refused, sent.outcome, other.status) == ("cancelled", name, None, "accepted")
     net.finalize()
     assert other.fees is not None
     assert (net.net.balance(ALICE), net.paid) == (SUPPLY - other.fees.spent, other.fees.spent)

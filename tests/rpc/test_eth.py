@@ -137,6 +137,23 @@ def test_send__expired__is_refused(rpc: RpcConnection, client: Client, till: str
     assert failure.value.code == -32000
 
 
+def test_send__expired_while_it_waited__is_cancelled_and_gives_its_value_back(start: Callable[..., Any]) -> None:
+    rpc = start(auto_mine=False)
+    client = Client(rpc)
+    until = int(rpc.call("sim_getTime")["timestamp"]) + 100
+    code = tx_data(b"#", call_object(None))
+    sent = rpc.call(
+        "eth_sendRawTransaction",
+        client.raw(add_transaction(client.address, ZERO, code, "e71d5196", valid_until=until), value=7),
+    )
+    before = client.balance()
+    rpc.call("sim_increaseTime", 200)
+    rpc.call("sim_mine")
+    transaction = client.transaction(sent)
+    assert (transaction["status"], transaction["cancelled_for"]) == ("CANCELED", "Expired")
+    assert client.balance() == before + 7
+
+
 def test_send__evm_deployment__is_refused(rpc: RpcConnection, client: Client) -> None:
     with pytest.raises(RpcFailure, match="EVM") as failure:
         rpc.call("eth_sendRawTransaction", client.raw("0x6000", to=""))

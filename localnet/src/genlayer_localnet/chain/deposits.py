@@ -53,12 +53,17 @@ class Deposits(Runs):
         self.settings = replace(self.settings, fees=policy)
 
     def _is_refused(self, waiting: Transaction) -> bool:
-        """Whether it is not taken any more, before it ran for the first time: for prices, or what nobody looked at.
+        """Whether it is too late for it, or it would not be taken now for its fees, before it ran for the first time.
 
         What a message may cost was looked at with what sent it.
         """
         fees, policy = waiting.fees, self.settings.fees
-        if fees is None or policy is None or waiting.block:
+        if waiting.block:
+            return False
+        if 0 < waiting.valid_until < self.world.now.timestamp():
+            waiting.refused = "Expired"
+            return True
+        if fees is None or policy is None:
             return False
         try:
             if waiting.triggered_by is None:
@@ -66,8 +71,8 @@ class Deposits(Runs):
             else:
                 check_prices(fees.distribution, policy)
         except FeesRefused as refusal:
-            fees.refused = refusal.name
-        return bool(fees.refused)
+            waiting.refused = refusal.name
+        return bool(waiting.refused)
 
     # --- what is put in ---
 

@@ -122,7 +122,8 @@ def fees_json(chain: Chain, transaction: Transaction) -> dict[str, Any]:
         "distribution": distribution_json(fees.distribution),
         "messageAllocations": allocations_json(fees.allocations) if fees.place is None else None,
     }
-    return {"fees": given, "fee_accounting": _accounting(fees, chain.fees_of_messages(transaction))}
+    accounting = {**_accounting(fees, chain.fees_of_messages(transaction)), "error": transaction.refused or None}
+    return {"fees": given, "fee_accounting": accounting}
 
 
 def simulated_fees_json(chain: Chain, transaction: Transaction, outcome: Outcome) -> dict[str, Any] | None:
@@ -180,7 +181,7 @@ def _accounting(fees: Fees, for_messages: int) -> dict[str, Any]:
         "refunded_fee_value": None if fees.refunded is None else str(fees.refunded),
         "execution_fee_report": {name: str(number) for name, number in report.items()},
         "fees_distribution": distribution_json(fees.distribution),
-        "error": fees.refused or None,
+        "error": None,
     }
 
 

@@ -51,6 +51,8 @@ def dump_transaction(transaction: Transaction, keep_code: KeepCode) -> str:
         "block": transaction.block,
         "decisions": transaction.decisions,
         "appealed_at": _time(transaction.appealed_at),
+        "valid_until": transaction.valid_until,
+        "refused": transaction.refused,
         "fees": None if transaction.fees is None else _fees(transaction.fees, keep_code),
         "raw": _without(transaction.raw, transaction.code),
     }
@@ -59,6 +61,8 @@ def dump_transaction(transaction: Transaction, keep_code: KeepCode) -> str:
 
 def load_transaction(text: str, status: Any, code_of: CodeOf) -> Transaction:
     record = json.loads(text)
+    if "refused" in (record.get("fees") or {}):  # where it was at first
+        record["refused"] = record["fees"].pop("refused")
     outcome = record["outcome"]
     code = None if record["code"] is None else code_of(record["code"])
     return Transaction(
@@ -211,7 +215,6 @@ def _fees(fees: Fees, keep_code: KeepCode) -> dict[str, Any]:
         "given_back": fees.given_back,
         "bonds": [[bond.appellant.hex(), bond.wei, bond.won] for bond in fees.bonds],
         "refunded": fees.refunded,
-        "refused": fees.refused,
         "report": fees.report,
     }
 

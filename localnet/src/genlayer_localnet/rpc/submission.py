@@ -139,6 +139,7 @@ def _add(node: Node, envelope: Envelope, call: AddTransaction, conditions: Condi
         conditions=replace(conditions, rotations=min(call.rotations, MAX_ROTATIONS)),
         mode=call.mode,
         raw=envelope.raw,
+        valid_until=call.valid_until,
         fees=offered,
     )
     return _enter(node, transaction, replaced)

@@ -74,6 +74,7 @@ def transaction_json(node: Node, transaction: Transaction) -> dict[str, Any]:
         "triggered_transactions": list(transaction.children),
         "block_number": transaction.block,
         "contract_snapshot": None,
+        "cancelled_for": transaction.refused or None,
         **fees_json(node.chain, transaction),
     }
 

@@ -118,8 +118,6 @@ class Fees:
     """Of its appeals, until it is final. They are no part of the deposit."""
     refunded: int | None = None
     """What went back once it was final, or cancelled."""
-    refused: str = ""
-    """Why it was cancelled when its turn came."""
     report: dict[str, int] = field(default_factory=dict)
     """Of the last run: what its execution fee consists of. Never changed in place."""
 

@@ -145,6 +145,10 @@ class Transaction:
     decisions: int = 0
     """How many decisions there have been on it; an appeal that fails is one too."""
     appealed_at: datetime | None = None
+    valid_until: int = 0
+    """In Unix seconds: it does not run for the first time after that; 0 is any time."""
+    refused: str = ""
+    """Why it was cancelled when its turn came."""
     fees: Fees | None = None
     """None where the network takes none, or where it was sent without."""
     raw: bytes = b""
