@@ -64,9 +64,12 @@ def edition(source: str, line: Line, pin: str | None = None) -> str:
 
     Raises:
         SyntaxError: `source` is not Python.
-        ValueError: it has no header, or something that cannot be translated; says in which line of the source.
+        ValueError: it has no header, or something that cannot be translated; says in which line of the source. Or the
+            pin is one of another line.
     """
     old = header_of(source)
+    if pin:
+        _check_pin(pin, line)
     if line_of(old) == line:
         return with_header(source, Header(old.version, pin)) if pin else source
     if line == "v0.2":
@@ -103,11 +106,28 @@ def header_of(source: str) -> Header:
 
 
 def line_of(header: Header) -> Line:
-    """The line that a contract is of: by its runner, where that is known, else by its version; without one v0.2."""
-    if header.pin.startswith(HEADERS["v0.3"].pin):
-        return "v0.3"
+    """The line that a contract is of: by its version, without one by its runner if that is known, else v0.2.
+
+    Raises:
+        ValueError: its runner is known to be of another line than its version.
+    """
     version = _VERSION.match(header.version)
-    return "v0.3" if version is not None and (int(version[1]), int(version[2])) >= (0, 3) else "v0.2"
+    if version is None:
+        return _line_of_pin(header.pin) or "v0.2"
+    line: Line = "v0.3" if (int(version[1]), int(version[2])) >= (0, 3) else "v0.2"
+    _check_pin(header.pin, line)
+    return line
+
+
+def _line_of_pin(pin: str) -> Line | None:
+    """None where it is not known: there are newer ones."""
+    return next((line for line, known in HEADERS.items() if pin.startswith(known.pin)), None)
+
+
+def _check_pin(pin: str, line: Line) -> None:
+    known = _line_of_pin(pin)
+    if known not in (None, line):
+        raise ValueError(f"the pin {pin} is a runner of the {known} line, and the contract is of {line}")
 
 
 def with_header(source: str, header: Header) -> str:

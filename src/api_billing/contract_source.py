@@ -20,6 +20,7 @@ from api_billing.networks import HEADERS, Line, Network, find_network
 PIN_VARIABLE: Final = "API_BILLING_PIN"
 FILE_NAME = "api_usage_billing.py"
 COURT_FILE_NAME = "usage_court.py"
+_DEBUG_PINS: Final = ("py-genlayer:latest", "py-genlayer:test")
 
 
 def contract_path(file_name: str = FILE_NAME) -> Path:
@@ -53,14 +54,19 @@ def check_code(code: bytes, network: Network) -> None:
     """Raises: InvalidInput, where a node of the network would not run this, or not even take it; says why."""
     try:
         header = header_of(code.decode("utf-8"))
+        line, limit = line_of(header), network.max_code_bytes
     except ValueError as error:
         raise InvalidInput(f"the contract cannot be deployed: {error}") from error
-    line, limit = line_of(header), network.max_code_bytes
     if line not in network.lines:
         raise InvalidInput(
             f"{network.name} runs GenVM {' and '.join(network.lines)} only, and this contract is of the {line} line: "
             f"its header names {header.version or 'no version'} and {header.pin}",
             hint=f"--line {network.line} deploys the edition for it",
+        )
+    if header.pin in _DEBUG_PINS and not network.is_local:
+        raise InvalidInput(
+            f"only debug builds of GenVM know {header.pin}, and the nodes of {network.name} are none",
+            hint="give a runner's whole name with --pin, or leave it out",
         )
     if header.pin == HEADERS["v0.3"].pin and not network.is_local:
         raise InvalidInput(

@@ -11,7 +11,7 @@ from api_billing.connection import Connection
 from api_billing.contract_source import contract_path
 from api_billing.deployment import Action, Deployer, Source, schema_differences
 from api_billing.errors import InvalidInput, RpcFailed, TransactionFailed, UnexpectedAnswer, WaitTimedOut
-from api_billing.networks import Line, find_network, load_deployment, save_deployment
+from api_billing.networks import HEADERS, Line, find_network, load_deployment, save_deployment
 
 AS_IT_STANDS = Source.read(minified=False)
 OTHER = replace(AS_IT_STANDS, source=AS_IT_STANDS.source + b"# 2\n", code=AS_IT_STANDS.code + b"# 2\n")
@@ -173,6 +173,23 @@ def test_plan__runner_of_which_only_the_beginning_is_known__is_sent_to_no_other_
         deployer.plan(Source.read(line="v0.3"))
     assert "API_BILLING_PIN" in refused.value.hint
     assert deployer.plan(Source.read(line="v0.3", pin=HASH)).action is Action.DEPLOY
+
+
+@pytest.mark.parametrize("pin", ["py-genlayer:latest", "py-genlayer:test"])
+@pytest.mark.parametrize("name", ["studionet", "testnet-bradbury", "studio-next"])
+def test_plan__runner_of_debug_builds__is_for_localnets_alone(
+    connection: Connection, tmp_path: Path, on_chain: OnChain, name: str, pin: str
+) -> None:
+    assert deployer_on(connection, tmp_path, "localnet").plan(Source.read(pin=pin)).action is Action.DEPLOY
+    deployer = deployer_on(connection, tmp_path, name, find_network(name).rpc_url)
+    on_chain(connection.network.chain_id)
+    with pytest.raises(InvalidInput, match=f"only debug builds of GenVM know {pin}, and the nodes of {name} are none"):
+        deployer.plan(Source.read(line=deployer.line, pin=pin))
+
+
+def test_source__pin_of_another_line__is_told_to_be_at_fault() -> None:
+    with pytest.raises(InvalidInput, match="the pin py-genlayer:5jycge4q is a runner of the v0"):
+        Source.read(pin=HEADERS["v0.3"].pin)
 
 
 def test_source__pin__is_the_runner_that_is_named(source: Source) -> None:

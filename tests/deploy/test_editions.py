@@ -105,10 +105,23 @@ def test_header__no_version__is_that_of_the_older_line() -> None:
         ("v0.3.0", "py-genlayer:abc", "v0.3"),
         ("v1.0", "py-genlayer:abc", "v0.3"),
         ("", "py-genlayer:5jycge4qabc", "v0.3"),
+        ("v0.3.0", "py-genlayer:5jycge4qabc", "v0.3"),
+        ("", HEADERS["v0.2"].pin, "v0.2"),
     ],
 )
 def test_line__of_a_header__is_told_by_runner_or_version(version: str, pin: str, line: str) -> None:
     assert line_of(Header(version, pin)) == line
+
+
+@pytest.mark.parametrize(("line", "other"), [("v0.2", "v0.3"), ("v0.3", "v0.2")])
+@pytest.mark.parametrize("version", [f"# {HEADERS['v0.2'].version}\n", ""])
+def test_pin__of_another_line__is_refused(line: Any, other: Any, version: str) -> None:
+    pin = HEADERS[other].pin
+    why = f"the pin {pin} is a runner of the {other} line, and the contract is of {line}"
+    with pytest.raises(ValueError, match=why):
+        edition(version + SOURCE.split("\n", 1)[1], line, pin)
+    with pytest.raises(ValueError, match=why):
+        line_of(Header(HEADERS[line].version, pin))
 
 
 def test_header__over_several_lines__is_joined() -> None:
