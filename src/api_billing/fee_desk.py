@@ -63,8 +63,7 @@ class FeeDesk:
         if prices is None:
             return None
         profile = self._profile or shipped_profile()
-        distribution = profile.distribution(payload.method, prices)
-        fees = Fees(distribution, (), distribution.deposit_wei(prices))
+        fees = _without_messages(profile, payload.method, prices)
         if payload.method:
             fees = self._estimated(sender, payload, fees) or fees
             if not fees.allocations:
@@ -72,6 +71,14 @@ class FeeDesk:
         self._check(sender, payload.value_wei, fees)
         self.tell(fees)
         return fees
+
+    def fees_of_deployment(self) -> Fees | None:
+        """What to deposit for a new contract, whoever sends it; None where there are no fees.
+
+        Raises: NetworkError, UnexpectedAnswer.
+        """
+        prices = self.prices()
+        return None if prices is None else _without_messages(self._profile or shipped_profile(), "", prices)
 
     def _estimated(self, sender: str, payload: Payload, known: Fees) -> Fees | None:
         """What the node recommends after it has simulated the call; None where it cannot."""
@@ -158,3 +165,8 @@ class FeeDesk:
             raise Unfunded(
                 f"the network's fee is at most {shown}{besides}, and {sender} has {has}", fees.deposit_wei, hint=_HINT
             )
+
+
+def _without_messages(profile: FeeProfile, method: str, prices: Prices) -> Fees:
+    distribution = profile.distribution(method, prices)
+    return Fees(distribution, (), distribution.deposit_wei(prices))

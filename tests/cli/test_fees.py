@@ -42,6 +42,20 @@ def test_tx__as_json__has_deposit_and_cost(deployed: Run) -> None:
     assert deployed("tx", done["tx"], "--json").json["fee"] == done["fee"]
 
 
+def test_deploy__dry_run__shows_the_fee_that_it_would_deposit(deployed: Run) -> None:
+    ran = deployed("deploy", "--force", "--dry-run")
+    (planned,) = re.findall(r"^ *fee +at most (.+), what is not used comes back *$", ran.out, re.MULTILINE)
+    assert NOTE.findall(deployed("deploy", "--force").err) == [planned]
+    planned_wei = parse_wei(planned.replace(" ", "").lower())
+    as_json = deployed("deploy", "--force", "--dry-run", "--json").json
+    assert as_json["fee"] == {"deposit_wei": planned_wei, "paid_wei": None}
+
+
+def test_deploy__dry_run_of_what_is_there__has_no_fee(deployed: Run) -> None:
+    ran = deployed("deploy", "--dry-run", "--json").json
+    assert (ran["action"], ran["fee"]) == ("keep", None)
+
+
 def test_write__above_max_fee__is_refused_with_code_2_and_nothing_is_sent(deployed: Run) -> None:
     ran = deployed("top-up", "1gen", "--max-fee", "1wei")
     assert (ran.code, ran.out) == (2, "")

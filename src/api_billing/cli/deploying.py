@@ -56,13 +56,13 @@ def deploy(
     from api_billing.deployment import Action, CourtDeployer, Deployer, Source
 
     session.writes = not dry_run
-    timeout, court = session.options.timeout, {}
+    connection, timeout, court = session.connection(), session.options.timeout, {}
     if court_bond is None:
-        deployer = Deployer(session.connection(), timeout_seconds=timeout)
+        deployer = Deployer(connection, timeout_seconds=timeout)
     else:
         billing = session.client.contract
         court = {"court_of": billing, "min_bond_wei": court_bond}
-        deployer = CourtDeployer(session.connection(), billing, court_bond, timeout_seconds=timeout)
+        deployer = CourtDeployer(connection, billing, court_bond, timeout_seconds=timeout)
     file_name = FILE_NAME if court_bond is None else COURT_FILE_NAME
     source = Source.read(file_name, line=line or deployer.line, pin=pin, minified=minify)
     plan = deployer.plan(source, force=force)
@@ -82,6 +82,8 @@ def deploy(
         **court,
     }
     if dry_run:
+        fees = connection.fees.fees_of_deployment() if plan.action is Action.DEPLOY else None
+        data["fee"] = {"deposit_wei": fees.deposit_wei, "paid_wei": None} if fees else None
         return Shown({**data, "dry_run": True}, lambda: _plan(data))
     if not session.printer.as_json:
         session.printer.text(_plan(data))
@@ -151,4 +153,7 @@ def _plan(data: dict[str, Any]) -> RenderableType:
     ]
     if "court_of" in data:
         rows.insert(1, ("court of", f"{data['court_of']}, bonds of {format_wei(data['min_bond_wei'])} and more"))
+    if data.get("fee"):
+        fee = format_wei(data["fee"]["deposit_wei"], exact=True)
+        rows.append(("fee", f"at most {fee}, what is not used comes back"))
     return pairs(rows)
