@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from api_billing.cli.values import day_text
 from api_billing.transport import RpcProvider
 from genlayer_localnet.nondet.services import Services
 from genlayer_localnet.rpc.server import RpcServer
@@ -139,12 +140,31 @@ def test_dispute_open__paid_day__sends_the_least_bond_and_freezes(disputed: Run)
     assert "0.04 GEN is frozen" in disputed("earnings").out
 
 
-def test_dispute_open__refused__says_that_the_bond_comes_back(disputed: Run, day: str) -> None:
-    ran = disputed("dispute", "open", "weather", day, "--claim", "late", "--account", SECOND)
+def test_dispute_open__refused__says_that_the_bond_comes_back(promised: Run, day: str, server: RpcServer) -> None:
+    pass_days(server, 2)
+    ran = promised("dispute", "open", "weather", day, "--claim", "late", "--bond", "1gwei", "--account", SECOND)
     assert ran.code == 1
-    assert "bond: 0.1 GEN\n" in ran.err
-    assert "(already_disputed)" in ran.err
+    assert "(bond_too_small)" in ran.err
     assert "the bond sent becomes your credit" in ran.err
+
+
+@pytest.mark.parametrize("recent", [64, 0])
+def test_dispute_open__day_that_is_disputed__sends_nothing(
+    disputed: Run, day: str, recent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api_billing.cli.disputes.KEPT", recent)
+    ran = disputed("dispute", "open", "weather", day, "--claim", "late", "--account", SECOND)
+    assert (ran.code, f"you have disputed {day_text(int(day))} already" in ran.err, "nothing was sent" in ran.err) == (
+        2,
+        True,
+        True,
+    )
+
+
+def test_dispute_open__dispute_that_is_not_final__sends_no_second(promised: Run, day: str, server: RpcServer) -> None:
+    pass_days(server, 2)
+    command = ("dispute", "open", "weather", day, "--claim", "late", "--account", SECOND)
+    assert [promised(*command).code, promised(*command).code] == [0, 2]
 
 
 @pytest.mark.parametrize(

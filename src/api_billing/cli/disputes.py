@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import RenderableType
@@ -15,9 +15,12 @@ from api_billing.cli.drawing import counted, pairs, right, short, table
 from api_billing.cli.output import Shown, shown_write
 from api_billing.cli.session import Session
 from api_billing.cli.values import After, ApiName, amount_parser, day_parser, day_text, moment_text
-from api_billing.contract_api import EVIDENCE_URL, MAX_CLAIM, SETTLED_DAYS
+from api_billing.contract_api import EVIDENCE_URL, KEPT, MAX_CLAIM, SETTLED_DAYS
 from api_billing.court_results import Dispute, DisputeHead
 from api_billing.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from api_billing.court_client import CourtClient
 
 app = typer.Typer(no_args_is_help=True, help="Dispute a day that an API was paid for: a court judges, and may refund.")
 
@@ -56,7 +59,11 @@ def open_(
             hint = f"nothing was sent; dispute it from {day_text(day + SETTLED_DAYS)} UTC on"
             raise InvalidInput(f"the usage of {day_text(day)} can still be settled", hint=hint)
         judge_of = session.court(api, court, day)
-        sent = judge_of.get_court().min_bond_wei if bond is None else bond
+        terms = judge_of.get_court()
+        if _is_disputed(session, judge_of, api, day, terms.disputes):
+            hint = f"nothing was sent; see it with: api-billing dispute list {api}"
+            raise InvalidInput(f"you have disputed {day_text(day)} already", hint=hint)
+        sent = terms.min_bond_wei if bond is None else bond
     if bond is None:
         session.printer.note(f"bond: {format_wei(sent, exact=True)}")
     with session.printer.waiting("opening the dispute"):
@@ -98,6 +105,15 @@ def list_(session: Session, api: ApiName, after: After = 0, court: Court = None)
     with session.printer.waiting("reading"):
         found = session.court(api, court).list_disputes(api, after)
     return Shown([each.as_dict() for each in found], lambda: _list(found))
+
+
+def _is_disputed(session: Session, court: CourtClient, api: str, day: int, disputes: int) -> bool:
+    """Whether the caller has a dispute: what it paid is frozen once that is final, and until then it is recent."""
+    mine = session.own_address.lower()
+    recent = court.list_disputes(api, max(0, disputes - KEPT))
+    if any((each.consumer.lower(), each.day_id) == (mine, day) for each in recent):
+        return True
+    return session.client.get_paid_day(api, mine, day).frozen_at > 0
 
 
 def _show(found: Dispute) -> RenderableType:
