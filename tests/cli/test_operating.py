@@ -115,6 +115,13 @@ def test_settlements__with_a_refused_entry__count_it(market: Run, consumer: str,
     assert market("settlements", "weather", "--after", "1", "--json").json == []
 
 
+def test_consume__same_request_again__claims_no_second_billing(market: Run) -> None:
+    bill = ("consume", "weather", "--account", SECOND, "--calls", "3", "--request-id", "r-1")
+    first, again = (market(*bill).out.splitlines()[0] for _ in range(2))
+    assert first == again == "billed once, as request r-1, 3 calls to weather for 0.03 GEN; credit after that"
+    assert market("report", SECOND, "--json").json["credit_balance_wei"] == 5 * ONE_GEN - 3 * ONE_GEN // 100
+
+
 def test_receipt__of_a_request__is_remembered(market: Run) -> None:
     bill = ("consume", "weather", "--account", SECOND, "--request-id", "r-1", "--json")
     receipt = market(*bill).json["result"]["receipt_id"]

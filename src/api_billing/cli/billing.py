@@ -47,9 +47,11 @@ def consume(
                 error.hint = f"the same command again is safe: --request-id {request_id} bills once"
             raise
     done = written.result
+    # With a request id it may have been billed before, which the answer does not tell.
+    once, credit = (f" once, as request {request_id},", "credit after that") if request_id else ("", "credit")
     text = (
-        f"billed {counted(calls, 'call')} to {api} for {format_wei(done.cost_wei, exact=True)}; "
-        f"credit {format_wei(done.credit_wei, exact=True)}\nreceipt {done.receipt_id}"
+        f"billed{once} {counted(calls, 'call')} to {api} for {format_wei(done.cost_wei, exact=True)}; "
+        f"{credit} {format_wei(done.credit_wei, exact=True)}\nreceipt {done.receipt_id}"
     )
     return shown_write(written, text)
 
