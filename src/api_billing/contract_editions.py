@@ -146,11 +146,11 @@ def _translated(source: str) -> str:
     tree = ast.parse(source)
     names = [_new_name(*each) for each in _library_names(tree)]
     _check_meaning(tree)
-    text = _OLD_NAME.sub(lambda found: f"gl.{_NAMES[found[1]]}", source)
+    text = _with_imports(source, tree)
+    text = _OLD_NAME.sub(lambda found: f"gl.{_NAMES[found[1]]}", text)
     text = _OLD_PHASE.sub(r"on=\1decided\1", text)
     for error in _error_variables(tree):
         text = re.sub(rf"\b{error}\.message\b", f"{error}.data", text)
-    text = _with_imports(text, tree)
     if [name for name, _ in _library_names(ast.parse(text))] != names:
         raise ValueError("a name of `gl` is broken into several lines, or has spaces in it")
     return text
@@ -173,7 +173,9 @@ def _new_name(name: str, line: int) -> str:
         known, rest = ".".join(parts[:length]), parts[length:]
         if known in _NAMES or known in _SAME:
             return ".".join([_NAMES.get(known, known), *rest])
-    raise _untranslatable(line, f"`gl{name and '.'}{name}` is not known")
+    known_below = any(each.startswith(name and f"{name}.") for each in (*_NAMES, *_SAME))
+    why = "is known only with what stands behind it" if known_below else "is not known"
+    raise _untranslatable(line, f"`gl{name and '.'}{name}` {why}")
 
 
 def _check_meaning(tree: ast.Module) -> None:
@@ -241,7 +243,9 @@ def _new_imports(node: ast.Import | ast.ImportFrom, name: ast.alias, tree: ast.M
             storage = ", ".join(_as(_STORAGE[each], each) for each in sorted(used))
             stars = ["import genlayer as gl", "from genlayer.types import *"]
             return [*stars, f"from genlayer.storage import {storage}"] if storage else stars
-        case "genlayer", "gl" if not name.asname:
+        case "genlayer", "gl":
+            if name.asname not in (None, "gl"):
+                raise _untranslatable(node.lineno, f"`gl` must keep its name, and is imported as `{name.asname}`")
             return ["import genlayer as gl"]
         case "genlayer.py", "calldata":
             return [f"from genlayer import {_as('calldata', name.asname)}"]
