@@ -412,6 +412,16 @@ def test_estimate__of_a_call_that_fails__says_why(payer: Payer) -> None:
         _estimate(payer, payer.deployed(), "refuse", "no")
 
 
+def test_estimate__at_the_highest_prices__is_an_amount(payer: Payer) -> None:
+    till = payer.deployed()
+    payer.pay(till, PAY, value=7)
+    prices = dict.fromkeys(payer.rpc.call("sim_getFeeConfig")["policy"], str(2**96 - 1))
+    payer.rpc.call("sim_setFeeConfig", {"policy": {**prices, "timeUnitOverlayBps": 9_999}})
+    preset = _estimate(payer, till, "later", 2)["recommendedPreset"]
+    assert 2**192 < int(preset["feeValue"]) < 2**256
+    assert len(payer.add(till, LATER, fees=_numbers(preset), allocations=_allocations(preset))) > 0
+
+
 def test_estimate__leaves_nothing(payer: Payer) -> None:
     till = payer.deployed()
     payer.pay(till, PAY, value=7)

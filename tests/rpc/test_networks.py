@@ -139,6 +139,7 @@ def test_prices__where_there_never_were_any__do_not_come_back(start: Start) -> N
         {"policy": {"gasPrice": 1}},
         {"policy": {"genPerTimeUnit": -1}},
         {"policy": {"timeUnitOverlayBps": 10_000}},
+        {"policy": {"storageUnitPrice": 2**96}},
         None,
         [],
     ],
@@ -200,7 +201,7 @@ def test_up__network_and_prices__are_said() -> None:
     assert "chain id          61997" in output
 
 
-@pytest.mark.parametrize("prices", ["1,2", "1,2,x", "1,2,-3"])
+@pytest.mark.parametrize("prices", ["1,2", "1,2,x", "1,2,-3", f"1,2,{2**96}"])
 def test_up__prices_that_are_none__are_refused(prices: str) -> None:
     result = CliRunner().invoke(app, ["up", "--fee-prices", prices])
     assert result.exit_code == 2

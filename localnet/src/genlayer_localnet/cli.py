@@ -23,6 +23,7 @@ from genlayer_localnet.errors import InvalidArgument, LocalnetError
 from genlayer_localnet.interpreter.time_limit import DEFAULT_SECONDS
 from genlayer_localnet.printing import printable
 from genlayer_localnet.rpc.isolated.process import ChainProcess
+from genlayer_localnet.rpc.networks import HIGHEST_PRICE
 from genlayer_localnet.rpc.options import DEFAULT_FINALITY_WINDOW_SECONDS, NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.rpc.static_files import StaticSite
@@ -294,6 +295,8 @@ def _prices(text: str) -> tuple[int, int, int]:
         raise typer.BadParameter("--fee-prices is three whole numbers of wei, as in 1000000,1000,100") from None
     if min(time, storage, receipt) < 0:
         raise typer.BadParameter("--fee-prices: a price is not negative")
+    if max(time, storage, receipt) > HIGHEST_PRICE:
+        raise typer.BadParameter("--fee-prices: a price is 2**96 - 1 at most")
     return time, storage, receipt
 
 

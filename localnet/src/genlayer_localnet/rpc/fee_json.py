@@ -11,7 +11,7 @@ from genlayer_localnet.chain.chain import Chain
 from genlayer_localnet.errors import FeesRefused, InvalidArgument
 from genlayer_localnet.rpc.consensus_calls import DISTRIBUTION, ROOT, allocations_of, distribution_of
 from genlayer_localnet.rpc.errors import invalid_params, reverted
-from genlayer_localnet.rpc.networks import in_force
+from genlayer_localnet.rpc.networks import HIGHEST_PRICE, in_force
 from genlayer_localnet.rpc.parameters import address, data, mapping, quantity, shown
 from genlayer_localnet.rpc.receipt_json import address_text, hex_text
 from genlayer_localnet.state.fees import ANY_CALL, FeePolicy, Fees, FeesDistribution, MessageAllocation
@@ -54,7 +54,7 @@ def policy_of(config: Any, last: FeePolicy | None, *, enabled: bool) -> FeePolic
         raise invalid_params(f"a fee config has enabled, and in policy {', '.join(_PRICES)}; not {shown(dict(given))}")
     if not wanted:
         return None
-    changed = {_PRICES[name]: quantity(value, name) for name, value in prices.items()}
+    changed = {_PRICES[name]: _price(value, name) for name, value in prices.items()}
     try:
         policy = in_force(replace(last or FeePolicy(0, 0, 0), **changed))
     except InvalidArgument as error:
@@ -62,6 +62,13 @@ def policy_of(config: Any, last: FeePolicy | None, *, enabled: bool) -> FeePolic
     if policy is None and given.get("enabled"):
         raise invalid_params("all prices are zero, which is no fees: say in policy what is charged")
     return policy
+
+
+def _price(value: Any, name: str) -> int:
+    price = quantity(value, name)
+    if price > HIGHEST_PRICE:
+        raise invalid_params(f"{name}: 2**96 - 1 at most, not {price}")
+    return price
 
 
 def fees_of(value: Any, payer: bytes, policy: FeePolicy | None) -> Fees:

@@ -23,6 +23,8 @@ class Network:
 
 PRICES: Final = FeePolicy(gen_per_time_unit=10**12, storage_unit_price=10**9, receipt_gas_price=10**8)
 """Our own choice, low and none alike, so that none is taken for another: what networks charge they say themselves."""
+HIGHEST_PRICE: Final = 2**96 - 1
+"""So that what follows from prices, gas and time is an amount: those have 256 bits."""
 NETWORKS: Final[Mapping[NetworkName | None, Network]] = {
     None: Network(61999, None, None),
     "studio": Network(61999, "v0.2", None),
