@@ -56,6 +56,14 @@ def test_deploy__dry_run_of_what_is_there__has_no_fee(deployed: Run) -> None:
     assert (ran["action"], ran["fee"]) == ("keep", None)
 
 
+def test_tx__as_text__says_result_and_cost_in_words(deployed: Run) -> None:
+    done = deployed("top-up", "1gen", "--on", "finalized", "--json").json
+    shown = deployed("tx", done["tx"]).out
+    (fee,) = re.findall(r"^ +fee +(.+)$", shown, re.MULTILINE)
+    assert parse_wei(fee.replace(" ", "").lower()) == done["fee"]["paid_wei"]
+    assert "{'" not in shown
+
+
 def test_write__above_max_fee__is_refused_with_code_2_and_nothing_is_sent(deployed: Run) -> None:
     ran = deployed("top-up", "1gen", "--max-fee", "1wei")
     assert (ran.code, ran.out) == (2, "")

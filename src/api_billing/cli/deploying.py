@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import RenderableType
@@ -16,6 +17,9 @@ from api_billing.cli.session import Session
 from api_billing.cli.values import amount_parser
 from api_billing.errors import InvalidInput
 from api_billing.networks import Line
+
+if TYPE_CHECKING:
+    from api_billing.transactions import FeeOutcome
 
 _HASH: Final = re.compile("0x[0-9a-fA-F]{64}")
 
@@ -120,13 +124,26 @@ def look(
         "status": found.status,
         "execution": found.execution.value,
         "result": _json_safe(found.value),
-        "message": found.message,
+        "message": found.message or found.fee.refused,
         "contract": found.contract,
         "triggered": list(found.children),
         "stdout": found.stdout,
         "fee": fee_data(found.fee),
     }
-    return Shown(data, lambda: pairs((name, str(value)) for name, value in data.items() if value not in (None, "", [])))
+    shown = {**data, "fee": _fee_text(found.fee)}
+    return Shown(
+        data, lambda: pairs((name, _text(value)) for name, value in shown.items() if value not in (None, "", []))
+    )
+
+
+def _fee_text(fee: FeeOutcome) -> str:
+    if not fee.deposit_wei:
+        return ""
+    return f"at most {format_wei(fee.deposit_wei)}" if fee.paid_wei is None else format_wei(fee.paid_wei, exact=True)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
 
 
 def _phase(session: Session) -> Any:
