@@ -19,7 +19,8 @@ from .drawing import NAMES, WRONG
 from .model import Caller, Outcome
 from .play import Play, outcome_of, salt
 
-EDITIONS: tuple[Form, ...] = ("source", "v0.2", "v0.3")
+EDITIONS: tuple[Form, ...] = ("source", "v0.3")
+"""What stands in `contracts/`, and what is furthest from it: the other line's, in few bytes."""
 # The one that has no arguments and shows code, which is that of the line.
 VIEWS = [method for method in public_methods() if is_view(method) and method != "consumer_integration_example"]
 SPOILT = 0.1

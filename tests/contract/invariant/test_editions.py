@@ -1,5 +1,5 @@
-"""Ten thousand calls, of all writes and views, by everybody: the same on the source and on what is deployed for each
-line of GenVM.
+"""Ten thousand calls, of all writes and views, by everybody: the same on the source and on what is deployed for the
+other line of GenVM.
 """
 
 from collections.abc import Callable
