@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import os
 import signal
@@ -17,7 +18,7 @@ import requests
 
 from genlayer_localnet import calldata
 from genlayer_localnet.errors import InvalidArgument
-from genlayer_localnet.rpc.isolated import process
+from genlayer_localnet.rpc.isolated import child, process
 from genlayer_localnet.rpc.isolated.process import ChainProcess
 from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
@@ -290,3 +291,16 @@ def test_chain__killed__is_said_by_health_and_answers() -> None:
         health = requests.get(server.url.replace("/api", "/health"), timeout=60)
         assert (answer.status_code, health.status_code) == (503, 503)
         assert "signal 9" in health.json()["reason"]
+
+
+def test_eager_task__with_all_that_uvloop_gives__runs_at_once() -> None:
+    """Whatever Python's own factory takes: before 3.13.3 that is less, and the chain's process ended at its start."""
+
+    async def one() -> int:
+        return 1
+
+    async def start() -> bool:
+        loop = asyncio.get_running_loop()
+        return child._eager_task(loop, one(), name="one", context=None, eager_start=None).done()
+
+    assert asyncio.run(start())

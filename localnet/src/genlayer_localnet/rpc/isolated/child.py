@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Coroutine
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, cast
@@ -73,6 +74,13 @@ def main(descriptor: int) -> None:
     _end_process(0)
 
 
+def _eager_task(
+    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
+) -> asyncio.Task[Any]:
+    """As asyncio's own, which before Python 3.13.3 does not take all that uvloop gives it."""
+    return asyncio.Task(coroutine, loop=loop, **{**options, "eager_start": True})
+
+
 def _engine_of(start: dict[str, Any]) -> tuple[LocalEngine, StandardLibrary]:
     library = StandardLibrary(start["std"]["name"], tuple(map(Path, start["std"]["paths"])))
     now = start["options"].pop("now")
@@ -99,7 +107,7 @@ class _Chain(asyncio.Protocol):
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._loop.set_task_factory(asyncio.eager_task_factory)
+        self._loop.set_task_factory(_eager_task)
         await self._loop.create_unix_connection(lambda: self, sock=self._connection)
         logging.basicConfig(level=self._log_level, handlers=[_Log(self._send_soon)], force=True)
         web.ask_through(self._fetch)
