@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
 
 from api_billing.contract_editions import edition, header_of, line_of
 from api_billing.contract_minify import minify
 from api_billing.errors import InvalidInput
-from api_billing.networks import HEADERS, Line, Network, find_network
+from api_billing.networks import HEADERS, Header, Line, Network, find_network
 
 PIN_VARIABLE: Final = "API_BILLING_PIN"
 FILE_NAME = "api_usage_billing.py"
@@ -48,6 +50,67 @@ def deployed_form(source: str, line: Line | None = None, pin: str | None = None,
     """
     code = edition(source, line or line_of(header_of(source)), pin)
     return minify(code) if minified else code
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The contract's source and the form of it that is deployed."""
+
+    source: bytes
+    code: bytes
+    minified: bool
+
+    @classmethod
+    def read(
+        cls,
+        file_name: str = FILE_NAME,
+        *,
+        line: Line | None = None,
+        pin: str | None = None,
+        minified: bool = True,
+        path: Path | None = None,
+    ) -> Source:
+        """Read a contract of this package, or any at ``path``; ``minified`` False deploys it as it stands.
+
+        ``line`` is that of the edition, the contract's own by default, and ``pin`` the runner to name in it.
+
+        Raises: InvalidInput, where it is not there, or cannot be translated or minified.
+        """
+        try:
+            text = (path or contract_path(file_name)).read_text(encoding="utf-8")
+            return cls(text.encode(), deployed_form(text, line, pin, minified=minified).encode(), minified)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InvalidInput(f"the contract's source cannot be used: {error}") from error
+
+    @property
+    def header(self) -> Header:
+        """Of what is deployed."""
+        return header_of(self.code.decode())
+
+    @property
+    def line(self) -> Line:
+        """Of GenVM, on which it runs."""
+        return line_of(self.header)
+
+    @property
+    def source_bytes(self) -> int:
+        """Size of the source."""
+        return len(self.source)
+
+    @property
+    def code_bytes(self) -> int:
+        """Size of what is deployed."""
+        return len(self.code)
+
+    @property
+    def source_sha256(self) -> str:
+        """Hash of the source."""
+        return hashlib.sha256(self.source).hexdigest()
+
+    @property
+    def code_sha256(self) -> str:
+        """Hash of what is deployed."""
+        return hashlib.sha256(self.code).hexdigest()
 
 
 def check_code(code: bytes, network: Network) -> None:

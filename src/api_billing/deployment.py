@@ -22,8 +22,8 @@ from api_billing.client import BillingClient
 from api_billing.connection import Connection
 from api_billing.contract_api import COURT_METHODS, METHODS, CourtMethod, Kind, Method, Signature
 from api_billing.contract_client import ContractClient
-from api_billing.contract_editions import header_of, line_of
-from api_billing.contract_source import FILE_NAME, check_code, contract_path, deployed_form
+from api_billing.contract_editions import header_of
+from api_billing.contract_source import Source, check_code
 from api_billing.court_client import CourtClient
 from api_billing.court_results import Court
 from api_billing.errors import (
@@ -37,7 +37,6 @@ from api_billing.errors import (
 )
 from api_billing.networks import (
     Deployment,
-    Header,
     Line,
     checked_address,
     deployment_path,
@@ -61,67 +60,6 @@ class Action(StrEnum):
     RESUME = "resume"
     """A deployment was sent earlier, and its end is not recorded."""
     DEPLOY = "deploy"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The contract's source and the form of it that is deployed."""
-
-    source: bytes
-    code: bytes
-    minified: bool
-
-    @classmethod
-    def read(
-        cls,
-        file_name: str = FILE_NAME,
-        *,
-        line: Line | None = None,
-        pin: str | None = None,
-        minified: bool = True,
-        path: Path | None = None,
-    ) -> Source:
-        """Read a contract of this package, or any at ``path``; ``minified`` False deploys it as it stands.
-
-        ``line`` is that of the edition, the contract's own by default, and ``pin`` the runner to name in it.
-
-        Raises: InvalidInput, where it is not there, or cannot be translated or minified.
-        """
-        try:
-            text = (path or contract_path(file_name)).read_text(encoding="utf-8")
-            return cls(text.encode(), deployed_form(text, line, pin, minified=minified).encode(), minified)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise InvalidInput(f"the contract's source cannot be used: {error}") from error
-
-    @property
-    def header(self) -> Header:
-        """Of what is deployed."""
-        return header_of(self.code.decode())
-
-    @property
-    def line(self) -> Line:
-        """Of GenVM, on which it runs."""
-        return line_of(self.header)
-
-    @property
-    def source_bytes(self) -> int:
-        """Size of the source."""
-        return len(self.source)
-
-    @property
-    def code_bytes(self) -> int:
-        """Size of what is deployed."""
-        return len(self.code)
-
-    @property
-    def source_sha256(self) -> str:
-        """Hash of the source."""
-        return hashlib.sha256(self.source).hexdigest()
-
-    @property
-    def code_sha256(self) -> str:
-        """Hash of what is deployed."""
-        return hashlib.sha256(self.code).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

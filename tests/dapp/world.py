@@ -10,8 +10,7 @@ from typing import Any
 
 from api_billing.client import BillingClient
 from api_billing.connection import Connection
-from api_billing.contract_source import contract_path
-from api_billing.deployment import Source
+from api_billing.contract_source import Source, contract_path
 from api_billing.networks import find_network
 from api_billing.unlocked import unlocked_account
 from genlayer_localnet import Localnet

@@ -8,9 +8,9 @@ import pytest
 
 from api_billing.connection import Connection
 from api_billing.contract_api import COURT_METHODS
-from api_billing.contract_source import COURT_FILE_NAME
+from api_billing.contract_source import COURT_FILE_NAME, Source
 from api_billing.court_client import CourtClient
-from api_billing.deployment import Action, CourtDeployer, Deployer, Source
+from api_billing.deployment import Action, CourtDeployer, Deployer
 from api_billing.errors import BillingError, InvalidInput, RpcFailed, UnexpectedAnswer, WaitTimedOut
 from api_billing.networks import Network, load_deployment, save_deployment
 

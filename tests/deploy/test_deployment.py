@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from api_billing.connection import Connection
-from api_billing.contract_source import contract_path
-from api_billing.deployment import Action, Deployer, Source, schema_differences
+from api_billing.contract_source import Source, contract_path
+from api_billing.deployment import Action, Deployer, schema_differences
 from api_billing.errors import InvalidInput, RpcFailed, TransactionFailed, UnexpectedAnswer, WaitTimedOut
 from api_billing.networks import HEADERS, Line, find_network, load_deployment, save_deployment
 

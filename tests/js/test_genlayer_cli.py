@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api_billing.deployment import Source
+from api_billing.contract_source import Source
 
 from .conftest import Genlayer
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from api_billing.connection import Connection
-from api_billing.deployment import Source
+from api_billing.contract_source import Source
 from api_billing.networks import find_network
 from api_billing.unlocked import unlocked_account
 from genlayer_localnet.rpc.server import RpcServer

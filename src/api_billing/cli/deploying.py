@@ -56,8 +56,8 @@ def deploy(
     ] = None,
 ) -> Shown:
     """Deploy the billing contract, or a court for it, check it against the source, and record it in deployments/."""
-    from api_billing.contract_source import COURT_FILE_NAME, FILE_NAME
-    from api_billing.deployment import Action, CourtDeployer, Deployer, Source
+    from api_billing.contract_source import COURT_FILE_NAME, FILE_NAME, Source
+    from api_billing.deployment import Action, CourtDeployer, Deployer
 
     session.writes = not dry_run
     connection, timeout, court = session.connection(), session.options.timeout, {}
