@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import RenderableType
@@ -12,14 +12,11 @@ from rich.console import RenderableType
 from api_billing.amounts import format_wei
 from api_billing.cli.command import command
 from api_billing.cli.drawing import pairs
-from api_billing.cli.output import Shown, fee_data
+from api_billing.cli.output import Shown, fee_bound, fee_data, fee_paid
 from api_billing.cli.session import Session
 from api_billing.cli.values import amount_parser
 from api_billing.errors import InvalidInput
 from api_billing.networks import Line
-
-if TYPE_CHECKING:
-    from api_billing.transactions import FeeOutcome
 
 _HASH: Final = re.compile("0x[0-9a-fA-F]{64}")
 
@@ -130,16 +127,12 @@ def look(
         "stdout": found.stdout,
         "fee": fee_data(found.fee),
     }
-    shown = {**data, "fee": _fee_text(found.fee)}
+    deposit_wei = found.fee.deposit_wei
+    fee = fee_paid(found.fee) or (f"at most {format_wei(deposit_wei)}" if deposit_wei else "")
+    shown = {**data, "fee": fee}
     return Shown(
         data, lambda: pairs((name, _text(value)) for name, value in shown.items() if value not in (None, "", []))
     )
-
-
-def _fee_text(fee: FeeOutcome) -> str:
-    if not fee.deposit_wei:
-        return ""
-    return f"at most {format_wei(fee.deposit_wei)}" if fee.paid_wei is None else format_wei(fee.paid_wei, exact=True)
 
 
 def _text(value: Any) -> str:
@@ -171,6 +164,5 @@ def _plan(data: dict[str, Any]) -> RenderableType:
     if "court_of" in data:
         rows.insert(1, ("court of", f"{data['court_of']}, bonds of {format_wei(data['min_bond_wei'])} and more"))
     if data.get("fee"):
-        fee = format_wei(data["fee"]["deposit_wei"], exact=True)
-        rows.append(("fee", f"at most {fee}, what is not used comes back"))
+        rows.append(("fee", fee_bound(data["fee"]["deposit_wei"])))
     return pairs(rows)

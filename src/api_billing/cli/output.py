@@ -53,7 +53,8 @@ def shown_write(written: Written[Any], text: str) -> Shown:
         "result": result,
         "fee": fee_data(written.fee),
     }
-    return Shown(data, f"{text}\n{written.status.lower()}: {written.tx}{fee_paid(written.fee)}")
+    paid = fee_paid(written.fee)
+    return Shown(data, f"{text}\n{written.status.lower()}: {written.tx}" + (f"\nfee: {paid}" if paid else ""))
 
 
 def fee_data(fee: FeeOutcome) -> dict[str, int | None] | None:
@@ -62,9 +63,14 @@ def fee_data(fee: FeeOutcome) -> dict[str, int | None] | None:
 
 
 def fee_paid(fee: FeeOutcome) -> str:
-    """A line of what a transaction really cost; empty until that is known, and where there are no fees."""
+    """What a transaction really cost; empty until that is known, and where there are no fees."""
     paid_wei = fee.paid_wei if fee.deposit_wei else None
-    return "" if paid_wei is None else f"\nfee: {format_wei(paid_wei, exact=True)}"
+    return "" if paid_wei is None else format_wei(paid_wei, exact=True)
+
+
+def fee_bound(deposit_wei: int) -> str:
+    """What a transaction costs at most, before it is sent."""
+    return f"at most {format_wei(deposit_wei, exact=True)}, what is not used comes back"
 
 
 class Printer:

@@ -9,10 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from api_billing.amounts import format_wei
 from api_billing.cli.exit_codes import ExitCode
 from api_billing.cli.options import Options
-from api_billing.cli.output import Printer, Shown, quiet_broken_pipe
+from api_billing.cli.output import Printer, Shown, fee_bound, quiet_broken_pipe
 from api_billing.errors import BillingError, InvalidInput, KeyUnavailable
 from api_billing.keys import PASSWORD_VARIABLE, address_of, given_password
 from api_billing.networks import Network, checked_address, find_network
@@ -147,8 +146,7 @@ class Session:
 
     def _tell_fee(self, fees: Fees) -> None:
         """Before it is sent."""
-        most = format_wei(fees.deposit_wei, exact=True)
-        self.printer.note(f"fee: at most {most}, what is not used comes back")
+        self.printer.note(f"fee: {fee_bound(fees.deposit_wei)}")
 
     @property
     def _on(self) -> Phase:
