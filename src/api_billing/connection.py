@@ -115,7 +115,8 @@ class Connection:
     def code(self, address: str) -> bytes | None:
         """The source at an address, None where there is no contract. Raises: RpcFailed, where nodes do not tell."""
         try:
-            return base64.b64decode(str(self.provider.result("gen_getContractCode", address)))
+            told = self.provider.result("gen_getContractCode", address)
+            return base64.b64decode(str(told)) if told else None
         except RpcFailed as error:
             if error.code == NO_METHOD:
                 raise
@@ -124,7 +125,7 @@ class Connection:
     def has_code(self, address: str) -> bool:
         """Whether there is a contract; False also where nodes do not tell."""
         with suppress(RpcFailed):
-            return bool(self.provider.result("gen_getContractCode", address))
+            return self.code(address) is not None
         return False
 
     def schema(self, address: str) -> Mapping[str, Any]:
