@@ -8,14 +8,12 @@ import pytest
 from api_billing.contract_editions import edition, header_of, line_of
 from api_billing.contract_source import deployed_form, main
 from api_billing.networks import HEADERS, Header
-from genlayer_localnet import Localnet, Receipt
+from genlayer_localnet import Localnet
 
-FILE = Path(__file__).parent / "contracts" / "tricky.py"
-SOURCE = FILE.read_text(encoding="utf-8")
-HEADER = SOURCE[: SOURCE.index("\n\n") + 2]
+from .side_by_side import FILE, HEADER, SENDER, SOURCE, TARGET, SideBySide
+
 NEW_HEADER = f'# {HEADERS["v0.3"].version}\n# {{ "Depends": "{HEADERS["v0.3"].pin}" }}\n\n'
 HASH = "py-genlayer:" + 52 * "z"
-SENDER, TARGET = "0x" + "a1" * 20, "0x" + "b0" * 20
 FORMS = {
     "v0.2": SOURCE,
     "v0.3": edition(SOURCE, "v0.3"),
@@ -23,25 +21,9 @@ FORMS = {
 }
 
 
-class Each:
-    """The contract on one localnet, in each form."""
-
-    def __init__(self) -> None:
-        self.net = Localnet()
-        deployed = [self.net.deploy(code, "one", sender=SENDER) for code in FORMS.values()]
-        assert [each.kind for each in deployed] == ["return"] * len(FORMS), [each.stderr for each in deployed]
-        self.addresses = [str(each.to) for each in deployed]
-
-    def write(self, method: str, *args: Any) -> list[Receipt]:
-        return [self.net.write(address, method, *args, sender=SENDER) for address in self.addresses]
-
-    def view(self, method: str, *args: Any) -> list[Any]:
-        return [self.net.view(address, method, *args) for address in self.addresses]
-
-
 @pytest.fixture(scope="module")
-def each() -> Each:
-    return Each()
+def each() -> SideBySide:
+    return SideBySide(FORMS.values())
 
 
 def translated(body: str) -> str:
@@ -52,7 +34,7 @@ def translated(body: str) -> str:
 # ---- the same contract ----
 
 
-def test_edition__schema__is_the_same(each: Each) -> None:
+def test_edition__schema__is_the_same(each: SideBySide) -> None:
     first, *others = (each.net.schema(address) for address in each.addresses)
     assert others == [first] * len(others)
 
@@ -60,18 +42,18 @@ def test_edition__schema__is_the_same(each: Each) -> None:
 @pytest.mark.parametrize(
     ("method", "args"), [("loops", [[1, 2]]), ("calls", [[1, 2]]), ("storage", []), ("answer", [])]
 )
-def test_edition__view__answers_the_same(each: Each, method: str, args: list[Any]) -> None:
+def test_edition__view__answers_the_same(each: SideBySide, method: str, args: list[Any]) -> None:
     first, *others = each.view(method, *args)
     assert others == [first] * len(others)
 
 
-def test_edition__event__has_the_same_topics_and_fields(each: Each) -> None:
+def test_edition__event__has_the_same_topics_and_fields(each: SideBySide) -> None:
     events = [[(event.topics, event.blob) for event in one.events] for one in each.write("move", TARGET)]
     assert events == [events[0]] * len(FORMS)
     assert events[0]
 
 
-def test_edition__refusal__has_the_same_text(each: Each) -> None:
+def test_edition__refusal__has_the_same_text(each: SideBySide) -> None:
     assert [receipt.message for receipt in each.write("refuse", "bad")] == ["[EXPECTED] bad: no"] * len(FORMS)
 
 

@@ -3,52 +3,31 @@
 import ast
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api_billing.contract_minify import minify
 from api_billing.contract_source import contract_path
-from genlayer_localnet import Localnet, Receipt
 
-FILE = Path(__file__).parent / "contracts" / "tricky.py"
-SOURCE = FILE.read_text(encoding="utf-8")
-HEADER = SOURCE[: SOURCE.index("\n\n") + 2]
-SENDER, TARGET = "0x" + "a1" * 20, "0x" + "b0" * 20
-
+from .side_by_side import FILE, HEADER, SOURCE, TARGET, SideBySide
 
 each_source = pytest.mark.parametrize(
     "source", [SOURCE, contract_path().read_text(encoding="utf-8")], ids=["tricky", "billing"]
 )
 
 
-class Both:
-    """The contract on one localnet, twice: as it stands and minified."""
-
-    def __init__(self) -> None:
-        self.net = Localnet()
-        deployed = [self.net.deploy(code, "one", sender=SENDER) for code in (SOURCE, minify(SOURCE))]
-        assert [each.kind for each in deployed] == ["return", "return"], deployed[1].stderr
-        self.addresses = [str(each.to) for each in deployed]
-
-    def write(self, method: str, *args: Any) -> list[Receipt]:
-        return [self.net.write(address, method, *args, sender=SENDER) for address in self.addresses]
-
-    def view(self, method: str, *args: Any) -> list[Any]:
-        return [self.net.view(address, method, *args) for address in self.addresses]
-
-
 @pytest.fixture(scope="module")
-def both() -> Both:
-    return Both()
+def both() -> SideBySide:
+    """As it stands, and minified."""
+    return SideBySide((SOURCE, minify(SOURCE)))
 
 
 def test_minify__of_a_contract__makes_it_much_smaller() -> None:
     assert len(minify(SOURCE)) < 0.65 * len(SOURCE)
 
 
-def test_minify__schema__is_the_same(both: Both) -> None:
+def test_minify__schema__is_the_same(both: SideBySide) -> None:
     source, minified = (both.net.schema(address) for address in both.addresses)
     assert source == minified
 
@@ -56,7 +35,7 @@ def test_minify__schema__is_the_same(both: Both) -> None:
 @pytest.mark.parametrize(
     ("method", "args"), [("loops", [[1, 2]]), ("calls", [[1, 2]]), ("storage", []), ("answer", [])]
 )
-def test_minify__view__answers_the_same(both: Both, method: str, args: list[Any]) -> None:
+def test_minify__view__answers_the_same(both: SideBySide, method: str, args: list[Any]) -> None:
     source, minified = both.view(method, *args)
     assert source == minified
 
@@ -93,12 +72,12 @@ def test_minify__event_declaration__keeps_self(source: str) -> None:
     assert {each.posonlyargs[0].arg for each in declared if each.kwarg} <= {"self"}
 
 
-def test_minify__event__has_the_same_topics_and_fields(both: Both) -> None:
+def test_minify__event__has_the_same_topics_and_fields(both: SideBySide) -> None:
     source, minified = ([(event.topics, event.blob) for event in each.events] for each in both.write("move", TARGET))
     assert source == minified != []
 
 
-def test_minify__refusal__has_the_same_text(both: Both) -> None:
+def test_minify__refusal__has_the_same_text(both: SideBySide) -> None:
     assert [receipt.message for receipt in both.write("refuse", "bad")] == ["[EXPECTED] bad: no"] * 2
 
 
