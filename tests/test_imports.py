@@ -36,6 +36,7 @@ api_billing.contract_api
 api_billing.errors api_billing.extras api_billing.networks
 api_billing.contract_minify api_billing.contract_editions api_billing.contract_source
 api_billing.vouchers api_billing.keys api_billing.unlocked api_billing.transport api_billing.fees
+api_billing.payments
 api_billing.genlayer_sdk api_billing.fee_profile api_billing.transactions api_billing.sending
 api_billing.fee_desk
 api_billing.answers api_billing.results api_billing.court_results api_billing.connection
