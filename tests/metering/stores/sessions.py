@@ -17,9 +17,10 @@ def channel_id(number: int = 1) -> str:
     return f"0x{number:064x}"
 
 
-def voucher(cumulative_wei: int, number: int = 1, signer: str = SIGNER) -> BySession:
+def voucher(cumulative_wei: int, number: int = 1, signer: str = SIGNER, *, exact: bool = False) -> BySession:
     """For so much, in the channel of a number."""
-    return BySession(signer, channel_id(number), channel_id(number), cumulative_wei, f"0x{cumulative_wei:0130x}")
+    channel = channel_id(number)
+    return BySession(signer, channel, channel, cumulative_wei, f"0x{cumulative_wei:0130x}", exact)
 
 
 BY_KEY = BySession(SIGNER)

@@ -16,6 +16,7 @@ from api_billing.metering.ledger.settlement_operations import (
 )
 from api_billing.metering.ledger.vouchers import MAX_CHANNELS, MAX_KEPT, BySession, ChannelSums
 from api_billing.results import ChannelState
+from api_billing.vouchers import Voucher
 
 from .sessions import BY_KEY, SessionDesk, channel_id, voucher
 
@@ -113,6 +114,71 @@ def test_reserve__seventeenth_channel__is_refused(session):
     assert session.reserve(10, voucher(10, 17)).code == "too_many_channels"
     assert session.put(voucher(10, 17)) == NotPut("too_many_channels")
     assert isinstance(session.reserve(10, voucher(10, 16)), Reserved)
+
+
+# --- the exact rule of x402
+
+
+def exact(cumulative_wei, number=1):
+    return voucher(cumulative_wei, number, exact=True)
+
+
+def test_reserve__exact_voucher_for_what_is_charged_and_estimated__is_set_aside(session):
+    session.served(10, exact(10), cost_wei=4)
+    assert isinstance(session.reserve(10, exact(14)), Reserved)
+    assert session.sums() == (14, 4, 10, 0)
+
+
+@pytest.mark.parametrize("signed", [10, 13, 15, 24])
+def test_reserve__exact_voucher_for_more_or_less__is_refused_with_the_sums_and_keeps_nothing(session, signed):
+    session.served(10, exact(10), cost_wei=4)
+    reply = session.reserve(10, exact(signed))
+    assert refused(reply) == ("cumulative_mismatch", 14)
+    assert reply.channel == session.channel()
+    assert session.sums() == (10, 4, 0, 0)
+
+
+def test_reserve__exact_voucher_while_a_request_is_served__is_busy_also_when_it_covers_both(session):
+    session.reserve(10, exact(10))
+    for signed in (10, 20):
+        assert refused(session.reserve(10, exact(signed))) == ("channel_busy", 20)
+    assert isinstance(session.reserve(10, exact(10, 2)), Reserved)
+    assert session.sums() == (10, 0, 10, 0)
+
+
+def test_reserve__exact_voucher_after_one_was_posted__is_for_one_wei_more_than_that(session):
+    session.served(10, voucher(50))
+    session.desk.cut()
+    for signed in (20, 50, 52):
+        assert refused(session.reserve(10, exact(signed))) == ("cumulative_mismatch", 51)
+    assert isinstance(session.reserve(10, exact(51)), Reserved)
+
+
+def test_reserve__exact_voucher_below_what_is_signed__pays_for_its_own_request(session):
+    session.put(voucher(100))
+    assert isinstance(session.reserve(10, exact(10)), Reserved)
+    assert session.sums() == (100, 0, 10, 0)
+
+
+def test_reserve__exact_voucher_for_what_costs_nothing__is_for_one_wei(session):
+    assert session.reserve(0, exact(0)).code == "cumulative_mismatch"
+    assert isinstance(session.reserve(0, exact(1)), Reserved)
+
+
+def test_refused__voucher_that_is_not_public__is_shown_the_highest_one(session):
+    session.served(10, voucher(10))
+    session.put(voucher(30))
+    reply = session.reserve(10, exact(15))
+    assert reply.voucher == Voucher(channel_id(), 30, voucher(30).signature)
+
+
+def test_refused__public_voucher__is_shown_only_what_is_public(session):
+    session.put(voucher(30))
+    session.served(10, voucher(20))
+    session.desk.cut()
+    assert session.reserve(10, exact(20)).voucher == Voucher(channel_id(), 20, voucher(20).signature)
+    session.served(20, BY_KEY)
+    assert session.reserve(10, exact(20)).voucher is None
 
 
 # --- the end of a request
@@ -283,6 +349,21 @@ def test_claim__other_posted_voucher__gets_nothing(session):
     session.desk.cut()
     assert claimed(session, voucher(20)).code == "voucher_required"
     assert claimed(session, voucher(15)).code == "voucher_required"
+
+
+def test_claim__exact_voucher_that_was_served__gets_the_stored_response_whatever_is_reserved(session):
+    claimed(session, exact(10))
+    session.reserve(10, exact(20))
+    assert isinstance(claimed(session, exact(10)), Replay)
+    assert session.sums() == (20, 10, 10, 0)
+
+
+def test_claim__exact_voucher_after_its_response_was_cut_off__is_for_the_whole_estimate(session):
+    reservation_id, _ = session.desk.reserve(10, session=exact(10), claim=KEY)
+    session.desk.settle(reservation_id, 4)
+    assert claimed(session, exact(10)).code == "cumulative_mismatch"
+    assert isinstance(claimed(session, exact(14)), Reserved)
+    assert session.sums() == (14, 10, 0, 0)
 
 
 def test_claim__voucher_that_is_not_public__gets_the_stored_response_and_is_not_charged(session):

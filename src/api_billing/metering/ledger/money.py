@@ -73,7 +73,7 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
             return StaleProfile(tables.profile(op.consumer))
         if consumer.disabled:
             code = "disabled"
-    paid_wei = 0
+    asked_wei, paid_wei = op.estimate_wei, 0
     if op.claim is not None:
         claimed = _claimed(tables, op)
         if not isinstance(claimed, int):
@@ -95,13 +95,14 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
         code = "insufficient_credit"
     channel, lacking = None, None
     if op.session is not None and not code:
-        found = sessions.bound(tables, op)
-        if isinstance(found, tuple):
-            code, lacking = found
+        found = sessions.bound(tables, op, asked_wei)
+        if isinstance(found, sessions.Lacking):
+            code, lacking = found.code, found
         else:
             channel = found
     if code:
-        return Refused(code, tuple(violated), tuple([count.used for count in counts]), account.balance(), lacking)
+        refused = Refused(code, tuple(violated), tuple([count.used for count in counts]), account.balance())
+        return refused if lacking is None else refused._replace(channel=lacking.channel, voucher=lacking.voucher)
     if channel is not None:
         op = replace(op, session=sessions.take(tables, op, channel))
     request = RequestRow(op, counts)

@@ -78,6 +78,16 @@ class ChannelRow(Row):
         self.posted_wei = max(self.posted_wei, cumulative_wei)
         return Voucher(self.salt, cumulative_wei, signature)
 
+    def highest(self, cumulative_wei: int) -> Voucher | None:
+        """The highest voucher that is kept and may be shown to whoever came with one for so much: with a public one,
+        which anybody has, the public ones.
+        """
+        is_public = cumulative_wei <= self.posted_wei
+        for wei, signature in reversed(self.vouchers):
+            if not is_public or wei <= self.posted_wei:
+                return Voucher(self.salt, wei, signature)
+        return None
+
     def _forget_covered(self) -> None:
         """A batch needs one that covers all that was charged: the lowest of those that do is posted."""
         while self.vouchers and self.vouchers[0][0] < self.charged_wei:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import NamedTuple
 
 from api_billing.metering.ledger.batch_operations import BatchLine
 from api_billing.metering.ledger.operations import Reserve
@@ -18,17 +18,27 @@ from api_billing.metering.ledger.vouchers import (
     SessionState,
 )
 from api_billing.results import ChannelState
+from api_billing.vouchers import Voucher
 
 _OPEN, _TO_CLOSE, _IN_A_BATCH = range(3)  # how far the closing of a session is
-_NO_CHANNEL: Final = ChannelSums("")
 
 
 # --- requests
 
 
-def bound(tables: Tables, op: Reserve) -> ChannelRow | tuple[str, ChannelSums] | None:
-    """The channel that pays for a request; or the code of why none does, and the one that comes closest. None for what
-    costs nothing and came without a voucher. Nothing is changed.
+class Lacking(NamedTuple):
+    """Why no channel pays for a request; the one that comes closest, and its highest voucher that may be shown."""
+
+    code: str
+    channel: ChannelSums = ChannelSums("")
+    voucher: Voucher | None = None
+
+
+def bound(tables: Tables, op: Reserve, asked_wei: int) -> ChannelRow | Lacking | None:
+    """The channel that pays for a request; or why none does. None for what costs nothing and came without a voucher.
+    Nothing is changed.
+
+    ``asked_wei`` is the estimate that the request came with: more than is set aside, when a part of it was paid before.
     """
     by, estimate_wei = op.session, op.estimate_wei
     assert by is not None
@@ -36,22 +46,36 @@ def bound(tables: Tables, op: Reserve) -> ChannelRow | tuple[str, ChannelSums] |
         return None
     session = _session(tables, op.account, by.signer)
     if session is None:
-        return "voucher_required", _NO_CHANNEL
+        return Lacking("voucher_required")
     if _is_closing(tables, session):
-        return "session_closing", _NO_CHANNEL
+        return Lacking("session_closing")
     if by.channel_id:
         channel = _channel(tables, op.account, by.channel_id)
-        if by.channel_id not in session.channels and len(session.channels) >= MAX_CHANNELS:
-            return "too_many_channels", channel.sums
-        sums = channel.sums._replace(signed_wei=max(channel.signed_wei, by.cumulative_wei))
-        is_public = by.cumulative_wei <= channel.posted_wei
-        return ("voucher_required", sums) if is_public or sums.free_wei < estimate_wei else channel
+        code = _refusal(session, channel, by, estimate_wei, asked_wei)
+        sums = channel.sums
+        if code == "voucher_required":
+            sums = sums._replace(signed_wei=max(channel.signed_wei, by.cumulative_wei))
+        return Lacking(code, sums, channel.highest(by.cumulative_wei)) if code else channel
     for channel_id in session.channels:
         channel = _channel(tables, op.account, channel_id)
         if channel.sums.is_open and channel.sums.free_wei >= estimate_wei:
             return channel
-    newest = _channel(tables, op.account, session.channels[0]).sums if session.channels else _NO_CHANNEL
-    return "voucher_required", newest
+    if not session.channels:
+        return Lacking("voucher_required")
+    return Lacking("voucher_required", _channel(tables, op.account, session.channels[0]).sums)
+
+
+def _refusal(session: SessionRow, channel: ChannelRow, by: BySession, estimate_wei: int, asked_wei: int) -> str:
+    """The code of why a channel does not pay by the voucher that came; empty when it does."""
+    if by.channel_id not in session.channels and len(session.channels) >= MAX_CHANNELS:
+        return "too_many_channels"
+    if by.exact:
+        if channel.reserved_wei:
+            return "channel_busy"
+        is_exact = by.cumulative_wei == channel.sums.required_wei(max(asked_wei, 1))
+        return "" if is_exact else "cumulative_mismatch"
+    free_wei = channel.sums._replace(signed_wei=max(channel.signed_wei, by.cumulative_wei)).free_wei
+    return "voucher_required" if by.cumulative_wei <= channel.posted_wei or free_wei < estimate_wei else ""
 
 
 def take(tables: Tables, op: Reserve, channel: ChannelRow) -> BySession:

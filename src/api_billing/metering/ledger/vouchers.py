@@ -20,6 +20,8 @@ class BySession(NamedTuple):
     """What pays for a request in a session: whose signature (``signer``), and the voucher that the request came with.
 
     Without a channel it came with none, and any channel of the session pays that more was signed for before.
+    With ``exact`` nothing else may be reserved in the channel, and the voucher is for neither less nor more than
+    ``ChannelSums.required_wei`` of the estimate (of 1 wei, where that is 0): the rule of x402.
     """
 
     signer: str
@@ -27,6 +29,7 @@ class BySession(NamedTuple):
     salt: str = ""
     cumulative_wei: int = 0
     signature: str = ""
+    exact: bool = False
 
 
 class ChannelSums(NamedTuple):
