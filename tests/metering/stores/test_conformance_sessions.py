@@ -513,3 +513,13 @@ def test_retry__of_a_refused_line__has_a_voucher_again_and_still_closes(session)
 
 def test_close__of_an_account_without_a_session__is_none(desk):
     assert desk.call(CloseSession(desk.account)) is None
+
+
+def test_reserve_and_settle__of_a_session__answer_with_the_channel_as_it_is_then(session):
+    made = session.reserve_op(30, voucher(100))
+    assert session.desk.call(made).channel == session.channel()
+    assert session.channel()[2:5] == (100, 0, 30)
+    assert session.channel().signature == voucher(100).signature
+    settled = [session.desk.settle(made.reservation_id, 20).channel for _ in range(2)]
+    assert settled == [session.channel()] * 2
+    assert session.channel()[2:5] == (100, 20, 0)

@@ -114,7 +114,7 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
     if op.claim is not None:
         key, fingerprint = op.claim
         tables.put(ClaimRow(op.consumer, key, fingerprint, op.reservation_id, op.claim_expires_ms, paid_wei=paid_wei))
-    return Reserved(account.balance(), used)
+    return Reserved(account.balance(), used, None if channel is None else channel.sums)
 
 
 def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
@@ -124,7 +124,9 @@ def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
         return NotReserved("unknown")
     account = tables.account(request.reserve.account)
     if request.state in ("settled", "redeemed"):
-        return Settled(request.charged_wei, request.uncollected_wei, account.balance(), (), request.late, True)
+        channel = sessions.paid_by(tables, request.reserve)
+        charged_wei, uncollected_wei = request.charged_wei, request.uncollected_wei
+        return Settled(charged_wei, uncollected_wei, account.balance(), (), request.late, True, channel)
     if request.state not in ("reserved", "expired"):
         return NotReserved(request.state)
     request.late = request.state == "expired"
@@ -162,7 +164,8 @@ def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
         tables.touch(usage)
     _keep_response(tables, request, op.response, charged_wei)
     counts = tuple([(check.counter, count) for check, count in zip(reserve_.checks, used, strict=True)])
-    return Settled(charged_wei, request.uncollected_wei, account.balance(), counts, request.late)
+    channel = sessions.paid_by(tables, reserve_)
+    return Settled(charged_wei, request.uncollected_wei, account.balance(), counts, request.late, channel=channel)
 
 
 def release(tables: Tables, op: Release) -> Released | NotReserved:
@@ -233,7 +236,8 @@ def _reserved_before(tables: Tables, request: RequestRow, op: Reserve) -> Reserv
     if request.state != "reserved":
         # Ended already: serving it again would be a second request under one id.
         return Refused("reservation_ended", (), (), balance)
-    return Reserved(balance, tuple([count.used for count in tables.counts(request)]))
+    counts = tuple([count.used for count in tables.counts(request)])
+    return Reserved(balance, counts, sessions.paid_by(tables, made))
 
 
 def _asked(op: Reserve, held_wei: int) -> tuple[object, ...]:

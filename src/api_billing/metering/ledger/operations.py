@@ -191,6 +191,7 @@ class Reserved(NamedTuple):
 
     balance: Balance
     counts: tuple[int, ...]
+    channel: ChannelSums | None = None  # that pays, with this request
 
 
 class Refused(NamedTuple):
@@ -265,6 +266,7 @@ class Settled(NamedTuple):
     counts: tuple[tuple[str, int], ...] = ()  # (counter, count after) of each window of the reservation
     late: bool = False
     repeated: bool = False
+    channel: ChannelSums | None = None  # that paid, as it is now
 
 
 class NotReserved(NamedTuple):

@@ -34,9 +34,10 @@ class ChannelRow(Row):
     @property
     def sums(self) -> ChannelSums:
         """The sums to hand out."""
+        highest_wei, signature = self.vouchers[-1] if self.vouchers else (0, "")
         return ChannelSums(
             self.channel_id, self.salt, self.signed_wei, self.charged_wei, self.reserved_wei, self.posted_wei,
-            self.batched_wei,
+            self.batched_wei, signature if highest_wei == self.signed_wei else "",
         )  # fmt: skip
 
     def values(self) -> Values:

@@ -123,6 +123,12 @@ def charge(tables: Tables, request: RequestRow, held_wei: int, charged_wei: int)
     return charged_wei
 
 
+def paid_by(tables: Tables, made: Reserve) -> ChannelSums | None:
+    """The channel that pays for a request that was reserved; None when it is paid without vouchers."""
+    by = made.session
+    return None if by is None or not by.channel_id else _channel(tables, made.account, by.channel_id).sums
+
+
 # --- vouchers and sessions
 
 
