@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from inspect import isfunction
 from typing import Any, Final
 
+from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import AsgiHeaders
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.web.delivery import Delivery
+from api_billing.metering.web.fields import is_plain, merged
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -222,17 +224,24 @@ class Outgoing(Delivery):
             self.body_bytes = self.body_bytes + part if part is not None else self.length or 0
         return not message.get("more_body", False)
 
-    def _started(self, fields: Iterable[tuple[str, str]]) -> Message:
+    def _started(self, fields: Fields) -> Message:
         """The start of the response, with our fields, on its way now."""
         assert self._start is not None
         self._held = False
-        return {**self._start, "headers": [*self._start.get("headers", ()), *encoded(fields)]}
+        return {**self._start, "headers": with_fields(self._start.get("headers", ()), fields)}
 
 
 async def send_answer(answer: Answer, send: Send, *, head: bool = False) -> None:
     """Send a whole response of the meter's own."""
     await send({"type": "http.response.start", "status": answer.status, "headers": encoded(answer.headers)})
     await send({"type": "http.response.body", "body": b"" if head else answer.body})
+
+
+def with_fields(own: Iterable[tuple[bytes, bytes]], fields: Fields) -> list[tuple[bytes, bytes]]:
+    """Header fields of the application and ours beside them."""
+    if is_plain(fields):
+        return [*own, *encoded(fields)]
+    return encoded(merged([(name.decode("latin-1"), value.decode("latin-1")) for name, value in own], fields))
 
 
 def encoded(fields: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

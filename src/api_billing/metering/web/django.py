@@ -39,12 +39,14 @@ from api_billing.metering.web.decorated import MARK, OWN, exempted, function_of,
 from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery
 from api_billing.metering.web.django_configuration import LazyMetering, configured_meter, configured_metering
 from api_billing.metering.web.django_responses import (
+    add_fields,
     asettle_response,
     read_body,
     rendered_error,
     settle_response,
     status_of,
 )
+from api_billing.metering.web.fields import one_each
 from api_billing.metering.web.identified import aconsumer_of, consumer_of
 
 __all__ = ["configured_meter", "exempt", "identified", "meter_middleware", "metered"]
@@ -266,12 +268,11 @@ def _becomes_response(delivery: Delivery, request: HttpRequest, error: BaseExcep
 
 
 def _with_fields(response: HttpResponseBase, fields: Fields) -> HttpResponseBase:
-    for name, value in fields:
-        response.headers[name] = value
+    add_fields(response, fields)
     return response
 
 
 def _answer_response(answer: Answer) -> HttpResponse:
     response = HttpResponse(answer.body, status=answer.status)
     del response.headers["Content-Type"]
-    return cast(HttpResponse, _with_fields(response, list(answer.headers)))
+    return cast(HttpResponse, _with_fields(response, list(one_each(answer.headers).items())))

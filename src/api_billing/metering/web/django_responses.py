@@ -19,6 +19,7 @@ from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.http import TextHeaders
 from api_billing.metering.seldom import Seldom
 from api_billing.metering.web.delivery import Delivery, MeteredPieces
+from api_billing.metering.web.fields import joined
 from api_billing.metering.web.forms import form_bytes
 
 # As in django.core.handlers.exception; the first that fits.
@@ -40,7 +41,7 @@ def settle_response(delivery: Delivery, response: Any) -> Any:
     elif _is_unrendered(response):
         _settle_rendered(delivery, cast(SimpleTemplateResponse, response))
     elif _is_whole(delivery, response):
-        _add(response, delivery.finish())
+        add_fields(response, delivery.finish())
     else:
         _stream(delivery, response)
     return response
@@ -52,7 +53,7 @@ async def asettle_response(delivery: Delivery, response: Any) -> Any:
         # Templates are rendered in a thread.
         return settle_response(delivery, response)
     if _is_whole(delivery, response):
-        _add(response, await delivery.afinish())
+        add_fields(response, await delivery.afinish())
     else:
         _stream(delivery, response)
     return response
@@ -84,14 +85,15 @@ def _is_whole(delivery: Delivery, response: HttpResponseBase) -> bool:
     return True
 
 
-def _add(response: HttpResponseBase, fields: Fields) -> None:
+def add_fields(response: HttpResponseBase, fields: Fields) -> None:
+    """Our fields beside those that a response has."""
     for name, value in fields:
-        response.headers[name] = value
+        response.headers[name] = joined(name, response.headers.get(name, ""), value)
 
 
 def _stream(delivery: Delivery, response: HttpResponseBase) -> None:
     assert isinstance(response, StreamingHttpResponse)
-    _add(response, delivery.exchange.start_fields())
+    add_fields(response, delivery.exchange.start_fields())
     content = response.streaming_content
     if response.is_async:
         response.streaming_content = cast(Any, _AsyncPieces(cast("AsyncIterator[bytes]", content), delivery))

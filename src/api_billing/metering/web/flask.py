@@ -18,6 +18,7 @@ from api_billing.extras import needed_by
 with needed_by(__name__):
     from flask import Blueprint, Flask, Request, Response, after_this_request, current_app, request
     from flask.views import View
+    from werkzeug.datastructures import Headers
     from werkzeug.exceptions import HTTPException
     from werkzeug.routing import RequestRedirect
 
@@ -38,6 +39,7 @@ from api_billing.metering.web.decorated import (
     refuse_served,
 )
 from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery, MeteredPieces
+from api_billing.metering.web.fields import is_plain, merged
 from api_billing.metering.web.forms import form_bytes
 from api_billing.metering.web.identified import consumer_of
 from api_billing.metering.web.terms import metering_from
@@ -235,8 +237,11 @@ def _settle(delivery: Delivery, response: Response) -> Response:
     else:
         fields = delivery.exchange.start_fields()
         response.response = MeteredPieces(iter(response.iter_encoded()), delivery, response.response)
-    for name, value in fields:
-        headers.add(name, value)
+    if is_plain(fields):
+        for name, value in fields:
+            headers.add(name, value)
+    else:
+        response.headers = Headers(merged(list(headers), fields))
     return response
 
 

@@ -30,6 +30,7 @@ from api_billing.metering.stores.steps import is_waiting
 from api_billing.metering.web.asgi_messages import Incoming, Outgoing, Receive, Scope, Send, encoded
 from api_billing.metering.web.decorated import fields_of, function_of, refuse_served
 from api_billing.metering.web.delivery import EXCHANGE_KEY
+from api_billing.metering.web.fields import merged
 from api_billing.metering.web.forms import form_bytes
 
 _log = logging.getLogger("api_billing.metering.web")
@@ -140,7 +141,7 @@ def with_fields(error: HTTPException, fields: Fields) -> HTTPException:
     kind = type(error)
     twin = kind.__new__(kind, *error.args)
     twin.__dict__.update(error.__dict__)
-    twin.headers = {**(error.headers or {}), **dict(fields)}
+    twin.headers = dict(merged((error.headers or {}).items(), fields))
     return twin
 
 

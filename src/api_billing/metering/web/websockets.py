@@ -16,6 +16,7 @@ from api_billing.metering.web.asgi_messages import (
     Scope,
     Send,
     encoded,
+    with_fields,
 )
 from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery
 
@@ -65,8 +66,7 @@ class _Connection(Delivery):
         kind = message["type"]
         if kind == "websocket.accept":
             self.status = _ACCEPTED
-            fields = encoded(self.exchange.start_fields())
-            message = {**message, "headers": [*message.get("headers", ()), *fields]}
+            message = {**message, "headers": with_fields(message.get("headers", ()), self.exchange.start_fields())}
         elif kind == "websocket.send":
             self.count(message.get("bytes") or (message.get("text") or "").encode())
         elif not self.status:

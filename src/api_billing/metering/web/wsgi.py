@@ -21,6 +21,7 @@ from api_billing.metering.request.http import TextHeaders, wsgi_request
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery, MeteredPieces
+from api_billing.metering.web.fields import merged
 
 Environ = MutableMapping[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
@@ -127,7 +128,7 @@ class _Response(Delivery):
                 close()
 
     def _pass_start(self, fields: Fields) -> Callable[[bytes], object]:
-        self._write = self._start_response(self._status_line, [*self._fields, *fields])
+        self._write = self._start_response(self._status_line, merged(self._fields, fields))
         return self._write
 
 
