@@ -1,8 +1,8 @@
 """Versions of GenLayer's tools beside those of `.venv`, which genlayer-test binds to one line of genlayer-py.
 
-Each set of them has a lock of its own in `requirements`. It is put into `.cache`, without anything it depends on, and
-stands before `.venv` on the path of one more process. Where the package index cannot be reached, and the set is not in
-the cache yet, the test that asks for it is skipped.
+Each set of them has a lock of its own in `requirements`; so have payment clients that others wrote. It is put into
+`.cache`, without anything that the lock does not name, and stands before `.venv` on the path of one more process. Where
+the package index cannot be reached, and the set is not in the cache yet, the test that asks for it is skipped.
 """
 
 import fcntl
@@ -24,7 +24,7 @@ LOCK_VARIABLE = "API_BILLING_TESTS_LOCK"
 IN_USE = "tests/test_other_versions.py"
 SKIPPED_ANYWHERE = "no conformance contracts in "
 UNREACHABLE = ("No matching distribution found", "Could not find a version", "Connection", "Network is unreachable")
-INSTALL_SECONDS, RUN_SECONDS = 120, 300
+INSTALL_SECONDS, RUN_SECONDS = 300, 300
 
 
 def locked(name: str) -> dict[str, str]:

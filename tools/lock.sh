@@ -29,3 +29,6 @@ other() {
 echo genlayer-py | other genlayer-py-newest "$@"
 echo genlayer-py | other genlayer-py-preview --prerelease allow "$@"
 printf 'genlayer-py\ngenlayer-test\n' | other genlayer-test-preview --prerelease allow "$@"
+# Payment clients and judges that nobody here wrote, with all that they need: tests/payments_outside.
+printf 'agent-security-harness\npympp\nx402[evm,httpx,requests]\nx402-conformance-suite\n' |
+    resolve requirements/payment-clients.lock --no-annotate "$@" -

@@ -1,13 +1,9 @@
 """genlayer-js, the genlayer CLI, ethers and viem from npm, in a cache of their own, and a localnet server for them."""
 
-import fcntl
-import hashlib
-import json
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +12,13 @@ from eth_account import Account
 
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.plugin import server_fixture
+from tests.npm_packages import RUN_SECONDS, npm_packages, run
+from tests.npm_packages import run_script as npm_packages_script
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 KEY = "0x" + "17" * 32
 PASSWORD = "only for tests"
-INSTALL_SECONDS = 600
-RUN_SECONDS = 120
 
 Genlayer = Callable[..., str]
 
@@ -31,28 +27,8 @@ server = server_fixture("module", finality_window_seconds=0.5)
 
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
-    """The packages of package-lock.json; installed once for each lock, without running any script of theirs."""
-    if shutil.which("npm") is None or shutil.which("node") is None:
-        pytest.skip("npm and node are not installed, which the JavaScript clients need")
-    lock = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()[:16]
-    folder = ROOT / ".cache" / f"js-clients-{lock}"
-    folder.parent.mkdir(exist_ok=True)
-    with (folder.parent / "js-clients.lock").open("w") as lock_file:
-        fcntl.flock(lock_file, fcntl.LOCK_EX)  # workers that run side by side install it once
-        _install(folder)
-    return folder / "node_modules"
-
-
-def _install(folder: Path) -> None:
-    if not (folder / "node_modules").is_dir():
-        fresh = folder.with_name(f"{folder.name}.{os.getpid()}")
-        fresh.mkdir(parents=True)
-        for name in ("package.json", "package-lock.json", ".npmrc"):
-            shutil.copy(HERE / name, fresh / name)
-        # Not `npm ci`: npm leaves optional packages of other platforms out of a lock, and then finds it incomplete.
-        run(["npm", "install", "--ignore-scripts"], cwd=fresh, timeout=INSTALL_SECONDS)
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
+    """The packages of package-lock.json."""
+    return npm_packages(HERE, "js-clients")
 
 
 @pytest.fixture(scope="module")
@@ -82,24 +58,5 @@ def genlayer(node_modules: Path, project: Path, server: RpcServer) -> Genlayer:
 
 
 def run_script(node_modules: Path, name: str, *arguments: str) -> Any:
-    """What the script prints as JSON. It runs beside node_modules, where node looks for packages."""
-    script = node_modules.parent / name
-    shutil.copy(HERE / name, script)
-    out = run(["node", str(script), *arguments], cwd=script.parent, timeout=RUN_SECONDS)
-    return json.loads(next(each for each in out.splitlines() if each.startswith("{")))
-
-
-def run(
-    line: Sequence[str],
-    *,
-    cwd: Path,
-    timeout: float,
-    stdin: str = "",
-    environment: dict[str, str] | None = None,
-) -> str:
-    """What a program prints, errors last; the test fails with it when the program does."""
-    done = subprocess.run(
-        line, cwd=cwd, input=stdin, capture_output=True, text=True, timeout=timeout, check=False, env=environment
-    )
-    assert done.returncode == 0, f"{' '.join(line)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr
+    """What a script of this folder prints as JSON."""
+    return npm_packages_script(node_modules, HERE / name, *arguments)

@@ -1,0 +1,1 @@
+"""Payment clients and judges that nobody here wrote, against metered APIs."""
