@@ -18,13 +18,13 @@ class NotReadable(ValueError):
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:
-    """JSON as RFC 8785 (JCS) has it, of texts, integers, truth values, lists and objects."""
+    """JSON as RFC 8785 (JCS) has it, of texts, integers, truth values, lists and objects with names in ASCII."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
 
 
 def compact(value: Mapping[str, Any]) -> bytes:
     """The shortest JSON, in the order of the members."""
-    return json.dumps(value, separators=(",", ":")).encode()
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def to_base64url(data: bytes) -> str:
@@ -64,9 +64,10 @@ def json_object(data: bytes) -> dict[str, Any]:
     try:
         text = data.decode()
         value = json.loads(text, object_pairs_hook=_members, parse_constant=_refuse)
-        if type(value) is not dict or _depth(value) > _MAX_DEPTH:
-            raise NotReadable("this is not a JSON object")
-        json.dumps(value, ensure_ascii=False).encode()  # raises for half of a pair of surrogates
+        if type(value) is not dict or (text.count("{") + text.count("[") > _MAX_DEPTH and _depth(value) > _MAX_DEPTH):
+            raise NotReadable("this is not a JSON object, or it is nested too deeply")
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()  # raises for half of a pair of surrogates
     except NotReadable:
         raise
     except (ValueError, RecursionError) as error:

@@ -31,10 +31,18 @@ ACTIONS: Final = ("open", "voucher", "topUp", "close")
 _REQUIRED: Final = ("id", "realm", "method", "intent", "request")
 _OPTIONAL: Final = ("expires", "digest", "description", "opaque", "header")
 _NAMES: Final = frozenset((*_REQUIRED, *_OPTIONAL))
+_TOKEN: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _PARAMETER: Final = re.compile(
-    r"""[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*=[ \t]*("(?:[^"\\]|\\.)*+"|[!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?=,|$)"""
+    rf"""[ \t]*+({_TOKEN})[ \t]*+=[ \t]*+(?:"((?:[^"\\]|\\.)*+)"|({_TOKEN})(?=[ \t]*(?:,|$)))[^,]*+,?""", re.DOTALL
 )
-_SCHEME: Final = re.compile(r"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:[ \t]+|$)")
+_SCHEME: Final = re.compile(rf"[ \t]*+({_TOKEN})(?:[ \t]+|$)")
+_PREFERENCE: Final = re.compile(
+    r"([a-z][a-z0-9:_-]*|\*)/([A-Za-z0-9-]+|\*)(?:[ \t]*;[ \t]*[qQ]=(1(?:\.0{0,3})?|0(?:\.[0-9]{0,3})?))?"
+)
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
+_METHOD: Final = re.compile("[a-z][a-z0-9:_-]*")
+_UNPRINTED: Final = re.compile(r"[^\t -~]")
+_NO_TEXT: Final = re.compile("[\ud800-\udfff]")  # halves of pairs, which UTF-8 has not
 _SOURCE: Final = re.compile("did:pkh:eip155:([1-9][0-9]{0,15}):(0x[0-9a-fA-F]{40})")
 _LEAST_SECRET: Final = 32  # bytes
 
@@ -60,10 +68,10 @@ class Challenge:
         return json_object(from_base64url(self.request))
 
     def value(self) -> str:
-        """The value of ``WWW-Authenticate``. Raises: InvalidInput for a line break in it."""
+        """The value of ``WWW-Authenticate``. Raises: InvalidInput for what is not one line of ASCII."""
         pairs = self.members()
-        if any("\r" in text or "\n" in text for text in pairs.values()):
-            raise InvalidInput("a challenge is one line")
+        if any(map(_UNPRINTED.search, pairs.values())):
+            raise InvalidInput("a challenge is one line of ASCII")
         quoted = {name: text.replace("\\", "\\\\").replace('"', '\\"') for name, text in pairs.items()}
         return "Payment " + ", ".join(f'{name}="{text}"' for name, text in quoted.items())
 
@@ -73,32 +81,30 @@ class Challenge:
         return {name: text for name, text in pairs if text or name in _REQUIRED}
 
     def with_id(self, secret: bytes) -> Self:
-        """The same, with the id that binds all of it to a secret of at least 32 bytes."""
+        """The same, with the id that binds all of it to a secret. Raises: InvalidInput for one below 32 bytes."""
+        if len(secret) < _LEAST_SECRET:
+            raise InvalidInput(f"the secret of challenges has at least {_LEAST_SECRET} bytes")
         return replace(self, id=self.id_by(secret))
 
     def id_by(self, secret: bytes) -> str:
         """HMAC-SHA256 over all that is bound. ``header`` stands before ``opaque``, as all known implementations have
         it; nobody but who made an id checks it.
         """
-        if len(secret) < _LEAST_SECRET:
-            raise InvalidInput(f"the secret of challenges has at least {_LEAST_SECRET} bytes")
-        header = [self.header] if self.header else []
-        bound = (self.realm, self.method, self.intent, self.request, self.expires, self.digest, *header, self.opaque)
-        return to_base64url(hmac.digest(secret, "|".join(bound).encode(), "sha256"))
+        return to_base64url(hmac.digest(secret, "|".join(self._bound()).encode(), "sha256"))
 
     def is_by(self, secret: bytes) -> bool:
         """Whether its id was made with this secret, of just these terms."""
-        return hmac.compare_digest(self.id.encode(), self.id_by(secret).encode())
+        # A bar in a term could pass as the bar between two.
+        same = hmac.compare_digest(self.id.encode(), self.id_by(secret).encode())
+        return same and not any("|" in text for text in self._bound())
+
+    def _bound(self) -> list[str]:
+        header = [self.header] if self.header else []
+        return [self.realm, self.method, self.intent, self.request, self.expires, self.digest, *header, self.opaque]
 
     def expires_ms(self) -> int:
         """When it expires, in Unix time. Raises: NotReadable for none, and for one without a zone."""
-        try:
-            at = datetime.fromisoformat(self.expires)
-        except ValueError:
-            at = datetime.min
-        if at.tzinfo is None or "T" not in self.expires:
-            raise NotReadable("the challenge does not say when it expires")
-        return int(at.timestamp() * 1000)
+        return _instant_ms(self.expires)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +206,19 @@ def session_challenge(
     return bound.with_id(secret)
 
 
+def takes_sessions(value: str) -> bool:
+    """Whether a field ``Accept-Payment`` leaves room for our method and intent: so, too, one that cannot be read.
+
+    The most special of its ranges counts: `genlayer/session`, `genlayer/*`, `*/session`, `*/*`.
+    """
+    weights = dict[tuple[str, str], bool]()
+    for text in value.split(",") if len(value) <= MAX_CREDENTIAL else ():
+        if found := _PREFERENCE.fullmatch(text.strip(" \t")):
+            weights[found[1], found[2].lower()] = found[3] is None or float(found[3]) > 0
+    ranges = ((METHOD, INTENT), (METHOD, "*"), ("*", INTENT), ("*", "*"))
+    return not weights or next((weights[each] for each in ranges if each in weights), False)
+
+
 def offer_of(challenge: Challenge) -> Offer:
     """What a challenge of our method offers, for who pays. Raises: NotReadable."""
     terms = challenge.terms
@@ -241,11 +260,15 @@ def receipt_value(members: Mapping[str, Any]) -> str:
 
 def read_receipt(value: str) -> dict[str, Any]:
     """What a ``Payment-Receipt`` says. Raises: NotReadable."""
+    if len(value) > MAX_CREDENTIAL:
+        raise NotReadable("the receipt is too long")
     members = json_object(from_base64url(value))
-    if members.get("status") != "success" or not all(
-        type(members.get(name)) is str for name in ("method", "reference")
-    ):
-        raise NotReadable("this is no receipt")
+    method, reference, timestamp = (members.get(name) for name in ("method", "reference", "timestamp"))
+    if type(method) is not str or not _METHOD.fullmatch(method) or type(reference) is not str or not reference:
+        raise NotReadable("this receipt lacks its method or its reference")
+    if members.get("status") != "success" or type(timestamp) is not str:
+        raise NotReadable("this is no receipt of a success")
+    _instant_ms(timestamp)
     return members
 
 
@@ -275,31 +298,33 @@ def _challenge(parameters: Mapping[str, str]) -> Challenge:
 
 
 def _schemes(field: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Schemes and parameters of a ``WWW-Authenticate``, which may have several challenges (RFC 9110, 11.6.1)."""
-    if len(field) > MAX_CHALLENGES:
-        raise NotReadable("the challenge is too long")
+    """Schemes and parameters of a ``WWW-Authenticate``, which may have several challenges (RFC 9110, 11.6.1).
+
+    A parameter ends at its closing quote; what else there is before the next comma, and what is no parameter, is
+    passed over, as the public test vectors have it.
+    """
+    if len(field) > MAX_CHALLENGES or _NO_TEXT.search(field):
+        raise NotReadable("the challenge is too long, or no text")
     scheme, parameters, place = "", dict[str, str](), 0
     while place < len(field):
-        found = _PARAMETER.match(field, place)
-        if found is not None and scheme:
-            name, text = found[1].lower(), found[2]
+        if scheme and (found := _PARAMETER.match(field, place)):
+            name, quoted, token = found[1].lower(), found[2], found[3]
             if name in parameters and scheme == "payment":
                 raise NotReadable("a parameter of the challenge is there twice")
-            parameters[name] = re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text
-            place = found.end() + 1
-            continue
-        if (begins := _SCHEME.match(field, place)) is None:
-            if scheme == "payment" and not all(name in parameters for name in _REQUIRED):
-                raise NotReadable("the challenge cannot be read")
-            place = _after_comma(field, place)
-            continue
-        if scheme:
-            yield scheme, parameters
-        scheme, parameters, place = begins[1].lower(), {}, begins.end()
+            parameters[name] = token if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
+            place = found.end()
+        elif begins := _SCHEME.match(field, place):
+            if scheme:
+                yield scheme, parameters
+            scheme, parameters, place = begins[1].lower(), {}, begins.end()
+        else:
+            place = field.find(",", place) + 1 or len(field)
     if scheme:
         yield scheme, parameters
 
 
-def _after_comma(field: str, place: int) -> int:
-    comma = field.find(",", place)
-    return len(field) if comma < 0 else comma + 1
+def _instant_ms(text: str) -> int:
+    try:
+        return int(datetime.fromisoformat(text if _INSTANT.fullmatch(text) else "").timestamp() * 1000)
+    except ValueError as error:
+        raise NotReadable("an instant is not of RFC 3339, with its zone") from error

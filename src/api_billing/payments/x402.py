@@ -23,12 +23,14 @@ SIGNATURE_FIELD: Final = "PAYMENT-SIGNATURE"
 RESPONSE_FIELD: Final = "PAYMENT-RESPONSE"
 IDENTIFIER: Final = "payment-identifier"
 MAX_PAYMENT: Final = 8_192  # characters
+MAX_ANSWER: Final = 65_536  # characters of what a server says
 TIMEOUT_SECONDS: Final = 300
 REASONS: Final = "invalid_batch_settlement_evm_"
 Kind = Literal["voucher", "refund", "deposit"]
 KINDS: Final = ("voucher", "refund", "deposit")
 
 _IDENTIFIER: Final = re.compile("[A-Za-z0-9_-]{16,128}")
+_NETWORK: Final = re.compile("eip155:[1-9][0-9]{0,15}")
 _MAX_DELAY: Final = 2**40 - 1
 _EXACT: Final = ("scheme", "network", "amount", "payTo", "asset", "maxTimeoutSeconds")
 _IDENTIFIER_SCHEMA: Final = {
@@ -58,6 +60,11 @@ class Payment:
     accepted: Mapping[str, Any]
     refund_wei: int | None = None
     payment_id: str = ""
+
+    @property
+    def accepted_wei(self) -> int:
+        """The amount of the accepted offer."""
+        return int(self.accepted["amount"])
 
 
 # --- the server's side
@@ -89,7 +96,7 @@ def required_value(accepts: Sequence[Mapping[str, Any]], url: str, *, error: str
         "x402Version": VERSION,
         "error": error or "Payment required",
         "resource": resource,
-        "accepts": list(accepts),
+        "accepts": [{**each, "resource": url} for each in accepts],  # there version 1 has it, and its checkers ask
         "extensions": {IDENTIFIER: {"info": {"required": False}, "schema": _IDENTIFIER_SCHEMA}},
     }
     return to_base64(compact(message))
@@ -97,14 +104,12 @@ def required_value(accepts: Sequence[Mapping[str, Any]], url: str, *, error: str
 
 def read_payment(value: str, chain_id: int) -> Payment:
     """What a ``PAYMENT-SIGNATURE`` says. Raises: NotReadable for what is not of our scheme and exactly of its form."""
-    if len(value) > MAX_PAYMENT:
-        raise NotReadable("the payment is too long")
-    message = json_object(from_base64(value.strip(" \t")))
+    message = _message(value, MAX_PAYMENT)
     accepted, payload = message.get("accepted"), message.get("payload")
-    if type(message.get("x402Version")) is not int or message["x402Version"] != VERSION:
-        raise NotReadable("x402Version is not 2")
+    _check_version(message)
     if type(accepted) is not dict or type(payload) is not dict:
         raise NotReadable("the payment has no accepted offer or no payload")
+    wei_of(accepted.get("amount"), "accepted amount")
     if payload.get("type") not in KINDS:
         raise NotReadable("type is none of batch-settlement")
     config, voucher = payload.get("channelConfig"), payload.get("voucher")
@@ -158,13 +163,15 @@ def response_value(members: Mapping[str, Any]) -> str:
 def offers_in(value: str) -> tuple[list[tuple[Offer, dict[str, Any]]], dict[str, Any]]:
     """The offers of a ``PAYMENT-REQUIRED`` that our scheme can pay, each with its wire form, and the whole message.
 
-    The API's name is not in them: it is in the asset. Raises: NotReadable.
+    The API's name is not in them: it is in the asset. What is offered of other schemes, networks and delays is passed
+    over. Raises: NotReadable.
     """
-    message = json_object(from_base64(value.strip(" \t")))
+    message = _message(value, MAX_ANSWER)
     listed = message.get("accepts")
-    if message.get("x402Version") != VERSION or type(listed) is not list:
-        raise NotReadable("this is not version 2 of x402")
-    return [(_offer(each), each) for each in listed if type(each) is dict and each.get("scheme") == SCHEME], message
+    _check_version(message)
+    if type(listed) is not list:
+        raise NotReadable("the answer lists no offers")
+    return [(_offer(each), each) for each in listed if _is_of_sessions(each)], message
 
 
 def payment_value(
@@ -199,7 +206,7 @@ def payment_value(
 
 def read_response(value: str) -> dict[str, Any]:
     """What a ``PAYMENT-RESPONSE`` says. Raises: NotReadable."""
-    members = json_object(from_base64(value.strip(" \t")))
+    members = _message(value, MAX_ANSWER)
     if type(members.get("success")) is not bool:
         raise NotReadable("this is no response to a payment")
     return members
@@ -208,18 +215,32 @@ def read_response(value: str) -> dict[str, Any]:
 # --- parts
 
 
+def _message(value: str, most: int) -> dict[str, Any]:
+    if len(value) > most:
+        raise NotReadable("the field is too long")
+    return json_object(from_base64(value.strip(" \t")))
+
+
+def _check_version(message: Mapping[str, Any]) -> None:
+    if type(message.get("x402Version")) is not int or message["x402Version"] != VERSION:
+        raise NotReadable("x402Version is not 2")
+
+
+def _is_of_sessions(listed: Any) -> bool:
+    if type(listed) is not dict or listed.get("scheme") != SCHEME or type(listed.get("extra")) is not dict:
+        return False
+    network, delay = listed.get("network"), listed["extra"].get("withdrawDelay")
+    return type(network) is str and bool(_NETWORK.fullmatch(network)) and delay == WITHDRAW_DELAY_SECONDS
+
+
 def _offer(listed: Mapping[str, Any]) -> Offer:
-    extra, network = listed.get("extra"), listed.get("network")
-    found = re.fullmatch("eip155:([1-9][0-9]{0,15})", network) if type(network) is str else None
-    if type(extra) is not dict or found is None or extra.get("withdrawDelay") != WITHDRAW_DELAY_SECONDS:
-        raise NotReadable("the offer lacks what a session needs")
     return Offer(
         "",
         wei_of(listed.get("amount"), "amount"),
         address_in(listed.get("payTo"), "payTo"),
-        address_in(extra.get("receiverAuthorizer"), "receiverAuthorizer"),
+        address_in(listed["extra"].get("receiverAuthorizer"), "receiverAuthorizer"),
         address_in(listed.get("asset"), "asset"),
-        int(found[1]),
+        int(listed["network"].removeprefix("eip155:")),
     )
 
 
