@@ -26,6 +26,7 @@ from api_billing.metering.ledger.operations import (
     ReadCounts,
     Release,
     Reserve,
+    ReserveMore,
     Settle,
 )
 from api_billing.metering.limits.windows import WindowCheck
@@ -36,7 +37,7 @@ from api_billing.metering.stores.steps import run
 # What several processes can use at once. "serializable" is PostgreSQL as engines are that spread over machines.
 SHARED = ("sqlite", "postgresql", "serializable", "redis")
 STORES = ("memory", *SHARED)
-ON_CLUSTER = {f"test_conformance_{what}" for what in ("claims", "consumers", "money", "records")}
+ON_CLUSTER = {f"test_conformance_{what}" for what in ("claims", "consumers", "money", "more", "records")}
 # Usage of a batch, and ids, of several accounts.
 NOT_IN_SHARDS = ("batch", "test_record__noted_with_the_id_of_a_request")
 
@@ -79,6 +80,9 @@ class Desk:
     def settle(self, reservation_id: str, actual_wei: int, **changes: Any) -> Any:
         values = {"account": self.account, "now_ms": self.now_ms, **changes}
         return self.call(Settle(reservation_id, actual_wei=actual_wei, **values))
+
+    def reserve_more(self, made: Reserve, estimate_wei: int) -> Any:
+        return self.call(ReserveMore.of(made, estimate_wei))
 
     def release(self, reservation_id: str, **changes: Any) -> Any:
         return self.call(Release(reservation_id, **{"account": self.account, "now_ms": self.now_ms, **changes}))

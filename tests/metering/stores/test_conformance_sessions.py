@@ -216,6 +216,76 @@ def test_settle__after_it_expired__is_charged_what_is_signed_and_free_by_then(se
     assert session.sums() == (signed_meanwhile, 10 + charged, 0, 0)
 
 
+# --- more for a request that is being served
+
+
+def test_reserve_more__within_what_is_signed__sets_it_aside_and_is_charged(session):
+    made = session.reserve_op(10, voucher(30))
+    session.desk.call(made)
+    assert isinstance(session.desk.reserve_more(made, 30), Reserved)
+    assert session.sums() == (30, 0, 30, 0)
+    assert session.desk.settle(made.reservation_id, 35).charged_wei == 30
+    assert session.sums() == (30, 30, 0, 0)
+
+
+def test_reserve_more__than_is_signed__says_what_is_missing_and_goes_on_when_it_is_signed(session):
+    made = session.reserve_op(10, voucher(30))
+    session.desk.call(made)
+    reply = session.desk.reserve_more(made, 31)
+    assert (reply.code, reply.channel.required_wei(21)) == ("voucher_required", 31)
+    assert session.sums() == (30, 0, 10, 0)
+    session.put(voucher(31))
+    assert isinstance(session.desk.reserve_more(made, 31), Reserved)
+    assert session.sums() == (31, 0, 31, 0)
+
+
+def test_reserve_more__after_the_voucher_was_posted__needs_a_higher_one(session):
+    made = session.reserve_op(10, voucher(100))
+    session.desk.call(made)
+    session.served(10, voucher(100))
+    session.desk.cut()
+    reply = session.desk.reserve_more(made, 20)
+    assert (reply.code, reply.channel.required_wei(10)) == ("voucher_required", 101)
+    session.put(voucher(101))
+    assert isinstance(session.desk.reserve_more(made, 20), Reserved)
+
+
+def test_reserve_more__by_key_in_the_channel_that_paid__is_set_aside_there(session):
+    session.put(voucher(100, 1))
+    made = session.reserve_op(10, BY_KEY)
+    session.desk.call(made)
+    session.put(voucher(100, 2))
+    session.desk.reserve_more(made, 50)
+    assert (session.sums(1), session.sums(2)) == ((100, 0, 50, 0), (100, 0, 0, 0))
+
+
+def test_reserve_more__for_what_began_without_a_voucher__has_to_sign(session):
+    made = session.reserve_op(0, BY_KEY)
+    session.desk.call(made)
+    session.put(voucher(100))
+    assert session.desk.reserve_more(made, 10).code == "voucher_required"
+    assert session.desk.balance().reserved_wei == 0
+
+
+def test_reserve_more__of_a_session_that_is_closing_or_gone__is_refused(session):
+    made = session.reserve_op(10, voucher(100))
+    session.desk.call(made)
+    session.close()
+    assert session.desk.reserve_more(made, 20).code == "session_closing"
+    session.see(1000, signer=OTHER)
+    assert session.desk.reserve_more(made, 20).code == "voucher_required"
+
+
+def test_reserve_more__then_released_or_expired__holds_nothing(session):
+    for end in (session.desk.release, lambda _: session.desk.call(Sweep(session.desk.now_ms + 60_000))):
+        made = session.reserve_op(10, voucher(100))
+        session.desk.call(made)
+        session.desk.reserve_more(made, 60)
+        end(made.reservation_id)
+        assert session.sums() == (100, 0, 0, 0)
+        assert session.desk.balance().reserved_wei == 0
+
+
 # --- vouchers that are put
 
 

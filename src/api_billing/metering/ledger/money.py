@@ -36,6 +36,7 @@ from api_billing.metering.ledger.operations import (
     Replay,
     Reserve,
     Reserved,
+    ReserveMore,
     ReserveReply,
     Settle,
     Settled,
@@ -117,6 +118,40 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
     return Reserved(account.balance(), used, None if channel is None else channel.sums)
 
 
+def reserve_more(tables: Tables, op: ReserveMore) -> Reserved | Refused | NotReserved:
+    """Set aside a higher estimate for what is being served, or leave everything as it is."""
+    request = tables.request(op.reservation_id)
+    if request is None or request.reserve.account != op.account:
+        return NotReserved("unknown")
+    if request.state != "reserved":
+        return NotReserved(request.state)
+    account, counts = tables.account(op.account), tables.counts(request)
+    used = tuple([count.used for count in counts])
+    more_wei = op.estimate_wei - _paid_wei(tables, request.reserve) - request.estimate_wei
+    if more_wei <= 0:
+        return Reserved(account.balance(), used)
+    checks = {(check.counter, check.starts_ms): check for check in op.checks if check.unit == "wei"}
+    violated, code = [], ""
+    for index, (count, made) in enumerate(zip(counts, request.reserve.checks, strict=True)):
+        check = checks.get((made.counter, made.starts_ms))
+        if check is not None and check.limit is not None and count.used + more_wei > check.limit:
+            violated.append(index)
+            code = code or check.code
+    if not code and account.balance().free_wei < more_wei:
+        code = "insufficient_credit"
+    lacking = None
+    if op.session is not None and not code:
+        lacking = sessions.take_more(tables, request, op.session, more_wei)
+        code = "" if lacking is None else lacking.code
+    if code:
+        return Refused(code, tuple(violated), used, account.balance(), None if lacking is None else lacking.channel)
+    request.more_wei += more_wei
+    tables.touch(request)
+    account.reserved_wei += more_wei
+    tables.touch(account)
+    return Reserved(account.balance(), _recount(tables, request, 0, more_wei))
+
+
 def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
     """Charge the actual cost and give back the rest of the reservation; the second time, only say what was charged."""
     request = tables.request(op.reservation_id)
@@ -130,14 +165,14 @@ def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
     if request.state not in ("reserved", "expired"):
         return NotReserved(request.state)
     request.late = request.state == "expired"
-    held_wei = 0 if request.late else request.reserve.estimate_wei
+    held_wei = 0 if request.late else request.estimate_wei
     free_wei = account.granted_wei - account.reserved_wei - account.charged_wei
     claim = request.reserve.claim
     redeemed = claim is not None and claim.is_receipt
     row = tables.claim(request.reserve.consumer, claim.key) if claim is not None else None
     actual_wei = op.actual_wei
     if actual_wei is None:
-        actual_wei = request.reserve.estimate_wei  # less what was paid with its key already
+        actual_wei = request.estimate_wei  # less what was paid with its key already
     elif row is not None:
         actual_wei = max(0, actual_wei - row.paid_wei)
     if redeemed or (row is not None and row.reservation_id != op.reservation_id):
@@ -196,11 +231,11 @@ def extend(tables: Tables, op: Extend) -> int:
 def undo(tables: Tables, request: RequestRow, state: State, now_ms: int, outcome: Outcome = NO_OUTCOME) -> None:
     """Give back all that a reservation holds."""
     account = tables.account(request.reserve.account)
-    account.reserved_wei -= request.reserve.estimate_wei
+    account.reserved_wei -= request.estimate_wei
     tables.touch(account)
     if request.reserve.session is not None:
-        sessions.charge(tables, request, request.reserve.estimate_wei, 0)
-    _recount(tables, request, -1, -request.reserve.estimate_wei)
+        sessions.charge(tables, request, request.estimate_wei, 0)
+    _recount(tables, request, -1, -request.estimate_wei)
     _end(tables, request, state, now_ms, outcome)
     _keep_response(tables, request, None)
 
@@ -226,9 +261,7 @@ def grant(tables: Tables, op: Grant) -> Granted | GrantRefused:
 
 
 def _reserved_before(tables: Tables, request: RequestRow, op: Reserve) -> ReserveReply:
-    made, held_wei = request.reserve, op.estimate_wei
-    if op.claim is not None and (row := tables.claim(op.consumer, op.claim.key)) is not None:
-        held_wei = max(0, held_wei - row.paid_wei)
+    made, held_wei = request.reserve, max(0, op.estimate_wei - _paid_wei(tables, op))
     is_same = _asked(made, made.estimate_wei) == _asked(op, held_wei)
     if not is_same or (request.state == "reserved" and request.units != op.units):
         raise IdConflict(f"the reservation {op.reservation_id!r} was made before, for another request")
@@ -238,6 +271,12 @@ def _reserved_before(tables: Tables, request: RequestRow, op: Reserve) -> Reserv
         return Refused("reservation_ended", (), (), balance)
     counts = tuple([count.used for count in tables.counts(request)])
     return Reserved(balance, counts, sessions.paid_by(tables, made))
+
+
+def _paid_wei(tables: Tables, op: Reserve) -> int:
+    """What was paid with the key of a request for responses that were cut off."""
+    row = None if op.claim is None else tables.claim(op.consumer, op.claim.key)
+    return 0 if row is None else row.paid_wei
 
 
 def _asked(op: Reserve, held_wei: int) -> tuple[object, ...]:

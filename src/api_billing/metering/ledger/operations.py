@@ -187,7 +187,7 @@ class Reserve(Operation["ReserveReply"]):
 
 
 class Reserved(NamedTuple):
-    """The request may be served. ``counts`` are those of the checks, this request included."""
+    """The request may be served, or go on. ``counts`` are those of the checks, this request included."""
 
     balance: Balance
     counts: tuple[int, ...]
@@ -231,6 +231,26 @@ class ClaimMismatch(NamedTuple):
 
 
 ReserveReply = Reserved | Refused | StaleProfile | Replay | ClaimInProgress | ClaimMismatch
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveMore(Operation["Reserved | Refused | NotReserved"]):
+    """Have an open reservation set aside this estimate, which is higher, all or nothing: within limits in wei, free
+    credit, and in a session what its channel was signed for beyond what is public. A charge is then at most this.
+
+    It names the sum and not the difference: a repetition changes nothing, nor does what is lower than was set aside.
+    """
+
+    reservation_id: str
+    account: str
+    estimate_wei: int
+    checks: tuple[WindowCheck, ...] = ()  # of the reservation: a store does not keep their limits
+    session: BySession | None = None  # as it was reserved
+
+    @classmethod
+    def of(cls, reserve: Reserve, estimate_wei: int) -> ReserveMore:
+        """So much in place of what was reserved."""
+        return cls(reserve.reservation_id, reserve.account, estimate_wei, reserve.checks, reserve.session)
 
 
 @dataclass(slots=True)

@@ -105,6 +105,7 @@ class RequestRow(Row):
         "ended_ms",
         "expires_ms",
         "late",
+        "more_wei",
         "outcome",
         "reserve",
         "state",
@@ -119,6 +120,7 @@ class RequestRow(Row):
         self.state: State = "reserved"
         self.expires_ms = reserve.expires_ms
         self.units = reserve.units
+        self.more_wei = 0  # what is set aside beyond the estimate that it was reserved with
         self.charged_wei = 0
         self.uncollected_wei = 0
         self.ended_ms = 0
@@ -130,6 +132,11 @@ class RequestRow(Row):
     @property
     def key(self) -> Key:
         return (self.reserve.reservation_id,)
+
+    @property
+    def estimate_wei(self) -> int:
+        """What is set aside for it while it is served."""
+        return self.reserve.estimate_wei + self.more_wei
 
     def values(self) -> Values:
         made = self.reserve
@@ -145,8 +152,9 @@ class RequestRow(Row):
     def changing(self) -> Values:
         end = self.outcome
         return (
-            self.state, self.expires_ms, self.units, str(self.charged_wei), str(self.uncollected_wei), self.ended_ms,
-            int(self.late), self.code, end.status, end.duration_ms, end.response_bytes, end.error, end.tags, self.batch,
+            self.state, self.expires_ms, self.units, str(self.more_wei), str(self.charged_wei),
+            str(self.uncollected_wei), self.ended_ms, int(self.late), self.code, end.status, end.duration_ms,
+            end.response_bytes, end.error, end.tags, self.batch,
         )  # fmt: skip
 
     @classmethod
@@ -154,10 +162,11 @@ class RequestRow(Row):
         """The request of such values, without the bodies of its outcome."""
         request = cls(reserve_of(values))
         (
-            request.state, request.expires_ms, request.units, charged, uncollected, request.ended_ms, late,
+            request.state, request.expires_ms, request.units, more, charged, uncollected, request.ended_ms, late,
             request.code, status, duration_ms, response_bytes, error, tags, request.batch,
         ) = values[REQUESTS.fixed :]  # fmt: skip
-        request.charged_wei, request.uncollected_wei, request.late = int(charged), int(uncollected), bool(late)
+        request.more_wei, request.charged_wei, request.uncollected_wei = int(more), int(charged), int(uncollected)
+        request.late = bool(late)
         request.outcome = Outcome(status, duration_ms, response_bytes, error, tags)
         return request
 
@@ -184,7 +193,7 @@ class RequestRow(Row):
             outcome = outcome._replace(request_body=bodies.request_body, response_body=bodies.response_body)
         return Record(
             made.reservation_id, made.now_ms, self.state, made.api, made.consumer, made.account, made.tier, made.method,
-            made.route, made.request_id, self.units, made.estimate_wei, self.charged_wei, self.uncollected_wei,
+            made.route, made.request_id, self.units, self.estimate_wei, self.charged_wei, self.uncollected_wei,
             self.ended_ms, self.late, self.code, outcome, self.batch,
         )  # fmt: skip
 
@@ -429,8 +438,8 @@ REQUESTS: Final = kind_of(
     "record_id:name",
     "at_ms:int api:name consumer:name account:name tier:name method:text route:text request_id:text estimate_wei:wei"
     " windows:text claim_key:text? claim_fingerprint:text? claim_expires_ms:int channel:text voucher_wei:wei",
-    "state:text expires_ms:int units:int charged_wei:wei uncollected_wei:wei ended_ms:int late:int code:text status:int"
-    " duration_ms:int response_bytes:int error:text tags:text batch:int",
+    "state:text expires_ms:int units:int more_wei:wei charged_wei:wei uncollected_wei:wei ended_ms:int late:int"
+    " code:text status:int duration_ms:int response_bytes:int error:text tags:text batch:int",
 )
 BODIES: Final = kind_of(BodiesRow, "bodies", "record_id:name", "request_body:bytes? response_body:bytes?")
 CLAIMS: Final = kind_of(

@@ -36,6 +36,7 @@ from api_billing.metering.ledger.operations import (
     Record,
     Release,
     Reserve,
+    ReserveMore,
     Settle,
     SumUsage,
     Sweep,
@@ -96,6 +97,7 @@ def _listed(list_: Callable[[Tables, Any], Any]) -> Rule:
 # What touches some rows that it names, so that many of them make a batch.
 BY_KEY: Final[dict[type[Operation[Any]], Rule]] = {
     Reserve: money.reserve,
+    ReserveMore: money.reserve_more,
     Settle: money.settle,
     Release: money.release,
     Extend: money.extend,
@@ -171,8 +173,8 @@ def perform(tables: Tables, operations: Iterable[Operation[Any]]) -> list[Any]:
 
 def fetch(tables: Tables, operations: Sequence[Operation[Any]]) -> None:
     """Have at hand, together, what the operations are known to need."""
-    ending = [op.reservation_id for op in operations if isinstance(op, Settle | Release)]
-    keys = money.keys_of_ending(tables, ending) if ending else []
+    open_ = [op.reservation_id for op in operations if isinstance(op, Settle | Release | ReserveMore)]
+    keys = money.keys_of_ending(tables, open_) if open_ else []
     for operation in operations:
         needs = _NEEDS.get(type(operation))
         if needs is not None:
@@ -219,6 +221,7 @@ def _profile_needs(consumer: str) -> Keys:
 
 _NEEDS: Final[dict[type[Operation[Any]], Callable[[Any], Keys]]] = {
     Reserve: _reserve_needs,
+    ReserveMore: lambda op: [(REQUESTS, (op.reservation_id,)), *_session_needs(op.account)],
     Settle: _ending_needs,
     Release: _ending_needs,
     Extend: lambda op: [(REQUESTS, (reservation_id,)) for reservation_id in op.reservation_ids],

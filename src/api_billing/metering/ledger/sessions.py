@@ -93,6 +93,22 @@ def take(tables: Tables, op: Reserve, channel: ChannelRow) -> BySession:
     return by if by.channel_id else by._replace(channel_id=channel.channel_id)
 
 
+def take_more(tables: Tables, request: RequestRow, by: BySession, more_wei: int) -> Lacking | None:
+    """Set more aside for a request in its channel; or why that does not pay for it."""
+    channel_id = "" if request.reserve.session is None else request.reserve.session.channel_id
+    session = _session(tables, request.reserve.account, by.signer)
+    if session is None or channel_id not in session.channels:
+        return Lacking("voucher_required")
+    if _is_closing(tables, session):
+        return Lacking("session_closing")
+    channel = _channel(tables, session.account, channel_id)
+    if not channel.sums.is_open or channel.sums.free_wei < more_wei:
+        return Lacking("voucher_required", channel.sums)
+    channel.reserved_wei += more_wei
+    tables.touch(channel)
+    return None
+
+
 def is_public(tables: Tables, op: Reserve, reservation_id: str) -> bool:
     """Whether a request came with a voucher that is public, and another than that request had: anybody can show it, so
     that it gets not even a response that is stored.
@@ -109,7 +125,7 @@ def charge(tables: Tables, request: RequestRow, held_wei: int, charged_wei: int)
     """What was set aside for a request has become what it cost; how much of that its channel pays: at most the
     estimate. Of one that had expired what is signed and free by now, while its session goes on.
     """
-    by, estimate_wei = request.reserve.session, request.reserve.estimate_wei
+    by, estimate_wei = request.reserve.session, request.estimate_wei
     if by is None or not by.channel_id:
         return min(charged_wei, estimate_wei)
     channel = _channel(tables, request.reserve.account, by.channel_id)

@@ -31,7 +31,7 @@ from api_billing.metering.stores.sql import first_rows, schema
 from api_billing.metering.stores.store import Reply, Store
 from api_billing.showing import redacted
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 # Deadlock, serialization, a row that somebody else was first to insert: undone, and done again.
 _LOCK_TIMEOUT: Final = "55P03"
@@ -181,8 +181,7 @@ class PostgresqlStore(NetworkedStore):
         for operation, reply in zip(operations, replies, strict=True):
             if isinstance(operation, Settle | Release):
                 self._known.pop(operation.reservation_id, None)
-            elif isinstance(reply, Reserved):
-                assert isinstance(operation, Reserve)
+            elif isinstance(operation, Reserve) and isinstance(reply, Reserved):
                 self._known[operation.reservation_id] = operation
         while len(self._known) > _MAX_KNOWN:
             del self._known[next(iter(self._known))]

@@ -25,6 +25,7 @@ from api_billing.metering.ledger.operations import (
     ReadBalance,
     Release,
     Reserve,
+    ReserveMore,
     ReserveReply,
     Settle,
 )
@@ -32,7 +33,9 @@ from api_billing.metering.stores.store import ANSWERED, LOOK_SECONDS, Reply, Sto
 
 MAX_IN_LOOP: Final = 128  # operations that a loop does in one go, a few milliseconds of its time
 # Those that touch a few rows. Any other may take its time, so that a loop leaves it to the worker.
-_SMALL: Final = frozenset({Reserve, Settle, Release, Note, Extend, Grant, FindKey, GetProfile, ReadBalance, FireOnce})
+_SMALL: Final = frozenset(
+    {Reserve, ReserveMore, Settle, Release, Note, Extend, Grant, FindKey, GetProfile, ReadBalance, FireOnce}
+)
 _WATCH_SECONDS: Final = 0.002  # between two looks at what threads were answered, while they are
 _QUIET_LOOKS: Final = 50  # with nothing to write, after which they are not
 
