@@ -4,7 +4,7 @@ import pytest
 
 from api_billing.metering.ledger.batch_operations import ListBatches
 from api_billing.metering.ledger.operations import Claim, Refused, Replay, Reserved, StoredResponse, Sweep
-from api_billing.metering.ledger.session_operations import CloseSession, NotPut, SeeChannel
+from api_billing.metering.ledger.session_operations import CloseByVoucher, CloseSession, NotPut, SeeChannel
 from api_billing.metering.ledger.settlement_operations import (
     BeginPosting,
     EndPosting,
@@ -18,7 +18,7 @@ from api_billing.metering.ledger.vouchers import MAX_CHANNELS, MAX_KEPT, BySessi
 from api_billing.results import ChannelState
 from api_billing.vouchers import Voucher
 
-from .sessions import BY_KEY, SessionDesk, channel_id, voucher
+from .sessions import BY_KEY, SIGNER, SessionDesk, channel_id, voucher
 
 OTHER = "0x" + "07" * 20
 
@@ -508,6 +508,34 @@ def test_close__last_line_of_the_last_batch__closes_the_session(session):
     ended(session.desk, batch)
     assert not session.state().is_closing
     assert session.desk.balance().free_wei == 0
+
+
+def test_close__by_a_voucher__keeps_it_and_closes(session):
+    session.served(10, voucher(10))
+    state = session.desk.call(CloseByVoucher(session.desk.account, voucher(15)))
+    assert (state.is_closing, state.channels[0].signed_wei) == (True, 15)
+    assert session.desk.call(CloseByVoucher(session.desk.account, voucher(15))) == state
+    assert session.desk.cut().lines[0].close
+
+
+@pytest.mark.parametrize("signed", [9, 10])
+def test_close__by_a_public_voucher__is_refused_with_the_sums(session, signed):
+    session.served(10, voucher(10))
+    session.desk.cut()
+    session.served(5, voucher(20))
+    reply = session.desk.call(CloseByVoucher(session.desk.account, voucher(signed)))
+    assert reply == NotPut("voucher_required", session.channel())
+    assert not session.state().is_closing
+
+
+@pytest.mark.parametrize(("number", "signer", "code"), [(1, OTHER, "no_session"), (17, SIGNER, "too_many_channels")])
+def test_close__by_a_voucher_that_cannot_be_put__is_refused(session, number, signer, code):
+    for each in range(1, MAX_CHANNELS + 1):
+        session.put(voucher(10, each))
+    session.served(10, BY_KEY)
+    reply = session.desk.call(CloseByVoucher(session.desk.account, voucher(20, number, signer)))
+    assert reply.code == code
+    assert not session.state().is_closing
 
 
 def test_close__while_a_request_is_served__waits_for_the_batch_that_has_it(session):

@@ -53,7 +53,13 @@ from api_billing.metering.ledger.rows import (
     NUMBERS,
     REQUESTS,
 )
-from api_billing.metering.ledger.session_operations import CloseSession, PutVoucher, ReadSession, SeeChannel
+from api_billing.metering.ledger.session_operations import (
+    CloseByVoucher,
+    CloseSession,
+    PutVoucher,
+    ReadSession,
+    SeeChannel,
+)
 from api_billing.metering.ledger.session_rows import CHANNELS, SESSIONS
 from api_billing.metering.ledger.settlement_operations import (
     BeginPosting,
@@ -113,6 +119,7 @@ BY_KEY: Final[dict[type[Operation[Any]], Rule]] = {
     SeeChannel: sessions.see_channel,
     ReadSession: sessions.read_session,
     CloseSession: sessions.close_session,
+    CloseByVoucher: sessions.close_by_voucher,
 }
 
 # What settlement asks. It is rare, and its documents belong together: one process at a time.
@@ -237,4 +244,5 @@ _NEEDS: Final[dict[type[Operation[Any]], Callable[[Any], Keys]]] = {
     SeeChannel: lambda op: _session_needs(op.account, op.channel.channel_id),
     ReadSession: lambda op: _session_needs(op.account),
     CloseSession: lambda op: _session_needs(op.account),
+    CloseByVoucher: lambda op: _session_needs(op.account, op.voucher.channel_id),
 }

@@ -21,9 +21,12 @@ class PutVoucher(Operation["PutReply"]):
 
 
 class NotPut(NamedTuple):
-    """Nothing was done: ``no_session``, ``too_many_channels`` or ``session_closing``."""
+    """Nothing was done: ``no_session``, ``too_many_channels`` or ``session_closing``; ``voucher_required`` where a
+    higher one than ``channel`` has posted was needed.
+    """
 
     code: str
+    channel: ChannelSums | None = None
 
 
 PutReply = ChannelSums | NotPut
@@ -55,3 +58,11 @@ class CloseSession(Operation[SessionState | None]):
     """
 
     account: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseByVoucher(Operation[SessionState | NotPut]):
+    """``PutVoucher`` and ``CloseSession`` in one: whoever asks for it has a voucher that is not public."""
+
+    account: str
+    voucher: BySession

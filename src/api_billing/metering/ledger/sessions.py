@@ -8,7 +8,14 @@ from typing import NamedTuple
 from api_billing.metering.ledger.batch_operations import BatchLine
 from api_billing.metering.ledger.operations import Reserve
 from api_billing.metering.ledger.rows import ACCOUNTS, REQUESTS, RequestRow
-from api_billing.metering.ledger.session_operations import CloseSession, NotPut, PutVoucher, ReadSession, SeeChannel
+from api_billing.metering.ledger.session_operations import (
+    CloseByVoucher,
+    CloseSession,
+    NotPut,
+    PutVoucher,
+    ReadSession,
+    SeeChannel,
+)
 from api_billing.metering.ledger.session_rows import CHANNELS, SESSIONS, ChannelRow, SessionRow
 from api_billing.metering.ledger.tables import Tables
 from api_billing.metering.ledger.vouchers import (
@@ -178,6 +185,18 @@ def close_session(tables: Tables, op: CloseSession) -> SessionState | None:
         session.closing = _TO_CLOSE
         tables.touch(session)
     return read_session(tables, ReadSession(op.account))
+
+
+def close_by_voucher(tables: Tables, op: CloseByVoucher) -> SessionState | NotPut:
+    put = put_voucher(tables, PutVoucher(op.account, op.voucher))
+    sums = _channel(tables, op.account, op.voucher.channel_id).sums
+    if isinstance(put, NotPut) and put.code != "session_closing":
+        return put
+    if op.voucher.cumulative_wei <= sums.posted_wei:
+        return NotPut("voucher_required", sums)
+    closed = close_session(tables, CloseSession(op.account))
+    assert closed is not None  # or nothing could have been put
+    return closed
 
 
 def see_session(tables: Tables, account: str, signer: str, on_chain: Sequence[ChannelState]) -> None:
