@@ -471,6 +471,24 @@ def test_close__and_a_new_hold_of_the_same_signer__is_served_from_where_it_was(d
     assert desk.world.reconcile().is_zero
 
 
+def test_close__and_a_new_hold_of_the_same_signer_that_is_not_final__is_served_when_it_is(world: World) -> None:
+    open_session(world)
+    desk = SessionDesk(world, holds_from="finalized")
+    desk.serve(by=desk.sign(10))
+    world.chain.freeze()
+    desk.meter.close_session(API, WHO)
+    world.settle()
+    found = world.chain.subscriptions[API, WHO]
+    found.hold_wei, found.credit_wei = 500, 490
+    found.session.clear()
+    for _ in range(2):
+        desk.tick()
+        assert desk.problem(by=desk.sign(20))["reason"] == "not_final"
+    world.chain.freeze()
+    desk.tick()
+    assert not isinstance(desk.serve(by=desk.sign(20)), Answer)
+
+
 def test_close__undone_by_an_appeal__closes_again(desk: SessionDesk) -> None:
     desk.serve(by=desk.sign(10))
     desk.meter.close_session(API, WHO)

@@ -25,10 +25,19 @@ _KEPT_WINDOWS: Final = 3
 class AccountRow:
     """What is kept of an account whose credit is on the chain."""
 
-    __slots__ = ("accounted_wei", "billed_days", "billed_months", "in_flight_wei", "refused_parts", "revision", "terms")
+    __slots__ = (
+        "accounted_wei",
+        "billed_days",
+        "billed_months",
+        "closed_by",
+        "in_flight_wei",
+        "refused_parts",
+        "revision",
+        "terms",
+    )
 
     def __init__(self, document: Any) -> None:
-        kept: list[Any] = document or [0, 0, 0, 0, list(NEVER_READ), [], []]
+        kept: list[Any] = document or [0, 0, 0, 0, list(NEVER_READ), [], [], 0]
         self.revision: int = kept[0]
         self.accounted_wei: int = kept[1]
         self.in_flight_wei: int = kept[2]
@@ -36,10 +45,11 @@ class AccountRow:
         self.terms = ChainTerms(*kept[4])
         self.billed_days: dict[int, int] = dict(kept[5])
         self.billed_months: dict[int, int] = dict(kept[6])
+        self.closed_by: int = kept[7]
 
     def document(self) -> list[Any]:
         numbers = [self.revision, self.accounted_wei, self.in_flight_wei, self.refused_parts]
-        return [*numbers, list(self.terms), _last(self.billed_days), _last(self.billed_months)]
+        return [*numbers, list(self.terms), _last(self.billed_days), _last(self.billed_months), self.closed_by]
 
     def add_billed_calls(self, day: int, counted_day: int, calls: int) -> None:
         """Calls were billed on a day; in another window than they were counted in, they take room from that one."""
@@ -68,7 +78,7 @@ def read_credit(tables: Tables, op: ReadCredit) -> Credit:
     row = AccountRow(tables.document(account_key(op.account)))
     numbers = row.revision, row.accounted_wei, row.in_flight_wei, row.refused_parts
     days, months = tuple(row.billed_days.items()), tuple(row.billed_months.items())
-    return Credit(*numbers, row.terms, tables.balance(op.account), days, months)
+    return Credit(*numbers, row.terms, tables.balance(op.account), days, months, row.closed_by)
 
 
 def set_granted(tables: Tables, op: SetGranted) -> CreditSet:

@@ -251,6 +251,7 @@ def _account_for(tables: Tables, batch: Batch, posting: Posting, parts: Sequence
         row.refused_parts += bool(part.code) - bool(posting.retry_of)
         if line.close:
             set_closing(tables, line.account, is_on_its_way=False)
+            row.closed_by = row.closed_by if part.code else posting.chain_sequence
     # Of a session that was closed the chain has released what was left of the hold.
     closed = {line.account for line, part in zip(batch.lines, parts, strict=True) if line.close and not part.code}
     stopped = [account for account, row in rows.items() if row.refused_parts or account in closed]

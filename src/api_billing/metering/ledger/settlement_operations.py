@@ -111,6 +111,7 @@ class Credit(NamedTuple):
     balance: Balance
     billed_days: tuple[tuple[int, int], ...] = ()  # day, calls billed by settlements; the last few
     billed_months: tuple[tuple[int, int], ...] = ()  # month as ``month_of`` has it, calls
+    closed_by: int = 0  # sequence of the settlement that closed its last session; 0: none has
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,7 +197,9 @@ def final_terms(
         final = terms_of(final_report, api, read_ms, before[api]) if final_report else NEVER_READ
         left_today_wei = max(0, final.spend_left_today_wei - spent_wei[api])
         # A signer changes with a hold: what another one could have billed is no hold of this one.
-        held_wei = final.hold_wei - spent_wei[api] if final.signer == accepted.signer else 0
+        # Nor is a hold whose session a settlement has closed that is not final.
+        is_same = final.signer == accepted.signer and final.settlements >= before[api].closed_by
+        held_wei = final.hold_wei - spent_wei[api] if is_same else 0
         least = accepted._replace(
             hold_wei=min(accepted.hold_wei, max(0, held_wei)),
             hold_expires_ms=min(accepted.hold_expires_ms, final.hold_expires_ms),
