@@ -16,7 +16,6 @@ from api_billing.metering.ledger.settlement_operations import (
 )
 from api_billing.metering.ledger.vouchers import MAX_CHANNELS, MAX_KEPT, BySession, ChannelSums
 from api_billing.results import ChannelState
-from api_billing.vouchers import Voucher
 
 from .sessions import BY_KEY, SIGNER, SessionDesk, channel_id, voucher
 
@@ -134,7 +133,7 @@ def test_reserve__exact_voucher_for_more_or_less__is_refused_with_the_sums_and_k
     session.served(10, exact(10), cost_wei=4)
     reply = session.reserve(10, exact(signed))
     assert refused(reply) == ("cumulative_mismatch", 14)
-    assert reply.channel == session.channel()
+    assert reply.channel == session.channel()._replace(signature=voucher(10).signature)
     assert session.sums() == (10, 4, 0, 0)
 
 
@@ -165,20 +164,30 @@ def test_reserve__exact_voucher_for_what_costs_nothing__is_for_one_wei(session):
     assert isinstance(session.reserve(0, exact(1)), Reserved)
 
 
-def test_refused__voucher_that_is_not_public__is_shown_the_highest_one(session):
+def shown(reply):
+    return reply.channel.signed_wei, reply.channel.signature
+
+
+def test_refused__exact_voucher_that_is_not_public__is_shown_the_highest_one(session):
     session.served(10, voucher(10))
     session.put(voucher(30))
-    reply = session.reserve(10, exact(15))
-    assert reply.voucher == Voucher(channel_id(), 30, voucher(30).signature)
+    assert shown(session.reserve(10, exact(15))) == (30, voucher(30).signature)
+    assert shown(session.reserve(10, voucher(15, 2))) == (15, "")
 
 
-def test_refused__public_voucher__is_shown_only_what_is_public(session):
+def test_refused__public_exact_voucher__is_shown_only_what_is_public(session):
     session.put(voucher(30))
     session.served(10, voucher(20))
     session.desk.cut()
-    assert session.reserve(10, exact(20)).voucher == Voucher(channel_id(), 20, voucher(20).signature)
+    assert shown(session.reserve(10, exact(20))) == (20, voucher(20).signature)
     session.served(20, BY_KEY)
-    assert session.reserve(10, exact(20)).voucher is None
+    assert shown(session.reserve(10, exact(20))) == (30, "")
+
+
+def test_session__read_or_answered_with__has_no_signature(session):
+    made = session.reserve_op(30, voucher(100))
+    answers = [session.desk.call(made).channel, session.desk.settle(made.reservation_id, 20).channel, session.channel()]
+    assert [each.signature for each in answers] == [""] * 3
 
 
 # --- the end of a request
@@ -617,7 +626,6 @@ def test_reserve_and_settle__of_a_session__answer_with_the_channel_as_it_is_then
     made = session.reserve_op(30, voucher(100))
     assert session.desk.call(made).channel == session.channel()
     assert session.channel()[2:5] == (100, 0, 30)
-    assert session.channel().signature == voucher(100).signature
     settled = [session.desk.settle(made.reservation_id, 20).channel for _ in range(2)]
     assert settled == [session.channel()] * 2
     assert session.channel()[2:5] == (100, 20, 0)

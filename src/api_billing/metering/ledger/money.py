@@ -102,8 +102,8 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
         else:
             channel = found
     if code:
-        refused = Refused(code, tuple(violated), tuple([count.used for count in counts]), account.balance())
-        return refused if lacking is None else refused._replace(channel=lacking.channel, voucher=lacking.voucher)
+        closest = None if lacking is None else lacking.channel
+        return Refused(code, tuple(violated), tuple([count.used for count in counts]), account.balance(), closest)
     if channel is not None:
         op = replace(op, session=sessions.take(tables, op, channel))
     request = RequestRow(op, counts)

@@ -23,7 +23,6 @@ from api_billing.metering.clock import DAY_MS, EVER_MS
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.windows import WindowCheck
-from api_billing.vouchers import Voucher
 
 MAX_AMOUNT_WEI: Final = 2**256 - 1
 
@@ -202,7 +201,6 @@ class Refused(NamedTuple):
     counts: tuple[int, ...]
     balance: Balance
     channel: ChannelSums | None = None  # of a session's code: the one that came closest to paying
-    voucher: Voucher | None = None  # the highest one of it that whoever came with this voucher may see
 
 
 class StaleProfile(NamedTuple):

@@ -34,11 +34,18 @@ class ChannelRow(Row):
     @property
     def sums(self) -> ChannelSums:
         """The sums to hand out."""
-        highest_wei, signature = self.vouchers[-1] if self.vouchers else (0, "")
         return ChannelSums(
             self.channel_id, self.salt, self.signed_wei, self.charged_wei, self.reserved_wei, self.posted_wei,
-            self.batched_wei, signature if highest_wei == self.signed_wei else "",
+            self.batched_wei,
         )  # fmt: skip
+
+    def shown(self, cumulative_wei: int) -> ChannelSums:
+        """The sums, and the highest voucher that may be shown to whoever came with one for so much: with a public one,
+        which anybody can have, a public one.
+        """
+        bound_wei = self.signed_wei if cumulative_wei > self.posted_wei else self.posted_wei
+        kept = next(((wei, signature) for wei, signature in reversed(self.vouchers) if wei <= bound_wei), None)
+        return self.sums if kept is None else self.sums._replace(signed_wei=kept[0], signature=kept[1])
 
     def values(self) -> Values:
         sums = self.signed_wei, self.charged_wei, self.reserved_wei, self.posted_wei, self.batched_wei
@@ -78,16 +85,6 @@ class ChannelRow(Row):
         cumulative_wei, signature = self.vouchers[0]
         self.posted_wei = max(self.posted_wei, cumulative_wei)
         return Voucher(self.salt, cumulative_wei, signature)
-
-    def highest(self, cumulative_wei: int) -> Voucher | None:
-        """The highest voucher that is kept and may be shown to whoever came with one for so much: with a public one,
-        which anybody has, the public ones.
-        """
-        is_public = cumulative_wei <= self.posted_wei
-        for wei, signature in reversed(self.vouchers):
-            if not is_public or wei <= self.posted_wei:
-                return Voucher(self.salt, wei, signature)
-        return None
 
     def _forget_covered(self) -> None:
         """A batch needs one that covers all that was charged: the lowest of those that do is posted."""

@@ -25,7 +25,6 @@ from api_billing.metering.ledger.vouchers import (
     SessionState,
 )
 from api_billing.results import ChannelState
-from api_billing.vouchers import Voucher
 
 _OPEN, _TO_CLOSE, _IN_A_BATCH = range(3)  # how far the closing of a session is
 
@@ -34,11 +33,10 @@ _OPEN, _TO_CLOSE, _IN_A_BATCH = range(3)  # how far the closing of a session is
 
 
 class Lacking(NamedTuple):
-    """Why no channel pays for a request; the one that comes closest, and its highest voucher that may be shown."""
+    """Why no channel pays for a request, and the one that comes closest."""
 
     code: str
     channel: ChannelSums = ChannelSums("")
-    voucher: Voucher | None = None
 
 
 def bound(tables: Tables, op: Reserve, asked_wei: int) -> ChannelRow | Lacking | None:
@@ -59,10 +57,12 @@ def bound(tables: Tables, op: Reserve, asked_wei: int) -> ChannelRow | Lacking |
     if by.channel_id:
         channel = _channel(tables, op.account, by.channel_id)
         code = _refusal(session, channel, by, estimate_wei, asked_wei)
-        sums = channel.sums
-        if code == "voucher_required":
-            sums = sums._replace(signed_wei=max(channel.signed_wei, by.cumulative_wei))
-        return Lacking(code, sums, channel.highest(by.cumulative_wei)) if code else channel
+        if not code:
+            return channel
+        signed_wei = max(channel.signed_wei, by.cumulative_wei)
+        return Lacking(
+            code, channel.shown(by.cumulative_wei) if by.exact else channel.sums._replace(signed_wei=signed_wei)
+        )
     for channel_id in session.channels:
         channel = _channel(tables, op.account, channel_id)
         if channel.sums.is_open and channel.sums.free_wei >= estimate_wei:

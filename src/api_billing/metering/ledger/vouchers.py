@@ -42,7 +42,7 @@ class ChannelSums(NamedTuple):
     reserved_wei: int = 0  # set aside for requests being served
     posted_wei: int = 0  # the highest voucher that is public
     batched_wei: int = 0  # of what was charged, what is in a batch
-    signature: str = ""  # of the highest voucher, while that is kept
+    signature: str = ""  # of a voucher for ``signed_wei``: only in what an exact one is refused with
 
     @property
     def is_open(self) -> bool:
