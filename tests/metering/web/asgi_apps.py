@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from api_billing.metering.meter import Meter
@@ -21,13 +21,18 @@ from api_billing.metering.request.exchange import current_exchange
 from api_billing.metering.web import fastapi, starlette
 from api_billing.metering.web.asgi import MeteredASGI, MeterMiddleware
 
-from .terms import CHUNKS, OWN_COST_WEI, PLAIN, TERMS, Boom, chunks, same
+from .terms import CHUNKS, EVENT_STREAM, EVENTS, OWN_COST_WEI, OWN_FIELDS, PLAIN, TERMS, Boom, chunks, growing, same
 
 
 async def pieces(torn: bool) -> AsyncIterator[bytes]:
     for chunk in chunks(torn):
         yield chunk
         await asyncio.sleep(0)
+
+
+async def each(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
 
 
 def bare(meter: Meter, seen: list[str]) -> Any:
@@ -38,11 +43,16 @@ def bare(meter: Meter, seen: list[str]) -> Any:
         seen.append(path)
         if path == "/boom":
             raise Boom("before anything")
-        body, status, stream = PLAIN, 200, path in ("/stream", "/torn")
+        body, status, stream = PLAIN, 200, path in ("/stream", "/torn", "/events", "/growing")
+        own: list[tuple[bytes, bytes]] = []
         if path == "/missing":
             body, status = b"not here", 404
         elif path == "/fail":
             body, status = b"broken", 503
+        elif path == "/moved":
+            body, status, own = b"", 303, [(b"location", b"/plain")]
+        elif path == "/own":
+            own = [(name.encode(), value.encode()) for name, value in OWN_FIELDS.items()]
         elif path == "/echo":
             body = b""
             while True:
@@ -55,10 +65,12 @@ def bare(meter: Meter, seen: list[str]) -> Any:
             assert exchange is not None
             exchange.set_cost_wei(OWN_COST_WEI)
         length = [] if stream else [(b"content-length", str(len(body) + (path == "/short")).encode())]
-        headers = [(b"content-type", b"application/octet-stream"), *length]
+        kind = EVENT_STREAM if path == "/events" else "application/octet-stream"
+        headers = [(b"content-type", kind.encode()), *length, *own]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         if stream:
-            async for piece in pieces(path == "/torn"):
+            parts = {"/events": lambda: each(EVENTS), "/growing": lambda: each(growing())}
+            async for piece in parts.get(path, lambda: pieces(path == "/torn"))():
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             body = b""
         await send({"type": "http.response.body", "body": body})
@@ -99,6 +111,26 @@ def starlette_routes(metered: Callable[..., Any], seen: list[str]) -> list[Route
         return Response(PLAIN, headers={"content-length": str(len(PLAIN) + 1)})
 
     @metered
+    async def events(request: Request) -> Response:
+        seen.append(request.url.path)
+        return StreamingResponse(each(EVENTS), media_type=EVENT_STREAM)
+
+    @metered
+    async def grow(request: Request) -> Response:
+        seen.append(request.url.path)
+        return StreamingResponse(each(growing()))
+
+    @metered
+    async def moved(request: Request) -> Response:
+        seen.append(request.url.path)
+        return RedirectResponse("/plain", 303)
+
+    @metered
+    def own(request: Request) -> Response:
+        seen.append(request.url.path)
+        return Response(PLAIN, headers=OWN_FIELDS)
+
+    @metered
     def cost(request: Request) -> Response:
         exchange = current_exchange()
         assert exchange is not None
@@ -115,6 +147,10 @@ def starlette_routes(metered: Callable[..., Any], seen: list[str]) -> list[Route
         Route("/echo", echo, methods=["POST"]),
         Route("/cost", cost),
         Route("/short", short),
+        Route("/events", events),
+        Route("/growing", grow),
+        Route("/moved", moved),
+        Route("/own", own),
     ]
 
 
@@ -172,6 +208,30 @@ def fastapi_service(app: FastAPI, metered: Callable[..., Any], seen: list[str]) 
     async def short() -> FastAPIResponse:
         seen.append("/short")
         return FastAPIResponse(PLAIN, headers={"content-length": str(len(PLAIN) + 1)})
+
+    @app.get("/events")
+    @metered
+    async def events() -> StreamingResponse:
+        seen.append("/events")
+        return StreamingResponse(each(EVENTS), media_type=EVENT_STREAM)
+
+    @app.get("/growing")
+    @metered
+    async def grow() -> StreamingResponse:
+        seen.append("/growing")
+        return StreamingResponse(each(growing()))
+
+    @app.get("/moved")
+    @metered
+    def moved() -> RedirectResponse:
+        seen.append("/moved")
+        return RedirectResponse("/plain", 303)
+
+    @app.get("/own")
+    @metered
+    async def own() -> FastAPIResponse:
+        seen.append("/own")
+        return FastAPIResponse(PLAIN, headers=OWN_FIELDS)
 
     @app.get("/cost")
     @metered

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import types
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import django
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.urls import path
 
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.exchange import current_exchange
 from api_billing.metering.web.django import metered
 
-from .terms import OWN_COST_WEI, PLAIN, TERMS, Boom, chunks, same
+from .terms import EVENT_STREAM, EVENTS, OWN_COST_WEI, OWN_FIELDS, PLAIN, TERMS, Boom, chunks, growing, same
 
 if not settings.configured:
     settings.configure(
@@ -34,6 +34,11 @@ MIDDLEWARE = "api_billing.metering.web.django.meter_middleware"
 async def pieces(torn: bool) -> AsyncIterator[bytes]:
     for chunk in chunks(torn):
         yield chunk
+
+
+async def each(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
 
 
 def answer(request: HttpRequest, seen: list[str], *, is_async: bool) -> HttpResponse | StreamingHttpResponse:
@@ -55,6 +60,14 @@ def answer(request: HttpRequest, seen: list[str], *, is_async: bool) -> HttpResp
         assert exchange is not None
         exchange.set_cost_wei(OWN_COST_WEI)
     seen.append(request.path)
+    if request.path == "/moved":
+        return HttpResponseRedirect("/plain", status=303)
+    if request.path == "/own":
+        return HttpResponse(PLAIN, headers=OWN_FIELDS)
+    if request.path in ("/events", "/growing"):
+        parts = iter(EVENTS) if request.path == "/events" else growing()
+        kind = EVENT_STREAM if request.path == "/events" else None
+        return StreamingHttpResponse(each(parts) if is_async else parts, content_type=kind)
     length = {"Content-Length": str(len(PLAIN) + 1)} if request.path == "/short" else None
     return HttpResponse(PLAIN, content_type="application/json", headers=length)
 
@@ -69,7 +82,21 @@ def urls(terms: Callable[..., Any], seen: list[str], *, is_async: bool) -> types
         return answer(request, seen, is_async=True)
 
     view = terms(async_view if is_async else sync_view)
-    names = ("plain", "stream", "torn", "boom", "missing", "fail", "echo", "cost", "short")
+    names = (
+        "plain",
+        "stream",
+        "torn",
+        "boom",
+        "missing",
+        "fail",
+        "echo",
+        "cost",
+        "short",
+        "events",
+        "growing",
+        "moved",
+        "own",
+    )
     module = types.ModuleType("urls")
     module.urlpatterns = [path(name, view) for name in names]  # type: ignore[attr-defined]
     return module

@@ -7,6 +7,7 @@ from typing import Any
 
 from api_billing.metering.identity.extractors import from_header
 from api_billing.metering.meter import Meter
+from api_billing.metering.request.exchange import current_exchange
 from api_billing.metering.request.prices import by_response_size
 
 CONSUMER = {"X-Consumer": "ann"}
@@ -21,7 +22,11 @@ TERMS: dict[str, Any] = {
 }
 PLAIN = b'{"ok":true}'
 CHUNKS = [b"one-", b"two-", b"three"]
+EVENTS = [b"data: one\n\n", b"data: two\n\n", b"data: three\n\n"]
+EVENT_STREAM = "text/event-stream"
+OWN_FIELDS = {"Cache-Control": "public, max-age=60", "Access-Control-Expose-Headers": "X-Own"}
 OWN_COST_WEI = 7
+MORE_WEI = 100
 
 
 class Boom(Exception):
@@ -43,6 +48,18 @@ def chunks(torn: bool) -> Iterator[bytes]:
         if torn and index == len(CHUNKS) - 1:
             raise Boom("in the middle")
         yield chunk
+
+
+def growing() -> Iterator[bytes]:
+    """A body whose application finds out piece by piece what it costs beside its price."""
+    exchange = current_exchange()
+    assert exchange is not None
+
+    def found_out(chunk: bytes) -> bytes:
+        exchange.extend(MORE_WEI)
+        return chunk
+
+    return map(found_out, CHUNKS)
 
 
 def same[T: Callable[..., Any]](handler: T) -> T:

@@ -12,7 +12,7 @@ from api_billing.metering.request.exchange import current_exchange
 from api_billing.metering.web.flask import ApiBilling, metered
 from api_billing.metering.web.wsgi import MeteredWSGI
 
-from .terms import OWN_COST_WEI, PLAIN, TERMS, Boom, chunks, same
+from .terms import EVENT_STREAM, EVENTS, OWN_COST_WEI, OWN_FIELDS, PLAIN, TERMS, Boom, chunks, growing, same
 
 
 def bare(meter: Meter, seen: list[str]) -> Any:
@@ -26,11 +26,20 @@ def bare(meter: Meter, seen: list[str]) -> Any:
         if path in ("/stream", "/torn"):
             start_response("200 OK", [("Content-Type", "application/octet-stream")])
             return chunks(path == "/torn")
+        if path in ("/events", "/growing"):
+            kind = EVENT_STREAM if path == "/events" else "application/octet-stream"
+            start_response("200 OK", [("Content-Type", kind)])
+            return iter(EVENTS) if path == "/events" else growing()
         body, status = PLAIN, "200 OK"
+        own: list[tuple[str, str]] = []
         if path == "/missing":
             body, status = b"not here", "404 Not Found"
         elif path == "/fail":
             body, status = b"broken", "503 Service Unavailable"
+        elif path == "/moved":
+            body, status, own = b"", "303 See Other", [("Location", "/plain")]
+        elif path == "/own":
+            own = list(OWN_FIELDS.items())
         elif path == "/echo":
             body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         elif path == "/cost":
@@ -38,7 +47,7 @@ def bare(meter: Meter, seen: list[str]) -> Any:
             assert exchange is not None
             exchange.set_cost_wei(OWN_COST_WEI)
         length = str(len(body) + (path == "/short"))
-        start_response(status, [("Content-Type", "application/octet-stream"), ("Content-Length", length)])
+        start_response(status, [("Content-Type", "application/octet-stream"), ("Content-Length", length), *own])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     return MeteredWSGI(app, meter.metering(**TERMS))
@@ -89,6 +98,30 @@ def flask_service(app: flask.Flask, terms: Callable[..., Any], seen: list[str]) 
     def short() -> Any:
         seen.append("/short")
         return flask.Response(iter([PLAIN]), headers={"Content-Length": len(PLAIN) + 1})
+
+    @app.get("/events")
+    @terms
+    def events() -> Any:
+        seen.append("/events")
+        return flask.Response(iter(EVENTS), mimetype=EVENT_STREAM)
+
+    @app.get("/growing")
+    @terms
+    def grow() -> Any:
+        seen.append("/growing")
+        return flask.Response(growing())
+
+    @app.get("/moved")
+    @terms
+    def moved() -> Any:
+        seen.append("/moved")
+        return flask.redirect("/plain", 303)
+
+    @app.get("/own")
+    @terms
+    def own() -> Any:
+        seen.append("/own")
+        return flask.Response(PLAIN, headers=OWN_FIELDS)
 
     @app.get("/cost")
     @terms

@@ -7,35 +7,52 @@ An adapter drives three steps and does the rest of its framework's business betw
     abort    it was not served: release. A plain call that does not wait.
 
 ``begin`` and ``finish`` wait in a thread, ``abegin`` and ``afinish`` in a coroutine; the flow of both is one.
+
+A response that goes out while it is made is charged at its end. In a session nothing is collected beyond what is set
+aside: there each piece is paid for before it goes out (``outgrows``, ``cover``), or the response ends before it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Final
 
 from api_billing.metering.errors import MeterError, StoreUnavailable
 from api_billing.metering.ledger.operations import (
     MAX_AMOUNT_WEI,
     NotReserved,
     Outcome,
+    Refused,
     Release,
     Reserve,
     Reserved,
+    ReserveMore,
     Settle,
     Settled,
 )
 from api_billing.metering.limits.plan import Fields
-from api_billing.metering.request.http import MeteredRequest, MeteredResponse
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
 from api_billing.metering.request.keeper import settled_again
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.payers import payer_of
-from api_billing.metering.request.prices import Priced, check_wei, fallback_wei
+from api_billing.metering.request.prices import (
+    ByProcessingTime,
+    ByResponseSize,
+    Fixed,
+    Priced,
+    check_wei,
+    fallback_wei,
+)
 from api_billing.metering.request.problems import Answer, unavailable
+from api_billing.metering.request.receipt_payer import pauses
 from api_billing.metering.request.tags import tags_text
-from api_billing.metering.stores.steps import Steps, arun, run
+from api_billing.metering.stores.steps import Pause, Steps, arun, run
+
+_VOUCHER_SECONDS: Final = 60  # that a stream waits for a voucher
+_LONGEST_PAUSE: Final = 2.0  # between two looks at whether there is one
+_NO_FIELDS: Final = TextHeaders(())
 
 _log = logging.getLogger("api_billing.metering")
 _current: ContextVar[Exchange | None] = ContextVar("api_billing_exchange", default=None)
@@ -52,9 +69,15 @@ class Exchange:
     __slots__ = (
         "_cost_wei",
         "_ended",
+        "_extended_wei",
+        "_held_wei",
         "_meter",
+        "_paid",
+        "_paused_ms",
         "_payer",
+        "_refused",
         "_reserve",
+        "is_bounded",
         "is_whole",
         "keeps_body",
         "metering",
@@ -68,10 +91,16 @@ class Exchange:
         self.serving_ms = 0  # when ``begin`` let the application serve it
         self.is_whole = True  # an adapter says when the response was cut off
         self.keeps_body = 0  # how many bytes of the response's body ``finish`` wants to see
+        self.is_bounded = False  # nothing is collected beyond what is set aside: ask before each piece of a stream
         self._meter = metering.meter
         self._payer = payer_of(metering, request)
         self._reserve: Reserve | None = None  # while it has to be settled or released
         self._cost_wei: int | None = None
+        self._extended_wei = 0
+        self._held_wei = 0  # what is set aside
+        self._paid: tuple[int | None, int] = (None, 0)  # what the application said of its cost, when a piece was paid
+        self._paused_ms = 0
+        self._refused: Refused | None = None
         self._ended = False
 
     # --- for the application
@@ -89,6 +118,14 @@ class Exchange:
     def set_cost_wei(self, cost_wei: int) -> None:
         """Charge this, instead of what the price says. Raises: InvalidSetting for an amount that is none."""
         self._cost_wei = check_wei("the cost", cost_wei)
+
+    def extend(self, more_wei: int) -> None:
+        """It costs so much more than its price says: for what is found out while a response goes out, before its next
+        piece. That piece goes out when the sum is set aside; where that cannot be had, the response ends before it.
+
+        Does not wait, in threads and coroutines alike. Raises: InvalidSetting for an amount that is none.
+        """
+        self._extended_wei += check_wei("what it costs more", more_wei)
 
     def tag(self, **values: str | int | bool | None) -> None:
         """Keep something with the request's record, to find it again: ``tag(model="small", tokens=12)``."""
@@ -130,8 +167,44 @@ class Exchange:
         return self._payer.fields()
 
     def duration_ms(self) -> int:
-        """How long ago the request came in."""
-        return max(0, self._meter.now_ms() - self.request.at_ms)
+        """How long ago the request came in, without the time that it waited for a voucher."""
+        return max(0, self._meter.now_ms() - self.request.at_ms - self._paused_ms)
+
+    def outgrows(self, body_bytes: int) -> bool:
+        """Whether with so many bytes of its body a stream costs more than is set aside. Asked when ``is_bounded``."""
+        if self._so_far_wei(body_bytes) > self._held_wei:
+            return True
+        self._paid = self._cost_wei, self._extended_wei
+        return False
+
+    def cover(self, body_bytes: int, *, waits: bool = False) -> bool:
+        """Have more set aside for a stream that outgrows what is; with ``waits`` as soon as another request has brought
+        a voucher for it, within a minute. False: there is no more. Never raises.
+        """
+        return run(self._cover_steps(body_bytes, waits), self._meter.store.call)
+
+    def acover(self, body_bytes: int, *, waits: bool = False) -> Coroutine[Any, Any, bool]:
+        """The same in a coroutine."""
+        return arun(self._cover_steps(body_bytes, waits), self._meter.store.acall)
+
+    @property
+    def tells_in_events(self) -> bool:
+        """Whether the client understands events about its payment in a stream of events."""
+        return False
+
+    def need_voucher(self) -> Mapping[str, str] | None:
+        """What an event says that asks for a voucher; None when none would help."""
+        return None
+
+    def receipt(self, fields: Fields) -> Mapping[str, Any] | None:
+        """What an event says of what a stream has cost, for which these are the header fields."""
+        return None
+
+    def cut(self) -> None:
+        """The response ends before it is whole. What the application said of a piece that was not paid for is void."""
+        self.is_whole = False
+        if self.is_bounded:
+            self._cost_wei, self._extended_wei = self._paid
 
     # --- begin
 
@@ -153,6 +226,8 @@ class Exchange:
             answer = None if type(reply) is Reserved else payer.answer(reply)
             if answer is None and (reserve := payer.reservation) is not None:
                 self._reserve = reserve
+                self._held_wei = reserve.estimate_wei
+                self.is_bounded = reserve.session is not None
                 stored_bytes = meter.settings.max_stored_bytes if reserve.claim is not None else 0
                 self.keeps_body = max(stored_bytes, meter.audited_bytes)
                 meter.keeper.opened(reserve.reservation_id, reserve.expires_ms)
@@ -178,6 +253,58 @@ class Exchange:
         meter.metrics.refused(api, "meter_unavailable")
         return unavailable(error).answer()
 
+    # --- a stream
+
+    def _so_far_wei(self, body_bytes: int) -> int:
+        """What a stream will have cost with so many bytes of its body; its estimate, where only its end can tell."""
+        cost_wei, price = self._cost_wei, self.metering.price
+        if cost_wei is None and isinstance(price, ByResponseSize | ByProcessingTime):
+            response = MeteredResponse(200, _NO_FIELDS, body_bytes, duration_ms=self.duration_ms())
+            cost_wei = price(self.request, response)
+        elif cost_wei is None:
+            cost_wei = self._payer.estimate_wei
+            if isinstance(price, Fixed):
+                cost_wei = min(price.wei, cost_wei)
+        return cost_wei + self._extended_wei
+
+    def _cover_steps(self, body_bytes: int, waits: bool) -> Steps[bool]:
+        reserve = self._reserve
+        if reserve is None:
+            return False
+        if not waits:
+            return (yield from self._reserve_more(reserve, self._so_far_wei(body_bytes)))
+        since_ms = self._meter.now_ms() - self._paused_ms
+        for pause in pauses(_VOUCHER_SECONDS, _LONGEST_PAUSE):
+            yield Pause(pause)
+            self._paused_ms = self._meter.now_ms() - since_ms
+            if (yield from self._reserve_more(reserve, self._so_far_wei(body_bytes))):
+                return True
+        return False
+
+    def _reserve_more(self, reserve: Reserve, needed_wei: int) -> Steps[bool]:
+        """Set aside what is needed; for a stream as much again as was estimated, so that not each piece asks for
+        itself, where there is so much.
+        """
+        self._refused = None
+        if needed_wei <= self._held_wei:
+            return True
+        if reserve.session is None or reserve.session.exact:
+            return False  # what was signed is for just what was estimated
+        again_wei = self._held_wei + reserve.estimate_wei if self.is_bounded else 0
+        for held_wei in dict.fromkeys((max(needed_wei, again_wei), needed_wei)):
+            try:
+                reply: Reserved | Refused | NotReserved = yield ReserveMore.of(reserve, held_wei)
+            except MeterError as error:
+                self._meter.seldom.log(_log, logging.WARNING, "more cannot be set aside: %s", error)
+                return False
+            if isinstance(reply, Reserved):
+                self._held_wei = held_wei
+                self._paid = self._cost_wei, self._extended_wei
+                return True
+            if self._refused is None and isinstance(reply, Refused):
+                self._refused = reply  # by which as much again is asked for
+        return False
+
     # --- finish
 
     def finish_steps(self, response: MeteredResponse) -> Steps[Fields]:
@@ -194,6 +321,9 @@ class Exchange:
                 return payer.released()
             cost_wei = self._cost_wei
             priced = Priced(cost_wei) if cost_wei is not None else (yield from payer.price(response))
+            if self._extended_wei:
+                priced = priced._replace(wei=priced.wei + self._extended_wei)
+                yield from self._reserve_more(reserve, min(priced.wei, reserve.estimate_wei + self._extended_wei))
             settle = self._settlement(reserve, response, priced)
             reply: Settled | NotReserved = yield settle
             if type(reply) is not Settled:
@@ -224,6 +354,7 @@ class Exchange:
         if self._ended:
             return None
         self._ended = True
+        self.is_bounded = False
         if _current.get() is self:
             _current.set(None)
         return reserve

@@ -117,10 +117,10 @@ def query_without(query: bytes, name: str) -> bytes:
     return b"&".join(parts)
 
 
-def pauses(seconds: float) -> Iterator[float]:
-    """How long to wait before each next look at whether a response is there: longer each time, ``seconds`` in all."""
+def pauses(seconds: float, longest: float = _LONGEST_PAUSE) -> Iterator[float]:
+    """How long to wait before each next look at whether something is there: longer each time, ``seconds`` in all."""
     pause, left = _FIRST_PAUSE, float(seconds)
     while left > 0:
         yield min(pause, left)
         left -= pause
-        pause = min(2 * pause, _LONGEST_PAUSE)
+        pause = min(2 * pause, longest)

@@ -13,7 +13,7 @@ from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import AsgiHeaders
 from api_billing.metering.request.problems import Answer
-from api_billing.metering.web.delivery import Delivery
+from api_billing.metering.web.delivery import Delivery, StreamCut
 from api_billing.metering.web.fields import is_plain, merged
 
 Scope = MutableMapping[str, Any]
@@ -153,7 +153,8 @@ class Outgoing(Delivery):
         try:
             await app(scope, self._incoming.receive, self.send)
         except BaseException as error:
-            self.raised(error)
+            if self.raised(error):
+                return
             raise
         if not self.ended:
             await self.returned()
@@ -177,7 +178,10 @@ class Outgoing(Delivery):
                     message = self._started(self.exchange.start_fields())
             elif kind in _BODIES:
                 if kind == "http.response.body":
-                    is_last = self.count(message.get("body", b"")) or not message.get("more_body", False)
+                    piece, is_last = message.get("body", b""), not message.get("more_body", False)
+                    if self.exchange.is_bounded and not (self._held and self._is_whole(piece, is_last)):
+                        await self._pay(piece)
+                    is_last = self.count(piece) or is_last
                 else:
                     is_last = self._count_file(message)
                 if is_last and self._incoming.gone and self.body_bytes != self.length:
@@ -185,6 +189,10 @@ class Outgoing(Delivery):
                     self.exchange.is_whole = False
                 fields = await self.afinish() if is_last else self.exchange.start_fields() if self._held else []
                 start = self._started(fields) if self._held else None
+                if is_last and (event := self.receipt_event(fields)):
+                    message = {**message, "body": message.get("body", b"") + event}
+        elif self.cut:
+            raise StreamCut("nothing more of this response is paid for")
         try:
             if start is not None:
                 await self._send(start)
@@ -207,14 +215,41 @@ class Outgoing(Delivery):
         if self._held:
             await self._send(self._started(fields))
 
-    def raised(self, error: BaseException) -> None:
-        """The application has raised: nothing is charged, unless it did because the client went away in the middle."""
+    def raised(self, error: BaseException) -> bool:
+        """The application has raised: nothing is charged, unless it did because the client went away in the middle.
+
+        True: it did because we have ended the response, and nobody else need know.
+        """
+        if self.cut and isinstance(error, Exception):
+            return True
         self.exchange.is_whole = False
         gone = self._incoming.gone or self._unsendable or isinstance(error, asyncio.CancelledError)
         if gone and self._start is not None and not self._held:
             self.finish_later()
         else:
             self.abort(error)
+        return False
+
+    def _is_whole(self, piece: bytes, is_last: bool) -> bool:
+        """Whether this first piece is the whole body."""
+        return is_last or (self.length is not None and len(piece) >= self.length)
+
+    async def _pay(self, piece: bytes) -> None:
+        """Have a piece of a stream paid for before it goes out. Raises: StreamCut."""
+        if await self.apays(piece):
+            return
+        try:
+            if self._held:
+                await self._send(self._started(self.exchange.start_fields()))
+            if event := self.need_voucher():
+                await self._send({"type": "http.response.body", "body": event, "more_body": True})
+                if await self.apays(piece, waits=True):
+                    return
+            await self._send({"type": "http.response.body", "body": await self.aend(), "more_body": False})
+        except OSError:
+            self._unsendable = True
+            raise
+        raise StreamCut("nothing more of this response is paid for")
 
     def _count_file(self, message: Message) -> bool:
         """Count what the server sends from a file itself; whether that is the last of it."""

@@ -10,6 +10,14 @@ from typing import Any, Final
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import BODILESS, Headers, MeteredResponse, TextHeaders
+from api_billing.metering.web.event_stream import NEED_VOUCHER, RECEIPT, EventStream, is_event_stream
+
+
+class StreamCut(OSError):
+    """The response ends before this piece, which is not paid for. Raised to whoever sends it, as if the client had gone
+    away: that is what ends streams everywhere.
+    """
+
 
 EXCHANGE_KEY: Final = "api_billing.exchange"  # where a scope or environ has the exchange of its request
 
@@ -24,10 +32,12 @@ class Delivery:
     """
 
     __slots__ = (
+        "_events",
         "_headers",
         "_kept",
         "bodiless",
         "body_bytes",
+        "cut",
         "ended",
         "exchange",
         "length",
@@ -39,6 +49,7 @@ class Delivery:
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self._headers: Headers = _NO_FIELDS
+        self._events: EventStream | None = None  # where some of ours go between the application's
         self._kept = bytearray() if exchange.keeps_body else None
         self.started_ms = 0
         self.status = 0
@@ -47,6 +58,7 @@ class Delivery:
         self.body_bytes = 0
         self.taken = False  # somebody got a piece of the body
         self.ended = False
+        self.cut = False  # it ended before a piece that was not paid for
 
     def start(self, status: int, headers: Headers) -> None:
         """The response has this status and these header fields."""
@@ -55,6 +67,8 @@ class Delivery:
         self.started_ms = self.exchange.metering.meter.now_ms()
         self.bodiless = status in BODILESS or status < 200 or self.exchange.request.method == "HEAD"
         self.length = headers.content_length()
+        if self.exchange.tells_in_events and is_event_stream(headers):
+            self._events = EventStream()
 
     def count(self, piece: bytes) -> bool:
         """A piece of the body goes out. Whether that was all, as far as the response has declared it."""
@@ -64,12 +78,53 @@ class Delivery:
         self.body_bytes += len(piece)
         if self._kept is not None and (room := self.exchange.keeps_body - len(self._kept)) > 0:
             self._kept += piece[:room]
+        if self._events is not None:
+            self._events.passed(piece)
         return self.length is not None and self.body_bytes >= self.length
 
     def lose_body(self) -> None:
         """It cannot be seen from here: it is not kept."""
         self.taken = True
         self._kept = None
+
+    # Before each piece of a stream, where the exchange is bounded: ``pays``, or the coroutine ``apays``. When that is
+    # not so, ``need_voucher`` is an event to send; then once more, ``waits``. Else ``end``, and nothing more.
+
+    def pays(self, piece: bytes, *, waits: bool = False) -> bool:
+        """Whether a piece is paid for. Waits for a voucher, when it is told to."""
+        exchange, body_bytes = self.exchange, self.body_bytes + len(piece)
+        return self.bodiless or not exchange.outgrows(body_bytes) or exchange.cover(body_bytes, waits=waits)
+
+    async def apays(self, piece: bytes, *, waits: bool = False) -> bool:
+        """The same in a coroutine."""
+        exchange, body_bytes = self.exchange, self.body_bytes + len(piece)
+        return self.bodiless or not exchange.outgrows(body_bytes) or await exchange.acover(body_bytes, waits=waits)
+
+    def need_voucher(self) -> bytes:
+        """The event that asks the client for a voucher; empty when it cannot be asked."""
+        if self._events is None or not self._events.is_between:
+            return b""
+        needed = self.exchange.need_voucher()
+        return self._events.event(NEED_VOUCHER, needed) if needed else b""
+
+    def receipt_event(self, fields: Fields) -> bytes:
+        """The event at the end of a stream, of which these are the header fields that came too late; or nothing."""
+        receipt = self.exchange.receipt(fields) if self._events is not None else None
+        return self._events.event(RECEIPT, receipt) if self._events is not None and receipt else b""
+
+    def end(self) -> bytes:
+        """The response ends here, before a piece that is not paid for. What is yet to be sent."""
+        self._cut()
+        return self.receipt_event(self.finish())
+
+    async def aend(self) -> bytes:
+        """The same in a coroutine."""
+        self._cut()
+        return self.receipt_event(await self.afinish())
+
+    def _cut(self) -> None:
+        self.cut = True
+        self.exchange.cut()
 
     def finish(self) -> Fields:
         """Settle, the first time; the answer is header fields."""
@@ -88,7 +143,7 @@ class Delivery:
     def finish_later(self) -> None:
         """The same in a task of its own, for a coroutine that is being cancelled and must not wait: it is cut off."""
         if not self.ended:
-            self.exchange.is_whole = False
+            self.exchange.cut()
             # Begun at once: frameworks that clean up after a failed request would release it meanwhile.
             task = asyncio.Task(self.afinish(), loop=asyncio.get_running_loop(), eager_start=True)
             _settling.add(task)
@@ -103,7 +158,7 @@ class Delivery:
     def close(self) -> None:
         """Nothing more goes out. What was served is settled; a response that nobody has seen is not charged."""
         if self.taken:
-            self.exchange.is_whole = False
+            self.exchange.cut()
             self.finish()
         else:
             self.abort()
@@ -140,22 +195,41 @@ class MeteredPieces:
         self._pieces = pieces
         self._source = source
         self._delivery = delivery
+        self._waiting: bytes | None = None  # a piece that is not paid for yet; the client was asked
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        try:
-            piece = next(self._pieces)
-        except StopIteration:
-            self._delivery.finish()
-            raise
-        except BaseException as error:
-            self._delivery.abort(error)
-            raise
-        if self._delivery.count(piece):
-            self._delivery.finish()
+        delivery, piece = self._delivery, self._waiting
+        if delivery.ended and delivery.cut:
+            raise StopIteration
+        if piece is not None:
+            self._waiting = None
+            if not delivery.pays(piece, waits=True):
+                return self._last(delivery.end())
+        else:
+            try:
+                piece = next(self._pieces)
+            except StopIteration:
+                return self._last(delivery.receipt_event(delivery.finish()))
+            except BaseException as error:
+                delivery.abort(error)
+                raise
+            if delivery.exchange.is_bounded and not delivery.pays(piece):
+                event = delivery.need_voucher()
+                self._waiting = piece if event else None
+                return event or self._last(delivery.end())
+        if delivery.count(piece):
+            delivery.finish()
         return piece
+
+    @staticmethod
+    def _last(event: bytes) -> bytes:
+        """What comes after the last piece. Raises: StopIteration, when that is nothing."""
+        if not event:
+            raise StopIteration
+        return event
 
     def close(self) -> None:
         try:

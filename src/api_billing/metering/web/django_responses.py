@@ -108,18 +108,29 @@ class _AsyncPieces:
     def __init__(self, pieces: AsyncIterator[bytes], delivery: Delivery) -> None:
         self._pieces = pieces
         self._delivery = delivery
+        self._waiting: bytes | None = None  # a piece that is not paid for yet; the client was asked
         self.close = delivery.close
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        delivery = self._delivery
+        delivery, piece = self._delivery, self._waiting
+        if delivery.ended and delivery.cut:
+            raise StopAsyncIteration
         try:
-            piece = await anext(self._pieces)
+            if piece is not None:
+                self._waiting = None
+                if not await delivery.apays(piece, waits=True):
+                    return _last(await delivery.aend())
+            else:
+                piece = await anext(self._pieces)
+                if delivery.exchange.is_bounded and not await delivery.apays(piece):
+                    event = delivery.need_voucher()
+                    self._waiting = piece if event else None
+                    return event or _last(await delivery.aend())
         except StopAsyncIteration:
-            await delivery.afinish()
-            raise
+            return _last(delivery.receipt_event(await delivery.afinish()))
         except asyncio.CancelledError as error:
             # The client went away: what it got was served.
             if delivery.taken:
@@ -133,6 +144,13 @@ class _AsyncPieces:
         if delivery.count(piece):
             await delivery.afinish()
         return piece
+
+
+def _last(event: bytes) -> bytes:
+    """What comes after the last piece. Raises: StopAsyncIteration, when that is nothing."""
+    if not event:
+        raise StopAsyncIteration
+    return event
 
 
 def status_of(error: BaseException) -> int | None:

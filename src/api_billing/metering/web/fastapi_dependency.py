@@ -89,7 +89,7 @@ class MeterDependency:
         except HTTPException:
             raise  # becomes a response, of which the middleware sees all
         except BaseException as error:
-            outgoing.raised(error)
+            outgoing.raised(error)  # the middleware sees it, too
             raise
 
 
@@ -165,9 +165,9 @@ class DeferredMetering:
         try:
             await self.app(scope, deferred.receive, deferred.send)
         except BaseException as error:
-            if deferred.outgoing is not None:
-                deferred.outgoing.raised(error)
-            raise
+            if deferred.outgoing is None or not deferred.outgoing.raised(error):
+                raise
+            return
         if deferred.outgoing is not None:
             await deferred.outgoing.returned()
 

@@ -18,7 +18,7 @@ from api_billing.metering.web.asgi_messages import (
     encoded,
     with_fields,
 )
-from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery
+from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery, StreamCut
 
 _POLICY_VIOLATION = 1008
 _ACCEPTED = 101
@@ -41,6 +41,8 @@ async def serve_connection(
     try:
         await app(scope, connection.incoming.receive, connection.send)
     except BaseException as error:
+        if connection.cut and isinstance(error, Exception):
+            return
         if connection.status == _ACCEPTED and (connection.incoming.gone or isinstance(error, asyncio.CancelledError)):
             connection.finish_later()
         else:
@@ -68,7 +70,13 @@ class _Connection(Delivery):
             self.status = _ACCEPTED
             message = {**message, "headers": with_fields(message.get("headers", ()), self.exchange.start_fields())}
         elif kind == "websocket.send":
-            self.count(message.get("bytes") or (message.get("text") or "").encode())
+            piece = message.get("bytes") or (message.get("text") or "").encode()
+            if self.exchange.is_bounded and not await self.apays(piece):
+                await self.aend()
+                await self._send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": "not paid for"})
+            if self.cut:
+                raise StreamCut("nothing more of this connection is paid for")
+            self.count(piece)
         elif not self.status:
             self.status = message.get("status", _REJECTED)
         await self._send(message)

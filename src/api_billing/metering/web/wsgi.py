@@ -20,7 +20,7 @@ from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import TextHeaders, wsgi_request
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
-from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery, MeteredPieces
+from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery, MeteredPieces, StreamCut
 from api_billing.metering.web.fields import merged
 
 Environ = MutableMapping[str, Any]
@@ -61,6 +61,8 @@ class MeteredWSGI:
             return response.pieces(self.app(environ, response.begin))
         except BaseException as error:
             response.fail(error)
+            if response.cut and isinstance(error, Exception):
+                return []
             raise
 
 
@@ -93,6 +95,10 @@ class _Response(Delivery):
 
     def _write_piece(self, piece: bytes) -> object:
         write = self._write or self._pass_start(self.exchange.start_fields())
+        if self.exchange.is_bounded and not self.pays(piece):
+            write(self.end())
+        if self.cut:
+            raise StreamCut("nothing more of this response is paid for")
         self.count(piece)
         return write(piece)
 
