@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections.abc import Callable, Sequence
@@ -42,6 +43,7 @@ from api_billing.metering.ledger.vouchers import ChannelSums, SessionState
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota
 from api_billing.metering.request.callables import check_callable
+from api_billing.metering.request.door import Door
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import Extractor, consumer_name
 from api_billing.metering.request.metering import FurtherTerms, Metering
@@ -89,6 +91,9 @@ class Meter(RequestMeter):
         self._can_make_consumers = False
         self._pepper: bytes | None = None
         self._by_key: Extractor | None = None
+        self._own_secret = os.urandom(32)
+        if settings.payments:
+            self.door = Door(settings.payments, settings.contract.lower(), self._challenge_secret)
 
     @classmethod
     def open(
@@ -150,6 +155,8 @@ class Meter(RequestMeter):
 
                 chain = open_chain(self.settings)
                 self.on_chain = OnChain(chain, self.store, self.settings, self.now_ms, self.watcher.send)
+        if self.door is not None and not self.settings.fail_open:
+            self._challenge_secret()  # it says at the start that there is none
 
     def check_new_consumers(self) -> None:
         """Raises: InvalidSetting when new consumers are to start with a tier that there is none of; StoreUnavailable.
@@ -355,6 +362,11 @@ class Meter(RequestMeter):
             else:
                 self._pepper = _MEMORY_PEPPER
         return self._pepper
+
+    def _challenge_secret(self) -> bytes:
+        """What ids of challenges are made with: the pepper, which processes share; of a store in memory its own."""
+        pepper = self.pepper()
+        return self._own_secret if pepper is _MEMORY_PEPPER else pepper
 
     def _of_the_keys(self, pepper: bytes, place: str | Path) -> bytes:
         """A pepper, when it is that of the store's keys; what it is told from others by is kept with the first one."""

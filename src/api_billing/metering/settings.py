@@ -153,6 +153,11 @@ class MeterSettings(BaseSettings):
     receipt_wait_seconds: int = Field(
         20, ge=0, le=300, description="How long requests with one receipt wait for the response to the first; then 409."
     )
+    payments: Texts = Field(
+        (),
+        description="How unknown callers may pay, from sessions on the contract: `x402`, `mpp`, or both, the preferred"
+        " one first; none: not at all.",
+    )
     settle_apis: Texts = Field((), description="APIs that are settled here; none: `api-billing settle run` does.")
     settle_in: Literal["process", "thread"] = Field(
         "process",
@@ -251,6 +256,19 @@ class MeterSettings(BaseSettings):
     @classmethod
     def _network(cls, network: str) -> str:
         return find_network(network).name
+
+    @field_validator("payments")
+    @classmethod
+    def _protocols(cls, payments: tuple[str, ...]) -> tuple[str, ...]:
+        if not set(payments) <= {"x402", "mpp"} or len(set(payments)) != len(payments):
+            raise ValueError("payments are x402, mpp, or both")
+        return payments
+
+    @model_validator(mode="after")
+    def _paying(self) -> Self:
+        if self.payments and not self.contract:
+            raise ValueError("payments needs contract, on which sessions are opened")
+        return self
 
     @model_validator(mode="after")
     def _settling(self) -> Self:

@@ -27,6 +27,19 @@ STATUSES = {
     "invalid_voucher": 402,
     "too_many_channels": 402,
     "session_closing": 402,
+    "payment_required": 402,
+    "several_payments": 400,
+    "malformed_payment": 400,
+    "malformed_credential": 402,
+    "invalid_challenge": 402,
+    "payment_expired": 402,
+    "offer_changed": 402,
+    "cumulative_mismatch": 402,
+    "channel_busy": 402,
+    "deposit_refused": 402,
+    "payment_id_reused": 409,
+    "refund_amount_invalid": 402,
+    "nothing_to_bill": 409,
     "invalid_receipt": 402,
     "receipt_mismatch": 422,
     "receipt_in_progress": 409,
@@ -90,7 +103,9 @@ def test_answer__own_challenge__is_sent() -> None:
     assert fields_of(Refusal("invalid_identity", challenge="ApiKey"))["www-authenticate"] == "ApiKey"
 
 
-@pytest.mark.parametrize("code", [code for code in KINDS if KINDS[code].status in (402, 403)])
+@pytest.mark.parametrize(
+    "code", [code for code in KINDS if KINDS[code].status in (402, 403) and code != "channel_busy"]
+)
 def test_answer__waiting_does_not_help__has_no_retry_after(code: str) -> None:
     assert "retry-after" not in fields_of(Refusal(code))
 

@@ -218,8 +218,9 @@ def test_openapi__with_refusals__describes_them(metered: Decorator) -> None:
     responses = app.openapi()["paths"]["/it"]["get"]["responses"]
     schema = responses["402"]["content"]["application/problem+json"]["schema"]
     sessions = ["voucher_required", "invalid_voucher", "too_many_channels", "session_closing"]
-    codes = ["insufficient_credit", "budget_exceeded", *sessions, "invalid_receipt"]
-    assert schema["properties"]["code"]["enum"] == codes
+    codes = schema["properties"]["code"]["enum"]
+    assert codes[:6] == ["insufficient_credit", "budget_exceeded", *sessions]
+    assert {"payment_required", "invalid_receipt"} < set(codes)
 
 
 def test_route__of_an_included_router__is_recorded_with_its_prefix(meter: Meter, metered: Decorator) -> None:

@@ -27,7 +27,7 @@ from api_billing.metering.request.http import MeteredRequest, MeteredResponse, c
 from api_billing.metering.request.identity import Identity, identify
 from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.prices import Priced, is_wei, price_of
-from api_billing.metering.request.problems import Refusal, refusal_by
+from api_billing.metering.request.problems import Answer, Refusal, refusal_by
 from api_billing.metering.stores.steps import Steps, is_waiting
 
 _MAX_ATTEMPTS: Final = 4  # at a profile that changes while it is being used
@@ -43,22 +43,31 @@ class CreditPayer(Payer):
 
     __slots__ = ()
 
-    def reserve(self) -> Steps[ReserveReply | Refusal]:
+    def reserve(self) -> Steps[ReserveReply | Refusal | Answer]:
+        return (yield from self.reserve_as(self.identify))
+
+    def identify(self) -> Steps[Identity | Refusal]:
+        """Who the request says it is from."""
+        meter = self.metering.meter
+        return identify(self.metering.identify or meter.identify, self.request, meter.seldom)
+
+    def reserve_as(
+        self, who: Callable[[], Steps[Identity | Refusal]], new_tier: str = ""
+    ) -> Steps[ReserveReply | Refusal]:
+        """Reserve from the credit of whom ``who`` tells; one that is new gets a tier, where that is named."""
         metering, request, meter = self.metering, self.request, self.metering.meter
         for _ in range(_MAX_ATTEMPTS):
-            identity = yield from identify(metering.identify or meter.identify, request, meter.seldom)
+            identity = yield from who()
             if isinstance(identity, Refusal):
                 return identity
             self.session = None
-            if identity.voucher is not None and (not_proven := (yield from self._prove(identity))) is not None:
+            if identity.voucher is not None and (not_proven := (yield from self.prove(identity))) is not None:
                 return not_proven
             self.consumer = consumer = identity.consumer
             profile = meter.profiles.known(consumer)
-            if profile is None and (profile := (yield from meter.profiles.of(consumer))) is None:
+            if profile is None and (profile := (yield from meter.profiles.of(consumer, new_tier))) is None:
                 return Refusal("not_subscribed")
-            if metering.model is None and type(metering.estimate_wei) is int:
-                self.estimate_wei = metering.estimate_wei
-            elif (cannot := (yield from self._estimate())) is not None:
+            if (cannot := (yield from self.estimate())) is not None:
                 return cannot
             refusal = yield from self._limit(identity.tier, profile)
             assert self.plan is not None
@@ -84,7 +93,7 @@ class CreditPayer(Payer):
                 meter.profiles.put(reply.profile)
         raise StoreUnavailable("the consumer's limits keep changing")
 
-    def _prove(self, identity: Identity) -> Steps[Refusal | None]:
+    def prove(self, identity: Identity) -> Steps[Refusal | None]:
         """Check the voucher that says who the request is from: why it is refused. It is not known who, until then."""
         meter = self.metering.meter
         assert identity.voucher is not None
@@ -120,15 +129,29 @@ class CreditPayer(Payer):
             tier=(yield from meter.profiles.tier(tier_name)) if tier_name else None,
             also=also,
         )
-        if self.claim is None and metering.idempotent and (keys := request.headers.all("idempotency-key")):
+        if self.claim is None and metering.idempotent and (keys := self.keys()):
             claim = yield from idempotency_claim(keys, request, metering.api, meter.settings)
             if isinstance(claim, Refusal):
                 return claim
             self.claim = claim
         return refusal
 
-    def _estimate(self) -> Steps[Refusal | None]:
+    def keys(self) -> list[str]:
+        """The values of its idempotency key."""
+        return self.request.headers.all("idempotency-key")
+
+    def estimate(self) -> Steps[Refusal | None]:
         """Ask for the model, and for the estimate; why the request is refused when it cannot be told."""
+        metering = self.metering
+        if metering.model is None and type(metering.estimate_wei) is int:
+            self.estimate_wei = metering.estimate_wei
+            return None
+        if (cannot := (yield from self.tell_model())) is not None:
+            return cannot
+        return (yield from self.tell_estimate())
+
+    def tell_model(self) -> Steps[Refusal | None]:
+        """Ask for the model, where the terms can tell it."""
         metering = self.metering
         if metering.model is not None:
             model = yield from self._told_by("model", metering.model, lambda found: type(found) is str or found is None)
@@ -136,7 +159,11 @@ class CreditPayer(Payer):
                 return model
             if model:
                 self.tags["model"] = model
-        estimate = metering.estimate_wei
+        return None
+
+    def tell_estimate(self) -> Steps[Refusal | None]:
+        """Ask for the estimate."""
+        estimate = self.metering.estimate_wei
         if callable(estimate):
             estimate = yield from self._told_by("estimate", estimate, is_wei)
         if isinstance(estimate, Refusal):

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, cast
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from api_billing.metering.observing.logs import safe_request_id
 from api_billing.metering.stores.steps import Steps, is_waiting
@@ -14,6 +14,8 @@ from api_billing.metering.stores.steps import Steps, is_waiting
 MAX_QUERY_FIELDS: Final = 1000
 BODILESS: Final = frozenset({204, 304})  # statuses of responses that have no body
 _MAX_DIGITS: Final = 20
+_MAX_URL: Final = 2_048
+_IN_PATHS: Final = "/:@!$&'()*+,;=~"
 
 # Reads the whole body: None when it cannot be read (the client went away, too large, consumed by somebody else).
 BodySource = Callable[[], "bytes | Awaitable[bytes | None] | None"]
@@ -130,8 +132,8 @@ class MeteredRequest:
     """What is known of a request before it is served.
 
     ``path`` is decoded, ``route`` the pattern it matched (``/users/{id}``; the path when nothing matched), ``query``
-    raw, ``client`` the peer's address, ``at_ms`` when it came in. ``native`` is the framework's own request, for own
-    callables.
+    raw, ``client`` the peer's address, ``at_ms`` when it came in, ``scheme`` that of its URL as the server knows it.
+    ``native`` is the framework's own request, for own callables.
     """
 
     __slots__ = (
@@ -146,6 +148,7 @@ class MeteredRequest:
         "path",
         "query",
         "route",
+        "scheme",
     )
 
     def __init__(
@@ -160,6 +163,7 @@ class MeteredRequest:
         at_ms: int = 0,
         body: bytes | BodySource | None = None,
         native: Any = None,
+        scheme: str = "",
     ) -> None:
         self.method = method
         self.path = path
@@ -169,6 +173,7 @@ class MeteredRequest:
         self.client = client
         self.at_ms = at_ms
         self.native = native
+        self.scheme = scheme or "http"
         self._body: bytes | BodySource | None = body
         self._fields: dict[str, list[str]] | None = None
         self.body_read = not callable(body)
@@ -178,6 +183,13 @@ class MeteredRequest:
         """The client's or gateway's ``X-Request-ID`` when it can do no harm; else empty: records have an id anyway."""
         values = self.headers.all("x-request-id")
         return safe_request_id(values, str) if values else ""
+
+    @property
+    def url(self) -> str:
+        """As the client wrote it, as far as that is known, and as long as it is no joke: the host is what it says."""
+        query = f"?{self.query.decode('latin-1')}" if self.query else ""
+        host = self.headers.first("host") or "localhost"
+        return f"{self.scheme}://{host}{quote(self.path, safe=_IN_PATHS, errors='replace')}{query}"[:_MAX_URL]
 
     def query_values(self, name: str) -> list[str]:
         """Every value of a query parameter. Raises: ValueError for what is not UTF-8, and for too many parameters.
@@ -248,6 +260,7 @@ def asgi_request(
         at_ms=at_ms,
         body=body,
         native=native,
+        scheme=scope.get("scheme", ""),
     )
 
 
@@ -271,6 +284,7 @@ def wsgi_request(
         at_ms=at_ms,
         body=body,
         native=native,
+        scheme=environ.get("wsgi.url_scheme", ""),
     )
 
 

@@ -26,7 +26,7 @@ from api_billing.metering.ledger.operations import (
     Settled,
     StoredResponse,
 )
-from api_billing.metering.ledger.vouchers import BySession
+from api_billing.metering.ledger.vouchers import BySession, ChannelSums
 from api_billing.metering.limits.plan import Fields, WindowPlan
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.request.claims import stored_response, used_up
@@ -44,9 +44,12 @@ _MAX_ROUTE: Final = 200
 class Payer(ABC):
     """What pays for one request. Not thread-safe, as its request.
 
+    ``speaks`` is the payment protocol that it was paid by (``x402``, ``mpp``), empty without one; ``told_wei`` the cost
+    that a response said before its body began, over x402: then that is what it costs.
+
     Attributes: ``consumer`` and ``plan`` once they are known, ``counts`` of the plan's windows as the store told them
     last, ``estimate_wei`` that is set aside, ``claim`` of an idempotency key or a receipt, ``session`` whose vouchers
-    pay, ``tags`` for the record.
+    pay, ``channel`` of it that pays, as the store told it last, ``tags`` for the record.
     ``reservation`` is the one that the store was asked for last, ``is_unanswered`` whether its answer is not known: who
     drives the flow sees to it that nothing stays reserved when nobody gets to know.
 
@@ -57,6 +60,7 @@ class Payer(ABC):
     replay_fields: ClassVar[tuple[tuple[str, str], ...]] = (REPLAYED,)
 
     __slots__ = (
+        "channel",
         "claim",
         "claim_expires_ms",
         "consumer",
@@ -70,7 +74,9 @@ class Payer(ABC):
         "request",
         "reservation",
         "session",
+        "speaks",
         "tags",
+        "told_wei",
     )
 
     def __init__(
@@ -89,6 +95,9 @@ class Payer(ABC):
         self.tags: dict[str, Any] = {}
         self.reservation: Reserve | None = None
         self.session: BySession | None = None
+        self.channel: ChannelSums | None = None
+        self.speaks = ""
+        self.told_wei: int | None = None
         self.is_unanswered = False
 
     @property
@@ -97,8 +106,11 @@ class Payer(ABC):
         return self.session is None
 
     @abstractmethod
-    def reserve(self) -> Steps[ReserveReply | Refusal]:
-        """Find out who pays, and set the estimate aside. Raises: StoreUnavailable."""
+    def reserve(self) -> Steps[ReserveReply | Refusal | Answer]:
+        """Find out who pays, and set the estimate aside; or answer, where there is nothing to serve.
+
+        Raises: StoreUnavailable.
+        """
 
     @abstractmethod
     def price(self, response: MeteredResponse) -> Steps[Priced]:
@@ -122,8 +134,24 @@ class Payer(ABC):
             return []
         return self.plan.fields(self.counts, self.metering.meter.now_ms(), self.estimate_wei)
 
-    def answer(self, reply: ReserveReply | Refusal) -> Answer:
+    def begun_fields(self, status: int = 200) -> Fields:
+        """Header fields of a response that begins before it is settled: receipts of payment among them."""
+        return self.fields()
+
+    def receipt_event(self) -> dict[str, Any] | None:
+        """What a stream says at its end of what it was paid by, after it was settled; None: nothing."""
+        return None
+
+    def need_voucher(self, refused: Refused, estimate_wei: int) -> dict[str, Any] | None:
+        """What a stream asks for that would cost ``estimate_wei`` in all and was refused that; None: nothing can be
+        asked for.
+        """
+        return None
+
+    def answer(self, reply: ReserveReply | Refusal | Answer) -> Answer:
         """What to send instead of serving."""
+        if isinstance(reply, Answer):
+            return reply
         if not isinstance(reply, Replay) or reply.response == used_up(self.claims):
             return self.refuse(self.refusal(reply))
         self.metering.meter.metrics.replayed(self.metering.api)
@@ -201,5 +229,5 @@ class Payer(ABC):
         reply: ReserveReply = yield self.reservation
         self.is_unanswered = False
         if isinstance(reply, Reserved | Refused):
-            self.counts = reply.counts
+            self.counts, self.channel = reply.counts, reply.channel
         return reply

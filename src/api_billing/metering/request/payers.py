@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from api_billing.metering.request.credit_payer import CreditPayer
+from api_billing.metering.request.door_payer import DoorPayer
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.payer import Payer
@@ -11,9 +12,14 @@ from api_billing.metering.request.receipts import receipt_of
 
 
 def payer_of(metering: Metering, request: MeteredRequest) -> Payer:
-    """The receipt that a request carries, where there is a contract that gives some; else the credit of who asks."""
-    if metering.meter.on_chain is not None:
-        receipt = receipt_of(request, metering.meter.settings)
+    """The receipt that a request carries, where there is a contract that gives some; else the credit of who asks, or
+    where payments are taken of who pays.
+    """
+    meter = metering.meter
+    if meter.on_chain is not None:
+        receipt = receipt_of(request, meter.settings)
         if receipt is not None:
             return ReceiptPayer(metering, request, receipt)
+        if meter.door is not None:
+            return DoorPayer(metering, request, meter.door, meter.on_chain)
     return CreditPayer(metering, request)

@@ -64,6 +64,32 @@ KINDS: Final[Mapping[str, Kind]] = {
     "invalid_voucher": Kind(402, "Voucher not valid", "Nothing is served for this voucher."),
     "too_many_channels": Kind(402, "Too many channels", "This session has all the channels it can: go on in one."),
     "session_closing": Kind(402, "Session closing", "This session is being closed: it pays for nothing more."),
+    "payment_required": Kind(
+        402, "Payment required", "The request does not say who it is from: pay for it by one of the challenges."
+    ),
+    "several_payments": Kind(400, "Several payments", "A request has one payment, of one protocol."),
+    "malformed_payment": Kind(400, "Payment not readable", "PAYMENT-SIGNATURE is no payment of the scheme offered."),
+    "malformed_credential": Kind(402, "Credential not readable", "The credential is none, or its payload is none."),
+    "invalid_challenge": Kind(402, "Challenge not valid", "The credential answers no challenge of this resource."),
+    "payment_expired": Kind(402, "Challenge expired", "The challenge has expired; answer a fresh one."),
+    "offer_changed": Kind(402, "Offer changed", "What was accepted is not, or no longer, what this request costs."),
+    "cumulative_mismatch": Kind(
+        402, "Sum not as expected", "The voucher is not for what was charged and the amount together."
+    ),
+    "channel_busy": Kind(
+        402,
+        "Channel busy",
+        "Another request is being paid from this channel: over x402 it is one at a time.",
+        retry=True,
+    ),
+    "deposit_refused": Kind(402, "No deposits", "Nothing can be deposited here: open a session on the contract."),
+    "payment_id_reused": Kind(
+        409, "Payment identifier reused", "This identifier was used for another request; use a new one."
+    ),
+    "refund_amount_invalid": Kind(402, "No partial refunds", "A refund closes the session; it has no amount."),
+    "nothing_to_bill": Kind(
+        409, "Nothing to bill", "No settlement is left that could close the session; the operator may release the hold."
+    ),
     "invalid_receipt": Kind(402, "Receipt not valid", "Nothing is served for this receipt."),
     "receipt_mismatch": Kind(422, "Receipt used", "This receipt was used for another request."),
     "receipt_in_progress": Kind(
@@ -99,6 +125,7 @@ class Refusal:
     ``retry_after_seconds`` becomes Retry-After; without it, codes for which waiting helps say one second. ``policies``
     are the names of the windows that were exceeded, ``challenge`` the WWW-Authenticate of a 401, ``extra`` further
     members of the body (never secrets). Names that the standard or this class gives to members win over ``extra``.
+    ``type`` is the problem's where a protocol has its own, ``fields`` are further header fields.
     """
 
     code: str
@@ -107,6 +134,8 @@ class Refusal:
     policies: tuple[str, ...] = ()
     challenge: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
+    type: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
 
     @property
     def status(self) -> int:
@@ -123,7 +152,7 @@ class Refusal:
             fields.append(("www-authenticate", self.challenge or "Bearer"))
         if (seconds := self.retry_after()) is not None:
             fields.append(("retry-after", str(seconds)))
-        return Answer(kind.status, (*fields, *headers), encoded)
+        return Answer(kind.status, (*fields, *self.fields, *headers), encoded)
 
     def retry_after(self) -> int | None:
         """Seconds to wait, at least 1; None when waiting does not help or it is not known how long."""
@@ -137,7 +166,7 @@ class Refusal:
         quota = kind.status == 429
         members: dict[str, Any] = {
             **self.extra,
-            "type": QUOTA_EXCEEDED_TYPE if quota else _TYPE + self.code.replace("_", "-"),
+            "type": self.type or (QUOTA_EXCEEDED_TYPE if quota else _TYPE + self.code.replace("_", "-")),
             "title": kind.title,
             "status": kind.status,
             "detail": self.detail or kind.detail,
@@ -163,7 +192,7 @@ def refusal_by(
         credit = {"free_wei": str(refused.balance.free_wei), "estimate_wei": str(estimate_wei)}
         return Refusal(refused.code, extra=credit)
     if refused.channel is not None:
-        return _by_session(refused.code, refused.channel, estimate_wei)
+        return by_channel(refused.code, refused.channel, estimate_wei)
     if not refused.violated:
         return Refusal(refused.code if refused.code in KINDS else "meter_unavailable")
     first = refused.violated[0]
@@ -181,11 +210,11 @@ def refusal_by(
     return Refusal(code, detail, seconds, names, extra=extra)
 
 
-def _by_session(code: str, channel: ChannelSums, estimate_wei: int) -> Refusal:
+def by_channel(code: str, channel: ChannelSums, estimate_wei: int) -> Refusal:
     """How much has to be signed, and why: a channel that there is none of yet begins at 0, and is named by whoever
     signs.
     """
-    if code != "voucher_required":
+    if code not in ("voucher_required", "cumulative_mismatch"):
         return Refusal(code)
     sums = {f"{what}_wei": getattr(channel, f"{what}_wei") for what in ("signed", "charged", "reserved", "posted")}
     told = {"required_wei": channel.required_wei(estimate_wei), "estimate_wei": estimate_wei, **sums}

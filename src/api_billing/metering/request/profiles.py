@@ -41,15 +41,17 @@ class ProfileCache:
         """The profile of a consumer, when it is remembered."""
         return self._profiles.get(consumer)
 
-    def of(self, consumer: str) -> Steps[Profile | None]:
-        """The profile of a consumer; one who is new is made when the settings name a tier for such, else None."""
+    def of(self, consumer: str, new_tier: str = "") -> Steps[Profile | None]:
+        """The profile of a consumer; one who is new is made when the settings name a tier for such, or ``new_tier``
+        does; else None.
+        """
         profile = self._profiles.get(consumer)
         if profile is not None:
             return profile
         self._outdated(consumer)
         profile = cast("Profile | None", (yield GetProfile(consumer)))
-        if profile is None and self._new_consumers:
-            profile = yield PutProfile(consumer, self._new_consumers, replaces=0)
+        if profile is None and (tier := self._new_consumers or new_tier):
+            profile = yield PutProfile(consumer, tier, replaces=0)
         if profile is not None:
             self.put(profile)
         return profile

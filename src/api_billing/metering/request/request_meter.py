@@ -11,11 +11,12 @@ from api_billing.metering.alerts.channels import open_channels
 from api_billing.metering.alerts.watcher import Watcher
 from api_billing.metering.errors import MeterError
 from api_billing.metering.ledger.operations import Note, Operation, Record
-from api_billing.metering.ledger.vouchers import BySession
+from api_billing.metering.ledger.vouchers import BySession, ChannelSums
 from api_billing.metering.limits.plan import PlanCache
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.observing.metrics import Metrics, prometheus_metrics
 from api_billing.metering.request.decisions import DecisionCache
+from api_billing.metering.request.door import Door, Receiver
 from api_billing.metering.request.identity import Extractor
 from api_billing.metering.request.keeper import Keeper
 from api_billing.metering.request.problems import Refusal
@@ -61,14 +62,28 @@ class ChainSide(Protocol):
     def admit(self, api: str, consumer: str, estimate_wei: int) -> Steps[Admitted | Refusal]:
         """Why a consumer is not served now, or what it is served under. Raises: StoreUnavailable, CreditUnavailable."""
 
-    def check_voucher(self, api: str, consumer: str, voucher: Voucher) -> Steps[BySession | Refusal]:
-        """Why a voucher is refused, or what it pays by. Nothing is stored before. Raises: as ``admit``."""
+    def check_voucher(
+        self, api: str, consumer: str, voucher: Voucher, channel_id: str = ""
+    ) -> Steps[BySession | Refusal]:
+        """Why a voucher is refused, or what it pays by; with a channel's id only by that. Nothing is stored before.
+        Raises: as ``admit``.
+        """
+
+    def keep(self, api: str, consumer: str, by: BySession) -> Steps[ChannelSums | Refusal]:
+        """Keep a voucher that was checked; the sums of its channel then."""
+
+    def look_again(self, api: str, consumer: str) -> Steps[bool]:
+        """Read a consumer's credit from the chain now: whether it has a session. Raises: as ``admit``."""
+
+    def receiver(self, api: str) -> Steps[Receiver]:
+        """Whom an API's vouchers pay, from memory as long as that is fresh. Raises: CreditUnavailable."""
 
 
 class RequestMeter(ABC):
     """What every request needs at hand. One for each process and store; ``Meter`` opens and administers it."""
 
     on_chain: ChainSide | None = None
+    door: Door | None = None  # where payments are taken
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from api_billing.amounts import format_wei
 from api_billing.errors import BillingError
 from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.clock import DAY_MS
-from api_billing.metering.errors import MeterError
+from api_billing.metering.errors import CreditUnavailable, MeterError
 from api_billing.metering.forks import at_fork
 from api_billing.metering.ledger.operations import FireOnce, Operation
 from api_billing.metering.ledger.settlement_operations import (
@@ -233,6 +233,23 @@ class ChainCredit:
         spare = self.settings.reads_per_10_seconds // _FOR_PROVEN
         entry = yield from self._found(api, address, self._now_ms(), spare=spare)
         return None if entry is None else entry.known.terms
+
+    def look_again(self, api: str, address: str) -> Steps[ChainTerms]:
+        """What the chain says of a consumer now, who says that it has changed. Half of the reads are left to others.
+
+        Raises: CreditUnavailable, StoreUnavailable.
+        """
+        spare = self.settings.reads_per_10_seconds // _FOR_PROVEN
+        try:
+            was_read = yield from self.refresh(address, (api,), spare=spare)
+        except MeterError:
+            raise
+        except BillingError as error:
+            self._seldom.log(_log, logging.WARNING, "the credit of %s cannot be read: %s", address, error)
+            was_read = False
+        if not was_read:
+            raise CreditUnavailable("The credit of this consumer cannot be read from the chain; try again.")
+        return self._known[address][api].known.terms
 
     def _found(self, api: str, address: str, now_ms: int, *, spare: int) -> Steps[_Entry | None]:
         entry = self._known.get(address, {}).get(api)

@@ -9,7 +9,8 @@ from typing import Final
 from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.errors import CreditUnavailable
 from api_billing.metering.forks import at_fork
-from api_billing.metering.ledger.vouchers import BySession
+from api_billing.metering.ledger.vouchers import BySession, ChannelSums
+from api_billing.metering.request.door import Receiver
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.request.request_meter import Admitted
 from api_billing.metering.settings import MeterSettings
@@ -85,13 +86,28 @@ class OnChain:
             raise CreditUnavailable(found.detail)
         return found
 
-    def check_voucher(self, api: str, consumer: str, voucher: Voucher) -> Steps[BySession | Refusal]:
+    def check_voucher(
+        self, api: str, consumer: str, voucher: Voucher, channel_id: str = ""
+    ) -> Steps[BySession | Refusal]:
         """Why a voucher is refused, or what it pays by. Nothing is stored before. Raises: as ``admit``."""
         if not is_address(consumer):
             return _NO_ADDRESS
         if not self._started:
             self.start()
-        return (yield from self.vouchers.check(api, consumer, voucher))
+        return (yield from self.vouchers.check(api, consumer, voucher, channel_id))
+
+    def keep(self, api: str, consumer: str, by: BySession) -> Steps[ChannelSums | Refusal]:
+        """Keep a voucher that was checked; the sums of its channel then."""
+        return self.vouchers.keep(api, consumer, by)
+
+    def look_again(self, api: str, consumer: str) -> Steps[bool]:
+        """Read a consumer's credit from the chain now: whether it has a session. Raises: as ``admit``."""
+        terms = yield from self.credit.look_again(api, consumer)
+        return bool(terms.signer)
+
+    def receiver(self, api: str) -> Steps[Receiver]:
+        """Whom an API's vouchers pay, from memory as long as that is fresh. Raises: CreditUnavailable."""
+        return self.vouchers.receiver(api)
 
     def start(self) -> None:
         """Refresh and settle from now on. Idempotent."""

@@ -19,6 +19,7 @@ from api_billing.metering.ledger.operations import Operation
 from api_billing.metering.ledger.session_operations import PutReply, PutVoucher, ReadSession, SeeChannel
 from api_billing.metering.ledger.settlement_operations import TakeRead
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums, SessionState
+from api_billing.metering.request.door import Receiver
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.seldom import Seldom
 from api_billing.metering.settlement.chain import SettlementChain, chain_account
@@ -44,13 +45,19 @@ _channel: Final = lru_cache(_CACHED)(Channel)  # whose id is computed once
 _is_signed_by: Final = lru_cache(_CACHED)(is_signed_by)
 
 
-class _Receiver(NamedTuple):
-    """What an API's vouchers are for, and when it was read."""
+_OTHER_CHANNEL: Final = Refusal(
+    "invalid_voucher",
+    "The channel is not that of this session, the API's operator, this contract and chain, and the salt.",
+    extra={"reason": "other_channel"},
+)
 
-    operator: str
-    asset: str
-    chain_id: int
+
+class _Seen(NamedTuple):
+    """Whom an API's vouchers pay, when that was read, and when last it was tried to."""
+
+    receiver: Receiver
     read_ms: int
+    tried_ms: int
 
 
 class VoucherChecks:
@@ -74,12 +81,13 @@ class VoucherChecks:
 
     def forget(self) -> None:
         """Forget everything, as in a forked child."""
-        self._receivers: dict[str, _Receiver] = {}
+        self._receivers: dict[str, _Seen] = {}
         self._begun: set[str] = set()  # channels that the store has at least as far as the chain
         self._reading = threading.Lock()
 
-    def check(self, api: str, consumer: str, voucher: Voucher) -> Steps[BySession | Refusal]:
-        """Why a voucher is refused, or what it pays by; how far it reaches, the store finds out.
+    def check(self, api: str, consumer: str, voucher: Voucher, channel_id: str = "") -> Steps[BySession | Refusal]:
+        """Why a voucher is refused, or what it pays by; how far it reaches, the store finds out. With ``channel_id``
+        it has to be of that channel, which costs less to see than whose signature it is.
 
         Raises: StoreUnavailable, CreditUnavailable.
         """
@@ -88,13 +96,13 @@ class VoucherChecks:
             raise CreditUnavailable("The session of this consumer cannot be read from the chain.")
         if not terms.signer:
             return _NO_SESSION
-        receiver = self._receivers.get(api)
-        if receiver is None or self._now_ms() - receiver.read_ms > self._credit.settings.refresh_ms:
-            receiver = yield Blocking(lambda: self._read_receiver(api))
+        receiver = yield from self.receiver(api)
         channel = _channel(
             consumer, terms.signer, receiver.operator, self._chain.contract, receiver.asset, receiver.chain_id,
             voucher.salt,
         )  # fmt: skip
+        if channel_id not in ("", channel.id):
+            return _OTHER_CHANNEL
         if not _is_signed_by(channel, voucher):
             return _NOT_SIGNED
         if channel.id not in self._begun:
@@ -104,8 +112,10 @@ class VoucherChecks:
     def put(self, api: str, consumer: str, voucher: Voucher) -> Steps[ChannelSums | Refusal]:
         """Check a voucher and keep it. Raises: as ``check``."""
         by = yield from self.check(api, consumer, voucher)
-        if isinstance(by, Refusal):
-            return by
+        return by if isinstance(by, Refusal) else (yield from self.keep(api, consumer, by))
+
+    def keep(self, api: str, consumer: str, by: BySession) -> Steps[ChannelSums | Refusal]:
+        """Keep a voucher that was checked."""
         reply: PutReply = yield PutVoucher(chain_account(api, consumer), by)
         if isinstance(reply, ChannelSums):
             return reply
@@ -128,21 +138,40 @@ class VoucherChecks:
             self._begun = set()
         self._begun.add(channel_id)
 
-    def _read_receiver(self, api: str) -> _Receiver:
-        """Who an API's vouchers pay, as it is now: operators change. Many requests at once read once."""
-        with self._reading:
+    def receiver(self, api: str) -> Steps[Receiver]:
+        """Whom an API's vouchers pay, as far as is known: operators change. Raises: CreditUnavailable."""
+        seen = self._receivers.get(api)
+        if seen is None or not self._is_fresh(seen, self._now_ms()):
+            seen = yield Blocking(lambda: self._see_receiver(api))
+        return seen.receiver
+
+    def _is_fresh(self, seen: _Seen, now_ms: int) -> bool:
+        # A clock that was set back must not make it good for longer.
+        return 0 <= now_ms - seen.tried_ms <= self._credit.settings.refresh_ms
+
+    def _see_receiver(self, api: str) -> _Seen:
+        """Read it: one at a time, and who has an older one does not wait for that."""
+        known = self._receivers.get(api)
+        is_good = known is not None and self._now_ms() - known.read_ms <= self._credit.settings.grace_ms
+        if not self._reading.acquire(blocking=not is_good):
+            assert known is not None
+            return known
+        try:
             now_ms, known = self._now_ms(), self._receivers.get(api)
-            if known is not None and now_ms - known.read_ms <= self._credit.settings.refresh_ms:
+            if known is not None and self._is_fresh(known, now_ms):
                 return known
             try:
                 found = self._read(lambda: self._chain.get_api(api))
             except CreditUnavailable:
                 if known is None or now_ms - known.read_ms > self._credit.settings.grace_ms:
                     raise
-                return known
-            receiver = _Receiver(found.operator, found.asset, found.chain_id, now_ms)
-            self._receivers[api] = receiver
-            return receiver
+                seen = known._replace(tried_ms=now_ms)
+            else:
+                seen = _Seen(Receiver(found.operator, found.asset, found.chain_id), now_ms, now_ms)
+            self._receivers[api] = seen
+            return seen
+        finally:
+            self._reading.release()
 
     def _read[ReadT](self, read: Callable[[], ReadT]) -> ReadT:
         """One read of the contract. Raises: CreditUnavailable, when there is none left, or it fails."""

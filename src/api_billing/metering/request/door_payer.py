@@ -1,0 +1,389 @@
+"""Payment at the door: a voucher of a session, as x402 or MPP bring it, instead of an identity that is known.
+
+A request with neither is asked for payment. Who comes with an identity pays by its credit, as without a door; only of
+who has a session, and whose vouchers do not cover the request, more is asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, NamedTuple
+
+from api_billing.metering.ledger.operations import (
+    ClaimMismatch,
+    GetRecord,
+    Record,
+    Refused,
+    Replay,
+    Reserve,
+    Reserved,
+    ReserveReply,
+    Settle,
+    Settled,
+)
+from api_billing.metering.ledger.session_operations import CloseSession, ReadSession
+from api_billing.metering.ledger.vouchers import BySession, ChannelSums, SessionState
+from api_billing.metering.limits.plan import Fields
+from api_billing.metering.request.credit_payer import CreditPayer
+from api_billing.metering.request.door import EXPOSED, Door, Sent, channel_state, failed, reason_of
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse
+from api_billing.metering.request.identity import Identity
+from api_billing.metering.request.metering import Metering
+from api_billing.metering.request.prices import Fixed, Priced
+from api_billing.metering.request.problems import Answer, Refusal, by_channel
+from api_billing.metering.request.request_meter import ChainSide
+from api_billing.metering.stores.steps import Steps
+from api_billing.payments import mpp, x402
+from api_billing.payments.encoding import NotReadable
+from api_billing.payments.offers import Offer
+from api_billing.vouchers import WITHDRAW_DELAY_SECONDS, Voucher
+
+# Of who came with an identity: what paying at the door helps against.
+_ASKS: Final = frozenset({"voucher_required", "invalid_voucher", "too_many_channels", "session_closing"})
+_TIER: Final = "enterprise"  # of who pays and is new, where the settings name none: the plan on the chain limits it
+
+Action = Literal["pay", "keep", "open", "topUp", "close"]
+
+
+class _Said(NamedTuple):
+    """What a payment says, whichever protocol it is of. ``voucher`` is None where it is to be answered without."""
+
+    action: Action
+    payer: str
+    channel_id: str
+    voucher: Voucher | None
+    challenge_id: str = ""
+    payment_id: str = ""
+
+
+class DoorPayer(CreditPayer):
+    """Who pays at the door, or else the credit of the consumer whom the request names."""
+
+    __slots__ = ("_door", "_event", "_free_wei", "_offer", "_on_chain", "_said", "_tier")
+
+    def __init__(self, metering: Metering, request: MeteredRequest, door: Door, on_chain: ChainSide) -> None:
+        super().__init__(metering, request)
+        self._door = door
+        self._on_chain = on_chain
+        self._offer: Offer | None = None
+        self._said: _Said | None = None
+        self._tier = ""
+        self._free_wei = 0
+        self._event: dict[str, Any] | None = None
+
+    @property
+    def may_go_unmetered(self) -> bool:
+        return super().may_go_unmetered and not self.speaks
+
+    # --- reserving
+
+    def reserve(self) -> Steps[ReserveReply | Refusal | Answer]:
+        sent = self._door.sent(self.request)
+        if not sent:
+            return (yield from self._unpaid())
+        self.speaks = sent[0].speaks
+        if len(sent) > 1 or "," in sent[0].value:  # a server may have joined fields of one name
+            return Refusal("several_payments")
+        identity = yield from self.identify()
+        if isinstance(identity, Refusal):
+            if identity.code != "missing_identity":
+                return identity
+        elif identity.voucher is not None:
+            return Refusal("several_payments")
+        if (cannot := (yield from self._make_offer())) is not None:
+            return cannot
+        said = self._by_x402(sent[0]) if self.speaks == "x402" else self._by_mpp(sent[0])
+        if isinstance(said, Refusal):
+            return said
+        self._said = said
+        if isinstance(identity, Identity) and identity.consumer == said.payer:
+            self._tier = identity.tier
+        if said.action != "pay":
+            return (yield from self._manage(said))
+        new_consumers = self.metering.meter.settings.new_consumers
+        reply = yield from self.reserve_as(self._who, _TIER if new_consumers == "refuse" else "")
+        return (yield from self._replayed(reply)) if isinstance(reply, Replay) else reply
+
+    def _unpaid(self) -> Steps[ReserveReply | Refusal | Answer]:
+        reply = yield from super().reserve()
+        if isinstance(reply, Refusal) and reply.code == "missing_identity":
+            reply = Refusal("payment_required")
+        if isinstance(reply, Refusal | Refused) and reply.code in {"payment_required", *_ASKS}:
+            cannot = yield from self._make_offer()
+            return cannot or reply
+        return reply
+
+    def _make_offer(self) -> Steps[Refusal | None]:
+        """Find out what the request is asked for. Raises: CreditUnavailable, StoreUnavailable."""
+        if (cannot := (yield from self.tell_estimate())) is not None:
+            return cannot
+        receiver = yield from self._on_chain.receiver(self.metering.api)
+        self._offer = self._door.offer(self.metering.api, self.estimate_wei, receiver)
+        return None
+
+    def estimate(self) -> Steps[Refusal | None]:
+        if self._said is None or self._offer is None:
+            return (yield from super().estimate())
+        self.estimate_wei = self._offer.amount_wei
+        return (yield from self.tell_model())
+
+    def keys(self) -> list[str]:
+        found, payment_id = super().keys(), "" if self._said is None else self._said.payment_id
+        return found if not payment_id or found == [payment_id] else [*found, payment_id]
+
+    def _who(self) -> Steps[Identity | Refusal]:
+        yield from ()
+        assert self._said is not None
+        return Identity(self._said.payer, self._tier, voucher=self._said.voucher)
+
+    def prove(self, identity: Identity) -> Steps[Refusal | None]:
+        if self._said is None:
+            return (yield from super().prove(identity))
+        self.session = BySession("")  # whatever comes of it
+        found = yield from self._check(self._said)
+        if isinstance(found, Refusal):
+            return found
+        self.session = found
+        return None
+
+    def _check(self, said: _Said) -> Steps[BySession | Refusal]:
+        assert said.voucher is not None
+        check = self._on_chain.check_voucher(self.metering.api, said.payer, said.voucher, said.channel_id)
+        return (yield from check)
+
+    def ask(self, *args: Any, **given: Any) -> Steps[ReserveReply]:
+        reply = yield from super().ask(*args, **given)
+        if isinstance(reply, Reserved):
+            self._free_wei = reply.balance.free_wei
+        return reply
+
+    # --- reading
+
+    def _by_x402(self, sent: Sent) -> _Said | Refusal:
+        offer = self._offer
+        assert offer is not None
+        try:
+            paid = x402.read_payment(sent.value, offer.chain_id)
+        except NotReadable:
+            return Refusal("malformed_payment")
+        if paid.kind == "deposit":
+            return Refusal("deposit_refused")
+        offered = x402.requirements(offer)
+        # More than is asked for now may be the amount of an answer that corrected the client.
+        is_this = x402.accepts({**paid.accepted, "amount": offered["amount"]}, offered)
+        if not is_this or paid.accepted_wei < offer.amount_wei:
+            return Refusal("offer_changed")
+        channel = paid.channel
+        for reason, given, ours in (
+            ("receiver_mismatch", channel.receiver, offer.operator),
+            ("receiver_authorizer_mismatch", channel.contract, offer.contract),
+            ("token_mismatch", channel.asset, offer.asset),
+            ("withdraw_delay_mismatch", str(paid.withdraw_delay), str(WITHDRAW_DELAY_SECONDS)),
+        ):
+            if given.lower() != ours.lower():
+                return Refusal("invalid_voucher", extra={"reason": reason})
+        if paid.refund_wei is not None:
+            return Refusal("refund_amount_invalid")
+        action: Action = "close" if paid.kind == "refund" else "pay"
+        return _Said(action, channel.payer, paid.channel_id, paid.voucher, payment_id=paid.payment_id)
+
+    def _by_mpp(self, sent: Sent) -> _Said | Refusal:
+        offer = self._offer
+        assert offer is not None
+        try:
+            credential = mpp.read_credential(sent.value)
+        except NotReadable:
+            credential = None
+        if credential is None:
+            return Refusal("malformed_credential")
+        at_ms = self.request.at_ms
+        try:
+            refusal = self._door.refusal_of(credential.challenge, offer, at_ms, own_field=sent.own_field)
+        except NotReadable:
+            refusal = Refusal("invalid_challenge")
+        if refusal is not None:
+            return refusal
+        try:
+            said = mpp.session_payload(credential, offer.chain_id)
+        except NotReadable:
+            return Refusal("malformed_credential", extra={"reason": "invalid_payload"})
+        action: Action = "pay"
+        if said.action in ("topUp", "close"):
+            action = said.action
+        elif said.voucher is None or (said.action == "open" and not said.voucher.cumulative_wei):
+            action = "open"
+        elif self.request.method == "HEAD":
+            action = "keep"
+        return _Said(action, said.payer, said.channel_id, said.voucher, credential.challenge.id)
+
+    # --- what is answered without serving
+
+    def _manage(self, said: _Said) -> Steps[Refusal | Answer]:
+        meter, api = self.metering.meter, self.metering.api
+        channel: ChannelSums | None = None
+        if said.action in ("open", "topUp") and not (yield from self._on_chain.look_again(api, said.payer)):
+            return Refusal("invalid_voucher", extra={"reason": "no_session"})
+        if said.voucher is not None:
+            by = yield from self._check(said)
+            if isinstance(by, Refusal):
+                return by
+            self.consumer = said.payer
+            found = yield from (self._close(by) if said.action == "close" else self._on_chain.keep(api, said.payer, by))
+            if isinstance(found, Refusal):
+                return found
+            channel = found
+        meter.metrics.released(api)
+        return self._managed(said, channel)
+
+    def _close(self, by: BySession) -> Steps[ChannelSums | Refusal]:
+        """Close the session, where a settlement is left to do it: by a voucher that is not public, and covers."""
+        meter, api = self.metering.meter, self.metering.api
+        account = meter.account_of(api, self.consumer)
+        session: SessionState | None = yield ReadSession(account)
+        channels = () if session is None else session.channels
+        channel = next((each for each in channels if each.channel_id == by.channel_id), ChannelSums(by.channel_id))
+        is_closing = session is not None and session.is_closing
+        if not (is_closing or any(each.reserved_wei or each.batched_wei < each.charged_wei for each in channels)):
+            return Refusal("nothing_to_bill")
+        if by.cumulative_wei < channel.required_wei(0):
+            self.channel = channel
+            return by_channel("voucher_required", channel, 0)
+        session = yield CloseSession(account)
+        return channel if session is not None and session.is_closing else Refusal("nothing_to_bill")
+
+    def _managed(self, said: _Said, channel: ChannelSums | None) -> Answer:
+        offer = self._offer
+        assert offer is not None
+        fields = [("cache-control", "private"), EXPOSED]
+        if self.speaks == "mpp":
+            members = self._receipt(said, channel) | ({"final": True} if said.action == "close" else {})
+            return Answer(204, (*fields, ("payment-receipt", mpp.receipt_value(members))), b"")
+        assert channel is not None
+        body = b"{}"
+        fields += [("content-type", "application/json"), ("content-length", str(len(body)))]
+        return Answer(200, (*fields, self._response(said, channel, None)), body)
+
+    # --- receipts
+
+    def begun_fields(self, status: int = 200) -> Fields:
+        said, channel = self._said, self.channel
+        if said is None or channel is None or status in self.metering.meter.free_statuses:
+            return super().begun_fields(status)
+        if self.speaks == "x402":
+            price = self.metering.price
+            self.told_wei = min(price.wei, self.estimate_wei) if isinstance(price, Fixed) else self.estimate_wei
+            charged = channel._replace(charged_wei=channel.charged_wei + self.told_wei)
+            return [*super().begun_fields(status), *self._receipts(status, charged, self.told_wei)]
+        return [*super().begun_fields(status), *self._receipts(status, channel, 0)]
+
+    def price(self, response: MeteredResponse) -> Steps[Priced]:
+        if self.told_wei is None:
+            return (yield from super().price(response))
+        return Priced(self.told_wei)
+
+    def settled(self, reserve: Reserve, settle: Settle, reply: Settled) -> Fields:
+        fields = super().settled(reserve, settle, reply)
+        said, channel = self._said, reply.channel
+        if said is None or channel is None:
+            return fields
+        self.channel, self._free_wei = channel, reply.balance.free_wei
+        if self.speaks == "mpp":
+            self._event = self._receipt(said, channel)
+        return [*fields, *self._receipts(settle.outcome.status, channel, reply.charged_wei)]
+
+    def receipt_event(self) -> dict[str, Any] | None:
+        return self._event
+
+    def need_voucher(self, refused: Refused, estimate_wei: int) -> dict[str, Any] | None:
+        channel = refused.channel
+        if self.speaks != "mpp" or refused.code != "voucher_required" or channel is None:
+            return None
+        more_wei = estimate_wei - self.estimate_wei
+        deposit_wei = channel.charged_wei + channel.reserved_wei + refused.balance.free_wei
+        return {
+            "channelId": channel.channel_id,
+            "requiredCumulative": str(channel.required_wei(more_wei)),
+            "acceptedCumulative": str(channel.signed_wei),
+            "deposit": str(deposit_wei),
+        }
+
+    def _receipts(self, status: int, channel: ChannelSums, charged_wei: int) -> Fields:
+        """MPP has receipts of successes only. Over x402 whatever was charged has one, as the next voucher goes on from
+        there.
+        """
+        assert self._said is not None
+        fields = [("cache-control", "private"), EXPOSED]
+        if self.speaks == "x402":
+            return [*fields, self._response(self._said, channel, charged_wei)]
+        if not 200 <= status < 300:
+            return fields
+        return [*fields, ("payment-receipt", mpp.receipt_value(self._receipt(self._said, channel)))]
+
+    def _receipt(self, said: _Said, channel: ChannelSums | None) -> dict[str, Any]:
+        """MPP's receipt; of who has proven nothing without the sums, which are nobody else's business."""
+        assert self._offer is not None
+        members = {
+            "status": "success",
+            "method": mpp.METHOD,
+            "intent": mpp.INTENT,
+            "timestamp": datetime.fromtimestamp(self.metering.meter.now_ms() // 1000, UTC).strftime(_TIME),
+            "reference": said.channel_id,
+            "channelId": said.channel_id,
+            "challengeId": said.challenge_id,
+            "chainId": self._offer.chain_id,
+        }
+        if channel is None:
+            return members
+        return {**members, "acceptedCumulative": str(channel.signed_wei), "spent": str(channel.charged_wei)}
+
+    def _response(self, said: _Said, channel: ChannelSums, charged_wei: int | None) -> tuple[str, str]:
+        assert self._offer is not None
+        state = channel_state(channel, self._free_wei)
+        charged = {} if charged_wei is None else {"chargedAmount": str(charged_wei)}
+        members = {
+            "success": True,
+            "payer": said.payer,
+            "transaction": "",
+            "network": self._offer.network,
+            "amount": "",
+            "extra": {**charged, "channelState": state},
+        }
+        return x402.RESPONSE_FIELD.lower(), x402.response_value(members)
+
+    def _replayed(self, reply: Replay) -> Steps[ReserveReply | Answer]:
+        """A stored response, with the receipt of what it cost then."""
+        answer = super().answer(reply)
+        record: Record | None = yield GetRecord(reply.reservation_id)
+        session: SessionState | None = yield ReadSession(
+            self.metering.meter.account_of(self.metering.api, self.consumer)
+        )
+        assert self._said is not None
+        channels = () if session is None else session.channels
+        channel = next((each for each in channels if each.channel_id == self._said.channel_id), None)
+        if channel is None or record is None or reply.response.status != answer.status:
+            return answer
+        return answer._replace(headers=(*answer.headers, *self._receipts(answer.status, channel, record.charged_wei)))
+
+    # --- refusing
+
+    def refusal(self, reply: ReserveReply | Refusal) -> Refusal:
+        if isinstance(reply, ClaimMismatch) and self._said is not None and self._said.payment_id:
+            return Refusal("payment_id_reused")
+        return super().refusal(reply)
+
+    def refuse(self, refusal: Refusal) -> Answer:
+        offer = self._offer
+        if refusal.code == "payment_required" and offer is not None:
+            # Anybody can ask, and as often as they like: no record of each.
+            self.metering.meter.metrics.refused(self.metering.api, refusal.code)
+            return self._door.unpaid(self.request, offer)
+        helps = bool(self.speaks) or refusal.code in _ASKS
+        if offer is not None and helps and refusal.status == 402 and refusal.code != "budget_exceeded":
+            return super().refuse(self._door.asked(self.request, refusal, offer, self.speaks, self.channel))
+        if self.speaks == "x402" and offer is not None and refusal.status in (400, 409):
+            refusal = replace(refusal, fields=(failed(reason_of(refusal), offer.network), EXPOSED))
+        return super().refuse(self._door.typed(refusal, self.speaks))
+
+
+_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
