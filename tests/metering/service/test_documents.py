@@ -41,7 +41,7 @@ def test_paths_of_the_http_meter__every_one__is_in_the_document(service: Any) ->
 
 def test_overview__python__makes_a_metered_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    [code] = re.findall(r"```python\n(.*?)```", OVERVIEW, re.DOTALL)
+    code, *_ = re.findall(r"```python\n(.*?)```", OVERVIEW, re.DOTALL)
     names: dict[str, Any] = {"__name__": "overview"}
     exec(code, names)
     with names["meter"]:
