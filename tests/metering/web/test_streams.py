@@ -1,12 +1,17 @@
 """Streams in a session, under every adapter: nothing goes out that is not signed for, and what went out is charged."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+
+from api_billing.metering.web.delivery import StreamCut
 
 from .paying import Shop, open_shop
 from .subjects import ADAPTERS, Subject, subject_of
 from .terms import BASE_WEI, CHUNKS, MORE_WEI, TERMS
+from .test_asgi import CONNECT, SOCKET, START, Wire, app_sending, body, play, scope
+from .test_wsgi import Server
 
 FIRST_WEI = BASE_WEI + len(CHUNKS[0])
 TWO_WEI = FIRST_WEI + len(CHUNKS[1])
@@ -45,3 +50,99 @@ def test_stream__of_an_application_that_finds_out__goes_as_far_as_is_signed(shop
     reply = subject.get("/growing", shop.by_voucher(TWO_WEI + 2 * MORE_WEI))
     assert reply.body == b"".join(CHUNKS[:2])
     assert shop.channel.charged_wei == TWO_WEI + 2 * MORE_WEI
+
+
+# --- message by message, and piece by piece
+
+
+def asked(shop: Shop, signed_wei: int, **given: Any) -> dict[str, Any]:
+    """A scope with a voucher."""
+    headers = [(name.lower().encode(), value.encode()) for name, value in shop.by_voucher(signed_wei).items()]
+    return {**scope(), "headers": headers, **given}
+
+
+async def test_asgi__piece_that_is_not_paid_for__ends_the_response_and_tells_the_sender(shop: Shop) -> None:
+    wire, told = Wire(), []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        for chunk in CHUNKS:
+            try:
+                await send(body(chunk, more=True))
+            except OSError as error:
+                told.append(type(error))
+
+    await play(shop.meter, app, wire, asked(shop, FIRST_WEI))
+    assert wire.sent[1:] == [body(CHUNKS[0], more=True), body(b"")]
+    assert told == [StreamCut, StreamCut]
+    assert shop.channel.charged_wei == FIRST_WEI
+
+
+async def test_asgi__application_that_falls_by_the_end__is_no_failure(shop: Shop) -> None:
+    wire = Wire()
+    await play(
+        shop.meter, app_sending(START, *[body(chunk, more=True) for chunk in CHUNKS]), wire, asked(shop, TWO_WEI)
+    )
+    assert wire.sent[1:] == [*[body(chunk, more=True) for chunk in CHUNKS[:2]], body(b"")]
+
+
+async def test_asgi__first_piece_that_is_not_paid_for__ends_a_response_that_has_begun(shop: Shop) -> None:
+    long = {**START, "headers": [(b"content-length", b"1000")]}
+    wire = Wire()
+    await play(shop.meter, app_sending(long, body(b"x" * 500, more=True)), wire, asked(shop, FIRST_WEI))
+    assert [message["type"] for message in wire.sent] == ["http.response.start", "http.response.body"]
+    assert shop.channel.charged_wei == BASE_WEI
+
+
+async def test_asgi__response_in_one_message__costs_at_most_its_estimate(shop: Shop) -> None:
+    whole = {**START, "headers": [(b"content-length", b"50")]}
+    wire = Wire()
+    await play(shop.meter, app_sending(whole, body(b"x" * 50)), wire, asked(shop, 1000))
+    assert wire.sent[1] == body(b"x" * 50)
+    assert shop.channel.charged_wei == FIRST_WEI
+
+
+async def test_websocket__message_that_is_not_paid_for__closes_the_connection(shop: Shop) -> None:
+    wire = Wire([CONNECT])
+    given = {**asked(shop, TWO_WEI), **SOCKET, "headers": asked(shop, TWO_WEI)["headers"]}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        for chunk in CHUNKS:
+            await send({"type": "websocket.send", "bytes": chunk})
+
+    await play(shop.meter, app, wire, given, websockets=True)
+    assert [message["type"] for message in wire.sent[1:]] == ["websocket.send", "websocket.send", "websocket.close"]
+    assert wire.sent[-1]["code"] == 1008
+    assert shop.channel.charged_wei == TWO_WEI
+
+
+def test_wsgi__piece_written_that_is_not_paid_for__ends_the_response(shop: Shop) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        write = start_response("200 OK", [("Content-Type", "text/plain")])
+        for chunk in CHUNKS:
+            write(chunk)
+        return []
+
+    (voucher,) = shop.by_voucher(FIRST_WEI).values()
+    server = Server(shop.meter, app, HTTP_PAYMENT_VOUCHER=voucher)
+    assert server.run() == CHUNKS[0]
+    assert shop.channel.charged_wei == FIRST_WEI
+
+
+def test_wsgi__stream_that_ends_early__closes_what_made_it(shop: Shop) -> None:
+    closed = []
+
+    def pieces() -> Iterator[bytes]:
+        try:
+            yield from CHUNKS
+        finally:
+            closed.append(True)
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return pieces()
+
+    (voucher,) = shop.by_voucher(FIRST_WEI).values()
+    server = Server(shop.meter, app, HTTP_PAYMENT_VOUCHER=voucher)
+    assert (server.run(), closed) == (CHUNKS[0], [True])
