@@ -41,6 +41,7 @@ api_billing.genlayer_sdk api_billing.fee_profile api_billing.transactions api_bi
 api_billing.fee_desk
 api_billing.answers api_billing.results api_billing.court_results api_billing.connection
 api_billing.signers api_billing.contract_client api_billing.client api_billing.court_client api_billing.deployment
+api_billing.payer
 api_billing.metering.errors api_billing.metering.clock api_billing.metering.forks api_billing.metering.seldom
 api_billing.metering.texts api_billing.metering.https
 api_billing.metering.limits

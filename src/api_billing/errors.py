@@ -4,7 +4,9 @@ BillingError
 ├── InvalidInput (also ValueError)     nothing was sent: an amount, address, file or option is not one
 │   ├── NoContract                     it is not known where the contract is on this network
 │   ├── KeyUnavailable                 the signing key cannot be had: no such file, wrong password, unset variable
-│   └── Unfunded                       the network's fee is above the highest one allowed, or than the account has
+│   ├── Unfunded                       the network's fee is above the highest one allowed, or than the account has
+│   ├── TooExpensive                   nothing was signed: it would be above the bound for a call, or for a day
+│   └── NoSession                      nothing was signed: there is no session to pay from
 ├── NetworkError                       nothing was changed: the node did not take the request
 │   ├── Unreachable                    no connection, or no answer to a read
 │   ├── RateLimited                    the node wants fewer requests
@@ -20,6 +22,8 @@ BillingError
 ├── OutcomeUnknown                     a transaction may or may not have been taken: never send it again unseen
 │   └── WaitTimedOut                   it was taken, and is not decided (or final) yet
 ├── UnexpectedAnswer                   an answer of another form than this version knows
+│   ├── NotPayable                     nothing was signed: what a server asks for is nothing to pay from this wallet
+│   └── BadReceipt                     what a server says was charged is not what was signed for
 └── MissingExtra (an ImportError)      a package that only some need is not installed; says which extra brings it
 """
 
@@ -59,6 +63,18 @@ class Unfunded(InvalidInput):
     def __init__(self, message: str, deposit_wei: int, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.deposit_wei = deposit_wei
+
+
+class TooExpensive(InvalidInput):
+    """Nothing was signed: ``amount_wei`` is above ``bound_wei``, the most to be paid for a call or on a day."""
+
+    def __init__(self, message: str, amount_wei: int, bound_wei: int, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.amount_wei, self.bound_wei = amount_wei, bound_wei
+
+
+class NoSession(InvalidInput):
+    """Nothing was signed: there is no session to pay from, and nobody said for how much to open one."""
 
 
 class NetworkError(BillingError):
@@ -171,6 +187,18 @@ class UnexpectedAnswer(BillingError):
     """An answer of another form than this version knows: another contract at the address, or another network."""
 
     hint = "check that the address is that of the billing contract, and that this version matches it"
+
+
+class NotPayable(UnexpectedAnswer):
+    """Nothing was signed: what a server asks for cannot be paid from this wallet, or may not; the text says why."""
+
+    hint = "nothing was signed, and nothing paid"
+
+
+class BadReceipt(UnexpectedAnswer):
+    """What a server says was charged is not what was signed for. The channel pays for nothing more."""
+
+    hint = "what was served was served; compare with: api-billing report, and ask the operator"
 
 
 class MissingExtra(BillingError, ModuleNotFoundError):

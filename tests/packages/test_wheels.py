@@ -273,6 +273,7 @@ WITHOUT_EXTRAS = {
     "from api_billing.networks import find_network; find_network().rpc_url": "a network needs genlayer-py: [chain]",
     "from api_billing.keys import create_key; create_key('a', 'b')": "a key needs genlayer-py: [chain]",
     "METER(contract='0x' + '0a' * 20).connect('weather')": "api_billing.client needs genlayer-py: [chain]",
+    "import api_billing.payer": "a paying client needs httpx: [payer]",
     "METER(store_url='postgresql:///x')": "a store at postgresql:// needs psycopg: [postgresql]",
     "METER(store_url='redis://x')": "a store at redis:// needs redis: [redis]",
     "METER(metrics=True)": "the setting metrics needs prometheus-client: [metrics]",

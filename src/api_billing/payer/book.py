@@ -1,0 +1,560 @@
+"""The payer's book: its sessions with their keys, what was signed in each channel, and what was paid on each day.
+
+One SQLite file, for its owner alone. Every step is one transaction, on disk before it is relied on, so that a process
+may die between any two of them:
+
+- A payment is written down before it is signed. Of processes and threads no two sign for the same wei: a channel's next
+  voucher is for what is charged, all that is under way, and the new amount. Over x402, whose vouchers have to be for
+  exactly one amount more than is charged, a channel has one payment at a time.
+- A channel's ``charged`` is what receipts have said. ``most`` is what may have been charged at the worst: a payment
+  whose end is not known stays in it. What a server says is believed between the two, and never above.
+- Payments of a process that has died end as lost ones. Each process holds a lock on a file of its own while it lives.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from api_billing.amounts import format_wei
+from api_billing.contract_api import DAY_SECONDS
+from api_billing.errors import BadReceipt, InvalidInput, NotPayable, TooExpensive
+from api_billing.keys import keys_dir
+from api_billing.payments.offers import Offer
+from api_billing.vouchers import MAX_CUMULATIVE_WEI, Channel, Voucher, is_signed_by, sign_voucher
+
+FILE_VARIABLE: Final = "API_BILLING_PAYER_FILE"
+MAX_CHANNELS: Final = 16  # of a session: as many as the contract bills
+EXACT_SECONDS: Final = 300  # after which a payment over x402 that nobody ended is lost
+_PARENTS: Final[list[sqlite3.Connection]] = []
+_WAIT_SECONDS: Final = 30  # for another process's transaction
+_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE sessions (
+    id INTEGER PRIMARY KEY, contract TEXT, chain_id INTEGER, api TEXT, payer TEXT, signer TEXT, key BLOB, state TEXT,
+    owner TEXT, tx TEXT, amount_wei TEXT, expires_at INTEGER, started_at INTEGER
+);
+CREATE TABLE channels (
+    id TEXT PRIMARY KEY, session INTEGER, number INTEGER, operator TEXT, asset TEXT, signed_wei TEXT, charged_wei TEXT,
+    most_wei TEXT, is_stopped INTEGER
+);
+CREATE TABLE payments (
+    id INTEGER PRIMARY KEY, channel TEXT, owner TEXT, amount_wei TEXT, is_exact INTEGER, day INTEGER, began_at INTEGER
+);
+CREATE TABLE days (payer TEXT, day INTEGER, spent_wei TEXT, PRIMARY KEY (payer, day));
+"""
+State = Literal["opening", "sent", "open", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEntry:
+    """A session of this wallet. ``opening`` until its transaction is accepted, ``sent`` until that is final."""
+
+    id: int
+    contract: str
+    chain_id: int
+    api: str
+    payer: str
+    signer: str
+    key: bytes
+    state: State
+    owner: str
+    tx: str
+    amount_wei: int
+    expires_at: int
+    started_at: int
+
+    def __repr__(self) -> str:
+        """Without its key."""
+        return f"SessionEntry({self.api!r}, signer {self.signer}, {self.state})"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelEntry:
+    """What is known of a channel: see the module."""
+
+    id: str
+    number: int
+    operator: str
+    asset: str
+    signed_wei: int = 0
+    charged_wei: int = 0
+    most_wei: int = 0
+    is_stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """A payment under way: at most ``amount_wei`` of a channel, signed for by its ``voucher``."""
+
+    id: int
+    session: SessionEntry
+    channel: Channel
+    number: int
+    amount_wei: int
+    is_exact: bool
+    voucher: Voucher
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """How a payment ended. ``cost_wei`` is None where the server did not say what this one cost."""
+
+    channel_id: str
+    amount_wei: int
+    cost_wei: int | None
+    charged_wei: int
+
+
+def default_path() -> Path:
+    """``$API_BILLING_PAYER_FILE``, or `payer.db` beside the keys folder."""
+    return Path(os.environ.get(FILE_VARIABLE) or keys_dir().parent / "payer.db")
+
+
+class Book:
+    """The book at a path, made where there is none. Can be used from several threads and processes, also after a fork.
+
+    ``clock`` gives Unix seconds. Raises: InvalidInput, for a file that is none, or that others can read.
+    """
+
+    _db: sqlite3.Connection
+    _owner: str
+
+    def __init__(self, path: Path | None = None, *, clock: Callable[[], float] = time.time) -> None:
+        self.path = path or default_path()
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._pid = 0
+        self._alive = -1
+        with self._lock:
+            self._connection()
+
+    def close(self) -> None:
+        """Give up what this process holds; what it had under way is lost by that."""
+        with self._lock:
+            if self._pid == os.getpid():
+                self._db.close()
+                os.unlink(self._mark(self.owner))
+                os.close(self._alive)
+            self._pid = 0
+
+    # --- sessions
+
+    def sessions(self) -> list[SessionEntry]:
+        """All of them, the newest first."""
+        with self._turn() as db:
+            return [_session(row) for row in db.execute("SELECT * FROM sessions ORDER BY id DESC")]
+
+    def channels(self, session: SessionEntry) -> list[ChannelEntry]:
+        """The channels of a session."""
+        with self._turn() as db:
+            return _channels(db, session)
+
+    def usable(self, contract: str, chain_id: int, api: str, payer: str) -> SessionEntry | None:
+        """The session to pay an API from, or the one that is being opened; None without one that goes on."""
+        with self._turn() as db:
+            rows = db.execute(
+                "SELECT * FROM sessions WHERE contract = ? AND chain_id = ? AND api = ? AND payer = ? "
+                "AND state != 'closed' ORDER BY id DESC",
+                (contract.lower(), chain_id, api, payer.lower()),
+            )
+            found = [_session(row) for row in rows]
+        now = int(self._clock())
+        return next((each for each in found if each.state != "open" or each.expires_at > now), None)
+
+    def begin_session(
+        self, *, contract: str, chain_id: int, api: str, payer: str, signer: str, key: bytes, amount_wei: int,
+        expires_at: int,
+    ) -> SessionEntry | None:  # fmt: skip
+        """Write a session down, with its key, before anybody is asked to open it; None when there is one by now."""
+        with self._turn() as db:
+            if self.usable(contract, chain_id, api, payer) is not None:
+                return None
+            done = db.execute(
+                "INSERT INTO sessions (contract, chain_id, api, payer, signer, key, state, owner, tx, amount_wei, "
+                "expires_at, started_at) VALUES (?, ?, ?, ?, ?, ?, 'opening', ?, '', ?, ?, ?)",
+                (contract.lower(), chain_id, api, payer.lower(), signer.lower(), key, self.owner, str(amount_wei),
+                 expires_at, int(self._clock())),
+            )  # fmt: skip
+            return self._session(db, done.lastrowid or 0)
+
+    def find(self, session: SessionEntry) -> SessionEntry:
+        """A session as it is now."""
+        with self._turn() as db:
+            return self._session(db, session.id)
+
+    def take_over(self, session: SessionEntry) -> bool:
+        """Go on opening what another process began, if that has died; False while it lives."""
+        with self._turn() as db:
+            found = self._session(db, session.id)
+            if found.owner != self.owner and self._lives(found.owner):
+                return False
+            db.execute("UPDATE sessions SET owner = ? WHERE id = ?", (self.owner, session.id))
+            return True
+
+    def set_state(
+        self, session: SessionEntry, state: State, *, expires_at: int | None = None, tx: str = ""
+    ) -> SessionEntry:
+        """Note how far a session is; and until when it is and by which transaction, when that is another one."""
+        with self._turn() as db:
+            db.execute(
+                "UPDATE sessions SET state = ?, expires_at = ?, tx = ? WHERE id = ?",
+                (state, expires_at or session.expires_at, tx or session.tx, session.id),
+            )
+            return self._session(db, session.id)
+
+    # --- payments
+
+    def begin(
+        self, session: SessionEntry, offer: Offer, amount_wei: int, *, is_exact: bool, max_wei_a_day: int,
+        from_number: int = 0,
+    ) -> Spending | None:  # fmt: skip
+        """Write a payment down and sign for it, in the first channel from a number on that is free for it.
+
+        None while all of them are busy. Raises: TooExpensive, above the bound of a day.
+        """
+        with self._turn() as db:
+            self._bury(db, session)
+            for number in range(from_number, MAX_CHANNELS):
+                channel = offer.channel(session.payer, session.signer, f"0x{number:064x}")
+                entry = _channel(db, channel.id) or ChannelEntry(channel.id, number, offer.operator, offer.asset)
+                under_way = _under_way(db, channel.id)
+                if not (entry.is_stopped or any(exact for _, exact in under_way) or (is_exact and under_way)):
+                    break
+            else:
+                return None
+            self._count(db, session.payer, self._today, amount_wei, max_wei_a_day)
+            reach_wei = entry.charged_wei + sum(wei for wei, _ in under_way) + amount_wei
+            cumulative_wei = reach_wei if is_exact else max(entry.signed_wei, reach_wei)
+            done = db.execute(
+                "INSERT INTO payments (channel, owner, amount_wei, is_exact, day, began_at) VALUES (?, ?, ?, ?, ?, ?)",
+                (channel.id, self.owner, str(amount_wei), is_exact, self._today, int(self._clock())),
+            )
+            _write(db, session.id, entry, signed_wei=cumulative_wei, most_wei=entry.most_wei + amount_wei)
+        return self._signed(done.lastrowid or 0, session, channel, number, amount_wei, is_exact, cumulative_wei)
+
+    def insist(self, spending: Spending, required_wei: int | None) -> Spending | None:
+        """Sign for more, when a server says that it takes so much (None: when it does not say), as far as that can be
+        so: for all that may be charged at the worst, or one wei above what was signed before, which has become public.
+
+        None, when it is no more than this payment is signed for. Raises: NotPayable, when it is more than can be due.
+        """
+        with self._turn() as db:
+            entry = self._entry(db, spending)
+            most_wei = max(entry.most_wei, entry.signed_wei + 1)
+            cumulative_wei = most_wei if required_wei is None else required_wei
+            if cumulative_wei <= spending.voucher.cumulative_wei:
+                return None
+            if cumulative_wei > most_wei:
+                raise NotPayable(
+                    f"the server asks for a voucher of {cumulative_wei} wei: at most {most_wei} can be due"
+                )
+            _write(db, spending.session.id, entry, signed_wei=cumulative_wei)
+        return self._again(spending, spending.amount_wei, cumulative_wei)
+
+    def extend(self, spending: Spending, required_wei: int, *, max_wei: int, max_wei_a_day: int) -> Spending:
+        """Let a payment that goes on have as much more as the server says it takes.
+
+        Raises: TooExpensive, above ``max_wei`` for it in all, or above the bound of a day.
+        """
+        with self._turn() as db:
+            entry = self._entry(db, spending)
+            by_wei = max(0, required_wei - max(entry.most_wei, entry.signed_wei + 1))
+            amount_wei = spending.amount_wei + by_wei
+            if amount_wei > max_wei:
+                raise too_expensive(amount_wei, max_wei)
+            self._count(db, spending.session.payer, self._day(db, spending), by_wei, max_wei_a_day)
+            db.execute("UPDATE payments SET amount_wei = ? WHERE id = ?", (str(amount_wei), spending.id))
+            _write(db, spending.session.id, entry, signed_wei=required_wei, most_wei=entry.most_wei + by_wei)
+        return self._again(spending, amount_wei, max(required_wei, spending.voucher.cumulative_wei))
+
+    def correct(self, spending: Spending, charged_wei: int, required_wei: int, proof: Voucher | None) -> Spending:
+        """Sign again over x402, as the server says that the channel is somewhere else: ``charged_wei``, of which
+        ``proof`` is the highest voucher that it has. That is believed as far as it may be so by this book; or, where
+        the book is an older copy of itself, as far as the voucher proves by its own signature.
+
+        Raises: NotPayable.
+        """
+        with self._turn() as db:
+            entry = self._entry(db, spending)
+            most_wei, signed_wei = entry.most_wei - spending.amount_wei, entry.signed_wei
+            if proof is not None and proof.cumulative_wei > signed_wei and is_signed_by(spending.channel, proof):
+                signed_wei = proof.cumulative_wei
+                most_wei = max(most_wei, signed_wei)
+            if not entry.charged_wei <= charged_wei <= most_wei:
+                raise NotPayable(f"the server says that {charged_wei} wei are charged, which nothing proves")
+            if required_wei > max(charged_wei + spending.amount_wei, signed_wei + 1):
+                raise NotPayable(f"the server asks for a voucher of {required_wei} wei, which is more than can be due")
+            _write(
+                db, spending.session.id, entry, signed_wei=max(required_wei, signed_wei), charged_wei=charged_wei,
+                most_wei=most_wei + spending.amount_wei,
+            )  # fmt: skip
+        return self._again(spending, spending.amount_wei, required_wei)
+
+    def finish(self, spending: Spending, *, total_wei: int, cost_wei: int | None) -> Paid:
+        """End a payment by its receipt: what it cost, if that was said, and what is charged of the channel in all.
+
+        Raises: BadReceipt, when that cannot be; the channel is stopped by it.
+        """
+        with self._turn() as db:
+            entry = self._entry(db, spending)
+            others = [wei for wei, _ in _under_way(db, entry.id, but=spending.id)]
+            wrong = _wrong(entry, spending, total_wei, cost_wei)
+            if wrong:
+                _write(db, spending.session.id, entry, is_stopped=True)
+                _end(db, spending)
+            else:
+                is_alone = not others and entry.charged_wei + spending.amount_wei == entry.most_wei
+                known_wei = total_wei - entry.charged_wei if cost_wei is None and is_alone else cost_wei
+                unused_wei = 0 if known_wei is None else spending.amount_wei - known_wei
+                late_wei = 0 if others else max(0, total_wei - entry.charged_wei - spending.amount_wei)
+                self._count(db, spending.session.payer, self._day(db, spending), late_wei - unused_wei)
+                charged_wei = max(entry.charged_wei, total_wei)
+                _write(
+                    db, spending.session.id, entry, charged_wei=charged_wei,
+                    most_wei=max(entry.most_wei - unused_wei, charged_wei),
+                )  # fmt: skip
+                _end(db, spending)
+        if wrong:
+            raise BadReceipt(f"{wrong}; channel {entry.id} pays for nothing more")
+        return Paid(entry.id, spending.amount_wei, known_wei, charged_wei)
+
+    def refused(self, spending: Spending) -> None:
+        """End a payment that the server has refused: nothing was served, and nothing can be charged for it."""
+        self._drop(spending, is_claimable=False)
+
+    def failed(self, spending: Spending) -> None:
+        """End a payment whose answer has no receipt: nothing should be charged, but the server may say so yet."""
+        self._drop(spending, is_claimable=True)
+
+    def lost(self, spending: Spending) -> None:
+        """End a payment of which no answer came: it may have been charged, and counts as if it was."""
+        with self._turn() as db:
+            _end(db, spending)
+
+    def spent_wei(self, payer: str) -> int:
+        """What was paid today (UTC), with what may have been."""
+        with self._turn() as db:
+            return _spent(db, payer.lower(), self._today)
+
+    # --- parts
+
+    @property
+    def owner(self) -> str:
+        """The name of this process in the book."""
+        with self._lock:
+            self._connection()
+            return self._owner
+
+    def _drop(self, spending: Spending, *, is_claimable: bool) -> None:
+        with self._turn() as db:
+            entry = self._entry(db, spending)
+            self._count(db, spending.session.payer, self._day(db, spending), -spending.amount_wei)
+            if not is_claimable:
+                most_wei = max(entry.most_wei - spending.amount_wei, entry.charged_wei)
+                _write(db, spending.session.id, entry, most_wei=most_wei)
+            _end(db, spending)
+
+    def _signed(
+        self, payment: int, session: SessionEntry, channel: Channel, number: int, amount_wei: int, is_exact: bool,
+        cumulative_wei: int,
+    ) -> Spending:  # fmt: skip
+        voucher = sign_voucher(session.key, channel, min(cumulative_wei, MAX_CUMULATIVE_WEI))
+        return Spending(payment, session, channel, number, amount_wei, is_exact, voucher)
+
+    def _again(self, spending: Spending, amount_wei: int, cumulative_wei: int) -> Spending:
+        of = spending.id, spending.session, spending.channel, spending.number
+        return self._signed(*of, amount_wei, spending.is_exact, cumulative_wei)
+
+    def _entry(self, db: sqlite3.Connection, spending: Spending) -> ChannelEntry:
+        found = _channel(db, spending.channel.id)
+        if found is None:
+            raise InvalidInput(f"{self.path} is another book than it was")
+        return found
+
+    def _session(self, db: sqlite3.Connection, number: int) -> SessionEntry:
+        return _session(db.execute("SELECT * FROM sessions WHERE id = ?", (number,)).fetchone())
+
+    @property
+    def _today(self) -> int:
+        return int(self._clock()) // DAY_SECONDS
+
+    def _day(self, db: sqlite3.Connection, spending: Spending) -> int:
+        """On which a payment began; today, when it was taken for lost by now."""
+        found = db.execute("SELECT day FROM payments WHERE id = ?", (spending.id,)).fetchone()
+        return int(found[0]) if found else self._today
+
+    def _count(
+        self, db: sqlite3.Connection, payer: str, day: int, by_wei: int, max_wei_a_day: int | None = None
+    ) -> None:
+        spent_wei = _spent(db, payer, day) + by_wei
+        if max_wei_a_day is not None and spent_wei > max_wei_a_day:
+            asked, most, paid = (format_wei(wei, exact=True) for wei in (by_wei, max_wei_a_day, spent_wei - by_wei))
+            message = f"with {asked} more it would be above {most}, the bound of a day: {paid} are paid today"
+            hint = "nothing was signed for that; a day begins at 00:00 UTC"
+            raise TooExpensive(message, spent_wei, max_wei_a_day, hint=hint)
+        db.execute("INSERT OR REPLACE INTO days VALUES (?, ?, ?)", (payer, day, str(max(0, spent_wei))))
+
+    def _bury(self, db: sqlite3.Connection, session: SessionEntry) -> None:
+        """End what processes had under way that have died, and what over x402 nobody has ended in time."""
+        late = int(self._clock()) - EXACT_SECONDS
+        db.execute(
+            "DELETE FROM payments WHERE is_exact AND began_at < ? AND channel IN "
+            "(SELECT id FROM channels WHERE session = ?)",
+            (late, session.id),
+        )
+        for (owner,) in db.execute("SELECT DISTINCT owner FROM payments").fetchall():
+            if owner != self.owner and not self._lives(owner):
+                db.execute("DELETE FROM payments WHERE owner = ?", (owner,))
+
+    def _mark(self, owner: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{owner}")
+
+    def _lives(self, owner: str) -> bool:
+        mark = self._mark(owner)
+        try:
+            held = os.open(mark, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        else:
+            with suppress(FileNotFoundError):
+                os.unlink(mark)
+            return False
+        finally:
+            os.close(held)
+
+    @contextmanager
+    def _turn(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, or a part of the one that is open."""
+        with self._lock:
+            db = self._connection()
+            if _in_transaction(db):
+                yield db
+                return
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                yield db
+                db.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise InvalidInput(f"{self.path} cannot be used: {error}") from error
+            finally:
+                if _in_transaction(db):
+                    db.execute("ROLLBACK")
+
+    def _connection(self) -> sqlite3.Connection:
+        """Of this process: neither a connection nor the lock of a parent is used in a child."""
+        if self._pid != os.getpid():
+            if self._pid:
+                os.close(self._alive)  # else the parent would live as long as this child
+                _PARENTS.append(self._db)  # closing it here could end what the parent has under way
+            self._db, self._owner, self._alive = self._opened()
+            self._pid = os.getpid()
+        return self._db
+
+    def _opened(self) -> tuple[sqlite3.Connection, str, int]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            if self.path.stat().st_mode & 0o077:
+                hint = f"chmod 600 {self.path}"
+                raise InvalidInput(f"{self.path} has keys, and others can read or write it", hint=hint)
+            owner = secrets.token_hex(8)
+            alive = os.open(self._mark(owner), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fcntl.flock(alive, fcntl.LOCK_EX)
+            db = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("BEGIN IMMEDIATE")
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in _SCHEMA.split(";"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {_VERSION}")
+            db.execute("COMMIT")
+        except (OSError, sqlite3.Error) as error:
+            raise InvalidInput(f"{self.path} cannot be used: {error}") from error
+        if version > _VERSION:
+            raise InvalidInput(f"{self.path} is of a later version of this package")
+        return db, owner, alive
+
+
+def too_expensive(amount_wei: int, bound_wei: int) -> TooExpensive:
+    """A call costs more than it may."""
+    asked, most = format_wei(amount_wei, exact=True), format_wei(bound_wei, exact=True)
+    hint = "nothing was signed for that"
+    return TooExpensive(f"it costs {asked}, above {most}, the bound of a call", amount_wei, bound_wei, hint=hint)
+
+
+def _in_transaction(db: sqlite3.Connection) -> bool:
+    return db.in_transaction
+
+
+def _wrong(entry: ChannelEntry, spending: Spending, total_wei: int, cost_wei: int | None) -> str:
+    """Why a receipt cannot be so; empty when it can."""
+    if cost_wei is not None and cost_wei > spending.amount_wei:
+        return f"{cost_wei} wei are charged for what was to cost {spending.amount_wei} at most"
+    if total_wei > entry.most_wei:
+        return f"{total_wei} wei are said to be charged, where at most {entry.most_wei} can be"
+    if spending.is_exact and total_wei < entry.charged_wei + (cost_wei or 0):
+        return f"{total_wei} wei are said to be charged, where {entry.charged_wei} were before"
+    return ""
+
+
+def _write(db: sqlite3.Connection, session: int, entry: ChannelEntry, **now: int) -> None:
+    """Write a channel, with what is another now; what was signed and charged never falls."""
+    signed_wei = max(entry.signed_wei, now.get("signed_wei", 0))
+    charged_wei, most_wei = now.get("charged_wei", entry.charged_wei), now.get("most_wei", entry.most_wei)
+    db.execute(
+        "INSERT OR REPLACE INTO channels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (entry.id, session, entry.number, entry.operator, entry.asset, str(signed_wei), str(charged_wei),
+         str(most_wei), now.get("is_stopped", entry.is_stopped)),
+    )  # fmt: skip
+
+
+def _end(db: sqlite3.Connection, spending: Spending) -> None:
+    db.execute("DELETE FROM payments WHERE id = ?", (spending.id,))
+
+
+def _under_way(db: sqlite3.Connection, channel_id: str, but: int = 0) -> list[tuple[int, bool]]:
+    """Amounts of the payments of a channel that have not ended, and whether each is exact."""
+    rows = db.execute("SELECT amount_wei, is_exact FROM payments WHERE channel = ? AND id != ?", (channel_id, but))
+    return [(int(amount), bool(exact)) for amount, exact in rows]
+
+
+def _spent(db: sqlite3.Connection, payer: str, day: int) -> int:
+    found = db.execute("SELECT spent_wei FROM days WHERE payer = ? AND day = ?", (payer, day)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _channels(db: sqlite3.Connection, session: SessionEntry) -> list[ChannelEntry]:
+    rows = db.execute("SELECT * FROM channels WHERE session = ? ORDER BY number", (session.id,))
+    return [_channel_of(row) for row in rows]
+
+
+def _channel(db: sqlite3.Connection, channel_id: str) -> ChannelEntry | None:
+    found = db.execute("SELECT * FROM channels WHERE id = ?", (channel_id,)).fetchone()
+    return _channel_of(found) if found else None
+
+
+def _channel_of(row: tuple[Any, ...]) -> ChannelEntry:
+    name, _, number, operator, asset, signed, charged, most, is_stopped = row
+    return ChannelEntry(name, number, operator, asset, int(signed), int(charged), int(most), bool(is_stopped))
+
+
+def _session(row: tuple[Any, ...]) -> SessionEntry:
+    *head, amount_wei, expires_at, started_at = row
+    values: tuple[Any, ...] = (*head, int(amount_wei), expires_at, started_at)
+    return SessionEntry(*values)

@@ -1,0 +1,358 @@
+"""How a request is paid for, whatever sends it: ask, pay, correct once, and note what the receipt says.
+
+A generator of steps, which a driver carries out in a thread or in a coroutine: ``Send`` the request, ``Run`` something
+that blocks, ``Pause``. The request's body and the response's go by: only the body of a 402 is read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from api_billing.errors import BadReceipt, NoSession, NotPayable
+from api_billing.payer.asking import (
+    PROTOCOLS,
+    Asked,
+    MppAsked,
+    Protocol,
+    Receipt,
+    Reply,
+    X402Asked,
+    checked,
+    read,
+    receipt_of,
+)
+from api_billing.payer.book import Paid, SessionEntry, Spending, too_expensive
+from api_billing.payer.wallet import Bounds, Wallet
+from api_billing.payments import x402
+from api_billing.payments.encoding import NotReadable, json_object
+from api_billing.payments.mpp import Action
+from api_billing.payments.offers import Offer, wei_of
+
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+_BUSY_SECONDS, _BUSY_TURNS = 0.05, 600
+_PAYMENT_REQUIRED: Final = 402
+_SUCCESS: Final = 2  # of the hundreds
+_NEED_VOUCHER, _RECEIPT_EVENT = "payment-need-voucher", "payment-receipt"
+_NOT_SECURE: Final = "nothing is paid over plain http: who listens could use the voucher"
+
+
+class Request(NamedTuple):
+    """A request as far as payments go. ``came_from`` is the origin that has redirected it here, if another one has."""
+
+    url: str
+    has_authorization: bool = False
+    can_be_repeated: bool = True
+    came_from: str = ""
+
+
+class Send(NamedTuple):
+    """Send the request, with further header fields; or, by another method, no body. Answered with its ``Reply``."""
+
+    fields: Mapping[str, str]
+    method: str = ""
+
+
+class Run(NamedTuple):
+    """Do something that blocks. Answered with what it returns."""
+
+    do: Callable[[], Any]
+
+
+class Pause(NamedTuple):
+    """Wait so long."""
+
+    seconds: float
+
+
+Step = Send | Run | Pause
+Steps = Generator[Step, Any, "Payment | None"]
+
+
+@dataclass(slots=True)
+class Payment:
+    """How a request was paid: what it was offered for, and what the receipt says; ``paid`` is None without a receipt.
+
+    Of a response of MPP that is streamed the receipt comes at its end, ``paid`` until then is None.
+    """
+
+    asked: Asked
+    session: SessionEntry
+    spending: Spending | None = field(repr=False, default=None)
+    paid: Paid | None = None
+    receipt: Mapping[str, Any] | None = None
+
+    @property
+    def offer(self) -> Offer:
+        """What was asked for."""
+        return self.asked.offer
+
+
+class Payer:
+    """Pays for requests from a wallet, within bounds.
+
+    ``open_session`` is how much to open a session with, where there is none, for ``days``; ``protocols`` in which order
+    of preference. ``agree`` is asked before an offer is paid, and raises for no. Can be used from several threads.
+    """
+
+    def __init__(
+        self,
+        wallet: Wallet,
+        *,
+        max_wei_per_call: int,
+        max_wei_a_day: int,
+        open_session: int = 0,
+        days: int = 7,
+        protocols: Sequence[Protocol] = PROTOCOLS,
+        agree: Callable[[Offer], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.wallet, self.bounds = wallet, Bounds(max_wei_per_call, max_wei_a_day)
+        self.open_wei, self.days = open_session, days
+        self._protocols, self._agree, self._clock = tuple(protocols), agree, clock
+
+    # --- a request
+
+    def pay(self, request: Request) -> Steps:
+        """Send a request, and pay when that is asked for. The last reply is the answer; what it returns says how it was
+        paid, None where it was not.
+
+        Raises: TooExpensive, NoSession, NotPayable, BadReceipt, and what opening a session raises.
+        """
+        reply: Reply = yield Send({})
+        asked: Asked | None = None
+        if reply.status == _PAYMENT_REQUIRED:
+            asked = yield Run(lambda: self.asked(request, reply))
+        if asked is None:
+            return None
+        first = asked
+        yield Run(lambda: self.check(request, first.offer))
+        session: SessionEntry = yield Run(lambda: self.session(first.offer))
+        payment, reply = yield from self._pay(request, first, session)
+        if reply.status == _PAYMENT_REQUIRED and self.open_wei:
+            looked: SessionEntry = yield Run(lambda: self.wallet.look(session))
+            if looked.state == "closed":
+                last = reply
+                again: Asked | None = yield Run(lambda: self.asked(request, last))
+                fresh: SessionEntry = yield Run(lambda: self.session(first.offer))
+                payment, _ = yield from self._pay(request, again or first, fresh)
+        return payment
+
+    def asked(self, request: Request, reply: Reply) -> Asked | None:
+        """What a 402 asks for that this wallet can pay. Raises: NotPayable."""
+        now_ms = int(self._clock() * 1000)
+        reading = read(reply, self._protocols, now_ms=now_ms, has_authorization=request.has_authorization)
+        return checked(reading, self.wallet.checked)
+
+    def check(self, request: Request, offer: Offer) -> None:
+        """Whether an offer may be paid for a request. Raises: NotPayable, TooExpensive."""
+        if not is_secure(request.url):
+            raise NotPayable(_NOT_SECURE)
+        if request.came_from:
+            raise NotPayable(
+                f"{request.came_from} has redirected the request to another origin, which asks for payment"
+            )
+        if offer.amount_wei > self.bounds.max_wei_per_call:
+            raise too_expensive(offer.amount_wei, self.bounds.max_wei_per_call)
+        if not request.can_be_repeated:
+            raise NotPayable("the body of the request can be read once only, and was sent to ask for the price")
+        if self._agree is not None:
+            self._agree(offer)
+
+    def session(self, offer: Offer) -> SessionEntry:
+        """The session to pay an offer from, opened now where it is to be. Raises: NoSession, BillingError."""
+        found = self.wallet.session(offer.api)
+        if found is not None:
+            return self.wallet.ready(found, self.bounds)
+        if not self.open_wei:
+            hint = "say for how much to open one: open_session=, or api-billing pay --open"
+            raise NoSession(f"there is no session with {offer.api} to pay from", hint=hint)
+        return self.wallet.open_session(offer.api, self.open_wei, self.days, self.bounds)
+
+    def close(self, request: Request) -> Steps:
+        """Have the server settle and close the session that pays for a URL. Raises: NoSession, NotPayable."""
+        reply: Reply = yield Send({}, "HEAD")
+        asked: Asked | None = yield Run(lambda: self.asked(request, reply))
+        if asked is None:
+            raise NotPayable("the URL asks for no payment, so it does not say whose session it would be")
+        first = asked
+        if not is_secure(request.url):
+            raise NotPayable(_NOT_SECURE)
+        session: SessionEntry | None = yield Run(lambda: self.wallet.session(first.offer.api))
+        if session is None:
+            raise NoSession(f"there is no session with {first.offer.api} to close")
+        known = session
+        payment, reply = yield from self._pay(request, first, known, action="close")
+        if reply.status // 100 == _SUCCESS:
+            payment.session = yield Run(lambda: self.wallet.book.set_state(known, "closed"))
+        return payment
+
+    # --- a stream of MPP
+
+    def on_event(self, request: Request, payment: Payment, name: str, text: str) -> Generator[Step, Any, None]:
+        """What an event of a paid stream asks for: a voucher, or to note its receipt.
+
+        Raises: TooExpensive, when the stream would cost more than a call may; BadReceipt.
+        """
+        spending = payment.spending
+        if spending is None or name not in (_NEED_VOUCHER, _RECEIPT_EVENT):
+            return
+        try:
+            members = json_object(text.encode())
+            if name == _RECEIPT_EVENT:
+                receipt = receipt_of(members, spending)
+                yield Run(lambda: self.finish(payment, spending, receipt))
+                return
+            required_wei = wei_of(members.get("requiredCumulative"), "requiredCumulative")
+        except NotReadable:
+            return
+        extended: Spending = yield Run(
+            lambda: self.wallet.book.extend(
+                spending, required_wei, max_wei=self.bounds.max_wei_per_call, max_wei_a_day=self.bounds.max_wei_a_day
+            )
+        )
+        payment.spending = extended
+        reply: Reply = yield Send(payment.asked.fields(extended), "HEAD")
+        if reply.status == _PAYMENT_REQUIRED:  # the challenge has expired, perhaps
+            last = reply
+            again: Asked | None = yield Run(lambda: self.asked(request, last))
+            if again is not None:
+                yield Send(again.fields(extended), "HEAD")
+
+    def stream_ends(self, payment: Payment) -> None:
+        """Note that a stream has ended: without a receipt at its end it may have cost all that was signed for it."""
+        if payment.spending is not None:
+            self.wallet.book.lost(payment.spending)
+            payment.spending = None
+
+    # --- its parts
+
+    def _pay(
+        self, request: Request, asked: Asked, session: SessionEntry, *, action: Action = "voucher", from_number: int = 0
+    ) -> Generator[Step, Any, tuple[Payment, Reply]]:
+        method = "" if action == "voucher" else "HEAD"
+        spending: Spending = yield from self._begun(asked, session, action, from_number)
+        payment = Payment(asked, session)
+        try:
+            reply: Reply = yield Send(asked.fields(spending, action), method)
+            if reply.status == _PAYMENT_REQUIRED:
+                first = reply
+                again: tuple[Asked, Spending] | None = yield Run(lambda: self.again(request, payment, spending, first))
+                if again is not None:
+                    payment.asked, spending = again
+                    reply = yield Send(payment.asked.fields(spending, action), method)
+        except NotPayable:
+            self.wallet.book.refused(spending)
+            raise
+        except BaseException:
+            self.wallet.book.lost(spending)
+            raise
+        if is_busy(reply):  # somebody who has died has a request there: another channel is free
+            self.wallet.book.refused(spending)
+            return (yield from self._pay(request, asked, session, action=action, from_number=spending.number + 1))
+        last, done = reply, spending
+        yield Run(lambda: self.end(payment, done, last))
+        return payment, reply
+
+    def _begun(
+        self, asked: Asked, session: SessionEntry, action: Action, from_number: int
+    ) -> Generator[Step, Any, Spending]:
+        amount_wei = asked.offer.amount_wei if action == "voucher" else 0
+        for _ in range(_BUSY_TURNS):
+            spending: Spending | None = yield Run(lambda: self.begin(asked, session, amount_wei, from_number))
+            if spending is not None:
+                return spending
+            yield Pause(_BUSY_SECONDS)
+        raise NotPayable(f"all channels of the session with {session.api} are busy")
+
+    def begin(
+        self, asked: Asked, session: SessionEntry, amount_wei: int | None = None, from_number: int = 0
+    ) -> Spending | None:
+        """Sign for an offer; None while all channels are busy. Raises: TooExpensive."""
+        return self.wallet.book.begin(
+            session, asked.offer, asked.offer.amount_wei if amount_wei is None else amount_wei,
+            is_exact=asked.is_exact, max_wei_a_day=self.bounds.max_wei_a_day, from_number=from_number,
+        )  # fmt: skip
+
+    def again(
+        self, request: Request, payment: Payment, spending: Spending, reply: Reply
+    ) -> tuple[Asked, Spending] | None:
+        """What to answer to a 402 that answers a payment; None when there is nothing better than was sent.
+
+        Raises: NotPayable, when what it asks for cannot be due.
+        """
+        asked = None if is_busy(reply) else self.asked(request, reply)
+        if asked is None or replace(asked.offer, amount_wei=payment.offer.amount_wei) != payment.offer:
+            return None
+        if isinstance(asked, MppAsked):
+            if not isinstance(payment.asked, MppAsked):
+                return None
+            signed = self.wallet.book.insist(spending, asked.required_wei(reply))
+            return None if signed is None else (asked, signed)
+        if not isinstance(payment.asked, X402Asked):
+            return None
+        try:
+            correction = asked.correction(spending)
+        except NotReadable as error:
+            raise NotPayable(f"the server's state of the channel cannot be read: {error}") from error
+        return None if correction is None else (asked, self.wallet.book.correct(spending, *correction))
+
+    def end(self, payment: Payment, spending: Spending, reply: Reply) -> None:
+        """Note how a payment ended, by the reply to it. A stream of MPP ends later, with ``finish``.
+
+        Raises: BadReceipt.
+        """
+        book = self.wallet.book
+        if reply.status == _PAYMENT_REQUIRED:
+            book.refused(spending)
+            return
+        try:
+            receipt = payment.asked.receipt(reply, spending)
+        except NotReadable as error:
+            book.lost(spending)
+            raise BadReceipt(f"the receipt cannot be read: {error}") from error
+        if receipt is None:
+            book.failed(spending)
+        elif isinstance(payment.asked, MppAsked) and is_streamed(reply):
+            payment.spending, payment.receipt = spending, receipt.members
+        else:
+            self.finish(payment, spending, receipt)
+
+    def finish(self, payment: Payment, spending: Spending, receipt: Receipt) -> None:
+        """Note what a receipt says. Raises: BadReceipt."""
+        payment.spending, payment.receipt = None, receipt.members
+        payment.paid = self.wallet.book.finish(spending, total_wei=receipt.total_wei, cost_wei=receipt.cost_wei)
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or _PORTS.get(parts.scheme, 0)}"
+
+
+def is_secure(url: str) -> bool:
+    """Whether nobody else can listen: https, or this machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+
+
+def is_streamed(reply: Reply) -> bool:
+    """Whether a response is a stream of events that can be read as it is."""
+    return reply.value("Content-Type").lower().startswith("text/event-stream") and not reply.value("Content-Encoding")
+
+
+def is_busy(reply: Reply) -> bool:
+    """Whether a server serves another request of the channel, over x402."""
+    if reply.status != _PAYMENT_REQUIRED:
+        return False
+    try:
+        _, message = x402.offers_in(reply.value(x402.REQUIRED_FIELD))
+    except NotReadable:
+        return False
+    return str(message.get("error", "")).endswith("channel_busy")
+
+
+_PORTS: Final = {"http": 80, "https": 443}

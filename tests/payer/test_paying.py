@@ -1,0 +1,382 @@
+"""A client that pays, against a server that counts for itself."""
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from api_billing.errors import BadReceipt, NoSession, NotPayable, TooExpensive
+from api_billing.payer import PAYMENT, Wallet
+from api_billing.payments import mpp, x402
+
+from .conftest import Client
+from .scripted import PAYER, URL, Killed, ScriptedContract, Server
+
+both = pytest.mark.parametrize("protocol", ["mpp", "x402"])
+
+
+@both
+def test_request__asked_to_pay__is_paid_with_a_session_opened_for_it(
+    client: Client, server: Server, chain: ScriptedContract, protocol: str
+) -> None:
+    server.protocols = (protocol,)
+    response = client().get(URL)
+    assert (response.status_code, response.text) == (200, "sunny")
+    assert (server.served, server.charged_wei, len(server.seen)) == (1, 100, 2)
+    [(api, cap, amount, _, signer, most, deposit)] = chain.opened
+    assert (api, cap, amount, most, deposit) == ("weather", 100_000, 50_000, 1_000, 50_000)
+    assert signer.lower() != PAYER.address.lower()
+    payment = response.extensions[PAYMENT]
+    assert (payment.asked.name, payment.paid.cost_wei, payment.paid.charged_wei) == (protocol, 100, 100)
+
+
+def test_request__that_costs_nothing__is_sent_once_and_not_paid(client: Client) -> None:
+    response = client(transport=httpx.MockTransport(lambda _: httpx.Response(200, text="free"))).get(URL)
+    assert (response.text, PAYMENT in response.extensions) == ("free", False)
+
+
+def test_offers__of_both_protocols__are_paid_over_mpp_unless_said_otherwise(client: Client, server: Server) -> None:
+    client().get(URL)
+    assert mpp.read_credential(server.seen[-1].headers["Authorization"]) is not None
+    client(protocols=("x402", "mpp")).get(URL)
+    assert x402.SIGNATURE_FIELD in server.seen[-1].headers
+
+
+@both
+def test_requests__after_another__go_on_where_receipts_left_off(client: Client, server: Server, protocol: str) -> None:
+    server.protocols, server.cost = (protocol,), lambda _: 30
+    paying = client()
+    for _ in range(20):
+        assert paying.get(URL).is_success
+    [sums] = server.sums.values()
+    assert (server.served, sums.charged_wei) == (20, 600)
+    assert sums.signed_wei <= 700
+
+
+@both
+def test_request__whose_voucher_became_public__is_signed_for_more(
+    client: Client, server: Server, protocol: str
+) -> None:
+    server.protocols, server.cost = (protocol,), lambda _: 1
+    paying = client()
+    for _ in range(4):
+        assert paying.get(URL).is_success
+        server.post()
+    assert server.charged_wei == 4
+
+
+def test_request__whose_voucher_became_public_and_server_says_no_sum__is_signed_for_more(
+    client: Client, server: Server
+) -> None:
+    server.cost, server.tells_required = lambda _: 1, False
+    paying = client()
+    for _ in range(4):
+        assert paying.get(URL).is_success
+        server.post()
+    [sums] = server.sums.values()
+    assert sums.signed_wei <= 204
+
+
+@both
+def test_request__that_fails__costs_nothing_and_the_next_pays_with_what_was_signed(
+    client: Client, server: Server, wallet: Wallet, protocol: str
+) -> None:
+    server.protocols = (protocol,)
+    works, server.handler = server.handler, lambda _: httpx.Response(500)
+    assert client().get(URL).status_code == 500
+    assert wallet.book.spent_wei(wallet.payer) == 0
+    server.handler = works
+    assert client().get(URL).is_success
+    [sums] = server.sums.values()
+    assert sums.signed_wei == 100
+
+
+# --- bounds
+
+
+def test_price__above_the_bound_of_a_call__is_refused_and_nothing_opened(
+    client: Client, server: Server, chain: ScriptedContract
+) -> None:
+    server.price_wei = 1_001
+    with pytest.raises(TooExpensive, match="the bound of a call") as caught:
+        client().get(URL)
+    assert (caught.value.amount_wei, caught.value.bound_wei) == (1_001, 1_000)
+    assert (len(server.seen), chain.opened) == (1, [])
+
+
+def test_price__at_the_bound_of_a_call__is_paid(client: Client, server: Server) -> None:
+    server.price_wei = 1_000
+    assert client().get(URL).is_success
+
+
+def test_day__above_its_bound__is_refused_until_the_next(
+    client: Client, server: Server, chain: ScriptedContract
+) -> None:
+    paying = client(max_wei_a_day=250)
+    for _ in range(2):
+        assert paying.get(URL).is_success
+    with pytest.raises(TooExpensive, match="the bound of a day"):
+        paying.get(URL)
+    assert server.served == 2
+    chain.clock.sleep(86_400)
+    assert paying.get(URL).is_success
+
+
+def test_day__counts_what_was_charged_and_not_what_was_signed(client: Client, server: Server) -> None:
+    server.cost = lambda _: 10
+    paying = client(max_wei_a_day=250)
+    assert all(paying.get(URL).is_success for _ in range(16))
+    with pytest.raises(TooExpensive):
+        paying.get(URL)
+
+
+def test_session__that_nobody_said_to_open__is_missing(client: Client, chain: ScriptedContract) -> None:
+    with pytest.raises(NoSession, match="no session with weather"):
+        client(open_session=0).get(URL)
+    assert chain.opened == []
+
+
+# --- whom is paid
+
+
+@both
+@pytest.mark.parametrize(
+    "wrong",
+    [{"contract": "0x" + "11" * 20}, {"operator": "0x" + "11" * 20}, {"asset": "0x" + "11" * 20}, {"chain_id": 4221}],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_offer__that_is_not_what_the_contract_says__is_refused(
+    client: Client, server: Server, wrong: dict[str, object], protocol: str
+) -> None:
+    server.protocols, server.offer = (protocol,), wrong
+    with pytest.raises(NotPayable):
+        client().get(URL)
+    assert len(server.seen) == 1
+
+
+def test_operator__that_is_another_by_now__is_read_again_and_paid(
+    client: Client, server: Server, chain: ScriptedContract
+) -> None:
+    paying = client()
+    paying.get(URL)
+    chain.operator = "0x" + "0f" * 20
+    assert paying.get(URL).is_success
+    assert chain.reads == ["weather", "weather"]
+
+
+def test_contract__of_an_api__is_read_once(client: Client, chain: ScriptedContract) -> None:
+    paying = client()
+    for _ in range(3):
+        paying.get(URL)
+    assert chain.reads == ["weather"]
+
+
+def test_plain_http__asks_for_payment__is_not_paid(client: Client, server: Server) -> None:
+    with pytest.raises(NotPayable, match="plain http"):
+        client().get(URL.replace("https", "http"))
+    assert len(server.seen) == 1
+
+
+def test_plain_http__on_this_machine__is_paid(client: Client) -> None:
+    assert client().get("http://127.0.0.1:8000/forecast").is_success
+
+
+def test_redirect__to_another_origin_that_asks__is_not_paid(client: Client, server: Server) -> None:
+    moved = httpx.Response(307, headers={"Location": "https://elsewhere.example/x"})
+    paying = client(
+        transport=httpx.MockTransport(lambda request: moved if request.url.host == "api.example" else server(request)),
+        follow_redirects=True,
+    )
+    with pytest.raises(NotPayable, match="redirected"):
+        paying.get(URL)
+    assert server.paid == []
+
+
+def test_redirect__of_a_paid_request__goes_on_without_the_credential(client: Client, server: Server) -> None:
+    server.handler = lambda _: httpx.Response(307, headers={"Location": "https://elsewhere.example/x"})
+    seen = []
+
+    def elsewhere(request: httpx.Request) -> httpx.Response:
+        seen.append(dict(request.headers))
+        return httpx.Response(200)
+
+    for protocols in (("mpp",), ("x402",)):
+        server.protocols = protocols
+        client(
+            transport=httpx.MockTransport(
+                lambda request: server(request) if request.url.host == "api.example" else elsewhere(request)
+            ),
+            follow_redirects=True,
+        ).get(URL)
+    assert len(server.paid) == len(seen) == 2
+    assert all("authorization" not in headers and "payment-signature" not in headers for headers in seen)
+
+
+def test_redirect__within_an_origin__is_paid(client: Client, server: Server) -> None:
+    def moves(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(307, headers={"Location": "/new"}) if request.url.path != "/new" else server(request)
+
+    assert client(transport=httpx.MockTransport(moves), follow_redirects=True).get(URL).is_success
+
+
+def test_authorization__that_is_the_callers__is_not_replaced(client: Client, server: Server) -> None:
+    assert client().get(URL, headers={"Authorization": "Bearer key"}).is_success
+    assert server.seen[-1].headers["Authorization"] == "Bearer key"
+    assert x402.SIGNATURE_FIELD in server.seen[-1].headers
+
+
+def test_body__of_a_request__is_sent_again_with_the_payment(client: Client, server: Server) -> None:
+    server.handler = lambda request: httpx.Response(200, content=request.content)
+    assert client().post(URL, json={"city": "paris"}).json() == {"city": "paris"}
+
+
+def test_body__that_can_be_read_once__is_not_paid_for(client: Client, server: Server) -> None:
+    with pytest.raises(NotPayable, match="read once"):
+        client().post(URL, content=iter([b"a", b"b"]))
+    assert server.paid == []
+
+
+def test_challenges__that_are_none_of_ours__are_not_paid_and_said(client: Client) -> None:
+    asks = httpx.Response(402, headers={"WWW-Authenticate": 'Payment id="a", realm="r", method="tempo", '
+                                        'intent="charge", request="e30"'})  # fmt: skip
+    with pytest.raises(NotPayable, match="tempo/charge"):
+        client(transport=httpx.MockTransport(lambda _: asks)).get(URL)
+
+
+def test_402__without_a_challenge__is_handed_on(client: Client) -> None:
+    paying = client(transport=httpx.MockTransport(lambda _: httpx.Response(402, text="no credit")))
+    assert (paying.get(URL).status_code, paying.get(URL).text) == (402, "no credit")
+
+
+# --- receipts and states that cannot be so
+
+
+@pytest.mark.parametrize(
+    ("protocol", "lies"),
+    [
+        ("mpp", {"spent": "101"}),
+        ("mpp", {"cost": "101"}),
+        ("mpp", {"reference": "0x" + "1" * 64}),
+        ("mpp", {"spent": "x"}),
+        ("x402", {"chargedAmount": "101"}),
+        ("x402", {"channelState": "none"}),
+    ],
+    ids=str,
+)
+def test_receipt__that_cannot_be_so__is_an_error(
+    client: Client, server: Server, protocol: str, lies: dict[str, str]
+) -> None:
+    server.protocols, server.lies = (protocol,), lies
+    with pytest.raises(BadReceipt):
+        client().get(URL)
+
+
+def test_channel__whose_receipt_was_wrong__pays_for_nothing_more(client: Client, server: Server) -> None:
+    server.lies = {"spent": "101"}
+    paying = client()
+    with pytest.raises(BadReceipt):
+        paying.get(URL)
+    server.lies = {}
+    assert paying.get(URL).is_success
+    assert len(server.sums) == 2
+
+
+def test_correction__that_nothing_proves__is_not_believed(client: Client, server: Server) -> None:
+    server.protocols, server.cost = ("x402",), lambda _: 1
+    paying = client()
+    paying.get(URL)
+    server.post()
+    server.price_wei, server.lies = 10, {"chargedCumulativeAmount": "2"}
+    with pytest.raises(NotPayable, match="nothing proves"):
+        paying.get(URL)
+
+
+def test_sum__above_what_can_be_due__is_not_signed(client: Client, server: Server) -> None:
+    paying = client()
+    paying.get(URL)
+    [sums] = server.sums.values()
+    sums.posted_wei = 5_000
+    with pytest.raises(NotPayable, match="at most 201 can be due"):
+        paying.get(URL)
+    assert sums.signed_wei == 200
+
+
+# --- sessions that end
+
+
+def test_session__that_the_operator_released__is_followed_by_one_with_another_key(
+    client: Client, server: Server, chain: ScriptedContract
+) -> None:
+    paying = client()
+    paying.get(URL)
+    first, chain.signer = chain.signer, ""
+    sent, server_call = [], server.__call__
+
+    def gone(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return server.asks() if not chain.signer else server_call(request)
+
+    paying = client(transport=httpx.MockTransport(gone))
+    assert paying.get(URL).is_success
+    assert chain.signer != first
+    assert len(chain.opened) == 2
+
+
+def test_session__that_has_expired__is_followed_by_another(
+    client: Client, server: Server, chain: ScriptedContract
+) -> None:
+    paying = client(days=1)
+    paying.get(URL)
+    chain.clock.sleep(86_400)
+    assert paying.get(URL).is_success
+    assert len({each[4] for each in chain.opened}) == 2
+
+
+@both
+def test_session__closed__is_closed_by_the_server_and_pays_no_more(
+    client: Client, server: Server, protocol: str
+) -> None:
+    server.protocols = (protocol,)
+    paying = client(open_session=50_000)
+    paying.get(URL)
+    server.post()
+    paying.close_session(URL)
+    assert server.closed
+    with pytest.raises(NoSession):
+        client(open_session=0).get(URL)
+
+
+@pytest.mark.parametrize("dies", ["before", "after"])
+def test_opening__killed__is_gone_on_with_by_the_next_and_the_same_key(
+    wallets: Callable[[], Wallet], client: Client, server: Server, chain: ScriptedContract, dies: str
+) -> None:
+    first = wallets()
+    chain.dies = dies
+    with pytest.raises(Killed):
+        client(wallet=first).get(URL)
+    [begun] = first.book.sessions()
+    first.close()
+    chain.dies = ""
+    assert client(wallet=wallets()).get(URL).is_success
+    assert [each[4] for each in chain.opened] == [begun.signer]
+
+
+def test_opening__by_another_process_that_lives__is_waited_for(
+    wallets: Callable[[], Wallet], client: Client, chain: ScriptedContract
+) -> None:
+    first, second = wallets(), wallets()
+    begun = first.book.begin_session(
+        contract=chain.contract, chain_id=61_999, api="weather", payer=first.payer, signer="0x" + "77" * 20,
+        key=b"\7" * 32, amount_wei=1, expires_at=int(chain.clock.now) + 86_400,
+    )  # fmt: skip
+    assert begun is not None
+    sleep = chain.clock.sleep
+
+    def opens_meanwhile(seconds: float) -> None:
+        sleep(seconds)
+        first.book.set_state(begun, "closed")
+
+    second._sleep = opens_meanwhile
+    with pytest.raises(NoSession, match="no session with weather was opened"):
+        client(wallet=second).get(URL)
+    assert chain.opened == []
