@@ -13,6 +13,7 @@ from typing import Any, Final
 MARK: Final = "api_billing_terms"  # the attribute of a view that has its own terms, or none
 OWN: Final = "own"
 EXEMPT: Final = "exempt"
+METERING: Final = "api_billing_metering"  # the attribute of a metered endpoint that says on which terms
 
 _SERVERS: Final = {
     ("scope", "receive", "send"): "an ASGI application goes into MeteredASGI",

@@ -26,7 +26,7 @@ from api_billing.metering.request.metering import Metering, Terms
 from api_billing.metering.request.problems import CONTENT_TYPE, KINDS
 from api_billing.metering.web import starlette
 from api_billing.metering.web.asgi import MeteredASGI, MeterMiddleware
-from api_billing.metering.web.decorated import MARK, OWN, name_of
+from api_billing.metering.web.decorated import MARK, METERING, OWN, name_of
 from api_billing.metering.web.fastapi_dependency import Charge, Identified, MeterDependency, MeterRefusal, install
 from api_billing.metering.web.fastapi_serializing import Serializer, effective_route
 from api_billing.metering.web.starlette_endpoints import endpoint_of, serve_endpoint
@@ -122,6 +122,7 @@ def _wrapped(metering: Metering, endpoint: Callable[..., Any]) -> Callable[..., 
     if serializer.streams:
         wrapped, returns = _of_generator(metered_endpoint, endpoint, request_name), Response
     setattr(wrapped, MARK, OWN)
+    setattr(wrapped, METERING, metering)
     wrapped.__signature__ = inspect.Signature(parameters, return_annotation=returns)
     return cast("Callable[..., Any]", wrapped)
 

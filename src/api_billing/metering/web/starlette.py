@@ -20,7 +20,7 @@ with needed_by(__name__):
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.metering import Metering, Terms
 from api_billing.metering.web.asgi import MeteredASGI, MeterMiddleware
-from api_billing.metering.web.decorated import MARK, OWN, name_of
+from api_billing.metering.web.decorated import MARK, METERING, OWN, name_of
 from api_billing.metering.web.starlette_endpoints import endpoint_of, serve_endpoint
 
 __all__ = ["MeterMiddleware", "MeteredASGI", "metered"]
@@ -61,6 +61,7 @@ def wrapped(metering: Metering, endpoint: Callable[..., Any]) -> Callable[..., A
         return await serve_endpoint(metering, request, route_path(request), call)
 
     setattr(metered_endpoint, MARK, OWN)
+    setattr(metered_endpoint, METERING, metering)
     return metered_endpoint
 
 
