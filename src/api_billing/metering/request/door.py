@@ -207,7 +207,10 @@ def is_credential(value: str) -> bool:
 
 def reason_of(refusal: Refusal) -> str:
     """What x402 calls it."""
-    return _REASONS.get(refusal.extra.get("reason", ""), _REASONS.get(refusal.code, refusal.code))
+    reason = str(refusal.extra.get("reason", ""))
+    if reason.endswith("_mismatch"):
+        return x402.REASONS + reason
+    return _REASONS.get(reason, _REASONS.get(refusal.code, refusal.code))
 
 
 def failed(reason: str, network: str) -> Field:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple
 
 from api_billing.metering.ledger.operations import (
+    Claim,
     ClaimMismatch,
     GetRecord,
     Record,
@@ -22,7 +23,7 @@ from api_billing.metering.ledger.operations import (
     Settle,
     Settled,
 )
-from api_billing.metering.ledger.session_operations import CloseSession, ReadSession
+from api_billing.metering.ledger.session_operations import CloseByVoucher, NotPut, ReadSession
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums, SessionState
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.credit_payer import CreditPayer
@@ -62,8 +63,16 @@ class DoorPayer(CreditPayer):
 
     __slots__ = ("_door", "_event", "_free_wei", "_offer", "_on_chain", "_said", "_tier")
 
-    def __init__(self, metering: Metering, request: MeteredRequest, door: Door, on_chain: ChainSide) -> None:
-        super().__init__(metering, request)
+    def __init__(
+        self,
+        metering: Metering,
+        request: MeteredRequest,
+        door: Door,
+        on_chain: ChainSide,
+        remote_id: str | None = None,
+        claim: Claim | None = None,
+    ) -> None:
+        super().__init__(metering, request, remote_id, claim)
         self._door = door
         self._on_chain = on_chain
         self._offer: Offer | None = None
@@ -144,7 +153,7 @@ class DoorPayer(CreditPayer):
         found = yield from self._check(self._said)
         if isinstance(found, Refusal):
             return found
-        self.session = found
+        self.session = found._replace(exact=self.speaks == "x402")
         return None
 
     def _check(self, said: _Said) -> Steps[BySession | Refusal]:
@@ -237,20 +246,22 @@ class DoorPayer(CreditPayer):
         return self._managed(said, channel)
 
     def _close(self, by: BySession) -> Steps[ChannelSums | Refusal]:
-        """Close the session, where a settlement is left to do it: by a voucher that is not public, and covers."""
-        meter, api = self.metering.meter, self.metering.api
-        account = meter.account_of(api, self.consumer)
+        """Close the session, where a settlement is left to do it: by a voucher that is not public."""
+        account = self.metering.meter.account_of(self.metering.api, self.consumer)
         session: SessionState | None = yield ReadSession(account)
         channels = () if session is None else session.channels
-        channel = next((each for each in channels if each.channel_id == by.channel_id), ChannelSums(by.channel_id))
         is_closing = session is not None and session.is_closing
         if not (is_closing or any(each.reserved_wei or each.batched_wei < each.charged_wei for each in channels)):
             return Refusal("nothing_to_bill")
-        if by.cumulative_wei < channel.required_wei(0):
-            self.channel = channel
-            return by_channel("voucher_required", channel, 0)
-        session = yield CloseSession(account)
-        return channel if session is not None and session.is_closing else Refusal("nothing_to_bill")
+        closed: SessionState | NotPut = yield CloseByVoucher(account, by)
+        if isinstance(closed, NotPut):
+            if closed.channel is None:
+                return Refusal("invalid_voucher" if closed.code == "no_session" else closed.code)
+            self.channel = closed.channel
+            return by_channel(closed.code, closed.channel, 0)
+        if not closed.is_closing:
+            return Refusal("nothing_to_bill")
+        return _of_channel(closed, by.channel_id) or ChannelSums(by.channel_id)
 
     def _managed(self, said: _Said, channel: ChannelSums | None) -> Answer:
         offer = self._offer
@@ -359,8 +370,7 @@ class DoorPayer(CreditPayer):
             self.metering.meter.account_of(self.metering.api, self.consumer)
         )
         assert self._said is not None
-        channels = () if session is None else session.channels
-        channel = next((each for each in channels if each.channel_id == self._said.channel_id), None)
+        channel = _of_channel(session, self._said.channel_id)
         if channel is None or record is None or reply.response.status != answer.status:
             return answer
         return answer._replace(headers=(*answer.headers, *self._receipts(answer.status, channel, record.charged_wei)))
@@ -384,6 +394,10 @@ class DoorPayer(CreditPayer):
         if self.speaks == "x402" and offer is not None and refusal.status in (400, 409):
             refusal = replace(refusal, fields=(failed(reason_of(refusal), offer.network), EXPOSED))
         return super().refuse(self._door.typed(refusal, self.speaks))
+
+
+def _of_channel(session: SessionState | None, channel_id: str) -> ChannelSums | None:
+    return next((each for each in session.channels if each.channel_id == channel_id), None) if session else None
 
 
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
