@@ -189,7 +189,7 @@ class Server:
         sums = self.take(channel, payload.voucher)
         is_voucher = payload.action == "voucher" and request.method != "HEAD"
         required_wei = sums.required_wei(self.price_wei if is_voucher else 0)
-        if payload.voucher.cumulative_wei < required_wei:
+        if sums.signed_wei < required_wei or payload.voucher.cumulative_wei <= sums.posted_wei:
             told = {"requiredCumulative": str(required_wei)} if self.tells_required else {}
             return self.asks(problem=told)
         if payload.action == "close":

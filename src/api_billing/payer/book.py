@@ -268,7 +268,7 @@ class Book:
         """
         with self._turn() as db:
             entry = self._entry(db, spending)
-            by_wei = max(0, required_wei - max(entry.most_wei, entry.signed_wei + 1))
+            by_wei = max(0, required_wei - entry.most_wei)
             amount_wei = spending.amount_wei + by_wei
             if amount_wei > max_wei:
                 raise too_expensive(amount_wei, max_wei)
