@@ -7,7 +7,8 @@ import { metered } from "./meter.js";
 const GWEI = 1_000_000_000n;
 const token = process.env.API_BILLING_SERVICE_TOKEN;
 if (!token) throw new Error("set API_BILLING_SERVICE_TOKEN to the token of the HTTP meter");
-const meter = { url: process.env.METER_URL ?? "http://127.0.0.1:8790", token, api: "weather" };
+const payments = process.env.PAYMENTS === "true"; // where the HTTP meter has API_BILLING_PAYMENTS
+const meter = { url: process.env.METER_URL ?? "http://127.0.0.1:8790", token, api: "weather", payments };
 
 const app = express();
 

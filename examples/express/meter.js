@@ -4,6 +4,9 @@
 //
 // A handler may say what serving really cost: res.locals.costWei = 3_000_000_000n. Amounts are BigInt; on the wire they
 // are decimal strings, as a JSON number would be rounded.
+//
+// With `payments: true` a client without an API key is told what the request costs, and pays over x402 or MPP. A response
+// that is complete has the receipt of what it really cost; one that is streamed that of what it costs at most.
 
 import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
@@ -12,7 +15,13 @@ const DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const PAUSES_MS = [100, 400, 1600];
 const OWN_PROBLEMS = new Set(["invalid_request", "invalid_service_token", "reservation_ended", "id_conflict", "request_too_large"]);
 
-export function metered({ url, token, api, estimateWei, failOpen = false, timeoutMs = 5000 }) {
+const REFUSED_WITH = [
+  ...["retry-after", "ratelimit", "ratelimit-policy", "www-authenticate", "payment-required", "payment-response"],
+  ...["cache-control", "access-control-expose-headers"],
+];
+const PAYING = ["authorization", "payment-authorization", "payment-signature", "accept-payment"];
+
+export function metered({ url, token, api, estimateWei, payments = false, failOpen = false, timeoutMs = 5000 }) {
   // Every request to the meter may be repeated: the id keeps it from being done twice.
   async function ask(path, body, pauses = PAUSES_MS) {
     const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
@@ -30,11 +39,14 @@ export function metered({ url, token, api, estimateWei, failOpen = false, timeou
 
   async function reserve(req, id) {
     const [scheme, key] = (req.get("authorization") ?? "").split(" ");
-    if (scheme.toLowerCase() !== "bearer" || !key) return { refusal: problem(401, "missing_identity") };
+    const hasKey = scheme.toLowerCase() === "bearer" && key;
+    if (!payments && !hasKey) return { refusal: problem(401, "missing_identity") };
+    const who = payments ? { payment: paymentOf(req) } : { api_key: key };
     const route = ((req.baseUrl ?? "") + (req.route?.path ?? req.path)).slice(0, 200);
-    const asked = { id, api, estimate_wei: String(estimateWei), api_key: key, method: req.method, route };
+    const asked = { id, api, estimate_wei: String(estimateWei), ...who, method: req.method, route };
     const { answer, body } = await ask("/v1/reservations", asked, PAUSES_MS.slice(0, 1));
-    if (answer.status === 201) return { fields: body.fields, expiresMs: body.expires_after_seconds * 1000 };
+    if (answer.status === 201) return { ...body, expiresMs: body.expires_after_seconds * 1000 };
+    if (answer.status === 200) return { response: body.response };
     if (OWN_PROBLEMS.has(body.code) || answer.status >= 500) throw new Error(`the meter answered ${body.code}`);
     return { refusal: { status: answer.status, body, headers: answer.headers } };
   }
@@ -43,7 +55,7 @@ export function metered({ url, token, api, estimateWei, failOpen = false, timeou
     const id = ulid();
     const end = (how, body) =>
       ask(`/v1/reservations/${id}/${how}`, body).then(
-        ({ answer, body }) => answer.ok || console.error(`${id}: ${how}: ${body.code}`),
+        ({ answer, body }) => (answer.ok ? body.fields : console.error(`${id}: ${how}: ${body.code}`)),
         (error) => console.error(`${id}: ${how}: ${error.message}`),
       );
     let reserved;
@@ -54,8 +66,17 @@ export function metered({ url, token, api, estimateWei, failOpen = false, timeou
       return failOpen ? next() : refuse(res, problem(503, "meter_unavailable"));
     }
     if (reserved.refusal) return refuse(res, reserved.refusal);
+    if (reserved.response) return answerWith(res, reserved.response);
     if (req.socket.destroyed) return void end("release", { error: "client gone" });
-    res.set(reserved.fields);
+    let settled;
+    const settle = () => {
+      const cost = res.locals.costWei === undefined ? {} : { cost_wei: String(res.locals.costWei) };
+      const paid = reserved.protocol ? { payment: paymentOf(req), has_begun: res.headersSent } : {};
+      settled ??= end("settle", { status: res.statusCode, ...cost, ...paid });
+      return settled;
+    };
+    if (reserved.protocol) settleBeforeTheEnd(res, reserved, settle);
+    else res.set(reserved.fields);
     const alive = setInterval(
       () => ask(`/v1/reservations/${id}/extend`, { seconds: reserved.expiresMs / 1000 }, []).catch(() => {}),
       reserved.expiresMs / 3,
@@ -63,16 +84,46 @@ export function metered({ url, token, api, estimateWei, failOpen = false, timeou
     // "close" comes once, after "finish" or instead of it: what was begun is charged, what was not is released.
     res.once("close", () => {
       clearInterval(alive);
-      const cost = res.locals.costWei === undefined ? {} : { cost_wei: String(res.locals.costWei) };
-      if (res.headersSent) end("settle", { status: res.statusCode, ...cost });
-      else end("release", { error: "client gone" });
+      if (res.headersSent) settle();
+      else if (!settled) end("release", { error: "client gone" });
     });
     next();
   };
 }
 
+// A response that has not begun at its end has all of it settled first: its receipts say what it cost.
+function settleBeforeTheEnd(res, { begun_fields: begun }, settle) {
+  const [writeHead, end] = [res.writeHead.bind(res), res.end.bind(res)];
+  let isEnding = false;
+  res.set(begun);
+  res.writeHead = (status, ...rest) => {
+    if (status < 200 || status > 299) res.removeHeader("payment-receipt");
+    return writeHead(status, ...rest);
+  };
+  res.end = (...last) => {
+    if (res.headersSent) return end(...last);
+    if (isEnding) return res;
+    isEnding = true;
+    settle().then((fields) => {
+      for (const name of Object.keys(begun)) res.removeHeader(name);
+      if (!res.destroyed) res.set(fields ?? {}) && end(...last);
+    });
+    return res;
+  };
+}
+
+function paymentOf(req) {
+  const fields = PAYING.filter((name) => req.get(name)).map((name) => [name.replaceAll("-", "_"), req.get(name)]);
+  return { url: `${req.protocol}://${req.get("host")}${req.originalUrl}`, ...Object.fromEntries(fields) };
+}
+
+function answerWith(res, { status, headers, body_base64: body }) {
+  for (const [name, value] of headers) res.append(name, value);
+  res.status(status).end(Buffer.from(body, "base64"));
+}
+
 function refuse(res, { status, body, headers }) {
-  for (const name of ["retry-after", "ratelimit", "ratelimit-policy", "www-authenticate"]) {
+  for (const name of REFUSED_WITH) {
     if (headers?.get(name)) res.set(name, headers.get(name));
   }
   res.status(status).type("application/problem+json").send(JSON.stringify(body));

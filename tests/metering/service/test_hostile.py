@@ -20,6 +20,7 @@ OPERATIONS = (
     ("/v1/reservations/{reservation_id}/settle", "POST"),
     ("/v1/reservations/{reservation_id}/release", "POST"),
     ("/v1/reservations/{reservation_id}/extend", "POST"),
+    ("/v1/payments/verify", "POST"),
     ("/v1/balance", "GET"),
     ("/v1/usage", "GET"),
     ("/v1/records", "GET"),

@@ -21,9 +21,9 @@ from api_billing.metering.ledger.operations import ListRecords, ReadBalance, Sta
 from api_billing.metering.meter import Meter
 from api_billing.metering.observing.metrics import exposition
 from api_billing.metering.request.problems import Answer
-from api_billing.metering.service import bodies, ending, reserving
+from api_billing.metering.service import bodies, ending, paying, reserving
 from api_billing.metering.service.access import Access
-from api_billing.metering.service.body_limit import RESERVATIONS, BodyLimit
+from api_billing.metering.service.body_limit import PAYMENTS, RESERVATIONS, BodyLimit
 from api_billing.metering.service.problems import ServiceProblem, add_handlers, documented, response_of
 from api_billing.metering.stores.steps import Steps, arun
 
@@ -100,9 +100,19 @@ class _Routes:
             status_code=201,
             response_model=bodies.ReservationAnswer,
             responses={
-                200: {"model": bodies.ReplayAnswer, "description": "Served before: send the stored response again"},
+                200: {
+                    "model": bodies.ReplayAnswer | bodies.AnsweredAnswer,
+                    "description": "Nothing to serve: send this response",
+                },
                 **documented(400, 401, 402, 403, 409, 413, 422, 429, 503),
             },
+            **service,
+        )
+        app.add_api_route(
+            f"{PAYMENTS}/verify",
+            self.verify,
+            methods=["POST"],
+            responses=documented(400, 401, 413, 503),
             **service,
         )
         for name, function in (("settle", self.settle), ("release", self.release), ("extend", self.extend)):
@@ -125,23 +135,27 @@ class _Routes:
     async def reserve(self, body: bodies.ReservationBody, response: Response) -> Any:
         """Reserve the estimated cost: may this request be served?
 
-        201: serve it, then settle or release. 200: it was served before. Else the problem to answer the end consumer
-        with, unless its code is about this very request: `invalid_…`, `reservation_ended`, `id_conflict`,
-        `request_too_large`.
+        201: serve it, then settle or release. 200: send the response in it, there is nothing to serve. Else the
+        problem to answer the end consumer with, unless its code is about this very request: `invalid_…`,
+        `reservation_ended`, `id_conflict`, `request_too_large`.
         """
         answer = await self._run(reserving.reserve(self._meter, body, self._access.identify, self._open))
         if isinstance(answer, Answer):
             return response_of(answer)
-        if isinstance(answer, bodies.ReplayAnswer):
+        if isinstance(answer, bodies.ReplayAnswer | bodies.AnsweredAnswer):
             return Response(answer.model_dump_json(), 200, media_type="application/json")
         response.headers.update(answer.fields)
         return answer
+
+    async def verify(self, body: bodies.VerificationBody) -> bodies.VerificationAnswer:
+        """What a reservation with this payment would be answered. Nothing is reserved, kept or closed."""
+        return await self._run(paying.verify(self._meter, body, self._access.identify))
 
     async def settle(
         self, reservation_id: ReservationPath, response: Response, body: bodies.SettlementBody = _AS_ESTIMATED
     ) -> bodies.SettlementAnswer:
         """Charge what serving cost. Can be repeated."""
-        answer = await self._run(ending.settle(self._meter, self._open, reservation_id, body))
+        answer = await self._run(ending.settle(self._meter, self._open, reservation_id, body, self._access.identify))
         response.headers.update(answer.fields)
         return answer
 

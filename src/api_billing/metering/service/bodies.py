@@ -16,11 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from api_billing.metering.clock import date_of
 from api_billing.metering.ledger.ids import LENGTH
 from api_billing.metering.ledger.operations import Balance, Record, State, StoredResponse, UsageDay
+from api_billing.metering.request.problems import Answer
 
 ID_PATTERN = rf"^[0-7][0-9A-HJKMNP-TV-Z]{{{LENGTH - 1}}}$"
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 _MAX_COUNT = 2**31 - 1
 _MAX_BYTES = 2**53 - 1
+_PAYMENT_FIELDS = ("authorization", "payment_authorization", "payment_signature", "accept_payment", "idempotency_key")
 
 Wei = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,76})$", description="An amount of wei, of at most 77 digits")]
 ReservationId = Annotated[str, Field(pattern=ID_PATTERN, examples=["01KAMZC8M0S5QZ3V8C9W2F7B4D"])]
@@ -28,6 +30,7 @@ ApiName = Annotated[str, Field(pattern=r"^[!-~]{1,64}$", examples=["weather"])]
 ConsumerName = Annotated[str, Field(min_length=1, max_length=200, examples=["acme"])]
 HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$")]
 HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7e\x80-\xff]{0,8192}$")]
+PaymentField = Annotated[SecretStr, Field(min_length=1, max_length=16_384)]
 TagName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]
 TagText = Annotated[str, Field(max_length=200, pattern=_PRINTABLE)]
 TagNumber = Annotated[int, Field(ge=-_MAX_BYTES, le=_MAX_BYTES)]
@@ -51,14 +54,38 @@ class ReceiptClaim(_Asked):
     fingerprint: str = Field(pattern=r"^[!-~]{1,128}$")
 
 
+class PaymentBody(_Asked):
+    """The end consumer's request as far as it says who pays, over x402 or MPP, and nothing of it believed: the fields
+    that it came with. One without any of them is told what it costs.
+    """
+
+    url: str = Field(pattern=r"^https?://[!-~]{1,2040}$", description="The whole URL, as the end consumer wrote it")
+    authorization: PaymentField | None = Field(None, description="A payment of MPP, or whatever else there is")
+    payment_authorization: PaymentField | None = None
+    payment_signature: PaymentField | None = None
+    accept_payment: PaymentField | None = None
+    idempotency_key: PaymentField | None = None
+    fingerprint: str | None = Field(
+        None,
+        pattern=r"^[!-~]{1,128}$",
+        description="A hash of the request's body. Without it neither `idempotency_key` nor x402's payment-identifier "
+        "count, as nobody can tell whether it is the same request",
+    )
+
+    def fields(self) -> list[tuple[str, str]]:
+        """The header fields."""
+        given = {name: getattr(self, name) for name in _PAYMENT_FIELDS}
+        return [(name.replace("_", "-"), text.get_secret_value()) for name, text in given.items() if text is not None]
+
+
 class ReservationBody(_Asked):
-    """Who asks for what, and how much it may cost. The consumer is named, or proven with its own API key, or has a
-    receipt for a call that the contract has billed.
+    """Who asks for what, and how much it may cost. The consumer is named, or proven with its own API key, or pays at
+    the door, or has a receipt for a call that the contract has billed.
     """
 
     model_config = ConfigDict(
         json_schema_extra={
-            "oneOf": [{"required": ["consumer"]}, {"required": ["api_key"]}, {"required": ["receipt"]}],
+            "oneOf": [{"required": [name]} for name in ("consumer", "api_key", "payment", "receipt")],
         }
     )
 
@@ -68,8 +95,9 @@ class ReservationBody(_Asked):
     api_key: Annotated[SecretStr, Field(min_length=1, max_length=4096)] | None = Field(
         None, description="The API key that the end consumer sent"
     )
+    payment: PaymentBody | None = Field(None, description="Instead of both, where the meter takes payments")
     receipt: ReceiptClaim | None = Field(
-        None, description="Instead of both, where the meter has a contract: nothing is charged, whatever the estimate"
+        None, description="Instead of all, where the meter has a contract: nothing is charged, whatever the estimate"
     )
     method: str = Field("", pattern=r"^[A-Z]{0,16}$", description="HTTP method, for the audit log")
     route: str = Field(
@@ -87,8 +115,10 @@ class ReservationBody(_Asked):
 
     @model_validator(mode="after")
     def _one_identity(self) -> Self:
-        if [self.consumer, self.api_key, self.receipt].count(None) != 2:
-            raise ValueError("exactly one of consumer, api_key and receipt")
+        if [self.consumer, self.api_key, self.payment, self.receipt].count(None) != 3:
+            raise ValueError("exactly one of consumer, api_key, payment and receipt")
+        if self.payment is not None and self.idempotency is not None:
+            raise ValueError("a payment has its own idempotency_key")
         return self
 
 
@@ -101,8 +131,8 @@ class ResponseBody(_Asked):
     body_base64: str = Field("", pattern=r"^([0-9A-Za-z+/]{4})*([0-9A-Za-z+/]{2}==|[0-9A-Za-z+/]{3}=)?$")
 
     @classmethod
-    def of(cls, stored: StoredResponse) -> Self:
-        """The stored response for JSON; one of an adapter in Python may have what is not allowed in requests."""
+    def of(cls, stored: StoredResponse | Answer) -> Self:
+        """The response for JSON; a stored one of an adapter in Python may have what is not allowed in requests."""
         body = base64.b64encode(stored.body).decode("ascii")
         return cls.model_construct(status=stored.status, headers=list(stored.headers), body_base64=body)
 
@@ -121,6 +151,12 @@ class SettlementBody(_Asked):
     units: int | None = Field(None, ge=0, le=_MAX_COUNT)
     error: str = Field("", max_length=200, pattern=_PRINTABLE)
     tags: dict[TagName, TagText | TagNumber | bool | None] = Field({}, max_length=16)
+    has_begun: bool = Field(
+        False, description="The response has begun, with `begun_fields`: over x402 it costs what these say"
+    )
+    payment: PaymentBody | None = Field(
+        None, description="That of the reservation: so any process, and a repetition, can tell the receipts"
+    )
     response: ResponseBody | None = Field(
         None,
         description="Kept for replay when an idempotency key or a receipt was claimed; when its body is too large, "
@@ -186,7 +222,11 @@ class ReservationAnswer(BaseModel):
     expires_after_seconds: int = Field(description="Counted from when this id was reserved first")
     balance: BalanceBody
     limits: list[LimitBody]
+    protocol: str = Field(default="", description="`x402` or `mpp`, over which it is paid; else empty")
     fields: dict[str, str] = Field(description="Header fields about limits for the end consumer's response")
+    begun_fields: dict[str, str] = Field(
+        default={}, description="Instead of them, where a payment's response begins before it is settled: with receipts"
+    )
 
 
 class ReplayAnswer(BaseModel):
@@ -195,6 +235,31 @@ class ReplayAnswer(BaseModel):
     id: str = Field(description="The reservation that was charged")
     state: Literal["replayed"] = "replayed"
     response: ResponseBody
+
+
+class AnsweredAnswer(BaseModel):
+    """There is nothing to serve: the payment managed its session, or was served before. Send this response."""
+
+    state: Literal["answered"] = "answered"
+    response: ResponseBody
+
+
+class VerificationBody(_Asked):
+    """A payment, and what it would be for."""
+
+    api: ApiName
+    estimate_wei: Wei
+    payment: PaymentBody
+    method: str = Field("GET", pattern=r"^[A-Z]{1,16}$")
+
+
+class VerificationAnswer(BaseModel):
+    """Whether a reservation with this payment would be made, as far as can be told without making it."""
+
+    is_good: bool = Field(description="It pays for the request, or for what it asks to be done to its session")
+    protocol: str = Field(description="`x402` or `mpp`; empty where it is no payment")
+    consumer: str = Field(description="Who pays; empty where that is not proven")
+    response: ResponseBody | None = Field(description="What would be answered instead of serving")
 
 
 class SettlementAnswer(BaseModel):

@@ -12,6 +12,10 @@ from api_billing.metering.service.problems import ServiceProblem, response_of
 from api_billing.metering.web.asgi_messages import AsgiApp, Incoming, Receive, Scope, Send
 
 RESERVATIONS: Final = "/v1/reservations"
+PAYMENTS: Final = "/v1/payments"
+
+
+_WITH_BODIES: Final = (RESERVATIONS, PAYMENTS)
 
 
 class BodyLimit:
@@ -25,7 +29,7 @@ class BodyLimit:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(RESERVATIONS):
+        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(_WITH_BODIES):
             await self._app(scope, receive, send)
             return
         incoming = Incoming(receive, self._max_bytes)

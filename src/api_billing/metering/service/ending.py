@@ -6,6 +6,7 @@ back. What nobody settles expires and costs nothing.
 
 from __future__ import annotations
 
+from api_billing.metering.errors import MeterError
 from api_billing.metering.ledger.operations import (
     Extend,
     GetRecord,
@@ -21,6 +22,7 @@ from api_billing.metering.ledger.operations import (
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.claims import stored_response, used_up
 from api_billing.metering.request.http import MeteredResponse, TextHeaders, cost_field
+from api_billing.metering.request.identity import Extractor
 from api_billing.metering.request.receipts import is_receipt_account
 from api_billing.metering.service.bodies import (
     BalanceBody,
@@ -30,13 +32,14 @@ from api_billing.metering.service.bodies import (
     SettlementAnswer,
     SettlementBody,
 )
+from api_billing.metering.service.paying import LookingPayer, RemotePayer, payer_of, terms_of
 from api_billing.metering.service.problems import ServiceProblem
 from api_billing.metering.service.reserving import OpenReservation, OpenReservations, fields_of
 from api_billing.metering.stores.steps import Steps
 
 
 def settle(
-    meter: Meter, open_reservations: OpenReservations, reservation_id: str, body: SettlementBody
+    meter: Meter, open_reservations: OpenReservations, reservation_id: str, body: SettlementBody, by_key: Extractor
 ) -> Steps[SettlementAnswer]:
     """Charge what serving cost; a status that is free is released. Raises: ServiceProblem."""
     given = _given(body.response, meter.settings.max_stored_bytes) if body.response is not None else None
@@ -51,6 +54,9 @@ def settle(
     if body.status in meter.free_statuses:
         return (yield from _release(meter, open_reservations, reservation, outcome))
     cost_wei = None if body.cost_wei is None else int(body.cost_wei)
+    payer = yield from _paying(meter, by_key, reservation, body)
+    if payer is not None and payer.speaks == "x402" and body.has_begun:
+        cost_wei = None  # which is what it said
     settlement = Settle(
         reservation_id, reservation.reserve.account, meter.now_ms(), cost_wei, outcome, body.units, response=response
     )
@@ -65,6 +71,7 @@ def settle(
         if reservation.plan is not None:
             meter.watcher.settled(reservation.plan, reservation.reserve, reply)
     counts = tuple([count for _, count in reply.counts])
+    receipts = payer.receipts(body.status, reply.channel, reply.charged_wei) if payer is not None else []
     return SettlementAnswer(
         id=reservation_id,
         state="settled",
@@ -73,7 +80,7 @@ def settle(
         late=reply.late,
         repeated=reply.repeated,
         balance=BalanceBody.of(reply.balance),
-        fields=dict([*fields_of(reservation, counts, meter.now_ms()), cost_field(reply.charged_wei)]),
+        fields=dict([*fields_of(reservation, counts, meter.now_ms()), cost_field(reply.charged_wei), *receipts]),
     )
 
 
@@ -114,6 +121,22 @@ def _release(
         balance=BalanceBody.of(reply.balance),
         fields=dict([cost_field(0)]),
     )
+
+
+def _paying(
+    meter: Meter, by_key: Extractor, reservation: OpenReservation, body: SettlementBody
+) -> Steps[RemotePayer | None]:
+    """Who has paid for a reservation at the door; None where that cannot be told any more, or nobody has."""
+    made = reservation.reserve
+    if reservation.payer is not None or body.payment is None:
+        return reservation.payer
+    terms = terms_of(meter, made.api, str(made.estimate_wei), body.payment, by_key)
+    payer = payer_of(LookingPayer, meter, terms, body.payment, made.now_ms, method=made.method)
+    try:
+        yield from payer.reserve()  # for who it is: whether it would pay now does not matter
+    except MeterError:
+        return None  # it is settled all the same
+    return payer if payer.speaks and payer.consumer == made.consumer else None
 
 
 def _outcome(body: SettlementBody, since_ms: int) -> Outcome:

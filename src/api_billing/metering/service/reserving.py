@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from api_billing.contract_api import API_NAME
@@ -26,6 +27,7 @@ from api_billing.metering.request.receipt_payer import ReceiptPayer
 from api_billing.metering.request.receipts import read_receipt
 from api_billing.metering.service.access import bearer
 from api_billing.metering.service.bodies import (
+    AnsweredAnswer,
     BalanceBody,
     LimitBody,
     ReplayAnswer,
@@ -33,6 +35,7 @@ from api_billing.metering.service.bodies import (
     ReservationBody,
     ResponseBody,
 )
+from api_billing.metering.service.paying import RemotePayer, payer_of, terms_of
 from api_billing.metering.service.problems import ServiceProblem
 from api_billing.metering.stores.steps import Steps
 
@@ -41,10 +44,13 @@ _TIME_DIGITS: Final = 10
 
 
 class OpenReservation(NamedTuple):
-    """What settling needs of a reservation. ``plan`` is None when the consumer is gone, or has a receipt."""
+    """What settling needs of a reservation. ``plan`` is None when the consumer is gone, or has a receipt; ``payer`` of
+    one that this process made for a payment.
+    """
 
     reserve: Reserve
     plan: WindowPlan | None
+    payer: RemotePayer | None = None
 
 
 class OpenReservations:
@@ -76,7 +82,7 @@ class OpenReservations:
 
 def reserve(
     meter: Meter, body: ReservationBody, by_key: Extractor, open_reservations: OpenReservations
-) -> Steps[ReservationAnswer | ReplayAnswer | Answer]:
+) -> Steps[ReservationAnswer | ReplayAnswer | AnsweredAnswer | Answer]:
     """Reserve, or say why not: an ``Answer`` is a refusal, ready to be sent. Raises: ServiceProblem."""
     payer = _payer(meter, body, by_key)
     try:
@@ -90,6 +96,8 @@ def reserve(
         # Fail open is the service's to decide: only it can serve.
         meter.metrics.refused(body.api, "meter_unavailable")
         return unavailable(error).answer()
+    if isinstance(reply, Answer):
+        return AnsweredAnswer(response=ResponseBody.of(reply))
     if isinstance(reply, Replay):
         meter.metrics.replayed(body.api)
         return ReplayAnswer(id=reply.reservation_id, response=ResponseBody.of(reply.response))
@@ -98,7 +106,8 @@ def reserve(
     if not isinstance(reply, Reserved):
         return payer.answer(reply)
     assert payer.reservation is not None
-    open_reservations.put(OpenReservation(payer.reservation, payer.plan))
+    paying = payer if isinstance(payer, RemotePayer) and payer.speaks else None
+    open_reservations.put(OpenReservation(payer.reservation, payer.plan, paying))
     return _answer(payer, payer.reservation, reply)
 
 
@@ -107,6 +116,13 @@ def _payer(meter: Meter, body: ReservationBody, by_key: Extractor) -> Payer:
     _check_id(body.id, now_ms)
     if meter.settings.contract and not API_NAME.fullmatch(body.api):
         raise ServiceProblem("invalid_request", "body.api: on the contract no API can be called that")
+    if body.payment is not None:
+        terms = terms_of(meter, body.api, body.estimate_wei, body.payment, by_key)
+        terms = replace(terms, model=lambda _: body.model, units=body.units)
+        said = {"method": body.method or "GET", "route": body.route, "request_id": body.request_id}
+        paying = payer_of(RemotePayer, meter, terms, body.payment, now_ms, **said)
+        paying.remote_id = body.id or ""
+        return paying
     credential = body.api_key.get_secret_value() if body.api_key is not None else ""
     request = bearer(body.method, body.route, credential, now_ms, body.request_id)
     metering = Metering(
@@ -144,7 +160,9 @@ def _answer(payer: Payer, reserve: Reserve, reply: Reserved) -> ReservationAnswe
             for check, count in zip(checks, reply.counts, strict=False)
             if check.limit is not None
         ],
+        protocol=payer.speaks,
         fields=dict(payer.fields()),
+        begun_fields=dict(payer.begun_fields()) if payer.speaks else {},
     )
 
 
