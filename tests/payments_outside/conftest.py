@@ -1,13 +1,25 @@
-"""Payment clients of others: Python's from `requirements/payment-clients.lock`, JavaScript's from npm."""
+"""Payment clients of others, and an API for them on a localnet."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from api_billing.networks import Network, find_network
+from genlayer_localnet.rpc.server import RpcServer
+from genlayer_localnet.testing.plugin import server_fixture
+from tests.metering.settlement.places import SessionPlace, deployed
 from tests.npm_packages import npm_packages
-from tests.other_versions import ROOT, OtherVersions, other_versions
+from tests.other_versions import OtherVersions, other_versions
 
-SCRIPTS = ROOT / "tests" / "js" / "payments"
+from .outsiders import SCRIPTS, Outsider
+from .shop import Shop, application, served
+
+server = server_fixture(scope="module", finality_window_seconds=3_600)
+Clients = Callable[..., Outsider]
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +30,37 @@ def python_clients() -> OtherVersions:
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
     return npm_packages(SCRIPTS, "js-payments")
+
+
+@pytest.fixture(scope="module")
+def network(server: RpcServer) -> Network:
+    return find_network("localnet", server.url)
+
+
+@pytest.fixture(scope="module")
+def contract(network: Network) -> str:
+    return deployed(network)
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, network: Network, contract: str) -> Iterator[SessionPlace]:
+    made = SessionPlace(request.node.nodeid, network, contract)
+    with made.store:
+        yield made
+
+
+@pytest.fixture
+def shop(place: SessionPlace) -> Iterator[Shop]:
+    made = Shop(place)
+    with made.meter, served(application(made)) as url:
+        made.url = url
+        yield made
+
+
+@pytest.fixture
+def client(shop: Shop) -> Iterator[Clients]:
+    """Starts a client by its name, with the keys of the shop's consumer."""
+    with ExitStack() as running:
+        yield lambda name, **options: running.enter_context(
+            Outsider(name, shop.key("consumer"), shop.key("session"), **options)
+        )
