@@ -346,6 +346,16 @@ def test_chain__gone__is_tried_once_in_a_while_and_not_by_each_request(desk: Doo
     assert desk.world.chain.reads == reads + 1
 
 
+def test_chain__never_read__is_tried_once_in_a_while_and_not_by_each_request(desk: DoorDesk) -> None:
+    desk.world.chain.readable = False
+    for _ in range(5):
+        assert (desk.ask().status, desk.ask().has_challenge) == (503, False)
+    assert desk.world.chain.reads == 1
+    desk.world.chain.readable = True
+    desk.world.at(desk.world.now_ms + 2_000)
+    assert desk.ask().has_challenge
+
+
 def test_store__gone__is_a_503_without_a_challenge(desk: DoorDesk, monkeypatch: pytest.MonkeyPatch) -> None:
     field = desk.by_mpp(desk.sign(30))
     assert desk.ask(field).ran
@@ -358,6 +368,23 @@ def test_store__gone__is_a_503_without_a_challenge(desk: DoorDesk, monkeypatch: 
     answer = desk.ask(field)
     assert (answer.status, answer.code, answer.has_challenge) == (503, "meter_unavailable", False)
     assert "secret" not in answer.body.decode()
+
+
+def test_store__gone_with_fail_open__serves_nobody_who_is_not_known(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_session(world)
+    desk = DoorDesk(world, fail_open=True)
+    field = desk.by_mpp(desk.sign(10), DoorDesk(world).ask().challenge)
+
+    def away(operation: Any) -> Any:
+        raise StoreUnavailable("it does not answer")
+
+    monkeypatch.setattr(world.store, "call", away)
+    desk = DoorDesk(world, fail_open=True)
+    for fields in ((), (field,)):
+        answer = desk.ask(*fields)
+        assert (answer.status, answer.code, answer.ran) == (503, "meter_unavailable", False)
 
 
 # --- nothing is told, nothing is taken

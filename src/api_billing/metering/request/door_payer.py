@@ -61,7 +61,7 @@ class _Said(NamedTuple):
 class DoorPayer(CreditPayer):
     """Who pays at the door, or else the credit of the consumer whom the request names."""
 
-    __slots__ = ("_door", "_event", "_free_wei", "_offer", "_on_chain", "_said", "_tier")
+    __slots__ = ("_door", "_event", "_free_wei", "_is_nobody", "_offer", "_on_chain", "_said", "_tier")
 
     def __init__(
         self,
@@ -78,12 +78,14 @@ class DoorPayer(CreditPayer):
         self._offer: Offer | None = None
         self._said: _Said | None = None
         self._tier = ""
+        self._is_nobody = False
         self._free_wei = 0
         self._event: dict[str, Any] | None = None
 
     @property
     def may_go_unmetered(self) -> bool:
-        return super().may_go_unmetered and not self.speaks
+        """Not who pays by voucher, which nothing would cover, nor who is nobody."""
+        return super().may_go_unmetered and not (self.speaks or self._is_nobody)
 
     # --- reserving
 
@@ -117,6 +119,7 @@ class DoorPayer(CreditPayer):
     def _unpaid(self) -> Steps[ReserveReply | Refusal | Answer]:
         reply = yield from super().reserve()
         if isinstance(reply, Refusal) and reply.code == "missing_identity":
+            self._is_nobody = True
             reply = Refusal("payment_required")
         if isinstance(reply, Refusal | Refused) and reply.code in {"payment_required", *_ASKS}:
             cannot = yield from self._make_offer()

@@ -30,6 +30,7 @@ from api_billing.vouchers import Channel, Voucher, is_signed_by
 
 _MAX_KNOWN: Final = 100_000
 _CACHED: Final = 10_000
+_PAUSE_MS: Final = 2_000  # after the chain could not be read: anybody may have it read
 
 _NO_SESSION: Final = Refusal(
     "invalid_voucher", "There is no session that this voucher could be of.", extra={"reason": "no_session"}
@@ -82,6 +83,7 @@ class VoucherChecks:
     def forget(self) -> None:
         """Forget everything, as in a forked child."""
         self._receivers: dict[str, _Seen] = {}
+        self._failed_ms: dict[str, int] = {}  # when an API could not be read last
         self._begun: set[str] = set()  # channels that the store has at least as far as the chain
         self._reading = threading.Lock()
 
@@ -149,21 +151,26 @@ class VoucherChecks:
         # A clock that was set back must not make it good for longer.
         return 0 <= now_ms - seen.tried_ms <= self._credit.settings.refresh_ms
 
+    def _is_good(self, seen: _Seen | None, now_ms: int) -> bool:
+        return seen is not None and now_ms - seen.read_ms <= self._credit.settings.grace_ms
+
     def _see_receiver(self, api: str) -> _Seen:
         """Read it: one at a time, and who has an older one does not wait for that."""
         known = self._receivers.get(api)
-        is_good = known is not None and self._now_ms() - known.read_ms <= self._credit.settings.grace_ms
-        if not self._reading.acquire(blocking=not is_good):
+        if not self._reading.acquire(blocking=not self._is_good(known, self._now_ms())):
             assert known is not None
             return known
         try:
             now_ms, known = self._now_ms(), self._receivers.get(api)
             if known is not None and self._is_fresh(known, now_ms):
                 return known
+            if 0 <= now_ms - self._failed_ms.get(api, -_PAUSE_MS) < _PAUSE_MS and not self._is_good(known, now_ms):
+                raise CreditUnavailable("The API cannot be read from the chain; try again.")
             try:
                 found = self._read(lambda: self._chain.get_api(api))
             except CreditUnavailable:
-                if known is None or now_ms - known.read_ms > self._credit.settings.grace_ms:
+                self._failed_ms[api] = now_ms
+                if known is None or not self._is_good(known, now_ms):
                     raise
                 seen = known._replace(tried_ms=now_ms)
             else:
