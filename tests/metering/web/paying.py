@@ -13,6 +13,7 @@ from api_billing.metering.ledger.vouchers import ChannelSums
 from api_billing.metering.meter import Meter
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.on_chain import OnChain
+from api_billing.payments import mpp, x402
 from api_billing.vouchers import NO_SALT, Voucher, sign_voucher
 
 from ..settlement.signing import KEY, SIGNER, WHO
@@ -36,6 +37,24 @@ class Shop:
     def by_voucher(self, cumulative_wei: int) -> dict[str, str]:
         """The header of our own that a voucher comes in."""
         return {"Payment-Voucher": self.sign(cumulative_wei).credential(WHO)}
+
+    def by_x402(self, required: str, charged_wei: int = 0) -> dict[str, str]:
+        """The answer to a ``PAYMENT-REQUIRED``, for who believes that so much was charged before."""
+        ((offer, wire), *_), message = x402.offers_in(required)
+        channel = offer.channel(WHO, SIGNER)
+        voucher = sign_voucher(KEY, channel, charged_wei + offer.amount_wei)
+        value = x402.payment_value(channel, voucher, wire, resource=message["resource"])
+        return {x402.SIGNATURE_FIELD: value}
+
+    def by_mpp(self, challenges: str, cumulative_wei: int = 0) -> dict[str, str]:
+        """The answer to a ``WWW-Authenticate``, with a voucher for so much, or for the price."""
+        (challenge,) = mpp.challenges_in([challenges])
+        offer = mpp.offer_of(challenge)
+        channel = offer.channel(WHO, SIGNER)
+        voucher = sign_voucher(KEY, channel, cumulative_wei or offer.amount_wei)
+        payload = mpp.voucher_payload(channel.id, voucher)
+        credential = mpp.Credential(challenge, payload, mpp.source_of(offer.chain_id, WHO))
+        return {challenge.header or "Authorization": credential.value()}
 
     def put(self, cumulative_wei: int) -> None:
         """Bring a voucher beside the request that it is for."""

@@ -57,7 +57,7 @@ class Subject:
 
 @contextmanager
 def by_starlette(app: Any) -> Iterator[tuple[Send, Cut]]:
-    client = TestClient(app)
+    client = TestClient(app, follow_redirects=False)
 
     def send(method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
         got = client.request(method, path, headers=headers, content=body)

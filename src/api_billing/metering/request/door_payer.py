@@ -286,7 +286,8 @@ class DoorPayer(CreditPayer):
             return super().begun_fields(status)
         if self.speaks == "x402":
             price = self.metering.price
-            self.told_wei = min(price.wei, self.estimate_wei) if isinstance(price, Fixed) else self.estimate_wei
+            if self.told_wei is None:
+                self.told_wei = min(price.wei, self.estimate_wei) if isinstance(price, Fixed) else self.estimate_wei
             charged = channel._replace(charged_wei=channel.charged_wei + self.told_wei)
             return [*super().begun_fields(status), *self._receipts(status, charged, self.told_wei)]
         return [*super().begun_fields(status), *self._receipts(status, channel, 0)]

@@ -69,6 +69,7 @@ class Exchange:
     __slots__ = (
         "_cost_wei",
         "_ended",
+        "_estimate_wei",
         "_extended_wei",
         "_held_wei",
         "_meter",
@@ -97,10 +98,10 @@ class Exchange:
         self._reserve: Reserve | None = None  # while it has to be settled or released
         self._cost_wei: int | None = None
         self._extended_wei = 0
-        self._held_wei = 0  # what is set aside
+        self._estimate_wei = self._held_wei = 0  # what was set aside at first, and is now
         self._paid: tuple[int | None, int] = (None, 0)  # what the application said of its cost, when a piece was paid
         self._paused_ms = 0
-        self._refused: Refused | None = None
+        self._refused: tuple[Refused, int] | None = None  # why no more was set aside, and how much it was to be
         self._ended = False
 
     # --- for the application
@@ -162,9 +163,9 @@ class Exchange:
             self._release(reserve, Outcome(status, self.duration_ms(), 0, name, tags_text(self._payer.tags)))
             self.request.let_go()
 
-    def start_fields(self) -> Fields:
-        """Header fields that are known before the response has ended."""
-        return self._payer.fields()
+    def start_fields(self, status: int = 200) -> Fields:
+        """Header fields of a response that begins before it is settled."""
+        return self._payer.begun_fields(status)
 
     def duration_ms(self) -> int:
         """How long ago the request came in, without the time that it waited for a voucher."""
@@ -189,16 +190,16 @@ class Exchange:
 
     @property
     def tells_in_events(self) -> bool:
-        """Whether the client understands events about its payment in a stream of events."""
-        return False
+        """Whether the client understands events about its payment, in a stream of events, and trailers."""
+        return self._payer.speaks == "mpp"
 
-    def need_voucher(self) -> Mapping[str, str] | None:
+    def need_voucher(self) -> Mapping[str, Any] | None:
         """What an event says that asks for a voucher; None when none would help."""
-        return None
+        return None if self._refused is None else self._payer.need_voucher(*self._refused)
 
-    def receipt(self, fields: Fields) -> Mapping[str, Any] | None:
-        """What an event says of what a stream has cost, for which these are the header fields."""
-        return None
+    def receipt(self) -> Mapping[str, Any] | None:
+        """What an event says of what a stream has cost that is settled; None: nothing."""
+        return self._payer.receipt_event()
 
     def cut(self) -> None:
         """The response ends before it is whole. What the application said of a piece that was not paid for is void."""
@@ -226,7 +227,7 @@ class Exchange:
             answer = None if type(reply) is Reserved else payer.answer(reply)
             if answer is None and (reserve := payer.reservation) is not None:
                 self._reserve = reserve
-                self._held_wei = reserve.estimate_wei
+                self._held_wei = self._estimate_wei = reserve.estimate_wei
                 self.is_bounded = reserve.session is not None
                 stored_bytes = meter.settings.max_stored_bytes if reserve.claim is not None else 0
                 self.keeps_body = max(stored_bytes, meter.audited_bytes)
@@ -262,7 +263,7 @@ class Exchange:
             response = MeteredResponse(200, _NO_FIELDS, body_bytes, duration_ms=self.duration_ms())
             cost_wei = price(self.request, response)
         elif cost_wei is None:
-            cost_wei = self._payer.estimate_wei
+            cost_wei = self._estimate_wei
             if isinstance(price, Fixed):
                 cost_wei = min(price.wei, cost_wei)
         return cost_wei + self._extended_wei
@@ -298,11 +299,12 @@ class Exchange:
                 self._meter.seldom.log(_log, logging.WARNING, "more cannot be set aside: %s", error)
                 return False
             if isinstance(reply, Reserved):
-                self._held_wei = held_wei
+                self._held_wei = self._payer.estimate_wei = held_wei
+                self._payer.counts = reply.counts
                 self._paid = self._cost_wei, self._extended_wei
                 return True
             if self._refused is None and isinstance(reply, Refused):
-                self._refused = reply  # by which as much again is asked for
+                self._refused = reply, held_wei  # as much again is what is asked for
         return False
 
     # --- finish
@@ -320,8 +322,9 @@ class Exchange:
                 self._release(reserve, self._outcome(response, meter.now_ms()))
                 return payer.released()
             cost_wei = self._cost_wei
-            priced = Priced(cost_wei) if cost_wei is not None else (yield from payer.price(response))
-            if self._extended_wei:
+            is_told = payer.told_wei is not None
+            priced = (yield from payer.price(response)) if cost_wei is None or is_told else Priced(cost_wei)
+            if self._extended_wei and not is_told:
                 priced = priced._replace(wei=priced.wei + self._extended_wei)
                 yield from self._reserve_more(reserve, min(priced.wei, reserve.estimate_wei + self._extended_wei))
             settle = self._settlement(reserve, response, priced)
@@ -340,7 +343,9 @@ class Exchange:
             assert settle is not None
             meter.seldom.log(_log, logging.WARNING, "%s is settled later: %s", settle.reservation_id, error)
             meter.keeper.repeat(settle, reserve)
-            return payer.fields()
+            if payer.told_wei is None:
+                payer.told_wei = min(settle.actual_wei or 0, self._held_wei)
+            return payer.begun_fields(response.status)
         finally:
             meter.keeper.ended(reserve.reservation_id)
             self.request.let_go()

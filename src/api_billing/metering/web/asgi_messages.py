@@ -175,7 +175,7 @@ class Outgoing(Delivery):
                     self._held = True
                     if self.length is not None or self.bodiless:
                         return  # its end may come with its first piece
-                    message = self._started(self.exchange.start_fields())
+                    message = self._started(self.exchange.start_fields(self.status))
             elif kind in _BODIES:
                 if kind == "http.response.body":
                     piece, is_last = message.get("body", b""), not message.get("more_body", False)
@@ -187,9 +187,11 @@ class Outgoing(Delivery):
                 if is_last and self._incoming.gone and self.body_bytes != self.length:
                     # Middleware that ends a stream properly whatever becomes of its source has done so.
                     self.exchange.is_whole = False
-                fields = await self.afinish() if is_last else self.exchange.start_fields() if self._held else []
+                fields = (
+                    await self.afinish() if is_last else self.exchange.start_fields(self.status) if self._held else []
+                )
                 start = self._started(fields) if self._held else None
-                if is_last and (event := self.receipt_event(fields)):
+                if is_last and (event := self.receipt_event()):
                     message = {**message, "body": message.get("body", b"") + event}
         elif self.cut:
             raise StreamCut("nothing more of this response is paid for")
@@ -240,7 +242,7 @@ class Outgoing(Delivery):
             return
         try:
             if self._held:
-                await self._send(self._started(self.exchange.start_fields()))
+                await self._send(self._started(self.exchange.start_fields(self.status)))
             if event := self.need_voucher():
                 await self._send({"type": "http.response.body", "body": event, "more_body": True})
                 if await self.apays(piece, waits=True):

@@ -107,20 +107,25 @@ class Delivery:
         needed = self.exchange.need_voucher()
         return self._events.event(NEED_VOUCHER, needed) if needed else b""
 
-    def receipt_event(self, fields: Fields) -> bytes:
-        """The event at the end of a stream, of which these are the header fields that came too late; or nothing."""
-        receipt = self.exchange.receipt(fields) if self._events is not None else None
-        return self._events.event(RECEIPT, receipt) if self._events is not None and receipt else b""
+    def receipt_event(self) -> bytes:
+        """The event at the end of a stream that is settled; or nothing."""
+        if self._events is None:
+            return b""
+        receipt, stream = self.exchange.receipt(), self._events
+        self._events = None
+        return stream.event(RECEIPT, receipt) if receipt else b""
 
     def end(self) -> bytes:
         """The response ends here, before a piece that is not paid for. What is yet to be sent."""
         self._cut()
-        return self.receipt_event(self.finish())
+        self.finish()
+        return self.receipt_event()
 
     async def aend(self) -> bytes:
         """The same in a coroutine."""
         self._cut()
-        return self.receipt_event(await self.afinish())
+        await self.afinish()
+        return self.receipt_event()
 
     def _cut(self) -> None:
         self.cut = True
@@ -212,7 +217,8 @@ class MeteredPieces:
             try:
                 piece = next(self._pieces)
             except StopIteration:
-                return self._last(delivery.receipt_event(delivery.finish()))
+                delivery.finish()
+                return self._last(delivery.receipt_event())
             except BaseException as error:
                 delivery.abort(error)
                 raise

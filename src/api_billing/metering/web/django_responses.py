@@ -93,7 +93,7 @@ def add_fields(response: HttpResponseBase, fields: Fields) -> None:
 
 def _stream(delivery: Delivery, response: HttpResponseBase) -> None:
     assert isinstance(response, StreamingHttpResponse)
-    add_fields(response, delivery.exchange.start_fields())
+    add_fields(response, delivery.exchange.start_fields(delivery.status))
     content = response.streaming_content
     if response.is_async:
         response.streaming_content = cast(Any, _AsyncPieces(cast("AsyncIterator[bytes]", content), delivery))
@@ -130,7 +130,8 @@ class _AsyncPieces:
                     self._waiting = piece if event else None
                     return event or _last(await delivery.aend())
         except StopAsyncIteration:
-            return _last(delivery.receipt_event(await delivery.afinish()))
+            await delivery.afinish()
+            return _last(delivery.receipt_event())
         except asyncio.CancelledError as error:
             # The client went away: what it got was served.
             if delivery.taken:

@@ -1,0 +1,348 @@
+"""Payment at the door, under every adapter: what is asked for, what is served for it, and what it costs."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from api_billing.metering import first_of, from_header
+from api_billing.metering.errors import StoreUnavailable
+from api_billing.metering.ledger.operations import Settle
+from api_billing.metering.stores import steps
+from api_billing.payments import mpp, x402
+
+from .paying import API, HOLD_WEI, WHO, Shop, open_shop
+from .subjects import ADAPTERS, Reply, Subject, subject_of
+from .terms import BASE_WEI, CHUNKS, ESTIMATE_WEI, EVENTS, OWN_FIELDS, PLAIN, TERMS, Boom
+
+Pay = Callable[..., Reply]
+PROTOCOLS = ("x402", "mpp")
+EXPOSED = {"payment-required", "payment-response", "www-authenticate", "payment-receipt"}
+BODY = b"".join(CHUNKS)
+DOOR: dict[str, Any] = {"payments": "x402,mpp", "exclude_paths": ("/missing",)}
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    with open_shop(first_of(from_header("X-Key")), **DOOR) as shop:
+        yield shop
+
+
+@pytest.fixture(params=ADAPTERS)
+def subject(request: pytest.FixtureRequest, shop: Shop) -> Iterator[Subject]:
+    with subject_of(request.param, shop.meter) as subject:
+        yield subject
+
+
+def send(subject: Subject, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Reply:
+    return subject.send(method, path, headers or {}, b"")
+
+
+def pay(
+    shop: Shop, subject: Subject, protocol: str, path: str, *, method: str = "GET", body: bytes = b"", **headers: str
+) -> Reply:
+    """Ask, and pay what is asked for, in one channel."""
+    asked = subject.send(method, path, headers, body)
+    assert asked.status == 402, asked
+    session = shop.meter.session(API, WHO)
+    charged_wei = session.channels[0].charged_wei if session is not None and session.channels else 0
+    if protocol == "x402":
+        paid = shop.by_x402(asked.fields["payment-required"], charged_wei)
+    else:
+        paid = shop.by_mpp(asked.fields["www-authenticate"], charged_wei + ESTIMATE_WEI)
+    return subject.send(method, path, headers | paid, body)
+
+
+def told_wei(protocol: str, reply: Reply) -> int:
+    """What a reply says that was charged; over MPP, in all."""
+    if protocol == "mpp":
+        return int(mpp.read_receipt(reply.fields["payment-receipt"])["spent"])
+    return int(x402.read_response(reply.fields["payment-response"])["extra"]["chargedAmount"])
+
+
+def is_private(reply: Reply) -> bool:
+    exposed = {name.strip().lower() for name in reply.fields["access-control-expose-headers"].split(",")}
+    return exposed >= EXPOSED and bool({"private", "no-store"} & set(reply.fields["cache-control"].split(", ")))
+
+
+# --- what is asked for
+
+
+def test_unpaid__request__is_asked_for_payment_by_both_protocols(shop: Shop, subject: Subject) -> None:
+    reply = send(subject, "/plain")
+    assert (reply.status, json.loads(reply.body)["code"]) == (402, "payment_required")
+    ((offer, _),), _ = x402.offers_in(reply.fields["payment-required"])
+    (challenge,) = mpp.challenges_in([reply.fields["www-authenticate"]])
+    assert offer.amount_wei == mpp.offer_of(challenge).amount_wei == ESTIMATE_WEI
+    assert is_private(reply)
+    assert (subject.seen, shop.records) == ([], ())
+
+
+@pytest.mark.parametrize("path", ["/plain", "/stream", "/events", "/moved", "/fail"])
+def test_unpaid__request_of_any_kind__never_runs_the_handler(subject: Subject, path: str) -> None:
+    assert send(subject, path).status == 402
+    assert subject.seen == []
+
+
+def test_unpaid__head__never_runs_the_handler(subject: Subject) -> None:
+    reply = send(subject, "/plain", method="HEAD")
+    assert (reply.status, reply.body, subject.seen) == (402, b"", [])
+    assert {"payment-required", "www-authenticate"} <= reply.fields.keys()
+
+
+def test_unpaid__route_that_is_not_metered__is_served_without_a_challenge(subject: Subject) -> None:
+    reply = send(subject, "/missing")
+    assert (reply.status, subject.seen) == (404, ["/missing"])
+    assert not {"payment-required", "www-authenticate", "x-cost-wei"} & reply.fields.keys()
+
+
+def test_unpaid__options__is_served_without_a_challenge(subject: Subject) -> None:
+    assert send(subject, "/plain", method="OPTIONS").status == 200
+
+
+# --- what is served for it
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_paid__request__is_served_with_its_receipt(shop: Shop, subject: Subject, protocol: str) -> None:
+    for number in (1, 2):
+        reply = pay(shop, subject, protocol, "/plain")
+        cost_wei = BASE_WEI + len(PLAIN)
+        assert (reply.status, reply.body, reply.cost_wei) == (200, PLAIN, cost_wei)
+        assert told_wei(protocol, reply) == (cost_wei if protocol == "x402" else number * cost_wei)
+        assert shop.channel.charged_wei == number * cost_wei
+        assert is_private(reply)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_paid__body_of_the_request__reaches_the_handler(shop: Shop, subject: Subject, protocol: str) -> None:
+    reply = pay(shop, subject, protocol, "/echo", method="POST", body=bytes(range(256)))
+    assert (reply.status, reply.body) == (200, bytes(range(256)))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_paid__redirect__is_charged_and_receipted_as_any_response(shop: Shop, subject: Subject, protocol: str) -> None:
+    # A client that follows it comes without a payment, to a route that asks for its own.
+    reply = pay(shop, subject, protocol, "/moved")
+    assert (reply.status, reply.fields["location"]) == (303, "/plain")
+    assert shop.channel.charged_wei == reply.cost_wei >= BASE_WEI
+    assert ("payment-response" in reply.fields, "payment-receipt" in reply.fields) == (protocol == "x402", False)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_paid__handler_raises__costs_nothing_and_the_same_voucher_pays_again(
+    shop: Shop, subject: Subject, protocol: str
+) -> None:
+    with pytest.raises(Boom):
+        pay(shop, subject, protocol, "/boom")
+    assert (shop.channel.charged_wei, shop.channel.reserved_wei) == (0, 0)
+    assert pay(shop, subject, protocol, "/plain").status == 200
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_paid__response_of_a_failing_server__costs_nothing_and_has_no_receipt(
+    shop: Shop, subject: Subject, protocol: str
+) -> None:
+    reply = pay(shop, subject, protocol, "/fail")
+    assert (reply.status, reply.cost_wei, shop.channel.charged_wei) == (503, 0, 0)
+    assert not {"payment-receipt", "payment-response"} & reply.fields.keys()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_paid__fields_of_the_application__are_joined_with_ours(shop: Shop, subject: Subject, protocol: str) -> None:
+    reply = pay(shop, subject, protocol, "/own")
+    assert is_private(reply)
+    assert reply.fields["cache-control"] == "private, max-age=60"
+    assert OWN_FIELDS["Access-Control-Expose-Headers"] in reply.fields["access-control-expose-headers"].split(", ")
+
+
+def test_paid__beside_an_identity__comes_in_a_field_of_its_own(shop: Shop, subject: Subject) -> None:
+    key = {"Authorization": "Bearer somebody"}
+    asked = send(subject, "/plain", key)
+    (challenge,) = mpp.challenges_in([asked.fields["www-authenticate"]])
+    assert challenge.header == mpp.OWN_FIELD
+    reply = send(subject, "/plain", key | shop.by_mpp(asked.fields["www-authenticate"]))
+    assert (reply.status, reply.body) == (200, PLAIN)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("value", ["", "!", "Payment !", "eyJ", "é" * 9])
+def test_payment__that_cannot_be_read__is_refused_before_the_handler(
+    subject: Subject, protocol: str, value: str
+) -> None:
+    name = {"x402": x402.SIGNATURE_FIELD, "mpp": mpp.OWN_FIELD}[protocol]
+    with suppress(UnicodeEncodeError):  # some clients of tests send no such thing
+        assert send(subject, "/plain", {name: value}).status in (400, 402)
+    assert subject.seen == []
+
+
+def test_voucher__brought_by_head__is_kept_without_the_handler(shop: Shop, subject: Subject) -> None:
+    asked = send(subject, "/plain", method="HEAD")
+    reply = send(subject, "/plain", shop.by_mpp(asked.fields["www-authenticate"], 7), method="HEAD")
+    assert (reply.status, reply.body, subject.seen, shop.channel.signed_wei) == (204, b"", [], 7)
+
+
+# --- a settlement that fails after the response was made
+
+
+@pytest.mark.parametrize("path", ["/plain", "/stream"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_settlement__that_fails__is_made_up_for_and_the_response_and_its_receipt_go_out(
+    shop: Shop, subject: Subject, protocol: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    perform, fails = shop.world.store._perform, [True]
+
+    def away(operations: Any) -> Any:
+        if any(isinstance(operation, Settle) for operation in operations) and fails:
+            raise StoreUnavailable("it is away")
+        return perform(operations)
+
+    monkeypatch.setattr(shop.world.store, "_perform", away)
+    reply = pay(shop, subject, protocol, path)
+    assert (reply.status, shop.channel.charged_wei) == (200, 0)
+    assert ("payment-response" in reply.fields) if protocol == "x402" else ("payment-receipt" in reply.fields)
+    fails.clear()
+    shop.meter.keeper.tick(shop.world.now_ms, sweeps=False)
+    assert shop.channel.charged_wei > 0
+    if protocol == "x402":
+        assert told_wei(protocol, reply) == shop.channel.charged_wei
+
+
+# --- streams
+
+
+def test_stream__over_x402__costs_what_is_told_before_it_begins(shop: Shop, subject: Subject) -> None:
+    reply = pay(shop, subject, "x402", "/stream")
+    assert (reply.body, told_wei("x402", reply)) == (BODY, ESTIMATE_WEI)
+    assert shop.channel.charged_wei == ESTIMATE_WEI
+    assert pay(shop, subject, "x402", "/plain").status == 200  # the next voucher goes on from there
+
+
+def test_stream__over_mpp__has_a_receipt_before_and_costs_what_it_costs(shop: Shop, subject: Subject) -> None:
+    reply = pay(shop, subject, "mpp", "/stream")
+    assert (reply.body, told_wei("mpp", reply)) == (BODY, 0)
+    assert shop.channel.charged_wei == BASE_WEI + len(BODY)
+    assert is_private(reply)
+
+
+def test_events__over_mpp__end_with_the_receipt(shop: Shop, subject: Subject) -> None:
+    reply = pay(shop, subject, "mpp", "/events")
+    body = b"".join(EVENTS)
+    assert reply.body.startswith(body + b"event: payment-receipt\ndata: {")
+    receipt = json.loads(reply.body[len(body) :].partition(b"data: ")[2])
+    assert receipt["spent"] == str(BASE_WEI + len(body)) == str(shop.channel.charged_wei)
+    assert receipt["channelId"] == shop.channel.channel_id
+
+
+def test_events__over_x402__are_left_as_they_are(shop: Shop, subject: Subject) -> None:
+    assert pay(shop, subject, "x402", "/events").body == b"".join(EVENTS)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_stream__client_gone_after_a_piece__got_it_while_the_rest_was_made(
+    shop: Shop, subject: Subject, protocol: str
+) -> None:
+    asked = send(subject, "/stream")
+    paid = (
+        shop.by_x402(asked.fields["payment-required"])
+        if protocol == "x402"
+        else shop.by_mpp(asked.fields["www-authenticate"])
+    )
+    subject.cut("/stream", paid)
+    (record,) = shop.records
+    assert record.outcome.response_bytes < len(BODY)
+    charged_wei = ESTIMATE_WEI if protocol == "x402" else BASE_WEI + record.outcome.response_bytes
+    assert (record.charged_wei, shop.channel.charged_wei) == (charged_wei, charged_wei)
+
+
+# --- a stream of events that runs out of what is signed
+
+ROOM_WEI = BASE_WEI + len(EVENTS[0])
+
+
+@pytest.fixture
+def tight(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    """A shop whose estimate is for the first event of a stream."""
+    monkeypatch.setitem(TERMS, "estimate_wei", ROOM_WEI)
+    with open_shop(first_of(from_header("X-Key")), **DOOR) as shop:
+        yield shop
+
+
+@pytest.fixture(params=ADAPTERS)
+def tight_subject(request: pytest.FixtureRequest, tight: Shop) -> Iterator[Subject]:
+    with subject_of(request.param, tight.meter) as subject:
+        yield subject
+
+
+def during_pauses(monkeypatch: pytest.MonkeyPatch, shop: Shop, happens: Callable[[], object]) -> None:
+    """Nobody waits in tests: something happens with each pause, and the clock goes on."""
+
+    def pause(seconds: float) -> None:
+        if seconds:
+            shop.world.at(shop.world.now_ms + round(seconds * 1000))
+            happens()
+
+    async def apause(seconds: float) -> None:
+        pause(seconds)
+
+    monkeypatch.setattr(steps, "time", SimpleNamespace(sleep=pause))
+    monkeypatch.setattr(steps, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": apause}))
+
+
+def events_of(body: bytes) -> list[tuple[str, Any]]:
+    """Name and data of each event; those of the application have no name."""
+    found = []
+    for text in body.decode().split("\n\n")[:-1]:
+        fields = dict(line.split(": ", 1) for line in text.split("\n"))
+        found.append((fields.get("event", ""), json.loads(fields["data"]) if "event" in fields else fields["data"]))
+    return found
+
+
+def test_events__that_outgrow_what_is_signed__go_on_when_another_request_brings_a_voucher(
+    tight: Shop, tight_subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = send(tight_subject, "/events")
+    paid = tight.by_mpp(asked.fields["www-authenticate"])
+    during_pauses(monkeypatch, tight, lambda: tight.put(3 * ROOM_WEI))
+    events = events_of(send(tight_subject, "/events", paid).body)
+    assert [name for name, _ in events] == ["", "payment-need-voucher", "", "", "payment-receipt"]
+    channel = tight.channel
+    assert events[1][1] == {
+        "channelId": channel.channel_id,
+        "requiredCumulative": str(2 * ROOM_WEI),
+        "acceptedCumulative": str(ROOM_WEI),
+        "deposit": str(HOLD_WEI),
+    }
+    assert events[-1][1]["spent"] == str(channel.charged_wei) == str(BASE_WEI + len(b"".join(EVENTS)))
+
+
+def test_events__no_voucher_comes__end_after_a_minute_with_the_receipt(
+    tight: Shop, tight_subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = send(tight_subject, "/events")
+    pauses: list[None] = []
+    during_pauses(monkeypatch, tight, lambda: pauses.append(None))
+    began_ms = tight.world.now_ms
+    events = events_of(send(tight_subject, "/events", tight.by_mpp(asked.fields["www-authenticate"])).body)
+    assert [name for name, _ in events] == ["", "payment-need-voucher", "payment-receipt"]
+    assert tight.world.now_ms - began_ms == 60_000
+    assert 10 < len(pauses) < 60
+    assert (tight.channel.charged_wei, tight.channel.reserved_wei) == (ROOM_WEI, 0)
+
+
+def test_events__paid_over_x402__end_with_what_was_told(tight: Shop, tight_subject: Subject) -> None:
+    asked = send(tight_subject, "/events")
+    reply = send(tight_subject, "/events", tight.by_x402(asked.fields["payment-required"]))
+    assert reply.body == EVENTS[0]
+    assert tight.channel.charged_wei == told_wei("x402", reply) == ROOM_WEI
+
+
+def test_stream__of_no_events_over_mpp__ends_without_a_pause(tight: Shop, tight_subject: Subject) -> None:
+    asked = send(tight_subject, "/stream")
+    reply = send(tight_subject, "/stream", tight.by_mpp(asked.fields["www-authenticate"]))
+    assert reply.body == b"".join(CHUNKS[:2])
+    assert tight.channel.charged_wei == BASE_WEI + len(reply.body)
