@@ -4,11 +4,13 @@ One interpreter that has everything imported forks in a millisecond, where each 
 
 race: ``processes`` children open the store at ``url``, say so, and begin at one moment: ``each`` reservations with
 ``fields``, settled at once when ``settle``; with ``coroutines`` all of a child's wait at once in one event loop; with
-``sums`` each child comes with vouchers for all of these, in an order of its own. Printed: what all were answered.
+``sums`` each child comes with vouchers for all of these, in an order of its own; with ``more`` each reservation is
+raised to that. Printed: what all were answered.
 
-die: a child serves one request and kills itself at a ``point``: before a step is sent to the store, after the store has
-performed it (committed) but before its answer reaches the caller, or while a settlement is on its way; at the point
-``answered`` in an event loop, as soon as a second reservation is answered. Printed: the signal that ended it.
+die: a child serves one request (``session``: by a voucher that it puts before, and with an estimate that it raises
+while it serves; then it cuts a batch) and kills itself at a ``point``: before a step is sent to the store, after the
+store has performed it (committed) but before its answer reaches the caller, or while a settlement is on its way; at the
+point ``answered`` in an event loop, as soon as a second reservation is answered. Printed: the signal that ended it.
 
 fork: a process that has a store open forks, and both go on using it. Printed: the child's exit code and the balances.
 """
@@ -23,10 +25,22 @@ from threading import Timer
 
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.ledger.ids import new_id
-from api_billing.metering.ledger.operations import Claim, Grant, Release, Reserve, Reserved, Settle, StoredResponse
+from api_billing.metering.ledger.operations import (
+    Claim,
+    Grant,
+    Release,
+    Reserve,
+    Reserved,
+    ReserveMore,
+    Settle,
+    StoredResponse,
+)
+from api_billing.metering.ledger.session_operations import PutVoucher
 from api_billing.metering.ledger.vouchers import BySession
 from api_billing.metering.limits.windows import WindowCheck
+from api_billing.metering.settlement.cutting import Cutter
 from api_billing.metering.stores import open_store
+from api_billing.metering.stores.steps import run as drive
 
 RESPONSE = StoredResponse(200, (), b"served")
 
@@ -84,6 +98,9 @@ def run(task, go, write):
             made = Reserve(new_id(values["now_ms"]), **values)
             reply = store.call(made)
             answers.append(getattr(reply, "code", type(reply).__name__))
+            if "more" in task and isinstance(reply, Reserved):
+                raised = store.call(ReserveMore.of(made, task["more"]))
+                answers.append(f"more: {getattr(raised, 'code', type(raised).__name__)}")
             if task["settle"] and isinstance(reply, Reserved):
                 settle = Settle(made.reservation_id, made.account, made.now_ms, made.estimate_wei, response=RESPONSE)
                 store.call(settle)
@@ -139,12 +156,18 @@ def serve(task):
     day_ms = now_ms // DAY_MS * DAY_MS
     window = WindowCheck("acme/day", day_ms, day_ms + DAY_MS, "calls", 5)
     by = BySession(*task["session"]) if "session" in task else None
-    made = Reserve(task["id"], now_ms, now_ms + 1000, account, "weather", "acme", 60, checks=(window,),
+    if by is not None:
+        store.call(PutVoucher(account, by))
+    made = Reserve(task["id"], now_ms, now_ms + 1000, account, "weather", "acme", 30 if by else 60, checks=(window,),
                    claim=Claim("key", "GET /"), claim_expires_ms=now_ms + DAY_MS, session=by)  # fmt: skip
     store.call(made)
     if point == "while serving":
         die()
+    if by is not None:
+        store.call(ReserveMore.of(made, 60))
     store.call(Settle(made.reservation_id, account, now_ms, 40, response=RESPONSE))
+    if by is not None:
+        drive(Cutter(made.api).step(now_ms), store.call)
     die()
 
 

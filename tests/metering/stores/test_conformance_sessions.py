@@ -172,7 +172,7 @@ def test_refused__exact_voucher_that_is_not_public__is_shown_the_highest_one(ses
     session.served(10, voucher(10))
     session.put(voucher(30))
     assert shown(session.reserve(10, exact(15))) == (30, voucher(30).signature)
-    assert shown(session.reserve(10, voucher(15, 2))) == (15, "")
+    assert shown(session.reserve(10, voucher(5, 2))) == (5, "")
 
 
 def test_refused__public_exact_voucher__is_shown_only_what_is_public(session):

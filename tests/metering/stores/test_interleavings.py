@@ -1,5 +1,5 @@
-"""Any interleaving of grants, reservations, vouchers, settlements, releases, expiry, batches and clock moves, compared
-with a model.
+"""Any interleaving of grants, reservations, more of them, vouchers, settlements, releases, expiry, batches, the end of
+sessions and clock moves, compared with a model.
 
 The model keeps requests in a list and adds everything up anew each time; it shares no code with the ledger.
 """
@@ -28,11 +28,20 @@ from api_billing.metering.ledger.operations import (
     Release,
     Reserve,
     Reserved,
+    ReserveMore,
     Settle,
     Sweep,
 )
-from api_billing.metering.ledger.session_operations import PutVoucher, ReadSession
-from api_billing.metering.ledger.settlement_operations import NEVER_READ, SetGranted
+from api_billing.metering.ledger.session_operations import CloseByVoucher, NotPut, PutVoucher, ReadSession
+from api_billing.metering.ledger.settlement_operations import (
+    NEVER_READ,
+    BeginPosting,
+    EndPosting,
+    OpenBook,
+    Part,
+    ReadCredit,
+    SetGranted,
+)
 from api_billing.metering.ledger.vouchers import MAX_KEPT
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.settlement.cutting import Cutter
@@ -57,10 +66,15 @@ class Request:
 
     operation: Reserve
     state: str = "reserved"
+    more: int = 0
     charged: int = 0
     expires_ms: int = 0
     channel: str = ""
     is_batched: bool = False
+
+    @property
+    def estimate(self) -> int:
+        return self.operation.estimate_wei + self.more
 
     @property
     def counts_calls(self) -> bool:
@@ -68,7 +82,7 @@ class Request:
 
     @property
     def counts_wei(self) -> int:
-        return self.operation.estimate_wei if self.state == "reserved" else self.charged
+        return self.estimate if self.state == "reserved" else self.charged
 
 
 @dataclass
@@ -98,6 +112,8 @@ class Interleavings(RuleBasedStateMachine):
         self.granted = Counter()
         self.grants: list[Grant] = []
         self.made: list[Request] = []
+        self.closing = ""  # or asked for, or in a batch
+        self.to_post = []
 
     @initialize(credit=st.lists(st.sampled_from([50, 1000, LARGE_WEI]), min_size=2, max_size=2))
     def begin(self, credit):
@@ -107,13 +123,14 @@ class Interleavings(RuleBasedStateMachine):
         self.granted[account] = 100
         self.channels = {channel_id(self.unique(number)): Channel() for number in CHANNELS}
         self.store.call(SetGranted(account, 0, 0, 100, 100, NEVER_READ._replace(read_ms=1, signer=SIGNER), ()))
+        self.store.call(OpenBook(self.name, "0xc0", 1))
 
     # --- the model
 
     def money(self, account):
         """Granted, reserved and charged of an account, added up."""
         mine = [request for request in self.made if request.operation.account == account]
-        reserved = sum(request.operation.estimate_wei for request in mine if request.state == "reserved")
+        reserved = sum(request.estimate for request in mine if request.state == "reserved")
         return self.granted[account], reserved, sum(request.charged for request in mine)
 
     def free(self, account):
@@ -147,12 +164,20 @@ class Interleavings(RuleBasedStateMachine):
     def sums(self, channel):
         """Charged and reserved of a channel, added up."""
         mine = [request for request in self.made if request.channel == channel]
-        reserved = sum(request.operation.estimate_wei for request in mine if request.state == "reserved")
+        reserved = sum(request.estimate for request in mine if request.state == "reserved")
         return sum(request.charged for request in mine), reserved
 
     def left(self, channel):
         """What is signed and free."""
         return self.channels[channel].signed - sum(self.sums(channel))
+
+    def is_pending(self):
+        """Whether a channel pays for what is being served, or is in no batch yet."""
+        mine = [request for request in self.made if request.channel]
+        return any(one.estimate if one.state == "reserved" else one.charged and not one.is_batched for one in mine)
+
+    def is_closing(self):
+        return self.closing == "in a batch" or (self.closing == "asked" and self.is_pending())
 
     # --- what may happen
 
@@ -214,10 +239,13 @@ class Interleavings(RuleBasedStateMachine):
         number = self.unique(number)
         channel = self.channels[channel_id(number)]
         reply = self.store.call(PutVoucher(self.account(SESSION), voucher(cumulative, number)))
+        self.done["put voucher"] += 1
+        if self.is_closing():
+            assert reply == NotPut("session_closing")
+            return
         if cumulative > channel.posted:
             channel.accepted.add(cumulative)
         assert (reply.signed_wei, reply.posted_wei) == (channel.signed, channel.posted)
-        self.done["put voucher"] += 1
 
     @rule(
         number=st.sampled_from(CHANNELS),
@@ -232,9 +260,14 @@ class Interleavings(RuleBasedStateMachine):
         operation = Reserve(
             new_id(self.now_ms), self.now_ms, self.now_ms + lasts_ms, account, self.name, account, estimate, session=by
         )
-        if by_key:
+        is_free = by_key and not estimate
+        if is_free:
+            paying = [""]
+        elif self.is_closing():
+            paying = []
+        elif by_key:
             paying = [name for name, each in self.channels.items() if each.signed > each.posted]
-            paying = [name for name in paying if self.left(name) >= estimate] if estimate else [""]
+            paying = [name for name in paying if self.left(name) >= estimate]
         else:
             name = channel_id(number)
             channel = self.channels[name]
@@ -243,9 +276,7 @@ class Interleavings(RuleBasedStateMachine):
         reply = self.store.call(operation)
         self.done["reserve in session"] += 1
         if self.free(account) < estimate or not paying:
-            assert isinstance(reply, Refused)
-            assert reply.code == ("insufficient_credit" if self.free(account) < estimate else "voucher_required")
-            self.done["refused in session"] += 1
+            self.is_refused(reply, estimate, "voucher_required")
             return
         assert isinstance(reply, Reserved)
         if not by_key:
@@ -255,6 +286,110 @@ class Interleavings(RuleBasedStateMachine):
         channel = paying[0] if not by_key or not estimate else grown[0].channel_id
         assert channel in paying
         self.made.append(Request(operation, expires_ms=operation.expires_ms, channel=channel))
+        self.closing = self.closing if is_free else ""
+
+    def is_refused(self, reply, more, code):
+        """In the session: for its credit, that it is closing, or for a reason of its channel."""
+        assert isinstance(reply, Refused)
+        code = "session_closing" if self.is_closing() else code
+        assert reply.code == ("insufficient_credit" if self.free(self.account(SESSION)) < more else code)
+        self.done[f"refused {reply.code}"] += 1
+
+    @rule(number=st.sampled_from(CHANNELS), beyond=st.sampled_from([0, 0, 0, -1, 1]), estimate=st.integers(0, 20))
+    def reserve_exactly(self, number, beyond, estimate):
+        """By the rule of x402: for what is charged and the estimate, or close to it."""
+        account, number = self.account(SESSION), self.unique(number)
+        name = channel_id(number)
+        channel, (charged, reserved) = self.channels[name], self.sums(name)
+        cumulative = max(charged + max(estimate, 1), channel.posted + 1) + beyond
+        operation = Reserve(
+            new_id(self.now_ms), self.now_ms, self.now_ms + HOUR_MS, account, self.name, account, estimate,
+            session=voucher(cumulative, number, exact=True),
+        )  # fmt: skip
+        reply = self.store.call(operation)
+        self.done["reserve exactly"] += 1
+        if self.free(account) < estimate or self.is_closing() or reserved or beyond:
+            self.is_refused(reply, estimate, "channel_busy" if reserved else "cumulative_mismatch")
+            return
+        assert isinstance(reply, Reserved)
+        channel.accepted.add(cumulative)
+        self.made.append(Request(operation, expires_ms=operation.expires_ms, channel=name))
+        self.closing = ""
+
+    @precondition(lambda self: self.made)
+    @rule(pick=PICKS, more=st.sampled_from([-3, 0, 1, 2, 5, 10, 40, 10**15]))
+    def reserve_more(self, pick, more):
+        request = self.made[pick % len(self.made)]
+        operation = request.operation
+        reply = self.store.call(ReserveMore.of(operation, max(0, request.estimate + more)))
+        self.done[f"reserve more {request.state}"] += 1
+        if request.state != "reserved":
+            assert reply.state == request.state
+            return
+        if more > 0 and self.lacks(request, reply, more):
+            self.done["refused more"] += 1
+            return
+        request.more += max(0, more)
+        assert isinstance(reply, Reserved)
+        assert reply.counts == tuple(self.used(check) for check in operation.checks)
+
+    def lacks(self, request, reply, more):
+        """Whether so much more cannot be set aside; then it was refused for that."""
+        operation, channel = request.operation, self.channels.get(request.channel)
+        full = tuple(
+            index
+            for index, check in enumerate(operation.checks)
+            if check.unit == "wei" and check.limit is not None and self.used(check) + more > check.limit
+        )
+        if operation.session is None:
+            if full or self.free(operation.account) < more:
+                assert (reply.code, reply.violated) == ("quota_exceeded" if full else "insufficient_credit", full)
+                return True
+            return False
+        is_signed = channel is not None and channel.signed > channel.posted and self.left(request.channel) >= more
+        if self.free(operation.account) < more or (channel and self.is_closing()) or not is_signed:
+            self.is_refused(reply, more, "voucher_required") if channel else self.is_unpaid(reply)
+            return True
+        return False
+
+    def is_unpaid(self, reply):
+        """What began without a voucher never costs anything."""
+        assert reply.code in ("voucher_required", "insufficient_credit")
+
+    @rule(number=st.sampled_from(CHANNELS), cumulative=SUMS)
+    def close(self, number, cumulative):
+        number = self.unique(number)
+        channel = self.channels[channel_id(number)]
+        was_closing = self.is_closing()
+        reply = self.store.call(CloseByVoucher(self.account(SESSION), voucher(cumulative, number)))
+        self.done["close"] += 1
+        if cumulative <= channel.posted:
+            assert reply.code == "voucher_required"
+            return
+        if not was_closing:
+            channel.accepted.add(cumulative)
+        if not self.closing and self.is_pending():
+            self.closing = "asked"
+        assert reply.is_closing == self.is_closing()
+
+    @rule()
+    def post(self):
+        """What was cut is settled; then whoever had a session closed has a hold again, of the same signer."""
+        for batch in self.to_post:
+            parts = tuple(Part(line.calls, line.amount_wei) for line in batch.lines)
+            assert self.store.call(BeginPosting(self.name, batch.sequence, self.now_ms)) is not None
+            assert self.store.call(EndPosting(self.name, batch.sequence, self.now_ms, parts)) is not None
+            if any(line.close for line in batch.lines):
+                self.closing = ""
+                self.done["closed"] += 1
+                account = self.account(SESSION)
+                _, reserved, charged = self.money(account)
+                assert self.store.call(ReadBalance(account)).granted_wei == reserved + charged
+                credit = self.store.call(ReadCredit(account))
+                terms = NEVER_READ._replace(read_ms=self.now_ms, signer=SIGNER)
+                set_ = self.store.call(SetGranted(account, credit.revision, credit.accounted_wei, 100, 100, terms))
+                self.granted[account] = set_.balance.granted_wei
+        self.to_post.clear()
 
     @rule(number=st.sampled_from(CHANNELS), estimate=st.integers(0, 20), part=st.integers(0, 4))
     def serve_in_session(self, number, estimate, part):
@@ -271,6 +406,7 @@ class Interleavings(RuleBasedStateMachine):
         """Batches of all that is settled of this example's session."""
         cutter = Cutter(self.name)
         while (added := run(cutter.step(self.now_ms), self.store.call)) is not None:
+            self.to_post += [] if added.batch is None else [added.batch]
             for line in added.batch.lines if added.batch is not None else ():
                 mine = [
                     request
@@ -285,6 +421,11 @@ class Interleavings(RuleBasedStateMachine):
                 if line.channel:
                     self.is_covered(line)
                 self.done["batch line"] += 1
+            if added.batch is not None:
+                paid = [line for line in added.batch.lines if line.channel]
+                is_last = bool(paid) and self.closing == "asked" and not self.is_pending()
+                assert [line.close for line in paid] == [False] * (len(paid) - 1) + [is_last] * bool(paid)
+                self.closing = "in a batch" if is_last else self.closing
 
     def is_covered(self, line):
         """The lowest accepted voucher that covers all that was charged goes with a line, and is public from now on."""
@@ -316,13 +457,15 @@ class Interleavings(RuleBasedStateMachine):
         elif request.state == "released":
             assert reply.state == "released"
         else:
-            held = operation.estimate_wei if request.state == "reserved" else 0
+            held = request.estimate if request.state == "reserved" else 0
             late = request.state == "expired"
             charged = min(actual, held + self.free(operation.account))
             if operation.session is not None:
-                charged = min(charged, operation.estimate_wei)
+                charged = min(charged, request.estimate)
             if request.channel:
                 charged = min(charged, held + self.left(request.channel))
+            if request.channel and late and self.closing == "in a batch":
+                charged = 0
             request.state, request.charged = "settled", charged
             assert (reply.charged_wei, reply.uncollected_wei, reply.late) == (charged, actual - charged, late)
             assert [count for _, count in reply.counts] == [self.used(check) for check in operation.checks]
@@ -387,7 +530,11 @@ SHARES = {"MemoryStore": 25, "SqliteStore": 15, "PostgresqlStore": 8, "RedisStor
 
 
 # What has to have happened for a run to prove anything; more rounds are played until it has.
-NEEDED = {"grant", "reserve", "settle settled", "sweep", "reserve in session", "refused in session", "batch line"}
+NEEDED = {
+    "grant", "reserve", "settle settled", "sweep", "reserve in session", "refused voucher_required", "batch line",
+    "reserve exactly", "refused channel_busy", "refused cumulative_mismatch", "reserve more reserved", "refused more",
+    "close", "refused session_closing", "closed",
+}  # fmt: skip
 ROUNDS = 10
 
 

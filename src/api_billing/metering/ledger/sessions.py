@@ -59,10 +59,9 @@ def bound(tables: Tables, op: Reserve, asked_wei: int) -> ChannelRow | Lacking |
         code = _refusal(session, channel, by, estimate_wei, asked_wei)
         if not code:
             return channel
-        signed_wei = max(channel.signed_wei, by.cumulative_wei)
-        return Lacking(
-            code, channel.shown(by.cumulative_wei) if by.exact else channel.sums._replace(signed_wei=signed_wei)
-        )
+        if by.exact:
+            return Lacking(code, channel.shown(by.cumulative_wei))
+        return Lacking(code, channel.sums._replace(signed_wei=max(channel.signed_wei, by.cumulative_wei)))
     for channel_id in session.channels:
         channel = _channel(tables, op.account, channel_id)
         if channel.sums.is_open and channel.sums.free_wei >= estimate_wei:
