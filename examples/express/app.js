@@ -1,4 +1,4 @@
-// A metered API: one price for each forecast, and one that is known only afterwards.
+// A metered API: one price for each forecast, one that is known only afterwards, and one of a stream.
 
 import express from "express";
 
@@ -20,6 +20,12 @@ app.get("/archive/:days", metered({ ...meter, estimateWei: 50n * GWEI }), (req, 
   const days = Math.min(Math.max(Number(req.params.days) || 1, 1), 50);
   res.locals.costWei = BigInt(days) * GWEI;
   res.json({ days: Array(days).fill("rain") });
+});
+
+app.get("/hours", metered({ ...meter, estimateWei: 20n * GWEI }), (req, res) => {
+  for (const hour of [6, 12, 18]) res.write(`${hour}:00 sunny\n`);
+  res.locals.costWei = 3n * GWEI;
+  res.end();
 });
 
 app.get("/broken", metered({ ...meter, estimateWei: 5n * GWEI }), () => {

@@ -1,10 +1,15 @@
-"""Private servers for the stores that need one: started at the first test that asks.
+"""Private servers for the stores that need one, started at the first test that asks; and the express.js example.
 
 Their data lies in memory (/dev/shm) where there is some: the tests are about what is right, not about the disk.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -20,6 +25,37 @@ from tools.private_servers import (
     private_redis,
     private_redis_cluster,
 )
+
+ROOT = Path(__file__).parents[2]
+EXPRESS = ROOT / "examples" / "express"
+INSTALL_SECONDS = 600
+
+
+@pytest.fixture(scope="session")
+def express() -> Path:
+    """The express.js example with its packages, which are installed once for each lock."""
+    if shutil.which("npm") is None or shutil.which("node") is None:
+        pytest.skip("npm and node are not installed, which the express example needs")
+    lock = hashlib.sha256((EXPRESS / "package-lock.json").read_bytes()).hexdigest()[:16]
+    folder = ROOT / ".cache" / f"express-example-{lock}"
+    folder.parent.mkdir(exist_ok=True)
+    with (folder.parent / "express-example.lock").open("w") as lock_file:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)  # workers that run side by side install it once
+        if not (folder / "node_modules").is_dir():
+            fresh = folder.with_name(f"{folder.name}.{os.getpid()}")
+            fresh.mkdir()
+            for name in ("package.json", "package-lock.json", ".npmrc"):
+                shutil.copy(EXPRESS / name, fresh / name)
+            done = subprocess.run(
+                ["npm", "ci"], cwd=fresh, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+            )
+            if done.returncode:
+                shutil.rmtree(fresh)
+                pytest.skip(f"npm cannot install express: {done.stderr[-500:]}")
+            fresh.rename(folder)
+        for source in EXPRESS.glob("*.js"):
+            shutil.copy(source, folder / source.name)
+    return folder
 
 
 @pytest.fixture

@@ -1,10 +1,7 @@
 """The express.js example, run by node against the HTTP meter."""
 
-import fcntl
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -19,39 +16,9 @@ from api_billing.metering import Meter
 from api_billing.metering.service import create_app
 from api_billing.metering.service.serving import listen, url_of
 
-ROOT = Path(__file__).parents[3]
-EXAMPLE = ROOT / "examples" / "express"
 TOKEN = "service-token-of-the-tests-0123456789"
 GWEI = 10**9
 WAIT_SECONDS = 60
-INSTALL_SECONDS = 600
-
-
-@pytest.fixture(scope="module")
-def example() -> Path:
-    """The example with its packages, which are installed once for each lock."""
-    if shutil.which("npm") is None or shutil.which("node") is None:
-        pytest.skip("npm and node are not installed, which the express example needs")
-    lock = hashlib.sha256((EXAMPLE / "package-lock.json").read_bytes()).hexdigest()[:16]
-    folder = ROOT / ".cache" / f"express-example-{lock}"
-    folder.parent.mkdir(exist_ok=True)
-    with (folder.parent / "express-example.lock").open("w") as lock_file:
-        fcntl.flock(lock_file, fcntl.LOCK_EX)  # workers that run side by side install it once
-        if not (folder / "node_modules").is_dir():
-            fresh = folder.with_name(f"{folder.name}.{os.getpid()}")
-            fresh.mkdir()
-            for name in ("package.json", "package-lock.json", ".npmrc"):
-                shutil.copy(EXAMPLE / name, fresh / name)
-            done = subprocess.run(
-                ["npm", "ci"], cwd=fresh, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
-            )
-            if done.returncode:
-                shutil.rmtree(fresh)
-                pytest.skip(f"npm cannot install express: {done.stderr[-500:]}")
-            fresh.rename(folder)
-        for source in EXAMPLE.glob("*.js"):
-            shutil.copy(source, folder / source.name)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -76,12 +43,12 @@ def served(meter: Meter) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def seen(example: Path, meter: Meter, served: str) -> dict[str, Any]:
+def seen(express: Path, meter: Meter, served: str) -> dict[str, Any]:
     """What the API answers, in this order: 5 Gwei, 7 of 50 Gwei, an error, too dear, a wrong key, no key."""
     key = meter.create_key("acme").text
     environment = {**os.environ, "API_BILLING_SERVICE_TOKEN": TOKEN, "METER_URL": served, "PORT": "0"}
     node = subprocess.Popen(
-        ["node", "app.js"], cwd=example, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ["node", "app.js"], cwd=express, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         assert node.stdout is not None
