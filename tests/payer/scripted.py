@@ -123,6 +123,7 @@ class Server:
     cost: Callable[[httpx.Request], int] | None = None
     handler: Callable[[httpx.Request], httpx.Response] = lambda _: httpx.Response(200, text="sunny")
     tells_required: bool = True
+    tells_cost: bool = True
     lies: dict[str, str] = field(default_factory=dict)
     offer: dict[str, Any] = field(default_factory=dict)
     sums: dict[str, Sums] = field(default_factory=dict)
@@ -196,11 +197,15 @@ class Server:
             self.closed = True
         if not is_voucher:
             return httpx.Response(204, headers={"Payment-Receipt": self.mpp_receipt(channel.id)})
-        return self.serve(request, channel, lambda cost: {"Payment-Receipt": self.mpp_receipt(channel.id, cost)})
+        return self.serve(
+            request, channel, lambda cost: {"Payment-Receipt": self.mpp_receipt(channel.id), **self.cost_field(cost)}
+        )
 
-    def mpp_receipt(self, channel_id: str, cost_wei: int | None = None) -> str:
-        cost = {} if cost_wei is None else {"cost": str(cost_wei)}
-        members = {"spent": str(self.sums[channel_id].charged_wei), "reference": channel_id, **cost, **self.lies}
+    def cost_field(self, cost_wei: int) -> dict[str, str]:
+        return {"X-Cost-Wei": self.lies.get("X-Cost-Wei", str(cost_wei))} if self.tells_cost else {}
+
+    def mpp_receipt(self, channel_id: str) -> str:
+        members = {"spent": str(self.sums[channel_id].charged_wei), "reference": channel_id, **self.lies}
         return mpp.receipt_value(
             {"status": "success", "method": "genlayer", "timestamp": "2026-11-30T15:00:00Z", **members}
         )

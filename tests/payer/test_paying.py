@@ -91,6 +91,36 @@ def test_request__that_fails__costs_nothing_and_the_next_pays_with_what_was_sign
     assert sums.signed_wei == 100
 
 
+@pytest.mark.parametrize("tells_cost", [True, False])
+def test_request__that_fails_over_mpp_and_is_charged__is_counted_when_that_is_said(
+    client: Client, server: Server, wallet: Wallet, tells_cost: bool
+) -> None:
+    serve = server.handler
+
+    def fails(_: httpx.Request) -> httpx.Response:
+        sums = next(iter(server.sums.values()))
+        sums.charged_wei += 40
+        return httpx.Response(404, headers={"X-Cost-Wei": "40"} if tells_cost else {})
+
+    server.handler = fails
+    paying = client()
+    assert paying.get(URL).status_code == 404
+    assert wallet.book.spent_wei(wallet.payer) == (40 if tells_cost else 0)
+    server.handler = serve
+    assert paying.get(URL).extensions[PAYMENT].paid.charged_wei == 140
+    assert wallet.book.spent_wei(wallet.payer) == 140
+
+
+def test_receipts__that_do_not_say_what_a_request_cost__count_as_what_it_may_have(
+    client: Client, server: Server, wallet: Wallet
+) -> None:
+    server.tells_cost, server.cost = False, lambda _: 30
+    paying = client()
+    for _ in range(3):
+        assert paying.get(URL).extensions[PAYMENT].paid.cost_wei is None
+    assert (server.charged_wei, wallet.book.spent_wei(wallet.payer)) == (90, 300)
+
+
 # --- bounds
 
 
@@ -255,7 +285,8 @@ def test_402__without_a_challenge__is_handed_on(client: Client) -> None:
     ("protocol", "lies"),
     [
         ("mpp", {"spent": "101"}),
-        ("mpp", {"cost": "101"}),
+        ("mpp", {"X-Cost-Wei": "101"}),
+        ("mpp", {"X-Cost-Wei": "1e2"}),
         ("mpp", {"reference": "0x" + "1" * 64}),
         ("mpp", {"spent": "x"}),
         ("x402", {"chargedAmount": "101"}),

@@ -17,6 +17,7 @@ Protocol = Literal["mpp", "x402"]
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("mpp", "x402")
 MAX_BODY: Final = 65_536  # bytes of a 402 that are read
 _RECEIPT: Final = "Payment-Receipt"
+_COST: Final = "X-Cost-Wei"
 
 
 class Reply(NamedTuple):
@@ -64,17 +65,23 @@ class MppAsked:
         return {self.challenge.header or "Authorization": mpp.Credential(self.challenge, payload, source).value()}
 
     def required_wei(self, reply: Reply) -> int | None:
-        """The sum that a voucher has to be for, by the problem that a 402 tells; None where it does not tell."""
+        """The sum that a voucher has to be for, by the problem that a 402 tells: 0 where that is another one, None
+        where it tells nothing, as in an answer to HEAD.
+        """
         try:
             problem = json_object(reply.body)
-            return wei_of(problem.get("requiredCumulative"), "requiredCumulative")
+            if "requiredCumulative" in problem:
+                return wei_of(problem["requiredCumulative"], "requiredCumulative")
         except NotReadable:
             return None
+        return 0 if {"type", "code"} & problem.keys() else None
 
     def receipt(self, reply: Reply, spending: Spending) -> Receipt | None:
         """The receipt of a response; None without one. Raises: NotReadable."""
         value = reply.value(_RECEIPT)
-        return receipt_of(mpp.read_receipt(value), spending) if value else None
+        if not value:
+            return None
+        return receipt_of(mpp.read_receipt(value), spending)._replace(cost_wei=cost_of(reply))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +147,22 @@ class Reading:
 
 
 def receipt_of(members: Mapping[str, Any], spending: Spending) -> Receipt:
-    """A receipt of MPP: also that of an event of a stream. Raises: NotReadable."""
+    """A receipt of MPP: also that of an event of a stream. It says what is charged of the channel, not for what.
+
+    Raises: NotReadable.
+    """
     if members.get("method") != mpp.METHOD or str(members.get("reference")).lower() != spending.channel.id:
         raise NotReadable("the receipt is of another channel")
-    cost = members.get("cost")
-    total_wei = wei_of(members.get("spent"), "spent")
-    return Receipt(total_wei, None if cost is None else wei_of(cost, "cost"), members)
+    return Receipt(wei_of(members.get("spent"), "spent"), None, members)
+
+
+def cost_of(reply: Reply) -> int | None:
+    """What a response says that it cost, or at most costs where it goes on; None where it does not say that.
+
+    Raises: NotReadable.
+    """
+    value = reply.value(_COST)
+    return wei_of(value, _COST) if value else None
 
 
 def read(reply: Reply, protocols: Sequence[Protocol], *, now_ms: int, has_authorization: bool) -> Reading:

@@ -300,8 +300,9 @@ class Book:
             )  # fmt: skip
         return self._again(spending, spending.amount_wei, required_wei)
 
-    def finish(self, spending: Spending, *, total_wei: int, cost_wei: int | None) -> Paid:
-        """End a payment by its receipt: what it cost, if that was said, and what is charged of the channel in all.
+    def finish(self, spending: Spending, *, total_wei: int, cost_wei: int | None, is_final: bool = False) -> Paid:
+        """End a payment by its receipt: what it cost, if that was said, and what is charged of the channel in all, with
+        all of this one when it ``is_final``.
 
         Raises: BadReceipt, when that cannot be; the channel is stopped by it.
         """
@@ -313,7 +314,7 @@ class Book:
                 _write(db, spending.session.id, entry, is_stopped=True)
                 _end(db, spending)
             else:
-                is_alone = not others and entry.charged_wei + spending.amount_wei == entry.most_wei
+                is_alone = is_final and not others and entry.charged_wei + spending.amount_wei == entry.most_wei
                 known_wei = total_wei - entry.charged_wei if cost_wei is None and is_alone else cost_wei
                 unused_wei = 0 if known_wei is None else spending.amount_wei - known_wei
                 late_wei = 0 if others else max(0, total_wei - entry.charged_wei - spending.amount_wei)
@@ -330,11 +331,13 @@ class Book:
 
     def refused(self, spending: Spending) -> None:
         """End a payment that the server has refused: nothing was served, and nothing can be charged for it."""
-        self._drop(spending, is_claimable=False)
+        self._drop(spending, 0)
 
-    def failed(self, spending: Spending) -> None:
-        """End a payment whose answer has no receipt: nothing should be charged, but the server may say so yet."""
-        self._drop(spending, is_claimable=True)
+    def failed(self, spending: Spending, cost_wei: int | None) -> None:
+        """End a payment whose answer has no receipt, but perhaps says what it cost: MPP has receipts of successes
+        only. When it does not say, nothing should be charged, and the server may claim it yet.
+        """
+        self._drop(spending, cost_wei)
 
     def lost(self, spending: Spending) -> None:
         """End a payment of which no answer came: it may have been charged, and counts as if it was."""
@@ -355,13 +358,15 @@ class Book:
             self._connection()
             return self._owner
 
-    def _drop(self, spending: Spending, *, is_claimable: bool) -> None:
+    def _drop(self, spending: Spending, cost_wei: int | None) -> None:
         with self._turn() as db:
             entry = self._entry(db, spending)
-            self._count(db, spending.session.payer, self._day(db, spending), -spending.amount_wei)
-            if not is_claimable:
-                most_wei = max(entry.most_wei - spending.amount_wei, entry.charged_wei)
-                _write(db, spending.session.id, entry, most_wei=most_wei)
+            counted_wei = min(cost_wei or 0, spending.amount_wei)
+            self._count(db, spending.session.payer, self._day(db, spending), counted_wei - spending.amount_wei)
+            if cost_wei is not None:
+                most_wei = max(entry.most_wei - spending.amount_wei + counted_wei, entry.charged_wei)
+                charged_wei = min(entry.charged_wei + counted_wei, most_wei)
+                _write(db, spending.session.id, entry, most_wei=most_wei, charged_wei=charged_wei)
             _end(db, spending)
 
     def _signed(

@@ -22,6 +22,7 @@ from api_billing.payer.asking import (
     Reply,
     X402Asked,
     checked,
+    cost_of,
     read,
     receipt_of,
 )
@@ -204,7 +205,7 @@ class Payer:
             members = json_object(text.encode())
             if name == _RECEIPT_EVENT:
                 receipt = receipt_of(members, spending)
-                yield Run(lambda: self.finish(payment, spending, receipt))
+                yield Run(lambda: self.finish(payment, spending, receipt, is_final=True))
                 return
             required_wei = wei_of(members.get("requiredCumulative"), "requiredCumulative")
         except NotReadable:
@@ -306,25 +307,26 @@ class Payer:
         Raises: BadReceipt.
         """
         book = self.wallet.book
-        if reply.status == _PAYMENT_REQUIRED:
-            book.refused(spending)
-            return
         try:
-            receipt = payment.asked.receipt(reply, spending)
+            receipt, cost_wei = payment.asked.receipt(reply, spending), cost_of(reply)
         except NotReadable as error:
             book.lost(spending)
             raise BadReceipt(f"the receipt cannot be read: {error}") from error
-        if receipt is None:
-            book.failed(spending)
-        elif isinstance(payment.asked, MppAsked) and is_streamed(reply):
+        if receipt is not None and isinstance(payment.asked, MppAsked) and is_streamed(reply):
             payment.spending, payment.receipt = spending, receipt.members
-        else:
+        elif receipt is not None:
             self.finish(payment, spending, receipt)
+        elif reply.status == _PAYMENT_REQUIRED:
+            book.refused(spending)
+        else:
+            book.failed(spending, cost_wei)
 
-    def finish(self, payment: Payment, spending: Spending, receipt: Receipt) -> None:
-        """Note what a receipt says. Raises: BadReceipt."""
+    def finish(self, payment: Payment, spending: Spending, receipt: Receipt, *, is_final: bool = False) -> None:
+        """Note what a receipt says; ``is_final`` when it is of the end. Raises: BadReceipt."""
         payment.spending, payment.receipt = None, receipt.members
-        payment.paid = self.wallet.book.finish(spending, total_wei=receipt.total_wei, cost_wei=receipt.cost_wei)
+        payment.paid = self.wallet.book.finish(
+            spending, total_wei=receipt.total_wei, cost_wei=receipt.cost_wei, is_final=is_final
+        )
 
 
 def origin_of(url: str) -> str:
