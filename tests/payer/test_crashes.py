@@ -199,3 +199,16 @@ def test_generator__given_up_while_the_request_is_under_way__counts_as_lost(wall
     assert wallet.book.spent_wei(wallet.payer) == 100
     [channel] = wallet.book.channels(session)
     assert (channel.charged_wei, channel.most_wei) == (0, 100)
+
+
+def test_payment__that_ends_after_it_was_taken_for_lost__leaves_the_next_alone(wallet: Wallet, server: Server) -> None:
+    session = wallet.open_session("weather", 1_000, 7, Bounds(100, 1_000))
+    first = wallet.book.begin(session, server.offered(), 100, is_exact=True, max_wei_a_day=1_000)
+    server.chain.clock.sleep(301)
+    second = wallet.book.begin(session, server.offered(), 100, is_exact=True, max_wei_a_day=1_000)
+    assert first is not None
+    assert second is not None
+    wallet.book.finish(first, total_wei=100, cost_wei=100)
+    third = wallet.book.begin(session, server.offered(), 100, is_exact=True, max_wei_a_day=1_000)
+    assert third is not None
+    assert (first.number, second.number, third.number) == (0, 0, 1)

@@ -132,7 +132,8 @@ class X402Asked:
         if word_in(state.get("channelId"), "channelId") != spending.channel.id:
             raise NotReadable("the receipt is of another channel")
         total_wei = wei_of(state.get("chargedCumulativeAmount"), "chargedCumulativeAmount")
-        return Receipt(total_wei, wei_of(extra.get("chargedAmount"), "chargedAmount"), members)
+        charged = extra.get("chargedAmount")  # a refund has none
+        return Receipt(total_wei, None if charged is None else wei_of(charged, "chargedAmount"), members)
 
 
 Asked = MppAsked | X402Asked

@@ -48,7 +48,8 @@ CREATE TABLE channels (
     most_wei TEXT, is_stopped INTEGER
 );
 CREATE TABLE payments (
-    id INTEGER PRIMARY KEY, channel TEXT, owner TEXT, amount_wei TEXT, is_exact INTEGER, day INTEGER, began_at INTEGER
+    id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT, owner TEXT, amount_wei TEXT, is_exact INTEGER, day INTEGER,
+    began_at INTEGER
 );
 CREATE TABLE days (payer TEXT, day INTEGER, spent_wei TEXT, PRIMARY KEY (payer, day));
 """

@@ -315,7 +315,7 @@ class Payer:
         if receipt is not None and isinstance(payment.asked, MppAsked) and is_streamed(reply):
             payment.spending, payment.receipt = spending, receipt.members
         elif receipt is not None:
-            self.finish(payment, spending, receipt)
+            self.finish(payment, spending, receipt, is_final=payment.asked.is_exact)
         elif reply.status == _PAYMENT_REQUIRED:
             book.refused(spending)
         else:
