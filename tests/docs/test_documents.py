@@ -1,5 +1,6 @@
 """The documents are right: their Python runs, their links lead somewhere, what they name exists."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -16,6 +17,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from api_billing.cli.app import make_app
+from api_billing.payments import mpp
+from api_billing.vouchers import is_signed_by
 from genlayer_localnet.cli import app as localnet_app
 from genlayer_localnet.testing.server import ServerProcess
 
@@ -138,6 +141,30 @@ def test_tutorial__output_of_api_billing__is_what_it_prints(
 
 
 # Form and links
+
+
+def test_method_specification__example__is_what_the_client_and_the_server_say() -> None:
+    text = text_of("docs/mpp-genlayer-session.md").partition("## 12. Example")[2]
+    challenge_line = re.search(r"^WWW-Authenticate: (.*)$", text, re.MULTILINE)
+    receipt_line = re.search(r"^Payment-Receipt: (.*)$", text, re.MULTILINE)
+    assert challenge_line
+    assert receipt_line
+    (challenge,) = mpp.challenges_in([challenge_line[1]])
+    request, answered = (json.loads(block) for kind, block in FENCE.findall(text) if kind == "json")
+    assert challenge.terms == request
+    credential = mpp.read_credential(mpp.Credential(challenge, answered["payload"], answered["source"]).value())
+    assert credential is not None
+    assert {"challenge": challenge.members(), "payload": credential.payload, "source": credential.source} == answered
+    payload = mpp.session_payload(credential, request["methodDetails"]["chainId"])
+    payer, signer = re.findall("`(0x[0-9a-f]{40})`", text)
+    channel = mpp.offer_of(challenge).channel(payer, signer)
+    assert channel.id == payload.channel_id
+    assert f"```\n{channel.id}\n```" in text
+    assert payload.voucher is not None
+    assert is_signed_by(channel, payload.voucher)
+    receipt = mpp.read_receipt(receipt_line[1])
+    assert (receipt["reference"], receipt["challengeId"]) == (channel.id, challenge.id)
+    assert (receipt["acceptedCumulative"], receipt["spent"]) == (str(payload.voucher.cumulative_wei), "3000000000")
 
 
 @pytest.mark.parametrize(("document", "most"), [("README.md", 140), ("CONTRIBUTING.md", 40)])
