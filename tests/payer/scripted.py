@@ -53,6 +53,8 @@ class ScriptedContract:
     credit_wei: int = 0
     expires_at: int = 0
     final_after: int = 1  # reads of the final state, until a session is final
+    before_final: Exception | None = None  # what such a read raises until then
+    raises: Exception | None = None
     opened: list[tuple[Any, ...]] = field(default_factory=list)
     dies: str = ""
     reads: list[str] = field(default_factory=list)
@@ -64,7 +66,7 @@ class ScriptedContract:
     @property
     def final(self) -> ScriptedContract:
         self.final_after -= 1
-        return self if self.final_after < 0 else ScriptedContract(self.clock)
+        return self if self.final_after < 0 else ScriptedContract(self.clock, raises=self.before_final)
 
     def get_api(self, name: str) -> Any:
         self.reads.append(name)
@@ -80,6 +82,8 @@ class ScriptedContract:
         return SimpleNamespace(credit_wei=self.credit_wei)
 
     def get_session(self, consumer: str, api: str) -> Any:
+        if self.raises is not None:
+            raise self.raises
         in_force = bool(self.signer) and self.expires_at > self.clock.now
         return SimpleNamespace(signer=self.signer, in_force=in_force, consumer=consumer, api_name=api)
 

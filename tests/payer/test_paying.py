@@ -5,7 +5,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from api_billing.errors import BadReceipt, NoSession, NotPayable, TooExpensive
+from api_billing.errors import BadReceipt, ContractNotFound, ContractRejected, NoSession, NotPayable, TooExpensive
 from api_billing.payer import PAYMENT, Wallet
 from api_billing.payments import mpp, x402
 
@@ -390,6 +390,17 @@ def test_opening__killed__is_gone_on_with_by_the_next_and_the_same_key(
     chain.dies = ""
     assert client(wallet=wallets()).get(URL).is_success
     assert [each[4] for each in chain.opened] == [begun.signer]
+
+
+@pytest.mark.parametrize(
+    "error", [ContractNotFound("0x" + "11" * 20, "localnet"), ContractRejected("api_not_registered", "no such API")]
+)
+def test_opening__on_a_contract_or_api_that_is_not_final_yet__waits_for_it(
+    client: Client, chain: ScriptedContract, error: Exception
+) -> None:
+    chain.final_after, chain.before_final = 2, error
+    assert client().get(URL).status_code == 200
+    assert (len(chain.opened), chain.final_after) == (1, -1)
 
 
 def test_opening__by_another_process_that_lives__is_waited_for(

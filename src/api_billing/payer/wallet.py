@@ -12,7 +12,7 @@ from typing import Final
 
 from api_billing.client import BillingClient
 from api_billing.contract_api import DAY_SECONDS
-from api_billing.errors import ContractRejected, NoSession, NotPayable, UnexpectedAnswer, WaitTimedOut
+from api_billing.errors import ContractNotFound, ContractRejected, NoSession, NotPayable, UnexpectedAnswer, WaitTimedOut
 from api_billing.extras import needed_by
 from api_billing.networks import checked_address
 from api_billing.payer.book import Book, SessionEntry
@@ -200,7 +200,10 @@ class Wallet:
         raise self._timed_out(session)
 
     def _is_there(self, client: BillingClient, session: SessionEntry) -> bool:
-        found = client.get_session(session.payer, session.api)
+        try:
+            found = client.get_session(session.payer, session.api)
+        except (ContractNotFound, ContractRejected):
+            return False  # a contract, or an API, that is not final itself
         return found.signer.lower() == session.signer and found.in_force
 
     def _pauses(self, seconds: float) -> _Pauses:
