@@ -125,7 +125,7 @@ def _consumer(
         billed=_billed(client, consumer.address, days),
         held_wei=consumer.plan.hold_wei,
         hold_left_wei=sum(line.hold_wei for line in report.apis),
-        signed_wei=consumer.wallet.signed_wei if consumer.wallet else 0,
+        signed_wei=consumer.signed_wei,
     )
 
 

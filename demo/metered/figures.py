@@ -10,7 +10,7 @@ from typing import Any, Final
 from api_billing.contract_api import Code
 from api_billing.results import Solvency
 from demo.metered.contract_consumer import Fetch
-from demo.metered.plan import Role
+from demo.metered.plan import AT_THE_DOOR, Role
 from demo.metered.redress import DisputeFigures, RefundFigures
 
 OK: Final = 200
@@ -69,8 +69,10 @@ class ConsumerFigures:
         most = self.allowed * self.days if self.role is Role.TRIAL else self.allowed
         if self.role in (Role.SHORT_HOLD, Role.TRIAL, Role.SESSION) and not self.allowed <= served <= most:
             yield f"was served {served} calls where {self.allowed} are allowed"
-        if self.role is Role.SESSION and self.billed.wei > self.signed_wei:
+        if self.role in (Role.SESSION, *AT_THE_DOOR) and self.billed.wei > self.signed_wei:
             yield f"was billed {self.billed.wei} wei, and signed for {self.signed_wei}"
+        if self.role in AT_THE_DOOR and not served == self.requests == self.allowed:
+            yield f"was served {served} of {self.requests} requests, where it paid for each"
         if self.role is Role.REPEATS and not self.replayed:
             yield "got no answer again"
         if self.role is Role.FAILS and not self.with_status(FAILED):

@@ -15,8 +15,11 @@ from typing import Final
 
 import requests
 
-from demo.metered.place import Consumer
-from demo.metered.plan import FIXED_WEI
+from api_billing.errors import BillingError
+from api_billing.payer import PayingSession
+from api_billing.payer.asking import Protocol
+from demo.metered.place import BOUNDS, Consumer
+from demo.metered.plan import FIXED_WEI, Role
 from demo.metered.processes import BrokeOffError
 
 REQUESTS_PER_SECOND: Final = 400
@@ -81,7 +84,7 @@ def send_all(
             share = len(consumer.plan.asks)
             ahead = number / len(consumers)  # or all would begin in the same moment
             at = [begins + lasts_seconds * (place + ahead) / share for place in range(share)]
-            return pool.submit(_send, url, consumer, keys[consumer.address], at, step, stop)
+            return pool.submit(_send, url, consumer, keys.get(consumer.address, ""), at, step, stop)
 
         try:
             waiting = {consumer.address: start(number, consumer) for number, consumer in enumerate(consumers)}
@@ -107,21 +110,20 @@ def _send(
     url: str, consumer: Consumer, key: str, at: Sequence[float], step: Callable[[], None], stop: threading.Event
 ) -> Seen:
     seen = Seen()
-    with requests.Session() as session:
+    with _session_of(consumer) as session:
         session.trust_env = False  # no proxy, no .netrc
-        wallet = consumer.wallet
-        if wallet is None:
+        if key:
             session.headers["Authorization"] = f"Bearer {key}"
         for ask, moment in zip(consumer.plan.asks, at, strict=True):
             if stop.wait(max(0.0, moment - time.monotonic())):
                 break
             fields = {"Idempotency-Key": f'"{ask.idempotency_key}"'} if ask.idempotency_key else {}
-            if wallet is not None:
-                fields["Payment-Voucher"] = wallet.sign(FIXED_WEI)
+            if consumer.signing is not None:
+                fields["Payment-Voucher"] = consumer.signing.sign(FIXED_WEI)
             began = time.perf_counter()
             try:
                 answer = session.get(url + ask.path, headers=fields, timeout=_LONG_SECONDS)
-            except requests.RequestException as error:
+            except (requests.RequestException, BillingError) as error:
                 raise BrokeOffError(f"a request for {ask.path} got no answer: {error}") from error
             seen.seconds.append(time.perf_counter() - began)
             _count(seen, answer)
@@ -129,6 +131,17 @@ def _send(
                 session.close()  # uvicorn closes such a connection without saying so
             step()
     return seen
+
+
+def _session_of(consumer: Consumer) -> requests.Session:
+    """What a consumer sends by: one that pays at the door does so by its protocol."""
+    if consumer.wallet is None:
+        return requests.Session()
+    protocol: Protocol = "x402" if consumer.plan.role is Role.X402 else "mpp"
+    return PayingSession(
+        consumer.wallet, max_wei_per_call=BOUNDS.max_wei_per_call, max_wei_a_day=BOUNDS.max_wei_a_day,
+        protocols=[protocol],
+    )  # fmt: skip
 
 
 def _count(seen: Seen, answer: requests.Response) -> None:

@@ -12,9 +12,10 @@ from api_billing.contract_api import DAY_SECONDS, STANDARD_PLAN
 from api_billing.contract_source import contract_path, deployed_form
 from api_billing.errors import UnexpectedAnswer
 from api_billing.networks import Network
+from api_billing.payer import Bounds, Wallet
 from api_billing.unlocked import UnlockedAccount
-from demo.metered.plan import API, FIXED_WEI, PRICE_WEI, TRIAL_PLAN, ConsumerPlan, Role, trial_calls
-from demo.metered.wallet import Wallet
+from demo.metered.plan import API, AT_THE_DOOR, FIXED_WEI, PRICE_WEI, TRIAL_PLAN, ConsumerPlan, Role, trial_calls
+from demo.metered.signing import Signing
 
 OPERATOR: Final = 0
 METER: Final = 1
@@ -24,17 +25,32 @@ FIRST_CONSUMER: Final = 3
 
 _DAILY_CALLS: Final = 1_000_000
 _MAX_DAILY_SPEND_WEI: Final = 100 * 10**18
+BOUNDS: Final = Bounds(PRICE_WEI, _MAX_DAILY_SPEND_WEI)
+"""Of who pays at the door."""
+
 _DEPLOY_SECONDS: Final = 60.0
 _AT_ONCE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """An account that subscribed and placed its hold; one with a session has a wallet."""
+    """An account that subscribed and placed its hold; one with a session signs, itself or by what pays at the door."""
 
     plan: ConsumerPlan
     address: str
+    signing: Signing | None = None
     wallet: Wallet | None = None
+
+    @property
+    def signed_wei(self) -> int:
+        """In a session: by the highest voucher of each channel."""
+        if self.wallet is not None:
+            return sum(
+                each.signed_wei
+                for session in self.wallet.book.sessions()
+                for each in self.wallet.book.channels(session)
+            )
+        return self.signing.signed_wei if self.signing is not None else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +79,10 @@ class Place:
         return self.client(FIRST_CONSUMER + consumer.plan.number - 1)
 
 
-def prepare(network: Network, plans: Sequence[ConsumerPlan], step: Callable[[], None]) -> Place:
+def prepare(network: Network, plans: Sequence[ConsumerPlan], folder: Path, step: Callable[[], None]) -> Place:
     """Deploy the contract, register the API with its plans, and have each consumer subscribe and place its hold.
 
-    ``step`` is called after each consumer. Raises: BillingError.
+    The books of wallets are in the folder. ``step`` is called after each consumer. Raises: BillingError.
     """
     accounts = tuple(str(each) for each in Connection(network).provider.result("eth_accounts"))
     contract = deploy(Connection(network, UnlockedAccount(accounts[OPERATOR])), contract_path())
@@ -78,17 +94,21 @@ def prepare(network: Network, plans: Sequence[ConsumerPlan], step: Callable[[], 
 
     def settle_in(plan: ConsumerPlan) -> Consumer:
         address = accounts[FIRST_CONSUMER + plan.number - 1]
-        client, wallet, hold_wei = _client(network, contract, address), None, plan.hold_wei
+        client, hold_wei = _client(network, contract, address), plan.hold_wei
+        signing, wallet = None, None
         terms = (TRIAL_PLAN if plan.role is Role.TRIAL else STANDARD_PLAN), PRICE_WEI
         if plan.role is Role.SESSION:
-            wallet = Wallet.new(client, address, plan.allowed * FIXED_WEI)
-            signer = wallet.channel.signer
+            signing = Signing.new(client, address, plan.allowed * FIXED_WEI)
+            signer = signing.channel.signer
             client.open_session(API, _MAX_DAILY_SPEND_WEI, hold_wei, expires_at, signer, *terms, deposit_wei=hold_wei)
+        elif plan.role in AT_THE_DOOR:
+            wallet = Wallet(client, file=folder / f"{plan.role.name.lower()}.db")
+            wallet.open_session(API, hold_wei, 1, BOUNDS)
         else:
             client.subscribe(API, _MAX_DAILY_SPEND_WEI, hold_wei, *terms)
             client.place_hold(API, hold_wei, expires_at)
         step()
-        return Consumer(plan, address.lower(), wallet)
+        return Consumer(plan, address.lower(), signing, wallet)
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         consumers = tuple(pool.map(settle_in, plans))

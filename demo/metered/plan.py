@@ -1,8 +1,8 @@
 """Who asks for what: the same for the same numbers, so that two runs can be compared.
 
-Most consumers just use the API. Five of them show what the product is for: one has a hold for half of its requests, one
-is on a plan that allows half of them a day, one pays in a session and signs for half of them, one repeats a request as
-after a lost answer, and one meets a handler that fails.
+Most consumers just use the API. Seven of them show what the product is for: one has a hold for half of its requests,
+one is on a plan that allows half of them a day, one pays in a session and signs for half of them, one repeats a request
+as after a lost answer, one meets a handler that fails, and two have no key, and pay at the door by x402 and by MPP.
 """
 
 import random
@@ -35,6 +35,8 @@ class Role(StrEnum):
     SESSION = "session"
     REPEATS = "repeats a request"
     FAILS = "meets a failing handler"
+    X402 = "pays by x402"
+    MPP = "pays by mpp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Ask:
     idempotency_key: str = ""
 
 
+AT_THE_DOOR: Final = (Role.X402, Role.MPP)
 FIXED: Final = Ask("/fixed")
 FIXED_WEI: Final = GWEI
 """What it costs, whatever happens: so what is left of a hold can be told in advance."""

@@ -13,7 +13,7 @@ from api_billing.metering.request.problems import KINDS
 from demo.layout import TOP, Report, amounts_table, indented, more, number_columns, start_of
 from demo.metered.contract_consumer import Fetch
 from demo.metered.figures import FAILED, OK, ConsumerFigures, MeteredFigures, Used
-from demo.metered.plan import Role
+from demo.metered.plan import AT_THE_DOOR, Role
 
 _SHORT: Final = 10
 
@@ -32,6 +32,7 @@ class _Report(Report):
         yield from self._totals()
         yield from self._answers()
         yield from self._on_purpose()
+        yield from self._at_the_door()
         yield from self._usage()
         yield from self._contract()
         yield from self._settlements()
@@ -86,6 +87,17 @@ class _Report(Report):
                 case _:
                     continue
             rows.append((self._short(each.address), Text(told, overflow="fold")))
+        yield pairs(rows)
+
+    def _at_the_door(self) -> Iterator[RenderableType]:
+        """Who has a wallet and no key: what it asked, signed and was billed."""
+        yield self.heading("Paid at the door: a wallet, and no key")
+        rows = []
+        for each in self.figures.consumers:
+            if each.role in AT_THE_DOOR:
+                told = f"{each.role}: {each.with_status(OK):,} of {counted(each.requests, 'request')} served;"
+                told += f" signed {format_wei(each.signed_wei)}, billed {format_wei(each.billed.wei)}"
+                rows.append((self._short(each.address), Text(told, overflow="fold")))
         yield pairs(rows)
 
     def _split(self, consumer: ConsumerFigures, status: int) -> str:

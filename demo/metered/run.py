@@ -23,7 +23,7 @@ from demo.metered.contract_consumer import CALLS, ContractConsumer
 from demo.metered.figures import MeteredFigures
 from demo.metered.load import send_all
 from demo.metered.place import FIRST_CONSUMER, METER, Consumer, Place, prepare
-from demo.metered.plan import API, FIXED, ConsumerPlan, Role, plan_load
+from demo.metered.plan import API, AT_THE_DOOR, FIXED, ConsumerPlan, Role, plan_load
 from demo.metered.processes import BrokeOffError, blaming, ending_on_signals, example_api, localnet
 from demo.metered.redress import dispute
 from demo.run import Phase
@@ -68,7 +68,7 @@ def _run(plans: Sequence[ConsumerPlan], std: StandardLibrary, phase: Phase, netw
         url, node = stack.enter_context(localnet(folder, FIRST_CONSUMER + len(plans), std.name, network))
         stack.enter_context(blaming(node))
         started()
-        place = prepare(find_network(network, url), plans, phase("opening accounts", len(plans)))
+        place = prepare(find_network(network, url), plans, folder, phase("opening accounts", len(plans)))
         contract = ContractConsumer(place)
         started()
         database, pepper = folder / "meter.db", secrets.token_hex(32)
@@ -121,15 +121,18 @@ def _settings(place: Place, pepper: str) -> Mapping[str, str]:
         "account": f"localnet:{METER}",
         "settle_apis": API,
         "settle_seconds": "1",
+        "payments": "x402,mpp",
         "key_pepper": pepper,
     }
     return {f"API_BILLING_{name.upper()}": value for name, value in settings.items()}
 
 
 def _register(store: Store, consumers: Sequence[Consumer], pepper: bytes) -> dict[str, str]:
-    """Make each consumer known to the meter by its address; returns their API keys."""
+    """Make each consumer known to the meter by its address, but those that pay at the door; returns their API keys."""
     keys = {}
     for consumer in consumers:
+        if consumer.plan.role in AT_THE_DOOR:
+            continue
         key = new_key(pepper, consumer.address, time.time_ns() // 1_000_000)
         store.call(PutProfile(consumer.address, _TIER, replaces=0))
         store.call(PutKey(key.stored))

@@ -10,7 +10,7 @@ from demo.metered.figures import (
     OperatorFigures,
     Used,
 )
-from demo.metered.plan import Role
+from demo.metered.plan import AT_THE_DOOR, Role
 from demo.metered.redress import DisputeFigures, RefundFigures
 
 GEN = 10**18
@@ -36,15 +36,15 @@ def consumer(number: int, role: Role = Role.ORDINARY, *, replayed: int = 0) -> C
         billed=used,
         held_wei=100,
         hold_left_wei=70,
-        signed_wei=30 if role is Role.SESSION else 0,
+        signed_wei=30 if role in (Role.SESSION, *AT_THE_DOOR) else 0,
     )
 
 
 def figures(ordinary: int = 2) -> MeteredFigures:
-    """The five with a role, and some without; a contract that paid two calls of 50 wei."""
+    """The seven with a role, and some without; a contract that paid two calls of 50 wei."""
     roles = [consumer(1, Role.SHORT_HOLD), consumer(2, Role.TRIAL), consumer(3, Role.REPEATS, replayed=1)]
-    roles += [consumer(4, Role.FAILS), consumer(5, Role.SESSION)]
-    consumers = (*roles, *(consumer(6 + number) for number in range(ordinary)))
+    roles += [consumer(4, Role.FAILS), consumer(5, Role.SESSION), consumer(6, Role.X402), consumer(7, Role.MPP)]
+    consumers = (*roles, *(consumer(8 + number) for number in range(ordinary)))
     billed = sum((each.billed for each in consumers), Used())
     half = Used(billed.calls // 2, billed.wei // 2)
     rest = billed - half

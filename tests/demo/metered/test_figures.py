@@ -45,6 +45,8 @@ def test_contradictions__in_the_books_of_a_consumer__are_told(
         (Role.TRIAL, {"allowed": 11}, "where 11 are allowed"),
         (Role.SESSION, {"allowed": 9}, "where 9 are allowed"),
         (Role.SESSION, {"signed_wei": 29}, "signed for 29"),
+        (Role.MPP, {"signed_wei": 29}, "signed for 29"),
+        (Role.X402, {"requests": 11, "allowed": 11}, "was served 10 of 11 requests"),
         (Role.REPEATS, {}, "no answer again"),
         (Role.FAILS, {"answers": {(200, ""): 10}}, "no handler that failed"),
     ],
@@ -100,8 +102,8 @@ def test_contradictions__of_the_contract__are_told(
 
 def test_to_json__of_figures__is_json_with_all_of_them() -> None:
     found = json.loads(json.dumps(figures().to_json()))
-    assert found["totals"]["metered"] == found["totals"]["billed"] == {"calls": 70, "wei": 210}
-    assert found["requests"]["sent"] == sum(each["requests"] for each in found["requests"]["answers"]) == 79
+    assert found["totals"]["metered"] == found["totals"]["billed"] == {"calls": 90, "wei": 270}
+    assert found["requests"]["sent"] == sum(each["requests"] for each in found["requests"]["answers"]) == 99
     assert (found["reconciliation"]["zero"], found["contradictions"]) == (True, [])
 
 

@@ -7,7 +7,7 @@ import pytest
 from demo.metered.plan import GWEI, MIN_REQUESTS, PRICE_WEI, Role, plan_load, trial_calls
 
 
-@pytest.mark.parametrize(("requests", "consumers"), [(20, 5), (21, 5), (2_000, 49), (100_000, 249)])
+@pytest.mark.parametrize(("requests", "consumers"), [(28, 7), (29, 7), (2_000, 49), (100_000, 249)])
 def test_plan_load__any_size__has_exactly_the_requests_and_everybody_asks(requests: int, consumers: int) -> None:
     plans = plan_load(requests, consumers)
     assert [plan.number for plan in plans] == list(range(1, consumers + 1))
@@ -26,7 +26,7 @@ def test_plan_load__usual_size__has_some_that_ask_much_more() -> None:
 
 def test_plan_load__roles__are_each_played_once() -> None:
     roles = Counter(plan.role for plan in plan_load(40, 10))
-    assert roles == {Role.ORDINARY: 5} | {role: 1 for role in Role if role is not Role.ORDINARY}
+    assert roles == {Role.ORDINARY: 3} | {role: 1 for role in Role if role is not Role.ORDINARY}
 
 
 def test_plan_load__short_hold_trial_and_session__are_for_half_of_the_requests() -> None:
@@ -50,7 +50,7 @@ def test_plan_load__ordinary_holds__cover_the_dearest_requests() -> None:
             assert plan.hold_wei >= PRICE_WEI + 92 * GWEI * len(plan.asks)
 
 
-@pytest.mark.parametrize(("requests", "consumers", "because"), [(100, 4, "5 roles"), (31, 8, "at least 32 requests")])
+@pytest.mark.parametrize(("requests", "consumers", "because"), [(100, 6, "7 roles"), (31, 8, "at least 32 requests")])
 def test_plan_load__too_small__is_refused(requests: int, consumers: int, because: str) -> None:
     with pytest.raises(ValueError, match=because):
         plan_load(requests, consumers)

@@ -32,20 +32,22 @@ def test_report__at_eighty_columns__is_no_wider(encoding: str) -> None:
 def test_report__of_a_sound_run__has_every_section_and_figure() -> None:
     text = flat(shown(figures()))
     for part in (
-        "requests 79 of 7 accounts in 1.5 s",
+        "requests 99 of 9 accounts in 1.5 s",
         "has a hold for 10 calls: 10 served, 2 refused with 402",
         "is on a plan of 10 calls a day: 10 served, 2 refused with 429",
         "signs for 10 calls: 10 served, 2 refused with 402; signed 30 wei, billed 30 wei",
+        "pays by x402: 10 of 10 requests served; signed 30 wei, billed 30 wei",
+        "pays by mpp: 10 of 10 requests served",
         "11 served, 1 of them with the answer of before; charged 10 calls",
         "10 served, 2 failed with 500; charged 10 calls",
-        "all 79 70 210 70 210 490",
+        "all 99 90 270 90 270 630",
         '{"costs": "1 gwei"}',
         "the operator refunded 3 wei for the call that failed",
         "had paid 40 wei. The court decided for 50%: 20 wei are its credit again, 20 wei the operator's",
         "leader and validators, as this localnet tells them: [b]no answers[/]",
-        "35 calls per transaction, 1 of 2 batches while requests were coming",
-        "zero, in all of 7 lines",
-        "withdrew 0.000000000000000307 GEN",
+        "45 calls per transaction, 1 of 2 batches while requests were coming",
+        "zero, in all of 9 lines",
+        "withdrew 0.000000000000000367 GEN",
         "solvent: it holds exactly what it owes",
     ):
         assert part in text, part
@@ -54,7 +56,7 @@ def test_report__of_a_sound_run__has_every_section_and_figure() -> None:
 def test_report__many_consumers__shows_ten_and_the_sum_of_the_rest() -> None:
     lines = [line.split() for line in shown(figures(ordinary=20)).splitlines()]
     assert sum(line[1:] == ["10", "10", "30", "10", "30", "70"] for line in lines) >= 5
-    assert ["15", "more", "150", "150", "450", "150", "450", "1,050"] in lines
+    assert ["17", "more", "170", "170", "510", "170", "510", "1,190"] in lines
 
 
 def test_report__that_is_not_zero__shows_the_reasons() -> None:
