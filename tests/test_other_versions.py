@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 
 from tests.other_versions import LOCK_VARIABLE, locked
 
-MODULES = {"genlayer-py": "genlayer_py", "genlayer-test": "gltest"}
+MODULES = {"genlayer-py": "genlayer_py", "genlayer-test": "gltest", "mcp": "mcp"}
 MEANT = locked(os.environ.get(LOCK_VARIABLE) or "dev")
 meant = pytest.mark.parametrize("package", [package for package in MODULES if package in MEANT])
 

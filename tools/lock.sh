@@ -32,3 +32,5 @@ printf 'genlayer-py\ngenlayer-test\n' | other genlayer-test-preview --prerelease
 # Payment clients and judges that nobody here wrote, with all that they need: tests/payments_outside.
 printf 'agent-security-harness\npympp\nx402[evm,httpx,requests]\nx402-conformance-suite\n' |
     resolve requirements/payment-clients.lock --no-annotate "$@" -
+# The MCP SDK, for tools that are paid for: tests/metering/settlement/mcp_tools.py.
+echo mcp | resolve requirements/mcp.lock --no-annotate --constraint requirements/dev.lock "$@" -
