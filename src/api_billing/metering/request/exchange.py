@@ -155,12 +155,23 @@ class Exchange:
         """The same in a coroutine."""
         return arun(self.finish_steps(response), self._meter.store.acall)
 
-    def abort(self, error: BaseException | None = None, status: int = 0) -> None:
-        """Release what is reserved: the handler raised, or nobody waits for the response. Idempotent; does not wait."""
-        reserve = self._take()
+    def abort(self, error: BaseException | None = None, status: int = 0, *, begun: bool = False) -> None:
+        """Release what is reserved: the handler raised, or nobody waits for the response. Idempotent; does not wait.
+
+        Of a response that has ``begun`` the client may have been told what it costs, and goes on from there: so does
+        the meter.
+        """
+        reserve, told_wei = self._take(), self._payer.told_wei
         if reserve is not None:
             name = "" if error is None else type(error).__name__
-            self._release(reserve, Outcome(status, self.duration_ms(), 0, name, tags_text(self._payer.tags)))
+            outcome = Outcome(status, self.duration_ms(), 0, name, tags_text(self._payer.tags))
+            if begun and told_wei is not None:
+                self._meter.keeper.ended(reserve.reservation_id)
+                now_ms = self._meter.now_ms()
+                self._meter.post(Settle(reserve.reservation_id, reserve.account, now_ms, told_wei, outcome))
+                self._meter.metrics.settled(self.metering.api, told_wei, outcome.duration_ms)
+            else:
+                self._release(reserve, outcome)
             self.request.let_go()
 
     def start_fields(self, status: int = 200) -> Fields:
@@ -187,6 +198,11 @@ class Exchange:
     def acover(self, body_bytes: int, *, waits: bool = False) -> Coroutine[Any, Any, bool]:
         """The same in a coroutine."""
         return arun(self._cover_steps(body_bytes, waits), self._meter.store.acall)
+
+    @property
+    def speaks(self) -> str:
+        """The payment protocol that it was paid by at the door: ``x402``, ``mpp``; empty without one."""
+        return self._payer.speaks
 
     @property
     def tells_in_events(self) -> bool:

@@ -30,6 +30,8 @@ _NOTICEABLE_MS: Final = 5
 _ROUNDS_OF_MIDDLEWARE: Final = 25
 # The server reads the body from a file itself; its length is the declared one.
 _WHOLE_FILES: Final = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
+_TRAILED: Final = ("payment-receipt", "x-cost-wei")
+_TRAILER: Final = (b"trailer", ", ".join(_TRAILED).encode())
 _BODIES: Final = _WHOLE_FILES | {"http.response.body"}
 
 _log = logging.getLogger("api_billing.metering.web")
@@ -136,20 +138,19 @@ class Outgoing(Delivery):
     streamed one goes out as it comes; only its end waits for the settlement.
     """
 
-    __slots__ = ("_held", "_incoming", "_send", "_start", "_unsendable")
+    __slots__ = ("_held", "_incoming", "_send", "_start", "_trails", "_unsendable")
 
-    def __init__(self, exchange: Exchange, incoming: Incoming, send: Send | None = None) -> None:
+    def __init__(self, exchange: Exchange, incoming: Incoming) -> None:
         super().__init__(exchange)
         self._incoming = incoming
-        if send is not None:  # else it comes with ``serve``
-            self._send = send
+        self._trails = False  # what a stream has cost comes in trailers
         self._start: Message | None = None
         self._held = False  # the start has come from the application, but not gone out
         self._unsendable = False
 
     async def serve(self, app: AsgiApp, scope: Scope, send: Send) -> None:
         """Run what sends the response, and end the exchange with it."""
-        self._send = send
+        self.send_by(send, scope)
         try:
             await app(scope, self._incoming.receive, self.send)
         except BaseException as error:
@@ -159,10 +160,18 @@ class Outgoing(Delivery):
         if not self.ended:
             await self.returned()
 
+    def send_by(self, send: Send, scope: Scope) -> None:
+        """What sends messages to the client of this request."""
+        self._send = send
+        if self.exchange.tells_in_events and "http.response.trailers" in (scope.get("extensions") or ()):
+            said = ",".join(self.exchange.request.headers.all("te")).lower()
+            self._trails = "trailers" in [part.partition(";")[0].strip() for part in said.split(",")]
+
     async def send(self, message: Message) -> None:
         """Take a message of the application."""
         # One coroutine for all of it: whatever waits for a settlement is alive in as many requests as are being served.
         start: Message | None = None
+        trailers: Message | None = None
         if not self.ended:
             kind = message["type"]
             if kind == "http.response.start":
@@ -175,7 +184,10 @@ class Outgoing(Delivery):
                     self._held = True
                     if self.length is not None or self.bodiless:
                         return  # its end may come with its first piece
+                    self._trails = self._trails and not message.get("trailers")  # else it has some of its own
                     message = self._started(self.exchange.start_fields(self.status))
+                    if self._trails:
+                        message = {**message, "trailers": True, "headers": [*message["headers"], _TRAILER]}
             elif kind in _BODIES:
                 if kind == "http.response.body":
                     piece, is_last = message.get("body", b""), not message.get("more_body", False)
@@ -191,18 +203,23 @@ class Outgoing(Delivery):
                     await self.afinish() if is_last else self.exchange.start_fields(self.status) if self._held else []
                 )
                 start = self._started(fields) if self._held else None
-                if is_last and (event := self.receipt_event()):
-                    message = {**message, "body": message.get("body", b"") + event}
+                if is_last:
+                    trailers = self._trailers(fields)
+                    if event := self.receipt_event():
+                        message = {**message, "body": message.get("body", b"") + event}
         elif self.cut:
             raise StreamCut("nothing more of this response is paid for")
         try:
             if start is not None:
                 await self._send(start)
             await self._send(message)
+            if trailers is not None:
+                await self._send(trailers)
         except OSError:
             # How servers from ASGI 2.4 on tell that the client has gone away.
             self._unsendable = True
-            self._held = not self.taken  # a start that could not be sent has not gone out
+            self.begun = self.taken  # a start that could not be sent has not gone out
+            self._held = not self.taken
             raise
 
     async def returned(self) -> None:
@@ -247,11 +264,21 @@ class Outgoing(Delivery):
                 await self._send({"type": "http.response.body", "body": event, "more_body": True})
                 if await self.apays(piece, waits=True):
                     return
-            await self._send({"type": "http.response.body", "body": await self.aend(), "more_body": False})
+            fields, event = await self.aend()
+            await self._send({"type": "http.response.body", "body": event, "more_body": False})
+            if (trailers := self._trailers(fields)) is not None:
+                await self._send(trailers)
         except OSError:
             self._unsendable = True
             raise
         raise StreamCut("nothing more of this response is paid for")
+
+    def _trailers(self, fields: Fields) -> Message | None:
+        """The message after the last one of a stream, of which these are the header fields that came too late."""
+        if not self._trails or self.length is not None or self.bodiless:
+            return None
+        told = [field for field in fields if field[0] in _TRAILED]
+        return {"type": "http.response.trailers", "headers": encoded(told), "more_trailers": False}
 
     def _count_file(self, message: Message) -> bool:
         """Count what the server sends from a file itself; whether that is the last of it."""
@@ -264,7 +291,7 @@ class Outgoing(Delivery):
     def _started(self, fields: Fields) -> Message:
         """The start of the response, with our fields, on its way now."""
         assert self._start is not None
-        self._held = False
+        self._held, self.begun = False, True
         return {**self._start, "headers": with_fields(self._start.get("headers", ()), fields)}
 
 

@@ -35,6 +35,7 @@ class Delivery:
         "_events",
         "_headers",
         "_kept",
+        "begun",
         "bodiless",
         "body_bytes",
         "cut",
@@ -56,6 +57,7 @@ class Delivery:
         self.length: int | None = None  # as declared
         self.bodiless = False  # the body, if there is one, is not sent
         self.body_bytes = 0
+        self.begun = False  # its header fields have gone out
         self.taken = False  # somebody got a piece of the body
         self.ended = False
         self.cut = False  # it ended before a piece that was not paid for
@@ -72,7 +74,7 @@ class Delivery:
 
     def count(self, piece: bytes) -> bool:
         """A piece of the body goes out. Whether that was all, as far as the response has declared it."""
-        self.taken = True
+        self.taken = self.begun = True
         if self.ended or self.bodiless:
             return True
         self.body_bytes += len(piece)
@@ -121,11 +123,11 @@ class Delivery:
         self.finish()
         return self.receipt_event()
 
-    async def aend(self) -> bytes:
-        """The same in a coroutine."""
+    async def aend(self) -> tuple[Fields, bytes]:
+        """The same in a coroutine, and the header fields that came too late."""
         self._cut()
-        await self.afinish()
-        return self.receipt_event()
+        fields = await self.afinish()
+        return fields, self.receipt_event()
 
     def _cut(self) -> None:
         self.cut = True
@@ -158,7 +160,7 @@ class Delivery:
         """Release, unless it is settled."""
         if not self.ended:
             self.ended = True
-            self.exchange.abort(error)
+            self.exchange.abort(error, begun=self.begun)
 
     def close(self) -> None:
         """Nothing more goes out. What was served is settled; a response that nobody has seen is not charged."""

@@ -144,6 +144,8 @@ def _metered(handler: Callable[..., Any], exchange_of: Callable[[HttpRequest], E
         try:
             response = handler(request, *args, **kwargs)
         except BaseException as error:
+            if (rendered := _paid_error(delivery, request, error)) is not None:
+                return settle_response(delivery, rendered)
             if _becomes_response(delivery, request, error):
                 request.META[_FIELDS_KEY] = delivery.finish()
             raise
@@ -173,6 +175,8 @@ async def _served(delivery: Delivery, request: HttpRequest, call: Callable[[], A
     try:
         response = await _awaited(call())
     except BaseException as error:
+        if (rendered := _paid_error(delivery, request, error)) is not None:
+            return await asettle_response(delivery, rendered)
         if _becomes_response(delivery, request, error):
             request.META[_FIELDS_KEY] = await delivery.afinish()
         raise
@@ -250,6 +254,14 @@ def _route(match: ResolverMatch | None) -> str:
 def _serving(exchange: Exchange, request: HttpRequest) -> Delivery:
     request.META[EXCHANGE_KEY] = exchange
     return Delivery(exchange)
+
+
+def _paid_error(delivery: Delivery, request: HttpRequest, error: BaseException) -> HttpResponse | None:
+    """What Django answers to an exception of a view that was paid at the door, with its receipt: that is not sure to be
+    added outside, and some clients of x402 are lost without it.
+    """
+    status = status_of(error) if delivery.exchange.speaks else None
+    return rendered_error(request, error, status) if status is not None else None
 
 
 def _becomes_response(delivery: Delivery, request: HttpRequest, error: BaseException) -> bool:

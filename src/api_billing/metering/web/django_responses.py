@@ -109,6 +109,7 @@ class _AsyncPieces:
         self._pieces = pieces
         self._delivery = delivery
         self._waiting: bytes | None = None  # a piece that is not paid for yet; the client was asked
+        delivery.begun = True  # Django sends the start before it asks for the first piece
         self.close = delivery.close
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -122,13 +123,13 @@ class _AsyncPieces:
             if piece is not None:
                 self._waiting = None
                 if not await delivery.apays(piece, waits=True):
-                    return _last(await delivery.aend())
+                    return _last((await delivery.aend())[1])
             else:
                 piece = await anext(self._pieces)
                 if delivery.exchange.is_bounded and not await delivery.apays(piece):
                     event = delivery.need_voucher()
                     self._waiting = piece if event else None
-                    return event or _last(await delivery.aend())
+                    return event or _last((await delivery.aend())[1])
         except StopAsyncIteration:
             await delivery.afinish()
             return _last(delivery.receipt_event())

@@ -141,7 +141,8 @@ class Deferred:
         if answer is not None:
             raise MeterRefusal(answer)
         request.scope[EXCHANGE_KEY] = exchange
-        self.outgoing = Outgoing(exchange, incoming, self._send)
+        self.outgoing = Outgoing(exchange, incoming)
+        self.outgoing.send_by(self._send, request.scope)
         return self.outgoing
 
     async def receive(self) -> Message:

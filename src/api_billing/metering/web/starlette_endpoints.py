@@ -75,6 +75,9 @@ async def serve_endpoint(metering: Metering, request: Request, route: str, call:
     try:
         response = await call(request)
     except HTTPException as error:
+        if exchange.speaks and (rendered := await _rendered(request, error)) is not None:
+            # With its receipt, also where the application's handler takes no header fields from exceptions.
+            return metered_response(rendered, outgoing)
         fields = await settle_exception(outgoing, request, error)
         raise with_fields(error, fields).with_traceback(error.__traceback__) from error.__cause__
     except BaseException as error:
