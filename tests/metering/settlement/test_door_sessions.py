@@ -38,7 +38,6 @@ def test_open__without_a_voucher__is_answered_as_the_contract_says(world: World)
     world.chain.subscriptions[API, WHO].signer = ""
     assert refused(desk.ask(field))[:2] == (402, "invalid_voucher")
     world.chain.subscriptions[API, WHO].signer = SIGNER
-    world.at(world.now_ms + 10_000)
     answer = desk.ask(field)
     assert (answer.status, answer.ran, answer.body) == (204, False, b"")
     assert answer.receipt["reference"] == world.chain.channel(API, WHO, salt_of(0)).id
@@ -59,7 +58,6 @@ def test_top_up__reads_the_hold_anew(world: World) -> None:
     assert desk.pay_mpp(10).ran
     assert refused(desk.pay_mpp(20))[1] == "insufficient_credit"
     world.chain.subscriptions[API, WHO].hold_wei += 50
-    world.at(world.now_ms + 10_000)
     answer = desk.ask(desk.by_mpp(None, action="topUp"))
     assert (answer.status, answer.ran) == (204, False)
     assert desk.pay_mpp(20).ran

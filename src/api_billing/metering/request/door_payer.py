@@ -232,8 +232,7 @@ class DoorPayer(CreditPayer):
     # --- what is answered without serving
 
     def _manage(self, said: _Said) -> Steps[Refusal | Answer]:
-        meter, api = self.metering.meter, self.metering.api
-        channel: ChannelSums | None = None
+        api, channel = self.metering.api, None
         if said.action in ("open", "topUp") and not (yield from self._on_chain.look_again(api, said.payer)):
             return Refusal("invalid_voucher", extra={"reason": "no_session"})
         if said.voucher is not None:
@@ -245,7 +244,6 @@ class DoorPayer(CreditPayer):
             if isinstance(found, Refusal):
                 return found
             channel = found
-        meter.metrics.released(api)
         return self._managed(said, channel)
 
     def _close(self, by: BySession) -> Steps[ChannelSums | Refusal]:

@@ -241,7 +241,7 @@ class ChainCredit:
         """
         spare = self.settings.reads_per_10_seconds // _FOR_PROVEN
         try:
-            was_read = yield from self.refresh(address, (api,), spare=spare)
+            was_read = yield from self.refresh(address, (api,), spare=spare, anew=True)
         except MeterError:
             raise
         except BillingError as error:
@@ -281,8 +281,9 @@ class ChainCredit:
 
     # --- the chain
 
-    def refresh(self, address: str, apis: tuple[str, ...] = (), *, spare: int = 0) -> Steps[bool]:
+    def refresh(self, address: str, apis: tuple[str, ...] = (), *, spare: int = 0, anew: bool = False) -> Steps[bool]:
         """Read a consumer's credit for these APIs and all that are known of it; False when there are no reads left.
+        ``anew``: also when it was read a moment ago.
 
         The order is what makes it safe: first what the store has accounted for, then the chain, then the grant.
         Raises: the chain's errors; StoreUnavailable.
@@ -294,7 +295,7 @@ class ChainCredit:
             before[api] = yield ReadCredit(chain_account(api, address))
             self._remember(api, address, _known_of(before[api], self.settings))
         oldest = min((credit.terms.read_ms for credit in before.values()), default=now_ms)
-        if now_ms - oldest < self.settings.refresh_ms // _SOON:
+        if now_ms - oldest < self.settings.refresh_ms // _SOON and not anew:
             return True  # another process has just read it
         most, chain = self.settings.reads_per_10_seconds, self._chain
         if not (yield TakeRead(chain.contract.lower(), now_ms, most, spare)):
