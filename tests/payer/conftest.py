@@ -8,6 +8,7 @@ import pytest
 from api_billing.payer import PayingClient, Wallet
 
 from .scripted import Clock, ScriptedContract, Server
+from .served import contract, network, node, place, url  # noqa: F401
 
 Client = Callable[..., PayingClient]
 

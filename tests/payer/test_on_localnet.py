@@ -2,53 +2,19 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-from fastapi import FastAPI
 
-from api_billing.metering.meter import Meter
-from api_billing.metering.settings import MeterSettings
-from api_billing.metering.settlement.on_chain import OnChain
-from api_billing.metering.web.fastapi import metered
-from api_billing.networks import Network, find_network
 from api_billing.payer import PAYMENT, AsyncPayingClient, PayingClient, PayingSession, Wallet
-from genlayer_localnet.rpc.server import RpcServer
-from genlayer_localnet.testing.plugin import server_fixture
-from tests.metering.settlement.places import PRICE, Place, deployed
+from tests.metering.settlement.places import PRICE
+
+from .served import PayersPlace
 
 BOUNDS: dict[str, Any] = {"max_wei_per_call": PRICE, "max_wei_a_day": 100 * PRICE, "open_session": 50 * PRICE}
-server = server_fixture(scope="module", finality_window_seconds=0)
 both = pytest.mark.parametrize("protocol", ["mpp", "x402"])
-
-
-class PayersPlace(Place):
-    """An API, and a consumer who has an account with GEN and nothing else."""
-
-    def place_hold(self, hold_wei: int) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def network(server: RpcServer) -> Network:
-    return find_network("localnet", server.url)
-
-
-@pytest.fixture(scope="module")
-def contract(network: Network) -> str:
-    return deployed(network)
-
-
-@pytest.fixture
-def place(request: pytest.FixtureRequest, network: Network, contract: str) -> Iterator[PayersPlace]:
-    made = PayersPlace(request.node.nodeid, network, contract)
-    with made.store:
-        yield made
 
 
 @pytest.fixture
@@ -56,47 +22,6 @@ def wallet(place: PayersPlace, tmp_path: Path) -> Iterator[Wallet]:
     made = Wallet(place.consumer, file=tmp_path / "payer.db")
     yield made
     made.close()
-
-
-@pytest.fixture
-def url(place: PayersPlace) -> Iterator[str]:
-    """Where an API is served that costs half of what it may."""
-    given: dict[str, Any] = {"payments": "x402,mpp", "holds_from": "finalized", "credit_refresh_seconds": 1}
-    settings = MeterSettings.load(store_url="memory://", contract=place.contract, url=place.network.url, **given)
-    meter = Meter(place.store, settings, clock_ms=place.now_ms)
-    meter.on_chain = OnChain(place.operator, place.store, settings, place.now_ms, place.alerts.append)
-    meter.on_chain.start = lambda: None  # type: ignore[method-assign]
-    app = FastAPI()
-
-    @app.api_route("/forecast", methods=["GET", "HEAD"])
-    @metered(meter, api=place.api, estimate_wei=PRICE, price=PRICE // 2)
-    async def forecast() -> str:
-        return "sunny"
-
-    with serving(app) as at:
-        yield f"{at}/forecast"
-    meter.on_chain.close()
-
-
-class serving:  # noqa: N801
-    """An application in a server of this process."""
-
-    def __init__(self, app: Any) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self._server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
-
-    def __enter__(self) -> str:
-        self._thread.start()
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-
-    def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-        self._socket.close()
-
-
-Send = Callable[[str], Any]
 
 
 @both

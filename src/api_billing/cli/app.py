@@ -17,6 +17,7 @@ from api_billing.cli import (
     localnet,
     meter,
     operating,
+    pay,
     promises,
     reports,
     sessions,
@@ -52,6 +53,7 @@ def make_app() -> typer.Typer:
     consumer.add_to(app)
     app.add_typer(consumer.holds, name="hold")
     app.add_typer(sessions.app, name="session")
+    pay.add_to(app)
     billing.add_to(app)
     operating.add_to(app)
     settle.add_to(app)

@@ -21,7 +21,7 @@ MEANINGS: Final = MappingProxyType(
     {
         ExitCode.DONE: "done; a write has executed, and what it triggered too",
         ExitCode.REFUSED: "the contract refused; its code is in the message. A refused deposit is kept as credit. "
-        "Or the meter refused",
+        "Or the meter refused, or an API that was asked answered with an error",
         ExitCode.USAGE: "the command is wrong: an option, amount, address, file, key, name, setting or missing "
         "deployment. Nothing was sent",
         ExitCode.NETWORK: "the node cannot be reached or did not take the request. Nothing was changed. "

@@ -113,7 +113,7 @@ class Payer:
     ) -> None:
         self.wallet, self.bounds = wallet, Bounds(max_wei_per_call, max_wei_a_day)
         self.open_wei, self.days = open_session, days
-        self._protocols, self._agree, self._clock = tuple(protocols), agree, clock
+        self.agree, self._protocols, self._clock = agree, tuple(protocols), clock
 
     # --- a request
 
@@ -160,8 +160,8 @@ class Payer:
             raise too_expensive(offer.amount_wei, self.bounds.max_wei_per_call)
         if not request.can_be_repeated:
             raise NotPayable("the body of the request can be read once only, and was sent to ask for the price")
-        if self._agree is not None:
-            self._agree(offer)
+        if self.agree is not None:
+            self.agree(offer)
 
     def session(self, offer: Offer) -> SessionEntry:
         """The session to pay an offer from, opened now where it is to be. Raises: NoSession, BillingError."""
