@@ -342,6 +342,14 @@ def test_batch__posted_voucher__serves_nobody_until_more_is_signed(session):
     assert session.sums() == (51, 10, 20, 50)
 
 
+def test_batch__of_what_cost_nothing__posts_no_voucher(session):
+    session.served(100, voucher(100), 0)
+    (line,) = session.desk.cut().lines
+    assert (line.calls, line.amount_wei, line.voucher) == (1, 0, None)
+    assert session.sums() == (100, 0, 0, 0)
+    session.served(100, voucher(100, exact=True))
+
+
 def test_batch__posted_voucher_and_a_request_for_nothing__is_refused_too(session):
     session.served(10, voucher(50))
     session.desk.cut()

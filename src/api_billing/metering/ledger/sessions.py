@@ -241,6 +241,8 @@ def post(tables: Tables, lines: Iterable[BatchLine], *, is_new: bool) -> tuple[B
     tables.fetch(CHANNELS, sorted({(lines[index].channel,) for index in mine}))
     for index in mine:
         line = lines[index]
+        if not line.amount_wei:
+            continue  # the contract wants none, and a client of x402 has no other one to go on with
         channel = _channel(tables, line.account, line.channel)
         lines[index] = line._replace(voucher=channel.post(line.amount_wei if is_new else 0))
         tables.touch(channel)
