@@ -97,6 +97,20 @@ def test_base64__any_bytes__come_back_in_both_alphabets(data: bytes) -> None:
     assert from_base64(to_base64(data)) == from_base64url(to_base64url(data)) == data
 
 
+@pytest.mark.parametrize(
+    "text", ["AB==", "AAB=", "A===", "AA=A", "AAA", "AA", "A", "====", "AA-A", "AA_A", "AAA\n", "AA AA"]
+)
+def test_from_base64__what_is_not_exactly_of_its_form__is_refused(text: str) -> None:
+    with pytest.raises(NotReadable):
+        from_base64(text)
+
+
+@pytest.mark.parametrize("text", ["AB", "AAB", "A", "AA==", "AAA=", "AA+A", "AA/A", "AAA\n", "AAAAA", "AA\u0661A"])
+def test_from_base64url__what_is_not_exactly_of_its_form__is_refused(text: str) -> None:
+    with pytest.raises(NotReadable):
+        from_base64url(text)
+
+
 @given(value=OBJECTS)
 def test_json__any_object__comes_back(value: dict[str, Any]) -> None:
     assert json_object(canonical(value)) == json_object(compact(value)) == value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from base64 import b64decode, b64encode, urlsafe_b64encode
+from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -36,8 +36,8 @@ def from_base64url(text: str) -> bytes:
     """The bytes of base64url without padding. Raises: NotReadable."""
     if not _URL_SAFE.fullmatch(text) or len(text) % 4 == 1:
         raise NotReadable("this is not base64url without padding")
-    data = b64decode(text.translate(_STANDARD) + "=" * (-len(text) % 4))
-    if to_base64url(data) != text:
+    data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if (rest := len(data) % 3) and to_base64url(data[-rest:]) != text[-rest - 1 :]:
         raise NotReadable("this base64url has bits that stand for nothing")
     return data
 
@@ -52,7 +52,7 @@ def from_base64(text: str) -> bytes:
     if len(text) % 4 or not _PADDED.fullmatch(text):
         raise NotReadable("this is not standard base64 with padding")
     data = b64decode(text)
-    if to_base64(data) != text:
+    if (rest := len(data) % 3) and to_base64(data[-rest:]) != text[-4:]:
         raise NotReadable("this base64 has bits that stand for nothing")
     return data
 
@@ -63,7 +63,7 @@ def json_object(data: bytes) -> dict[str, Any]:
     """
     try:
         text = data.decode()
-        value = json.loads(text, object_pairs_hook=_members, parse_constant=_refuse)
+        value = _DECODER.decode(text)
         if type(value) is not dict or (text.count("{") + text.count("[") > _MAX_DEPTH and _depth(value) > _MAX_DEPTH):
             raise NotReadable("this is not a JSON object, or it is nested too deeply")
         if "\\u" in text:
@@ -94,4 +94,4 @@ def _depth(value: Any) -> int:
     return 0
 
 
-_STANDARD: Final = str.maketrans("-_", "+/")
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_refuse)
