@@ -38,10 +38,8 @@ export function metered({ url, token, api, estimateWei, payments = false, failOp
   }
 
   async function reserve(req, id) {
-    const [scheme, key] = (req.get("authorization") ?? "").split(" ");
-    const hasKey = scheme.toLowerCase() === "bearer" && key;
-    if (!payments && !hasKey) return { refusal: problem(401, "missing_identity") };
-    const who = payments ? { payment: paymentOf(req) } : { api_key: key };
+    if (!payments && !hasKey(req)) return { refusal: problem(401, "missing_identity") };
+    const who = payments ? { payment: paymentOf(req) } : { api_key: req.get("authorization").split(" ")[1] };
     const route = ((req.baseUrl ?? "") + (req.route?.path ?? req.path)).slice(0, 200);
     const asked = { id, api, estimate_wei: String(estimateWei), ...who, method: req.method, route };
     const { answer, body } = await ask("/v1/reservations", asked, PAUSES_MS.slice(0, 1));
@@ -63,7 +61,8 @@ export function metered({ url, token, api, estimateWei, payments = false, failOp
       reserved = await reserve(req, id);
     } catch (error) {
       console.error(`not metered: ${error.message}`);
-      return failOpen ? next() : refuse(res, problem(503, "meter_unavailable"));
+      // Who pays by the request is not served for nothing.
+      return failOpen && hasKey(req) ? next() : refuse(res, problem(503, "meter_unavailable"));
     }
     if (reserved.refusal) return refuse(res, reserved.refusal);
     if (reserved.response) return answerWith(res, reserved.response);
@@ -112,9 +111,15 @@ function settleBeforeTheEnd(res, { begun_fields: begun }, settle) {
   };
 }
 
+function hasKey(req) {
+  const [scheme, key] = (req.get("authorization") ?? "").split(" ");
+  return scheme.toLowerCase() === "bearer" && Boolean(key);
+}
+
 function paymentOf(req) {
   const fields = PAYING.filter((name) => req.get(name)).map((name) => [name.replaceAll("-", "_"), req.get(name)]);
-  return { url: `${req.protocol}://${req.get("host")}${req.originalUrl}`, ...Object.fromEntries(fields) };
+  const url = `${req.protocol}://${req.get("host")}${req.originalUrl}`.replace(/[^!-~]/g, encodeURIComponent);
+  return { url: url.slice(0, 2047), ...Object.fromEntries(fields) };
 }
 
 function answerWith(res, { status, headers, body_base64: body }) {

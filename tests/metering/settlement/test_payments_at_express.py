@@ -159,3 +159,13 @@ def test_express__head__runs_no_handler_unpaid(api: str) -> None:
         answer = session.head(f"{api}/forecast/paris", timeout=WAIT_SECONDS)
     assert (answer.status_code, answer.content) == (402, b"")
     assert answer.headers["payment-required"]
+
+
+@pytest.mark.parametrize("host", ["a[b", "a b", "\xe9", "a" * 3_000], ids=lambda host: ascii(host)[:10])
+def test_express__host_that_is_hostile__is_told_what_it_costs(api: str, host: str) -> None:
+    answer = ask(f"{api}/forecast/paris?a=%ff", Host=host)
+    assert (answer.status_code, answer.json()["code"]) == (402, "payment_required")
+
+
+def test_express__long_and_odd_path__is_told_what_it_costs(api: str) -> None:
+    assert ask(f"{api}/forecast/{'a' * 3_000}?\xe9").status_code == 402

@@ -369,7 +369,6 @@ def test_verify__without_the_token__is_refused_unread(service: Service, path: st
         {"url": "ftp://a/"},
         {"url": "https://a/ b"},
         {"url": "https://a/" + "b" * 3_000},
-        {"url": "https://[/"},
         {"url": URL, "authorization": ""},
         {"url": URL, "authorization": "A" * 20_000},
         {"url": URL, "payment_signature": 1},
@@ -396,10 +395,10 @@ def test_payment__beside_another_identity_or_claim__is_the_services_mistake(
 
 
 @pytest.mark.parametrize(
-    "url", ["http://a", "https://a:1/%ff%00", "https://ü".encode().decode("latin-1"), "http://a?x"]
+    "url", ["http://a", "https://a:1/%ff%00", "https://[/", "http:///", "http://a?x#y", "http://@?"]
 )
-def test_payment__with_an_odd_url__is_asked_for_payment_or_refused(service: Service, url: str) -> None:
-    assert service.reserve({"url": url}).status_code in (400, 402)
+def test_payment__with_an_odd_url__is_asked_for_payment(service: Service, url: str) -> None:
+    assert service.reserve({"url": url}).status_code == 402
 
 
 def test_record__of_a_request_that_was_paid__has_method_route_and_payer(service: Service) -> None:

@@ -6,9 +6,10 @@ the receipt of one that another process has reserved for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 
 from api_billing.metering.ledger.operations import Balance, ReadBalance, Reserved, ReserveReply
 from api_billing.metering.ledger.session_operations import ReadSession
@@ -29,6 +30,7 @@ from api_billing.metering.service.bodies import (
 from api_billing.metering.service.problems import ServiceProblem
 from api_billing.metering.stores.steps import Steps
 
+_URL: Final = re.compile(r"(https?)://([^/?#]*)([^?#]*)(?:\?([^#]*))?")
 _MANAGED: Final = Answer(204, (), b"")
 
 
@@ -85,7 +87,7 @@ class LookingPayer(RemotePayer):
 def payer_of[PayerT: RemotePayer](
     kind: type[PayerT], meter: Meter, metering: Metering, payment: PaymentBody, at_ms: int, **said: str
 ) -> PayerT:
-    """The payer of a request elsewhere. Raises: ServiceProblem, where no payments are taken, or the URL is none."""
+    """The payer of a request elsewhere. Raises: ServiceProblem, where no payments are taken."""
     if meter.door is None or meter.on_chain is None:
         raise ServiceProblem("invalid_request", "body.payment: this meter takes no payments")
     return kind(metering, _request(payment, at_ms, **said), meter.door, meter.on_chain)
@@ -123,20 +125,19 @@ def _lacks(by: BySession, channel: ChannelSums, estimate_wei: int) -> str:
 def _request(
     payment: PaymentBody, at_ms: int, *, method: str = "GET", route: str = "", request_id: str = ""
 ) -> MeteredRequest:
-    try:
-        url = urlsplit(payment.url)
-    except ValueError:
-        raise ServiceProblem("invalid_request", "body.payment.url: it is none") from None
-    fields = [("host", url.netloc), *payment.fields()]
+    url = _URL.match(payment.url)
+    assert url is not None  # of the body's pattern
+    scheme, host, path, query = url.groups(default="")
+    fields = [("host", host), *payment.fields()]
     if request_id:
         fields.append(("x-request-id", request_id))
     return MeteredRequest(
         method,
-        unquote_to_bytes(url.path or "/").decode("utf-8", "replace"),
+        unquote_to_bytes(path or "/").decode("utf-8", "replace"),
         TextHeaders(fields),
         route=route,
-        query=url.query.encode(),
+        query=query.encode(),
         at_ms=at_ms,
         body=(payment.fingerprint or "").encode(),
-        scheme=url.scheme,
+        scheme=scheme,
     )
