@@ -76,7 +76,9 @@ def is_private(reply: Reply) -> bool:
 def test_unpaid__request__is_asked_for_payment_by_both_protocols(shop: Shop, subject: Subject) -> None:
     reply = send(subject, "/plain")
     assert (reply.status, json.loads(reply.body)["code"]) == (402, "payment_required")
-    ((offer, _),), _ = x402.offers_in(reply.fields["payment-required"])
+    ((offer, _),), message = x402.offers_in(reply.fields["payment-required"])
+    scheme, _, rest = message["resource"]["url"].partition("://")
+    assert (scheme, rest.partition("/")[2]) == ("http", "plain")
     (challenge,) = mpp.challenges_in([reply.fields["www-authenticate"]])
     assert offer.amount_wei == mpp.offer_of(challenge).amount_wei == ESTIMATE_WEI
     assert is_private(reply)

@@ -243,6 +243,7 @@ def _request(meter: RequestMeter, request: HttpRequest, route: str) -> MeteredRe
         client=meta.get("REMOTE_ADDR") or "",
         at_ms=meter.now_ms(),
         body=lambda: read_body(request, limit),
+        scheme=request.scheme or "",
         native=request,
     )
 
