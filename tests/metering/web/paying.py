@@ -13,11 +13,12 @@ from api_billing.metering.ledger.vouchers import ChannelSums
 from api_billing.metering.meter import Meter
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.on_chain import OnChain
+from api_billing.metering.stores import open_store
 from api_billing.payments import mpp, x402
 from api_billing.vouchers import NO_SALT, Voucher, sign_voucher
 
 from ..settlement.signing import KEY, SIGNER, WHO
-from ..settlement.world import World
+from ..settlement.world import NOON_MS, World
 from .terms import TERMS
 
 API: str = TERMS["api"]
@@ -67,20 +68,28 @@ class Shop:
         return session.channels[0]
 
     @property
+    def charged_wei(self) -> int:
+        """In the channel; 0 while there is none."""
+        session = self.meter.session(API, WHO)
+        return session.channels[0].charged_wei if session is not None and session.channels else 0
+
+    @property
     def records(self) -> tuple[Record, ...]:
         return self.world.store.call(ListRecords(states=("settled", "released", "reserved", "expired")))
 
 
 @contextmanager
-def open_shop(identify: Any = None, **settings: Any) -> Iterator[Shop]:
-    """A shop whose threads are not started."""
-    world = World()
+def open_shop(
+    identify: Any = None, url: str = "memory://", *, now_ms: int = NOON_MS, **settings: Any
+) -> Iterator[Shop]:
+    """A shop whose threads are not started, and whose clock stands still."""
+    world = World(open_store(url), now_ms)
     world.chain.subscribe(
         API, WHO, hold_wei=HOLD_WEI, signer=SIGNER, expires_at=world.now_ms // 1000 + 2 * 86_400,
         accepted_price_wei=HOLD_WEI,
     )  # fmt: skip
     loaded = MeterSettings.load(
-        store_url="memory://", contract=world.chain.contract, **{"new_consumers": "enterprise", **settings}
+        store_url=url, contract=world.chain.contract, **{"new_consumers": "enterprise", **settings}
     )
     with world.store:
         meter = Meter(

@@ -15,7 +15,7 @@ from api_billing.metering.ledger.operations import Settle
 from api_billing.metering.stores import steps
 from api_billing.payments import mpp, x402
 
-from .paying import API, HOLD_WEI, WHO, Shop, open_shop
+from .paying import HOLD_WEI, Shop, open_shop
 from .subjects import ADAPTERS, Reply, Subject, subject_of
 from .terms import BASE_WEI, CHUNKS, ESTIMATE_WEI, EVENTS, OWN_FIELDS, PLAIN, TERMS, Boom
 from .test_asgi import CONNECT, SOCKET, START, Wire, app_sending, body, play, scope
@@ -49,12 +49,10 @@ def pay(
     """Ask, and pay what is asked for, in one channel."""
     asked = subject.send(method, path, headers, content)
     assert asked.status == 402, asked
-    session = shop.meter.session(API, WHO)
-    charged_wei = session.channels[0].charged_wei if session is not None and session.channels else 0
     if protocol == "x402":
-        paid = shop.by_x402(asked.fields["payment-required"], charged_wei)
+        paid = shop.by_x402(asked.fields["payment-required"], shop.charged_wei)
     else:
-        paid = shop.by_mpp(asked.fields["www-authenticate"], charged_wei + ESTIMATE_WEI)
+        paid = shop.by_mpp(asked.fields["www-authenticate"], shop.charged_wei + ESTIMATE_WEI)
     return subject.send(method, path, headers | paid, content)
 
 
