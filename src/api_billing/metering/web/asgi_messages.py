@@ -264,8 +264,9 @@ class Outgoing(Delivery):
                 await self._send({"type": "http.response.body", "body": event, "more_body": True})
                 if await self.apays(piece, waits=True):
                     return
-            fields, event = await self.aend()
-            await self._send({"type": "http.response.body", "body": event, "more_body": False})
+            self.cut_off()
+            fields = await self.afinish()
+            await self._send({"type": "http.response.body", "body": self.receipt_event(), "more_body": False})
             if (trailers := self._trailers(fields)) is not None:
                 await self._send(trailers)
         except OSError:

@@ -80,8 +80,6 @@ class Delivery:
         self.body_bytes += len(piece)
         if self._kept is not None and (room := self.exchange.keeps_body - len(self._kept)) > 0:
             self._kept += piece[:room]
-        if self._events is not None:
-            self._events.passed(piece)
         return self.length is not None and self.body_bytes >= self.length
 
     def lose_body(self) -> None:
@@ -90,17 +88,24 @@ class Delivery:
         self._kept = None
 
     # Before each piece of a stream, where the exchange is bounded: ``pays``, or the coroutine ``apays``. When that is
-    # not so, ``need_voucher`` is an event to send; then once more, ``waits``. Else ``end``, and nothing more.
+    # not so, ``need_voucher`` is an event to send; then once more, with ``waits``. Else ``cut_off``.
 
     def pays(self, piece: bytes, *, waits: bool = False) -> bool:
-        """Whether a piece is paid for. Waits for a voucher, when it is told to."""
+        """Whether a piece is paid for, so that it goes out. Waits for a voucher, when it is told to."""
         exchange, body_bytes = self.exchange, self.body_bytes + len(piece)
-        return self.bodiless or not exchange.outgrows(body_bytes) or exchange.cover(body_bytes, waits=waits)
+        paid = self.bodiless or not exchange.outgrows(body_bytes) or exchange.cover(body_bytes, waits=waits)
+        return self._passed(piece) if paid else False
 
     async def apays(self, piece: bytes, *, waits: bool = False) -> bool:
         """The same in a coroutine."""
         exchange, body_bytes = self.exchange, self.body_bytes + len(piece)
-        return self.bodiless or not exchange.outgrows(body_bytes) or await exchange.acover(body_bytes, waits=waits)
+        paid = self.bodiless or not exchange.outgrows(body_bytes) or await exchange.acover(body_bytes, waits=waits)
+        return self._passed(piece) if paid else False
+
+    def _passed(self, piece: bytes) -> bool:
+        if self._events is not None:
+            self._events.passed(piece)
+        return True
 
     def need_voucher(self) -> bytes:
         """The event that asks the client for a voucher; empty when it cannot be asked."""
@@ -117,19 +122,8 @@ class Delivery:
         self._events = None
         return stream.event(RECEIPT, receipt) if receipt else b""
 
-    def end(self) -> bytes:
-        """The response ends here, before a piece that is not paid for. What is yet to be sent."""
-        self._cut()
-        self.finish()
-        return self.receipt_event()
-
-    async def aend(self) -> tuple[Fields, bytes]:
-        """The same in a coroutine, and the header fields that came too late."""
-        self._cut()
-        fields = await self.afinish()
-        return fields, self.receipt_event()
-
-    def _cut(self) -> None:
+    def cut_off(self) -> None:
+        """The response ends here, before a piece that is not paid for; it is to be finished."""
         self.cut = True
         self.exchange.cut()
 
@@ -192,52 +186,38 @@ async def _nothing() -> Fields:
     return []
 
 
+def metered_pieces(pieces: Iterator[bytes], delivery: Delivery, source: object = None) -> MeteredPieces:
+    """The body of a streamed response, counted on its way, and paid for where it has to be."""
+    kind = _PaidPieces if delivery.exchange.is_bounded else MeteredPieces
+    return kind(pieces, delivery, source)
+
+
 class MeteredPieces:
     """The body of a streamed response, counted on its way. The server, or the framework, closes it at the end.
 
     It is settled when all that was declared has gone, as servers may not ask for more. ``source`` is closed with it.
     """
 
-    def __init__(self, pieces: Iterator[bytes], delivery: Delivery, source: object = None) -> None:
+    def __init__(self, pieces: Iterator[bytes], delivery: Delivery, source: object) -> None:
         self._pieces = pieces
         self._source = source
         self._delivery = delivery
-        self._waiting: bytes | None = None  # a piece that is not paid for yet; the client was asked
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        delivery, piece = self._delivery, self._waiting
-        if delivery.ended and delivery.cut:
-            raise StopIteration
-        if piece is not None:
-            self._waiting = None
-            if not delivery.pays(piece, waits=True):
-                return self._last(delivery.end())
-        else:
-            try:
-                piece = next(self._pieces)
-            except StopIteration:
-                delivery.finish()
-                return self._last(delivery.receipt_event())
-            except BaseException as error:
-                delivery.abort(error)
-                raise
-            if delivery.exchange.is_bounded and not delivery.pays(piece):
-                event = delivery.need_voucher()
-                self._waiting = piece if event else None
-                return event or self._last(delivery.end())
-        if delivery.count(piece):
-            delivery.finish()
+        try:
+            piece = next(self._pieces)
+        except StopIteration:
+            self._delivery.finish()
+            raise
+        except BaseException as error:
+            self._delivery.abort(error)
+            raise
+        if self._delivery.count(piece):
+            self._delivery.finish()
         return piece
-
-    @staticmethod
-    def _last(event: bytes) -> bytes:
-        """What comes after the last piece. Raises: StopIteration, when that is nothing."""
-        if not event:
-            raise StopIteration
-        return event
 
     def close(self) -> None:
         try:
@@ -246,3 +226,36 @@ class MeteredPieces:
             close = getattr(self._source, "close", None)
             if close is not None:
                 close()
+
+
+class _PaidPieces(MeteredPieces):
+    """The same where each piece is paid for before it goes out, with events of ours between them."""
+
+    def __init__(self, pieces: Iterator[bytes], delivery: Delivery, source: object) -> None:
+        super().__init__(pieces, delivery, source)
+        self._all = self._paid()
+
+    def __next__(self) -> bytes:
+        return next(self._all)
+
+    def _paid(self) -> Iterator[bytes]:
+        delivery = self._delivery
+        try:
+            for piece in self._pieces:
+                if not delivery.pays(piece):
+                    if event := delivery.need_voucher():
+                        yield event
+                    if not (event and delivery.pays(piece, waits=True)):
+                        delivery.cut_off()
+                        break
+                if delivery.count(piece):
+                    delivery.finish()
+                yield piece
+        except GeneratorExit:
+            raise  # ``close`` sees to it
+        except BaseException as error:
+            delivery.abort(error)
+            raise
+        delivery.finish()
+        if event := delivery.receipt_event():
+            yield event

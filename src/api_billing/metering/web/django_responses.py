@@ -18,7 +18,7 @@ from django.urls import get_resolver, get_urlconf
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.http import TextHeaders
 from api_billing.metering.seldom import Seldom
-from api_billing.metering.web.delivery import Delivery, MeteredPieces
+from api_billing.metering.web.delivery import Delivery, metered_pieces
 from api_billing.metering.web.fields import joined
 from api_billing.metering.web.forms import form_bytes
 
@@ -96,10 +96,11 @@ def _stream(delivery: Delivery, response: HttpResponseBase) -> None:
     add_fields(response, delivery.exchange.start_fields(delivery.status))
     content = response.streaming_content
     if response.is_async:
-        response.streaming_content = cast(Any, _AsyncPieces(cast("AsyncIterator[bytes]", content), delivery))
+        kind = _PaidAsyncPieces if delivery.exchange.is_bounded else _AsyncPieces
+        response.streaming_content = cast(Any, kind(cast("AsyncIterator[bytes]", content), delivery))
     else:
         # Without ``read``: so that Django does not hand a file to the server past us.
-        response.streaming_content = cast(Any, MeteredPieces(cast("Iterator[bytes]", content), delivery))
+        response.streaming_content = cast(Any, metered_pieces(cast("Iterator[bytes]", content), delivery))
 
 
 class _AsyncPieces:
@@ -108,7 +109,6 @@ class _AsyncPieces:
     def __init__(self, pieces: AsyncIterator[bytes], delivery: Delivery) -> None:
         self._pieces = pieces
         self._delivery = delivery
-        self._waiting: bytes | None = None  # a piece that is not paid for yet; the client was asked
         delivery.begun = True  # Django sends the start before it asks for the first piece
         self.close = delivery.close
 
@@ -116,43 +116,58 @@ class _AsyncPieces:
         return self
 
     async def __anext__(self) -> bytes:
-        delivery, piece = self._delivery, self._waiting
-        if delivery.ended and delivery.cut:
-            raise StopAsyncIteration
+        delivery = self._delivery
         try:
-            if piece is not None:
-                self._waiting = None
-                if not await delivery.apays(piece, waits=True):
-                    return _last((await delivery.aend())[1])
-            else:
-                piece = await anext(self._pieces)
-                if delivery.exchange.is_bounded and not await delivery.apays(piece):
-                    event = delivery.need_voucher()
-                    self._waiting = piece if event else None
-                    return event or _last((await delivery.aend())[1])
+            piece = await anext(self._pieces)
         except StopAsyncIteration:
             await delivery.afinish()
-            return _last(delivery.receipt_event())
-        except asyncio.CancelledError as error:
-            # The client went away: what it got was served.
-            if delivery.taken:
-                delivery.finish_later()
-            else:
-                delivery.abort(error)
             raise
         except BaseException as error:
-            delivery.abort(error)
+            self._failed(error)
             raise
         if delivery.count(piece):
             await delivery.afinish()
         return piece
 
+    def _failed(self, error: BaseException) -> None:
+        # The client went away: what it got was served.
+        if isinstance(error, asyncio.CancelledError) and self._delivery.taken:
+            self._delivery.finish_later()
+        else:
+            self._delivery.abort(error)
 
-def _last(event: bytes) -> bytes:
-    """What comes after the last piece. Raises: StopAsyncIteration, when that is nothing."""
-    if not event:
-        raise StopAsyncIteration
-    return event
+
+class _PaidAsyncPieces(_AsyncPieces):
+    """The same where each piece is paid for before it goes out, with events of ours between them."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], delivery: Delivery) -> None:
+        super().__init__(pieces, delivery)
+        self._all = self._paid()
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._all)
+
+    async def _paid(self) -> AsyncIterator[bytes]:
+        delivery = self._delivery
+        try:
+            async for piece in self._pieces:
+                if not await delivery.apays(piece):
+                    if event := delivery.need_voucher():
+                        yield event
+                    if not (event and await delivery.apays(piece, waits=True)):
+                        delivery.cut_off()
+                        break
+                if delivery.count(piece):
+                    await delivery.afinish()
+                yield piece
+        except GeneratorExit:
+            raise  # ``close`` sees to it
+        except BaseException as error:
+            self._failed(error)
+            raise
+        await delivery.afinish()
+        if event := delivery.receipt_event():
+            yield event
 
 
 def status_of(error: BaseException) -> int | None:

@@ -38,7 +38,7 @@ from api_billing.metering.web.decorated import (
     functions_around,
     refuse_served,
 )
-from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery, MeteredPieces
+from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery, metered_pieces
 from api_billing.metering.web.fields import is_plain, merged
 from api_billing.metering.web.forms import form_bytes
 from api_billing.metering.web.identified import consumer_of
@@ -236,7 +236,7 @@ def _settle(delivery: Delivery, response: Response) -> Response:
         fields = delivery.finish()
     else:
         fields = delivery.exchange.start_fields(delivery.status)
-        response.response = MeteredPieces(iter(response.iter_encoded()), delivery, response.response)
+        response.response = metered_pieces(iter(response.iter_encoded()), delivery, response.response)
     if is_plain(fields):
         for name, value in fields:
             headers.add(name, value)

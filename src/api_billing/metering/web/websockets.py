@@ -72,7 +72,8 @@ class _Connection(Delivery):
         elif kind == "websocket.send":
             piece = message.get("bytes") or (message.get("text") or "").encode()
             if self.exchange.is_bounded and not await self.apays(piece):
-                await self.aend()
+                self.cut_off()
+                await self.afinish()
                 await self._send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": "not paid for"})
             if self.cut:
                 raise StreamCut("nothing more of this connection is paid for")

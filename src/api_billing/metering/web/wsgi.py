@@ -20,7 +20,7 @@ from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import TextHeaders, wsgi_request
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
-from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery, MeteredPieces, StreamCut
+from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery, StreamCut, metered_pieces
 from api_billing.metering.web.fields import merged
 
 Environ = MutableMapping[str, Any]
@@ -96,7 +96,9 @@ class _Response(Delivery):
     def _write_piece(self, piece: bytes) -> object:
         write = self._write or self._pass_start(self.exchange.start_fields(self.status))
         if self.exchange.is_bounded and not self.pays(piece):
-            write(self.end())
+            self.cut_off()
+            self.finish()
+            write(self.receipt_event())
         if self.cut:
             raise StreamCut("nothing more of this response is paid for")
         self.count(piece)
@@ -115,7 +117,7 @@ class _Response(Delivery):
                 self._pass_start(self.finish())
             else:
                 self._pass_start(self.exchange.start_fields(self.status))
-        return MeteredPieces(chain(ahead, rest), self, result)
+        return metered_pieces(chain(ahead, rest), self, result)
 
     def _is_whole(self, piece: bytes) -> bool:
         if self.bodiless:
