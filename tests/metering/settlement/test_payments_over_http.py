@@ -401,6 +401,18 @@ def test_payment__with_an_odd_url__is_asked_for_payment(service: Service, url: s
     assert service.reserve({"url": url}).status_code == 402
 
 
+def test_payment__whatever_becomes_of_it__is_in_no_log(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    payments = [service.by_mpp(ESTIMATE_WEI), service.by_x402(ESTIMATE_WEI + 1), service.by_mpp(ESTIMATE_WEI)]
+    payments.append({"url": URL, "authorization": payments[0]["authorization"][:-9]})
+    answers = [service.reserve(payment) for payment in payments]
+    assert [answer.status_code for answer in answers] == [201, 402, 402, 402]
+    secrets = [value.split()[-1][-80:] for payment in payments for name, value in payment.items() if name != "url"]
+    secrets.append(sign(service.world, ESTIMATE_WEI).signature[2:])
+    records = "".join(map(repr, service.world.call(ListRecords())))
+    assert not [secret for secret in secrets if secret in caplog.text + records]
+
+
 def test_record__of_a_request_that_was_paid__has_method_route_and_payer(service: Service) -> None:
     reserved = service.reserve(service.by_mpp(ESTIMATE_WEI), route="/forecast", request_id="r1")
     record = service.world.call(GetRecord(reserved.json()["id"]))

@@ -52,6 +52,8 @@ def test_flask_page__its_service__bills_as_it_says(names: dict[str, Any]) -> Non
     assert client.post("/summary", headers=names["key"]).headers["x-cost-wei"] == str(7 * 10**9)
     assert int(client.get("/balance", headers=names["key"]).text) == names["meter"].balance("acme").free_wei
     assert names["other"].test_client().get("/health").text == "ok"
+    sold = client.get("/.well-known/x402").json["resources"]
+    assert [each["url"] for each in sold] == ["http://localhost/forecast", "http://localhost/summary"]
 
 
 @pytest.mark.parametrize("names", ["metering-wsgi.md"], indirect=True)
