@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from api_billing.metering import Budget
 from api_billing.metering.errors import StoreUnavailable
 from api_billing.metering.ledger.operations import ListRecords, ReadBalance
 from api_billing.metering.settlement.chain import chain_account
@@ -103,6 +104,10 @@ def test_mpp__clock_set_back__serves_nothing_uncovered(desk: DoorDesk) -> None:
 def test_mpp__challenge_of_another_meter__is_invalid(desk: DoorDesk, world: World) -> None:
     other = DoorDesk(World(), key_pepper="another pepper of others")
     assert refused(desk.ask(desk.by_mpp(desk.sign(10), other.ask().challenge)))[1] == "invalid_challenge"
+
+
+def test_mpp__challenge_of_another_process__serves_in_this_one(desk: DoorDesk) -> None:
+    assert desk.ask(desk.by_mpp(desk.sign(10), DoorDesk(desk.world).ask().challenge)).ran
 
 
 @pytest.mark.parametrize(
@@ -311,6 +316,25 @@ def test_hold__that_is_used_up_or_ends__serves_nothing_more(world: World) -> Non
     world.at(world.now_ms + 2_700_000)
     answer = desk.pay_mpp(100)
     assert (refused(answer)[1], answer.problem["reason"]) == ("insufficient_credit", "hold_ends")
+
+
+def test_quota__that_is_used_up__is_a_429_and_asks_for_no_payment(world: World) -> None:
+    open_session(world, daily_calls=1)
+    desk = DoorDesk(world)
+    assert desk.pay_mpp(10).ran
+    for answer in (desk.pay_mpp(20), desk.pay_x402(20)):
+        assert (answer.status, answer.code, answer.has_challenge) == (429, "quota_exceeded", False)
+
+
+def test_budget_and_switch__of_an_operator__ask_for_no_payment(desk: DoorDesk) -> None:
+    assert desk.pay_mpp(10).ran
+    desk.meter.change_consumer(WHO, budgets=[Budget("mine", "day", 15)])
+    assert desk.pay_mpp(20).ran
+    answer = desk.pay_mpp(30)
+    assert (answer.status, answer.code, answer.has_challenge) == (402, "budget_exceeded", False)
+    desk.meter.change_consumer(WHO, disabled=True, budgets=[])
+    answer = desk.pay_mpp(30)
+    assert (answer.status, answer.code, answer.has_challenge) == (403, "disabled", False)
 
 
 def test_session__that_was_closed__pays_for_nothing_more(desk: DoorDesk) -> None:

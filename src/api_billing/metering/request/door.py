@@ -28,7 +28,7 @@ EXPOSED: Final[Field] = (
 _MINUTE_MS: Final = 60_000
 _VALID_MINUTES: Final = 5  # of a challenge, at least
 _PERIOD_MS: Final = 3_600_000  # of a secret; the last one's challenges are good, too
-_CACHED: Final = 4_096
+_CACHED: Final = 1_024
 _SESSION: Final = mpp.PROBLEMS + "session/"
 
 # The problem types of answers to a credential: by code, or by the reason that it has.
