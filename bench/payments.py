@@ -1,0 +1,242 @@
+"""What a payment at the door costs: requests paid by voucher beside the same with an API key, and what is refused
+beside a request that is not metered.
+
+One FastAPI application in process, without server, socket and disk, as in ``bench/meter_path.py``: the store in memory
+is asked at once in the caller's thread, so that what is left is the reading of a payment, its check, the exchange and
+the bare ledger. The contract is on a localnet in a process of its own, with a hold of the key's consumer and a session
+of another one. Payments are made before the clock runs, each for a price more than the last. Variants take turns, and
+the least of the rounds counts: what else the machine does only adds.
+
+    python bench/payments.py [--quick] [--profile "x402 voucher"]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import io
+import itertools
+import os
+import pstats
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import meter_apps
+import uvloop
+from eth_account import Account
+from eth_utils.crypto import keccak
+from fastapi import FastAPI
+from meter_path import FIELDS, AtOnceStore
+from rich.console import Console
+from rich.table import Table
+from settlement_app import API, PRICE_WEI
+
+from api_billing.client import BillingClient
+from api_billing.connection import Connection
+from api_billing.contract_source import contract_path
+from api_billing.metering.clock import system_clock_ms
+from api_billing.metering.meter import Meter
+from api_billing.metering.settings import MeterSettings
+from api_billing.metering.web.fastapi import metered
+from api_billing.networks import find_network
+from api_billing.payments import mpp, x402
+from api_billing.unlocked import unlocked_account
+from api_billing.vouchers import Channel, Voucher, sign_voucher
+from genlayer_localnet.testing.server import ServerProcess
+
+GEN = 10**18
+DAY_SECONDS = 86_400
+ROUNDS = 5
+KEY, OTHER_KEY = keccak(text="the key of the session"), keccak(text="another key")
+UNMETERED, BY_KEY = "unmetered", "API key"
+AIMS = {"x402 voucher": 0.6, "MPP voucher": 0.6, "unpaid probe": 0.8, "x402, not decodable": 1, "MPP, not decodable": 1}
+
+Fields = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A kind of request: header fields of one after the other, and the status that all are answered with."""
+
+    app: Any
+    fields: Iterator[Fields]
+    status: int = 200
+    baseline: str = UNMETERED
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Requests paid by voucher, beside an API key; unpaid and bad ones.")
+    parser.add_argument("--quick", action="store_true", help="a fifth of the requests")
+    parser.add_argument("--profile", metavar="REQUEST", help="where the time goes for one of them, instead of figures")
+    options = parser.parse_args()
+    requests = 500 if options.quick else 2_500
+    busy = os.getloadavg()[0]
+    with ServerProcess("--accounts", "3") as node:
+        variants = made(Place(node.url))
+        loop = uvloop.new_event_loop()
+        if options.profile:
+            print(_profile(loop, variants[options.profile], requests))
+            return
+        figures = _taking_turns(loop, variants, requests)
+    console = Console()
+    console.width = max(console.width, 100)
+    table = Table(title="FastAPI in process, store in memory asked at once", title_justify="left")
+    for column in ("request", "status", "us", "requests/s", "beside", "ratio", "aim"):
+        table.add_column(column, justify="left" if column in ("request", "beside") else "right")
+    for name, variant in variants.items():
+        beside = (variant.baseline, f"{figures[variant.baseline] / figures[name]:.2f}") if name != UNMETERED else ()
+        aim = f"{AIMS[name]:g}" if name in AIMS else ""
+        table.add_row(name, f"{variant.status}", f"{figures[name]:.0f}", f"{1e6 / figures[name]:,.0f}", *beside, aim)
+    console.print(table)
+    console.print(f"load average at the start {busy:.2f}, at the end {os.getloadavg()[0]:.2f}")
+
+
+# --- what is asked
+
+
+class Place:
+    """A meter on a localnet: ``key`` is an API key of a consumer with a hold, ``payer`` one with a session."""
+
+    def __init__(self, url: str) -> None:
+        network = find_network("localnet", url)
+        provider = Connection(network).provider
+        connection = Connection(network, unlocked_account(provider, 0))
+        deployed = connection.follower.wait(connection.send_deployment(contract_path().read_bytes()), "accepted", 60)
+        self.operator, holder, payer = (
+            BillingClient(network, contract=deployed.contract, account=unlocked_account(provider, number))
+            for number in range(3)
+        )
+        self.operator.register_api(API, PRICE_WEI, 10**9)
+        expires_at = connection.now() + 2 * DAY_SECONDS
+        holder.subscribe(API, 10 * GEN, 2 * GEN)
+        holder.place_hold(API, GEN, expires_at)
+        payer.open_session(API, 10 * GEN, GEN, expires_at, Account.from_key(KEY).address, deposit_wei=2 * GEN)
+        settings = MeterSettings.load(
+            store_url="memory://", contract=deployed.contract, url=url, holds_from="accepted",
+            new_consumers="enterprise", payments="x402,mpp", reads_per_10_seconds=1_000, key_pepper="a" * 32,
+        )  # fmt: skip
+        self.meter = Meter(AtOnceStore(), settings, clock_ms=system_clock_ms)
+        self.meter.connect(API)
+        self.meter.add_consumer(holder.address.lower(), tier="enterprise")
+        self.key = self.meter.create_key(holder.address.lower()).text
+        self.payer = payer.address.lower()
+
+    def channel(self, number: int) -> Channel:
+        return self.operator.get_channel(API, self.payer, f"0x{number:064x}")
+
+    def application(self) -> FastAPI:
+        app = FastAPI()
+
+        @app.get("/forecast")
+        @metered(self.meter, api=API, estimate_wei=PRICE_WEI)
+        async def forecast() -> dict[str, Any]:
+            return meter_apps.FORECAST
+
+        return app
+
+
+def made(place: Place) -> dict[str, Variant]:
+    """All kinds of requests by their names."""
+    app, loop = place.application(), asyncio.new_event_loop()
+    _, asked = loop.run_until_complete(_ask(app, {}))
+    loop.close()
+    fields = {name.decode(): value.decode() for name, value in asked}
+    _, offer = x402.offers_in(fields["payment-required"])[0][0]
+    (challenge,) = mpp.challenges_in([fields["www-authenticate"]])
+    source = mpp.source_of(place.channel(1).chain_id, place.payer)
+
+    def by_x402(channel: Channel, voucher: Voucher) -> Fields:
+        return {"payment-signature": x402.payment_value(channel, voucher, offer)}
+
+    def by_mpp(channel: Channel, voucher: Voucher, answered: mpp.Challenge = challenge) -> Fields:
+        payload = mpp.voucher_payload(channel.id, voucher)
+        return {"authorization": mpp.Credential(answered, payload, source).value()}
+
+    def forged(channel: Channel, voucher: Voucher) -> Voucher:
+        other = replace(channel, signer=Account.from_key(OTHER_KEY).address.lower())
+        return sign_voucher(OTHER_KEY, other, voucher.cumulative_wei)
+
+    def paid(number: int, by: Callable[[Channel, Voucher], Fields]) -> Iterator[Fields]:
+        channel = place.channel(number)
+        return (by(channel, sign_voucher(KEY, channel, count * PRICE_WEI)) for count in itertools.count(1))
+
+    never = replace(challenge, id="A" * len(challenge.id))
+    return {
+        UNMETERED: Variant(meter_apps.fastapi_unmetered(), itertools.repeat({})),
+        BY_KEY: Variant(app, itertools.repeat({"authorization": f"Bearer {place.key}"})),
+        "x402 voucher": Variant(app, paid(1, by_x402), 200, BY_KEY),
+        "MPP voucher": Variant(app, paid(2, by_mpp), 200, BY_KEY),
+        "unpaid probe": Variant(app, itertools.repeat({}), 402),
+        "x402, not decodable": Variant(app, itertools.repeat({"payment-signature": "e30" * 500}), 400),
+        "MPP, not decodable": Variant(app, itertools.repeat({"authorization": "Payment " + "e30" * 400}), 402),
+        "MPP, challenge of nobody": Variant(app, paid(3, lambda *of: by_mpp(*of, answered=never)), 402),
+        "x402, of another key": Variant(app, paid(4, lambda on, by: by_x402(on, forged(on, by))), 402),
+        "MPP, of another key": Variant(app, paid(5, lambda on, by: by_mpp(on, forged(on, by))), 402),
+    }
+
+
+# --- how
+
+
+def _taking_turns(loop: Any, variants: dict[str, Variant], requests: int) -> dict[str, float]:
+    """Microseconds a request for each variant: the least of the rounds."""
+    found: dict[str, list[float]] = {name: [] for name in variants}
+    for variant in variants.values():
+        loop.run_until_complete(_serve(variant, _taken(variant, requests // 5)))
+    for _ in range(ROUNDS):
+        for name, variant in variants.items():
+            fields = _taken(variant, requests)
+            began = time.process_time()
+            loop.run_until_complete(_serve(variant, fields))
+            found[name].append((time.process_time() - began) / requests * 1e6)
+    return {name: min(figures) for name, figures in found.items()}
+
+
+def _profile(loop: Any, variant: Variant, requests: int) -> str:
+    loop.run_until_complete(_serve(variant, _taken(variant, requests // 5)))
+    fields, profile = _taken(variant, requests), cProfile.Profile()
+    profile.runcall(loop.run_until_complete, _serve(variant, fields))
+    output = io.StringIO()
+    pstats.Stats(profile, stream=output).sort_stats("tottime").print_stats(45)
+    return output.getvalue()
+
+
+def _taken(variant: Variant, requests: int) -> list[Fields]:
+    return list(itertools.islice(variant.fields, requests))
+
+
+async def _serve(variant: Variant, requests: list[Fields]) -> None:
+    for number, fields in enumerate(requests):
+        status, headers = await _ask(variant.app, fields)
+        if status != variant.status:
+            raise RuntimeError(f"answered {status}: {headers}")
+        if number % 64 == 0:
+            await asyncio.sleep(0)
+
+
+async def _ask(app: Any, fields: Fields) -> tuple[int, list[tuple[bytes, bytes]]]:
+    """The status and the header fields of an answer."""
+    found: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        found.append(message)
+
+    headers = [(name.encode(), value.encode()) for name, value in {**FIELDS, **fields}.items()]
+    scope = {
+        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1",
+        "server": ("127.0.0.1", 8000), "client": ("127.0.0.1", 40_000), "scheme": "http", "root_path": "",
+        "method": "GET", "path": "/forecast", "raw_path": b"/forecast", "query_string": b"", "state": {},
+        "headers": headers,
+    }  # fmt: skip
+    await app(scope, receive, send)
+    return found[0]["status"], found[0]["headers"]
+
+
+if __name__ == "__main__":
+    main()
