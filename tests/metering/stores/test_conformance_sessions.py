@@ -350,6 +350,19 @@ def test_batch__of_what_cost_nothing__posts_no_voucher(session):
     session.served(100, voucher(100, exact=True))
 
 
+def test_close__with_a_channel_that_cost_nothing_after_it__is_on_the_line_with_a_voucher(session):
+    session.served(10, voucher(10, 2))
+    session.served(10, voucher(10, 3), 0)
+    session.served(10, voucher(10, 1), 0)
+    session.close()
+    lines = session.desk.cut().lines
+    assert sorted((line.amount_wei, line.voucher is not None, line.close) for line in lines) == [
+        (0, False, False),
+        (0, False, False),
+        (10, True, True),
+    ]
+
+
 def test_batch__posted_voucher_and_a_request_for_nothing__is_refused_too(session):
     session.served(10, voucher(50))
     session.desk.cut()

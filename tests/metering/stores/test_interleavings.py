@@ -418,11 +418,13 @@ class Interleavings(RuleBasedStateMachine):
                 assert (line.calls, line.amount_wei) == (len(mine), sum(request.charged for request in mine))
                 for request in mine:
                     request.is_batched = True
-                if line.channel:
+                if line.channel and line.amount_wei:
                     self.is_covered(line)
+                else:
+                    assert line.voucher is None
                 self.done["batch line"] += 1
             if added.batch is not None:
-                paid = [line for line in added.batch.lines if line.channel]
+                paid = [line for line in added.batch.lines if line.amount_wei]
                 is_last = bool(paid) and self.closing == "asked" and not self.is_pending()
                 assert [line.close for line in paid] == [False] * (len(paid) - 1) + [is_last] * bool(paid)
                 self.closing = "in a batch" if is_last else self.closing

@@ -232,7 +232,8 @@ def post(tables: Tables, lines: Iterable[BatchLine], *, is_new: bool) -> tuple[B
     ``is_new`` is False for usage that was in a batch before.
     """
     lines = list(lines)
-    mine = [index for index, line in enumerate(lines) if line.channel]
+    # Of what cost nothing the contract wants no voucher, and a client of x402 has no other one to go on with.
+    mine = [index for index, line in enumerate(lines) if line.channel and line.amount_wei]
     if not mine:
         return tuple(lines)
     accounts = sorted({lines[index].account for index in mine})
@@ -241,8 +242,6 @@ def post(tables: Tables, lines: Iterable[BatchLine], *, is_new: bool) -> tuple[B
     tables.fetch(CHANNELS, sorted({(lines[index].channel,) for index in mine}))
     for index in mine:
         line = lines[index]
-        if not line.amount_wei:
-            continue  # the contract wants none, and a client of x402 has no other one to go on with
         channel = _channel(tables, line.account, line.channel)
         lines[index] = line._replace(voucher=channel.post(line.amount_wei if is_new else 0))
         tables.touch(channel)
