@@ -13,11 +13,14 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from api_billing.errors import InvalidInput
 from api_billing.extras import needed_by
 from api_billing.networks import checked_address
+
+if TYPE_CHECKING:
+    from coincurve import PublicKey
 
 DOMAIN_NAME: Final = "x402 Batch Settlement"
 DOMAIN_VERSION: Final = "1"
@@ -147,11 +150,9 @@ def recover_signer(digest: bytes, signature: bytes) -> str | None:
     r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
     if not (0 < r < _ORDER and 0 < s <= _ORDER // 2):
         return None
-    with needed_by("a voucher"):
-        from coincurve import PublicKey
-
+    recoverable = signature[:64] + (b"\0" if signature[64] == 27 else b"\1")
     try:
-        key = PublicKey.from_signature_and_message(signature[:64] + bytes([signature[64] - 27]), digest, hasher=None)
+        key = _public_key().from_signature_and_message(recoverable, digest, hasher=None)
     except Exception:  # r is not on the curve, or the key would be infinity: coincurve raises nothing more special
         return None
     return "0x" + _keccak()(key.format(compressed=False)[1:])[12:].hex()
@@ -178,8 +179,15 @@ def _hash_of(text: str) -> bytes:
 def _keccak() -> Callable[[bytes], bytes]:
     # Not at the top: results and what reads them stand on this module without the extra.
     with needed_by("a voucher"):
-        from eth_utils.crypto import keccak
+        from eth_hash.auto import keccak
     return keccak
+
+
+@cache
+def _public_key() -> type[PublicKey]:
+    with needed_by("a voucher"):
+        from coincurve import PublicKey
+    return PublicKey
 
 
 def _bytes_of(text: str) -> bytes:

@@ -104,8 +104,8 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
     if code:
         closest = None if lacking is None else lacking.channel
         return Refused(code, tuple(violated), tuple([count.used for count in counts]), account.balance(), closest)
-    if channel is not None:
-        op = replace(op, session=sessions.take(tables, op, channel))
+    if channel is not None and (by := sessions.take(tables, op, channel)) is not op.session:
+        op = replace(op, session=by)
     request = RequestRow(op, counts)
     account.reserved_wei += estimate_wei
     tables.touch(account)
