@@ -190,9 +190,9 @@ def test_generator__given_up_while_the_request_is_under_way__counts_as_lost(wall
 
             if sent == 1:
                 asks = Door(wallet.client).asks()  # type: ignore[arg-type]
-                from api_billing.payer.httpx_client import _reply
+                from api_billing.payer.httpx_client import reply_of
 
-                answer = _reply(asks)
+                answer = reply_of(asks)
         else:
             answer = step.do()  # type: ignore[union-attr]
     steps.close()

@@ -1,8 +1,6 @@
 """The same over coroutines, and over `requests`."""
 
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import anyio
@@ -14,6 +12,7 @@ from api_billing.payer import PAYMENT, AsyncPayingClient, PayingSession, Wallet
 from api_billing.payer.paying import Bounds
 
 from .scripted import URL, Server
+from .serving import over_http
 
 BOUNDS = {"max_wei_per_call": 1_000, "max_wei_a_day": 100_000, "open_session": 50_000}
 
@@ -74,33 +73,8 @@ async def test_session__closed_in_a_coroutine__is_closed(wallet: Wallet, server:
 @pytest.fixture
 def url(server: Server) -> Iterator[str]:
     """Where the server is on this machine."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            headers = list(self.headers.items())
-            response = server(httpx.Request(self.command, f"http://{self.headers['Host']}{self.path}", headers=headers,
-                                            content=body))  # fmt: skip
-            self.send_response(response.status_code)
-            for name, value in response.headers.multi_items():
-                if name != "content-length":
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(len(response.content)))
-            self.end_headers()
-            self.wfile.write(response.content)
-
-        do_POST = do_GET  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    made = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
-    thread.start()
-    yield f"http://127.0.0.1:{made.server_port}/forecast"
-    made.shutdown()
-    thread.join()
-    made.server_close()
+    with over_http(server) as at:
+        yield at
 
 
 @pytest.fixture

@@ -125,15 +125,7 @@ class X402Asked:
         members = x402.read_response(value) if value else {}
         if not members.get("success"):
             return None
-        extra = members.get("extra")
-        state = extra.get("channelState") if type(extra) is dict else None
-        if type(extra) is not dict or type(state) is not dict:
-            raise NotReadable("the receipt does not say what was charged")
-        if word_in(state.get("channelId"), "channelId") != spending.channel.id:
-            raise NotReadable("the receipt is of another channel")
-        total_wei = wei_of(state.get("chargedCumulativeAmount"), "chargedCumulativeAmount")
-        charged = extra.get("chargedAmount")  # a refund has none
-        return Receipt(total_wei, None if charged is None else wei_of(charged, "chargedAmount"), members)
+        return receipt_in(members.get("extra"), members, spending)
 
 
 Asked = MppAsked | X402Asked
@@ -145,6 +137,18 @@ class Reading:
 
     found: list[Asked] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+
+
+def receipt_in(extra: Any, members: Mapping[str, Any], spending: Spending) -> Receipt:
+    """The receipt in the ``extra`` of an answer of x402. Raises: NotReadable."""
+    state = extra.get("channelState") if type(extra) is dict else None
+    if type(extra) is not dict or type(state) is not dict:
+        raise NotReadable("the receipt does not say what was charged")
+    if word_in(state.get("channelId"), "channelId") != spending.channel.id:
+        raise NotReadable("the receipt is of another channel")
+    total_wei = wei_of(state.get("chargedCumulativeAmount"), "chargedCumulativeAmount")
+    charged = extra.get("chargedAmount")  # a refund has none
+    return Receipt(total_wei, None if charged is None else wei_of(charged, "chargedAmount"), members)
 
 
 def receipt_of(members: Mapping[str, Any], spending: Spending) -> Receipt:

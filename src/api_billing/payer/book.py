@@ -361,6 +361,8 @@ class Book:
 
     def _drop(self, spending: Spending, cost_wei: int | None) -> None:
         with self._turn() as db:
+            if not _is_under_way(db, spending):
+                return
             entry = self._entry(db, spending)
             counted_wei = min(cost_wei or 0, spending.amount_wei)
             self._count(db, spending.session.payer, self._day(db, spending), counted_wei - spending.amount_wei)
@@ -532,6 +534,10 @@ def _write(db: sqlite3.Connection, session: int, entry: ChannelEntry, **now: int
 
 def _end(db: sqlite3.Connection, spending: Spending) -> None:
     db.execute("DELETE FROM payments WHERE id = ?", (spending.id,))
+
+
+def _is_under_way(db: sqlite3.Connection, spending: Spending) -> bool:
+    return db.execute("SELECT 1 FROM payments WHERE id = ?", (spending.id,)).fetchone() is not None
 
 
 def _under_way(db: sqlite3.Connection, channel_id: str, but: int = 0) -> list[tuple[int, bool]]:

@@ -86,7 +86,7 @@ class PayingTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                         response = inner.handle_request(_sent(request, step))
                         if response.status_code == _PAYMENT_REQUIRED:
                             response = _kept(response, _first(cast(httpx.SyncByteStream, response.stream)))
-                        answer = _reply(response)
+                        answer = reply_of(response)
                     elif isinstance(step, Run):
                         answer = step.do()
                     else:
@@ -114,10 +114,8 @@ class PayingTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                         if response is not None:
                             await response.aclose()
                         inner = cast(httpx.AsyncBaseTransport, self._inner)
-                        response = await inner.handle_async_request(_sent(request, step))
-                        if response.status_code == _PAYMENT_REQUIRED:
-                            response = _kept(response, await _first_async(cast(httpx.AsyncByteStream, response.stream)))
-                        answer = _reply(response)
+                        response = await bounded(await inner.handle_async_request(_sent(request, step)))
+                        answer = reply_of(response)
                     elif isinstance(step, Run):
                         # Not given up when the request is: what was written down has to be known here.
                         with anyio.CancelScope(shield=True):
@@ -301,8 +299,11 @@ def _first(stream: httpx.SyncByteStream) -> bytes:
     return body[:MAX_BODY]
 
 
-async def _first_async(stream: httpx.AsyncByteStream) -> bytes:
-    body = b""
+async def bounded(response: httpx.Response) -> httpx.Response:
+    """A response, of whose body the beginning is here when it is a 402; any other as it is."""
+    if response.status_code != _PAYMENT_REQUIRED:
+        return response
+    stream, body = cast(httpx.AsyncByteStream, response.stream), b""
     try:
         async for chunk in stream:
             body += chunk
@@ -310,10 +311,11 @@ async def _first_async(stream: httpx.AsyncByteStream) -> bytes:
                 break
     finally:
         await stream.aclose()
-    return body[:MAX_BODY]
+    return _kept(response, body[:MAX_BODY])
 
 
-def _reply(response: httpx.Response) -> Reply:
+def reply_of(response: httpx.Response) -> Reply:
+    """A response as far as payments go."""
     body = b""
     if response.status_code == _PAYMENT_REQUIRED and "Content-Encoding" not in response.headers:
         body = response.read()

@@ -156,10 +156,14 @@ class Payer:
             raise NotPayable(
                 f"{request.came_from} has redirected the request to another origin, which asks for payment"
             )
-        if offer.amount_wei > self.bounds.max_wei_per_call:
-            raise too_expensive(offer.amount_wei, self.bounds.max_wei_per_call)
         if not request.can_be_repeated:
             raise NotPayable("the body of the request can be read once only, and was sent to ask for the price")
+        self.check_price(offer)
+
+    def check_price(self, offer: Offer) -> None:
+        """Whether an offer may be paid at all. Raises: TooExpensive, and what ``agree`` raises."""
+        if offer.amount_wei > self.bounds.max_wei_per_call:
+            raise too_expensive(offer.amount_wei, self.bounds.max_wei_per_call)
         if self.agree is not None:
             self.agree(offer)
 
@@ -267,7 +271,7 @@ class Payer:
             if spending is not None:
                 return spending
             yield Pause(_BUSY_SECONDS)
-        raise NotPayable(f"all channels of the session with {session.api} are busy")
+        raise busy(session)
 
     def begin(
         self, asked: Asked, session: SessionEntry, amount_wei: int | None = None, from_number: int = 0
@@ -277,6 +281,13 @@ class Payer:
             session, asked.offer, asked.offer.amount_wei if amount_wei is None else amount_wei,
             is_exact=asked.is_exact, max_wei_a_day=self.bounds.max_wei_a_day, from_number=from_number,
         )  # fmt: skip
+
+    def begin_now(self, asked: Asked, session: SessionEntry) -> Spending:
+        """The same for who cannot wait. Raises: NotPayable, while all channels are busy."""
+        spending = self.begin(asked, session)
+        if spending is None:
+            raise busy(session)
+        return spending
 
     def again(
         self, request: Request, payment: Payment, spending: Spending, reply: Reply
@@ -306,12 +317,7 @@ class Payer:
 
         Raises: BadReceipt.
         """
-        book = self.wallet.book
-        try:
-            receipt, cost_wei = payment.asked.receipt(reply, spending), cost_of(reply)
-        except NotReadable as error:
-            book.lost(spending)
-            raise BadReceipt(f"the receipt cannot be read: {error}") from error
+        book, receipt = self.wallet.book, self._receipt(spending, lambda: payment.asked.receipt(reply, spending))
         if receipt is not None and isinstance(payment.asked, MppAsked) and is_streamed(reply):
             payment.spending, payment.receipt = spending, receipt.members
         elif receipt is not None:
@@ -319,7 +325,18 @@ class Payer:
         elif reply.status == _PAYMENT_REQUIRED:
             book.refused(spending)
         else:
-            book.failed(spending, cost_wei)
+            book.failed(spending, self._receipt(spending, lambda: cost_of(reply)))
+
+    def end_by(self, payment: Payment, spending: Spending, read: Callable[[], Receipt]) -> None:
+        """Note how a payment over x402 ended, by a receipt that is read. Raises: BadReceipt."""
+        self.finish(payment, spending, self._receipt(spending, read), is_final=True)
+
+    def _receipt[T](self, spending: Spending, read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except NotReadable as error:
+            self.wallet.book.lost(spending)
+            raise BadReceipt(f"the receipt cannot be read: {error}") from error
 
     def finish(self, payment: Payment, spending: Spending, receipt: Receipt, *, is_final: bool = False) -> None:
         """Note what a receipt says; ``is_final`` when it is of the end. Raises: BadReceipt."""
@@ -339,6 +356,11 @@ def is_secure(url: str) -> bool:
     """Whether nobody else can listen: https, or this machine."""
     parts = urlsplit(url)
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+
+
+def busy(session: SessionEntry) -> NotPayable:
+    """Nothing more can be paid at the same time."""
+    return NotPayable(f"all channels of the session with {session.api} are busy")
 
 
 def is_streamed(reply: Reply) -> bool:

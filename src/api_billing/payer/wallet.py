@@ -79,6 +79,10 @@ class Wallet:
             raise NotPayable(f"vouchers of {name} are signed under another domain: {details.voucher_domain}")
         return replace(offer, api=name)
 
+    def knows(self, asset: str, network: str) -> bool:
+        """Whether an asset on a network stands for an API of the contract. Raises: NotPayable, NetworkError."""
+        return f"eip155:{self._details(self._api_of(asset.lower())).chain_id}" == network
+
     def _details(self, api: str, *, anew: bool = False) -> ApiDetails:
         if anew or api not in self._apis:
             try:
