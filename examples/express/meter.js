@@ -104,8 +104,9 @@ function settleBeforeTheEnd(res, { begun_fields: begun }, settle) {
     if (isEnding) return res;
     isEnding = true;
     settle().then((fields) => {
-      for (const name of Object.keys(begun)) res.removeHeader(name);
-      if (!res.destroyed) res.set(fields ?? {}) && end(...last);
+      for (const name of ["payment-receipt", "payment-response"]) res.removeHeader(name);
+      setFields(res, fields ?? {});
+      end(...last);
     });
     return res;
   };
@@ -114,6 +115,15 @@ function settleBeforeTheEnd(res, { begun_fields: begun }, settle) {
 function hasKey(req) {
   const [scheme, key] = (req.get("authorization") ?? "").split(" ");
   return scheme.toLowerCase() === "bearer" && Boolean(key);
+}
+
+// The handler's own are joined, or kept where they say as much.
+function setFields(res, fields) {
+  for (const [name, value] of Object.entries(fields)) {
+    const own = res.get(name) ?? "";
+    if (name === "access-control-expose-headers") res.set(name, own && own !== value ? `${own}, ${value}` : value);
+    else if (name !== "cache-control" || !/private|no-store/.test(own)) res.set(name, value);
+  }
 }
 
 function paymentOf(req) {

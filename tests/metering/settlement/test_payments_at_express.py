@@ -7,6 +7,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,9 @@ def service(world: World) -> Service:
     return Service(world)
 
 
-@pytest.fixture
-def api(express: Path, service: Service) -> Iterator[str]:
-    """Where the metered API is."""
+@contextmanager
+def running(folder: Path, service: Service) -> Iterator[str]:
+    """Where the API of a folder's app.js is."""
     with listen("127.0.0.1", 0) as listening:
         server = uvicorn.Server(uvicorn.Config(service.client.app, log_config=None, lifespan="off", access_log=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -43,7 +44,7 @@ def api(express: Path, service: Service) -> Iterator[str]:
         environment = {"API_BILLING_SERVICE_TOKEN": TOKEN, "METER_URL": url_of(listening), "PAYMENTS": "true"}
         node = subprocess.Popen(
             ["node", "app.js"],
-            cwd=express,
+            cwd=folder,
             env={**os.environ, **environment, "PORT": "0"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -57,6 +58,39 @@ def api(express: Path, service: Service) -> Iterator[str]:
             node.communicate(timeout=WAIT_SECONDS)
             server.should_exit = True
             thread.join(WAIT_SECONDS)
+
+
+@pytest.fixture
+def api(express: Path, service: Service) -> Iterator[str]:
+    with running(express, service) as url:
+        yield url
+
+
+OWN_FIELDS = """
+import express from "express";
+import { metered } from "./meter.js";
+const [url, token] = [process.env.METER_URL, process.env.API_BILLING_SERVICE_TOKEN];
+const app = express();
+app.get("/it", metered({ url, token, api: "weather", estimateWei: 5n, payments: true }), (req, res) => {
+  res.set({ "Access-Control-Expose-Headers": "X-Own", "Cache-Control": req.query.cache, "X-Own": "1" }).send("ok");
+});
+const server = app.listen(0, "127.0.0.1", () => {
+  console.log(JSON.stringify({ url: `http://127.0.0.1:${server.address().port}` }));
+});
+"""
+
+
+@pytest.mark.parametrize(("own", "sent"), [("max-age=60", "private"), ("no-store", "no-store")])
+def test_express__fields_of_the_handler__are_joined_with_ours(
+    world: World, service: Service, express: Path, tmp_path: Path, own: str, sent: str
+) -> None:
+    for name in ("node_modules", "meter.js", "package.json"):
+        (tmp_path / name).symlink_to(express / name)
+    (tmp_path / "app.js").write_text(OWN_FIELDS)
+    with running(tmp_path, service) as url:
+        answer = pay(world, f"{url}/it?cache={own}", "mpp", 5)
+    assert (answer.text, answer.headers["x-own"], answer.headers["cache-control"]) == ("ok", "1", sent)
+    assert answer.headers["access-control-expose-headers"].startswith("X-Own, PAYMENT-REQUIRED")
 
 
 def ask(url: str, **headers: str) -> requests.Response:

@@ -353,6 +353,12 @@ def test_verify__by_another_key__is_not_good(service: Service) -> None:
     assert not service.verify({"url": URL, "authorization": value})["is_good"]
 
 
+@pytest.mark.parametrize("path", ["/v1/payments/verify", "/v1/reservations"])
+def test_payment__for_an_api_that_cannot_be_one__is_the_services_mistake(service: Service, path: str) -> None:
+    body = {"api": "Weather!", "estimate_wei": "1", "payment": {"url": URL}}
+    assert problem_of(service.post(path, **body)) == (400, "invalid_request")
+
+
 @pytest.mark.parametrize("path", ["/v1/payments/verify", "/v1/payments/verify/"])
 def test_verify__without_the_token__is_refused_unread(service: Service, path: str) -> None:
     answer = service.client.post(path, content=b"x", headers={"Authorization": "Bearer x"})

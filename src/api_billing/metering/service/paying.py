@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
+from api_billing.contract_api import API_NAME
 from api_billing.metering.ledger.operations import Balance, ReadBalance, Reserved, ReserveReply
 from api_billing.metering.ledger.session_operations import ReadSession
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums, SessionState
@@ -100,6 +101,8 @@ def terms_of(meter: Meter, api: str, estimate_wei: str, payment: PaymentBody, by
 
 def verify(meter: Meter, body: VerificationBody, by_key: Extractor) -> Steps[VerificationAnswer]:
     """What a reservation with this payment would be answered. Nothing is reserved, kept or closed."""
+    if not API_NAME.fullmatch(body.api):
+        raise ServiceProblem("invalid_request", "body.api: on the contract no API can be called that")
     terms = terms_of(meter, body.api, body.estimate_wei, body.payment, by_key)
     payer = payer_of(LookingPayer, meter, terms, body.payment, meter.now_ms(), method=body.method)
     reply = yield from payer.reserve()
