@@ -2,22 +2,29 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fastapi import Depends, FastAPI
+from fastapi.sse import EventSourceResponse
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse
+from starlette.testclient import TestClient
 
 from api_billing.metering import first_of, from_header
 from api_billing.metering.errors import StoreUnavailable
 from api_billing.metering.ledger.operations import Settle
 from api_billing.metering.stores import steps
+from api_billing.metering.web import fastapi
 from api_billing.payments import mpp, x402
 
 from .paying import HOLD_WEI, Shop, open_shop
 from .subjects import ADAPTERS, Reply, Subject, subject_of
-from .terms import BASE_WEI, CHUNKS, ESTIMATE_WEI, EVENTS, OWN_FIELDS, PLAIN, TERMS, Boom
+from .terms import BASE_WEI, CHUNKS, ESTIMATE_WEI, EVENTS, MORE_WEI, OWN_FIELDS, PLAIN, TERMS, Boom
 from .test_asgi import CONNECT, SOCKET, START, Wire, app_sending, body, play, scope
 
 Pay = Callable[..., Reply]
@@ -170,6 +177,22 @@ def test_paid__fields_of_the_application__are_joined_with_ours(shop: Shop, subje
     assert OWN_FIELDS["Access-Control-Expose-Headers"] in reply.fields["access-control-expose-headers"].split(", ")
 
 
+@pytest.mark.parametrize("path", ["/plain", "/stream"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_paid__sent_again_with_its_key__gets_the_same_response_and_costs_nothing(
+    shop: Shop, subject: Subject, protocol: str, path: str
+) -> None:
+    asked = send(subject, path).fields
+    paid = shop.by_x402(asked["payment-required"]) if protocol == "x402" else shop.by_mpp(asked["www-authenticate"])
+    first = send(subject, path, paid | {"Idempotency-Key": "one"})
+    seen, charged_wei = list(subject.seen), shop.channel.charged_wei
+    again = send(subject, path, paid | {"Idempotency-Key": "one"})
+    assert (again.status, again.body, again.fields["idempotency-replayed"]) == (200, first.body, "true")
+    assert (subject.seen, shop.channel.charged_wei, shop.channel.reserved_wei) == (seen, charged_wei, 0)
+    assert {"x402": "payment-response", "mpp": "payment-receipt"}[protocol] in again.fields
+    assert is_private(again)
+
+
 def test_paid__beside_an_identity__comes_in_a_field_of_its_own(shop: Shop, subject: Subject) -> None:
     key = {"Authorization": "Bearer somebody"}
     asked = send(subject, "/plain", key)
@@ -230,6 +253,15 @@ def test_stream__over_x402__costs_what_is_told_before_it_begins(shop: Shop, subj
     assert (reply.body, told_wei("x402", reply)) == (BODY, ESTIMATE_WEI)
     assert shop.channel.charged_wei == ESTIMATE_WEI
     assert pay(shop, subject, "x402", "/plain").status == 200  # the next voucher goes on from there
+
+
+async def test_stream__over_x402_of_a_known_length__costs_what_that_does(shop: Shop) -> None:
+    known = {**START, "headers": [(b"content-length", b"6")]}
+    wire = Wire()
+    messages = known, body(b"one", more=True), body(b"two")
+    await play(shop.meter, app_sending(*messages), wire, paid_scope(shop, "x402"))
+    told = x402.read_response(wire.fields()["payment-response"])["extra"]["chargedAmount"]
+    assert int(told) == shop.channel.charged_wei == BASE_WEI + 6
 
 
 def test_stream__over_mpp__has_a_receipt_before_and_costs_what_it_costs(shop: Shop, subject: Subject) -> None:
@@ -451,3 +483,71 @@ async def test_websocket__paid__has_its_receipt_in_the_handshake(shop: Shop, pro
     await play(shop.meter, talk, wire, given, websockets=True)
     assert {"x402": "payment-response", "mpp": "payment-receipt"}[protocol] in wire.fields()
     assert shop.channel.charged_wei == cost_wei
+
+
+# --- what frameworks have beside adapters
+
+
+def fastapi_client(app: FastAPI) -> Callable[..., Any]:
+    return TestClient(app, follow_redirects=False).get
+
+
+@pytest.mark.parametrize("way", ["dependency", "middleware"])
+def test_events__that_fastapi_makes__end_with_the_receipt(shop: Shop, way: str) -> None:
+    async def events() -> AsyncIterator[str]:
+        for word in ("one", "two"):
+            yield word
+
+    app, metering = FastAPI(), shop.meter.metering(**TERMS)
+    fastapi.install(app)
+    if way == "middleware":
+        app.add_middleware(fastapi.MeterMiddleware, metering=metering)
+    dependencies = [Depends(fastapi.MeterDependency(metering))] if way == "dependency" else []
+    app.get("/it", response_class=EventSourceResponse, dependencies=dependencies)(events)
+    get = fastapi_client(app)
+    reply = get("/it", headers=shop.by_mpp(get("/it").headers["www-authenticate"]))
+    assert [name for name, _ in events_of(reply.content)] == ["", "", "payment-receipt"]
+
+
+@pytest.mark.parametrize(("configured", "exposes"), [({}, True), ({"expose_headers": ["X-Own"]}, False)])
+def test_cors_middleware__around_a_decorated_route__shows_what_it_is_told_or_ours(
+    shop: Shop, configured: dict[str, Any], exposes: bool
+) -> None:
+    # What it is told replaces all others, so that ours have to be among it.
+    app = FastAPI()
+    app.add_middleware(CORSMiddleware, allow_origins=["*"], **configured)
+    app.get("/it")(fastapi.metered(shop.meter, **TERMS)(lambda: "it"))
+    fields = fastapi_client(app)("/it", headers={"Origin": "https://page"}).headers
+    assert ("PAYMENT-REQUIRED" in fields["access-control-expose-headers"]) is exposes
+    assert fields["access-control-allow-origin"] == "*"
+
+
+def test_handler_of_exceptions__that_drops_header_fields__loses_no_receipt(shop: Shop) -> None:
+    app = FastAPI()
+    app.exception_handler(HTTPException)(lambda request, error: JSONResponse({"own": True}, error.status_code))
+
+    @app.get("/it")
+    @fastapi.metered(shop.meter, **TERMS)
+    def missing() -> None:
+        raise HTTPException(404)
+
+    get = fastapi_client(app)
+    reply = get("/it", headers=shop.by_x402(get("/it").headers["payment-required"]))
+    assert (reply.status_code, reply.json()) == (404, {"own": True})
+    told = x402.read_response(reply.headers["payment-response"])["extra"]["chargedAmount"]
+    assert int(told) == shop.channel.charged_wei == BASE_WEI + len(reply.content)
+
+
+def test_charge__extended_by_an_endpoint__costs_so_much_more(shop: Shop) -> None:
+    app = FastAPI()
+    fastapi.install(app)
+    by = fastapi.MeterDependency(shop.meter.metering(**TERMS))
+
+    @app.get("/it")
+    def it(charge: fastapi.Charge = Depends(by)) -> str:  # noqa: B008
+        charge.extend(MORE_WEI)
+        return "it"
+
+    get = fastapi_client(app)
+    get("/it", headers=shop.by_mpp(get("/it").headers["www-authenticate"]))
+    assert shop.channel.charged_wei == BASE_WEI + len(b'"it"') + MORE_WEI

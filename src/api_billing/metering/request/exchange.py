@@ -174,9 +174,14 @@ class Exchange:
                 self._release(reserve, outcome)
             self.request.let_go()
 
-    def start_fields(self, status: int = 200) -> Fields:
-        """Header fields of a response that begins before it is settled."""
-        return self._payer.begun_fields(status)
+    def start_fields(self, status: int = 200, length: int | None = None) -> Fields:
+        """Header fields of a response that begins before it is settled, of a body of this length, if that is known."""
+        payer, price = self._payer, self.metering.price
+        is_told = payer.speaks == "x402" and status not in self._meter.free_statuses
+        if is_told and length is not None and self._cost_wei is None and isinstance(price, ByResponseSize):
+            cost_wei = price(self.request, MeteredResponse(status, _NO_FIELDS, length))
+            payer.told_wei = min(cost_wei, self._held_wei)
+        return payer.begun_fields(status)
 
     def duration_ms(self) -> int:
         """How long ago the request came in, without the time that it waited for a voucher."""

@@ -185,13 +185,13 @@ class Outgoing(Delivery):
                     if self.length is not None or self.bodiless:
                         return  # its end may come with its first piece
                     self._trails = self._trails and not message.get("trailers")  # else it has some of its own
-                    message = self._started(self.exchange.start_fields(self.status))
+                    message = self._started(self.exchange.start_fields(self.status, self.length))
                     if self._trails:
                         message = {**message, "trailers": True, "headers": [*message["headers"], _TRAILER]}
             elif kind in _BODIES:
                 if kind == "http.response.body":
                     piece, is_last = message.get("body", b""), not message.get("more_body", False)
-                    if self.exchange.is_bounded and not (self._held and self._is_whole(piece, is_last)):
+                    if self.exchange.is_bounded:
                         await self._pay(piece)
                     is_last = self.count(piece) or is_last
                 else:
@@ -200,7 +200,11 @@ class Outgoing(Delivery):
                     # Middleware that ends a stream properly whatever becomes of its source has done so.
                     self.exchange.is_whole = False
                 fields = (
-                    await self.afinish() if is_last else self.exchange.start_fields(self.status) if self._held else []
+                    await self.afinish()
+                    if is_last
+                    else self.exchange.start_fields(self.status, self.length)
+                    if self._held
+                    else []
                 )
                 start = self._started(fields) if self._held else None
                 if is_last:
@@ -249,17 +253,11 @@ class Outgoing(Delivery):
             self.abort(error)
         return False
 
-    def _is_whole(self, piece: bytes, is_last: bool) -> bool:
-        """Whether this first piece is the whole body."""
-        return is_last or (self.length is not None and len(piece) >= self.length)
-
     async def _pay(self, piece: bytes) -> None:
         """Have a piece of a stream paid for before it goes out. Raises: StreamCut."""
         if await self.apays(piece):
             return
         try:
-            if self._held:
-                await self._send(self._started(self.exchange.start_fields(self.status)))
             if event := self.need_voucher():
                 await self._send({"type": "http.response.body", "body": event, "more_body": True})
                 if await self.apays(piece, waits=True):

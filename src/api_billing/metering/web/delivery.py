@@ -93,14 +93,19 @@ class Delivery:
     def pays(self, piece: bytes, *, waits: bool = False) -> bool:
         """Whether a piece is paid for, so that it goes out. Waits for a voucher, when it is told to."""
         exchange, body_bytes = self.exchange, self.body_bytes + len(piece)
-        paid = self.bodiless or not exchange.outgrows(body_bytes) or exchange.cover(body_bytes, waits=waits)
+        paid = self._is_known or not exchange.outgrows(body_bytes) or exchange.cover(body_bytes, waits=waits)
         return self._passed(piece) if paid else False
 
     async def apays(self, piece: bytes, *, waits: bool = False) -> bool:
         """The same in a coroutine."""
         exchange, body_bytes = self.exchange, self.body_bytes + len(piece)
-        paid = self.bodiless or not exchange.outgrows(body_bytes) or await exchange.acover(body_bytes, waits=waits)
+        paid = self._is_known or not exchange.outgrows(body_bytes) or await exchange.acover(body_bytes, waits=waits)
         return self._passed(piece) if paid else False
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether the response was complete when it began: what was paid for is the whole of it, and no part."""
+        return self.bodiless or self.length is not None
 
     def _passed(self, piece: bytes) -> bool:
         if self._events is not None:

@@ -93,7 +93,7 @@ def add_fields(response: HttpResponseBase, fields: Fields) -> None:
 
 def _stream(delivery: Delivery, response: HttpResponseBase) -> None:
     assert isinstance(response, StreamingHttpResponse)
-    add_fields(response, delivery.exchange.start_fields(delivery.status))
+    add_fields(response, delivery.exchange.start_fields(delivery.status, delivery.length))
     content = response.streaming_content
     if response.is_async:
         kind = _PaidAsyncPieces if delivery.exchange.is_bounded else _AsyncPieces

@@ -64,6 +64,11 @@ class Charge:
         if self._exchange is not None:
             self._exchange.set_cost_wei(cost_wei)
 
+    def extend(self, more_wei: int) -> None:
+        """It costs so much more than its price says: see ``Exchange.extend``. Raises: InvalidSetting for no amount."""
+        if self._exchange is not None:
+            self._exchange.extend(more_wei)
+
     def tag(self, **values: str | int | bool | None) -> None:
         """Keep something with the request's record: ``charge.tag(model="small", tokens=12)``."""
         if self._exchange is not None:

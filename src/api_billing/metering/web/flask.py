@@ -235,7 +235,7 @@ def _settle(delivery: Delivery, response: Response) -> Response:
             delivery.count(piece)
         fields = delivery.finish()
     else:
-        fields = delivery.exchange.start_fields(delivery.status)
+        fields = delivery.exchange.start_fields(delivery.status, delivery.length)
         response.response = metered_pieces(iter(response.iter_encoded()), delivery, response.response)
     if is_plain(fields):
         for name, value in fields:

@@ -94,7 +94,7 @@ class _Response(Delivery):
         return self._write_piece
 
     def _write_piece(self, piece: bytes) -> object:
-        write = self._write or self._pass_start(self.exchange.start_fields(self.status))
+        write = self._write or self._pass_start(self.exchange.start_fields(self.status, self.length))
         if self.exchange.is_bounded and not self.pays(piece):
             self.cut_off()
             self.finish()
@@ -116,7 +116,7 @@ class _Response(Delivery):
                 self.count(b"".join(ahead))
                 self._pass_start(self.finish())
             else:
-                self._pass_start(self.exchange.start_fields(self.status))
+                self._pass_start(self.exchange.start_fields(self.status, self.length))
         return metered_pieces(chain(ahead, rest), self, result)
 
     def _is_whole(self, piece: bytes) -> bool:
