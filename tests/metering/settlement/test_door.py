@@ -93,6 +93,17 @@ def test_unpaid__by_name_of_who_has_a_session__is_asked_in_a_field_of_its_own(de
     assert not desk.ask(*named).ran
 
 
+def test_unpaid__by_name_of_who_has_a_session__asks_for_the_estimate_once(desk: DoorDesk) -> None:
+    asked: list[Any] = []
+    desk.estimate_wei = lambda request: asked.append(request) or 10
+    desk.price = 10
+    assert desk.ask(("x-consumer", WHO)).offer["amount"] == "10"
+    assert len(asked) == 1
+    del asked[:]
+    assert desk.ask(desk.by_mpp(desk.sign(10), desk.ask().challenge)).ran
+    assert len(asked) == 2
+
+
 @pytest.mark.parametrize("payments", ["x402", "mpp"])
 def test_unpaid__one_protocol__asks_by_that_one(world: World, payments: str) -> None:
     open_session(world)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -204,6 +205,27 @@ def test_voucher__replayed__is_an_authority_and_never_more_than_it_covers(desk: 
     field = desk.by_mpp(desk.sign(30))
     assert [desk.ask(field).ran for _ in range(5)] == [True, True, True, False, False]
     assert desk.channel().charged_wei == 30
+
+
+@pytest.mark.parametrize("protocol", ["mpp", "x402"])
+def test_voucher__copied_to_many_requests_at_once__pays_no_two_of_them_on_one_wei(
+    desk: DoorDesk, protocol: str
+) -> None:
+    field = getattr(desk, f"by_{protocol}")(desk.sign(30 if protocol == "mpp" else 10))
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: desk.exchange(field).begin(), range(16)))
+    assert answers.count(None) == (3 if protocol == "mpp" else 1)
+    assert {answer.status for answer in answers if answer is not None} == {402}
+    assert desk.channel().free_wei == 0
+
+
+def test_voucher__higher_ones_in_the_wrong_order__pay_as_much_as_the_highest(desk: DoorDesk) -> None:
+    challenge = desk.ask().challenge
+    fields = [desk.by_mpp(desk.sign(10 * number), challenge) for number in (3, 1, 4, 2)]
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda field: desk.exchange(field).begin(), fields * 2))
+    assert answers.count(None) == 4
+    assert desk.channel().signed_wei == 40
 
 
 def test_voucher__lower_than_before__changes_nothing_and_serves_as_far_as_is_signed(desk: DoorDesk) -> None:

@@ -122,13 +122,13 @@ class DoorPayer(CreditPayer):
             self._is_nobody = True
             reply = Refusal("payment_required")
         if isinstance(reply, Refusal | Refused) and reply.code in {"payment_required", *_ASKS}:
-            cannot = yield from self._make_offer()
+            cannot = yield from self._make_offer(is_estimated=isinstance(reply, Refused))
             return cannot or reply
         return reply
 
-    def _make_offer(self) -> Steps[Refusal | None]:
+    def _make_offer(self, *, is_estimated: bool = False) -> Steps[Refusal | None]:
         """Find out what the request is asked for. Raises: CreditUnavailable, StoreUnavailable."""
-        if (cannot := (yield from self.tell_estimate())) is not None:
+        if not is_estimated and (cannot := (yield from self.tell_estimate())) is not None:
             return cannot
         receiver = yield from self._on_chain.receiver(self.metering.api)
         self._offer = self._door.offer(self.metering.api, self.estimate_wei, receiver)
