@@ -12,6 +12,7 @@ from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
 from api_billing.metering.stores.steps import Pause
 
+from ..settlement.signing import WHO
 from ..web.paying import API, Shop, open_shop
 
 ONE_A_BYTE = by_response_size(0, 1024)
@@ -59,6 +60,15 @@ def test_stream__with_less_signed_than_as_much_again__has_what_it_needs_set_asid
     exchange = exchange_of(shop, 15)
     assert (exchange.cover(16), exchange.cover(15)) == (False, True)
     assert shop.channel.reserved_wei == 15
+
+
+def test_stream__up_to_the_price_accepted_for_a_call__ends_there(shop: Shop) -> None:
+    terms = shop.world.chain.subscriptions[API, WHO]
+    terms.price_wei = terms.accepted_price_wei = 25
+    exchange = exchange_of(shop, 100)
+    assert (exchange.cover(11), exchange.cover(25), exchange.cover(26)) == (True, True, False)
+    end(exchange, 25)
+    assert shop.channel.charged_wei == 25  # which the contract bills
 
 
 def test_stream__by_time__is_asked_for_by_the_clock(shop: Shop) -> None:

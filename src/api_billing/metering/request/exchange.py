@@ -45,7 +45,7 @@ from api_billing.metering.request.prices import (
     check_wei,
     fallback_wei,
 )
-from api_billing.metering.request.problems import Answer, unavailable
+from api_billing.metering.request.problems import Answer, Refusal, unavailable
 from api_billing.metering.request.receipt_payer import pauses
 from api_billing.metering.request.tags import tags_text
 from api_billing.metering.stores.steps import Pause, Steps, arun, run
@@ -313,8 +313,13 @@ class Exchange:
         if reserve.session is None or reserve.session.exact:
             return False  # what was signed is for just what was estimated
         again_wei = self._held_wei + reserve.estimate_wei if self.is_bounded else 0
+        on_chain = self._meter.on_chain
         for held_wei in dict.fromkeys((max(needed_wei, again_wei), needed_wei)):
             try:
+                if on_chain is not None:
+                    admitted = yield from on_chain.admit(self.metering.api, self._payer.consumer, held_wei)
+                    if isinstance(admitted, Refusal):
+                        continue  # the contract bills no call above the price accepted for one
                 reply: Reserved | Refused | NotReserved = yield ReserveMore.of(reserve, held_wei)
             except MeterError as error:
                 self._meter.seldom.log(_log, logging.WARNING, "more cannot be set aside: %s", error)
