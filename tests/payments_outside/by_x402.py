@@ -4,9 +4,9 @@ Runs on `requirements/payment-clients.lock`; imports nothing of ours.
 """
 
 import asyncio
-import base64
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from eth_account import Account
@@ -21,6 +21,8 @@ from x402.mechanisms.evm.batch_settlement.client import (
 )
 from x402.mechanisms.evm.signers import EthAccountSigner
 
+Done = dict[str, Any]
+
 
 class WithIdentifier:
     """Names each payment, as the extension payment-identifier has it."""
@@ -29,7 +31,7 @@ class WithIdentifier:
     name = ""
 
     def enrich_payment_payload(self, payload: Any, required: Any) -> Any:
-        extensions = json.loads(json.dumps(payload.extensions or {}))
+        extensions = json.loads(json.dumps(payload.extensions))
         extensions[self.key]["info"]["id"] = self.name
         return payload.model_copy(update={"extensions": extensions})
 
@@ -38,7 +40,7 @@ class WithChain:
     """A wallet that can read a chain: it answers for the constant contract what it is told."""
 
     def __init__(self, account: Any, told: list[str]) -> None:
-        self.address, self._account, self._told = account.address, account, told
+        self.address, self._told = account.address, told
 
     def sign_typed_data(self, *args: Any) -> bytes:
         raise AssertionError("only the session's key signs")
@@ -48,57 +50,56 @@ class WithChain:
         return [int(each) for each in self._told]
 
 
-def main() -> None:
-    told = json.loads(sys.argv[1])
-    payer, signer = Account.from_key(told["payer"]), Account.from_key(told["signer"])
-    options = BatchSettlementEvmSchemeOptions(voucher_signer=EthAccountSigner(signer))
-    if told.get("storage"):
+def scheme_of(told: dict[str, Any]) -> BatchSettlementEvmScheme:
+    """The scheme of a payer, with a key for its vouchers."""
+    payer = Account.from_key(told["payer"])
+    options = BatchSettlementEvmSchemeOptions(voucher_signer=EthAccountSigner(Account.from_key(told["signer"])))
+    if "storage" in told:
         options.storage = FileClientChannelStorage(FileChannelStorageOptions(told["storage"]))
-    if told.get("salt"):
-        options.salt = told["salt"]
-    if not told.get("deposits"):
+    options.salt = told.get("salt")
+    if "deposits" not in told:
         options.deposit_strategy = lambda _: False
-    scheme = BatchSettlementEvmScheme(WithChain(payer, told["reads"]) if told.get("reads") else payer, options)
-    identifier = WithIdentifier()
+    return BatchSettlementEvmScheme(WithChain(payer, told["reads"]) if "reads" in told else payer, options)
+
+
+def begun(told: dict[str, Any]) -> Callable[[dict[str, Any]], Done]:
+    """A client that knows nothing yet; it takes orders."""
+    scheme, identifier = scheme_of(told), WithIdentifier()
     client = x402ClientSync() if told["http"] == "requests" else x402Client()
     client.register("eip155:*", scheme)
-    if "allow" in told:
-        client.set_spend_controls(told["allow"])
-    if told.get("identifiers"):
+    client.set_spend_controls(told["allow"])
+    if "identifiers" in told:
         client.register_extension(identifier)
 
-    async def asked(order: dict[str, Any]) -> dict[str, Any]:
+    async def asked(method: str, url: str, **given: Any) -> Any:
         async with x402HttpxClient(client, timeout=60) as http:
-            answer = await http.request(
-                order.get("method", "GET"), order["url"], headers=order.get("headers"), json=order.get("json")
-            )
-            return seen(answer)
+            return await http.request(method, url, **given)
 
-    def seen(answer: Any) -> dict[str, Any]:
+    def obeyed(order: dict[str, Any]) -> Done:
+        if "refund" in order:
+            return scheme.refund(order["refund"]).model_dump(mode="json")
+        identifier.name = order.get("identifier", f"payment_{id(order):016d}")
+        line = order.get("method", "GET"), order["url"]
+        given = {"headers": order.get("headers"), "json": order.get("json")}
+        if told["http"] == "requests":
+            with x402_requests(client) as http:
+                answer = http.request(*line, **given)
+        else:
+            answer = asyncio.run(asked(*line, **given))
         fields = {name.lower(): value for name, value in answer.headers.items()}
         return {"status": answer.status_code, "fields": fields, "body": answer.text}
 
-    for line in sys.stdin:
-        order = json.loads(line)
-        identifier.name = order.get("identifier") or "pay_" + base64.b16encode(line.encode()).decode()[:40]
-        try:
-            if "refund" in order:
-                done = scheme.refund(order["refund"]).model_dump(mode="json")
-            elif told["http"] == "requests":
-                with x402_requests(client) as http:
-                    done = seen(
-                        http.request(
-                            order.get("method", "GET"),
-                            order["url"],
-                            headers=order.get("headers"),
-                            json=order.get("json"),
-                        )
-                    )
-            else:
-                done = asyncio.run(asked(order))
-        except Exception as error:
-            done = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(done), flush=True)
+    return obeyed
 
 
-main()
+for line in sys.stdin:
+    order = json.loads(line)
+    done: Done = {}
+    try:
+        if "begin" in order:
+            obey = begun(order["begin"])
+        else:
+            done = obey(order)
+    except Exception as error:
+        done = {"error": f"{type(error).__name__}: {error}"}
+    print(json.dumps(done), flush=True)

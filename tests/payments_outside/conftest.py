@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,14 @@ def contract(network: Network) -> str:
 
 
 @pytest.fixture
-def place(request: pytest.FixtureRequest, network: Network, contract: str) -> Iterator[SessionPlace]:
-    made = SessionPlace(request.node.nodeid, network, contract)
+def hold_wei() -> int:
+    """What the session holds; tests that want another sum are parametrized with it."""
+    return 100_000
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, network: Network, contract: str, hold_wei: int) -> Iterator[SessionPlace]:
+    made = SessionPlace(request.node.nodeid, network, contract, hold_wei=hold_wei)
     with made.store:
         yield made
 
@@ -52,15 +59,18 @@ def place(request: pytest.FixtureRequest, network: Network, contract: str) -> It
 @pytest.fixture
 def shop(place: SessionPlace) -> Iterator[Shop]:
     made = Shop(place)
-    with made.meter, served(application(made)) as url:
-        made.url = url
+    with made.meter, served(application(made)) as made.url:
         yield made
 
 
+@pytest.fixture(scope="module")
+def running() -> Iterator[Callable[[str], Outsider]]:
+    """Processes of clients by their names, started once: they take long to import what they need."""
+    with ExitStack() as stack:
+        yield cache(lambda name: stack.enter_context(Outsider(name)))
+
+
 @pytest.fixture
-def client(shop: Shop) -> Iterator[Clients]:
-    """Starts a client by its name, with the keys of the shop's consumer."""
-    with ExitStack() as running:
-        yield lambda name, **options: running.enter_context(
-            Outsider(name, shop.key("consumer"), shop.key("session"), **options)
-        )
+def client(shop: Shop, running: Callable[[str], Outsider]) -> Clients:
+    """A new client by its name, with the keys of the shop's consumer."""
+    return lambda name, **options: running(name).begin(shop.key("consumer"), shop.key("session"), **options)

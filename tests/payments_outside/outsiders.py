@@ -68,36 +68,38 @@ class Seen:
 
 
 class Outsider:
-    """A client with the keys of a consumer's account and of its session. Used with ``with``."""
+    """A client in its process; ``begin`` makes it one that knows nothing yet. Used with ``with``."""
 
-    def __init__(self, name: str, payer: str, signer: str, **options: Any) -> None:
+    def __init__(self, name: str) -> None:
         line, environ = LINES[name]()
-        self.is_mpp = name in MPP
-        allowed = {"allow": False, "http": name.removeprefix("x402-")}
-        told = {"payer": payer, "signer": signer, **allowed, **options}
+        self.name, self.is_mpp = name, name in MPP
         self._process = subprocess.Popen(
-            [*line, json.dumps(told)],
-            cwd=Path(line[1]).parent,
-            env=environ,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+            line, cwd=Path(line[1]).parent, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def __call__(self, url: str = "", **order: Any) -> Seen:
+    def begin(self, payer: str, signer: str, **options: Any) -> Self:
+        """With the keys of a consumer's account and of its session."""
+        told = {"payer": payer, "signer": signer, "allow": False, "http": self.name.removeprefix("x402-"), **options}
+        assert not self._obey({"begin": told}).error
+        return self
+
+    def __call__(self, url: str, **order: Any) -> Seen:
         """Let it ask for a URL, and pay where it is asked to."""
+        return self._obey({"url": url, **order})
+
+    def close_session(self, url: str) -> Seen:
+        """As its protocol has it: the action close, or a refund of all."""
+        return self._obey({"url": url, "action": "close"} if self.is_mpp else {"refund": url})
+
+    def _obey(self, order: dict[str, Any]) -> Seen:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"url": url, **order}) + "\n")
+        self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
-            assert selector.select(ANSWER_SECONDS), f"no answer to {order} for {url}"
+            assert selector.select(ANSWER_SECONDS), f"{self.name} does not answer {order}"
         return Seen(json.loads(self._process.stdout.readline()))
-
-    def close_session(self, url: str) -> Seen:
-        """As its protocol has it: a refund of all, or the action close."""
-        return self(url, action="close") if self.is_mpp else self(refund=url)
 
     def __enter__(self) -> Self:
         return self

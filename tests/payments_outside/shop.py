@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import types
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from tests.metering.settlement.places import PRICE, SessionPlace
 
 WAIT_SECONDS = 60
 PIECES = [b"one ", b"two ", b"three"]
+EVENTS = [b"data: one\n\n", b"data: two\n\n", b"data: three\n\n"]
 CHEAP = PRICE // 20
 
 
@@ -32,6 +34,7 @@ class Shop:
         given = {"payments": protocols, "holds_from": "accepted", "credit_refresh_seconds": 1, "key_pepper": "p" * 32}
         settings = MeterSettings.load(store_url="memory://", contract=place.contract, url=place.network.url, **given)
         self.place, self.url = place, ""
+        self.streams = threading.Event()  # a stream of events has begun
         self.meter = Meter(place.store, settings, clock_ms=place.now_ms)
         self.meter.on_chain = OnChain(place.operator, place.store, settings, place.now_ms, place.alerts.append)
         self.meter.on_chain.start = lambda: None  # type: ignore[method-assign]
@@ -95,12 +98,83 @@ def application(shop: Shop) -> FastAPI:
 
         return StreamingResponse(pieces())
 
+    @app.api_route("/events", methods=["GET", "HEAD"])
+    @metered(shop.meter, api=shop.place.api, estimate_wei=CHEAP)
+    async def events() -> StreamingResponse:
+        """Each of them costs the same."""
+        exchange = current_exchange()
+        assert exchange is not None
+
+        async def each() -> AsyncIterator[bytes]:
+            yield EVENTS[0]
+            for event in EVENTS[1:]:
+                shop.streams.set()
+                exchange.extend(CHEAP)
+                yield event
+
+        return StreamingResponse(each(), media_type="text/event-stream")
+
     @app.get("/boom")
     @metered(shop.meter, **terms)
     async def boom() -> None:
         raise RuntimeError("boom")
 
     return app
+
+
+def flask_application(shop: Shop) -> Any:
+    """A call and a stream."""
+    from flask import Flask, Response
+
+    from api_billing.metering.web.flask import metered
+
+    app, metered_here = Flask("shop"), metered(shop.meter, api=shop.place.api, estimate_wei=PRICE)
+    app.get("/forecast", endpoint="forecast")(metered_here(lambda: {"id": uuid.uuid4().hex}))
+    app.get("/stream", endpoint="stream")(metered_here(lambda: Response(iter(PIECES))))
+    return app
+
+
+@contextmanager
+def django_application(shop: Shop) -> Iterator[Any]:
+    """The same, of Django; its settings are those of the process while this runs."""
+    from django.core.handlers.wsgi import WSGIHandler
+    from django.http import JsonResponse, StreamingHttpResponse
+    from django.test import override_settings
+    from django.urls import path
+
+    from api_billing.metering.web.django import metered
+    from tests.metering.web import django_apps  # which configures Django
+
+    metered_here = metered(shop.meter, api=shop.place.api, estimate_wei=PRICE)
+    urls = types.ModuleType("urls_of_the_shop")
+    urls.urlpatterns = [  # type: ignore[attr-defined]
+        path("forecast", metered_here(lambda _: JsonResponse({"id": uuid.uuid4().hex}))),
+        path("stream", metered_here(lambda _: StreamingHttpResponse(iter(PIECES)))),
+    ]
+    assert django_apps
+    with override_settings(ROOT_URLCONF=urls, MIDDLEWARE=[]):
+        yield WSGIHandler()
+
+
+@contextmanager
+def served_by_wsgi(app: Any) -> Iterator[str]:
+    """Where a WSGI application is served, on loopback."""
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    class Silent(WSGIRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log(self, *_: Any) -> None:
+            pass
+
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Silent)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join(WAIT_SECONDS)
 
 
 @contextmanager
