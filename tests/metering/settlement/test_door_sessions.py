@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from api_billing.errors import BillingError
 from api_billing.metering.ledger.operations import ListRecords
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredResponse, TextHeaders
@@ -14,7 +16,7 @@ from api_billing.payments import mpp, x402
 from .paying import DoorDesk
 from .signing import SIGNER, WHO, open_session, salt_of
 from .test_door_hostile import reason, refused
-from .world import API, World
+from .world import API, FAULTS, Killed, World, drive
 
 ID = "0123456789abcdef-id"
 
@@ -236,3 +238,69 @@ def test_records__of_management__are_none_of_requests(desk: DoorDesk) -> None:
     desk.ask(desk.by_mpp(None, action="open"))
     assert desk.world.store.call(ListRecords()) == ()
     assert reason(desk.ask()) == "Payment required"
+
+
+# --- what dies on the way
+
+
+def let_down(protocol: str, fault: str, at: int) -> int:
+    """A paid request that something happens to at a step, which its client repeats; how many steps there were."""
+    world = World()
+    open_session(world)
+    desk = DoorDesk(world)
+    key = ("idempotency-key", ID)
+    field = getattr(desk, f"by_{protocol}")(desk.sign(10))
+    exchange = desk.exchange(field, key)
+
+    def flow() -> Any:
+        if (yield from exchange.begin_steps()) is None:
+            response = MeteredResponse(200, TextHeaders([]), body_bytes=5, body=b"sunny")
+            yield from exchange.finish_steps(response)
+
+    steps = 0
+    with suppress(Killed, BillingError):
+        _, steps = drive(world, flow(), fault, at)
+    desk.meter.keeper.tick(world.now_ms)
+    world.at(world.now_ms + 150_000)
+    desk.meter.keeper.tick(world.now_ms)  # what a process that died had set aside is given back
+    again = desk.ask(field, key)
+    assert again.status == 200
+    told = again.receipt["spent"] if protocol == "mpp" else again.response["extra"]["chargedAmount"]
+    assert (told, desk.channel()[2:5]) == ("10", (10, 10, 0))
+    world.settle()
+    assert list(world.chain.subscriptions[API, WHO].channels.values()) == [(10, 10)]
+    assert world.reconcile().is_zero
+    world.store.close()
+    return steps
+
+
+@pytest.mark.parametrize("protocol", ["mpp", "x402"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_request__let_down_at_any_step__is_charged_once_and_has_its_receipt(fault: str, protocol: str) -> None:
+    steps = let_down(protocol, "", -1)
+    assert steps > 5
+    for at in range(steps):
+        let_down(protocol, fault, at)
+
+
+def close_let_down(fault: str, at: int) -> int:
+    world = World()
+    open_session(world)
+    desk = DoorDesk(world)
+    desk.pay_mpp(10)
+    field = desk.by_mpp(desk.sign(10), action="close")
+    steps = 0
+    with suppress(Killed, BillingError):
+        _, steps = drive(world, desk.exchange(field).begin_steps(), fault, at)
+    assert desk.ask(field).receipt["final"]
+    world.settle()
+    subscription = world.chain.subscriptions[API, WHO]
+    assert (subscription.hold_wei, subscription.credit_wei, world.billed_wei()) == (0, 990, 10)
+    world.store.close()
+    return steps
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_close__let_down_at_any_step__closes_once_when_it_is_repeated(fault: str) -> None:
+    for at in range(close_let_down("", -1)):
+        close_let_down(fault, at)
