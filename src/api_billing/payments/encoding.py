@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
-from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
+from binascii import a2b_base64
 from collections.abc import Mapping
 from typing import Any, Final
 
-_URL_SAFE: Final = re.compile(r"[A-Za-z0-9_-]*")
-_PADDED: Final = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 _MAX_DEPTH: Final = 16
 
 
@@ -34,9 +32,9 @@ def to_base64url(data: bytes) -> str:
 
 def from_base64url(text: str) -> bytes:
     """The bytes of base64url without padding. Raises: NotReadable."""
-    if not _URL_SAFE.fullmatch(text) or len(text) % 4 == 1:
+    if "+" in text or "/" in text or "=" in text:
         raise NotReadable("this is not base64url without padding")
-    data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    data = _decoded(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4))
     if (rest := len(data) % 3) and to_base64url(data[-rest:]) != text[-rest - 1 :]:
         raise NotReadable("this base64url has bits that stand for nothing")
     return data
@@ -49,9 +47,7 @@ def to_base64(data: bytes) -> str:
 
 def from_base64(text: str) -> bytes:
     """The bytes of standard base64, with its padding. Raises: NotReadable."""
-    if len(text) % 4 or not _PADDED.fullmatch(text):
-        raise NotReadable("this is not standard base64 with padding")
-    data = b64decode(text)
+    data = _decoded(text)
     if (rest := len(data) % 3) and to_base64(data[-rest:]) != text[-4:]:
         raise NotReadable("this base64 has bits that stand for nothing")
     return data
@@ -73,6 +69,13 @@ def json_object(data: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise NotReadable("this is not JSON") from error
     return value
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return a2b_base64(text, strict_mode=True)
+    except ValueError as error:
+        raise NotReadable("this is not base64, or not as it is padded here") from error
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, Literal, Self
 
 from api_billing.errors import InvalidInput
@@ -30,7 +31,9 @@ ACTIONS: Final = ("open", "voucher", "topUp", "close")
 
 _REQUIRED: Final = ("id", "realm", "method", "intent", "request")
 _OPTIONAL: Final = ("expires", "digest", "description", "opaque", "header")
-_NAMES: Final = frozenset((*_REQUIRED, *_OPTIONAL))
+_IN_ORDER: Final = (*_REQUIRED, *_OPTIONAL)
+_NAMES: Final = frozenset(_IN_ORDER)
+_CACHED: Final = 256  # challenges
 _TOKEN: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _PARAMETER: Final = re.compile(
     rf"""[ \t]*+({_TOKEN})[ \t]*+=[ \t]*+(?:"((?:[^"\\]|\\.)*+)"|({_TOKEN})(?=[ \t]*(?:,|$)))[^,]*+,?""", re.DOTALL
@@ -77,7 +80,7 @@ class Challenge:
 
     def members(self) -> dict[str, str]:
         """All parameters that it has, in their order."""
-        pairs = ((name, getattr(self, name)) for name in (*_REQUIRED, *_OPTIONAL))
+        pairs = ((name, getattr(self, name)) for name in _IN_ORDER)
         return {name: text for name, text in pairs if text or name in _REQUIRED}
 
     def with_id(self, secret: bytes) -> Self:
@@ -288,7 +291,13 @@ def _challenge(parameters: Mapping[str, str]) -> Challenge:
         raise NotReadable(f"the challenge has no {missing[0]}")
     if "realm" not in parameters:
         raise NotReadable("the challenge has no realm")
-    challenge = Challenge(**{name: text for name, text in parameters.items() if name in _NAMES})
+    return _made(*[parameters.get(name, "") for name in _IN_ORDER])
+
+
+@lru_cache(_CACHED)
+def _made(*parts: str) -> Challenge:
+    """Of a challenge's parameters in their order. Clients bring the same ones back with each request."""
+    challenge = Challenge(*parts)
     _ = challenge.terms
     if challenge.opaque:
         json_object(from_base64url(challenge.opaque))
