@@ -24,10 +24,9 @@ from api_billing.payments import mpp, x402
 
 from .paying import HOLD_WEI, Shop, open_shop
 from .subjects import ADAPTERS, Reply, Subject, subject_of
-from .terms import BASE_WEI, CHUNKS, ESTIMATE_WEI, EVENTS, MORE_WEI, OWN_FIELDS, PLAIN, TERMS, Boom
+from .terms import BASE_WEI, CHUNKS, ESTIMATE_WEI, EVENT_STREAM, EVENTS, MORE_WEI, OWN_FIELDS, PLAIN, TERMS, Boom
 from .test_asgi import CONNECT, SOCKET, START, Wire, app_sending, body, play, scope
 
-Pay = Callable[..., Reply]
 PROTOCOLS = ("x402", "mpp")
 EXPOSED = {"payment-required", "payment-response", "www-authenticate", "payment-receipt"}
 BODY = b"".join(CHUNKS)
@@ -410,6 +409,19 @@ def paid_scope(shop: Shop, protocol: str = "mpp", *, te: str = "", **given: Any)
     paid = shop.by_mpp(asked["www-authenticate"]) if protocol == "mpp" else shop.by_x402(asked["payment-required"])
     headers = [(name.lower().encode(), value.encode()) for name, value in paid.items()]
     return {**scope(), "headers": [*headers, *([(b"te", te.encode())] if te else [])], **given}
+
+
+async def test_events__client_gone_while_a_voucher_is_awaited__end_at_once(
+    tight: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = {**START, "headers": [(b"content-type", EVENT_STREAM.encode())]}
+    app = app_sending(events, *[body(event, more=True) for event in EVENTS])
+    pauses: list[None] = []
+    during_pauses(monkeypatch, tight, lambda: pauses.append(None))
+    wire = Wire([{"type": "http.request"}, {"type": "http.disconnect"}])
+    await play(tight.meter, app, wire, paid_scope(tight))
+    assert b"payment-need-voucher" in wire.sent[2]["body"]
+    assert (len(pauses), tight.channel.charged_wei) == (1, ROOM_WEI)
 
 
 TRAILERS: dict[str, Any] = {"extensions": {"http.response.trailers": {}}}

@@ -4,7 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
 
+from api_billing.metering.web.asgi import MeterMiddleware
 from api_billing.metering.web.delivery import StreamCut
 
 from .paying import Shop, open_shop
@@ -43,6 +50,7 @@ def test_stream__that_outgrows_its_estimate__goes_as_far_as_is_signed(
     assert (reply.status, reply.body) == (200, b"".join(CHUNKS[:pieces]))
     (record,) = shop.records
     assert (record.state, record.charged_wei, record.uncollected_wei) == ("settled", cost_wei, 0)
+    assert record.outcome.error == ("unpaid" if pieces < len(CHUNKS) else "")
     assert (shop.channel.charged_wei, shop.channel.reserved_wei) == (cost_wei, 0)
 
 
@@ -84,6 +92,24 @@ async def test_asgi__application_that_falls_by_the_end__is_no_failure(shop: Shop
         shop.meter, app_sending(START, *[body(chunk, more=True) for chunk in CHUNKS]), wire, asked(shop, TWO_WEI)
     )
     assert wire.sent[1:] == [*[body(chunk, more=True) for chunk in CHUNKS[:2]], body(b"")]
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_middleware_of_starlette__around_or_within__lets_a_stream_end_where_it_is_paid_to(
+    shop: Shop, within: bool
+) -> None:
+    class Other(BaseHTTPMiddleware):
+        async def dispatch(self, request: Any, call_next: Any) -> Any:
+            return await call_next(request)
+
+    async def stream(request: Any) -> StreamingResponse:
+        return StreamingResponse(iter(CHUNKS))
+
+    metered = Middleware(MeterMiddleware, metering=shop.meter.metering(**TERMS))
+    middleware = [metered, Middleware(Other)] if within else [Middleware(Other), metered]
+    app = Starlette(routes=[Route("/it", stream)], middleware=middleware)
+    assert TestClient(app).get("/it", headers=shop.by_voucher(TWO_WEI)).content == b"".join(CHUNKS[:2])
+    assert shop.channel.charged_wei == TWO_WEI
 
 
 async def test_asgi__first_piece_that_is_not_paid_for__ends_a_response_that_has_begun(shop: Shop) -> None:

@@ -15,7 +15,7 @@ aside: there each piece is paid for before it goes out (``outgrows``, ``cover``)
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -54,6 +54,8 @@ _VOUCHER_SECONDS: Final = 60  # that a stream waits for a voucher
 _LONGEST_PAUSE: Final = 2.0  # between two looks at whether there is one
 _NO_FIELDS: Final = TextHeaders(())
 
+Gone = Callable[[], Awaitable[bool]]  # whether the client has gone away
+
 _log = logging.getLogger("api_billing.metering")
 _current: ContextVar[Exchange | None] = ContextVar("api_billing_exchange", default=None)
 
@@ -78,6 +80,7 @@ class Exchange:
         "_payer",
         "_refused",
         "_reserve",
+        "_why_cut",
         "is_bounded",
         "is_whole",
         "keeps_body",
@@ -101,6 +104,7 @@ class Exchange:
         self._estimate_wei = self._held_wei = 0  # what was set aside at first, and is now
         self._paid: tuple[int | None, int] = (None, 0)  # what the application said of its cost, when a piece was paid
         self._paused_ms = 0
+        self._why_cut = ""
         self._refused: tuple[Refused, int] | None = None  # why no more was set aside, and how much it was to be
         self._ended = False
 
@@ -200,9 +204,9 @@ class Exchange:
         """
         return run(self._cover_steps(body_bytes, waits), self._meter.store.call)
 
-    def acover(self, body_bytes: int, *, waits: bool = False) -> Coroutine[Any, Any, bool]:
-        """The same in a coroutine."""
-        return arun(self._cover_steps(body_bytes, waits), self._meter.store.acall)
+    def acover(self, body_bytes: int, *, waits: bool = False, gone: Gone | None = None) -> Coroutine[Any, Any, bool]:
+        """The same in a coroutine, which does not wait on when ``gone`` says that nobody is there to bring one."""
+        return arun(self._cover_steps(body_bytes, waits, gone), self._meter.store.acall)
 
     @property
     def speaks(self) -> str:
@@ -222,9 +226,10 @@ class Exchange:
         """What an event says of what a stream has cost that is settled; None: nothing."""
         return self._payer.receipt_event()
 
-    def cut(self) -> None:
+    def cut(self, why: str = "") -> None:
         """The response ends before it is whole. What the application said of a piece that was not paid for is void."""
         self.is_whole = False
+        self._why_cut = why
         if self.is_bounded:
             self._cost_wei, self._extended_wei = self._paid
 
@@ -289,7 +294,7 @@ class Exchange:
                 cost_wei = min(price.wei, cost_wei)
         return cost_wei + self._extended_wei
 
-    def _cover_steps(self, body_bytes: int, waits: bool) -> Steps[bool]:
+    def _cover_steps(self, body_bytes: int, waits: bool, gone: Gone | None = None) -> Steps[bool]:
         reserve = self._reserve
         if reserve is None:
             return False
@@ -299,6 +304,8 @@ class Exchange:
         for pause in pauses(_VOUCHER_SECONDS, _LONGEST_PAUSE):
             yield Pause(pause)
             self._paused_ms = self._meter.now_ms() - since_ms
+            if gone is not None and (yield gone()):
+                return False
             if (yield from self._reserve_more(reserve, self._so_far_wei(body_bytes))):
                 return True
         return False
@@ -404,7 +411,7 @@ class Exchange:
             account=reserve.account,
             now_ms=now_ms,
             actual_wei=min(priced.wei, MAX_AMOUNT_WEI),
-            outcome=self._outcome(response, now_ms, f"price: {priced.problem}" if priced.problem else ""),
+            outcome=self._outcome(response, now_ms, f"price: {priced.problem}" if priced.problem else self._why_cut),
             response=self._payer.stored(response, is_whole=self.is_whole) if reserve.claim is not None else None,
         )
 

@@ -260,7 +260,7 @@ class Outgoing(Delivery):
         try:
             if event := self.need_voucher():
                 await self._send({"type": "http.response.body", "body": event, "more_body": True})
-                if await self.apays(piece, waits=True):
+                if await self.apays(piece, waits=True, gone=self._incoming.client_gone):
                     return
             self.cut_off()
             fields = await self.afinish()

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from api_billing.metering.limits.plan import Fields
-from api_billing.metering.request.exchange import Exchange
+from api_billing.metering.request.exchange import Exchange, Gone
 from api_billing.metering.request.http import BODILESS, Headers, MeteredResponse, TextHeaders
 from api_billing.metering.web.event_stream import NEED_VOUCHER, RECEIPT, EventStream, is_event_stream
 
@@ -96,10 +96,14 @@ class Delivery:
         paid = self._is_known or not exchange.outgrows(body_bytes) or exchange.cover(body_bytes, waits=waits)
         return self._passed(piece) if paid else False
 
-    async def apays(self, piece: bytes, *, waits: bool = False) -> bool:
-        """The same in a coroutine."""
+    async def apays(self, piece: bytes, *, waits: bool = False, gone: Gone | None = None) -> bool:
+        """The same in a coroutine, which does not wait on when the client is gone."""
         exchange, body_bytes = self.exchange, self.body_bytes + len(piece)
-        paid = self._is_known or not exchange.outgrows(body_bytes) or await exchange.acover(body_bytes, waits=waits)
+        paid = (
+            self._is_known
+            or not exchange.outgrows(body_bytes)
+            or await exchange.acover(body_bytes, waits=waits, gone=gone)
+        )
         return self._passed(piece) if paid else False
 
     @property
@@ -130,7 +134,7 @@ class Delivery:
     def cut_off(self) -> None:
         """The response ends here, before a piece that is not paid for; it is to be finished."""
         self.cut = True
-        self.exchange.cut()
+        self.exchange.cut("unpaid")
 
     def finish(self) -> Fields:
         """Settle, the first time; the answer is header fields."""
