@@ -6,6 +6,7 @@ Runs on `requirements/payment-clients.lock`, against the scripted server.
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import tempfile
 import time
@@ -20,7 +21,7 @@ from x402.http.clients import x402_httpx_transport
 from x402.http.clients.requests import x402_requests
 
 from api_billing.errors import NotPayable, TooExpensive
-from api_billing.payer import Wallet
+from api_billing.payer import Bounds, Wallet
 from api_billing.payer.mpp import paying_mpp
 from api_billing.payer.x402 import BatchSettlement
 from tests.payer.scripted import URL, ScriptedContract, Server
@@ -212,6 +213,34 @@ def mpp__price_above_the_bound__is_refused(folder: str) -> None:
         error = error_of(by_mpp(wallet, server, max_wei_per_call=99))
     assert isinstance(error, TooExpensive), repr(error)
     assert (server.paid, chain.opened) == ([], [])
+
+
+def of_page(number: int, wallet: Wallet) -> dict[str, Any]:
+    """What the Python of docs/paying.md has made, of which block 2 is for `x402` and block 3 for `pympp`."""
+    page = (Path(__file__).parents[2] / "docs" / "paying.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {"wallet": wallet}
+    exec(re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[number], names)
+    return names
+
+
+def x402__page__shows_a_client_that_pays(folder: str) -> None:
+    chain, server = scripted("x402")
+    with wallet_of(chain, folder) as wallet:
+        transport = x402_httpx_transport(of_page(2, wallet)["client"], transport=httpx.MockTransport(server))
+
+        async def asks() -> None:
+            async with httpx.AsyncClient(transport=transport) as http:
+                assert (await http.get(URL)).text == "sunny"
+
+        asyncio.run(asks())
+
+
+def mpp__page__shows_a_client_that_pays(folder: str) -> None:
+    chain, server = scripted("mpp")
+    httpx.AsyncHTTPTransport.handle_async_request = httpx.MockTransport(server).handle_async_request  # type: ignore[method-assign,assignment]
+    with wallet_of(chain, folder) as wallet:
+        wallet.open_session("weather", 50_000, 7, Bounds(1_000, 10_000))
+        assert asyncio.run(of_page(3, wallet)["forecast"]()).text == "sunny"
 
 
 def main(package: str) -> None:

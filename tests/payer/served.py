@@ -3,12 +3,14 @@
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import Body, FastAPI, Request
+from fastapi.responses import StreamingResponse
 
+from api_billing.metering import by_response_size
 from api_billing.metering.meter import Meter
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.on_chain import OnChain
@@ -19,6 +21,8 @@ from genlayer_localnet.testing.plugin import server_fixture
 from tests.metering.settlement.places import PRICE, Place, deployed
 
 node = server_fixture(scope="module", finality_window_seconds=0)
+
+PIECES = [f"data: {text * 292}\n\n".encode() for text in "abc"]  # of 300 bytes, which cost 1 wei each
 
 
 class PayersPlace(Place):
@@ -64,6 +68,21 @@ def url(place: PayersPlace) -> Iterator[str]:
     async def echo(request: Request) -> list[str | None]:
         fields = [request.headers.get(name) for name in ("content-type", "x-mark")]
         return [request.method, (await request.body()).decode(), *fields]
+
+    terms: dict[str, Any] = {"api": place.api, "estimate_wei": 310, "price": by_response_size(10, 1024)}
+
+    def pieces() -> StreamingResponse:
+        return StreamingResponse(iter(PIECES), media_type="text/event-stream")
+
+    @app.api_route("/events", methods=["GET", "HEAD"])
+    @metered(meter, **terms)
+    def events() -> StreamingResponse:
+        return pieces()
+
+    @app.post("/talk")
+    @metered(meter, **terms)
+    def talk(question: Annotated[str, Body()]) -> StreamingResponse:
+        return pieces()
 
     with serving(app) as at:
         yield f"{at}/forecast"

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from api_billing.errors import TooExpensive
 from api_billing.payer import PAYMENT, AsyncPayingClient, PayingClient, PayingSession, Wallet
 from tests.metering.settlement.places import PRICE
 
-from .served import PayersPlace
+from .served import PIECES, PayersPlace
 
 BOUNDS: dict[str, Any] = {"max_wei_per_call": PRICE, "max_wei_a_day": 100 * PRICE, "open_session": 50 * PRICE}
 both = pytest.mark.parametrize("protocol", ["mpp", "x402"])
@@ -84,3 +85,32 @@ def test_session__topped_up__has_more_until_later(place: PayersPlace, wallet: Wa
     after = wallet.top_up(before, 10 * PRICE, days=30)
     assert (after.signer, after.expires_at > before.expires_at) == (before.signer, True)
     assert place.consumer.get_usage_report(place.who).held_wei == 60 * PRICE
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/events"), ("POST", "/talk")], ids=["with HEAD", "without HEAD"])
+def test_stream__that_runs_dry__is_paid_on_and_billed_once(
+    place: PayersPlace, wallet: Wallet, url: str, method: str, path: str
+) -> None:
+    body = "hello" if method == "POST" else None
+    with PayingClient(wallet, **BOUNDS) as client:
+        for _ in range(2):
+            with client.stream(method, url.replace("/forecast", path), json=body) as response:
+                text = b"".join(response.iter_bytes())
+            assert all(piece in text for piece in PIECES), text
+            assert text.count(b"event: payment-need-voucher") > 0
+            assert response.extensions[PAYMENT].paid.cost_wei > 900
+    paid_wei = response.extensions[PAYMENT].paid.charged_wei
+    assert wallet.book.spent_wei(wallet.payer) == paid_wei
+    place.served_wei = paid_wei
+    assert place.settle().status == "done"
+    place.is_billed_once()
+
+
+def test_stream__above_the_bound_of_a_call__is_cut_where_it_is(place: PayersPlace, wallet: Wallet, url: str) -> None:
+    with PayingClient(wallet, **{**BOUNDS, "max_wei_per_call": 700}) as client:
+        with (
+            pytest.raises(TooExpensive, match="the bound of a call"),
+            client.stream("GET", url.replace("/forecast", "/events")) as response,
+        ):
+            response.read()
+        assert wallet.book.spent_wei(wallet.payer) <= 700

@@ -36,6 +36,7 @@ from api_billing.payments.offers import Offer, wei_of
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _BUSY_SECONDS, _BUSY_TURNS = 0.05, 600
 _PAYMENT_REQUIRED: Final = 402
+_NO_HEAD: Final = frozenset({404, 405, 501})
 _SUCCESS: Final = 2  # of the hundreds
 _NEED_VOUCHER, _RECEIPT_EVENT = "payment-need-voucher", "payment-receipt"
 _NOT_SECURE: Final = "nothing is paid over plain http: who listens could use the voucher"
@@ -179,8 +180,13 @@ class Payer:
 
     def close(self, request: Request) -> Steps:
         """Have the server settle and close the session that pays for a URL. Raises: NoSession, NotPayable."""
-        reply: Reply = yield Send({}, "HEAD")
-        asked: Asked | None = yield Run(lambda: self.asked(request, reply))
+        method = "HEAD"
+        reply: Reply = yield Send({}, method)
+        if reply.status in _NO_HEAD:
+            method = "GET"
+            reply = yield Send({}, method)
+        said = reply
+        asked: Asked | None = yield Run(lambda: self.asked(request, said))
         if asked is None:
             raise NotPayable("the URL asks for no payment, so it does not say whose session it would be")
         first = asked
@@ -190,7 +196,7 @@ class Payer:
         if session is None:
             raise NoSession(f"there is no session with {first.offer.api} to close")
         known = session
-        payment, reply = yield from self._pay(request, first, known, action="close")
+        payment, reply = yield from self._pay(request, first, known, action="close", method=method)
         if reply.status // 100 == _SUCCESS:
             payment.session = yield Run(lambda: self.wallet.book.set_state(known, "closed"))
         return payment
@@ -225,7 +231,10 @@ class Payer:
             last = reply
             again: Asked | None = yield Run(lambda: self.asked(request, last))
             if again is not None:
-                yield Send(again.fields(extended), "HEAD")
+                payment.asked = again
+                reply = yield Send(again.fields(extended), "HEAD")
+        if reply.status in _NO_HEAD:  # what is answered without the handler, by whatever method
+            yield Send(payment.asked.fields(extended, "topUp"))
 
     def stream_ends(self, payment: Payment) -> None:
         """Note that a stream has ended: without a receipt at its end it may have cost all that was signed for it."""
@@ -236,9 +245,9 @@ class Payer:
     # --- its parts
 
     def _pay(
-        self, request: Request, asked: Asked, session: SessionEntry, *, action: Action = "voucher", from_number: int = 0
-    ) -> Generator[Step, Any, tuple[Payment, Reply]]:
-        method = "" if action == "voucher" else "HEAD"
+        self, request: Request, asked: Asked, session: SessionEntry, *, action: Action = "voucher", method: str = "",
+        from_number: int = 0,
+    ) -> Generator[Step, Any, tuple[Payment, Reply]]:  # fmt: skip
         spending: Spending = yield from self._begun(asked, session, action, from_number)
         payment = Payment(asked, session)
         try:
@@ -257,7 +266,8 @@ class Payer:
             raise
         if is_busy(reply):  # somebody who has died has a request there: another channel is free
             self.wallet.book.refused(spending)
-            return (yield from self._pay(request, asked, session, action=action, from_number=spending.number + 1))
+            number = spending.number + 1
+            return (yield from self._pay(request, asked, session, action=action, method=method, from_number=number))
         last, done = reply, spending
         yield Run(lambda: self.end(payment, done, last))
         return payment, reply
