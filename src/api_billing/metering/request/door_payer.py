@@ -244,6 +244,12 @@ class DoorPayer(CreditPayer):
             if isinstance(found, Refusal):
                 return found
             channel = found
+            if 0 < found.posted_wei >= by.cumulative_wei and said.action != "close":
+                # Anybody has a public voucher: it adds nothing, and who shows it has proven nothing.
+                if said.action == "keep":
+                    self.channel = found
+                    return by_channel("voucher_required", found, 0)
+                channel = None
         return self._managed(said, channel)
 
     def _close(self, by: BySession) -> Steps[ChannelSums | Refusal]:
