@@ -33,7 +33,7 @@ format: env-dev ## Format the sources and sort their imports
 	@$(BIN)/ruff format $(SOURCES)
 
 bench: env-dev ## Run all benchmarks in bench/
-	@for name in contract_io localnet meter settlement rpc demo; do $(BIN)/python bench/$$name.py || exit 1; done
+	@for name in contract_io localnet meter payments settlement rpc demo; do $(BIN)/python bench/$$name.py || exit 1; done
 
 lock: env-dev ## Resolve the lock files anew: make lock [UPGRADE=1]
 	@sh tools/lock.sh $(BIN)/uv $(if $(UPGRADE),--upgrade)
