@@ -48,6 +48,7 @@ _UNPRINTED: Final = re.compile(r"[^\t -~]")
 _NO_TEXT: Final = re.compile("[\ud800-\udfff]")  # halves of pairs, which UTF-8 has not
 _SOURCE: Final = re.compile("did:pkh:eip155:([1-9][0-9]{0,15}):(0x[0-9a-fA-F]{40})")
 _LEAST_SECRET: Final = 32  # bytes
+_MAX_KNOWN: Final = 256  # challenges that were read: for a minute each credential of a route repeats the same one
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +288,12 @@ def _voucher(payload: Mapping[str, Any]) -> Voucher:
 
 
 def _challenge(parameters: Mapping[str, str]) -> Challenge:
+    return _read(tuple(parameters.items()))
+
+
+@lru_cache(_MAX_KNOWN)
+def _read(items: tuple[tuple[str, str], ...]) -> Challenge:
+    parameters = dict(items)
     if missing := [name for name in _REQUIRED if not parameters.get(name) and name != "realm"]:
         raise NotReadable(f"the challenge has no {missing[0]}")
     if "realm" not in parameters:

@@ -92,6 +92,7 @@ class Door:
         self._root = secret
         self._secret = lru_cache(4)(self._made_secret)
         self._challenge = lru_cache(_CACHED)(self._made_challenge)
+        self._is_of = lru_cache(_CACHED)(self._was_made_in)
         self._unpaid = lru_cache(_CACHED)(self._made_unpaid)
 
     def offer(self, api: str, amount_wei: int, receiver: Receiver) -> Offer:
@@ -143,7 +144,7 @@ class Door:
     def refusal_of(self, challenge: Challenge, offer: Offer, at_ms: int, *, own_field: bool) -> Refusal | None:
         """Why a challenge is none that this request could answer, in the order of the draft."""
         periods = at_ms // _PERIOD_MS, at_ms // _PERIOD_MS - 1
-        if not any(challenge.is_by(self._secret(period)) for period in periods):
+        if not any(self._is_of(challenge, period) for period in periods):
             return Refusal("invalid_challenge")
         now = self._challenge(offer, at_ms // _MINUTE_MS, challenge.header)
         if challenge.realm != now.realm or bool(challenge.header) != own_field:
@@ -151,6 +152,9 @@ class Door:
         if challenge.request != now.request:
             return Refusal("offer_changed")
         return Refusal("payment_expired") if challenge.expires_ms() <= at_ms else None
+
+    def _was_made_in(self, challenge: Challenge, period: int) -> bool:
+        return challenge.is_by(self._secret(period))
 
     def _made_secret(self, period: int) -> bytes:
         return hmac.digest(self._root(), f"challenges of period {period}".encode(), "sha256")
