@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import pytest
 
 from tests.other_versions import ROOT
 
+UNREACHABLE = ("ECONNREFUSED", "ECONNRESET", "ENOTFOUND", "EAI_AGAIN", "ETIMEDOUT", "E404")
 INSTALL_SECONDS = 600
 RUN_SECONDS = 120
 
@@ -21,7 +23,7 @@ RUN_SECONDS = 120
 def npm_packages(project: Path, name: str) -> Path:
     """The folder `node_modules` with what is in the project's package-lock.json; no script of theirs is run.
 
-    Skips the test without npm.
+    Skips the test without npm, and where its registry is out of reach.
     """
     if shutil.which("npm") is None or shutil.which("node") is None:
         pytest.skip("npm and node are not installed, which the JavaScript clients need")
@@ -41,7 +43,14 @@ def _install(project: Path, folder: Path) -> None:
         for name in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(project / name, fresh / name)
         # Not `npm ci`: npm leaves optional packages of other platforms out of a lock, and then finds it incomplete.
-        run(["npm", "install", "--ignore-scripts"], cwd=fresh, timeout=INSTALL_SECONDS)
+        try:
+            run(["npm", "install", "--ignore-scripts"], cwd=fresh, timeout=INSTALL_SECONDS)
+        except AssertionError as error:
+            shutil.rmtree(fresh)
+            found = re.search(f"npm error.*({'|'.join(UNREACHABLE)}).*", str(error))
+            if found is None:
+                raise
+            pytest.skip(f"{folder.name} cannot be had from npm's registry: {found[0]}")
         shutil.rmtree(folder, ignore_errors=True)
         fresh.rename(folder)
 

@@ -40,6 +40,7 @@ LINES: dict[str, Callable[[], tuple[list[str], dict[str, str]]]] = {
     "x402-fetch": lambda: node_line("by_x402.mjs"),
     "pympp": lambda: python_line("by_mpp.py"),
     "mppx": lambda: node_line("by_mppx.mjs"),
+    "plugins": lambda: python_line("by_plugins.py"),
 }
 
 

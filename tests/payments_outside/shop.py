@@ -35,6 +35,8 @@ class Shop:
         settings = MeterSettings.load(store_url="memory://", contract=place.contract, url=place.network.url, **given)
         self.place, self.url = place, ""
         self.streams = threading.Event()  # a stream of events has begun
+        self.serves = threading.Event()  # a request for `/slow` is being served
+        self.gate = threading.Event()  # lets it end
         self.meter = Meter(place.store, settings, clock_ms=place.now_ms)
         self.meter.on_chain = OnChain(place.operator, place.store, settings, place.now_ms, place.alerts.append)
         self.meter.on_chain.start = lambda: None  # type: ignore[method-assign]
@@ -83,6 +85,13 @@ def application(shop: Shop) -> FastAPI:
     @metered(shop.meter, api=shop.place.api, estimate_wei=CHEAP)
     async def cheap() -> str:
         return "cheap"
+
+    @app.get("/slow")
+    @metered(shop.meter, **terms)
+    def slow() -> str:
+        shop.serves.set()
+        assert shop.gate.wait(WAIT_SECONDS)
+        return "slow"
 
     @app.post("/summary")
     @metered(shop.meter, **terms)

@@ -119,6 +119,26 @@ def test_client__closes_its_session__has_the_rest_of_the_hold_back(shop: Shop, c
 # --- what the clients of one protocol do
 
 
+@pytest.mark.parametrize(
+    ("name", "other", "status", "charged_wei"),
+    [
+        ("x402-httpx", "x402-fetch", 402, PRICE),
+        ("pympp", "mppx", 200, 2 * PRICE),
+        ("x402-fetch", "mppx", 200, 2 * PRICE),
+    ],
+)
+def test_clients__at_once_in_one_channel__are_served_where_the_protocol_has_it(
+    shop: Shop, client: Clients, name: str, other: str, status: int, charged_wei: int
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(client(name), f"{shop.url}/slow")
+        assert shop.serves.wait(WAIT_SECONDS)
+        second = client(other, accepted=PRICE)(f"{shop.url}/forecast")
+        shop.gate.set()
+        assert (first.result().status, second.status) == (200, status), second
+    shop.is_billed(charged_wei)
+
+
 @by_mpp
 def test_client__stream_that_runs_dry__goes_on_when_another_brings_a_voucher(
     shop: Shop, client: Clients, name: str
