@@ -12,15 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_account import Account
+from eth_utils.crypto import keccak
 from fastapi.testclient import TestClient
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from api_billing.cli.app import make_app
+from api_billing.client import BillingClient
+from api_billing.networks import find_network
 from api_billing.payments import mpp
 from api_billing.vouchers import is_signed_by
 from genlayer_localnet.cli import app as localnet_app
 from genlayer_localnet.testing.server import ServerProcess
+from tests.metering.settlement.places import deployed
+from tests.payer.served import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 README, CONTRIBUTING, CHANGELOG = (ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG"))
@@ -84,8 +90,37 @@ def test_readme__python_of_the_meter__charges_for_a_request(tmp_path: Path, monk
     assert charged_wei == int(response.headers["x-cost-wei"]) > 10**9
 
 
+def test_readme__server_and_command_of_the_door__serve_who_has_a_wallet(
+    rpc_server: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    network = find_network("localnet", rpc_server.url)
+    contract, keys = deployed(network), [keccak(text=f"{role} of the README") for role in ("operator", "payer")]
+    operator, payer = (BillingClient(network, contract=contract, account=Account.from_key(key)) for key in keys)
+    for client in (operator, payer):
+        client.connection.fund(client.address, 10**18)
+    operator.register_api("weather", 10**15, 1_000)
+    monkeypatch.setenv("API_BILLING_URL", rpc_server.url)
+    names: dict[str, Any] = {}
+    exec(python_of("README.md")[1].replace("0x…", contract), names)
+    command, answer = next(
+        block for kind, block in FENCE.findall(text_of("README.md")) if "pay http" in block
+    ).splitlines()
+    monkeypatch.setenv("API_BILLING_CONTRACT", contract)
+    monkeypatch.setenv("API_BILLING_ACCOUNT", "env:PAYER_KEY")
+    monkeypatch.setenv("PAYER_KEY", "0x" + keys[1].hex())
+    monkeypatch.setenv("API_BILLING_PAYER_FILE", str(tmp_path / "payer.db"))
+    with names["meter"] as meter, serving(names["app"]) as url:
+        words = shlex.split(command.removeprefix("$ api-billing ").replace("http://127.0.0.1:8000", url))
+        done = CliRunner().invoke(make_app(), words)
+        assert (done.exit_code, done.stdout) == (0, answer), done.stderr
+        session = meter.session("weather", payer.address)
+    assert session is not None
+    assert [channel.charged_wei for channel in session.channels] == [10**15]
+
+
 def test_readme__python_of_the_contract__runs() -> None:
-    run(python_of("README.md")[1])
+    run(python_of("README.md")[2])
 
 
 def test_tutorial__python_of_the_client__shows_the_usage_report(rpc_server: ServerProcess) -> None:
@@ -167,7 +202,7 @@ def test_method_specification__example__is_what_the_client_and_the_server_say() 
     assert (receipt["acceptedCumulative"], receipt["spent"]) == (str(payload.voucher.cumulative_wei), "3000000000")
 
 
-@pytest.mark.parametrize(("document", "most"), [("README.md", 140), ("CONTRIBUTING.md", 40)])
+@pytest.mark.parametrize(("document", "most"), [("README.md", 160), ("CONTRIBUTING.md", 40)])
 def test_first_pages__length__is_bounded(document: str, most: int) -> None:
     assert len(text_of(document).splitlines()) <= most
 
