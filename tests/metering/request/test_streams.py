@@ -8,6 +8,8 @@ import pytest
 from api_billing.metering import Meter, by_processing_time, by_response_size, first_of, fixed, from_header, from_voucher
 from api_billing.metering.errors import InvalidSetting, StoreUnavailable
 from api_billing.metering.ledger.operations import ReserveMore, Settle
+from api_billing.metering.ledger.rows import REQUESTS
+from api_billing.metering.ledger.session_rows import CHANNELS
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
 from api_billing.metering.stores.steps import Pause
@@ -181,6 +183,18 @@ def test_stream__store_does_not_answer__ends_before_the_piece(shop: Shop, monkey
     exchange.cut()
     end(exchange, 10)
     assert shop.channel.charged_wei == 10
+
+
+def test_stream__whose_reservation_the_store_has_lost__is_charged_all_the_same(shop: Shop) -> None:
+    exchange = exchange_of(shop, 100)
+    assert exchange.cover(15)
+    tables = shop.world.store._tables  # type: ignore[attr-defined]
+    lost = tables.rows[REQUESTS].pop((exchange.reservation_id,))
+    tables.account(lost.reserve.account).reserved_wei -= lost.estimate_wei
+    (channel,) = tables.rows[CHANNELS].values()
+    channel.reserved_wei -= lost.estimate_wei
+    end(exchange, 15)
+    assert (shop.channel.charged_wei, shop.channel.reserved_wei) == (15, 0)
 
 
 def test_response__as_a_whole__costs_at_most_its_estimate_and_what_the_application_adds(shop: Shop) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, Final
 
 from api_billing.metering.errors import MeterError, StoreUnavailable
@@ -360,6 +361,8 @@ class Exchange:
             if self._extended_wei and not is_told:
                 priced = priced._replace(wei=priced.wei + self._extended_wei)
                 yield from self._reserve_more(reserve, min(priced.wei, reserve.estimate_wei + self._extended_wei))
+            if self._held_wei > reserve.estimate_wei:
+                reserve = replace(reserve, estimate_wei=self._held_wei)  # what is reserved again, should it be lost
             settle = self._settlement(reserve, response, priced)
             reply: Settled | NotReserved = yield settle
             if type(reply) is not Settled:
