@@ -127,7 +127,7 @@ def test_stream__of_a_channel_that_others_use__leaves_them_what_is_theirs(shop: 
 
 def waited(exchange: Exchange, body_bytes: int, shop: Shop, brings: dict[int, int]) -> tuple[bool, list[float]]:
     """Drive the flow of a wait; after so many pauses another request brings a voucher for this sum."""
-    steps, pauses = exchange._cover_steps(body_bytes, True), []
+    steps, pauses = exchange._running.cover(exchange._reserve, body_bytes, True), []
     answer = None
     while True:
         try:

@@ -15,47 +15,36 @@ aside: there each piece is paid for before it goes out (``outgrows``, ``cover``)
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from api_billing.metering.errors import MeterError, StoreUnavailable
 from api_billing.metering.ledger.operations import (
     MAX_AMOUNT_WEI,
     NotReserved,
     Outcome,
-    Refused,
     Release,
     Reserve,
     Reserved,
-    ReserveMore,
     Settle,
     Settled,
 )
 from api_billing.metering.limits.plan import Fields
-from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse
 from api_billing.metering.request.keeper import settled_again
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.payers import payer_of
 from api_billing.metering.request.prices import (
-    ByProcessingTime,
-    ByResponseSize,
-    Fixed,
     Priced,
     check_wei,
     fallback_wei,
 )
-from api_billing.metering.request.problems import Answer, Refusal, unavailable
-from api_billing.metering.request.receipt_payer import pauses
+from api_billing.metering.request.problems import Answer, unavailable
+from api_billing.metering.request.running import Gone, Running
 from api_billing.metering.request.tags import tags_text
-from api_billing.metering.stores.steps import Pause, Steps, arun, run
-
-_VOUCHER_SECONDS: Final = 60  # that a stream waits for a voucher
-_LONGEST_PAUSE: Final = 2.0  # between two looks at whether there is one
-_NO_FIELDS: Final = TextHeaders(())
-
-Gone = Callable[[], Awaitable[bool]]  # whether the client has gone away
+from api_billing.metering.stores.steps import Steps, arun, run
 
 _log = logging.getLogger("api_billing.metering")
 _current: ContextVar[Exchange | None] = ContextVar("api_billing_exchange", default=None)
@@ -70,17 +59,11 @@ class Exchange:
     """One request on its way. Not thread-safe: one thread or task at a time, which need not be the same one."""
 
     __slots__ = (
-        "_cost_wei",
         "_ended",
-        "_estimate_wei",
-        "_extended_wei",
-        "_held_wei",
         "_meter",
-        "_paid",
-        "_paused_ms",
         "_payer",
-        "_refused",
         "_reserve",
+        "_running",
         "_why_cut",
         "is_bounded",
         "is_whole",
@@ -100,13 +83,8 @@ class Exchange:
         self._meter = metering.meter
         self._payer = payer_of(metering, request)
         self._reserve: Reserve | None = None  # while it has to be settled or released
-        self._cost_wei: int | None = None
-        self._extended_wei = 0
-        self._estimate_wei = self._held_wei = 0  # what was set aside at first, and is now
-        self._paid: tuple[int | None, int] = (None, 0)  # what the application said of its cost, when a piece was paid
-        self._paused_ms = 0
+        self._running = Running(self._payer)
         self._why_cut = ""
-        self._refused: tuple[Refused, int] | None = None  # why no more was set aside, and how much it was to be
         self._ended = False
 
     # --- for the application
@@ -123,7 +101,7 @@ class Exchange:
 
     def set_cost_wei(self, cost_wei: int) -> None:
         """Charge this, instead of what the price says. Raises: InvalidSetting for an amount that is none."""
-        self._cost_wei = check_wei("the cost", cost_wei)
+        self._running.cost_wei = check_wei("the cost", cost_wei)
 
     def extend(self, more_wei: int) -> None:
         """It costs so much more than its price says: for what is found out while a response goes out, before its next
@@ -131,7 +109,7 @@ class Exchange:
 
         Does not wait, in threads and coroutines alike. Raises: InvalidSetting for an amount that is none.
         """
-        self._extended_wei += check_wei("what it costs more", more_wei)
+        self._running.extended_wei += check_wei("what it costs more", more_wei)
 
     def tag(self, **values: str | int | bool | None) -> None:
         """Keep something with the request's record, to find it again: ``tag(model="small", tokens=12)``."""
@@ -181,33 +159,27 @@ class Exchange:
 
     def start_fields(self, status: int = 200, length: int | None = None) -> Fields:
         """Header fields of a response that begins before it is settled, of a body of this length, if that is known."""
-        payer, price = self._payer, self.metering.price
-        is_told = payer.speaks == "x402" and status not in self._meter.free_statuses
-        if is_told and length is not None and self._cost_wei is None and isinstance(price, ByResponseSize):
-            cost_wei = price(self.request, MeteredResponse(status, _NO_FIELDS, length))
-            payer.told_wei = min(cost_wei, self._held_wei)
-        return payer.begun_fields(status)
+        if length is not None:
+            self._running.tell(status, length)
+        return self._payer.begun_fields(status)
 
     def duration_ms(self) -> int:
         """How long ago the request came in, without the time that it waited for a voucher."""
-        return max(0, self._meter.now_ms() - self.request.at_ms - self._paused_ms)
+        return self._running.duration_ms()
 
     def outgrows(self, body_bytes: int) -> bool:
         """Whether with so many bytes of its body a stream costs more than is set aside. Asked when ``is_bounded``."""
-        if self._so_far_wei(body_bytes) > self._held_wei:
-            return True
-        self._paid = self._cost_wei, self._extended_wei
-        return False
+        return self._running.outgrows(body_bytes)
 
     def cover(self, body_bytes: int, *, waits: bool = False) -> bool:
         """Have more set aside for a stream that outgrows what is; with ``waits`` as soon as another request has brought
         a voucher for it, within a minute. False: there is no more. Never raises.
         """
-        return run(self._cover_steps(body_bytes, waits), self._meter.store.call)
+        return run(self._running.cover(self._reserve, body_bytes, waits), self._meter.store.call)
 
     def acover(self, body_bytes: int, *, waits: bool = False, gone: Gone | None = None) -> Coroutine[Any, Any, bool]:
         """The same in a coroutine, which does not wait on when ``gone`` says that nobody is there to bring one."""
-        return arun(self._cover_steps(body_bytes, waits, gone), self._meter.store.acall)
+        return arun(self._running.cover(self._reserve, body_bytes, waits, gone), self._meter.store.acall)
 
     @property
     def speaks(self) -> str:
@@ -221,7 +193,7 @@ class Exchange:
 
     def need_voucher(self) -> Mapping[str, Any] | None:
         """What an event says that asks for a voucher; None when none would help."""
-        return None if self._refused is None else self._payer.need_voucher(*self._refused)
+        return self._running.need_voucher()
 
     def receipt(self) -> Mapping[str, Any] | None:
         """What an event says of what a stream has cost that is settled; None: nothing."""
@@ -232,7 +204,7 @@ class Exchange:
         self.is_whole = False
         self._why_cut = why
         if self.is_bounded:
-            self._cost_wei, self._extended_wei = self._paid
+            self._running.cut()
 
     # --- begin
 
@@ -254,7 +226,7 @@ class Exchange:
             answer = None if type(reply) is Reserved else payer.answer(reply)
             if answer is None and (reserve := payer.reservation) is not None:
                 self._reserve = reserve
-                self._held_wei = self._estimate_wei = reserve.estimate_wei
+                self._running.begin(reserve.estimate_wei)
                 self.is_bounded = reserve.session is not None
                 stored_bytes = meter.settings.max_stored_bytes if reserve.claim is not None else 0
                 self.keeps_body = max(stored_bytes, meter.audited_bytes)
@@ -281,66 +253,6 @@ class Exchange:
         meter.metrics.refused(api, "meter_unavailable")
         return unavailable(error).answer()
 
-    # --- a stream
-
-    def _so_far_wei(self, body_bytes: int) -> int:
-        """What a stream will have cost with so many bytes of its body; its estimate, where only its end can tell."""
-        cost_wei, price = self._cost_wei, self.metering.price
-        if cost_wei is None and isinstance(price, ByResponseSize | ByProcessingTime):
-            response = MeteredResponse(200, _NO_FIELDS, body_bytes, duration_ms=self.duration_ms())
-            cost_wei = price(self.request, response)
-        elif cost_wei is None:
-            cost_wei = self._estimate_wei
-            if isinstance(price, Fixed):
-                cost_wei = min(price.wei, cost_wei)
-        return cost_wei + self._extended_wei
-
-    def _cover_steps(self, body_bytes: int, waits: bool, gone: Gone | None = None) -> Steps[bool]:
-        reserve = self._reserve
-        if reserve is None:
-            return False
-        if not waits:
-            return (yield from self._reserve_more(reserve, self._so_far_wei(body_bytes)))
-        since_ms = self._meter.now_ms() - self._paused_ms
-        for pause in pauses(_VOUCHER_SECONDS, _LONGEST_PAUSE):
-            yield Pause(pause)
-            self._paused_ms = self._meter.now_ms() - since_ms
-            if gone is not None and (yield gone()):
-                return False
-            if (yield from self._reserve_more(reserve, self._so_far_wei(body_bytes))):
-                return True
-        return False
-
-    def _reserve_more(self, reserve: Reserve, needed_wei: int) -> Steps[bool]:
-        """Set aside what is needed; for a stream as much again as was estimated, so that not each piece asks for
-        itself, where there is so much.
-        """
-        self._refused = None
-        if needed_wei <= self._held_wei:
-            return True
-        if reserve.session is None or reserve.session.exact:
-            return False  # what was signed is for just what was estimated
-        again_wei = self._held_wei + reserve.estimate_wei if self.is_bounded else 0
-        on_chain = self._meter.on_chain
-        for held_wei in dict.fromkeys((max(needed_wei, again_wei), needed_wei)):
-            try:
-                if on_chain is not None:
-                    admitted = yield from on_chain.admit(self.metering.api, self._payer.consumer, held_wei)
-                    if isinstance(admitted, Refusal):
-                        continue  # the contract bills no call above the price accepted for one
-                reply: Reserved | Refused | NotReserved = yield ReserveMore.of(reserve, held_wei)
-            except MeterError as error:
-                self._meter.seldom.log(_log, logging.WARNING, "more cannot be set aside: %s", error)
-                return False
-            if isinstance(reply, Reserved):
-                self._held_wei = self._payer.estimate_wei = held_wei
-                self._payer.counts = reply.counts
-                self._paid = self._cost_wei, self._extended_wei
-                return True
-            if self._refused is None and isinstance(reply, Refused):
-                self._refused = reply, held_wei  # as much again is what is asked for
-        return False
-
     # --- finish
 
     def finish_steps(self, response: MeteredResponse) -> Steps[Fields]:
@@ -349,20 +261,20 @@ class Exchange:
         if reserve is None:
             self.request.let_go()
             return []
-        meter, payer = self._meter, self._payer
+        meter, payer, running = self._meter, self._payer, self._running
         settle: Settle | None = None
         try:
             if response.status in meter.free_statuses:
                 self._release(reserve, self._outcome(response, meter.now_ms()))
                 return payer.released()
-            cost_wei = self._cost_wei
+            cost_wei, more_wei = running.cost_wei, running.extended_wei
             is_told = payer.told_wei is not None
             priced = (yield from payer.price(response)) if cost_wei is None or is_told else Priced(cost_wei)
-            if self._extended_wei and not is_told:
-                priced = priced._replace(wei=priced.wei + self._extended_wei)
-                yield from self._reserve_more(reserve, min(priced.wei, reserve.estimate_wei + self._extended_wei))
-            if self._held_wei > reserve.estimate_wei:
-                reserve = replace(reserve, estimate_wei=self._held_wei)  # what is reserved again, should it be lost
+            if more_wei and not is_told:
+                priced = priced._replace(wei=priced.wei + more_wei)
+                yield from running.reserve_more(reserve, min(priced.wei, reserve.estimate_wei + more_wei))
+            if running.held_wei > reserve.estimate_wei:
+                reserve = replace(reserve, estimate_wei=running.held_wei)  # what is reserved again, should it be lost
             settle = self._settlement(reserve, response, priced)
             reply: Settled | NotReserved = yield settle
             if type(reply) is not Settled:
@@ -380,7 +292,7 @@ class Exchange:
             meter.seldom.log(_log, logging.WARNING, "%s is settled later: %s", settle.reservation_id, error)
             meter.keeper.repeat(settle, reserve)
             if payer.told_wei is None:
-                payer.told_wei = min(settle.actual_wei or 0, self._held_wei)
+                payer.told_wei = min(settle.actual_wei or 0, running.held_wei)
             return payer.begun_fields(response.status)
         finally:
             meter.keeper.ended(reserve.reservation_id)

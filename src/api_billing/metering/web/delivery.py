@@ -8,8 +8,9 @@ from contextlib import suppress
 from typing import Any, Final
 
 from api_billing.metering.limits.plan import Fields
-from api_billing.metering.request.exchange import Exchange, Gone
+from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import BODILESS, Headers, MeteredResponse, TextHeaders
+from api_billing.metering.request.running import Gone
 from api_billing.metering.web.event_stream import NEED_VOUCHER, RECEIPT, EventStream, is_event_stream
 
 
