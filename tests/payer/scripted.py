@@ -190,7 +190,8 @@ class Server:
         payload = mpp.session_payload(credential, CHAIN_ID)
         assert payload.voucher is not None
         channel = self.channel(None, payload.payer, payload.voucher.salt)
-        assert channel.id == payload.channel_id
+        if channel.id != payload.channel_id or mpp.offer_of(credential.challenge) != self.offered():
+            return self.asks(problem={"code": "offer_changed"})
         sums = self.take(channel, payload.voucher)
         is_voucher = payload.action == "voucher" and request.method != "HEAD"
         required_wei = sums.required_wei(self.price_wei if is_voucher else 0)
@@ -216,14 +217,17 @@ class Server:
 
     def _by_x402(self, request: httpx.Request, payment: x402.Payment) -> httpx.Response:
         channel = self.channel(payment.channel, payment.channel.payer, "")
-        assert channel.id == payment.channel_id
+        is_call = payment.kind == "voucher"
+        if channel.id != payment.channel_id or (is_call and payment.accepted_wei < self.price_wei):
+            return self.asks(error="invalid_payment_requirements")
         sums = self.take(channel, payment.voucher)
-        estimate_wei = self.price_wei if payment.kind == "voucher" else 0
+        estimate_wei = self.price_wei
         if self.busy and channel.salt.endswith("0"):
             return self.asks(error=f"{x402.REASONS}channel_busy")
         assert not sums.reserved_wei, "two payments of a channel at a time"
         required_wei = sums.required_wei(estimate_wei)
-        if payment.voucher.cumulative_wei != required_wei:
+        is_good = payment.voucher.cumulative_wei == required_wei
+        if not (is_good if is_call else payment.voucher.cumulative_wei > sums.posted_wei):
             state = {"channelId": channel.id, "chargedCumulativeAmount": str(sums.charged_wei)}
             signed = {"signedMaxClaimable": str(sums.signed_wei), "signature": sums.signature}
             extra = {"channelState": {**state, **self.lies}, "voucherState": signed}

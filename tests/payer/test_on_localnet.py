@@ -54,14 +54,20 @@ def test_client__whose_vouchers_were_posted__goes_on(
 
 
 @both
-def test_client__that_closes__has_its_hold_back(place: PayersPlace, wallet: Wallet, url: str, protocol: Any) -> None:
+@pytest.mark.parametrize("is_posted", [False, True])
+def test_client__that_closes__has_its_hold_back(
+    place: PayersPlace, wallet: Wallet, url: str, protocol: Any, is_posted: bool
+) -> None:
     with PayingClient(wallet, **BOUNDS, protocols=(protocol,)) as client:
         assert client.get(url).is_success
         assert place.consumer.get_usage_report(place.who).held_wei == 50 * PRICE
+        if is_posted:
+            assert place.settle().status == "done"
+            assert client.get(url).is_success
         assert client.close_session(url).session.state == "closed"
     assert place.settle().status == "done"
     assert place.consumer.get_usage_report(place.who).held_wei == 0
-    place.served_wei = PRICE // 2
+    place.served_wei = (1 + is_posted) * PRICE // 2
     place.is_billed_once()
 
 

@@ -91,6 +91,86 @@ def test_request__that_fails__costs_nothing_and_the_next_pays_with_what_was_sign
     assert sums.signed_wei == 100
 
 
+# --- without being asked again
+
+
+@both
+def test_requests__to_where_was_paid_a_moment_ago__are_paid_at_once(
+    client: Client, server: Server, protocol: str
+) -> None:
+    server.protocols = (protocol,)
+    paying = client()
+    for _ in range(3):
+        assert paying.get(URL, params={"city": "paris"}).is_success
+    assert len(server.seen) == 4
+
+
+def test_amount__of_an_answer_that_corrects__is_not_taken_for_the_price(client: Client, server: Server) -> None:
+    server.protocols, server.cost = ("x402",), lambda _: 1
+    server.price_wei = 1_000
+    client().get(URL)
+    server.post()
+    server.price_wei = 10
+    paying = client()
+    assert [paying.get(URL).status_code for _ in range(3)] == [200] * 3
+    server.post()
+    assert [paying.get(URL).status_code for _ in range(3)] == [200] * 3
+    assert paying.payer.wallet.book.spent_wei(paying.payer.wallet.payer) == 7
+
+
+def test_requests__to_where_was_paid_long_ago__ask_again(client: Client, server: Server) -> None:
+    paying = client()
+    paying.get(URL)
+    server.chain.clock.sleep(60)
+    paying.get(URL)
+    assert len(server.seen) == 4
+
+
+@both
+@pytest.mark.parametrize("price_wei", [50, 200])
+def test_price__that_has_changed__is_paid_as_it_is_now(
+    client: Client, server: Server, protocol: str, price_wei: int
+) -> None:
+    server.protocols = (protocol,)
+    paying = client()
+    paying.get(URL)
+    server.price_wei = price_wei
+    assert paying.get(URL).is_success
+    assert server.charged_wei == 100 + price_wei
+
+
+@both
+def test_price__that_has_risen_above_the_bound__is_refused(client: Client, server: Server, protocol: str) -> None:
+    server.protocols = (protocol,)
+    paying = client(max_wei_per_call=150)
+    paying.get(URL)
+    server.price_wei = 151
+    with pytest.raises(TooExpensive):
+        paying.get(URL)
+    assert (server.served, server.charged_wei) == (1, 100)
+
+
+def test_session__closed_meanwhile__is_not_paid_from(client: Client, wallet: Wallet, server: Server) -> None:
+    paying = client()
+    paying.get(URL)
+    wallet.book.set_state(wallet.book.sessions()[0], "closed")
+    assert paying.get(URL).is_success
+    assert [len(wallet.book.sessions()), server.served] == [2, 2]
+
+
+def test_request__refused_for_good__is_not_tried_for_ever(client: Client, server: Server) -> None:
+    paying = client()
+    paying.get(URL)
+    server.chain.signer = "0x" + "12" * 20
+    first = len(server.seen)
+    assert paying.get(URL).is_success
+    second = len(server.seen)
+    assert second - first <= 3
+    server.handler = lambda _: httpx.Response(402)
+    assert paying.get(URL).status_code == 402
+    assert len(server.seen) - second <= 2
+
+
 @pytest.mark.parametrize("tells_cost", [True, False])
 def test_request__that_fails_over_mpp_and_is_charged__is_counted_when_that_is_said(
     client: Client, server: Server, wallet: Wallet, tells_cost: bool
@@ -319,7 +399,7 @@ def test_correction__that_nothing_proves__is_not_believed(client: Client, server
     server.post()
     server.price_wei, server.lies = 10, {"chargedCumulativeAmount": "2"}
     with pytest.raises(NotPayable, match="nothing proves"):
-        paying.get(URL)
+        client().get(URL)
 
 
 def test_sum__above_what_can_be_due__is_not_signed(client: Client, server: Server) -> None:

@@ -257,7 +257,7 @@ def _view(request: httpx.Request) -> Request:
     first = request.extensions.setdefault(_CAME_FROM, origin)  # httpx hands extensions on when it is redirected
     came_from = first if first != origin else ""
     can_be_repeated = isinstance(request.stream, httpx.ByteStream)
-    return Request(str(request.url), "Authorization" in request.headers, can_be_repeated, came_from)
+    return Request(str(request.url), request.method, "Authorization" in request.headers, can_be_repeated, came_from)
 
 
 def _is_buffered(request: httpx.Request) -> bool:

@@ -36,6 +36,7 @@ from api_billing.payments.offers import Offer, wei_of
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _BUSY_SECONDS, _BUSY_TURNS = 0.05, 600
 _PAYMENT_REQUIRED: Final = 402
+_KNOWN_MS, _MARGIN_MS, _MOST_KNOWN = 60_000, 5_000, 1_024
 _NO_HEAD: Final = frozenset({404, 405, 501})
 _SUCCESS: Final = 2  # of the hundreds
 _NEED_VOUCHER, _RECEIPT_EVENT = "payment-need-voucher", "payment-receipt"
@@ -46,6 +47,7 @@ class Request(NamedTuple):
     """A request as far as payments go. ``came_from`` is the origin that has redirected it here, if another one has."""
 
     url: str
+    method: str = "GET"
     has_authorization: bool = False
     can_be_repeated: bool = True
     came_from: str = ""
@@ -93,6 +95,34 @@ class Payment:
         return self.asked.offer
 
 
+class _AskedBefore:
+    """What URLs have asked for in the last minute: asked for the same again, they are paid at once. Thread-safe."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
+        self._known = dict[tuple[str, str], tuple[Asked, int]]()
+
+    def get(self, request: Request) -> Asked | None:
+        """What a request was asked for, while it can be answered yet."""
+        asked, until_ms = self._known.get(_place(request), (None, 0))
+        if request.has_authorization != bool(isinstance(asked, MppAsked) and asked.challenge.header):
+            asked = asked if isinstance(asked, X402Asked) else None
+        return asked if self._now_ms() < until_ms else None
+
+    def note(self, request: Request, asked: Asked) -> None:
+        """Note what a request was asked for, and has paid."""
+        until_ms = self._now_ms() + _KNOWN_MS
+        if isinstance(asked, MppAsked):
+            until_ms = min(until_ms, asked.challenge.expires_ms() - _MARGIN_MS)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known = {}
+        self._known[_place(request)] = asked, until_ms
+
+    def forget(self, request: Request) -> None:
+        """It asks for something else by now."""
+        self._known.pop(_place(request), None)
+
+
 class Payer:
     """Pays for requests from a wallet, within bounds.
 
@@ -115,6 +145,7 @@ class Payer:
         self.wallet, self.bounds = wallet, Bounds(max_wei_per_call, max_wei_a_day)
         self.open_wei, self.days = open_session, days
         self.agree, self._protocols, self._clock = agree, tuple(protocols), clock
+        self._asked_before = _AskedBefore(lambda: int(self._clock() * 1000))
 
     # --- a request
 
@@ -124,24 +155,43 @@ class Payer:
 
         Raises: TooExpensive, NoSession, NotPayable, BadReceipt, and what opening a session raises.
         """
-        reply: Reply = yield Send({})
+        known, payment = self._asked_before.get(request), None
+        if known is not None:
+            payment, reply = yield from self._pay_at_once(request, known)
+        else:
+            reply = yield Send({})
         asked: Asked | None = None
         if reply.status == _PAYMENT_REQUIRED:
-            asked = yield Run(lambda: self.asked(request, reply))
+            last = reply
+            self._asked_before.forget(request)
+            asked = yield Run(lambda: self.asked(request, last))
         if asked is None:
-            return None
-        first = asked
-        yield Run(lambda: self.check(request, first.offer))
-        session: SessionEntry = yield Run(lambda: self.session(first.offer))
-        payment, reply = yield from self._pay(request, first, session)
+            return payment
+        if payment is None or known is None or is_another(asked, known):
+            payment, reply = yield from self._pay_what_is_asked(request, asked)
+        else:
+            asked = known
         if reply.status == _PAYMENT_REQUIRED and self.open_wei:
+            session = payment.session
             looked: SessionEntry = yield Run(lambda: self.wallet.look(session))
             if looked.state == "closed":
-                last = reply
-                again: Asked | None = yield Run(lambda: self.asked(request, last))
-                fresh: SessionEntry = yield Run(lambda: self.session(first.offer))
-                payment, _ = yield from self._pay(request, again or first, fresh)
+                payment, reply = yield from self._pay_what_is_asked(request, asked)
+        if reply.status != _PAYMENT_REQUIRED:
+            self._asked_before.note(request, asked)
         return payment
+
+    def _pay_what_is_asked(self, request: Request, asked: Asked) -> Generator[Step, Any, tuple[Payment, Reply]]:
+        yield Run(lambda: self.check(request, asked.offer))
+        session: SessionEntry = yield Run(lambda: self.session(asked.offer))
+        return (yield from self._pay(request, asked, session))
+
+    def _pay_at_once(self, request: Request, known: Asked) -> Generator[Step, Any, tuple[Payment | None, Reply]]:
+        """Pay what was asked for a moment ago, without being asked again; a plain request, if that cannot be."""
+        session: SessionEntry | None = yield Run(lambda: self.wallet.session(known.offer.api))
+        if session is None or session.state != "open":
+            return None, (yield Send({}))
+        yield Run(lambda: self.check(request, known.offer))
+        return (yield from self._pay(request, known, session))
 
     def asked(self, request: Request, reply: Reply) -> Asked | None:
         """What a 402 asks for that this wallet can pay. Raises: NotPayable."""
@@ -254,7 +304,9 @@ class Payer:
             reply: Reply = yield Send(asked.fields(spending, action), method)
             if reply.status == _PAYMENT_REQUIRED:
                 first = reply
-                again: tuple[Asked, Spending] | None = yield Run(lambda: self.again(request, payment, spending, first))
+                again: tuple[Asked, Spending] | None = yield Run(
+                    lambda: self.again(request, payment, spending, first, is_close=action == "close")
+                )
                 if again is not None:
                     payment.asked, spending = again
                     reply = yield Send(payment.asked.fields(spending, action), method)
@@ -300,7 +352,7 @@ class Payer:
         return spending
 
     def again(
-        self, request: Request, payment: Payment, spending: Spending, reply: Reply
+        self, request: Request, payment: Payment, spending: Spending, reply: Reply, *, is_close: bool = False
     ) -> tuple[Asked, Spending] | None:
         """What to answer to a 402 that answers a payment; None when there is nothing better than was sent.
 
@@ -309,10 +361,15 @@ class Payer:
         asked = None if is_busy(reply) else self.asked(request, reply)
         if asked is None or replace(asked.offer, amount_wei=payment.offer.amount_wei) != payment.offer:
             return None
+        if isinstance(asked, MppAsked) and asked.offer != payment.offer:
+            return None
         if isinstance(asked, MppAsked):
             if not isinstance(payment.asked, MppAsked):
                 return None
             signed = self.wallet.book.insist(spending, asked.required_wei(reply))
+            return None if signed is None else (asked, signed)
+        if is_close:  # takes any voucher that is not public, whatever a request would cost
+            signed = self.wallet.book.insist(spending, None)
             return None if signed is None else (asked, signed)
         if not isinstance(payment.asked, X402Asked):
             return None
@@ -354,6 +411,18 @@ class Payer:
         payment.paid = self.wallet.book.finish(
             spending, total_wei=receipt.total_wei, cost_wei=receipt.cost_wei, is_final=is_final
         )
+
+
+def is_another(asked: Asked, known: Asked) -> bool:
+    """Whether something else is asked for than was known; what corrects a channel over x402 is no offer of its own."""
+    if isinstance(asked, X402Asked) and "channelState" in asked.accepted["extra"]:
+        return False
+    return asked.offer != known.offer
+
+
+def _place(request: Request) -> tuple[str, str]:
+    """Where a request goes: prices are by method and path, mostly."""
+    return request.method, request.url.partition("?")[0]
 
 
 def origin_of(url: str) -> str:

@@ -99,7 +99,8 @@ class PayingSession(requests.Session):
 def _view(request: requests.PreparedRequest) -> Request:
     can_be_repeated = request.body is None or isinstance(request.body, str | bytes)
     came_from = getattr(request, _CAME_FROM, "")
-    return Request(str(request.url), "Authorization" in request.headers, can_be_repeated, came_from)
+    has_authorization = "Authorization" in request.headers
+    return Request(str(request.url), str(request.method), has_authorization, can_be_repeated, came_from)
 
 
 def _reply(response: requests.Response) -> Reply:
