@@ -54,6 +54,18 @@ def test_open__with_a_voucher__serves_and_with_one_for_nothing_does_not(desk: Do
     assert not desk.ask(desk.by_mpp(desk.sign(19), action="open")).ran
 
 
+def test_open__of_who_was_refused_a_moment_ago__serves_at_once(world: World) -> None:
+    open_session(world)
+    desk = DoorDesk(world)
+    by_voucher, by_open = desk.by_mpp(desk.sign(10)), desk.by_mpp(desk.sign(10), action="open")
+    subscription = world.chain.subscriptions.pop((API, WHO))
+    for field in (by_voucher, by_open):
+        assert refused(desk.ask(field))[:2] == (402, "invalid_voucher")
+    world.chain.subscriptions[API, WHO] = subscription
+    assert not desk.ask(by_voucher).ran  # who is a stranger is not read for each of its requests
+    assert desk.ask(by_open).ran
+
+
 def test_top_up__reads_the_hold_anew(world: World) -> None:
     open_session(world, hold_wei=10)
     desk = DoorDesk(world)

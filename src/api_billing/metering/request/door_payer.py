@@ -56,6 +56,7 @@ class _Said(NamedTuple):
     voucher: Voucher | None
     challenge_id: str = ""
     payment_id: str = ""
+    opens: bool = False  # the payer says that the session is new
 
 
 class DoorPayer(CreditPayer):
@@ -154,6 +155,9 @@ class DoorPayer(CreditPayer):
             return (yield from super().prove(identity))
         self.session = BySession("")  # whatever comes of it
         found = yield from self._check(self._said)
+        if isinstance(found, Refusal) and self._said.opens:
+            yield from self._on_chain.look_again(self.metering.api, self._said.payer)
+            found = yield from self._check(self._said)
         if isinstance(found, Refusal):
             return found
         self.session = found._replace(exact=self.speaks == "x402")
@@ -227,7 +231,8 @@ class DoorPayer(CreditPayer):
             action = "open"
         elif self.request.method == "HEAD":
             action = "keep"
-        return _Said(action, said.payer, said.channel_id, said.voucher, credential.challenge.id)
+        opens = said.action == "open"
+        return _Said(action, said.payer, said.channel_id, said.voucher, credential.challenge.id, opens=opens)
 
     # --- what is answered without serving
 
