@@ -372,6 +372,14 @@ class Interleavings(RuleBasedStateMachine):
             self.closing = "asked"
         assert reply.is_closing == self.is_closing()
 
+    @rule(number=st.sampled_from(CHANNELS))
+    def end_session(self, number):
+        """What it takes to close one, in a row; it goes on when something else is being served."""
+        self.serve_in_session(number, 4, 3)
+        self.close(number, self.channels[channel_id(self.unique(number))].posted + 1)
+        self.cut()
+        self.post()
+
     @rule()
     def post(self):
         """What was cut is settled; then whoever had a session closed has a hold again, of the same signer."""
