@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import StreamingResponse
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import RedirectResponse, StreamingResponse
 
 from api_billing.metering import current_exchange
 from api_billing.metering.meter import Meter
@@ -122,6 +122,16 @@ def application(shop: Shop) -> FastAPI:
                 yield event
 
         return StreamingResponse(each(), media_type="text/event-stream")
+
+    @app.get("/missing")
+    @metered(shop.meter, **terms)
+    async def missing() -> None:
+        raise HTTPException(404)
+
+    @app.get("/moved")
+    @metered(shop.meter, **terms)
+    async def moved() -> RedirectResponse:
+        return RedirectResponse("/forecast")
 
     @app.get("/boom")
     @metered(shop.meter, **terms)

@@ -87,6 +87,13 @@ def test_client__whose_request_fails__pays_nothing_and_goes_on(shop: Shop, clien
     shop.is_billed(2 * PRICE)
 
 
+@each
+def test_client__whose_answer_is_an_error_that_costs__goes_on(shop: Shop, client: Clients, name: str) -> None:
+    pays = client(name)
+    assert [pays(f"{shop.url}{path}").status for path in ("/forecast", "/missing", "/forecast")] == [200, 404, 200]
+    shop.is_billed(3 * PRICE)
+
+
 @pytest.mark.parametrize("hold_wei", [2 * PRICE])
 @each
 def test_client__that_runs_out__is_served_again_after_a_top_up(
@@ -230,6 +237,14 @@ def test_client__that_reads_the_chain__takes_over_what_was_charged(shop: Shop, c
 def test_client__that_would_deposit__is_refused_and_pays_nothing(shop: Shop, client: Clients, name: str) -> None:
     answer = client(name, deposits=True)(f"{shop.url}/forecast")
     assert (answer.status, shop.charged_wei) == (402, 0), answer
+
+
+def test_fetch__of_a_redirect__is_behind_unless_it_follows_by_hand(shop: Shop, client: Clients) -> None:
+    pays = client("x402-fetch")
+    answers = [pays(f"{shop.url}{path}", redirect="manual") for path in ("/moved", "/forecast")]
+    assert [each.status for each in answers] == [307, 200]
+    assert [pays(f"{shop.url}{path}").status for path in ("/moved", "/forecast")] == [402, 402]
+    shop.is_billed(3 * PRICE)
 
 
 def test_client__names_its_payments__has_the_same_response_for_one_name(shop: Shop, client: Clients) -> None:

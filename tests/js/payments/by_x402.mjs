@@ -25,10 +25,10 @@ const begin = (told) => {
   return {};
 };
 
-const ask = async ({ url, method = "GET", headers = {}, json }) => {
+const ask = async ({ url, method = "GET", headers = {}, json, redirect }) => {
   const body = json === undefined ? undefined : JSON.stringify(json);
   if (body !== undefined) headers["content-type"] = "application/json";
-  const answer = await pay(url, { method, headers, body });
+  const answer = await pay(url, { method, headers, body, redirect });
   return { status: answer.status, fields: Object.fromEntries(answer.headers), body: await answer.text() };
 };
 
