@@ -47,13 +47,13 @@ class Shop:
         value = x402.payment_value(channel, voucher, wire, resource=message["resource"])
         return {x402.SIGNATURE_FIELD: value}
 
-    def by_mpp(self, challenges: str, cumulative_wei: int = 0) -> dict[str, str]:
+    def by_mpp(self, challenges: str, cumulative_wei: int = 0, action: mpp.Action = "voucher") -> dict[str, str]:
         """The answer to a ``WWW-Authenticate``, with a voucher for so much, or for the price."""
         (challenge,) = mpp.challenges_in([challenges])
         offer = mpp.offer_of(challenge)
         channel = offer.channel(WHO, SIGNER)
         voucher = sign_voucher(KEY, channel, cumulative_wei or offer.amount_wei)
-        payload = mpp.voucher_payload(channel.id, voucher)
+        payload = mpp.voucher_payload(channel.id, voucher, action)
         credential = mpp.Credential(challenge, payload, mpp.source_of(offer.chain_id, WHO))
         return {challenge.header or "Authorization": credential.value()}
 

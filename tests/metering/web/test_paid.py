@@ -218,6 +218,12 @@ def test_voucher__brought_by_head__is_kept_without_the_handler(shop: Shop, subje
     assert (reply.status, reply.body, subject.seen, shop.channel.signed_wei) == (204, b"", [], 7)
 
 
+def test_voucher__brought_by_topping_up__is_kept_without_the_handler(shop: Shop, subject: Subject) -> None:
+    asked = send(subject, "/stream")  # where there is no HEAD, as on FastAPI's routes
+    reply = send(subject, "/stream", shop.by_mpp(asked.fields["www-authenticate"], 7, "topUp"))
+    assert (reply.status, reply.body, shop.channel.signed_wei, shop.records) == (204, b"", 7, ())
+
+
 # --- a settlement that fails after the response was made
 
 
