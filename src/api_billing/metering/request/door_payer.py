@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final
 
 from api_billing.metering.ledger.operations import (
     Claim,
@@ -27,7 +27,8 @@ from api_billing.metering.ledger.session_operations import CloseByVoucher, NotPu
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums, SessionState
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.credit_payer import CreditPayer
-from api_billing.metering.request.door import EXPOSED, Door, Sent, channel_state, failed, reason_of
+from api_billing.metering.request.door import EXPOSED, Door, channel_state, failed, reason_of
+from api_billing.metering.request.door_reading import Said, read_payment
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse
 from api_billing.metering.request.identity import Identity
 from api_billing.metering.request.metering import Metering
@@ -36,27 +37,11 @@ from api_billing.metering.request.problems import Answer, Refusal, by_channel
 from api_billing.metering.request.request_meter import ChainSide
 from api_billing.metering.stores.steps import Steps
 from api_billing.payments import mpp, x402
-from api_billing.payments.encoding import NotReadable
 from api_billing.payments.offers import Offer
-from api_billing.vouchers import WITHDRAW_DELAY_SECONDS, Voucher
 
 # Of who came with an identity: what paying at the door helps against.
 _ASKS: Final = frozenset({"voucher_required", "invalid_voucher", "too_many_channels", "session_closing"})
 _TIER: Final = "enterprise"  # of who pays and is new, where the settings name none: the plan on the chain limits it
-
-Action = Literal["pay", "keep", "open", "topUp", "close"]
-
-
-class _Said(NamedTuple):
-    """What a payment says, whichever protocol it is of. ``voucher`` is None where it is to be answered without."""
-
-    action: Action
-    payer: str
-    channel_id: str
-    voucher: Voucher | None
-    challenge_id: str = ""
-    payment_id: str = ""
-    opens: bool = False  # the payer says that the session is new
 
 
 class DoorPayer(CreditPayer):
@@ -77,7 +62,7 @@ class DoorPayer(CreditPayer):
         self._door = door
         self._on_chain = on_chain
         self._offer: Offer | None = None
-        self._said: _Said | None = None
+        self._said: Said | None = None
         self._tier = ""
         self._is_nobody = False
         self._free_wei = 0
@@ -105,7 +90,8 @@ class DoorPayer(CreditPayer):
             return Refusal("several_payments")
         if (cannot := (yield from self._make_offer())) is not None:
             return cannot
-        said = self._by_x402(sent[0]) if self.speaks == "x402" else self._by_mpp(sent[0])
+        assert self._offer is not None
+        said = read_payment(sent[0], self._offer, self._door, self.request)
         if isinstance(said, Refusal):
             return said
         self._said = said
@@ -163,7 +149,7 @@ class DoorPayer(CreditPayer):
         self.session = found._replace(exact=self.speaks == "x402")
         return None
 
-    def _check(self, said: _Said) -> Steps[BySession | Refusal]:
+    def _check(self, said: Said) -> Steps[BySession | Refusal]:
         assert said.voucher is not None
         check = self._on_chain.check_voucher(self.metering.api, said.payer, said.voucher, said.channel_id)
         return (yield from check)
@@ -174,69 +160,9 @@ class DoorPayer(CreditPayer):
             self._free_wei = reply.balance.free_wei
         return reply
 
-    # --- reading
-
-    def _by_x402(self, sent: Sent) -> _Said | Refusal:
-        offer = self._offer
-        assert offer is not None
-        try:
-            paid = x402.read_payment(sent.value, offer.chain_id)
-        except NotReadable:
-            return Refusal("malformed_payment")
-        if paid.kind == "deposit":
-            return Refusal("deposit_refused")
-        offered = x402.requirements(offer)
-        # More than is asked for now may be the amount of an answer that corrected the client.
-        is_this = x402.accepts({**paid.accepted, "amount": offered["amount"]}, offered)
-        if not is_this or paid.accepted_wei < offer.amount_wei:
-            return Refusal("offer_changed")
-        channel = paid.channel
-        for reason, given, ours in (
-            ("receiver_mismatch", channel.receiver, offer.operator),
-            ("receiver_authorizer_mismatch", channel.contract, offer.contract),
-            ("token_mismatch", channel.asset, offer.asset),
-            ("withdraw_delay_mismatch", str(paid.withdraw_delay), str(WITHDRAW_DELAY_SECONDS)),
-        ):
-            if given.lower() != ours.lower():
-                return Refusal("invalid_voucher", extra={"reason": reason})
-        if paid.refund_wei is not None:
-            return Refusal("refund_amount_invalid")
-        action: Action = "close" if paid.kind == "refund" else "pay"
-        return _Said(action, channel.payer, paid.channel_id, paid.voucher, payment_id=paid.payment_id)
-
-    def _by_mpp(self, sent: Sent) -> _Said | Refusal:
-        offer = self._offer
-        assert offer is not None
-        try:
-            credential = mpp.read_credential(sent.value)
-        except NotReadable:
-            credential = None
-        if credential is None:
-            return Refusal("malformed_credential")
-        at_ms = self.request.at_ms
-        try:
-            refusal = self._door.refusal_of(credential.challenge, offer, at_ms, own_field=sent.own_field)
-        except NotReadable:
-            refusal = Refusal("invalid_challenge")
-        if refusal is not None:
-            return refusal
-        try:
-            said = mpp.session_payload(credential, offer.chain_id)
-        except NotReadable:
-            return Refusal("malformed_credential", extra={"reason": "invalid_payload"})
-        action: Action = "pay"
-        if said.action in ("topUp", "close"):
-            action = said.action
-        elif said.voucher is None or (said.action == "open" and not said.voucher.cumulative_wei):
-            action = "open"
-        elif self.request.method == "HEAD":
-            action = "keep"
-        opens = said.action == "open"
-        return _Said(action, said.payer, said.channel_id, said.voucher, credential.challenge.id, opens=opens)
-
     # --- what is answered without serving
 
-    def _manage(self, said: _Said) -> Steps[Refusal | Answer]:
+    def _manage(self, said: Said) -> Steps[Refusal | Answer]:
         api, channel = self.metering.api, None
         if said.action in ("open", "topUp") and not (yield from self._on_chain.look_again(api, said.payer)):
             return Refusal("invalid_voucher", extra={"reason": "no_session"})
@@ -275,7 +201,7 @@ class DoorPayer(CreditPayer):
             return Refusal("nothing_to_bill")
         return _of_channel(closed, by.channel_id) or ChannelSums(by.channel_id)
 
-    def _managed(self, said: _Said, channel: ChannelSums | None) -> Answer:
+    def _managed(self, said: Said, channel: ChannelSums | None) -> Answer:
         offer = self._offer
         assert offer is not None
         fields = [("cache-control", "private"), EXPOSED]
@@ -344,7 +270,7 @@ class DoorPayer(CreditPayer):
             return fields
         return [*fields, ("payment-receipt", mpp.receipt_value(self._receipt(self._said, channel)))]
 
-    def _receipt(self, said: _Said, channel: ChannelSums | None) -> dict[str, Any]:
+    def _receipt(self, said: Said, channel: ChannelSums | None) -> dict[str, Any]:
         """MPP's receipt; of who has proven nothing without the sums, which are nobody else's business."""
         assert self._offer is not None
         members = {
@@ -361,7 +287,7 @@ class DoorPayer(CreditPayer):
             return members
         return {**members, "acceptedCumulative": str(channel.signed_wei), "spent": str(channel.charged_wei)}
 
-    def _response(self, said: _Said, channel: ChannelSums, charged_wei: int | None) -> tuple[str, str]:
+    def _response(self, said: Said, channel: ChannelSums, charged_wei: int | None) -> tuple[str, str]:
         assert self._offer is not None
         state = channel_state(channel, self._free_wei)
         charged = {} if charged_wei is None else {"chargedAmount": str(charged_wei)}
