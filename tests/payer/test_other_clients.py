@@ -1,9 +1,11 @@
 """The same over coroutines, and over `requests`."""
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import httpx
 import pytest
 
@@ -49,6 +51,26 @@ async def test_request__given_up_while_it_is_served__counts_as_lost(wallet: Wall
     async with asynchronous(wallet, server) as client:
         response = await client.get(URL)
         assert response.extensions[PAYMENT].paid.charged_wei == 200
+
+
+@pytest.mark.anyio
+async def test_request__given_up_while_a_session_is_opened__does_not_wait_for_it(
+    wallet: Wallet, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def opens(*_: object) -> None:
+        begun.set()
+        goes_on.wait(30)
+        ended.set()
+
+    monkeypatch.setattr(wallet, "open_session", opens)
+    async with asynchronous(wallet, server) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(client.get, URL)
+        await anyio.to_thread.run_sync(begun.wait)
+        tasks.cancel_scope.cancel()
+    assert not ended.is_set()
+    goes_on.set()
 
 
 @pytest.mark.anyio

@@ -118,8 +118,8 @@ class PayingTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                         answer = reply_of(response)
                     elif isinstance(step, Run):
                         # Not given up when the request is: what was written down has to be known here.
-                        with anyio.CancelScope(shield=True):
-                            answer = await anyio.to_thread.run_sync(step.do)
+                        with anyio.CancelScope(shield=not step.may_be_left):
+                            answer = await anyio.to_thread.run_sync(step.do, abandon_on_cancel=step.may_be_left)
                     else:
                         await anyio.sleep(step.seconds)
                 except BaseException as caught:

@@ -61,9 +61,12 @@ class Send(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Do something that blocks. Answered with what it returns."""
+    """Do something that blocks. Answered with what it returns. ``may_be_left`` says that it can go on alone, when the
+    request is given up: what it comes to is in the book.
+    """
 
     do: Callable[[], Any]
+    may_be_left: bool = False
 
 
 class Pause(NamedTuple):
@@ -182,7 +185,7 @@ class Payer:
 
     def _pay_what_is_asked(self, request: Request, asked: Asked) -> Generator[Step, Any, tuple[Payment, Reply]]:
         yield Run(lambda: self.check(request, asked.offer))
-        session: SessionEntry = yield Run(lambda: self.session(asked.offer))
+        session: SessionEntry = yield Run(lambda: self.session(asked.offer), may_be_left=True)
         return (yield from self._pay(request, asked, session))
 
     def _pay_at_once(self, request: Request, known: Asked) -> Generator[Step, Any, tuple[Payment | None, Reply]]:
