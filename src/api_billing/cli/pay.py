@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     import httpx
 
     from api_billing.payer import Payer, PayingClient, Payment, Wallet
-    from api_billing.payer.book import Book, SessionEntry
+    from api_billing.payer.book import Book
+    from api_billing.payer.rows import SessionEntry
     from api_billing.payments.offers import Offer
 
 _CONNECT_SECONDS: Final = 30

@@ -11,9 +11,10 @@ from api_billing.extras import needed_by
 
 with needed_by("a paying client"):
     from api_billing.payer.httpx_client import PAYMENT, AsyncPayingClient, PayingClient
-from api_billing.payer.book import Book, Paid
+from api_billing.payer.book import Book
 from api_billing.payer.paying import Payer, Payment
 from api_billing.payer.requests_session import PayingSession
+from api_billing.payer.rows import Paid
 from api_billing.payer.wallet import Bounds, Wallet
 
 __all__ = [

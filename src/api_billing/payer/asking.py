@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
 from api_billing.errors import NotPayable
-from api_billing.payer.book import Spending
+from api_billing.payer.rows import Spending
 from api_billing.payments import mpp, x402
 from api_billing.payments.encoding import NotReadable, json_object
 from api_billing.payments.offers import Offer, wei_of, word_in

@@ -21,14 +21,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final
 
 from api_billing.amounts import format_wei
 from api_billing.contract_api import DAY_SECONDS
 from api_billing.errors import BadReceipt, InvalidInput, NotPayable, TooExpensive
 from api_billing.keys import keys_dir
+from api_billing.payer import rows
+from api_billing.payer.rows import ChannelEntry, Paid, SessionEntry, Spending, State
 from api_billing.payments.offers import Offer
 from api_billing.vouchers import MAX_CUMULATIVE_WEI, Channel, Voucher, is_signed_by, sign_voucher
 
@@ -37,83 +38,6 @@ MAX_CHANNELS: Final = 16  # of a session: as many as the contract bills
 EXACT_SECONDS: Final = 300  # after which a payment over x402 that nobody ended is lost
 _PARENTS: Final[list[sqlite3.Connection]] = []
 _WAIT_SECONDS: Final = 30  # for another process's transaction
-_VERSION: Final = 1
-_SCHEMA: Final = """
-CREATE TABLE sessions (
-    id INTEGER PRIMARY KEY, contract TEXT, chain_id INTEGER, api TEXT, payer TEXT, signer TEXT, key BLOB, state TEXT,
-    owner TEXT, tx TEXT, amount_wei TEXT, expires_at INTEGER, started_at INTEGER
-);
-CREATE TABLE channels (
-    id TEXT PRIMARY KEY, session INTEGER, number INTEGER, operator TEXT, asset TEXT, signed_wei TEXT, charged_wei TEXT,
-    most_wei TEXT, is_stopped INTEGER
-);
-CREATE TABLE payments (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT, owner TEXT, amount_wei TEXT, is_exact INTEGER, day INTEGER,
-    began_at INTEGER
-);
-CREATE TABLE days (payer TEXT, day INTEGER, spent_wei TEXT, PRIMARY KEY (payer, day));
-"""
-State = Literal["opening", "sent", "open", "closed"]
-
-
-@dataclass(frozen=True, slots=True)
-class SessionEntry:
-    """A session of this wallet. ``opening`` until its transaction is accepted, ``sent`` until that is final."""
-
-    id: int
-    contract: str
-    chain_id: int
-    api: str
-    payer: str
-    signer: str
-    key: bytes
-    state: State
-    owner: str
-    tx: str
-    amount_wei: int
-    expires_at: int
-    started_at: int
-
-    def __repr__(self) -> str:
-        """Without its key."""
-        return f"SessionEntry({self.api!r}, signer {self.signer}, {self.state})"
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelEntry:
-    """What is known of a channel: see the module."""
-
-    id: str
-    number: int
-    operator: str
-    asset: str
-    signed_wei: int = 0
-    charged_wei: int = 0
-    most_wei: int = 0
-    is_stopped: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Spending:
-    """A payment under way: at most ``amount_wei`` of a channel, signed for by its ``voucher``."""
-
-    id: int
-    session: SessionEntry
-    channel: Channel
-    number: int
-    amount_wei: int
-    is_exact: bool
-    voucher: Voucher
-
-
-@dataclass(frozen=True, slots=True)
-class Paid:
-    """How a payment ended. ``cost_wei`` is None where the server did not say what this one cost."""
-
-    channel_id: str
-    amount_wei: int
-    cost_wei: int | None
-    charged_wei: int
 
 
 def default_path() -> Path:
@@ -153,22 +77,22 @@ class Book:
     def sessions(self) -> list[SessionEntry]:
         """All of them, the newest first."""
         with self._turn() as db:
-            return [_session(row) for row in db.execute("SELECT * FROM sessions ORDER BY id DESC")]
+            return [rows.session_of(row) for row in db.execute("SELECT * FROM sessions ORDER BY id DESC")]
 
     def channels(self, session: SessionEntry) -> list[ChannelEntry]:
         """The channels of a session."""
         with self._turn() as db:
-            return _channels(db, session)
+            return rows.channels(db, session)
 
     def usable(self, contract: str, chain_id: int, api: str, payer: str) -> SessionEntry | None:
         """The session to pay an API from, or the one that is being opened; None without one that goes on."""
         with self._turn() as db:
-            rows = db.execute(
+            chosen = db.execute(
                 "SELECT * FROM sessions WHERE contract = ? AND chain_id = ? AND api = ? AND payer = ? "
                 "AND state != 'closed' ORDER BY id DESC",
                 (contract.lower(), chain_id, api, payer.lower()),
             )
-            found = [_session(row) for row in rows]
+            found = [rows.session_of(row) for row in chosen]
         now = int(self._clock())
         return next((each for each in found if each.state != "open" or each.expires_at > now), None)
 
@@ -227,8 +151,8 @@ class Book:
             self._bury(db, session)
             for number in range(from_number, MAX_CHANNELS):
                 channel = offer.channel(session.payer, session.signer, f"0x{number:064x}")
-                entry = _channel(db, channel.id) or ChannelEntry(channel.id, number, offer.operator, offer.asset)
-                under_way = _under_way(db, channel.id)
+                entry = rows.channel(db, channel.id) or ChannelEntry(channel.id, number, offer.operator, offer.asset)
+                under_way = rows.under_way(db, channel.id)
                 if not (entry.is_stopped or any(exact for _, exact in under_way) or (is_exact and under_way)):
                     break
             else:
@@ -240,7 +164,7 @@ class Book:
                 "INSERT INTO payments (channel, owner, amount_wei, is_exact, day, began_at) VALUES (?, ?, ?, ?, ?, ?)",
                 (channel.id, self.owner, str(amount_wei), is_exact, self._today, int(self._clock())),
             )
-            _write(db, session.id, entry, signed_wei=cumulative_wei, most_wei=entry.most_wei + amount_wei)
+            rows.write(db, session.id, entry, signed_wei=cumulative_wei, most_wei=entry.most_wei + amount_wei)
         return self._signed(done.lastrowid or 0, session, channel, number, amount_wei, is_exact, cumulative_wei)
 
     def insist(self, spending: Spending, required_wei: int | None) -> Spending | None:
@@ -259,7 +183,7 @@ class Book:
                 raise NotPayable(
                     f"the server asks for a voucher of {cumulative_wei} wei: at most {most_wei} can be due"
                 )
-            _write(db, spending.session.id, entry, signed_wei=cumulative_wei)
+            rows.write(db, spending.session.id, entry, signed_wei=cumulative_wei)
         return self._again(spending, spending.amount_wei, cumulative_wei)
 
     def extend(self, spending: Spending, required_wei: int, *, max_wei: int, max_wei_a_day: int) -> Spending:
@@ -275,7 +199,7 @@ class Book:
                 raise too_expensive(amount_wei, max_wei)
             self._count(db, spending.session.payer, self._day(db, spending), by_wei, max_wei_a_day)
             db.execute("UPDATE payments SET amount_wei = ? WHERE id = ?", (str(amount_wei), spending.id))
-            _write(db, spending.session.id, entry, signed_wei=required_wei, most_wei=entry.most_wei + by_wei)
+            rows.write(db, spending.session.id, entry, signed_wei=required_wei, most_wei=entry.most_wei + by_wei)
         return self._again(spending, amount_wei, max(required_wei, spending.voucher.cumulative_wei))
 
     def correct(self, spending: Spending, charged_wei: int, required_wei: int, proof: Voucher | None) -> Spending:
@@ -295,7 +219,7 @@ class Book:
                 raise NotPayable(f"the server says that {charged_wei} wei are charged, which nothing proves")
             if required_wei > max(charged_wei + spending.amount_wei, signed_wei + 1):
                 raise NotPayable(f"the server asks for a voucher of {required_wei} wei, which is more than can be due")
-            _write(
+            rows.write(
                 db, spending.session.id, entry, signed_wei=max(required_wei, signed_wei), charged_wei=charged_wei,
                 most_wei=most_wei + spending.amount_wei,
             )  # fmt: skip
@@ -309,11 +233,11 @@ class Book:
         """
         with self._turn() as db:
             entry = self._entry(db, spending)
-            others = [wei for wei, _ in _under_way(db, entry.id, but=spending.id)]
+            others = [wei for wei, _ in rows.under_way(db, entry.id, but=spending.id)]
             wrong = _wrong(entry, spending, total_wei, cost_wei)
             if wrong:
-                _write(db, spending.session.id, entry, is_stopped=True)
-                _end(db, spending)
+                rows.write(db, spending.session.id, entry, is_stopped=True)
+                rows.end(db, spending)
             else:
                 is_alone = is_final and not others and entry.charged_wei + spending.amount_wei == entry.most_wei
                 known_wei = total_wei - entry.charged_wei if cost_wei is None and is_alone else cost_wei
@@ -321,11 +245,11 @@ class Book:
                 late_wei = 0 if others else max(0, total_wei - entry.charged_wei - spending.amount_wei)
                 self._count(db, spending.session.payer, self._day(db, spending), late_wei - unused_wei)
                 charged_wei = max(entry.charged_wei, total_wei)
-                _write(
+                rows.write(
                     db, spending.session.id, entry, charged_wei=charged_wei,
                     most_wei=max(entry.most_wei - unused_wei, charged_wei),
                 )  # fmt: skip
-                _end(db, spending)
+                rows.end(db, spending)
         if wrong:
             raise BadReceipt(f"{wrong}; channel {entry.id} pays for nothing more")
         return Paid(entry.id, spending.amount_wei, known_wei, charged_wei)
@@ -343,12 +267,12 @@ class Book:
     def lost(self, spending: Spending) -> None:
         """End a payment of which no answer came: it may have been charged, and counts as if it was."""
         with self._turn() as db:
-            _end(db, spending)
+            rows.end(db, spending)
 
     def spent_wei(self, payer: str) -> int:
         """What was paid today (UTC), with what may have been."""
         with self._turn() as db:
-            return _spent(db, payer.lower(), self._today)
+            return rows.spent(db, payer.lower(), self._today)
 
     # --- parts
 
@@ -361,7 +285,7 @@ class Book:
 
     def _drop(self, spending: Spending, cost_wei: int | None) -> None:
         with self._turn() as db:
-            if not _is_under_way(db, spending):
+            if not rows.is_under_way(db, spending):
                 return
             entry = self._entry(db, spending)
             counted_wei = min(cost_wei or 0, spending.amount_wei)
@@ -369,8 +293,8 @@ class Book:
             if cost_wei is not None:
                 most_wei = max(entry.most_wei - spending.amount_wei + counted_wei, entry.charged_wei)
                 charged_wei = min(entry.charged_wei + counted_wei, most_wei)
-                _write(db, spending.session.id, entry, most_wei=most_wei, charged_wei=charged_wei)
-            _end(db, spending)
+                rows.write(db, spending.session.id, entry, most_wei=most_wei, charged_wei=charged_wei)
+            rows.end(db, spending)
 
     def _signed(
         self, payment: int, session: SessionEntry, channel: Channel, number: int, amount_wei: int, is_exact: bool,
@@ -384,13 +308,13 @@ class Book:
         return self._signed(*of, amount_wei, spending.is_exact, cumulative_wei)
 
     def _entry(self, db: sqlite3.Connection, spending: Spending) -> ChannelEntry:
-        found = _channel(db, spending.channel.id)
+        found = rows.channel(db, spending.channel.id)
         if found is None:
             raise InvalidInput(f"{self.path} is another book than it was")
         return found
 
     def _session(self, db: sqlite3.Connection, number: int) -> SessionEntry:
-        return _session(db.execute("SELECT * FROM sessions WHERE id = ?", (number,)).fetchone())
+        return rows.session_of(db.execute("SELECT * FROM sessions WHERE id = ?", (number,)).fetchone())
 
     @property
     def _today(self) -> int:
@@ -404,7 +328,7 @@ class Book:
     def _count(
         self, db: sqlite3.Connection, payer: str, day: int, by_wei: int, max_wei_a_day: int | None = None
     ) -> None:
-        spent_wei = _spent(db, payer, day) + by_wei
+        spent_wei = rows.spent(db, payer, day) + by_wei
         if max_wei_a_day is not None and spent_wei > max_wei_a_day:
             asked, most, paid = (format_wei(wei, exact=True) for wei in (by_wei, max_wei_a_day, spent_wei - by_wei))
             message = f"with {asked} more it would be above {most}, the bound of a day: {paid} are paid today"
@@ -488,13 +412,13 @@ class Book:
             db.execute("BEGIN IMMEDIATE")
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version == 0:
-                for statement in _SCHEMA.split(";"):
+                for statement in rows.SCHEMA.split(";"):
                     db.execute(statement)
-                db.execute(f"PRAGMA user_version = {_VERSION}")
+                db.execute(f"PRAGMA user_version = {rows.VERSION}")
             db.execute("COMMIT")
         except (OSError, sqlite3.Error) as error:
             raise InvalidInput(f"{self.path} cannot be used: {error}") from error
-        if version > _VERSION:
+        if version > rows.VERSION:
             raise InvalidInput(f"{self.path} is of a later version of this package")
         return db, owner, alive
 
@@ -519,54 +443,3 @@ def _wrong(entry: ChannelEntry, spending: Spending, total_wei: int, cost_wei: in
     if spending.is_exact and total_wei < entry.charged_wei + (cost_wei or 0):
         return f"{total_wei} wei are said to be charged, where {entry.charged_wei} were before"
     return ""
-
-
-def _write(db: sqlite3.Connection, session: int, entry: ChannelEntry, **now: int) -> None:
-    """Write a channel, with what is another now; what was signed and charged never falls."""
-    signed_wei = max(entry.signed_wei, now.get("signed_wei", 0))
-    charged_wei, most_wei = now.get("charged_wei", entry.charged_wei), now.get("most_wei", entry.most_wei)
-    db.execute(
-        "INSERT OR REPLACE INTO channels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (entry.id, session, entry.number, entry.operator, entry.asset, str(signed_wei), str(charged_wei),
-         str(most_wei), now.get("is_stopped", entry.is_stopped)),
-    )  # fmt: skip
-
-
-def _end(db: sqlite3.Connection, spending: Spending) -> None:
-    db.execute("DELETE FROM payments WHERE id = ?", (spending.id,))
-
-
-def _is_under_way(db: sqlite3.Connection, spending: Spending) -> bool:
-    return db.execute("SELECT 1 FROM payments WHERE id = ?", (spending.id,)).fetchone() is not None
-
-
-def _under_way(db: sqlite3.Connection, channel_id: str, but: int = 0) -> list[tuple[int, bool]]:
-    """Amounts of the payments of a channel that have not ended, and whether each is exact."""
-    rows = db.execute("SELECT amount_wei, is_exact FROM payments WHERE channel = ? AND id != ?", (channel_id, but))
-    return [(int(amount), bool(exact)) for amount, exact in rows]
-
-
-def _spent(db: sqlite3.Connection, payer: str, day: int) -> int:
-    found = db.execute("SELECT spent_wei FROM days WHERE payer = ? AND day = ?", (payer, day)).fetchone()
-    return int(found[0]) if found else 0
-
-
-def _channels(db: sqlite3.Connection, session: SessionEntry) -> list[ChannelEntry]:
-    rows = db.execute("SELECT * FROM channels WHERE session = ? ORDER BY number", (session.id,))
-    return [_channel_of(row) for row in rows]
-
-
-def _channel(db: sqlite3.Connection, channel_id: str) -> ChannelEntry | None:
-    found = db.execute("SELECT * FROM channels WHERE id = ?", (channel_id,)).fetchone()
-    return _channel_of(found) if found else None
-
-
-def _channel_of(row: tuple[Any, ...]) -> ChannelEntry:
-    name, _, number, operator, asset, signed, charged, most, is_stopped = row
-    return ChannelEntry(name, number, operator, asset, int(signed), int(charged), int(most), bool(is_stopped))
-
-
-def _session(row: tuple[Any, ...]) -> SessionEntry:
-    *head, amount_wei, expires_at, started_at = row
-    values: tuple[Any, ...] = (*head, int(amount_wei), expires_at, started_at)
-    return SessionEntry(*values)

@@ -26,7 +26,8 @@ from api_billing.payer.asking import (
     read,
     receipt_of,
 )
-from api_billing.payer.book import Paid, SessionEntry, Spending, too_expensive
+from api_billing.payer.book import too_expensive
+from api_billing.payer.rows import Paid, SessionEntry, Spending
 from api_billing.payer.wallet import Bounds, Wallet
 from api_billing.payments import x402
 from api_billing.payments.encoding import NotReadable, json_object

@@ -6,8 +6,8 @@ import threading
 from contextvars import ContextVar
 
 from api_billing.payer.asking import Asked
-from api_billing.payer.book import Spending
 from api_billing.payer.paying import Payer, Payment
+from api_billing.payer.rows import Spending
 
 _Sent = tuple[Payment, Spending]
 

@@ -15,7 +15,8 @@ from api_billing.contract_api import DAY_SECONDS
 from api_billing.errors import ContractNotFound, ContractRejected, NoSession, NotPayable, UnexpectedAnswer, WaitTimedOut
 from api_billing.extras import needed_by
 from api_billing.networks import checked_address
-from api_billing.payer.book import Book, SessionEntry
+from api_billing.payer.book import Book
+from api_billing.payer.rows import SessionEntry
 from api_billing.payments.offers import Offer
 from api_billing.results import ApiDetails
 from api_billing.vouchers import domain_of

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from api_billing.errors import NotPayable
 from api_billing.payer.asking import X402Asked, receipt_in
-from api_billing.payer.book import Spending
 from api_billing.payer.paying import Payer, Payment
+from api_billing.payer.rows import Spending
 from api_billing.payer.unended import Unended
 from api_billing.payer.wallet import Wallet
 from api_billing.payments import x402
