@@ -45,7 +45,9 @@ export function metered({ url, token, api, estimateWei, payments = false, failOp
     const { answer, body } = await ask("/v1/reservations", asked, PAUSES_MS.slice(0, 1));
     if (answer.status === 201) return { ...body, expiresMs: body.expires_after_seconds * 1000 };
     if (answer.status === 200) return { response: body.response };
-    if (OWN_PROBLEMS.has(body.code) || answer.status >= 500) throw new Error(`the meter answered ${body.code}`);
+    // Anybody can use up the reads of the chain: that nobody knows what a consumer has is no outage to serve in.
+    const isOutage = answer.status >= 500 && body.reason !== "credit_unknown";
+    if (OWN_PROBLEMS.has(body.code) || isOutage) throw new Error(`the meter answered ${body.code}`);
     return { refusal: { status: answer.status, body, headers: answer.headers } };
   }
 

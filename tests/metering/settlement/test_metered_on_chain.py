@@ -10,6 +10,7 @@ import pytest
 from api_billing.metering import Meter, Quota, from_header
 from api_billing.metering.errors import InvalidSetting, MeterError
 from api_billing.metering.ledger.operations import ListRecords, ReadBalance, SumUsage
+from api_billing.metering.ledger.settlement_operations import TakeRead
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
 from api_billing.metering.request.problems import Answer
@@ -154,22 +155,41 @@ def test_request__chain_down__goes_on_for_the_grace_time_and_is_503_then(desk: D
     desk.tick(900)
     assert not isinstance(desk.serve(), Answer)
     desk.tick(1)
-    assert desk.refused() == (503, "meter_unavailable", None)
+    assert desk.refused() == (503, "meter_unavailable", "credit_unknown")
     desk.world.chain.readable = True
     desk.tick()
     assert not isinstance(desk.serve(), Answer)
 
 
-def test_request__chain_down_for_a_new_consumer__is_503_with_the_reason(desk: Desk) -> None:
-    desk.world.chain.readable = False
-    answer = desk.serve()
-    assert "cannot be read from the chain" in json.loads(answer.body)["detail"]
-
-
-def test_request__chain_down_for_a_new_consumer_and_fail_open__is_served_unmetered(world: World) -> None:
+@pytest.mark.parametrize("fail_open", [False, True])
+def test_request__chain_down_for_a_new_consumer__is_503_with_the_reason_also_with_fail_open(
+    world: World, fail_open: bool
+) -> None:
     world.chain.readable = False
-    assert not isinstance(Desk(world, fail_open=True).serve(), Answer)
-    assert world.store.call(ListRecords()) == ()
+    answer = Desk(world, fail_open=fail_open).serve()
+    assert isinstance(answer, Answer)
+    assert answer.status == 503
+    problem = json.loads(answer.body)
+    assert (problem["code"], problem["reason"]) == ("meter_unavailable", "credit_unknown")
+    assert "cannot be read from the chain" in problem["detail"]
+
+
+def test_request__no_reads_left_for_a_new_consumer_and_fail_open__is_not_served(world: World) -> None:
+    desk = Desk(world, fail_open=True, reads_per_10_seconds=1)
+    assert world.store.call(TakeRead(world.chain.contract.lower(), world.now_ms, 1, 0))  # as anybody can use them up
+    answer = desk.serve()
+    assert isinstance(answer, Answer)
+    assert json.loads(answer.body)["reason"] == "credit_unknown"
+
+
+def test_request__chain_down_for_long_and_fail_open__is_served_on_the_known_hold(world: World) -> None:
+    world.chain.subscribe(API, WHO, hold_wei=100, expires_at=world.now_ms // 1000 + 2 * 86_400)
+    desk = Desk(world, fail_open=True)
+    desk.serve()
+    world.chain.readable = False
+    desk.tick(10_000)
+    assert desk.serve()["x-cost-wei"] == "10"
+    assert len(world.store.call(ListRecords())) == 2
 
 
 def test_request__hold_that_ends_soon__is_refused_but_what_was_served_before_is_replayed(world: World) -> None:

@@ -93,6 +93,20 @@ def test_express__fields_of_the_handler__are_joined_with_ours(
     assert answer.headers["access-control-expose-headers"].startswith("X-Own, PAYMENT-REQUIRED")
 
 
+def test_express__chain_does_not_tell_with_fail_open__serves_nothing_unmetered(
+    world: World, service: Service, express: Path, tmp_path: Path
+) -> None:
+    for name in ("node_modules", "meter.js", "package.json"):
+        (tmp_path / name).symlink_to(express / name)
+    (tmp_path / "app.js").write_text(OWN_FIELDS.replace("payments: true", "failOpen: true"))
+    service.meter.add_consumer(WHO)
+    key = service.meter.create_key(WHO).text
+    world.chain.readable = False
+    with running(tmp_path, service) as url:
+        answer = ask(f"{url}/it?cache=no-store", Authorization=f"Bearer {key}")
+    assert (answer.status_code, answer.json()["reason"]) == (503, "credit_unknown")
+
+
 def ask(url: str, **headers: str) -> requests.Response:
     with requests.Session() as session:
         session.trust_env = False

@@ -20,7 +20,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
-from api_billing.metering.errors import MeterError, StoreUnavailable
+from api_billing.metering.errors import CreditUnavailable, MeterError, StoreUnavailable
 from api_billing.metering.ledger.operations import (
     MAX_AMOUNT_WEI,
     NotReserved,
@@ -238,7 +238,9 @@ class Exchange:
 
     def _unavailable(self, error: StoreUnavailable) -> Answer | None:
         meter, api = self._meter, self.metering.api
-        if meter.settings.fail_open and self._payer.may_go_unmetered:
+        # That the chain does not tell is no outage of ours: anybody can use up its reads.
+        is_ours = not isinstance(error, CreditUnavailable)
+        if meter.settings.fail_open and is_ours and self._payer.may_go_unmetered:
             # Each one, as nothing else says who was served.
             _log.error(
                 "served without being metered: %s %s of %s: %s",

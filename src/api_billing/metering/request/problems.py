@@ -224,4 +224,6 @@ def by_channel(code: str, channel: ChannelSums, estimate_wei: int) -> Refusal:
 
 def unavailable(error: StoreUnavailable) -> Refusal:
     """What is answered when nothing can be metered; of the store nobody outside need know more."""
-    return Refusal("meter_unavailable", str(error) if isinstance(error, CreditUnavailable) else "")
+    if isinstance(error, CreditUnavailable):
+        return Refusal("meter_unavailable", str(error), extra={"reason": "credit_unknown"})
+    return Refusal("meter_unavailable")
