@@ -36,7 +36,7 @@ def serve(
 ) -> None:
     """Serve reserve, settle, release and usage over HTTP, for services in any language. Ends with Ctrl-C."""
     # Told now, and not by each worker: a store that cannot be opened, a token or a pepper that is missing.
-    with opened(store) as meter:
+    with opened(store, serves=True) as meter:
         serving = _serving()
         token = _token(token_file) or meter.settings.service_token.get_secret_value()
         serving.check(meter, token)

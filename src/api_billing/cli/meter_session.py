@@ -84,11 +84,14 @@ def meter_command(app: typer.Typer, name: str) -> Callable[[Callable[..., Shown 
     return register
 
 
-def opened(store: str | None) -> Meter:
-    """The meter on a store. Raises: InvalidSetting, MissingExtra, StoreUnavailable."""
+def opened(store: str | None, *, serves: bool = False) -> Meter:
+    """The meter on a store; but of one that ``serves`` its settings for requests do not count: what a command is about
+    may stand in its options instead. Raises: InvalidSetting, MissingExtra, StoreUnavailable.
+    """
     from api_billing.metering.meter import Meter  # takes a second, which --help need not
 
-    return Meter.open(store or "", checks_pepper=False)
+    of_requests: dict[str, Any] = {} if serves else {"payments": (), "settle_apis": ()}
+    return Meter.open(store or "", checks_pepper=False, **of_requests)
 
 
 def instant_text(at_ms: int) -> str:

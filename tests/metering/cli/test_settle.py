@@ -98,6 +98,14 @@ def test_settle__dry_run__says_what_would_be_posted_and_posts_nothing(place: Pla
     assert place.client.get_settlement(place.api).next_sequence == 1
 
 
+def test_settle__settings_of_the_api_in_the_environment__do_not_ask_for_a_contract_there(
+    place: Place, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("API_BILLING_PAYMENTS", "x402,mpp")
+    monkeypatch.setenv("API_BILLING_SETTLE_APIS", place.api)
+    assert place.run("settle", "once", place.api, "--dry-run", "--json").json[place.api]["cut"]
+
+
 def test_settle__once__bills_and_reconciles_to_zero(place: Place) -> None:
     before = place.run("reconcile", place.api, "--json", code=1).json
     assert before["lines"][0]["why"] == [{"reason": "not in a batch yet", "calls": 3, "amount_wei": 1500}]
