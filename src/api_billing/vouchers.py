@@ -72,7 +72,7 @@ class Channel:
 
     def digest(self, cumulative_wei: int) -> bytes:
         """The 32 bytes that a voucher for this sum signs."""
-        return _typed_digest(self.chain_id, _VOUCHER, _bytes_of(self.id), cumulative_wei.to_bytes(16))
+        return _voucher_digest(self.id, self.chain_id, cumulative_wei)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +139,11 @@ def is_signed_by(channel: Channel, voucher: Voucher) -> bool:
     return signer == channel.signer.lower()
 
 
+def signer_of(channel_id: str, chain_id: int, voucher: Voucher) -> str | None:
+    """Whose signature a voucher has, if it is for the channel of this id: who that channel's signer has to be."""
+    return recover_signer(_voucher_digest(channel_id, chain_id, voucher.cumulative_wei), _bytes_of(voucher.signature))
+
+
 def recover_signer(digest: bytes, signature: bytes) -> str | None:
     """The address whose key signed the digest, in lower case; None where the signature is none.
 
@@ -156,6 +161,10 @@ def recover_signer(digest: bytes, signature: bytes) -> str | None:
     except Exception:  # r is not on the curve, or the key would be infinity: coincurve raises nothing more special
         return None
     return "0x" + _keccak()(key.format(compressed=False)[1:])[12:].hex()
+
+
+def _voucher_digest(channel_id: str, chain_id: int, cumulative_wei: int) -> bytes:
+    return _typed_digest(chain_id, _VOUCHER, _bytes_of(channel_id), cumulative_wei.to_bytes(16))
 
 
 def _typed_digest(chain_id: int, kind: str, *fields: bytes) -> bytes:

@@ -7,8 +7,9 @@ from typing import Any
 from eth_account import Account
 from eth_utils.crypto import keccak
 
-from api_billing.vouchers import Voucher, sign_voucher
+from api_billing.vouchers import Channel, Voucher, sign_voucher
 
+from .fake_chain import CHAIN_ID
 from .world import API, World, address
 
 KEY = keccak(text="the key of a session")
@@ -31,6 +32,13 @@ def open_session(world: World, hold_wei: int = 1000, signer: str = SIGNER, who: 
 def sign(world: World, cumulative_wei: int, number: int = 0, key: bytes = KEY, who: str = WHO) -> Voucher:
     """A voucher of a channel of a consumer's session."""
     return sign_voucher(key, world.chain.channel(API, who, salt_of(number)), cumulative_wei)
+
+
+def anybody(world: World, who: str, cumulative_wei: int = 10) -> tuple[Channel, Voucher]:
+    """A channel that a key of nobody's session has signed for: it costs no more than a signature."""
+    chain = world.chain
+    channel = Channel(who, OTHER_SIGNER, chain.operator, chain.contract, chain.asset, CHAIN_ID, salt_of(0))
+    return channel, sign_voucher(OTHER_KEY, channel, cumulative_wei)
 
 
 def text_of(voucher: Voucher, who: str = WHO) -> str:

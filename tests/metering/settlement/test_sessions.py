@@ -217,7 +217,7 @@ def test_voucher__forged__is_refused_and_leaves_nothing_behind(desk: SessionDesk
         with pytest.raises(VoucherRefused) as caught:
             desk.meter.put_voucher(API, WHO, voucher)  # type: ignore[arg-type]
         assert (caught.value.code, caught.value.reason) == ("invalid_voucher", "bad_signature")
-    assert desk.meter.session(API, WHO).channels == ()  # type: ignore[union-attr]
+    assert desk.meter.session(API, WHO) is None
     assert desk.world.store.call(ListProfiles()) == ()
     assert {record.consumer for record in desk.world.store.call(ListRecords())} == {""}
     assert not isinstance(desk.serve(by=desk.sign(10)), Answer)
@@ -252,12 +252,12 @@ def test_voucher__of_a_stranger_who_opens_a_session__is_served_soon(world: World
     assert not isinstance(desk.serve(by=voucher), Answer)
 
 
-def test_voucher__of_strangers__leaves_half_of_the_reads_to_others(world: World) -> None:
+def test_voucher__of_strangers__leaves_most_of_the_reads_to_others(world: World) -> None:
     world.chain.subscribe(API, WHO, signer=SIGNER)
     voucher = sign(world, 10)
     desk = SessionDesk(world, holds_from="accepted", reads_per_10_seconds=10)
     answers = [desk.serve(by=voucher, who=address(number)) for number in range(100, 110)]
-    assert [answer.status for answer in answers] == [402] * 5 + [503] * 5
+    assert [answer.status for answer in answers] == [402] * 2 + [503] * 8
 
 
 def test_voucher__with_a_name_that_is_no_address__is_not_read(desk: SessionDesk) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
@@ -21,6 +22,7 @@ from api_billing.metering.errors import CreditUnavailable, MeterError
 from api_billing.metering.forks import at_fork
 from api_billing.metering.ledger.operations import FireOnce, Operation
 from api_billing.metering.ledger.settlement_operations import (
+    NEVER_READ,
     ChainTerms,
     Credit,
     CreditSet,
@@ -43,8 +45,10 @@ from api_billing.metering.stores.steps import Blocking, Steps, run
 from api_billing.results import ChannelState, Session, UsageReport
 
 _MAX_KNOWN: Final = 100_000
-_FOR_NEW: Final = 4  # one of so many reads is left for consumers that this process does not know
-_FOR_PROVEN: Final = 2  # of reads for who has proven nothing yet, one of so many is left for others
+_MAX_STRANGERS: Final = 1_000
+FOR_NEW: Final = 3  # one of so many reads is left for consumers that this process does not know
+_FOR_STRANGERS: Final = 5  # one of so many reads is for who has proven nothing yet, at most
+_ATTEMPTS: Final = 3  # at a consumer whose settlements are recorded meanwhile
 _SOON: Final = 4  # accounts in trouble are looked at so many times as often
 
 _log = logging.getLogger("api_billing.metering.credit")
@@ -207,7 +211,9 @@ class ChainCredit:
         """Forget everything, as in a forked child."""
         # By address, then API: one read of the chain serves all APIs of a consumer.
         self._known: dict[str, dict[str, _Entry]] = {}
-        self._looking: dict[str, threading.Lock] = {}
+        # Who has proven nothing is kept apart, for a moment: it is not read in the background.
+        self._strangers: dict[tuple[str, str], ChainTerms] = {}
+        self._looking: dict[str, tuple[threading.Lock, int]] = {}  # and how many want it
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -220,122 +226,225 @@ class ChainCredit:
         Never raises for the chain; StoreUnavailable goes on.
         """
         now_ms = self._now_ms()
-        entry = yield from self._found(api, address, now_ms, spare=0)
+        entry = self._known.get(address, {}).get(api)
+        if entry is None or now_ms - entry.known.terms.read_ms > self.settings.grace_ms:
+            entry = yield Blocking(lambda: self._look(api, address))
         if entry is None:
             return Refusal("meter_unavailable", "The credit of this consumer cannot be read from the chain.")
         entry.used_ms = now_ms
         return refusal_of(entry.known, self.settings, estimate_wei, now_ms) or entry.admitted(now_ms)
 
-    def terms(self, api: str, address: str) -> Steps[ChainTerms | None]:
-        """What the chain says of a consumer that has not proven yet who it is; None when it cannot be read now. Half of
-        the reads are left to others. Raises: StoreUnavailable.
+    def prove[RefusedT](
+        self, api: str, address: str, refused: Callable[[str], RefusedT], senseless: Callable[[], RefusedT]
+    ) -> Steps[tuple[str, RefusedT] | None]:
+        """The signer of a consumer's session, and why it has not signed, as ``refused`` tells of a signer; None when
+        that cannot be found out now.
+
+        Memory and store are asked first. For who has proven nothing the chain is read within a share of the reads, if
+        ``senseless`` tells nothing that is wrong whatever the chain says; and nothing is stored.
+        Raises: StoreUnavailable.
         """
-        spare = self.settings.reads_per_10_seconds // _FOR_PROVEN
-        entry = yield from self._found(api, address, self._now_ms(), spare=spare)
-        return None if entry is None else entry.known.terms
+        entry = self._known.get(address, {}).get(api)
+        if entry is not None:
+            why = refused(entry.known.terms.signer)
+            if not why or self._is_fresh(entry.known.terms):
+                return entry.known.terms.signer, why
+        proven: tuple[str, RefusedT] | None
+        proven = yield Blocking(lambda: self._proven(api, address, refused, senseless))
+        return proven
+
+    def _proven[RefusedT](
+        self, api: str, address: str, refused: Callable[[str], RefusedT], senseless: Callable[[], RefusedT]
+    ) -> tuple[str, RefusedT] | None:
+        with self._one_look(address):
+            best: tuple[str, RefusedT] | None = None
+            for terms in self._believed(api, address):
+                best = terms.signer, refused(terms.signer)
+                if not best[1]:
+                    # It has signed for what there was: no stranger, whatever there is by now.
+                    entry = self._look_once(api, address)
+                    signer = "" if entry is None else entry.known.terms.signer
+                    return None if entry is None else (signer, refused(signer))
+                if self._is_fresh(terms):
+                    return best
+            if why := senseless():
+                return best or ("", why)
+            if not self._run_refresh(api, address, is_signer=lambda signer: not refused(signer)):
+                return None
+            last = self._read_last(api, address)
+            return None if last is None else (last.signer, refused(last.signer))
+
+    def _believed(self, api: str, address: str) -> Iterator[ChainTerms]:
+        """What is known of a consumer without reading the chain."""
+        last = self._read_last(api, address)
+        if last is not None:
+            yield last
+        stored: Credit = self._call(ReadCredit(chain_account(api, address)))
+        if stored.terms.read_ms:
+            yield stored.terms
+
+    def _read_last(self, api: str, address: str) -> ChainTerms | None:
+        entry, stranger = self._known.get(address, {}).get(api), self._strangers.get((address, api), NEVER_READ)
+        last = max(NEVER_READ if entry is None else entry.known.terms, stranger, key=lambda terms: terms.read_ms)
+        return last if last.read_ms else None
+
+    def _is_fresh(self, terms: ChainTerms) -> bool:
+        return self._now_ms() - terms.read_ms <= self.settings.refresh_ms
 
     def look_again(self, api: str, address: str) -> Steps[ChainTerms]:
-        """What the chain says of a consumer now, who says that it has changed. Half of the reads are left to others.
+        """What the chain says of a consumer now, who says that it has changed, and has proven nothing.
 
         Raises: CreditUnavailable, StoreUnavailable.
         """
-        spare = self.settings.reads_per_10_seconds // _FOR_PROVEN
+        terms: ChainTerms | None = yield Blocking(lambda: self._look_again(api, address))
+        if terms is None:
+            raise CreditUnavailable("The credit of this consumer cannot be read from the chain; try again.")
+        return terms
+
+    def _look_again(self, api: str, address: str) -> ChainTerms | None:
+        with self._one_look(address):
+            stored: Credit = self._call(ReadCredit(chain_account(api, address)))
+            is_served, is_known = api in self._known.get(address, {}), stored.revision > 0
+            if not self._run_refresh(api, address, is_signer=lambda _: is_known, anew=True):
+                return None
+            entry = self._known.get(address, {}).get(api)
+            if entry is not None and not is_served:
+                entry.used_ms = 0  # nobody is served yet: what was read is in the store
+            return self._read_last(api, address)
+
+    @contextmanager
+    def _one_look(self, address: str) -> Iterator[None]:
+        """Many requests of a consumer at once look once."""
+        with self._lock:
+            looking, waiting = self._looking.get(address) or (threading.Lock(), 0)
+            self._looking[address] = looking, waiting + 1
         try:
-            was_read = yield from self.refresh(address, (api,), spare=spare, anew=True)
+            with looking:
+                yield
+        finally:
+            with self._lock:
+                looking, waiting = self._looking[address]
+                if waiting == 1:
+                    del self._looking[address]
+                else:
+                    self._looking[address] = looking, waiting - 1
+
+    def _look(self, api: str, address: str) -> _Entry | None:
+        """What is known of a consumer that this process does not know."""
+        with self._one_look(address):
+            return self._look_once(api, address)
+
+    def _look_once(self, api: str, address: str) -> _Entry | None:
+        entry = self._known.get(address, {}).get(api)
+        last_ms = 0 if entry is None else max(entry.known.terms.read_ms, entry.tried_ms)
+        if self._now_ms() - last_ms >= self.settings.refresh_ms:
+            self._run_refresh(api, address)
+        entry = self._known.get(address, {}).get(api)
+        return entry if entry is not None and entry.known.terms.read_ms else None
+
+    def _run_refresh(self, api: str, address: str, **given: Any) -> bool:
+        try:
+            return run(self.refresh(address, (api,), **given), self._call)
         except MeterError:
             raise
         except BillingError as error:
             self._seldom.log(_log, logging.WARNING, "the credit of %s cannot be read: %s", address, error)
-            was_read = False
-        if not was_read:
-            raise CreditUnavailable("The credit of this consumer cannot be read from the chain; try again.")
-        return self._known[address][api].known.terms
-
-    def _found(self, api: str, address: str, now_ms: int, *, spare: int) -> Steps[_Entry | None]:
-        entry = self._known.get(address, {}).get(api)
-        # Who is a stranger is read again with its requests, and not in the background.
-        believed_ms = self.settings.grace_ms if entry is None or entry.used_ms else self.settings.refresh_ms
-        if entry is None or now_ms - entry.known.terms.read_ms > believed_ms:
-            entry = yield Blocking(lambda: self._look(api, address, spare))
-        return entry
-
-    def _look(self, api: str, address: str, spare: int) -> _Entry | None:
-        """What is known of a consumer that this process does not know: many requests at once look once."""
-        with self._lock:
-            looking = self._looking.setdefault(address, threading.Lock())
-        with looking:
-            now_ms = self._now_ms()
-            entry = self._known.get(address, {}).get(api)
-            if entry is not None and now_ms - max(entry.known.terms.read_ms, entry.tried_ms) < self.settings.refresh_ms:
-                return entry if entry.known.terms.read_ms else None
-            try:
-                run(self.refresh(address, (api,), spare=spare), self._call)
-            except MeterError:
-                raise
-            except BillingError as error:
-                self._seldom.log(_log, logging.WARNING, "the credit of %s cannot be read: %s", address, error)
-            with self._lock:
-                self._looking.pop(address, None)
-            entry = self._known.get(address, {}).get(api)
-            return entry if entry is not None and entry.known.terms.read_ms else None
+            return False
 
     # --- the chain
 
-    def refresh(self, address: str, apis: tuple[str, ...] = (), *, spare: int = 0, anew: bool = False) -> Steps[bool]:
+    def refresh(
+        self,
+        address: str,
+        apis: tuple[str, ...] = (),
+        *,
+        spare: int = 0,
+        is_signer: Callable[[str], bool] | None = None,
+        anew: bool = False,
+    ) -> Steps[bool]:
         """Read a consumer's credit for these APIs and all that are known of it; False when there are no reads left.
         ``anew``: also when it was read a moment ago.
 
+        ``is_signer`` is given for who has proven nothing yet: it is a stranger until the chain names a signer that
+        ``is_signer`` is true of. Its first read is of the strangers' share, and nothing is stored before.
         The order is what makes it safe: first what the store has accounted for, then the chain, then the grant.
         Raises: the chain's errors; StoreUnavailable.
         """
-        now_ms = self._now_ms()
+        for _ in range(_ATTEMPTS):
+            was_read = yield from self._refresh(address, apis, spare, is_signer, anew=anew)
+            if was_read is not None:
+                return was_read
+        self._tried(address, 0)  # the next request looks again
+        return True
+
+    def _refresh(
+        self,
+        address: str,
+        apis: tuple[str, ...],
+        spare: int,
+        is_signer: Callable[[str], bool] | None,
+        *,
+        anew: bool,
+    ) -> Steps[bool | None]:
+        """As ``refresh``; None when something was recorded meanwhile, so that nothing could be granted."""
+        now_ms, contract = self._now_ms(), self._chain.contract.lower()
         wanted = tuple(dict.fromkeys((*apis, *self._known.get(address, {}))))
         before: dict[str, Credit] = {}
         for api in wanted:
             before[api] = yield ReadCredit(chain_account(api, address))
-            self._remember(api, address, _known_of(before[api], self.settings))
+            if is_signer is None:
+                self._remember(api, address, _known_of(before[api], self.settings))
         oldest = min((credit.terms.read_ms for credit in before.values()), default=now_ms)
-        if now_ms - oldest < self.settings.refresh_ms // _SOON and not anew:
+        if now_ms - oldest < self.settings.refresh_ms // _SOON and not (anew or is_signer):
             return True  # another process has just read it
         most, chain = self.settings.reads_per_10_seconds, self._chain
-        if not (yield TakeRead(chain.contract.lower(), now_ms, most, spare)):
+        share = max(1, most // _FOR_STRANGERS)
+        if is_signer is not None and not (yield TakeRead(f"{contract}/strangers", now_ms, share)):
+            return False
+        if not (yield TakeRead(contract, now_ms, most, spare)):
             return False
         self._tried(address, now_ms)
         report: UsageReport = yield Blocking(lambda: report_with(chain, address, wanted))
         terms = {api: terms_of(report, api, now_ms, before[api]) for api in wanted}
-        if self.settings.holds_from == "finalized":
-            more = [api for api, each in terms.items() if _offers_more(each, before[api], self.settings)]
-            if more:
-                if not (yield TakeRead(chain.contract.lower(), now_ms, most, spare, reads=2 + 2 * len(more))):
-                    return False
-                terms |= yield Blocking(lambda: final_terms(chain, address, more, report.day_id, now_ms, before))
+        if is_signer is not None:
+            for api in apis:
+                self._remember_stranger(api, address, terms[api])
+            if not all(is_signer(terms[api].signer) for api in apis):
+                return True
+        more = [api for api, each in terms.items() if _offers_more(each, before[api], self.settings)]
+        more = more if self.settings.holds_from == "finalized" else []
+        new = [api for api, each in terms.items() if each.signer not in ("", before[api].terms.signer)]
+        reads = (2 + 2 * len(more) if more else 0) + len(new)
+        if reads and not (yield TakeRead(contract, now_ms, most, spare, reads=reads)):
+            return False
+        if more:
+            terms |= yield Blocking(lambda: final_terms(chain, address, more, report.day_id, now_ms, before))
+        is_granted = True
         for api in wanted:
             channels: tuple[ChannelState, ...] | None = None
             if terms[api].signer not in ("", before[api].terms.signer):
-                if not (yield TakeRead(chain.contract.lower(), now_ms, most, spare)):
-                    return False
                 session: Session = yield Blocking(lambda api=api: chain.get_session(address, api))  # type: ignore[misc]
                 channels = session.channels
-            yield from self._grant(api, address, before[api], terms[api], channels)
-        return True
+            is_granted &= yield from self._grant(api, address, before[api], terms[api], channels)
+        return True if is_granted else None
 
     def _grant(
         self, api: str, address: str, before: Credit, terms: ChainTerms, channels: tuple[ChannelState, ...] | None
-    ) -> Steps[None]:
+    ) -> Steps[bool]:
         account = chain_account(api, address)
         if not (before.revision or terms.subscribed):
             # Anybody can ask: of strangers nothing is stored.
             self._remember(api, address, Known(terms, 0, 0))
-            self._known[address][api].used_ms = 0
-            return
+            return True
         usable, cover = usable_wei(terms, self.settings, terms.read_ms), cover_wei(terms, self.settings)
         grant = before.revision, before.accounted_wei, usable, cover, terms, channels
         reply: CreditSet = yield SetGranted(account, *grant)
         if not reply.applied:
-            return  # something was recorded meanwhile: the next look will tell
+            return False
         self._remember(api, address, Known(terms, before.refused_parts, reply.short_wei))
         if reply.short_wei:
             yield from self._tell_short(account, reply.short_wei, terms.read_ms)
+        return True
 
     def _tell_short(self, account: str, short_wei: int, now_ms: int) -> Steps[None]:
         key = f"settlement/short/{now_ms // DAY_MS}/{account}"
@@ -356,6 +465,13 @@ class ChainCredit:
             elif known.terms.read_ms >= entry.known.terms.read_ms:
                 entry.known = known
 
+    def _remember_stranger(self, api: str, address: str, terms: ChainTerms) -> None:
+        with self._lock:
+            self._strangers.pop((address, api), None)
+            while len(self._strangers) >= _MAX_STRANGERS:
+                del self._strangers[next(iter(self._strangers))]
+            self._strangers[address, api] = terms
+
     def _tried(self, address: str, now_ms: int) -> None:
         for entry in self._known.get(address, {}).values():
             entry.tried_ms = now_ms
@@ -368,7 +484,7 @@ class ChainCredit:
         Raises: StoreUnavailable.
         """
         refreshed = 0
-        spare = self.settings.reads_per_10_seconds // _FOR_NEW
+        spare = self.settings.reads_per_10_seconds // FOR_NEW
         for address in self._due():
             try:
                 if not run(self.refresh(address, spare=spare), self._call):
