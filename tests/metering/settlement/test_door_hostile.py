@@ -139,6 +139,17 @@ def test_x402__payment_that_cannot_be_read__is_malformed(desk: DoorDesk, value: 
     assert (answer.response["success"], answer.response["errorReason"]) == (False, "invalid_payload")
 
 
+def test_payments__that_anybody_can_send__touch_no_store_and_leave_no_record(desk: DoorDesk) -> None:
+    never = replace(desk.ask().challenge, id="x")
+    calls: list[Any] = []
+    perform = desk.world.store.call
+    desk.world.store.call = lambda operation: calls.append(operation) or perform(operation)  # type: ignore[method-assign, func-returns-value]
+    for field in (("authorization", "Payment e30"), ("payment-signature", "e30="), desk.by_mpp(desk.sign(10), never)):
+        assert refused(desk.ask(field))[1] == desk.ask(field).code
+    assert calls == []
+    assert perform(ListRecords()) == ()
+
+
 def test_payments__two_in_a_request__are_refused(desk: DoorDesk) -> None:
     by_mpp, by_x402 = desk.by_mpp(desk.sign(10)), desk.by_x402(desk.sign(10))
     own = desk.by_mpp(desk.sign(10), desk.ask(("authorization", "Bearer x")).challenge)

@@ -83,6 +83,16 @@ class Sent(NamedTuple):
     own_field: bool = False
 
 
+class Asked(NamedTuple):
+    """What the challenges to a request depend on, for as long as a minute."""
+
+    offer: Offer
+    url: str
+    minute: int
+    own_field: str  # that a credential comes in, where ``Authorization`` has something else
+    by_mpp: bool
+
+
 class Door:
     """What one meter asks for. Thread-safe. ``secret`` tells what ids of challenges are made with."""
 
@@ -93,7 +103,7 @@ class Door:
         self._secret = lru_cache(4)(self._made_secret)
         self._challenge = lru_cache(_CACHED)(self._made_challenge)
         self._is_of = lru_cache(_CACHED)(self._was_made_in)
-        self._unpaid = lru_cache(_CACHED)(self._made_unpaid)
+        self._answer = lru_cache(_CACHED)(self._made_answer)
 
     def offer(self, api: str, amount_wei: int, receiver: Receiver) -> Offer:
         """What a request is asked for that costs so much; the least is 1 wei, as neither protocol can say 0."""
@@ -110,28 +120,36 @@ class Door:
             found += [Sent("mpp", value, True) for value in headers.all("payment-authorization")]
         return found
 
-    def unpaid(self, request: MeteredRequest, offer: Offer) -> Answer:
-        """What is answered to who says neither who it is nor pays: the same one for a minute."""
-        header, asks_mpp = _own_field(request), self._asks_mpp(request)
-        return self._unpaid(offer, request.url, request.at_ms // _MINUTE_MS, header, asks_mpp)
+    def asks(self, request: MeteredRequest, offer: Offer) -> Asked:
+        """What the challenges to this request are made of."""
+        values, preferences = (request.headers.all(name) for name in ("authorization", "accept-payment"))
+        own_field = mpp.OWN_FIELD if values and not any(map(is_credential, values)) else ""
+        # MPP's challenge is not sent to who says that it takes no such, while there is another.
+        by_mpp = not preferences or self.protocols == ("mpp",) or mpp.takes_sessions(preferences[0])
+        return Asked(offer, request.url, request.at_ms // _MINUTE_MS, own_field, by_mpp)
 
-    def asked(
-        self, request: MeteredRequest, refusal: Refusal, offer: Offer, speaks: str, channel: ChannelSums | None = None
-    ) -> Refusal:
-        """A refusal with the challenges to answer, in the words of the protocol that the request speaks; ``channel`` is
-        the one of the payment, when it was proven.
+    def answer(self, asked: Asked, refusal: Refusal, speaks: str) -> Answer:
+        """What is answered to what anybody can send: by its code and reason, the same one for a minute."""
+        return self._answer(asked, refusal.code, refusal.extra.get("reason", ""), speaks)
+
+    def refused(self, asked: Asked, refusal: Refusal, speaks: str, channel: ChannelSums | None = None) -> Refusal:
+        """A refusal in the words of the protocol that the request speaks, with the challenges to answer where paying
+        helps; ``channel`` is the one of the payment, when it was proven.
         """
-        fields, extra, minute = list[Field](), dict(refusal.extra), request.at_ms // _MINUTE_MS
-        for protocol in self.protocols:
-            if protocol == "mpp" and self._asks_mpp(request):
-                challenge = self._challenge(offer, minute, _own_field(request))
+        fields, extra = list[Field](), dict(refusal.extra)
+        for protocol in self.protocols if refusal.status == 402 else ():
+            if protocol == "mpp" and asked.by_mpp:
+                challenge = self._challenge(asked.offer, asked.minute, asked.own_field)
                 fields.append(("www-authenticate", challenge.value()))
                 extra |= {"challengeId": challenge.id}
             elif protocol == "x402":
-                fields += self._required(request, refusal, offer, speaks, channel)
+                fields += self._required(asked, refusal, speaks, channel)
+        if refusal.status != 402 and speaks == "x402":
+            fields.append(failed(reason_of(refusal), asked.offer.network))
         if speaks == "mpp" and "required_wei" in extra:
             extra |= {"requiredCumulative": extra["required_wei"], "acceptedCumulative": extra["signed_wei"]}
-        return replace(self.typed(refusal, speaks), extra=extra, fields=(*fields, EXPOSED))
+        exposed = (EXPOSED,) if fields else ()
+        return replace(self.typed(refusal, speaks), extra=extra, fields=(*fields, *exposed))
 
     def typed(self, refusal: Refusal, speaks: str) -> Refusal:
         """A refusal with the problem type of MPP, where it answers that."""
@@ -166,28 +184,12 @@ class Door:
             offer, expires_ms=expires_ms, secret=self._secret(at_ms // _PERIOD_MS), header=header
         )
 
-    def _made_unpaid(self, offer: Offer, url: str, minute: int, header: str, asks_mpp: bool) -> Answer:
-        fields, extra = list[Field](), dict[str, Any]()
-        for protocol in self.protocols:
-            if protocol == "mpp" and asks_mpp:
-                challenge = self._challenge(offer, minute, header)
-                fields.append(("www-authenticate", challenge.value()))
-                extra["challengeId"] = challenge.id
-            elif protocol == "x402":
-                fields.append((x402.REQUIRED_FIELD.lower(), x402.required_value([x402.requirements(offer)], url)))
-        refusal = self.typed(Refusal("payment_required", extra=extra), "")
-        return refusal.answer((*fields, EXPOSED))
+    def _made_answer(self, asked: Asked, code: str, reason: str, speaks: str) -> Answer:
+        return self.refused(asked, Refusal(code, extra={"reason": reason} if reason else {}), speaks).answer()
 
-    def _asks_mpp(self, request: MeteredRequest) -> bool:
-        """Whether MPP's challenge is sent: not to who says that it takes no such, while there is another."""
-        preferences = request.headers.first("accept-payment")
-        return preferences is None or self.protocols == ("mpp",) or mpp.takes_sessions(preferences)
-
-    def _required(
-        self, request: MeteredRequest, refusal: Refusal, offer: Offer, speaks: str, channel: ChannelSums | None
-    ) -> list[Field]:
+    def _required(self, asked: Asked, refusal: Refusal, speaks: str, channel: ChannelSums | None) -> list[Field]:
         """x402's offer, with why the payment is refused; when it does not go on from what was charged, with that."""
-        reason = reason_of(refusal) if speaks == "x402" else ""
+        offer, reason = asked.offer, reason_of(refusal) if speaks == "x402" else ""
         state: dict[str, Any] = {}
         if reason.endswith("cumulative_amount_mismatch") and channel is not None:
             state["channelState"] = channel_state(channel)
@@ -196,7 +198,7 @@ class Door:
                 state["voucherState"] = signed
             amount_wei = channel.required_wei(offer.amount_wei) - channel.charged_wei
             offer = replace(offer, amount_wei=amount_wei)
-        value = x402.required_value([x402.requirements(offer, state)], request.url, error=reason)
+        value = x402.required_value([x402.requirements(offer, state)], asked.url, error=reason)
         fields = [(x402.REQUIRED_FIELD.lower(), value)]
         # Its clients take a response for the end of it, and do not correct what they believe.
         if reason and not reason.endswith(("cumulative_amount_mismatch", "channel_busy")):
@@ -233,9 +235,3 @@ def channel_state(channel: ChannelSums, free_wei: int = 0) -> dict[str, Any]:
         "refundNonce": "0",
         "chargedCumulativeAmount": str(channel.charged_wei),
     }
-
-
-def _own_field(request: MeteredRequest) -> str:
-    """The field that a challenge asks for: one of its own, where ``Authorization`` has something else."""
-    values = request.headers.all("authorization")
-    return mpp.OWN_FIELD if values and not any(map(is_credential, values)) else ""

@@ -6,7 +6,6 @@ who has a session, and whose vouchers do not cover the request, more is asked.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -27,7 +26,7 @@ from api_billing.metering.ledger.session_operations import CloseByVoucher, NotPu
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums, SessionState
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.credit_payer import CreditPayer
-from api_billing.metering.request.door import EXPOSED, Door, channel_state, failed, reason_of
+from api_billing.metering.request.door import EXPOSED, Door, channel_state
 from api_billing.metering.request.door_reading import Said, read_payment
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse
 from api_billing.metering.request.identity import Identity
@@ -41,6 +40,8 @@ from api_billing.payments.offers import Offer
 
 # Of who came with an identity: what paying at the door helps against.
 _ASKS: Final = frozenset({"voucher_required", "invalid_voucher", "too_many_channels", "session_closing"})
+# What it takes no challenge of ours for to be refused so.
+_BY_ANYBODY: Final = frozenset({"payment_required", "malformed_payment", "malformed_credential", "invalid_challenge"})
 _TIER: Final = "enterprise"  # of who pays and is new, where the settings name none: the plan on the chain limits it
 
 
@@ -322,16 +323,14 @@ class DoorPayer(CreditPayer):
         return super().refusal(reply)
 
     def refuse(self, refusal: Refusal) -> Answer:
-        offer = self._offer
-        if refusal.code == "payment_required" and offer is not None:
-            # Anybody can ask, and as often as they like: no record of each.
+        asked = None if self._offer is None else self._door.asks(self.request, self._offer)
+        if asked is not None and refusal.code in _BY_ANYBODY:
+            # And as often as they like: no record of each.
             self.metering.meter.metrics.refused(self.metering.api, refusal.code)
-            return self._door.unpaid(self.request, offer)
-        helps = bool(self.speaks) or refusal.code in _ASKS
-        if offer is not None and helps and refusal.status == 402 and refusal.code != "budget_exceeded":
-            return super().refuse(self._door.asked(self.request, refusal, offer, self.speaks, self.channel))
-        if self.speaks == "x402" and offer is not None and refusal.status in (400, 409):
-            refusal = replace(refusal, fields=(failed(reason_of(refusal), offer.network), EXPOSED))
+            return self._door.answer(asked, refusal, self.speaks)
+        helps = refusal.status in (400, 402, 409) and (bool(self.speaks) or refusal.code in _ASKS)
+        if asked is not None and helps and refusal.code != "budget_exceeded":
+            return super().refuse(self._door.refused(asked, refusal, self.speaks, self.channel))
         return super().refuse(self._door.typed(refusal, self.speaks))
 
 
