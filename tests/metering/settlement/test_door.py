@@ -93,6 +93,19 @@ def test_unpaid__by_name_of_who_has_a_session__is_asked_in_a_field_of_its_own(de
     assert not desk.ask(*named).ran
 
 
+def test_unpaid__by_name_of_who_has_signed_for_more__is_not_served_from_it(desk: DoorDesk) -> None:
+    key, replayed = ("idempotency-key", "mine"), ("idempotency-replayed", "true")
+    assert desk.pay_mpp(35, key).ran
+    name = ("x-consumer", WHO)
+    answer = desk.ask(name)
+    assert (answer.status, answer.code, answer.has_challenge) == (402, "voucher_required", True)
+    assert (answer.problem["required_wei"], answer.problem["channel_id"]) == ("20", desk.channel().channel_id)
+    assert (desk.channel().charged_wei, desk.channel().reserved_wei) == (10, 0)
+    assert replayed in desk.ask(name, key).headers  # what was paid for can be had again
+    desk.estimate_wei = 0
+    assert desk.ask(name).ran  # nothing to sign for
+
+
 def test_unpaid__by_name_of_who_has_a_session__asks_for_the_estimate_once(desk: DoorDesk) -> None:
     asked: list[Any] = []
     desk.estimate_wei = lambda request: asked.append(request) or 10

@@ -126,6 +126,17 @@ def test_reserve__of_who_does_not_pay__leaves_nothing_in_the_store(service: Serv
     assert service.world.call(ListRecords()) == ()
 
 
+def test_reserve__by_key_of_who_has_signed_for_more__is_asked_for_a_voucher(service: Service) -> None:
+    assert service.reserve(service.by_mpp(100)).status_code == 201
+    by_key = {"url": URL, "authorization": f"Bearer {service.meter.create_key(WHO).text}"}
+    asked = service.reserve(by_key)
+    assert problem_of(asked) == (402, "voucher_required")
+    assert mpp.challenges_in([asked.headers["www-authenticate"]])
+    assert not service.verify(by_key)["is_good"]
+    named = service.post("/v1/reservations", api=API, estimate_wei=str(ESTIMATE_WEI), consumer=WHO)
+    assert problem_of(named) == (402, "voucher_required")
+
+
 def test_reserve__of_who_has_another_authorization__asks_for_the_own_field(service: Service) -> None:
     answer = service.reserve({"url": URL, "authorization": "Basic YTpi"})
     (challenge,) = mpp.challenges_in([answer.headers["www-authenticate"]])

@@ -19,7 +19,8 @@ MAX_KEPT: Final = 16  # vouchers of a channel
 class BySession(NamedTuple):
     """What pays for a request in a session: whose signature (``signer``), and the voucher that the request came with.
 
-    Without a channel it came with none, and any channel of the session pays that more was signed for before.
+    Without a channel it came with none, and any channel of the session pays that more was signed for before: where a
+    meter takes payments such a request does not get as far as the store, unless it costs nothing.
     With ``exact`` nothing else may be reserved in the channel, and the voucher is for neither less nor more than
     ``ChannelSums.required_wei`` of the estimate (of 1 wei, where that is 0): the rule of x402.
     """

@@ -18,7 +18,8 @@ from api_billing.metering.ledger.operations import (
     Settled,
     StaleProfile,
 )
-from api_billing.metering.ledger.vouchers import BySession
+from api_billing.metering.ledger.session_operations import ReadSession
+from api_billing.metering.ledger.vouchers import BySession, ChannelSums, SessionState
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.windows import WindowCheck
@@ -27,7 +28,7 @@ from api_billing.metering.request.http import MeteredRequest, MeteredResponse, c
 from api_billing.metering.request.identity import Identity, identify
 from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.prices import Priced, is_wei, price_of
-from api_billing.metering.request.problems import Answer, Refusal, refusal_by
+from api_billing.metering.request.problems import Answer, Refusal, by_channel, refusal_by
 from api_billing.metering.stores.steps import Steps, is_waiting
 
 _MAX_ATTEMPTS: Final = 4  # at a profile that changes while it is being used
@@ -120,6 +121,7 @@ class CreditPayer(Payer):
                 tier_name, also = tier_name or admission.plan, admission.checks
                 if self.session is None and admission.signer:
                     self.session = BySession(admission.signer)
+                    refusal = yield from self.lacks_voucher()
         self.plan = meter.plans.plan(
             profile,
             request.at_ms,
@@ -135,6 +137,19 @@ class CreditPayer(Payer):
                 return claim
             self.claim = claim
         return refusal
+
+    def lacks_voucher(self) -> Steps[Refusal | None]:
+        """Why who has a session is not served by name alone: where payments are taken each request brings its voucher,
+        so that nothing else spends what is signed. None for what costs nothing, and where none are taken.
+        """
+        if self.metering.meter.door is None or not self.estimate_wei:
+            return None
+        account = self.metering.meter.account_of(self.metering.api, self.consumer)
+        session: SessionState | None = yield ReadSession(account)
+        if session is not None and session.is_closing:
+            return Refusal("session_closing")
+        newest = session.channels[0] if session is not None and session.channels else ChannelSums("")
+        return by_channel("voucher_required", newest, self.estimate_wei)
 
     def keys(self) -> list[str]:
         """The values of its idempotency key."""

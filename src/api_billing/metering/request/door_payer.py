@@ -1,7 +1,7 @@
 """Payment at the door: a voucher of a session, as x402 or MPP bring it, instead of an identity that is known.
 
-A request with neither is asked for payment. Who comes with an identity pays by its credit, as without a door; only of
-who has a session, and whose vouchers do not cover the request, more is asked.
+A request with neither is asked for payment. Who comes with an identity pays by its credit, as without a door; only who
+has a session is asked for a voucher with each request.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class DoorPayer(CreditPayer):
             self._is_nobody = True
             reply = Refusal("payment_required")
         if isinstance(reply, Refusal | Refused) and reply.code in {"payment_required", *_ASKS}:
-            cannot = yield from self._make_offer(is_estimated=isinstance(reply, Refused))
+            cannot = yield from self._make_offer(is_estimated=self.plan is not None)
             return cannot or reply
         return reply
 

@@ -65,6 +65,8 @@ class LookingPayer(RemotePayer):
         admitted = yield from self._on_chain.admit(api, self.consumer, self.estimate_wei)
         if isinstance(admitted, Refusal):
             return admitted
+        if self.session is None and admitted.signer and (lacks := (yield from self.lacks_voucher())) is not None:
+            return lacks
         session: SessionState | None = yield ReadSession(account)
         if session is not None and session.is_closing:
             return Refusal("session_closing")
