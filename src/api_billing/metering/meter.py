@@ -325,7 +325,7 @@ class Meter(RequestMeter):
         the hold; the session then, None when there is none.
 
         ``is_closing`` is False when nothing of it is left to bill: there is no entry that could close it, and the
-        operator may release the hold.
+        operator may release the hold. While something is reserved that can come of it yet: ask again when it is not.
         """
         return self.store.call(CloseSession(self.account_of(api, consumer_name(consumer))))
 

@@ -39,6 +39,7 @@ STATUSES = {
     "deposit_refused": 402,
     "payment_id_reused": 409,
     "refund_amount_invalid": 402,
+    "serving": 409,
     "nothing_to_bill": 409,
     "invalid_receipt": 402,
     "receipt_mismatch": 422,

@@ -130,6 +130,24 @@ def test_close__with_nothing_left_to_bill__says_so(desk: DoorDesk) -> None:
     assert desk.pay_mpp(10).ran
 
 
+@pytest.mark.parametrize("pays", ["mpp", "x402"])
+def test_close__while_a_request_is_served__is_final_only_when_that_has_been_charged(desk: DoorDesk, pays: str) -> None:
+    by_mpp, by_x402 = desk.by_mpp(desk.sign(10), action="close"), desk.by_x402(desk.sign(10), kind="refund")
+    closing = by_mpp if pays == "mpp" else by_x402
+    exchange, *_ = begun(desk, desk.by_mpp(desk.sign(10)))
+    answer = desk.ask(closing)
+    assert (*refused(answer)[:2], answer.fields["retry-after"]) == (409, "serving", "1")
+    assert refused(desk.pay_mpp(20))[1] == "session_closing"
+    exchange.abort()
+    assert refused(desk.ask(closing))[1] == "nothing_to_bill"
+    exchange, *_ = begun(desk, desk.by_mpp(desk.sign(10)))
+    assert refused(desk.ask(closing))[1] == "serving"
+    exchange.finish(MeteredResponse(200, TextHeaders([]), body_bytes=5))
+    assert desk.ask(closing).status in (200, 204)
+    desk.world.settle()
+    assert desk.world.chain.subscriptions[API, WHO].credit_wei == 990
+
+
 # --- x402's
 
 

@@ -53,8 +53,8 @@ class ReadSession(Operation[SessionState | None]):
 class CloseSession(Operation[SessionState | None]):
     """Serve nothing more in a session; the batch that nothing of it is left after closes it on the chain.
 
-    The second time nothing changes. Nor is it closing when all of it was in batches before, as there is no entry that
-    could do it.
+    The second time nothing changes. Nor is it closing when all of it was in batches before, or what was being served
+    has cost nothing, as there is no entry that could do it.
     """
 
     account: str

@@ -63,6 +63,7 @@ _REASONS: Final[Mapping[str, str]] = {
     "session_closing": x402.REASONS + "missing_channel",
     "deposit_refused": x402.REASONS + "deposit_payload",
     "refund_amount_invalid": x402.REASONS + "refund_amount_invalid",
+    "serving": x402.REASONS + "channel_busy",
     "nothing_to_bill": x402.REASONS + "refund_no_balance",
 }
 

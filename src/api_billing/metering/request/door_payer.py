@@ -200,6 +200,8 @@ class DoorPayer(CreditPayer):
             return by_channel(closed.code, closed.channel, 0)
         if not closed.is_closing:
             return Refusal("nothing_to_bill")
+        if any(each.reserved_wei for each in closed.channels):
+            return Refusal("serving")  # which may cost nothing: then no settlement closes anything
         return _of_channel(closed, by.channel_id) or ChannelSums(by.channel_id)
 
     def _managed(self, said: Said, channel: ChannelSums | None) -> Answer:

@@ -87,6 +87,9 @@ KINDS: Final[Mapping[str, Kind]] = {
         409, "Payment identifier reused", "This identifier was used for another request; use a new one."
     ),
     "refund_amount_invalid": Kind(402, "No partial refunds", "A refund closes the session; it has no amount."),
+    "serving": Kind(
+        409, "Requests being served", "What is being served has to end before: ask again then.", retry=True
+    ),
     "nothing_to_bill": Kind(
         409, "Nothing to bill", "No settlement is left that could close the session; the operator may release the hold."
     ),
