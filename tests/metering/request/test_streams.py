@@ -12,7 +12,8 @@ from api_billing.metering.ledger.rows import REQUESTS
 from api_billing.metering.ledger.session_rows import CHANNELS
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
-from api_billing.metering.stores.steps import Pause
+from api_billing.metering.request.running import IN_COROUTINE, IN_THREAD, Patience
+from api_billing.metering.stores.steps import Pause, Steps
 
 from ..settlement.signing import WHO
 from ..web.paying import API, Shop, open_shop
@@ -125,9 +126,11 @@ def test_stream__of_a_channel_that_others_use__leaves_them_what_is_theirs(shop: 
 # --- waiting for a voucher
 
 
-def waited(exchange: Exchange, body_bytes: int, shop: Shop, brings: dict[int, int]) -> tuple[bool, list[float]]:
+def waited(
+    exchange: Exchange, body_bytes: int, shop: Shop, brings: dict[int, int], patience: Patience = IN_COROUTINE
+) -> tuple[bool, list[float]]:
     """Drive the flow of a wait; after so many pauses another request brings a voucher for this sum."""
-    steps, pauses = exchange._running.cover(exchange._reserve, body_bytes, True), []
+    steps, pauses = exchange._running.cover(exchange._reserve, body_bytes, patience), []
     answer = None
     while True:
         try:
@@ -152,10 +155,46 @@ def test_wait__voucher_brought_by_another_request__goes_on(shop: Shop) -> None:
     assert pauses == sorted(pauses)
 
 
-def test_wait__voucher_for_too_little__waits_on_for_a_minute_and_no_longer(shop: Shop) -> None:
+@pytest.mark.parametrize(("patience", "seconds"), [(IN_COROUTINE, 60), (IN_THREAD, 10)])
+def test_wait__voucher_for_too_little__waits_on_for_its_time_and_no_longer(
+    shop: Shop, patience: Patience, seconds: int
+) -> None:
     exchange = exchange_of(shop, 10)
-    covered, pauses = waited(exchange, 20, shop, {3: 19})
-    assert (covered, round(sum(pauses), 6)) == (False, 60)
+    covered, pauses = waited(exchange, 20, shop, {3: 19}, patience)
+    assert (covered, round(sum(pauses), 6)) == (False, seconds)
+
+
+@pytest.mark.parametrize(("patience", "seconds"), [(IN_COROUTINE, 600), (IN_THREAD, 20)])
+def test_wait__again_and_again__is_bounded_in_all(shop: Shop, patience: Patience, seconds: int) -> None:
+    """Who brings the least voucher at the last moment keeps a stream waiting no longer, piece by piece."""
+    exchange, times, covered = exchange_of(shop, 10), [0.0], True
+    last = len(waited(exchange_of(shop, 20), 1_000, shop, {}, patience)[1])
+    for signed_wei in range(21, 100):
+        covered, pauses = waited(exchange, signed_wei - 10, shop, {last: signed_wei}, patience)
+        times.append(sum(pauses))
+        if not covered:
+            break
+    assert not covered
+    assert seconds - 1 < sum(times) < seconds + 1
+
+
+def test_wait__in_threads__is_for_one_or_a_quarter_of_what_is_served(shop: Shop) -> None:
+    exchanges = [exchange_of(shop, 90) for _ in range(9)]
+
+    def waiting(exchange: Exchange) -> Steps[bool] | None:
+        """A flow that pauses; None when it has ended at once."""
+        steps = exchange._running.cover(exchange._reserve, 1_000, IN_THREAD)
+        return steps if isinstance(next(steps, None), Pause) else None
+
+    flows = [flow for exchange in exchanges if (flow := waiting(exchange)) is not None]
+    assert len(flows) == 3
+    flows[0].close()  # as it goes on, or its client is gone
+    assert waiting(exchanges[8]) is not None
+    for exchange in exchanges[1:]:
+        end(exchange, 1)
+    assert waiting(exchanges[0]) is None
+    for flow in flows:
+        flow.close()
 
 
 def test_wait__of_a_stream_by_time__costs_nothing(shop: Shop) -> None:

@@ -42,7 +42,7 @@ from api_billing.metering.request.prices import (
     fallback_wei,
 )
 from api_billing.metering.request.problems import Answer, unavailable
-from api_billing.metering.request.running import Gone, Running
+from api_billing.metering.request.running import IN_COROUTINE, IN_THREAD, Gone, Running
 from api_billing.metering.request.tags import tags_text
 from api_billing.metering.stores.steps import Steps, arun, run
 
@@ -173,13 +173,17 @@ class Exchange:
 
     def cover(self, body_bytes: int, *, waits: bool = False) -> bool:
         """Have more set aside for a stream that outgrows what is; with ``waits`` as soon as another request has brought
-        a voucher for it, within a minute. False: there is no more. Never raises.
+        a voucher for it, for some seconds and where not many wait. False: there is no more. Never raises.
         """
-        return run(self._running.cover(self._reserve, body_bytes, waits), self._meter.store.call)
+        patience = IN_THREAD if waits else None
+        return run(self._running.cover(self._reserve, body_bytes, patience), self._meter.store.call)
 
     def acover(self, body_bytes: int, *, waits: bool = False, gone: Gone | None = None) -> Coroutine[Any, Any, bool]:
-        """The same in a coroutine, which does not wait on when ``gone`` says that nobody is there to bring one."""
-        return arun(self._running.cover(self._reserve, body_bytes, waits, gone), self._meter.store.acall)
+        """The same in a coroutine, which waits up to a minute, but not when ``gone`` says that nobody is there to bring
+        one.
+        """
+        patience = IN_COROUTINE if waits else None
+        return arun(self._running.cover(self._reserve, body_bytes, patience, gone), self._meter.store.acall)
 
     @property
     def speaks(self) -> str:

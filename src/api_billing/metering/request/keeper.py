@@ -42,6 +42,7 @@ _SWEEP_LIMIT: Final = 1000
 _EXTEND_LIMIT: Final = 1000
 _PRUNE_LIMIT: Final = 1000
 _MAX_UNSETTLED: Final = 100_000
+_SHARE_OF_PAUSES: Final = 4  # of so many requests one may wait for a voucher in its thread
 
 _log = logging.getLogger("api_billing.metering.keeper")
 
@@ -79,6 +80,8 @@ class Keeper:
     def forget(self) -> None:
         """Forget what is open and what failed, as in a forked child: what the parent serves is the parent's."""
         self._open: dict[str, int] = {}
+        self._pausing: set[str] = set()
+        self._pausing_lock = threading.Lock()
         self._failed: deque[tuple[Settle | Release, Reserve | None]] = deque()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -93,6 +96,21 @@ class Keeper:
     def ended(self, reservation_id: str) -> None:
         """It is served, and its settlement or release is on its way."""
         self._open.pop(reservation_id, None)
+
+    def may_pause(self, reservation_id: str) -> bool:
+        """Whether a stream may keep its thread from others while it waits for a voucher: one may, and of many that are
+        being served here a quarter. Until it ``goes_on``.
+        """
+        with self._pausing_lock:
+            if self._pausing and _SHARE_OF_PAUSES * len(self._pausing) >= len(self._open):
+                return False
+            self._pausing.add(reservation_id)
+            return True
+
+    def goes_on(self, reservation_id: str) -> None:
+        """It waits no longer."""
+        with self._pausing_lock:
+            self._pausing.discard(reservation_id)
 
     def repeat(self, operation: Settle | Release, reserve: Reserve | None = None) -> None:
         """Perform an operation later that the store did not take now. Its id keeps it from being done twice.

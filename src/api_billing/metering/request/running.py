@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from api_billing.metering.errors import MeterError
 from api_billing.metering.ledger.operations import NotReserved, Refused, Reserve, Reserved, ReserveMore
@@ -19,13 +19,25 @@ from api_billing.metering.request.problems import Refusal
 from api_billing.metering.request.receipt_payer import pauses
 from api_billing.metering.stores.steps import Pause, Steps
 
-_VOUCHER_SECONDS: Final = 60  # that a stream waits for a voucher
 _LONGEST_PAUSE: Final = 2.0  # between two looks at whether there is one
 _NO_FIELDS: Final = TextHeaders(())
 
 Gone = Callable[[], Awaitable[bool]]  # whether the client has gone away
 
 _log = logging.getLogger("api_billing.metering")
+
+
+class Patience(NamedTuple):
+    """How long a stream waits for a voucher, and for all of them; whether it keeps a thread from others meanwhile."""
+
+    seconds: float
+    seconds_in_all: float
+    keeps_thread: bool = False
+
+
+# A worker of gunicorn that does one thing at a time is killed after 30 seconds with a request.
+IN_THREAD: Final = Patience(10, 20, keeps_thread=True)
+IN_COROUTINE: Final = Patience(60, 600)
 
 
 class Running:
@@ -64,15 +76,27 @@ class Running:
         """What the application has said of a piece that is not paid for is void."""
         self.cost_wei, self.extended_wei = self._paid
 
-    def cover(self, reserve: Reserve | None, body_bytes: int, waits: bool, gone: Gone | None = None) -> Steps[bool]:
-        """Have set aside what it costs with so many bytes of its body. Never raises."""
+    def cover(
+        self, reserve: Reserve | None, body_bytes: int, patience: Patience | None, gone: Gone | None = None
+    ) -> Steps[bool]:
+        """Have set aside what it costs with so many bytes of its body; with patience, wait for that. Never raises."""
         if reserve is None:
             return False
-        if not waits:
+        if patience is None:
             return (yield from self._cover(reserve, body_bytes))
+        keeper = self._payer.metering.meter.keeper
+        if patience.keeps_thread and not keeper.may_pause(reserve.reservation_id):
+            return False
+        try:
+            return (yield from self._wait(reserve, body_bytes, patience, gone))
+        finally:
+            keeper.goes_on(reserve.reservation_id)
+
+    def _wait(self, reserve: Reserve, body_bytes: int, patience: Patience, gone: Gone | None) -> Steps[bool]:
         meter = self._payer.metering.meter
         since_ms = meter.now_ms() - self._paused_ms
-        for pause in pauses(_VOUCHER_SECONDS, _LONGEST_PAUSE):
+        seconds = min(patience.seconds, patience.seconds_in_all - self._paused_ms / 1000)
+        for pause in pauses(seconds, _LONGEST_PAUSE):
             yield Pause(pause)
             self._paused_ms = meter.now_ms() - since_ms
             if gone is not None and (yield gone()):
