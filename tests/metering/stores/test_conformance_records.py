@@ -27,8 +27,10 @@ from api_billing.metering.ledger.operations import (
     Sweep,
     UsageDay,
 )
+from api_billing.metering.ledger.settlement_operations import ReadBook, ReadCredit
 from api_billing.metering.ledger.usage_line import UsageLine
 from api_billing.metering.settlement.cutting import Cutter
+from api_billing.metering.stores.steps import run
 
 OUTCOME = Outcome(503, 12, 2**40, "Value'Error\x00", '{"model":"ü"}', b"\x00request", b"")
 
@@ -384,6 +386,16 @@ def test_batch__cut_by_many_at_once__has_every_request_once(desk):
         assert (batch.records, batch.root) == (len(leaves), merkle_root(leaves).hex())
         assert desk.call(ReadLeaves("weather", batch.sequence)) == b"".join(leaves)
     assert sum(batch.records for batch in batches) == 30
+
+
+def test_batch__that_had_no_room_for_all__tells_how_long_the_rest_waits(desk):
+    for queue_ms in (60_000, 30_000, 0):
+        desk.served(1)
+        step = Cutter("weather").step(desk.now_ms)
+        run(step, lambda op, left=queue_ms: desk.call(replace(op, queue_ms=left) if type(op) is AddToBatch else op))
+        told = [desk.call(ReadBook(api)).queue_ms for api in ("weather", "maps")]
+        told += [desk.call(ReadCredit(f"{api}/0x1")).queue_ms for api in ("weather", "maps")]
+        assert told == [queue_ms, 0, queue_ms, 0]
 
 
 def test_batch__added_to_where_it_is_not_any_more__stays_as_it_is(desk):

@@ -122,7 +122,7 @@ def test_lease__wanted_by_many_at_once__is_had_by_one(desk):
 
 
 def test_credit__never_read__is_nothing(desk):
-    assert read(desk) == (0, 0, 0, 0, NEVER_READ, Balance(), (), (), 0)
+    assert read(desk) == (0, 0, 0, 0, NEVER_READ, Balance(), (), (), 0, 0)
 
 
 def test_granted__of_a_new_account__is_what_the_chain_allows(desk):

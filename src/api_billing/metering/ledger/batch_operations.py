@@ -65,6 +65,7 @@ class AddToBatch(Operation["Added | None"]):
     leaves: bytes  # of these requests, 32 bytes each
     cut: str  # what it takes to go on from here, of ``settlement.cutting``; "" when the batch ends
     batch: Batch | None = None  # that it ends as; None: it goes on
+    queue_ms: int = 0  # when it ends: how long it takes to settle what was left for later ones, as it had no room
 
 
 class Added(NamedTuple):

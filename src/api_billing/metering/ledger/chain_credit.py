@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from api_billing.metering.ledger.batch_operations import BatchLine
+from api_billing.metering.ledger.cutting import read_queue_ms
 from api_billing.metering.ledger.rows import DOCUMENTS
 from api_billing.metering.ledger.sessions import see_session
 from api_billing.metering.ledger.settlement_operations import (
@@ -78,7 +79,8 @@ def read_credit(tables: Tables, op: ReadCredit) -> Credit:
     row = AccountRow(tables.document(account_key(op.account)))
     numbers = row.revision, row.accounted_wei, row.in_flight_wei, row.refused_parts
     days, months = tuple(row.billed_days.items()), tuple(row.billed_months.items())
-    return Credit(*numbers, row.terms, tables.balance(op.account), days, months, row.closed_by)
+    queue_ms = read_queue_ms(tables, op.account.rpartition("/")[0])
+    return Credit(*numbers, row.terms, tables.balance(op.account), days, months, row.closed_by, queue_ms)
 
 
 def set_granted(tables: Tables, op: SetGranted) -> CreditSet:

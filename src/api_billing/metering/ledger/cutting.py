@@ -30,10 +30,18 @@ from api_billing.metering.ledger.usage_line import UsageLine
 MAX_VOUCHERS: Final = MAX_SETTLEMENT_VOUCHERS  # of a batch, which is one transaction
 
 
+LineKey = tuple[str, str, int, str]  # account, consumer, day, channel
+
+
+def key_of(line: UsageLine) -> LineKey:
+    """The line of a batch that a request is in."""
+    return (line.account, line.consumer, line.day, line.channel)
+
+
 class GrowingBatch:
     """A batch that usage is added to, oldest first. Mutable; knows nothing of where it is kept."""
 
-    __slots__ = ("_with_vouchers", "after", "sequence", "sums", "tree")
+    __slots__ = ("_with_vouchers", "after", "first", "left", "sequence", "sums", "tree")
 
     def __init__(
         self,
@@ -45,11 +53,13 @@ class GrowingBatch:
     ) -> None:
         self.sequence = sequence
         self.after = after
-        self.sums: dict[tuple[str, str, int, str], list[int]] = {
+        self.sums: dict[LineKey, list[int]] = {
             (account, consumer, day, channel): [calls, wei] for account, consumer, day, channel, calls, wei in sums
         }
         self._with_vouchers = sum(bool(channel) for *_, channel in self.sums)
         self.tree = GrowingTree(records, map(bytes.fromhex, peaks))
+        self.first: frozenset[LineKey] = frozenset()  # lines that room is kept for
+        self.left: set[LineKey] = set()  # lines with vouchers that there was no room for
 
     @classmethod
     def of(cls, cut: OpenCut) -> GrowingBatch:
@@ -75,10 +85,14 @@ class GrowingBatch:
     def take(self, line: UsageLine, max_lines: int) -> bytes | None:
         """Add the next request; its leaf. None when it needs one line too many: it is left for a later batch."""
         self.after = line.record_id
-        key = (line.account, line.consumer, line.day, line.channel)
+        key = key_of(line)
         sums = self.sums.get(key)
         if sums is None:
-            if len(self.sums) >= max_lines or (line.channel and self._with_vouchers >= MAX_VOUCHERS):
+            kept = 0 if key in self.first else sum(each not in self.sums for each in self.first)
+            has_room = not line.channel or self._with_vouchers + kept < MAX_VOUCHERS
+            if not has_room or len(self.sums) + kept >= max_lines:
+                if line.channel:
+                    self.left.add(key)
                 return None
             self._with_vouchers += bool(line.channel)
             sums = self.sums[key] = [0, 0]
@@ -112,6 +126,8 @@ def add_to_batch(tables: Tables, op: AddToBatch) -> Added | None:
     else:
         if kept is not None:
             tables.put_document(_key(op.api), None)
+        if op.queue_ms or read_queue_ms(tables, op.api):
+            tables.put_document(_queue_key(op.api), op.queue_ms or None)
         return Added(op.now, add_batch(tables, op.batch))
     return Added(op.now)
 
@@ -145,6 +161,11 @@ def add_batch(tables: Tables, batch: Batch, *, is_new: bool = True) -> Batch:
     return batch
 
 
+def read_queue_ms(tables: Tables, api: str) -> int:
+    """How long it takes to settle what the last batch had no room for."""
+    return tables.document(_queue_key(api)) or 0
+
+
 def last_sequence(tables: Tables, api: str) -> int:
     """Of the last batch; 0 when there is none."""
     return tables.document(_last_key(api)) or 0
@@ -161,6 +182,10 @@ def _growing(tables: Tables, api: str) -> GrowingBatch | None:
 
 def _key(api: str) -> str:
     return f"cut/{api}"
+
+
+def _queue_key(api: str) -> str:
+    return f"queue/{api}"
 
 
 def _last_key(api: str) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 from api_billing.metering.ledger.batch_operations import Batch
 from api_billing.metering.ledger.chain_credit import give_up, read_rows, regrant, write_rows
-from api_billing.metering.ledger.cutting import add_batch, close_cut, last_sequence
+from api_billing.metering.ledger.cutting import add_batch, close_cut, last_sequence, read_queue_ms
 from api_billing.metering.ledger.rows import ACCOUNTS, BATCHES, DOCUMENTS, BatchRow
 from api_billing.metering.ledger.sessions import set_closing
 from api_billing.metering.ledger.settlement_operations import (
@@ -44,11 +44,12 @@ MAX_UNDONE: Final = 64  # as many outcomes as the contract keeps of an API
 
 def read_book(tables: Tables, api: str) -> Book:
     kept = tables.document(f"book/{api}")
-    last = last_sequence(tables, api)
+    last, queue_ms = last_sequence(tables, api), read_queue_ms(tables, api)
     if not kept:
-        return Book(last=last)
+        return Book(last=last, queue_ms=queue_ms)
     contract, next_chain_sequence, ended, open_parts = kept
-    return Book(contract, next_chain_sequence, ended, last, tuple((sequence, index) for sequence, index in open_parts))
+    parts = tuple((sequence, index) for sequence, index in open_parts)
+    return Book(contract, next_chain_sequence, ended, last, parts, queue_ms)
 
 
 def _put_book(tables: Tables, api: str, book: Book) -> None:

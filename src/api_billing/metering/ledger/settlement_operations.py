@@ -89,6 +89,7 @@ class ChainTerms(NamedTuple):
     settlements: int = -1  # sequence of the API's last one then; -1: not told
     is_provisional: bool = False  # whether there is more, in transactions that an appeal can still undo
     signer: str = ""  # of a session, which is billed by vouchers only and never from free credit; "": none
+    queue_ms: int = 0  # how long what is served now waits until it is settled, beside the usual, when that was read
 
 
 NEVER_READ = ChainTerms()
@@ -112,6 +113,7 @@ class Credit(NamedTuple):
     billed_days: tuple[tuple[int, int], ...] = ()  # day, calls billed by settlements; the last few
     billed_months: tuple[tuple[int, int], ...] = ()  # month as ``month_of`` has it, calls
     closed_by: int = 0  # sequence of the settlement that closed its last session; 0: none has
+    queue_ms: int = 0  # of its API, see ``AddToBatch``
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +218,7 @@ class Book(NamedTuple):
     ended: int = 0  # all batches up to this sequence have ended
     last: int = 0  # sequence of the last batch that was cut
     open_parts: tuple[tuple[int, int], ...] = ()  # refused: sequence, index of the line
+    queue_ms: int = 0  # see ``AddToBatch``
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,7 @@ def terms_of(report: UsageReport, api: str, read_ms: int, before: Credit) -> Cha
         day_calls=billed_today + max(0, line.api_daily_limit_calls - line.calls_today),
         month_calls=billed_this_month + max(0, line.api_monthly_limit_calls - line.calls_month),
         signer=line.signer.lower(),
+        queue_ms=before.queue_ms,
     )
 
 

@@ -114,7 +114,9 @@ def usable_wei(terms: ChainTerms, settings: CreditSettings, now_ms: int) -> int:
     """
     if not (terms.subscribed and terms.active) or terms.price_wei > terms.accepted_price_wei:
         return 0
-    held_wei = terms.hold_wei if now_ms < terms.hold_expires_ms - settings.margin_ms else 0
+    # What is served last is settled last: a hold ends earlier by what waits before it.
+    ends_ms = terms.hold_expires_ms - settings.margin_ms - terms.queue_ms
+    held_wei = terms.hold_wei if now_ms < ends_ms else 0
     return min(held_wei + free_credit_wei(terms, settings), terms.spend_left_today_wei)
 
 

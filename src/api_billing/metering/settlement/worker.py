@@ -60,6 +60,8 @@ _REST: Final = 4.0  # times as long as a step of cutting took: the store is for 
 _MAX_REST_SECONDS: Final = 0.05
 _LEASE_MS: Final = 900_000
 _KEPT_LEASE_MS: Final = 60_000
+_BATCH_MS: Final = 30_000
+_LEAST_BATCH_MS: Final = 1_000
 RECHECK_MS: Final = 3_600_000
 _KEEP_ALERT_MS: Final = 30 * DAY_MS
 
@@ -127,6 +129,7 @@ class Settler:
         self._recheck_ms = recheck_ms
         self._budget = FeeBudget(chain, fee_budget_wei, now_ms) if fee_budget_wei else None
         self._looked_at_all: dict[str, int] = {}
+        self._batch_ms: dict[str, int] = {}  # that the last one has taken
         self._on_batch = on_batch
         self._told: set[tuple[str, int, int]] = set()
 
@@ -168,15 +171,19 @@ class Settler:
         outgoing: Outgoing | None = yield NextOutgoing(api)
         if outgoing is None:
             return (yield from self._cut(api, until_ms))
+        begun_ms = self._now_ms()
         try:
-            return (yield from self._settle(outgoing))
+            ended: Round = yield from self._settle(outgoing)
+            self._batch_ms[api] = max(self._now_ms() - begun_ms, _LEAST_BATCH_MS)
+            return ended
         except _Stop as stop:
             yield from self._tell_trouble(outgoing, stop.ended)
             return stop.ended
 
     def _cut(self, api: str, until_ms: int) -> Steps[Round]:
         """The next batch, in steps so small and so far apart that requests do not notice."""
-        cutter = Cutter(api, until_ms, max_records=self._max_records, max_step=self._max_step)
+        batch_ms = self._batch_ms.get(api, _BATCH_MS)
+        cutter = Cutter(api, until_ms, max_records=self._max_records, max_step=self._max_step, batch_ms=batch_ms)
         while True:
             begun = time.monotonic()
             added: Added | None = yield from cutter.step(self._now_ms())
