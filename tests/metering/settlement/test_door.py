@@ -117,6 +117,25 @@ def test_unpaid__by_name_of_who_has_a_session__asks_for_the_estimate_once(desk: 
     assert len(asked) == 2
 
 
+# --- receipts
+
+
+@pytest.mark.parametrize("name", ["query", "field"])
+@pytest.mark.parametrize("text", ["x", f"{API}:{WHO}:1:1", f"{API}:{WHO}:20000:9", f"other:{WHO}:1:1"])
+def test_receipt__that_is_no_good__is_asked_for_payment(desk: DoorDesk, name: str, text: str) -> None:
+    carried = {"query": f"receipt={text}".encode()} if name == "query" else {}
+    answer = desk.ask(*(() if carried else (("x-receipt-id", text),)), **carried)
+    assert (answer.status, answer.code) == (402, "invalid_receipt")
+    assert (answer.offer["amount"], answer.challenge.terms["amount"]) == ("10", "10")
+    assert answer.fields["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("pays", ["pay_mpp", "pay_x402"])
+def test_receipt__as_a_parameter_of_the_api__is_the_apis_where_it_is_paid(desk: DoorDesk, pays: str) -> None:
+    served = getattr(desk, pays)(10, query=b"receipt=of+the+shop")
+    assert (served.status, served.ran, served.fields["x-cost-wei"]) == (200, True, "10")
+
+
 @pytest.mark.parametrize("payments", ["x402", "mpp"])
 def test_unpaid__one_protocol__asks_by_that_one(world: World, payments: str) -> None:
     open_session(world)

@@ -58,6 +58,15 @@ def test_mpp__credential_that_cannot_be_read__is_malformed_with_a_fresh_challeng
     assert desk.ask(desk.by_mpp(desk.sign(10), answer.challenge)).ran
 
 
+def test_mpp__credential_longer_than_a_key_may_be__is_malformed_under_any_extractor(desk: DoorDesk) -> None:
+    """The field is read for an API key, too."""
+    desk.identify = None
+    answer = desk.ask(("authorization", "Payment " + 9_000 * "A"))
+    assert refused(answer) == (402, "malformed_credential", "malformed-credential")
+    assert answer.has_challenge
+    assert desk.ask(("authorization", "Bearer " + 9_000 * "A")).status == 401
+
+
 def test_mpp__challenge_that_is_not_ours__is_invalid(desk: DoorDesk) -> None:
     good = desk.ask().challenge
     later = "2099-01-01T00:00:00Z"

@@ -203,6 +203,13 @@ def test_retry__of_another_request__is_refused(desk: DoorDesk) -> None:
     assert refused(desk.ask(by_mpp, ("idempotency-key", ID), path="/other"))[:2] == (422, "idempotency_mismatch")
 
 
+def test_retry__by_a_channel_that_nothing_was_charged_in__is_private_all_the_same(desk: DoorDesk) -> None:
+    offer = desk.ask().offer
+    assert desk.ask(desk.by_x402(desk.sign(10), offer, payment_id=ID)).ran
+    again = desk.ask(desk.by_x402(desk.sign(1, 1), offer, payment_id=ID))
+    assert (again.status, again.ran, again.fields["cache-control"]) == (200, False, "private")
+
+
 def test_retry__with_the_id_of_another_payer__is_a_request_of_its_own(desk: DoorDesk) -> None:
     key = ("idempotency-key", ID)
     assert desk.pay_mpp(10, key).ran

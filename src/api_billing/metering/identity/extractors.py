@@ -137,7 +137,7 @@ def credential(header: str) -> Callable[[MeteredRequest], str | Refusal | None]:
         values = request.headers.all(field)
         if not values:
             return None
-        if len(values) > 1 or len(values[0]) > MAX_CREDENTIAL_LENGTH:
+        if len(values) > 1:
             return INVALID
         text = values[0].strip()
         if wanted:
@@ -145,7 +145,7 @@ def credential(header: str) -> Callable[[MeteredRequest], str | Refusal | None]:
             if given.lower() != wanted:
                 return None
             text = text.strip()
-        return text or None
+        return INVALID if len(values[0]) > MAX_CREDENTIAL_LENGTH else text or None
 
     return read
 

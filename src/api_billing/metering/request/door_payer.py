@@ -38,8 +38,10 @@ from api_billing.metering.stores.steps import Steps
 from api_billing.payments import mpp, x402
 from api_billing.payments.offers import Offer
 
-# Of who came with an identity: what paying at the door helps against.
-_ASKS: Final = frozenset({"voucher_required", "invalid_voucher", "too_many_channels", "session_closing"})
+# Of who came with an identity, or a receipt: what paying at the door helps against.
+_ASKS: Final = frozenset(
+    {"voucher_required", "invalid_voucher", "too_many_channels", "session_closing", "invalid_receipt"}
+)
 # What it takes no challenge of ours for to be refused so.
 _BY_ANYBODY: Final = frozenset({"payment_required", "malformed_payment", "malformed_credential", "invalid_challenge"})
 _TIER: Final = "enterprise"  # of who pays and is new, where the settings name none: the plan on the chain limits it
@@ -89,7 +91,7 @@ class DoorPayer(CreditPayer):
                 return identity
         elif identity.voucher is not None:
             return Refusal("several_payments")
-        if (cannot := (yield from self._make_offer())) is not None:
+        if (cannot := (yield from self.make_offer())) is not None:
             return cannot
         assert self._offer is not None
         said = read_payment(sent[0], self._offer, self._door, self.request)
@@ -110,11 +112,11 @@ class DoorPayer(CreditPayer):
             self._is_nobody = True
             reply = Refusal("payment_required")
         if isinstance(reply, Refusal | Refused) and reply.code in {"payment_required", *_ASKS}:
-            cannot = yield from self._make_offer(is_estimated=self.plan is not None)
+            cannot = yield from self.make_offer(is_estimated=self.plan is not None)
             return cannot or reply
         return reply
 
-    def _make_offer(self, *, is_estimated: bool = False) -> Steps[Refusal | None]:
+    def make_offer(self, *, is_estimated: bool = False) -> Steps[Refusal | None]:
         """Find out what the request is asked for. Raises: CreditUnavailable, StoreUnavailable."""
         if not is_estimated and (cannot := (yield from self.tell_estimate())) is not None:
             return cannot
@@ -313,9 +315,12 @@ class DoorPayer(CreditPayer):
         )
         assert self._said is not None
         channel = _of_channel(session, self._said.channel_id)
-        if channel is None or record is None or reply.response.status != answer.status:
+        if reply.response.status != answer.status:
             return answer
-        return answer._replace(headers=(*answer.headers, *self._receipts(answer.status, channel, record.charged_wei)))
+        fields: Fields = [("cache-control", "private")]
+        if channel is not None and record is not None:
+            fields = self._receipts(answer.status, channel, record.charged_wei)
+        return answer._replace(headers=(*answer.headers, *fields))
 
     # --- refusing
 

@@ -18,8 +18,11 @@ def payer_of(metering: Metering, request: MeteredRequest) -> Payer:
     meter = metering.meter
     if meter.on_chain is not None:
         receipt = receipt_of(request, meter.settings)
-        if receipt is not None:
-            return ReceiptPayer(metering, request, receipt)
-        if meter.door is not None:
-            return DoorPayer(metering, request, meter.door, meter.on_chain)
+        if meter.door is None:
+            return CreditPayer(metering, request) if receipt is None else ReceiptPayer(metering, request, receipt)
+        at_door = DoorPayer(metering, request, meter.door, meter.on_chain)
+        if receipt is not None and meter.door.sent(request):
+            # What is paid is no receipt's, whatever an API calls its own parameters.
+            receipt = receipt_of(request, meter.settings, in_query=False)
+        return at_door if receipt is None else ReceiptPayer(metering, request, receipt, asks=at_door)
     return CreditPayer(metering, request)

@@ -21,11 +21,12 @@ from api_billing.metering.ledger.operations import (
 )
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.claims import request_fingerprint, used_up
+from api_billing.metering.request.door_payer import DoorPayer
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, cost_field
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.prices import Priced
-from api_billing.metering.request.problems import Refusal
+from api_billing.metering.request.problems import Answer, Refusal
 from api_billing.metering.request.receipts import Receipt, receipt_account, refusal_of
 from api_billing.metering.stores.steps import Pause, Steps
 
@@ -34,12 +35,14 @@ _LONGEST_PAUSE: Final = 0.5
 
 
 class ReceiptPayer(Payer):
-    """The call of a receipt. ``fingerprint`` of the request is given when there is no body to compute it from."""
+    """The call of a receipt. ``fingerprint`` of the request is given when there is no body to compute it from, ``asks``
+    where payments are taken: who has no good receipt can pay.
+    """
 
     claims = "receipt"
     replay_fields = ()  # who has a receipt gets the very response that everybody with it gets
 
-    __slots__ = ("_fingerprint", "_receipt")
+    __slots__ = ("_asks", "_fingerprint", "_receipt")
 
     def __init__(
         self,
@@ -48,10 +51,12 @@ class ReceiptPayer(Payer):
         receipt: Receipt | Refusal,
         remote_id: str | None = None,
         fingerprint: str = "",
+        asks: DoorPayer | None = None,
     ) -> None:
         super().__init__(metering, request, remote_id)
         self._receipt = receipt
         self._fingerprint = fingerprint
+        self._asks = asks
 
     @property
     def may_go_unmetered(self) -> bool:
@@ -59,6 +64,17 @@ class ReceiptPayer(Payer):
         return False
 
     def reserve(self) -> Steps[ReserveReply | Refusal]:
+        reply = yield from self._redeem()
+        if self._asks is not None and isinstance(reply, Refusal) and reply.status == 402:
+            return (yield from self._asks.make_offer()) or reply
+        return reply
+
+    def refuse(self, refusal: Refusal) -> Answer:
+        if self._asks is None or refusal.status != 402:
+            return super().refuse(refusal)
+        return self._asks.refuse(refusal)
+
+    def _redeem(self) -> Steps[ReserveReply | Refusal]:
         receipt, settings = self._receipt, self.metering.meter.settings
         if isinstance(receipt, Refusal):
             return receipt

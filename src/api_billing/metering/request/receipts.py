@@ -46,13 +46,13 @@ class Receipt(NamedTuple):
         return self.usable_until_ms(days) + DAY_MS
 
 
-def receipt_of(request: MeteredRequest, settings: MeterSettings) -> Receipt | Refusal | None:
+def receipt_of(request: MeteredRequest, settings: MeterSettings, *, in_query: bool = True) -> Receipt | Refusal | None:
     """The receipt that a request carries, in its header or its query; None when it carries none."""
     field, name, query = settings.receipt_header.lower(), settings.receipt_query, request.query
     values = request.headers.all(field) if field else []
     texts = [text.strip() for value in values for text in value.split(",")]
     # Most requests carry none: their queries need not be taken apart.
-    if name and (name.encode() in query or b"%" in query):
+    if in_query and name and (name.encode() in query or b"%" in query):
         # From a query that cannot be read no receipt can be, and the query is the handler's to judge.
         with suppress(ValueError):
             texts += request.query_values(name)
