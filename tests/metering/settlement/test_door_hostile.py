@@ -267,6 +267,36 @@ def test_voucher__that_was_posted__serves_nothing(desk: DoorDesk) -> None:
     assert served.response["extra"]["chargedAmount"] == "10"
 
 
+@pytest.mark.parametrize("wei", [30, 10])
+def test_voucher__that_anybody_has__is_told_only_what_is_public(desk: DoorDesk, wei: int) -> None:
+    desk.pay_mpp(10)
+    desk.world.settle()
+    desk.pay_mpp(30)
+    desk.world.settle()
+    desk.pay_mpp(500)
+    assert desk.exchange(desk.by_mpp(desk.sign(500))).begin() is None  # while one is being served
+    answers = [desk.pay_mpp(wei), desk.pay_mpp(wei, method="HEAD"), desk.pay_x402(wei)]
+    answers.append(desk.ask(desk.by_mpp(desk.sign(wei), action="close")))
+    for answer in answers:
+        told = {what: answer.problem[f"{what}_wei"] for what in ("signed", "charged", "reserved", "posted", "required")}
+        assert told == {"signed": "30", "charged": "20", "reserved": "0", "posted": "30", "required": "31"}
+    assert answers[2].offer["extra"]["channelState"]["chargedCumulativeAmount"] == "20"
+    assert answers[2].offer["amount"] == "11"
+    desk.estimate_wei = 5_000
+    assert "free_wei" not in desk.pay_mpp(wei).problem
+    proven = desk.ask(desk.by_mpp(desk.sign(31)), method="HEAD")
+    assert (proven.receipt["acceptedCumulative"], proven.receipt["spent"]) == ("500", "30")
+
+
+def test_voucher__below_the_posted_one__is_no_public_one_and_told_the_sums(desk: DoorDesk) -> None:
+    desk.price = 1
+    desk.pay_mpp(30)
+    desk.world.settle()
+    assert desk.pay_mpp(31).ran
+    for answer in (desk.pay_mpp(29), desk.pay_x402(29)):
+        assert answer.problem["charged_wei"] == "2"
+
+
 def test_voucher__of_the_17th_channel__is_refused(desk: DoorDesk) -> None:
     for number in range(16):
         assert desk.pay_mpp(10, number=number).ran

@@ -120,7 +120,7 @@ def test_close__by_a_voucher_that_is_public__closes_nothing(desk: DoorDesk) -> N
     desk.world.settle()
     desk.pay_mpp(20)
     answer = desk.ask(desk.by_mpp(desk.sign(10), action="close"))
-    assert (refused(answer)[1], answer.problem["requiredCumulative"]) == ("voucher_required", "20")
+    assert (refused(answer)[1], answer.problem["requiredCumulative"]) == ("voucher_required", "11")
     assert desk.pay_mpp(30).ran
 
 

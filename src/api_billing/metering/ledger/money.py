@@ -92,7 +92,8 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
         if limit is not None and count.used + (1 if unit == "calls" else estimate_wei) > limit:
             violated.append(index)
             code = code or refusal
-    if not code and account.granted_wei - account.reserved_wei - account.charged_wei < estimate_wei:
+    is_short = account.granted_wei - account.reserved_wei - account.charged_wei < estimate_wei
+    if not code and is_short and not sessions.proves_nothing(tables, op):
         code = "insufficient_credit"
     channel, lacking = None, None
     if op.session is not None and not code:

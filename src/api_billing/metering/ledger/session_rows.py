@@ -40,12 +40,13 @@ class ChannelRow(Row):
         )  # fmt: skip
 
     def shown(self, cumulative_wei: int) -> ChannelSums:
-        """The sums, and the highest voucher that may be shown to whoever came with one for so much: with a public one,
-        which anybody can have, a public one.
+        """The sums that are told to whoever came with a voucher for so much, and the highest one that may be shown: a
+        public one, when that was.
         """
         bound_wei = self.signed_wei if cumulative_wei > self.posted_wei else self.posted_wei
         kept = next(((wei, signature) for wei, signature in reversed(self.vouchers) if wei <= bound_wei), None)
-        return self.sums if kept is None else self.sums._replace(signed_wei=kept[0], signature=kept[1])
+        told = self.sums.told_to(cumulative_wei)
+        return told if kept is None else told._replace(signed_wei=kept[0], signature=kept[1])
 
     def values(self) -> Values:
         sums = self.signed_wei, self.charged_wei, self.reserved_wei, self.posted_wei, self.batched_wei

@@ -61,7 +61,8 @@ def bound(tables: Tables, op: Reserve, asked_wei: int) -> ChannelRow | Lacking |
             return channel
         if by.exact:
             return Lacking(code, channel.shown(by.cumulative_wei))
-        return Lacking(code, channel.sums._replace(signed_wei=max(channel.signed_wei, by.cumulative_wei)))
+        told = channel.sums.told_to(by.cumulative_wei)
+        return Lacking(code, told._replace(signed_wei=max(told.signed_wei, by.cumulative_wei)))
     for channel_id in session.channels:
         channel = _channel(tables, op.account, channel_id)
         if channel.sums.is_open and channel.sums.free_wei >= estimate_wei:
@@ -76,7 +77,7 @@ def _refusal(session: SessionRow, channel: ChannelRow, by: BySession, estimate_w
     if by.channel_id not in session.channels and len(session.channels) >= MAX_CHANNELS:
         return "too_many_channels"
     if by.exact:
-        if channel.reserved_wei:
+        if channel.reserved_wei and not channel.sums.is_anybodys(by.cumulative_wei):
             return "channel_busy"
         is_exact = by.cumulative_wei == channel.sums.required_wei(max(asked_wei, 1))
         return "" if is_exact else "cumulative_mismatch"
@@ -113,6 +114,14 @@ def take_more(tables: Tables, request: RequestRow, by: BySession, more_wei: int)
     channel.reserved_wei += more_wei
     tables.touch(channel)
     return None
+
+
+def proves_nothing(tables: Tables, op: Reserve) -> bool:
+    """Whether a request came with a voucher that anybody can have: of the account's credit it is told nothing."""
+    by = op.session
+    if by is None or not by.channel_id:
+        return False
+    return _channel(tables, op.account, by.channel_id).sums.is_anybodys(by.cumulative_wei)
 
 
 def is_public(tables: Tables, op: Reserve, reservation_id: str) -> bool:
@@ -192,7 +201,7 @@ def close_by_voucher(tables: Tables, op: CloseByVoucher) -> SessionState | NotPu
     if isinstance(put, NotPut) and put.code != "session_closing":
         return put
     if op.voucher.cumulative_wei <= sums.posted_wei:
-        return NotPut("voucher_required", sums)
+        return NotPut("voucher_required", sums.told_to(op.voucher.cumulative_wei))
     closed = close_session(tables, CloseSession(op.account))
     assert closed is not None  # or nothing could have been put
     return closed

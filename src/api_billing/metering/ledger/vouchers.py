@@ -55,6 +55,20 @@ class ChannelSums(NamedTuple):
         """What is signed and neither charged nor set aside."""
         return self.signed_wei - self.charged_wei - self.reserved_wei
 
+    def is_anybodys(self, cumulative_wei: int) -> bool:
+        """Whether a voucher for so much may be public: the last that was posted, or one before it, which was for less
+        than is in batches, as another is posted only when that is not enough.
+        """
+        return cumulative_wei <= self.batched_wei or cumulative_wei == self.posted_wei
+
+    def told_to(self, cumulative_wei: int) -> ChannelSums:
+        """What is told to whoever came with a voucher for so much, and is refused: of one that anybody can have, only
+        what is public.
+        """
+        if not self.is_anybodys(cumulative_wei):
+            return self
+        return self._replace(signed_wei=self.posted_wei, charged_wei=self.batched_wei, reserved_wei=0)
+
     def required_wei(self, estimate_wei: int) -> int:
         """The least sum that a voucher has to be for, so that a request of this estimate is served."""
         return max(self.charged_wei + self.reserved_wei + estimate_wei, self.posted_wei + 1)

@@ -181,8 +181,8 @@ class DoorPayer(CreditPayer):
             if 0 < found.posted_wei >= by.cumulative_wei and said.action != "close":
                 # Anybody has a public voucher: it adds nothing, and who shows it has proven nothing.
                 if said.action == "keep":
-                    self.channel = found
-                    return by_channel("voucher_required", found, 0)
+                    self.channel = found.told_to(by.cumulative_wei)
+                    return by_channel("voucher_required", self.channel, 0)
                 channel = None
         return self._managed(said, channel)
 

@@ -75,6 +75,7 @@ class LookingPayer(RemotePayer):
             known = [each for each in channels if each.channel_id == self.session.channel_id]
             self.channel = known[0] if known else ChannelSums(self.session.channel_id, self.session.salt)
             if code := _lacks(self.session, self.channel, self.estimate_wei):
+                self.channel = self.channel.told_to(self.session.cumulative_wei)
                 return by_channel(code, self.channel, self.estimate_wei)
         balance: Balance = yield ReadBalance(account)
         self._free_wei = balance.free_wei
@@ -120,7 +121,7 @@ def verify(meter: Meter, body: VerificationBody, by_key: Extractor) -> Steps[Ver
 def _lacks(by: BySession, channel: ChannelSums, estimate_wei: int) -> str:
     """Why a voucher would not pay; the store decides by the same rule, in one step."""
     if by.exact:
-        if channel.reserved_wei:
+        if channel.reserved_wei and not channel.is_anybodys(by.cumulative_wei):
             return "channel_busy"
         return "" if by.cumulative_wei == channel.required_wei(max(estimate_wei, 1)) else "cumulative_mismatch"
     signed = channel._replace(signed_wei=max(channel.signed_wei, by.cumulative_wei))
