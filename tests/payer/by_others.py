@@ -65,7 +65,7 @@ def x402__pays_and_is_allowed_by_spend_controls(folder: str) -> None:
     with wallet_of(chain, folder) as wallet:
         answers = asyncio.run(by_x402(wallet, server, 3))
         assert [each.text for each in answers] == ["sunny"] * 3
-        assert (server.charged_wei, wallet.book.spent_wei(wallet.payer)) == (90, 90)
+        assert (server.charged_wei, wallet.book.signed_wei(wallet.payer)) == (90, 160)
 
 
 def x402__started_again__goes_on(folder: str) -> None:
@@ -157,9 +157,9 @@ def mpp__pays_and_goes_on_by_receipts(folder: str) -> None:
     for _ in range(2):
         with wallet_of(chain, folder) as wallet:
             assert [each.text for each in asyncio.run(by_mpp(wallet, server, 3))] == ["sunny"] * 3
-            spent_wei = wallet.book.spent_wei(wallet.payer)
+            signed_wei = wallet.book.signed_wei(wallet.payer)
     [sums] = server.sums.values()
-    assert (sums.charged_wei, spent_wei) == (180, 180)
+    assert (sums.charged_wei, signed_wei) == (180, 250)
     assert sums.signed_wei <= 280
 
 
@@ -181,7 +181,7 @@ def mpp__that_is_refused_again_and_again__signs_for_no_more_than_may_be_due(fold
         [sums] = server.sums.values()
         sums.posted_wei = 10**6
         assert [each.status_code for each in asyncio.run(by_mpp(wallet, server))] == [402]
-        assert wallet.book.spent_wei(wallet.payer) == 100
+        assert wallet.book.signed_wei(wallet.payer) == 200
     assert sums.signed_wei <= 210
 
 
@@ -203,7 +203,6 @@ def mpp__plain_http__is_not_paid(folder: str) -> None:
 
     with wallet_of(chain, folder) as wallet:
         assert isinstance(error_of(asks(wallet)).__cause__, NotPayable)
-        assert wallet.book.spent_wei(wallet.payer) == 0
     assert server.paid == []
 
 

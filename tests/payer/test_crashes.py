@@ -111,7 +111,7 @@ def test_requests__of_many_threads_and_books__are_never_signed_on_the_same_wei(
         answers = list(pool.map(lambda number: clients[number % 3].get(URL).status_code, range(90)))
     assert answers == [200] * 90
     assert server.charged_wei == 9_000
-    assert first.book.spent_wei(first.payer) == 9_000
+    assert first.book.signed_wei(first.payer) == 9_000
     assert len(server.sums) == (1 if protocol == "mpp" else len(server.sums)) <= 16
 
 
@@ -126,7 +126,7 @@ def test_payment__of_a_process_that_was_killed__holds_nobody_up(tmp_path: Path) 
         wallet._clock = wallet.book._clock = wallet.client.clock
         session = wallet.open_session("weather", 1000, 7, Bounds(100, 1000))
         for exact in (True, False):
-            made = wallet.book.begin(session, Server(wallet.client).offered(), 100, is_exact=exact, max_wei_a_day=1000)
+            made = wallet.book.begin(session, Server(wallet.client).offered(), 100, Bounds(100, 1000), is_exact=exact)
         print(made.number, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     """
@@ -138,7 +138,7 @@ def test_payment__of_a_process_that_was_killed__holds_nobody_up(tmp_path: Path) 
     clock = Clock()
     book = Book(file, clock=clock)
     [session] = book.sessions()
-    made = book.begin(session, Server(ScriptedContract()).offered(), 100, is_exact=True, max_wei_a_day=1_000)
+    made = book.begin(session, Server(ScriptedContract()).offered(), 100, Bounds(100, 1_000), is_exact=True)
     assert made is not None
     assert (made.number, made.voucher.cumulative_wei) == (0, 100), "the same voucher again"
     assert [path.name for path in sorted(tmp_path.glob("payer.db.*"))] == [f"payer.db.{book.owner}"]
@@ -196,19 +196,19 @@ def test_generator__given_up_while_the_request_is_under_way__counts_as_lost(wall
         else:
             answer = step.do()  # type: ignore[union-attr]
     steps.close()
-    assert wallet.book.spent_wei(wallet.payer) == 100
+    assert wallet.book.signed_wei(wallet.payer) == 100
     [channel] = wallet.book.channels(session)
     assert (channel.charged_wei, channel.most_wei) == (0, 100)
 
 
 def test_payment__that_ends_after_it_was_taken_for_lost__leaves_the_next_alone(wallet: Wallet, server: Server) -> None:
     session = wallet.open_session("weather", 1_000, 7, Bounds(100, 1_000))
-    first = wallet.book.begin(session, server.offered(), 100, is_exact=True, max_wei_a_day=1_000)
+    first = wallet.book.begin(session, server.offered(), 100, Bounds(100, 1_000), is_exact=True)
     server.chain.clock.sleep(301)
-    second = wallet.book.begin(session, server.offered(), 100, is_exact=True, max_wei_a_day=1_000)
+    second = wallet.book.begin(session, server.offered(), 100, Bounds(100, 1_000), is_exact=True)
     assert first is not None
     assert second is not None
     wallet.book.finish(first, total_wei=100, cost_wei=100)
-    third = wallet.book.begin(session, server.offered(), 100, is_exact=True, max_wei_a_day=1_000)
+    third = wallet.book.begin(session, server.offered(), 100, Bounds(100, 1_000), is_exact=True)
     assert third is not None
     assert (first.number, second.number, third.number) == (0, 0, 1)

@@ -47,7 +47,7 @@ async def test_request__given_up_while_it_is_served__counts_as_lost(wallet: Wall
     async with asynchronous(wallet, hangs) as client:
         with anyio.CancelScope() as scope:
             await client.get(URL)
-        assert wallet.book.spent_wei(wallet.payer) == 100
+        assert wallet.book.signed_wei(wallet.payer) == 100
     async with asynchronous(wallet, server) as client:
         response = await client.get(URL)
         assert response.extensions[PAYMENT].paid.charged_wei == 200

@@ -42,7 +42,7 @@ def test_pay__with_open_and_max__prints_the_answer_and_tells_the_receipt(pay: Pa
     assert (done.exit_code, done.stdout) == (0, '"sunny"'), done.stderr
     price, receipt = done.stderr.splitlines()
     assert "asks for 0.000001 Gwei; a session of" in price
-    assert receipt.endswith("over mpp; 500 wei paid today")
+    assert receipt.endswith("over mpp; 0.000001 Gwei signed for today")
     again = pay(url, "--max", "1000wei")
     assert (again.exit_code, again.stdout, "a session" in again.stderr) == (0, '"sunny"', False)
 

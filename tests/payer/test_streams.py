@@ -83,7 +83,7 @@ def test_stream__that_runs_dry__gets_vouchers_by_head_and_ends_with_its_receipt(
     assert [each.content for each in server.seen[2:]] == [b"", b""]
     payment = response.extensions[PAYMENT]
     assert (payment.paid.cost_wei, payment.paid.charged_wei, server.charged_wei) == (300, 300, 300)
-    assert wallet.book.spent_wei(wallet.payer) == 300
+    assert wallet.book.signed_wei(wallet.payer) == 300
     [sums] = server.sums.values()
     assert sums.signed_wei == 300
 
@@ -121,7 +121,17 @@ def test_stream__without_a_receipt_at_its_end__counts_with_all_that_was_signed_f
 ) -> None:
     server.ends_with_receipt = False
     assert client().get(URL).is_success
-    assert wallet.book.spent_wei(wallet.payer) == 300
+    assert wallet.book.signed_wei(wallet.payer) == 300
+
+
+def test_stream__whose_receipt_says_less_than_was_charged_before__tells_no_cost(
+    client: Client, server: StreamingServer, wallet: Wallet
+) -> None:
+    paying = client()
+    paying.get(URL)
+    members, server.members = server.members, lambda channel_id: {**members(channel_id), "spent": "0"}  # type: ignore[method-assign]
+    assert paying.get(URL).extensions[PAYMENT].paid.cost_wei is None
+    assert wallet.book.signed_wei(wallet.payer) == 600
 
 
 def test_stream__after_a_stream__pays_with_what_is_left(client: Client, server: StreamingServer) -> None:
@@ -138,7 +148,7 @@ def test_stream__over_x402__has_its_cost_before_it_begins(
     server.protocols, server.pieces = ("x402",), 0
     with client().stream("GET", URL) as response:
         assert response.extensions[PAYMENT].paid.cost_wei == 0
-    assert wallet.book.spent_wei(wallet.payer) == 0
+    assert wallet.book.signed_wei(wallet.payer) == 100
 
 
 @pytest.mark.anyio

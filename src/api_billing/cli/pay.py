@@ -119,11 +119,12 @@ def pay(
         raise InvalidInput("what is to be asked for?", hint="name a URL, or list your sessions with --sessions")
     if protocol not in (None, "mpp", "x402"):
         raise InvalidInput(f"there is no protocol {protocol!r}", hint="name mpp or x402, or none")
-    with _client(session, _Terms(max_, max_a_day, yes, open_ or 0, days, protocol)) as client:
+    terms = _Terms(max_, max_a_day, yes, open_ or 0, days, protocol)
+    with _client(session, terms) as client:
         if close:
             return _closed(client.close_session(resource))
         request = _request(client, resource, method, header or [], data)
-        code = _fetch(session, client, request, output)
+        code = _fetch(session, terms, client, request, output)
     raise typer.Exit(code)
 
 
@@ -140,6 +141,7 @@ class _Terms:
     ) -> None:
         self.max_wei, self.max_a_day_wei, self.yes = max_wei, max_a_day_wei, yes
         self.open_wei, self.days, self.protocol = open_wei, days, protocol
+        self.agreed = False
 
     def options(self) -> dict[str, Any]:
         """The same for a client."""
@@ -156,16 +158,19 @@ class _Terms:
             amount = format_wei(self.open_wei, exact=True)
             price += f"; a session of {amount} for {self.days} days is opened to pay from"
         session.printer.note(price)
-        if self.max_wei is not None:
-            return
-        if not self.yes:
-            if not is_terminal():
-                raise InvalidInput("nobody is there to agree to the price", hint="say --max AMOUNT, or --yes")
-            session.printer.err.print("pay? [y/N] ", end="")
-            if input().strip().lower() not in ("y", "yes"):
-                raise NotPayable("you did not agree to the price")
-        self.max_wei = offer.amount_wei
-        payer.bounds = replace(payer.bounds, max_wei_per_call=offer.amount_wei)
+        if self.max_wei is None:
+            if not self.yes:
+                self._ask(session)
+            self.max_wei = offer.amount_wei
+            payer.bounds = replace(payer.bounds, max_wei_per_call=offer.amount_wei)
+        self.agreed = True
+
+    def _ask(self, session: Session) -> None:
+        if not is_terminal():
+            raise InvalidInput("nobody is there to agree to the price", hint="say --max AMOUNT, or --yes")
+        session.printer.err.print("pay? [y/N] ", end="")
+        if input().strip().lower() not in ("y", "yes"):
+            raise NotPayable("you did not agree to the price")
 
 
 @contextmanager
@@ -213,14 +218,15 @@ def _content(data: str | None) -> bytes | None:
         raise InvalidInput(f"{data[1:]} cannot be read: {error.strerror or error}") from error
 
 
-def _fetch(session: Session, client: PayingClient, request: httpx.Request, output: str | None) -> ExitCode:
+def _fetch(
+    session: Session, terms: _Terms, client: PayingClient, request: httpx.Request, output: str | None
+) -> ExitCode:
     """Send a request, write the answer as it comes, and tell the receipt."""
     import httpx
 
     from api_billing.payer import PAYMENT
 
     wallet = client.payer.wallet
-    before_wei = wallet.book.spent_wei(wallet.payer)
     try:
         response = client.send(request, stream=True)
         try:
@@ -231,7 +237,7 @@ def _fetch(session: Session, client: PayingClient, request: httpx.Request, outpu
         raise InvalidInput(f"this cannot be asked for: {error}") from error
     except httpx.HTTPError as error:
         where = f"{request.url.scheme}://{request.url.host}"
-        if wallet.book.spent_wei(wallet.payer) > before_wei:
+        if terms.agreed:
             error_text = f"the answer of {where} was lost: {type(error).__name__}"
             raise OutcomeUnknown(f"{error_text}; what was signed for it may have been charged", None) from error
         raise Unreachable(f"no answer from {where}: {str(error) or type(error).__name__}") from error
@@ -281,18 +287,18 @@ def _told(payment: Payment, wallet: Wallet) -> dict[str, Any]:
         "cost_wei": None if paid is None else paid.cost_wei,
         "channel_id": None if paid is None else paid.channel_id,
         "charged_wei": None if paid is None else paid.charged_wei,
-        "spent_today_wei": wallet.book.spent_wei(wallet.payer),
+        "signed_today_wei": wallet.book.signed_wei(wallet.payer),
         "receipt": payment.receipt,
     }
 
 
 def _receipt(payment: Payment, wallet: Wallet) -> str:
-    today = format_wei(wallet.book.spent_wei(wallet.payer), exact=True)
+    today = format_wei(wallet.book.signed_wei(wallet.payer), exact=True)
     if payment.paid is None:
-        return f"no receipt: nothing is known to be paid; {today} paid today"
+        return f"no receipt: nothing is known to be paid; {today} signed for today"
     cost_wei = payment.paid.cost_wei
     cost = "an unknown part of it" if cost_wei is None else format_wei(cost_wei, exact=True)
-    return f"paid {cost} to {payment.offer.api} over {payment.asked.name}; {today} paid today"
+    return f"paid {cost} to {payment.offer.api} over {payment.asked.name}; {today} signed for today"
 
 
 def _closed(payment: Payment) -> Shown:

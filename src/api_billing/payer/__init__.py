@@ -14,8 +14,8 @@ with needed_by("a paying client"):
 from api_billing.payer.book import Book
 from api_billing.payer.paying import Payer, Payment
 from api_billing.payer.requests_session import PayingSession
-from api_billing.payer.rows import Paid
-from api_billing.payer.wallet import Bounds, Wallet
+from api_billing.payer.rows import Bounds, Paid
+from api_billing.payer.wallet import Wallet
 
 __all__ = [
     "PAYMENT",

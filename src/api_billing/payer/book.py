@@ -6,6 +6,9 @@ may die between any two of them:
 - A payment is written down before it is signed. Of processes and threads no two sign for the same wei: a channel's next
   voucher is for what is charged, all that is under way, and the new amount. Over x402, whose vouchers have to be for
   exactly one amount more than is charged, a channel has one payment at a time.
+- What is signed is what can be billed, whatever its server says: bounds are on that. By how much a payment raises the
+  signed sum of its channel counts for its call and for its day, and is never taken off again; what is signed and not
+  charged pays for the next one, and does not count twice.
 - A channel's ``charged`` is what receipts have said. ``most`` is what may have been charged at the worst: a payment
   whose end is not known stays in it. What a server says is believed between the two, and never above.
 - Payments of a process that has died end as lost ones. Each process holds a lock on a file of its own while it lives.
@@ -21,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +33,7 @@ from api_billing.contract_api import DAY_SECONDS
 from api_billing.errors import BadReceipt, InvalidInput, NotPayable, TooExpensive
 from api_billing.keys import keys_dir
 from api_billing.payer import rows
-from api_billing.payer.rows import ChannelEntry, Paid, SessionEntry, Spending, State
+from api_billing.payer.rows import Bounds, ChannelEntry, Paid, SessionEntry, Spending, State
 from api_billing.payments.offers import Offer
 from api_billing.vouchers import MAX_CUMULATIVE_WEI, Channel, Voucher, is_signed_by, sign_voucher
 
@@ -140,12 +144,13 @@ class Book:
     # --- payments
 
     def begin(
-        self, session: SessionEntry, offer: Offer, amount_wei: int, *, is_exact: bool, max_wei_a_day: int,
-        from_number: int = 0,
+        self, session: SessionEntry, offer: Offer, amount_wei: int, bounds: Bounds, *, is_exact: bool,
+        raised_wei: int = 0, from_number: int = 0,
     ) -> Spending | None:  # fmt: skip
-        """Write a payment down and sign for it, in the first channel from a number on that is free for it.
+        """Write a payment down and sign for it, in the first channel from a number on that is free for it. Its call has
+        signed for ``raised_wei`` already, which came to nothing.
 
-        None while all of them are busy. Raises: TooExpensive, above the bound of a day.
+        None while all of them are busy. Raises: TooExpensive.
         """
         with self._turn() as db:
             self._bury(db, session)
@@ -157,73 +162,72 @@ class Book:
                     break
             else:
                 return None
-            self._count(db, session.payer, self._today, amount_wei, max_wei_a_day)
             reach_wei = entry.charged_wei + sum(wei for wei, _ in under_way) + amount_wei
-            cumulative_wei = reach_wei if is_exact else max(entry.signed_wei, reach_wei)
+            if not is_exact:  # never for more than it is for, whatever others have under way
+                reach_wei = max(entry.signed_wei, min(reach_wei, entry.signed_wei + amount_wei))
+            most_wei = entry.most_wei + amount_wei
+            raised_wei = self._raise(db, session, entry, reach_wei, raised_wei, bounds, most_wei=most_wei)
             done = db.execute(
-                "INSERT INTO payments (channel, owner, amount_wei, is_exact, day, began_at) VALUES (?, ?, ?, ?, ?, ?)",
-                (channel.id, self.owner, str(amount_wei), is_exact, self._today, int(self._clock())),
+                "INSERT INTO payments (channel, owner, amount_wei, is_exact, began_at) VALUES (?, ?, ?, ?, ?)",
+                (channel.id, self.owner, str(amount_wei), is_exact, int(self._clock())),
             )
-            rows.write(db, session.id, entry, signed_wei=cumulative_wei, most_wei=entry.most_wei + amount_wei)
-        return self._signed(done.lastrowid or 0, session, channel, number, amount_wei, is_exact, cumulative_wei)
+        voucher = _signed(session, channel, reach_wei)
+        return Spending(
+            done.lastrowid or 0, session, channel, number, amount_wei, is_exact, bounds, raised_wei, voucher
+        )
 
     def insist(self, spending: Spending, required_wei: int | None) -> Spending | None:
         """Sign for more, when a server says that it takes so much (None: when it does not say), as far as that can be
-        so: for all that may be charged at the worst, or one wei above what was signed before, which has become public.
+        so: by what is paid, or by one wei, more than all that was signed by now: others may have used that up, and it
+        may have become public.
 
-        None, when it is no more than this payment is signed for. Raises: NotPayable, when it is more than can be due.
+        None, when it is no more than this payment is signed for. Raises: NotPayable, when it is more than can be due;
+        TooExpensive.
         """
         with self._turn() as db:
             entry = self._entry(db, spending)
-            most_wei = max(entry.most_wei, entry.signed_wei + 1)
-            cumulative_wei = most_wei if required_wei is None else required_wei
-            if cumulative_wei <= spending.voucher.cumulative_wei:
+            due_wei = entry.signed_wei + max(spending.amount_wei, 1)
+            if required_wei is None:
+                left_wei = spending.bounds.max_wei_per_call - spending.raised_wei
+                required_wei = min(max(entry.most_wei, entry.signed_wei + 1), due_wei, entry.signed_wei + left_wei)
+            if required_wei <= spending.voucher.cumulative_wei:
                 return None
-            if cumulative_wei > most_wei:
-                raise NotPayable(
-                    f"the server asks for a voucher of {cumulative_wei} wei: at most {most_wei} can be due"
-                )
-            rows.write(db, spending.session.id, entry, signed_wei=cumulative_wei)
-        return self._again(spending, spending.amount_wei, cumulative_wei)
+            if required_wei > due_wei:
+                raise NotPayable(f"the server asks for a voucher of {required_wei} wei: at most {due_wei} can be due")
+            return self._again(db, spending, entry, required_wei)
 
-    def extend(self, spending: Spending, required_wei: int, *, max_wei: int, max_wei_a_day: int) -> Spending:
-        """Let a payment that goes on have as much more as the server says it takes.
-
-        Raises: TooExpensive, above ``max_wei`` for it in all, or above the bound of a day.
-        """
+    def extend(self, spending: Spending, required_wei: int) -> Spending:
+        """Let a payment that goes on have as much more as the server says it takes. Raises: TooExpensive."""
         with self._turn() as db:
             entry = self._entry(db, spending)
             by_wei = max(0, required_wei - entry.most_wei)
             amount_wei = spending.amount_wei + by_wei
-            if amount_wei > max_wei:
-                raise too_expensive(amount_wei, max_wei)
-            self._count(db, spending.session.payer, self._day(db, spending), by_wei, max_wei_a_day)
+            if amount_wei > spending.bounds.max_wei_per_call:
+                raise too_expensive(amount_wei, spending.bounds.max_wei_per_call)
             db.execute("UPDATE payments SET amount_wei = ? WHERE id = ?", (str(amount_wei), spending.id))
-            rows.write(db, spending.session.id, entry, signed_wei=required_wei, most_wei=entry.most_wei + by_wei)
-        return self._again(spending, amount_wei, max(required_wei, spending.voucher.cumulative_wei))
+            longer = replace(spending, amount_wei=amount_wei)
+            cumulative_wei = max(required_wei, spending.voucher.cumulative_wei)
+            return self._again(db, longer, entry, cumulative_wei, most_wei=entry.most_wei + by_wei)
 
     def correct(self, spending: Spending, charged_wei: int, required_wei: int, proof: Voucher | None) -> Spending:
         """Sign again over x402, as the server says that the channel is somewhere else: ``charged_wei``, of which
         ``proof`` is the highest voucher that it has. That is believed as far as it may be so by this book; or, where
         the book is an older copy of itself, as far as the voucher proves by its own signature.
 
-        Raises: NotPayable.
+        Raises: NotPayable, TooExpensive.
         """
         with self._turn() as db:
             entry = self._entry(db, spending)
-            most_wei, signed_wei = entry.most_wei - spending.amount_wei, entry.signed_wei
-            if proof is not None and proof.cumulative_wei > signed_wei and is_signed_by(spending.channel, proof):
-                signed_wei = proof.cumulative_wei
-                most_wei = max(most_wei, signed_wei)
-            if not entry.charged_wei <= charged_wei <= most_wei:
+            most_wei = entry.most_wei - spending.amount_wei
+            if proof is not None and proof.cumulative_wei > entry.signed_wei and is_signed_by(spending.channel, proof):
+                entry = replace(entry, signed_wei=proof.cumulative_wei)
+                most_wei = max(most_wei, proof.cumulative_wei)
+            if not entry.charged_wei <= charged_wei <= min(most_wei, entry.signed_wei):
                 raise NotPayable(f"the server says that {charged_wei} wei are charged, which nothing proves")
-            if required_wei > max(charged_wei + spending.amount_wei, signed_wei + 1):
+            if required_wei > max(charged_wei + spending.amount_wei, entry.signed_wei + 1):
                 raise NotPayable(f"the server asks for a voucher of {required_wei} wei, which is more than can be due")
-            rows.write(
-                db, spending.session.id, entry, signed_wei=max(required_wei, signed_wei), charged_wei=charged_wei,
-                most_wei=most_wei + spending.amount_wei,
-            )  # fmt: skip
-        return self._again(spending, spending.amount_wei, required_wei)
+            most_wei += spending.amount_wei
+            return self._again(db, spending, entry, required_wei, charged_wei=charged_wei, most_wei=most_wei)
 
     def finish(self, spending: Spending, *, total_wei: int, cost_wei: int | None, is_final: bool = False) -> Paid:
         """End a payment by its receipt: what it cost, if that was said, and what is charged of the channel in all, with
@@ -233,46 +237,49 @@ class Book:
         """
         with self._turn() as db:
             entry = self._entry(db, spending)
-            others = [wei for wei, _ in rows.under_way(db, entry.id, but=spending.id)]
             wrong = _wrong(entry, spending, total_wei, cost_wei)
             if wrong:
                 rows.write(db, spending.session.id, entry, is_stopped=True)
-                rows.end(db, spending)
             else:
-                is_alone = is_final and not others and entry.charged_wei + spending.amount_wei == entry.most_wei
-                known_wei = total_wei - entry.charged_wei if cost_wei is None and is_alone else cost_wei
-                unused_wei = 0 if known_wei is None else spending.amount_wei - known_wei
-                late_wei = 0 if others else max(0, total_wei - entry.charged_wei - spending.amount_wei)
-                self._count(db, spending.session.payer, self._day(db, spending), late_wei - unused_wei)
+                is_alone = is_final and not rows.under_way(db, entry.id, but=spending.id)
+                if cost_wei is None and is_alone and entry.charged_wei + spending.amount_wei == entry.most_wei:
+                    cost_wei = total_wei - entry.charged_wei if total_wei >= entry.charged_wei else None
+                unused_wei = 0 if cost_wei is None else spending.amount_wei - cost_wei
                 charged_wei = max(entry.charged_wei, total_wei)
                 rows.write(
                     db, spending.session.id, entry, charged_wei=charged_wei,
                     most_wei=max(entry.most_wei - unused_wei, charged_wei),
                 )  # fmt: skip
-                rows.end(db, spending)
+            rows.end(db, spending)
         if wrong:
             raise BadReceipt(f"{wrong}; channel {entry.id} pays for nothing more")
-        return Paid(entry.id, spending.amount_wei, known_wei, charged_wei)
+        return Paid(entry.id, spending.amount_wei, cost_wei, charged_wei)
 
     def refused(self, spending: Spending) -> None:
-        """End a payment that the server has refused: nothing was served, and nothing can be charged for it."""
-        self._drop(spending, 0)
+        """End a payment that the server has refused: nothing was served, and nothing should be charged for it."""
+        self.failed(spending, 0)
 
     def failed(self, spending: Spending, cost_wei: int | None) -> None:
         """End a payment whose answer has no receipt, but perhaps says what it cost: MPP has receipts of successes
         only. When it does not say, nothing should be charged, and the server may claim it yet.
         """
-        self._drop(spending, cost_wei)
-
-    def lost(self, spending: Spending) -> None:
-        """End a payment of which no answer came: it may have been charged, and counts as if it was."""
         with self._turn() as db:
+            if cost_wei is not None and rows.is_under_way(db, spending):
+                entry = self._entry(db, spending)
+                counted_wei = min(cost_wei, spending.amount_wei)
+                most_wei = max(entry.most_wei - spending.amount_wei + counted_wei, entry.charged_wei)
+                charged_wei = min(entry.charged_wei + counted_wei, most_wei, entry.signed_wei)
+                rows.write(db, spending.session.id, entry, most_wei=most_wei, charged_wei=charged_wei)
             rows.end(db, spending)
 
-    def spent_wei(self, payer: str) -> int:
-        """What was paid today (UTC), with what may have been."""
+    def lost(self, spending: Spending) -> None:
+        """End a payment of which no answer came: it may have been charged."""
+        self.failed(spending, None)
+
+    def signed_wei(self, payer: str) -> int:
+        """What was signed today (UTC): by how much the sums of all channels have risen."""
         with self._turn() as db:
-            return rows.spent(db, payer.lower(), self._today)
+            return rows.signed(db, payer.lower(), self._today)
 
     # --- parts
 
@@ -283,29 +290,39 @@ class Book:
             self._connection()
             return self._owner
 
-    def _drop(self, spending: Spending, cost_wei: int | None) -> None:
-        with self._turn() as db:
-            if not rows.is_under_way(db, spending):
-                return
-            entry = self._entry(db, spending)
-            counted_wei = min(cost_wei or 0, spending.amount_wei)
-            self._count(db, spending.session.payer, self._day(db, spending), counted_wei - spending.amount_wei)
-            if cost_wei is not None:
-                most_wei = max(entry.most_wei - spending.amount_wei + counted_wei, entry.charged_wei)
-                charged_wei = min(entry.charged_wei + counted_wei, most_wei)
-                rows.write(db, spending.session.id, entry, most_wei=most_wei, charged_wei=charged_wei)
-            rows.end(db, spending)
+    def _raise(
+        self, db: sqlite3.Connection, session: SessionEntry, entry: ChannelEntry, cumulative_wei: int, raised_wei: int,
+        bounds: Bounds, **now: int,
+    ) -> int:  # fmt: skip
+        """Write down that a voucher of a channel is for so much, and by how much that raises what is signed. It counts
+        for good: who has the voucher can bill it, whatever they say. Returns the same of the whole call.
 
-    def _signed(
-        self, payment: int, session: SessionEntry, channel: Channel, number: int, amount_wei: int, is_exact: bool,
-        cumulative_wei: int,
-    ) -> Spending:  # fmt: skip
-        voucher = sign_voucher(session.key, channel, min(cumulative_wei, MAX_CUMULATIVE_WEI))
-        return Spending(payment, session, channel, number, amount_wei, is_exact, voucher)
+        Raises: TooExpensive, above a bound.
+        """
+        by_wei = max(0, cumulative_wei - entry.signed_wei)
+        if raised_wei + by_wei > bounds.max_wei_per_call:
+            raise too_expensive(raised_wei + by_wei, bounds.max_wei_per_call)
+        signed_wei = rows.signed(db, session.payer, self._today)
+        if by_wei > 0 and signed_wei + by_wei > bounds.max_wei_a_day:
+            asked, most, before = (format_wei(wei, exact=True) for wei in (by_wei, bounds.max_wei_a_day, signed_wei))
+            message = f"with {asked} more it would be above {most}, the bound of a day: {before} are signed for today"
+            hint = "nothing was signed for that; a day begins at 00:00 UTC"
+            raise TooExpensive(message, signed_wei + by_wei, bounds.max_wei_a_day, hint=hint)
+        if by_wei > 0:
+            values = session.payer, self._today, str(signed_wei + by_wei)
+            db.execute("INSERT OR REPLACE INTO days VALUES (?, ?, ?)", values)
+        rows.write(db, session.id, entry, signed_wei=cumulative_wei, **now)
+        return raised_wei + by_wei
 
-    def _again(self, spending: Spending, amount_wei: int, cumulative_wei: int) -> Spending:
-        of = spending.id, spending.session, spending.channel, spending.number
-        return self._signed(*of, amount_wei, spending.is_exact, cumulative_wei)
+    def _again(
+        self, db: sqlite3.Connection, spending: Spending, entry: ChannelEntry, cumulative_wei: int, **now: int
+    ) -> Spending:
+        """A payment with another voucher."""
+        raised_wei = self._raise(
+            db, spending.session, entry, cumulative_wei, spending.raised_wei, spending.bounds, **now
+        )
+        voucher = _signed(spending.session, spending.channel, cumulative_wei)
+        return replace(spending, raised_wei=raised_wei, voucher=voucher)
 
     def _entry(self, db: sqlite3.Connection, spending: Spending) -> ChannelEntry:
         found = rows.channel(db, spending.channel.id)
@@ -319,22 +336,6 @@ class Book:
     @property
     def _today(self) -> int:
         return int(self._clock()) // DAY_SECONDS
-
-    def _day(self, db: sqlite3.Connection, spending: Spending) -> int:
-        """On which a payment began; today, when it was taken for lost by now."""
-        found = db.execute("SELECT day FROM payments WHERE id = ?", (spending.id,)).fetchone()
-        return int(found[0]) if found else self._today
-
-    def _count(
-        self, db: sqlite3.Connection, payer: str, day: int, by_wei: int, max_wei_a_day: int | None = None
-    ) -> None:
-        spent_wei = rows.spent(db, payer, day) + by_wei
-        if max_wei_a_day is not None and spent_wei > max_wei_a_day:
-            asked, most, paid = (format_wei(wei, exact=True) for wei in (by_wei, max_wei_a_day, spent_wei - by_wei))
-            message = f"with {asked} more it would be above {most}, the bound of a day: {paid} are paid today"
-            hint = "nothing was signed for that; a day begins at 00:00 UTC"
-            raise TooExpensive(message, spent_wei, max_wei_a_day, hint=hint)
-        db.execute("INSERT OR REPLACE INTO days VALUES (?, ?, ?)", (payer, day, str(max(0, spent_wei))))
 
     def _bury(self, db: sqlite3.Connection, session: SessionEntry) -> None:
         """End what processes had under way that have died, and what over x402 nobody has ended in time."""
@@ -424,10 +425,14 @@ class Book:
 
 
 def too_expensive(amount_wei: int, bound_wei: int) -> TooExpensive:
-    """A call costs more than it may."""
+    """A call would have to sign for more than it may."""
     asked, most = format_wei(amount_wei, exact=True), format_wei(bound_wei, exact=True)
     hint = "nothing was signed for that"
-    return TooExpensive(f"it costs {asked}, above {most}, the bound of a call", amount_wei, bound_wei, hint=hint)
+    return TooExpensive(f"it would take {asked}, above {most}, the bound of a call", amount_wei, bound_wei, hint=hint)
+
+
+def _signed(session: SessionEntry, channel: Channel, cumulative_wei: int) -> Voucher:
+    return sign_voucher(session.key, channel, min(cumulative_wei, MAX_CUMULATIVE_WEI))
 
 
 def _in_transaction(db: sqlite3.Connection) -> bool:
@@ -438,8 +443,12 @@ def _wrong(entry: ChannelEntry, spending: Spending, total_wei: int, cost_wei: in
     """Why a receipt cannot be so; empty when it can."""
     if cost_wei is not None and cost_wei > spending.amount_wei:
         return f"{cost_wei} wei are charged for what was to cost {spending.amount_wei} at most"
-    if total_wei > entry.most_wei:
-        return f"{total_wei} wei are said to be charged, where at most {entry.most_wei} can be"
-    if spending.is_exact and total_wei < entry.charged_wei + (cost_wei or 0):
-        return f"{total_wei} wei are said to be charged, where {entry.charged_wei} were before"
+    most_wei = min(entry.most_wei, entry.signed_wei)
+    if total_wei > most_wei:
+        return f"{total_wei} wei are said to be charged, where at most {most_wei} can be"
+    if cost_wei is None:
+        return ""
+    before_wei, may_be_wei = total_wei - cost_wei, entry.most_wei - spending.amount_wei
+    if before_wei > may_be_wei or (spending.is_exact and before_wei < entry.charged_wei):
+        return f"{total_wei} wei are said to be charged with {cost_wei} now, where {entry.charged_wei} were before"
     return ""

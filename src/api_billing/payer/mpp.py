@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api_billing.errors import NotPayable
+from api_billing.errors import NotPayable, TooExpensive
 from api_billing.extras import needed_by
 
 with needed_by("a paying client"):
@@ -83,7 +83,7 @@ class _Session:
             spending = insisted[1]
         else:
             session = await anyio.to_thread.run_sync(self.payer.session, asked.offer)
-            spending = await anyio.to_thread.run_sync(self.payer.begin_now, asked, session)
+            spending = await anyio.to_thread.run_sync(self.payer.begin_now, asked, session, self.unended.raised_wei())
         self.unended.add(Payment(asked, spending.session), spending)
         return asked.fields(spending).popitem()[1]
 
@@ -107,6 +107,7 @@ class _Watched(httpx.AsyncBaseTransport):
         """As of any transport. Raises: NotPayable, BadReceipt."""
         sent = self._sent(request)
         if sent is None:
+            self._session.unended.next_call()
             return await self._inner.handle_async_request(request)
         payment, spending = sent
         payer = self._session.payer
@@ -124,7 +125,7 @@ class _Watched(httpx.AsyncBaseTransport):
             required_wei = payment.asked.required_wei(reply)
             try:
                 more = await anyio.to_thread.run_sync(book.insist, spending, required_wei)
-            except NotPayable:
+            except (NotPayable, TooExpensive):
                 more = None
             if more is not None:
                 self._session.unended.add(payment, more)

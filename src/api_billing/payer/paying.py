@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from api_billing.errors import BadReceipt, NoSession, NotPayable
+from api_billing.errors import BadReceipt, NoSession, NotPayable, TooExpensive
 from api_billing.payer.asking import (
     PROTOCOLS,
     Asked,
@@ -27,8 +27,8 @@ from api_billing.payer.asking import (
     receipt_of,
 )
 from api_billing.payer.book import too_expensive
-from api_billing.payer.rows import Paid, SessionEntry, Spending
-from api_billing.payer.wallet import Bounds, Wallet
+from api_billing.payer.rows import Bounds, Paid, SessionEntry, Spending
+from api_billing.payer.wallet import Wallet
 from api_billing.payments import x402
 from api_billing.payments.encoding import NotReadable, json_object
 from api_billing.payments.mpp import Action
@@ -82,7 +82,8 @@ Steps = Generator[Step, Any, "Payment | None"]
 
 @dataclass(slots=True)
 class Payment:
-    """How a request was paid: what it was offered for, and what the receipt says; ``paid`` is None without a receipt.
+    """How a request was paid: what it was offered for, and what the receipt says; ``paid`` is None without a receipt,
+    ``raised_wei`` by how much it has raised what is signed.
 
     Of a response of MPP that is streamed the receipt comes at its end, ``paid`` until then is None.
     """
@@ -92,6 +93,7 @@ class Payment:
     spending: Spending | None = field(repr=False, default=None)
     paid: Paid | None = None
     receipt: Mapping[str, Any] | None = None
+    raised_wei: int = 0
 
     @property
     def offer(self) -> Offer:
@@ -172,22 +174,25 @@ class Payer:
         if asked is None:
             return payment
         if payment is None or known is None or is_another(asked, known):
-            payment, reply = yield from self._pay_what_is_asked(request, asked)
+            payment, reply = yield from self._pay_what_is_asked(request, asked, payment)
         else:
             asked = known
         if reply.status == _PAYMENT_REQUIRED and self.open_wei:
             session = payment.session
             looked: SessionEntry = yield Run(lambda: self.wallet.look(session))
             if looked.state == "closed":
-                payment, reply = yield from self._pay_what_is_asked(request, asked)
+                payment, reply = yield from self._pay_what_is_asked(request, asked, payment)
         if reply.status != _PAYMENT_REQUIRED:
             self._asked_before.note(request, asked)
         return payment
 
-    def _pay_what_is_asked(self, request: Request, asked: Asked) -> Generator[Step, Any, tuple[Payment, Reply]]:
+    def _pay_what_is_asked(
+        self, request: Request, asked: Asked, before: Payment | None
+    ) -> Generator[Step, Any, tuple[Payment, Reply]]:
         yield Run(lambda: self.check(request, asked.offer))
         session: SessionEntry = yield Run(lambda: self.session(asked.offer), may_be_left=True)
-        return (yield from self._pay(request, asked, session))
+        raised_wei = 0 if before is None else before.raised_wei
+        return (yield from self._pay(request, asked, session, raised_wei=raised_wei))
 
     def _pay_at_once(self, request: Request, known: Asked) -> Generator[Step, Any, tuple[Payment | None, Reply]]:
         """Pay what was asked for a moment ago, without being asked again; a plain request, if that cannot be."""
@@ -274,12 +279,8 @@ class Payer:
             required_wei = wei_of(members.get("requiredCumulative"), "requiredCumulative")
         except NotReadable:
             return
-        extended: Spending = yield Run(
-            lambda: self.wallet.book.extend(
-                spending, required_wei, max_wei=self.bounds.max_wei_per_call, max_wei_a_day=self.bounds.max_wei_a_day
-            )
-        )
-        payment.spending = extended
+        extended: Spending = yield Run(lambda: self.wallet.book.extend(spending, required_wei))
+        payment.spending, payment.raised_wei = extended, extended.raised_wei
         reply: Reply = yield Send(payment.asked.fields(extended), "HEAD")
         if reply.status == _PAYMENT_REQUIRED:  # the challenge has expired, perhaps
             last = reply
@@ -300,9 +301,9 @@ class Payer:
 
     def _pay(
         self, request: Request, asked: Asked, session: SessionEntry, *, action: Action = "voucher", method: str = "",
-        from_number: int = 0,
+        raised_wei: int = 0, from_number: int = 0,
     ) -> Generator[Step, Any, tuple[Payment, Reply]]:  # fmt: skip
-        spending: Spending = yield from self._begun(asked, session, action, from_number)
+        spending: Spending = yield from self._begun(asked, session, action, raised_wei, from_number)
         payment = Payment(asked, session)
         try:
             reply: Reply = yield Send(asked.fields(spending, action), method)
@@ -314,43 +315,48 @@ class Payer:
                 if again is not None:
                     payment.asked, spending = again
                     reply = yield Send(payment.asked.fields(spending, action), method)
-        except NotPayable:
+        except (NotPayable, TooExpensive):
             self.wallet.book.refused(spending)
             raise
         except BaseException:
             self.wallet.book.lost(spending)
             raise
-        if is_busy(reply):  # somebody who has died has a request there: another channel is free
+        if asked.is_exact and is_busy(reply) and not from_number:
+            # Somebody who has died has a request there. One other channel is tried, as each takes a voucher of its own.
             self.wallet.book.refused(spending)
-            number = spending.number + 1
-            return (yield from self._pay(request, asked, session, action=action, method=method, from_number=number))
+            further = {"raised_wei": spending.raised_wei, "from_number": spending.number + 1}
+            return (yield from self._pay(request, asked, session, action=action, method=method, **further))
+        payment.raised_wei = spending.raised_wei
         last, done = reply, spending
         yield Run(lambda: self.end(payment, done, last))
         return payment, reply
 
     def _begun(
-        self, asked: Asked, session: SessionEntry, action: Action, from_number: int
+        self, asked: Asked, session: SessionEntry, action: Action, raised_wei: int, from_number: int
     ) -> Generator[Step, Any, Spending]:
         amount_wei = asked.offer.amount_wei if action == "voucher" else 0
         for _ in range(_BUSY_TURNS):
-            spending: Spending | None = yield Run(lambda: self.begin(asked, session, amount_wei, from_number))
+            spending: Spending | None = yield Run(
+                lambda: self.begin(asked, session, amount_wei, raised_wei, from_number)
+            )
             if spending is not None:
                 return spending
             yield Pause(_BUSY_SECONDS)
         raise busy(session)
 
     def begin(
-        self, asked: Asked, session: SessionEntry, amount_wei: int | None = None, from_number: int = 0
-    ) -> Spending | None:
+        self, asked: Asked, session: SessionEntry, amount_wei: int | None = None, raised_wei: int = 0,
+        from_number: int = 0,
+    ) -> Spending | None:  # fmt: skip
         """Sign for an offer; None while all channels are busy. Raises: TooExpensive."""
         return self.wallet.book.begin(
-            session, asked.offer, asked.offer.amount_wei if amount_wei is None else amount_wei,
-            is_exact=asked.is_exact, max_wei_a_day=self.bounds.max_wei_a_day, from_number=from_number,
+            session, asked.offer, asked.offer.amount_wei if amount_wei is None else amount_wei, self.bounds,
+            is_exact=asked.is_exact, raised_wei=raised_wei, from_number=from_number,
         )  # fmt: skip
 
-    def begin_now(self, asked: Asked, session: SessionEntry) -> Spending:
+    def begin_now(self, asked: Asked, session: SessionEntry, raised_wei: int = 0) -> Spending:
         """The same for who cannot wait. Raises: NotPayable, while all channels are busy."""
-        spending = self.begin(asked, session)
+        spending = self.begin(asked, session, raised_wei=raised_wei)
         if spending is None:
             raise busy(session)
         return spending

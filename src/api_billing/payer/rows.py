@@ -21,12 +21,20 @@ CREATE TABLE channels (
     most_wei TEXT, is_stopped INTEGER
 );
 CREATE TABLE payments (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT, owner TEXT, amount_wei TEXT, is_exact INTEGER, day INTEGER,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT, owner TEXT, amount_wei TEXT, is_exact INTEGER,
     began_at INTEGER
 );
-CREATE TABLE days (payer TEXT, day INTEGER, spent_wei TEXT, PRIMARY KEY (payer, day));
+CREATE TABLE days (payer TEXT, day INTEGER, signed_wei TEXT, PRIMARY KEY (payer, day));
 """
 State = Literal["opening", "sent", "open", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The most to be signed for a call, and on a day (UTC)."""
+
+    max_wei_per_call: int
+    max_wei_a_day: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,9 @@ class ChannelEntry:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """A payment under way: at most ``amount_wei`` of a channel, signed for by its ``voucher``."""
+    """A payment under way: at most ``amount_wei`` of a channel, signed for by its ``voucher``. ``raised_wei`` is by how
+    much its call has raised what is signed, of all channels.
+    """
 
     id: int
     session: SessionEntry
@@ -76,6 +86,8 @@ class Spending:
     number: int
     amount_wei: int
     is_exact: bool
+    bounds: Bounds
+    raised_wei: int
     voucher: Voucher
 
 
@@ -116,9 +128,9 @@ def under_way(db: sqlite3.Connection, channel_id: str, but: int = 0) -> list[tup
     return [(int(amount), bool(exact)) for amount, exact in rows]
 
 
-def spent(db: sqlite3.Connection, payer: str, day: int) -> int:
-    """What was paid on a day."""
-    found = db.execute("SELECT spent_wei FROM days WHERE payer = ? AND day = ?", (payer, day)).fetchone()
+def signed(db: sqlite3.Connection, payer: str, day: int) -> int:
+    """What was signed on a day."""
+    found = db.execute("SELECT signed_wei FROM days WHERE payer = ? AND day = ?", (payer, day)).fetchone()
     return int(found[0]) if found else 0
 
 

@@ -44,6 +44,18 @@ class Unended:
         found = self._last.get()
         return found if found is not None and self._take(found) else None
 
+    def next_call(self) -> None:
+        """This thread or task begins another call."""
+        left = self.last()
+        if left is not None:  # was made for an answer, and not sent
+            self._payer.wallet.book.refused(left[1])
+        self._last.set(None)
+
+    def raised_wei(self) -> int:
+        """By how much the call of this thread or task has raised what is signed."""
+        last = self._last.get()
+        return 0 if last is None else last[1].raised_wei
+
     def of(self, channel_id: str, cumulative_wei: str) -> _Sent | None:
         """The one that was sent with such a voucher; it has ended by that."""
         with self._lock:

@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -16,20 +16,12 @@ from api_billing.errors import ContractNotFound, ContractRejected, NoSession, No
 from api_billing.extras import needed_by
 from api_billing.networks import checked_address
 from api_billing.payer.book import Book
-from api_billing.payer.rows import SessionEntry
+from api_billing.payer.rows import Bounds, SessionEntry
 from api_billing.payments.offers import Offer
 from api_billing.results import ApiDetails
 from api_billing.vouchers import domain_of
 
 _MAX_APIS: Final = 500  # that are looked through for the one that an offer over x402 is of
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """The most to be paid for a call, and on a day (UTC)."""
-
-    max_wei_per_call: int
-    max_wei_a_day: int
 
 
 class Wallet:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, Final
 
-from api_billing.errors import NotPayable
+from api_billing.errors import NotPayable, TooExpensive
 from api_billing.payer.asking import X402Asked, receipt_in
 from api_billing.payer.paying import Payer, Payment
 from api_billing.payer.rows import Spending
@@ -100,6 +100,6 @@ class BatchSettlement:
             if correction is None or asked.offer.asset != again.offer.asset:
                 return False
             self._corrected.append((asked, self._payer.wallet.book.correct(spending, *correction)))
-        except (NotPayable, NotReadable):
+        except (NotPayable, NotReadable, TooExpensive):
             return False
         return True
