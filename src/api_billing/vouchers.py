@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from api_billing.errors import InvalidInput
@@ -160,11 +160,17 @@ def recover_signer(digest: bytes, signature: bytes) -> str | None:
         key = _public_key().from_signature_and_message(recoverable, digest, hasher=None)
     except Exception:  # r is not on the curve, or the key would be infinity: coincurve raises nothing more special
         return None
-    return "0x" + _keccak()(key.format(compressed=False)[1:])[12:].hex()
+    return _address_of(key.format(compressed=False))
 
 
 def _voucher_digest(channel_id: str, chain_id: int, cumulative_wei: int) -> bytes:
     return _typed_digest(chain_id, _VOUCHER, _bytes_of(channel_id), cumulative_wei.to_bytes(16))
+
+
+@lru_cache(1_024)
+def _address_of(key: bytes) -> str:
+    """Of who signs one voucher after the other."""
+    return "0x" + _keccak()(key[1:])[12:].hex()
 
 
 def _typed_digest(chain_id: int, kind: str, *fields: bytes) -> bytes:

@@ -17,12 +17,12 @@ class NotReadable(ValueError):
 
 def canonical(value: Mapping[str, Any]) -> bytes:
     """JSON as RFC 8785 (JCS) has it, of texts, integers, truth values, lists and objects with names in ASCII."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+    return _CANONICAL.encode(value).encode()
 
 
 def compact(value: Mapping[str, Any]) -> bytes:
     """The shortest JSON, in the order of the members."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _COMPACT.encode(value).encode()
 
 
 def to_base64url(data: bytes) -> str:
@@ -97,4 +97,6 @@ def _depth(value: Any) -> int:
     return 0
 
 
+_CANONICAL: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+_COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_refuse)

@@ -33,7 +33,6 @@ _REQUIRED: Final = ("id", "realm", "method", "intent", "request")
 _OPTIONAL: Final = ("expires", "digest", "description", "opaque", "header")
 _IN_ORDER: Final = (*_REQUIRED, *_OPTIONAL)
 _NAMES: Final = frozenset(_IN_ORDER)
-_CACHED: Final = 256  # challenges
 _TOKEN: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _PARAMETER: Final = re.compile(
     rf"""[ \t]*+({_TOKEN})[ \t]*+=[ \t]*+(?:"((?:[^"\\]|\\.)*+)"|({_TOKEN})(?=[ \t]*(?:,|$)))[^,]*+,?""", re.DOTALL
@@ -204,8 +203,7 @@ def session_challenge(
             "withdrawDelay": WITHDRAW_DELAY_SECONDS,
         },
     }
-    expires = datetime.fromtimestamp(expires_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    request = to_base64url(canonical(terms))
+    request, expires = to_base64url(canonical(terms)), instant_of(expires_ms // 1000)
     bound = Challenge("", offer.api, METHOD, INTENT, request, expires, "", description, "", header)
     return bound.with_id(secret)
 
@@ -257,6 +255,12 @@ def voucher_payload(channel_id: str, voucher: Voucher, action: Action = "voucher
     }
 
 
+@lru_cache(256)
+def instant_of(seconds: int) -> str:
+    """Unix time as challenges and receipts say it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def receipt_value(members: Mapping[str, Any]) -> str:
     """The value of ``Payment-Receipt``."""
     return to_base64url(canonical(members))
@@ -298,13 +302,7 @@ def _read(items: tuple[tuple[str, str], ...]) -> Challenge:
         raise NotReadable(f"the challenge has no {missing[0]}")
     if "realm" not in parameters:
         raise NotReadable("the challenge has no realm")
-    return _made(*[parameters.get(name, "") for name in _IN_ORDER])
-
-
-@lru_cache(_CACHED)
-def _made(*parts: str) -> Challenge:
-    """Of a challenge's parameters in their order. Clients bring the same ones back with each request."""
-    challenge = Challenge(*parts)
+    challenge = Challenge(*[parameters.get(name, "") for name in _IN_ORDER])
     _ = challenge.terms
     if challenge.opaque:
         json_object(from_base64url(challenge.opaque))
@@ -339,6 +337,7 @@ def _schemes(field: str) -> Iterator[tuple[str, dict[str, str]]]:
         yield scheme, parameters
 
 
+@lru_cache(_MAX_KNOWN)
 def _instant_ms(text: str) -> int:
     try:
         return int(datetime.fromisoformat(text if _INSTANT.fullmatch(text) else "").timestamp() * 1000)

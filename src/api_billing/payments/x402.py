@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from api_billing.errors import InvalidInput
@@ -32,6 +33,7 @@ KINDS: Final = ("voucher", "refund", "deposit")
 _IDENTIFIER: Final = re.compile("[A-Za-z0-9_-]{16,128}")
 _NETWORK: Final = re.compile("eip155:[1-9][0-9]{0,15}")
 _MAX_DELAY: Final = 2**40 - 1
+_OF_CHANNEL: Final = ("payer", "payerAuthorizer", "receiver", "receiverAuthorizer", "token", "salt")
 _EXACT: Final = ("scheme", "network", "amount", "payTo", "asset", "maxTimeoutSeconds")
 _IDENTIFIER_SCHEMA: Final = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -115,15 +117,15 @@ def read_payment(value: str, chain_id: int) -> Payment:
     config, voucher = payload.get("channelConfig"), payload.get("voucher")
     if type(config) is not dict or type(voucher) is not dict:
         raise NotReadable("the payload has no channelConfig or no voucher")
-    salt, delay = word_in(config.get("salt"), "salt"), config.get("withdrawDelay")
+    delay, of_channel = config.get("withdrawDelay"), [config.get(name) for name in _OF_CHANNEL]
     if type(delay) is not int or not 0 <= delay <= _MAX_DELAY:
         raise NotReadable("withdrawDelay is no number of seconds")
-    names = ("payer", "payerAuthorizer", "receiver", "receiverAuthorizer", "token")
-    payer, signer, receiver, contract, asset = (address_in(config.get(name), name) for name in names)
-    channel = Channel(payer, signer, receiver, contract, asset, chain_id, salt)
+    if not all(type(each) is str for each in of_channel):
+        raise NotReadable("channelConfig lacks what a channel has")
+    channel = _channel(chain_id, *of_channel)
     try:
         signed = Voucher(
-            salt, wei_of(voucher.get("maxClaimableAmount"), "maxClaimableAmount"), voucher.get("signature", "")
+            channel.salt, wei_of(voucher.get("maxClaimableAmount"), "maxClaimableAmount"), voucher.get("signature", "")
         )
     except InvalidInput as error:
         raise NotReadable("the signature of the voucher is none") from error
@@ -242,6 +244,13 @@ def _offer(listed: Mapping[str, Any]) -> Offer:
         address_in(listed.get("asset"), "asset"),
         int(listed["network"].removeprefix("eip155:")),
     )
+
+
+@lru_cache(1_024)  # a channel's payments say the same of it
+def _channel(chain_id: int, *said: str) -> Channel:
+    *addresses, salt = zip(_OF_CHANNEL, said, strict=True)
+    payer, signer, receiver, contract, asset = (address_in(text, name) for name, text in addresses)
+    return Channel(payer, signer, receiver, contract, asset, chain_id, word_in(salt[1], "salt"))
 
 
 def _identifier(extensions: Any) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple
 
 from api_billing.metering.request.door import Door, Sent
 from api_billing.metering.request.http import MeteredRequest
@@ -13,6 +14,9 @@ from api_billing.payments.offers import Offer
 from api_billing.vouchers import WITHDRAW_DELAY_SECONDS, Voucher
 
 Action = Literal["pay", "keep", "open", "topUp", "close"]
+
+
+_requirements: Final = lru_cache(1_024)(x402.requirements)
 
 
 class Said(NamedTuple):
@@ -39,7 +43,7 @@ def _by_x402(sent: Sent, offer: Offer) -> Said | Refusal:
         return Refusal("malformed_payment")
     if paid.kind == "deposit":
         return Refusal("deposit_refused")
-    offered = x402.requirements(offer)
+    offered = _requirements(offer)
     # More than is asked for now may be the amount of an answer that corrected the client.
     is_this = x402.accepts({**paid.accepted, "amount": offered["amount"]}, offered)
     if not is_this or paid.accepted_wei < offer.amount_wei:
