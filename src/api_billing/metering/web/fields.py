@@ -10,16 +10,17 @@ from api_billing.metering.limits.plan import Fields
 _JOINED: Final = frozenset({"access-control-expose-headers", "cache-control"})
 
 
-def is_plain(ours: Fields) -> bool:
-    """Whether all of these can just be added."""
-    return _JOINED.isdisjoint([name for name, _ in ours])
+def is_plain(fields: Fields) -> bool:
+    """Whether none of these is one that both have."""
+    return _JOINED.isdisjoint([name.lower() for name, _ in fields])
 
 
 def merged(own: Iterable[tuple[str, str]], ours: Fields) -> Fields:
     """All fields of a response. Nothing may keep for others what one consumer has paid for, and what the application
     shows to scripts of other origins goes on being shown.
     """
-    if is_plain(ours):
+    own = [*own]
+    if is_plain(ours) or is_plain(own):
         return [*own, *ours]
     names = {name for name, _ in ours} & _JOINED
     kept, found = [], dict.fromkeys(names, "")

@@ -116,7 +116,7 @@ class AnswerResponse(Response):
     """A response of the meter's own: a refusal, or one that is replayed. Background tasks belong to served ones."""
 
     def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.body, answer.status)
+        self.status_code, self.body, self.background = answer.status, answer.body, None
         self.raw_headers = encoded(answer.headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
