@@ -101,12 +101,13 @@ class Door:
         self.protocols = protocols
         self._contract = contract
         self._root = secret
+        self.offer = lru_cache(_CACHED)(self._made_offer)
         self._secret = lru_cache(4)(self._made_secret)
         self._challenge = lru_cache(_CACHED)(self._made_challenge)
         self._is_of = lru_cache(_CACHED)(self._was_made_in)
         self._answer = lru_cache(_CACHED)(self._made_answer)
 
-    def offer(self, api: str, amount_wei: int, receiver: Receiver) -> Offer:
+    def _made_offer(self, api: str, amount_wei: int, receiver: Receiver) -> Offer:
         """What a request is asked for that costs so much; the least is 1 wei, as neither protocol can say 0."""
         amount_wei = max(1, amount_wei)
         return Offer(api, amount_wei, receiver.operator, self._contract, receiver.asset, receiver.chain_id)
@@ -123,10 +124,11 @@ class Door:
 
     def asks(self, request: MeteredRequest, offer: Offer) -> Asked:
         """What the challenges to this request are made of."""
-        values, preferences = (request.headers.all(name) for name in ("authorization", "accept-payment"))
+        headers, protocols = request.headers, self.protocols
+        values, preferences = headers.all("authorization"), headers.all("accept-payment")
         own_field = mpp.OWN_FIELD if values and not any(map(is_credential, values)) else ""
         # MPP's challenge is not sent to who says that it takes no such, while there is another.
-        by_mpp = not preferences or self.protocols == ("mpp",) or mpp.takes_sessions(preferences[0])
+        by_mpp = not preferences or protocols == ("mpp",) or mpp.takes_sessions(preferences[0])
         return Asked(offer, request.url, request.at_ms // _MINUTE_MS, own_field, by_mpp)
 
     def answer(self, asked: Asked, refusal: Refusal, speaks: str) -> Answer:

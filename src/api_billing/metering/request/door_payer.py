@@ -6,7 +6,6 @@ has a session is asked for a voucher with each request.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from api_billing.metering.ledger.operations import (
@@ -50,7 +49,7 @@ _TIER: Final = "enterprise"  # of who pays and is new, where the settings name n
 class DoorPayer(CreditPayer):
     """Who pays at the door, or else the credit of the consumer whom the request names."""
 
-    __slots__ = ("_door", "_event", "_free_wei", "_is_nobody", "_offer", "_on_chain", "_said", "_tier")
+    __slots__ = ("_door", "_free_wei", "_is_nobody", "_offer", "_on_chain", "_paid", "_said", "_tier")
 
     def __init__(
         self,
@@ -69,7 +68,7 @@ class DoorPayer(CreditPayer):
         self._tier = ""
         self._is_nobody = False
         self._free_wei = 0
-        self._event: dict[str, Any] | None = None
+        self._paid: ChannelSums | None = None  # by MPP, and it is settled
 
     @property
     def may_go_unmetered(self) -> bool:
@@ -244,11 +243,11 @@ class DoorPayer(CreditPayer):
             return fields
         self.channel, self._free_wei = channel, reply.balance.free_wei
         if self.speaks == "mpp":
-            self._event = self._receipt(said, channel)
+            self._paid = channel
         return [*fields, *self._receipts(settle.outcome.status, channel, reply.charged_wei)]
 
     def receipt_event(self) -> dict[str, Any] | None:
-        return self._event
+        return None if self._paid is None or self._said is None else self._receipt(self._said, self._paid)
 
     def need_voucher(self, refused: Refused, estimate_wei: int) -> dict[str, Any] | None:
         channel = refused.channel
@@ -282,7 +281,7 @@ class DoorPayer(CreditPayer):
             "status": "success",
             "method": mpp.METHOD,
             "intent": mpp.INTENT,
-            "timestamp": datetime.fromtimestamp(self.metering.meter.now_ms() // 1000, UTC).strftime(_TIME),
+            "timestamp": mpp.instant_of(self.metering.meter.now_ms() // 1000),
             "reference": said.channel_id,
             "channelId": said.channel_id,
             "challengeId": said.challenge_id,
@@ -343,6 +342,3 @@ class DoorPayer(CreditPayer):
 
 def _of_channel(session: SessionState | None, channel_id: str) -> ChannelSums | None:
     return next((each for each in session.channels if each.channel_id == channel_id), None) if session else None
-
-
-_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"

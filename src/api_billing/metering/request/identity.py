@@ -65,7 +65,7 @@ def identified(extractor: Extractor, request: MeteredRequest) -> Steps[Identity 
     if type(answer) is not Identity:
         if isinstance(answer, GeneratorType):
             answer = yield from answer
-        elif type(answer) is not str and is_waiting(answer):
+        elif answer is not None and type(answer) is not str and is_waiting(answer):
             answer = yield cast("Awaitable[Found]", answer)
     name = answer.consumer if isinstance(answer, Identity) else answer
     if not isinstance(name, str | Refusal | None):
