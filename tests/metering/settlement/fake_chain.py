@@ -34,6 +34,8 @@ from api_billing.results import (
     Settlement,
     SettlementEntry,
     SettlementState,
+    Subscriber,
+    SubscriberPage,
     UsageReport,
 )
 from api_billing.transactions import FeeOutcome
@@ -231,6 +233,15 @@ class FakeChain:
         channels = tuple(ChannelState(each, *found.channels.get(each, (0, 0))) for each in ids)
         in_force = self.in_force_wei(found) > 0
         return Session(consumer, api_name, found.signer, found.hold_wei, found.expires_at, 0, in_force, channels)
+
+    def list_subscribers(self, api_name: str, offset: int = 0) -> SubscriberPage:
+        self._reading()
+        found = [(who, each) for (api, who), each in self.subscriptions.items() if api == api_name]
+        page = tuple(
+            Subscriber(who, "standard", each.active, 0, 0, 0, 0, each.hold_wei, each.expires_at, each.signer)
+            for who, each in found[offset : offset + 100]
+        )
+        return SubscriberPage(len(found), page)
 
     def channel(self, api: str, consumer: str, salt: str) -> Channel:
         """For which the signer of a consumer's session signs."""

@@ -48,7 +48,7 @@ def test_strangers__without_an_end__leave_reads_to_who_is_proven(world: World) -
     open_session(world)
     desk = DoorDesk(world, reads_per_10_seconds=20)
     assert flood(desk) == [402] * 4 + [503] * 46
-    assert world.chain.reads == 4 + 1  # and the API
+    assert world.chain.reads == 4 + 2  # and the API, and who is new
     world.chain.subscribe(API, address(2), hold_wei=100)
     assert desk.ask(("x-consumer", address(2))).ran
 
@@ -81,6 +81,22 @@ def test_stranger__that_names_a_consumer__grants_it_nothing(world: World) -> Non
     assert world.store.call(ReadSession(ACCOUNT)) is None
     assert world.store.call(ReadCredit(ACCOUNT)).terms == NEVER_READ
     assert desk.pay_mpp(10).ran
+
+
+@pytest.mark.parametrize("others", [0, 120])
+def test_strangers__while_they_come__keep_nobody_out_who_is_new(world: World, others: int) -> None:
+    for number in range(1_000, 1_000 + others):
+        world.chain.subscribe(API, address(number))
+    open_session(world)
+    desk = DoorDesk(world, reads_per_10_seconds=20)
+    fields = [desk.by_mpp(desk.sign(sum_wei)) for sum_wei in (10, 20)]
+    assert 503 in flood(desk)
+    statuses = []
+    for first, field in zip((200, 300), fields, strict=True):
+        statuses.append(desk.ask(field).status)
+        world.at(world.now_ms + 2_000)
+        assert flood(desk, first) == [503] * 50
+    assert statuses == ([503, 200] if others else [200, 200])
 
 
 def test_consumer__whose_session_has_ended_since__is_not_served_by_it(world: World) -> None:

@@ -20,6 +20,7 @@ from api_billing.results import (
     Settlement,
     SettlementEntry,
     SettlementState,
+    SubscriberPage,
     UsageReport,
 )
 
@@ -74,6 +75,9 @@ class SettlementChain(Protocol):
 
     def get_session(self, consumer: str, api_name: str, channel_id: str = "") -> Session:
         """A session, and what was signed and billed of its channels, or of one, which may be an earlier session's."""
+
+    def list_subscribers(self, api_name: str, offset: int = 0) -> SubscriberPage:
+        """Who ever subscribed, in that order, and the signers of their sessions: at most 100 from ``offset`` on."""
 
 
 def chain_account(api: str, address: str) -> str:

@@ -41,6 +41,7 @@ from api_billing.metering.settlement.chain import (
     report_with,
     terms_of,
 )
+from api_billing.metering.settlement.newest import NewestSubscribers
 from api_billing.metering.stores.steps import Blocking, Steps, run
 from api_billing.results import ChannelState, Session, UsageReport
 
@@ -215,6 +216,7 @@ class ChainCredit:
         self._known: dict[str, dict[str, _Entry]] = {}
         # Who has proven nothing is kept apart, for a moment: it is not read in the background.
         self._strangers: dict[tuple[str, str], ChainTerms] = {}
+        self._newest = NewestSubscribers(self._chain, self._call, self._now_ms, self.settings.reads_per_10_seconds)
         self._looking: dict[str, tuple[threading.Lock, int]] = {}  # and how many want it
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -264,17 +266,22 @@ class ChainCredit:
                 best = terms.signer, refused(terms.signer)
                 if not best[1]:
                     # It has signed for what there was: no stranger, whatever there is by now.
-                    entry = self._look_once(api, address)
-                    signer = "" if entry is None else entry.known.terms.signer
-                    return None if entry is None else (signer, refused(signer))
+                    return self._looked(api, address, refused)
                 if self._is_fresh(terms):
                     return best
             if why := senseless():
                 return best or ("", why)
             if not self._run_refresh(api, address, is_signer=lambda signer: not refused(signer)):
-                return None
+                is_new = not refused(self._newest.signer(api, address))
+                return self._looked(api, address, refused) if is_new else None
             last = self._read_last(api, address)
             return None if last is None else (last.signer, refused(last.signer))
+
+    def _looked[RefusedT](
+        self, api: str, address: str, refused: Callable[[str], RefusedT]
+    ) -> tuple[str, RefusedT] | None:
+        entry = self._look_once(api, address)
+        return None if entry is None else (entry.known.terms.signer, refused(entry.known.terms.signer))
 
     def _believed(self, api: str, address: str) -> Iterator[ChainTerms]:
         """What is known of a consumer without reading the chain."""
@@ -346,7 +353,10 @@ class ChainCredit:
 
     def _run_refresh(self, api: str, address: str, **given: Any) -> bool:
         try:
-            return run(self.refresh(address, (api,), **given), self._call)
+            was_read = run(self.refresh(address, (api,), **given), self._call)
+            if not was_read:
+                self._tried(address, 0)  # reads were missing, perhaps not all: the next request tries again
+            return was_read
         except MeterError:
             raise
         except BillingError as error:
