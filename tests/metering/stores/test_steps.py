@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import contextvars
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from api_billing.metering.errors import CreditUnavailable
 from api_billing.metering.ledger.consumer_operations import FindKey
 from api_billing.metering.ledger.operations import Operation
 from api_billing.metering.stores.steps import Blocking, Pause, Steps, arun, run
@@ -146,3 +149,48 @@ def test_arun__cancelled__closes_the_flow() -> None:
 
     asyncio.run(cancelled())
     assert seen == ["closed"]
+
+
+def blocking(call: Callable[[], Any]) -> Steps[Any]:
+    return (yield Blocking(call))
+
+
+def test_arun__calls_that_block__leave_the_threads_of_the_application_free() -> None:
+    is_over = threading.Event()
+
+    async def flood() -> None:
+        loop = asyncio.get_running_loop()
+        tasks = [asyncio.ensure_future(arun(blocking(is_over.wait), soon)) for _ in range(100)]
+        await asyncio.sleep(0)
+        try:
+            assert await asyncio.wait_for(asyncio.to_thread(lambda: "free"), 60) == "free"
+            assert await loop.getaddrinfo("127.0.0.1", 80)
+            with pytest.raises(CreditUnavailable):
+                await arun(blocking(is_over.wait), soon)
+            for task in tasks[50:]:
+                task.cancel()
+        finally:
+            is_over.set()
+        assert await asyncio.gather(*tasks[:50]) == [True] * 50
+        assert await arun(blocking(lambda: "again"), soon) == "again"
+
+    asyncio.run(flood())
+
+
+def test_arun__blocking_step__sees_the_context_of_its_coroutine() -> None:
+    request = contextvars.ContextVar("request", default="none")
+
+    async def in_context() -> str:
+        request.set("mine")
+        found: str = await arun(blocking(request.get), soon)
+        return found
+
+    assert asyncio.run(in_context()) == "mine"
+
+
+def test_arun__blocking_step_in_a_forked_process__has_threads_of_its_own() -> None:
+    assert in_coroutine(blocking(lambda: 1), fail) == 1
+    child = os.fork()
+    if not child:
+        os._exit(0 if in_coroutine(blocking(lambda: 2), fail) == 2 else 1)
+    assert os.waitpid(child, 0)[1] == 0

@@ -8,20 +8,28 @@ async callable), a ``Blocking`` call (fetching signing keys), or a ``Pause``. ``
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from api_billing.metering.errors import CreditUnavailable
 from api_billing.metering.forks import at_fork
 from api_billing.metering.ledger.operations import Operation
+
+_THREADS: Final = 8  # for calls that block, of all event loops of the process
+_MAX_WAITING: Final = 100  # of such calls, with those that are being made
 
 
 @dataclass(frozen=True, slots=True)
 class Blocking:
-    """A call that may wait for the network: made in the caller's thread, or in a worker thread of an event loop."""
+    """A call that may wait for the network: made in the caller's thread, or in one of a few of the meter's own, so that
+    a network that is slow stops nothing else of an application: its own threads are free. Too many: CreditUnavailable.
+    """
 
     call: Callable[[], Any]
 
@@ -58,7 +66,7 @@ async def arun[T](steps: Steps[T], acall: Callable[[Operation[Any]], Awaitable[A
                 if isinstance(step, Operation):
                     answer = await acall(step)
                 elif isinstance(step, Blocking):
-                    answer = await asyncio.to_thread(step.call)
+                    answer = await asyncio.wrap_future(_WORKERS.submit(step.call))
                 elif isinstance(step, Pause):
                     await asyncio.sleep(step.seconds)
                 else:
@@ -120,11 +128,34 @@ class _LoopThread:
         self._loop = None
 
 
+class _Workers:
+    """The threads that blocking calls of coroutines are made in."""
+
+    def __init__(self) -> None:
+        self.forget()
+        at_fork(in_child=self.forget)
+
+    def submit[T](self, call: Callable[[], T]) -> Future[T]:
+        """Have it called in a thread, in this context. Raises: CreditUnavailable."""
+        if not self._room.acquire(blocking=False):
+            raise CreditUnavailable("Too many requests are waiting for the network; try again.")
+        room = self._room
+        future = self._threads.submit(contextvars.copy_context().run, call)
+        future.add_done_callback(lambda _: room.release())
+        return future
+
+    def forget(self) -> None:
+        """Begin anew, as in a forked child, where the threads do not exist."""
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="api-billing-blocking")
+        self._room = threading.Semaphore(_MAX_WAITING)
+
+
 async def _coroutine[T](awaitable: Awaitable[T]) -> T:
     return await awaitable
 
 
 _LOOP = _LoopThread()
+_WORKERS = _Workers()
 
 
 def is_waiting(value: object) -> bool:
