@@ -10,6 +10,7 @@ import pytest
 from api_billing.metering.ledger.session_operations import ReadSession
 from api_billing.metering.ledger.settlement_operations import NEVER_READ, ReadCredit, TakeRead
 from api_billing.metering.request.problems import Answer
+from api_billing.metering.settlement import credit as credit_module
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.stores.steps import run
 
@@ -220,6 +221,41 @@ def test_channel__new_to_many_requests_at_once__is_read_once(world: World, monke
     assert len(reads) == 1
     assert len(found) == 8
     assert {each.channel_id for each in found} == {world.chain.channel(API, WHO, salt_of(1)).id}
+
+
+@pytest.mark.parametrize("kind", ["many strangers", "one of them"])
+def test_strangers__while_the_node_is_slow__keep_few_threads_and_no_payer_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    open_session(world)
+    desk = DoorDesk(world)
+    assert desk.pay_mpp(10).ran
+    fields = []
+    for each in range(100, 103) if kind == "many strangers" else [100]:
+        channel, by = anybody(world, address(each))
+        fields.append(desk.by_mpp(by, who=address(each), channelId=channel.id))
+    begun, may_end, read, found = threading.Semaphore(0), threading.Event(), world.chain.get_usage_report, []
+
+    def slow(who: str, offset: int = 0) -> Any:
+        begun.release()
+        assert may_end.wait(60)
+        return read(who, offset)
+
+    monkeypatch.setattr(world.chain, "get_usage_report", slow)
+    monkeypatch.setattr(credit_module, "_WAIT_SECONDS", 0)
+    threads = [threading.Thread(target=lambda field=field: found.append(desk.ask(field).status)) for field in fields]
+    for thread in threads:
+        thread.start()
+    try:
+        assert all(begun.acquire(timeout=60) for _ in threads)
+        assert flood(desk, 100 if kind == "one of them" else 200, 1) == [503]
+        assert desk.ask(fields[0]).status == 503
+        assert desk.pay_mpp(20).ran
+    finally:
+        may_end.set()
+        for thread in threads:
+            thread.join()
+    assert set(found) == {402}
 
 
 # --- what is recorded meanwhile

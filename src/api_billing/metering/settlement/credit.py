@@ -50,6 +50,8 @@ _MAX_STRANGERS: Final = 1_000
 FOR_NEW: Final = 3  # one of so many reads is left for consumers that this process does not know
 _FOR_STRANGERS: Final = 5  # one of so many reads is for who has proven nothing yet, at most
 _ATTEMPTS: Final = 3  # at a consumer whose settlements are recorded meanwhile
+_STRANGERS_AT_ONCE: Final = 3  # whom requests are waiting for the chain for
+_WAIT_SECONDS: Final = 5  # of a request for what another one reads: it keeps a thread from others
 _SOON: Final = 4  # accounts in trouble are looked at so many times as often
 
 _log = logging.getLogger("api_billing.metering.credit")
@@ -183,6 +185,17 @@ def _refused(code: str, reason: str, detail: str) -> Refusal:
     return Refusal(code, detail, extra={"reason": reason})
 
 
+@contextmanager
+def _held(lock: threading.Lock | threading.Semaphore) -> Iterator[None]:
+    """Hold it for a request, which does not wait long for it. Raises: CreditUnavailable."""
+    if not lock.acquire(timeout=_WAIT_SECONDS):
+        raise CreditUnavailable("Too many requests are waiting for the chain; try again.")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 class ChainCredit:
     """What this process knows of consumers' credit on one contract. Thread-safe.
 
@@ -217,6 +230,7 @@ class ChainCredit:
         # Who has proven nothing is kept apart, for a moment: it is not read in the background.
         self._strangers: dict[tuple[str, str], ChainTerms] = {}
         self._newest = NewestSubscribers(self._chain, self._call, self._now_ms, self.settings.reads_per_10_seconds)
+        self._for_strangers = threading.Semaphore(_STRANGERS_AT_ONCE)
         self._looking: dict[str, tuple[threading.Lock, int]] = {}  # and how many want it
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -271,9 +285,10 @@ class ChainCredit:
                     return best
             if why := senseless():
                 return best or ("", why)
-            if not self._run_refresh(api, address, is_signer=lambda signer: not refused(signer)):
-                is_new = not refused(self._newest.signer(api, address))
-                return self._looked(api, address, refused) if is_new else None
+            with _held(self._for_strangers):
+                if not self._run_refresh(api, address, is_signer=lambda signer: not refused(signer)):
+                    is_new = not refused(self._newest.signer(api, address))
+                    return self._looked(api, address, refused) if is_new else None
             last = self._read_last(api, address)
             return None if last is None else (last.signer, refused(last.signer))
 
@@ -314,8 +329,9 @@ class ChainCredit:
         with self._one_look(address):
             stored: Credit = self._call(ReadCredit(chain_account(api, address)))
             is_served, is_known = api in self._known.get(address, {}), stored.revision > 0
-            if not self._run_refresh(api, address, is_signer=lambda _: is_known, anew=True):
-                return None
+            with _held(self._for_strangers):
+                if not self._run_refresh(api, address, is_signer=lambda _: is_known, anew=True):
+                    return None
             entry = self._known.get(address, {}).get(api)
             if entry is not None and not is_served:
                 entry.used_ms = 0  # nobody is served yet: what was read is in the store
@@ -323,12 +339,12 @@ class ChainCredit:
 
     @contextmanager
     def _one_look(self, address: str) -> Iterator[None]:
-        """Many requests of a consumer at once look once."""
+        """Many requests of a consumer at once look once. Raises: CreditUnavailable, when that takes long."""
         with self._lock:
             looking, waiting = self._looking.get(address) or (threading.Lock(), 0)
             self._looking[address] = looking, waiting + 1
         try:
-            with looking:
+            with _held(looking):
                 yield
         finally:
             with self._lock:
