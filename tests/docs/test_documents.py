@@ -106,12 +106,13 @@ def test_readme__server_and_command_of_the_door__serve_who_has_a_wallet(
     command, answer = next(
         block for kind, block in FENCE.findall(text_of("README.md")) if "pay http" in block
     ).splitlines()
-    monkeypatch.setenv("API_BILLING_CONTRACT", contract)
-    monkeypatch.setenv("API_BILLING_ACCOUNT", "env:PAYER_KEY")
     monkeypatch.setenv("PAYER_KEY", "0x" + keys[1].hex())
     monkeypatch.setenv("API_BILLING_PAYER_FILE", str(tmp_path / "payer.db"))
     with names["meter"] as meter, serving(names["app"]) as url:
-        words = shlex.split(command.removeprefix("$ api-billing ").replace("http://127.0.0.1:8000", url))
+        here = {"http://127.0.0.1:8000": url, "0x…": contract, "alice": "env:PAYER_KEY"}
+        for written, meant in here.items():
+            command = command.replace(written, meant)
+        words = shlex.split(command.removeprefix("$ api-billing "))
         done = CliRunner().invoke(make_app(), words)
         assert (done.exit_code, done.stdout) == (0, answer), done.stderr
         session = meter.session("weather", payer.address)

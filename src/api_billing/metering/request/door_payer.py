@@ -30,7 +30,7 @@ from api_billing.metering.request.door_reading import Said, read_payment
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse
 from api_billing.metering.request.identity import Identity
 from api_billing.metering.request.metering import Metering
-from api_billing.metering.request.prices import Fixed, Priced
+from api_billing.metering.request.prices import Priced
 from api_billing.metering.request.problems import Answer, Refusal, by_channel
 from api_billing.metering.request.request_meter import ChainSide
 from api_billing.metering.stores.steps import Steps
@@ -224,9 +224,8 @@ class DoorPayer(CreditPayer):
         if said is None or channel is None or status in self.metering.meter.free_statuses:
             return super().begun_fields(status)
         if self.speaks == "x402":
-            price = self.metering.price
-            if self.told_wei is None:
-                self.told_wei = min(price.wei, self.estimate_wei) if isinstance(price, Fixed) else self.estimate_wei
+            if self.told_wei is None:  # of a stream, which can cost more than its price (``Exchange.extend``)
+                self.told_wei = self.estimate_wei
             charged = channel._replace(charged_wei=channel.charged_wei + self.told_wei)
             return [*super().begun_fields(status), *self._receipts(status, charged, self.told_wei)]
         return [*super().begun_fields(status), *self._receipts(status, channel, 0)]

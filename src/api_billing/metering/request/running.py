@@ -110,10 +110,10 @@ class Running:
         return None if self._refused is None else self._payer.need_voucher(*self._refused)
 
     def tell(self, status: int, length: int) -> None:
-        """Tell the client over x402 what it costs, when a body of this length begins, and a price by size knows."""
+        """Tell the client over x402 what it costs, when a body of this length begins, and its price knows."""
         payer, price = self._payer, self._payer.metering.price
         is_told = payer.speaks == "x402" and status not in payer.metering.meter.free_statuses
-        if is_told and self.cost_wei is None and isinstance(price, ByResponseSize):
+        if is_told and self.cost_wei is None and isinstance(price, ByResponseSize | Fixed):
             payer.told_wei = min(price(payer.request, MeteredResponse(status, _NO_FIELDS, length)), self.held_wei)
 
     def _so_far_wei(self, body_bytes: int) -> int:
