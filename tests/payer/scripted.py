@@ -112,6 +112,14 @@ class Sums:
     reserved_wei: int = 0
     posted_wei: int = 0
     signature: str = ""
+    batched_wei: int = 0
+    public: str = ""
+
+    def told_to(self, cumulative_wei: int) -> Sums:
+        """What is told to whoever came with a voucher for so much, which may be one that anybody has."""
+        if self.batched_wei < cumulative_wei != self.posted_wei:
+            return self
+        return Sums(self.posted_wei, self.batched_wei, 0, self.posted_wei, self.public)
 
     def required_wei(self, estimate_wei: int) -> int:
         return max(self.charged_wei + self.reserved_wei + estimate_wei, self.posted_wei + 1)
@@ -196,6 +204,9 @@ class Server:
         is_voucher = payload.action == "voucher" and request.method != "HEAD"
         required_wei = sums.required_wei(self.price_wei if is_voucher else 0)
         if sums.signed_wei < required_wei or payload.voucher.cumulative_wei <= sums.posted_wei:
+            required_wei = sums.told_to(payload.voucher.cumulative_wei).required_wei(
+                self.price_wei if is_voucher else 0
+            )
             told = {"requiredCumulative": str(required_wei)} if self.tells_required else {}
             return self.asks(problem=told)
         if payload.action == "close":
@@ -228,6 +239,8 @@ class Server:
         required_wei = sums.required_wei(estimate_wei)
         is_good = payment.voucher.cumulative_wei == required_wei
         if not (is_good if is_call else payment.voucher.cumulative_wei > sums.posted_wei):
+            sums = sums.told_to(payment.voucher.cumulative_wei)
+            required_wei = sums.required_wei(estimate_wei)
             state = {"channelId": channel.id, "chargedCumulativeAmount": str(sums.charged_wei)}
             signed = {"signedMaxClaimable": str(sums.signed_wei), "signature": sums.signature}
             extra = {"channelState": {**state, **self.lies}, "voucherState": signed}
@@ -263,7 +276,7 @@ class Server:
     def post(self) -> None:
         """All vouchers become public."""
         for each in self.sums.values():
-            each.posted_wei = each.signed_wei
+            each.posted_wei, each.public, each.batched_wei = each.signed_wei, each.signature, each.charged_wei
 
 
 def problem_of(response: httpx.Response) -> Any:

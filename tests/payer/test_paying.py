@@ -1,6 +1,10 @@
 """A client that pays, against a server that counts for itself."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -63,6 +67,29 @@ def test_request__whose_voucher_became_public__is_signed_for_more(
         assert paying.get(URL).is_success
         server.post()
     assert server.charged_wei == 4
+
+
+def test_x402__older_copy_of_the_book_with_a_public_voucher__is_corrected_twice(
+    client: Client, server: Server, chain: ScriptedContract, tmp_path: Path
+) -> None:
+    server.protocols = ("x402",)
+    paying = client()
+    paying.get(URL)
+    (tmp_path / "copy.db").touch(mode=0o600)
+    with (
+        closing(sqlite3.connect(tmp_path / "payer.db")) as book,
+        closing(sqlite3.connect(tmp_path / "copy.db")) as copy,
+    ):
+        book.backup(copy)
+    paying.get(URL)
+    server.post()
+    paying.get(URL)
+    contract: Any = chain
+    with closing(Wallet(contract, file=tmp_path / "copy.db", clock=chain.clock, sleep=chain.clock.sleep)) as older:
+        seen = len(server.seen)
+        assert client(wallet=older).get(URL).is_success
+        assert len(server.seen) - seen == 4  # asked, told what is public, told the sums, paid
+    assert server.charged_wei == 400
 
 
 def test_request__whose_voucher_became_public_and_server_says_no_sum__is_signed_for_more(

@@ -222,7 +222,12 @@ class Book:
             if proof is not None and proof.cumulative_wei > entry.signed_wei and is_signed_by(spending.channel, proof):
                 entry = replace(entry, signed_wei=proof.cumulative_wei)
                 most_wei = max(most_wei, proof.cumulative_wei)
-            if not entry.charged_wei <= charged_wei <= min(most_wei, entry.signed_wei):
+            charged_wei = max(charged_wei, entry.charged_wei)  # what is public may be less
+            sent_wei = spending.voucher.cumulative_wei
+            if proof is not None and most_wei < charged_wei <= proof.cumulative_wei == sent_wei == entry.signed_wei:
+                # The voucher that was sent may be public, by another copy of this book: one wei more proves who it is.
+                return self._again(db, spending, entry, entry.signed_wei + 1)
+            if charged_wei > min(most_wei, entry.signed_wei):
                 raise NotPayable(f"the server says that {charged_wei} wei are charged, which nothing proves")
             if required_wei > max(charged_wei + spending.amount_wei, entry.signed_wei + 1):
                 raise NotPayable(f"the server asks for a voucher of {required_wei} wei, which is more than can be due")

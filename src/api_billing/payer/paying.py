@@ -37,6 +37,7 @@ from api_billing.payments.offers import Offer, wei_of
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _BUSY_SECONDS, _BUSY_TURNS = 0.05, 600
 _PAYMENT_REQUIRED: Final = 402
+_CORRECTIONS: Final = 2  # who has sent a public voucher is told what is public, and only then the rest
 _KNOWN_MS, _MARGIN_MS, _MOST_KNOWN = 60_000, 5_000, 1_024
 _NO_HEAD: Final = frozenset({404, 405, 501})
 _SUCCESS: Final = 2  # of the hundreds
@@ -307,14 +308,17 @@ class Payer:
         payment = Payment(asked, session)
         try:
             reply: Reply = yield Send(asked.fields(spending, action), method)
-            if reply.status == _PAYMENT_REQUIRED:
-                first = reply
+            for _ in range(_CORRECTIONS):
+                if reply.status != _PAYMENT_REQUIRED:
+                    break
+                sent, last = spending, reply
                 again: tuple[Asked, Spending] | None = yield Run(
-                    lambda: self.again(request, payment, spending, first, is_close=action == "close")
+                    lambda: self.again(request, payment, sent, last, is_close=action == "close")  # noqa: B023
                 )
-                if again is not None:
-                    payment.asked, spending = again
-                    reply = yield Send(payment.asked.fields(spending, action), method)
+                if again is None:
+                    break
+                payment.asked, spending = again
+                reply = yield Send(payment.asked.fields(spending, action), method)
         except (NotPayable, TooExpensive):
             self.wallet.book.refused(spending)
             raise
