@@ -66,6 +66,18 @@ def test_open__of_who_was_refused_a_moment_ago__serves_at_once(world: World) -> 
     assert desk.ask(by_open).ran
 
 
+@pytest.mark.parametrize("pays", ["pay_mpp", "pay_x402"])
+def test_session__that_became_final_a_moment_ago__serves_at_once(world: World, pays: str) -> None:
+    world.chain.freeze()
+    open_session(world)
+    desk = DoorDesk(world, holds_from="finalized")
+    pay = getattr(desk, pays)
+    assert pay(10).problem["reason"] == "not_final"
+    world.chain.freeze()
+    again = pay(10)
+    assert again.ran, again.problem
+
+
 def test_top_up__reads_the_hold_anew(world: World) -> None:
     open_session(world, hold_wei=10)
     desk = DoorDesk(world)

@@ -29,6 +29,7 @@ from api_billing.metering.request.identity import Identity, identify
 from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.prices import Priced, is_wei, price_of
 from api_billing.metering.request.problems import Answer, Refusal, by_channel, refusal_by
+from api_billing.metering.request.request_meter import Admitted, ChainSide
 from api_billing.metering.stores.steps import Steps, is_waiting
 
 _MAX_ATTEMPTS: Final = 4  # at a profile that changes while it is being used
@@ -114,7 +115,7 @@ class CreditPayer(Payer):
         refusal: Refusal | None = None
         also: tuple[WindowCheck, ...] = ()
         if meter.on_chain is not None:
-            admission = yield from meter.on_chain.admit(metering.api, self.consumer, self.estimate_wei)
+            admission = yield from self.admission(meter.on_chain)
             if isinstance(admission, Refusal):
                 refusal = admission
             else:
@@ -137,6 +138,10 @@ class CreditPayer(Payer):
                 return claim
             self.claim = claim
         return refusal
+
+    def admission(self, on_chain: ChainSide) -> Steps[Admitted | Refusal]:
+        """What the chain has against the request. Raises: StoreUnavailable, CreditUnavailable."""
+        return (yield from on_chain.admit(self.metering.api, self.consumer, self.estimate_wei))
 
     def lacks_voucher(self) -> Steps[Refusal | None]:
         """Why who has a session is not served by name alone: where payments are taken each request brings its voucher,

@@ -32,7 +32,7 @@ from api_billing.metering.request.identity import Identity
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.prices import Priced
 from api_billing.metering.request.problems import Answer, Refusal, by_channel
-from api_billing.metering.request.request_meter import ChainSide
+from api_billing.metering.request.request_meter import Admitted, ChainSide
 from api_billing.metering.stores.steps import Steps
 from api_billing.payments import mpp, x402
 from api_billing.payments.offers import Offer
@@ -150,6 +150,14 @@ class DoorPayer(CreditPayer):
             return found
         self.session = found._replace(exact=self.speaks == "x402")
         return None
+
+    def admission(self, on_chain: ChainSide) -> Steps[Admitted | Refusal]:
+        found = yield from super().admission(on_chain)
+        if self._said is not None and isinstance(found, Refusal) and found.extra.get("reason") == "not_final":
+            # Who pays has waited until it is.
+            yield from on_chain.look_again(self.metering.api, self.consumer, is_proven=True)
+            found = yield from super().admission(on_chain)
+        return found
 
     def _check(self, said: Said) -> Steps[BySession | Refusal]:
         assert said.voucher is not None

@@ -72,7 +72,7 @@ class ChainSide(Protocol):
     def keep(self, api: str, consumer: str, by: BySession) -> Steps[ChannelSums | Refusal]:
         """Keep a voucher that was checked; the sums of its channel then."""
 
-    def look_again(self, api: str, consumer: str) -> Steps[bool]:
+    def look_again(self, api: str, consumer: str, *, is_proven: bool = False) -> Steps[bool]:
         """Read a consumer's credit from the chain now: whether it has a session. Raises: as ``admit``."""
 
     def receiver(self, api: str) -> Steps[Receiver]:

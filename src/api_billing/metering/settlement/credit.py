@@ -315,20 +315,19 @@ class ChainCredit:
     def _is_fresh(self, terms: ChainTerms) -> bool:
         return self._now_ms() - terms.read_ms <= self.settings.refresh_ms
 
-    def look_again(self, api: str, address: str) -> Steps[ChainTerms]:
-        """What the chain says of a consumer now, who says that it has changed, and has proven nothing.
-
-        Raises: CreditUnavailable, StoreUnavailable.
+    def look_again(self, api: str, address: str, *, is_proven: bool = False) -> Steps[ChainTerms]:
+        """What the chain says of a consumer now, who says that it has changed, within the share of strangers; nothing
+        is stored of who has proven nothing. Raises: CreditUnavailable, StoreUnavailable.
         """
-        terms: ChainTerms | None = yield Blocking(lambda: self._look_again(api, address))
+        terms: ChainTerms | None = yield Blocking(lambda: self._look_again(api, address, is_proven))
         if terms is None:
             raise CreditUnavailable("The credit of this consumer cannot be read from the chain; try again.")
         return terms
 
-    def _look_again(self, api: str, address: str) -> ChainTerms | None:
+    def _look_again(self, api: str, address: str, is_proven: bool) -> ChainTerms | None:
         with self._one_look(address):
             stored: Credit = self._call(ReadCredit(chain_account(api, address)))
-            is_served, is_known = api in self._known.get(address, {}), stored.revision > 0
+            is_served, is_known = api in self._known.get(address, {}), is_proven or stored.revision > 0
             with _held(self._for_strangers):
                 if not self._run_refresh(api, address, is_signer=lambda _: is_known, anew=True):
                     return None

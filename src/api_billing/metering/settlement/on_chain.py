@@ -100,9 +100,9 @@ class OnChain:
         """Keep a voucher that was checked; the sums of its channel then."""
         return self.vouchers.keep(api, consumer, by)
 
-    def look_again(self, api: str, consumer: str) -> Steps[bool]:
+    def look_again(self, api: str, consumer: str, *, is_proven: bool = False) -> Steps[bool]:
         """Read a consumer's credit from the chain now: whether it has a session. Raises: as ``admit``."""
-        terms = yield from self.credit.look_again(api, consumer)
+        terms = yield from self.credit.look_again(api, consumer, is_proven=is_proven)
         return bool(terms.signer)
 
     def receiver(self, api: str) -> Steps[Receiver]:
