@@ -178,4 +178,20 @@ def test_events__without_an_end__are_not_kept_for_ever() -> None:
     for _ in range(100):
         assert list(events.feed(b"x" * 10_000)) == []
         assert list(events.feed(b"\ndata: " + b"y" * 10_000)) == []
-    assert sum(map(len, events._data)) + len(events._line) < 150_000
+    assert sum(map(len, events._data)) + sum(map(len, events._line)) < 150_000
+
+
+def test_events__of_many_empty_lines_of_data__are_passed_over_and_not_kept() -> None:
+    events = Events()
+    assert list(events.feed(b"event: a\n" + b"data:\n" * 50_000)) == []
+    assert len(events._data) <= 65_536 // len("data:")
+    assert list(events.feed(b"\nevent: b\ndata: 1\n\n")) == [("b", "1")]
+
+
+def test_events__of_a_line_that_is_too_long__are_passed_over() -> None:
+    events = Events()
+    assert [list(events.feed(b"event: a\ndata: 1\nx")), *(list(events.feed(b"y")) for _ in range(70_000))].count(
+        []
+    ) == 70_001
+    assert events._line == []
+    assert list(events.feed(b"\n\nevent: b\r\ndata: 1\r\n\r\n")) == [("b", "1")]
