@@ -59,7 +59,7 @@ def url(place: PayersPlace) -> Iterator[str]:
     meter.on_chain.start = lambda: None  # type: ignore[method-assign]
     app = FastAPI()
 
-    @app.api_route("/forecast", methods=["GET", "HEAD"])
+    @app.get("/forecast")  # which allows no HEAD
     @metered(meter, api=place.api, estimate_wei=PRICE, price=PRICE // 2)
     async def forecast() -> str:
         return "sunny"
@@ -78,6 +78,11 @@ def url(place: PayersPlace) -> Iterator[str]:
     @metered(meter, **terms)
     def events() -> StreamingResponse:
         return pieces()
+
+    @app.post("/ring")
+    @metered(meter, api=place.api, estimate_wei=PRICE, price=PRICE // 2)
+    async def ring() -> str:
+        return "rung"
 
     @app.post("/talk")
     @metered(meter, **terms)

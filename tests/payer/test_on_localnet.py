@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api_billing.errors import TooExpensive
+from api_billing.errors import NotPayable, TooExpensive
 from api_billing.payer import PAYMENT, AsyncPayingClient, PayingClient, PayingSession, Wallet
 from tests.metering.settlement.places import PRICE
 
@@ -69,6 +69,20 @@ def test_client__that_closes__has_its_hold_back(
     assert place.consumer.get_usage_report(place.who).held_wei == 0
     place.served_wei = (1 + is_posted) * PRICE // 2
     place.is_billed_once()
+
+
+@both
+def test_client__that_closes_where_only_post_is_allowed__names_it(
+    place: PayersPlace, wallet: Wallet, url: str, protocol: Any
+) -> None:
+    with PayingClient(wallet, **BOUNDS, protocols=(protocol,)) as client:
+        assert client.get(url).is_success
+        ring = url.replace("/forecast", "/ring")
+        with pytest.raises(NotPayable, match="asks for no payment"):
+            client.close_session(ring)
+        assert client.close_session(ring, method="POST").session.state == "closed"
+    assert place.settle().status == "done"
+    assert place.consumer.get_usage_report(place.who).held_wei == 0
 
 
 @pytest.mark.anyio

@@ -88,6 +88,23 @@ def test_stream__that_runs_dry__gets_vouchers_by_head_and_ends_with_its_receipt(
     assert sums.signed_wei == 300
 
 
+def test_stream__that_runs_dry_without_head_and_after_its_challenge__gets_vouchers_as_top_ups(
+    client: Client, server: StreamingServer
+) -> None:
+    challenges = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.method == "HEAD":
+            return httpx.Response(405)
+        if server.paid and not challenges and "Authorization" in request.headers:
+            challenges.append(server.asks())
+            return challenges[-1]
+        return server(request)
+
+    assert "piece 2" in client(transport=httpx.MockTransport(handle)).post(URL, json={}).text
+    assert (len(challenges), server.charged_wei) == (1, 300)
+
+
 def test_stream__before_its_first_piece__has_not_been_read(client: Client, server: StreamingServer) -> None:
     with client().stream("GET", URL) as response:
         assert server.took == []

@@ -122,7 +122,7 @@ def pay(
     terms = _Terms(max_, max_a_day, yes, open_ or 0, days, protocol)
     with _client(session, terms) as client:
         if close:
-            return _closed(client.close_session(resource))
+            return _closed(client.close_session(resource, method=method or "HEAD"))
         request = _request(client, resource, method, header or [], data)
         code = _fetch(session, terms, client, request, output)
     raise typer.Exit(code)

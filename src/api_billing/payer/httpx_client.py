@@ -210,9 +210,11 @@ class PayingClient(_Paying, httpx.Client):
             )
         )  # fmt: skip
 
-    def close_session(self, url: str) -> Payment:
-        """Have the server of a URL settle and close the session that pays for it."""
-        request = self.build_request("HEAD", url)
+    def close_session(self, url: str, *, method: str = "HEAD") -> Payment:
+        """Have the server of a URL settle and close the session that pays for it. Where neither HEAD nor GET is
+        allowed there, say by which ``method``.
+        """
+        request = self.build_request(method, url)
         transport = cast(PayingTransport, self._transport_for_url(request.url))
         response, payment = transport._drive(self.payer.close(_view(request)), request)
         if response is not None:
@@ -242,9 +244,9 @@ class AsyncPayingClient(_Paying, httpx.AsyncClient):
             )
         )  # fmt: skip
 
-    async def close_session(self, url: str) -> Payment:
-        """Have the server of a URL settle and close the session that pays for it."""
-        request = self.build_request("HEAD", url)
+    async def close_session(self, url: str, *, method: str = "HEAD") -> Payment:
+        """Have the server of a URL settle and close the session that pays for it; see ``PayingClient``."""
+        request = self.build_request(method, url)
         transport = cast(PayingTransport, self._transport_for_url(request.url))
         response, payment = await transport._drive_async(self.payer.close(_view(request)), request)
         if response is not None:

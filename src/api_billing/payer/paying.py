@@ -239,10 +239,12 @@ class Payer:
         return self.wallet.open_session(offer.api, self.open_wei, self.days, self.bounds)
 
     def close(self, request: Request) -> Steps:
-        """Have the server settle and close the session that pays for a URL. Raises: NoSession, NotPayable."""
-        method = "HEAD"
+        """Have the server settle and close the session that pays for a URL, asked by a method that it takes there: no
+        handler runs. Raises: NoSession, NotPayable.
+        """
+        method = request.method
         reply: Reply = yield Send({}, method)
-        if reply.status in _NO_HEAD:
+        if method == "HEAD" and reply.status in _NO_HEAD:
             method = "GET"
             reply = yield Send({}, method)
         said = reply
@@ -282,15 +284,18 @@ class Payer:
             return
         extended: Spending = yield Run(lambda: self.wallet.book.extend(spending, required_wei))
         payment.spending, payment.raised_wei = extended, extended.raised_wei
-        reply: Reply = yield Send(payment.asked.fields(extended), "HEAD")
-        if reply.status == _PAYMENT_REQUIRED:  # the challenge has expired, perhaps
-            last = reply
-            again: Asked | None = yield Run(lambda: self.asked(request, last))
-            if again is not None:
-                payment.asked = again
-                reply = yield Send(again.fields(extended), "HEAD")
-        if reply.status in _NO_HEAD:  # what is answered without the handler, by whatever method
-            yield Send(payment.asked.fields(extended, "topUp"))
+        # By HEAD; or, where that is not allowed, as what is answered without the handler, by whatever method.
+        sent: tuple[tuple[Action, str], ...] = (("voucher", "HEAD"), ("topUp", ""))
+        for action, method in sent:
+            reply: Reply = yield Send(payment.asked.fields(extended, action), method)
+            if reply.status == _PAYMENT_REQUIRED:  # the challenge has expired, perhaps
+                last = reply
+                again: Asked | None = yield Run(lambda: self.asked(request, last))  # noqa: B023
+                if again is not None:
+                    payment.asked = again
+                    reply = yield Send(again.fields(extended, action), method)
+            if reply.status not in _NO_HEAD:
+                return
 
     def stream_ends(self, payment: Payment) -> None:
         """Note that a stream has ended: without a receipt at its end it may have cost all that was signed for it."""
