@@ -76,6 +76,7 @@ class ScriptedContract:
         )  # fmt: skip
 
     def iterate_apis(self) -> Iterator[Any]:
+        self.reads.append("")
         return iter([SimpleNamespace(api_name="other"), SimpleNamespace(api_name="weather")])
 
     def get_account(self, _: str) -> Any:

@@ -12,9 +12,10 @@ import pytest
 from api_billing.errors import BadReceipt, ContractNotFound, ContractRejected, NoSession, NotPayable, TooExpensive
 from api_billing.payer import PAYMENT, Wallet
 from api_billing.payments import mpp, x402
+from api_billing.payments.offers import Offer
 
 from .conftest import Client
-from .scripted import PAYER, URL, Killed, ScriptedContract, Server
+from .scripted import CHAIN_ID, CONTRACT, OPERATOR, PAYER, URL, Killed, ScriptedContract, Server
 
 both = pytest.mark.parametrize("protocol", ["mpp", "x402"])
 
@@ -306,6 +307,18 @@ def test_contract__of_an_api__is_read_once(client: Client, chain: ScriptedContra
     for _ in range(3):
         paying.get(URL)
     assert chain.reads == ["weather"]
+
+
+def test_offers__of_many_assets_that_are_none__are_looked_for_once(client: Client, chain: ScriptedContract) -> None:
+    offers = [Offer("x", 1, OPERATOR, CONTRACT, f"0x{number:040x}", CHAIN_ID) for number in range(99)]
+    asks = httpx.Response(402, headers={x402.REQUIRED_FIELD: x402.required_value(
+        [x402.requirements(each) for each in offers], URL)})  # fmt: skip
+    paying = client(transport=httpx.MockTransport(lambda _: asks))
+    for _ in range(3):
+        with pytest.raises(NotPayable) as caught:
+            paying.get(URL)
+        assert len(str(caught.value)) < 2_000
+    assert sorted(chain.reads) == ["", "other", "weather"]
 
 
 def test_plain_http__asks_for_payment__is_not_paid(client: Client, server: Server) -> None:

@@ -16,6 +16,8 @@ from api_billing.vouchers import Voucher
 Protocol = Literal["mpp", "x402"]
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("mpp", "x402")
 MAX_BODY: Final = 65_536  # bytes of a 402 that are read
+_MAX_OFFERS: Final = 8  # of a 402 that are looked at
+_MAX_REASON: Final = 200
 _RECEIPT: Final = "Payment-Receipt"
 _COST: Final = "X-Cost-Wei"
 
@@ -187,7 +189,7 @@ def read(reply: Reply, protocols: Sequence[Protocol], *, now_ms: int, has_author
 def checked(reading: Reading, check: Callable[[Offer], Offer]) -> Asked | None:
     """The first that a wallet can pay; None where nothing is asked for. Raises: NotPayable, with all reasons."""
     reasons = list(reading.reasons)
-    for asked in reading.found:
+    for asked in reading.found[:_MAX_OFFERS]:
         try:
             offer = check(asked.offer)
         except NotPayable as error:
@@ -197,7 +199,8 @@ def checked(reading: Reading, check: Callable[[Offer], Offer]) -> Asked | None:
                 return MppAsked(offer, asked.challenge)
             return X402Asked(offer, asked.accepted, asked.resource)
     if reasons:
-        raise NotPayable(f"what is asked for cannot be paid: {'; '.join(dict.fromkeys(reasons))}")
+        told = list(dict.fromkeys(reasons))[:_MAX_OFFERS]
+        raise NotPayable(f"what is asked for cannot be paid: {'; '.join(each[:_MAX_REASON] for each in told)}")
     return None
 
 

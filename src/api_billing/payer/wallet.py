@@ -22,6 +22,7 @@ from api_billing.results import ApiDetails
 from api_billing.vouchers import domain_of
 
 _MAX_APIS: Final = 500  # that are looked through for the one that an offer over x402 is of
+_LISTED_SECONDS: Final = 600  # for which a contract that does not have one is not looked through again
 
 
 class Wallet:
@@ -46,6 +47,7 @@ class Wallet:
         self.book = Book(Path(file) if file is not None else None, clock=clock)
         self._clock, self._sleep = clock, sleep
         self._apis: dict[str, ApiDetails] = {}
+        self._listed_until = 0.0
         self._opening = threading.Lock()
 
     def close(self) -> None:
@@ -89,11 +91,13 @@ class Wallet:
         for details in tuple(self._apis.values()):
             if details.asset.lower() == asset:
                 return details.api_name
-        known = [each.api for each in self.book.sessions() if each.contract == self.client.contract.lower()]
-        listed = (api.api_name for _, api in zip(range(_MAX_APIS), self.client.iterate_apis(), strict=False))
-        for name in (*dict.fromkeys(known), *listed):
-            if self._details(name).asset.lower() == asset:
-                return name
+        if self._clock() >= self._listed_until:
+            known = [each.api for each in self.book.sessions() if each.contract == self.client.contract.lower()]
+            listed = (api.api_name for _, api in zip(range(_MAX_APIS), self.client.iterate_apis(), strict=False))
+            for name in (*dict.fromkeys(known), *listed):
+                if self._details(name).asset.lower() == asset:
+                    return name
+            self._listed_until = self._clock() + _LISTED_SECONDS
         raise NotPayable(f"the contract has no API whose vouchers are for {asset}")
 
     # --- sessions
