@@ -64,7 +64,7 @@ def test_client__that_closes__has_its_hold_back(
         if is_posted:
             assert place.settle().status == "done"
             assert client.get(url).is_success
-        assert client.close_session(url).session.state == "closed"
+        assert client.close_session(url).session.state == "closing"
     assert place.settle().status == "done"
     assert place.consumer.get_usage_report(place.who).held_wei == 0
     place.served_wei = (1 + is_posted) * PRICE // 2
@@ -80,7 +80,7 @@ def test_client__that_closes_where_only_post_is_allowed__names_it(
         ring = url.replace("/forecast", "/ring")
         with pytest.raises(NotPayable, match="asks for no payment"):
             client.close_session(ring)
-        assert client.close_session(ring, method="POST").session.state == "closed"
+        assert client.close_session(ring, method="POST").session.state == "closing"
     assert place.settle().status == "done"
     assert place.consumer.get_usage_report(place.who).held_wei == 0
 

@@ -59,7 +59,7 @@ async def test_request__given_up_while_a_session_is_opened__does_not_wait_for_it
 ) -> None:
     begun, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
 
-    def opens(*_: object) -> None:
+    def opens(*_: object, **__: object) -> None:
         begun.set()
         goes_on.wait(30)
         ended.set()
@@ -86,7 +86,7 @@ async def test_session__closed_in_a_coroutine__is_closed(wallet: Wallet, server:
         await client.get(URL)
         await client.close_session(URL)
     assert server.closed
-    assert [each.state for each in wallet.book.sessions()] == ["closed"]
+    assert [each.state for each in wallet.book.sessions()] == ["closing"]
 
 
 # --- requests
@@ -150,4 +150,4 @@ def test_session_of_requests__redirected_to_another_origin_that_asks__is_not_pai
 
 
 def test_bounds__of_a_payer__are_what_was_given(session: PayingSession) -> None:
-    assert session.payer.bounds == Bounds(1_000, 100_000)
+    assert session.payer.bounds == Bounds(1_000, 100_000, 50_000)

@@ -182,6 +182,7 @@ def test_session__closed_meanwhile__is_not_paid_from(client: Client, wallet: Wal
     paying = client()
     paying.get(URL)
     wallet.book.set_state(wallet.book.sessions()[0], "closed")
+    server.chain.expires_at = 0
     assert paying.get(URL).is_success
     assert [len(wallet.book.sessions()), server.served] == [2, 2]
 
@@ -189,7 +190,7 @@ def test_session__closed_meanwhile__is_not_paid_from(client: Client, wallet: Wal
 def test_request__refused_for_good__is_not_tried_for_ever(client: Client, server: Server) -> None:
     paying = client()
     paying.get(URL)
-    server.chain.signer = "0x" + "12" * 20
+    server.chain.signer, server.chain.expires_at = "0x" + "12" * 20, 0
     first = len(server.seen)
     assert paying.get(URL).is_success
     second = len(server.seen)
@@ -497,6 +498,85 @@ def test_session__closed__is_closed_by_the_server_and_pays_no_more(
     assert server.closed
     with pytest.raises(NoSession):
         client(open_session=0).get(URL)
+
+
+def test_session__that_is_being_closed__is_followed_by_another_when_the_contract_has_closed_it(
+    client: Client, chain: ScriptedContract, wallet: Wallet
+) -> None:
+    paying = client()
+    paying.get(URL)
+    paying.close_session(URL)
+    for _ in range(2):
+        with pytest.raises(NoSession, match="is being closed"):
+            paying.get(URL)
+    assert (len(chain.opened), wallet.book.sessions()[0].state) == (1, "closing")
+    chain.expires_at = 0
+    assert paying.get(URL).is_success
+    assert [each.state for each in wallet.book.sessions()] == ["open", "closed"]
+
+
+def test_close__of_what_is_being_closed__is_asked_for_again_until_it_is(
+    client: Client, chain: ScriptedContract
+) -> None:
+    paying = client()
+    paying.get(URL)
+    for _ in range(2):
+        assert paying.close_session(URL).session.state == "closing"
+    chain.expires_at = 0
+    with pytest.raises(NoSession, match="to close"):
+        paying.close_session(URL)
+
+
+def test_opening__where_a_hold_is_that_is_not_the_books__sends_nothing(client: Client, chain: ScriptedContract) -> None:
+    chain.signer, chain.expires_at = "0x" + "12" * 20, int(chain.clock.now) + 1_000
+    with pytest.raises(NoSession, match="whose key is not in this book"):
+        client().get(URL)
+    assert chain.opened == []
+
+
+def test_openings__of_an_origin_that_names_many_apis__are_of_the_first(client: Client, chain: ScriptedContract) -> None:
+    servers = [Server(chain, protocols=("mpp",), offer={"api": f"evil{number}", "asset": "0x" + "99" * 20})
+               for number in range(3)]  # fmt: skip
+    paying = client(
+        transport=httpx.MockTransport(lambda request: servers[int(request.url.path[1:])](request)),
+        max_wei_on_hold=10**9,
+    )
+    assert paying.get("https://api.example/0").is_success
+    chain.expires_at = 0
+    with pytest.raises(NotPayable, match="had a session with evil0 opened before"):
+        paying.get("https://api.example/1")
+    assert paying.get("https://other.example/1").is_success
+    assert len(chain.opened) == 2
+
+
+def test_openings__above_what_may_be_on_hold__are_refused(client: Client, chain: ScriptedContract) -> None:
+    servers = [Server(chain, protocols=("mpp",), offer={"api": f"evil{number}", "asset": "0x" + "99" * 20})
+               for number in range(3)]  # fmt: skip
+    by_path = httpx.MockTransport(lambda request: servers[int(request.url.path[1:])](request))
+    for options, most in (({}, 1), ({"max_wei_on_hold": 100_000}, 2)):
+        paying = client(transport=by_path, **options)
+        for number in range(3):
+            chain.expires_at = 0
+            if number < most:
+                assert paying.get(f"https://api{number}.example/{number}").is_success
+            else:
+                with pytest.raises(TooExpensive, match="on hold") as caught:
+                    paying.get(f"https://api{number}.example/{number}")
+                assert caught.value.bound_wei == most * 50_000
+    assert len(chain.opened) == 2
+
+
+def test_openings__after_an_operator_that_closes_at_once__are_four_a_day(
+    client: Client, chain: ScriptedContract, wallet: Wallet
+) -> None:
+    paying = client()
+    for _ in range(4):
+        assert paying.get(URL).is_success
+        chain.expires_at = 0
+        wallet.look(wallet.book.sessions()[0])
+    with pytest.raises(NotPayable, match="within a day"):
+        paying.get(URL)
+    assert len(chain.opened) == 4
 
 
 @pytest.mark.parametrize("dies", ["before", "after"])

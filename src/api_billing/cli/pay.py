@@ -149,12 +149,14 @@ class _Terms:
         most_wei = MAX_CUMULATIVE_WEI if self.max_wei is None else self.max_wei
         only = {"protocols": (self.protocol,)} if self.protocol else {}
         bounds = {"max_wei_per_call": most_wei, "max_wei_a_day": a_day_wei}
-        return {**bounds, "open_session": self.open_wei, "days": self.days, **only}
+        opening = {"open_session": self.open_wei, "days": self.days, "max_wei_on_hold": MAX_CUMULATIVE_WEI}
+        return {**bounds, **opening, **only}
 
     def agree(self, session: Session, payer: Payer, wallet: Wallet, offer: Offer) -> None:
         """Show the price, and ask whether it is paid, once: what is agreed to is the bound from then on."""
         price = f"{offer.api} asks for {format_wei(offer.amount_wei, exact=True)}"
-        if self.open_wei and wallet.session(offer.api) is None:
+        found = wallet.session(offer.api)
+        if self.open_wei and (found is None or found.state == "closing"):
             amount = format_wei(self.open_wei, exact=True)
             price += f"; a session of {amount} for {self.days} days is opened to pay from"
         session.printer.note(price)
@@ -302,7 +304,7 @@ def _receipt(payment: Payment, wallet: Wallet) -> str:
 
 
 def _closed(payment: Payment) -> Shown:
-    is_closed = payment.session.state == "closed"
+    is_closed = payment.session.state == "closing"
     if not is_closed:
         raise NotPayable(f"the API did not close the session with {payment.session.api}", hint="try again later")
     text = f"session with {payment.session.api} is being closed; what is left of it comes back with its last settlement"

@@ -39,7 +39,9 @@ from api_billing.vouchers import MAX_CUMULATIVE_WEI, Channel, Voucher, is_signed
 
 FILE_VARIABLE: Final = "API_BILLING_PAYER_FILE"
 MAX_CHANNELS: Final = 16  # of a session: as many as the contract bills
+MAX_OPENINGS: Final = 4  # of sessions with an API that requests have opened within a day
 EXACT_SECONDS: Final = 300  # after which a payment over x402 that nobody ended is lost
+_BY_HAND: Final = "open it yourself, if you want it: Wallet.open_session"
 _PARENTS: Final[list[sqlite3.Connection]] = []
 _WAIT_SECONDS: Final = 30  # for another process's transaction
 
@@ -98,21 +100,27 @@ class Book:
             )
             found = [rows.session_of(row) for row in chosen]
         now = int(self._clock())
-        return next((each for each in found if each.state != "open" or each.expires_at > now), None)
+        return next((each for each in found if each.state in ("opening", "sent") or each.expires_at > now), None)
 
     def begin_session(
         self, *, contract: str, chain_id: int, api: str, payer: str, signer: str, key: bytes, amount_wei: int,
-        expires_at: int,
+        expires_at: int, origin: str = "", max_wei_on_hold: int = 0,
     ) -> SessionEntry | None:  # fmt: skip
-        """Write a session down, with its key, before anybody is asked to open it; None when there is one by now."""
+        """Write a session down, with its key, before anybody is asked to open it; None when there is one by now.
+
+        Raises: TooExpensive, NotPayable, when a request of an ``origin`` is to have it opened and may not.
+        """
         with self._turn() as db:
             if self.usable(contract, chain_id, api, payer) is not None:
                 return None
+            if origin:
+                place = contract.lower(), chain_id, payer.lower()
+                self._check_opening(db, place, api, origin, amount_wei, max_wei_on_hold)
             done = db.execute(
-                "INSERT INTO sessions (contract, chain_id, api, payer, signer, key, state, owner, tx, amount_wei, "
-                "expires_at, started_at) VALUES (?, ?, ?, ?, ?, ?, 'opening', ?, '', ?, ?, ?)",
-                (contract.lower(), chain_id, api, payer.lower(), signer.lower(), key, self.owner, str(amount_wei),
-                 expires_at, int(self._clock())),
+                "INSERT INTO sessions (contract, chain_id, api, payer, signer, key, state, owner, tx, origin, "
+                "amount_wei, expires_at, started_at) VALUES (?, ?, ?, ?, ?, ?, 'opening', ?, '', ?, ?, ?, ?)",
+                (contract.lower(), chain_id, api, payer.lower(), signer.lower(), key, self.owner, origin,
+                 str(amount_wei), expires_at, int(self._clock())),
             )  # fmt: skip
             return self._session(db, done.lastrowid or 0)
 
@@ -294,6 +302,27 @@ class Book:
         with self._lock:
             self._connection()
             return self._owner
+
+    def _check_opening(
+        self, db: sqlite3.Connection, place: tuple[str, int, str], api: str, origin: str, amount_wei: int,
+        max_wei_on_hold: int,
+    ) -> None:  # fmt: skip
+        """Whether a request may have a session opened: a server says which API it is, and anybody can register some."""
+        now = int(self._clock())
+        of_requests = "SELECT * FROM sessions WHERE contract = ? AND chain_id = ? AND payer = ? AND origin != ''"
+        chosen = db.execute(of_requests, place)
+        asked_for = [rows.session_of(row) for row in chosen]
+        held = [each for each in asked_for if each.state != "closed" and each.expires_at > now]
+        other = next((each.api for each in held if each.origin == origin), None)
+        if other is not None:
+            raise NotPayable(f"{origin} asks for {api}, and had a session with {other} opened before", hint=_BY_HAND)
+        on_hold_wei = amount_wei + sum(each.amount_wei for each in held)
+        if on_hold_wei > max_wei_on_hold:
+            asked, most = format_wei(on_hold_wei, exact=True), format_wei(max_wei_on_hold, exact=True)
+            message = f"a session with {api} would put {asked} on hold in all, above {most}, the bound of it"
+            raise TooExpensive(message, on_hold_wei, max_wei_on_hold, hint="say more: max_wei_on_hold=")
+        if sum(each.api == api and each.started_at > now - DAY_SECONDS for each in asked_for) >= MAX_OPENINGS:
+            raise NotPayable(f"{MAX_OPENINGS} sessions with {api} were opened within a day", hint=_BY_HAND)
 
     def _raise(
         self, db: sqlite3.Connection, session: SessionEntry, entry: ChannelEntry, cumulative_wei: int, raised_wei: int,

@@ -198,6 +198,7 @@ class PayingClient(_Paying, httpx.Client):
         max_wei_per_call: int,
         max_wei_a_day: int,
         open_session: int = 0,
+        max_wei_on_hold: int | None = None,
         days: int = 7,
         protocols: Sequence[Protocol] = PROTOCOLS,
         **options: Any,
@@ -206,7 +207,7 @@ class PayingClient(_Paying, httpx.Client):
         self._wrap(
             Payer(
                 wallet, max_wei_per_call=max_wei_per_call, max_wei_a_day=max_wei_a_day, open_session=open_session,
-                days=days, protocols=protocols,
+                max_wei_on_hold=max_wei_on_hold, days=days, protocols=protocols,
             )
         )  # fmt: skip
 
@@ -232,6 +233,7 @@ class AsyncPayingClient(_Paying, httpx.AsyncClient):
         max_wei_per_call: int,
         max_wei_a_day: int,
         open_session: int = 0,
+        max_wei_on_hold: int | None = None,
         days: int = 7,
         protocols: Sequence[Protocol] = PROTOCOLS,
         **options: Any,
@@ -240,7 +242,7 @@ class AsyncPayingClient(_Paying, httpx.AsyncClient):
         self._wrap(
             Payer(
                 wallet, max_wei_per_call=max_wei_per_call, max_wei_a_day=max_wei_a_day, open_session=open_session,
-                days=days, protocols=protocols,
+                max_wei_on_hold=max_wei_on_hold, days=days, protocols=protocols,
             )
         )  # fmt: skip
 

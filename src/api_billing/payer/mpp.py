@@ -36,6 +36,7 @@ def paying_mpp(
     max_wei_per_call: int,
     max_wei_a_day: int,
     open_session: int = 0,
+    max_wei_on_hold: int | None = None,
     days: int = 7,
     inner: httpx.AsyncBaseTransport | None = None,
     **options: Any,
@@ -47,7 +48,12 @@ def paying_mpp(
 
     session = _Session(
         Payer(
-            wallet, max_wei_per_call=max_wei_per_call, max_wei_a_day=max_wei_a_day, open_session=open_session, days=days
+            wallet,
+            max_wei_per_call=max_wei_per_call,
+            max_wei_a_day=max_wei_a_day,
+            open_session=open_session,
+            max_wei_on_hold=max_wei_on_hold,
+            days=days,
         )
     )
     methods = [session.method(), *options.pop("methods", ())]

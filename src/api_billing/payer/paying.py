@@ -133,8 +133,9 @@ class _AskedBefore:
 class Payer:
     """Pays for requests from a wallet, within bounds.
 
-    ``open_session`` is how much to open a session with, where there is none, for ``days``; ``protocols`` in which order
-    of preference. ``agree`` is asked before an offer is paid, and raises for no. Can be used from several threads.
+    ``open_session`` is how much to open a session with, where there is none, for ``days``; ``max_wei_on_hold`` the most
+    in all that are opened so, one by default. ``protocols`` are in the order of preference. ``agree`` is asked before
+    an offer is paid, and raises for no. Can be used from several threads.
     """
 
     def __init__(
@@ -144,12 +145,14 @@ class Payer:
         max_wei_per_call: int,
         max_wei_a_day: int,
         open_session: int = 0,
+        max_wei_on_hold: int | None = None,
         days: int = 7,
         protocols: Sequence[Protocol] = PROTOCOLS,
         agree: Callable[[Offer], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.wallet, self.bounds = wallet, Bounds(max_wei_per_call, max_wei_a_day)
+        on_hold_wei = open_session if max_wei_on_hold is None else max_wei_on_hold
+        self.wallet, self.bounds = wallet, Bounds(max_wei_per_call, max_wei_a_day, on_hold_wei)
         self.open_wei, self.days = open_session, days
         self.agree, self._protocols, self._clock = agree, tuple(protocols), clock
         self._asked_before = _AskedBefore(lambda: int(self._clock() * 1000))
@@ -191,7 +194,7 @@ class Payer:
         self, request: Request, asked: Asked, before: Payment | None
     ) -> Generator[Step, Any, tuple[Payment, Reply]]:
         yield Run(lambda: self.check(request, asked.offer))
-        session: SessionEntry = yield Run(lambda: self.session(asked.offer), may_be_left=True)
+        session: SessionEntry = yield Run(lambda: self.session(asked.offer, origin_of(request.url)), may_be_left=True)
         raised_wei = 0 if before is None else before.raised_wei
         return (yield from self._pay(request, asked, session, raised_wei=raised_wei))
 
@@ -228,15 +231,16 @@ class Payer:
         if self.agree is not None:
             self.agree(offer)
 
-    def session(self, offer: Offer) -> SessionEntry:
-        """The session to pay an offer from, opened now where it is to be. Raises: NoSession, BillingError."""
+    def session(self, offer: Offer, origin: str = "") -> SessionEntry:
+        """The session to pay an offer of an origin from, opened where it is to be. Raises: NoSession, BillingError."""
         found = self.wallet.session(offer.api)
-        if found is not None:
+        if found is not None and found.state != "closing":
             return self.wallet.ready(found, self.bounds)
         if not self.open_wei:
             hint = "say for how much to open one: open_session=, or api-billing pay --open"
             raise NoSession(f"there is no session with {offer.api} to pay from", hint=hint)
-        return self.wallet.open_session(offer.api, self.open_wei, self.days, self.bounds)
+        origin = origin or offer.api  # where nobody knows
+        return self.wallet.open_session(offer.api, self.open_wei, self.days, self.bounds, origin=origin)
 
     def close(self, request: Request) -> Steps:
         """Have the server settle and close the session that pays for a URL, asked by a method that it takes there: no
@@ -255,12 +259,15 @@ class Payer:
         if not is_secure(request.url):
             raise NotPayable(_NOT_SECURE)
         session: SessionEntry | None = yield Run(lambda: self.wallet.session(first.offer.api))
-        if session is None:
+        if session is not None and session.state == "closing":
+            closing = session
+            session = yield Run(lambda: self.wallet.look(closing))
+        if session is None or session.state == "closed":
             raise NoSession(f"there is no session with {first.offer.api} to close")
         known = session
         payment, reply = yield from self._pay(request, first, known, action="close", method=method)
         if reply.status // 100 == _SUCCESS:
-            payment.session = yield Run(lambda: self.wallet.book.set_state(known, "closed"))
+            payment.session = yield Run(lambda: self.wallet.book.set_state(known, "closing"))
         return payment
 
     # --- a stream of MPP

@@ -76,13 +76,14 @@ class PayingSession(requests.Session):
         max_wei_per_call: int,
         max_wei_a_day: int,
         open_session: int = 0,
+        max_wei_on_hold: int | None = None,
         days: int = 7,
         protocols: Sequence[Protocol] = PROTOCOLS,
     ) -> None:
         super().__init__()
         self.payer = Payer(
             wallet, max_wei_per_call=max_wei_per_call, max_wei_a_day=max_wei_a_day, open_session=open_session,
-            days=days, protocols=protocols,
+            max_wei_on_hold=max_wei_on_hold, days=days, protocols=protocols,
         )  # fmt: skip
         for scheme in ("https://", "http://"):
             self.mount(scheme, PayingAdapter(self.payer))

@@ -14,7 +14,7 @@ VERSION: Final = 1
 SCHEMA: Final = """
 CREATE TABLE sessions (
     id INTEGER PRIMARY KEY, contract TEXT, chain_id INTEGER, api TEXT, payer TEXT, signer TEXT, key BLOB, state TEXT,
-    owner TEXT, tx TEXT, amount_wei TEXT, expires_at INTEGER, started_at INTEGER
+    owner TEXT, tx TEXT, origin TEXT, amount_wei TEXT, expires_at INTEGER, started_at INTEGER
 );
 CREATE TABLE channels (
     id TEXT PRIMARY KEY, session INTEGER, number INTEGER, operator TEXT, asset TEXT, signed_wei TEXT, charged_wei TEXT,
@@ -26,20 +26,23 @@ CREATE TABLE payments (
 );
 CREATE TABLE days (payer TEXT, day INTEGER, signed_wei TEXT, PRIMARY KEY (payer, day));
 """
-State = Literal["opening", "sent", "open", "closed"]
+State = Literal["opening", "sent", "open", "closing", "closed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The most to be signed for a call, and on a day (UTC)."""
+    """The most to be signed for a call, and on a day (UTC); and to be on hold by sessions that requests had opened."""
 
     max_wei_per_call: int
     max_wei_a_day: int
+    max_wei_on_hold: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SessionEntry:
-    """A session of this wallet. ``opening`` until its transaction is accepted, ``sent`` until that is final."""
+    """A session of this wallet. ``opening`` until its transaction is accepted, ``sent`` until that is final;
+    ``closing`` when its server has been told to close it. ``origin`` is whose request had it opened, empty for none.
+    """
 
     id: int
     contract: str
@@ -51,6 +54,7 @@ class SessionEntry:
     state: State
     owner: str
     tx: str
+    origin: str
     amount_wei: int
     expires_at: int
     started_at: int

@@ -22,6 +22,7 @@ from api_billing.results import ApiDetails
 from api_billing.vouchers import domain_of
 
 _MAX_APIS: Final = 500  # that are looked through for the one that an offer over x402 is of
+_ENDS: Final = "wait until it has been settled and closed, or has ended"
 _LISTED_SECONDS: Final = 600  # for which a contract that does not have one is not looked through again
 
 
@@ -107,14 +108,15 @@ class Wallet:
         details = self._details(api)
         return self.book.usable(self.client.contract, details.chain_id, details.api_name, self.payer)
 
-    def open_session(self, api: str, amount_wei: int, days: int, bounds: Bounds) -> SessionEntry:
+    def open_session(self, api: str, amount_wei: int, days: int, bounds: Bounds, *, origin: str = "") -> SessionEntry:
         """Open a session in one transaction, with a new key, and wait until it is final; or take the one there is.
 
         What free credit does not cover of the amount is sent along. The bounds are what the contract is told to
-        accept: as price of a call, and as cap of a day. Raises: NoSession, BillingError.
+        accept: as price of a call, and as cap of a day. ``origin`` says whose request wants it: then the bound of what
+        is on hold counts. Raises: NoSession, TooExpensive, NotPayable, BillingError.
         """
         with self._opening:
-            return self._open_session(api, amount_wei, days, bounds)
+            return self._open_session(api, amount_wei, days, bounds, origin)
 
     def ready(self, session: SessionEntry, bounds: Bounds) -> SessionEntry:
         """A session that can be paid from: one whose opening was cut short is gone on with, or waited for while the
@@ -125,16 +127,23 @@ class Wallet:
         with self._opening:
             return self._ready(session, bounds)
 
-    def _open_session(self, api: str, amount_wei: int, days: int, bounds: Bounds) -> SessionEntry:
+    def _open_session(self, api: str, amount_wei: int, days: int, bounds: Bounds, origin: str) -> SessionEntry:
         found = self.session(api)
+        if found is not None and found.state == "closing":
+            if self.look(found).state != "closed":
+                raise NoSession(f"the session with {api} is being closed", hint=_ENDS)
+            found = None
         if found is None:
             if self.client.address.lower() != self.payer:
                 raise NoSession(f"only {self.payer} can open a session of its own")
+            if self.client.get_session(self.payer, api).in_force:  # it would be refused, and what is sent be kept
+                raise NoSession(f"a hold for {api} is in force whose key is not in this book", hint=_ENDS)
             details, key = self._details(api), _new_key()
             begun = self.book.begin_session(
                 contract=self.client.contract, chain_id=details.chain_id, api=details.api_name, payer=self.payer,
                 signer=_address_of(key), key=key, amount_wei=amount_wei,
-                expires_at=self.client.connection.now() + days * DAY_SECONDS,
+                expires_at=self.client.connection.now() + days * DAY_SECONDS, origin=origin,
+                max_wei_on_hold=bounds.max_wei_on_hold,
             )  # fmt: skip
             if begun is not None:
                 return self._send(begun, bounds)

@@ -29,10 +29,22 @@ class BatchSettlement:
     scheme = x402.SCHEME
 
     def __init__(
-        self, wallet: Wallet, *, max_wei_per_call: int, max_wei_a_day: int, open_session: int = 0, days: int = 7
+        self,
+        wallet: Wallet,
+        *,
+        max_wei_per_call: int,
+        max_wei_a_day: int,
+        open_session: int = 0,
+        max_wei_on_hold: int | None = None,
+        days: int = 7,
     ) -> None:
         self._payer = Payer(
-            wallet, max_wei_per_call=max_wei_per_call, max_wei_a_day=max_wei_a_day, open_session=open_session, days=days
+            wallet,
+            max_wei_per_call=max_wei_per_call,
+            max_wei_a_day=max_wei_a_day,
+            open_session=open_session,
+            max_wei_on_hold=max_wei_on_hold,
+            days=days,
         )
         self._unended = Unended(self._payer)
         self._corrected = list[tuple[X402Asked, Spending]]()
