@@ -148,3 +148,4 @@ def test_server__that_always_answers_the_same__is_paid_no_more_than_a_day_may_co
                 client.get(URL)
             assert server.of_call <= MAX_CALL
     assert sum(server.of_day.values()) <= MAX_DAY
+    assert len(chain.opened) <= 3, "no session is opened to find that it may not be paid from"

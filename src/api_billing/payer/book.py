@@ -289,6 +289,17 @@ class Book:
         """End a payment of which no answer came: it may have been charged."""
         self.failed(spending, None)
 
+    def check(self, payer: str, by_wei: int, raised_wei: int, bounds: Bounds) -> None:
+        """Whether a call that has signed for ``raised_wei`` may sign for so much more. Raises: TooExpensive."""
+        if raised_wei + by_wei > bounds.max_wei_per_call:
+            raise too_expensive(raised_wei + by_wei, bounds.max_wei_per_call)
+        signed_wei = self.signed_wei(payer)
+        if by_wei > 0 and signed_wei + by_wei > bounds.max_wei_a_day:
+            asked, most, before = (format_wei(wei, exact=True) for wei in (by_wei, bounds.max_wei_a_day, signed_wei))
+            message = f"with {asked} more it would be above {most}, the bound of a day: {before} are signed for today"
+            hint = "nothing was signed for that; a day begins at 00:00 UTC"
+            raise TooExpensive(message, signed_wei + by_wei, bounds.max_wei_a_day, hint=hint)
+
     def signed_wei(self, payer: str) -> int:
         """What was signed today (UTC): by how much the sums of all channels have risen."""
         with self._turn() as db:
@@ -334,16 +345,9 @@ class Book:
         Raises: TooExpensive, above a bound.
         """
         by_wei = max(0, cumulative_wei - entry.signed_wei)
-        if raised_wei + by_wei > bounds.max_wei_per_call:
-            raise too_expensive(raised_wei + by_wei, bounds.max_wei_per_call)
-        signed_wei = rows.signed(db, session.payer, self._today)
-        if by_wei > 0 and signed_wei + by_wei > bounds.max_wei_a_day:
-            asked, most, before = (format_wei(wei, exact=True) for wei in (by_wei, bounds.max_wei_a_day, signed_wei))
-            message = f"with {asked} more it would be above {most}, the bound of a day: {before} are signed for today"
-            hint = "nothing was signed for that; a day begins at 00:00 UTC"
-            raise TooExpensive(message, signed_wei + by_wei, bounds.max_wei_a_day, hint=hint)
+        self.check(session.payer, by_wei, raised_wei, bounds)
         if by_wei > 0:
-            values = session.payer, self._today, str(signed_wei + by_wei)
+            values = session.payer, self._today, str(rows.signed(db, session.payer, self._today) + by_wei)
             db.execute("INSERT OR REPLACE INTO days VALUES (?, ?, ?)", values)
         rows.write(db, session.id, entry, signed_wei=cumulative_wei, **now)
         return raised_wei + by_wei

@@ -194,8 +194,8 @@ class Payer:
         self, request: Request, asked: Asked, before: Payment | None
     ) -> Generator[Step, Any, tuple[Payment, Reply]]:
         yield Run(lambda: self.check(request, asked.offer))
-        session: SessionEntry = yield Run(lambda: self.session(asked.offer, origin_of(request.url)), may_be_left=True)
-        raised_wei = 0 if before is None else before.raised_wei
+        origin, raised_wei = origin_of(request.url), 0 if before is None else before.raised_wei
+        session: SessionEntry = yield Run(lambda: self.session(asked.offer, origin, raised_wei), may_be_left=True)
         return (yield from self._pay(request, asked, session, raised_wei=raised_wei))
 
     def _pay_at_once(self, request: Request, known: Asked) -> Generator[Step, Any, tuple[Payment | None, Reply]]:
@@ -231,7 +231,7 @@ class Payer:
         if self.agree is not None:
             self.agree(offer)
 
-    def session(self, offer: Offer, origin: str = "") -> SessionEntry:
+    def session(self, offer: Offer, origin: str = "", raised_wei: int = 0) -> SessionEntry:
         """The session to pay an offer of an origin from, opened where it is to be. Raises: NoSession, BillingError."""
         found = self.wallet.session(offer.api)
         if found is not None and found.state != "closing":
@@ -239,6 +239,7 @@ class Payer:
         if not self.open_wei:
             hint = "say for how much to open one: open_session=, or api-billing pay --open"
             raise NoSession(f"there is no session with {offer.api} to pay from", hint=hint)
+        self.wallet.book.check(self.wallet.payer, offer.amount_wei, raised_wei, self.bounds)  # before, not after it
         origin = origin or offer.api  # where nobody knows
         return self.wallet.open_session(offer.api, self.open_wei, self.days, self.bounds, origin=origin)
 
