@@ -306,8 +306,9 @@ def _receipt(payment: Payment, wallet: Wallet) -> str:
 def _closed(payment: Payment) -> Shown:
     is_closed = payment.session.state == "closing"
     if not is_closed:
-        raise NotPayable(f"the API did not close the session with {payment.session.api}", hint="try again later")
-    text = f"session with {payment.session.api} is being closed; what is left of it comes back with its last settlement"
+        hint = "where all of it is settled already: pay for one more request, and close right after it"
+        raise NotPayable(f"the API did not close the session with {payment.session.api}", hint=hint)
+    text = f"session with {payment.session.api} is being closed; what is left of it is your credit after its settlement"
     return Shown({"api": payment.session.api, "closed": is_closed, "receipt": payment.receipt}, text)
 
 
