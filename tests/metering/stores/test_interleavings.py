@@ -309,7 +309,9 @@ class Interleavings(RuleBasedStateMachine):
         reply = self.store.call(operation)
         self.done["reserve exactly"] += 1
         if self.free(account) < estimate or self.is_closing() or reserved or beyond:
-            self.is_refused(reply, estimate, "channel_busy" if reserved else "cumulative_mismatch")
+            in_batches = sum(one.charged for one in self.made if one.channel == name and one.is_batched)
+            is_anybodys = cumulative <= in_batches or cumulative == channel.posted  # who is not told what is going on
+            self.is_refused(reply, estimate, "channel_busy" if reserved and not is_anybodys else "cumulative_mismatch")
             return
         assert isinstance(reply, Reserved)
         channel.accepted.add(cumulative)
