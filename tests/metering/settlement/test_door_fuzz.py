@@ -59,7 +59,7 @@ def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     return copy
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=150)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 @given(st.data())
 def test_payment__with_any_member_changed__serves_nothing_that_is_not_covered(data: st.DataObject) -> None:
     desk = paying_desk()
@@ -79,7 +79,7 @@ def test_payment__with_any_member_changed__serves_nothing_that_is_not_covered(da
     check(desk, desk.ask((name, value)))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=150)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=50)
 @given(st.sampled_from(["authorization", "payment-authorization", "payment-signature"]), st.binary(max_size=200))
 def test_payment__of_any_bytes__serves_nothing(name: str, value: bytes) -> None:
     desk = paying_desk()
