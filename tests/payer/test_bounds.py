@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import httpx
@@ -113,8 +113,9 @@ def test_server__that_answers_anything__has_nothing_signed_above_the_bounds(
         lambda wei: max(0, wei + data.draw(near, label="wei")),
     )
     folder, sleep = tmp_path_factory.mktemp("book"), chain.clock.sleep
-    wallet = Wallet(chain, file=folder / "payer.db", clock=chain.clock, sleep=sleep)  # type: ignore[arg-type]
-    with PayingClient(wallet, **BOUNDS, transport=httpx.MockTransport(server)) as client:
+    made = Wallet(chain, file=folder / "payer.db", clock=chain.clock, sleep=sleep)  # type: ignore[arg-type]
+    # Closed also where Hypothesis breaks an example off.
+    with closing(made) as wallet, PayingClient(wallet, **BOUNDS, transport=httpx.MockTransport(server)) as client:
         client.payer._clock = chain.clock
         for _ in range(data.draw(st.integers(1, 12), label="calls")):
             server.protocols = data.draw(st.sampled_from([("mpp",), ("x402",), ("x402", "mpp")]))
@@ -130,7 +131,6 @@ def test_server__that_answers_anything__has_nothing_signed_above_the_bounds(
             assert server.of_day[today] <= MAX_DAY
             assert server.of_day[today] == wallet.book.signed_wei(wallet.payer)
             chain.clock.sleep(data.draw(st.sampled_from([0, 0, 0, 400, DAY_SECONDS // 2]), label="time"))
-    wallet.close()
 
 
 @both
