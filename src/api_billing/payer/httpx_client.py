@@ -172,10 +172,23 @@ class _PaidStream(httpx.SyncByteStream, httpx.AsyncByteStream):
 class _Paying:
     """What both clients have: ``payer``, and their transports within one that pays."""
 
-    payer: Payer
-
-    def _wrap(self, payer: Payer) -> None:
-        self.payer = payer
+    def __init__(
+        self,
+        wallet: Wallet,
+        *,
+        max_wei_per_call: int,
+        max_wei_a_day: int,
+        open_session: int = 0,
+        max_wei_on_hold: int | None = None,
+        days: int = 7,
+        protocols: Sequence[Protocol] = PROTOCOLS,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)  # of the client of httpx
+        self.payer = payer = Payer(
+            wallet, max_wei_per_call=max_wei_per_call, max_wei_a_day=max_wei_a_day, open_session=open_session,
+            max_wei_on_hold=max_wei_on_hold, days=days, protocols=protocols,
+        )  # fmt: skip
         # Also the transports of proxies, which the environment may name.
         inner: Any = self
         inner._transport = PayingTransport(payer, inner._transport)
@@ -191,26 +204,6 @@ class PayingClient(_Paying, httpx.Client):
     TooExpensive, NoSession, NotPayable, BadReceipt.
     """
 
-    def __init__(
-        self,
-        wallet: Wallet,
-        *,
-        max_wei_per_call: int,
-        max_wei_a_day: int,
-        open_session: int = 0,
-        max_wei_on_hold: int | None = None,
-        days: int = 7,
-        protocols: Sequence[Protocol] = PROTOCOLS,
-        **options: Any,
-    ) -> None:
-        httpx.Client.__init__(self, **options)
-        self._wrap(
-            Payer(
-                wallet, max_wei_per_call=max_wei_per_call, max_wei_a_day=max_wei_a_day, open_session=open_session,
-                max_wei_on_hold=max_wei_on_hold, days=days, protocols=protocols,
-            )
-        )  # fmt: skip
-
     def close_session(self, url: str, *, method: str = "HEAD") -> Payment:
         """Have the server of a URL settle and close the session that pays for it. Where neither HEAD nor GET is
         allowed there, say by which ``method``.
@@ -225,26 +218,6 @@ class PayingClient(_Paying, httpx.Client):
 
 class AsyncPayingClient(_Paying, httpx.AsyncClient):
     """The same as an `httpx.AsyncClient`."""
-
-    def __init__(
-        self,
-        wallet: Wallet,
-        *,
-        max_wei_per_call: int,
-        max_wei_a_day: int,
-        open_session: int = 0,
-        max_wei_on_hold: int | None = None,
-        days: int = 7,
-        protocols: Sequence[Protocol] = PROTOCOLS,
-        **options: Any,
-    ) -> None:
-        httpx.AsyncClient.__init__(self, **options)
-        self._wrap(
-            Payer(
-                wallet, max_wei_per_call=max_wei_per_call, max_wei_a_day=max_wei_a_day, open_session=open_session,
-                max_wei_on_hold=max_wei_on_hold, days=days, protocols=protocols,
-            )
-        )  # fmt: skip
 
     async def close_session(self, url: str, *, method: str = "HEAD") -> Payment:
         """Have the server of a URL settle and close the session that pays for it; see ``PayingClient``."""
