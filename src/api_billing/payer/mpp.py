@@ -21,7 +21,7 @@ with needed_by("a paying client"):
 
 from api_billing.payer.asking import MppAsked
 from api_billing.payer.httpx_client import bounded, reply_of
-from api_billing.payer.paying import Payer, Payment, is_secure
+from api_billing.payer.paying import Payer, Payment, check_secure
 from api_billing.payer.unended import Unended
 from api_billing.payer.wallet import Wallet
 from api_billing.payments import mpp as wire
@@ -118,9 +118,11 @@ class _Watched(httpx.AsyncBaseTransport):
         payment, spending = sent
         payer = self._session.payer
         book = payer.wallet.book
-        if not is_secure(str(request.url)):
+        try:
+            check_secure(str(request.url))
+        except NotPayable:
             book.refused(spending)
-            raise NotPayable("nothing is paid over plain http: who listens could use the voucher")
+            raise
         try:
             response = await bounded(await self._inner.handle_async_request(request))
         except BaseException:

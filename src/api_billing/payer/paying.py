@@ -42,7 +42,6 @@ _KNOWN_MS, _MARGIN_MS, _MOST_KNOWN = 60_000, 5_000, 1_024
 _NO_HEAD: Final = frozenset({404, 405, 501})
 _SUCCESS: Final = 2  # of the hundreds
 _NEED_VOUCHER, _RECEIPT_EVENT = "payment-need-voucher", "payment-receipt"
-_NOT_SECURE: Final = "nothing is paid over plain http: who listens could use the voucher"
 
 
 class Request(NamedTuple):
@@ -214,8 +213,7 @@ class Payer:
 
     def check(self, request: Request, offer: Offer) -> None:
         """Whether an offer may be paid for a request. Raises: NotPayable, TooExpensive."""
-        if not is_secure(request.url):
-            raise NotPayable(_NOT_SECURE)
+        check_secure(request.url)
         if request.came_from:
             raise NotPayable(
                 f"{request.came_from} has redirected the request to another origin, which asks for payment"
@@ -257,8 +255,7 @@ class Payer:
         if asked is None:
             raise NotPayable("the URL asks for no payment, so it does not say whose session it would be")
         first = asked
-        if not is_secure(request.url):
-            raise NotPayable(_NOT_SECURE)
+        check_secure(request.url)
         session: SessionEntry | None = yield Run(lambda: self.wallet.session(first.offer.api))
         if session is not None and session.state == "closing":
             closing = session
@@ -458,10 +455,11 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}:{parts.port or _PORTS.get(parts.scheme, 0)}"
 
 
-def is_secure(url: str) -> bool:
-    """Whether nobody else can listen: https, or this machine."""
+def check_secure(url: str) -> None:
+    """Raises: NotPayable, unless nobody else can listen: https, or this machine."""
     parts = urlsplit(url)
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    if parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in _LOOPBACK):
+        raise NotPayable("nothing is paid over plain http: who listens could use the voucher")
 
 
 def busy(session: SessionEntry) -> NotPayable:
