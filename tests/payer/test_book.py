@@ -35,7 +35,7 @@ def test_book__that_others_can_read__is_not_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"not a database at all, but long enough to be one", None])
-def test_book__that_is_none__is_not_used(tmp_path: Path, content: bytes | None) -> None:
+def test_book__that_is_none__is_not_used_and_nothing_is_left_beside_it(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "payer.db"
     if content is None:
         path.mkdir()
@@ -44,6 +44,7 @@ def test_book__that_is_none__is_not_used(tmp_path: Path, content: bytes | None) 
         path.chmod(0o600)
     with pytest.raises(InvalidInput):
         Book(path)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_book__of_a_later_version__is_not_used(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -436,29 +436,35 @@ class Book:
         return self._db
 
     def _opened(self) -> tuple[sqlite3.Connection, str, int]:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            if self.path.stat().st_mode & 0o077:
-                hint = f"chmod 600 {self.path}"
-                raise InvalidInput(f"{self.path} has keys, and others can read or write it", hint=hint)
-            owner = secrets.token_hex(8)
-            alive = os.open(self._mark(owner), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            fcntl.flock(alive, fcntl.LOCK_EX)
-            db = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-            db.execute("BEGIN IMMEDIATE")
-            (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                for statement in rows.SCHEMA.split(";"):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {rows.VERSION}")
-            db.execute("COMMIT")
-        except (OSError, sqlite3.Error) as error:
-            raise InvalidInput(f"{self.path} cannot be used: {error}") from error
-        if version > rows.VERSION:
-            raise InvalidInput(f"{self.path} is of a later version of this package")
+        with ExitStack() as undo:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                if self.path.stat().st_mode & 0o077:
+                    hint = f"chmod 600 {self.path}"
+                    raise InvalidInput(f"{self.path} has keys, and others can read or write it", hint=hint)
+                owner = secrets.token_hex(8)
+                mark = self._mark(owner)
+                alive = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                undo.callback(os.close, alive)
+                undo.callback(os.unlink, mark)
+                fcntl.flock(alive, fcntl.LOCK_EX)
+                db = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+                undo.callback(db.close)
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = FULL")
+                db.execute("BEGIN IMMEDIATE")
+                (version,) = db.execute("PRAGMA user_version").fetchone()
+                if version == 0:
+                    for statement in rows.SCHEMA.split(";"):
+                        db.execute(statement)
+                    db.execute(f"PRAGMA user_version = {rows.VERSION}")
+                db.execute("COMMIT")
+            except (OSError, sqlite3.Error) as error:
+                raise InvalidInput(f"{self.path} cannot be used: {error}") from error
+            if version > rows.VERSION:
+                raise InvalidInput(f"{self.path} is of a later version of this package")
+            undo.pop_all()
         return db, owner, alive
 
 
