@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ from api_billing.metering.stores.steps import Steps, arun, run
 
 PEPPER = b"a pepper of the tests"
 KEY = new_key(PEPPER, "ann", 0, tier="pro")
-REVOKED = ApiKey(*[getattr(KEY.stored, name) for name in ApiKey.__slots__[:-1]], revoked_ms=1)
+REVOKED = replace(KEY.stored, revoked_ms=1)
 
 
 def request(*headers: tuple[str, str], query: bytes = b"", body: Any = None) -> MeteredRequest:

@@ -14,7 +14,11 @@ from api_billing.metering.limits.tiers import Tier
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """An API key as stored: ``digest`` is the keyed hash of its secret (hex); the secret itself is nowhere."""
+    """An API key as stored: ``digest`` is the keyed hash of its secret (hex); the secret itself is nowhere.
+
+    ``apis`` are those it is good for, none: all. ``quotas`` are its own, beside its consumer's: in wei they cap what it
+    may spend.
+    """
 
     key_id: str
     digest: str
@@ -23,6 +27,9 @@ class ApiKey:
     label: str
     created_ms: int
     revoked_ms: int | None = None
+    expires_ms: int | None = None
+    apis: tuple[str, ...] = ()
+    quotas: tuple[Quota, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,13 +83,9 @@ def put_key(tables: Tables, op: PutKey) -> None:
         raise UnknownTier(f"there is no tier {key.tier!r}")
     row: KeyRow | None = tables.find(API_KEYS, (key.key_id,))
     if row is None:
-        tables.put(_key_row(key))
+        tables.put(KeyRow.of(key))
     elif replace(row.api_key(), revoked_ms=key.revoked_ms) != key:
         raise IdConflict(f"there is another key of the id {key.key_id!r}")
-
-
-def _key_row(key: ApiKey) -> KeyRow:
-    return KeyRow(key.key_id, key.digest, key.consumer, key.tier, key.label, key.created_ms, key.revoked_ms)
 
 
 def find_key(tables: Tables, op: FindKey) -> ApiKey | None:
@@ -104,7 +100,7 @@ def revoke_key(tables: Tables, op: RevokeKey) -> bool:
     if row is None or row.api_key().revoked_ms is not None:
         return False
     key = row.api_key()
-    tables.put(KeyRow(*row.values()[:-1], op.now_ms))
+    tables.put(KeyRow.of(replace(key, revoked_ms=op.now_ms)))
     consumer = tables.consumer(key.consumer)
     if consumer is not None:
         consumer.version = _new_version(tables)

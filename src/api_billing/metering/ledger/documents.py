@@ -24,6 +24,16 @@ def quotas_from_text(text: str) -> tuple[Quota, ...]:
     )
 
 
+def names_to_text(names: Iterable[str]) -> str:
+    """A JSON array of names."""
+    return _dump(list(names))
+
+
+def names_from_text(text: str) -> tuple[str, ...]:
+    """The names of such an array."""
+    return tuple(json.loads(text))
+
+
 def budgets_to_text(budgets: Iterable[Budget]) -> str:
     """A JSON array of budgets."""
     return _dump(

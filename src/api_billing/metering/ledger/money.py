@@ -86,7 +86,7 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
     estimate_wei = op.estimate_wei
     counts = []
     violated = []
-    for index, (counter, starts_ms, ends_ms, unit, limit, _, refusal) in enumerate(op.checks):
+    for index, (counter, starts_ms, ends_ms, unit, limit, _, refusal, *_) in enumerate(op.checks):
         count = tables.count(counter, starts_ms, ends_ms)
         counts.append(count)
         if limit is not None and count.used + (1 if unit == "calls" else estimate_wei) > limit:

@@ -15,7 +15,10 @@ from api_billing.metering.ledger.documents import (
     headers_from_text,
     headers_to_text,
     lines_from_text,
+    names_from_text,
+    names_to_text,
     quotas_from_text,
+    quotas_to_text,
 )
 from api_billing.metering.ledger.kinds import Key, Kind, Row, Values, kind_of
 from api_billing.metering.ledger.operations import (
@@ -79,19 +82,20 @@ class CountRow(Row):
     starts_ms: int
     ends_ms: int
     used: int = 0
+    state: str = ""  # of a window that slides, and of a bucket: when what was counted
 
     @property
     def key(self) -> Key:
         return (self.counter, self.starts_ms)
 
     def values(self) -> Values:
-        return (self.counter, self.starts_ms, self.ends_ms, str(self.used))
+        return (self.counter, self.starts_ms, self.ends_ms, str(self.used), self.state)
 
     @classmethod
     def make(cls, values: Sequence[Any]) -> CountRow:
         """The count of such values."""
-        counter, starts_ms, ends_ms, used = values
-        return cls(counter, starts_ms, ends_ms, int(used))
+        counter, starts_ms, ends_ms, used, state = values
+        return cls(counter, starts_ms, ends_ms, int(used), state)
 
 
 class RequestRow(Row):
@@ -357,11 +361,18 @@ class TierRow(Plain):
 
 
 class KeyRow(Plain):
-    """An API key: the fields of ``ApiKey`` in their order."""
+    """An API key: the fields of ``ApiKey`` in their order, its APIs and quotas as texts (see ``documents``)."""
+
+    @classmethod
+    def of(cls, key: ApiKey) -> KeyRow:
+        """The row of a key."""
+        *plain, apis, quotas = (getattr(key, name) for name in ApiKey.__slots__)
+        return cls(*plain, names_to_text(apis), quotas_to_text(quotas))
 
     def api_key(self) -> ApiKey:
         """The key."""
-        return ApiKey(*self._values)
+        apis, quotas = self._values[-2:]
+        return ApiKey(*(*self._values[:-2], names_from_text(apis), quotas_from_text(quotas)))
 
 
 @dataclass(slots=True, eq=False)
@@ -424,7 +435,8 @@ API_KEYS: Final = kind_of(
     "api_keys",
     "key_id:name",
     "",
-    "digest:text consumer:name tier:text label:text created_ms:int revoked_ms:int?",
+    "digest:text consumer:name tier:text label:text created_ms:int revoked_ms:int? expires_ms:int?"
+    " apis:text quotas:text",
 )
 FIRED: Final = kind_of(FiredRow, "fired", "name:name", "expires_ms:int")
 DOCUMENTS: Final = kind_of(DocumentRow, "documents", "name:name", "", "content:text")
@@ -456,7 +468,7 @@ ACCOUNTS: Final = kind_of(
     "",
     "granted_wei:wei reserved_wei:wei charged_wei:wei basis_wei:wei epoch:int",
 )
-COUNTS: Final = kind_of(CountRow, "counts", "counter:name starts_ms:int", "ends_ms:int", "used:wei")
+COUNTS: Final = kind_of(CountRow, "counts", "counter:name starts_ms:int", "ends_ms:int", "used:wei state:text")
 USAGE: Final = kind_of(
     UsageRow,
     "usage_days",

@@ -14,6 +14,7 @@ from api_billing.metering.clock import DAY_MS, EPOCH, date_of, day_of
 
 Period = Literal["minute", "hour", "day", "week", "month", "year"]
 Unit = Literal["calls", "wei"]
+Counting = Literal["fixed", "sliding", "bucket"]
 PERIODS: Final[tuple[str, ...]] = get_args(Period)
 
 _FIXED_MS: Final = {"minute": 60_000, "hour": 3_600_000, "day": DAY_MS, "week": 7 * DAY_MS}
@@ -32,7 +33,8 @@ class Window(NamedTuple):
 class WindowCheck(NamedTuple):
     """One window that a request counts in; refused when the count would exceed the limit.
 
-    A quota of 0 units refuses everything; a limit of None only counts.
+    A quota of 0 units refuses everything; a limit of None only counts. A window that is ``sliding``, and a ``bucket``,
+    start at 0 and end at their length: it has one count, which forgets.
     """
 
     counter: str  # whose and which window; together with its start the key of the count
@@ -42,6 +44,9 @@ class WindowCheck(NamedTuple):
     limit: int | None
     name: str = ""  # of the policy, for header fields and messages
     code: str = "quota_exceeded"  # what a refusal is called: quota_exceeded, throttled, budget_exceeded
+    counting: Counting = "fixed"
+    weight: int = 1  # how many calls a request counts as
+    rate: int = 0  # of a bucket: how much flows out in its length; ``limit`` is what fits in
 
 
 def window_at(period: Period, at_ms: int, anchor: date | None = None) -> Window | None:

@@ -31,7 +31,7 @@ from api_billing.metering.stores.sql import first_rows, schema
 from api_billing.metering.stores.store import Reply, Store
 from api_billing.showing import redacted
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 # Deadlock, serialization, a row that somebody else was first to insert: undone, and done again.
 _LOCK_TIMEOUT: Final = "55P03"

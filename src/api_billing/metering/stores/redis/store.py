@@ -68,7 +68,7 @@ from api_billing.metering.stores.sql import first_rows
 from api_billing.metering.stores.store import Reply, Store
 from api_billing.showing import redacted
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 _SCRIPT: Final = Path(__file__).with_name("write.lua").read_bytes()
 _SHA: Final = sha1(_SCRIPT, usedforsecurity=False).hexdigest()

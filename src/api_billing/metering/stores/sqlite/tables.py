@@ -20,7 +20,7 @@ from api_billing.metering.ledger.session_rows import CHANNELS, SESSIONS
 from api_billing.metering.ledger.tables import dirty
 from api_billing.metering.stores.sql import SqlTables
 
-VERSION: Final = 4
+VERSION: Final = 5
 TYPES: Final[dict[Any, str]] = {"name": "text", "text": "text", "int": "integer", "wei": "text", "bytes": "blob"}
 
 _MAX_KEPT: Final = 200_000  # rows of one kind that are kept in memory before all are forgotten
