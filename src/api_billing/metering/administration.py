@@ -1,0 +1,139 @@
+"""Administration of a meter: consumers, keys and credit. What an application does at its start, or the command line."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from api_billing.metering.errors import InvalidSetting, MeterError, UnknownConsumer
+from api_billing.metering.identity.api_keys import NewKey, new_key
+from api_billing.metering.ledger.consumer_operations import GetProfile, PutKey, PutProfile
+from api_billing.metering.ledger.operations import Balance, Grant, Granted, ReadBalance
+from api_billing.metering.limits.profile import Profile
+from api_billing.metering.limits.quotas import Budget, Quota
+from api_billing.metering.request.identity import consumer_name
+from api_billing.metering.request.request_meter import RequestMeter
+from api_billing.metering.texts import storable
+
+_MAX_ID: Final = 255
+_MAX_NOTE: Final = 500
+_MAX_LABEL: Final = 100
+
+
+class Administration(RequestMeter):
+    """What is kept of consumers, and how it is changed. Thread-safe."""
+
+    @abstractmethod
+    def pepper(self) -> bytes:
+        """The secret that API keys are hashed with. Raises: InvalidSetting, StoreUnavailable."""
+
+    def add_consumer(
+        self, consumer: str, *, tier: str = "free", quotas: Sequence[Quota] = (), budgets: Sequence[Budget] = ()
+    ) -> Profile:
+        """Make a consumer; one that exists stays as it is.
+
+        Raises: InvalidSetting for a name that is none, UnknownTier, StoreUnavailable.
+        """
+        consumer = consumer_name(consumer)
+        return self.store.call(PutProfile(consumer, tier, quotas=tuple(quotas), budgets=tuple(budgets), replaces=0))
+
+    def profile(self, consumer: str) -> Profile:
+        """What is known of a consumer. Raises: UnknownConsumer, InvalidSetting for a name that is none,
+        StoreUnavailable.
+        """
+        found = self.store.call(GetProfile(consumer_name(consumer)))
+        if found is None:
+            raise UnknownConsumer(f"no consumer is called {consumer!r}")
+        return found
+
+    def change_consumer(
+        self,
+        consumer: str,
+        *,
+        tier: str | None = None,
+        disabled: bool | None = None,
+        quotas: Sequence[Quota] | None = None,
+        budgets: Sequence[Budget] | None = None,
+    ) -> Profile:
+        """Change what is given of a consumer, from the next request on. Usage that is already counted stays.
+
+        Raises: UnknownConsumer, UnknownTier, StoreUnavailable.
+        """
+        given = {
+            "tier": tier,
+            "disabled": disabled,
+            "quotas": None if quotas is None else tuple(quotas),
+            "budgets": None if budgets is None else tuple(budgets),
+        }
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        return self.revise_consumer(consumer, lambda was: replace(was, **changes))
+
+    def revise_consumer(self, consumer: str, revise: Callable[[PutProfile], PutProfile]) -> Profile:
+        """Replace a consumer by what ``revise`` makes of it; asked again, with what is there then, when somebody else
+        changed it meanwhile. What it raises goes on, and nothing is changed.
+
+        Raises: UnknownConsumer, UnknownTier, StoreUnavailable.
+        """
+        was = self.profile(consumer)
+        consumer = was.consumer
+        while True:
+            wanted = revise(PutProfile(consumer, was.tier.name, was.disabled, was.quotas, was.budgets, was.version))
+            now = self.store.call(wanted)
+            if PutProfile(consumer, now.tier.name, now.disabled, now.quotas, now.budgets, was.version) == wanted:
+                return now
+            was = now  # somebody else changed it in between: once more, on what they made of it
+
+    def create_key(self, consumer: str, *, tier: str = "", label: str = "") -> NewKey:
+        """Make an API key for a consumer that exists. Its text is in the answer and nowhere else.
+
+        Raises: UnknownConsumer, UnknownTier, InvalidSetting (no name, no label, no pepper), StoreUnavailable.
+        """
+        if type(label) is not str or len(label) > _MAX_LABEL or not label.isprintable():
+            raise InvalidSetting(f"a label has at most {_MAX_LABEL} printable characters")
+        key = new_key(self.pepper(), consumer_name(consumer), self.now_ms(), tier=tier, label=label)
+        self.store.call(PutKey(key.stored))
+        return key
+
+    def grant(self, consumer: str, amount_wei: int, *, grant_id: str, note: str = "") -> Balance:
+        """Add credit, or take free credit back with a negative amount; the same ``grant_id`` counts once.
+
+        ``grant_id`` has 1 to 255 printable characters; of ``note`` 500 characters are kept.
+        Raises: IdConflict when the id is that of another grant; UnknownConsumer; MeterError when more would be taken
+        back than is free, or credit is on the chain; InvalidSetting for an amount, name or id that is none;
+        StoreUnavailable.
+        """
+        if type(amount_wei) is not int:
+            raise InvalidSetting(f"an amount is an int of wei, not {amount_wei!r:.40}")
+        if type(grant_id) is not str or not 0 < len(grant_id) <= _MAX_ID or not grant_id.isprintable():
+            raise InvalidSetting(f"the id of a grant has 1 to {_MAX_ID} printable characters, not {grant_id!a:.80}")
+        if type(note) is not str:
+            raise InvalidSetting(f"a note is a text, not {note!r:.80}")
+        if self.settings.contract:
+            raise MeterError(
+                "credit is on the chain: only the consumer can add to it", hint="see: api-billing hold place --help"
+            )
+        consumer = self.profile(consumer).consumer
+        note = storable(note, _MAX_NOTE)
+        reply = self.store.call(Grant(grant_id, self.account_of("", consumer), amount_wei, self.now_ms(), note))
+        if not isinstance(reply, Granted):
+            raise MeterError(
+                f"{consumer} has {reply.balance.free_wei} wei free: less than {-amount_wei} to take back"
+                if amount_wei < 0
+                else f"the credit of {consumer} would exceed 2^256 - 1 wei"
+            )
+        if not reply.repeated:
+            self.watcher.granted(self.account_of("", consumer), reply.balance)
+        return reply.balance
+
+    def balance(self, consumer: str, api: str = "") -> Balance:
+        """A consumer's credit; for one API, when it is on the chain.
+
+        Raises: MeterError when it is on the chain and no API is named; InvalidSetting for a name that is none;
+        StoreUnavailable.
+        """
+        consumer = consumer_name(consumer)
+        if self.settings.contract and not api:
+            raise MeterError(f"{consumer} has credit on the chain for each API: which one?")
+        return self.store.call(ReadBalance(self.account_of(api, consumer)))
