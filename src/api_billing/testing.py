@@ -1,4 +1,7 @@
-"""pytest plugin: the billing contract, deployed on the localnet of the test.
+"""pytest plugin: the billing contract on the localnet of the test, and a meter that lives as long as the test.
+
+`memory_meter` is a `Meter` on a store in memory, whose time is that of `meter_clock` and goes on when it is told to:
+`meter_clock.advance(days=1)`. `paying(memory_meter)` gives the header fields of a consumer with credit and a key.
 
 `billing` is a `Billing`: the contract bound to its localnet. Use `billing.write("subscribe", …, sender=alice)` and
 `billing.view("get_api", "weather")`. It builds on the fixture `localnet` of `genlayer_localnet.testing.plugin`.
@@ -8,13 +11,17 @@ Every pytest run of a project that has this package loads the plugin, so it load
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from api_billing.metering import Meter
     from api_billing.networks import Line
     from genlayer_localnet import Localnet, Receipt
 
@@ -66,3 +73,43 @@ def billing(request: pytest.FixtureRequest) -> Billing:
         import_module("genlayer_localnet")
     net: Localnet = request.getfixturevalue("localnet")
     return deploy_billing(net)
+
+
+@dataclass(slots=True)
+class MeterClock:
+    """The time of a meter under test, in milliseconds since 1970-01-01 UTC. It stands still."""
+
+    now_ms: int
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+    def advance(self, **duration: float) -> None:
+        """Let so much time go by, given as to `timedelta`: `hours=1`, `days=31`."""
+        self.now_ms += timedelta(**duration) // timedelta(milliseconds=1)
+
+
+@pytest.fixture
+def meter_clock() -> MeterClock:
+    """The clock of `memory_meter`; at first what time it is."""
+    return MeterClock(time.time_ns() // 1_000_000)
+
+
+@pytest.fixture
+def memory_meter(meter_clock: MeterClock) -> Iterator[Meter]:
+    """A meter with settings by default on an empty store in memory, closed after the test."""
+    from api_billing.metering import Meter
+    from api_billing.metering.settings import MeterSettings
+    from api_billing.metering.stores.memory.store import MemoryStore
+
+    settings = MeterSettings.load(store_url="memory://")
+    store = MemoryStore(now_ms=meter_clock)
+    with Meter(store, settings, clock_ms=meter_clock, randrange=lambda _: 0) as meter:
+        yield meter
+
+
+def paying(meter: Meter, consumer: str = "consumer", credit_wei: int = 10**18, *, tier: str = "free") -> dict[str, str]:
+    """Make a consumer with so much credit; the header fields of its requests, an API key in them."""
+    meter.add_consumer(consumer, tier=tier)
+    meter.grant(consumer, credit_wei, grant_id=f"test {consumer} {credit_wei}")
+    return {"authorization": f"Bearer {meter.create_key(consumer).text}"}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from api_billing.merkle import HASH_BYTES
+from api_billing.metering.clock import system_clock_ms
 from api_billing.metering.errors import MeterClosed
 from api_billing.metering.ledger.batch_operations import Batch
 from api_billing.metering.ledger.consumers import tier_row
@@ -48,9 +49,13 @@ def open_memory(url: str) -> Store:
 class MemoryStore(Store):
     """Runs the ledger on dictionaries, in the thread of whoever asks: nothing has to be waited for."""
 
-    def __init__(self, url: str = "memory://"):
+    def __init__(self, url: str = "memory://", now_ms: Callable[[], int] = system_clock_ms):
         super().__init__(url)
-        self._tables = MemoryTables()
+        self._clock_ms = now_ms
+        self._tables = MemoryTables(now_ms)
+
+    def now_ms(self) -> int:
+        return self._clock_ms()
 
     def call[ReplyT](self, operation: Operation[ReplyT]) -> ReplyT:
         if self._closed:
@@ -81,8 +86,8 @@ class MemoryStore(Store):
 class MemoryTables(Tables):
     """All rows that there are. Listings look at each."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        super().__init__(now_ms)
         self._leaves: dict[tuple[str, int], bytearray] = {}
         for tier in DEFAULT_TIERS:
             self.put(tier_row(tier))

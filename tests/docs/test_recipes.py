@@ -1,0 +1,120 @@
+"""The recipes do what they say."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api_billing.metering import Meter
+from api_billing.metering.alerts.channels import signed_headers
+from api_billing.testing import MeterClock, paying
+
+from .test_documents import FENCE, text_of
+
+
+def blocks_of(heading: str) -> list[str]:
+    section = text_of("docs/recipes.md").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return [block for kind, block in FENCE.findall(section) if kind == "python"]
+
+
+def names_of(heading: str, **given: Any) -> dict[str, Any]:
+    given["__name__"] = __name__
+    for block in blocks_of(heading):
+        exec(block, given)
+    return given
+
+
+def test_test_of_an_application__passes(tmp_path: Path) -> None:
+    module = tmp_path / "test_example.py"
+    module.write_text(blocks_of("Test your own application")[0], encoding="utf-8")
+    without = [f"-pno:{plugin}" for plugin in ("cacheprovider", "gltest", "gltest_direct")]
+    command = [sys.executable, "-m", "pytest", "-q", *without, "--rootdir", str(tmp_path), str(module)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_credit_lock__served_and_failed__charges_the_time_and_nothing(memory_meter: Meter) -> None:
+    app = names_of("Lock credit before, charge the real cost after")["create_app"](memory_meter)
+    client, acme = TestClient(app, raise_server_exceptions=False), paying(memory_meter, "acme", 6_000)
+    assert client.post("/render?fail=true", headers=acme).status_code == 500
+    assert memory_meter.balance("acme").free_wei == 6_000
+    assert client.post("/render", headers=acme).headers["x-cost-wei"] == "100"  # the clock stands
+    balance = memory_meter.balance("acme")
+    assert (balance.charged_wei, balance.reserved_wei) == (100, 0)
+    memory_meter.grant("acme", -1_000, grant_id="back")
+    assert client.post("/render", headers=acme).json()["code"] == "insufficient_credit"
+
+
+def test_quota__fourth_call_within_an_hour__is_refused(memory_meter: Meter, meter_clock: MeterClock) -> None:
+    client = names_of("A quota for each client")["create_app"](memory_meter).test_client()
+    asked = [client.get("/search", headers={"X-Client": "acme"}).status_code for _ in range(4)]
+    assert asked == [200, 200, 200, 429]
+    assert client.get("/search", headers={"X-Client": "other"}).status_code == 403
+    meter_clock.advance(hours=1)
+    assert client.get("/search", headers={"X-Client": "acme"}).status_code == 200
+
+
+def test_tiers__retry_with_its_key__is_charged_once(memory_meter: Meter) -> None:
+    client_app = names_of("Tiers, and a retry that is charged once", meter=memory_meter)["create_app"](memory_meter)
+    client, acme = TestClient(client_app), paying(memory_meter, "acme", 100)
+    assert memory_meter.profile("acme").tier.name == "premium"
+    answers = [client.post("/orders", headers={**acme, "Idempotency-Key": "first"}) for _ in range(2)]
+    assert [answer.json() for answer in answers] == [1, 1]
+    assert memory_meter.balance("acme").charged_wei == 10
+    assert answers[1].headers["idempotency-replayed"] == "true"
+
+
+def test_guard__as_a_budget_is_used_up__holds_back_and_then_refuses(
+    memory_meter: Meter, meter_clock: MeterClock
+) -> None:
+    client = TestClient(names_of("A guard in front of a bill: warn, hold back, refuse")["create_app"](memory_meter))
+    memory_meter.grant("worker", 10_000, grant_id="all")
+    worker = {"X-Worker": "worker"}
+    assert [client.post("/enrich", headers=worker).status_code for _ in range(9)] == [200] * 9
+    held = client.post("/enrich", headers=worker)
+    assert (held.status_code, held.json()["code"], held.headers["retry-after"]) == (429, "throttled", "60")
+    meter_clock.advance(days=1)
+    assert client.post("/enrich", headers=worker).status_code == 200
+
+
+def test_cors__preflight_and_refusal__have_its_fields_and_cost_nothing(memory_meter: Meter) -> None:
+    client = TestClient(names_of("CORS and the order of middleware")["create_app"](memory_meter))
+    page = {"origin": "https://app.example"}
+    asks = {**page, "access-control-request-method": "GET", "access-control-request-headers": "authorization"}
+    assert client.options("/tides", headers=asks).status_code == 200
+    refused = client.get("/tides", headers=page)
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, page["origin"])
+    served = client.get("/tides", headers={**page, **paying(memory_meter)})
+    assert "X-Cost-Wei" in served.headers["access-control-expose-headers"]
+    assert served.headers["x-cost-wei"] == "10"
+
+
+def test_tokens__code__opens_a_meter() -> None:
+    names = names_of("Who asks: JSON Web Tokens")
+    with names["meter"] as meter:
+        assert meter.settings.new_consumers == "free"
+    assert callable(names["either"])
+
+
+def test_webhook__signed_twice_and_forged__is_new_then_known_then_refused() -> None:
+    secret = "0123456789abcdef"
+    client = TestClient(names_of("Verify the webhook of an alert")["create_app"](secret))
+    body = json.dumps({"kind": "depleted"}).encode()
+    headers = signed_headers(secret, "msg_1", int(time.time()), body)
+    assert [client.post("/alerts", content=body, headers=headers).json() for _ in range(2)] == ["new", "known"]
+    assert client.post("/alerts", content=body + b" ", headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize(("what", "status", "charged_wei"), [("gold", 409, 0), ("lead", 404, 10)])
+def test_exceptions__of_the_application_and_of_http__cost_what_is_said(
+    memory_meter: Meter, what: str, status: int, charged_wei: int
+) -> None:
+    client = TestClient(names_of("What an exception of your own costs")["create_app"](memory_meter))
+    acme = paying(memory_meter, "acme", 100)
+    assert client.post(f"/buy/{what}", headers=acme).status_code == status
+    assert memory_meter.balance("acme").charged_wei == charged_wei
