@@ -32,6 +32,12 @@ def serve(
         Path | None,
         typer.Option(metavar="FILE", help="File with the service token; otherwise API_BILLING_SERVICE_TOKEN."),
     ] = None,
+    admin_token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="File with the admin token; otherwise API_BILLING_ADMIN_TOKEN, or no administration."
+        ),
+    ] = None,
     store: Store = None,
 ) -> None:
     """Serve reserve, settle, release and usage over HTTP, for services in any language. Ends with Ctrl-C."""
@@ -39,7 +45,8 @@ def serve(
     with opened(store, serves=True) as meter:
         serving = _serving()
         token = _token(token_file) or meter.settings.service_token.get_secret_value()
-        serving.check(meter, token)
+        admin_token = _token(admin_token_file) or meter.settings.admin_token.get_secret_value()
+        serving.check(meter, token, admin_token)
         url = meter.settings.store_url.get_secret_value()
         if workers > 1 and url.startswith("memory:"):
             raise InvalidInput("each worker would have a memory:// store of its own: --workers 1")
@@ -56,7 +63,7 @@ def serve(
                 "warning: others can connect, and what they send, tokens and API keys included, is not encrypted; "
                 "put a proxy with TLS in front"
             )
-        serving.serve(listening, store_url=url, service_token=token, workers=workers)
+        serving.serve(listening, store_url=url, service_token=token, admin_token=admin_token, workers=workers)
 
 
 def _serving() -> ModuleType:

@@ -188,6 +188,11 @@ class MeterSettings(BaseSettings):
         SecretStr(""),
         description="Secret that services show the HTTP meter (`api-billing meter serve`), 16 bytes or more.",
     )
+    admin_token: SecretStr = Field(
+        SecretStr(""),
+        description="Secret that whoever administers the HTTP meter shows it, another one, 16 bytes or more; without it"
+        " it is not administered over HTTP.",
+    )
     metrics: bool = Field(False, description="Count for Prometheus (needs the package prometheus-client).")
 
     @classmethod
@@ -240,7 +245,7 @@ class MeterSettings(BaseSettings):
             Threshold.parse(text)
         return thresholds
 
-    @field_validator("key_pepper", "alert_webhook_secret", "service_token")
+    @field_validator("key_pepper", "alert_webhook_secret", "service_token", "admin_token")
     @classmethod
     def _secret(cls, secret: SecretStr) -> SecretStr:
         if 0 < len(secret.get_secret_value().encode()) < 16:

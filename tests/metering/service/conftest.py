@@ -15,6 +15,7 @@ from api_billing.metering.service import create_app
 GWEI = 10**9
 NOW_MS = 1_768_478_400_000  # 2026-01-15T12:00Z
 TOKEN = "service-token-of-the-tests-0123456789"
+ADMIN = "admin-token-of-the-tests-0123456789"
 PEPPER = "pepper of the tests, long enough"
 NUMBERS = count(1)
 
@@ -53,6 +54,10 @@ class Service:
     def get(self, path: str, token: str = TOKEN, **query: Any) -> Any:
         return self.client.get(path, params=query, headers={"Authorization": f"Bearer {token}"})
 
+    def admin(self, method: str, path: str, token: str = ADMIN, body: Any = None, **query: Any) -> Any:
+        headers = {"Authorization": f"Bearer {token}"}
+        return self.client.request(method, path, params=query, json=body, headers=headers)
+
     def new_id(self, at_ms: int | None = None) -> str:
         return new_id(self.clock.ms if at_ms is None else at_ms)
 
@@ -63,7 +68,7 @@ def shared() -> Iterator[tuple[TestClient, Meter, Clock]]:
     clock = Clock()
     with (
         Meter.open("memory://", clock_ms=clock, randrange=lambda _: 0, key_pepper=PEPPER) as meter,
-        TestClient(create_app(meter, service_token=TOKEN), raise_server_exceptions=False) as client,
+        TestClient(create_app(meter, service_token=TOKEN, admin_token=ADMIN), raise_server_exceptions=False) as client,
     ):
         yield client, meter, clock
 

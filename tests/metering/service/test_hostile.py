@@ -15,6 +15,7 @@ from api_billing.metering import Meter
 from api_billing.metering.service import create_app
 
 TOKEN = "service-token-of-the-tests-0123456789"
+ADMIN = "admin-token-of-the-tests-0123456789"
 OPERATIONS = (
     ("/v1/reservations", "POST"),
     ("/v1/reservations/{reservation_id}/settle", "POST"),
@@ -24,6 +25,10 @@ OPERATIONS = (
     ("/v1/balance", "GET"),
     ("/v1/usage", "GET"),
     ("/v1/records", "GET"),
+)
+OF_ADMINS = (
+    ("/v1/consumers", "GET"),
+    ("/v1/tiers", "GET"),
 )
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 checks.load_all_checks()
@@ -108,7 +113,9 @@ def client() -> Any:
     """An HTTP meter that is shared: what one example leaves does not matter to the next."""
     with Meter.open("memory://") as meter:
         meter.add_consumer("acme")
-        with TestClient(create_app(meter, service_token=TOKEN), raise_server_exceptions=False) as client:
+        with TestClient(
+            create_app(meter, service_token=TOKEN, admin_token=ADMIN), raise_server_exceptions=False
+        ) as client:
             yield client
 
 
@@ -132,13 +139,14 @@ def test_headers__whatever_they_are__do_no_harm(client: TestClient, fields: list
     assert answer.status_code < 500
 
 
-@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+@pytest.mark.parametrize(("path", "method"), OPERATIONS + OF_ADMINS)
 def test_description__requests_made_from_it__are_answered_as_it_says(described: Any, path: str, method: str) -> None:
     operation = described[path][method]
+    token = ADMIN if (path, method) in OF_ADMINS else TOKEN
 
     @settings(max_examples=EXAMPLES, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy())
     def conforms(case: Any) -> None:
-        case.call_and_validate(headers=HEADERS, checks=CHECKS)
+        case.call_and_validate(headers={"Authorization": f"Bearer {token}"}, checks=CHECKS)
 
     conforms()

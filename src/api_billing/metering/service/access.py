@@ -1,4 +1,5 @@
-"""Who may ask the HTTP meter: a service with its token for everything, a consumer with its API key for its own usage.
+"""Who may ask the HTTP meter: a service with its token to meter, whoever administers it with another one for everything
+else, a consumer with its API key for its own usage.
 
 A consumer's name is only ever taken from its key. What a request with a key says beside it can narrow nothing and widen
 nothing: naming another consumer is refused.
@@ -27,16 +28,24 @@ _MAX_CREDENTIAL: Final = 4096
 
 
 class Access:
-    """Checks tokens and keys. Raises: InvalidSetting for a token that is too short, or without a pepper for keys."""
+    """Checks tokens and keys. Without ``admin_token`` nobody administers.
 
-    def __init__(self, meter: Meter, service_token: str) -> None:
+    Raises: InvalidSetting for a token that is too short, two that are the same, or without a pepper for keys.
+    """
+
+    def __init__(self, meter: Meter, service_token: str, admin_token: str = "") -> None:
         if len(service_token.encode()) < _MIN_TOKEN_BYTES:
             raise InvalidSetting(
                 "the HTTP meter needs a service token of at least 16 bytes",
                 hint='set API_BILLING_SERVICE_TOKEN: export API_BILLING_SERVICE_TOKEN="$(openssl rand -hex 32)"',
             )
+        if 0 < len(admin_token.encode()) < _MIN_TOKEN_BYTES:
+            raise InvalidSetting("the admin token of the HTTP meter has at least 16 bytes")
+        if admin_token == service_token:
+            raise InvalidSetting("the admin token is another one than the service token, which services have")
         self._meter = meter
         self._digest = _digest(service_token)
+        self._admin_digest = _digest(admin_token) if admin_token else b""
         # Cached, as a revocation reaches the next reservation by the profile's version.
         self.identify: Extractor = api_key(meter.pepper(), cache=meter.keys)
         # Reading has no such second look, so that a key is looked up each time.
@@ -47,10 +56,20 @@ class Access:
         if not self._is_service(_credential(request)):
             raise ServiceProblem("invalid_service_token", "Authorization: Bearer has to carry the service token.")
 
+    @property
+    def has_admin(self) -> bool:
+        """Whether there is a token to administer with."""
+        return bool(self._admin_digest)
+
+    def require_admin(self, request: Request) -> None:
+        """Raises: ServiceProblem unless the request carries the admin token."""
+        if not self._is_admin(_credential(request)):
+            raise ServiceProblem("invalid_admin_token", "Authorization: Bearer has to carry the admin token.")
+
     async def reader(self, request: Request, consumer: str | None) -> str:
         """The consumer whose usage may be read. Raises: ServiceProblem."""
         credential = _credential(request)
-        if self._is_service(credential):
+        if self._is_service(credential) or self._is_admin(credential):
             if consumer is None:
                 raise ServiceProblem("invalid_request", "query.consumer: a service has to name the consumer")
             return canonical_name(consumer)
@@ -75,6 +94,9 @@ class Access:
     def _is_service(self, credential: str) -> bool:
         # Digests: the time tells neither how much of it is right nor how long it is.
         return hmac.compare_digest(_digest(credential), self._digest)
+
+    def _is_admin(self, credential: str) -> bool:
+        return hmac.compare_digest(_digest(credential), self._admin_digest)
 
 
 def bearer(method: str, route: str, credential: str, at_ms: int, request_id: str = "") -> MeteredRequest:

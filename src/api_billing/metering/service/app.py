@@ -21,7 +21,7 @@ from api_billing.metering.ledger.operations import ListRecords, ReadBalance, Sta
 from api_billing.metering.meter import Meter
 from api_billing.metering.observing.metrics import exposition
 from api_billing.metering.request.problems import Answer
-from api_billing.metering.service import bodies, ending, paying, reserving
+from api_billing.metering.service import admin, bodies, ending, paying, reserving
 from api_billing.metering.service.access import Access
 from api_billing.metering.service.body_limit import PAYMENTS, RESERVATIONS, BodyLimit
 from api_billing.metering.service.problems import ServiceProblem, add_handlers, documented, response_of
@@ -30,7 +30,8 @@ from api_billing.metering.stores.steps import Steps, arun
 _DESCRIPTION: Final = """Meter requests of a service in any language: reserve, serve, settle or release.
 
 Amounts are decimal strings of wei. Requests are authenticated with `Authorization: Bearer` and the service token; usage
-can also be read with a consumer's own API key. Whatever ends a reservation may be repeated.
+can also be read with a consumer's own API key. Whatever ends a reservation may be repeated. What administers is there
+with an admin token, and asks for it.
 """
 _SMALL_BYTES: Final = 65_536
 _MAX_DAYS: Final = 366
@@ -44,10 +45,10 @@ ConsumerQuery = Annotated[str | None, Query(min_length=1, max_length=200, descri
 ApiQuery = Annotated[str, Query(max_length=64, pattern=r"^[!-~]*$", description="Of this API only")]
 
 
-def create_app(meter: Meter, *, service_token: str, close_meter: bool = False) -> FastAPI:
+def create_app(meter: Meter, *, service_token: str, admin_token: str = "", close_meter: bool = False) -> FastAPI:
     """The HTTP meter as an ASGI application. With ``close_meter`` the meter is closed when the server ends.
 
-    Raises: InvalidSetting when the token is shorter than 16 bytes, there is no pepper for API keys, or no tier for new
+    Raises: InvalidSetting when a token is shorter than 16 bytes, there is no pepper for API keys, or no tier for new
     consumers; StoreUnavailable.
     """
     meter.check_new_consumers()
@@ -71,10 +72,12 @@ def create_app(meter: Meter, *, service_token: str, close_meter: bool = False) -
         generate_unique_id_function=lambda route: route.name,
     )
     # base64 is a third longer than what it stands for.
-    access = Access(meter, service_token)
+    access = Access(meter, service_token, admin_token)
     app.add_middleware(BodyLimit, access=access, max_bytes=_SMALL_BYTES + meter.settings.max_stored_bytes * 4 // 3)
     add_handlers(app)
     _Routes(meter, access).add_to(app)
+    if access.has_admin:
+        admin.Routes(meter, access).add_to(app)
     return app
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from fastapi import Request
@@ -13,14 +14,19 @@ from api_billing.metering.web.asgi_messages import AsgiApp, Incoming, Receive, S
 
 RESERVATIONS: Final = "/v1/reservations"
 PAYMENTS: Final = "/v1/payments"
+CONSUMERS: Final = "/v1/consumers"
+KEYS: Final = "/v1/keys"
+CREDIT: Final = "/v1/credit"
+TIERS: Final = "/v1/tiers"
 
-
-_WITH_BODIES: Final = (RESERVATIONS, PAYMENTS)
+_OF_SERVICES: Final = (RESERVATIONS, PAYMENTS)
+_OF_ADMINS: Final = (CONSUMERS, KEYS, CREDIT, TIERS)
+_WITH_BODIES: Final = ("POST", "PUT", "PATCH")
 
 
 class BodyLimit:
     """Reads a request's body before the application does, up to a size; a larger one is refused unread, and so is what
-    comes without the service token, which all that have a body need.
+    comes without the token of a service, or of who administers: all that have a body need one of them.
     """
 
     def __init__(self, app: AsgiApp, access: Access, max_bytes: int) -> None:
@@ -29,14 +35,15 @@ class BodyLimit:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(_WITH_BODIES):
+        require = self._guard(scope) if scope["type"] == "http" and scope["method"] in _WITH_BODIES else None
+        if require is None:
             await self._app(scope, receive, send)
             return
         incoming = Incoming(receive, self._max_bytes)
         try:
             if (AsgiHeaders(scope["headers"]).content_length() or 0) > self._max_bytes:
                 raise self._too_large()
-            self._access.require_service(Request(scope))
+            require(Request(scope))
             if await incoming.read() is None and not incoming.gone:
                 raise self._too_large()
         except ServiceProblem as problem:
@@ -45,6 +52,14 @@ class BodyLimit:
             return
         if not incoming.gone:
             await self._app(scope, incoming.receive, send)
+
+    def _guard(self, scope: Scope) -> Callable[[Request], None] | None:
+        """What checks who sends a body there; None where nothing takes one."""
+        if scope["path"].startswith(_OF_SERVICES):
+            return self._access.require_service
+        if scope["path"].startswith(_OF_ADMINS) and self._access.has_admin:
+            return self._access.require_admin
+        return None
 
     def _too_large(self) -> ServiceProblem:
         return ServiceProblem("request_too_large", f"The body of a request has at most {self._max_bytes:,} bytes.")

@@ -27,6 +27,7 @@ class _Kind(NamedTuple):
 _KINDS: Final[Mapping[str, _Kind]] = {
     "invalid_request": _Kind(400, "Request not valid"),
     "invalid_service_token": _Kind(401, "Service token missing or wrong"),
+    "invalid_admin_token": _Kind(401, "Admin token missing or wrong"),
     "invalid_credentials": _Kind(401, "Credentials missing or wrong"),
     "other_consumer": _Kind(403, "Another consumer's"),
     "unknown_reservation": _Kind(404, "No such reservation"),

@@ -30,7 +30,8 @@ def app_from_environment() -> FastAPI:
     """The application of a meter as the environment says: what each worker process runs."""
     logs.configure()
     meter = Meter.open()
-    app = create_app(meter, service_token=meter.settings.service_token.get_secret_value(), close_meter=True)
+    tokens = {name: getattr(meter.settings, name).get_secret_value() for name in ("service_token", "admin_token")}
+    app = create_app(meter, **tokens, close_meter=True)
     # What is there now stays, and requests that wait for the store have many objects that are no garbage: without this,
     # the collector works at every tenth request, and looks at everything at every thousandth.
     gc.collect()
@@ -39,9 +40,9 @@ def app_from_environment() -> FastAPI:
     return app
 
 
-def check(meter: Meter, service_token: str) -> None:
+def check(meter: Meter, service_token: str, admin_token: str) -> None:
     """Raises: InvalidSetting, as ``create_app`` would in each worker."""
-    Access(meter, service_token)
+    Access(meter, service_token, admin_token)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -71,7 +72,9 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def serve(listening: socket.socket, *, store_url: str, service_token: str, workers: int = 1) -> None:
+def serve(
+    listening: socket.socket, *, store_url: str, service_token: str, admin_token: str = "", workers: int = 1
+) -> None:
     """Serve until interrupted. Several workers share the store; each opens it itself."""
     import uvicorn
 
@@ -80,6 +83,7 @@ def serve(listening: socket.socket, *, store_url: str, service_token: str, worke
     # Workers are started anew and read the environment; secrets are in no argument that other users could see.
     os.environ[f"{PREFIX}STORE_URL"] = store_url
     os.environ[f"{PREFIX}SERVICE_TOKEN"] = service_token
+    os.environ[f"{PREFIX}ADMIN_TOKEN"] = admin_token
     uvicorn.run(
         _APP,
         factory=True,
