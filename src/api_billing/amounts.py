@@ -1,30 +1,150 @@
-"""Amounts of money as a person writes and reads them: GEN, Gwei or wei, with thousands separators. No floats."""
+"""Amounts of money as a person writes and reads them: ``0.5gen``, ``0.002 USD``, ``3 credits``. No floats.
+
+A program counts in the smallest unit of a currency, as an int, and says so with ``_wei`` at the end of a name, whatever
+the currency: for GEN it is a wei, for a currency of 9 decimals a billionth.
+"""
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit of money: its name and how many decimal places above wei it is."""
+    """A unit of money: its name and how many decimal places above the smallest one it is."""
 
     name: str
     decimals: int
 
+    @property
+    def singular(self) -> str:
+        """What one of it is called: a credit, of credits; money has no plural."""
+        is_plural = self.name.islower() and self.name.endswith("s") and not self.name.endswith(("ss", "us"))
+        return self.name[:-1] if is_plural else self.name
 
-WEI: Final = Unit("wei", 0)
-GWEI: Final = Unit("Gwei", 9)
-GEN: Final = Unit("GEN", 18)
 
-_SMALLEST_IN_GEN: Final = 10**14
-_SMALLEST_IN_GWEI: Final = 10**3
-_MAX_SHOWN_DECIMALS: Final = 6
+MAX_AMOUNT: Final = 2**256 - 1
+MAX_DECIMALS: Final = 18
+_GEN: Final = "GEN"
+_GEN_DECIMALS: Final = 18
+_MONEY_DECIMALS: Final = 9
 _MAX_WEI: Final = 2**128 - 1
+_CODE: Final = re.compile("[A-Za-z]{3,16}")
+# What amounts and limits are written with beside currencies.
+_TAKEN: Final = frozenset({"wei", "gwei", "call", "calls", "per"})
+_MAX_SHOWN_DECIMALS: Final = 6
+_MAX_DIGITS: Final = 80
 _WRITTEN: Final = re.compile(r"(?P<whole>[0-9]+|[0-9]{1,3}(,[0-9]{3})+)(\.(?P<fraction>[0-9]+))? ?(?P<unit>[a-z]*)")
-_UNITS: Final = {unit.name.lower(): unit for unit in (WEI, GWEI, GEN)}
-_FORMS: Final = "write it as 0.5gen, 3gwei, 7wei, or whole wei"
+
+
+@dataclass(frozen=True, slots=True)
+class Currency:
+    """What a meter counts money in: its code, and how many decimal places its smallest unit is below it.
+
+    Three letters and words in capitals are money, with 9 decimals unless told otherwise: the price of one call is a
+    small part of a cent, and a billionth is small enough for sums of prices per million. GEN has 18, as on the chain.
+    Anything else (``credits``, ``tokens``) is counted, with none.
+
+    Raises: ValueError for a code or a number of decimals that there is not.
+    """
+
+    code: str
+    decimals: int = -1
+
+    def __post_init__(self) -> None:
+        code = self.code
+        if type(code) is not str or not _CODE.fullmatch(code) or code.lower() in _TAKEN:
+            raise ValueError(f"a currency is called by 3 to 16 letters, such as GEN, USD or credits, not {code!r:.40}")
+        code = code.upper() if len(code) == 3 else code
+        object.__setattr__(self, "code", code)
+        if self.decimals == -1:
+            usual = _GEN_DECIMALS if code == _GEN else _MONEY_DECIMALS if code.isupper() else 0
+            object.__setattr__(self, "decimals", usual)
+        if type(self.decimals) is not int or not 0 <= self.decimals <= MAX_DECIMALS:
+            raise ValueError(f"a currency has 0 to {MAX_DECIMALS} decimals, not {self.decimals!r:.40}")
+        if code == _GEN and self.decimals != _GEN_DECIMALS:
+            raise ValueError(f"GEN has {_GEN_DECIMALS} decimals")
+
+    def __str__(self) -> str:
+        return f"{self.code} with {self.decimals} decimals"
+
+    @property
+    def is_gen(self) -> bool:
+        """Whether it is the chain's."""
+        return self.code == _GEN
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """The units that amounts are written in, the largest first."""
+        return _units(self)
+
+    @property
+    def forms(self) -> str:
+        """How an amount is written, by examples."""
+        if self.is_gen:
+            return "0.5gen, 3gwei, 7wei or whole wei"
+        return f"0.5{self.code.lower()}" if self.decimals else f"500{self.code.lower()}"
+
+    def text(self, amount: int, *, exact: bool = False) -> str:
+        """One amount on its own in the unit that suits it: ``1,234.5 GEN``, ``250,000 Gwei``, ``0.002 USD``.
+
+        GEN is shown with at most six decimals unless ``exact``, all else exactly.
+        """
+        return self.scale([amount], exact=exact).text(amount)
+
+    def scale(self, amounts: Iterable[int], *, exact: bool = False) -> "Scale":
+        """How to write a column of amounts: in the unit that suits the largest, with the decimals that they need."""
+        known = [abs(amount) for amount in amounts if amount] or [0]
+        largest, units = max(known), self.units
+        unit = units[0] if not largest else next((unit for unit in units if largest >= _least_shown(unit)), units[-1])
+        needed = max(_decimals_needed(amount, unit) for amount in known)
+        return Scale(unit, needed if exact or len(units) == 1 else min(needed, _MAX_SHOWN_DECIMALS))
+
+    def amount(self, text: str, *, most: int = MAX_AMOUNT) -> int:
+        """The smallest units that a text like ``0.5gen``, ``3 Gwei``, ``0.002 usd`` or ``1 credit`` names, exactly.
+
+        Upper and lower case are the same, and thousands may be set off by commas, so that what ``text`` writes exactly
+        is read back. A number alone is one of smallest units, where people know these: wei, or a currency without
+        decimals.
+
+        Raises: ValueError when it is no amount, of another currency, has a part of a smallest unit, or is more than
+            ``most``. The message says how to write it.
+        """
+        written = _WRITTEN.fullmatch(text.strip().lower())
+        if written is None:
+            raise ValueError(f"{text!r:.100} is not an amount: write it as {self.forms}")
+        whole, fraction, name = written["whole"].replace(",", ""), written["fraction"] or "", written["unit"]
+        unit = self._unit(text, name)
+        if len(whole) > _MAX_DIGITS or len(fraction) > _MAX_DIGITS:
+            raise ValueError(f"{text!r:.100} has more digits than an amount can have: write it as {self.forms}")
+        if fraction.rstrip("0")[unit.decimals :]:
+            if self.is_gen:
+                raise ValueError(
+                    f"{text!r} is not a whole number of wei{'' if name else ': name the unit, as in 0.5gen'}"
+                )
+            raise ValueError(f"{text!r} has more decimals than {self.code} has: {self.decimals}")
+        amount = int(whole + fraction[: unit.decimals].ljust(unit.decimals, "0"))
+        if amount > most:
+            raise ValueError(f"{text!r} is more than {'the contract' if most == _MAX_WEI else 'a meter'} can count")
+        return amount
+
+    def _unit(self, text: str, name: str) -> Unit:
+        if not name and (self.is_gen or not self.decimals):
+            return self.units[-1]
+        if not name and text.strip() == "0":
+            return self.units[0]
+        for unit in self.units:
+            if name in (unit.name.lower(), unit.singular.lower()):
+                return unit
+        if not name:
+            raise ValueError(f"{text!r} has no unit: write it as {self.forms}")
+        counts = "" if self.is_gen else f", and money is counted in {self.code} here"
+        raise ValueError(f"{text!r} has the unknown unit {name!r}{counts}: write it as {self.forms}")
+
+
+GEN: Final = Currency(_GEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +156,8 @@ class Scale:
 
     @classmethod
     def of(cls, amounts_wei: Iterable[int], *, exact: bool = False) -> "Scale":
-        """Choose the unit that suits the largest amount, and as many decimals as the amounts need.
-
-        At most six decimals are shown unless ``exact``.
-        """
-        amounts = [abs(amount) for amount in amounts_wei if amount] or [0]
-        largest = max(amounts)
-        unit = GEN if largest >= _SMALLEST_IN_GEN or not largest else GWEI if largest >= _SMALLEST_IN_GWEI else WEI
-        needed = max(_decimals_needed(amount, unit) for amount in amounts)
-        return cls(unit, needed if exact else min(needed, _MAX_SHOWN_DECIMALS))
+        """That of GEN, for what is on the chain."""
+        return GEN.scale(amounts_wei, exact=exact)
 
     def number(self, amount_wei: int) -> str:
         """Return the amount without its unit; what the decimals cannot show is rounded half up."""
@@ -56,40 +169,32 @@ class Scale:
 
     def text(self, amount_wei: int) -> str:
         """Return the amount with its unit."""
-        return f"{self.number(amount_wei)} {self.unit.name}"
+        number = self.number(amount_wei)
+        return f"{number} {self.unit.singular if number in ('1', '-1') else self.unit.name}"
 
 
 def format_wei(amount_wei: int, *, exact: bool = False) -> str:
-    """Return one amount on its own in the unit that suits it: ``1,234.5 GEN``, ``250,000 Gwei``."""
-    return Scale.of([amount_wei], exact=exact).text(amount_wei)
+    """Return an amount of GEN on its own, as ``Currency.text``."""
+    return GEN.text(amount_wei, exact=exact)
 
 
 def parse_wei(text: str) -> int:
-    """Return the wei that a text like ``0.5gen``, ``3 Gwei``, ``7wei`` or ``1000000`` (wei) names, exactly.
+    """Return the wei that a text names, as ``Currency.amount``.
 
-    Upper and lower case are the same, and thousands may be set off by commas, so that what ``format_wei`` writes with
-    ``exact`` is read back.
-
-    Raises:
-        ValueError: it is no amount, has a part of a wei, or is more than the contract counts (2^128 - 1 wei). The
-            message says how to write it.
+    Raises: ValueError: it is no amount of GEN, or is more than the contract counts (2^128 - 1 wei).
     """
-    written = _WRITTEN.fullmatch(text.strip().lower())
-    if written is None:
-        raise ValueError(f"{text!r} is not an amount: {_FORMS}")
-    whole, fraction, name = written["whole"].replace(",", ""), written["fraction"] or "", written["unit"]
-    unit = _UNITS.get(name or "wei")
-    if unit is None:
-        raise ValueError(f"{text!r} has the unknown unit {name!r}: {_FORMS}")
-    if len(whole) > 40 or len(fraction) > 40:
-        raise ValueError(f"{text!r} has more digits than an amount can have: {_FORMS}")
-    if fraction.rstrip("0")[unit.decimals :]:
-        missing = "" if name else ": name the unit, as in 0.5gen"
-        raise ValueError(f"{text!r} is not a whole number of wei{missing}")
-    amount_wei = int(whole + fraction[: unit.decimals].ljust(unit.decimals, "0"))
-    if amount_wei > _MAX_WEI:
-        raise ValueError(f"{text!r} is more than the contract can count")
-    return amount_wei
+    return GEN.amount(text, most=_MAX_WEI)
+
+
+@cache
+def _units(currency: Currency) -> tuple[Unit, ...]:
+    largest = Unit(currency.code, currency.decimals)
+    return (largest, Unit("Gwei", 9), Unit("wei", 0)) if currency.is_gen else (largest,)
+
+
+def _least_shown(unit: Unit) -> int:
+    """The least amount that is shown in a unit, where there is a smaller one."""
+    return 10**14 if unit.decimals == _GEN_DECIMALS else 10**3 if unit.decimals else 0
 
 
 def _decimals_needed(amount: int, unit: Unit) -> int:
