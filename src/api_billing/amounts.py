@@ -81,11 +81,14 @@ class Currency:
         return _units(self)
 
     @property
+    def example(self) -> str:
+        """An amount as it may be written."""
+        return f"{'0.5' if self.decimals else '500'}{self.code.lower()}"
+
+    @property
     def forms(self) -> str:
-        """How an amount is written, by examples."""
-        if self.is_gen:
-            return "0.5gen, 3gwei, 7wei or whole wei"
-        return f"0.5{self.code.lower()}" if self.decimals else f"500{self.code.lower()}"
+        """How an amount is written."""
+        return f"{self.example}, 3gwei, 7wei or whole wei" if self.is_gen else self.example
 
     def text(self, amount: int, *, exact: bool = False) -> str:
         """One amount on its own in the unit that suits it: ``1,234.5 GEN``, ``250,000 Gwei``, ``0.002 USD``.
@@ -122,7 +125,7 @@ class Currency:
         if fraction.rstrip("0")[unit.decimals :]:
             if self.is_gen:
                 raise ValueError(
-                    f"{text!r} is not a whole number of wei{'' if name else ': name the unit, as in 0.5gen'}"
+                    f"{text!r} is not a whole number of wei{'' if name else f': name the unit, as in {self.example}'}"
                 )
             raise ValueError(f"{text!r} has more decimals than {self.code} has: {self.decimals}")
         amount = int(whole + fraction[: unit.decimals].ljust(unit.decimals, "0"))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from api_billing.amounts import GEN, Currency
 from api_billing.metering.alerts.alert import Threshold
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.settings import MAX_READS, PREFIX, MeterSettings, setting_rows
@@ -176,3 +177,35 @@ def test_setting_rows__shown_default__gives_the_default(monkeypatch: pytest.Monk
     read = MeterSettings.load()
     monkeypatch.undo()
     assert read == MeterSettings.load()
+
+
+@pytest.mark.parametrize(
+    ("given", "currency"),
+    [
+        ({}, GEN),
+        ({"currency": "usd"}, Currency("USD", 9)),
+        ({"currency": "credits"}, Currency("credits", 0)),
+        ({"currency": "EUR", "currency_decimals": 2}, Currency("EUR", 2)),
+    ],
+)
+def test_money__currency_and_decimals__are_those_of_the_meter(given: dict[str, Any], currency: Currency) -> None:
+    assert MeterSettings.load(**given).money == currency
+
+
+def test_load__threshold_in_the_currency__is_read() -> None:
+    settings = MeterSettings.load(currency="USD", alert_thresholds="20%,5 usd")
+    assert settings.thresholds[1] == Threshold(5 * 10**9, "wei")
+
+
+@pytest.mark.parametrize(
+    ("given", "because"),
+    [
+        ({"currency": "$"}, r"currency \(API_BILLING_CURRENCY\): a currency is called by 3 to 16 letters"),
+        ({"currency": "GEN", "currency_decimals": 9}, "GEN has 18 decimals"),
+        ({"currency": "USD", "alert_thresholds": "0.5gen"}, r"alert_thresholds \(.*24h or 0.5usd, not '0.5gen'"),
+        ({"currency": "USD", "contract": "0x" + "ab" * 20}, "a contract takes GEN, and no USD"),
+    ],
+)
+def test_load__amount_or_contract_of_another_currency__says_so(given: dict[str, Any], because: str) -> None:
+    with pytest.raises(InvalidSetting, match=because):
+        MeterSettings.load(**given)

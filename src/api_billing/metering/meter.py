@@ -51,8 +51,9 @@ if TYPE_CHECKING:
 class Meter(Administration):
     """Decides whether requests may be served, and charges what they cost. Open one, keep it, close it at the end.
 
-    Attributes: ``store`` (asked directly for listings and administration), ``settings``, ``identify`` (the extractor
-    that is used where none is given: API keys, and with a contract vouchers).
+    Attributes: ``store`` (asked directly for listings and administration), ``settings``, ``currency`` (whose ``text``
+    shows an amount), ``identify`` (the extractor that is used where none is given: API keys, and with a contract
+    vouchers).
     """
 
     on_chain: OnChain | None = None

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from api_billing.amounts import parse_wei
+from api_billing.amounts import MAX_DECIMALS, Currency, parse_wei
 from api_billing.metering.alerts.alert import Threshold
 from api_billing.metering.errors import InvalidSetting
 from api_billing.networks import checked_address, find_network
@@ -47,6 +47,15 @@ class MeterSettings(BaseSettings):
     store_url: SecretStr = Field(
         SecretStr("sqlite:///meter.db"),
         description="Where usage is kept: `sqlite:///FILE`, `postgresql://…`, `redis://…`, or `memory://` for tests.",
+    )
+    currency: str = Field(
+        "GEN", description="What money is counted in: `USD`, `credits` and so on; `GEN`, which a contract needs."
+    )
+    currency_decimals: int = Field(
+        -1,
+        ge=-1,
+        le=MAX_DECIMALS,
+        description="Decimals of the smallest amount; -1: `GEN` 18, money (three letters, or capitals) 9, else 0.",
     )
     include_paths: Texts = Field(
         ("**",), description="Paths that middleware meters: `*` stands for a part without a slash, `**` for anything."
@@ -177,7 +186,8 @@ class MeterSettings(BaseSettings):
         "", description="Who signs settlements: a keystore's name or path, `env:VARIABLE`, or `localnet:N`."
     )
     alert_thresholds: Texts = Field(
-        ("20%",), description="Credit left at which an alert is sent: `20%`, `24h` at the recent rate, or `0.5gen`."
+        ("20%",),
+        description="Credit left at which an alert is sent: `20%`, `24h` at the recent rate, or `0.5gen` (`5usd`, …).",
     )
     alert_webhook_url: str = Field("", description="HTTPS URL that alerts are posted to.", repr=False)
     alert_webhook_secret: SecretStr = Field(
@@ -238,13 +248,6 @@ class MeterSettings(BaseSettings):
                 raise ValueError("statuses are like 404 or 500-599")
         return statuses
 
-    @field_validator("alert_thresholds")
-    @classmethod
-    def _thresholds(cls, thresholds: tuple[str, ...]) -> tuple[str, ...]:
-        for text in thresholds:
-            Threshold.parse(text)
-        return thresholds
-
     @field_validator("key_pepper", "alert_webhook_secret", "service_token", "admin_token")
     @classmethod
     def _secret(cls, secret: SecretStr) -> SecretStr:
@@ -268,6 +271,19 @@ class MeterSettings(BaseSettings):
         if not set(payments) <= {"x402", "mpp"} or len(set(payments)) != len(payments):
             raise ValueError("payments are x402, mpp, or both")
         return payments
+
+    @model_validator(mode="after")
+    def _amounts(self) -> Self:
+        name = "currency"
+        try:
+            money = self.money
+            if self.contract and not money.is_gen:
+                raise ValueError(f"a contract takes GEN, and no {money.code}")
+            name = "alert_thresholds"
+            _ = self.thresholds
+        except ValueError as error:
+            raise ValueError(f"{name} ({PREFIX}{name.upper()}): {error}") from error
+        return self
 
     @model_validator(mode="after")
     def _paying(self) -> Self:
@@ -304,7 +320,12 @@ class MeterSettings(BaseSettings):
     @cached_property
     def thresholds(self) -> tuple[Threshold, ...]:
         """When alerts about credit are sent."""
-        return tuple(Threshold.parse(text) for text in self.alert_thresholds)
+        return tuple(Threshold.parse(text, self.money) for text in self.alert_thresholds)
+
+    @cached_property
+    def money(self) -> Currency:
+        """The currency that money is counted in."""
+        return Currency(self.currency, self.currency_decimals)
 
     @cached_property
     def covers(self) -> Callable[[str, str], bool]:

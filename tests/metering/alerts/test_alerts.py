@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api_billing.amounts import Currency
 from api_billing.metering.alerts.alert import Alert, Candidate, Threshold, confirmed
 from api_billing.metering.alerts.budget_watch import BudgetWatch
 from api_billing.metering.alerts.credit_watch import CreditWatch
@@ -455,3 +456,19 @@ def test_budget__refused_and_reached_later__is_one_alert() -> None:
 def test_budget__none_in_the_plan__has_no_candidates() -> None:
     plan = make_plan(Profile("ann", Tier("t", 5, 1), 1), NOON)
     assert BudgetWatch().after_charge(plan, ((plan.checks[0].counter, 5),), NOON) == ()
+
+
+def test_alert__of_a_meter_in_another_currency__says_amounts_in_it() -> None:
+    usd, store = Currency("USD"), FakeStore()
+    watch = CreditWatch([Threshold.parse("5 usd", usd)], currency=usd)
+    told: list[Alert] = []
+    for balance in (Balance(10 * 10**9, 0, 6 * 10**9, 10 * 10**9, 1), Balance(20 * 10**9, 0, 6 * 10**9, 14 * 10**9, 2)):
+        told += run(confirmed(watch.after_charge("ann", balance, NOON), NOON), store)
+    plan = plan_with(Step(50, "warn"), limit_wei=2 * 10**9)
+    budgets = BudgetWatch(currency=usd).after_charge(plan, ((plan.checks[0].counter, 1_500_000_000),), NOON)
+    told += run(confirmed(budgets, NOON), store)
+    assert [alert.message for alert in told] == [
+        "credit of ann has dropped to 4 USD, not more than 5 USD",
+        "credit of ann has recovered from 5 USD to 14 USD",
+        "budget b of ann has 0.5 USD of 2 USD left, past 50%: it goes on",
+    ]

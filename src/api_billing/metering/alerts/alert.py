@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from api_billing.amounts import format_wei, parse_wei
+from api_billing.amounts import GEN, Currency
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.ledger.operations import FireOnce
@@ -50,21 +50,23 @@ class Threshold(NamedTuple):
     amount: int
     unit: Literal["percent", "wei", "hours"]
 
-    def __str__(self) -> str:
+    def text(self, currency: Currency) -> str:
+        """As ``parse`` reads it."""
         if self.unit == "wei":
-            return format_wei(self.amount, exact=True)
+            return currency.text(self.amount, exact=True)
         return f"{self.amount}%" if self.unit == "percent" else f"{self.amount} h"
 
     @classmethod
-    def parse(cls, text: str) -> Threshold:
+    def parse(cls, text: str, currency: Currency = GEN) -> Threshold:
         """Read ``20%``, ``24h``, or an amount such as ``0.5gen``. Raises: InvalidSetting."""
         short = _FORM.fullmatch(text.strip().lower())
         if short is not None and (short[2] == "h" or int(short[1]) <= 100):
             return cls(int(short[1]), "percent" if short[2] == "%" else "hours")
         try:
-            return cls(parse_wei(text), "wei")
+            return cls(currency.amount(text), "wei")
         except ValueError as exc:
-            raise InvalidSetting(f"a threshold is like 20% (0 to 100), 24h or 0.5gen, not {text!r:.40}") from exc
+            like = f"20% (0 to 100), 24h or {currency.example}"
+            raise InvalidSetting(f"a threshold is like {like}, not {text!r:.40}") from exc
 
 
 DEPLETED: Final = Threshold(0, "wei")
@@ -87,6 +89,7 @@ class Recovery:
     epoch: int
     thresholds: tuple[Threshold, ...]
     left_wei: int
+    currency: Currency = GEN
 
 
 Candidate = Crossing | Recovery
@@ -126,8 +129,8 @@ def _recovered(candidate: Recovery, threshold: Threshold, now_ms: int) -> Steps[
 
 
 def _recovery_alert(candidate: Recovery, left_behind: list[Threshold], now_ms: int) -> Alert:
-    names = ", ".join([str(threshold) for threshold in left_behind])
-    left = format_wei(candidate.left_wei)
+    names = ", ".join([threshold.text(candidate.currency) for threshold in left_behind])
+    left = candidate.currency.text(candidate.left_wei)
     return Alert(
         "recovered",
         candidate.account,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from api_billing.amounts import format_wei
+from api_billing.amounts import GEN, Currency
 from api_billing.metering.alerts.alert import Alert, Candidate, Crossing
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.ledger.operations import Refused
@@ -18,8 +18,9 @@ from api_billing.metering.limits.windows import WindowCheck
 class BudgetWatch:
     """Looks at the counts of budgets: an alert is due once per step and window, whatever the step does. Thread-safe."""
 
-    def __init__(self, size: int = 10_000) -> None:
+    def __init__(self, size: int = 10_000, currency: Currency = GEN) -> None:
         self._size = size
+        self._currency = currency
         # By counter: the start of its window, the count from which on the next step is reached, and the steps so far.
         self._known: dict[str, tuple[int, int, frozenset[Step]]] = {}
 
@@ -71,7 +72,7 @@ class BudgetWatch:
         if len(self._known) >= self._size:
             self._known = {}  # what was remembered saves asking the store
         self._known[check.counter] = (check.starts_ms, min(ahead, default=2**300), fired)
-        return [_budget_crossing(consumer, check, budget, step, used_wei, now_ms) for step in new]
+        return [_budget_crossing(consumer, check, budget, step, used_wei, now_ms, self._currency) for step in new]
 
 
 _UNKNOWN: Final = (-1, 0, frozenset[Step]())
@@ -79,11 +80,11 @@ _DOES: Final = {"warn": "goes on", "throttle": "throttles requests", "reject": "
 
 
 def _budget_crossing(
-    consumer: str, check: WindowCheck, budget: Budget, step: Step, used_wei: int, now_ms: int
+    consumer: str, check: WindowCheck, budget: Budget, step: Step, used_wei: int, now_ms: int, currency: Currency
 ) -> Crossing:
     left_wei = max(0, budget.limit_wei - used_wei)
     message = (
-        f"budget {budget.name} of {consumer} has {format_wei(left_wei)} of {format_wei(budget.limit_wei)} left,"
+        f"budget {budget.name} of {consumer} has {currency.text(left_wei)} of {currency.text(budget.limit_wei)} left,"
         f" past {step.percent}%: it {_DOES[step.action]}"
     )
     details = (("budget", budget.name), ("action", step.action), ("scope", budget.scope))

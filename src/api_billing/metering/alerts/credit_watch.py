@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from api_billing.amounts import format_wei
+from api_billing.amounts import GEN, Currency
 from api_billing.metering.alerts.alert import (
     DEPLETED,
     KEEP_MS,
@@ -48,11 +48,12 @@ class CreditWatch:
     processes, and is known once an account was seen for five minutes.
     """
 
-    def __init__(self, thresholds: Sequence[Threshold] = (), size: int = 10_000) -> None:
+    def __init__(self, thresholds: Sequence[Threshold] = (), size: int = 10_000, currency: Currency = GEN) -> None:
         distinct = {DEPLETED if threshold.amount == 0 else threshold for threshold in thresholds}
         self.thresholds = tuple(sorted(distinct | {DEPLETED}))
         self._runways = any(threshold.unit == "hours" for threshold in self.thresholds)
         self._size = size
+        self._currency = currency
         self._lock = threading.Lock()
         self._accounts: dict[str, _Account] = {}
 
@@ -89,7 +90,7 @@ class CreditWatch:
             left_wei = balance.granted_wei - balance.charged_wei
             if left_wei < estimate_wei and DEPLETED not in known.fired and known.epoch == balance.epoch:
                 known.fired.add(DEPLETED)
-                found.append(_crossing(account, DEPLETED, balance, now_ms))
+                found.append(_crossing(account, DEPLETED, balance, now_ms, self._currency))
             return found
 
     def _examine(self, account: str, balance: Balance, now_ms: int, *, charged: bool) -> list[Candidate]:
@@ -107,7 +108,7 @@ class CreditWatch:
             for threshold in self.thresholds:
                 if threshold not in known.fired and _is_below(threshold, balance, known):
                     known.fired.add(threshold)
-                    found.append(_crossing(account, threshold, balance, now_ms))
+                    found.append(_crossing(account, threshold, balance, now_ms, self._currency))
         floors = [_floor_wei(threshold, balance) for threshold in self.thresholds if threshold not in known.fired]
         known.floor_wei = max(floors, default=-1)
         return found
@@ -121,7 +122,7 @@ class CreditWatch:
         above = tuple(threshold for threshold in self.thresholds if _is_above(threshold, balance, known))
         if taken_back or balance.epoch < 2 or not above:
             return []
-        return [Recovery(account, balance.epoch, above, left_wei)]
+        return [Recovery(account, balance.epoch, above, left_wei, self._currency)]
 
     def _remembered(self, account: str) -> _Account:
         known = self._accounts.get(account)
@@ -180,13 +181,14 @@ def _runs_out(threshold: Threshold, left_wei: int, known: _Account) -> bool:
     return left_wei * took_ms <= threshold.amount * _HOUR_MS * spent_wei
 
 
-def _crossing(account: str, threshold: Threshold, balance: Balance, now_ms: int) -> Crossing:
+def _crossing(account: str, threshold: Threshold, balance: Balance, now_ms: int, currency: Currency) -> Crossing:
     left_wei = balance.granted_wei - balance.charged_wei
+    left, bound = currency.text(left_wei), threshold.text(currency)
     if threshold == DEPLETED:
         kind: AlertKind = "depleted"
-        message = f"credit of {account} is used up ({format_wei(left_wei)} left)"
+        message = f"credit of {account} is used up ({left} left)"
     else:
         kind = "dropped"
-        message = f"credit of {account} has dropped to {format_wei(left_wei)}, not more than {threshold}"
-    alert = Alert(kind, account, now_ms, message, "" if threshold == DEPLETED else str(threshold), left_wei)
+        message = f"credit of {account} has dropped to {left}, not more than {bound}"
+    alert = Alert(kind, account, now_ms, message, "" if threshold == DEPLETED else bound, left_wei)
     return Crossing(credit_key(account, threshold, balance.epoch, "below"), alert, now_ms + KEEP_MS)

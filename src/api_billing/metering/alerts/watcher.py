@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from api_billing.amounts import GEN, Currency
 from api_billing.metering.alerts.alert import Alert, Threshold
 from api_billing.metering.alerts.budget_watch import BudgetWatch
 from api_billing.metering.alerts.channels import AlertDesk, Channel
@@ -28,10 +29,11 @@ class Watcher:
         channels: Sequence[Channel],
         now_ms: Callable[[], int],
         metrics: Metrics,
+        currency: Currency = GEN,
     ) -> None:
         self._now_ms = now_ms
-        self._credit = CreditWatch(thresholds)
-        self._budgets = BudgetWatch()
+        self._credit = CreditWatch(thresholds, currency=currency)
+        self._budgets = BudgetWatch(currency=currency)
         self._desk = AlertDesk(store.call, channels, on_alert=lambda alert: metrics.alerted(alert.kind))
 
     def settled(self, plan: WindowPlan, reserve: Reserve, reply: Settled) -> None:

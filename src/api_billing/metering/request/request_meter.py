@@ -97,6 +97,7 @@ class RequestMeter(ABC):
     ) -> None:
         self.store = store
         self.settings = settings
+        self.currency = settings.money
         self.identify = identify
         self.now_ms = clock_ms
         self.seldom = Seldom(clock_ms)
@@ -121,7 +122,7 @@ class RequestMeter(ABC):
             settings.alert_webhook_secret.get_secret_value(),
             [url.get_secret_value() for url in settings.alert_urls],
         )
-        self.watcher = Watcher(store, settings.thresholds, channels, clock_ms, self.metrics)
+        self.watcher = Watcher(store, settings.thresholds, channels, clock_ms, self.metrics, self.currency)
         self.keeper = Keeper(
             store,
             clock_ms,
