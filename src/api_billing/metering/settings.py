@@ -88,7 +88,11 @@ class MeterSettings(BaseSettings):
         262_144, ge=0, le=2**26, description="Larger response bodies are not kept for replay; a retry is refused (410)."
     )
     max_fingerprint_bytes: int = Field(
-        1_048_576, ge=0, le=2**28, description="Larger request bodies are refused together with an `Idempotency-Key`."
+        1_048_576,
+        ge=0,
+        le=2**28,
+        description="Larger request bodies are refused together with an `Idempotency-Key`, and where a callable of the"
+        " terms asks for them.",
     )
     audit_bodies: bool = Field(False, description="Keep bodies of requests and responses in the audit log.")
     audit_body_bytes: int = Field(2_048, ge=0, le=2**20, description="How much of each body the audit log keeps.")

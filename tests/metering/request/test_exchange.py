@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from api_billing.metering import Budget, Meter, Metering, Quota, Step, by_response_size, from_header
+from api_billing.metering import Budget, Meter, Metering, Quota, Step, by_response_size, first_of, from_header
 from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavailable
 from api_billing.metering.ledger.consumer_operations import GetProfile, ListTiers, PutProfile, RevokeKey
@@ -785,7 +785,8 @@ async def asynchronous(*_: Any) -> int:
         {"identify": 5},
         {"model": "gpt"},
         {"model": lambda: "gpt"},
-        {"operation": lambda request: "chat"},
+        {"operation": lambda: "chat"},
+        {"reads_body": 1},
         {"operation": "a" * 201},
         {"operation": "a\n"},
         {"operation": None},
@@ -824,6 +825,67 @@ async def small(request: MeteredRequest) -> str:
 def test_model__async__is_kept_with_the_record(desk: Desk) -> None:
     desk.serve(model=small)
     assert json.loads(desk.records[-1].outcome.tags) == {"model": "small"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "route"),
+    [("fixed", "fixed"), (lambda request: request.method, "GET"), (lambda request: None, "/forecast")],
+)
+def test_operation__told__is_in_the_record(desk: Desk, operation: Any, route: str) -> None:
+    desk.serve(operation=operation)
+    assert desk.records[-1].route == route
+
+
+def test_operation__told__finds_its_budget(desk: Desk) -> None:
+    desk.meter.change_consumer("alice", budgets=[Budget("dear", "day", 150, scope="operation", only="dear")])
+    answers = [desk.serve(operation=lambda request, name=name: name) for name in ("dear", "dear", "cheap")]
+    assert [code_of(answer) if isinstance(answer, Answer) else "" for answer in answers] == [
+        "",
+        (402, "budget_exceeded"),
+        "",
+    ]
+
+
+def test_operation__that_is_no_text__is_refused(desk: Desk) -> None:
+    assert code_of(desk.serve(operation=lambda request: 7)) == (400, "not_estimable")
+
+
+def asks_twice(asked: list[int]) -> Callable[[MeteredRequest], int]:
+    def of_body(request: MeteredRequest) -> int:
+        asked.append(1)
+        return len(request.content())
+
+    return of_body
+
+
+def test_estimate__that_asks_for_the_body__is_asked_again_when_it_is_read(desk: Desk) -> None:
+    asked: list[int] = []
+    request = MeteredRequest("POST", "/forecast", TextHeaders([("x-consumer", "alice")]), body=lambda: b"sunny")
+    assert desk.begin(Exchange(desk.metering(estimate_wei=asks_twice(asked), price=1), request)) is None
+    assert (desk.balance.reserved_wei, asked) == (5, [1, 1])
+
+
+def test_estimate__whose_body_cannot_be_read__is_refused(desk: Desk) -> None:
+    request = MeteredRequest("POST", "/forecast", TextHeaders([("x-consumer", "alice")]), body=lambda: None)
+    answer = desk.begin(Exchange(desk.metering(estimate_wei=asks_twice([]), price=1), request))
+    assert code_of(answer) == (400, "unreadable_body")
+
+
+def test_price__that_asks_for_a_body_nobody_read__is_the_fallback(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    request = MeteredRequest("POST", "/forecast", TextHeaders([("x-consumer", "alice")]), body=lambda: b"sunny")
+    exchange = Exchange(desk.metering(price=lambda request, _: len(request.content())), request)
+    desk.begin(exchange)
+    assert desk.finish(exchange)["x-cost-wei"] == "10"
+    assert "reads_body=True" in caplog.text
+
+
+def test_extractors__one_of_which_asks_for_the_body__find_who_asks(desk: Desk) -> None:
+    def by_body(request: MeteredRequest) -> str | None:
+        return request.content().decode() or None
+
+    request = MeteredRequest("POST", "/forecast", TextHeaders([]), body=lambda: b"alice")
+    exchange = Exchange(desk.metering(identify=first_of(BY_NAME, by_body)), request)
+    assert (desk.begin(exchange), exchange.consumer) == (None, "alice")
 
 
 def test_model__none__has_no_tag(desk: Desk) -> None:

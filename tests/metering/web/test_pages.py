@@ -13,6 +13,8 @@ import pytest
 from starlette.testclient import TestClient
 from werkzeug.test import Client
 
+from api_billing.metering.ledger.operations import ListRecords
+
 DOCS = Path(__file__).parents[3] / "docs"
 
 
@@ -43,6 +45,16 @@ def test_fastapi_page__its_service__bills_as_it_says(names: dict[str, Any]) -> N
     assert client.post("/summary?text=abc").headers["x-cost-wei"] == str(3 * 10**9)
     assert client.get("/tides").json() == "acme"
     assert int(client.get("/balance").json()) == names["meter"].balance("acme").free_wei
+
+
+@pytest.mark.parametrize("names", ["metering-costs.md"], indirect=True)
+def test_page_about_costs__its_service__bills_as_it_says(names: dict[str, Any]) -> None:
+    client, meter = TestClient(names["app"], headers=names["key"]), names["meter"]
+    reply = client.post("/summaries", json={"model": "large", "pages": ["one", "two"]})
+    assert (reply.json(), reply.headers["x-cost-wei"]) == (["one", "two"], str(20 * 10**9))
+    assert client.post("/summaries", json={"model": "none", "pages": []}).json()["code"] == "not_estimable"
+    record = meter.store.call(ListRecords("acme"))[0]
+    assert (record.estimate_wei, record.outcome.tags) == (40 * 10**9, '{"model":"large"}')
 
 
 @pytest.mark.parametrize("names", ["metering-flask.md"], indirect=True)

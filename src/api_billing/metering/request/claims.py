@@ -11,6 +11,7 @@ from typing import Final
 from api_billing.metering.ledger.operations import Claim, StoredResponse
 from api_billing.metering.request.http import BODILESS, MeteredRequest, MeteredResponse
 from api_billing.metering.request.problems import Refusal
+from api_billing.metering.request.telling import read_bounded
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.stores.steps import Steps
 
@@ -36,14 +37,8 @@ def idempotency_claim(
 
 def request_fingerprint(request: MeteredRequest, query: bytes, settings: MeterSettings) -> Steps[str | Refusal]:
     """What makes a request the same request, with this query."""
-    limit = settings.max_fingerprint_bytes
-    declared = request.headers.first("content-length") or ""
-    if declared.isdecimal() and int(declared[:20]) > limit:
-        return Refusal("body_too_large")
-    body = yield from request.read_body()
-    if body is None:
-        return Refusal("unreadable_body")
-    return Refusal("body_too_large") if len(body) > limit else fingerprint(request.method, request.path, query, body)
+    body = yield from read_bounded(request, settings.max_fingerprint_bytes)
+    return body if isinstance(body, Refusal) else fingerprint(request.method, request.path, query, body)
 
 
 def stored_response(response: MeteredResponse, method: str, claims: str) -> StoredResponse | None:

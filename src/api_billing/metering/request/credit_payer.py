@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from api_billing.metering.errors import StoreUnavailable
 from api_billing.metering.ledger.operations import (
@@ -24,17 +24,16 @@ from api_billing.metering.limits.plan import Fields
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.request.claims import idempotency_claim
-from api_billing.metering.request.http import MeteredRequest, MeteredResponse, cost_field
+from api_billing.metering.request.http import MeteredResponse, cost_field
 from api_billing.metering.request.identity import Identity, identify
 from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.prices import Priced, is_wei, price_of
 from api_billing.metering.request.problems import Answer, Refusal, by_channel, refusal_by
 from api_billing.metering.request.request_meter import Admitted, ChainSide
-from api_billing.metering.stores.steps import Steps, is_waiting
+from api_billing.metering.request.telling import is_text, read_bounded
+from api_billing.metering.stores.steps import Steps
 
 _MAX_ATTEMPTS: Final = 4  # at a profile that changes while it is being used
-# What reading an input raises that is not what it should be.
-_OF_INPUT: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 _NEVER: Final = WindowCheck("never", 0, 1, "calls", 0)
 
 _log = logging.getLogger("api_billing.metering")
@@ -51,7 +50,8 @@ class CreditPayer(Payer):
     def identify(self) -> Steps[Identity | Refusal]:
         """Who the request says it is from."""
         meter = self.metering.meter
-        return identify(self.metering.identify or meter.identify, self.request, meter.seldom)
+        extractor = self.metering.identify or meter.identify
+        return identify(extractor, self.request, meter.seldom, meter.settings.max_fingerprint_bytes)
 
     def reserve_as(
         self, who: Callable[[], Steps[Identity | Refusal]], new_tier: str = ""
@@ -161,62 +161,39 @@ class CreditPayer(Payer):
         return self.request.headers.all("idempotency-key")
 
     def estimate(self) -> Steps[Refusal | None]:
-        """Ask for the model, and for the estimate; why the request is refused when it cannot be told."""
+        """Ask for the model, the operation and the estimate; why the request is refused when they cannot be told."""
         metering = self.metering
-        if metering.model is None and type(metering.estimate_wei) is int:
-            self.estimate_wei = metering.estimate_wei
+        if metering.asks_nothing:
+            self.estimate_wei = cast(int, metering.estimate_wei)
             return None
-        if (cannot := (yield from self.tell_model())) is not None:
+        if (cannot := (yield from self.tell_names())) is not None:
             return cannot
         return (yield from self.tell_estimate())
 
-    def tell_model(self) -> Steps[Refusal | None]:
-        """Ask for the model, where the terms can tell it."""
-        metering = self.metering
+    def tell_names(self) -> Steps[Refusal | None]:
+        """Ask for the model and the operation, where the terms can tell them; and read the body, where a price wants
+        it.
+        """
+        metering, limit = self.metering, self.metering.meter.settings.max_fingerprint_bytes
+        if metering.reads_body and isinstance(body := (yield from read_bounded(self.request, limit)), Refusal):
+            return body
         if metering.model is not None:
-            model = yield from self._told_by("model", metering.model, lambda found: type(found) is str or found is None)
+            model = yield from self.told("model", metering.model, is_text)
             if isinstance(model, Refusal):
                 return model
             if model:
                 self.tags["model"] = model
-        return None
+        return (yield from self.tell_operation())
 
     def tell_estimate(self) -> Steps[Refusal | None]:
         """Ask for the estimate."""
         estimate = self.metering.estimate_wei
         if callable(estimate):
-            estimate = yield from self._told_by("estimate", estimate, is_wei)
+            estimate = yield from self.told("estimate", estimate, is_wei)
         if isinstance(estimate, Refusal):
             return estimate
         self.estimate_wei = cast(int, estimate)
         return None
-
-    def _told_by(
-        self, what: str, function: Callable[[MeteredRequest], Any], is_right: Callable[[Any], bool]
-    ) -> Steps[Any]:
-        """What an own callable says of the request; a refusal when it fails, or says what cannot be.
-
-        What it raises over input that it did not expect, and an amount beyond what there is, are put down to the
-        request, all else to the application.
-        """
-        request = self.request
-        raised: Exception | None = None
-        try:
-            found = function(request)
-            if is_waiting(found):
-                found = yield found
-            if is_right(found):
-                return found
-            code = "not_estimable" if type(found) is int or what == "model" else "estimate_failed"
-            problem = f"it returned {type(found).__name__}"
-        except Exception as error:
-            code = "not_estimable" if isinstance(error, _OF_INPUT) else "estimate_failed"
-            problem, raised = type(error).__name__, error
-        name = getattr(function, "__qualname__", type(function).__name__)
-        where = (request.method, request.route)
-        message = f"{code}: %s, which tells the {what} of %.20r %.200r: %s"
-        self.metering.meter.seldom.log(_log, logging.ERROR, message, name, *where, problem, exc_info=raised)
-        return Refusal(code)
 
     def _served_before(self, account: str, profile: Profile) -> Steps[ReserveReply | None]:
         """What a request that is refused now was answered before: what was paid for can be had again."""

@@ -127,7 +127,7 @@ class DoorPayer(CreditPayer):
         if self._said is None or self._offer is None:
             return (yield from super().estimate())
         self.estimate_wei = self._offer.amount_wei
-        return (yield from self.tell_model())
+        return (yield from self.tell_names())
 
     def keys(self) -> list[str]:
         found, payment_id = super().keys(), "" if self._said is None else self._said.payment_id

@@ -237,6 +237,7 @@ class Exchange:
                 meter.keeper.opened(reserve.reservation_id, reserve.expires_ms)
         if answer is None:
             self.serving_ms = meter.now_ms()
+            self.request.is_begun = True
             _current.set(self)
         return answer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +17,13 @@ BODILESS: Final = frozenset({204, 304})  # statuses of responses that have no bo
 _MAX_DIGITS: Final = 20
 _MAX_URL: Final = 2_048
 _IN_PATHS: Final = "/:@!$&'()*+,;=~"
+
+
+class BodyWanted(BaseException):
+    """A callable of the terms asks for a body that has not been read: the flow reads it, and calls again. No Exception,
+    so that what catches those in the callable lets it pass.
+    """
+
 
 # Reads the whole body: None when it cannot be read (the client went away, too large, consumed by somebody else).
 BodySource = Callable[[], "bytes | Awaitable[bytes | None] | None"]
@@ -134,15 +142,20 @@ class MeteredRequest:
     ``path`` is decoded, ``route`` the pattern it matched (``/users/{id}``; the path when nothing matched), ``query``
     raw, ``client`` the peer's address, ``at_ms`` when it came in, ``scheme`` that of its URL as the server knows it.
     ``native`` is the framework's own request, for own callables.
+
+    Callables of the terms ask for the body with ``content`` and ``json``, sync and async ones alike. One that is the
+    first to ask is called a second time, when the body has been read.
     """
 
     __slots__ = (
         "_body",
         "_fields",
+        "_parsed",
         "at_ms",
         "body_read",
         "client",
         "headers",
+        "is_begun",
         "method",
         "native",
         "path",
@@ -176,7 +189,9 @@ class MeteredRequest:
         self.scheme = scheme or "http"
         self._body: bytes | BodySource | None = body
         self._fields: dict[str, list[str]] | None = None
+        self._parsed: Any = BodyWanted  # the body's JSON, once it was asked for
         self.body_read = not callable(body)
+        self.is_begun = False  # nothing more is read before serving
 
     @property
     def request_id(self) -> str:
@@ -202,6 +217,25 @@ class MeteredRequest:
                 parse_qs(text, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS, errors="strict") if text else {}
             )
         return self._fields.get(name, [])
+
+    def content(self) -> bytes:
+        """The whole body, for callables of the terms. A form that a framework has parsed before has its names and
+        values in place of that (``native`` has the form). One that cannot be read, or is too long, is refused.
+
+        Raises: RuntimeError once the request is being served, if nothing has read it before (``reads_body``).
+        """
+        body = self.body
+        if body is None:
+            if self.is_begun:
+                raise RuntimeError("the body was not read before serving: set reads_body=True in the terms")
+            raise BodyWanted
+        return body
+
+    def json(self) -> Any:
+        """The body's JSON, parsed once. Raises: ValueError for what is none; RuntimeError as ``content``."""
+        if self._parsed is BodyWanted:
+            self._parsed = json.loads(self.content())
+        return self._parsed
 
     @property
     def body(self) -> bytes | None:

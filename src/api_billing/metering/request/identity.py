@@ -14,8 +14,9 @@ from types import GeneratorType
 from typing import Final, NamedTuple, cast
 
 from api_billing.metering.errors import InvalidSetting
-from api_billing.metering.request.http import MeteredRequest
+from api_billing.metering.request.http import BodyWanted, MeteredRequest
 from api_billing.metering.request.problems import Refusal
+from api_billing.metering.request.telling import awaited, read_bounded
 from api_billing.metering.seldom import Seldom
 from api_billing.metering.stores.steps import Steps, is_waiting
 from api_billing.networks import canonical_name
@@ -48,10 +49,17 @@ REVOKED: Final = Refusal("revoked_key")
 OTHER_FORM: Final = Refusal("invalid_identity", challenge='Bearer error="invalid_token"')
 
 
-def identify(extractor: Extractor, request: MeteredRequest, seldom: Seldom | None = None) -> Steps[Identity | Refusal]:
-    """Run an extractor, built-in or own. An own one that raises refuses the request, and is logged."""
+def identify(
+    extractor: Extractor, request: MeteredRequest, seldom: Seldom | None = None, limit: int = 0
+) -> Steps[Identity | Refusal]:
+    """Run an extractor, built-in or own; once more when it asks for the body, of at most ``limit`` bytes. An own one
+    that raises refuses the request, and is logged.
+    """
     try:
         return (yield from identified(extractor, request))
+    except BodyWanted:
+        body = yield from read_bounded(request, limit)
+        return body if isinstance(body, Refusal) else (yield from identify(extractor, request, seldom, limit))
     except Exception:
         (seldom or Seldom()).log(
             _LOG, logging.ERROR, "the identity of a request to %.200r could not be told", request.route, exc_info=True
@@ -66,7 +74,7 @@ def identified(extractor: Extractor, request: MeteredRequest) -> Steps[Identity 
         if isinstance(answer, GeneratorType):
             answer = yield from answer
         elif answer is not None and type(answer) is not str and is_waiting(answer):
-            answer = yield cast("Awaitable[Found]", answer)
+            answer = yield from awaited(cast("Awaitable[Found]", answer))
     name = answer.consumer if isinstance(answer, Identity) else answer
     if not isinstance(name, str | Refusal | None):
         raise TypeError(f"an extractor returned {type(name).__name__}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypedDict, cast
 
 from api_billing.metering.errors import InvalidSetting
@@ -14,7 +14,7 @@ from api_billing.metering.request.prices import Price, check_wei, fixed
 from api_billing.metering.request.request_meter import RequestMeter
 
 Estimate = int | Callable[[MeteredRequest], "int | Awaitable[int]"]
-Model = Callable[[MeteredRequest], "str | Awaitable[str | None] | None"]
+Text = Callable[[MeteredRequest], "str | Awaitable[str | None] | None"]
 _MAX_OPERATION: Final = 200
 _MAX_UNITS: Final = 2**31 - 1
 
@@ -25,10 +25,11 @@ class FurtherTerms(TypedDict, total=False):
     estimate_wei: Estimate
     price: Price | int | None
     identify: Extractor | None
-    operation: str
-    model: Model | None
+    operation: str | Text
+    model: Text | None
     units: int
     idempotent: bool
+    reads_body: bool
 
 
 class Terms(FurtherTerms):
@@ -43,10 +44,11 @@ class Metering:
 
     ``estimate_wei`` is what is set aside before serving, an amount or a callable of the request; ``price`` what serving
     has cost then, an amount or a callable of request and response (default: the estimate). ``identify`` says who it is
-    (default: the meter's, API keys). ``operation`` names the route for budgets and the audit log (default: the
-    request's own), ``model`` is a callable that tells the model that a request asks for. All of these callables may be
-    async. ``units`` (from 1) is what a request counts as in usage. With ``idempotent`` an ``Idempotency-Key`` is
-    honoured.
+    (default: the meter's, API keys). ``operation`` names the route for budgets and the audit log, as a text or a
+    callable of the request (default: the request's own), ``model`` is a callable that tells the model that a request
+    asks for. All of these callables may be async, and may ask for the body (``request.json()``); a price only when
+    something has read it before serving: with ``reads_body`` the meter does. ``units`` (from 1) is what a request
+    counts as in usage. With ``idempotent`` an ``Idempotency-Key`` is honoured.
 
     Raises: InvalidSetting for what is no name, amount, number or callable.
     """
@@ -56,15 +58,19 @@ class Metering:
     estimate_wei: Estimate = 0
     price: Price | int | None = None
     identify: Extractor | None = None
-    operation: str = ""
-    model: Model | None = None
+    operation: str | Text = ""
+    model: Text | None = None
     units: int = 1
     idempotent: bool = True
+    reads_body: bool = False
+    asks_nothing: bool = field(init=False, repr=False)  # what is to be known before serving stands in the terms
 
     def __post_init__(self) -> None:
         if type(self.api) is not str or not self.api or len(self.api) > 64 or not self.api.isprintable():
             raise InvalidSetting(f"an API's name has 1 to 64 printable characters: {self.api!r:.80}")
         self._check()
+        told_by = callable(self.estimate_wei) or callable(self.operation) or self.model is not None
+        object.__setattr__(self, "asks_nothing", not (told_by or self.reads_body))
         self.meter.connect(self.api)
 
     def _check(self) -> None:
@@ -84,14 +90,17 @@ class Metering:
         if self.model is not None:
             check_callable("model", self.model, "request", or_else="such as lambda request: 'small'")
         operation, units = self.operation, self.units
-        if type(operation) is not str or len(operation) > _MAX_OPERATION or not operation.isprintable():
+        if callable(operation):
+            check_callable("operation", operation, "request", or_else="or a text")
+        elif type(operation) is not str or len(operation) > _MAX_OPERATION or not operation.isprintable():
             raise InvalidSetting(
                 f"operation is a text of at most {_MAX_OPERATION} printable characters, not {operation!r:.80}"
             )
         if type(units) is not int or not 1 <= units <= _MAX_UNITS:
             raise InvalidSetting(f"units are a whole number from 1 to 2^31 - 1, not {units!r:.80}")
-        if type(self.idempotent) is not bool:
-            raise InvalidSetting(f"idempotent is True or False, not {self.idempotent!r:.80}")
+        for name in ("idempotent", "reads_body"):
+            if type(value := getattr(self, name)) is not bool:
+                raise InvalidSetting(f"{name} is True or False, not {value!r:.80}")
 
     def covers(self, method: str, path: str) -> bool:
         """Whether requests of this method and path are metered at all."""

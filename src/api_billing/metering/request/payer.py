@@ -7,6 +7,7 @@ the response and which header fields it gets. What kinds there are stands in ``p
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from api_billing.metering.ledger.ids import new_id
@@ -34,6 +35,7 @@ from api_billing.metering.request.http import REPLAYED, MeteredRequest, MeteredR
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.prices import Priced
 from api_billing.metering.request.problems import Answer, Refusal
+from api_billing.metering.request.telling import is_text, told
 from api_billing.metering.stores.steps import Steps
 from api_billing.metering.texts import storable
 
@@ -85,7 +87,9 @@ class Payer(ABC):
         self.metering = metering
         self.request = request
         self.remote_id = remote_id
-        self.operation = metering.operation or request.route  # what budgets and the audit log call it
+        operation = metering.operation
+        # What budgets and the audit log call it, as long as no callable has told.
+        self.operation = operation if operation and type(operation) is str else request.route
         self.consumer = ""
         self.plan: WindowPlan | None = None
         self.counts: tuple[int, ...] = ()
@@ -127,6 +131,20 @@ class Payer(ABC):
     def stored(self, response: MeteredResponse, *, is_whole: bool) -> StoredResponse | None:
         """What the next request with the same claim gets; None when it is to be served again, as this was cut off."""
         return stored_response(response, self.request.method, self.claims) if is_whole else None
+
+    def tell_operation(self) -> Steps[Refusal | None]:
+        """Ask for the operation, where a callable tells it."""
+        if callable(self.metering.operation):
+            operation = yield from self.told("operation", self.metering.operation, is_text)
+            if isinstance(operation, Refusal):
+                return operation
+            self.operation = operation or self.request.route
+        return None
+
+    def told(self, what: str, function: Callable[[MeteredRequest], Any], is_right: Callable[[Any], bool]) -> Steps[Any]:
+        """What an own callable says of the request; a refusal when that cannot be told."""
+        meter = self.metering.meter
+        return told(what, function, self.request, meter.settings.max_fingerprint_bytes, is_right, meter.seldom)
 
     def fields(self) -> Fields:
         """Header fields about limits, as they are now."""

@@ -48,7 +48,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         400, "Idempotency key not valid", "Idempotency-Key is one string of 1 to 255 printable ASCII characters."
     ),
     "unreadable_body": Kind(400, "Body not readable", "The body of the request could not be read."),
-    "body_too_large": Kind(413, "Body too large", "The body is larger than this API compares for idempotency."),
+    "body_too_large": Kind(413, "Body too large", "The body is larger than this API reads before serving."),
     "idempotency_mismatch": Kind(
         422, "Idempotency key reused", "This idempotency key was used for another request; use a new one."
     ),

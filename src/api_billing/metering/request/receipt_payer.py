@@ -82,6 +82,8 @@ class ReceiptPayer(Payer):
         if refusal is not None:
             return refusal
         self.consumer = receipt.consumer
+        if (cannot := (yield from self.tell_operation())) is not None:
+            return cannot
         fingerprint: str | Refusal = self._fingerprint
         if not fingerprint:
             query = query_without(self.request.query, settings.receipt_query)

@@ -85,11 +85,8 @@ class Access:
     def _identified(self, credential: str) -> Steps[object]:
         if parse_key(credential) is None:
             return None
-        return (
-            yield from identify(
-                self._identify_reader, bearer("GET", "/", credential, self._meter.now_ms()), self._meter.seldom
-            )
-        )
+        request = bearer("GET", "/", credential, self._meter.now_ms())
+        return (yield from identify(self._identify_reader, request, self._meter.seldom))
 
     def _is_service(self, credential: str) -> bool:
         # Digests: the time tells neither how much of it is right nor how long it is.

@@ -10,19 +10,23 @@ from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import INVALID, Extractor, Identity, identify
 from api_billing.metering.request.problems import Answer, Refusal
 from api_billing.metering.request.request_meter import RequestMeter
-from api_billing.metering.stores.steps import arun, run
+from api_billing.metering.stores.steps import Steps, arun, run
 
 
 def consumer_of(meter: RequestMeter, request: MeteredRequest, extractor: Extractor | None = None) -> str | Answer:
     """The consumer of a request, in this thread."""
-    return _told(run(identify(extractor or meter.identify, request, meter.seldom), meter.store.call))
+    return _told(run(_identify(meter, request, extractor), meter.store.call))
 
 
 async def aconsumer_of(
     meter: RequestMeter, request: MeteredRequest, extractor: Extractor | None = None
 ) -> str | Answer:
     """The same in a coroutine."""
-    return _told(await arun(identify(extractor or meter.identify, request, meter.seldom), meter.store.acall))
+    return _told(await arun(_identify(meter, request, extractor), meter.store.acall))
+
+
+def _identify(meter: RequestMeter, request: MeteredRequest, extractor: Extractor | None) -> Steps[Identity | Refusal]:
+    return identify(extractor or meter.identify, request, meter.seldom, meter.settings.max_fingerprint_bytes)
 
 
 def _told(identity: Identity | Refusal) -> str | Answer:

@@ -1,0 +1,87 @@
+"""Terms that are told by the request's body, on every adapter; each under its framework's own test client."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from api_billing.metering import MeteredRequest, MeteredResponse
+from api_billing.metering.ledger.operations import ListRecords, Record
+
+from .subjects import ADAPTERS, Subject, subject_of
+from .terms import TERMS, open_meter
+
+ASKED = {"model": "large", "wei": 300, "of": "ann"}
+BODY = json.dumps(ASKED).encode()
+
+
+def sync_told(name: str) -> Callable[[MeteredRequest], Any]:
+    return lambda request: request.json()[name]
+
+
+def async_told(name: str) -> Callable[[MeteredRequest], Any]:
+    async def told(request: MeteredRequest) -> Any:
+        return json.loads(request.content())[name]
+
+    return told
+
+
+def record_of(subject: Subject) -> Record:
+    record: Record = subject.meter.store.call(ListRecords())[-1]
+    return record
+
+
+@pytest.fixture(params=[sync_told, async_told])
+def told(request: pytest.FixtureRequest) -> Callable[[str], Callable[[MeteredRequest], Any]]:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture(params=ADAPTERS)
+def adapter(request: pytest.FixtureRequest) -> str:
+    return request.param  # type: ignore[no-any-return]
+
+
+def test_terms__told_by_the_body__are_reserved_and_recorded(
+    adapter: str, told: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terms = {"estimate_wei": told("wei"), "model": told("model"), "operation": told("of"), "price": 7}
+    for name, term in terms.items():
+        monkeypatch.setitem(TERMS, name, term)
+    with open_meter() as meter, subject_of(adapter, meter) as subject:
+        reply = subject.post("/echo", BODY)
+        assert (reply.status, reply.body, reply.cost_wei) == (200, BODY, 7)
+        record = record_of(subject)
+        found = (record.estimate_wei, record.route, json.loads(record.outcome.tags))
+        assert found == (300, "ann", {"model": "large"})
+
+
+def test_identity__told_by_the_body__is_who_pays(adapter: str, told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TERMS, "identify", told("of"))
+    with open_meter() as meter, subject_of(adapter, meter) as subject:
+        assert subject.send("POST", "/echo", {}, BODY).body == BODY
+        assert record_of(subject).consumer == "ann"
+
+
+def test_price__that_reads_the_body__charges_by_it(adapter: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def price(request: MeteredRequest, response: MeteredResponse) -> int:
+        return len(request.content()) + response.body_bytes
+
+    monkeypatch.setitem(TERMS, "price", price)
+    monkeypatch.setitem(TERMS, "reads_body", True)
+    with open_meter() as meter, subject_of(adapter, meter) as subject:
+        assert subject.post("/echo", BODY).cost_wei == 2 * len(BODY)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [(b"", 400, "not_estimable"), (b'{"wei":', 400, "not_estimable"), (BODY + 100 * b" ", 413, "body_too_large")],
+)
+def test_body__that_tells_nothing__is_refused_before_the_handler(
+    adapter: str, told: Any, body: bytes, status: int, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TERMS, "estimate_wei", told("wei"))
+    with open_meter(max_fingerprint_bytes=len(BODY) + 99) as meter, subject_of(adapter, meter) as subject:
+        reply = subject.post("/echo", body)
+        assert (reply.status, json.loads(reply.body)["code"]) == (status, code)
+        assert subject.seen == []
