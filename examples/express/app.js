@@ -22,6 +22,12 @@ app.get("/archive/:days", metered({ ...meter, estimateWei: 50n * GWEI }), (req, 
   res.json({ days: Array(days).fill("rain") });
 });
 
+// What it costs is told by the body: one price for each of its cities.
+const inBody = { estimateWei: async (req) => BigInt(req.body.cities.length) * GWEI, model: (req) => req.body.model };
+app.post("/forecasts", express.json(), metered({ ...meter, ...inBody, operation: "many" }), (req, res) => {
+  res.json(req.body.cities.map((city) => ({ city, forecast: "sunny" })));
+});
+
 app.get("/hours", metered({ ...meter, estimateWei: 20n * GWEI }), (req, res) => {
   for (const hour of [6, 12, 18]) res.write(`${hour}:00 sunny\n`);
   res.locals.costWei = 3n * GWEI;

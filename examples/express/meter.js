@@ -2,6 +2,9 @@
 //
 //   app.get("/forecast", metered({ url, token, api: "weather", estimateWei: 5_000_000_000n }), handler)
 //
+// `estimateWei`, and `model` and `operation` for budgets and the audit log, may be functions of the request, async ones too:
+// behind `express.json()` they see its parsed body. What they throw over a body that is not what it should be is a 400.
+//
 // A handler may say what serving really cost: res.locals.costWei = 3_000_000_000n. Amounts are BigInt; on the wire they
 // are decimal strings, as a JSON number would be rounded.
 //
@@ -21,7 +24,7 @@ const REFUSED_WITH = [
 ];
 const PAYING = ["authorization", "payment-authorization", "payment-signature", "accept-payment"];
 
-export function metered({ url, token, api, estimateWei, payments = false, failOpen = false, timeoutMs = 5000 }) {
+export function metered({ url, token, api, payments = false, failOpen = false, timeoutMs = 5000, ...terms }) {
   // Every request to the meter may be repeated: the id keeps it from being done twice.
   async function ask(path, body, pauses = PAUSES_MS) {
     const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
@@ -41,7 +44,9 @@ export function metered({ url, token, api, estimateWei, payments = false, failOp
     if (!payments && !hasKey(req)) return { refusal: problem(401, "missing_identity") };
     const who = payments ? { payment: paymentOf(req) } : { api_key: req.get("authorization").split(" ")[1] };
     const route = ((req.baseUrl ?? "") + (req.route?.path ?? req.path)).slice(0, 200);
-    const asked = { id, api, estimate_wei: String(estimateWei), ...who, method: req.method, route };
+    const said = await told(terms, req);
+    if (said.status) return { refusal: said };
+    const asked = { id, api, ...said, ...who, method: req.method, route };
     const { answer, body } = await ask("/v1/reservations", asked, PAUSES_MS.slice(0, 1));
     if (answer.status === 201) return { ...body, expiresMs: body.expires_after_seconds * 1000 };
     if (answer.status === 200) return { response: body.response };
@@ -112,6 +117,23 @@ function settleBeforeTheEnd(res, { begun_fields: begun }, settle) {
     });
     return res;
   };
+}
+
+// What the terms say of a request; or the problem, when its cost cannot be told.
+async function told({ estimateWei, model = "", operation = "" }, req) {
+  const tell = (term) => (typeof term === "function" ? term(req) : term);
+  try {
+    const wei = BigInt(await tell(estimateWei));
+    if (wei < 0n) throw new RangeError(`an estimate of ${wei} wei`);
+    return {
+      estimate_wei: String(wei),
+      model: String((await tell(model)) ?? "").slice(0, 100),
+      operation: String((await tell(operation)) ?? "").slice(0, 200),
+    };
+  } catch (error) {
+    console.error(`not estimable: ${req.method} ${req.path}: ${error.message}`);
+    return problem(400, "not_estimable");
+  }
 }
 
 function hasKey(req) {

@@ -44,7 +44,9 @@ def served(meter: Meter) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def seen(express: Path, meter: Meter, served: str) -> dict[str, Any]:
-    """What the API answers, in this order: 5 Gwei, 7 of 50 Gwei, an error, too dear, a wrong key, no key."""
+    """What the API answers, in this order: 5 Gwei, 7 of 50 Gwei, an error, a wrong key, no key, 2 Gwei by what its
+    body asks for, a body that tells no price, too dear.
+    """
     key = meter.create_key("acme").text
     environment = {**os.environ, "API_BILLING_SERVICE_TOKEN": TOKEN, "METER_URL": served, "PORT": "0"}
     node = subprocess.Popen(
@@ -66,6 +68,10 @@ def seen(express: Path, meter: Meter, served: str) -> dict[str, Any]:
                 headers = {"Authorization": f"Bearer {credential}"} if credential else {}
                 answers[name] = session.get(api + path, headers=headers, timeout=WAIT_SECONDS)
                 settled(meter)
+            told = {"headers": {"Authorization": f"Bearer {key}"}, "timeout": WAIT_SECONDS}
+            answers["two"] = session.post(f"{api}/forecasts", json={"cities": ["paris", "rome"], "model": "m"}, **told)
+            settled(meter)
+            answers["no cities"] = session.post(f"{api}/forecasts", json={}, **told)
             answers["poor"] = session.get(f"{api}/archive/50", headers={"Authorization": f"Bearer {key}"}, timeout=9)
         return answers
     finally:
@@ -84,7 +90,7 @@ def settled(meter: Meter) -> None:
 
 
 def test_express__requests__are_charged(seen: dict[str, Any], meter: Meter) -> None:
-    assert meter.balance("acme").charged_wei == 12 * GWEI
+    assert meter.balance("acme").charged_wei == 14 * GWEI
 
 
 def test_express__metered_response__has_the_fields(seen: dict[str, Any]) -> None:
@@ -108,5 +114,13 @@ def test_express__refusals__reach_the_client(seen: dict[str, Any]) -> None:
 def test_express__route__is_in_the_audit_log(seen: dict[str, Any], meter: Meter) -> None:
     from api_billing.metering.ledger.operations import ListRecords
 
-    routes = {record.route for record in meter.store.call(ListRecords("acme", states=("settled",)))}
-    assert routes == {"/forecast/:city", "/archive/:days"}
+    records = meter.store.call(ListRecords("acme", states=("settled",)))
+    assert {record.route for record in records} == {"/forecast/:city", "/archive/:days", "many"}
+
+
+def test_express__terms_told_by_the_body__are_what_is_reserved(seen: dict[str, Any], meter: Meter) -> None:
+    from api_billing.metering.ledger.operations import ListRecords
+
+    (found,) = [record for record in meter.store.call(ListRecords("acme")) if record.route == "many"]
+    assert (seen["two"].status_code, found.estimate_wei) == (200, 2 * GWEI)
+    assert (seen["no cities"].status_code, seen["no cities"].json()["code"]) == (400, "not_estimable")

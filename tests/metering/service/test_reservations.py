@@ -41,6 +41,12 @@ def test_reserve__by_api_key__names_its_consumer(service: Any) -> None:
     assert service.reserve(api_key=service.keys["other"]).json()["consumer"] == service.other
 
 
+def test_reserve__operation__is_recorded_in_place_of_the_route(service: Any) -> None:
+    reservation_id = reserved(service, operation="many", route="/forecasts")
+    record = service.meter.store.call(GetRecord(reservation_id))
+    assert record.route == "many"
+
+
 def test_reserve__limits__are_in_body_and_header_fields(service: Any) -> None:
     answer = service.reserve()
     assert answer.json()["limits"][0]["used"] == "1"

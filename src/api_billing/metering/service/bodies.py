@@ -103,6 +103,12 @@ class ReservationBody(_Asked):
     route: str = Field(
         "", max_length=200, pattern=_PRINTABLE, description="Pattern of the route, for budgets and the audit log"
     )
+    operation: str = Field(
+        "",
+        max_length=200,
+        pattern=_PRINTABLE,
+        description="What budgets and the audit log call it, not the route",
+    )
     model: str = Field("", max_length=100, pattern=_PRINTABLE, description="Model asked for, for budgets of a model")
     units: int = Field(1, ge=1, le=_MAX_COUNT)
     request_id: str = Field("", max_length=128, pattern=_PRINTABLE)

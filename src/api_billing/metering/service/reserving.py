@@ -118,7 +118,7 @@ def _payer(meter: Meter, body: ReservationBody, by_key: Extractor) -> Payer:
         raise ServiceProblem("invalid_request", "body.api: on the contract no API can be called that")
     if body.payment is not None:
         terms = terms_of(meter, body.api, body.estimate_wei, body.payment, by_key)
-        terms = replace(terms, model=lambda _: body.model, units=body.units)
+        terms = replace(terms, model=lambda _: body.model, operation=lambda _: body.operation, units=body.units)
         said = {"method": body.method or "GET", "route": body.route, "request_id": body.request_id}
         paying = payer_of(RemotePayer, meter, terms, body.payment, now_ms, **said)
         paying.remote_id = body.id or ""
@@ -131,6 +131,7 @@ def _payer(meter: Meter, body: ReservationBody, by_key: Extractor) -> Payer:
         int(body.estimate_wei),
         identify=by_key if body.consumer is None else lambda _: body.consumer,
         model=lambda _: body.model,
+        operation=lambda _: body.operation,
         units=body.units,
     )
     if body.receipt is not None:
