@@ -1,14 +1,16 @@
-"""Tiers, quotas, budgets and batches as JSON text, for the columns that are never searched."""
+"""Tiers, quotas, budgets, windows and batches as JSON text, for the columns that are never searched."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from api_billing.metering.ledger.batch_operations import BatchLine
 from api_billing.metering.limits.quotas import Budget, Quota, Step
+from api_billing.metering.limits.windows import WindowCheck
 from api_billing.vouchers import Voucher
 
 
@@ -95,6 +97,20 @@ def _line_of(
 ) -> BatchLine:  # fmt: skip
     signed = None if voucher is None else Voucher(voucher[0], int(voucher[1]), voucher[2])
     return BatchLine(account, consumer, day, calls, int(wei), channel, signed, close)
+
+
+@lru_cache(maxsize=4096)
+def windows_to_text(windows: tuple[WindowCheck, ...]) -> str:
+    """The windows of a reservation as one column. A consumer's requests share their windows, so the text is kept."""
+    return json.dumps([[w.counter, w.starts_ms, w.ends_ms, w.unit] for w in windows], separators=(",", ":"))
+
+
+@lru_cache(maxsize=4096)
+def windows_from_text(text: str) -> tuple[WindowCheck, ...]:
+    """The windows of such a column; their limits are not kept."""
+    return tuple(
+        WindowCheck(counter, starts_ms, ends_ms, unit, None) for counter, starts_ms, ends_ms, unit in json.loads(text)
+    )
 
 
 def headers_to_text(headers: Iterable[tuple[str, str]]) -> str:

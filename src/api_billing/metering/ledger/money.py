@@ -15,6 +15,7 @@ from dataclasses import replace
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.errors import IdConflict
 from api_billing.metering.ledger import sessions
+from api_billing.metering.ledger.counting import recount
 from api_billing.metering.ledger.kinds import Key, Kind
 from api_billing.metering.ledger.operations import (
     MAX_AMOUNT_WEI,
@@ -29,7 +30,6 @@ from api_billing.metering.ledger.operations import (
     Note,
     NotReserved,
     Outcome,
-    ReadCounts,
     Refused,
     Release,
     Released,
@@ -110,7 +110,7 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
     request = RequestRow(op, counts)
     account.reserved_wei += estimate_wei
     tables.touch(account)
-    used = _recount(tables, request, 1, estimate_wei)
+    used = recount(tables, request, 1, estimate_wei)
     tables.rows[REQUESTS][op.reservation_id,] = request
     tables.touch(request)
     if op.claim is not None:
@@ -150,7 +150,7 @@ def reserve_more(tables: Tables, op: ReserveMore) -> Reserved | Refused | NotRes
     tables.touch(request)
     account.reserved_wei += more_wei
     tables.touch(account)
-    return Reserved(account.balance(), _recount(tables, request, 0, more_wei))
+    return Reserved(account.balance(), recount(tables, request, 0, more_wei))
 
 
 def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
@@ -185,7 +185,7 @@ def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
     account.reserved_wei -= held_wei
     account.charged_wei += charged_wei
     tables.touch(account)
-    used = _recount(tables, request, int(request.late), charged_wei - held_wei)
+    used = recount(tables, request, int(request.late), charged_wei - held_wei)
     request.charged_wei = charged_wei
     request.uncollected_wei = actual_wei - charged_wei
     request.units = request.units if op.units is None else op.units
@@ -236,7 +236,7 @@ def undo(tables: Tables, request: RequestRow, state: State, now_ms: int, outcome
     tables.touch(account)
     if request.reserve.session is not None:
         sessions.charge(tables, request, request.estimate_wei, 0)
-    _recount(tables, request, -1, -request.estimate_wei)
+    recount(tables, request, -1, -request.estimate_wei)
     _end(tables, request, state, now_ms, outcome)
     _keep_response(tables, request, None)
 
@@ -305,18 +305,6 @@ def _claimed(tables: Tables, op: Reserve) -> ReserveReply | int:
     if row.response is None:
         return row.paid_wei
     return 0 if sessions.is_public(tables, op, row.reservation_id) else Replay(row.response, row.reservation_id)
-
-
-def _recount(tables: Tables, request: RequestRow, calls: int, wei: int) -> tuple[int, ...]:
-    """Count so many calls and wei more in the windows of a request; the counts after it."""
-    counts = tables.counts(request)
-    for check, count in zip(request.reserve.checks, counts, strict=True):
-        step = calls if check.unit == "calls" else wei
-        if step:
-            # Never below 0: the count of a window that ended days ago may have been pruned meanwhile.
-            count.used = max(count.used + step, 0)
-            tables.touch(count)
-    return tuple([count.used for count in counts])
 
 
 def _end(tables: Tables, request: RequestRow, state: State, now_ms: int, outcome: Outcome) -> None:
@@ -392,12 +380,6 @@ def note(tables: Tables, op: Note) -> None:
         request = RequestRow.refused(op.record)
         tables.put(request)
         _keep_bodies(tables, request)
-
-
-def read_counts(tables: Tables, op: ReadCounts) -> tuple[int, ...]:
-    """How much is counted in each window."""
-    tables.fetch(COUNTS, [(check.counter, check.starts_ms) for check in op.checks])
-    return tuple([tables.count(check.counter, check.starts_ms, check.ends_ms).used for check in op.checks])
 
 
 def fire_once(tables: Tables, op: FireOnce) -> bool:

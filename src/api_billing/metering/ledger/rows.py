@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 from api_billing.metering.ledger.batch_operations import Batch
@@ -19,6 +18,8 @@ from api_billing.metering.ledger.documents import (
     names_to_text,
     quotas_from_text,
     quotas_to_text,
+    windows_from_text,
+    windows_to_text,
 )
 from api_billing.metering.ledger.kinds import Key, Kind, Row, Values, kind_of
 from api_billing.metering.ledger.operations import (
@@ -38,7 +39,6 @@ from api_billing.metering.ledger.usage_line import UsageLine
 from api_billing.metering.ledger.vouchers import BySession
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.tiers import Tier
-from api_billing.metering.limits.windows import WindowCheck
 
 _CUT_OFF: Final = 0  # the status of a claim that has no response to give again; its body is what was paid, as text
 
@@ -506,18 +506,4 @@ def reserve_of(values: Sequence[Any]) -> Reserve:
         route=route,
         request_id=request_id,
         session=BySession("", channel, cumulative_wei=int(voucher_wei)) if channel else None,
-    )
-
-
-@lru_cache(maxsize=4096)
-def windows_to_text(windows: tuple[WindowCheck, ...]) -> str:
-    """The windows of a reservation as one column. A consumer's requests share their windows, so the text is kept."""
-    return json.dumps([[w.counter, w.starts_ms, w.ends_ms, w.unit] for w in windows], separators=(",", ":"))
-
-
-@lru_cache(maxsize=4096)
-def windows_from_text(text: str) -> tuple[WindowCheck, ...]:
-    """The windows of such a column; their limits are not kept."""
-    return tuple(
-        WindowCheck(counter, starts_ms, ends_ms, unit, None) for counter, starts_ms, ends_ms, unit in json.loads(text)
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from api_billing.metering.errors import MeterError
-from api_billing.metering.ledger import chain_credit, consumers, cutting, leases, money, outbox, sessions
+from api_billing.metering.ledger import chain_credit, consumers, counting, cutting, leases, money, outbox, sessions
 from api_billing.metering.ledger.batch_operations import AddToBatch, ListBatches, ReadCut, ReadLeaves
 from api_billing.metering.ledger.consumer_operations import (
     FindKey,
@@ -111,7 +111,7 @@ BY_KEY: Final[dict[type[Operation[Any]], Rule]] = {
     Note: money.note,
     FireOnce: money.fire_once,
     ReadBalance: lambda tables, op: tables.balance(op.account),
-    ReadCounts: money.read_counts,
+    ReadCounts: counting.read_counts,
     GetProfile: lambda tables, op: tables.profile(op.consumer),
     FindKey: consumers.find_key,
     GetRecord: _get_record,
