@@ -10,7 +10,7 @@ from typing import Any
 
 from api_billing.metering.ledger.batch_operations import BatchLine
 from api_billing.metering.limits.quotas import Budget, Quota, Step
-from api_billing.metering.limits.windows import WindowCheck
+from api_billing.metering.limits.windows import Counting, Unit, WindowCheck
 from api_billing.vouchers import Voucher
 
 
@@ -102,15 +102,27 @@ def _line_of(
 @lru_cache(maxsize=4096)
 def windows_to_text(windows: tuple[WindowCheck, ...]) -> str:
     """The windows of a reservation as one column. A consumer's requests share their windows, so the text is kept."""
-    return json.dumps([[w.counter, w.starts_ms, w.ends_ms, w.unit] for w in windows], separators=(",", ":"))
+    return _dump([_window_to_list(window) for window in windows])
 
 
 @lru_cache(maxsize=4096)
 def windows_from_text(text: str) -> tuple[WindowCheck, ...]:
     """The windows of such a column; their limits are not kept."""
-    return tuple(
-        WindowCheck(counter, starts_ms, ends_ms, unit, None) for counter, starts_ms, ends_ms, unit in json.loads(text)
-    )
+    return tuple([_window_of(*window) for window in json.loads(text)])
+
+
+def _window_to_list(window: WindowCheck) -> list[Any]:
+    plain = [window.counter, window.starts_ms, window.ends_ms, window.unit]
+    if window.counting == "fixed" and window.weight == 1:
+        return plain
+    return [*plain, window.counting, window.weight, window.rate]
+
+
+def _window_of(
+    counter: str, starts_ms: int, ends_ms: int, unit: Unit,
+    counting: Counting = "fixed", weight: int = 1, rate: int = 0,
+) -> WindowCheck:  # fmt: skip
+    return WindowCheck(counter, starts_ms, ends_ms, unit, None, counting=counting, weight=weight, rate=rate)
 
 
 def headers_to_text(headers: Iterable[tuple[str, str]]) -> str:

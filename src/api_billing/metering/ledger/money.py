@@ -86,10 +86,10 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
     estimate_wei = op.estimate_wei
     counts = []
     violated = []
-    for index, (counter, starts_ms, ends_ms, unit, limit, _, refusal, *_) in enumerate(op.checks):
+    for index, (counter, starts_ms, ends_ms, unit, limit, _, refusal, _, weight, _) in enumerate(op.checks):
         count = tables.count(counter, starts_ms, ends_ms)
         counts.append(count)
-        if limit is not None and count.used + (1 if unit == "calls" else estimate_wei) > limit:
+        if limit is not None and count.used + (weight if unit == "calls" else estimate_wei) > limit:
             violated.append(index)
             code = code or refusal
     is_short = account.granted_wei - account.reserved_wei - account.charged_wei < estimate_wei
@@ -185,8 +185,8 @@ def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
     account.reserved_wei -= held_wei
     account.charged_wei += charged_wei
     tables.touch(account)
-    used = recount(tables, request, int(request.late), charged_wei - held_wei)
     request.charged_wei = charged_wei
+    used = recount(tables, request, int(request.late), charged_wei - held_wei, op.uncounted)
     request.uncollected_wei = actual_wei - charged_wei
     request.units = request.units if op.units is None else op.units
     _end(tables, request, "redeemed" if redeemed else "settled", op.now_ms, op.outcome)

@@ -273,6 +273,7 @@ class Settle(Operation["Settled | NotReserved"]):
     outcome: Outcome = NO_OUTCOME
     units: int | None = None  # None: as reserved
     response: StoredResponse | None = None
+    uncounted: tuple[int, ...] = ()  # indexes of the reservation's checks: in these windows nothing counts of it
 
 
 class Settled(NamedTuple):
@@ -371,6 +372,16 @@ class ReadBalance(Operation[Balance]):
     """An account's money; all zero for an account that was never granted anything."""
 
     account: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResetCounts(Operation[tuple[int, ...]]):
+    """Let nothing be counted in these windows so far: goodwill, or what was counted by mistake. The answer is what was.
+
+    What is being served then counts no more, and what is given back of it is given to others, never below nothing.
+    """
+
+    checks: tuple[WindowCheck, ...]
 
 
 @dataclass(frozen=True, slots=True)

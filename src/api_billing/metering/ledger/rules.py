@@ -37,6 +37,7 @@ from api_billing.metering.ledger.operations import (
     Release,
     Reserve,
     ReserveMore,
+    ResetCounts,
     Settle,
     SumUsage,
     Sweep,
@@ -112,6 +113,7 @@ BY_KEY: Final[dict[type[Operation[Any]], Rule]] = {
     FireOnce: money.fire_once,
     ReadBalance: lambda tables, op: tables.balance(op.account),
     ReadCounts: counting.read_counts,
+    ResetCounts: counting.reset_counts,
     GetProfile: lambda tables, op: tables.profile(op.consumer),
     FindKey: consumers.find_key,
     GetRecord: _get_record,
@@ -222,6 +224,10 @@ def _session_needs(account: str, channel_id: str = "") -> Keys:
     return [*keys, (CHANNELS, (channel_id,))] if channel_id else keys
 
 
+def _count_needs(op: ReadCounts | ResetCounts) -> Keys:
+    return [(COUNTS, (check.counter, check.starts_ms)) for check in op.checks]
+
+
 def _profile_needs(consumer: str) -> Keys:
     return [(CONSUMERS, (consumer,)), (NUMBERS, TIERS_VERSION)]
 
@@ -236,7 +242,8 @@ _NEEDS: Final[dict[type[Operation[Any]], Callable[[Any], Keys]]] = {
     Note: lambda op: _record_needs(op.record.record_id),
     FireOnce: lambda op: [(FIRED, (op.key,))],
     ReadBalance: lambda op: [(ACCOUNTS, (op.account,))],
-    ReadCounts: lambda op: [(COUNTS, (check.counter, check.starts_ms)) for check in op.checks],
+    ReadCounts: _count_needs,
+    ResetCounts: _count_needs,
     GetProfile: lambda op: _profile_needs(op.consumer),
     FindKey: lambda op: [(API_KEYS, (op.key_id,))],
     GetRecord: lambda op: _record_needs(op.record_id),

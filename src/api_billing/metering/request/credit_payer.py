@@ -231,6 +231,6 @@ class CreditPayer(Payer):
 
     def released(self) -> Fields:
         assert self.plan is not None
-        added = [1 if check.unit == "calls" else self.estimate_wei for check in self.plan.checks]
+        added = [check.weight if check.unit == "calls" else self.estimate_wei for check in self.plan.checks]
         self.counts = tuple([count - one for count, one in zip(self.counts, added, strict=True)])
         return super().released()

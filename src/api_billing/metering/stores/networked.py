@@ -19,7 +19,7 @@ from api_billing.metering.clock import system_clock_ms
 from api_billing.metering.errors import CannotBeStored, StoreUnavailable
 from api_billing.metering.ledger import rules
 from api_billing.metering.ledger.consumer_operations import RevokeKey
-from api_billing.metering.ledger.operations import Extend, FireOnce, Operation, Prune, Sweep
+from api_billing.metering.ledger.operations import Extend, FireOnce, Operation, Prune, ResetCounts, Sweep
 from api_billing.metering.ledger.settlement_operations import Renumber, ReopenEnded, RetryRefused, WriteOff
 from api_billing.metering.stores.store import Reply, Store
 from api_billing.showing import redacted
@@ -27,7 +27,7 @@ from api_billing.showing import redacted
 # FireOnce would say that somebody else fired, ReopenEnded, Renumber, RetryRefused
 # and WriteOff that nothing is left to do, and the others give another number.
 _ONCE: Final[frozenset[type[Operation[Any]]]] = frozenset(
-    {FireOnce, Extend, RevokeKey, Sweep, Prune, ReopenEnded, Renumber, RetryRefused, WriteOff}
+    {FireOnce, Extend, RevokeKey, ResetCounts, Sweep, Prune, ReopenEnded, Renumber, RetryRefused, WriteOff}
 )
 _LONGEST_SECONDS: Final = 5.0  # for as long nobody tries to connect again
 LOOK_SECONDS: Final = 1.0  # between two looks at a server that is in use

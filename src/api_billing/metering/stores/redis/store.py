@@ -56,6 +56,7 @@ from api_billing.metering.ledger.operations import (
     Pruned,
     ReadCounts,
     Reserve,
+    ResetCounts,
     Sweep,
 )
 from api_billing.metering.ledger.rows import NUMBERS, TIERS
@@ -92,7 +93,7 @@ _MAX_KEPT: Final = 50_000
 _IDS_SECONDS: Final = 86_400
 
 # They do not say whose account they are about; and what settlement asks of no account.
-_OF_ALL: Final = frozenset({ReadCounts, GetRecord, Extend})
+_OF_ALL: Final = frozenset({ReadCounts, ResetCounts, GetRecord, Extend})
 _ANYWHERE: Final = frozenset({TakeLease, ReleaseLease, TakeRead})
 
 _log = logging.getLogger(__name__)
@@ -459,7 +460,7 @@ def _merged(operation: Operation[Any], replies: Sequence[Reply]) -> Reply:
         return error or replies[0]
     if isinstance(operation, Extend | Sweep):
         return sum(replies)
-    if isinstance(operation, ReadCounts):
+    if isinstance(operation, ReadCounts | ResetCounts):
         return tuple(map(sum, zip(*replies, strict=True)))
     if isinstance(operation, Prune):
         records, counts, responses, more = zip(*replies, strict=True)

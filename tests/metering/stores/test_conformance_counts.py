@@ -1,0 +1,130 @@
+"""What every store counts of a request: its weight, what is not counted after all, what is set to nothing."""
+
+from dataclasses import replace
+
+import pytest
+
+from api_billing.metering.ledger.documents import windows_from_text, windows_to_text
+from api_billing.metering.ledger.operations import Refused, Reserved, ResetCounts, Sweep
+from api_billing.metering.stores import open_store
+
+
+@pytest.fixture
+def granted(desk):
+    desk.grant(1000)
+    return desk
+
+
+# --- weight
+
+
+def test_reserve__of_a_weight__counts_as_so_many_calls(granted, calls):
+    assert granted.reserve(10, calls(5, weight=3))[1].counts == (3,)
+    assert isinstance(granted.reserve(10, calls(5, weight=3))[1], Refused)
+    assert granted.reserve(10, calls(5, weight=2))[1].counts == (5,)
+
+
+def test_reserve__of_a_weight_in_a_limit_of_wei__counts_its_estimate(granted, wei):
+    assert granted.reserve(10, wei(100, weight=3))[1].counts == (10,)
+
+
+@pytest.mark.parametrize("end", ["release", "expire"])
+def test_request_of_a_weight__given_back__gives_back_all_of_it(shared_url, desk_of, calls, end):
+    with open_store(shared_url) as store, open_store(shared_url) as other:
+        desk = desk_of(store)
+        desk.grant(1000)
+        desk.reserve(10, calls(9, weight=2))
+        reservation_id, _ = desk.reserve(10, calls(9, weight=7), expires_ms=desk.now_ms + 1)
+        # Another process knows of it what is stored.
+        ends = desk_of(other, now_ms=desk.now_ms + 1)
+        if end == "release":
+            ends.release(reservation_id)
+        else:
+            ends.call(Sweep(ends.now_ms, limit=1))
+        assert ends.counts(calls(9)) == (2,)
+
+
+def test_late_settle__of_a_weight__counts_all_of_it_again(granted, calls):
+    reservation_id, _ = granted.reserve(10, calls(9, weight=7), expires_ms=granted.now_ms)
+    granted.call(Sweep(granted.now_ms))
+    assert granted.counts(calls(9)) == (0,)
+    assert granted.settle(reservation_id, 10).counts == ((calls(9).counter, 7),)
+
+
+def test_windows__as_text__keep_what_giving_back_needs(calls, wei):
+    windows = (calls(1), calls(2, weight=3), wei(3, counting="bucket", rate=4), calls(5, counting="sliding", weight=6))
+    kept = tuple(window._replace(limit=None, name="", code="quota_exceeded") for window in windows)
+    assert windows_from_text(windows_to_text(windows)) == kept
+
+
+def test_windows__written_before_there_were_weights__are_read(calls):
+    text = '[["acme/day",1773532800000,1773619200000,"calls"]]'
+    assert windows_from_text(text) == (calls(None, name="")._replace(counter="acme/day"),)
+    assert windows_to_text(windows_from_text(text)) == text
+
+
+# --- not counted after all
+
+
+def test_settle__uncounted__is_charged_and_gives_back_its_calls(granted, calls, wei):
+    checks = (calls(5, "a", weight=2), calls(5, "b"), wei(100))
+    reservation_id, _ = granted.reserve(10, *checks)
+    reply = granted.settle(reservation_id, 8, uncounted=(0,))
+    assert (reply.charged_wei, [count for _, count in reply.counts]) == (8, [0, 1, 8])
+    assert granted.counts(*checks) == (0, 1, 8)
+
+
+def test_settle__uncounted_twice__gives_back_once(granted, calls):
+    granted.served(checks=(calls(5),))
+    reservation_id, _ = granted.reserve(10, calls(5))
+    for _ in range(2):
+        granted.settle(reservation_id, 10, uncounted=(0,))
+    assert granted.counts(calls(5)) == (1,)
+
+
+@pytest.mark.parametrize("actual_wei", [0, 5, 30])
+def test_settle__uncounted_in_a_limit_of_wei__counts_nothing_of_it(granted, wei, actual_wei):
+    granted.served(20, checks=(wei(100),))
+    made = granted.reserve_op(10, wei(100))
+    granted.call(made)
+    granted.reserve_more(made, 15)
+    granted.settle(made.reservation_id, actual_wei, uncounted=(0,))
+    assert granted.counts(wei(100)) == (20,)
+
+
+def test_late_settle__uncounted__is_not_counted_again(granted, calls, wei):
+    checks = (calls(5), wei(100))
+    granted.served(20, checks=checks)
+    reservation_id, _ = granted.reserve(10, *checks, expires_ms=granted.now_ms)
+    granted.call(Sweep(granted.now_ms))
+    reply = granted.settle(reservation_id, 10, uncounted=(0, 1))
+    assert (reply.late, reply.charged_wei, granted.counts(*checks)) == (True, 10, (1, 20))
+
+
+# --- set to nothing
+
+
+def test_reset_counts__of_windows__lets_nothing_be_counted_and_says_what_was(granted, calls, wei):
+    granted.reserve(10, calls(1), wei(100), calls(9, "other"))
+    assert granted.call(ResetCounts((calls(1), wei(None), calls(None, "unknown")))) == (1, 10, 0)
+    assert granted.counts(calls(1), wei(None), calls(9, "other")) == (0, 0, 1)
+    assert isinstance(granted.reserve(10, calls(1))[1], Reserved)
+
+
+def test_reset_counts__while_a_request_is_served__never_counts_less_than_nothing(granted, calls):
+    made = granted.reserve_op(10, calls(1))
+    granted.call(made)
+    granted.call(ResetCounts((calls(1),)))
+    granted.release(made.reservation_id)
+    assert granted.counts(calls(1)) == (0,)
+    assert isinstance(granted.call(replace(made, reservation_id=granted.new_id())), Reserved)
+
+
+def test_reset_counts__by_another_process__helps_at_once(shared_url, desk_of, calls):
+    with open_store(shared_url) as store, open_store(shared_url) as other:
+        desk = desk_of(store)
+        desk.grant(1000)
+        desk.reserve(10, calls(1))
+        assert isinstance(desk.reserve(10, calls(1))[1], Refused)
+        assert desk_of(other).call(ResetCounts((calls(1),))) == (1,)
+        assert isinstance(desk.reserve(10, calls(1))[1], Reserved)
