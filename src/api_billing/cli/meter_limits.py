@@ -30,7 +30,7 @@ budgets = typer.Typer(no_args_is_help=True, help="Warn, throttle or reject at sh
 
 LimitName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the limit, as header fields show it")]
 PeriodName = Annotated[
-    str, typer.Option("--per", metavar="PERIOD", help="minute, hour, day, week, month or year (UTC).")
+    str, typer.Option("--per", metavar="PERIOD", help="second, minute, hour, day, week, month or year (UTC).")
 ]
 Anchor = Annotated[
     str, typer.Option("--from", metavar="DAY", help="Day that windows begin on, as 2026-01-31; else the calendar's.")

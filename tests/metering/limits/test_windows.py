@@ -72,7 +72,7 @@ def test_window_at__before_the_anchor__is_none(period: Period) -> None:
 
 
 def test_window_at__unknown_period__is_a_value_error() -> None:
-    with pytest.raises(ValueError, match="a period is one of minute"):
+    with pytest.raises(ValueError, match="a period is one of second, minute"):
         window_at("fortnight", 0)  # type: ignore[arg-type]
 
 

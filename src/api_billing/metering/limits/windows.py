@@ -1,4 +1,4 @@
-"""Windows of time that usage is counted in: minutes to years, of the calendar or from a start day. UTC, half open.
+"""Windows of time that usage is counted in: seconds to years, of the calendar or from a start day. UTC, half open.
 
 Pure integer arithmetic on milliseconds since 1970-01-01 and proleptic Gregorian days; no time zones, no floats.
 """
@@ -12,12 +12,12 @@ from typing import Final, Literal, NamedTuple, get_args
 
 from api_billing.metering.clock import DAY_MS, EPOCH, date_of, day_of
 
-Period = Literal["minute", "hour", "day", "week", "month", "year"]
+Period = Literal["second", "minute", "hour", "day", "week", "month", "year"]
 Unit = Literal["calls", "wei"]
 Counting = Literal["fixed", "sliding", "bucket"]
 PERIODS: Final[tuple[str, ...]] = get_args(Period)
 
-_FIXED_MS: Final = {"minute": 60_000, "hour": 3_600_000, "day": DAY_MS, "week": 7 * DAY_MS}
+FIXED_MS: Final = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": DAY_MS, "week": 7 * DAY_MS}
 _MONTHS: Final = {"month": 1, "year": 12}
 # Weeks of the calendar begin on Monday; 1970-01-05 was one.
 _FIRST_MONDAY: Final = date(1970, 1, 5)
@@ -49,16 +49,17 @@ class WindowCheck(NamedTuple):
     rate: int = 0  # of a bucket: how much flows out in its length; ``limit`` is what fits in
 
 
-def window_at(period: Period, at_ms: int, anchor: date | None = None) -> Window | None:
-    """Return the window of a period that an instant falls into; None when it is before the anchor.
+def window_at(period: Period, at_ms: int, anchor: date | None = None, count: int = 1) -> Window | None:
+    """Return the window of so many periods that an instant falls into; None when it is before the anchor.
 
     A month or year that is anchored on a day that a month does not have begins on that month's last day: from the
-    31st of January windows begin on January 31st, February 28th (or 29th), March 31st, April 30th.
+    31st of January windows begin on January 31st, February 28th (or 29th), March 31st, April 30th. Without an anchor
+    windows of several periods follow each other from 1970 on, so that three months are a quarter.
 
     Raises: ValueError for an unknown period.
     """
-    length_ms = _FIXED_MS.get(period)
-    if length_ms is not None:
+    length_ms = FIXED_MS.get(period, 0) * count
+    if length_ms:
         if anchor is None:
             anchor = _FIRST_MONDAY if period == "week" else EPOCH
             from_ms = _instant(anchor)
@@ -70,7 +71,7 @@ def window_at(period: Period, at_ms: int, anchor: date | None = None) -> Window 
         return Window(starts_ms, starts_ms + length_ms)
     if period not in _MONTHS:
         raise ValueError(f"a period is one of {', '.join(PERIODS)}, not {period!r}")
-    return _calendar_window(_MONTHS[period], at_ms // DAY_MS, anchor)
+    return _calendar_window(_MONTHS[period] * count, at_ms // DAY_MS, anchor)
 
 
 @lru_cache(maxsize=4096)
