@@ -8,6 +8,7 @@ after, ``release`` when it failed; all three are one atomic step in the store.
 
 from api_billing.metering.identity.extractors import api_key, first_of, from_header, from_json_field, from_query
 from api_billing.metering.identity.vouchers import from_voucher
+from api_billing.metering.limits.limits import Limit, parse_limits
 from api_billing.metering.limits.quotas import Budget, Quota, Step
 from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.meter import Meter
@@ -22,6 +23,7 @@ __all__ = [
     "Budget",
     "Exchange",
     "Identity",
+    "Limit",
     "Meter",
     "MeteredRequest",
     "MeteredResponse",
@@ -41,4 +43,5 @@ __all__ = [
     "from_query",
     "from_voucher",
     "open_store",
+    "parse_limits",
 ]

@@ -27,3 +27,18 @@ def check_tuple(what: str, values: object, kind: type) -> None:
     """Raises: InvalidSetting unless it is a tuple of these."""
     if not isinstance(values, tuple) or not all(isinstance(each, kind) for each in values):
         raise InvalidSetting(f"{what} are each a {kind.__name__}, in a tuple, and not {values!r:.80}")
+
+
+def check_name(name: object) -> None:
+    """Raises: InvalidSetting unless it can stand as a quoted string in a structured header field, and in the keys of
+    counts.
+    """
+    if (
+        not isinstance(name, str)
+        or not 0 < len(name) <= 64
+        or not (name.isascii() and name.isprintable())
+        or set(name) & set('"\\/')
+    ):
+        raise InvalidSetting(
+            f"a name has 1 to 64 printable ASCII characters without quotes, backslash or slash: {name!r:.80}"
+        )

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Final, Literal, get_args
 
 from api_billing.metering.errors import InvalidSetting
-from api_billing.metering.limits.checks import MAX_LIMIT, check_one_of, check_tuple, check_whole
+from api_billing.metering.limits.checks import MAX_LIMIT, check_name, check_one_of, check_tuple, check_whole
 from api_billing.metering.limits.windows import PERIODS, Period, Unit, Window, window_at
 
 Action = Literal["warn", "throttle", "reject"]
@@ -91,16 +91,7 @@ class Budget:
 
 
 def _check_window(name: object, period: object, anchor: object) -> None:
-    # Names stand as quoted strings in structured header fields, and in the keys of counts.
-    if (
-        not isinstance(name, str)
-        or not 0 < len(name) <= 64
-        or not (name.isascii() and name.isprintable())
-        or set(name) & set('"\\/')
-    ):
-        raise InvalidSetting(
-            f"a name has 1 to 64 printable ASCII characters without quotes, backslash or slash: {name!r:.80}"
-        )
+    check_name(name)
     check_one_of("a period", period, PERIODS)
     if anchor is not None and type(anchor) is not date:
         raise InvalidSetting(f"an anchor is a date, not {anchor!r:.80}")
