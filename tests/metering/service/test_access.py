@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api_billing.metering import Meter
-from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.errors import InvalidSetting, StoreUnavailable
 from api_billing.metering.ledger.consumer_operations import RevokeKey
 from api_billing.metering.service import create_app
 
@@ -99,6 +99,31 @@ def test_read__revoked_key__is_refused_at_once(service: Any) -> None:
 
 def test_health__without_credentials__is_told(service: Any) -> None:
     assert service.client.get("/healthz").json() == {"status": "ok"}
+
+
+def test_ready__without_credentials__is_whether_and_nothing_else(service: Any) -> None:
+    assert service.client.get("/readyz").json() == {"status": "ok"}
+    assert service.get("/readyz", token=service.keys["acme"]).json() == {"status": "ok"}
+
+
+def test_ready__with_the_service_token__is_also_what_is_wrong(service: Any) -> None:
+    assert service.get("/readyz").json() == {"status": "ok", "wrong": []}
+
+
+def test_ready__store_away__is_a_problem_that_only_services_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Meter.open("memory://") as meter:
+        client = TestClient(create_app(meter, service_token="x" * 16))
+
+        def fail(operations: Any) -> Any:
+            raise StoreUnavailable("server db-7 is away")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(meter.store, "_perform", fail)
+            answer = client.get("/readyz")
+            told = client.get("/readyz", headers={"Authorization": "Bearer " + "x" * 16})
+            assert client.get("/healthz").status_code == 200
+    assert (answer.status_code, answer.json()["code"], "db-7" in answer.text) == (503, "meter_unavailable", False)
+    assert told.json()["wrong"] == [{"part": "store", "detail": "server db-7 is away", "stops": True}]
 
 
 def test_metrics__switched_off__are_not_found(service: Any) -> None:

@@ -34,6 +34,7 @@ from api_billing.metering.ledger.operations import (
     Sweep,
 )
 from api_billing.metering.observing.metrics import Metrics
+from api_billing.metering.request.health import Wrong
 from api_billing.metering.seldom import Seldom
 from api_billing.metering.stores import Store
 from api_billing.metering.stores.steps import Steps, run
@@ -42,6 +43,7 @@ _SWEEP_LIMIT: Final = 1000
 _EXTEND_LIMIT: Final = 1000
 _PRUNE_LIMIT: Final = 1000
 _MAX_UNSETTLED: Final = 100_000
+_LONG_ROUND_SECONDS: Final = 60.0
 _SHARE_OF_PAUSES: Final = 4  # of so many requests one may wait for a voucher in its thread
 
 _log = logging.getLogger("api_billing.metering.keeper")
@@ -86,6 +88,7 @@ class Keeper:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
+        self._began = 0.0  # this round, or this pause
 
     def opened(self, reservation_id: str, expires_ms: int) -> None:
         """A reservation of this process is being served."""
@@ -135,6 +138,18 @@ class Keeper:
     def unsettled(self) -> int:
         """How many settlements and releases wait for the store."""
         return len(self._failed)
+
+    def wrong(self, monotonic: float) -> list[Wrong]:
+        """What is not as it should be."""
+        found, thread = [], self._thread
+        if thread is not None and not self._stop.is_set():
+            if not thread.is_alive():
+                found.append(Wrong("keeper", "its thread has ended: what is being served may be released", True))
+            elif (seconds := monotonic - self._began) > self._round_seconds + _LONG_ROUND_SECONDS:
+                found.append(Wrong("keeper", f"a round takes long: {seconds:.0f} s so far", False))
+        if unsettled := self.unsettled:
+            found.append(Wrong("settlements", f"{unsettled} settlements and releases wait for the store", False))
+        return found
 
     def tick(self, now_ms: int, *, sweeps: bool = True) -> None:
         """One round: all of it is tried, whatever fails; nobody else's reservations are released unless it ``sweeps``.
@@ -224,6 +239,7 @@ class Keeper:
         """Do the rounds in a thread from now on, also in a process that serves no requests itself. Idempotent."""
         with self._starting:
             if self._thread is None and not self._stop.is_set():
+                self._began = time.monotonic()
                 self._thread = threading.Thread(target=self._run, name="api-billing-keeper", daemon=True)
                 self._thread.start()
 
@@ -238,6 +254,7 @@ class Keeper:
 
     def _run(self) -> None:
         while not self._stop.wait(self._round_seconds):
+            self._began = time.monotonic()
             try:
                 now_ms = self._now_ms()
                 self.tick(now_ms, sweeps=self._is_steady(now_ms, time.monotonic_ns() // 1_000_000))

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
+import time
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
 from api_billing.metering.alerts.channels import open_channels
 from api_billing.metering.alerts.watcher import Watcher
-from api_billing.metering.errors import MeterError
+from api_billing.metering.errors import MeterClosed, MeterError, StoreUnusable
 from api_billing.metering.ledger.operations import Note, Operation, Record
+from api_billing.metering.ledger.settlement_operations import TakeLease
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums
 from api_billing.metering.limits.plan import PlanCache
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.observing.metrics import Metrics, prometheus_metrics
 from api_billing.metering.request.decisions import DecisionCache
 from api_billing.metering.request.door import Door, Receiver
+from api_billing.metering.request.health import Checked, Health, Wrong
 from api_billing.metering.request.identity import Extractor
 from api_billing.metering.request.keeper import Keeper
 from api_billing.metering.request.problems import Refusal
@@ -25,7 +28,7 @@ from api_billing.metering.request.receipts import Receipt
 from api_billing.metering.seldom import Seldom
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.stores import Store
-from api_billing.metering.stores.steps import Steps
+from api_billing.metering.stores.steps import Steps, arun, run
 from api_billing.vouchers import Voucher
 
 _PRUNE_EVERY_MS: Final = 3_600_000
@@ -78,8 +81,11 @@ class ChainSide(Protocol):
     def receiver(self, api: str) -> Steps[Receiver]:
         """Whom an API's vouchers pay, from memory as long as that is fresh. Raises: CreditUnavailable."""
 
+    def trouble(self) -> Steps[Wrong | None]:
+        """Why credit is not known as it should be. Raises: StoreUnavailable."""
 
-class RequestMeter(ABC):
+
+class RequestMeter(Checked):
     """What every request needs at hand. One for each process and store; ``Meter`` opens and administers it."""
 
     on_chain: ChainSide | None = None
@@ -135,6 +141,29 @@ class RequestMeter(ABC):
         )
         self._lost_notes = 0
         self._told_lost_ms = 0
+
+    def healthy(self) -> Health:
+        """Whether requests can be served here, and what is wrong: of the store, which is written to, of what happens
+        beside the requests, and of the chain. Never raises.
+        """
+        return run(self.health(), self.store.call)
+
+    async def ahealthy(self) -> Health:
+        """The same in a coroutine."""
+        return await arun(self.health(), self.store.acall)
+
+    def health(self) -> Steps[Health]:
+        """The flow of ``healthy``."""
+        wrong: list[Wrong] = []
+        try:
+            now_ms = self.now_ms()
+            yield TakeLease("health", "health", now_ms, now_ms)  # a row of its own, written each time
+            if self.on_chain is not None and (trouble := (yield from self.on_chain.trouble())) is not None:
+                wrong.append(trouble)
+        except MeterError as error:
+            is_for_good = isinstance(error, StoreUnusable | MeterClosed)
+            wrong.append(Wrong("store", str(error), is_for_good or not self.settings.fail_open))
+        return Health((*wrong, *self.keeper.wrong(time.monotonic())))
 
     @abstractmethod
     def connect(self, api: str) -> None:

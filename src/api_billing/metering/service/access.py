@@ -51,6 +51,11 @@ class Access:
         # Reading has no such second look, so that a key is looked up each time.
         self._identify_reader: Extractor = api_key(meter.pepper())
 
+    def has_token(self, request: Request) -> bool:
+        """Whether the request carries one of the two tokens."""
+        credential = _credential(request)
+        return self._is_service(credential) or self._is_admin(credential)
+
     def require_service(self, request: Request) -> None:
         """Raises: ServiceProblem unless the request carries the service token."""
         if not self._is_service(_credential(request)):

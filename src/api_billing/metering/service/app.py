@@ -16,10 +16,10 @@ with needed_by(__name__):
 
 from api_billing import __version__
 from api_billing.metering.clock import DAY_MS, day_of
-from api_billing.metering.ledger.consumer_operations import FindKey
 from api_billing.metering.ledger.operations import ListRecords, ReadBalance, State, SumUsage
 from api_billing.metering.meter import Meter
 from api_billing.metering.observing.metrics import exposition
+from api_billing.metering.request.health import Looks, readiness
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.service import admin, bodies, ending, paying, reserving
 from api_billing.metering.service.access import Access
@@ -86,6 +86,7 @@ class _Routes:
         self._meter = meter
         self._access = access
         self._open = reserving.OpenReservations()
+        self._looks = Looks(meter)
 
     def add_to(self, app: FastAPI) -> None:
         token = HTTPBearer(auto_error=False, scheme_name="token", description="The service token")
@@ -123,7 +124,9 @@ class _Routes:
             app.add_api_route(path, function, methods=["POST"], responses=ended, **service)
         for name, reader in (("balance", self.balance), ("usage", self.usage), ("records", self.records)):
             app.add_api_route(f"/v1/{name}", reader, responses=documented(400, 401, 403, 503), **reading)
-        app.add_api_route("/healthz", self.health, responses=documented(503), tags=["operation"])
+        app.add_api_route("/healthz", self.health, tags=["operation"])
+        ready = {200: {"model": bodies.ReadyAnswer}, **documented(503)}
+        app.add_api_route("/readyz", self.ready, response_class=Response, responses=ready, tags=["operation"])
         app.add_api_route(
             "/metrics",
             self.metrics,
@@ -224,9 +227,13 @@ class _Routes:
         )
 
     async def health(self) -> bodies.HealthAnswer:
-        """Whether the store answers."""
-        await self._meter.store.acall(FindKey(""))
+        """Whether the process runs."""
         return bodies.HealthAnswer()
+
+    async def ready(self, request: Request) -> Response:
+        """Whether requests can be served here; with a token also what is wrong."""
+        health = await self._run(self._looks.look())
+        return response_of(readiness(health, is_told=self._access.has_token(request)))
 
     async def metrics(self) -> Response:
         """Figures for Prometheus, of this process."""

@@ -384,6 +384,21 @@ class ProblemBody(BaseModel):
 
 
 class HealthAnswer(BaseModel):
-    """The store answers."""
+    """The process runs."""
 
     status: Literal["ok"] = "ok"
+
+
+class WrongBody(BaseModel):
+    """Something that is not as it should be, in one part; `stops`: requests cannot be served meanwhile."""
+
+    part: str
+    detail: str
+    stops: bool
+
+
+class ReadyAnswer(BaseModel):
+    """Requests can be served. `wrong` is for who has a token."""
+
+    status: Literal["ok"] = "ok"
+    wrong: list[WrongBody] = []

@@ -41,6 +41,7 @@ from api_billing.metering.settlement.chain import (
     report_with,
     terms_of,
 )
+from api_billing.metering.settlement.freshness import ChainReads
 from api_billing.metering.settlement.newest import NewestSubscribers
 from api_billing.metering.stores.steps import Blocking, Steps, run
 from api_billing.results import ChannelState, Session, UsageReport
@@ -227,6 +228,7 @@ class ChainCredit:
         """Forget everything, as in a forked child."""
         # By address, then API: one read of the chain serves all APIs of a consumer.
         self._known: dict[str, dict[str, _Entry]] = {}
+        self.reads = ChainReads(self._now_ms)
         # Who has proven nothing is kept apart, for a moment: it is not read in the background.
         self._strangers: dict[tuple[str, str], ChainTerms] = {}
         self._newest = NewestSubscribers(self._chain, self._call, self._now_ms, self.settings.reads_per_10_seconds)
@@ -431,7 +433,8 @@ class ChainCredit:
         if not (yield TakeRead(contract, now_ms, most, spare)):
             return False
         self._tried(address, now_ms)
-        report: UsageReport = yield Blocking(lambda: report_with(chain, address, wanted))
+        with self.reads.watched():
+            report: UsageReport = yield Blocking(lambda: report_with(chain, address, wanted))
         terms = {api: terms_of(report, api, now_ms, before[api]) for api in wanted}
         if is_signer is not None:
             for api in apis:

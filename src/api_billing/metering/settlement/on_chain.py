@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
+from api_billing.errors import BillingError
 from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.errors import CreditUnavailable
 from api_billing.metering.forks import at_fork
+from api_billing.metering.ledger.settlement_operations import TakeRead
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums
 from api_billing.metering.request.door import Receiver
+from api_billing.metering.request.health import Wrong
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.request.request_meter import Admitted
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.chain import SettlementChain, is_address
-from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
+from api_billing.metering.settlement.credit import FOR_NEW, ChainCredit, CreditSettings
 from api_billing.metering.settlement.process import SettlementProcess, can_run
 from api_billing.metering.settlement.receipts import ReceiptChecks
 from api_billing.metering.settlement.running import SettlementLoop, loop_of
 from api_billing.metering.settlement.sessions import VoucherChecks
 from api_billing.metering.stores import Store
-from api_billing.metering.stores.steps import Steps
+from api_billing.metering.stores.steps import Blocking, Steps
 from api_billing.vouchers import Voucher
 
 _NO_ADDRESS: Final = Refusal(
@@ -30,6 +34,7 @@ _NO_ADDRESS: Final = Refusal(
     extra={"reason": "not_an_address"},
 )
 _CLOSING_SECONDS: Final = 5.0
+_LOOKS: Final = 4  # in the time that a read of the chain is fresh
 
 
 class OnChain:
@@ -108,6 +113,19 @@ class OnChain:
     def receiver(self, api: str) -> Steps[Receiver]:
         """Whom an API's vouchers pay, from memory as long as that is fresh. Raises: CreditUnavailable."""
         return self.vouchers.receiver(api)
+
+    def trouble(self) -> Steps[Wrong | None]:
+        """Why credit is not known as it should be. Nobody asking for it, the chain is read to find out, but seldom.
+        Raises: StoreUnavailable.
+        """
+        now_ms, reads, settings = self._now_ms(), self.credit.reads, self.credit.settings
+        is_due = now_ms - reads.tried_ms >= settings.refresh_ms // _LOOKS
+        if is_due and now_ms - reads.read_ms >= settings.refresh_ms:
+            contract, most = self.chain.contract.lower(), settings.reads_per_10_seconds
+            if (yield TakeRead(contract, now_ms, most, most // FOR_NEW)):
+                with suppress(BillingError), reads.watched():
+                    yield Blocking(lambda: self.chain.get_usage_report(contract))
+        return reads.trouble(None if settings.fail_open else settings.grace_ms)
 
     def start(self) -> None:
         """Refresh and settle from now on. Idempotent."""
