@@ -1,5 +1,6 @@
 """docs/operating.md: its Python mounts the pages, and it stays short."""
 
+import logging
 import re
 import types
 from collections.abc import Iterator
@@ -55,3 +56,13 @@ def test_python__for_django__mounts_the_pages(names: dict[str, Any]) -> None:
     urls.urlpatterns = names["urlpatterns"]  # type: ignore[attr-defined]
     with override_settings(ROOT_URLCONF=urls):
         assert Client().get("/ops/readyz").json() == {"status": "ok"}
+
+
+def test_python__for_logs__changes_the_meters_logger(names: dict[str, Any]) -> None:
+    logger = logging.getLogger("api_billing")
+    kept = (logger.handlers[:], logger.level, logger.propagate)
+    try:
+        exec(block_with("configure_logging"), names)
+        assert len(logger.handlers) == len(kept[0]) + 1
+    finally:
+        logger.handlers[:], logger.level, logger.propagate = kept

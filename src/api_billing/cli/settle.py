@@ -112,6 +112,7 @@ def run_settler(
 
     Example: api-billing settle run weather --every 60 --account env:METER_KEY
     """
+    from api_billing.metering.observing.logs import configure_logging
     from api_billing.metering.settlement.running import SettlementLoop
 
     def tell(api: str, ended: Round) -> None:
@@ -121,6 +122,7 @@ def run_settler(
     with opened(store) as meter:
         if dry_run:
             return _previewed(session, meter, apis)
+        configure_logging(meter.settings)
         settler = _settler(session, meter, lambda settled: None)
         loop = SettlementLoop(settler, apis, meter.store.call, every_seconds=every, on_round=tell)
         session.printer.note(f"settling {', '.join(apis)} every {every:g} s; Ctrl-C ends it")

@@ -12,6 +12,7 @@ from api_billing.metering.limits.limits import Limit, parse_limits
 from api_billing.metering.limits.quotas import Budget, Quota, Step
 from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.meter import Meter
+from api_billing.metering.observing.logs import configure_logging
 from api_billing.metering.request.exchange import Exchange, current_exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse
 from api_billing.metering.request.identity import Identity
@@ -35,6 +36,7 @@ __all__ = [
     "api_key",
     "by_processing_time",
     "by_response_size",
+    "configure_logging",
     "current_exchange",
     "first_of",
     "fixed",

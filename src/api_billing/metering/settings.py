@@ -34,6 +34,10 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
 Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Wei = Annotated[int, BeforeValidator(lambda value: parse_wei(value) if isinstance(value, str) else value), Field(ge=0)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
@@ -206,6 +210,13 @@ class MeterSettings(BaseSettings):
         SecretStr(""),
         description="Secret that whoever administers the HTTP meter shows it, another one, 16 bytes or more; without it"
         " it is not administered over HTTP.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        description="How the meter's programs, and `configure_logging`, write log records: `text`, or `json` lines.",
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+        "info", description="From which level on they are written."
     )
     metrics: bool = Field(False, description="Count for Prometheus (needs the package prometheus-client).")
 

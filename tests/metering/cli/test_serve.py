@@ -1,6 +1,8 @@
 """`api-billing meter serve`: a process of its own, workers, and what it needs."""
 
+import gc
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+from starlette.testclient import TestClient
 
 from api_billing.metering import Meter
 
@@ -81,3 +84,28 @@ def metered_once(url: str) -> None:
     assert made.status_code == 201, made.text
     path = f"{url}/v1/reservations/{made.json()['id']}/settle"
     assert requests.post(path, json={}, headers=headers, timeout=WAIT_SECONDS).json()["state"] == "settled"
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_app_of_a_worker__logs__are_written_as_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], log_format: str
+) -> None:
+    from api_billing.metering.service.serving import app_from_environment
+
+    loggers = [logging.getLogger(name) for name in ("api_billing", "uvicorn")]
+    kept = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    threshold = gc.get_threshold()
+    monkeypatch.setenv("API_BILLING_STORE_URL", f"sqlite:///{tmp_path}/meter.db")
+    monkeypatch.setenv("API_BILLING_SERVICE_TOKEN", TOKEN)
+    monkeypatch.setenv("API_BILLING_LOG_FORMAT", log_format)
+    try:
+        with TestClient(app_from_environment()):
+            logging.getLogger("api_billing.metering").warning("of ours")
+            logging.getLogger("uvicorn.error").error("of the server's")
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*threshold)
+        for logger, (handlers, level, propagate) in zip(loggers, kept, strict=True):
+            logger.handlers[:], logger.level, logger.propagate = handlers, level, propagate
+    lines = [line for line in capsys.readouterr().err.splitlines() if "of ours" in line or "of the server's" in line]
+    assert [line.startswith("{") for line in lines] == [log_format == "json"] * 2

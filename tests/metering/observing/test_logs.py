@@ -15,11 +15,12 @@ from api_billing.metering.observing.logs import (
     HIDDEN,
     JsonLines,
     SecretsRemoved,
-    configure,
+    configure_logging,
     request_id,
     safe_request_id,
     without_secrets,
 )
+from api_billing.metering.settings import MeterSettings
 
 KEY = new_key(b"a pepper of the tests", "ann", 0)
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.dGhpcyBpcyB0aGUgc2lnbmF0dXJl"
@@ -99,14 +100,23 @@ def test_without_secrets__key_amid_any_text__is_hidden(before: str, after: str) 
     assert secret_of(KEY.text) not in without_secrets(before + KEY.text + after)
 
 
+JSON = MeterSettings.load(log_format="json")
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in ("api_billing", "of_the_app", "")]
+    kept = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    yield
+    for logger, (handlers, level, propagate) in zip(loggers, kept, strict=True):
+        logger.handlers[:], logger.level, logger.propagate = handlers, level, propagate
+
+
 @pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    logger = logging.getLogger("api_billing")
-    kept = (logger.handlers[:], logger.level, logger.propagate)
+def stream() -> io.StringIO:
     made = io.StringIO()
-    configure(stream=made)
-    yield made
-    logger.handlers[:], logger.level, logger.propagate = kept[0], kept[1], kept[2]
+    configure_logging(JSON, made)
+    return made
 
 
 LOGGER = logging.getLogger("api_billing.tests")
@@ -146,17 +156,90 @@ def test_json_lines__below_the_level__is_not_written(stream: io.StringIO) -> Non
     assert lines(stream) == []
 
 
-def test_configure__again__replaces_the_handler(stream: io.StringIO) -> None:
-    configure(stream=stream)
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_configure_logging__again__replaces_the_handler(stream: io.StringIO, log_format: str) -> None:
+    configure_logging(MeterSettings.load(log_format=log_format), stream)
+    configure_logging(JSON, stream)
     LOGGER.info("x")
     assert len(lines(stream)) == 1
 
 
+@pytest.mark.parametrize(
+    ("level", "written"),
+    [("debug", "diwe"), ("info", "iwe"), ("warning", "we"), ("error", "e"), ("ERROR", "e")],
+)
+def test_configure_logging__level__is_that_of_the_settings(level: str, written: str) -> None:
+    made = io.StringIO()
+    configure_logging(MeterSettings.load(log_format="json", log_level=level), made)
+    for letter, log in zip("diwe", (LOGGER.debug, LOGGER.info, LOGGER.warning, LOGGER.error), strict=True):
+        log(letter)
+    assert "".join(line["message"] for line in lines(made)) == written
+
+
+def test_configure_logging__loggers_of_the_application__stay_as_they_are(stream: io.StringIO) -> None:
+    root, own = logging.getLogger(), logging.getLogger("of_the_app")
+    before = (root.handlers[:], root.level, own.handlers, own.level, own.propagate)
+    configure_logging(JSON, stream)
+    own.warning("not ours")
+    assert (root.handlers[:], root.level, own.handlers, own.level, own.propagate) == before
+    assert stream.getvalue() == ""
+
+
+def test_configure_logging__loggers_that_it_is_given__are_written_too() -> None:
+    made = io.StringIO()
+    configure_logging(JSON, made, loggers=("api_billing", "of_the_app"))
+    logging.getLogger("of_the_app").info("now ours")
+    LOGGER.info("ours")
+    assert [line["logger"] for line in lines(made)] == ["of_the_app", "api_billing.tests"]
+
+
+def test_configure_logging__root_logger__keeps_its_level_and_has_each_record_once() -> None:
+    made, level = io.StringIO(), logging.getLogger().level
+    configure_logging(JSON, made, loggers=("api_billing", ""))
+    LOGGER.info("ours")
+    logging.getLogger("of_the_app").info("too fine")
+    logging.getLogger("of_the_app").warning("theirs")
+    assert ([line["message"] for line in lines(made)], logging.getLogger().level) == (["ours", "theirs"], level)
+
+
+@pytest.fixture
+def text() -> io.StringIO:
+    made = io.StringIO()
+    configure_logging(MeterSettings.load(), made)
+    return made
+
+
+def test_text_lines__record__has_time_level_logger_message_and_extras(text: io.StringIO) -> None:
+    token = request_id.set("r-1")
+    LOGGER.warning("charged %d wei", 5, extra={"api": "weather"})
+    request_id.reset(token)
+    stamp, _, rest = text.getvalue().partition("Z ")
+    assert rest == "WARNING api_billing.tests: charged 5 wei request_id=r-1 api=weather\n"
+    assert len(stamp) == len("2026-01-31 12:00:00.000")
+
+
+def test_text_lines__line_breaks_and_escapes__stay_within_one_line(text: io.StringIO) -> None:
+    LOGGER.info("a\n2026 ERROR forged\x1b[2J", extra={"note": "b\nc"})
+    assert text.getvalue().count("\n") == 1
+    assert "\x1b" not in text.getvalue()
+
+
+def test_text_lines__exception__is_told_below(text: io.StringIO) -> None:
+    try:
+        raise ValueError("no")
+    except ValueError:
+        LOGGER.exception("failed")
+    assert text.getvalue().splitlines()[-1] == "ValueError: no"
+
+
 @pytest.mark.parametrize(("text", "secret"), SECRETS, ids=SECRET_NAMES)
 @pytest.mark.parametrize("way", ["message", "argument", "extra", "nested", "exception", "stack"])
+@pytest.mark.parametrize("log_format", ["json", "text"])
 def test_configured__credential_in_any_place__is_not_in_the_log(
-    stream: io.StringIO, text: str, secret: str, way: str
+    log_format: str, text: str, secret: str, way: str
 ) -> None:
+    stream = io.StringIO()
+    configure_logging(MeterSettings.load(log_format=log_format), stream)
     if way == "message":
         LOGGER.info(text.replace("%", "%%"))
     elif way == "argument":

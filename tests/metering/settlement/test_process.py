@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -238,3 +239,20 @@ def test_process__is_possible__where_python_can_be_started_and_the_store_is_shar
 ) -> None:
     monkeypatch.setattr(sys, "executable", executable)
     assert can_run(MeterSettings.load(store_url=url)) is possible
+
+
+def test_main__json_logs_in_the_settings__says_what_is_wrong_in_a_json_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    settings = MeterSettings.load(
+        store_url="memory://",
+        contract="0x" + "c0" * 20,
+        settle_apis=("weather",),
+        account=f"env:{VARIABLE}",
+        log_format="json",
+    )
+    command = [sys.executable, "-m", "api_billing.metering.settlement.process"]
+    told = settings_to_text(settings) + "\n"
+    done = subprocess.run(command, input=told, capture_output=True, text=True, check=False)
+    line = json.loads(done.stderr)
+    assert (done.returncode, line["level"], line["logger"]) == (1, "error", "api_billing.metering.settlement")
+    assert line["message"].startswith("nothing is settled")

@@ -1,7 +1,7 @@
-"""Log records as JSON lines with the request's id, and without secrets.
+"""Log records as text or JSON lines with the request's id, and without secrets.
 
-The meter logs with the standard library below the logger ``api_billing``. ``configure`` is for programs that have no
-logging of their own; others may add ``SecretsRemoved`` to their handlers and use ``JsonLines`` as a formatter.
+The meter logs with the standard library below the logger ``api_billing``. ``configure_logging`` is for programs that
+have no logging of their own; others may add ``SecretsRemoved`` to their handlers and use ``JsonLines`` as a formatter.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any, Final, TextIO
+from typing import Any, Final, Literal, Protocol, TextIO
 
-from api_billing.showing import printable_json
+from api_billing.showing import printable, printable_json
 
 # The id of the request that is being served, for records that are logged meanwhile.
 request_id: Final[ContextVar[str]] = ContextVar("api_billing_request_id", default="")
@@ -101,28 +101,76 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": without_secrets(record.getMessage()),
         }
-        if known := request_id.get():
-            line["request_id"] = known
-        for name, value in record.__dict__.items():
-            if name not in _STANDARD:
-                line.setdefault(name, _clean(name, value))
-        error = record.exc_text or (self.formatException(record.exc_info) if record.exc_info else "")
-        if error:
-            line["error"] = without_secrets(error)
+        for name, value in _extras(record).items():
+            line.setdefault(name, value)
+        if error := _error_of(self, record):
+            line["error"] = error
         return printable_json(json.dumps(line, ensure_ascii=False, default=str, separators=(",", ":")))
 
 
-def configure(level: int | str = logging.INFO, stream: TextIO | None = None) -> None:
-    """Write the records of ``api_billing`` as JSON lines, by default to standard error; the last call counts."""
-    logger = logging.getLogger("api_billing")
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonLines())
+class TextLines(logging.Formatter):
+    """A line for people: time (UTC), level, logger, message, and what belongs to it as ``name=value``; then a traceback
+    if there is one. Secrets are replaced, and no message forges another line.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(record.created))
+        message = printable(without_secrets(record.getMessage()))
+        extras = "".join([f" {name}={printable(str(value))}" for name, value in _extras(record).items()])
+        line = f"{stamp}.{int(record.msecs):03d}Z {record.levelname} {record.name}: {message}{extras}"
+        error = _error_of(self, record)
+        return f"{line}\n{printable(error, keep=chr(10))}" if error else line
+
+
+class LogSettings(Protocol):
+    """What of a meter's settings is about logs."""
+
+    @property
+    def log_format(self) -> Literal["text", "json"]:
+        """How a record is written."""
+
+    @property
+    def log_level(self) -> str:
+        """From which level on."""
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Made here, so that it may be replaced."""
+
+
+def configure_logging(
+    settings: LogSettings, stream: TextIO | None = None, *, loggers: Sequence[str] = ("api_billing",)
+) -> None:
+    """Write the records of the meter as its settings say, by default to standard error; the last call counts.
+
+    Of the application's own logging nothing is changed, unless ``loggers`` name more of it; the root logger (``""``)
+    keeps its level.
+    """
+    handler = _Handler(stream or sys.stderr)
+    handler.setFormatter(JsonLines() if settings.log_format == "json" else TextLines())
     handler.addFilter(SecretsRemoved())
-    for old in [one for one in logger.handlers if isinstance(one.formatter, JsonLines)]:
-        logger.removeHandler(old)
-    logger.addHandler(handler)
-    logger.setLevel(level)
-    logger.propagate = False
+    for name in loggers:
+        logger = logging.getLogger(name)
+        for old in [one for one in logger.handlers if isinstance(one, _Handler)]:
+            logger.removeHandler(old)
+        logger.addHandler(handler)
+        if name:
+            logger.setLevel(settings.log_level.upper())
+            logger.propagate = False
+
+
+def _extras(record: logging.LogRecord) -> dict[str, Any]:
+    known = request_id.get()
+    extras: dict[str, Any] = {"request_id": known} if known else {}
+    for name, value in record.__dict__.items():
+        if name not in _STANDARD:
+            extras.setdefault(name, _clean(name, value))
+    return extras
+
+
+def _error_of(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    error = record.exc_text or (formatter.formatException(record.exc_info) if record.exc_info else "")
+    return without_secrets(error)
 
 
 def _clean(name: str, value: Any) -> Any:

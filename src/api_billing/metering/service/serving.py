@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Final
 
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.meter import Meter
-from api_billing.metering.observing import logs
+from api_billing.metering.observing.logs import configure_logging
 from api_billing.metering.service.access import Access
 from api_billing.metering.service.app import create_app
-from api_billing.metering.settings import PREFIX
+from api_billing.metering.settings import PREFIX, MeterSettings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _APP: Final = "api_billing.metering.service.serving:app_from_environment"
+_LOGGERS: Final = ("api_billing", "uvicorn")
 _KEEP_ALIVE_SECONDS: Final = 30  # longer than clients keep a connection for reuse, or they find it closed
 _BACKLOG: Final = 2048
 _CONNECTIONS: Final = 1_000  # of a process; whoever comes then gets 503
@@ -28,7 +29,7 @@ _OBJECTS_BETWEEN_COLLECTIONS: Final = 20_000
 
 def app_from_environment() -> FastAPI:
     """The application of a meter as the environment says: what each worker process runs."""
-    logs.configure()
+    configure_logging(MeterSettings.load(), loggers=_LOGGERS)
     meter = Meter.open()
     tokens = {name: getattr(meter.settings, name).get_secret_value() for name in ("service_token", "admin_token")}
     app = create_app(meter, **tokens, close_meter=True)

@@ -24,6 +24,7 @@ from pydantic import SecretStr
 from api_billing.errors import BillingError
 from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.errors import MeterError
+from api_billing.metering.observing.logs import configure_logging
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.opening import open_chain
 from api_billing.metering.settlement.running import loop_of
@@ -168,7 +169,6 @@ def main() -> int:
     """Settle until the standard input ends; the exit code."""
     # Ctrl-C in a terminal is for the application, which closes the pipe when it has ended its requests.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # What a library prints must not look like an alert.
     alerts = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -176,7 +176,9 @@ def main() -> int:
     if not told:
         return 0
     try:
-        _settle(settings_from_text(told), lambda alert: print(alert_to_text(alert), file=alerts))
+        settings = settings_from_text(told)
+        configure_logging(settings, loggers=("api_billing", ""))
+        _settle(settings, lambda alert: print(alert_to_text(alert), file=alerts))
     except (BillingError, MeterError) as error:
         _log.error("nothing is settled: %s", error)
         return 1
