@@ -8,6 +8,7 @@ from api_billing.cli import (
     meter_consumers,
     meter_credit,
     meter_limits,
+    meter_migrate,
     meter_records,
     meter_serve,
     meter_usage,
@@ -24,3 +25,4 @@ app.add_typer(meter_limits.quotas, name="quota")
 app.add_typer(meter_limits.budgets, name="budget")
 meter_usage.add_to(app)
 meter_records.add_to(app)
+meter_migrate.add_to(app)

@@ -143,7 +143,7 @@ def step(admin, store):
     """Calls the script for rows a, b … of a shard of its own: those to write, then those only read."""
 
     def call(written, tokens, who=b"me", commands=(), read=()):
-        names = [b"t{9}" + name for name in (b"/turn", b"/next", *written, *read)]
+        names = [b"t{9}" + name for name in (b"/turn:5", b"/next", *written, *read)]
         words = [word for words in commands for word in (len(words), *words)]
         return admin.evalsha(_SHA, len(names), *names, who, b"".join(tokens), len(written), *written.values(), *words)
 
@@ -180,7 +180,7 @@ def test_script__a_row_that_was_taken_for_new_is_there__writes_nothing(step, adm
 
 
 def test_script__somebody_elses_turn__writes_nothing_until_it_has_ended(step, admin):
-    admin.set("t{9}/turn", "other")
+    admin.set("t{9}/turn:5", "other")
     assert step({b"a": TOKENS[0] + b"[1]"}, [ABSENT]) == -1
     assert step({b"b": TOKENS[0] + b"[1]"}, [ABSENT], who=b"other") == 0
     assert admin.llen("t{9}/next") == 1
@@ -189,7 +189,7 @@ def test_script__somebody_elses_turn__writes_nothing_until_it_has_ended(step, ad
 
 def test_turn__of_a_process_that_died__is_lost(store, admin, monkeypatch):
     monkeypatch.setattr(redis_store, "_TRIES_OF_FEW", 0)
-    admin.set("api-billing:{0}/turn", "a process that died", px=50)
+    admin.set("api-billing:{0}/turn:5", "a process that died", px=50)
     assert store.call(Grant("g", "a", 5, 1)).balance.granted_wei == 5
 
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 from api_billing.extras import needed_by
 from api_billing.metering.errors import InvalidSetting, StoreUnavailable, StoreUnusable
+from api_billing.metering.stores.migrations import SCHEMA_VERSION, Migrated, Tell
 from api_billing.metering.stores.store import Store
 from api_billing.showing import redacted
 
-# Scheme: module, function.
+# Scheme: kind of store.
 _STORES: Final = {
-    "memory": ("memory", "open_memory"),
-    "sqlite": ("sqlite", "open_sqlite"),
-    "postgresql": ("postgresql", "open_postgresql"),
-    "postgres": ("postgresql", "open_postgresql"),
-    "redis": ("redis", "open_redis"),
-    "rediss": ("redis", "open_redis"),
+    "memory": "memory",
+    "sqlite": "sqlite",
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "redis": "redis",
+    "rediss": "redis",
 }
 _log = logging.getLogger("api_billing.metering.stores")
 
@@ -34,12 +35,7 @@ def open_store(url: str, *, may_be_away: bool = False) -> Store:
     Raises: InvalidSetting for another kind of URL; MissingExtra when its driver is not installed; StoreUnavailable when
     it cannot be reached; StoreUnusable when it belongs to another version, or may lose what it is told.
     """
-    scheme, separator, _ = url.partition("://")
-    if not separator or scheme not in _STORES:
-        raise InvalidSetting(f"not the URL of a store: {redacted(url)!r}", hint=f"write it as {FORMS}")
-    module, function = _STORES[scheme]
-    with needed_by(f"a store at {scheme}://"):
-        opener: Callable[[str], Store] = getattr(import_module(f"api_billing.metering.stores.{module}.store"), function)
+    opener: Callable[[str], Store] = _function(url, "store", "open")
     store = opener(url)
     try:
         store.connect()
@@ -49,3 +45,24 @@ def open_store(url: str, *, may_be_away: bool = False) -> Store:
             raise
         _log.error("opened without its store, which is asked again with each request: %s", error)
     return store
+
+
+def migrate_store(url: str, *, check: bool = False, tell: Tell = lambda what, done, total: None) -> Migrated:
+    """Bring the store of a URL to today's schema, unless it has it; ``check`` only looks. It can be broken off, and
+    repeated. ``tell`` is told what is being done.
+
+    Raises: as ``open_store``; StoreUnusable when it cannot be done, and for a ``check`` when it has to be.
+    """
+    if url.partition("://")[0] == "memory":
+        return Migrated(SCHEMA_VERSION)
+    migrate: Callable[..., Migrated] = _function(url, "migration", "migrate")
+    return migrate(url, tell, check=check)
+
+
+def _function(url: str, module: str, verb: str) -> Any:
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme not in _STORES:
+        raise InvalidSetting(f"not the URL of a store: {redacted(url)!r}", hint=f"write it as {FORMS}")
+    kind = _STORES[scheme]
+    with needed_by(f"a store at {scheme}://"):
+        return getattr(import_module(f"api_billing.metering.stores.{kind}.{module}"), f"{verb}_{kind}")

@@ -8,7 +8,7 @@ what they can hold.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from api_billing.metering.ledger.batch_operations import Batch
@@ -36,29 +36,54 @@ from api_billing.metering.ledger.rows import (
 from api_billing.metering.ledger.tables import Tables
 from api_billing.metering.ledger.usage_line import UsageLine
 from api_billing.metering.limits.tiers import DEFAULT_TIERS
+from api_billing.metering.stores.migrations import Value, value_of
 
 # What a batch's root is made of, in the pieces that it was cut in, each after so many others.
-_LEAVES: Final = "create table {prefix}leaves (api {name} not null, sequence {int} not null, place {int} not null,"
+_LEAVES: Final = (
+    "create table if not exists {prefix}leaves (api {name} not null, sequence {int} not null, place {int} not null,"
+)
 _LEAVES_END: Final = " leaves {bytes} not null, primary key (api, sequence, place))"
 _INDEXES: Final = (
-    "create index {prefix}requests_open on {prefix}requests (expires_ms) where state = 'reserved'",
-    "create index {prefix}requests_of_consumer on {prefix}requests (consumer, record_id)",
-    "create index {prefix}requests_to_settle on {prefix}requests (api, record_id)"
+    "create index if not exists {prefix}requests_open on {prefix}requests (expires_ms) where state = 'reserved'",
+    "create index if not exists {prefix}requests_of_consumer on {prefix}requests (consumer, record_id)",
+    "create index if not exists {prefix}requests_to_settle on {prefix}requests (api, record_id)"
     " where state = 'settled' and batch = 0",
-    "create index {prefix}counts_by_end on {prefix}counts (ends_ms)",
+    "create index if not exists {prefix}counts_by_end on {prefix}counts (ends_ms)",
 )
 
 
-def schema(types: dict[Type, str], *, prefix: str = "", without: str = "") -> Iterator[str]:
-    """The statements that make the tables; ``without`` is what SQLite says of one that is only its primary key."""
+def schema(
+    types: dict[Type, str], found: Mapping[str, Collection[str]], *, prefix: str = "", without: str = ""
+) -> Iterator[str]:
+    """The statements that make the tables, beside those that were ``found`` with these columns, which get those that
+    they lack; ``without`` is what SQLite says of one that is only its primary key.
+    """
     for kind in KINDS:
-        columns = [
-            f"{column.name} {types[column.type]}{'' if column.optional else ' not null'}" for column in kind.columns
-        ]
-        key = ", ".join(column.name for column in kind.key)
-        yield f"create table {prefix}{kind.name} ({', '.join(columns)}, primary key ({key})){without}"
+        columns = {
+            column.name: f"{column.name} {types[column.type]}{'' if column.optional else ' not null'}"
+            for column in kind.columns
+        }
+        table = prefix + kind.name
+        if table not in found:
+            key = ", ".join(column.name for column in kind.key)
+            yield f"create table {table} ({', '.join(columns.values())}, primary key ({key})){without}"
+            continue
+        for name, column in columns.items():
+            if name not in found[table]:
+                yield f"alter table {table} add column {column} default {_literal(value_of(kind, name))}"
     for statement in (_LEAVES + _LEAVES_END, *_INDEXES):
         yield statement.format(prefix=prefix, **types)
+
+
+def _literal(value: Value) -> str:
+    if value is None:
+        return "null"
+    return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+def columns_wanted(prefix: str = "") -> dict[str, set[str]]:
+    """The names of all tables that are made of kinds, and of their columns."""
+    return {prefix + kind.name: {column.name for column in kind.columns} for kind in KINDS}
 
 
 def first_rows() -> list[Row]:

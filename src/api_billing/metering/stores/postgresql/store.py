@@ -24,15 +24,14 @@ from psycopg.conninfo import conninfo_to_dict
 from api_billing.metering.errors import InvalidSetting, StoreUnusable
 from api_billing.metering.ledger import rules
 from api_billing.metering.ledger.operations import Operation, Release, Reserve, Reserved, Settle
-from api_billing.metering.ledger.rows import NumberRow
+from api_billing.metering.stores.migrations import check_version
 from api_billing.metering.stores.networked import LOOK_SECONDS, ConnectionLost, NetworkedStore, NotStorable
-from api_billing.metering.stores.postgresql.tables import PREFIX, TYPES, Connection, PostgresqlTables
-from api_billing.metering.stores.sql import first_rows, schema
+from api_billing.metering.stores.postgresql.schema import VERSION, make_tables, version_of
+from api_billing.metering.stores.postgresql.tables import Connection, PostgresqlTables
 from api_billing.metering.stores.store import Reply, Store
 from api_billing.showing import redacted
 
-SCHEMA_VERSION: Final = 5
-
+_WHAT: Final = "the meter's tables"
 # Deadlock, serialization, a row that somebody else was first to insert: undone, and done again.
 _LOCK_TIMEOUT: Final = "55P03"
 _STOPPED_SECONDS: Final = 4.0  # in the middle of a batch: less than others wait for its locks
@@ -74,17 +73,24 @@ _SET: Final = "select " + ", ".join(f"set_config('{name}', {value}, {{}})" for n
 _SET_FOR_SESSION: Final = _SET.replace("{}", "false")
 _SET_FOR_TRANSACTION: Final = _SET.replace("{}", "true")
 
+_LOOK: Final = "select pg_backend_pid(), (extract(epoch from clock_timestamp()) * 1000000)::bigint"
+_LOOK_AGAIN: Final = f"{_LOOK}, ({VERSION})"
+
 _OF_PARENTS: Final[list[Connection]] = []  # after a fork: kept from being collected, and so from being closed
 
 
 def open_postgresql(url: str) -> Store:
     """The store at a URL; it connects later. Raises: InvalidSetting."""
+    return PostgresqlStore(url, parameters_of(url))
+
+
+def parameters_of(url: str) -> dict[str, Any]:
+    """What to connect with. Raises: InvalidSetting."""
     try:
-        parameters = conninfo_to_dict(url)
+        return {**_DEFAULTS, **conninfo_to_dict(url)}
     except psycopg.Error:
         # libpq's message may quote the URL with its password.
         raise InvalidSetting(f"not a PostgreSQL URL: {redacted(url)!r}") from None
-    return PostgresqlStore(url, {**_DEFAULTS, **parameters})
 
 
 class _Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -191,7 +197,7 @@ class PostgresqlStore(NetworkedStore):
     def _connected(self) -> _Connection:
         if self._connection is not None and time.monotonic() - self._looked_at > LOOK_SECONDS:
             try:
-                self._look(self._connection)
+                self._look(self._connection, _LOOK_AGAIN)
             except psycopg.Error:  # found before anything is sent, as when the server was restarted
                 self._disconnect()
         if self._connection is None:
@@ -213,11 +219,14 @@ class PostgresqlStore(NetworkedStore):
             raise
         return connection
 
-    def _look(self, connection: _Connection) -> int:
-        """See what time it is there; the id of the process that answers."""
-        sql = "select pg_backend_pid(), (extract(epoch from clock_timestamp()) * 1000000)::bigint"
+    def _look(self, connection: _Connection, sql: str = _LOOK) -> int:
+        """See what time it is there, and whether a newer program has migrated the tables; the id of the process that
+        answers. Raises: StoreUnusable.
+        """
         connection.seconds = _LOOK_SECONDS
-        pid, now_us = connection.execute(sql, prepare=False).fetchall()[0]
+        pid, now_us, *version = connection.execute(sql.encode(), prepare=False).fetchall()[0]
+        if version:
+            check_version(version[0], _WHAT)
         self._is_at(now_us)
         return int(pid)
 
@@ -268,40 +277,10 @@ def _prepare(connection: Connection, settings: str) -> None:
         raise StoreUnusable("the database's encoding has to be UTF8")
     if not settings:
         connection.execute(_SET_FOR_SESSION.encode(), prepare=False)
-    if not _has_tables(connection):
+    if version_of(connection) is None:
         try:
-            _make_tables(connection, settings)
+            make_tables(connection, settings)
         except psycopg.Error as error:
             if not _undone(connection) or error.sqlstate not in _MADE_MEANWHILE:
                 raise
-    row = connection.execute(f"select value from {PREFIX}numbers where name = 'schema'").fetchone()
-    if row != (SCHEMA_VERSION,):
-        version = "none" if row is None else row[0]
-        raise StoreUnusable(f"the tables are of version {version}; this program knows version {SCHEMA_VERSION}")
-
-
-def _has_tables(connection: Connection) -> bool:
-    row = connection.execute(f"select to_regclass('{PREFIX}numbers') is not null").fetchone()
-    return row == (True,)
-
-
-def _make_tables(connection: Connection, settings: str) -> None:
-    tables = PostgresqlTables(connection, {}, settings=settings)
-    for statement in (*schema(TYPES, prefix=PREFIX), *_TABLES):
-        tables.run(statement)
-    for row in (*first_rows(), NumberRow("settling"), NumberRow("schema", SCHEMA_VERSION)):
-        tables.put(row)
-    tables.commit()
-
-
-_TABLES: Final = (
-    f"create table {PREFIX}names (name text primary key, whole text not null)",
-    f"alter table {PREFIX}accounts add check (reserved_wei >= 0 and charged_wei >= 0"
-    " and reserved_wei + charged_wei <= granted_wei)",
-    f"alter table {PREFIX}channels add check (reserved_wei >= 0 and charged_wei >= batched_wei"
-    " and reserved_wei + charged_wei <= signed_wei and posted_wei <= signed_wei)",
-    f"create index {PREFIX}requests_of_tier on {PREFIX}requests (tier, at_ms)",
-    f"create index {PREFIX}claims_by_expiry on {PREFIX}claims (expires_ms) where status is not null",
-    f"create index {PREFIX}fired_by_expiry on {PREFIX}fired (expires_ms)",
-    f"create index {PREFIX}api_keys_of_consumer on {PREFIX}api_keys (consumer)",
-)
+    check_version(version_of(connection) or 0, _WHAT)

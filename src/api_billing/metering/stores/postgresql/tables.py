@@ -65,7 +65,7 @@ class _Statements:
         columns = ", ".join(_RECEIVED.get(column.type, "t.{}").format(column.name) for column in kind.columns)
         self.look = f"select json_build_array({columns})::text as r from {wanted} join {table} t on {same}"
         self.lock = f"{self.look} order by {order} for update of t"
-        self.insert = f"insert into {table} select {', '.join(values)} from {wanted}"
+        self.insert = f"insert into {table} ({', '.join(names)}) select {', '.join(values)} from {wanted}"
         self.delete = f"delete from {table} t using {wanted} where {same}"
         changing = [f"{name} = {value}" for name, value in zip(names, values, strict=True)][kind.fixed :]
         self.update = f"update {table} t set {', '.join(changing)} from {wanted} where {same}"

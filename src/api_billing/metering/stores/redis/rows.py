@@ -8,10 +8,10 @@ after a line feed, as they may be long.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from api_billing.metering.ledger.kinds import Key, Kind, Row
+from api_billing.metering.ledger.kinds import Column, Key, Kind, Row
 from api_billing.metering.ledger.rows import (
     ACCOUNTS,
     API_KEYS,
@@ -104,6 +104,25 @@ def row_of(kind: Kind, key: Key, kept: bytes) -> Row:
         if column.type == "bytes" and values[index] is not None:
             values[index], tail = tail[: values[index]], tail[values[index] :]
     return kind.make((*key, *values))
+
+
+def with_columns(kept: bytes, was: Sequence[Column], now: Sequence[Column], added: Mapping[str, Any]) -> bytes | None:
+    """A value with the columns that there were, as one with those that there are now; None when it has these.
+
+    Raises: ValueError, when it has others.
+    """
+    head, separator, tail = kept.partition(b"\n")
+    values = json.loads(head)
+    if len(values) == len(now):
+        return None
+    by_name = dict(zip([column.name for column in was], values, strict=True))
+    values = [by_name[column.name] if column.name in by_name else added[column.name] for column in now]
+    return _json(values).encode() + separator + tail
+
+
+def letter_of(kind: Kind) -> str:
+    """What the names of its rows begin with."""
+    return _LETTERS[kind]
 
 
 def members(row: Row) -> Iterator[Member]:

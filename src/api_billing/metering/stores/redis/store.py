@@ -61,6 +61,7 @@ from api_billing.metering.ledger.operations import (
 )
 from api_billing.metering.ledger.rows import NUMBERS, TIERS
 from api_billing.metering.ledger.settlement_operations import ReleaseLease, TakeLease, TakeRead
+from api_billing.metering.stores.migrations import SCHEMA_VERSION, check_version
 from api_billing.metering.stores.networked import LOOK_SECONDS, ConnectionLost, NetworkedStore, NotStorable
 from api_billing.metering.stores.redis.durability import WAIT_MS, append_fsync, durability_of
 from api_billing.metering.stores.redis.rows import TOKEN_BYTES
@@ -68,8 +69,6 @@ from api_billing.metering.stores.redis.tables import Kept, Read, RedisTables, Wo
 from api_billing.metering.stores.sql import first_rows
 from api_billing.metering.stores.store import Reply, Store
 from api_billing.showing import redacted
-
-SCHEMA_VERSION: Final = 5
 
 _SCRIPT: Final = Path(__file__).with_name("write.lua").read_bytes()
 _SHA: Final = sha1(_SCRIPT, usedforsecurity=False).hexdigest()
@@ -96,6 +95,8 @@ _IDS_SECONDS: Final = 86_400
 _OF_ALL: Final = frozenset({ReadCounts, ResetCounts, GetRecord, Extend})
 _ANYWHERE: Final = frozenset({TakeLease, ReleaseLease, TakeRead})
 
+_TURN: Final = f"/turn:{SCHEMA_VERSION}"
+
 _log = logging.getLogger(__name__)
 _OF_PARENTS: Final[list[Any]] = []  # after a fork: kept from being collected, and so from being closed
 
@@ -112,7 +113,7 @@ class Place(NamedTuple):
 
 def open_redis(url: str) -> Store:
     """The store at a URL; it connects later. Raises: InvalidSetting."""
-    return RedisStore(_parsed(url))
+    return RedisStore(parsed(url))
 
 
 class RedisStore(NetworkedStore):
@@ -223,8 +224,7 @@ class RedisStore(NetworkedStore):
             tables.trusts_fresh = trusts_fresh
             rules.fetch(tables, operations)
             replies = rules.perform(tables, operations)
-            self._writes += 1
-            if tables.commit(f"{self._who}{self._writes:08x}".encode()[:TOKEN_BYTES]):
+            if tables.commit(self._token()):
                 return replies
             if time.monotonic() > until:
                 raise self._failure("others change the same rows all the time")
@@ -235,9 +235,14 @@ class RedisStore(NetworkedStore):
             else:
                 time.sleep(random.uniform(0, tries * _PAUSE_SECONDS))
 
+    def _token(self) -> bytes:
+        """Of another write."""
+        self._writes += 1
+        return f"{self._who}{self._writes:08x}".encode()[:TOKEN_BYTES]
+
     def _take_turn(self, shard: int, until: float) -> None:
         """Wait until nobody else has the turn, and have it until the next write."""
-        while not self.ask("SET", self.key(shard, "/turn"), self._who, "NX", "PX", _TURN_MS):
+        while not self.ask("SET", self.key(shard, _TURN), self._who, "NX", "PX", _TURN_MS):
             if time.monotonic() > until:
                 raise self._failure("others change the same rows all the time")
             # Whoever has waited longest is told first; and all look again, should who has the turn have died.
@@ -252,7 +257,7 @@ class RedisStore(NetworkedStore):
         return self._client.execute_command(*words)
 
     def write(self, shard: int, rows: Sequence[Read], values: Sequence[bytes], commands: Sequence[Words]) -> bool:
-        keys = [self.key(shard, "/turn"), self.key(shard, "/next"), *[place for place, _ in rows]]
+        keys = [self.key(shard, _TURN), self.key(shard, "/next"), *[place for place, _ in rows]]
         arguments = [self._who.encode(), b"".join([token for _, token in rows]), b"%d" % len(values), *values]
         for command in commands:
             arguments.append(b"%d" % len(command))
@@ -355,12 +360,19 @@ class RedisStore(NetworkedStore):
             if evicted > self._evicted.setdefault(info.get("run_id", ""), evicted):
                 self.ask("HSET", state, "evicted", evicted)
             now_us = max(now_us, seconds * 1_000_000 + microseconds)
-        if evicted := self.ask("HGET", state, "evicted"):
+        evicted, version = self.ask("HMGET", state, "evicted", "schema")
+        if evicted:
             raise StoreUnusable(
                 f"{redacted(self.url)}: the server dropped {int(evicted)} keys to make room: its books are not whole",
                 hint=f"restore a backup; or, when you know that it is, HDEL {state.decode()} evicted",
             )
+        self._check_version(version)
         self._is_at(now_us)
+
+    def _check_version(self, version: bytes | None) -> None:
+        """None: it is not made yet. Raises: StoreUnusable."""
+        if version is not None:
+            check_version(int(version), redacted(self.url))
 
     def _servers(self) -> list[Any]:
         if self._is_cluster:
@@ -396,9 +408,7 @@ class RedisStore(NetworkedStore):
         self._client.script_load(_SCRIPT)
         state = self.key(0, "/state")
         self.ask("HSETNX", state, "schema", SCHEMA_VERSION)
-        version = int(self.ask("HGET", state, "schema"))
-        if version != SCHEMA_VERSION:
-            raise StoreUnusable(f"the keys are of version {version}; this program knows version {SCHEMA_VERSION}")
+        self._check_version(self.ask("HGET", state, "schema"))
         self.ask("HSETNX", state, "shards", self._place.shards or 1)
         self.shards = int(self.ask("HGET", state, "shards"))
         if self._place.shards not in (None, self.shards):
@@ -468,7 +478,7 @@ def _merged(operation: Operation[Any], replies: Sequence[Reply]) -> Reply:
     return next((reply for reply in replies if reply is not None), None)
 
 
-def _parsed(url: str) -> Place:
+def parsed(url: str) -> Place:
     """Take a URL apart. Raises: InvalidSetting."""
     try:
         parts = urlsplit(url)

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote
@@ -22,10 +22,11 @@ from api_billing.metering.ledger import money, rules
 from api_billing.metering.ledger.batch_operations import ListBatches, ReadCut, ReadLeaves
 from api_billing.metering.ledger.operations import Operation, Reserve, ReserveReply
 from api_billing.metering.ledger.settlement_operations import ListOutgoing, ListToSettle, NextOutgoing, ReadBook
+from api_billing.metering.stores.migrations import SCHEMA_VERSION, check_version
 from api_billing.metering.stores.sql import first_rows, schema
 from api_billing.metering.stores.sqlite.lock import ProcessLock
 from api_billing.metering.stores.sqlite.queue import LoopStore
-from api_billing.metering.stores.sqlite.tables import TYPES, VERSION, SqliteTables
+from api_billing.metering.stores.sqlite.tables import TYPES, SqliteTables
 from api_billing.metering.stores.store import FORK_SECONDS, Reply, Store
 from api_billing.showing import redacted
 
@@ -44,7 +45,7 @@ _READ_ASIDE: Final[frozenset[type[Operation[Any]]]] = frozenset(
 
 def open_sqlite(url: str) -> Store:
     """The store in a file, which is made later; ``?create=0`` refuses to make one. Raises: InvalidSetting."""
-    path, create = _parsed(url)
+    path, create = parsed(url)
     return SqliteStore(url, path, create=create)
 
 
@@ -244,7 +245,7 @@ class SqliteStore(LoopStore):
     def _failed(self, error: Exception) -> StoreUnavailable:
         """What callers are told; the file is opened anew with the next operation."""
         self._disconnect()
-        return StoreUnavailable(f"{self.path}: {error}", hint=_hint(error))
+        return StoreUnavailable(f"{self.path}: {error}", hint=hint_of(error))
 
     def _forget_if_changed(self, tables: SqliteTables) -> None:
         # Differs when another connection has committed, and not with our own commits. Whether that was about anything
@@ -263,7 +264,7 @@ class SqliteStore(LoopStore):
                 self._tables = SqliteTables(self._open())
             except (sqlite3.Error, OSError) as error:
                 self._disconnect()
-                raise StoreUnavailable(f"{self.path}: {error}", hint=_hint(error)) from error
+                raise StoreUnavailable(f"{self.path}: {error}", hint=hint_of(error)) from error
             except BaseException:
                 self._disconnect()
                 raise
@@ -307,20 +308,19 @@ class SqliteStore(LoopStore):
 
     def _make_tables(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("pragma user_version").fetchone()
-        if version == VERSION:
-            return
         if version:
-            raise StoreUnusable(f"{self.path} is of schema version {version}; this program knows version {VERSION}")
+            check_version(version, str(self.path))
+            return
         if connection.execute("select count(*) from sqlite_schema").fetchone()[0]:
             raise StoreUnusable(f"{self.path} is an SQLite file of something else")
         connection.execute("begin immediate")
-        for statement in schema(TYPES, without=" without rowid"):
+        for statement in statements({}):
             connection.execute(statement)
         tables = SqliteTables(connection)
         for row in first_rows():
             tables.put(row)
         tables.flush()
-        connection.execute(f"pragma user_version = {VERSION}")
+        connection.execute(f"pragma user_version = {SCHEMA_VERSION}")
         connection.execute("commit")
 
     def _disconnect(self) -> None:
@@ -394,7 +394,13 @@ def _is_busy(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
-def _parsed(url: str) -> tuple[Path, bool]:
+def statements(found: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """What makes the tables, or those and the columns that were not ``found``."""
+    return schema(TYPES, found, without=" without rowid")
+
+
+def parsed(url: str) -> tuple[Path, bool]:
+    """The path in a URL, and whether a file may be made there. Raises: InvalidSetting."""
     place, _, query = url.removeprefix("sqlite://").partition("?")
     options = {name: values[-1] for name, values in parse_qs(query).items()}
     create = options.pop("create", "1")
@@ -406,7 +412,8 @@ def _parsed(url: str) -> tuple[Path, bool]:
     return Path(unquote(place[1:])), create == "1"
 
 
-def _hint(error: Exception) -> str:
+def hint_of(error: Exception) -> str:
+    """What may be wrong with a file."""
     text = str(error)
     if any(word in text for word in ("disk I/O", "full", "No space")):
         return "look at the disk: is it full, or read-only?"

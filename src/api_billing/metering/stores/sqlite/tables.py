@@ -20,7 +20,6 @@ from api_billing.metering.ledger.session_rows import CHANNELS, SESSIONS
 from api_billing.metering.ledger.tables import dirty
 from api_billing.metering.stores.sql import SqlTables
 
-VERSION: Final = 5
 TYPES: Final[dict[Any, str]] = {"name": "text", "text": "text", "int": "integer", "wei": "text", "bytes": "blob"}
 
 _MAX_KEPT: Final = 200_000  # rows of one kind that are kept in memory before all are forgotten
@@ -36,7 +35,7 @@ class _Statements:
         names = [column.name for column in kind.columns]
         where = " and ".join(f"{column.name}=?" for column in kind.key)
         self.select = f"select {', '.join(names)} from {kind.name} where {where}"
-        self.insert = f"insert into {kind.name} values ({','.join('?' * len(names))})"
+        self.insert = f"insert into {kind.name} ({', '.join(names)}) values ({','.join('?' * len(names))})"
         self.update = f"update {kind.name} set {', '.join(f'{name}=?' for name in names[kind.fixed :])} where {where}"
         self.delete = f"delete from {kind.name} where {where}"
 

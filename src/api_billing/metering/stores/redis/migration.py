@@ -1,0 +1,124 @@
+"""Keys written by an older program, brought to today's schema, row by row.
+
+Writers of the older version are shut out first, and for ever: it is never their turn again (see ``write.lua``), so that
+what they answered stays, and they answer nothing more. Then rows are rewritten that have the columns of before, each if
+nobody else has meanwhile. So it can be broken off and repeated, and two may do it at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from redis.exceptions import RedisError
+
+from api_billing.metering.errors import StoreUnusable
+from api_billing.metering.ledger.kinds import Kind
+from api_billing.metering.stores.migrations import (
+    ADDED,
+    OLDEST,
+    SCHEMA_VERSION,
+    Migrated,
+    Tell,
+    check_can_migrate,
+    check_version,
+    columns_at,
+)
+from api_billing.metering.stores.redis.rows import TOKEN_BYTES, letter_of, with_columns
+from api_billing.metering.stores.redis.store import _LOST, RedisStore, parsed
+from api_billing.metering.stores.redis.tables import Read
+from api_billing.showing import redacted
+
+_PAGE: Final = 500
+_SHUT_OUT: Final = "of a newer version"
+# Unless somebody else has brought it further.
+_RAISE: Final = "if redis.call('HGET',KEYS[1],'schema')==ARGV[1] then redis.call('HSET',KEYS[1],'schema',ARGV[2]) end"
+
+
+def migrate_redis(url: str, tell: Tell, *, check: bool = False) -> Migrated:
+    """Migrate the keys at a URL, unless they have today's schema; ``check`` only looks.
+
+    Raises: InvalidSetting, StoreUnavailable, StoreUnusable.
+    """
+    store = _Migrating(parsed(url))
+    try:
+        store.connect()
+        return store.migrate(redacted(url), tell, check=check)
+    except (*_LOST, RedisError) as error:
+        raise store._failure(error) from error
+    finally:
+        store.close()
+
+
+class _Migrating(RedisStore):
+    """The connection, and scripts, of a store that nobody can ask."""
+
+    def _make(self) -> None:
+        """It is there, or it is not."""
+
+    def _check_version(self, version: bytes | None) -> None:
+        """An older one is what it is for."""
+
+    def migrate(self, what: str, tell: Tell, *, check: bool) -> Migrated:
+        state = self.key(0, "/state")
+        version, shards = self.ask("HMGET", state, "schema", "shards")
+        if version is None:
+            raise StoreUnusable(f"{what}: there are no keys of the meter")
+        was, self.shards = int(version), int(shards)
+        if check:
+            check_version(was, what)
+        check_can_migrate(was, what)
+        for last in range(was, SCHEMA_VERSION):
+            for shard in range(self.shards):
+                self.ask("SET", self.key(shard, _turn_of(last)), _SHUT_OUT)
+            while self._rewrite_all(last, tell):
+                pass  # what was rewritten is looked at again
+            self.ask("EVAL", _RAISE, 1, state, last, last + 1)
+        return Migrated(was)
+
+    def _rewrite_all(self, last: int, tell: Tell) -> int:
+        """Rewrite rows of a version as those of the next; how many there were."""
+        kinds = {letter_of(kind).encode(): kind for kind in ADDED[last + 1]}
+        prefix = self.key(0, "").removesuffix(b"{0}")
+        pattern = re.sub(rb"([*?\[\]\\])", rb"\\\1", prefix) + b"{*}[" + b"".join(kinds) + b"]*"
+        place = re.compile(re.escape(prefix) + rb"\{(\d+)\}(.)", re.DOTALL)
+        rewritten = seen = 0
+        for server in self._servers():
+            total = seen + server.dbsize()
+            for keys in _pages(server, pattern):
+                found: dict[tuple[int, Kind], list[bytes]] = {}
+                for key in keys:
+                    if (parts := place.match(key)) is not None:
+                        found.setdefault((int(parts[1]), kinds[parts[2]]), []).append(key)
+                for (shard, kind), of_kind in found.items():
+                    rewritten += self._rewrite(shard, kind, of_kind, last)
+                seen += _PAGE
+                tell("looking at keys", min(seen, total), total)
+        return rewritten
+
+    def _rewrite(self, shard: int, kind: Kind, keys: Sequence[bytes], last: int) -> int:
+        was, now = (columns_at(kind, version)[len(kind.key) :] for version in (last, last + 1))
+        reads: list[Read] = []
+        values: list[bytes] = []
+        token = self._token()
+        for key, value in zip(keys, self.ask("MGET", *keys), strict=True):
+            kept = value and with_columns(value[TOKEN_BYTES:], was, now, ADDED[last + 1][kind])
+            if kept:
+                reads.append((key, value[:TOKEN_BYTES]))
+                values.append(token + kept)
+        if reads:
+            self.write(shard, reads, values, [])  # if not, somebody else has changed them
+        return len(reads)
+
+
+def _turn_of(version: int) -> str:
+    """Where it says whose turn it is, among the processes of a version."""
+    return "/turn" if version == OLDEST else f"/turn:{version}"
+
+
+def _pages(server: Any, pattern: bytes) -> Iterator[list[bytes]]:
+    cursor = None
+    while cursor != 0:
+        cursor, keys = server.scan(cursor or 0, match=pattern, count=_PAGE)
+        yield keys
