@@ -176,6 +176,12 @@ class Scale:
         return f"{number} {self.unit.singular if number in ('1', '-1') else self.unit.name}"
 
 
+def has_unit(text: str) -> bool:
+    """Whether a text is an amount of some currency, and says of which."""
+    written = _WRITTEN.fullmatch(text.strip().lower())
+    return written is not None and bool(written["unit"])
+
+
 def format_wei(amount_wei: int, *, exact: bool = False) -> str:
     """Return an amount of GEN on its own, as ``Currency.text``."""
     return GEN.text(amount_wei, exact=exact)

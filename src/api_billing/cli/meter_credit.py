@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import RenderableType
 
-from api_billing.amounts import Scale
 from api_billing.cli.drawing import pairs
-from api_billing.cli.meter_session import ConsumerName, Desk, meter_command, plain
+from api_billing.cli.meter_session import MONEY_HELP, ConsumerName, Desk, meter_command, plain
 from api_billing.cli.output import Shown
-from api_billing.cli.values import Amount
 
 if TYPE_CHECKING:
     from api_billing.metering.ledger.operations import Balance
 
 app = typer.Typer(no_args_is_help=True, help="Add, take back and show credit of consumers.")
 
+Amount = Annotated[str, typer.Argument(metavar="AMOUNT", help=MONEY_HELP.capitalize())]
 GrantId = Annotated[
     str,
     typer.Option("--id", metavar="ID", help="Name of this grant, which counts once however often it is repeated."),
@@ -29,13 +28,13 @@ Note = Annotated[str, typer.Option(metavar="TEXT", help="What it is for.")]
 @meter_command(app, "add")
 def add(desk: Desk, consumer: ConsumerName, amount: Amount, id: GrantId = "", note: Note = "") -> Shown:
     """Add credit. Without --id one is made and printed: repeat with it a command whose outcome is not known."""
-    return _granted(desk, consumer, amount, id, note)
+    return _granted(desk, consumer, desk.amount(amount), id, note)
 
 
 @meter_command(app, "take")
 def take(desk: Desk, consumer: ConsumerName, amount: Amount, id: GrantId = "", note: Note = "") -> Shown:
     """Take free credit back."""
-    return _granted(desk, consumer, -amount, id, note)
+    return _granted(desk, consumer, -desk.amount(amount), id, note)
 
 
 @meter_command(app, "show")
@@ -43,7 +42,7 @@ def show(desk: Desk, consumer: ConsumerName, api: OfApi = "") -> Shown:
     """What a consumer was granted, and what of it is free, reserved and charged."""
     desk.meter.profile(consumer)
     balance = desk.meter.balance(consumer, api)
-    return Shown({"consumer": consumer, **_data(balance)}, lambda: _drawn(balance))
+    return Shown({"consumer": consumer, **_data(balance)}, lambda: _drawn(desk, balance))
 
 
 def _granted(desk: Desk, consumer: str, amount_wei: int, grant_id: str, note: str) -> Shown:
@@ -54,7 +53,7 @@ def _granted(desk: Desk, consumer: str, amount_wei: int, grant_id: str, note: st
         # Before anything is done: it is needed when the answer gets lost.
         desk.printer.note(f"grant {plain(grant_id)}")
     balance = desk.meter.grant(consumer, amount_wei, grant_id=grant_id, note=note)
-    return Shown({"id": grant_id, "consumer": consumer, **_data(balance)}, lambda: _drawn(balance))
+    return Shown({"id": grant_id, "consumer": consumer, **_data(balance)}, lambda: _drawn(desk, balance))
 
 
 def _data(balance: Balance) -> dict[str, Any]:
@@ -66,7 +65,7 @@ def _data(balance: Balance) -> dict[str, Any]:
     }
 
 
-def _drawn(balance: Balance) -> RenderableType:
+def _drawn(desk: Desk, balance: Balance) -> RenderableType:
     amounts = _data(balance)
-    scale = Scale.of(amounts.values(), exact=True)
+    scale = desk.currency.scale(amounts.values(), exact=True)
     return pairs([(name.removesuffix("_wei"), scale.text(wei)) for name, wei in amounts.items()])

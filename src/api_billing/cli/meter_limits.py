@@ -10,16 +10,15 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from api_billing.amounts import format_wei
 from api_billing.cli.drawing import right, table, usage_bar
-from api_billing.cli.meter_session import ConsumerName, Desk, instant_text, meter_command, plain
+from api_billing.cli.meter_session import MONEY_HELP, ConsumerName, Desk, instant_text, meter_command, plain
 from api_billing.cli.output import Shown
-from api_billing.cli.values import AMOUNT_HELP, amount_parser
 from api_billing.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from api_billing.amounts import Currency
     from api_billing.metering.ledger.consumer_operations import PutProfile
     from api_billing.metering.limits.profile import Profile
     from api_billing.metering.limits.quotas import Budget, Quota
@@ -35,9 +34,7 @@ PeriodName = Annotated[
 Anchor = Annotated[
     str, typer.Option("--from", metavar="DAY", help="Day that windows begin on, as 2026-01-31; else the calendar's.")
 ]
-Spending = Annotated[
-    int | None, typer.Option(metavar="AMOUNT", parser=amount_parser, help=f"At most this is spent: {AMOUNT_HELP}.")
-]
+Spending = Annotated[str | None, typer.Option(metavar="AMOUNT", help=f"At most this is spent: {MONEY_HELP}.")]
 
 
 @meter_command(quotas, "set")
@@ -55,7 +52,7 @@ def set_quota(
 
     if (calls is None) == (spending is None):
         raise InvalidInput("a quota needs --calls N or --spending AMOUNT, and not both")
-    limit, unit = (calls, "calls") if calls is not None else (spending, "wei")
+    limit, unit = (desk.amount(spending), "wei") if spending is not None else (calls, "calls")
     quota = _made(Quota, name, per, limit, unit=unit, anchor=_anchor(start))
     profile = desk.meter.revise_consumer(
         consumer, lambda was: replace(was, quotas=(*_without(was.quotas, name), quota))
@@ -117,17 +114,26 @@ def set_budget(
     shares += [(100 if reject is None else reject, "reject")] if not no_reject else []
     steps = tuple(_made(Step, percent, action) for percent, action in shares)
     budget = _made(
-        Budget, name, per, spending, steps, scope, only, anchor=_anchor(start), retry_after_seconds=retry_after
+        Budget,
+        name,
+        per,
+        desk.amount(spending),
+        steps,
+        scope,
+        only,
+        anchor=_anchor(start),
+        retry_after_seconds=retry_after,
     )
     return _shown_budgets(
-        desk.meter.revise_consumer(consumer, lambda was: replace(was, budgets=(*_without(was.budgets, name), budget)))
+        desk,
+        desk.meter.revise_consumer(consumer, lambda was: replace(was, budgets=(*_without(was.budgets, name), budget))),
     )
 
 
 @meter_command(budgets, "show")
 def show_budgets(desk: Desk, consumer: ConsumerName) -> Shown:
     """The budgets of a consumer and what happens at their shares; `quota show` says what is used."""
-    return _shown_budgets(desk.meter.profile(consumer))
+    return _shown_budgets(desk, desk.meter.profile(consumer))
 
 
 @meter_command(budgets, "remove")
@@ -140,7 +146,7 @@ def remove_budget(desk: Desk, consumer: ConsumerName, name: LimitName) -> Shown:
             raise InvalidInput(f"{plain(consumer)} has no budget {name!r}")
         return replace(was, budgets=left)
 
-    return _shown_budgets(desk.meter.revise_consumer(consumer, revise))
+    return _shown_budgets(desk, desk.meter.revise_consumer(consumer, revise))
 
 
 def _without[LimitT: Quota | Budget](limits: Sequence[LimitT], name: str) -> tuple[LimitT, ...]:
@@ -178,30 +184,30 @@ def _shown(desk: Desk, profile: Profile) -> Shown:
         }
         for check, used in rows
     ]
-    return Shown(data, lambda: _windows(rows, ascii_only=desk.printer.ascii_only))
+    return Shown(data, lambda: _windows(rows, desk.currency, ascii_only=desk.printer.ascii_only))
 
 
-def _windows(rows: Sequence[tuple[WindowCheck, int]], *, ascii_only: bool) -> RenderableType:
+def _windows(rows: Sequence[tuple[WindowCheck, int]], currency: Currency, *, ascii_only: bool) -> RenderableType:
     if not rows:
         return "nothing is limited"
     drawn = []
     for check, used in rows:
-        limit = "no limit" if check.limit is None else _amount(check.limit, check.unit)
+        limit = "no limit" if check.limit is None else _amount(check.limit, check.unit, currency)
         bar = Text("") if check.limit is None else usage_bar(used, check.limit, ascii_only=ascii_only)
-        drawn.append((check.name, _amount(used, check.unit), limit, bar, instant_text(check.ends_ms)))
+        drawn.append((check.name, _amount(used, check.unit, currency), limit, bar, instant_text(check.ends_ms)))
     return table("limit", right("used"), right("of"), "", "renews", rows=drawn)
 
 
-def _amount(value: int, unit: str) -> str:
-    return format_wei(value) if unit == "wei" else f"{value:,} calls"
+def _amount(value: int, unit: str, currency: Currency) -> str:
+    return currency.text(value) if unit == "wei" else f"{value:,} calls"
 
 
-def _shown_budgets(profile: Profile) -> Shown:
+def _shown_budgets(desk: Desk, profile: Profile) -> Shown:
     data = [
         {
             "name": each.name,
             "period": each.period,
-            "limit_wei": each.limit_wei,
+            "limit_wei": each.most_wei,
             "steps": [{"percent": step.percent, "action": step.action} for step in each.steps],
             "scope": each.scope,
             "only": each.only,
@@ -210,16 +216,16 @@ def _shown_budgets(profile: Profile) -> Shown:
         }
         for each in profile.budgets
     ]
-    return Shown(data, lambda: _budgets(profile.budgets))
+    return Shown(data, lambda: _budgets(profile.budgets, desk.currency))
 
 
-def _budgets(found: Sequence[Budget]) -> RenderableType:
+def _budgets(found: Sequence[Budget], currency: Currency) -> RenderableType:
     if not found:
         return "no budgets"
     rows = [
         (
             each.name,
-            f"{format_wei(each.limit_wei, exact=True)} a {each.period}",
+            f"{currency.text(each.most_wei, exact=True)} a {each.period}",
             ", ".join(f"{step.action} at {step.percent} %" for step in each.steps),
             f"{each.scope} {plain(each.only)}".strip(),
         )

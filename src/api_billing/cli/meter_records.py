@@ -10,7 +10,6 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from api_billing.amounts import format_wei
 from api_billing.cli.drawing import counted, table
 from api_billing.cli.meter_session import MORE, Desk, meter_command, plain
 from api_billing.cli.output import Shown
@@ -18,6 +17,7 @@ from api_billing.cli.values import unix_parser
 from api_billing.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from api_billing.amounts import Currency
     from api_billing.metering.ledger.operations import ListRecords, Record, State
 
 _STATES: Final = ("reserved", "settled", "redeemed", "released", "expired", "refused")
@@ -73,7 +73,7 @@ def audit(
     found = list(_pages(desk, query, limit))
     cursor = found[-1].record_id if len(found) == limit else None
     data = {"records": [record_data(each) for each in found], "next": cursor}
-    return Shown(data, lambda: _drawn(found, cursor))
+    return Shown(data, lambda: _drawn(found, cursor, desk.currency))
 
 
 def prune(
@@ -146,7 +146,7 @@ def _print_each(desk: Desk, query: ListRecords, interval: float, *, from_now: bo
             if desk.printer.as_json:
                 desk.printer.json(record_data(record))
             else:
-                desk.printer.text(Text("  ".join(_cells(record))))
+                desk.printer.text(Text("  ".join(_cells(record, desk.currency))))
         if query.until_ms <= desk.meter.now_ms():
             return
         time.sleep(interval)
@@ -212,20 +212,20 @@ def record_data(record: Record) -> dict[str, Any]:
     }
 
 
-def _drawn(found: Sequence[Record], cursor: str | None) -> RenderableType:
+def _drawn(found: Sequence[Record], cursor: str | None, currency: Currency) -> RenderableType:
     from rich.console import Group
 
     if not found:
         return Text("no records")
-    drawn = table("when (UTC)", "consumer", "request", "state", "cost", "ms", rows=_rows(found))
+    drawn = table("when (UTC)", "consumer", "request", "state", "cost", "ms", rows=_rows(found, currency))
     return Group(drawn, Text(f"\n{MORE} {cursor}")) if cursor else drawn
 
 
-def _rows(found: Iterable[Record]) -> Iterator[tuple[str, ...]]:
-    return (_cells(each) for each in found)
+def _rows(found: Iterable[Record], currency: Currency) -> Iterator[tuple[str, ...]]:
+    return (_cells(each, currency) for each in found)
 
 
-def _cells(record: Record) -> tuple[str, ...]:
+def _cells(record: Record, currency: Currency) -> tuple[str, ...]:
     request = f"{record.api} {record.method} {record.route}".strip()
     ended = record.code or record.state
     status = f" {record.outcome.status}" if record.outcome.status else ""
@@ -234,7 +234,7 @@ def _cells(record: Record) -> tuple[str, ...]:
         plain(record.consumer) or "-",
         plain(request),
         f"{ended}{status}",
-        format_wei(record.charged_wei) if record.state == "settled" else "-",
+        currency.text(record.charged_wei) if record.state == "settled" else "-",
         f"{record.outcome.duration_ms:,}" if record.ended_ms else "-",
     )
 

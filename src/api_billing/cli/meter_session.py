@@ -13,6 +13,7 @@ from api_billing.cli.command import command
 from api_billing.cli.output import Printer, Shown
 from api_billing.cli.session import Session
 from api_billing.cli.values import moment_text
+from api_billing.errors import InvalidInput
 from api_billing.networks import canonical_name
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ Store = Annotated[
         help="sqlite:///FILE, postgresql://… or redis://…; by default API_BILLING_STORE_URL, else sqlite:///meter.db.",
     ),
 ]
+MONEY_HELP: Final = "0.5gen, 5usd, 300credits: in the meter's currency"
 ConsumerName = Annotated[
     str, typer.Argument(metavar="CONSUMER", help="Name of the consumer, or its address", callback=canonical_name)
 ]
@@ -38,6 +40,14 @@ class Desk:
         self.printer = session.printer
         self.meter = meter
         self.store = meter.store
+        self.currency = meter.currency
+
+    def amount(self, text: str) -> int:
+        """What an amount on the line names, in the meter's currency. Raises: InvalidInput."""
+        try:
+            return self.currency.amount(text)
+        except ValueError as error:
+            raise InvalidInput(str(error)) from None
 
     @contextmanager
     def progress(self, message: str, total: int | None = None) -> Iterator[Callable[[int], None]]:

@@ -11,13 +11,13 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from api_billing.amounts import Scale
 from api_billing.cli.drawing import counted, right, sparkline, table
 from api_billing.cli.meter_session import Desk, instant_text, meter_command, plain
 from api_billing.cli.output import Shown
 from api_billing.cli.values import ApiName, day_text
 
 if TYPE_CHECKING:
+    from api_billing.amounts import Currency, Scale
     from api_billing.metering.ledger.batch_operations import Batch
     from api_billing.metering.ledger.operations import UsageDay
 
@@ -68,7 +68,7 @@ def usage(
     used = [each for each in found if each.calls]
 
     def draw() -> RenderableType:
-        drawn = draw_usage(used, first, today, ascii_only=desk.printer.ascii_only)
+        drawn = draw_usage(used, first, today, desk.currency, ascii_only=desk.printer.ascii_only)
         if not receipts:
             return drawn
         return Group(drawn, Text(f"{counted(redeemed.total(), 'call')} with a receipt, billed by the contract"))
@@ -114,7 +114,7 @@ def batches(
         }
         for each in found
     ]
-    return Shown(data, lambda: _batches(found))
+    return Shown(data, lambda: _batches(found, desk.currency))
 
 
 def line_data(line: Any) -> dict[str, Any]:
@@ -132,11 +132,13 @@ def line_data(line: Any) -> dict[str, Any]:
     return {**told, "channel": line.channel, "signed_wei": signed_wei, "close": line.close}
 
 
-def draw_usage(found: Sequence[UsageDay], first: int, today: int, *, ascii_only: bool) -> RenderableType:
+def draw_usage(
+    found: Sequence[UsageDay], first: int, today: int, currency: Currency, *, ascii_only: bool
+) -> RenderableType:
     """A table of APIs with a sparkline each, and a chart of the days that were used."""
     if not found:
         return Text("no usage on these days")
-    scale = Scale.of([sum(each.charged_wei for each in found)])
+    scale = currency.scale([sum(each.charged_wei for each in found)])
     parts: list[RenderableType] = [_by_api(found, first, today, scale, ascii_only), Text("")]
     parts.append(_by_day(found, scale, ascii_only))
     total = f"{counted(sum(each.calls for each in found), 'call')}, {scale.text(sum(e.charged_wei for e in found))}"
@@ -186,10 +188,10 @@ def _by_day(found: Sequence[UsageDay], scale: Scale, ascii_only: bool) -> Render
     return table("day (UTC)", right("calls"), right(f"charged {scale.unit.name}"), "", rows=rows)
 
 
-def _batches(found: Sequence[Batch]) -> RenderableType:
+def _batches(found: Sequence[Batch], currency: Currency) -> RenderableType:
     if not found:
         return "no batches"
-    scale = Scale.of(line.amount_wei for each in found for line in each.lines)
+    scale = currency.scale(line.amount_wei for each in found for line in each.lines)
     rows = [
         (
             str(each.sequence),

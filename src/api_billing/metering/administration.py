@@ -11,6 +11,7 @@ from api_billing.metering.errors import InvalidSetting, MeterError, UnknownConsu
 from api_billing.metering.identity.api_keys import NewKey, new_key
 from api_billing.metering.ledger.consumer_operations import GetProfile, PutKey, PutProfile
 from api_billing.metering.ledger.operations import Balance, Grant, Granted, ReadBalance
+from api_billing.metering.limits.checks import Amount, amount_in
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota
 from api_billing.metering.request.identity import consumer_name
@@ -37,7 +38,8 @@ class Administration(RequestMeter):
         Raises: InvalidSetting for a name that is none, UnknownTier, StoreUnavailable.
         """
         consumer = consumer_name(consumer)
-        return self.store.call(PutProfile(consumer, tier, quotas=tuple(quotas), budgets=tuple(budgets), replaces=0))
+        made = PutProfile(consumer, tier, quotas=tuple(quotas), budgets=tuple(budgets), replaces=0)
+        return self.store.call(made.in_currency(self.currency))
 
     def profile(self, consumer: str) -> Profile:
         """What is known of a consumer. Raises: UnknownConsumer, InvalidSetting for a name that is none,
@@ -80,6 +82,7 @@ class Administration(RequestMeter):
         consumer = was.consumer
         while True:
             wanted = revise(PutProfile(consumer, was.tier.name, was.disabled, was.quotas, was.budgets, was.version))
+            wanted = wanted.in_currency(self.currency)
             now = self.store.call(wanted)
             if PutProfile(consumer, now.tier.name, now.disabled, now.quotas, now.budgets, was.version) == wanted:
                 return now
@@ -96,16 +99,22 @@ class Administration(RequestMeter):
         self.store.call(PutKey(key.stored))
         return key
 
-    def grant(self, consumer: str, amount_wei: int, *, grant_id: str, note: str = "") -> Balance:
+    def grant(self, consumer: str, amount_wei: Amount, *, grant_id: str, note: str = "") -> Balance:
         """Add credit, or take free credit back with a negative amount; the same ``grant_id`` counts once.
 
+        The amount is an int of smallest units, or a text such as ``"5 usd"`` or ``"-5 usd"``.
         ``grant_id`` has 1 to 255 printable characters; of ``note`` 500 characters are kept.
         Raises: IdConflict when the id is that of another grant; UnknownConsumer; MeterError when more would be taken
         back than is free, or credit is on the chain; InvalidSetting for an amount, name or id that is none;
         StoreUnavailable.
         """
+        if type(amount_wei) is str:
+            sign = -1 if amount_wei.startswith("-") else 1
+            amount_wei = sign * amount_in(self.currency, "the amount", amount_wei.removeprefix("-"))
         if type(amount_wei) is not int:
-            raise InvalidSetting(f"an amount is an int of wei, not {amount_wei!r:.40}")
+            raise InvalidSetting(
+                f"the amount is an int of smallest units, or a text such as '0.5gen', not {amount_wei!r:.40}"
+            )
         if type(grant_id) is not str or not 0 < len(grant_id) <= _MAX_ID or not grant_id.isprintable():
             raise InvalidSetting(f"the id of a grant has 1 to {_MAX_ID} printable characters, not {grant_id!a:.80}")
         if type(note) is not str:
@@ -119,7 +128,8 @@ class Administration(RequestMeter):
         reply = self.store.call(Grant(grant_id, self.account_of("", consumer), amount_wei, self.now_ms(), note))
         if not isinstance(reply, Granted):
             raise MeterError(
-                f"{consumer} has {reply.balance.free_wei} wei free: less than {-amount_wei} to take back"
+                f"{consumer} has {self.currency.text(reply.balance.free_wei, exact=True)} free: less than "
+                f"{self.currency.text(-amount_wei, exact=True)} to take back"
                 if amount_wei < 0
                 else f"the credit of {consumer} would exceed 2^256 - 1 wei"
             )

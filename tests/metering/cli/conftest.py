@@ -43,7 +43,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr("typer.testing._get_command", built)
-    for name in ("STORE_URL", "SERVICE_TOKEN", "KEY_PEPPER", "CONTRACT", "NETWORK", "METRICS"):
+    for name in ("STORE_URL", "SERVICE_TOKEN", "KEY_PEPPER", "CONTRACT", "NETWORK", "METRICS", "CURRENCY"):
         monkeypatch.delenv(f"API_BILLING_{name}", raising=False)
 
     def run(*arguments: str | Path, code: int = 0, charset: str = "utf-8") -> Ran:

@@ -774,7 +774,9 @@ async def asynchronous(*_: Any) -> int:
         {"price": -1},
         {"price": True},
         {"price": 1.5},
-        {"price": "1gwei"},
+        {"price": "1"},
+        {"price": "1 usd"},
+        {"price": by_response_size("1gwei", "1 usd")},
         {"price": 2**256},
         {"price": by_response_size},
         {"price": lambda response: 1},
@@ -979,13 +981,13 @@ def test_log__store_that_is_away__is_told_once_in_a_while(desk: Desk, caplog: py
 
 @pytest.mark.parametrize("amount", [True, 1.5, "100", None])
 def test_grant__amount_that_is_no_integer__is_refused(desk: Desk, amount: Any) -> None:
-    with pytest.raises(InvalidSetting, match="int of wei"):
+    with pytest.raises(InvalidSetting, match="the amount is an int of smallest units"):
         desk.meter.grant("alice", amount, grant_id="second")
     assert desk.balance.granted_wei == 1_000
 
 
 def test_grant__more_taken_back_than_is_free__is_refused(desk: Desk) -> None:
-    with pytest.raises(MeterError, match="1000 wei free"):
+    with pytest.raises(MeterError, match=r"has 0\.000001 Gwei free"):
         desk.meter.grant("alice", -1_001, grant_id="back")
     assert desk.balance.granted_wei == 1_000
 

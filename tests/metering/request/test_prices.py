@@ -121,7 +121,7 @@ def test_price_of__price_raises__names_the_exception_and_logs_it(caplog: pytest.
     assert "no such model" in caplog.text
 
 
-@pytest.mark.parametrize("nonsense", [-1, 1.5, None, "5", True, MAX_AMOUNT_WEI + 1])
+@pytest.mark.parametrize("nonsense", [-1, 1.5, None, b"5", True, MAX_AMOUNT_WEI + 1])
 def test_price_of__nonsense__is_the_share_of_the_estimate(nonsense: Any) -> None:
     assert priced(lambda *_: nonsense) == Priced(10, "no amount")
 

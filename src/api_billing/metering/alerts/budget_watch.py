@@ -68,7 +68,7 @@ class BudgetWatch:
         new = [step for step in steps if step not in fired]
         fired = fired.union(new)
         # Rounded up: from this count on, and not before, the share is used up.
-        ahead = [-(-budget.limit_wei * step.percent // 100) for step in budget.steps if step not in fired]
+        ahead = [-(-budget.most_wei * step.percent // 100) for step in budget.steps if step not in fired]
         if len(self._known) >= self._size:
             self._known = {}  # what was remembered saves asking the store
         self._known[check.counter] = (check.starts_ms, min(ahead, default=2**300), fired)
@@ -82,9 +82,9 @@ _DOES: Final = {"warn": "goes on", "throttle": "throttles requests", "reject": "
 def _budget_crossing(
     consumer: str, check: WindowCheck, budget: Budget, step: Step, used_wei: int, now_ms: int, currency: Currency
 ) -> Crossing:
-    left_wei = max(0, budget.limit_wei - used_wei)
+    left_wei = max(0, budget.most_wei - used_wei)
     message = (
-        f"budget {budget.name} of {consumer} has {currency.text(left_wei)} of {currency.text(budget.limit_wei)} left,"
+        f"budget {budget.name} of {consumer} has {currency.text(left_wei)} of {currency.text(budget.most_wei)} left,"
         f" past {step.percent}%: it {_DOES[step.action]}"
     )
     details = (("budget", budget.name), ("action", step.action), ("scope", budget.scope))

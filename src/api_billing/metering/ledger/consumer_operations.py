@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from api_billing.amounts import Currency
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.ledger.operations import Operation
 from api_billing.metering.limits.checks import check_tuple
 from api_billing.metering.limits.profile import Profile
-from api_billing.metering.limits.quotas import Budget, Quota
+from api_billing.metering.limits.quotas import Budget, Quota, all_in
 from api_billing.metering.limits.tiers import Tier
 
 
@@ -59,6 +60,10 @@ class PutProfile(Operation[Profile]):
         check_tuple("budgets", self.budgets, Budget)
         if not isinstance(self.tier, str) or not isinstance(self.disabled, bool):
             raise InvalidSetting("a consumer has the name of a tier, and is disabled or not: True or False")
+
+    def in_currency(self, currency: Currency) -> PutProfile:
+        """The same without amounts that are texts. Raises: InvalidSetting for one that is not of this currency."""
+        return replace(self, quotas=all_in(currency, self.quotas), budgets=all_in(currency, self.budgets))
 
 
 @dataclass(frozen=True, slots=True)

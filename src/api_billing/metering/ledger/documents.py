@@ -16,7 +16,7 @@ from api_billing.vouchers import Voucher
 
 def quotas_to_text(quotas: Iterable[Quota]) -> str:
     """A JSON array of quotas."""
-    return _dump([[q.name, q.period, q.limit, q.unit, _day_text(q.anchor)] for q in quotas])
+    return _dump([[q.name, q.period, q.most, q.unit, _day_text(q.anchor)] for q in quotas])
 
 
 def quotas_from_text(text: str) -> tuple[Quota, ...]:
@@ -43,7 +43,7 @@ def budgets_to_text(budgets: Iterable[Budget]) -> str:
             {
                 "name": b.name,
                 "period": b.period,
-                "limit_wei": str(b.limit_wei),
+                "limit_wei": str(b.most_wei),
                 "steps": [[step.percent, step.action] for step in b.steps],
                 "scope": b.scope,
                 "only": b.only,

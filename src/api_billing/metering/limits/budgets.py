@@ -37,7 +37,7 @@ def _part(text: str) -> str:
 
 def share_wei(budget: Budget, percent: int) -> int:
     """A share of a budget."""
-    return budget.limit_wei * percent // 100
+    return budget.most_wei * percent // 100
 
 
 def enforced(budget: Budget) -> Step | None:
@@ -88,7 +88,7 @@ def refused_code(budget: Budget, used_wei: int, estimate_wei: int) -> str:
 
 def reached(budget: Budget, used_wei: int) -> tuple[Step, ...]:
     """Steps whose share is used up (``used >= share``), lowest first: what an alert is due for, whatever they do."""
-    steps = [step for step in budget.steps if used_wei * 100 >= budget.limit_wei * step.percent]
+    steps = [step for step in budget.steps if used_wei * 100 >= budget.most_wei * step.percent]
     return tuple(sorted(steps, key=lambda step: step.percent))
 
 

@@ -152,7 +152,7 @@ def make_plan(
 
 def _quota_check(consumer: str, quota: Quota, window: Window) -> WindowCheck:
     counter = counter_name(consumer, "quota", quota.name, quota.period, quota.unit, quota.anchor)
-    return WindowCheck(counter, window.starts_ms, window.ends_ms, quota.unit, quota.limit, quota.name)
+    return WindowCheck(counter, window.starts_ms, window.ends_ms, quota.unit, quota.most, quota.name)
 
 
 def _validity(checks: Sequence[WindowCheck], limits: Sequence[Quota | Budget], now_ms: int) -> tuple[int, int]:

@@ -4,12 +4,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final, Literal, get_args
 
+from api_billing.amounts import Currency
 from api_billing.metering.errors import InvalidSetting
-from api_billing.metering.limits.checks import MAX_LIMIT, check_name, check_one_of, check_tuple, check_whole
+from api_billing.metering.limits.checks import (
+    MAX_LIMIT,
+    Amount,
+    amount_in,
+    check_amount,
+    check_name,
+    check_one_of,
+    check_tuple,
+    check_whole,
+    in_smallest_units,
+)
 from api_billing.metering.limits.windows import PERIODS, Period, Unit, Window, window_at
 
 Action = Literal["warn", "throttle", "reject"]
@@ -21,7 +33,8 @@ UNITS: Final[tuple[str, ...]] = get_args(Unit)
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """A limit in calls or in wei for each window of a period.
+    """A limit in calls or in money (``unit="wei"``: smallest units, or a text such as ``"5 usd"``) for each window of a
+    period.
 
     ``anchor`` is the day (UTC) on which windows begin: a month from the 31st ends on the last day of shorter months.
     None anchors at the calendar: months on the 1st, weeks on Monday. Before an anchor in the future nothing is limited.
@@ -31,14 +44,28 @@ class Quota:
 
     name: str
     period: Period
-    limit: int
+    limit: Amount
     unit: Unit = "calls"
     anchor: date | None = None
 
     def __post_init__(self) -> None:
         _check_window(self.name, self.period, self.anchor)
         check_one_of("a unit", self.unit, UNITS)
-        check_whole(f"the limit of quota {self.name}", self.limit, MAX_LIMIT)
+        if self.unit == "wei":
+            check_amount(f"the limit of quota {self.name}", self.limit)
+        else:
+            check_whole(f"the limit of quota {self.name}", self.limit, MAX_LIMIT)
+
+    @property
+    def most(self) -> int:
+        """The limit, in calls or smallest units. Raises: InvalidSetting when it is a text yet."""
+        return in_smallest_units(f"the limit of quota {self.name}", self.limit)
+
+    def in_currency(self, currency: Currency) -> Quota:
+        """The same without texts. Raises: InvalidSetting."""
+        if type(self.limit) is int:
+            return self
+        return replace(self, limit=amount_in(currency, f"the limit of quota {self.name}", self.limit))
 
     def window(self, at_ms: int) -> Window | None:
         """The window that an instant falls into; None before the anchor."""
@@ -59,7 +86,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """An amount of wei for each window of a period, with what happens at shares of it.
+    """An amount of money for each window of a period, with what happens at shares of it. ``limit_wei`` is in smallest
+    units, or a text such as ``"10 usd"``.
 
     ``scope`` says what counts together: all of a consumer's requests, those to one operation (the route), or those with
     one model. ``only`` narrows it to one operation or model; empty: each has the budget for itself.
@@ -67,7 +95,7 @@ class Budget:
 
     name: str
     period: Period
-    limit_wei: int
+    limit_wei: Amount
     steps: tuple[Step, ...] = (Step(80, "warn"), Step(100, "reject"))
     scope: Scope = "consumer"
     only: str = ""
@@ -76,7 +104,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         _check_window(self.name, self.period, self.anchor)
-        check_whole(f"the limit of budget {self.name}, in wei,", self.limit_wei, MAX_LIMIT)
+        check_amount(f"the limit of budget {self.name}", self.limit_wei)
         check_whole("retry_after_seconds", self.retry_after_seconds, 2**31 - 1)
         check_one_of("a scope", self.scope, SCOPES)
         check_tuple("steps", self.steps, Step)
@@ -85,9 +113,25 @@ class Budget:
         if not isinstance(self.only, str):
             raise InvalidSetting(f"only names an operation or a model, and is not {self.only!r:.80}")
 
+    @property
+    def most_wei(self) -> int:
+        """The limit in smallest units. Raises: InvalidSetting when it is a text yet."""
+        return in_smallest_units(f"the limit of budget {self.name}", self.limit_wei)
+
+    def in_currency(self, currency: Currency) -> Budget:
+        """The same without texts. Raises: InvalidSetting."""
+        if type(self.limit_wei) is int:
+            return self
+        return replace(self, limit_wei=amount_in(currency, f"the limit of budget {self.name}", self.limit_wei))
+
     def window(self, at_ms: int) -> Window | None:
         """The window that an instant falls into; None before the anchor."""
         return window_at(self.period, at_ms, self.anchor)
+
+
+def all_in[LimitT: (Quota, Budget)](currency: Currency, limits: Iterable[LimitT]) -> tuple[LimitT, ...]:
+    """Quotas or budgets with their amounts in smallest units. Raises: InvalidSetting."""
+    return tuple([limit.in_currency(currency) for limit in limits])
 
 
 def _check_window(name: object, period: object, anchor: object) -> None:

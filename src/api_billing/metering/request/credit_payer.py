@@ -27,7 +27,7 @@ from api_billing.metering.request.claims import idempotency_claim
 from api_billing.metering.request.http import MeteredResponse, cost_field
 from api_billing.metering.request.identity import Identity, identify
 from api_billing.metering.request.payer import Payer
-from api_billing.metering.request.prices import Priced, is_wei, price_of
+from api_billing.metering.request.prices import Priced, is_amount, price_of
 from api_billing.metering.request.problems import Answer, Refusal, by_channel, refusal_by
 from api_billing.metering.request.request_meter import Admitted, ChainSide
 from api_billing.metering.request.telling import is_text, read_bounded
@@ -187,12 +187,12 @@ class CreditPayer(Payer):
 
     def tell_estimate(self) -> Steps[Refusal | None]:
         """Ask for the estimate."""
-        estimate = self.metering.estimate_wei
+        estimate, meter = self.metering.estimate_wei, self.metering.meter
         if callable(estimate):
-            estimate = yield from self.told("estimate", estimate, is_wei)
+            estimate = yield from self.told("estimate", estimate, lambda found: is_amount(meter.currency, found))
         if isinstance(estimate, Refusal):
             return estimate
-        self.estimate_wei = cast(int, estimate)
+        self.estimate_wei = meter.amount("the estimate", estimate) if type(estimate) is str else cast(int, estimate)
         return None
 
     def _served_before(self, account: str, profile: Profile) -> Steps[ReserveReply | None]:
@@ -213,8 +213,16 @@ class CreditPayer(Payer):
     def price(self, response: MeteredResponse) -> Steps[Priced]:
         price, meter = self.metering.price, self.metering.meter
         assert price is not None
-        assert not isinstance(price, int)  # it was made a fixed price
-        return price_of(price, self.request, response, self.estimate_wei, meter.settings.fallback_percent, meter.seldom)
+        assert not isinstance(price, int | str)  # it was made a fixed price
+        return price_of(
+            price,
+            self.request,
+            response,
+            self.estimate_wei,
+            meter.settings.fallback_percent,
+            meter.seldom,
+            meter.currency,
+        )
 
     def settled(self, reserve: Reserve, settle: Settle, reply: Settled) -> Fields:
         api, meter = self.metering.api, self.metering.meter

@@ -31,16 +31,13 @@ from api_billing.metering.ledger.operations import (
     Settle,
     Settled,
 )
+from api_billing.metering.limits.checks import Amount
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse
 from api_billing.metering.request.keeper import settled_again
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.payers import payer_of
-from api_billing.metering.request.prices import (
-    Priced,
-    check_wei,
-    fallback_wei,
-)
+from api_billing.metering.request.prices import Priced, fallback_wei
 from api_billing.metering.request.problems import Answer, unavailable
 from api_billing.metering.request.running import IN_COROUTINE, IN_THREAD, Gone, Running
 from api_billing.metering.request.tags import tags_text
@@ -99,17 +96,17 @@ class Exchange:
         """The id of the reservation, and later of the record; empty when nothing is reserved."""
         return self._reserve.reservation_id if self._reserve is not None else ""
 
-    def set_cost_wei(self, cost_wei: int) -> None:
+    def set_cost_wei(self, cost_wei: Amount) -> None:
         """Charge this, instead of what the price says. Raises: InvalidSetting for an amount that is none."""
-        self._running.cost_wei = check_wei("the cost", cost_wei)
+        self._running.cost_wei = self.metering.meter.amount("the cost", cost_wei)
 
-    def extend(self, more_wei: int) -> None:
+    def extend(self, more_wei: Amount) -> None:
         """It costs so much more than its price says: for what is found out while a response goes out, before its next
         piece. That piece goes out when the sum is set aside; where that cannot be had, the response ends before it.
 
         Does not wait, in threads and coroutines alike. Raises: InvalidSetting for an amount that is none.
         """
-        self._running.extended_wei += check_wei("what it costs more", more_wei)
+        self._running.extended_wei += self.metering.meter.amount("what it costs more", more_wei)
 
     def tag(self, **values: str | int | bool | None) -> None:
         """Keep something with the request's record, to find it again: ``tag(model="small", tokens=12)``."""

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Final, TypedDict, cast
 
 from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.limits.checks import Amount
 from api_billing.metering.request.callables import check_callable
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import Extractor
-from api_billing.metering.request.prices import Price, check_wei, fixed
+from api_billing.metering.request.prices import OfAmounts, Price, fixed
 from api_billing.metering.request.request_meter import RequestMeter
 
-Estimate = int | Callable[[MeteredRequest], "int | Awaitable[int]"]
+Estimate = Amount | Callable[[MeteredRequest], "Amount | Awaitable[Amount]"]
 Text = Callable[[MeteredRequest], "str | Awaitable[str | None] | None"]
 _MAX_OPERATION: Final = 200
 _MAX_UNITS: Final = 2**31 - 1
@@ -23,7 +24,7 @@ class FurtherTerms(TypedDict, total=False):
     """The terms beside the API as keyword arguments; ``Metering`` says what each means."""
 
     estimate_wei: Estimate
-    price: Price | int | None
+    price: Price | Amount | None
     identify: Extractor | None
     operation: str | Text
     model: Text | None
@@ -43,7 +44,8 @@ class Metering:
     """What is metered how. One for each decorated route, middleware or application; immutable, shared by all requests.
 
     ``estimate_wei`` is what is set aside before serving, an amount or a callable of the request; ``price`` what serving
-    has cost then, an amount or a callable of request and response (default: the estimate). ``identify`` says who it is
+    has cost then, an amount or a callable of request and response (default: the estimate). An amount is an int of
+    smallest units, or a text in the meter's currency (``"0.002 usd"``). ``identify`` says who it is
     (default: the meter's, API keys). ``operation`` names the route for budgets and the audit log, as a text or a
     callable of the request (default: the request's own), ``model`` is a callable that tells the model that a request
     asks for. All of these callables may be async, and may ask for the body (``request.json()``); a price only when
@@ -56,7 +58,7 @@ class Metering:
     meter: RequestMeter
     api: str
     estimate_wei: Estimate = 0
-    price: Price | int | None = None
+    price: Price | Amount | None = None
     identify: Extractor | None = None
     operation: str | Text = ""
     model: Text | None = None
@@ -75,12 +77,18 @@ class Metering:
 
     def _check(self) -> None:
         estimate, price = self.estimate_wei, self.price
+        if type(price) is str:
+            price = self.meter.amount("price", price)
+        elif isinstance(price, OfAmounts):
+            price = price.in_currency(self.meter.currency)
+            object.__setattr__(self, "price", price)
         if callable(estimate):
             check_callable("estimate_wei", estimate, "request")
             if price is None:
                 raise InvalidSetting("an estimate that is computed needs a price: which one is charged?")
         else:
-            check_wei("estimate_wei", estimate)
+            estimate = self.meter.amount("estimate_wei", estimate)
+            object.__setattr__(self, "estimate_wei", estimate)
         if price is None or type(price) is int:
             object.__setattr__(self, "price", fixed(cast(int, estimate if price is None else price)))
         else:

@@ -1,72 +1,85 @@
-"""Prices: what a served request costs, in wei, from the request and its response.
+"""Prices: what a served request costs, in smallest units (wei), from the request and its response.
 
 A price is ``fixed``, ``by_response_size``, ``by_processing_time``, or an own sync or async callable of (request,
-response) that returns wei. It must not fail, but when it does the request is charged a share of its estimate
-(``price_of``).
+response) that returns an amount. It must not fail, but when it does the request is charged a share of its estimate
+(``price_of``). Amounts may be texts in the meter's currency (``"0.002 usd"``): ``Metering`` makes ints of them.
 """
 
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final, NamedTuple, cast
+from dataclasses import dataclass, fields
+from typing import Final, NamedTuple, Self, cast
 
+from api_billing.amounts import GEN, Currency
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.ledger.operations import MAX_AMOUNT_WEI
+from api_billing.metering.limits.checks import Amount, amount_in, check_amount
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse
 from api_billing.metering.seldom import Seldom
 from api_billing.metering.stores.steps import Steps, is_waiting
 
-Price = Callable[[MeteredRequest, MeteredResponse], "int | Awaitable[int]"]
+Price = Callable[[MeteredRequest, MeteredResponse], "Amount | Awaitable[Amount]"]
 
 _LOG: Final = logging.getLogger("api_billing.metering.prices")
 _KIB: Final = 1024
 _SECOND_MS: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """Every request costs the same. Raises: InvalidSetting for an amount that is none."""
+class OfAmounts(ABC):
+    """A price of nothing but amounts. Raises: InvalidSetting for one that is none."""
 
-    wei: int
+    __slots__ = ()
 
     def __post_init__(self) -> None:
-        check_wei("a fixed price", self.wei)
+        for name, amount in self._amounts().items():
+            (check_amount if type(amount) is str else check_wei)(name, amount)
 
+    @abstractmethod
     def __call__(self, request: MeteredRequest, response: MeteredResponse) -> int:
-        return self.wei
+        """The price. Of an amount that is a text yet it fails."""
+
+    def in_currency(self, currency: Currency) -> Self:
+        """The same without texts. Raises: InvalidSetting for one that is not of this currency."""
+        return type(self)(**{name: amount_in(currency, name, amount) for name, amount in self._amounts().items()})
+
+    def _amounts(self) -> dict[str, Amount]:
+        return {each.name: getattr(self, each.name) for each in fields(cast("type[Fixed]", self))}
 
 
 @dataclass(frozen=True, slots=True)
-class ByResponseSize:
+class Fixed(OfAmounts):
+    """Every request costs the same."""
+
+    wei: Amount
+
+    def __call__(self, request: MeteredRequest, response: MeteredResponse) -> int:
+        return self.wei  # type: ignore[return-value] # see in_currency
+
+
+@dataclass(frozen=True, slots=True)
+class ByResponseSize(OfAmounts):
     """``base_wei``, and ``per_kib_wei`` for each 1,024 bytes of the response's body: exact to the byte, rounded up."""
 
-    base_wei: int
-    per_kib_wei: int
-
-    def __post_init__(self) -> None:
-        check_wei("base_wei", self.base_wei)
-        check_wei("per_kib_wei", self.per_kib_wei)
+    base_wei: Amount
+    per_kib_wei: Amount
 
     def __call__(self, request: MeteredRequest, response: MeteredResponse) -> int:
-        return self.base_wei - response.body_bytes * self.per_kib_wei // -_KIB
+        return self.base_wei - response.body_bytes * self.per_kib_wei // -_KIB  # type: ignore[operator]
 
 
 @dataclass(frozen=True, slots=True)
-class ByProcessingTime:
+class ByProcessingTime(OfAmounts):
     """``base_wei``, and ``per_second_wei`` for each second of serving, exact to the millisecond and rounded up."""
 
-    base_wei: int
-    per_second_wei: int
-
-    def __post_init__(self) -> None:
-        check_wei("base_wei", self.base_wei)
-        check_wei("per_second_wei", self.per_second_wei)
+    base_wei: Amount
+    per_second_wei: Amount
 
     def __call__(self, request: MeteredRequest, response: MeteredResponse) -> int:
         # A clock that was set back in between must not make a request cheaper than its base.
-        return self.base_wei - max(0, response.duration_ms) * self.per_second_wei // -_SECOND_MS
+        return self.base_wei - max(0, response.duration_ms) * self.per_second_wei // -_SECOND_MS  # type: ignore[operator]
 
 
 fixed = Fixed
@@ -86,6 +99,16 @@ def is_wei(amount: object) -> bool:
     return type(amount) is int and 0 <= amount <= MAX_AMOUNT_WEI
 
 
+def is_amount(currency: Currency, amount: object) -> bool:
+    """Whether something is an amount, as an int or a text in this currency."""
+    if type(amount) is not str:
+        return is_wei(amount)
+    try:
+        return amount_in(currency, "", amount) >= 0
+    except InvalidSetting:
+        return False
+
+
 class Priced(NamedTuple):
     """What a request costs. ``problem`` says why it is the fallback: a class of exception, or ``no amount``."""
 
@@ -100,12 +123,15 @@ def price_of(
     estimate_wei: int,
     fallback_percent: int,
     seldom: Seldom | None = None,
+    currency: Currency = GEN,
 ) -> Steps[Priced]:
     """What a request costs; ``fallback_percent`` of the estimate (rounded up) when the price fails. It never raises."""
     try:
         amount = price(request, response)
         if type(amount) is not int and is_waiting(amount):
-            amount = yield cast("Awaitable[int]", amount)
+            amount = yield cast("Awaitable[Amount]", amount)
+        if type(amount) is str:
+            amount = amount_in(currency, "the price", amount)
     except Exception as exc:
         where = (request.method, request.route)
         (seldom or Seldom()).log(_LOG, logging.ERROR, "the price of %.20r %.200r failed", *where, exc_info=True)

@@ -14,6 +14,7 @@ from api_billing.metering.errors import MeterClosed, MeterError, StoreUnusable
 from api_billing.metering.ledger.operations import Note, Operation, Record
 from api_billing.metering.ledger.settlement_operations import TakeLease
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums
+from api_billing.metering.limits.checks import Amount, amount_in
 from api_billing.metering.limits.plan import PlanCache
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.observing.metrics import Metrics, prometheus_metrics
@@ -22,6 +23,7 @@ from api_billing.metering.request.door import Door, Receiver
 from api_billing.metering.request.health import Checked, Health, Wrong
 from api_billing.metering.request.identity import Extractor
 from api_billing.metering.request.keeper import Keeper
+from api_billing.metering.request.prices import check_wei
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.request.profiles import ProfileCache
 from api_billing.metering.request.receipts import Receipt
@@ -172,6 +174,10 @@ class RequestMeter(Checked):
     @abstractmethod
     def account_of(self, api: str, consumer: str) -> str:
         """Whose credit pays for a consumer's requests to an API."""
+
+    def amount(self, what: str, amount: Amount) -> int:
+        """An amount in smallest units, of an int or a text in the meter's currency. Raises: InvalidSetting."""
+        return amount_in(self.currency, what, amount) if type(amount) is str else check_wei(what, amount)
 
     def note(self, record: Record) -> None:
         """Keep the record of a refused request, unless so many are waiting that served ones would have to wait, too.

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from api_billing.metering.errors import MeterError
 from api_billing.metering.ledger.operations import NotReserved, Refused, Reserve, Reserved, ReserveMore
+from api_billing.metering.limits.checks import in_smallest_units
 from api_billing.metering.request.http import MeteredResponse, TextHeaders
 from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.prices import ByProcessingTime, ByResponseSize, Fixed
@@ -125,7 +126,7 @@ class Running:
         elif cost_wei is None:
             cost_wei = self._estimate_wei
             if isinstance(price, Fixed):
-                cost_wei = min(price.wei, cost_wei)
+                cost_wei = min(in_smallest_units("a fixed price", price.wei), cost_wei)
         return cost_wei + self.extended_wei
 
     def _cover(self, reserve: Reserve, body_bytes: int) -> Steps[bool]:

@@ -35,7 +35,7 @@ class QuotaBody(Body):
     @classmethod
     def of(cls, quota: Quota) -> Self:
         """A quota for JSON."""
-        return cls(name=quota.name, period=quota.period, limit=str(quota.limit), unit=quota.unit, anchor=quota.anchor)
+        return cls(name=quota.name, period=quota.period, limit=str(quota.most), unit=quota.unit, anchor=quota.anchor)
 
     def quota(self) -> Quota:
         """The quota. Raises: InvalidSetting."""
@@ -69,7 +69,7 @@ class BudgetBody(Body):
         return cls.model_construct(
             name=budget.name,
             period=budget.period,
-            limit_wei=str(budget.limit_wei),
+            limit_wei=str(budget.most_wei),
             steps=[StepBody(percent=step.percent, action=step.action) for step in budget.steps],
             scope=budget.scope,
             only=budget.only,

@@ -1,0 +1,43 @@
+"""The commands of a meter that counts in another currency than GEN."""
+
+from typing import Any
+
+import pytest
+
+USD = 10**9
+
+
+@pytest.fixture
+def usd(run: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The command on a store in dollars, with the consumer acme and 5 USD of credit."""
+    monkeypatch.setenv("API_BILLING_CURRENCY", "USD")
+    run("consumers", "add", "acme")
+    run("credit", "add", "acme", "5usd", "--id", "first")
+    return run
+
+
+def test_credit__in_dollars__is_shown_in_them(usd: Any) -> None:
+    assert usd("credit", "show", "acme", "--json").json["granted_wei"] == 5 * USD
+    assert "free      5 USD" in usd("credit", "show", "acme").out
+    assert "free      3.5 USD" in usd("credit", "take", "acme", "1.5 usd").out
+
+
+@pytest.mark.parametrize("amount", ["5gen", "5", "five"])
+def test_credit__amount_that_is_none_in_the_currency__is_refused(usd: Any, amount: str) -> None:
+    assert "write it as 0.5usd" in usd("credit", "add", "acme", amount, code=2).err
+    assert usd("credit", "show", "acme", "--json").json["granted_wei"] == 5 * USD
+
+
+def test_limits__in_dollars__are_shown_in_them(usd: Any) -> None:
+    budget = ("budget", "set", "acme", "month", "--per", "month", "--spending")
+    assert usd(*budget, "2usd", "--json").json[0]["limit_wei"] == 2 * USD
+    assert "2.5 USD a month" in usd(*budget, "2.5 usd").out
+    assert "0.5 USD" in usd("quota", "set", "acme", "day", "--per", "day", "--spending", "0.5usd").out
+    assert "write it as 0.5usd" in usd(*budget, "2gen", code=2).err
+
+
+def test_credit__in_counted_credits__needs_no_unit(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_BILLING_CURRENCY", "credits")
+    run("consumers", "add", "acme")
+    assert "500 credits" in run("credit", "add", "acme", "500").out
+    assert "1 credit\n" in run("credit", "take", "acme", "499 credits").out
