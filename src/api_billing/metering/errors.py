@@ -6,6 +6,7 @@ MeterError (a BillingError)
 │   ├── StoreUnusable       it answers, but cannot be used as it is: waiting does not help
 │   ├── CannotBeStored      no store can ever do this one, whatever is waited for: nothing changed
 │   └── CreditUnavailable   a consumer's credit cannot be read from the chain, or was read too long ago
+├── NotAllowed              a limit, the credit or whatever else does not allow it: nothing was charged
 ├── VoucherRefused          a voucher that was put is not kept: ``code`` and ``reason`` say why
 ├── IdConflict              an id that the caller chose was used before, for something else: nothing changed
 ├── UnknownConsumer         a key, quota or tier for a consumer that does not exist
@@ -15,6 +16,9 @@ MeterError (a BillingError)
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from api_billing.errors import BillingError
 
@@ -41,6 +45,51 @@ class StoreUnusable(StoreUnavailable):
 
 class CreditUnavailable(StoreUnavailable):
     """What a consumer may use is on the chain, and the chain does not tell."""
+
+
+class _Refusal(Protocol):
+    """A refusal, as its problem details have it."""
+
+    @property
+    def code(self) -> str: ...
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def extra(self) -> Mapping[str, Any]: ...
+
+    def retry_after(self) -> int | None: ...
+
+    def problem(self) -> dict[str, Any]: ...
+
+
+class NotAllowed(MeterError):
+    """What was asked for is not allowed, and nothing was charged.
+
+    ``refusal`` is what a request would be answered, ``answer`` that as status, header fields and body; ``code`` and
+    ``status`` are its own. ``remaining`` is how many such calls the tightest limit leaves (None: there is none, or it
+    is not known), ``renews_ms`` when that renews; ``free_wei`` the credit that is left, where that is what lacks;
+    ``retry_after_seconds`` after which time it is worth asking again, where waiting helps.
+    """
+
+    def __init__(
+        self,
+        refusal: _Refusal,
+        answer: tuple[int, tuple[tuple[str, str], ...], bytes],
+        remaining: int | None = None,
+        renews_ms: int | None = None,
+    ) -> None:
+        super().__init__(refusal.problem()["detail"])
+        self.refusal = refusal
+        self.answer = answer
+        self.code = refusal.code
+        self.status = refusal.status
+        self.remaining = remaining
+        self.renews_ms = renews_ms
+        free_wei = refusal.extra.get("free_wei")
+        self.free_wei = None if free_wei is None else int(free_wei)
+        self.retry_after_seconds = refusal.retry_after()
 
 
 class VoucherRefused(MeterError):

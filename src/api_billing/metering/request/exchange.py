@@ -20,7 +20,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
-from api_billing.metering.errors import CreditUnavailable, MeterError, StoreUnavailable
+from api_billing.metering.errors import CreditUnavailable, MeterError, NotAllowed, StoreUnavailable
 from api_billing.metering.ledger.operations import (
     MAX_AMOUNT_WEI,
     NotReserved,
@@ -33,12 +33,14 @@ from api_billing.metering.ledger.operations import (
 )
 from api_billing.metering.limits.checks import Amount
 from api_billing.metering.limits.plan import Fields
-from api_billing.metering.request.http import MeteredRequest, MeteredResponse
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse, cost_field
 from api_billing.metering.request.keeper import settled_again
 from api_billing.metering.request.metering import Metering
+from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.payers import payer_of
 from api_billing.metering.request.prices import Priced, fallback_wei
 from api_billing.metering.request.problems import Answer, unavailable
+from api_billing.metering.request.refusing import not_allowed
 from api_billing.metering.request.running import IN_COROUTINE, IN_THREAD, Gone, Running
 from api_billing.metering.request.tags import tags_text
 from api_billing.metering.stores.steps import Steps, arun, run
@@ -66,19 +68,21 @@ class Exchange:
         "is_whole",
         "keeps_body",
         "metering",
+        "refusal",
         "request",
         "serving_ms",
     )
 
-    def __init__(self, metering: Metering, request: MeteredRequest) -> None:
+    def __init__(self, metering: Metering, request: MeteredRequest, payer: Payer | None = None) -> None:
         self.metering = metering
         self.request = request
         self.serving_ms = 0  # when ``begin`` let the application serve it
         self.is_whole = True  # an adapter says when the response was cut off
         self.keeps_body = 0  # how many bytes of the response's body ``finish`` wants to see
+        self.refusal: NotAllowed | None = None  # why it ought not to be served, and is (``on_refusal``): may be raised
         self.is_bounded = False  # nothing is collected beyond what is set aside: ask before each piece of a stream
         self._meter = metering.meter
-        self._payer = payer_of(metering, request)
+        self._payer = payer or payer_of(metering, request)
         self._reserve: Reserve | None = None  # while it has to be settled or released
         self._running = Running(self._payer)
         self._why_cut = ""
@@ -156,6 +160,8 @@ class Exchange:
 
     def start_fields(self, status: int = 200, length: int | None = None) -> Fields:
         """Header fields of a response that begins before it is settled, of a body of this length, if that is known."""
+        if self.refusal is not None:
+            return self._payer.fields()
         if length is not None:
             self._running.tell(status, length)
         return self._payer.begun_fields(status)
@@ -223,6 +229,8 @@ class Exchange:
             if payer.is_unanswered:
                 meter.keeper.repeat(payer.undo("store"))
             answer = self._unavailable(error)
+            if answer is not None:
+                payer.refused = unavailable(error)
         else:
             answer = None if type(reply) is Reserved else payer.answer(reply)
             if answer is None and (reserve := payer.reservation) is not None:
@@ -232,10 +240,13 @@ class Exchange:
                 stored_bytes = meter.settings.max_stored_bytes if reserve.claim is not None else 0
                 self.keeps_body = max(stored_bytes, meter.audited_bytes)
                 meter.keeper.opened(reserve.reservation_id, reserve.expires_ms)
+        if answer is not None and payer.refused is not None and self.metering.on_refusal == "pass":
+            self.refusal, answer = not_allowed(payer, payer.refused, answer), None
         if answer is None:
             self.serving_ms = meter.now_ms()
             self.request.is_begun = True
-            _current.set(self)
+            if payer.is_request:
+                _current.set(self)
         return answer
 
     def _unavailable(self, error: StoreUnavailable) -> Answer | None:
@@ -264,7 +275,7 @@ class Exchange:
         reserve = self._take()
         if reserve is None:
             self.request.let_go()
-            return []
+            return [] if self.refusal is None else [*self._payer.fields(), cost_field(0)]
         meter, payer, running = self._meter, self._payer, self._running
         settle: Settle | None = None
         try:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final, TypedDict, cast
+from typing import Final, Literal, TypedDict, cast
 
 from api_billing.metering.errors import InvalidSetting
-from api_billing.metering.limits.checks import Amount
+from api_billing.metering.limits.checks import Amount, check_one_of
 from api_billing.metering.request.callables import check_callable
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import Extractor
@@ -16,6 +16,7 @@ from api_billing.metering.request.request_meter import RequestMeter
 
 Estimate = Amount | Callable[[MeteredRequest], "Amount | Awaitable[Amount]"]
 Text = Callable[[MeteredRequest], "str | Awaitable[str | None] | None"]
+OnRefusal = Literal["answer", "pass"]
 _MAX_OPERATION: Final = 200
 _MAX_UNITS: Final = 2**31 - 1
 
@@ -31,6 +32,15 @@ class FurtherTerms(TypedDict, total=False):
     units: int
     idempotent: bool
     reads_body: bool
+    on_refusal: OnRefusal
+
+
+class ChargeTerms(TypedDict, total=False):
+    """The terms of what is charged without a request, as keyword arguments: plain values, as nothing can be asked."""
+
+    operation: str
+    model: str
+    units: int
 
 
 class Terms(FurtherTerms):
@@ -50,7 +60,8 @@ class Metering:
     callable of the request (default: the request's own), ``model`` is a callable that tells the model that a request
     asks for. All of these callables may be async, and may ask for the body (``request.json()``); a price only when
     something has read it before serving: with ``reads_body`` the meter does. ``units`` (from 1) is what a request
-    counts as in usage. With ``idempotent`` an ``Idempotency-Key`` is honoured.
+    counts as in usage. With ``idempotent`` an ``Idempotency-Key`` is honoured. With ``on_refusal="pass"`` a request
+    that is refused is served all the same, and costs nothing: its handler looks at ``current_exchange().refusal``.
 
     Raises: InvalidSetting for what is no name, amount, number or callable.
     """
@@ -65,6 +76,7 @@ class Metering:
     units: int = 1
     idempotent: bool = True
     reads_body: bool = False
+    on_refusal: OnRefusal = "answer"
     asks_nothing: bool = field(init=False, repr=False)  # what is to be known before serving stands in the terms
 
     def __post_init__(self) -> None:
@@ -106,6 +118,7 @@ class Metering:
             )
         if type(units) is not int or not 1 <= units <= _MAX_UNITS:
             raise InvalidSetting(f"units are a whole number from 1 to 2^31 - 1, not {units!r:.80}")
+        check_one_of("on_refusal", self.on_refusal, ("answer", "pass"))
         for name in ("idempotent", "reads_body"):
             if type(value := getattr(self, name)) is not bool:
                 raise InvalidSetting(f"{name} is True or False, not {value!r:.80}")

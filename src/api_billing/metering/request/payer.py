@@ -51,13 +51,14 @@ class Payer(ABC):
 
     Attributes: ``consumer`` and ``plan`` once they are known, ``counts`` of the plan's windows as the store told them
     last, ``estimate_wei`` that is set aside, ``claim`` of an idempotency key or a receipt, ``session`` whose vouchers
-    pay, ``channel`` of it that pays, as the store told it last, ``tags`` for the record.
+    pay, ``channel`` of it that pays, as the store told it last, ``tags`` for the record, ``refused`` why not.
     ``reservation`` is the one that the store was asked for last, ``is_unanswered`` whether its answer is not known: who
     drives the flow sees to it that nothing stays reserved when nobody gets to know.
 
     ``remote_id`` is that of a reservation of another process, which may repeat it; None: it is this one's.
     """
 
+    is_request: ClassVar[bool] = True  # which an application may look at while it is served
     claims: ClassVar[str] = "idempotency"  # begins the codes of refused claims
     replay_fields: ClassVar[tuple[tuple[str, str], ...]] = (REPLAYED,)
 
@@ -72,6 +73,7 @@ class Payer(ABC):
         "metering",
         "operation",
         "plan",
+        "refused",
         "remote_id",
         "request",
         "reservation",
@@ -103,6 +105,7 @@ class Payer(ABC):
         self.speaks = ""
         self.told_wei: int | None = None
         self.is_unanswered = False
+        self.refused: Refusal | None = None
 
     @property
     def may_go_unmetered(self) -> bool:
@@ -188,6 +191,7 @@ class Payer(ABC):
 
     def refuse(self, refusal: Refusal) -> Answer:
         """Answer with a problem, and keep a record of it."""
+        self.refused = refusal
         api, meter, request = self.metering.api, self.metering.meter, self.request
         now_ms, request_id = meter.now_ms(), request.request_id
         record = Record(

@@ -72,6 +72,7 @@ class ReceiptPayer(Payer):
     def refuse(self, refusal: Refusal) -> Answer:
         if self._asks is None or refusal.status != 402:
             return super().refuse(refusal)
+        self.refused = refusal
         return self._asks.refuse(refusal)
 
     def _redeem(self) -> Steps[ReserveReply | Refusal]:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from inspect import isfunction
 from typing import Any, Final
 
+from api_billing.metering.errors import NotAllowed
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import AsgiHeaders
@@ -154,6 +155,10 @@ class Outgoing(Delivery):
         try:
             await app(scope, self._incoming.receive, self.send)
         except BaseException as error:
+            if isinstance(error, NotAllowed) and self._start is None:
+                self.abort(error)
+                await send_answer(Answer(*error.answer), send, head=self.exchange.request.method == "HEAD")
+                return
             if self.raised(error):
                 return
             raise

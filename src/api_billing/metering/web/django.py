@@ -27,6 +27,7 @@ with needed_by(__name__):
     from django.utils.translation import get_language_from_request
     from django.views import View
 
+from api_billing.metering.errors import NotAllowed
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.exchange import Exchange
@@ -120,7 +121,9 @@ def exempt[ViewT: Callable[..., Any]](view: ViewT) -> ViewT:
 def meter_middleware(get_response: GetResponse) -> Callable[[HttpRequest], Any]:
     """Meter every view on the terms of ``API_BILLING``, but those that are exempt or ``@metered`` on their own."""
     metering = configured_metering()
-    return _metered(get_response, lambda request: _exchange_of_view(metering, request))
+    middleware: Any = _metered(get_response, lambda request: _exchange_of_view(metering, request))
+    middleware.process_exception = _answer_not_allowed
+    return cast("Callable[[HttpRequest], Any]", middleware)
 
 
 def _no_method(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -143,6 +146,8 @@ def _metered(handler: Callable[..., Any], exchange_of: Callable[[HttpRequest], E
         delivery = _serving(exchange, request)
         try:
             response = handler(request, *args, **kwargs)
+        except NotAllowed as error:
+            return _answer_not_allowed(request, error)
         except BaseException as error:
             if (rendered := _paid_error(delivery, request, error)) is not None:
                 return settle_response(delivery, rendered)
@@ -174,6 +179,8 @@ async def _awaited(response: Any) -> Any:
 async def _served(delivery: Delivery, request: HttpRequest, call: Callable[[], Any]) -> Any:
     try:
         response = await _awaited(call())
+    except NotAllowed as error:
+        return _answer_not_allowed(request, error)
     except BaseException as error:
         if (rendered := _paid_error(delivery, request, error)) is not None:
             return await asettle_response(delivery, rendered)
@@ -278,6 +285,16 @@ def _becomes_response(delivery: Delivery, request: HttpRequest, error: BaseExcep
     else:
         delivery.lose_body()
     return True
+
+
+def _answer_not_allowed(request: HttpRequest, error: Exception) -> HttpResponse | None:
+    """The problem that an exception of a view stands for; None for any other."""
+    if not isinstance(error, NotAllowed):
+        return None
+    exchange: Exchange | None = request.META.get(EXCHANGE_KEY)
+    if exchange is not None:
+        exchange.abort(error)
+    return _answer_response(Answer(*error.answer))
 
 
 def _with_fields(response: HttpResponseBase, fields: Fields) -> HttpResponseBase:

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from api_billing.metering.errors import NotAllowed
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import asgi_request
@@ -58,6 +59,11 @@ class Charge:
     def consumer(self) -> str:
         """Who is asking; empty when requests of this method and path are not metered."""
         return self._exchange.consumer if self._exchange is not None else ""
+
+    @property
+    def refusal(self) -> NotAllowed | None:
+        """Why it ought not to be served, with ``on_refusal="pass"``: to be answered, or raised."""
+        return self._exchange.refusal if self._exchange is not None else None
 
     def set_cost_wei(self, cost_wei: int) -> None:
         """Charge this, instead of what the price says. Raises: InvalidSetting for an amount that is none."""
@@ -191,7 +197,18 @@ async def _answer(request: Request, error: Exception) -> Response:
     return AnswerResponse(error.answer)
 
 
+async def _answer_not_allowed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, NotAllowed)
+    exchange: Exchange | None = request.scope.get(EXCHANGE_KEY)
+    if exchange is not None:
+        exchange.abort(error)
+    return AnswerResponse(Answer(*error.answer))
+
+
 def install(app: FastAPI) -> None:
-    """Prepare an application for ``MeterDependency``: its middleware, and refusals as problem details."""
+    """Prepare an application for ``MeterDependency``: its middleware, and refusals as problem details, also of what its
+    handlers charge themselves (``NotAllowed``).
+    """
     app.add_exception_handler(MeterRefusal, _answer)
+    app.add_exception_handler(NotAllowed, _answer_not_allowed)
     app.add_middleware(DeferredMetering)

@@ -22,6 +22,7 @@ with needed_by(__name__):
     from werkzeug.exceptions import HTTPException
     from werkzeug.routing import RequestRedirect
 
+from api_billing.metering.errors import NotAllowed
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredRequest, TextHeaders, wsgi_request
@@ -79,6 +80,8 @@ def metered[ViewT: Callable[..., Any]](
                 return current_app.ensure_sync(view)(*args, **kwargs) if is_async else view(*args, **kwargs)
             except HTTPException:
                 raise  # becomes a response, of which _settle sees all
+            except NotAllowed as error:
+                return _answer_not_allowed(error)
             except BaseException as error:
                 exchange: Exchange | None = asked.environ.get(EXCHANGE_KEY)
                 if exchange is not None:
@@ -128,6 +131,7 @@ class ApiBilling:
         metering = metering_from({**app.config.get("API_BILLING", {}), **self._terms}, self._meter)
         app.extensions[_EXTENSION] = metering
         app.before_request(_begin_any)
+        app.register_error_handler(NotAllowed, _answer_not_allowed)
         app.teardown_request(_abort)
 
     def exempt[ViewT: Callable[..., Any] | Blueprint](self, view: ViewT) -> ViewT:
@@ -176,6 +180,11 @@ def _abort(error: BaseException | None) -> None:
     exchange: Exchange | None = request.environ.get(EXCHANGE_KEY)
     if error is not None and exchange is not None:
         exchange.abort(error)
+
+
+def _answer_not_allowed(error: NotAllowed) -> Response:
+    _abort(error)
+    return _response(Answer(*error.answer))
 
 
 def _asked() -> Request:

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api_billing.metering.errors import NotAllowed
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import AsgiHeaders, asgi_request
@@ -80,6 +81,9 @@ async def serve_endpoint(metering: Metering, request: Request, route: str, call:
             return metered_response(rendered, outgoing)
         fields = await settle_exception(outgoing, request, error)
         raise with_fields(error, fields).with_traceback(error.__traceback__) from error.__cause__
+    except NotAllowed as error:
+        outgoing.abort(error)
+        return AnswerResponse(Answer(*error.answer))
     except BaseException as error:
         outgoing.abort(error)
         raise

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from itertools import chain, islice
 from typing import Any, Final
 
+from api_billing.metering.errors import NotAllowed
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import TextHeaders, wsgi_request
@@ -61,6 +62,8 @@ class MeteredWSGI:
             return response.pieces(self.app(environ, response.begin))
         except BaseException as error:
             response.fail(error)
+            if isinstance(error, NotAllowed) and not response.is_passed:
+                return send_answer(Answer(*error.answer), start_response, head=request.method == "HEAD")
             if response.cut and isinstance(error, Exception):
                 return []
             raise
@@ -78,6 +81,11 @@ class _Response(Delivery):
         self._fields: Fields = []
         self._write: Callable[[bytes], object] | None = None  # the status line has gone to the server
         self._result: Iterable[bytes] = ()
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether the server has the status line."""
+        return self._write is not None
 
     def begin(self, status: str, headers: Fields, exc_info: Any = None) -> Callable[[bytes], object]:
         """``start_response`` (PEP 3333), for the application."""
