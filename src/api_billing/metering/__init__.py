@@ -6,6 +6,7 @@ and an adapter of ``api_billing.metering.web`` for the framework. ``reserve`` be
 after, ``release`` when it failed; all three are one atomic step in the store.
 """
 
+from api_billing.metering.errors import NotAllowed
 from api_billing.metering.identity.extractors import api_key, first_of, from_header, from_json_field, from_query
 from api_billing.metering.identity.vouchers import from_voucher
 from api_billing.metering.limits.limits import Limit, parse_limits
@@ -13,6 +14,7 @@ from api_billing.metering.limits.quotas import Budget, Quota, Step
 from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.meter import Meter
 from api_billing.metering.observing.logs import configure_logging
+from api_billing.metering.request.charging import Charged, Reservation
 from api_billing.metering.request.exchange import Exchange, current_exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse
 from api_billing.metering.request.identity import Identity
@@ -22,6 +24,7 @@ from api_billing.metering.stores import Store, open_store
 
 __all__ = [
     "Budget",
+    "Charged",
     "Exchange",
     "Identity",
     "Limit",
@@ -29,7 +32,9 @@ __all__ = [
     "MeteredRequest",
     "MeteredResponse",
     "Metering",
+    "NotAllowed",
     "Quota",
+    "Reservation",
     "Step",
     "Store",
     "Tier",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
@@ -32,11 +32,13 @@ from api_billing.metering.ledger.consumer_operations import (
 )
 from api_billing.metering.ledger.session_operations import CloseSession, ReadSession
 from api_billing.metering.ledger.vouchers import ChannelSums, SessionState
+from api_billing.metering.limits.checks import Amount
 from api_billing.metering.request.callables import check_callable
+from api_billing.metering.request.charging import Charged, Job, Reservation, charge_steps, job_of
 from api_billing.metering.request.door import Door
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import Extractor, consumer_name
-from api_billing.metering.request.metering import FurtherTerms, Metering
+from api_billing.metering.request.metering import ChargeTerms, FurtherTerms, Metering
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.chain import chain_account
@@ -125,6 +127,74 @@ class Meter(Administration):
     def metering(self, api: str, **terms: Unpack[FurtherTerms]) -> Metering:
         """Say what is metered how; see ``Metering``."""
         return Metering(self, api, **terms)
+
+    # --- what is charged without a request
+
+    def charge(
+        self,
+        consumer: str,
+        amount_wei: Amount,
+        *,
+        api: str,
+        idempotency_key: str = "",
+        tags: Mapping[str, str | int | bool | None] | None = None,
+        **terms: Unpack[ChargeTerms],
+    ) -> Charged:
+        """Charge a consumer for something that is no request, within all its limits, or not at all.
+
+        With an ``idempotency_key``, which is apart from those of requests, the same amount is charged once: a
+        repetition gets the record of the first time. What the terms mean stands at ``Metering``.
+        Raises: NotAllowed; InvalidSetting for a name, amount, key or term that is none.
+        """
+        job = self._job(consumer, amount_wei, api, idempotency_key, tags, terms, replays=True)
+        return run(charge_steps(job), self.store.call)
+
+    async def acharge(
+        self,
+        consumer: str,
+        amount_wei: Amount,
+        *,
+        api: str,
+        idempotency_key: str = "",
+        tags: Mapping[str, str | int | bool | None] | None = None,
+        **terms: Unpack[ChargeTerms],
+    ) -> Charged:
+        """The same in a coroutine."""
+        job = self._job(consumer, amount_wei, api, idempotency_key, tags, terms, replays=True)
+        return await arun(charge_steps(job), self.store.acall)
+
+    def reservation(
+        self,
+        consumer: str,
+        estimate_wei: Amount,
+        *,
+        api: str,
+        idempotency_key: str = "",
+        tags: Mapping[str, str | int | bool | None] | None = None,
+        **terms: Unpack[ChargeTerms],
+    ) -> Reservation:
+        """Set credit aside for something that is no request: ``with meter.reservation(…) as job:``, or ``async with``.
+
+        Entering it raises: NotAllowed, with ``idempotency_used`` when it was charged before with the same key.
+        Raises: InvalidSetting as ``charge``.
+        """
+        return Reservation(self._job(consumer, estimate_wei, api, idempotency_key, tags, terms, replays=False))
+
+    def _job(
+        self,
+        consumer: str,
+        amount_wei: Amount,
+        api: str,
+        idempotency_key: str,
+        tags: Mapping[str, Any] | None,
+        terms: ChargeTerms,
+        *,
+        replays: bool,
+    ) -> Job:
+        given: dict[str, Any] = {**terms, "estimate_wei": amount_wei}
+        if (model := terms.get("model")) is not None:
+            given["model"] = lambda _: model
+        return job_of(Metering(self, api, **given), consumer, idempotency_key, tags, replays=replays)
 
     def connect(self, api: str) -> None:
         """Get ready to serve requests of an API: with a contract in the settings, open it, for the first one.

@@ -12,6 +12,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 
 from api_billing.metering.ledger.operations import ListRecords, ReadBalance
 from api_billing.metering.meter import Meter
+from api_billing.metering.request.exchange import current_exchange
 from api_billing.metering.web.asgi import MeteredASGI
 from api_billing.metering.web.delivery import _settling
 
@@ -418,6 +419,21 @@ async def test_websocket__closed_by_the_client__is_charged(meter: Meter) -> None
         await play(meter, app, Wire([CONNECT, {"type": "websocket.disconnect"}]), socket(), websockets=True)
     await until_settled(meter)
     assert money(meter) == (0, BASE_WEI + 7)
+
+
+async def test_websocket__whose_messages_cost_more__is_charged_for_each(meter: Meter) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        exchange = current_exchange()
+        assert exchange is not None
+        await send({"type": "websocket.accept"})
+        for text in ("a", "b"):
+            exchange.extend(100)
+            await send({"type": "websocket.send", "text": text})
+        charged = await meter.acharge(exchange.consumer, 30, api="messages", operation="third")
+        assert charged.charged_wei == 30
+
+    await play(meter, app, Wire([CONNECT]), socket(), websockets=True)
+    assert money(meter) == (0, BASE_WEI + 2 + 200 + 30)
 
 
 async def test_websocket__whose_handler_fails__costs_nothing(meter: Meter) -> None:

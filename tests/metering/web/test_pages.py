@@ -53,8 +53,15 @@ def test_page_about_costs__its_service__bills_as_it_says(names: dict[str, Any]) 
     reply = client.post("/summaries", json={"model": "large", "pages": ["one", "two"]})
     assert (reply.json(), reply.headers["x-cost-wei"]) == (["one", "two"], str(20 * 10**9))
     assert client.post("/summaries", json={"model": "none", "pages": []}).json()["code"] == "not_estimable"
-    record = meter.store.call(ListRecords("acme"))[0]
+    record = next(each for each in meter.store.call(ListRecords("acme")) if each.api == "reading")
     assert (record.estimate_wei, record.outcome.tags) == (40 * 10**9, '{"model":"large"}')
+    queued = [client.post("/jobs?job=7").json() for _ in range(2)]
+    assert queued[0]["record"] == queued[1]["record"]
+    assert (names["work"](["one", "two"]), client.get("/archive").json()) == (2 * 10**9, {"text": "all of it"})
+    meter.grant("acme", 1 - meter.balance("acme").free_wei, grant_id="taken back")
+    assert client.get("/archive").json() == {"text": "the first page"}
+    assert TestClient(names["app"]).get("/archive").json()["code"] == "missing_identity"
+    assert client.post("/jobs?job=8").json()["code"] == "insufficient_credit"
 
 
 @pytest.mark.parametrize("names", ["metering-flask.md"], indirect=True)

@@ -74,6 +74,11 @@ class Claim(NamedTuple):
         return cls(f"{api.replace('%', '%25').replace('/', '%2F')}/{key}", fingerprint)
 
     @classmethod
+    def of_charge(cls, api: str, key: str, fingerprint: str) -> Claim:
+        """The claim of a charge without a request: no client's key is one, as theirs are printable."""
+        return cls.of_key(api, f"charge\n{key}", fingerprint)
+
+    @classmethod
     def of_receipt(cls, receipt_id: str, fingerprint: str) -> Claim:
         """The claim of a call that the contract has billed: serving it costs nothing more (see ``Settle``)."""
         return cls(RECEIPT_CLAIM + receipt_id, fingerprint)

@@ -141,25 +141,30 @@ class Running:
 
     def reserve_more(self, reserve: Reserve, wanted_wei: int) -> Steps[bool]:
         """Have so much set aside in all, when it is not. Never raises."""
-        payer, meter = self._payer, self._payer.metering.meter
         self._refused = None
         if wanted_wei <= self.held_wei:
             return True
         if reserve.session is None or reserve.session.exact:
             return False  # what was signed is for just what was estimated
         try:
-            if meter.on_chain is not None:
-                admitted = yield from meter.on_chain.admit(reserve.api, payer.consumer, wanted_wei)
-                if isinstance(admitted, Refusal):
-                    return False  # the contract bills no call above the price accepted for one
-            reply: Reserved | Refused | NotReserved = yield ReserveMore.of(reserve, wanted_wei)
+            reply = yield from self.set_aside(reserve, wanted_wei)
         except MeterError as error:
-            meter.seldom.log(_log, logging.WARNING, "more cannot be set aside: %s", error)
+            self._payer.metering.meter.seldom.log(_log, logging.WARNING, "more cannot be set aside: %s", error)
             return False
+        if isinstance(reply, Refused):
+            self._refused = reply, wanted_wei
+        return isinstance(reply, Reserved)
+
+    def set_aside(self, reserve: Reserve, wanted_wei: int) -> Steps[Reserved | Refused | NotReserved | Refusal]:
+        """Set so much aside in all, or say why not. Raises: StoreUnavailable."""
+        payer, meter = self._payer, self._payer.metering.meter
+        if meter.on_chain is not None:
+            admitted = yield from meter.on_chain.admit(reserve.api, payer.consumer, wanted_wei)
+            if isinstance(admitted, Refusal):
+                return admitted  # the contract bills no call above the price accepted for one
+        reply: Reserved | Refused | NotReserved = yield ReserveMore.of(reserve, wanted_wei)
         if isinstance(reply, Reserved):
             self.held_wei = payer.estimate_wei = wanted_wei
             payer.counts = reply.counts
             self._paid = self.cost_wei, self.extended_wei
-        elif isinstance(reply, Refused):
-            self._refused = reply, wanted_wei
-        return isinstance(reply, Reserved)
+        return reply
