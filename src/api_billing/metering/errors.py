@@ -11,6 +11,7 @@ MeterError (a BillingError)
 ├── IdConflict              an id that the caller chose was used before, for something else: nothing changed
 ├── UnknownConsumer         a key, quota or tier for a consumer that does not exist
 ├── UnknownTier             a tier that is not defined
+├── UnknownKey              a key that there is none of, or that is not good any more
 ├── InvalidSetting          a setting that cannot be: says which, and what it may be (also ValueError)
 └── MeterClosed             the meter or store was closed
 """
@@ -115,6 +116,12 @@ class UnknownTier(MeterError):
     """There is no such tier."""
 
     hint = "define it with: api-billing meter tier set NAME --monthly-calls N"
+
+
+class UnknownKey(MeterError):
+    """There is no such key, or it is not good any more."""
+
+    hint = "see: api-billing meter keys list"
 
 
 class InvalidSetting(MeterError, ValueError):

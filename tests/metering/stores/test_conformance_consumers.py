@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from api_billing.metering.errors import IdConflict, UnknownConsumer, UnknownTier
+from api_billing.metering.errors import IdConflict, UnknownConsumer, UnknownKey, UnknownTier
 from api_billing.metering.ledger.consumer_operations import (
     ApiKey,
     FindKey,
@@ -17,6 +17,7 @@ from api_billing.metering.ledger.consumer_operations import (
     PutProfile,
     PutTier,
     RevokeKey,
+    RotateKey,
 )
 from api_billing.metering.ledger.operations import FireOnce, Prune, Refused, Reserved, StaleProfile
 from api_billing.metering.limits.quotas import Budget, Quota, Step
@@ -105,7 +106,7 @@ def test_reserve__with_the_version_of_the_profile__is_admitted(desk):
     assert isinstance(desk.reserve(0, profile_version=profile.version)[1], Reserved)
 
 
-@pytest.mark.parametrize("change", ["profile", "tier", "key"])
+@pytest.mark.parametrize("change", ["profile", "tier", "key", "rotation"])
 def test_reserve__with_an_old_version__gets_the_profile_to_use(desk, change):
     desk.call(PutTier(GOLD))
     profile = desk.call(PutProfile("acme", "gold", quotas=QUOTAS))
@@ -114,6 +115,8 @@ def test_reserve__with_an_old_version__gets_the_profile_to_use(desk, change):
         desk.call(PutProfile("acme", "pro", budgets=BUDGETS))
     elif change == "tier":
         desk.call(PutTier(Tier("gold", 6, 3)))
+    elif change == "rotation":
+        desk.call(rotation())
     else:
         desk.call(RevokeKey("k1", 7))
     reply = desk.reserve(0, profile_version=profile.version)[1]
@@ -182,6 +185,108 @@ def test_key__revoked_again_or_unknown__is_false_and_keeps_its_instant(desk):
     assert not desk.call(RevokeKey("k1", 8))
     assert not desk.call(RevokeKey("k2", 8))
     assert desk.call(FindKey("k1")).revoked_ms == 7
+
+
+TERMS = {"tier": "free", "apis": ("weather", "maps"), "quotas": QUOTAS}
+
+
+def test_key__limited__comes_back_with_its_limits(desk):
+    desk.call(PutProfile("acme", "pro"))
+    limited = key(expires_ms=9, first="k0", **TERMS)
+    desk.call(PutKey(limited))
+    assert desk.call(FindKey("k1")) == limited
+
+
+def rotation(new_id="k2", key_id="k1", until_ms=50, **changes):
+    return RotateKey(key_id, key(new_id, digest="d2", label="new", created_ms=10, **changes), 10, until_ms)
+
+
+def test_key__rotated__has_all_but_its_secret_of_the_old_one(desk):
+    profile = desk.call(PutProfile("acme", "pro"))
+    desk.call(PutKey(key(**TERMS)))
+    made = desk.call(rotation())
+    assert made == key("k2", digest="d2", label="new", created_ms=10, first="k1", **TERMS)
+    assert [desk.call(FindKey(each)) for each in ("k1", "k2")] == [key(expires_ms=50, **TERMS), made]
+    assert desk.call(GetProfile("acme")).version > profile.version
+
+
+@pytest.mark.parametrize(("before_ms", "after_ms"), [(None, 50), (40, 40), (60, 50)])
+def test_key__rotated__expires_no_later_than_before(desk, before_ms, after_ms):
+    desk.call(PutProfile("acme", "pro"))
+    desk.call(PutKey(key(expires_ms=before_ms)))
+    desk.call(rotation(expires_ms=99))
+    assert [desk.call(FindKey(each)).expires_ms for each in ("k1", "k2")] == [after_ms, 99]
+
+
+def test_key__rotated_again_with_the_same_new_one__changes_nothing(desk):
+    desk.call(PutProfile("acme", "pro"))
+    desk.call(PutKey(key()))
+    made = desk.call(rotation())
+    assert desk.call(rotation(until_ms=70)) == made
+    assert desk.call(FindKey("k1")).expires_ms == 50
+
+
+def test_key__rotated_twice__is_a_conflict(desk):
+    desk.call(PutProfile("acme", "pro"))
+    desk.call(PutKey(key()))
+    desk.call(rotation())
+    with pytest.raises(IdConflict, match="k2"):
+        desk.call(rotation("k3"))
+    assert desk.call(FindKey("k3")) is None
+
+
+def test_key__whose_successor_is_rotated__has_one_family(desk):
+    desk.call(PutProfile("acme", "pro"))
+    desk.call(PutKey(key()))
+    desk.call(rotation())
+    made = desk.call(rotation("k3", "k2"))
+    assert (made.family, made.created_ms) == ("k1", 11)
+
+
+def test_key__whose_successor_was_revoked__can_be_rotated_once_more(desk):
+    desk.call(PutProfile("acme", "pro"))
+    desk.call(PutKey(key()))
+    desk.call(rotation())
+    desk.call(RevokeKey("k2", 11))
+    assert desk.call(rotation("k3")).key_id == "k3"
+
+
+@pytest.mark.parametrize("why", ["unknown", "revoked", "expired"])
+def test_key__that_is_not_good__cannot_be_rotated(desk, why):
+    desk.call(PutProfile("acme", "pro"))
+    if why != "unknown":
+        desk.call(PutKey(key(expires_ms=10 if why == "expired" else None)))
+    if why == "revoked":
+        desk.call(RevokeKey("k1", 7))
+    with pytest.raises(UnknownKey):
+        desk.call(rotation())
+    assert desk.call(FindKey("k2")) is None
+
+
+def test_key__rotated_to_the_id_of_another__is_a_conflict(desk):
+    for consumer in ("acme", "other"):
+        desk.call(PutProfile(consumer, "pro"))
+    desk.call(PutKey(key()))
+    desk.call(PutKey(key("k2", "other")))
+    with pytest.raises(IdConflict):
+        desk.call(rotation())
+    assert desk.call(FindKey("k1")).expires_ms is None
+
+
+def test_key__rotated_by_many_at_once__has_one_successor(desk):
+    desk.call(PutProfile("acme", "pro"))
+    desk.call(PutKey(key()))
+
+    def rotate(number):
+        try:
+            return desk.call(rotation(f"new{number}")).key_id
+        except IdConflict:
+            return ""
+
+    with ThreadPoolExecutor(8) as threads:
+        made = [each for each in threads.map(rotate, range(8)) if each]
+    assert len(made) == 1
+    assert [each.key_id for each in desk.call(ListKeys("acme"))] == ["k1", *made]
 
 
 def test_keys__listed__oldest_first_of_one_consumer_or_all(desk):

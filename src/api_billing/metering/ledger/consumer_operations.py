@@ -18,7 +18,7 @@ class ApiKey:
     """An API key as stored: ``digest`` is the keyed hash of its secret (hex); the secret itself is nowhere.
 
     ``apis`` are those it is good for, none: all. ``quotas`` are its own, beside its consumer's: in wei they cap what it
-    may spend.
+    may spend. Keys that were made in each other's place count together in them: ``first`` is the id of the first.
     """
 
     key_id: str
@@ -31,6 +31,21 @@ class ApiKey:
     expires_ms: int | None = None
     apis: tuple[str, ...] = ()
     quotas: tuple[Quota, ...] = ()
+    first: str = ""  # empty: it is the first
+
+    @property
+    def family(self) -> str:
+        """What it has in common with those that it was made in the place of, and the other way round."""
+        return self.first or self.key_id
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it may do less than its consumer."""
+        return bool(self.apis or self.quotas)
+
+    def is_good(self, now_ms: int) -> bool:
+        """Whether it is neither revoked nor expired."""
+        return self.revoked_ms is None and (self.expires_ms is None or now_ms < self.expires_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +124,21 @@ class RevokeKey(Operation[bool]):
 
     key_id: str
     now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RotateKey(Operation[ApiKey]):
+    """Keep a new key in the place of another, which expires at ``until_ms`` if not before; the new one as it is kept.
+
+    All but id, digest, label and expiry are those of the other one. Of keys that were made in each other's place only
+    the newest can be rotated, if it is good. Raises: ``UnknownKey``; ``IdConflict`` when it was rotated before, but not
+    for the same new key, which changes nothing.
+    """
+
+    key_id: str
+    key: ApiKey
+    now_ms: int
+    until_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from api_billing.metering.errors import IdConflict, UnknownConsumer, UnknownTier
+from api_billing.metering.errors import IdConflict, UnknownConsumer, UnknownKey, UnknownTier
 from api_billing.metering.ledger.consumer_operations import (
     ApiKey,
     FindKey,
@@ -17,6 +17,7 @@ from api_billing.metering.ledger.consumer_operations import (
     PutProfile,
     PutTier,
     RevokeKey,
+    RotateKey,
 )
 from api_billing.metering.ledger.documents import budgets_to_text, quotas_to_text
 from api_billing.metering.ledger.rows import API_KEYS, TIERS, ConsumerRow, KeyRow, TierRow
@@ -101,11 +102,44 @@ def revoke_key(tables: Tables, op: RevokeKey) -> bool:
         return False
     key = row.api_key()
     tables.put(KeyRow.of(replace(key, revoked_ms=op.now_ms)))
-    consumer = tables.consumer(key.consumer)
-    if consumer is not None:
-        consumer.version = _new_version(tables)
-        tables.touch(consumer)
+    _give_new_version(tables, key.consumer)
     return True
+
+
+def rotate_key(tables: Tables, op: RotateKey) -> ApiKey:
+    """Keep a key in the place of another."""
+    tables.flush()
+    row: KeyRow | None = tables.find(API_KEYS, (op.key_id,))
+    if row is None:
+        raise UnknownKey(f"there is no key {op.key_id!r}")
+    was = row.api_key()
+    tables.consumer(was.consumer)  # from here on nobody else rotates one of its keys
+    family = [key for each in tables.keys(was.consumer) if (key := each.api_key()).family == was.family]
+    newest = max([key for key in family if key.revoked_ms is None], key=lambda key: key.created_ms, default=was)
+    if newest.key_id == op.key.key_id and newest.digest == op.key.digest:
+        return newest  # it is done
+    if newest.key_id != was.key_id:
+        raise IdConflict(f"the key {op.key_id!r} was rotated before: the newest is {newest.key_id!r}")
+    if not was.is_good(op.now_ms):
+        raise UnknownKey(f"the key {op.key_id!r} is not good any more: make a new one")
+    # Later than all of its family, so that there is a newest.
+    made_ms = max(op.key.created_ms, *(key.created_ms + 1 for key in family))
+    key = replace(
+        was,
+        key_id=op.key.key_id,
+        digest=op.key.digest,
+        label=op.key.label,
+        created_ms=made_ms,
+        expires_ms=op.key.expires_ms,
+        first=was.family,
+    )
+    if tables.find(API_KEYS, (key.key_id,)) is not None:
+        raise IdConflict(f"there is another key of the id {key.key_id!r}")
+    tables.put(KeyRow.of(key))
+    until_ms = op.until_ms if was.expires_ms is None else min(was.expires_ms, op.until_ms)
+    tables.put(KeyRow.of(replace(was, expires_ms=until_ms)))
+    _give_new_version(tables, was.consumer)
+    return key
 
 
 def keep_pepper_check(tables: Tables, op: KeepPepperCheck) -> str:
@@ -122,6 +156,14 @@ def list_keys(tables: Tables, op: ListKeys) -> tuple[ApiKey, ...]:
     tables.flush()
     keys = [row.api_key() for row in tables.keys(op.consumer)]
     return tuple(sorted(keys, key=lambda key: (key.created_ms, key.key_id)))
+
+
+def _give_new_version(tables: Tables, name: str) -> None:
+    """What is remembered of a consumer, and of its keys, is looked at anew with its next request."""
+    consumer = tables.consumer(name)
+    if consumer is not None:
+        consumer.version = _new_version(tables)
+        tables.touch(consumer)
 
 
 def _new_version(tables: Tables) -> int:

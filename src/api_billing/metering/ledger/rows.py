@@ -366,13 +366,13 @@ class KeyRow(Plain):
     @classmethod
     def of(cls, key: ApiKey) -> KeyRow:
         """The row of a key."""
-        *plain, apis, quotas = (getattr(key, name) for name in ApiKey.__slots__)
-        return cls(*plain, names_to_text(apis), quotas_to_text(quotas))
+        *plain, apis, quotas, first = (getattr(key, name) for name in ApiKey.__slots__)
+        return cls(*plain, names_to_text(apis), quotas_to_text(quotas), first)
 
     def api_key(self) -> ApiKey:
         """The key."""
-        apis, quotas = self._values[-2:]
-        return ApiKey(*(*self._values[:-2], names_from_text(apis), quotas_from_text(quotas)))
+        *plain, apis, quotas, first = self._values
+        return ApiKey(*(*plain, names_from_text(apis), quotas_from_text(quotas), first))
 
 
 @dataclass(slots=True, eq=False)
@@ -436,7 +436,7 @@ API_KEYS: Final = kind_of(
     "key_id:name",
     "",
     "digest:text consumer:name tier:text label:text created_ms:int revoked_ms:int? expires_ms:int?"
-    " apis:text quotas:text",
+    " apis:text quotas:text first:name",
 )
 FIRED: Final = kind_of(FiredRow, "fired", "name:name", "expires_ms:int")
 DOCUMENTS: Final = kind_of(DocumentRow, "documents", "name:name", "", "content:text")

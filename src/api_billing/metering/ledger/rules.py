@@ -20,6 +20,7 @@ from api_billing.metering.ledger.consumer_operations import (
     PutProfile,
     PutTier,
     RevokeKey,
+    RotateKey,
 )
 from api_billing.metering.ledger.kinds import Key, Kind
 from api_billing.metering.ledger.operations import (
@@ -159,6 +160,7 @@ RULES: Final[dict[type[Operation[Any]], Rule]] = {
     ListTiers: consumers.list_tiers,
     PutKey: consumers.put_key,
     RevokeKey: consumers.revoke_key,
+    RotateKey: consumers.rotate_key,
     ListKeys: consumers.list_keys,
     KeepPepperCheck: consumers.keep_pepper_check,
     ListRecords: _listed(lambda tables, op: tuple(tables.records(op))),
