@@ -53,6 +53,7 @@ api_billing.metering.settings
 api_billing.metering.request
 api_billing.metering.identity
 api_billing.metering.settlement
+api_billing.metering.key_administration
 api_billing.metering.administration
 api_billing.metering.meter
 api_billing.metering

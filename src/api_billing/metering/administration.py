@@ -1,34 +1,38 @@
-"""Administration of a meter: consumers, keys and credit. What an application does at its start, or the command line."""
+"""Administration of a meter: consumers, tiers and credit; keys are in ``key_administration``. What an application does
+at its start, or when somebody signs up, and what the command line and the HTTP meter do.
+
+What a running application needs has a twin for coroutines; the rest may be called in a thread.
+"""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from api_billing.metering.errors import InvalidSetting, MeterError, UnknownConsumer
-from api_billing.metering.identity.api_keys import NewKey, new_key
-from api_billing.metering.ledger.consumer_operations import GetProfile, PutKey, PutProfile
+from api_billing.metering.key_administration import KeyAdministration
+from api_billing.metering.ledger.consumer_operations import (
+    GetProfile,
+    ListTiers,
+    PutProfile,
+    PutTier,
+)
 from api_billing.metering.ledger.operations import Balance, Grant, Granted, ReadBalance
 from api_billing.metering.limits.checks import Amount, amount_in
 from api_billing.metering.limits.profile import Profile
-from api_billing.metering.limits.quotas import Budget, Quota
+from api_billing.metering.limits.quotas import Budget, Quota, all_in
+from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.request.identity import consumer_name
-from api_billing.metering.request.request_meter import RequestMeter
+from api_billing.metering.stores.steps import Steps, arun, run
 from api_billing.metering.texts import storable
 
 _MAX_ID: Final = 255
 _MAX_NOTE: Final = 500
-_MAX_LABEL: Final = 100
 
 
-class Administration(RequestMeter):
+class Administration(KeyAdministration):
     """What is kept of consumers, and how it is changed. Thread-safe."""
-
-    @abstractmethod
-    def pepper(self) -> bytes:
-        """The secret that API keys are hashed with. Raises: InvalidSetting, StoreUnavailable."""
 
     def add_consumer(
         self, consumer: str, *, tier: str = "free", quotas: Sequence[Quota] = (), budgets: Sequence[Budget] = ()
@@ -37,9 +41,7 @@ class Administration(RequestMeter):
 
         Raises: InvalidSetting for a name that is none, UnknownTier, StoreUnavailable.
         """
-        consumer = consumer_name(consumer)
-        made = PutProfile(consumer, tier, quotas=tuple(quotas), budgets=tuple(budgets), replaces=0)
-        return self.store.call(made.in_currency(self.currency))
+        return self.store.call(self._new_consumer(consumer, tier, quotas, budgets))
 
     def profile(self, consumer: str) -> Profile:
         """What is known of a consumer. Raises: UnknownConsumer, InvalidSetting for a name that is none,
@@ -47,7 +49,7 @@ class Administration(RequestMeter):
         """
         found = self.store.call(GetProfile(consumer_name(consumer)))
         if found is None:
-            raise UnknownConsumer(f"no consumer is called {consumer!r}")
+            raise _nobody(consumer)
         return found
 
     def change_consumer(
@@ -88,16 +90,48 @@ class Administration(RequestMeter):
                 return now
             was = now  # somebody else changed it in between: once more, on what they made of it
 
-    def create_key(self, consumer: str, *, tier: str = "", label: str = "") -> NewKey:
-        """Make an API key for a consumer that exists. Its text is in the answer and nowhere else.
+    async def aadd_consumer(
+        self, consumer: str, *, tier: str = "free", quotas: Sequence[Quota] = (), budgets: Sequence[Budget] = ()
+    ) -> Profile:
+        """As ``add_consumer``, in a coroutine."""
+        return await self.store.acall(self._new_consumer(consumer, tier, quotas, budgets))
 
-        Raises: UnknownConsumer, UnknownTier, InvalidSetting (no name, no label, no pepper), StoreUnavailable.
+    def _new_consumer(self, consumer: str, tier: str, quotas: Sequence[Quota], budgets: Sequence[Budget]) -> PutProfile:
+        made = PutProfile(consumer_name(consumer), tier, quotas=tuple(quotas), budgets=tuple(budgets), replaces=0)
+        return made.in_currency(self.currency)
+
+    def set_quota(self, consumer: str, quota: Quota) -> Profile:
+        """Give a consumer a quota, or another one in the place of that of its name; what is counted stays counted.
+
+        Raises: UnknownConsumer, StoreUnavailable.
         """
-        if type(label) is not str or len(label) > _MAX_LABEL or not label.isprintable():
-            raise InvalidSetting(f"a label has at most {_MAX_LABEL} printable characters")
-        key = new_key(self.pepper(), consumer_name(consumer), self.now_ms(), tier=tier, label=label)
-        self.store.call(PutKey(key.stored))
-        return key
+        return self.revise_consumer(consumer, lambda was: replace(was, quotas=_with(was.quotas, quota)))
+
+    def remove_quota(self, consumer: str, name: str) -> Profile:
+        """Take a quota of its own from a consumer; those of its tier stay. Raises: UnknownConsumer, InvalidSetting when
+        it has none of this name, StoreUnavailable.
+        """
+        return self.revise_consumer(consumer, lambda was: replace(was, quotas=_without(was.quotas, name)))
+
+    def set_budget(self, consumer: str, budget: Budget) -> Profile:
+        """Give a consumer a budget, or another one in the place of that of its name. Raises: as ``set_quota``."""
+        return self.revise_consumer(consumer, lambda was: replace(was, budgets=_with(was.budgets, budget)))
+
+    def remove_budget(self, consumer: str, name: str) -> Profile:
+        """Take a budget from a consumer. Raises: as ``remove_quota``."""
+        return self.revise_consumer(consumer, lambda was: replace(was, budgets=_without(was.budgets, name)))
+
+    # --- tiers
+
+    def tiers(self) -> tuple[Tier, ...]:
+        """All tiers, in the order of their names. Raises: StoreUnavailable."""
+        return self.store.call(ListTiers())
+
+    def set_tier(self, tier: Tier) -> None:
+        """Define a tier, or redefine it: it holds from its consumers' next requests on. Raises: StoreUnavailable."""
+        self.store.call(PutTier(replace(tier, quotas=all_in(self.currency, tier.quotas))))
+
+    # --- credit
 
     def grant(self, consumer: str, amount_wei: Amount, *, grant_id: str, note: str = "") -> Balance:
         """Add credit, or take free credit back with a negative amount; the same ``grant_id`` counts once.
@@ -108,6 +142,13 @@ class Administration(RequestMeter):
         back than is free, or credit is on the chain; InvalidSetting for an amount, name or id that is none;
         StoreUnavailable.
         """
+        return run(self._granting(consumer, amount_wei, grant_id, note), self.store.call)
+
+    async def agrant(self, consumer: str, amount_wei: Amount, *, grant_id: str, note: str = "") -> Balance:
+        """As ``grant``, in a coroutine."""
+        return await arun(self._granting(consumer, amount_wei, grant_id, note), self.store.acall)
+
+    def _granting(self, consumer: str, amount_wei: Amount, grant_id: str, note: str) -> Steps[Balance]:
         if type(amount_wei) is str:
             sign = -1 if amount_wei.startswith("-") else 1
             amount_wei = sign * amount_in(self.currency, "the amount", amount_wei.removeprefix("-"))
@@ -123,9 +164,11 @@ class Administration(RequestMeter):
             raise MeterError(
                 "credit is on the chain: only the consumer can add to it", hint="see: api-billing hold place --help"
             )
-        consumer = self.profile(consumer).consumer
+        consumer = consumer_name(consumer)
+        if (yield GetProfile(consumer)) is None:
+            raise _nobody(consumer)
         note = storable(note, _MAX_NOTE)
-        reply = self.store.call(Grant(grant_id, self.account_of("", consumer), amount_wei, self.now_ms(), note))
+        reply = yield Grant(grant_id, self.account_of("", consumer), amount_wei, self.now_ms(), note)
         if not isinstance(reply, Granted):
             raise MeterError(
                 f"{consumer} has {self.currency.text(reply.balance.free_wei, exact=True)} free: less than "
@@ -143,7 +186,29 @@ class Administration(RequestMeter):
         Raises: MeterError when it is on the chain and no API is named; InvalidSetting for a name that is none;
         StoreUnavailable.
         """
+        return self.store.call(self._balance(consumer, api))
+
+    async def abalance(self, consumer: str, api: str = "") -> Balance:
+        """As ``balance``, in a coroutine."""
+        return await self.store.acall(self._balance(consumer, api))
+
+    def _balance(self, consumer: str, api: str) -> ReadBalance:
         consumer = consumer_name(consumer)
         if self.settings.contract and not api:
             raise MeterError(f"{consumer} has credit on the chain for each API: which one?")
-        return self.store.call(ReadBalance(self.account_of(api, consumer)))
+        return ReadBalance(self.account_of(api, consumer))
+
+
+def _nobody(consumer: str) -> UnknownConsumer:
+    return UnknownConsumer(f"no consumer is called {consumer!r}")
+
+
+def _with[LimitT: Quota | Budget](limits: Sequence[LimitT], limit: LimitT) -> tuple[LimitT, ...]:
+    return (*(each for each in limits if each.name != limit.name), limit)
+
+
+def _without[LimitT: Quota | Budget](limits: Sequence[LimitT], name: str) -> tuple[LimitT, ...]:
+    left = tuple(each for each in limits if each.name != name)
+    if len(left) == len(limits):
+        raise InvalidSetting(f"there is no such limit of its own: {name!r:.80}")
+    return left

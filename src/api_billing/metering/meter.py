@@ -69,12 +69,12 @@ class Meter(Administration):
         clock_ms: Callable[[], int],
         randrange: Callable[[int], int] = random.randrange,
     ) -> None:
-        self.keys = KeyCache(settings.cache_seconds * 1000)
+        self.key_cache = KeyCache(settings.cache_seconds * 1000)
         super().__init__(
             store,
             settings,
             identify=identify or self._identify,
-            forget_keys=self.keys.forget,
+            forget_keys=self.key_cache.forget,
             clock_ms=clock_ms,
             randrange=randrange,
         )
@@ -341,7 +341,7 @@ class Meter(Administration):
             return found
         # Made with the first request that needs it: vouchers, and a meter with another extractor, need no pepper.
         if self._by_key is None:
-            self._by_key = api_key(self.pepper(), cache=self.keys)
+            self._by_key = api_key(self.pepper(), query=self.settings.key_query, cache=self.key_cache)
         return self._by_key(request)
 
     def close(self) -> None:

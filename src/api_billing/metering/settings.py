@@ -104,6 +104,17 @@ class MeterSettings(BaseSettings):
         SecretStr(""),
         description="Secret for hashing API keys, at least 16 bytes; without it one is made next to an SQLite store.",
     )
+    key_query: str = Field(
+        "",
+        max_length=64,
+        pattern=r"^[A-Za-z0-9._~-]*$",
+        description="Query parameter that may have an API key instead of a header, such as `api_key`; empty: none. URLs"
+        " are kept in many places: for keys that are limited.",
+    )
+    limited_keys_read: bool = Field(
+        False,
+        description="Let API keys that are limited to some APIs, or have a cap, read their consumer's usage, too.",
+    )
     new_consumers: str = Field(
         "refuse",
         max_length=64,

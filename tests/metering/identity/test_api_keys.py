@@ -14,10 +14,12 @@ from api_billing.metering.identity.api_keys import (
     KeyCache,
     check_pepper,
     digest,
+    imported_key,
     matches,
     new_key,
     parse_key,
     pepper_beside,
+    read_key,
 )
 from api_billing.metering.ledger.consumer_operations import ApiKey
 
@@ -49,6 +51,51 @@ def test_repr__of_a_key__hides_its_secret(shown: str) -> None:
 
 def test_new_key__twice__differs() -> None:
     assert new_key(PEPPER, "ann", 5).text != new_key(PEPPER, "ann", 5).text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "short-of-sixteen",
+        "0" * 15 + "1",
+        "with spaces in it, long enough",
+        "line\nbreak-in-the-middle",
+        "ünïcödé-in-the-middle",
+        "ab_" + "0123456789" * 4,
+        KEY.text[:-1] + ("0" if KEY.text[-1] != "0" else "1"),
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl",
+        "k3y" * 1_366,
+    ],
+    ids=["15 long", "one digit", "spaces", "lines", "not ASCII", "of our form", "mistyped", "JWT", "too long"],
+)
+def test_imported_key__text_that_can_be_none__is_refused_without_telling_it(text: str) -> None:
+    text = text[:15] if text == "short-of-sixteen" else text
+    with pytest.raises(InvalidSetting) as raised:
+        imported_key(PEPPER, text, "ann", 0)
+    assert text not in str(raised.value)
+
+
+@given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=16, max_size=64))
+def test_imported_key__any__is_found_again_and_has_no_id_of_ours(text: str) -> None:
+    try:
+        made = imported_key(PEPPER, text, "ann", 5)
+    except InvalidSetting:
+        assert len(set(text)) < 5 or text.startswith("ab_")
+        return
+    parsed = read_key(PEPPER, text)
+    assert parsed is not None
+    assert matches(PEPPER, parsed, made.stored)
+    assert len(parsed.key_id) != len(KEY.stored.key_id)
+    assert text not in repr(made)
+
+
+def test_imported_key__of_another_meter_of_ours__keeps_its_id() -> None:
+    elsewhere = new_key(b"another pepper, as long", "ann", 5)
+    made = imported_key(PEPPER, elsewhere.text, "ann", 7)
+    parsed = parse_key(elsewhere.text)
+    assert parsed is not None
+    assert made.stored.key_id == elsewhere.stored.key_id
+    assert matches(PEPPER, parsed, made.stored)
 
 
 def test_parse_key__new_key__matches_what_is_stored() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api_billing.metering.errors import InvalidSetting
-from api_billing.metering.identity.api_keys import KeyCache, _checksum, new_key
+from api_billing.metering.identity.api_keys import KeyCache, _checksum, imported_key, new_key
 from api_billing.metering.identity.extractors import (
     api_key,
     credential,
@@ -29,7 +29,9 @@ from api_billing.metering.stores.steps import Steps, arun, run
 
 PEPPER = b"a pepper of the tests"
 KEY = new_key(PEPPER, "ann", 0, tier="pro")
+WHO = Identity("ann", "pro", KEY.stored.key_id, key=KEY.stored)
 REVOKED = replace(KEY.stored, revoked_ms=1)
+IMPORTED = imported_key(PEPPER, "sk_live_0123456789abcdef", "bob", 0)
 
 
 def request(*headers: tuple[str, str], query: bytes = b"", body: Any = None) -> MeteredRequest:
@@ -143,7 +145,7 @@ def test_from_json_field__bad_path__invalid_setting(path: str) -> None:
 def test_api_key__valid__is_its_consumer_tier_and_id(header: str, field: str, value: str) -> None:
     extractor = api_key(PEPPER, header=header)
     identity = found(extractor, request((field, value)), lambda operation: KEY.stored)
-    assert identity == Identity("ann", "pro", KEY.stored.key_id)
+    assert identity == WHO
 
 
 def test_api_key__valid__asks_the_store_for_its_id() -> None:
@@ -178,6 +180,70 @@ def test_api_key__revoked__is_forbidden() -> None:
     assert found(api_key(PEPPER, header="X-API-Key"), one, lambda _: REVOKED) == "revoked_key"
 
 
+@pytest.mark.parametrize(("expires_ms", "code"), [(1_000, "expired_key"), (1_001, "")])
+@pytest.mark.parametrize("cached", [False, True])
+def test_api_key__past_its_expiry__is_refused(expires_ms: int, code: str, cached: bool) -> None:
+    known = replace(KEY.stored, expires_ms=expires_ms)
+    cache = KeyCache(60_000)
+    extractor = api_key(PEPPER, header="X-API-Key", cache=cache)
+    if cached:
+        cache.put(KEY.text, known, 1_000, 0)
+    answer = found(extractor, request(("x-api-key", KEY.text)), no_store if cached else lambda _: known)
+    assert answer == (code or WHO._replace(key=known))
+
+
+def test_api_key__from_elsewhere__is_its_consumer() -> None:
+    one = request(("authorization", f"Bearer {IMPORTED.text}"))
+    asked: list[Any] = []
+    answer = found(api_key(PEPPER), one, lambda operation: asked.append(operation) or IMPORTED.stored)
+    assert (answer, asked) == (
+        Identity("bob", "", IMPORTED.stored.key_id, key=IMPORTED.stored),
+        [FindKey(IMPORTED.stored.key_id)],
+    )
+
+
+def test_api_key__from_elsewhere_and_unknown__is_left_to_the_next_extractor() -> None:
+    one = request(("authorization", f"Bearer {IMPORTED.text}"), ("x-consumer", "ann"))
+    assert found(first_of(api_key(PEPPER), from_header("X-Consumer")), one, lambda _: None) == Identity("ann")
+
+
+def test_api_key__from_elsewhere_under_another_pepper__is_not_known() -> None:
+    one = request(("authorization", f"Bearer {IMPORTED.text}"))
+    assert found(api_key(b"another pepper, as long"), one, lambda _: IMPORTED.stored) == "invalid_identity"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["short", "has spaces in between", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl", "é" * 20, "x" * 5_000],
+)
+def test_api_key__that_can_be_no_key__asks_no_store(text: str) -> None:
+    assert found(api_key(PEPPER, header="X-API-Key"), request(("x-api-key", text))) == "invalid_identity"
+
+
+def test_api_key__in_the_query__is_its_consumer() -> None:
+    one = request(query=f"a=1&api_key={KEY.text}".encode())
+    assert found(api_key(PEPPER, query="api_key"), one, lambda _: KEY.stored) == WHO
+
+
+def test_api_key__in_the_query_that_is_not_looked_at__is_missing() -> None:
+    assert found(api_key(PEPPER), request(query=f"api_key={KEY.text}".encode())) == "missing_identity"
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ([("authorization", f"Bearer {KEY.text}")], f"api_key={KEY.text}"),
+        ([], f"api_key={KEY.text}&api_key={KEY.text}"),
+        ([], f"api_key={'k' * 8_193}"),
+        ([], "api_key=%FF"),
+    ],
+    ids=["both", "twice", "long", "no text"],
+)
+def test_api_key__in_the_query_and_ambiguous__is_invalid(headers: list[tuple[str, str]], query: str) -> None:
+    extractor = api_key(PEPPER, query="api_key")
+    assert found(extractor, request(*headers, query=query.encode())) == "invalid_identity"
+
+
 def test_api_key__given_twice__is_invalid() -> None:
     one = request(("x-api-key", KEY.text), ("x-api-key", KEY.text))
     assert found(api_key(PEPPER, header="X-API-Key"), one) == "invalid_identity"
@@ -187,7 +253,9 @@ def test_api_key__cached__does_not_ask_the_store() -> None:
     cache = KeyCache(max_age_ms=10_000)
     extractor = api_key(PEPPER, header="X-API-Key", cache=cache)
     found(extractor, request(("x-api-key", KEY.text)), lambda _: KEY.stored)
-    assert found(extractor, request(("x-api-key", KEY.text))) == Identity("ann", "pro", KEY.stored.key_id)
+    assert found(extractor, request(("x-api-key", KEY.text))) == Identity(
+        "ann", "pro", KEY.stored.key_id, key=KEY.stored
+    )
 
 
 def test_api_key__wrong_secret_of_a_cached_id__is_invalid() -> None:

@@ -11,6 +11,8 @@ STATUSES = {
     "missing_identity": 401,
     "invalid_identity": 401,
     "revoked_key": 403,
+    "expired_key": 401,
+    "key_scope": 403,
     "not_subscribed": 403,
     "disabled": 403,
     "insufficient_credit": 402,

@@ -97,6 +97,29 @@ def test_read__revoked_key__is_refused_at_once(service: Any) -> None:
     assert service.get("/v1/balance", token=key).status_code == 401
 
 
+@pytest.mark.parametrize("limit", [{"apis": ["weather"]}, {"cap": 5}], ids=["apis", "cap"])
+@pytest.mark.parametrize("read", READS)
+def test_read__with_a_limited_key__is_refused_unless_the_settings_allow_it(
+    service: Any, read: str, limit: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = service.meter.create_key(service.acme, **limit).text
+    assert service.get(f"/v1/{read}", token=key).json()["code"] == "limited_key"
+    allowed = service.meter.settings.model_copy(update={"limited_keys_read": True})
+    monkeypatch.setattr(service.meter, "settings", allowed)
+    assert service.get(f"/v1/{read}", token=key).json()["consumer"] == service.acme
+
+
+def test_read__with_a_key_from_elsewhere__is_its_own(service: Any) -> None:
+    service.meter.import_key("sk_live_of_a_service_test", service.acme)
+    assert service.get("/v1/balance", token="sk_live_of_a_service_test").json()["consumer"] == service.acme
+
+
+def test_reserve__with_a_key_for_other_apis__is_refused_as_its_consumer_may_know(service: Any) -> None:
+    key = service.meter.create_key(service.acme, apis=["maps"]).text
+    answer = service.reserve(api_key=key)
+    assert (answer.status_code, answer.json()["code"]) == (403, "key_scope")
+
+
 def test_health__without_credentials__is_told(service: Any) -> None:
     assert service.client.get("/healthz").json() == {"status": "ok"}
 

@@ -21,10 +21,11 @@ from api_billing.metering.ledger.operations import (
     SumUsage,
     Sweep,
 )
+from api_billing.metering.request.claims import query_without
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
 from api_billing.metering.request.problems import Answer
-from api_billing.metering.request.receipt_payer import pauses, query_without
+from api_billing.metering.request.receipt_payer import pauses
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement import receipts as receipts_module
 from api_billing.metering.settlement.chain import chain_account

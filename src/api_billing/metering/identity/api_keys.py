@@ -10,6 +10,9 @@ owner can read (0600) next to the database: right for one machine, where whoever
 as well, and to be kept out of copies of the database. Stores that several machines share need the setting, as a file
 would differ on each. A lost or changed pepper makes every key invalid; there is no way back but new keys.
 So the store keeps what tells the pepper of its keys from others (``pepper_check``), and is not opened with another one.
+
+Keys that exist already, from elsewhere, may be any text that is long enough. There is no id in it to find it by, so
+that its id is made of it by the pepper, too: longer than those of our own keys, so that none can stand for another.
 """
 
 from __future__ import annotations
@@ -40,6 +43,10 @@ _FORM: Final = re.compile(
 )
 KEY_LENGTH: Final = len("ab__") + _ID_LENGTH + _SECRET_LENGTH + _CHECKSUM_LENGTH
 MIN_PEPPER_BYTES: Final = 16
+_IMPORTED: Final = re.compile(r"(?!ab_)[!-~]{16,4096}", re.ASCII)
+_JWT: Final = re.compile(r"eyJ[^.]*\.[^.]*\.[^.]*")
+_LEAST_DIFFERENT: Final = 5  # characters, which a random text of 16 digits has all but once in ten thousand
+_IMPORTED_ID_LENGTH: Final = 20
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
@@ -48,6 +55,11 @@ class ParsedKey(NamedTuple):
 
     key_id: str
     secret: str
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it has the form of our keys; else it may be anything, also no key at all."""
+        return len(self.key_id) == _ID_LENGTH
 
     def __repr__(self) -> str:
         return f"ParsedKey(key_id={self.key_id!r}, secret=…)"
@@ -70,6 +82,30 @@ def new_key(pepper: bytes, consumer: str, now_ms: int, *, tier: str = "", label:
     secret = _random(_SECRET_LENGTH)
     body = f"ab_{key_id}_{secret}"
     return NewKey(body + _checksum(body), ApiKey(key_id, digest(pepper, key_id, secret), consumer, tier, label, now_ms))
+
+
+def imported_key(pepper: bytes, text: str, consumer: str, now_ms: int, *, tier: str = "", label: str = "") -> NewKey:
+    """The key of a text that somebody has already. Raises: InvalidSetting for a text that is none."""
+    parsed = read_key(check_pepper(pepper), text) if len(set(text)) >= _LEAST_DIFFERENT else None
+    if parsed is None:
+        # Never the text itself.
+        raise InvalidSetting(
+            "a key from elsewhere has 16 to 4,096 printable ASCII characters without spaces, at least"
+            f" {_LEAST_DIFFERENT} different ones, and is neither a JSON Web Token nor a mistyped key of ours"
+        )
+    stored = ApiKey(parsed.key_id, digest(pepper, *parsed), consumer, tier, label, now_ms)
+    return NewKey(text, stored)
+
+
+def read_key(pepper: bytes, text: str) -> ParsedKey | None:
+    """What a text is as a key: one of ours, or one from elsewhere. None when it can be neither."""
+    if (own := parse_key(text)) is not None:
+        return own
+    if _IMPORTED.fullmatch(text) is None or _JWT.fullmatch(text) is not None:
+        return None
+    # No id and secret of ours have a space between them, so that this is the hash of nothing else.
+    found = hmac.digest(pepper, b"imported key: " + text.encode(), "sha256").hex()
+    return ParsedKey(found[:_IMPORTED_ID_LENGTH], text)
 
 
 def parse_key(text: str) -> ParsedKey | None:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from api_billing.metering.errors import InvalidSetting
-from api_billing.metering.identity.api_keys import KeyCache, ParsedKey, check_pepper, matches, parse_key
+from api_billing.metering.identity.api_keys import KeyCache, ParsedKey, check_pepper, matches, read_key
 from api_billing.metering.ledger.consumer_operations import ApiKey, FindKey
 from api_billing.metering.request.callables import check_callable
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import (
+    EXPIRED,
     INVALID,
     MISSING,
     OTHER_FORM,
@@ -92,22 +93,29 @@ def from_json_field(path: str) -> Extractor:
     return extract
 
 
-def api_key(pepper: bytes | str, *, header: str = "Authorization: Bearer", cache: KeyCache | None = None) -> Extractor:
-    """The request carries an API key in ``Authorization: Bearer`` or a field of its own (``X-API-Key``).
+def api_key(
+    pepper: bytes | str,
+    *,
+    header: str = "Authorization: Bearer",
+    query: str = "",
+    cache: KeyCache | None = None,
+) -> Extractor:
+    """The request carries an API key in ``Authorization: Bearer`` or a field of its own (``X-API-Key``); with ``query``
+    also in a query parameter of that name (``?api_key=…``). Two of them are refused.
 
     A key that ``cache`` does not have is looked up in the store with ``FindKey``; without a cache, each time.
     Raises: InvalidSetting for a pepper that is missing or too short.
     """
     secret = check_pepper(pepper.encode() if isinstance(pepper, str) else pepper)
-    read = credential(header)
+    read = _either(credential(header), from_query(query)) if query else credential(header)
 
     def extract(request: MeteredRequest) -> Found | Steps[Found]:
         text = read(request)
         if not isinstance(text, str):
             return text
         if cache is not None and (known := cache.get(text, request.at_ms)) is not None:
-            return Identity(known.consumer, known.tier, known.key_id)
-        parsed = parse_key(text)
+            return _who(known, request.at_ms)
+        parsed = read_key(secret, text)
         if parsed is None:
             return INVALID if text.startswith("ab_") else OTHER_FORM
         return look_up(text, parsed, request.at_ms)
@@ -115,7 +123,7 @@ def api_key(pepper: bytes | str, *, header: str = "Authorization: Bearer", cache
     def look_up(text: str, parsed: ParsedKey, at_ms: int) -> Steps[Found]:
         generation = cache.generation if cache is not None else 0
         known: ApiKey | None = yield FindKey(parsed.key_id)
-        found = _proven(secret, parsed, known)
+        found = _proven(secret, parsed, known, at_ms)
         if cache is not None and known is not None and isinstance(found, Identity):
             cache.put(text, known, at_ms, generation)
         return found
@@ -178,8 +186,30 @@ def _only(values: list[str]) -> Found:
     return values[0] if values and values[0] else MISSING
 
 
-def _proven(pepper: bytes, parsed: ParsedKey, known: ApiKey | None) -> Found:
+def _either(
+    in_header: Callable[[MeteredRequest], str | Refusal | None], in_query: Extractor
+) -> Callable[[MeteredRequest], str | Refusal | None]:
+    """Read a credential that is in the one place or in the other."""
+
+    def read(request: MeteredRequest) -> str | Refusal | None:
+        text = in_header(request)
+        found = cast("str | Refusal", in_query(request)) if request.query else MISSING
+        if found is MISSING:
+            return text
+        return INVALID if text is not None or (isinstance(found, str) and len(found) > MAX_CREDENTIAL_LENGTH) else found
+
+    return read
+
+
+def _proven(pepper: bytes, parsed: ParsedKey, known: ApiKey | None, at_ms: int) -> Found:
     # The hash is computed in any case, so that the time does not tell whether a key of this id exists.
     if not matches(pepper, parsed, known) or known is None:
-        return INVALID
-    return REVOKED if known.revoked_ms is not None else Identity(known.consumer, known.tier, known.key_id)
+        return INVALID if parsed.is_own else OTHER_FORM
+    return REVOKED if known.revoked_ms is not None else _who(known, at_ms)
+
+
+def _who(key: ApiKey, at_ms: int) -> Found:
+    """Who has a key that was proven."""
+    if key.expires_ms is not None and key.expires_ms <= at_ms:
+        return EXPIRED
+    return Identity(key.consumer, key.tier, key.key_id, key=key)

@@ -155,6 +155,19 @@ def _quota_check(consumer: str, quota: Quota, window: Window) -> WindowCheck:
     return WindowCheck(counter, window.starts_ms, window.ends_ms, quota.unit, quota.most, quota.name)
 
 
+def key_checks(consumer: str, family: str, quotas: Sequence[Quota], now_ms: int) -> tuple[WindowCheck, ...]:
+    """The windows of an API key's own quotas, beside its consumer's. What keys that were made in each other's place use
+    is counted together, under the id of the first: ``family``.
+    """
+    checks = []
+    for quota in quotas:
+        window = quota.window(now_ms)
+        if window is not None:
+            counter = counter_name(consumer, "key", quota.name, quota.period, quota.unit, quota.anchor, family)
+            checks.append(WindowCheck(counter, *window, quota.unit, quota.most, f"key/{quota.name}"))
+    return tuple(checks)
+
+
 def _validity(checks: Sequence[WindowCheck], limits: Sequence[Quota | Budget], now_ms: int) -> tuple[int, int]:
     from_ms = max([check.starts_ms for check in checks], default=0)
     until_ms = min([check.ends_ms for check in checks], default=EVER_MS)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Final
+from urllib.parse import unquote_plus
 
 from api_billing.metering.ledger.operations import Claim, StoredResponse
 from api_billing.metering.request.http import BODILESS, MeteredRequest, MeteredResponse
@@ -31,7 +32,7 @@ def idempotency_claim(
     key = parse_idempotency_key(values)
     if key is None:
         return Refusal("invalid_idempotency_key")
-    text = yield from request_fingerprint(request, request.query, settings)
+    text = yield from request_fingerprint(request, query_without(request.query, settings.key_query), settings)
     return text if isinstance(text, Refusal) else Claim.of_key(api, key, text)
 
 
@@ -39,6 +40,14 @@ def request_fingerprint(request: MeteredRequest, query: bytes, settings: MeterSe
     """What makes a request the same request, with this query."""
     body = yield from read_bounded(request, settings.max_fingerprint_bytes)
     return body if isinstance(body, Refusal) else fingerprint(request.method, request.path, query, body)
+
+
+def query_without(query: bytes, name: str) -> bytes:
+    """The query as it is without the parameter of this name: what says who asks, and not for what."""
+    if not name:
+        return query
+    parts = [part for part in query.split(b"&") if unquote_plus(part.partition(b"=")[0].decode("latin-1")) != name]
+    return b"&".join(parts)
 
 
 def stored_response(response: MeteredResponse, method: str, claims: str) -> StoredResponse | None:

@@ -20,7 +20,7 @@ from api_billing.metering.ledger.operations import (
 )
 from api_billing.metering.ledger.session_operations import ReadSession
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums, SessionState
-from api_billing.metering.limits.plan import Fields
+from api_billing.metering.limits.plan import Fields, key_checks
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.request.claims import idempotency_claim
@@ -66,12 +66,14 @@ class CreditPayer(Payer):
             if identity.voucher is not None and (not_proven := (yield from self.prove(identity))) is not None:
                 return not_proven
             self.consumer = consumer = identity.consumer
+            if (key := identity.key) is not None and key.apis and metering.api not in key.apis:
+                return Refusal("key_scope")
             profile = meter.profiles.known(consumer)
             if profile is None and (profile := (yield from meter.profiles.of(consumer, new_tier))) is None:
                 return Refusal("not_subscribed")
             if (cannot := (yield from self.estimate())) is not None:
                 return cannot
-            refusal = yield from self._limit(identity.tier, profile)
+            refusal = yield from self._limit(identity, profile)
             assert self.plan is not None
             account = meter.account_of(metering.api, consumer)
             if refusal is not None:
@@ -108,11 +110,12 @@ class CreditPayer(Payer):
         self.session = found
         return None
 
-    def _limit(self, tier_name: str, profile: Profile) -> Steps[Refusal | None]:
+    def _limit(self, identity: Identity, profile: Profile) -> Steps[Refusal | None]:
         """Find the windows that the request counts in, and its claim; ask what the chain has against it."""
         metering, request = self.metering, self.request
         meter = metering.meter
         refusal: Refusal | None = None
+        tier_name, key = identity.tier, identity.key
         also: tuple[WindowCheck, ...] = ()
         if meter.on_chain is not None:
             admission = yield from self.admission(meter.on_chain)
@@ -123,6 +126,8 @@ class CreditPayer(Payer):
                 if self.session is None and admission.signer:
                     self.session = BySession(admission.signer)
                     refusal = yield from self.lacks_voucher()
+        if key is not None and key.quotas:
+            also += key_checks(key.consumer, key.family, key.quotas, request.at_ms)
         self.plan = meter.plans.plan(
             profile,
             request.at_ms,

@@ -14,6 +14,7 @@ from types import GeneratorType
 from typing import Final, NamedTuple, cast
 
 from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.ledger.consumer_operations import ApiKey
 from api_billing.metering.request.http import BodyWanted, MeteredRequest
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.request.telling import awaited, read_bounded
@@ -30,13 +31,15 @@ _LOG: Final = logging.getLogger("api_billing.metering.identity")
 class Identity(NamedTuple):
     """Who a request is from. ``tier``: of the credential, empty for the consumer's own; ``key_id``: of the API key.
 
-    With a ``voucher`` of a session it is who the request says, and nothing is proven before that is checked.
+    With a ``voucher`` of a session it is who the request says, and nothing is proven before that is checked. ``key`` is
+    the API key itself, which may be good for some APIs only, and has quotas of its own.
     """
 
     consumer: str
     tier: str = ""
     key_id: str = ""
     voucher: Voucher | None = None
+    key: ApiKey | None = None
 
 
 Found = Identity | Refusal | str | None
@@ -45,6 +48,7 @@ Extractor = Callable[[MeteredRequest], "Found | Awaitable[Found] | Steps[Found]"
 MISSING: Final = Refusal("missing_identity")
 INVALID: Final = Refusal("invalid_identity", challenge='Bearer error="invalid_token"')
 REVOKED: Final = Refusal("revoked_key")
+EXPIRED: Final = Refusal("expired_key", challenge='Bearer error="invalid_token"')
 # Not valid, but perhaps what another extractor understands; ``first_of`` goes on.
 OTHER_FORM: Final = Refusal("invalid_identity", challenge='Bearer error="invalid_token"')
 

@@ -38,6 +38,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "missing_identity": Kind(401, "Identity missing", "The request does not say who it is from."),
     "invalid_identity": Kind(401, "Identity not valid", "The credentials of the request are not valid."),
     "revoked_key": Kind(403, "Key revoked", "This API key has been revoked."),
+    "expired_key": Kind(401, "Key expired", "This API key has expired; ask for a new one."),
+    "key_scope": Kind(403, "Not for this API", "This API key is for other APIs than this one."),
     "not_subscribed": Kind(403, "Not subscribed", "This consumer has no access to this API."),
     "disabled": Kind(403, "Consumer disabled", "This consumer's access has been switched off."),
     "insufficient_credit": Kind(402, "Credit exhausted", "The free credit does not cover the cost of this request."),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import unquote_plus
 
 from api_billing.metering.ledger.operations import (
     Claim,
@@ -20,7 +19,7 @@ from api_billing.metering.ledger.operations import (
     StoredResponse,
 )
 from api_billing.metering.limits.plan import Fields
-from api_billing.metering.request.claims import request_fingerprint, used_up
+from api_billing.metering.request.claims import query_without, request_fingerprint, used_up
 from api_billing.metering.request.door_payer import DoorPayer
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, cost_field
 from api_billing.metering.request.metering import Metering
@@ -126,14 +125,6 @@ class ReceiptPayer(Payer):
     def settled(self, reserve: Reserve, settle: Settle, reply: Settled) -> Fields:
         self.metering.meter.metrics.redeemed(self.metering.api, settle.outcome.duration_ms)
         return [cost_field(0)]
-
-
-def query_without(query: bytes, name: str) -> bytes:
-    """The query as it is without the parameter of this name: the same request for everyone who carries the receipt."""
-    if not name:
-        return query
-    parts = [part for part in query.split(b"&") if unquote_plus(part.partition(b"=")[0].decode("latin-1")) != name]
-    return b"&".join(parts)
 
 
 def pauses(seconds: float, longest: float = _LONGEST_PAUSE) -> Iterator[float]:

@@ -14,7 +14,7 @@ from typing import Final
 from fastapi import Request
 
 from api_billing.metering.errors import InvalidSetting
-from api_billing.metering.identity.api_keys import parse_key
+from api_billing.metering.identity.api_keys import read_key
 from api_billing.metering.identity.extractors import api_key
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.http import MeteredRequest, TextHeaders
@@ -47,7 +47,7 @@ class Access:
         self._digest = _digest(service_token)
         self._admin_digest = _digest(admin_token) if admin_token else b""
         # Cached, as a revocation reaches the next reservation by the profile's version.
-        self.identify: Extractor = api_key(meter.pepper(), cache=meter.keys)
+        self.identify: Extractor = api_key(meter.pepper(), cache=meter.key_cache)
         # Reading has no such second look, so that a key is looked up each time.
         self._identify_reader: Extractor = api_key(meter.pepper())
 
@@ -83,12 +83,15 @@ class Access:
             raise ServiceProblem(
                 "invalid_credentials", "Authorization: Bearer has to carry the service token or a valid API key."
             )
+        is_limited = identity.key is not None and identity.key.is_limited
+        if is_limited and not self._meter.settings.limited_keys_read:
+            raise ServiceProblem("limited_key", "A key that is limited to some APIs, or has a cap, reads no usage.")
         if consumer is not None and canonical_name(consumer) != identity.consumer:
             raise ServiceProblem("other_consumer", "An API key reads the usage of its own consumer only.")
         return identity.consumer
 
     def _identified(self, credential: str) -> Steps[object]:
-        if parse_key(credential) is None:
+        if read_key(self._meter.pepper(), credential) is None:
             return None
         request = bearer("GET", "/", credential, self._meter.now_ms())
         return (yield from identify(self._identify_reader, request, self._meter.seldom))

@@ -30,6 +30,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "invalid_admin_token": _Kind(401, "Admin token missing or wrong"),
     "invalid_credentials": _Kind(401, "Credentials missing or wrong"),
     "other_consumer": _Kind(403, "Another consumer's"),
+    "limited_key": _Kind(403, "Key is limited"),
     "unknown_reservation": _Kind(404, "No such reservation"),
     "not_found": _Kind(404, "Not found"),
     "method_not_allowed": _Kind(405, "Method not allowed"),

@@ -20,7 +20,7 @@ Value = str | int | None
 SCHEMA_VERSION: Final = 5
 OLDEST: Final = 4
 ADDED: Final[Mapping[int, Mapping[Kind, Mapping[str, Value]]]] = {
-    5: {COUNTS: {"state": ""}, API_KEYS: {"expires_ms": None, "apis": "[]", "quotas": "[]"}},
+    5: {COUNTS: {"state": ""}, API_KEYS: {"expires_ms": None, "apis": "[]", "quotas": "[]", "first": ""}},
 }
 """By version: columns that it has and the one before had not, with what they are in rows of before."""
 

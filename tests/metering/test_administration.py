@@ -1,0 +1,360 @@
+"""Administration from code: keys with a scope, a cap and an end, their rotation, tiers and limits."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from api_billing.metering import Budget, Meter, Quota, Tier
+from api_billing.metering.errors import IdConflict, InvalidSetting, UnknownConsumer, UnknownKey, UnknownTier
+from api_billing.metering.identity.api_keys import NewKey
+from api_billing.metering.request.exchange import Exchange
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
+
+START_MS = 1_768_478_400_000  # 2026-01-15T12:00Z
+PEPPER = "pepper of the tests, long enough"
+DAY = timedelta(days=1)
+
+
+class Clock:
+    """Milliseconds that only tests move."""
+
+    def __init__(self) -> None:
+        self.ms = START_MS
+
+    def __call__(self) -> int:
+        return self.ms
+
+    def after(self, span: timedelta) -> datetime:
+        return datetime.fromtimestamp(self.ms / 1000, UTC) + span
+
+
+def opened(clock: Clock, **given: Any) -> Meter:
+    meter = Meter.open("memory://", clock_ms=clock, randrange=lambda _: 0, key_pepper=PEPPER, **given)
+    meter.add_consumer("acme")
+    meter.grant("acme", 1_000, grant_id="first")
+    return meter
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def meter(clock: Clock) -> Iterator[Meter]:
+    with opened(clock) as meter:
+        yield meter
+
+
+def asked(meter: Meter, key: str, api: str = "weather", price_wei: int = 1, query: str = "") -> str:
+    """Ask once with a key: "served", or the code of the refusal."""
+    headers = [("authorization", f"Bearer {key}")] if key else []
+    metering = meter.metering(api, estimate_wei=price_wei, price=price_wei)
+    request = MeteredRequest("GET", "/a", TextHeaders(headers), query=query.encode(), at_ms=meter.now_ms(), body=b"")
+    exchange = Exchange(metering, request)
+    answer = exchange.begin()
+    if answer is not None:
+        return dict(answer.headers).get("x-code", "") or answer.body.decode().partition('"code":"')[2].partition('"')[0]
+    exchange.finish(MeteredResponse(200, TextHeaders([])))
+    return "served"
+
+
+def test_key__of_some_apis__is_refused_elsewhere(meter: Meter) -> None:
+    key = meter.create_key("acme", apis=["weather", "maps"]).text
+    assert [asked(meter, key, api) for api in ("weather", "maps", "llm")] == ["served", "served", "key_scope"]
+
+
+def test_key__of_one_api__may_be_named_by_a_text(meter: Meter) -> None:
+    assert meter.create_key("acme", apis="weather").stored.apis == ("weather",)
+
+
+@pytest.mark.parametrize("cap", [5, "5wei"])
+def test_key__with_a_cap__spends_that_and_no_more_each_month(meter: Meter, clock: Clock, cap: int | str) -> None:
+    capped, whole = meter.create_key("acme", cap=cap).text, meter.create_key("acme").text
+    assert [asked(meter, capped, price_wei=2) for _ in range(3)] == ["served", "served", "quota_exceeded"]
+    assert asked(meter, whole, price_wei=2) == "served"
+    clock.ms = int(datetime(2026, 2, 1, tzinfo=UTC).timestamp() * 1000)
+    assert asked(meter, capped, price_wei=2) == "served"
+
+
+def test_key__with_a_cap__does_not_widen_what_its_consumer_may(meter: Meter) -> None:
+    meter.set_quota("acme", Quota("two", "day", 2))
+    key = meter.create_key("acme", cap=500).text
+    assert [asked(meter, key) for _ in range(3)] == ["served", "served", "quota_exceeded"]
+
+
+def test_key__with_a_cap_and_its_successor__count_together(meter: Meter) -> None:
+    old = meter.create_key("acme", cap=3)
+    assert asked(meter, old.text) == "served"
+    new = meter.rotate_key(old.stored.key_id, overlap=DAY)
+    assert [asked(meter, each.text) for each in (new, old, new, old)] == ["served", "served", *["quota_exceeded"] * 2]
+    newest = meter.rotate_key(new.stored.key_id)
+    assert asked(meter, newest.text) == "quota_exceeded"
+
+
+def test_two_keys__with_caps_of_one_name__count_apart(meter: Meter) -> None:
+    keys = [meter.create_key("acme", cap=1).text for _ in range(2)]
+    assert [asked(meter, key) for key in keys * 2] == ["served", "served", "quota_exceeded", "quota_exceeded"]
+
+
+def test_key__refused_by_its_own_quota__says_that_it_is_the_keys(meter: Meter) -> None:
+    key = meter.create_key("acme", quotas=[Quota("hourly", "hour", 0)]).text
+    metering = meter.metering("weather", estimate_wei=1, price=1)
+    headers = TextHeaders([("authorization", f"Bearer {key}")])
+    answer = Exchange(metering, MeteredRequest("GET", "/a", headers, at_ms=meter.now_ms(), body=b"")).begin()
+    assert answer is not None
+    assert b'"violated-policies":["key/hourly"]' in answer.body
+    assert '"key/hourly"' in dict(answer.headers)["ratelimit"]
+
+
+def test_key__at_its_end__is_expired_also_where_it_is_cached(meter: Meter, clock: Clock) -> None:
+    key = meter.create_key("acme", expires_at=clock.after(DAY)).text
+    assert asked(meter, key) == "served"
+    clock.ms += 86_400_000 - 1
+    assert asked(meter, key) == "served"
+    clock.ms += 1
+    assert asked(meter, key) == "expired_key"
+
+
+@pytest.mark.parametrize(
+    ("terms", "match"),
+    [
+        ({"expires_at": datetime(2026, 1, 15, 12, tzinfo=UTC)}, "future"),
+        ({"expires_at": datetime(2027, 1, 1)}, "time zone"),
+        ({"expires_at": 5}, "time zone"),
+        ({"cap": "5 usd"}, "unknown unit"),
+        ({"cap": -1}, "at least 0"),
+        ({"cap": 1, "per": "fortnight"}, "period"),
+        ({"cap": 1, "quotas": [Quota("cap", "day", 1)]}, "one name"),
+        ({"quotas": ["5 a day"]}, "quotas"),
+        ({"apis": [""]}, "API"),
+        ({"apis": ["a\n"]}, "API"),
+        ({"label": "x" * 101}, "label"),
+    ],
+)
+def test_key__of_terms_that_cannot_be__is_not_made(meter: Meter, terms: dict[str, Any], match: str) -> None:
+    with pytest.raises(InvalidSetting, match=match):
+        meter.create_key("acme", **terms)
+    assert meter.keys("acme") == ()
+
+
+def test_key__of_nobody_or_an_unknown_tier__is_not_made(meter: Meter) -> None:
+    with pytest.raises(UnknownConsumer):
+        meter.create_key("nobody")
+    with pytest.raises(UnknownTier):
+        meter.create_key("acme", tier="platinum")
+
+
+def test_import__key_from_elsewhere__works_as_it_is(meter: Meter) -> None:
+    text = "sk_live_0123456789abcdef"
+    assert asked(meter, text) == "invalid_identity"
+    stored = meter.import_key(text, "acme", label="from Stripe", cap=1)
+    assert [asked(meter, text) for _ in range(2)] == ["served", "quota_exceeded"]
+    assert (stored.consumer, stored.label, meter.keys("acme")) == ("acme", "from Stripe", (stored,))
+
+
+def test_import__again__is_the_same_key_and_stays_revoked(meter: Meter, clock: Clock) -> None:
+    text = "sk_live_0123456789abcdef"
+    first = meter.import_key(text, "acme", label="old")
+    clock.ms += 1_000
+    assert meter.import_key(text, "acme", label="old") == first
+    meter.revoke_key(first.key_id)
+    assert meter.import_key(text, "acme", label="old").revoked_ms == clock.ms
+    assert asked(meter, text) == "revoked_key"
+
+
+def test_import__key_of_another_consumer__is_a_conflict(meter: Meter) -> None:
+    meter.add_consumer("other")
+    meter.import_key("sk_live_0123456789abcdef", "acme")
+    with pytest.raises(IdConflict):
+        meter.import_key("sk_live_0123456789abcdef", "other")
+    assert meter.keys("other") == ()
+
+
+def test_rotate__without_an_overlap__refuses_the_old_one_at_once(meter: Meter) -> None:
+    old = meter.create_key("acme", label="ci", apis=["weather"], tier="pro")
+    assert asked(meter, old.text) == "served"
+    new = meter.rotate_key(old.stored.key_id)
+    assert [asked(meter, each.text) for each in (old, new)] == ["expired_key", "served"]
+    assert (new.stored.label, new.stored.apis, new.stored.tier) == ("ci", ("weather",), "pro")
+
+
+def test_rotate__key_that_expires__gives_the_new_one_as_long_a_life(meter: Meter, clock: Clock) -> None:
+    old = meter.create_key("acme", expires_at=clock.after(90 * DAY))
+    clock.ms += 80 * 86_400_000
+    new = meter.rotate_key(old.stored.key_id, overlap=30 * DAY)
+    assert new.stored.expires_ms == clock.ms + 90 * 86_400_000
+    assert next(key for key in meter.keys("acme") if key.key_id == old.stored.key_id) == old.stored
+    other = meter.rotate_key(new.stored.key_id, expires_at=clock.after(DAY), label="short")
+    assert (other.stored.expires_ms, other.stored.label) == (clock.ms + 86_400_000, "short")
+
+
+@pytest.mark.parametrize("overlap", [timedelta(seconds=-1), 5])
+def test_rotate__overlap_that_is_none__is_refused(meter: Meter, overlap: Any) -> None:
+    key = meter.create_key("acme").stored
+    with pytest.raises(InvalidSetting, match="overlap"):
+        meter.rotate_key(key.key_id, overlap=overlap)
+    assert meter.keys() == (key,)
+
+
+def test_revoke__key__holds_at_once_and_is_told(meter: Meter, clock: Clock) -> None:
+    key = meter.create_key("acme")
+    assert asked(meter, key.text) == "served"
+    assert meter.revoke_key(key.stored.key_id).revoked_ms == clock.ms
+    assert asked(meter, key.text) == "revoked_key"
+    with pytest.raises(UnknownKey):
+        meter.revoke_key("nothing1")
+
+
+def test_key__in_the_query__is_taken_where_the_setting_names_it(clock: Clock) -> None:
+    with opened(clock, key_query="api_key") as meter:
+        key = meter.create_key("acme").text
+        assert asked(meter, "", query=f"city=paris&api_key={key}") == "served"
+        assert asked(meter, "", query=f"key={key}") == "missing_identity"
+
+
+def test_key__in_the_query__is_in_no_record(clock: Clock) -> None:
+    with opened(clock, key_query="api_key", audit_bodies=True) as meter:
+        key = meter.create_key("acme").text
+        asked(meter, "", query=f"api_key={key}")
+        asked(meter, "", query=f"api_key={key}&api_key={key}")
+        from api_billing.metering.ledger.operations import ListRecords
+
+        records = meter.store.call(ListRecords())
+    assert {each.state for each in records} == {"settled", "refused"}
+    assert key not in repr(records)
+
+
+def test_idempotency__of_a_request_with_another_key_in_its_query__is_the_same_request(clock: Clock) -> None:
+    def once(meter: Meter, key: str) -> Any:
+        headers = TextHeaders([("idempotency-key", "k1")])
+        metering = meter.metering("weather", estimate_wei=1, price=1)
+        query = f"city=paris&api_key={key}".encode()
+        exchange = Exchange(metering, MeteredRequest("GET", "/a", headers, query=query, at_ms=meter.now_ms(), body=b""))
+        answer = exchange.begin()
+        if answer is None:
+            exchange.finish(MeteredResponse(200, TextHeaders([]), 5, b"sunny"))
+        return answer
+
+    with opened(clock, key_query="api_key") as meter:
+        old = meter.create_key("acme")
+        assert once(meter, old.text) is None
+        again = once(meter, meter.rotate_key(old.stored.key_id).text)
+        assert (again.status, again.body) == (200, b"sunny")
+
+
+def test_coroutines__administer_as_threads_do(meter: Meter) -> None:
+    async def sign_up() -> NewKey:
+        await meter.aadd_consumer("new", tier="pro")
+        await meter.agrant("new", 5, grant_id="welcome")
+        assert (await meter.abalance("new")).free_wei == 5
+        return await meter.acreate_key("new", label="first")
+
+    assert asked(meter, asyncio.run(sign_up()).text) == "served"
+
+
+def test_tier__set__holds_for_the_next_request(meter: Meter) -> None:
+    key = meter.create_key("acme").text
+    assert asked(meter, key) == "served"
+    meter.set_tier(Tier("free", 1, 7))
+    assert asked(meter, key) == "quota_exceeded"
+    assert next(tier for tier in meter.tiers() if tier.name == "free").monthly_calls == 1
+
+
+def test_quota__set_and_removed__is_the_only_one_of_its_name(meter: Meter) -> None:
+    meter.set_quota("acme", Quota("daily", "day", 1))
+    assert meter.set_quota("acme", Quota("daily", "day", 2)).quotas == (Quota("daily", "day", 2),)
+    assert meter.remove_quota("acme", "daily").quotas == ()
+    with pytest.raises(InvalidSetting, match="daily"):
+        meter.remove_quota("acme", "daily")
+
+
+def test_budget__set_and_removed__is_the_only_one_of_its_name(meter: Meter) -> None:
+    meter.set_budget("acme", Budget("llm", "day", 1))
+    assert meter.set_budget("acme", Budget("llm", "day", 2)).budgets == (Budget("llm", "day", 2),)
+    assert meter.remove_budget("acme", "llm").budgets == ()
+    with pytest.raises(InvalidSetting, match="llm"):
+        meter.remove_budget("acme", "llm")
+
+
+def test_page__its_python__makes_consumers_and_keys(meter: Meter) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "metering.md").read_text(encoding="utf-8")
+    section = page.partition("\n## Consumers and keys\n")[2].partition("\n## ")[0]
+    names: dict[str, Any] = {"meter": meter}
+    exec(section.partition("```python\n")[2].partition("```")[0], names)
+    made = {key.label: key for key in meter.keys("acme")}
+    assert (made["page"].apis, made["page"].quotas[0].limit) == (("weather",), 5 * 10**17)
+    assert asked(meter, names["public"].text, "maps") == "key_scope"
+    assert asked(meter, "sk_live_51H8x0Z2eRq") == "revoked_key"
+    assert asked(meter, names["secret"].text) == asked(meter, names["fresh"].text) == "served"
+
+
+class Rotations(RuleBasedStateMachine):
+    """Of keys that are rotated in time, one is always good; two are only during an overlap, and two with a cap never
+    spend more than one.
+    """
+
+    CAP = 12
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.meter = opened(self.clock)
+        first = self.meter.create_key("acme", cap=self.CAP, per="year")
+        self.made = [first]  # in each other's place
+        self.until_ms: dict[str, int] = {}  # when those that were rotated end
+        self.spent = 0
+
+    def teardown(self) -> None:
+        self.meter.close()
+
+    def good(self) -> list[NewKey]:
+        now_ms = self.clock.ms
+        return [key for key in self.made if now_ms < self.until_ms.get(key.stored.key_id, now_ms + 1)]
+
+    @rule(hours=st.integers(0, 72))
+    def rotate_newest(self, hours: int) -> None:
+        newest = self.made[-1]
+        self.made.append(self.meter.rotate_key(newest.stored.key_id, overlap=timedelta(hours=hours)))
+        self.until_ms[newest.stored.key_id] = self.clock.ms + hours * 3_600_000
+
+    @precondition(lambda self: len(self.made) > 1)
+    @rule(data=st.data())
+    def rotate_another(self, data: st.DataObject) -> None:
+        old = data.draw(st.sampled_from(self.made[:-1]))
+        with pytest.raises((IdConflict, UnknownKey)):
+            self.meter.rotate_key(old.stored.key_id)
+
+    @rule(hours=st.integers(0, 100))
+    def wait(self, hours: int) -> None:
+        self.clock.ms += hours * 3_600_000
+
+    @rule(data=st.data(), price_wei=st.integers(0, 4))
+    def spend(self, data: st.DataObject, price_wei: int) -> None:
+        key = data.draw(st.sampled_from(self.made))
+        answer = asked(self.meter, key.text, price_wei=price_wei)
+        if key not in self.good():
+            assert answer == "expired_key"
+        elif self.spent + price_wei <= self.CAP:
+            assert answer == "served"
+            self.spent += price_wei
+        else:
+            assert answer == "quota_exceeded"
+
+    @invariant()
+    def newest_is_good_and_others_until_their_overlap_ends(self) -> None:
+        good = {key.stored.key_id for key in self.good()}
+        assert self.made[-1].stored.key_id in good
+        kept = {key.key_id for key in self.meter.keys("acme") if key.is_good(self.clock.ms)}
+        assert kept == good
+
+
+TestRotations = Rotations.TestCase
+TestRotations.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
