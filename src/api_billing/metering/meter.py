@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
+from weakref import WeakSet
 
 from api_billing.contract_api import API_NAME
 from api_billing.metering.administration import Administration
@@ -83,6 +86,7 @@ class Meter(Administration):
         self._pepper: bytes | None = None
         self._by_key: Extractor | None = None
         self._own_secret = os.urandom(32)
+        _OPEN.add(self)
         if settings.payments:
             self.door = Door(settings.payments, settings.contract.lower(), self._challenge_secret)
 
@@ -345,7 +349,8 @@ class Meter(Administration):
         return self._by_key(request)
 
     def close(self) -> None:
-        """Settle what is waiting and let go of the store. Idempotent."""
+        """Settle what is waiting and let go of the store. Idempotent; called when the interpreter ends, too."""
+        _OPEN.discard(self)
         self.keeper.close()
         if self.on_chain is not None:
             self.on_chain.close()
@@ -362,6 +367,14 @@ class Meter(Administration):
 
 
 _BY_VOUCHER: Final = from_voucher()
+_OPEN: Final[WeakSet[Meter]] = WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for meter in list(_OPEN):
+        with suppress(Exception):  # the others are to be closed, too
+            meter.close()
 
 
 def _kept(found: ChannelSums | Refusal) -> ChannelSums:

@@ -4,6 +4,7 @@ Gates are named pipes: a handler waits at one until the test opens it.
 """
 
 import asyncio
+import json
 import os
 import types
 import uuid
@@ -103,6 +104,26 @@ def fastapi_app() -> Any:
     return app
 
 
+def stores_app() -> Any:
+    """Below the name of each store of METER_URLS what is metered into it; each answer says which process it is of."""
+    from fastapi import FastAPI
+
+    from api_billing.metering.web.fastapi import metered
+
+    app = FastAPI()
+    app.get("/")(os.getpid)
+    for name, url in json.loads(os.environ["METER_URLS"]).items():
+        meter = Meter.open(url, identify=from_header("X-Consumer"))
+
+        @app.get(f"/{name}")
+        @metered(meter, **FIXED)
+        async def plain() -> int:
+            await asyncio.sleep(0)
+            return os.getpid()
+
+    return app
+
+
 def flask_app() -> Any:
     from flask import Flask, Response, request
 
@@ -111,6 +132,10 @@ def flask_app() -> Any:
     app = Flask("served")
     meter = open_meter()
     app.route("/plain", methods=["GET", "OPTIONS"])(metered(meter, **FIXED)(lambda: '"plain"'))
+    app.get("/pid", endpoint="pid")(metered(meter, **FIXED)(lambda: str(os.getpid())))
+    app.get("/held", endpoint="held")(
+        metered(meter, **FIXED)(lambda: pass_gate(request.args["gate"]) or str(os.getpid()))
+    )
     app.post("/new", endpoint="new")(metered(meter, **FIXED)(lambda: str(uuid.uuid4())))
     app.post("/size", endpoint="size")(metered(meter, **TERMS)(lambda: str(len(request.get_data()))))
     app.get("/steps", endpoint="steps")(metered(meter, **TERMS)(lambda: Response(steps(request.args["gate"]))))
