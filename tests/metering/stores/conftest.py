@@ -37,7 +37,9 @@ from api_billing.metering.stores.steps import run
 # What several processes can use at once. "serializable" is PostgreSQL as engines are that spread over machines.
 SHARED = ("sqlite", "postgresql", "serializable", "redis")
 STORES = ("memory", *SHARED)
-ON_CLUSTER = {f"test_conformance_{what}" for what in ("claims", "consumers", "counts", "money", "more", "records")}
+ON_CLUSTER = {
+    f"test_conformance_{what}" for what in ("claims", "consumers", "counts", "money", "more", "moving", "records")
+}
 # Usage of a batch, and ids, of several accounts.
 NOT_IN_SHARDS = ("batch", "test_record__noted_with_the_id_of_a_request")
 

@@ -53,7 +53,8 @@ def test_late_settle__of_a_weight__counts_all_of_it_again(granted, calls):
 
 def test_windows__as_text__keep_what_giving_back_needs(calls, wei):
     windows = (calls(1), calls(2, weight=3), wei(3, counting="bucket", rate=4), calls(5, counting="sliding", weight=6))
-    kept = tuple(window._replace(limit=None, name="", code="quota_exceeded") for window in windows)
+    kept = tuple(window._replace(name="", code="quota_exceeded") for window in windows)
+    kept = (*(window._replace(limit=None) for window in kept[:2]), *kept[2:])
     assert windows_from_text(windows_to_text(windows)) == kept
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.errors import IdConflict
 from api_billing.metering.ledger import sessions
-from api_billing.metering.ledger.counting import recount
+from api_billing.metering.ledger.counting import admit, bring_up, counts_of, frees_of, recount
 from api_billing.metering.ledger.kinds import Key, Kind
 from api_billing.metering.ledger.operations import (
     MAX_AMOUNT_WEI,
@@ -86,10 +86,11 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
     estimate_wei = op.estimate_wei
     counts = []
     violated = []
-    for index, (counter, starts_ms, ends_ms, unit, limit, _, refusal, _, weight, _) in enumerate(op.checks):
+    for index, (counter, starts_ms, ends_ms, unit, limit, _, refusal, counting, weight, _) in enumerate(op.checks):
         count = tables.count(counter, starts_ms, ends_ms)
         counts.append(count)
-        if limit is not None and count.used + (weight if unit == "calls" else estimate_wei) > limit:
+        counted = count.used if counting == "fixed" else bring_up(tables, count, op.checks[index], op.now_ms)
+        if limit is not None and counted + (weight if unit == "calls" else estimate_wei) > limit:
             violated.append(index)
             code = code or refusal
     is_short = account.granted_wei - account.reserved_wei - account.charged_wei < estimate_wei
@@ -104,19 +105,22 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
             channel = found
     if code:
         closest = None if lacking is None else lacking.channel
-        return Refused(code, tuple(violated), tuple([count.used for count in counts]), account.balance(), closest)
+        frees = frees_of(op.checks, counts, estimate_wei, op.now_ms)
+        used = tuple([count.used for count in counts])
+        return Refused(code, tuple(violated), used, account.balance(), closest, frees)
     if channel is not None and (by := sessions.take(tables, op, channel)) is not op.session:
         op = replace(op, session=by)
     request = RequestRow(op, counts)
     account.reserved_wei += estimate_wei
     tables.touch(account)
-    used = recount(tables, request, 1, estimate_wei)
+    used = admit(tables, op.checks, counts, 1, estimate_wei, op.now_ms)
     tables.rows[REQUESTS][op.reservation_id,] = request
     tables.touch(request)
     if op.claim is not None:
         key, fingerprint = op.claim
         tables.put(ClaimRow(op.consumer, key, fingerprint, op.reservation_id, op.claim_expires_ms, paid_wei=paid_wei))
-    return Reserved(account.balance(), used, None if channel is None else channel.sums)
+    frees = frees_of(op.checks, counts, estimate_wei, op.now_ms)
+    return Reserved(account.balance(), used, None if channel is None else channel.sums, frees)
 
 
 def reserve_more(tables: Tables, op: ReserveMore) -> Reserved | Refused | NotReserved:
@@ -126,7 +130,8 @@ def reserve_more(tables: Tables, op: ReserveMore) -> Reserved | Refused | NotRes
         return NotReserved("unknown")
     if request.state != "reserved":
         return NotReserved(request.state)
-    account, counts = tables.account(op.account), tables.counts(request)
+    account, now_ms = tables.account(op.account), op.now_ms or request.reserve.now_ms
+    counts = counts_of(tables, request, now_ms)
     used = tuple([count.used for count in counts])
     more_wei = op.estimate_wei - _paid_wei(tables, request.reserve) - request.estimate_wei
     if more_wei <= 0:
@@ -150,7 +155,7 @@ def reserve_more(tables: Tables, op: ReserveMore) -> Reserved | Refused | NotRes
     tables.touch(request)
     account.reserved_wei += more_wei
     tables.touch(account)
-    return Reserved(account.balance(), recount(tables, request, 0, more_wei))
+    return Reserved(account.balance(), admit(tables, request.reserve.checks, counts, 0, more_wei, now_ms))
 
 
 def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
@@ -186,7 +191,7 @@ def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
     account.charged_wei += charged_wei
     tables.touch(account)
     request.charged_wei = charged_wei
-    used = recount(tables, request, int(request.late), charged_wei - held_wei, op.uncounted)
+    used = recount(tables, request, int(request.late), charged_wei - held_wei, op.now_ms, op.uncounted)
     request.uncollected_wei = actual_wei - charged_wei
     request.units = request.units if op.units is None else op.units
     _end(tables, request, "redeemed" if redeemed else "settled", op.now_ms, op.outcome)
@@ -201,7 +206,9 @@ def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
     _keep_response(tables, request, op.response, charged_wei)
     counts = tuple([(check.counter, count) for check, count in zip(reserve_.checks, used, strict=True)])
     channel = sessions.paid_by(tables, reserve_)
-    return Settled(charged_wei, request.uncollected_wei, account.balance(), counts, request.late, channel=channel)
+    frees = frees_of(reserve_.checks, tables.counts(request), reserve_.estimate_wei, op.now_ms)
+    uncollected_wei, balance = request.uncollected_wei, account.balance()
+    return Settled(charged_wei, uncollected_wei, balance, counts, request.late, channel=channel, frees=frees)
 
 
 def release(tables: Tables, op: Release) -> Released | NotReserved:
@@ -236,7 +243,7 @@ def undo(tables: Tables, request: RequestRow, state: State, now_ms: int, outcome
     tables.touch(account)
     if request.reserve.session is not None:
         sessions.charge(tables, request, request.estimate_wei, 0)
-    recount(tables, request, -1, -request.estimate_wei)
+    recount(tables, request, -1, -request.estimate_wei, now_ms)
     _end(tables, request, state, now_ms, outcome)
     _keep_response(tables, request, None)
 
@@ -270,7 +277,7 @@ def _reserved_before(tables: Tables, request: RequestRow, op: Reserve) -> Reserv
     if request.state != "reserved":
         # Ended already: serving it again would be a second request under one id.
         return Refused("reservation_ended", (), (), balance)
-    counts = tuple([count.used for count in tables.counts(request)])
+    counts = tuple([count.used for count in counts_of(tables, request, op.now_ms)])
     return Reserved(balance, counts, sessions.paid_by(tables, made))
 
 

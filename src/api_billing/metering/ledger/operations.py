@@ -196,6 +196,7 @@ class Reserved(NamedTuple):
     balance: Balance
     counts: tuple[int, ...]
     channel: ChannelSums | None = None  # that pays, with this request
+    frees: tuple[int, ...] = ()  # see ``Refused``
 
 
 class Refused(NamedTuple):
@@ -206,6 +207,7 @@ class Refused(NamedTuple):
     counts: tuple[int, ...]
     balance: Balance
     channel: ChannelSums | None = None  # of a session's code: the one that came closest to paying
+    frees: tuple[int, ...] = ()  # when each window has room for this again, in ms (0: unknown); empty: all are fixed
 
 
 class StaleProfile(NamedTuple):
@@ -249,11 +251,12 @@ class ReserveMore(Operation["Reserved | Refused | NotReserved"]):
     estimate_wei: int
     checks: tuple[WindowCheck, ...] = ()  # of the reservation: a store does not keep their limits
     session: BySession | None = None  # as it was reserved
+    now_ms: int = 0  # for windows that slide, which count it now; 0: as of the reservation
 
     @classmethod
-    def of(cls, reserve: Reserve, estimate_wei: int) -> ReserveMore:
+    def of(cls, reserve: Reserve, estimate_wei: int, now_ms: int = 0) -> ReserveMore:
         """So much in place of what was reserved."""
-        return cls(reserve.reservation_id, reserve.account, estimate_wei, reserve.checks, reserve.session)
+        return cls(reserve.reservation_id, reserve.account, estimate_wei, reserve.checks, reserve.session, now_ms)
 
 
 @dataclass(slots=True)
@@ -291,6 +294,7 @@ class Settled(NamedTuple):
     late: bool = False
     repeated: bool = False
     channel: ChannelSums | None = None  # that paid, as it is now
+    frees: tuple[int, ...] = ()  # see ``Refused``
 
 
 class NotReserved(NamedTuple):
@@ -387,6 +391,7 @@ class ResetCounts(Operation[tuple[int, ...]]):
     """
 
     checks: tuple[WindowCheck, ...]
+    now_ms: int | None = None  # None: the store's time
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,6 +399,7 @@ class ReadCounts(Operation[tuple[int, ...]]):
     """How much is counted in each window now."""
 
     checks: tuple[WindowCheck, ...]
+    now_ms: int | None = None  # None: the store's time
 
 
 # --- records, usage ---------------------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ from api_billing.metering.ledger.operations import (
 from api_billing.metering.ledger.session_rows import CHANNELS, SESSIONS
 from api_billing.metering.ledger.usage_line import UsageLine
 from api_billing.metering.ledger.vouchers import BySession
+from api_billing.metering.limits.moving import Moving
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.tiers import Tier
 
@@ -83,13 +84,15 @@ class CountRow(Row):
     ends_ms: int
     used: int = 0
     state: str = ""  # of a window that slides, and of a bucket: when what was counted
+    moving: Moving | None = None  # the same, once it was looked at
 
     @property
     def key(self) -> Key:
         return (self.counter, self.starts_ms)
 
     def values(self) -> Values:
-        return (self.counter, self.starts_ms, self.ends_ms, str(self.used), self.state)
+        state = self.state if self.moving is None else self.moving.text()
+        return (self.counter, self.starts_ms, self.ends_ms, str(self.used), state)
 
     @classmethod
     def make(cls, values: Sequence[Any]) -> CountRow:
@@ -468,7 +471,7 @@ ACCOUNTS: Final = kind_of(
     "",
     "granted_wei:wei reserved_wei:wei charged_wei:wei basis_wei:wei epoch:int",
 )
-COUNTS: Final = kind_of(CountRow, "counts", "counter:name starts_ms:int", "ends_ms:int", "used:wei state:text")
+COUNTS: Final = kind_of(CountRow, "counts", "counter:name starts_ms:int", "", "ends_ms:int used:wei state:text")
 USAGE: Final = kind_of(
     UsageRow,
     "usage_days",

@@ -126,6 +126,10 @@ class Tables(ABC):
         """
         return min(now_ms, self._now_ms())
 
+    def now_ms(self) -> int:
+        """The store's time."""
+        return self._now_ms()
+
     def find(self, kind: Kind, key: Key) -> Any:
         """A row, None when there is none."""
         rows = self.rows[kind]

@@ -162,7 +162,7 @@ class Running:
             admitted = yield from meter.on_chain.admit(reserve.api, payer.consumer, wanted_wei)
             if isinstance(admitted, Refusal):
                 return admitted  # the contract bills no call above the price accepted for one
-        reply: Reserved | Refused | NotReserved = yield ReserveMore.of(reserve, wanted_wei)
+        reply: Reserved | Refused | NotReserved = yield ReserveMore.of(reserve, wanted_wei, meter.now_ms())
         if isinstance(reply, Reserved):
             self.held_wei = payer.estimate_wei = wanted_wei
             payer.counts = reply.counts

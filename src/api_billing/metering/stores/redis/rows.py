@@ -142,8 +142,8 @@ def members(row: Row) -> Iterator[Member]:
     elif isinstance(row, ClaimRow):
         yield row.outlasts_its_request and not row.gone, "claims", row.expires_ms, name_of(CLAIMS, row.key)
     elif isinstance(row, CountRow):
-        if is_new or row.gone:
-            yield is_new, "counts", row.ends_ms, name_of(COUNTS, row.key)
+        if is_new or row.gone or row.moving is not None:
+            yield not row.gone, "counts", row.ends_ms, name_of(COUNTS, row.key)
     elif isinstance(row, FiredRow):
         yield is_new, "fired", row.expires_ms, name_of(FIRED, row.key)
     elif isinstance(row, UsageRow):

@@ -1,0 +1,343 @@
+"""Counts that forget: windows that slide, and buckets that flow out. Pure integers; nothing here reads a clock.
+
+A window that slides admits, in no span of its length, wherever that begins, more than its limit: what was counted at an
+instant leaves a length later. A bucket holds its limit, and its rate flows out of it per length, evenly.
+
+Both remember what they counted when, so that it can be given back at its instant. What came within a small share of the
+time that they remember is put together when it becomes much, at the latest of its instants. Wherever something is not
+known exactly any more, more is counted and never less: what was given back of it counts for as long as it would have.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from typing import Final
+
+from api_billing.metering.limits.windows import WindowCheck
+
+MOST_INSTANTS: Final = 256  # remembered apart; of more, those within a share of the time are put together
+_SHARE: Final = MOST_INSTANTS // 2
+
+
+class Moving(ABC):
+    """One count. Nothing is admitted at an instant before one at which something was; not thread-safe.
+
+    ``since_ms``: what was counted until then cannot be given back any more.
+    """
+
+    __slots__ = ("amounts", "instants", "length_ms", "since_ms")
+
+    def __init__(self, length_ms: int) -> None:
+        self.length_ms = length_ms
+        self.since_ms = 0
+        self.instants: list[int] = []
+        self.amounts: list[int] = []
+
+    @property
+    def last_ms(self) -> int:
+        """When something was counted last."""
+        return self.instants[-1] if self.instants else self.since_ms
+
+    @abstractmethod
+    def used(self, now_ms: int) -> int:
+        """What is counted now."""
+
+    @abstractmethod
+    def admit(self, now_ms: int, amount: int, check: WindowCheck) -> None:
+        """Count what is admitted now, under this check."""
+
+    @abstractmethod
+    def correct(self, at_ms: int, now_ms: int, amount: int) -> bool:
+        """Count so much more of what was counted at an instant, or less; whether that is not over yet."""
+
+    @abstractmethod
+    def frees_ms(self, now_ms: int, amount: int, limit: int) -> int:
+        """When so much fits again that does not now; of what fits, when there is room for more than now; of what never
+        fits, some time.
+        """
+
+    @abstractmethod
+    def ends_ms(self) -> int:
+        """When all is forgotten that is counted now."""
+
+    def follow(self, now_ms: int, clock_ms: Callable[[], int], check: WindowCheck) -> bool:
+        """Follow a clock that was set back, and a limit that was changed; whether that has to be stored.
+
+        A request may come late, after ones of later instants; but there are none later than the store's own clock.
+        """
+        if self.last_ms <= now_ms or self.last_ms <= (latest_ms := max(now_ms, clock_ms())):
+            return False
+        self.set_back(latest_ms)
+        return True
+
+    @abstractmethod
+    def set_back(self, clock_ms: int) -> None:
+        """The clock was set back: what was counted at instants that have not come yet counts as of now."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Let nothing be counted."""
+
+    @abstractmethod
+    def text(self) -> str:
+        """As it is stored."""
+
+    def _append(self, at_ms: int, amount: int, remembered_ms: int) -> None:
+        instants, amounts = self.instants, self.amounts
+        if instants and instants[-1] == at_ms:
+            amounts[-1] += amount
+            return
+        instants.append(at_ms)
+        amounts.append(amount)
+        if len(instants) > MOST_INSTANTS:
+            self._put_together(-(-remembered_ms // _SHARE))
+
+    def _put_together(self, share_ms: int) -> None:
+        """What came within one share of the time, at the latest of its instants; but for the first, before which a
+        bucket may have been empty.
+        """
+        instants, amounts = self.instants[:2], self.amounts[:2]
+        for at_ms, amount in zip(self.instants[2:], self.amounts[2:], strict=True):
+            if at_ms // share_ms == instants[-1] // share_ms:
+                instants[-1] = at_ms
+                amounts[-1] += amount
+            else:
+                instants.append(at_ms)
+                amounts.append(amount)
+        self.instants, self.amounts = instants, amounts
+
+    def _take(self, at_ms: int, amount: int) -> int:
+        """Give back what was counted at an instant; how much it was. What is left of it may be put together with later
+        ones, never with earlier ones: taken from the earliest that it can be, no span has less than it had.
+        """
+        left, place = amount, bisect_left(self.instants, at_ms)
+        while left and place < len(self.instants):
+            taken = min(left, self.amounts[place])
+            left -= taken
+            self.amounts[place] -= taken
+            if not self.amounts[place] and place < len(self.instants) - 1:
+                del self.instants[place], self.amounts[place]
+            else:
+                place += 1  # the last instant stays: nothing is admitted before it
+        return amount - left
+
+    def _put(self, at_ms: int, amount: int) -> None:
+        place = bisect_left(self.instants, at_ms)
+        if place < len(self.instants) and self.instants[place] == at_ms:
+            self.amounts[place] += amount
+        else:
+            self.instants.insert(place, at_ms)
+            self.amounts.insert(place, amount)
+
+    def _entries(self) -> list[int]:
+        """Instants, each after the one before it, and amounts."""
+        flat: list[int] = []
+        before_ms = 0
+        for at_ms, amount in zip(self.instants, self.amounts, strict=True):
+            flat += (at_ms - before_ms, amount)
+            before_ms = at_ms
+        return flat
+
+    def _remember(self, entries: list[int]) -> None:
+        at_ms = 0
+        for later_ms in entries[::2]:
+            at_ms += later_ms
+            self.instants.append(at_ms)
+        self.amounts = entries[1::2]
+
+
+class Sliding(Moving):
+    """A window that slides."""
+
+    __slots__ = ("total",)
+
+    def __init__(self, length_ms: int, state: str = "") -> None:
+        super().__init__(length_ms)
+        if state:
+            self.since_ms, *entries = json.loads(state)
+            self._remember(entries)
+        self.total = sum(self.amounts)
+
+    def used(self, now_ms: int) -> int:
+        gone_ms, instants = now_ms - self.length_ms, self.instants
+        if not instants or instants[0] > gone_ms:
+            return self.total
+        return self.total - sum(self.amounts[: bisect_right(instants, gone_ms)])
+
+    def admit(self, now_ms: int, amount: int, check: WindowCheck) -> None:
+        at_ms = max(now_ms, self.last_ms)
+        gone_ms, instants = at_ms - self.length_ms, self.instants
+        if instants and instants[0] <= gone_ms:
+            # Only here, where an instant after it is added: no request that comes late finds room that was not there.
+            gone = bisect_right(instants, gone_ms)
+            self.total -= sum(self.amounts[:gone])
+            del instants[:gone], self.amounts[:gone]
+        self.total += amount
+        self._append(at_ms, amount, self.length_ms)
+
+    def correct(self, at_ms: int, now_ms: int, amount: int) -> bool:
+        if at_ms <= max(now_ms, self.last_ms) - self.length_ms:
+            return False
+        if amount < 0:
+            if at_ms <= self.since_ms:
+                return False
+            self.total -= self._take(at_ms, -amount)
+        else:
+            self._put(max(self.since_ms, min(at_ms, max(now_ms, self.last_ms))), amount)
+            self.total += amount
+        return True
+
+    def frees_ms(self, now_ms: int, amount: int, limit: int) -> int:
+        if amount > limit:
+            return now_ms + self.length_ms
+        used = self.used(now_ms)
+        if not used:
+            return now_ms
+        needed = max(used + amount - limit, 1)
+        place = bisect_right(self.instants, now_ms - self.length_ms)
+        while (needed := needed - self.amounts[place]) > 0:
+            place += 1
+        return self.instants[place] + self.length_ms
+
+    def ends_ms(self) -> int:
+        return self.last_ms + self.length_ms
+
+    def set_back(self, clock_ms: int) -> None:
+        place = bisect_right(self.instants, clock_ms)
+        ahead = sum(self.amounts[place:])
+        del self.instants[place:], self.amounts[place:]
+        self.since_ms = clock_ms
+        self._put(clock_ms, ahead)
+
+    def reset(self) -> None:
+        self.since_ms = self.last_ms
+        self.instants, self.amounts, self.total = [], [], 0
+
+    def text(self) -> str:
+        return json.dumps([self.since_ms, *self._entries()], separators=(",", ":"))
+
+
+class Bucket(Moving):
+    """A bucket. Levels are in shares of what it counts, as many as its length has milliseconds: so much flows out of it
+    each millisecond as its rate is.
+
+    What came since it was empty last is remembered, for as long as it takes a full bucket to run dry.
+    """
+
+    __slots__ = ("_base", "_level", "rate")
+
+    def __init__(self, length_ms: int, rate: int, state: str = "") -> None:
+        super().__init__(length_ms)
+        self.rate = rate
+        self._base = 0  # the level right after ``since_ms``
+        if state:
+            self.rate, self._base, self.since_ms, *entries = json.loads(state)
+            self._remember(entries)
+        self._level = 0  # right after ``last_ms``
+        self._fill()
+
+    def used(self, now_ms: int) -> int:
+        return -(-self._level_at(now_ms) // self.length_ms)
+
+    def admit(self, now_ms: int, amount: int, check: WindowCheck) -> None:
+        at_ms = max(now_ms, self.last_ms)
+        level = self._level_at(at_ms)
+        if not level:
+            empty_ms = max(self.since_ms, min(self.ends_ms(), at_ms - 1))
+            self._forget(empty_ms, self._level_at(empty_ms))
+        else:
+            self._forget_until(at_ms - self._remembered_ms(check.limit))
+        self._level = level + amount * self.length_ms
+        self._append(at_ms, amount, self._remembered_ms(check.limit))
+
+    def correct(self, at_ms: int, now_ms: int, amount: int) -> bool:
+        if at_ms > self.since_ms:
+            if amount > 0:
+                self._put(min(at_ms, max(now_ms, self.last_ms)), amount)
+            else:
+                self._take(at_ms, -amount)
+        elif amount > 0:
+            self._base += amount * self.length_ms
+        else:
+            return False
+        self._fill()
+        return True
+
+    def frees_ms(self, now_ms: int, amount: int, limit: int) -> int:
+        if amount > limit:
+            return now_ms + self.length_ms
+        at_ms = max(now_ms, self.last_ms)
+        level = self._level_at(at_ms)
+        # Down to what leaves room; where there is room, to the next whole one.
+        least = (limit - amount) * self.length_ms
+        if level <= least:
+            least = (-(-level // self.length_ms) - 1) * self.length_ms
+        if not level:
+            return at_ms
+        return at_ms + (-(-(level - least) // self.rate) if self.rate else self.length_ms)
+
+    def ends_ms(self) -> int:
+        return self.last_ms + (-(-self._level // self.rate) if self.rate else self.length_ms)
+
+    def follow(self, now_ms: int, clock_ms: Callable[[], int], check: WindowCheck) -> bool:
+        follows = super().follow(now_ms, clock_ms, check)
+        if self.rate == check.rate:
+            return follows
+        at_ms = max(now_ms, self.last_ms)
+        self._forget(at_ms, self._level_at(at_ms))
+        self.rate = check.rate
+        return True
+
+    def set_back(self, clock_ms: int) -> None:
+        self._forget(clock_ms, self._level)
+
+    def reset(self) -> None:
+        self._forget(self.last_ms, 0)
+
+    def text(self) -> str:
+        return json.dumps([self.rate, self._base, self.since_ms, *self._entries()], separators=(",", ":"))
+
+    def _level_at(self, now_ms: int) -> int:
+        passed_ms = now_ms - self.last_ms
+        return max(0, self._level - passed_ms * self.rate) if passed_ms > 0 else self._level
+
+    def _remembered_ms(self, limit: int | None) -> int:
+        """How long a full bucket takes to run dry."""
+        return limit * self.length_ms // self.rate + 1 if limit is not None and self.rate else self.length_ms
+
+    def _forget(self, at_ms: int, level: int) -> None:
+        """Only remember the level at an instant."""
+        self.since_ms, self._base, self._level = at_ms, level, level
+        self.instants, self.amounts = [], []
+
+    def _forget_until(self, until_ms: int) -> None:
+        gone = 0
+        for at_ms, amount in zip(self.instants, self.amounts, strict=True):
+            if at_ms > until_ms:
+                break
+            self._base = max(0, self._base - (at_ms - self.since_ms) * self.rate) + amount * self.length_ms
+            self.since_ms = at_ms
+            gone += 1
+        del self.instants[:gone], self.amounts[:gone]
+
+    def _fill(self) -> None:
+        """Work out the level anew. What came before it was empty is forgotten."""
+        level, before_ms, empty, base = self._base, self.since_ms, 0, 0
+        for place, (at_ms, amount) in enumerate(zip(self.instants, self.amounts, strict=True)):
+            level -= (at_ms - before_ms) * self.rate
+            if level <= 0:
+                level, empty, base = 0, place, max(0, level + self.rate)  # a millisecond before
+            level += amount * self.length_ms
+            before_ms = at_ms
+        self._level = level
+        if empty:
+            self._base, self.since_ms = base, self.instants[empty] - 1
+            del self.instants[:empty], self.amounts[:empty]
+
+
+def moving_of(check: WindowCheck, state: str = "") -> Moving:
+    """The count of a check that is not fixed, as it is stored."""
+    return Sliding(check.ends_ms, state) if check.counting == "sliding" else Bucket(check.ends_ms, check.rate, state)
