@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api_billing.amounts import Currency
 from api_billing.metering import Limit, parse_limits
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.limits.limits import limits_of
@@ -36,10 +37,10 @@ GEN = 10**18
         ("0/minute", Limit("fixed", 0, minutes=1)),
         ("20 calls per day", Limit("fixed", 20, days=1)),
         ("20 requests/day", Limit("fixed", 20, days=1)),
-        ("0.5 gen/day", Limit("fixed", GEN // 2, days=1, unit="wei")),
-        ("0.5gen/day", Limit("fixed", GEN // 2, days=1, unit="wei")),
-        ("1000 wei/hour", Limit("fixed", 1000, hours=1, unit="wei")),
-        ("3 gwei per 2 hours", Limit("fixed", 3 * 10**9, hours=2, unit="wei")),
+        ("0.5 gen/day", Limit("fixed", GEN // 2, days=1, unit="wei", name="0.5-gen-per-day")),
+        ("0.5gen/day", Limit("fixed", GEN // 2, days=1, unit="wei", name="0.5-gen-per-day")),
+        ("900 wei/hour; on=api", Limit("fixed", 900, hours=1, unit="wei", on="api")),
+        ("3 gwei per 2 hours", Limit("fixed", 3 * 10**9, hours=2, unit="wei", name="3-gwei-per-2-hours")),
         ("5/second; burst=10", Limit("bucket", 5, seconds=1, burst=10)),
         ("5/second; window=bucket", Limit("bucket", 5, seconds=1)),
         ("100/minute; window=sliding", Limit("sliding", 100, minutes=1)),
@@ -55,12 +56,19 @@ GEN = 10**18
         ),
         (
             "1 gen/day; tier.pro=2.5",
-            Limit("fixed", GEN, days=1, unit="wei", by_tier={"pro": 5 * GEN // 2}),
+            Limit("fixed", GEN, days=1, unit="wei", name="1-gen-per-day", by_tier={"pro": 5 * GEN // 2}),
         ),
     ],
 )
 def test_parse_limits__of_one__is_that_limit(text: str, limit: Limit) -> None:
     assert parse_limits(text) == (limit,)
+
+
+def test_parse_limits__of_another_currency__is_in_its_smallest_unit() -> None:
+    (limit,) = parse_limits("0.25 usd/day", Currency("USD"))
+    assert (limit.unit, limit.amount, limit.name) == ("wei", 250_000_000, "0.25-usd-per-day")
+    with pytest.raises(InvalidSetting, match="money is counted in USD here"):
+        parse_limits("0.25 gen/day", Currency("USD"))
 
 
 @pytest.mark.parametrize("separator", ["; ", ", ", "|", ";", " ;; "])
@@ -116,7 +124,7 @@ def test_parse_limits__of_any_text__is_limits_or_says_that_it_is_none(text: str)
         (Limit("bucket", 5, seconds=1, burst=10), "5-per-second-bucket-burst-10"),
         (Limit("fixed", 100, minutes=1, per="address", on="api"), "100-per-minute-per-address-on-api"),
         (Limit("fixed", 100, hours=1, group="search"), "100-per-hour-in-search"),
-        (Limit("fixed", GEN * 3 // 2, days=1, unit="wei"), "1.5-gen-per-day"),
+        (Limit("fixed", 500, days=1, unit="wei"), "500-wei-per-day"),
         (Limit("anchored", 1, months=1, anchor=date(2026, 1, 31)), "1-per-month-from-2026-01-31"),
     ],
 )

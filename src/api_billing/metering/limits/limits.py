@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import date
 from functools import lru_cache
 from typing import Any, Final, Literal, get_args
 
-from api_billing.amounts import format_wei, parse_wei
+from api_billing.amounts import GEN, Currency
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.limits.checks import MAX_LIMIT, check_name, check_one_of, check_whole
 from api_billing.metering.limits.windows import FIXED_MS, PERIODS, Counting, Period, Unit, Window, window_at
@@ -30,6 +30,7 @@ _MAX_YEARS: Final = 100
 _MAX_NAME: Final = 64
 _MAX_LIMITS: Final = 16  # of one request: each is a count to keep
 _MAX_TEXT: Final = 2_000
+_MAX_DIGITS: Final = 78
 _PERIODS: Final[dict[str, Period]] = {
     "second": "second", "minute": "minute", "hour": "hour", "day": "day", "week": "week", "month": "month",
     "year": "year",
@@ -97,7 +98,9 @@ class Limit:
                 check_whole(f"the amount for tier {tier}, or None for no limit,", amount, MAX_LIMIT)
         object.__setattr__(self, "by_tier", dict(self.by_tier))  # nobody else's to change
         if not self.name:
-            object.__setattr__(self, "name", self._own_name())
+            object.__setattr__(
+                self, "name", self.called(f"{self.amount} wei" if self.unit == "wei" else f"{self.amount}")
+            )
         check_name(self.name)
 
     def _check_length(self) -> None:
@@ -159,8 +162,8 @@ class Limit:
             return Window(0, FIXED_MS[period] * count)
         return window_at(period, at_ms, self.anchor, count)
 
-    def _own_name(self) -> str:
-        amount = format_wei(self.amount, exact=True).lower().replace(",", "") if self.unit == "wei" else self.amount
+    def called(self, amount: str) -> str:
+        """What it is called without a name, with its amount as a text. Raises: InvalidSetting when that is too long."""
         parts = [f"{amount} per {self.length}"]
         if self.window != "fixed":
             parts.append(self.window if self.anchor is None else f"from {self.anchor}")
@@ -174,7 +177,7 @@ class Limit:
 
 
 @lru_cache(1_000)
-def parse_limits(text: str) -> tuple[Limit, ...]:
+def parse_limits(text: str, currency: Currency = GEN) -> tuple[Limit, ...]:
     """The limits of a text: ``100/minute``, ``100 per 5 minutes; 1000/hour``, ``5/s``, ``0.5 gen/day``.
 
     Several are separated by a semicolon, a comma or a bar, and so are options, which are about the limit before them;
@@ -199,10 +202,10 @@ def parse_limits(text: str) -> tuple[Limit, ...]:
             of_all[name] = value
     if not found:
         raise InvalidSetting(f"{text!r:.80} has no limit: {_FORMS}")
-    return tuple([_limit(rate, options) for rate, options in found])
+    return tuple([_limit(rate, options, currency) for rate, options in found])
 
 
-def limits_of(given: str | Limit | Iterable[str | Limit]) -> tuple[Limit, ...]:
+def limits_of(given: str | Limit | Iterable[str | Limit], currency: Currency = GEN) -> tuple[Limit, ...]:
     """The limits of texts and limits, of which no two have one name. Raises: InvalidSetting."""
     if isinstance(given, str | Limit):
         given = [given]
@@ -211,7 +214,7 @@ def limits_of(given: str | Limit | Iterable[str | Limit]) -> tuple[Limit, ...]:
         raise InvalidSetting(f"limits are texts and Limits, in a list, and not {given!r:.80}")
     found: dict[str, Limit] = {}
     for each in parts:
-        for limit in parse_limits(each) if isinstance(each, str) else (each,):
+        for limit in parse_limits(each, currency) if isinstance(each, str) else (each,):
             if limit.name in found:
                 raise InvalidSetting(f"two limits are called {limit.name!r}: give one another name=")
             found[limit.name] = limit
@@ -220,42 +223,51 @@ def limits_of(given: str | Limit | Iterable[str | Limit]) -> tuple[Limit, ...]:
     return tuple(found.values())
 
 
-def _limit(text: str, options: dict[str, str]) -> Limit:
+def _limit(text: str, options: dict[str, str], currency: Currency) -> Limit:
     rate = _RATE.fullmatch(text)
     written = "" if rate is None else rate["period"].lower()
     period = _PERIODS.get(written) or _PERIODS.get(written.removesuffix("s"))
     if rate is None or period is None:
         raise InvalidSetting(f"{text!r:.80} is no limit: {_FORMS}")
-    unit: Unit = "calls" if rate["unit"].lower() in _CALLS else "wei"
+    money = "" if rate["unit"].lower() in _CALLS else rate["unit"]
+
+    def amount_of(number: str) -> int:
+        return _money(f"{number} {money}", currency, text) if money else _calls(number)
+
+    unit: Unit = "wei" if money else "calls"
     given: dict[str, Any] = {f"{period}s": int(rate["count"][:10] or 1), "unit": unit, "by_tier": {}}
     kind: Any = "bucket" if "burst" in options else "anchored" if "from" in options else "fixed"
     for name, value in options.items():
         if name == "window":
             kind = value
         elif name == "burst":
-            given["burst"] = _amount(value, rate["unit"], text)
+            given["burst"] = amount_of(value)
         elif name == "from":
             given["anchor"] = _day(value)
         elif name.startswith("tier."):
             is_free = value in ("none", "unlimited")
-            given["by_tier"][name.removeprefix("tier.")] = None if is_free else _amount(value, rate["unit"], text)
+            given["by_tier"][name.removeprefix("tier.")] = None if is_free else amount_of(value)
         elif name in ("per", "on", "group", "name"):
             given[name] = value
         else:
             raise InvalidSetting(f"{name!r:.80} is no option of a limit: {_FORMS}")
-    return Limit(kind, _amount(rate["amount"], rate["unit"], text), **given)
+    limit = Limit(kind, amount_of(rate["amount"]), **given)
+    if not money or "name" in given:
+        return limit
+    return replace(limit, name=limit.called(currency.text(limit.amount, exact=True).lower().replace(",", "")))
 
 
-def _amount(number: str, unit: str, text: str) -> int:
-    """So many calls, or so much money: the one place that knows how money is written."""
-    if unit.lower() not in _CALLS:
-        try:
-            return parse_wei(f"{number} {unit}")
-        except ValueError as error:
-            raise InvalidSetting(f"{text!r:.80} is no limit: {error}") from None
-    if not number.isascii() or not number.isdigit() or len(number) > 78:
-        raise InvalidSetting(f"{number!r:.80} is no number of calls: {_FORMS}")
-    return int(number)
+def _money(text: str, currency: Currency, limit: str) -> int:
+    try:
+        return currency.amount(text)
+    except ValueError as error:
+        raise InvalidSetting(f"{limit!r:.80} is no limit: {error}") from None
+
+
+def _calls(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > _MAX_DIGITS:
+        raise InvalidSetting(f"{text!r:.80} is no number of calls: {_FORMS}")
+    return int(text)
 
 
 def _day(text: str) -> date:
