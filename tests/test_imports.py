@@ -43,7 +43,7 @@ api_billing.answers api_billing.results api_billing.court_results api_billing.co
 api_billing.signers api_billing.contract_client api_billing.client api_billing.court_client api_billing.deployment
 api_billing.payer
 api_billing.metering.errors api_billing.metering.clock api_billing.metering.forks api_billing.metering.seldom
-api_billing.metering.texts api_billing.metering.https
+api_billing.metering.texts api_billing.metering.https api_billing.metering.addresses
 api_billing.metering.limits
 api_billing.metering.ledger
 api_billing.metering.stores

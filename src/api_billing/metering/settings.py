@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from api_billing.amounts import MAX_DECIMALS, Currency, parse_wei
+from api_billing.metering.addresses import TrustedProxies
 from api_billing.metering.alerts.alert import Threshold
 from api_billing.metering.errors import InvalidSetting
 from api_billing.networks import checked_address, find_network
@@ -78,6 +79,17 @@ class MeterSettings(BaseSettings):
     )
     budget_cache_seconds: int = Field(
         0, ge=0, le=3_600, description="How long a refusal by a budget is repeated without asking the store; 0: never."
+    )
+    trusted_proxies: Texts = Field(
+        (),
+        description="Addresses and networks of proxies that say for whom they ask, such as `10.0.0.0/8,unix` (`unix`:"
+        " peers on a socket); of nobody else a header field is believed.",
+    )
+    proxy_header: str = Field(
+        "X-Forwarded-For",
+        max_length=64,
+        pattern=r"^[A-Za-z0-9-]+$",
+        description="Header field in which they say so: `X-Forwarded-For`, `Forwarded`, or one of theirs.",
     )
     reservation_seconds: int = Field(
         120, ge=1, le=86_400, description="After this time the reservation of a process that died is released."
@@ -281,6 +293,15 @@ class MeterSettings(BaseSettings):
             raise ValueError("a secret has at least 16 bytes; make one with: openssl rand -hex 32")
         return secret
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies(cls, trusted: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            TrustedProxies(trusted, "")
+        except ValueError as error:
+            raise ValueError(f"proxies are addresses, networks such as 10.0.0.0/8, or unix: {error}") from None
+        return trusted
+
     @field_validator("contract")
     @classmethod
     def _contract(cls, contract: str) -> str:
@@ -342,6 +363,11 @@ class MeterSettings(BaseSettings):
         return frozenset(
             status for span in spans if span for status in range(int(span[1]), int(span[2] or span[1]) + 1)
         )
+
+    @cached_property
+    def proxies(self) -> TrustedProxies | None:
+        """Who may say for whom they ask; None: nobody."""
+        return TrustedProxies(self.trusted_proxies, self.proxy_header) if self.trusted_proxies else None
 
     @cached_property
     def thresholds(self) -> tuple[Threshold, ...]:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Final, cast
 from urllib.parse import parse_qs, quote
 
+from api_billing.metering.addresses import TrustedProxies, spelled
 from api_billing.metering.observing.logs import safe_request_id
 from api_billing.metering.stores.steps import Steps, is_waiting
 
@@ -140,14 +141,15 @@ class MeteredRequest:
     """What is known of a request before it is served.
 
     ``path`` is decoded, ``route`` the pattern it matched (``/users/{id}``; the path when nothing matched), ``query``
-    raw, ``client`` the peer's address, ``at_ms`` when it came in, ``scheme`` that of its URL as the server knows it.
-    ``native`` is the framework's own request, for own callables.
+    raw, ``client`` the peer's address (``address`` is the client's), ``at_ms`` when it came in, ``scheme`` that of its
+    URL as the server knows it. ``native`` is the framework's own request, for own callables.
 
     Callables of the terms ask for the body with ``content`` and ``json``, sync and async ones alike. One that is the
     first to ask is called a second time, when the body has been read.
     """
 
     __slots__ = (
+        "_address",
         "_body",
         "_fields",
         "_parsed",
@@ -159,6 +161,7 @@ class MeteredRequest:
         "method",
         "native",
         "path",
+        "proxies",
         "query",
         "route",
         "scheme",
@@ -189,6 +192,8 @@ class MeteredRequest:
         self.scheme = scheme or "http"
         self._body: bytes | BodySource | None = body
         self._fields: dict[str, list[str]] | None = None
+        self.proxies: TrustedProxies | None = None  # who may say for whom they ask; the meter knows
+        self._address: str | None = None
         self._parsed: Any = BodyWanted  # the body's JSON, once it was asked for
         self.body_read = not callable(body)
         self.is_begun = False  # nothing more is read before serving
@@ -198,6 +203,19 @@ class MeteredRequest:
         """The client's or gateway's ``X-Request-ID`` when it can do no harm; else empty: records have an id anyway."""
         values = self.headers.all("x-request-id")
         return safe_request_id(values, str) if values else ""
+
+    @property
+    def address(self) -> str:
+        """The address that the request is from, as the meter believes it: the peer's, or what a trusted proxy says.
+        Empty when there is none.
+        """
+        if self._address is None:
+            proxies = self.proxies
+            if proxies is None:
+                self._address = spelled(self.client)
+            else:
+                self._address = proxies.client(self.client, self.headers.all(proxies.field))
+        return self._address
 
     @property
     def url(self) -> str:

@@ -1,0 +1,91 @@
+"""Whose address a request is from: the peer's, or what proxies that are trusted say of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+
+_MAX_FIELD: Final = 4_096
+_MAX_HOPS: Final = 32
+_MAX_PEER: Final = 64
+_SUBNET_BITS: Final = 64
+_WITH_PORT: Final = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::[0-9]{1,5})?")
+_FORWARDED_FOR: Final = re.compile(r'\s*for\s*=\s*(?:"([^"\\]*)"|([^"\s]*))\s*', re.IGNORECASE)
+UNIX: Final = "unix"
+FORWARDED: Final = "forwarded"
+
+
+class TrustedProxies:
+    """Who may say for whom they ask, and in which header field: a list in which each proxy adds its peer at the end.
+
+    ``trusted`` are addresses and networks, and ``unix`` for peers on a socket without an address. Raises: ValueError.
+    """
+
+    def __init__(self, trusted: Iterable[str], field: str) -> None:
+        given = tuple(trusted)
+        self._networks = tuple([ip_network(each, strict=False) for each in given if each != UNIX])
+        self._has_unix = UNIX in given
+        self.field = field.lower()
+
+    def client(self, peer: str, values: Sequence[str]) -> str:
+        """The address of a request's client: the right-most that is not a trusted proxy's. What cannot be read says
+        nothing: then it is the peer's.
+        """
+        found = address = spelled(peer)
+        if not self.trusts(address):
+            return address
+        said = ",".join(values)
+        for _, each in zip(range(_MAX_HOPS), reversed(said[-_MAX_FIELD:].split(",") if said else ()), strict=False):
+            hop = self._read(each)
+            if hop is None:
+                return address
+            found = hop
+            if not self.trusts(hop):
+                return hop
+        return found
+
+    def trusts(self, address: str) -> bool:
+        """Whether an address is that of a proxy."""
+        if not address:
+            return self._has_unix
+        parsed = _parsed(address)
+        return parsed is not None and any(parsed in network for network in self._networks)
+
+    def _read(self, text: str) -> str | None:
+        if self.field == FORWARDED:
+            said = [match for part in text.split(";") if (match := _FORWARDED_FOR.fullmatch(part)) is not None]
+            if len(said) != 1:
+                return None
+            text = said[0][1] or said[0][2]
+        parsed = _parsed(text.strip())
+        if parsed is None and (with_port := _WITH_PORT.fullmatch(text.strip())) is not None:
+            parsed = _parsed(with_port[1] or with_port[2])
+        return None if parsed is None else str(parsed)
+
+
+def spelled(peer: str) -> str:
+    """An address in its one spelling; a peer that is named otherwise as it is, and as none what cannot be a name."""
+    parsed = _parsed(peer)
+    if parsed is not None:
+        return str(parsed)
+    return peer if len(peer) <= _MAX_PEER and peer.isprintable() and peer == peer.strip() else ""
+
+
+@lru_cache(4_096)
+def counted_as(address: str) -> str:
+    """What counts together with an address: of IPv6 its /64, as everybody has one of these at least."""
+    parsed = _parsed(address)
+    return str(IPv6Network((int(parsed), _SUBNET_BITS), strict=False)) if isinstance(parsed, IPv6Address) else address
+
+
+@lru_cache(4_096)
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        parsed = ip_address(text.partition("%")[0] if ":" in text else text)
+    except ValueError:
+        return None
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return mapped or parsed
