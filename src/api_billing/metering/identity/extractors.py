@@ -1,7 +1,8 @@
 """Who a request is from: extractors (see ``request.identity``).
 
 ``from_header``, ``from_query`` and ``from_json_field`` believe what the client says. They are for APIs behind a gateway
-that authenticates and sets (and strips!) the field; ``api_key`` and ``from_jwt`` prove it.
+that authenticates and sets (and strips!) the field; ``api_key`` and ``from_jwt`` prove it. ``from_address`` is for who
+says nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, cast
 
+from api_billing.metering.addresses import counted_as
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.identity.api_keys import KeyCache, ParsedKey, check_pepper, matches, read_key
 from api_billing.metering.ledger.consumer_operations import ApiKey, FindKey
@@ -89,6 +91,21 @@ def from_json_field(path: str) -> Extractor:
         if type(value) is int and abs(value) < 2**64:
             return str(value)
         return value if isinstance(value, str) and value else INVALID
+
+    return extract
+
+
+def from_address() -> Extractor:
+    """Whoever says nothing else is an anonymous client, by its address: ``first_of(api_key(…), from_address())``.
+
+    It is called ``ip:203.0.113.7``, or by its /64 ``ip:2001:db8:1:2::/64``, and needs not be known. It has no credit,
+    and so is served what costs nothing, and no quotas; limits of requests count it. The address is the peer's, unless
+    ``trusted_proxies`` says who may tell another.
+    """
+
+    def extract(request: MeteredRequest) -> Found:
+        address = counted_as(request.address)
+        return Identity(f"ip:{address}", anonymous=True) if address else None
 
     return extract
 

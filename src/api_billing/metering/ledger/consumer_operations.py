@@ -8,7 +8,7 @@ from api_billing.amounts import Currency
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.ledger.operations import Operation
 from api_billing.metering.limits.checks import check_tuple
-from api_billing.metering.limits.profile import Profile
+from api_billing.metering.limits.profile import ANONYMOUS, Profile
 from api_billing.metering.limits.quotas import Budget, Quota, all_in
 from api_billing.metering.limits.tiers import Tier
 
@@ -91,9 +91,16 @@ class ListProfiles(Operation[tuple[Profile, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class PutTier(Operation[None]):
-    """Define or redefine a tier; every profile's version changes with it."""
+    """Define or redefine a tier; every profile's version changes with it.
+
+    Raises: InvalidSetting, when it is made, for the name that anonymous clients have as their tier.
+    """
 
     tier: Tier
+
+    def __post_init__(self) -> None:
+        if self.tier.name == ANONYMOUS:
+            raise InvalidSetting(f"no tier can be called {ANONYMOUS}: clients that are not known have that one")
 
 
 @dataclass(frozen=True, slots=True)

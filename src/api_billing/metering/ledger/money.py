@@ -61,6 +61,7 @@ from api_billing.metering.ledger.rows import (
 )
 from api_billing.metering.ledger.session_rows import CHANNELS
 from api_billing.metering.ledger.tables import Tables
+from api_billing.metering.limits.profile import ANONYMOUS, ANYBODY
 
 
 def reserve(tables: Tables, op: Reserve) -> ReserveReply:
@@ -111,8 +112,9 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
     if channel is not None and (by := sessions.take(tables, op, channel)) is not op.session:
         op = replace(op, session=by)
     request = RequestRow(op, counts)
-    account.reserved_wei += estimate_wei
-    tables.touch(account)
+    if estimate_wei or op.session is not None:
+        account.reserved_wei += estimate_wei
+        tables.touch(account)
     used = admit(tables, op.checks, counts, 1, estimate_wei, op.now_ms)
     tables.rows[REQUESTS][op.reservation_id,] = request
     tables.touch(request)
@@ -187,17 +189,23 @@ def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
     charged_wei = min(actual_wei, held_wei + free_wei)
     if request.reserve.session is not None:
         charged_wei = sessions.charge(tables, request, held_wei, charged_wei)
-    account.reserved_wei -= held_wei
-    account.charged_wei += charged_wei
-    tables.touch(account)
+    if held_wei or charged_wei or request.reserve.session is not None:
+        account.reserved_wei -= held_wei
+        account.charged_wei += charged_wei
+        tables.touch(account)
     request.charged_wei = charged_wei
     used = recount(tables, request, int(request.late), charged_wei - held_wei, op.now_ms, op.uncounted)
     request.uncollected_wei = actual_wei - charged_wei
     request.units = request.units if op.units is None else op.units
     _end(tables, request, "redeemed" if redeemed else "settled", op.now_ms, op.outcome)
     reserve_ = request.reserve
+    is_nobody = reserve_.tier == ANONYMOUS
+    if is_nobody:
+        request.batch = -1  # no batch is to have it
     if not redeemed:
-        usage = tables.usage(reserve_.api, reserve_.consumer, reserve_.now_ms // DAY_MS)
+        # Of addresses there are too many to have sums of each.
+        consumer = ANYBODY if is_nobody else reserve_.consumer
+        usage = tables.usage(reserve_.api, consumer, reserve_.now_ms // DAY_MS)
         usage.calls += 1
         usage.units += request.units
         usage.charged_wei += charged_wei
@@ -239,8 +247,9 @@ def extend(tables: Tables, op: Extend) -> int:
 def undo(tables: Tables, request: RequestRow, state: State, now_ms: int, outcome: Outcome = NO_OUTCOME) -> None:
     """Give back all that a reservation holds."""
     account = tables.account(request.reserve.account)
-    account.reserved_wei -= request.estimate_wei
-    tables.touch(account)
+    if request.estimate_wei or request.reserve.session is not None:
+        account.reserved_wei -= request.estimate_wei
+        tables.touch(account)
     if request.reserve.session is not None:
         sessions.charge(tables, request, request.estimate_wei, 0)
     recount(tables, request, -1, -request.estimate_wei, now_ms)

@@ -134,7 +134,7 @@ class Record:
     late: bool = False  # settled after its reservation had expired
     code: str = ""  # why it was refused
     outcome: Outcome = NO_OUTCOME
-    batch: int = 0  # sequence of the settlement batch it is in; 0: in none
+    batch: int = 0  # sequence of the settlement batch it is in; 0: in none, -1: in none ever, as it was anonymous
 
 
 @dataclass(frozen=True, slots=True)

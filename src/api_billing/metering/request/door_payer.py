@@ -107,7 +107,7 @@ class DoorPayer(CreditPayer):
 
     def _unpaid(self) -> Steps[ReserveReply | Refusal | Answer]:
         reply = yield from super().reserve()
-        if isinstance(reply, Refusal) and reply.code == "missing_identity":
+        if isinstance(reply, Refusal) and reply.code in ("missing_identity", "insufficient_credit"):  # of who is nobody
             self._is_nobody = True
             reply = Refusal("payment_required")
         if isinstance(reply, Refusal | Refused) and reply.code in {"payment_required", *_ASKS}:

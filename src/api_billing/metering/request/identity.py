@@ -32,7 +32,8 @@ class Identity(NamedTuple):
     """Who a request is from. ``tier``: of the credential, empty for the consumer's own; ``key_id``: of the API key.
 
     With a ``voucher`` of a session it is who the request says, and nothing is proven before that is checked. ``key`` is
-    the API key itself, which may be good for some APIs only, and has quotas of its own.
+    the API key itself, which may be good for some APIs only, and has quotas of its own. Who is ``anonymous`` needs not
+    be known to the meter: it has no credit and no limits of its own.
     """
 
     consumer: str
@@ -40,6 +41,7 @@ class Identity(NamedTuple):
     key_id: str = ""
     voucher: Voucher | None = None
     key: ApiKey | None = None
+    anonymous: bool = False
 
 
 Found = Identity | Refusal | str | None

@@ -1,13 +1,13 @@
 """Who asks, for routes that cost nothing: a consumer's own balance and usage, account pages.
 
 The answer is the consumer's name, or the refusal to send instead. Nothing is reserved, counted or recorded. A voucher
-pays, and says nothing here: it is no secret for long.
+pays, and says nothing here: it is no secret for long; and an address is nobody's alone.
 """
 
 from __future__ import annotations
 
 from api_billing.metering.request.http import MeteredRequest
-from api_billing.metering.request.identity import INVALID, Extractor, Identity, identify
+from api_billing.metering.request.identity import INVALID, MISSING, Extractor, Identity, identify
 from api_billing.metering.request.problems import Answer, Refusal
 from api_billing.metering.request.request_meter import RequestMeter
 from api_billing.metering.stores.steps import Steps, arun, run
@@ -26,10 +26,11 @@ async def aconsumer_of(
 
 
 def _identify(meter: RequestMeter, request: MeteredRequest, extractor: Extractor | None) -> Steps[Identity | Refusal]:
+    request.proxies = meter.settings.proxies
     return identify(extractor or meter.identify, request, meter.seldom, meter.settings.max_fingerprint_bytes)
 
 
 def _told(identity: Identity | Refusal) -> str | Answer:
-    if isinstance(identity, Identity) and identity.voucher is not None:
-        identity = INVALID
+    if isinstance(identity, Identity) and (identity.voucher is not None or identity.anonymous):
+        identity = MISSING if identity.anonymous else INVALID
     return identity.answer() if isinstance(identity, Refusal) else identity.consumer
