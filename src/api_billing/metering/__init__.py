@@ -7,7 +7,14 @@ after, ``release`` when it failed; all three are one atomic step in the store.
 """
 
 from api_billing.metering.errors import NotAllowed
-from api_billing.metering.identity.extractors import api_key, first_of, from_header, from_json_field, from_query
+from api_billing.metering.identity.extractors import (
+    api_key,
+    first_of,
+    from_address,
+    from_header,
+    from_json_field,
+    from_query,
+)
 from api_billing.metering.identity.vouchers import from_voucher
 from api_billing.metering.limits.limits import Limit, parse_limits
 from api_billing.metering.limits.quotas import Budget, Quota, Step
@@ -45,6 +52,7 @@ __all__ = [
     "current_exchange",
     "first_of",
     "fixed",
+    "from_address",
     "from_header",
     "from_json_field",
     "from_query",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from api_billing.metering import Identity
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.ledger.consumer_operations import GetProfile
 from api_billing.metering.ledger.operations import ListRecords
@@ -212,3 +213,12 @@ def test_records__of_payments__hold_nothing_of_them(desk: DoorDesk) -> None:
     signature = desk.sign(10).signature
     assert signature not in repr((served, refused))
     assert not served.outcome.tags
+
+
+def test_unpaid__by_an_anonymous_client__is_asked_for_what_costs_and_served_what_does_not(desk: DoorDesk) -> None:
+    desk.identify = lambda request: Identity("ip:203.0.113.7", anonymous=True)
+    answer = desk.ask()
+    assert (answer.status, answer.code, answer.has_challenge) == (402, "payment_required", True)
+    assert desk.pay_x402(10).ran
+    desk.estimate_wei = 0
+    assert desk.ask().ran

@@ -57,7 +57,7 @@ class Subject:
 
 @contextmanager
 def by_starlette(app: Any) -> Iterator[tuple[Send, Cut]]:
-    client = TestClient(app, follow_redirects=False)
+    client = TestClient(app, follow_redirects=False, client=("127.0.0.1", 50_000))
 
     def send(method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
         got = client.request(method, path, headers=headers, content=body)

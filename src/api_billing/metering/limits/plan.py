@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from copy import copy
+from typing import Any, Final, NamedTuple
 
 from api_billing.metering.clock import DAY_MS, EVER_MS, day_of
 from api_billing.metering.limits.budgets import budget_check, counter_name
 from api_billing.metering.limits.fields import MAX_INTEGER, policy_field, unit_of
+from api_billing.metering.limits.limits import Limit
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota
+from api_billing.metering.limits.scopes import NOWHERE, Limits, Place
 from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.limits.windows import Window, WindowCheck
 
 Fields = list[tuple[str, str]]
+_MAX_TWINS: Final = 64
 
 
 class Tightest(NamedTuple):
@@ -27,11 +31,23 @@ class Tightest(NamedTuple):
 class WindowPlan:
     """The windows of requests of one consumer (of one operation and model, where budgets tell them apart). Immutable.
 
-    ``checks`` go into ``Reserve``; ``budgets`` has the budget of each check, None for quotas. Good from ``from_ms``
-    up to, and without, ``until_ms``.
+    ``checks`` go into ``Reserve``, those of limits ``weighed_from`` on; ``budgets`` has the budget of each, None where
+    it is of none. Good from ``from_ms`` up to, and without, ``until_ms``.
     """
 
-    __slots__ = ("also", "budgets", "checks", "from_ms", "policy", "profile", "shown", "tier", "until_ms")
+    __slots__ = (
+        "_twins",
+        "also",
+        "budgets",
+        "checks",
+        "from_ms",
+        "policy",
+        "profile",
+        "shown",
+        "tier",
+        "until_ms",
+        "weighed_from",
+    )
 
     def __init__(
         self,
@@ -42,8 +58,11 @@ class WindowPlan:
         from_ms: int,
         until_ms: int,
         also: tuple[WindowCheck, ...] = (),
+        weighed_from: int = 0,
     ) -> None:
         self.profile = profile
+        self.weighed_from = weighed_from
+        self._twins: dict[int, WindowPlan] = {}  # by the weight of their requests
         self.also = also
         self.tier = tier
         self.checks = checks
@@ -59,6 +78,23 @@ class WindowPlan:
             ]
         )
         self.policy = policy_field(checks)
+
+    def weighing(self, weight: int) -> WindowPlan:
+        """The same, of a request that counts as so many calls in its limits."""
+        if weight == 1 or self.weighed_from == len(self.checks):
+            return self
+        twin = self._twins.get(weight)
+        if twin is None:
+            twin = copy(self)
+            twin.checks = tuple(
+                [
+                    check._replace(weight=weight) if index >= self.weighed_from and check.unit == "calls" else check
+                    for index, check in enumerate(self.checks)
+                ]
+            )
+            if len(self._twins) < _MAX_TWINS:
+                self._twins[weight] = twin
+        return twin
 
     def tightest(self, counts: Sequence[int], estimate_wei: int = 1) -> Tightest | None:
         """The window with the least left, measured in calls at an estimate; of equal ones the one that renews last.
@@ -123,8 +159,11 @@ def make_plan(
     model: str = "",
     tier: Tier | None = None,
     also: tuple[WindowCheck, ...] = (),
+    limits: Limits | None = None,
+    place: Place = NOWHERE,
 ) -> WindowPlan:
-    """Compute a consumer's plan: its tier's month and quotas, its own quotas, its budgets, in this order.
+    """Compute a consumer's plan: its tier's month and quotas, its own quotas, its budgets, and limits of requests at
+    this place, in this order.
 
     Quotas count all requests of the consumer, to whatever API. An own quota replaces the tier's of the same name. A
     window before its anchor does not count yet. ``tier`` is that of the credential, instead of the consumer's. ``also``
@@ -145,9 +184,17 @@ def make_plan(
             checks.append(check)
             budgets.append(budget)
     checks += also
-    budgets += [None] * len(also)
-    from_ms, until_ms = _validity(checks, [*quotas.values(), *profile.budgets], now_ms)
-    return WindowPlan(profile, in_force, tuple(checks), tuple(budgets), from_ms, until_ms, also)
+    weighed_from = len(checks)
+    if limits is not None:
+        checks += limits.of(profile.consumer, in_force.name, place, now_ms)
+    budgets += [None] * (len(checks) - len(budgets))
+    begin: list[Quota | Budget | Limit] = [
+        *quotas.values(),
+        *profile.budgets,
+        *(limits.given if limits is not None else ()),
+    ]
+    from_ms, until_ms = _validity(checks, begin, now_ms)
+    return WindowPlan(profile, in_force, tuple(checks), tuple(budgets), from_ms, until_ms, also, weighed_from)
 
 
 def _quota_check(consumer: str, quota: Quota, window: Window) -> WindowCheck:
@@ -168,9 +215,11 @@ def key_checks(consumer: str, family: str, quotas: Sequence[Quota], now_ms: int)
     return tuple(checks)
 
 
-def _validity(checks: Sequence[WindowCheck], limits: Sequence[Quota | Budget], now_ms: int) -> tuple[int, int]:
-    from_ms = max([check.starts_ms for check in checks], default=0)
-    until_ms = min([check.ends_ms for check in checks], default=EVER_MS)
+def _validity(checks: Sequence[WindowCheck], limits: Sequence[Quota | Budget | Limit], now_ms: int) -> tuple[int, int]:
+    # What slides, and a bucket, have no end.
+    fixed = [check for check in checks if check.counting == "fixed"]
+    from_ms = max([check.starts_ms for check in fixed], default=0)
+    until_ms = min([check.ends_ms for check in fixed], default=EVER_MS)
     for limit in limits:
         if limit.anchor is not None:
             begins_ms = day_of(limit.anchor) * DAY_MS
@@ -182,14 +231,16 @@ def _validity(checks: Sequence[WindowCheck], limits: Sequence[Quota | Budget], n
 
 
 class PlanCache:
-    """Plans that were made, by consumer, tier, API, operation and model. Bounded; thread-safe.
+    """Plans that were made, by consumer, tier, API, operation and model, and by limits and place. Bounded; thread-safe.
 
     A plan is used as long as it is of this very profile and its windows last, clocks set back included.
     """
 
     def __init__(self, size: int = 10_000) -> None:
         self._size = size
-        self._plans: dict[tuple[str, str, str, str, str], WindowPlan] = {}
+        self._plans: dict[tuple[Any, ...], WindowPlan] = {}
+        # Apart, as whoever has many addresses would drive out all others.
+        self._of_addresses: dict[tuple[Any, ...], WindowPlan] = {}
 
     def plan(
         self,
@@ -201,14 +252,19 @@ class PlanCache:
         model: str = "",
         tier: Tier | None = None,
         also: tuple[WindowCheck, ...] = (),
+        limits: Limits | None = None,
+        place: Place = NOWHERE,
     ) -> WindowPlan:
         """A plan for now, made when there is none."""
         if not profile.budgets:
             # Nothing tells them apart, and paths of a client's choice would fill the cache.
             operation = model = ""
             api = api if also else ""
-        key = (profile.consumer, tier.name if tier is not None else "", api, operation, model)
-        plan = self._plans.get(key)
+        key: tuple[Any, ...] = (profile.consumer, tier.name if tier is not None else "", api, operation, model)
+        if limits is not None:
+            key = (*key, limits, place)
+        plans = self._of_addresses if place.address or profile.version < 0 else self._plans
+        plan = plans.get(key)
         if (
             plan is not None
             and (plan.profile is profile or plan.profile == profile)
@@ -217,9 +273,19 @@ class PlanCache:
             and plan.from_ms <= now_ms < plan.until_ms
         ):
             return plan
-        plan = make_plan(profile, now_ms, api=api, operation=operation, model=model, tier=tier, also=also)
-        if len(self._plans) >= self._size:
+        plan = make_plan(
+            profile,
+            now_ms,
+            api=api,
+            operation=operation,
+            model=model,
+            tier=tier,
+            also=also,
+            limits=limits,
+            place=place,
+        )
+        if len(plans) >= self._size:
             # Rare: most meters have fewer consumers. Single dict operations are atomic; a plan lost is made again.
-            self._plans = {}
-        self._plans[key] = plan
+            plans.clear()
+        plans[key] = plan
         return plan

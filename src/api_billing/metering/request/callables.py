@@ -11,12 +11,17 @@ from api_billing.metering.errors import InvalidSetting
 
 def check_callable(what: str, value: object, *arguments: str, or_else: str = "") -> None:
     """Raises: InvalidSetting unless it is a callable, and no class, that takes these arguments by their places."""
-    is_one = callable(value) and not isinstance(value, type) and _takes(value, len(arguments))
     # Such as from_header without its name: it takes a request for that, and would refuse each.
-    if is_one and getattr(value, "__annotations__", {}).get("return") not in ("Extractor", "Price"):
+    makes_one = getattr(value, "__annotations__", {}).get("return") in ("Extractor", "Price")
+    if is_callable(value, *arguments) and not makes_one:
         return
     takes = f"{what} is a callable of ({', '.join(arguments)})" + (f", {or_else}" if or_else else "")
     raise InvalidSetting(f"{takes}; not {value!r:.80}")
+
+
+def is_callable(value: object, *arguments: str) -> bool:
+    """Whether it is a callable, and no class, that takes these arguments by their places."""
+    return callable(value) and not isinstance(value, type) and _takes(value, len(arguments))
 
 
 def _takes(value: Any, count: int) -> bool:

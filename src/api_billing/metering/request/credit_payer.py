@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
+from api_billing.metering.addresses import counted_as
 from api_billing.metering.errors import StoreUnavailable
 from api_billing.metering.ledger.operations import (
     ClaimInProgress,
@@ -21,17 +23,19 @@ from api_billing.metering.ledger.operations import (
 from api_billing.metering.ledger.session_operations import ReadSession
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums, SessionState
 from api_billing.metering.limits.plan import Fields, key_checks
-from api_billing.metering.limits.profile import Profile
+from api_billing.metering.limits.profile import Profile, nobody
+from api_billing.metering.limits.scopes import NOWHERE
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.request.claims import idempotency_claim
 from api_billing.metering.request.http import MeteredResponse, cost_field
 from api_billing.metering.request.identity import Identity, identify
+from api_billing.metering.request.metering import is_units
 from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.prices import Priced, is_amount, price_of
 from api_billing.metering.request.problems import Answer, Refusal, by_channel, refusal_by
 from api_billing.metering.request.request_meter import Admitted, ChainSide
-from api_billing.metering.request.telling import is_text, read_bounded
-from api_billing.metering.stores.steps import Steps
+from api_billing.metering.request.telling import is_bool, is_text, read_bounded
+from api_billing.metering.stores.steps import Steps, is_waiting
 
 _MAX_ATTEMPTS: Final = 4  # at a profile that changes while it is being used
 _NEVER: Final = WindowCheck("never", 0, 1, "calls", 0)
@@ -68,11 +72,14 @@ class CreditPayer(Payer):
             self.consumer = consumer = identity.consumer
             if (key := identity.key) is not None and key.apis and metering.api not in key.apis:
                 return Refusal("key_scope")
-            profile = meter.profiles.known(consumer)
+            profile = nobody(consumer) if identity.anonymous else meter.profiles.known(consumer)
             if profile is None and (profile := (yield from meter.profiles.of(consumer, new_tier))) is None:
                 return Refusal("not_subscribed")
             if (cannot := (yield from self.estimate())) is not None:
                 return cannot
+            if identity.anonymous and self.estimate_wei:
+                extra = {"free_wei": "0", "estimate_wei": str(self.estimate_wei)}
+                return Refusal("insufficient_credit", "Who is not known has no credit.", extra=extra)
             refusal = yield from self._limit(identity, profile)
             assert self.plan is not None
             account = meter.account_of(metering.api, consumer)
@@ -117,7 +124,7 @@ class CreditPayer(Payer):
         refusal: Refusal | None = None
         tier_name, key = identity.tier, identity.key
         also: tuple[WindowCheck, ...] = ()
-        if meter.on_chain is not None:
+        if meter.on_chain is not None and not identity.anonymous:
             admission = yield from self.admission(meter.on_chain)
             if isinstance(admission, Refusal):
                 refusal = admission
@@ -128,7 +135,15 @@ class CreditPayer(Payer):
                     refusal = yield from self.lacks_voucher()
         if key is not None and key.quotas:
             also += key_checks(key.consumer, key.family, key.quotas, request.at_ms)
-        self.plan = meter.plans.plan(
+        limits, place = metering.scoped, NOWHERE
+        if limits is not None:
+            if metering.exempts is not None and (yield from self._is_exempt(identity)):
+                limits = None
+            else:
+                family = identity.key_id if key is None else key.family
+                address = counted_as(request.address) if limits.by_address else ""
+                place = limits.place(self.operation, request.method, family, address)
+        plan = meter.plans.plan(
             profile,
             request.at_ms,
             api=metering.api,
@@ -136,13 +151,44 @@ class CreditPayer(Payer):
             model=self.tags.get("model", ""),
             tier=(yield from meter.profiles.tier(tier_name)) if tier_name else None,
             also=also,
+            limits=limits,
+            place=place,
         )
-        if self.claim is None and metering.idempotent and (keys := self.keys()):
+        self.plan = plan if self.units == 1 else plan.weighing(self.units)
+        # Who is anonymous shares its name with others, to whom no response is to be given again.
+        if self.claim is None and metering.idempotent and not identity.anonymous and (keys := self.keys()):
             claim = yield from idempotency_claim(keys, request, metering.api, meter.settings)
             if isinstance(claim, Refusal):
                 return claim
             self.claim = claim
         return refusal
+
+    def _is_exempt(self, identity: Identity) -> Steps[bool]:
+        """Whether the request has no limits; one of which that cannot be told has them."""
+        exempts = self.metering.exempts
+        assert exempts is not None
+        by_request = functools.wraps(exempts)(lambda request: exempts(request, identity))
+        return (yield from self.told("exemption", by_request, is_bool)) is True
+
+    def uncounted(self, response: MeteredResponse) -> Steps[tuple[int, ...]]:
+        """The limits in calls that a served request does not count in. Never raises."""
+        count_when, plan = self.metering.count_when, self.plan
+        if count_when is None or plan is None or plan.weighed_from == len(plan.checks):
+            return ()
+        try:
+            counts = count_when(self.request, response)
+            if is_waiting(counts):
+                counts = yield cast("Awaitable[bool]", counts)
+        except Exception:
+            where = (self.request.method, self.request.route)
+            seldom = self.metering.meter.seldom
+            seldom.log(_log, logging.ERROR, "count_when failed at %.20r %.200r: it counts", *where, exc_info=True)
+            return ()
+        if counts is not False:
+            return ()
+        return tuple(
+            [place for place in range(plan.weighed_from, len(plan.checks)) if plan.checks[place].unit == "calls"]
+        )
 
     def admission(self, on_chain: ChainSide) -> Steps[Admitted | Refusal]:
         """What the chain has against the request. Raises: StoreUnavailable, CreditUnavailable."""
@@ -176,8 +222,8 @@ class CreditPayer(Payer):
         return (yield from self.tell_estimate())
 
     def tell_names(self) -> Steps[Refusal | None]:
-        """Ask for the model and the operation, where the terms can tell them; and read the body, where a price wants
-        it.
+        """Ask for the model, the units and the operation, where the terms can tell them; and read the body,
+        where a price wants it.
         """
         metering, limit = self.metering, self.metering.meter.settings.max_fingerprint_bytes
         if metering.reads_body and isinstance(body := (yield from read_bounded(self.request, limit)), Refusal):
@@ -188,6 +234,11 @@ class CreditPayer(Payer):
                 return model
             if model:
                 self.tags["model"] = model
+        if callable(metering.units):
+            units = yield from self.told("units", metering.units, is_units)
+            if isinstance(units, Refusal):
+                return units
+            self.units = units
         return (yield from self.tell_operation())
 
     def tell_estimate(self) -> Steps[Refusal | None]:

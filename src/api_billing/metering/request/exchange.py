@@ -290,7 +290,8 @@ class Exchange:
                 yield from running.reserve_more(reserve, min(priced.wei, reserve.estimate_wei + more_wei))
             if running.held_wei > reserve.estimate_wei:
                 reserve = replace(reserve, estimate_wei=running.held_wei)  # what is reserved again, should it be lost
-            settle = self._settlement(reserve, response, priced)
+            uncounted = () if self.metering.count_when is None else (yield from payer.uncounted(response))
+            settle = self._settlement(reserve, response, priced, uncounted)
             reply: Settled | NotReserved = yield settle
             if type(reply) is not Settled:
                 reply = yield from settled_again(settle, reserve, reply)
@@ -332,7 +333,9 @@ class Exchange:
         self._meter.post(Release(reserve.reservation_id, reserve.account, self._meter.now_ms(), outcome))
         self._meter.metrics.released(self.metering.api)
 
-    def _settlement(self, reserve: Reserve, response: MeteredResponse, priced: Priced) -> Settle:
+    def _settlement(
+        self, reserve: Reserve, response: MeteredResponse, priced: Priced, uncounted: tuple[int, ...] = ()
+    ) -> Settle:
         if priced.problem:
             self._meter.metrics.price_failed(self.metering.api)
         now_ms = self._meter.now_ms()
@@ -343,6 +346,7 @@ class Exchange:
             actual_wei=min(priced.wei, MAX_AMOUNT_WEI),
             outcome=self._outcome(response, now_ms, f"price: {priced.problem}" if priced.problem else self._why_cut),
             response=self._payer.stored(response, is_whole=self.is_whole) if reserve.claim is not None else None,
+            uncounted=uncounted,
         )
 
     def _outcome(self, response: MeteredResponse, now_ms: int, error: str = "") -> Outcome:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import functools
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypedDict, cast
+from typing import Any, Final, Literal, TypedDict, cast
 
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.limits.checks import Amount, check_one_of
-from api_billing.metering.request.callables import check_callable
-from api_billing.metering.request.http import MeteredRequest
-from api_billing.metering.request.identity import Extractor
+from api_billing.metering.limits.limits import Limit, limits_of
+from api_billing.metering.limits.scopes import Limits, limits_at
+from api_billing.metering.request.callables import check_callable, is_callable
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse
+from api_billing.metering.request.identity import Extractor, Identity
 from api_billing.metering.request.prices import OfAmounts, Price, fixed
 from api_billing.metering.request.request_meter import RequestMeter
 
 Estimate = Amount | Callable[[MeteredRequest], "Amount | Awaitable[Amount]"]
+Units = int | Callable[[MeteredRequest], "int | Awaitable[int]"]
+Exempts = Callable[[MeteredRequest, Identity], "bool | Awaitable[bool]"]
+ExemptWhen = Callable[[MeteredRequest], "bool | Awaitable[bool]"] | Exempts
+CountWhen = Callable[[MeteredRequest, MeteredResponse], "bool | Awaitable[bool]"]
+GivenLimits = str | Limit | Iterable[str | Limit]
 Text = Callable[[MeteredRequest], "str | Awaitable[str | None] | None"]
 OnRefusal = Literal["answer", "pass"]
 _MAX_OPERATION: Final = 200
@@ -29,10 +37,13 @@ class FurtherTerms(TypedDict, total=False):
     identify: Extractor | None
     operation: str | Text
     model: Text | None
-    units: int
+    units: Units
     idempotent: bool
     reads_body: bool
     on_refusal: OnRefusal
+    limits: GivenLimits
+    exempt_when: ExemptWhen | None
+    count_when: CountWhen | None
 
 
 class ChargeTerms(TypedDict, total=False):
@@ -59,9 +70,14 @@ class Metering:
     (default: the meter's, API keys). ``operation`` names the route for budgets and the audit log, as a text or a
     callable of the request (default: the request's own), ``model`` is a callable that tells the model that a request
     asks for. All of these callables may be async, and may ask for the body (``request.json()``); a price only when
-    something has read it before serving: with ``reads_body`` the meter does. ``units`` (from 1) is what a request
-    counts as in usage. With ``idempotent`` an ``Idempotency-Key`` is honoured. With ``on_refusal="pass"`` a request
-    that is refused is served all the same, and costs nothing: its handler looks at ``current_exchange().refusal``.
+    something has read it before serving: with ``reads_body`` the meter does. ``units`` (from 1, or a callable of the
+    request) is what a request counts as in usage, and in limits of calls. With ``idempotent`` an ``Idempotency-Key`` is
+    honoured. With ``on_refusal="pass"`` a request that is refused is served all the same, and costs nothing: its
+    handler looks at ``current_exchange().refusal``.
+
+    ``limits`` are those of requests, as texts (``"100/minute; per=address"``) or ``Limit``s. Requests of which
+    ``exempt_when``, a callable of the request, or of it and its ``Identity``, says so have none of them; those of whose
+    response ``count_when`` says False do not count in the ones of calls.
 
     Raises: InvalidSetting for what is no name, amount, number or callable.
     """
@@ -73,18 +89,24 @@ class Metering:
     identify: Extractor | None = None
     operation: str | Text = ""
     model: Text | None = None
-    units: int = 1
+    units: Units = 1
     idempotent: bool = True
     reads_body: bool = False
     on_refusal: OnRefusal = "answer"
+    limits: GivenLimits = ()
+    exempt_when: ExemptWhen | None = None
+    count_when: CountWhen | None = None
     asks_nothing: bool = field(init=False, repr=False)  # what is to be known before serving stands in the terms
+    scoped: Limits | None = field(init=False, repr=False)  # the limits, where they count; None: none
+    exempts: Exempts | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if type(self.api) is not str or not self.api or len(self.api) > 64 or not self.api.isprintable():
             raise InvalidSetting(f"an API's name has 1 to 64 printable characters: {self.api!r:.80}")
         self._check()
-        told_by = callable(self.estimate_wei) or callable(self.operation) or self.model is not None
-        object.__setattr__(self, "asks_nothing", not (told_by or self.reads_body))
+        callables = (self.estimate_wei, self.operation, self.model, self.units)
+        object.__setattr__(self, "asks_nothing", not (any(map(callable, callables)) or self.reads_body))
+        self._check_limits()
         self.meter.connect(self.api)
 
     def _check(self) -> None:
@@ -116,13 +138,44 @@ class Metering:
             raise InvalidSetting(
                 f"operation is a text of at most {_MAX_OPERATION} printable characters, not {operation!r:.80}"
             )
-        if type(units) is not int or not 1 <= units <= _MAX_UNITS:
+        if callable(units):
+            check_callable("units", units, "request", or_else="or a number")
+        elif not is_units(units):
             raise InvalidSetting(f"units are a whole number from 1 to 2^31 - 1, not {units!r:.80}")
         check_one_of("on_refusal", self.on_refusal, ("answer", "pass"))
         for name in ("idempotent", "reads_body"):
             if type(value := getattr(self, name)) is not bool:
                 raise InvalidSetting(f"{name} is True or False, not {value!r:.80}")
 
+    def _check_limits(self) -> None:
+        limits = limits_of(self.limits, self.meter.currency)
+        scoped = limits_at(self.api, limits)
+        self.meter.check_limits(limits)
+        exempts = self.exempt_when
+        if exempts is not None:
+            if not is_callable(exempts, "request"):
+                check_callable("exempt_when", exempts, "request", "identity", or_else="or of the request alone")
+            else:
+                exempts = _of_request(cast(Any, exempts))
+        if self.count_when is not None:
+            check_callable("count_when", self.count_when, "request", "response")
+        object.__setattr__(self, "limits", limits)
+        object.__setattr__(self, "scoped", scoped)
+        object.__setattr__(self, "exempts", exempts)
+
     def covers(self, method: str, path: str) -> bool:
         """Whether requests of this method and path are metered at all."""
         return self.meter.covers(method, path)
+
+
+def is_units(found: object) -> bool:
+    """Whether it is what a request may count as."""
+    return type(found) is int and 1 <= found <= _MAX_UNITS
+
+
+def _of_request(exempts: Callable[[MeteredRequest], Any]) -> Exempts:
+    @functools.wraps(exempts)
+    def of_both(request: MeteredRequest, identity: Identity) -> Any:
+        return exempts(request)
+
+    return of_both

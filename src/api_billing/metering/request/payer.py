@@ -81,6 +81,7 @@ class Payer(ABC):
         "speaks",
         "tags",
         "told_wei",
+        "units",
     )
 
     def __init__(
@@ -92,6 +93,8 @@ class Payer(ABC):
         operation = metering.operation
         # What budgets and the audit log call it, as long as no callable has told.
         self.operation = operation if operation and type(operation) is str else request.route
+        self.units = metering.units if type(metering.units) is int else 1  # as long as no callable has told
+        request.proxies = metering.meter.settings.proxies
         self.consumer = ""
         self.plan: WindowPlan | None = None
         self.counts: tuple[int, ...] = ()
@@ -122,6 +125,11 @@ class Payer(ABC):
     @abstractmethod
     def price(self, response: MeteredResponse) -> Steps[Priced]:
         """What serving has cost. Never raises."""
+
+    def uncounted(self, response: MeteredResponse) -> Steps[tuple[int, ...]]:
+        """The windows that a served request does not count in. Never raises."""
+        yield from ()
+        return ()
 
     @abstractmethod
     def settled(self, reserve: Reserve, settle: Settle, reply: Settled) -> Fields:
@@ -234,7 +242,7 @@ class Payer(ABC):
             api=metering.api,
             consumer=self.consumer,
             estimate_wei=self.estimate_wei,
-            units=metering.units,
+            units=self.units,
             checks=checks,
             profile_version=profile_version,
             claim=self.claim,

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, Protocol
 
 from api_billing.metering.alerts.channels import open_channels
 from api_billing.metering.alerts.watcher import Watcher
-from api_billing.metering.errors import MeterClosed, MeterError, StoreUnusable
+from api_billing.metering.errors import InvalidSetting, MeterClosed, MeterError, StoreUnusable
 from api_billing.metering.ledger.operations import Note, Operation, Record
 from api_billing.metering.ledger.settlement_operations import TakeLease
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums
 from api_billing.metering.limits.checks import Amount, amount_in
+from api_billing.metering.limits.limits import Limit
 from api_billing.metering.limits.plan import PlanCache
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.observing.metrics import Metrics, prometheus_metrics
@@ -170,6 +171,15 @@ class RequestMeter(Checked):
     @abstractmethod
     def connect(self, api: str) -> None:
         """Get ready to serve requests of an API. Raises: InvalidSetting for a name that cannot be one."""
+
+    def check_limits(self, limits: Iterable[Limit]) -> None:
+        """Raises: InvalidSetting for what the store cannot count."""
+        across = next((limit for limit in limits if limit.per in ("address", "all")), None)
+        if across is not None and not self.store.counts_across:
+            raise InvalidSetting(
+                f"{across.name} counts requests of several consumers together, which a Redis of several shards cannot",
+                hint="make the store with ?shards=1, or count per consumer or key",
+            )
 
     @abstractmethod
     def account_of(self, api: str, consumer: str) -> str:

@@ -63,6 +63,11 @@ def is_text(found: object) -> bool:
     return type(found) is str or found is None
 
 
+def is_bool(found: object) -> bool:
+    """Whether it is True or False."""
+    return type(found) is bool
+
+
 def awaited(waiting: Awaitable[Any]) -> Steps[Any]:
     """What an async callable says. Raises: BodyWanted, as a sync one does."""
     found = yield _caught(waiting)

@@ -89,6 +89,11 @@ class Store(ABC):
         """The store's time, which is the same for all of its processes, in milliseconds since 1970-01-01 UTC."""
         return system_clock_ms()
 
+    @property
+    def counts_across(self) -> bool:
+        """Whether requests of several consumers can be counted together, in one step with what else they change."""
+        return True
+
     def connect(self) -> None:  # noqa: B027 - where there is nothing to connect to
         """Connect now, rather than with the first operation. Raises: StoreUnavailable."""
 

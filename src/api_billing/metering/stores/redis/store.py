@@ -8,7 +8,8 @@ others' way again and again takes a turn, for which they wait.
 ``?prefix=`` sets what all keys begin with (``api-billing:``); redis-py's parameters (``ssl_cert_reqs=`` …) apply.
 ``?shards=`` sets, for a store that is being made, over how many parts of a cluster its accounts are spread (1). A
 consumer's account is in one of them, with its requests, windows and idempotency keys; what belongs to no account is in
-the first. With more than one, usage cannot be settled on the chain, as that is about many accounts at once.
+the first. With more than one, usage cannot be settled on the chain, as that is about many accounts at once, nor can
+limits count requests of several consumers together.
 
 As durable as the server is set to be. With ``appendonly yes`` and ``appendfsync always`` an answer that was given
 survives a crash of the machine. Redis 7.2 and newer with ``appendonly yes`` alone do as well: each batch ends with
@@ -129,6 +130,10 @@ class RedisStore(NetworkedStore):
         self._warned = False
         self._evicted: dict[str, int] = {}  # by server: how many keys it had dropped when it was opened
         self._forget()
+
+    @property
+    def counts_across(self) -> bool:
+        return self.shards == 1
 
     def _forget(self) -> None:
         self._who = secrets.token_hex(4)  # begins the tokens of this process
