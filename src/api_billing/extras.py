@@ -26,6 +26,7 @@ EXTRAS: Final = {
     "jwt": ("pyjwt", {"cryptography", "jwt"}),
     "localnet": ("genlayer-localnet", {"genlayer_localnet"}),
     "metrics": ("prometheus-client", {"prometheus_client"}),
+    "otel": ("opentelemetry-api", {"opentelemetry"}),
     "payer": ("httpx", {"anyio", "httpx"}),
     "postgresql": ("psycopg", {"psycopg"}),
     "redis": ("redis", {"redis"}),

@@ -241,6 +241,14 @@ class MeterSettings(BaseSettings):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
         "info", description="From which level on they are written."
     )
+    log_requests: bool = Field(False, description="Log a line for each metered request, beside the audit log.")
+    tracing: bool = Field(
+        False, description="Spans and figures for OpenTelemetry, whose SDK is the application's (needs `[otel]`)."
+    )
+    traced_consumers: Literal["none", "hash"] = Field(
+        "none",
+        description="Whether spans have a `hash` of the consumer's name, with `key_pepper` in it.",
+    )
     metrics: bool = Field(False, description="Count for Prometheus (needs the package prometheus-client).")
 
     @classmethod

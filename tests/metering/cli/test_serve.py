@@ -101,7 +101,7 @@ def test_app_of_a_worker__logs__are_written_as_the_environment_says(
     try:
         with TestClient(app_from_environment()):
             logging.getLogger("api_billing.metering").warning("of ours")
-            logging.getLogger("uvicorn.error").error("of the server's")
+            logging.getLogger("uvicorn.of_this_test").error("of the server's")
     finally:
         gc.unfreeze()
         gc.set_threshold(*threshold)

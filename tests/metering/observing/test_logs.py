@@ -16,10 +16,10 @@ from api_billing.metering.observing.logs import (
     JsonLines,
     SecretsRemoved,
     configure_logging,
-    request_id,
     safe_request_id,
     without_secrets,
 )
+from api_billing.metering.observing.watching import Step, current_step
 from api_billing.metering.settings import MeterSettings
 
 KEY = new_key(b"a pepper of the tests", "ann", 0)
@@ -134,9 +134,9 @@ def test_json_lines__record__has_time_level_logger_and_message(stream: io.String
 
 
 def test_json_lines__while_a_request_is_served__has_its_id(stream: io.StringIO) -> None:
-    token = request_id.set("r-1")
+    token = current_step.set(Step("reserve", request_id="r-1"))
     LOGGER.info("x")
-    request_id.reset(token)
+    current_step.reset(token)
     LOGGER.info("y")
     assert [line.get("request_id") for line in lines(stream)] == ["r-1", None]
 
@@ -210,9 +210,9 @@ def text() -> io.StringIO:
 
 
 def test_text_lines__record__has_time_level_logger_message_and_extras(text: io.StringIO) -> None:
-    token = request_id.set("r-1")
+    token = current_step.set(Step("reserve", request_id="r-1"))
     LOGGER.warning("charged %d wei", 5, extra={"api": "weather"})
-    request_id.reset(token)
+    current_step.reset(token)
     stamp, _, rest = text.getvalue().partition("Z ")
     assert rest == "WARNING api_billing.tests: charged 5 wei request_id=r-1 api=weather\n"
     assert len(stamp) == len("2026-01-31 12:00:00.000")

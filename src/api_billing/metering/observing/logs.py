@@ -12,13 +12,10 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from typing import Any, Final, Literal, Protocol, TextIO
 
+from api_billing.metering.observing.watching import current_step
 from api_billing.showing import printable, printable_json
-
-# The id of the request that is being served, for records that are logged meanwhile.
-request_id: Final[ContextVar[str]] = ContextVar("api_billing_request_id", default="")
 
 HIDDEN: Final = "[hidden]"
 _SAFE_ID: Final = re.compile(r"[0-9A-Za-z._:@=+/-]{1,128}", re.ASCII)
@@ -160,11 +157,13 @@ def configure_logging(
 
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
-    known = request_id.get()
-    extras: dict[str, Any] = {"request_id": known} if known else {}
+    step = current_step.get()
+    extras: dict[str, Any] = (
+        {} if step is None else {name: _clean(name, value) for name, value in step.members().items()}
+    )
     for name, value in record.__dict__.items():
         if name not in _STANDARD:
-            extras.setdefault(name, _clean(name, value))
+            extras[name] = _clean(name, value)
     return extras
 
 

@@ -1,19 +1,30 @@
 """Figures for Prometheus. Without the package prometheus-client nothing is counted, at no cost.
 
+Several processes count together where ``PROMETHEUS_MULTIPROC_DIR`` names a folder of this start's own, as
+prometheus-client has it: each writes its figures into files there, and whichever is asked tells those of all.
+
 Labels are APIs, codes and kinds, of which there are few; consumers and paths are in the audit log. Amounts are in
 Gwei, as Prometheus counts in floats: right for graphs and alarms, not for bills.
 """
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from api_billing.extras import needed_by
 
+_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+_LIVE_FILE: Final = re.compile(r"gauge_live[a-z]*_(\d+)\.db")
 _GWEI: Final = 10**9
-_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Metrics:
@@ -55,6 +66,9 @@ class Metrics:
     def watch_store(self, waiting: Any) -> None:
         """Show how many operations wait for the store: ``waiting`` is a callable without arguments."""
 
+    def look(self) -> None:
+        """Some seconds have passed: look at what is looked at rather than told, where nobody else does."""
+
 
 class PrometheusMetrics(Metrics):
     """Counts in a registry of prometheus-client, by default the process's own.
@@ -85,7 +99,7 @@ class PrometheusMetrics(Metrics):
             "api_billing_request_seconds",
             "Time to serve settled and redeemed requests.",
             ("api",),
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=registry,
         )
         self._seconds = cache(seconds.labels)
@@ -95,8 +109,12 @@ class PrometheusMetrics(Metrics):
         self._expired = counter("expired_reservations", "Reservations released as nobody settled them.")
         self._alerts = counter("alerts", "Alerts sent, by kind.", "kind").labels
         self._waiting = client.Gauge(
-            "api_billing_store_waiting", "Operations waiting for the store.", registry=registry
+            "api_billing_store_waiting",
+            "Operations waiting for the store.",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
+        self._looks: Callable[[], int] | None = None
 
     def settled(self, api: str, charged_wei: int, duration_ms: int, uncollected_wei: int = 0) -> None:
         self._settled(api).inc()
@@ -138,7 +156,14 @@ class PrometheusMetrics(Metrics):
         self._alerts(kind).inc()
 
     def watch_store(self, waiting: Any) -> None:
-        self._waiting.set_function(waiting)
+        if multiprocess_folder():
+            self._looks = waiting  # another process, which is asked, cannot call it
+        else:
+            self._waiting.set_function(waiting)
+
+    def look(self) -> None:
+        if self._looks is not None:
+            self._waiting.set(self._looks())
 
 
 @cache
@@ -148,9 +173,51 @@ def prometheus_metrics(registry: Any = None) -> Metrics:
 
 
 def exposition(registry: Any = None) -> tuple[str, bytes]:
-    """Content type and body for a ``/metrics`` endpoint. Raises: MissingExtra without prometheus-client."""
+    """Content type and body for a ``/metrics`` endpoint, of all processes where they count together.
+
+    Raises: MissingExtra without prometheus-client.
+    """
     client = _client()
+    folder = multiprocess_folder()
+    if registry is None and folder:
+        multiprocess = import_module("prometheus_client.multiprocess")
+        for pid in _dead(Path(folder)):
+            multiprocess.mark_process_dead(pid, folder)
+        registry = client.CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry, folder)
     return client.CONTENT_TYPE_LATEST, client.generate_latest(registry if registry is not None else client.REGISTRY)
+
+
+def multiprocess_folder() -> str:
+    """Where the processes of a server count together; empty: this one counts for itself."""
+    return os.environ.get(_FOLDER, "")
+
+
+@contextmanager
+def counting_together() -> Iterator[None]:
+    """Have the processes that are started within this block count together, in a folder that is removed at its end;
+    where they do already, nothing is changed.
+    """
+    if multiprocess_folder():
+        yield
+        return
+    with TemporaryDirectory(prefix="api-billing-metrics-", ignore_cleanup_errors=True) as folder:
+        os.environ[_FOLDER] = folder
+        try:
+            yield
+        finally:
+            del os.environ[_FOLDER]
+
+
+def _dead(folder: Path) -> Iterator[int]:
+    """Processes that have ended and left what only counts while they live: no server tells of all of them."""
+    for pid in {int(found[1]) for path in folder.glob("gauge_live*.db") if (found := _LIVE_FILE.fullmatch(path.name))}:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            yield pid
+        except OSError:
+            pass  # it lives, and is somebody else's
 
 
 def _client() -> Any:

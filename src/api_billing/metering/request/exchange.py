@@ -18,7 +18,7 @@ import logging
 from collections.abc import Coroutine, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from api_billing.metering.errors import CreditUnavailable, MeterError, NotAllowed, StoreUnavailable
 from api_billing.metering.ledger.operations import (
@@ -33,6 +33,7 @@ from api_billing.metering.ledger.operations import (
 )
 from api_billing.metering.limits.checks import Amount
 from api_billing.metering.limits.plan import Fields
+from api_billing.metering.observing.watching import Step
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, cost_field
 from api_billing.metering.request.keeper import settled_again
 from api_billing.metering.request.metering import Metering
@@ -63,6 +64,7 @@ class Exchange:
         "_payer",
         "_reserve",
         "_running",
+        "_seen",
         "_why_cut",
         "is_bounded",
         "is_whole",
@@ -87,6 +89,7 @@ class Exchange:
         self._running = Running(self._payer)
         self._why_cut = ""
         self._ended = False
+        self._seen: Step | None = None  # its first step, where anybody watches
 
     # --- for the application
 
@@ -145,6 +148,15 @@ class Exchange:
         Of a response that has ``begun`` the client may have been told what it costs, and goes on from there: so does
         the meter.
         """
+        watch = self._meter.watch
+        if watch is None or self._reserve is None:
+            self._abort(error, status, begun=begun)
+            return
+        step = self._step("settle")
+        with watch.watched(step, lambda: self._has_ended(step)):
+            self._abort(error, status, begun=begun)
+
+    def _abort(self, error: BaseException | None, status: int, *, begun: bool) -> None:
         reserve, told_wei = self._take(), self._payer.told_wei
         if reserve is not None:
             name = "" if error is None else type(error).__name__
@@ -217,6 +229,13 @@ class Exchange:
 
     def begin_steps(self) -> Steps[Answer | None]:
         """The flow of ``begin``."""
+        watch = self._meter.watch
+        if watch is None:
+            return self._begin()
+        self._seen = self._step("reserve")
+        return watch.steps(self._seen, self._begin(), self._has_begun)
+
+    def _begin(self) -> Steps[Answer | None]:
         meter, payer = self._meter, self._payer
         try:
             reply = yield from payer.reserve()
@@ -272,6 +291,12 @@ class Exchange:
 
     def finish_steps(self, response: MeteredResponse) -> Steps[Fields]:
         """The flow of ``finish``."""
+        watch = self._meter.watch
+        if watch is None or self._reserve is None:
+            return self._finish(response)
+        return watch.steps(self._step("settle"), self._finish(response), lambda step, _: self._has_ended(step))
+
+    def _finish(self, response: MeteredResponse) -> Steps[Fields]:
         reserve = self._take()
         if reserve is None:
             self.request.let_go()
@@ -317,6 +342,25 @@ class Exchange:
             _log.error("%s was served, but could not be settled: it is %s", settle.reservation_id, reply.state)
             return payer.fields()
         return payer.settled(reserve, settle, reply)
+
+    # --- for those who watch
+
+    def _step(self, name: Literal["reserve", "settle"]) -> Step:
+        request = self.request
+        step = Step(name, self.metering.api, request.method, request.route, request.request_id)
+        step.consumer = self.consumer
+        if self._seen is not None:
+            step.parent = self._seen.parent
+        return step
+
+    def _has_begun(self, step: Step, answer: Answer | None) -> None:
+        step.consumer = self.consumer
+        step.duration_ms = self.duration_ms()
+        step.outcome = step.outcome or ("reserved" if answer is None else "answered")
+
+    def _has_ended(self, step: Step) -> None:
+        step.outcome = step.outcome or "unsettled"
+        step.duration_ms = self.duration_ms() if step.duration_ms is None else step.duration_ms
 
     def _take(self) -> Reserve | None:
         reserve, self._reserve = self._reserve, None

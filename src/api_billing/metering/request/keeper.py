@@ -256,6 +256,7 @@ class Keeper:
         while not self._stop.wait(self._round_seconds):
             self._began = time.monotonic()
             try:
+                self._metrics.look()
                 now_ms = self._now_ms()
                 self.tick(now_ms, sweeps=self._is_steady(now_ms, time.monotonic_ns() // 1_000_000))
             except StoreUnavailable as error:

@@ -18,12 +18,12 @@ from api_billing.metering.limits.checks import Amount, amount_in
 from api_billing.metering.limits.limits import Limit
 from api_billing.metering.limits.plan import PlanCache
 from api_billing.metering.limits.windows import WindowCheck
-from api_billing.metering.observing.metrics import Metrics, prometheus_metrics
 from api_billing.metering.request.decisions import DecisionCache
 from api_billing.metering.request.door import Door, Receiver
 from api_billing.metering.request.health import Checked, Health, Wrong
 from api_billing.metering.request.identity import Extractor
 from api_billing.metering.request.keeper import Keeper
+from api_billing.metering.request.observers import observers
 from api_billing.metering.request.prices import check_wei
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.request.profiles import ProfileCache
@@ -124,7 +124,7 @@ class RequestMeter(Checked):
             outdated=forget_keys,
             new_consumers="" if settings.new_consumers == "refuse" else settings.new_consumers,
         )
-        self.metrics = prometheus_metrics() if settings.metrics else Metrics()
+        self.metrics, self.watch = observers(settings)
         self.metrics.watch_store(lambda: store.waiting)
         channels = open_channels(
             settings.alert_webhook_url,

@@ -21,7 +21,7 @@ from api_billing.metering.meter import Meter
 from api_billing.metering.observing.metrics import exposition
 from api_billing.metering.request.health import Looks, readiness
 from api_billing.metering.request.problems import Answer
-from api_billing.metering.service import admin, bodies, ending, paying, reserving
+from api_billing.metering.service import admin, bodies, ending, paying, reserving, watching
 from api_billing.metering.service.access import Access
 from api_billing.metering.service.body_limit import PAYMENTS, RESERVATIONS, BodyLimit
 from api_billing.metering.service.problems import ServiceProblem, add_handlers, documented, response_of
@@ -138,14 +138,15 @@ class _Routes:
     async def _run[T](self, flow: Steps[T]) -> T:
         return await arun(flow, self._meter.store.acall)
 
-    async def reserve(self, body: bodies.ReservationBody, response: Response) -> Any:
+    async def reserve(self, request: Request, body: bodies.ReservationBody, response: Response) -> Any:
         """Reserve the estimated cost: may this request be served?
 
         201: serve it, then settle or release. 200: send the response in it, there is nothing to serve. Else the
         problem to answer the end consumer with, unless its code is about this very request: `invalid_…`,
         `reservation_ended`, `id_conflict`, `request_too_large`.
         """
-        answer = await self._run(reserving.reserve(self._meter, body, self._access.identify, self._open))
+        flow = reserving.reserve(self._meter, body, self._access.identify, self._open)
+        answer = await self._run(watching.reserving(self._meter, request, body, flow))
         if isinstance(answer, Answer):
             return response_of(answer)
         if isinstance(answer, bodies.ReplayAnswer | bodies.AnsweredAnswer):
@@ -158,18 +159,24 @@ class _Routes:
         return await self._run(paying.verify(self._meter, body, self._access.identify))
 
     async def settle(
-        self, reservation_id: ReservationPath, response: Response, body: bodies.SettlementBody = _AS_ESTIMATED
+        self,
+        request: Request,
+        reservation_id: ReservationPath,
+        response: Response,
+        body: bodies.SettlementBody = _AS_ESTIMATED,
     ) -> bodies.SettlementAnswer:
         """Charge what serving cost. Can be repeated."""
-        answer = await self._run(ending.settle(self._meter, self._open, reservation_id, body, self._access.identify))
+        flow = ending.settle(self._meter, self._open, reservation_id, body, self._access.identify)
+        answer = await self._run(watching.ending(self._meter, request, flow))
         response.headers.update(answer.fields)
         return answer
 
     async def release(
-        self, reservation_id: ReservationPath, body: bodies.ReleaseBody = _FOR_NO_REASON
+        self, request: Request, reservation_id: ReservationPath, body: bodies.ReleaseBody = _FOR_NO_REASON
     ) -> bodies.SettlementAnswer:
         """Undo a reservation: nothing was served, nothing is charged. Can be repeated."""
-        return await self._run(ending.release(self._meter, self._open, reservation_id, body))
+        flow = ending.release(self._meter, self._open, reservation_id, body)
+        return await self._run(watching.ending(self._meter, request, flow))
 
     async def extend(
         self, reservation_id: ReservationPath, body: bodies.ExtensionBody = _AS_RESERVED
@@ -236,7 +243,7 @@ class _Routes:
         return response_of(readiness(health, is_told=self._access.has_token(request)))
 
     async def metrics(self) -> Response:
-        """Figures for Prometheus, of this process."""
+        """Figures for Prometheus, of all workers."""
         if not self._meter.settings.metrics:
             raise ServiceProblem("not_found", "Metrics are off; API_BILLING_METRICS=true counts.")
         content_type, text = exposition()

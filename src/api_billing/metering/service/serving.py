@@ -7,11 +7,13 @@ import ipaddress
 import logging
 import os
 import socket
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.meter import Meter
 from api_billing.metering.observing.logs import configure_logging
+from api_billing.metering.observing.metrics import counting_together
 from api_billing.metering.service.access import Access
 from api_billing.metering.service.app import create_app
 from api_billing.metering.settings import PREFIX, MeterSettings
@@ -85,19 +87,21 @@ def serve(
     os.environ[f"{PREFIX}STORE_URL"] = store_url
     os.environ[f"{PREFIX}SERVICE_TOKEN"] = service_token
     os.environ[f"{PREFIX}ADMIN_TOKEN"] = admin_token
-    uvicorn.run(
-        _APP,
-        factory=True,
-        fd=listening.fileno(),
-        workers=workers,
-        access_log=False,
-        log_config=None,
-        log_level=logging.ERROR,  # its warnings are of what clients send
-        http=BoundedProtocol,
-        ws="none",
-        limit_concurrency=_CONNECTIONS,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        lifespan="on",
-    )
+    together = counting_together() if workers > 1 and MeterSettings.load().metrics else nullcontext()
+    with together:
+        uvicorn.run(
+            _APP,
+            factory=True,
+            fd=listening.fileno(),
+            workers=workers,
+            access_log=False,
+            log_config=None,
+            log_level=logging.ERROR,  # its warnings are of what clients send
+            http=BoundedProtocol,
+            ws="none",
+            limit_concurrency=_CONNECTIONS,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            lifespan="on",
+        )

@@ -1,0 +1,48 @@
+"""The steps of requests elsewhere, for those who watch: spans belong to the trace that the service tells."""
+
+from __future__ import annotations
+
+from fastapi import Request
+
+from api_billing.metering.meter import Meter
+from api_billing.metering.observing.watching import Step
+from api_billing.metering.request.problems import Answer
+from api_billing.metering.service.bodies import (
+    AnsweredAnswer,
+    ReplayAnswer,
+    ReservationAnswer,
+    ReservationBody,
+    SettlementAnswer,
+)
+from api_billing.metering.stores.steps import Steps
+
+Reserved = ReservationAnswer | ReplayAnswer | AnsweredAnswer | Answer
+
+
+def reserving(meter: Meter, request: Request, body: ReservationBody, flow: Steps[Reserved]) -> Steps[Reserved]:
+    """The flow of a reservation, watched."""
+    if meter.watch is None:
+        return flow
+    step = Step("reserve", body.api, body.method, body.route, body.request_id)
+    step.consumer, step.carrier = body.consumer or "", request.headers
+
+    def ended(step: Step, answer: Reserved | None) -> None:
+        if isinstance(answer, ReservationAnswer):
+            step.consumer = answer.consumer
+            step.outcome = "reserved"
+        step.outcome = step.outcome or ("failed" if answer is None else "answered")
+
+    return meter.watch.steps(step, flow, ended)
+
+
+def ending(meter: Meter, request: Request, flow: Steps[SettlementAnswer]) -> Steps[SettlementAnswer]:
+    """The flow of a settlement or release, watched."""
+    if meter.watch is None:
+        return flow
+    step = Step("settle", request_id=request.headers.get("x-request-id", ""))
+    step.carrier = request.headers
+
+    def ended(step: Step, answer: SettlementAnswer | None) -> None:
+        step.outcome = step.outcome or ("failed" if answer is None else "repeated")
+
+    return meter.watch.steps(step, flow, ended)
