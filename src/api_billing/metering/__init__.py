@@ -26,11 +26,13 @@ from api_billing.metering.request.exchange import Exchange, current_exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse
 from api_billing.metering.request.identity import Identity
 from api_billing.metering.request.metering import Metering
-from api_billing.metering.request.prices import by_processing_time, by_response_size, fixed
+from api_billing.metering.request.prices import ChargeEstimate, by_processing_time, by_response_size, fixed
+from api_billing.metering.request.tokens import TokenPrice, by_tokens, estimate_tokens
 from api_billing.metering.stores import Store, open_store
 
 __all__ = [
     "Budget",
+    "ChargeEstimate",
     "Charged",
     "Exchange",
     "Identity",
@@ -45,11 +47,14 @@ __all__ = [
     "Step",
     "Store",
     "Tier",
+    "TokenPrice",
     "api_key",
     "by_processing_time",
     "by_response_size",
+    "by_tokens",
     "configure_logging",
     "current_exchange",
+    "estimate_tokens",
     "first_of",
     "fixed",
     "from_address",

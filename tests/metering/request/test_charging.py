@@ -81,6 +81,16 @@ def test_charge__beyond_a_quota__says_when_it_renews(meter: Meter) -> None:
     assert error.renews_ms > meter.now_ms()
 
 
+def test_charge__beyond_a_limit_of_its_terms__is_not_allowed(meter: Meter) -> None:
+    terms: dict[str, Any] = {"operation": "render", "limits": ["2/minute", "250 wei/day; name=spent"]}
+    assert meter.charge("alice", 100, api="jobs", **terms).remaining == 1
+    with meter.reservation("alice", 100, api="jobs", **terms) as job, pytest.raises(NotAllowed) as found:
+        job.extend(51)
+    assert found.value.refusal.problem()["violated-policies"] == ["spent"]
+    assert (refused(meter, 1, **terms).code, money(meter)) == ("quota_exceeded", (800, 0, 200))
+    assert meter.charge("alice", 1, api="jobs", limits=terms["limits"], operation="other").remaining == 1
+
+
 def test_charge__of_an_operation_or_a_model_beyond_its_budget__is_not_allowed(meter: Meter) -> None:
     budgets = [Budget("op", "day", 10, scope="operation", only="dear"), Budget("m", "day", 5, scope="model", only="x")]
     meter.change_consumer("alice", budgets=budgets)

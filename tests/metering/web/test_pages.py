@@ -50,11 +50,17 @@ def test_fastapi_page__its_service__bills_as_it_says(names: dict[str, Any]) -> N
 @pytest.mark.parametrize("names", ["metering-costs.md"], indirect=True)
 def test_page_about_costs__its_service__bills_as_it_says(names: dict[str, Any]) -> None:
     client, meter = TestClient(names["app"], headers=names["key"]), names["meter"]
+    names["upstream"] = lambda asked: iter(
+        [b'data: {"model": "small", "usage": {"prompt_tokens": 5, "completion_tokens": 2}}\n\n', b"data: [DONE]\n\n"]
+    )
     reply = client.post("/summaries", json={"model": "large", "pages": ["one", "two"]})
     assert (reply.json(), reply.headers["x-cost-wei"]) == (["one", "two"], str(20 * 10**9))
     assert client.post("/summaries", json={"model": "none", "pages": []}).json()["code"] == "not_estimable"
     record = next(each for each in meter.store.call(ListRecords("acme")) if each.api == "reading")
     assert (record.estimate_wei, record.outcome.tags) == (40 * 10**9, '{"model":"large"}')
+    told = client.post("/v1/chat/completions", json={"model": "small", "max_tokens": 9})
+    assert told.text.endswith("[DONE]\n\n")
+    assert meter.store.call(ListRecords(api="chat"))[0].charged_wei == 5 * 150 * 10**6 + 2 * 600 * 10**6
     queued = [client.post("/jobs?job=7").json() for _ in range(2)]
     assert queued[0]["record"] == queued[1]["record"]
     assert (names["work"](["one", "two"]), client.get("/archive").json()) == (2 * 10**9, {"text": "all of it"})

@@ -287,6 +287,7 @@ class MeteredResponse:
 
     ``body_bytes`` counts what was sent, ``body`` has it only when it was buffered. ``started_ms`` is when the first
     byte went out, ``duration_ms`` how long serving took from the request's arrival to the last byte.
+    ``watcher`` is what a price that wants to see the body had it shown to (``prices.Watching``).
     """
 
     status: int
@@ -295,6 +296,7 @@ class MeteredResponse:
     body: bytes | None = None
     started_ms: int = 0
     duration_ms: int = 0
+    watcher: Any = None
 
 
 def asgi_request(

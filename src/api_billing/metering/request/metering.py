@@ -12,10 +12,11 @@ from api_billing.metering.limits.checks import Amount, check_one_of
 from api_billing.metering.limits.limits import Limit, limits_of
 from api_billing.metering.limits.scopes import Limits, limits_at
 from api_billing.metering.request.callables import check_callable, is_callable
-from api_billing.metering.request.http import MeteredRequest, MeteredResponse
+from api_billing.metering.request.http import Headers, MeteredRequest, MeteredResponse
 from api_billing.metering.request.identity import Extractor, Identity
-from api_billing.metering.request.prices import OfAmounts, Price, fixed
+from api_billing.metering.request.prices import Price, Watcher, fixed
 from api_billing.metering.request.request_meter import RequestMeter
+from api_billing.metering.request.tokens import ByTokens
 
 Estimate = Amount | Callable[[MeteredRequest], "Amount | Awaitable[Amount]"]
 Units = int | Callable[[MeteredRequest], "int | Awaitable[int]"]
@@ -52,6 +53,7 @@ class ChargeTerms(TypedDict, total=False):
     operation: str
     model: str
     units: int
+    limits: GivenLimits
 
 
 class Terms(FurtherTerms):
@@ -96,6 +98,8 @@ class Metering:
     limits: GivenLimits = ()
     exempt_when: ExemptWhen | None = None
     count_when: CountWhen | None = None
+    # What looks at the body of a response, where the price has something that does.
+    watch: Callable[[Headers], Watcher] | None = field(init=False, repr=False)
     asks_nothing: bool = field(init=False, repr=False)  # what is to be known before serving stands in the terms
     scoped: Limits | None = field(init=False, repr=False)  # the limits, where they count; None: none
     exempts: Exempts | None = field(init=False, repr=False)
@@ -110,18 +114,18 @@ class Metering:
         self.meter.connect(self.api)
 
     def _check(self) -> None:
-        estimate, price = self.estimate_wei, self.price
+        estimate, price = self._in_currency("estimate_wei"), self._in_currency("price")
         if type(price) is str:
             price = self.meter.amount("price", price)
-        elif isinstance(price, OfAmounts):
-            price = price.in_currency(self.meter.currency)
-            object.__setattr__(self, "price", price)
+        object.__setattr__(self, "watch", getattr(price, "watch", None))
         if callable(estimate):
             check_callable("estimate_wei", estimate, "request")
             if price is None:
                 raise InvalidSetting("an estimate that is computed needs a price: which one is charged?")
         else:
             estimate = self.meter.amount("estimate_wei", estimate)
+            if isinstance(price, ByTokens) and not estimate:
+                raise InvalidSetting("by_tokens needs an estimate: it is charged where an answer has no usage")
             object.__setattr__(self, "estimate_wei", estimate)
         if price is None or type(price) is int:
             object.__setattr__(self, "price", fixed(cast(int, estimate if price is None else price)))
@@ -162,6 +166,14 @@ class Metering:
         object.__setattr__(self, "limits", limits)
         object.__setattr__(self, "scoped", scoped)
         object.__setattr__(self, "exempts", exempts)
+
+    def _in_currency(self, term: str) -> Any:
+        """An estimate or price; one of amounts that may be texts has none any more."""
+        value = getattr(self, term)
+        if not isinstance(value, type) and hasattr(value, "in_currency"):
+            value = value.in_currency(self.meter.currency)
+            object.__setattr__(self, term, value)
+        return value
 
     def covers(self, method: str, path: str) -> bool:
         """Whether requests of this method and path are metered at all."""

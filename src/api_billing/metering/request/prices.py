@@ -11,13 +11,13 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields
-from typing import Final, NamedTuple, Self, cast
+from typing import Final, NamedTuple, Protocol, Self, cast
 
 from api_billing.amounts import GEN, Currency
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.ledger.operations import MAX_AMOUNT_WEI
 from api_billing.metering.limits.checks import Amount, amount_in, check_amount
-from api_billing.metering.request.http import MeteredRequest, MeteredResponse
+from api_billing.metering.request.http import Headers, MeteredRequest, MeteredResponse
 from api_billing.metering.seldom import Seldom
 from api_billing.metering.stores.steps import Steps, is_waiting
 
@@ -26,6 +26,24 @@ Price = Callable[[MeteredRequest, MeteredResponse], "Amount | Awaitable[Amount]"
 _LOG: Final = logging.getLogger("api_billing.metering.prices")
 _KIB: Final = 1024
 _SECOND_MS: Final = 1000
+
+
+class ChargeEstimate(Exception):
+    """Raised by a price that cannot tell what a request has cost: all of its estimate is charged, and it is logged."""
+
+
+class Watcher(Protocol):
+    """Sees a response's body as it goes out. Must not fail."""
+
+    def see(self, piece: bytes) -> None:
+        """A piece of the body, as the client gets it."""
+
+
+class Watching(Protocol):
+    """A price that wants to see the body of a response: it has ``watch``, and finds its watcher in the response."""
+
+    def watch(self, headers: Headers) -> Watcher:
+        """What is shown the body of a response with these header fields."""
 
 
 class OfAmounts(ABC):
@@ -132,6 +150,10 @@ def price_of(
             amount = yield cast("Awaitable[Amount]", amount)
         if type(amount) is str:
             amount = amount_in(currency, "the price", amount)
+    except ChargeEstimate as exc:
+        what = (request.method, request.route, str(exc))
+        (seldom or Seldom()).log(_LOG, logging.ERROR, "%.20r %.200r is charged its whole estimate: %s", *what)
+        return Priced(estimate_wei, str(exc))
     except Exception as exc:
         where = (request.method, request.route)
         (seldom or Seldom()).log(_LOG, logging.ERROR, "the price of %.20r %.200r failed", *where, exc_info=True)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import BODILESS, Headers, MeteredResponse, TextHeaders
+from api_billing.metering.request.prices import Watcher
 from api_billing.metering.request.running import Gone
 from api_billing.metering.web.event_stream import NEED_VOUCHER, RECEIPT, EventStream, is_event_stream
 
@@ -36,6 +37,7 @@ class Delivery:
         "_events",
         "_headers",
         "_kept",
+        "_watcher",
         "begun",
         "bodiless",
         "body_bytes",
@@ -53,6 +55,7 @@ class Delivery:
         self._headers: Headers = _NO_FIELDS
         self._events: EventStream | None = None  # where some of ours go between the application's
         self._kept = bytearray() if exchange.keeps_body else None
+        self._watcher: Watcher | None = None  # of a price that wants to see the body
         self.started_ms = 0
         self.status = 0
         self.length: int | None = None  # as declared
@@ -70,6 +73,8 @@ class Delivery:
         self.started_ms = self.exchange.metering.meter.now_ms()
         self.bodiless = status in BODILESS or status < 200 or self.exchange.request.method == "HEAD"
         self.length = headers.content_length()
+        if (watch := self.exchange.metering.watch) is not None:
+            self._watcher = watch(headers)
         if self.exchange.tells_in_events and is_event_stream(headers):
             self._events = EventStream()
 
@@ -79,6 +84,8 @@ class Delivery:
         if self.ended or self.bodiless:
             return True
         self.body_bytes += len(piece)
+        if self._watcher is not None:
+            self._watcher.see(piece)
         if self._kept is not None and (room := self.exchange.keeps_body - len(self._kept)) > 0:
             self._kept += piece[:room]
         return self.length is not None and self.body_bytes >= self.length
@@ -183,6 +190,7 @@ class Delivery:
             body=bytes(self._kept) if self._kept is not None else None,
             started_ms=self.started_ms,
             duration_ms=self.exchange.duration_ms(),
+            watcher=self._watcher,
         )
 
     def __del__(self) -> None:
