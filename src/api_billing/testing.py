@@ -108,7 +108,9 @@ def memory_meter(meter_clock: MeterClock) -> Iterator[Meter]:
         yield meter
 
 
-def paying(meter: Meter, consumer: str = "consumer", credit_wei: int = 10**18, *, tier: str = "free") -> dict[str, str]:
+def paying(
+    meter: Meter, consumer: str = "consumer", credit_wei: int | str = 10**18, *, tier: str = "free"
+) -> dict[str, str]:
     """Make a consumer with so much credit; the header fields of its requests, an API key in them."""
     meter.add_consumer(consumer, tier=tier)
     meter.grant(consumer, credit_wei, grant_id=f"test {consumer} {credit_wei}")

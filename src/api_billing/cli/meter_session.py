@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 
 import typer
 
+from api_billing.amounts import has_unit
 from api_billing.cli.command import command
 from api_billing.cli.output import Printer, Shown
 from api_billing.cli.session import Session
@@ -47,7 +48,8 @@ class Desk:
         try:
             return self.currency.amount(text)
         except ValueError as error:
-            raise InvalidInput(str(error)) from None
+            hint = "to count in another currency set API_BILLING_CURRENCY" if has_unit(text) else ""
+            raise InvalidInput(str(error), hint=hint) from None
 
     @contextmanager
     def progress(self, message: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
@@ -95,13 +97,24 @@ def meter_command(app: typer.Typer, name: str) -> Callable[[Callable[..., Shown 
 
 
 def opened(store: str | None, *, serves: bool = False) -> Meter:
-    """The meter on a store; but of one that ``serves`` its settings for requests do not count: what a command is about
-    may stand in its options instead. Raises: InvalidSetting, MissingExtra, StoreUnavailable.
+    """The meter on a store; but of one that ``serves`` its settings for requests do not count, as what a command is
+    about may stand in its options instead, and it counts in the store's currency where none is set.
+
+    Raises: InvalidSetting, MissingExtra, StoreUnavailable.
     """
     from api_billing.metering.meter import Meter  # takes a second, which --help need not
 
     of_requests: dict[str, Any] = {} if serves else {"payments": (), "settle_apis": ()}
-    return Meter.open(store or "", checks_pepper=False, **of_requests)
+    return Meter.open(store or "", checks_pepper=False, takes_currency=not serves, **of_requests)
+
+
+def opened_in_gen(store: str | None) -> Meter:
+    """The same, for what goes to the contract. Raises also: InvalidInput when the store counts in another currency."""
+    meter = opened(store)
+    if meter.currency.is_gen:
+        return meter
+    meter.close()
+    raise InvalidInput(f"only GEN is settled on the chain, and this store counts money in {meter.currency.code}")
 
 
 def instant_text(at_ms: int) -> str:

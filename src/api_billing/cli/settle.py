@@ -13,7 +13,7 @@ from api_billing.cli.billing import settle_file
 from api_billing.cli.command import command
 from api_billing.cli.drawing import counted
 from api_billing.cli.exit_codes import ExitCode
-from api_billing.cli.meter_session import Store, opened, progress
+from api_billing.cli.meter_session import Store, opened_in_gen, progress
 from api_billing.cli.output import Shown
 from api_billing.cli.session import Session
 from api_billing.cli.settle_drawing import (
@@ -84,7 +84,7 @@ def once(
 
     Example: api-billing settle once weather maps --account env:METER_KEY
     """
-    with opened(store) as meter:
+    with opened_in_gen(store) as meter:
         if dry_run:
             return _previewed(session, meter, apis)
         rounds = {}
@@ -119,7 +119,7 @@ def run_settler(
         if ended.settled or ended.status not in ("done", "busy"):
             session.printer.show(Shown({api: round_data(ended)}, rounds_text({api: ended})))
 
-    with opened(store) as meter:
+    with opened_in_gen(store) as meter:
         if dry_run:
             return _previewed(session, meter, apis)
         configure_logging(meter.settings)
@@ -154,7 +154,7 @@ def close(
             hint=f"a plain hold: api-billing settle once {api}, then: api-billing hold release {api} --consumer ...",
         )
     account = chain_account(api, address)
-    with opened(store) as meter, session.printer.waiting("settling"):
+    with opened_in_gen(store) as meter, session.printer.waiting("settling"):
         meter.store.call(CloseSession(account))
         ended = _ask(meter, _settler(session, meter, lambda settled: None).round(api))
         found = meter.store.call(ReadSession(account))
@@ -185,7 +185,7 @@ def status(
     """
     from api_billing.metering.ledger.settlement_operations import ListOutgoing
 
-    with opened(store) as meter:
+    with opened_in_gen(store) as meter:
         found = meter.store.call(ListOutgoing(api, after, limit))
     return Shown([outgoing_data(each) for each in found], lambda: draw_outgoing(found))
 
@@ -214,7 +214,7 @@ def retry(
     from api_billing.metering.clock import DAY_MS
     from api_billing.metering.ledger.settlement_operations import RetryRefused
 
-    with opened(store) as meter:
+    with opened_in_gen(store) as meter:
         if not before_final:
             _require_final(session, meter, api, batch)
         now_ms = meter.now_ms()
@@ -240,7 +240,7 @@ def write_off(
     """
     from api_billing.metering.ledger.settlement_operations import ReadBook, WriteOff
 
-    with opened(store) as meter:
+    with opened_in_gen(store) as meter:
         open_before = meter.store.call(ReadBook(api)).open_parts
         wanted = [index for sequence, index in open_before if sequence == batch and index in (line or [index])]
         if not wanted:
@@ -260,7 +260,7 @@ def renumber(session: Session, api: ApiName, store: Store = None) -> Shown:
     """
     from api_billing.metering.settlement.foreign import renumber as move
 
-    with opened(store) as meter, session.printer.waiting("reading"):
+    with opened_in_gen(store) as meter, session.printer.waiting("reading"):
         moved = _ask(meter, move(session.client, api))
     return Shown({"api": api, "batch": moved.sequence}, f"batch {moved.sequence} of {api} gets the next sequence")
 
@@ -275,7 +275,7 @@ def reconcile(session: Session, api: ApiName, store: Store = None) -> None:
     """
     from api_billing.metering.settlement.reconcile import reconcile as compare
 
-    with opened(store) as meter, session.printer.waiting("comparing"):
+    with opened_in_gen(store) as meter, session.printer.waiting("comparing"):
         found = _ask(meter, compare(session.client, api, meter.now_ms()))
     session.printer.show(Shown(reconciliation_data(found), lambda: draw_reconciliation(found)))
     raise typer.Exit(ExitCode.DONE if found.is_closed else ExitCode.REFUSED)

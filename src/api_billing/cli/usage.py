@@ -10,7 +10,7 @@ import typer
 
 from api_billing.cli.command import command
 from api_billing.cli.exit_codes import ExitCode
-from api_billing.cli.meter_session import Store, opened, plain
+from api_billing.cli.meter_session import Store, opened_in_gen, plain
 from api_billing.cli.output import Shown
 from api_billing.cli.session import Session
 from api_billing.errors import InvalidInput
@@ -37,7 +37,7 @@ def prove(
     from api_billing.metering.settlement.proof import prove as proof_of
     from api_billing.metering.stores.steps import run
 
-    with opened(store) as meter:
+    with opened_in_gen(store) as meter:
         session.printer.json(run(proof_of(record_id), meter.store.call))
 
 

@@ -164,6 +164,7 @@ class Administration(KeyAdministration):
             raise MeterError(
                 "credit is on the chain: only the consumer can add to it", hint="see: api-billing hold place --help"
             )
+        yield from self.counting()
         consumer = consumer_name(consumer)
         if (yield GetProfile(consumer)) is None:
             raise _nobody(consumer)

@@ -29,6 +29,7 @@ from api_billing.metering.identity.api_keys import (
 from api_billing.metering.identity.extractors import api_key
 from api_billing.metering.identity.vouchers import from_voucher
 from api_billing.metering.ledger.consumer_operations import (
+    KeepCurrency,
     KeepPepperCheck,
     ListKeys,
     ListTiers,
@@ -38,6 +39,7 @@ from api_billing.metering.ledger.vouchers import ChannelSums, SessionState
 from api_billing.metering.limits.checks import Amount
 from api_billing.metering.request.callables import check_callable
 from api_billing.metering.request.charging import Charged, Job, Reservation, charge_steps, job_of
+from api_billing.metering.request.currency import currency_of
 from api_billing.metering.request.door import Door
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import Extractor, consumer_name
@@ -97,6 +99,7 @@ class Meter(Administration):
         *,
         identify: Extractor | None = None,
         checks_pepper: bool = True,
+        takes_currency: bool = False,
         clock_ms: Callable[[], int] | None = None,
         randrange: Callable[[int], int] = random.randrange,
         **settings: Any,
@@ -106,9 +109,10 @@ class Meter(Administration):
         ``clock_ms`` and ``randrange`` (which spreads Retry-After) are for tests.
 
         With ``fail_open`` it is opened also while the store does not answer; without ``checks_pepper`` also when API
-        keys cannot be checked, as by commands that see to that.
+        keys cannot be checked, as by commands that see to that; with ``takes_currency`` it counts in the store's
+        currency where none is set.
 
-        Raises: InvalidSetting, MissingExtra, StoreUnavailable.
+        Raises: InvalidSetting, also when the store counts in another currency; MissingExtra, StoreUnavailable.
         """
         if identify is not None:
             check_callable("identify", identify, "request", or_else="such as from_header('X-User')")
@@ -116,14 +120,23 @@ class Meter(Administration):
             settings["store_url"] = store_url
         loaded = MeterSettings.load(**settings)
         store = open_store(loaded.store_url.get_secret_value(), may_be_away=loaded.fail_open)
-        meter = cls(store, loaded, identify=identify, clock_ms=clock_ms or store.now_ms, randrange=randrange)
-        if checks_pepper and identify is None:
-            try:
+        is_set = "currency" in loaded.model_fields_set
+        try:
+            if takes_currency and not is_set and (kept := store.call(KeepCurrency())):
+                its = currency_of(kept)
+                loaded = MeterSettings.load(**settings, currency=its.code, currency_decimals=its.decimals)
+            meter = cls(store, loaded, identify=identify, clock_ms=clock_ms or store.now_ms, randrange=randrange)
+        except BaseException:
+            store.close()
+            raise
+        try:
+            meter.check_currency(decides=is_set)
+            if checks_pepper and identify is None:
                 meter._check_pepper()
-            except BaseException as error:
-                if not (loaded.fail_open and isinstance(error, StoreUnavailable)):
-                    meter.close()
-                    raise
+        except BaseException as error:
+            if not (loaded.fail_open and isinstance(error, StoreUnavailable)):
+                meter.close()
+                raise
         return meter
 
     # --- what is metered
@@ -203,9 +216,10 @@ class Meter(Administration):
     def connect(self, api: str) -> None:
         """Get ready to serve requests of an API: with a contract in the settings, open it, for the first one.
 
-        Raises: InvalidSetting for a name that no API has on the contract; as ``check_new_consumers`` and
-        ``settlement.opening.open_chain``.
+        Raises: InvalidSetting for a name that no API has on the contract; as ``check_currency``,
+        ``check_new_consumers`` and ``settlement.opening.open_chain``.
         """
+        self.check_currency()
         self.check_new_consumers()
         if not self.settings.contract:
             return

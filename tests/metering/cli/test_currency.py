@@ -41,3 +41,18 @@ def test_credit__in_counted_credits__needs_no_unit(run: Any, monkeypatch: pytest
     run("consumers", "add", "acme")
     assert "500 credits" in run("credit", "add", "acme", "500").out
     assert "1 credit\n" in run("credit", "take", "acme", "499 credits").out
+
+
+def test_commands__without_the_setting__count_in_the_stores_currency(usd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("API_BILLING_CURRENCY")
+    assert "7 USD" in usd("credit", "add", "acme", "2usd").out
+    monkeypatch.setenv("API_BILLING_CURRENCY", "GEN")
+    refused = usd("credit", "show", "acme", code=2).err
+    assert "counts money in USD" in refused
+    assert "set API_BILLING_CURRENCY=USD" in refused
+
+
+def test_settle__store_in_dollars__is_refused(usd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in ("USD", None):
+        monkeypatch.setenv("API_BILLING_CURRENCY", setting) if setting else monkeypatch.delenv("API_BILLING_CURRENCY")
+        assert "only GEN is settled" in usd("settle", "status", "weather", code=2).err

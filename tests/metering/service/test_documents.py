@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
 from api_billing.metering.request.problems import KINDS
 from api_billing.metering.service import problems
 from api_billing.metering.settings import setting_rows
+from api_billing.testing import paying
 
 ROOT = Path(__file__).parents[3]
 OVERVIEW = (ROOT / "docs" / "metering.md").read_text(encoding="utf-8")
@@ -41,8 +43,13 @@ def test_paths_of_the_http_meter__every_one__is_in_the_document(service: Any) ->
 
 def test_overview__python__makes_a_metered_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    code, *_ = re.findall(r"```python\n(.*?)```", OVERVIEW, re.DOTALL)
+    code, money, *_ = re.findall(r"```python\n(.*?)```", OVERVIEW, re.DOTALL)
     names: dict[str, Any] = {"__name__": "overview"}
     exec(code, names)
     with names["meter"]:
         assert "/forecast" in names["app"].openapi()["paths"]
+    exec(money, names)
+    with names["meter"] as meter:
+        acme = paying(meter, "acme", "5 usd")
+        assert TestClient(names["app"]).get("/forecast", headers=acme).headers["x-cost-wei"] == "2008301"
+        assert meter.currency.text(meter.balance("acme").free_wei) == "4.997991699 USD"

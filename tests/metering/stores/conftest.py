@@ -38,7 +38,8 @@ from api_billing.metering.stores.steps import run
 SHARED = ("sqlite", "postgresql", "serializable", "redis")
 STORES = ("memory", *SHARED)
 ON_CLUSTER = {
-    f"test_conformance_{what}" for what in ("claims", "consumers", "counts", "money", "more", "moving", "records")
+    f"test_conformance_{what}"
+    for what in ("claims", "consumers", "counts", "currency", "money", "more", "moving", "records")
 }
 # Usage of a batch, and ids, of several accounts.
 NOT_IN_SHARDS = ("batch", "test_record__noted_with_the_id_of_a_request")

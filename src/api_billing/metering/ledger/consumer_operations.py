@@ -160,6 +160,16 @@ class KeepPepperCheck(Operation[str]):
 
 
 @dataclass(frozen=True, slots=True)
+class KeepCurrency(Operation[str]):
+    """Keep what money is counted in, as code and decimals (``USD 9``), unless it is kept already. The answer: what is.
+
+    Without ``currency`` it is only read. Empty: there is none.
+    """
+
+    currency: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ListKeys(Operation[tuple[ApiKey, ...]]):
     """Keys of one consumer, or of all, oldest first."""
 

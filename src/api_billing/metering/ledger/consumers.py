@@ -9,6 +9,7 @@ from api_billing.metering.errors import IdConflict, UnknownConsumer, UnknownKey,
 from api_billing.metering.ledger.consumer_operations import (
     ApiKey,
     FindKey,
+    KeepCurrency,
     KeepPepperCheck,
     ListKeys,
     ListProfiles,
@@ -26,6 +27,7 @@ from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.tiers import Tier
 
 _PEPPER: Final = "pepper"
+_CURRENCY: Final = "currency"
 
 
 def put_profile(tables: Tables, op: PutProfile) -> Profile:
@@ -149,6 +151,15 @@ def keep_pepper_check(tables: Tables, op: KeepPepperCheck) -> str:
         return kept
     tables.put_document(_PEPPER, op.check)
     return op.check
+
+
+def keep_currency(tables: Tables, op: KeepCurrency) -> str:
+    """Keep the currency of all money here, unless there is one; the one that is kept then."""
+    kept: str = tables.document(_CURRENCY) or ""
+    if kept or not op.currency:
+        return kept
+    tables.put_document(_CURRENCY, op.currency)
+    return op.currency
 
 
 def list_keys(tables: Tables, op: ListKeys) -> tuple[ApiKey, ...]:

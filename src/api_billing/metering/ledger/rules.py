@@ -12,6 +12,7 @@ from api_billing.metering.ledger.batch_operations import AddToBatch, ListBatches
 from api_billing.metering.ledger.consumer_operations import (
     FindKey,
     GetProfile,
+    KeepCurrency,
     KeepPepperCheck,
     ListKeys,
     ListProfiles,
@@ -163,6 +164,7 @@ RULES: Final[dict[type[Operation[Any]], Rule]] = {
     RotateKey: consumers.rotate_key,
     ListKeys: consumers.list_keys,
     KeepPepperCheck: consumers.keep_pepper_check,
+    KeepCurrency: consumers.keep_currency,
     ListRecords: _listed(lambda tables, op: tuple(tables.records(op))),
     SumUsage: _listed(lambda tables, op: tuple(tables.usage_days(op))),
     ListBatches: _listed(lambda tables, op: tuple(tables.batches(op.api, op.after, op.limit))),

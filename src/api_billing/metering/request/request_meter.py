@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from api_billing.metering.alerts.channels import open_channels
 from api_billing.metering.alerts.watcher import Watcher
-from api_billing.metering.errors import InvalidSetting, MeterClosed, MeterError, StoreUnusable
+from api_billing.metering.errors import InvalidSetting, MeterClosed, MeterError, StoreUnavailable, StoreUnusable
 from api_billing.metering.ledger.operations import Note, Operation, Record
 from api_billing.metering.ledger.settlement_operations import TakeLease
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums
@@ -18,6 +18,7 @@ from api_billing.metering.limits.checks import Amount, amount_in
 from api_billing.metering.limits.limits import Limit
 from api_billing.metering.limits.plan import PlanCache
 from api_billing.metering.limits.windows import WindowCheck
+from api_billing.metering.request.currency import check_currency
 from api_billing.metering.request.decisions import DecisionCache
 from api_billing.metering.request.door import Door, Receiver
 from api_billing.metering.request.health import Checked, Health, Wrong
@@ -107,6 +108,7 @@ class RequestMeter(Checked):
         self.store = store
         self.settings = settings
         self.currency = settings.money
+        self._counts_in_it = False  # or it is not known whether the store does
         self.identify = identify
         self.now_ms = clock_ms
         self.seldom = Seldom(clock_ms)
@@ -184,6 +186,23 @@ class RequestMeter(Checked):
     @abstractmethod
     def account_of(self, api: str, consumer: str) -> str:
         """Whose credit pays for a consumer's requests to an API."""
+
+    def check_currency(self, *, decides: bool = True) -> None:
+        """See that the store counts in the meter's currency, which it does from now on if this ``decides``. With
+        ``fail_open`` not while the store is away.
+
+        Raises: InvalidSetting when it counts in another, StoreUnavailable.
+        """
+        try:
+            run(self.counting(decides=decides), self.store.call)
+        except StoreUnavailable:
+            if not self.settings.fail_open:
+                raise
+
+    def counting(self, *, decides: bool = True) -> Steps[None]:
+        """The same as a flow, which needs the store."""
+        if not self._counts_in_it:
+            self._counts_in_it = yield from check_currency(self.currency, decides=decides)
 
     def amount(self, what: str, amount: Amount) -> int:
         """An amount in smallest units, of an int or a text in the meter's currency. Raises: InvalidSetting."""

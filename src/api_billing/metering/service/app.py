@@ -51,6 +51,7 @@ def create_app(meter: Meter, *, service_token: str, admin_token: str = "", close
     Raises: InvalidSetting when a token is shorter than 16 bytes, there is no pepper for API keys, or no tier for new
     consumers; StoreUnavailable.
     """
+    meter.check_currency()
     meter.check_new_consumers()
 
     @asynccontextmanager
