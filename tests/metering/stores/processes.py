@@ -5,7 +5,7 @@ One interpreter that has everything imported forks in a millisecond, where each 
 race: ``processes`` children open the store at ``url``, say so, and begin at one moment: ``each`` reservations with
 ``fields``, settled at once when ``settle``; with ``coroutines`` all of a child's wait at once in one event loop; with
 ``sums`` each child comes with vouchers for all of these, in an order of its own; with ``more`` each reservation is
-raised to that. Printed: what all were answered.
+raised to that; with ``apart_ms`` each is so much later than the one before it. Printed: what all were answered.
 
 die: a child serves one request (``session``: by a voucher that it puts before, and with an estimate that it raises
 while it serves; then it cuts a batch) and kills itself at a ``point``: before a step is sent to the store, after the
@@ -96,6 +96,7 @@ def run(task, go, write):
             if sums is not None:
                 values["session"] = by._replace(cumulative_wei=sums[number], signature=f"0x{sums[number]:0130x}")
             made = Reserve(new_id(values["now_ms"]), **values)
+            values["now_ms"] += task.get("apart_ms", 0)
             reply = store.call(made)
             answers.append(getattr(reply, "code", type(reply).__name__))
             if "more" in task and isinstance(reply, Reserved):

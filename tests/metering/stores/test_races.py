@@ -9,7 +9,8 @@ import pytest
 
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.ledger.ids import new_id
-from api_billing.metering.ledger.operations import Claim, ListRecords, Reserve, Reserved, Settle, SumUsage
+from api_billing.metering.ledger.operations import Claim, ListRecords, ReadCounts, Reserve, Reserved, Settle, SumUsage
+from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.stores import open_store
 
 THREADS = 16
@@ -193,6 +194,69 @@ def test_processes__with_one_idempotency_key__one_request_is_charged(in_processe
         assert answers["Reserved"] == 1
         assert answers["Replay"] + answers["ClaimInProgress"] == PROCESSES * EACH - 1
         assert desk.balance().charged_wei == 10
+
+
+MINUTE_MS = 60_000
+
+
+def moving_window(counting, limit=20, rate=20):
+    return WindowCheck(f"acme/{counting}", 0, MINUTE_MS, "calls", limit, counting=counting, rate=rate)
+
+
+def test_processes__in_a_window_that_slides__are_admitted_exactly_so_many_more_as_leave(
+    in_processes, shared_url, desk_of
+):
+    with open_store(shared_url) as store:
+        desk = desk_of(store)
+        desk.grant(10_000)
+        admitted = []
+        for at_ms, processes in [(0, 2), (1000, 8), (MINUTE_MS - 1, 8), (MINUTE_MS, 8), (MINUTE_MS + 1000, 8)]:
+            fields = fields_of(desk, now_ms=desk.now_ms + at_ms, checks=[moving_window("sliding")])
+            answers = in_processes(fields, settle=True, processes=processes)
+            admitted.append(answers["Reserved"])
+        assert admitted == [12, 8, 0, 12, 8]
+
+
+def test_processes__in_a_bucket__are_admitted_exactly_so_many_more_as_flow_out(in_processes, shared_url, desk_of):
+    with open_store(shared_url) as store:
+        desk = desk_of(store)
+        desk.grant(10_000)
+        admitted = []
+        for at_ms in (0, 2999, 3000, 3000 + 15_000, 10 * MINUTE_MS):  # one flows out in 3 seconds
+            fields = fields_of(desk, now_ms=desk.now_ms + at_ms, checks=[moving_window("bucket")])
+            admitted.append(in_processes(fields, settle=True, processes=8)["Reserved"])
+        assert admitted == [20, 0, 1, 5, 20]
+
+
+@pytest.mark.parametrize("counting", ["sliding", "bucket"])
+def test_processes__whose_requests_come_out_of_order__are_admitted_as_many_as_the_limit(
+    in_processes, shared_url, desk_of, counting
+):
+    with open_store(shared_url) as store:
+        desk = desk_of(store)
+        desk.grant(10_000)
+        for at_ms in (0, MINUTE_MS + EACH):
+            fields = fields_of(desk, now_ms=desk.now_ms + at_ms, checks=[moving_window(counting)])
+            assert in_processes(fields, settle=False, processes=8, apart_ms=1)["Reserved"] == 20
+
+
+@pytest.mark.parametrize("counting", ["sliding", "bucket"])
+def test_threads__reserving_and_releasing_what_forgets__lose_no_call(desk, counting):
+    desk.grant(10**6)
+    window = moving_window(counting, THREADS * 8)
+
+    def serve(number):
+        for turn in range(8):
+            reservation_id, reply = desk.reserve(10, window)
+            assert isinstance(reply, Reserved)
+            if (number + turn) % 3:
+                desk.settle(reservation_id, number)
+            else:
+                desk.release(reservation_id)
+
+    in_threads(serve)
+    settled = sum(1 for number in range(THREADS) for turn in range(8) if (number + turn) % 3)
+    assert desk.call(ReadCounts((window,), desk.now_ms)) == (settled,)
 
 
 def test_processes__on_both_sides_of_midnight__count_in_their_own_windows(shared_url, desk_of, calls):
