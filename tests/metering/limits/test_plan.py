@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api_billing.metering.clock import EVER_MS
 from api_billing.metering.ledger.operations import Balance, Refused
+from api_billing.metering.limits.limits import Limit
 from api_billing.metering.limits.plan import PlanCache, WindowPlan, make_plan
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota, Step
+from api_billing.metering.limits.scopes import Limits, Place
 from api_billing.metering.limits.tiers import DEFAULT_TIERS, Tier
 from api_billing.metering.request.problems import refusal_by
 
@@ -196,3 +199,57 @@ def test_refusal__budget_with_its_own_pause__retries_after_it() -> None:
 @pytest.mark.parametrize(("given_code", "code"), [("disabled", "disabled"), ("reservation_ended", "meter_unavailable")])
 def test_refusal__without_windows__is_named_or_unavailable(given_code: str, code: str) -> None:
     assert refusal_by(WINDOWS, refused(given_code), NOON, 1).code == code
+
+
+def moving_plan(*limits: Limit, weight: int = 1) -> WindowPlan:
+    plan = make_plan(profile(Tier("e", None, 1)), NOON, limits=Limits("weather", limits), place=Place("/forecast"))
+    return plan.weighing(weight)
+
+
+SLIDING = Limit("sliding", 10, minutes=1, name="slides")
+BUCKET = Limit("bucket", 6, minutes=1, burst=4, name="flows")
+
+
+def test_make_plan__windows_that_move__are_good_for_ever() -> None:
+    plan = moving_plan(SLIDING, BUCKET)
+    assert (plan.from_ms, plan.until_ms) == (0, EVER_MS)
+
+
+def test_policy__of_windows_that_move__says_what_they_allow_in_their_length() -> None:
+    assert moving_plan(SLIDING, BUCKET).policy == '"slides";q=10;w=60, "flows";q=6;w=60'
+
+
+def test_fields__of_windows_that_move__say_when_there_is_room_again() -> None:
+    fields = dict(moving_plan(SLIDING, BUCKET).fields((10, 3), NOON, 1, (NOON + 1_001, NOON + 9_000)))
+    assert fields["ratelimit"] == '"slides";r=0;t=2, "flows";r=1;t=9'
+    assert (fields["x-ratelimit-remaining"], fields["x-ratelimit-limit"]) == ("0", "10")
+    assert fields["x-ratelimit-reset"] == str(NOON // 1000 + 2)
+
+
+@pytest.mark.parametrize("frees", [(), (0,)])
+def test_fields__room_not_known__say_when_all_has_left(frees: tuple[int, ...]) -> None:
+    assert dict(moving_plan(SLIDING).fields((10,), NOON, 1, frees))["ratelimit"] == '"slides";r=0;t=60'
+
+
+@pytest.mark.parametrize(("used", "left"), [(0, 3), (1, 3), (2, 2), (8, 0), (11, 0)])
+def test_remaining__of_a_weight__is_in_requests_of_it_and_in_fields_in_calls(used: int, left: int) -> None:
+    plan = moving_plan(SLIDING, weight=3)
+    fields = dict(plan.fields((used,), NOON))
+    assert plan.remaining((used,)) == left
+    assert (fields["x-ratelimit-remaining"], fields["x-ratelimit-limit"]) == (str(max(0, 10 - used)), "10")
+    assert fields["ratelimit"].startswith(f'"slides";r={max(0, 10 - used)};')
+
+
+def test_renews_at__of_windows_that_move__is_when_there_is_room_again() -> None:
+    plan = moving_plan(SLIDING, BUCKET)
+    assert plan.renews_at((10, 0), 1, NOON, (NOON + 5, NOON + 9)) == NOON + 5
+    assert plan.renews_at((10, 0), 1, NOON) == NOON + MINUTE_MS
+
+
+def test_refusal__by_windows_that_move__retries_when_all_have_room_again() -> None:
+    plan = moving_plan(SLIDING, BUCKET)
+    found = Refused("quota_exceeded", (0, 1), (10, 4), Balance(), None, (NOON + 1_001, NOON + 30_000))
+    refusal = refusal_by(plan, found, NOON, 1, lambda below: below - 1)
+    assert (refusal.policies, refusal.retry_after_seconds) == (("slides", "flows"), 33)
+    assert refusal_by(plan, found._replace(violated=(0,)), NOON, 1, lambda below: below - 1).retry_after_seconds == 2
+    assert "slides" in refusal_by(plan, found._replace(violated=(0,)), NOON, 1).detail

@@ -7,6 +7,7 @@ from api_billing.metering.limits.plan import WindowPlan, make_plan
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota
 from api_billing.metering.limits.tiers import Tier
+from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.request.decisions import DecisionCache
 
 NOW_MS = 1_767_225_600_000  # 2026-01-01
@@ -66,3 +67,11 @@ def test_keep__cache_off__keeps_nothing(plan: WindowPlan) -> None:
     cache = DecisionCache(0)
     cache.keep(plan, by_budget(plan), 10, NOW_MS)
     assert cache.find(plan, 10, NOW_MS) is None
+
+
+def test_keep__refused_by_a_limit_of_money_that_slides__is_not_kept(plan: WindowPlan) -> None:
+    slides = WindowCheck("slides", 0, 60_000, "wei", 100, "slides", "budget_exceeded", "sliding")
+    cache, other = DecisionCache(5_000), make_plan(plan.profile, NOW_MS, also=(slides,))
+    cache.keep(other, Refused("budget_exceeded", (2,), (1, 95, 99), NO_BALANCE), 10, NOW_MS)
+    assert cache.find(other, 10, NOW_MS) is None
+    assert not cache._decisions

@@ -152,12 +152,16 @@ def reserve_more(tables: Tables, op: ReserveMore) -> Reserved | Refused | NotRes
         lacking = sessions.take_more(tables, request, op.session, more_wei)
         code = "" if lacking is None else lacking.code
     if code:
-        return Refused(code, tuple(violated), used, account.balance(), None if lacking is None else lacking.channel)
+        closest = None if lacking is None else lacking.channel
+        frees = frees_of(request.reserve.checks, counts, more_wei, now_ms)
+        return Refused(code, tuple(violated), used, account.balance(), closest, frees)
     request.more_wei += more_wei
     tables.touch(request)
     account.reserved_wei += more_wei
     tables.touch(account)
-    return Reserved(account.balance(), admit(tables, request.reserve.checks, counts, 0, more_wei, now_ms))
+    used = admit(tables, request.reserve.checks, counts, 0, more_wei, now_ms)
+    frees = frees_of(request.reserve.checks, counts, request.reserve.estimate_wei, now_ms)
+    return Reserved(account.balance(), used, None, frees)
 
 
 def settle(tables: Tables, op: Settle) -> Settled | NotReserved:

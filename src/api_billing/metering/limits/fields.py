@@ -25,7 +25,9 @@ def policy_field(checks: tuple[WindowCheck, ...]) -> str:
         if check.limit is None:
             continue
         unit, scale = unit_of(check)
-        item = f'"{check.name}";q={min(check.limit // scale, MAX_INTEGER)}'
+        # What a bucket allows in a window is what flows out of it; what it holds beyond that nobody relies on.
+        quota = check.rate if check.counting == "bucket" else check.limit
+        item = f'"{check.name}";q={min(quota // scale, MAX_INTEGER)}'
         item += f';qu="{unit}"' if unit else ""
         items.append(f"{item};w={(check.ends_ms - check.starts_ms) // 1000}")
     return ", ".join(items)

@@ -21,11 +21,12 @@ _MAX_TWINS: Final = 64
 
 
 class Tightest(NamedTuple):
-    """The window with the least left. ``calls`` are those that still fit, at the price asked about."""
+    """The window with the least left. ``calls`` are those that still fit, of the weight and price asked about."""
 
     check: WindowCheck
     left: int  # in the window's unit; at least 0
     calls: int
+    ends_ms: int  # or has room again, where it slides or is a bucket
 
 
 class WindowPlan:
@@ -69,14 +70,7 @@ class WindowPlan:
         self.budgets = budgets
         self.from_ms = from_ms
         self.until_ms = until_ms
-        # What header fields need of each window with a limit: index, limit, scale, end, unit and name.
-        self.shown = tuple(
-            [
-                (index, check.limit, unit_of(check)[1], check.ends_ms, check.unit, check.name)
-                for index, check in enumerate(checks)
-                if check.limit is not None
-            ]
-        )
+        self.shown = _shown(checks)
         self.policy = policy_field(checks)
 
     def weighing(self, weight: int) -> WindowPlan:
@@ -92,62 +86,103 @@ class WindowPlan:
                     for index, check in enumerate(self.checks)
                 ]
             )
+            twin.shown = _shown(twin.checks)
             if len(self._twins) < _MAX_TWINS:
                 self._twins[weight] = twin
         return twin
 
-    def tightest(self, counts: Sequence[int], estimate_wei: int = 1) -> Tightest | None:
+    def ends_ms(self, index: int, now_ms: int, frees: Sequence[int] = ()) -> int:
+        """When the window of a check ends. One that slides, and a bucket, has room again then, as the store tells with
+        its counts (``frees``); without that, when all that is counted will surely have left it.
+        """
+        check = self.checks[index]
+        if check.counting == "fixed":
+            return check.ends_ms
+        return (frees[index] if frees else 0) or now_ms + check.ends_ms
+
+    def tightest(
+        self, counts: Sequence[int], estimate_wei: int = 1, now_ms: int = 0, frees: Sequence[int] = ()
+    ) -> Tightest | None:
         """The window with the least left, measured in calls at an estimate; of equal ones the one that renews last.
 
-        ``counts`` are those of the checks. None when nothing is limited.
+        ``counts`` and ``frees`` are those of the checks. None when nothing is limited.
         """
         if not self.shown:
             return None
         best = (-1, 0, 0, 0)
-        for index, limit, _, ends_ms, unit, _ in self.shown:
+        for index, limit, _, ends_ms, unit, _, weight in self.shown:
             left = limit - counts[index]
             if left < 0:
                 left = 0
-            calls = left if unit == "calls" else left // (estimate_wei or 1)
+            calls = left // (weight if unit == "calls" else estimate_wei or 1)
+            if not ends_ms:
+                ends_ms = self.ends_ms(index, now_ms, frees)
             if best[0] < 0 or calls < best[0] or (calls == best[0] and ends_ms > best[1]):
                 best = (calls, ends_ms, left, index)
-        return Tightest(self.checks[best[3]], best[2], best[0])
+        return Tightest(self.checks[best[3]], best[2], best[0], best[1])
 
     def remaining(self, counts: Sequence[int], estimate_wei: int = 1) -> int | None:
         """Calls that still fit into the tightest window; None: unlimited."""
         found = self.tightest(counts, estimate_wei)
         return None if found is None else found.calls
 
-    def renews_at(self, counts: Sequence[int], estimate_wei: int = 1) -> int | None:
-        """When the tightest window ends, in milliseconds; None: unlimited."""
-        found = self.tightest(counts, estimate_wei)
-        return None if found is None else found.check.ends_ms
+    def renews_at(
+        self, counts: Sequence[int], estimate_wei: int = 1, now_ms: int = 0, frees: Sequence[int] = ()
+    ) -> int | None:
+        """When the tightest window ends, or has room again, in milliseconds; None: unlimited."""
+        found = self.tightest(counts, estimate_wei, now_ms, frees)
+        return None if found is None else found.ends_ms
 
-    def fields(self, counts: Sequence[int], now_ms: int, estimate_wei: int = 1) -> Fields:
-        """Header fields about windows, with ``counts`` as a reply to ``Reserve`` has; none without limits."""
+    def fields(self, counts: Sequence[int], now_ms: int, estimate_wei: int = 1, frees: Sequence[int] = ()) -> Fields:
+        """Header fields about windows, with ``counts`` and ``frees`` as a reply has them; none without limits."""
         if not self.shown or len(counts) != len(self.checks):
             return []
         items = []
         fewest = renews_ms = -1
-        limit = 0
+        limit = remaining = 0
         # As ``tightest`` has it, in the same round: this is done for each response.
-        for index, most, scale, ends_ms, unit, name in self.shown:
+        for index, most, scale, ends_ms, unit, name, weight in self.shown:
             left = most - counts[index]
             if left < 0:
                 left = 0
-            price_wei = 1 if unit == "calls" else estimate_wei or 1
-            calls = left // price_wei
+            of_one = weight if unit == "calls" else estimate_wei or 1
+            calls = left // of_one
+            if not ends_ms:
+                ends_ms = self.ends_ms(index, now_ms, frees)
             if fewest < 0 or calls < fewest or (calls == fewest and ends_ms > renews_ms):
-                fewest, renews_ms, limit = calls, ends_ms, most // price_wei
+                fewest, renews_ms = calls, ends_ms
+                # Of calls as they are counted, whatever this one weighs.
+                limit, remaining = (most, left) if unit == "calls" else (most // of_one, calls)
             shown = min(left // scale, MAX_INTEGER)
             items.append(f'"{name}";r={shown};t={-((now_ms - ends_ms) // 1000) if ends_ms > now_ms else 0}')
         return [
             ("ratelimit-policy", self.policy),
             ("ratelimit", ", ".join(items)),
             ("x-ratelimit-limit", str(limit)),
-            ("x-ratelimit-remaining", str(fewest)),
+            ("x-ratelimit-remaining", str(remaining)),
             ("x-ratelimit-reset", str(-(-renews_ms // 1000))),
         ]
+
+
+def _shown(checks: Sequence[WindowCheck]) -> tuple[tuple[int, int, int, int, str, str, int], ...]:
+    """What header fields need of each window with a limit: index, limit, scale, end (0 where it moves), unit, name and
+    weight.
+    """
+    return tuple(
+        [
+            (
+                index,
+                check.limit,
+                unit_of(check)[1],
+                check.ends_ms if check.counting == "fixed" else 0,
+                check.unit,
+                check.name,
+                check.weight or 1,
+            )
+            for index, check in enumerate(checks)
+            if check.limit is not None
+        ]
+    )
 
 
 def make_plan(

@@ -89,7 +89,7 @@ class CreditPayer(Payer):
             if meter.decisions is not None and self.remote_id is None:
                 believed = meter.decisions.find(self.plan, self.estimate_wei, request.at_ms)
                 if believed is not None:
-                    self.counts = believed.counts
+                    self.counts, self.frees = believed.counts, believed.frees
                     return believed
             reply = yield from self.ask(account, request.at_ms, profile.version, self.plan.checks)
             if isinstance(reply, Refused):
@@ -289,8 +289,8 @@ class CreditPayer(Payer):
             what = (settle.reservation_id, reply.uncollected_wei, reserve.consumer)
             meter.seldom.log(_log, logging.WARNING, "%s cost %d wei more than %s had", *what)
         if len(reply.counts) == len(self.counts):
-            self.counts = tuple([count for _, count in reply.counts])
-        fields = self.plan.fields(self.counts, settle.now_ms, self.estimate_wei)
+            self.counts, self.frees = tuple([count for _, count in reply.counts]), reply.frees
+        fields = self.plan.fields(self.counts, settle.now_ms, self.estimate_wei, self.frees)
         return [*fields, cost_field(reply.charged_wei)]
 
     def released(self) -> Fields:

@@ -46,8 +46,8 @@ class DecisionCache:
         return None
 
     def keep(self, plan: WindowPlan, refused: Refused, estimate_wei: int, now_ms: int) -> None:
-        """Keep a refusal, when it is one by a budget."""
-        if refused.code not in _CODES:
+        """Keep a refusal, when it is one by a budget: of a limit that slides nobody knows how long it holds."""
+        if refused.code not in _CODES or plan.budgets[refused.violated[0]] is None:
             return
         check = plan.checks[refused.violated[0]]
         if len(self._decisions) >= self._size:

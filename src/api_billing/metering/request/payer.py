@@ -69,6 +69,7 @@ class Payer(ABC):
         "consumer",
         "counts",
         "estimate_wei",
+        "frees",
         "is_unanswered",
         "metering",
         "operation",
@@ -98,6 +99,7 @@ class Payer(ABC):
         self.consumer = ""
         self.plan: WindowPlan | None = None
         self.counts: tuple[int, ...] = ()
+        self.frees: tuple[int, ...] = ()
         self.estimate_wei = 0
         self.claim = claim
         self.claim_expires_ms = request.at_ms + metering.meter.idempotency_ms
@@ -161,7 +163,7 @@ class Payer(ABC):
         """Header fields about limits, as they are now."""
         if self.plan is None:
             return []
-        return self.plan.fields(self.counts, self.metering.meter.now_ms(), self.estimate_wei)
+        return self.plan.fields(self.counts, self.metering.meter.now_ms(), self.estimate_wei, self.frees)
 
     def begun_fields(self, status: int = 200) -> Fields:
         """Header fields of a response that begins before it is settled: receipts of payment among them."""
@@ -259,5 +261,5 @@ class Payer(ABC):
         reply: ReserveReply = yield self.reservation
         self.is_unanswered = False
         if isinstance(reply, Reserved | Refused):
-            self.counts, self.channel = reply.counts, reply.channel
+            self.counts, self.frees, self.channel = reply.counts, reply.frees, reply.channel
         return reply

@@ -190,7 +190,8 @@ def refusal_by(
     """What to answer when the store refused: the code, the violated policies, and when it makes sense to retry.
 
     Retry-After is the end of the last of the violated windows, as all of them have to renew, and a moment more, of up
-    to a tenth of the window: ``randrange`` says how much, so that not all who were refused come back in one second. A
+    to a tenth of the window: ``randrange`` says how much, so that not all who were refused come back in one second. One
+    that slides, and a bucket, has room for this request again when the store says, and a tenth of that wait more. A
     budget that throttles may say another time, which is told as it is.
     """
     if refused.code == "insufficient_credit":
@@ -207,9 +208,14 @@ def refusal_by(
         code = refused_code(budget, refused.counts[first], estimate_wei)
         detail, extra = f"{KINDS[code].detail} It is the budget {budget.name}.", {"budget": budget.name}
     names = tuple([plan.checks[index].name for index in refused.violated])
-    last = max([plan.checks[index] for index in refused.violated], key=lambda check: check.ends_ms)
-    spread = (last.ends_ms - last.starts_ms) // 1000 // 10
-    seconds = seconds_until(last.ends_ms, now_ms) + randrange(min(max(spread, _LEAST_SPREAD), _MOST_SPREAD) + 1)
+    ends_ms, last = max([(plan.ends_ms(index, now_ms, refused.frees), index) for index in refused.violated])
+    seconds, check = seconds_until(ends_ms, now_ms), plan.checks[last]
+    if check.counting == "fixed":
+        spread = max((check.ends_ms - check.starts_ms) // 1000 // 10, _LEAST_SPREAD)
+    else:
+        spread = seconds // 10
+        detail = detail or f"The limit {check.name} has no room for this request at the moment."
+    seconds += randrange(min(spread, _MOST_SPREAD) + 1)
     if code == "throttled" and budget is not None and budget.retry_after_seconds:
         seconds = budget.retry_after_seconds
     return Refusal(code, detail, seconds, names, extra=extra)

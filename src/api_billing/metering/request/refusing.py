@@ -17,5 +17,5 @@ def left_of(payer: Payer) -> tuple[int | None, int | None]:
     plan, counts = payer.plan, payer.counts
     if plan is None or len(counts) != len(plan.checks):
         return None, None
-    found = plan.tightest(counts, payer.estimate_wei)
-    return (None, None) if found is None else (found.calls, found.check.ends_ms)
+    found = plan.tightest(counts, payer.estimate_wei, payer.metering.meter.now_ms(), payer.frees)
+    return (None, None) if found is None else (found.calls, found.ends_ms)

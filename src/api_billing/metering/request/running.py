@@ -165,6 +165,6 @@ class Running:
         reply: Reserved | Refused | NotReserved = yield ReserveMore.of(reserve, wanted_wei, meter.now_ms())
         if isinstance(reply, Reserved):
             self.held_wei = payer.estimate_wei = wanted_wei
-            payer.counts = reply.counts
+            payer.counts, payer.frees = reply.counts, reply.frees
             self._paid = self.cost_wei, self.extended_wei
         return reply

@@ -80,7 +80,9 @@ def settle(
         late=reply.late,
         repeated=reply.repeated,
         balance=BalanceBody.of(reply.balance),
-        fields=dict([*fields_of(reservation, counts, meter.now_ms()), cost_field(reply.charged_wei), *receipts]),
+        fields=dict(
+            [*fields_of(reservation, counts, meter.now_ms(), reply.frees), cost_field(reply.charged_wei), *receipts]
+        ),
     )
 
 

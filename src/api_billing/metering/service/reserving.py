@@ -145,7 +145,8 @@ def _payer(meter: Meter, body: ReservationBody, by_key: Extractor) -> Payer:
 
 
 def _answer(payer: Payer, reserve: Reserve, reply: Reserved) -> ReservationAnswer:
-    checks = payer.plan.checks if payer.plan is not None else ()
+    plan, now_ms = payer.plan, reserve.now_ms
+    checks = plan.checks if plan is not None else ()
     return ReservationAnswer(
         id=reserve.reservation_id,
         api=reserve.api,
@@ -155,11 +156,15 @@ def _answer(payer: Payer, reserve: Reserve, reply: Reserved) -> ReservationAnswe
         balance=BalanceBody.of(reply.balance),
         limits=[
             LimitBody(
-                name=check.name, unit=check.unit, limit=str(check.limit), used=str(count), renews_ms=check.ends_ms
+                name=check.name,
+                unit=check.unit,
+                limit=str(check.limit),
+                used=str(count),
+                renews_ms=plan.ends_ms(index, now_ms, reply.frees),
             )
             # A reservation that is repeated counts in the windows of its time, which may be others than now.
-            for check, count in zip(checks, reply.counts, strict=False)
-            if check.limit is not None
+            for index, (check, count) in enumerate(zip(checks, reply.counts, strict=False))
+            if check.limit is not None and plan is not None
         ],
         protocol=payer.speaks,
         fields=dict(payer.fields()),
@@ -167,11 +172,13 @@ def _answer(payer: Payer, reserve: Reserve, reply: Reserved) -> ReservationAnswe
     )
 
 
-def fields_of(reservation: OpenReservation, counts: tuple[int, ...], now_ms: int) -> list[tuple[str, str]]:
+def fields_of(
+    reservation: OpenReservation, counts: tuple[int, ...], now_ms: int, frees: tuple[int, ...] = ()
+) -> list[tuple[str, str]]:
     """Header fields about the limits of a reservation's plan."""
     if reservation.plan is None or len(counts) != len(reservation.plan.checks):
         return []
-    return reservation.plan.fields(counts, now_ms, reservation.reserve.estimate_wei)
+    return reservation.plan.fields(counts, now_ms, reservation.reserve.estimate_wei, frees)
 
 
 def _check_id(chosen: str | None, now_ms: int) -> None:
