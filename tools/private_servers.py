@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -35,7 +35,14 @@ class NotInstalled(Exception):
 
 @contextmanager
 def private_postgresql(within: Path | None = None, *, durable: bool = False) -> Iterator[str]:
-    """The URL of an empty database on a server of its own, whose data lies in a new folder ``within`` another.
+    """The URL of a ``private_postgresql_server``."""
+    with private_postgresql_server(within, durable=durable) as server:
+        yield server.url
+
+
+@contextmanager
+def private_postgresql_server(within: Path | None = None, *, durable: bool = False) -> Iterator[PrivateServer]:
+    """An empty database on a server of its own, whose data lies in a new folder ``within`` another.
 
     Not ``durable``, it does not wait for the disk: for tests of what is right. Raises: NotInstalled, RuntimeError.
     """
@@ -53,9 +60,9 @@ def private_postgresql(within: Path | None = None, *, durable: bool = False) -> 
             settings |= {"fsync": "off", "full_page_writes": "off"}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         command = [str(binaries / "postgres"), "-D", str(data), "-k", str(folder), *options]
-        with _running(command, account, signal.SIGINT, folder) as process:
-            _wait_for(process, folder, lambda: _answers(binaries, folder))
-            yield f"postgresql:///postgres?host={folder}&user=meter"
+        url = f"postgresql:///postgres?host={folder}&user=meter"
+        with _running(url, command, account, folder, lambda: _answers(binaries, folder)) as server:
+            yield server
 
 
 @contextmanager
@@ -78,14 +85,21 @@ def private_pgbouncer(within: Path | None, url: str, *settings: str) -> Iterator
         ]  # fmt: skip
         (folder / "ini").write_text("\n".join(lines) + "\n")
         socket_ = folder / f".s.PGSQL.{port}"
-        with _running([program, str(folder / "ini")], account, signal.SIGINT, folder) as process:
-            _wait_for(process, folder, socket_.exists)
-            yield f"postgresql:///postgres?host={folder}&port={port}&user=meter"
+        of_it = f"postgresql:///postgres?host={folder}&port={port}&user=meter"
+        with _running(of_it, [program, str(folder / "ini")], account, folder, socket_.exists):
+            yield of_it
 
 
 @contextmanager
 def private_redis(within: Path | None = None, *options: str) -> Iterator[str]:
-    """The URL of an empty Redis of its own, durable at each answer. Raises: NotInstalled, RuntimeError."""
+    """The URL of a ``private_redis_server``."""
+    with private_redis_server(within, *options) as server:
+        yield server.url
+
+
+@contextmanager
+def private_redis_server(within: Path | None = None, *options: str) -> Iterator[PrivateServer]:
+    """An empty Redis of its own, durable at each answer. Raises: NotInstalled, RuntimeError."""
     program = shutil.which("redis-server")
     if program is None:
         raise NotInstalled("Redis is not installed (Debian: apt-get install redis-server)")
@@ -96,9 +110,9 @@ def private_redis(within: Path | None = None, *options: str) -> Iterator[str]:
             "--appendonly", "yes", "--appendfsync", "always", *options,
         ]  # fmt: skip
         # Asked to end, Redis refuses while it writes its first file; and what it has is not wanted any more.
-        with _running(command, account, signal.SIGKILL, folder) as process:
-            _wait_for(process, folder, lambda: _listens(port))
-            yield f"redis://127.0.0.1:{port}/0"
+        url = f"redis://127.0.0.1:{port}/0"
+        with _running(url, command, account, folder, lambda: _listens(port), signal.SIGKILL) as server:
+            yield server
 
 
 @contextmanager
@@ -152,24 +166,85 @@ def _private_folder(within: Path | None) -> Iterator[tuple[Path, dict[str, Any]]
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def _running(
-    command: Sequence[str], account: dict[str, Any], stop: signal.Signals, folder: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    with (folder / "log").open("wb") as log:
-        process: subprocess.Popen[bytes] = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None, **account,
-        )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.send_signal(stop)
+class PrivateServer:
+    """A program that serves from a folder of its own: can be killed or frozen, and started again on the same data."""
+
+    def __init__(
+        self,
+        url: str,
+        command: Sequence[str],
+        account: dict[str, Any],
+        folder: Path,
+        is_ready: Callable[[], bool],
+        stop: signal.Signals = signal.SIGINT,
+    ) -> None:
+        self.url = url
+        self._command, self._account, self._folder = command, account, folder
+        self._is_ready, self._stop = is_ready, stop
+        self._process = self._started()
+
+    def start(self) -> None:
+        """Start it again, and wait until it answers. Raises: RuntimeError."""
+        self._process = self._started()
+
+    def kill(self) -> None:
+        """End it and its processes at once, as a crash would."""
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def freeze(self) -> None:
+        """Have it say nothing any more, without closing anything."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it."""
+        self._process.send_signal(self._stop)
         try:
-            process.wait(_STOP_SECONDS)
+            self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
+            self.kill()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with (self._folder / "log").open("ab") as log:
+            process: subprocess.Popen[bytes] = subprocess.Popen(
+                self._command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None, **self._account,
+            )  # fmt: skip
+        try:
+            _wait_for(process, self._folder, self._is_ready)
+        except BaseException:
             process.kill()
             process.wait()
+            raise
+        return process
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in (self._process.pid, *_children_of(self._process.pid)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
+@contextmanager
+def _running(*values: Any, **options: Any) -> Iterator[PrivateServer]:
+    server = PrivateServer(*values, **options)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def _children_of(pid: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # Behind the name in parentheses, which may have anything in it: its state, and its parent.
+            if int(status.read_text(errors="replace").rpartition(")")[2].split()[1]) == pid:
+                found.append(int(status.parent.name))
+    return found
 
 
 def _die_with_parent() -> None:

@@ -15,7 +15,7 @@ from api_billing.metering.ledger.operations import Grant, Granted, Settle, Settl
 from api_billing.metering.stores import open_store  # noqa: E402
 from api_billing.metering.stores.postgresql import store as postgresql  # noqa: E402
 from api_billing.metering.stores.postgresql.tables import PostgresqlTables  # noqa: E402
-from tests.metering.stores.relay import relay_to  # noqa: E402
+from tools.relay import relay_to  # noqa: E402
 
 
 @pytest.fixture
