@@ -382,6 +382,13 @@ def test_durability__server_that_can__has_no_warning(version, enabled, fsync, wa
     assert durability_of({"redis_version": version, "aof_enabled": enabled}, fsync, wanted) == expected
 
 
+@pytest.mark.parametrize("wanted", [True, None])
+def test_durability__of_a_server_that_still_loads__is_not_known(wanted):
+    # It says that its append-only file is off, as long as it reads it.
+    with pytest.raises(redis.exceptions.BusyLoadingError):
+        durability_of({"redis_version": "7.2.0", "aof_enabled": 0, "loading": 1}, "always", wanted)
+
+
 @pytest.mark.parametrize(
     ("version", "enabled", "fsync", "wanted"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 import redis
-from redis.exceptions import ResponseError
+from redis.exceptions import BusyLoadingError, ResponseError
 
 from api_billing.metering.errors import StoreUnusable
 
@@ -22,8 +22,11 @@ class Durability(NamedTuple):
 def durability_of(info: dict[str, Any], append_fsync: str | None, wanted: bool | None) -> Durability:
     """What the server does for its answers, from INFO and its setting appendfsync (None: it does not tell).
 
-    Raises: StoreUnusable, when durability is ``wanted`` and the server cannot give it.
+    Raises: StoreUnusable, when durability is ``wanted`` and the server cannot give it; BusyLoadingError, while it reads
+    what it has kept and so does not tell, as after a crash.
     """
+    if info.get("loading"):
+        raise BusyLoadingError("Redis is loading the dataset in memory")
     if not info.get("aof_enabled"):
         warning = "appendonly is off: what was answered may be lost in a crash; set appendonly yes, appendfsync always"
     elif append_fsync == "always":
