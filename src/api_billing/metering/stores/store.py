@@ -214,11 +214,12 @@ class Store(ABC):
     def _together(
         self, batch: list[Waiter], perform: Callable[[Sequence[Operation[Any]]], Sequence[Reply] | None]
     ) -> Sequence[Reply] | None:
-        """The replies to a batch, as ``perform`` has them; ``ANSWERED`` when it failed in a way it should not."""
+        """The replies to a batch, as ``perform`` has them; ``ANSWERED`` when it failed, which all of it were told."""
         try:
             return perform([waiter.operation for waiter in batch])
         except MeterError as error:
-            return [error] * len(batch)
+            deliver(batch, [error] * len(batch), self._seldom)
+            return ANSWERED
         except BaseException as error:
             failure = StoreUnavailable(f"the store failed: {error!r}")
             failure.__cause__ = error
