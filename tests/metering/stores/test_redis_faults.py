@@ -13,8 +13,8 @@ from api_billing.metering.errors import StoreUnavailable  # noqa: E402
 from api_billing.metering.ledger.operations import Grant, Granted, ReadBalance, Settled  # noqa: E402
 from api_billing.metering.stores import networked, open_store  # noqa: E402
 from api_billing.metering.stores.redis import store as redis_store  # noqa: E402
-from tools.relay import relay_to  # noqa: E402
 from tools.private_servers import NotInstalled, memory_folder, private_redis  # noqa: E402
+from tools.relay import relay_to  # noqa: E402
 
 
 def place(url):
