@@ -18,12 +18,15 @@ from api_billing.metering.ledger.consumer_operations import (
     PutProfile,
     PutTier,
 )
+from api_billing.metering.ledger.limit_operations import DropLimit, ListLimits, PutLimit
 from api_billing.metering.ledger.operations import Balance, Grant, Granted, ReadBalance
 from api_billing.metering.limits.checks import Amount, amount_in
+from api_billing.metering.limits.limits import Limit, limits_of
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota, all_in
 from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.request.identity import consumer_name
+from api_billing.metering.request.metering import check_api
 from api_billing.metering.stores.steps import Steps, arun, run
 from api_billing.metering.texts import storable
 
@@ -130,6 +133,45 @@ class Administration(KeyAdministration):
     def set_tier(self, tier: Tier) -> None:
         """Define a tier, or redefine it: it holds from its consumers' next requests on. Raises: StoreUnavailable."""
         self.store.call(PutTier(replace(tier, quotas=all_in(self.currency, tier.quotas))))
+
+    # --- limits of requests
+
+    def set_limit(self, api: str, limit: str | Limit, *, name: str = "") -> Limit:
+        """Set a limit of requests to an API, as an object or a text: in the place of that of its name in the terms, or
+        one more. It holds from the next request on, in all processes; what is counted under its name stays.
+
+        Raises: InvalidSetting, StoreUnavailable.
+        """
+        put = self._put_limit(api, limit, name)
+        self.store.call(put)
+        return put.limit
+
+    async def aset_limit(self, api: str, limit: str | Limit, *, name: str = "") -> Limit:
+        """As ``set_limit``, in a coroutine."""
+        put = self._put_limit(api, limit, name)
+        await self.store.acall(put)
+        return put.limit
+
+    def _put_limit(self, api: str, limit: str | Limit, name: str) -> PutLimit:
+        check_api(api)
+        found = limits_of(limit, self.currency)
+        if len(found) != 1:
+            raise InvalidSetting(f"limits are set one by one: {limit!r:.80} are {len(found)}")
+        made = replace(found[0], name=name) if name else found[0]
+        self.check_limits([made])
+        return PutLimit(api, made)
+
+    def remove_limit(self, api: str, name: str) -> bool:
+        """Take back a limit that was set: that of its name in the terms holds again. False: none was set."""
+        return self.store.call(DropLimit(api, name))
+
+    async def aremove_limit(self, api: str, name: str) -> bool:
+        """As ``remove_limit``, in a coroutine."""
+        return await self.store.acall(DropLimit(api, name))
+
+    def limits(self, api: str) -> tuple[Limit, ...]:
+        """The limits of an API that were set; those of the terms stand in the code. Raises: StoreUnavailable."""
+        return self.store.call(ListLimits(api)).by_api.get(api, ())
 
     # --- credit
 

@@ -16,6 +16,7 @@ from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
 from api_billing.metering.request.problems import Answer
+from api_billing.metering.stores.redis.store import open_redis
 from api_billing.metering.web.identified import consumer_of
 
 NOW_MS = 1_769_860_800_000
@@ -78,6 +79,23 @@ def test_limits__in_a_coroutine_and_of_many_at_once__are_never_exceeded(meter: M
 def test_terms__that_cannot_be__are_refused_where_they_are_written(meter: Meter, terms: dict[str, Any]) -> None:
     with pytest.raises(InvalidSetting):
         meter.metering("weather", **terms)
+
+
+@pytest.mark.parametrize("limit", ["1/day; per=all", "1/day; per=address"])
+def test_limit__of_several_consumers__in_a_store_that_cannot_count_them_together__is_refused(
+    meter: Meter, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(meter.store), "counts_across", False)
+    for refused in (lambda: meter.metering("weather", limits=limit), lambda: meter.set_limit("weather", limit)):
+        with pytest.raises(InvalidSetting, match="counts requests of several consumers together"):
+            refused()
+    meter.metering("weather", limits="1/day; per=key")
+
+
+@pytest.mark.parametrize(("shards", "counts_across"), [("", True), ("?shards=1", True), ("?shards=4", False)])
+def test_redis__of_several_shards__cannot_count_consumers_together(shards: str, counts_across: bool) -> None:
+    with open_redis(f"redis://127.0.0.1:1/0{shards}") as store:
+        assert store.counts_across is counts_across
 
 
 def test_limits__of_another_currency__are_in_the_meters() -> None:

@@ -39,7 +39,7 @@ SHARED = ("sqlite", "postgresql", "serializable", "redis")
 STORES = ("memory", *SHARED)
 ON_CLUSTER = {
     f"test_conformance_{what}"
-    for what in ("claims", "consumers", "counts", "currency", "money", "more", "moving", "records")
+    for what in ("claims", "consumers", "counts", "currency", "limits", "money", "more", "moving", "records")
 }
 # Usage of a batch, and ids, of several accounts.
 NOT_IN_SHARDS = ("batch", "test_record__noted_with_the_id_of_a_request")

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from api_billing.metering.ledger.batch_operations import BatchLine
+from api_billing.metering.limits.limits import Limit
 from api_billing.metering.limits.quotas import Budget, Quota, Step
 from api_billing.metering.limits.windows import Counting, Unit, WindowCheck
 from api_billing.vouchers import Voucher
@@ -24,6 +25,41 @@ def quotas_from_text(text: str) -> tuple[Quota, ...]:
     return tuple(
         Quota(name, period, limit, unit, _day(anchor)) for name, period, limit, unit, anchor in json.loads(text)
     )
+
+
+def limits_to_text(limits: Iterable[Limit]) -> str:
+    """A JSON array of limits of requests."""
+    return _dump([limit_to_object(limit) for limit in limits])
+
+
+def limits_from_text(text: str) -> tuple[Limit, ...]:
+    """The limits of such an array."""
+    return tuple([_limit(**each) for each in json.loads(text)])
+
+
+def limit_to_object(limit: Limit) -> dict[str, Any]:
+    """A limit as JSON has it; amounts are texts."""
+    period, count = limit.every
+    return {
+        "name": limit.name,
+        "window": limit.window,
+        "amount": str(limit.amount),
+        "unit": limit.unit,
+        f"{period}s": count,
+        "burst": str(limit.burst),
+        "anchor": _day_text(limit.anchor),
+        "per": limit.per,
+        "on": limit.on,
+        "group": limit.group,
+        "by_tier": {tier: None if amount is None else str(amount) for tier, amount in limit.by_tier.items()},
+    }
+
+
+def _limit(
+    window: Any, amount: str, burst: str, anchor: str | None, by_tier: dict[str, str | None], **rest: Any
+) -> Limit:
+    tiers = {tier: None if other is None else int(other) for tier, other in by_tier.items()}
+    return Limit(window, int(amount), burst=int(burst), anchor=_day(anchor), by_tier=tiers, **rest)
 
 
 def names_to_text(names: Iterable[str]) -> str:

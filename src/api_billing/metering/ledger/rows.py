@@ -363,6 +363,20 @@ class TierRow(Plain):
         return Tier(name, calls, retention_days, quotas_from_text(quotas))
 
 
+class LimitsRow(Plain):
+    """The limits of an API that were set at run time, as a text."""
+
+    @property
+    def api(self) -> str:
+        """Which API."""
+        return self._values[0]  # type: ignore[no-any-return]
+
+    @property
+    def limits(self) -> str:
+        """The limits."""
+        return self._values[1]  # type: ignore[no-any-return]
+
+
 class KeyRow(Plain):
     """An API key: the fields of ``ApiKey`` in their order, its APIs and quotas as texts (see ``documents``)."""
 
@@ -430,6 +444,7 @@ class BatchRow(Plain):
 
 NUMBERS: Final = kind_of(NumberRow, "numbers", "name:name", "", "value:int")
 TIERS: Final = kind_of(TierRow, "tiers", "name:name", "", "monthly_calls:text? retention_days:int quotas:text")
+LIMITS: Final = kind_of(LimitsRow, "limits", "api:name", "", "limits:text")
 CONSUMERS: Final = kind_of(
     ConsumerRow, "consumers", "consumer:name", "", "tier:name disabled:int quotas:text budgets:text version:int"
 )
@@ -481,8 +496,8 @@ USAGE: Final = kind_of(
 )
 
 KINDS: Final[tuple[Kind, ...]] = (
-    NUMBERS, TIERS, CONSUMERS, API_KEYS, FIRED, DOCUMENTS, BATCHES, GRANTS, REQUESTS, BODIES, CLAIMS, ACCOUNTS, COUNTS,
-    USAGE, SESSIONS, CHANNELS,
+    NUMBERS, TIERS, LIMITS, CONSUMERS, API_KEYS, FIRED, DOCUMENTS, BATCHES, GRANTS, REQUESTS, BODIES, CLAIMS, ACCOUNTS,
+    COUNTS, USAGE, SESSIONS, CHANNELS,
 )  # fmt: skip
 """In the order in which their rows are locked and written, by whoever locks."""
 

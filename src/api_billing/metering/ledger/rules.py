@@ -7,7 +7,17 @@ from dataclasses import replace
 from typing import Any, Final
 
 from api_billing.metering.errors import MeterError
-from api_billing.metering.ledger import chain_credit, consumers, counting, cutting, leases, money, outbox, sessions
+from api_billing.metering.ledger import (
+    chain_credit,
+    consumers,
+    counting,
+    cutting,
+    leases,
+    money,
+    outbox,
+    sessions,
+    set_limits,
+)
 from api_billing.metering.ledger.batch_operations import AddToBatch, ListBatches, ReadCut, ReadLeaves
 from api_billing.metering.ledger.consumer_operations import (
     FindKey,
@@ -24,6 +34,7 @@ from api_billing.metering.ledger.consumer_operations import (
     RotateKey,
 )
 from api_billing.metering.ledger.kinds import Key, Kind
+from api_billing.metering.ledger.limit_operations import DropLimit, ListLimits, PutLimit
 from api_billing.metering.ledger.operations import (
     Extend,
     FireOnce,
@@ -160,6 +171,9 @@ RULES: Final[dict[type[Operation[Any]], Rule]] = {
     PutTier: consumers.put_tier,
     ListTiers: consumers.list_tiers,
     PutKey: consumers.put_key,
+    PutLimit: set_limits.put_limit,
+    DropLimit: set_limits.drop_limit,
+    ListLimits: set_limits.list_limits,
     RevokeKey: consumers.revoke_key,
     RotateKey: consumers.rotate_key,
     ListKeys: consumers.list_keys,

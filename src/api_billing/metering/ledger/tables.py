@@ -41,6 +41,7 @@ from api_billing.metering.ledger.rows import (
     CountRow,
     DocumentRow,
     KeyRow,
+    LimitsRow,
     NumberRow,
     RequestRow,
     TierRow,
@@ -81,6 +82,10 @@ class Tables(ABC):
     @abstractmethod
     def tiers(self) -> Sequence[TierRow]:
         """All tiers."""
+
+    @abstractmethod
+    def limits(self) -> Sequence[LimitsRow]:
+        """The limits of all APIs that were set."""
 
     @abstractmethod
     def keys(self, consumer: str) -> Sequence[KeyRow]:

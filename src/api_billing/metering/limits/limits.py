@@ -28,7 +28,7 @@ _ONS: Final[tuple[str, ...]] = get_args(On)
 _UNITS: Final[tuple[str, ...]] = get_args(Unit)
 _MAX_YEARS: Final = 100
 _MAX_NAME: Final = 64
-_MAX_LIMITS: Final = 16  # of one request: each is a count to keep
+MAX_LIMITS: Final = 16  # of one request: each is a count to keep
 _MAX_TEXT: Final = 2_000
 _MAX_DIGITS: Final = 78
 _PERIODS: Final[dict[str, Period]] = {
@@ -218,8 +218,8 @@ def limits_of(given: str | Limit | Iterable[str | Limit], currency: Currency = G
             if limit.name in found:
                 raise InvalidSetting(f"two limits are called {limit.name!r}: give one another name=")
             found[limit.name] = limit
-    if len(found) > _MAX_LIMITS:
-        raise InvalidSetting(f"a request counts in at most {_MAX_LIMITS} limits, not in {len(found)}")
+    if len(found) > MAX_LIMITS:
+        raise InvalidSetting(f"a request counts in at most {MAX_LIMITS} limits, not in {len(found)}")
     return tuple(found.values())
 
 

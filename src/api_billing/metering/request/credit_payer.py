@@ -135,7 +135,10 @@ class CreditPayer(Payer):
                     refusal = yield from self.lacks_voucher()
         if key is not None and key.quotas:
             also += key_checks(key.consumer, key.family, key.quotas, request.at_ms)
-        limits, place = metering.scoped, NOWHERE
+        in_force = meter.limits_in_force
+        if not in_force.are_known(profile.version, request.at_ms):
+            yield from in_force.read(request.at_ms)
+        limits, place = in_force.over(metering.api, metering.scoped), NOWHERE
         if limits is not None:
             if metering.exempts is not None and (yield from self._is_exempt(identity)):
                 limits = None

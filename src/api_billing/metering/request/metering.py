@@ -105,8 +105,7 @@ class Metering:
     exempts: Exempts | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if type(self.api) is not str or not self.api or len(self.api) > 64 or not self.api.isprintable():
-            raise InvalidSetting(f"an API's name has 1 to 64 printable characters: {self.api!r:.80}")
+        check_api(self.api)
         self._check()
         callables = (self.estimate_wei, self.operation, self.model, self.units)
         object.__setattr__(self, "asks_nothing", not (any(map(callable, callables)) or self.reads_body))
@@ -178,6 +177,12 @@ class Metering:
     def covers(self, method: str, path: str) -> bool:
         """Whether requests of this method and path are metered at all."""
         return self.meter.covers(method, path)
+
+
+def check_api(name: object) -> None:
+    """Raises: InvalidSetting for what is no name of an API."""
+    if type(name) is not str or not 0 < len(name) <= 64 or not name.isprintable():
+        raise InvalidSetting(f"an API's name has 1 to 64 printable characters: {name!r:.80}")
 
 
 def is_units(found: object) -> bool:

@@ -24,6 +24,7 @@ from api_billing.metering.request.door import Door, Receiver
 from api_billing.metering.request.health import Checked, Health, Wrong
 from api_billing.metering.request.identity import Extractor
 from api_billing.metering.request.keeper import Keeper
+from api_billing.metering.request.limits_in_force import LimitsInForce
 from api_billing.metering.request.observers import observers
 from api_billing.metering.request.prices import check_wei
 from api_billing.metering.request.problems import Refusal
@@ -121,6 +122,7 @@ class RequestMeter(Checked):
         self.plans = PlanCache()
         cache_ms = settings.budget_cache_seconds * 1000
         self.decisions = DecisionCache(cache_ms) if cache_ms else None
+        self.limits_in_force = LimitsInForce(settings.cache_seconds * 1000)
         self.profiles = ProfileCache(
             # A key that was found before it was revoked must not outlive the profile that was fetched afterwards.
             outdated=forget_keys,

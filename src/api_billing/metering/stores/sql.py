@@ -21,6 +21,7 @@ from api_billing.metering.ledger.rows import (
     BODIES,
     CONSUMERS,
     KINDS,
+    LIMITS,
     REQUESTS,
     TIERS,
     USAGE,
@@ -28,6 +29,7 @@ from api_billing.metering.ledger.rows import (
     BodiesRow,
     ConsumerRow,
     KeyRow,
+    LimitsRow,
     NumberRow,
     RequestRow,
     TierRow,
@@ -138,6 +140,9 @@ class SqlTables(Tables):
 
     def tiers(self) -> Sequence[TierRow]:
         return self._rows(TIERS, "")
+
+    def limits(self) -> Sequence[LimitsRow]:
+        return self._rows(LIMITS, "")
 
     def keys(self, consumer: str) -> Sequence[KeyRow]:
         return self._rows(API_KEYS, "where consumer = ?", self.name(consumer)) if consumer else self._rows(API_KEYS, "")

@@ -21,6 +21,7 @@ from api_billing.metering.ledger.rows import (
     CONSUMERS,
     COUNTS,
     FIRED,
+    LIMITS,
     REQUESTS,
     TIERS,
     USAGE,
@@ -30,6 +31,7 @@ from api_billing.metering.ledger.rows import (
     CountRow,
     FiredRow,
     KeyRow,
+    LimitsRow,
     RequestRow,
     TierRow,
     UsageRow,
@@ -121,6 +123,9 @@ class MemoryTables(Tables):
 
     def tiers(self) -> Sequence[TierRow]:
         return self._all(TIERS)
+
+    def limits(self) -> Sequence[LimitsRow]:
+        return self._all(LIMITS)
 
     def keys(self, consumer: str) -> Sequence[KeyRow]:
         return [row for row in self._all(API_KEYS) if consumer in ("", row.api_key().consumer)]

@@ -24,6 +24,7 @@ from api_billing.metering.ledger.rows import (
     FIRED,
     GRANTS,
     KINDS,
+    LIMITS,
     NUMBERS,
     REQUESTS,
     TIERS,
@@ -41,12 +42,13 @@ TOKEN_BYTES: Final = 16
 ABSENT: Final = b" " * TOKEN_BYTES
 FOUND_BY_KEY: Final = frozenset({NUMBERS, DOCUMENTS, BATCHES, GRANTS, BODIES, ACCOUNTS, SESSIONS, CHANNELS})
 """What is in no sorted set."""
-CENTRAL: Final = frozenset({NUMBERS, TIERS, CONSUMERS, API_KEYS, FIRED, DOCUMENTS, BATCHES})
+CENTRAL: Final = frozenset({NUMBERS, TIERS, LIMITS, CONSUMERS, API_KEYS, FIRED, DOCUMENTS, BATCHES})
 """What belongs to no account, and so is in the first shard."""
 
 _LETTERS: Final[dict[Kind, str]] = {
-    NUMBERS: "v", TIERS: "t", CONSUMERS: "p", API_KEYS: "k", FIRED: "f", DOCUMENTS: "d", BATCHES: "b", GRANTS: "g",
-    REQUESTS: "r", BODIES: "o", CLAIMS: "i", ACCOUNTS: "a", COUNTS: "n", USAGE: "u", SESSIONS: "s", CHANNELS: "c",
+    NUMBERS: "v", TIERS: "t", LIMITS: "l", CONSUMERS: "p", API_KEYS: "k", FIRED: "f", DOCUMENTS: "d", BATCHES: "b",
+    GRANTS: "g", REQUESTS: "r", BODIES: "o", CLAIMS: "i", ACCOUNTS: "a", COUNTS: "n", USAGE: "u", SESSIONS: "s",
+    CHANNELS: "c",
 }  # fmt: skip
 _WITH_BYTES: Final = frozenset(kind for kind in KINDS if any(column.type == "bytes" for column in kind.columns))
 
@@ -153,5 +155,5 @@ def members(row: Row) -> Iterator[Member]:
     elif isinstance(row, KeyRow):
         yield True, "keys", 0, row.key[0]
         yield True, f"keys:{row.api_key().consumer}", 0, row.key[0]
-    elif row.kind in (CONSUMERS, TIERS) and is_new:
+    elif row.kind in (CONSUMERS, TIERS, LIMITS) and is_new:
         yield True, f"all:{row.kind.name}", 0, row.key[0]

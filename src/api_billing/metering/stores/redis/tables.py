@@ -26,6 +26,7 @@ from api_billing.metering.ledger.rows import (
     CONSUMERS,
     COUNTS,
     FIRED,
+    LIMITS,
     NUMBERS,
     REQUESTS,
     TIERS,
@@ -34,6 +35,7 @@ from api_billing.metering.ledger.rows import (
     BodiesRow,
     ConsumerRow,
     KeyRow,
+    LimitsRow,
     RequestRow,
     TierRow,
     UsageRow,
@@ -236,6 +238,9 @@ class RedisTables(Tables):
 
     def tiers(self) -> Sequence[TierRow]:
         return list(self._listed(0, TIERS, f"all:{TIERS.name}"))
+
+    def limits(self) -> Sequence[LimitsRow]:
+        return list(self._listed(0, LIMITS, f"all:{LIMITS.name}"))
 
     def keys(self, consumer: str) -> Sequence[KeyRow]:
         rows: Iterable[KeyRow] = self._listed(0, API_KEYS, f"keys:{consumer}" if consumer else "keys")
