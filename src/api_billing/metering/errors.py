@@ -92,6 +92,11 @@ class NotAllowed(MeterError):
         self.free_wei = None if free_wei is None else int(free_wei)
         self.retry_after_seconds = refusal.retry_after()
 
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The header fields of ``answer`` that are not about its body: for an answer of one's own."""
+        return tuple([pair for pair in self.answer[1] if not pair[0].startswith("content-")])
+
 
 class VoucherRefused(MeterError):
     """A voucher is not kept. ``code`` is that of the problem which a request with it gets, ``reason`` may be empty."""

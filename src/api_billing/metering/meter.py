@@ -45,6 +45,7 @@ from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import Extractor, consumer_name
 from api_billing.metering.request.metering import ChargeTerms, FurtherTerms, Metering
 from api_billing.metering.request.problems import Refusal
+from api_billing.metering.request.request_meter import OnBreach, OwnAnswer
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.stores import Store, open_store
@@ -102,11 +103,17 @@ class Meter(Administration):
         takes_currency: bool = False,
         clock_ms: Callable[[], int] | None = None,
         randrange: Callable[[int], int] = random.randrange,
+        on_refusal: OwnAnswer | None = None,
+        on_breach: OnBreach | None = None,
         **settings: Any,
     ) -> Self:
         """Open a meter on the store of a URL; what is not given comes from ``API_BILLING_…`` variables, or has a
         default. Its clock is the store's, so that it does not matter how far those of its processes are apart.
         ``clock_ms`` and ``randrange`` (which spreads Retry-After) are for tests.
+
+        ``on_refusal`` is asked for an ``Answer`` in place of a refusal's problem, ``on_breach`` is told of each request
+        that a limit or the credit refuses; both are callables of request and ``NotAllowed``, sync or async, and are
+        what terms without their own have.
 
         With ``fail_open`` it is opened also while the store does not answer; without ``checks_pepper`` also when API
         keys cannot be checked, as by commands that see to that; with ``takes_currency`` it counts in the store's
@@ -116,6 +123,9 @@ class Meter(Administration):
         """
         if identify is not None:
             check_callable("identify", identify, "request", or_else="such as from_header('X-User')")
+        for name, hook in (("on_refusal", on_refusal), ("on_breach", on_breach)):
+            if hook is not None:
+                check_callable(name, hook, "request", "refusal")
         if store_url:
             settings["store_url"] = store_url
         loaded = MeterSettings.load(**settings)
@@ -129,6 +139,7 @@ class Meter(Administration):
         except BaseException:
             store.close()
             raise
+        meter.on_refusal, meter.on_breach = on_refusal, on_breach
         try:
             meter.check_currency(decides=is_set)
             if checks_pepper and identify is None:

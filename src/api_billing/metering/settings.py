@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
@@ -26,6 +26,11 @@ from api_billing.networks import checked_address, find_network
 
 PREFIX: Final = "API_BILLING_"
 MAX_READS: Final = 1_000
+# Header fields of ours that can be renamed, or left out.
+FIELD_NAMES: Final = frozenset(
+    {"ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "x-cost-wei"}
+)
+_RENAMED: Final = re.compile(r"([A-Za-z0-9-]+)=([A-Za-z0-9-]{0,64})")
 _STATUS: Final = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
 _METHOD: Final = re.compile(r"[A-Z][A-Z0-9!#$%&'*+.^_`|~-]{0,31}")
 
@@ -137,6 +142,11 @@ class MeterSettings(BaseSettings):
     )
     free_statuses: Texts = Field(
         ("500-599",), description="Responses with these statuses cost nothing, such as `500-599,404`."
+    )
+    renamed_fields: Texts = Field(
+        (),
+        description="Other names for header fields of ours, such as `X-Cost-Wei=X-Credits-Used`; `X-RateLimit-Reset=`"
+        " leaves one out.",
     )
     contract: str = Field(
         "",
@@ -294,6 +304,14 @@ class MeterSettings(BaseSettings):
                 raise ValueError("statuses are like 404 or 500-599")
         return statuses
 
+    @field_validator("renamed_fields")
+    @classmethod
+    def _renamed(cls, pairs: tuple[str, ...]) -> tuple[str, ...]:
+        for pair in pairs:
+            if (found := _RENAMED.fullmatch(pair)) is None or found[1].lower() not in FIELD_NAMES:
+                raise ValueError(f"fields are renamed like X-Cost-Wei=X-Credits-Used: {', '.join(sorted(FIELD_NAMES))}")
+        return pairs
+
     @field_validator("key_pepper", "alert_webhook_secret", "service_token", "admin_token")
     @classmethod
     def _secret(cls, secret: SecretStr) -> SecretStr:
@@ -371,6 +389,11 @@ class MeterSettings(BaseSettings):
         return frozenset(
             status for span in spans if span for status in range(int(span[1]), int(span[2] or span[1]) + 1)
         )
+
+    @cached_property
+    def field_names(self) -> Mapping[str, str]:
+        """The names of header fields that have another one, all in small letters; empty: it is left out."""
+        return dict([pair.lower().split("=") for pair in self.renamed_fields])
 
     @cached_property
     def proxies(self) -> TrustedProxies | None:

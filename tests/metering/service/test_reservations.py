@@ -41,6 +41,13 @@ def test_reserve__by_api_key__names_its_consumer(service: Any) -> None:
     assert service.reserve(api_key=service.keys["other"]).json()["consumer"] == service.other
 
 
+def test_reserve__refused_for_credit__tells_the_meter_s_hook(service: Any) -> None:
+    told: list[tuple[str, str]] = []
+    service.meter.on_breach = lambda request, refusal: told.append((request.route, refusal.code))
+    answer = service.reserve(estimate_wei=str(101 * GWEI), route="/dear")
+    assert (answer.json()["code"], told) == ("insufficient_credit", [("/dear", "insufficient_credit")])
+
+
 def test_reserve__operation__is_recorded_in_place_of_the_route(service: Any) -> None:
     reservation_id = reserved(service, operation="many", route="/forecasts")
     record = service.meter.store.call(GetRecord(reservation_id))

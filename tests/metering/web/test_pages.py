@@ -61,6 +61,9 @@ def test_page_about_costs__its_service__bills_as_it_says(names: dict[str, Any]) 
     told = client.post("/v1/chat/completions", json={"model": "small", "max_tokens": 9})
     assert told.text.endswith("[DONE]\n\n")
     assert meter.store.call(ListRecords(api="chat"))[0].charged_wei == 5 * 150 * 10**6 + 2 * 600 * 10**6
+    news = [client.get("/news") for _ in range(3)]
+    assert [reply.status_code for reply in news] == [200, 200, 429]
+    assert (news[2].json()["error"]["type"], "retry-after" in news[2].headers) == ("rate_limit", True)
     queued = [client.post("/jobs?job=7").json() for _ in range(2)]
     assert queued[0]["record"] == queued[1]["record"]
     assert (names["work"](["one", "two"]), client.get("/archive").json()) == (2 * 10**9, {"text": "all of it"})

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api_billing.metering import Meter, NotAllowed, current_exchange
+from api_billing.metering import Answer, Meter, MeteredRequest, NotAllowed, current_exchange
 from api_billing.metering.ledger.operations import ListRecords
 
 from . import asgi_apps, django_apps, wsgi_apps
@@ -70,3 +70,28 @@ def test_handler__of_a_request_refused_and_passed__sees_the_refusal_and_may_rais
         reply = subject.get("/boom")
         assert (reply.status, json.loads(reply.body)["code"]) == (402, "insufficient_credit")
         assert json.loads(subject.send("GET", "/boom", {}, b"").body)["code"] == "missing_identity"
+
+
+def test_request__refused__has_the_answer_of_the_application(adapter: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def own(request: MeteredRequest, refusal: NotAllowed) -> Answer:
+        return Answer.json(418, {"error": refusal.code, "route": request.route}, [("X-Own", "yes")])
+
+    monkeypatch.setitem(TERMS, "on_refusal", own)
+    with open_meter(credit_wei=0) as meter, subject_of(adapter, meter) as subject:
+        reply = subject.get("/plain")
+        assert (reply.status, json.loads(reply.body)["error"]) == (418, "insufficient_credit")
+        assert (reply.fields["x-own"], reply.fields["content-type"]) == ("yes", "application/json")
+        assert (subject.get("/plain", method="HEAD").body, subject.seen) == (b"", [])
+
+
+def test_fields__renamed__are_so_in_every_response(adapter: str) -> None:
+    with (
+        open_meter(renamed_fields="X-Cost-Wei=X-Credits,RateLimit-Policy=") as meter,
+        subject_of(adapter, meter) as subject,
+    ):
+        meter.change_consumer("ann", tier="free")
+        for path in ("/plain", "/stream"):
+            fields = subject.get(path).fields
+            assert ("x-credits" in fields) == (path == "/plain")
+            assert "ratelimit" in fields
+            assert not {"x-cost-wei", "ratelimit-policy"} & fields.keys()

@@ -32,7 +32,7 @@ from api_billing.metering.request.http import MeteredRequest, MeteredResponse, T
 from api_billing.metering.request.identity import Identity, consumer_name
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer, Refusal
-from api_billing.metering.request.refusing import left_of, not_allowed
+from api_billing.metering.request.refusing import left_of, not_allowed, refused
 from api_billing.metering.stores.steps import Steps, arun, run
 
 _NO_FIELDS: Final = TextHeaders(())
@@ -122,8 +122,7 @@ class Job(Exchange):
         if isinstance(reply, Reserved):
             return
         refusal = Refusal("meter_unavailable") if isinstance(reply, NotReserved) else job.refusal(reply)
-        answer = job.refuse(refusal)
-        raise not_allowed(job, refusal, answer)
+        raise (yield from refused(job, refusal, job.refuse(refusal)))
 
     def settle_steps(self) -> Steps[Charged]:
         """Charge what it cost: what is set aside, when nothing else was said."""

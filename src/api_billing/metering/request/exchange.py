@@ -34,14 +34,14 @@ from api_billing.metering.ledger.operations import (
 from api_billing.metering.limits.checks import Amount
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.observing.watching import Step
-from api_billing.metering.request.http import MeteredRequest, MeteredResponse, cost_field
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse, cost_field, renamed
 from api_billing.metering.request.keeper import settled_again
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.payers import payer_of
 from api_billing.metering.request.prices import Priced, fallback_wei
-from api_billing.metering.request.problems import Answer, unavailable
-from api_billing.metering.request.refusing import not_allowed
+from api_billing.metering.request.problems import Answer, Refusal, unavailable
+from api_billing.metering.request.refusing import refused
 from api_billing.metering.request.running import IN_COROUTINE, IN_THREAD, Gone, Running
 from api_billing.metering.request.tags import tags_text
 from api_billing.metering.stores.steps import Steps, arun, run
@@ -172,11 +172,10 @@ class Exchange:
 
     def start_fields(self, status: int = 200, length: int | None = None) -> Fields:
         """Header fields of a response that begins before it is settled, of a body of this length, if that is known."""
-        if self.refusal is not None:
-            return self._payer.fields()
-        if length is not None:
+        if length is not None and self.refusal is None:
             self._running.tell(status, length)
-        return self._payer.begun_fields(status)
+        fields = self._payer.begun_fields(status) if self.refusal is None else self._payer.fields()
+        return renamed(fields, self._meter.field_names) if self._meter.field_names else fields
 
     def duration_ms(self) -> int:
         """How long ago the request came in, without the time that it waited for a voucher."""
@@ -259,14 +258,27 @@ class Exchange:
                 stored_bytes = meter.settings.max_stored_bytes if reserve.claim is not None else 0
                 self.keeps_body = max(stored_bytes, meter.audited_bytes)
                 meter.keeper.opened(reserve.reservation_id, reserve.expires_ms)
-        if answer is not None and payer.refused is not None and self.metering.on_refusal == "pass":
-            self.refusal, answer = not_allowed(payer, payer.refused, answer), None
+        if answer is not None and payer.refused is not None:
+            answer = yield from self._refused(payer.refused, answer)
+        if answer is not None and meter.field_names:
+            answer = answer._replace(headers=tuple(renamed(answer.headers, meter.field_names)))
         if answer is None:
             self.serving_ms = meter.now_ms()
             self.request.is_begun = True
             if payer.is_request:
                 _current.set(self)
         return answer
+
+    def _refused(self, refusal: Refusal, answer: Answer) -> Steps[Answer | None]:
+        """What is answered, and who is told before; None: it is served all the same."""
+        metering = self.metering
+        if metering.on_refusal == "answer" and metering.on_breach is None:
+            return answer
+        error = yield from refused(self._payer, refusal, answer)
+        if metering.on_refusal != "pass":
+            return Answer(*error.answer)
+        self.refusal = error
+        return None
 
     def _unavailable(self, error: StoreUnavailable) -> Answer | None:
         meter, api = self._meter, self.metering.api
@@ -291,10 +303,14 @@ class Exchange:
 
     def finish_steps(self, response: MeteredResponse) -> Steps[Fields]:
         """The flow of ``finish``."""
-        watch = self._meter.watch
+        watch, names = self._meter.watch, self._meter.field_names
+        steps = self._finish(response) if not names else self._finish_renamed(response, names)
         if watch is None or self._reserve is None:
-            return self._finish(response)
-        return watch.steps(self._step("settle"), self._finish(response), lambda step, _: self._has_ended(step))
+            return steps
+        return watch.steps(self._step("settle"), steps, lambda step, _: self._has_ended(step))
+
+    def _finish_renamed(self, response: MeteredResponse, names: Mapping[str, str]) -> Steps[Fields]:
+        return renamed((yield from self._finish(response)), names)
 
     def _finish(self, response: MeteredResponse) -> Steps[Fields]:
         reserve = self._take()

@@ -347,4 +347,9 @@ def cost_field(charged_wei: int) -> tuple[str, str]:
     return ("x-cost-wei", str(charged_wei))
 
 
+def renamed(fields: Iterable[tuple[str, str]], names: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Header fields under the names that a meter's settings give them."""
+    return [(names.get(name, name), value) for name, value in fields if names.get(name, name)]
+
+
 REPLAYED: Final = ("idempotency-replayed", "true")

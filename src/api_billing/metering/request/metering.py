@@ -15,7 +15,7 @@ from api_billing.metering.request.callables import check_callable, is_callable
 from api_billing.metering.request.http import Headers, MeteredRequest, MeteredResponse
 from api_billing.metering.request.identity import Extractor, Identity
 from api_billing.metering.request.prices import Price, Watcher, fixed
-from api_billing.metering.request.request_meter import RequestMeter
+from api_billing.metering.request.request_meter import OnBreach, OwnAnswer, RequestMeter
 from api_billing.metering.request.tokens import ByTokens
 
 Estimate = Amount | Callable[[MeteredRequest], "Amount | Awaitable[Amount]"]
@@ -25,7 +25,7 @@ ExemptWhen = Callable[[MeteredRequest], "bool | Awaitable[bool]"] | Exempts
 CountWhen = Callable[[MeteredRequest, MeteredResponse], "bool | Awaitable[bool]"]
 GivenLimits = str | Limit | Iterable[str | Limit]
 Text = Callable[[MeteredRequest], "str | Awaitable[str | None] | None"]
-OnRefusal = Literal["answer", "pass"]
+OnRefusal = Literal["answer", "pass"] | OwnAnswer
 _MAX_OPERATION: Final = 200
 _MAX_UNITS: Final = 2**31 - 1
 
@@ -41,7 +41,8 @@ class FurtherTerms(TypedDict, total=False):
     units: Units
     idempotent: bool
     reads_body: bool
-    on_refusal: OnRefusal
+    on_refusal: OnRefusal | None
+    on_breach: OnBreach | None
     limits: GivenLimits
     exempt_when: ExemptWhen | None
     count_when: CountWhen | None
@@ -75,7 +76,9 @@ class Metering:
     something has read it before serving: with ``reads_body`` the meter does. ``units`` (from 1, or a callable of the
     request) is what a request counts as in usage, and in limits of calls. With ``idempotent`` an ``Idempotency-Key`` is
     honoured. With ``on_refusal="pass"`` a request that is refused is served all the same, and costs nothing: its
-    handler looks at ``current_exchange().refusal``.
+    handler looks at ``current_exchange().refusal``. As a callable of the request and the ``NotAllowed`` it gives the
+    ``Answer``, or None for the problem; ``on_breach`` is one that is told what a limit or the credit refuses. Both may
+    be async, do not fail a request, and are the meter's where they are not given.
 
     ``limits`` are those of requests, as texts (``"100/minute; per=address"``) or ``Limit``s. Requests of which
     ``exempt_when``, a callable of the request, or of it and its ``Identity``, says so have none of them; those of whose
@@ -94,7 +97,8 @@ class Metering:
     units: Units = 1
     idempotent: bool = True
     reads_body: bool = False
-    on_refusal: OnRefusal = "answer"
+    on_refusal: OnRefusal | None = None
+    on_breach: OnBreach | None = None
     limits: GivenLimits = ()
     exempt_when: ExemptWhen | None = None
     count_when: CountWhen | None = None
@@ -145,10 +149,21 @@ class Metering:
             check_callable("units", units, "request", or_else="or a number")
         elif not is_units(units):
             raise InvalidSetting(f"units are a whole number from 1 to 2^31 - 1, not {units!r:.80}")
-        check_one_of("on_refusal", self.on_refusal, ("answer", "pass"))
+        self._check_hooks()
         for name in ("idempotent", "reads_body"):
             if type(value := getattr(self, name)) is not bool:
                 raise InvalidSetting(f"{name} is True or False, not {value!r:.80}")
+
+    def _check_hooks(self) -> None:
+        for name, else_ in (("on_refusal", "answer"), ("on_breach", None)):
+            hook = getattr(self, name)
+            if hook is None:
+                hook = getattr(self.meter, name) or else_
+                object.__setattr__(self, name, hook)
+            elif callable(hook):
+                check_callable(name, hook, "request", "refusal")
+            else:
+                check_one_of(name, hook, ("answer", "pass") if else_ else ())
 
     def _check_limits(self) -> None:
         limits = limits_of(self.limits, self.meter.currency)

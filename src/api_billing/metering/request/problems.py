@@ -6,7 +6,7 @@ The 429 ones have the problem type of draft-ietf-httpapi-ratelimit-headers-11, w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -121,6 +121,11 @@ class Answer(NamedTuple):
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
+
+    @classmethod
+    def json(cls, status: int, content: Any, headers: Iterable[tuple[str, str]] = ()) -> Answer:
+        """One whose body is JSON."""
+        return cls(status, (("content-type", "application/json"), *headers), json.dumps(content).encode())
 
 
 @dataclass(frozen=True, slots=True)

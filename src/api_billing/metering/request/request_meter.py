@@ -5,12 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, NamedTuple, Protocol
 
 from api_billing.metering.alerts.channels import open_channels
 from api_billing.metering.alerts.watcher import Watcher
-from api_billing.metering.errors import InvalidSetting, MeterClosed, MeterError, StoreUnavailable, StoreUnusable
+from api_billing.metering.errors import (
+    InvalidSetting,
+    MeterClosed,
+    MeterError,
+    NotAllowed,
+    StoreUnavailable,
+    StoreUnusable,
+)
 from api_billing.metering.ledger.operations import Note, Operation, Record
 from api_billing.metering.ledger.settlement_operations import TakeLease
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums
@@ -22,12 +29,13 @@ from api_billing.metering.request.currency import check_currency
 from api_billing.metering.request.decisions import DecisionCache
 from api_billing.metering.request.door import Door, Receiver
 from api_billing.metering.request.health import Checked, Health, Wrong
+from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import Extractor
 from api_billing.metering.request.keeper import Keeper
 from api_billing.metering.request.limits_in_force import LimitsInForce
 from api_billing.metering.request.observers import observers
 from api_billing.metering.request.prices import check_wei
-from api_billing.metering.request.problems import Refusal
+from api_billing.metering.request.problems import Answer, Refusal
 from api_billing.metering.request.profiles import ProfileCache
 from api_billing.metering.request.receipts import Receipt
 from api_billing.metering.seldom import Seldom
@@ -90,11 +98,19 @@ class ChainSide(Protocol):
         """Why credit is not known as it should be. Raises: StoreUnavailable."""
 
 
+# What is answered in place of a refusal's problem; None: that problem.
+OwnAnswer = Callable[[MeteredRequest, NotAllowed], "Answer | Awaitable[Answer | None] | None"]
+# Who is told of each request that a limit or the credit refuses.
+OnBreach = Callable[[MeteredRequest, NotAllowed], object]
+
+
 class RequestMeter(Checked):
     """What every request needs at hand. One for each process and store; ``Meter`` opens and administers it."""
 
     on_chain: ChainSide | None = None
     door: Door | None = None  # where payments are taken
+    on_refusal: OwnAnswer | None = None  # both where the terms have none of their own
+    on_breach: OnBreach | None = None
 
     def __init__(
         self,
@@ -118,6 +134,7 @@ class RequestMeter(Checked):
         self.idempotency_ms = settings.idempotency_hours * 3_600_000
         self.audited_bytes = settings.audit_body_bytes if settings.audit_bodies else 0
         self.free_statuses = settings.free
+        self.field_names = settings.field_names
         self.covers = settings.covers
         self.plans = PlanCache()
         cache_ms = settings.budget_cache_seconds * 1000

@@ -21,7 +21,7 @@ from api_billing.metering.ledger.operations import (
 )
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.claims import stored_response, used_up
-from api_billing.metering.request.http import MeteredResponse, TextHeaders, cost_field
+from api_billing.metering.request.http import MeteredResponse, TextHeaders, cost_field, renamed
 from api_billing.metering.request.identity import Extractor
 from api_billing.metering.request.receipts import is_receipt_account
 from api_billing.metering.service.bodies import (
@@ -71,6 +71,7 @@ def settle(
         if reservation.plan is not None:
             meter.watcher.settled(reservation.plan, reservation.reserve, reply)
     counts = tuple([count for _, count in reply.counts])
+    fields = fields_of(reservation, counts, meter.now_ms(), reply.frees)
     receipts = payer.receipts(body.status, reply.channel, reply.charged_wei) if payer is not None else []
     return SettlementAnswer(
         id=reservation_id,
@@ -80,9 +81,7 @@ def settle(
         late=reply.late,
         repeated=reply.repeated,
         balance=BalanceBody.of(reply.balance),
-        fields=dict(
-            [*fields_of(reservation, counts, meter.now_ms(), reply.frees), cost_field(reply.charged_wei), *receipts]
-        ),
+        fields=dict(renamed([*fields, cost_field(reply.charged_wei), *receipts], meter.field_names)),
     )
 
 
@@ -121,7 +120,7 @@ def _release(
         charged_wei="0",
         repeated=reply.repeated,
         balance=BalanceBody.of(reply.balance),
-        fields=dict([cost_field(0)]),
+        fields=dict(renamed([cost_field(0)], meter.field_names)),
     )
 
 

@@ -19,12 +19,14 @@ from api_billing.metering.ledger.operations import Claim, Refused, Replay, Reser
 from api_billing.metering.limits.plan import WindowPlan
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.credit_payer import CreditPayer
+from api_billing.metering.request.http import renamed
 from api_billing.metering.request.identity import Extractor
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.problems import Answer, unavailable
 from api_billing.metering.request.receipt_payer import ReceiptPayer
 from api_billing.metering.request.receipts import read_receipt
+from api_billing.metering.request.refusing import not_allowed, tell_breach
 from api_billing.metering.service.access import bearer
 from api_billing.metering.service.bodies import (
     AnsweredAnswer,
@@ -104,7 +106,10 @@ def reserve(
     if isinstance(reply, Refused) and reply.code == "reservation_ended":
         raise ServiceProblem("reservation_ended", "This id was reserved before, and has ended.")
     if not isinstance(reply, Reserved):
-        return payer.answer(reply)
+        answer = payer.answer(reply)
+        if payer.refused is not None and meter.on_breach is not None:
+            yield from tell_breach(payer, not_allowed(payer, payer.refused, answer))
+        return answer._replace(headers=tuple(renamed(answer.headers, meter.field_names)))
     assert payer.reservation is not None
     paying = payer if isinstance(payer, RemotePayer) and payer.speaks else None
     open_reservations.put(OpenReservation(payer.reservation, payer.plan, paying))
@@ -147,6 +152,7 @@ def _payer(meter: Meter, body: ReservationBody, by_key: Extractor) -> Payer:
 def _answer(payer: Payer, reserve: Reserve, reply: Reserved) -> ReservationAnswer:
     plan, now_ms = payer.plan, reserve.now_ms
     checks = plan.checks if plan is not None else ()
+    names = payer.metering.meter.field_names
     return ReservationAnswer(
         id=reserve.reservation_id,
         api=reserve.api,
@@ -167,8 +173,8 @@ def _answer(payer: Payer, reserve: Reserve, reply: Reserved) -> ReservationAnswe
             if check.limit is not None and plan is not None
         ],
         protocol=payer.speaks,
-        fields=dict(payer.fields()),
-        begun_fields=dict(payer.begun_fields()) if payer.speaks else {},
+        fields=dict(renamed(payer.fields(), names)),
+        begun_fields=dict(renamed(payer.begun_fields(), names)) if payer.speaks else {},
     )
 
 
