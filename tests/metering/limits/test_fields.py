@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api_billing.amounts import Currency
 from api_billing.metering.limits.fields import policy_field, seconds_until
-from api_billing.metering.limits.plan import WindowPlan, make_plan
+from api_billing.metering.limits.plan import PlanCache, WindowPlan, make_plan
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota, Step
 from api_billing.metering.limits.tiers import Tier
@@ -109,6 +110,29 @@ def test_policy_field__window_without_limit__is_left_out() -> None:
     assert policy_field(
         (WindowCheck("c", 0, 60_000, "wei", None, "b"), WindowCheck("d", 0, 60_000, "calls", 5, "q"))
     ) == ('"q";q=5;w=60')
+
+
+@pytest.mark.parametrize(
+    ("currency", "limit", "unit", "figure"),
+    [
+        (Currency("USD"), 0, "1e-9 usd", 0),
+        (Currency("USD"), 5 * 10**9, "1e-9 usd", 5 * 10**9),
+        (Currency("USD"), 10**15, "1e-6 usd", 10**12),
+        (Currency("USD"), 10**24 - 1, "usd", 10**15 - 1),
+        (Currency("USD"), 10**26, "usd", 10**15 - 1),
+        (Currency("EUR", 2), 500, "1e-2 eur", 500),
+        (Currency("EUR", 2), 10**16, "eur", 10**14),
+        (Currency("credits"), 500, "credits", 500),
+        (Currency("credits"), 10**16, "credits", 10**15 - 1),
+    ],
+)
+def test_fields__money_of_another_currency__say_a_unit_that_the_limit_fits_into(
+    currency: Currency, limit: int, unit: str, figure: int
+) -> None:
+    profile = Profile("ann", Tier("none", None, 7), 1, quotas=(Quota("spend", "day", limit, "wei"),))
+    fields = fields_of(PlanCache(currency=currency).plan(profile, NOON), 0)
+    assert parsed(fields["ratelimit-policy"]) == [("spend", {"q": figure, "qu": unit, "w": 86_400})]
+    assert parsed(fields["ratelimit"])[0][1]["r"] == figure
 
 
 @pytest.mark.parametrize(("at_ms", "seconds"), [(1, 1), (1000, 1), (1001, 2), (0, 0), (-5, 0)])

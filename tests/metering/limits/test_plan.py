@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api_billing.amounts import Currency
 from api_billing.metering.clock import EVER_MS
 from api_billing.metering.ledger.operations import Balance, Refused
 from api_billing.metering.limits.limits import Limit
@@ -171,7 +172,13 @@ def refused(code: str, violated: tuple[int, ...] = (), counts: tuple[int, ...] =
 
 def test_refusal__no_credit__says_what_is_free() -> None:
     refusal = refusal_by(WINDOWS, refused("insufficient_credit"), NOON, 50)
-    assert (refusal.code, dict(refusal.extra)) == ("insufficient_credit", {"free_wei": "30", "estimate_wei": "50"})
+    assert refusal.code == "insufficient_credit"
+    assert refusal.extra == {"free": "30 wei", "free_wei": "30", "estimate": "50 wei", "estimate_wei": "50"}
+
+
+def test_refusal__no_credit__says_it_in_the_meters_currency() -> None:
+    refusal = refusal_by(WINDOWS, refused("insufficient_credit"), NOON, 5 * 10**8, currency=Currency("USD"))
+    assert (refusal.extra["free"], refusal.extra["estimate"]) == ("0.00000003 USD", "0.5 USD")
 
 
 def test_refusal__one_quota__retries_when_its_window_ends() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from copy import copy
 from typing import Any, Final, NamedTuple
 
+from api_billing.amounts import GEN, Currency
 from api_billing.metering.clock import DAY_MS, EVER_MS, day_of
 from api_billing.metering.limits.budgets import budget_check, counter_name
 from api_billing.metering.limits.fields import MAX_INTEGER, policy_field, unit_of
@@ -41,6 +42,7 @@ class WindowPlan:
         "also",
         "budgets",
         "checks",
+        "currency",
         "from_ms",
         "policy",
         "profile",
@@ -60,6 +62,7 @@ class WindowPlan:
         until_ms: int,
         also: tuple[WindowCheck, ...] = (),
         weighed_from: int = 0,
+        currency: Currency = GEN,
     ) -> None:
         self.profile = profile
         self.weighed_from = weighed_from
@@ -70,8 +73,9 @@ class WindowPlan:
         self.budgets = budgets
         self.from_ms = from_ms
         self.until_ms = until_ms
-        self.shown = _shown(checks)
-        self.policy = policy_field(checks)
+        self.currency = currency
+        self.shown = _shown(checks, currency)
+        self.policy = policy_field(checks, currency)
 
     def weighing(self, weight: int) -> WindowPlan:
         """The same, of a request that counts as so many calls in its limits."""
@@ -86,7 +90,7 @@ class WindowPlan:
                     for index, check in enumerate(self.checks)
                 ]
             )
-            twin.shown = _shown(twin.checks)
+            twin.shown = _shown(twin.checks, self.currency)
             if len(self._twins) < _MAX_TWINS:
                 self._twins[weight] = twin
         return twin
@@ -164,7 +168,7 @@ class WindowPlan:
         ]
 
 
-def _shown(checks: Sequence[WindowCheck]) -> tuple[tuple[int, int, int, int, str, str, int], ...]:
+def _shown(checks: Sequence[WindowCheck], currency: Currency) -> tuple[tuple[int, int, int, int, str, str, int], ...]:
     """What header fields need of each window with a limit: index, limit, scale, end (0 where it moves), unit, name and
     weight.
     """
@@ -173,7 +177,7 @@ def _shown(checks: Sequence[WindowCheck]) -> tuple[tuple[int, int, int, int, str
             (
                 index,
                 check.limit,
-                unit_of(check)[1],
+                unit_of(check, currency)[1],
                 check.ends_ms if check.counting == "fixed" else 0,
                 check.unit,
                 check.name,
@@ -196,6 +200,7 @@ def make_plan(
     also: tuple[WindowCheck, ...] = (),
     limits: Limits | None = None,
     place: Place = NOWHERE,
+    currency: Currency = GEN,
 ) -> WindowPlan:
     """Compute a consumer's plan: its tier's month and quotas, its own quotas, its budgets, and limits of requests at
     this place, in this order.
@@ -229,7 +234,7 @@ def make_plan(
         *(limits.given if limits is not None else ()),
     ]
     from_ms, until_ms = _validity(checks, begin, now_ms)
-    return WindowPlan(profile, in_force, tuple(checks), tuple(budgets), from_ms, until_ms, also, weighed_from)
+    return WindowPlan(profile, in_force, tuple(checks), tuple(budgets), from_ms, until_ms, also, weighed_from, currency)
 
 
 def _quota_check(consumer: str, quota: Quota, window: Window) -> WindowCheck:
@@ -271,8 +276,9 @@ class PlanCache:
     A plan is used as long as it is of this very profile and its windows last, clocks set back included.
     """
 
-    def __init__(self, size: int = 10_000) -> None:
+    def __init__(self, size: int = 10_000, currency: Currency = GEN) -> None:
         self._size = size
+        self._currency = currency
         self._plans: dict[tuple[Any, ...], WindowPlan] = {}
         # Apart, as whoever has many addresses would drive out all others.
         self._of_addresses: dict[tuple[Any, ...], WindowPlan] = {}
@@ -318,6 +324,7 @@ class PlanCache:
             also=also,
             limits=limits,
             place=place,
+            currency=self._currency,
         )
         if len(plans) >= self._size:
             # Rare: most meters have fewer consumers. Single dict operations are atomic; a plan lost is made again.

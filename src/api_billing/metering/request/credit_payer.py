@@ -266,7 +266,7 @@ class CreditPayer(Payer):
     def refusal(self, reply: ReserveReply | Refusal) -> Refusal:
         if isinstance(reply, Refused) and self.plan is not None:
             meter = self.metering.meter
-            return refusal_by(self.plan, reply, self.request.at_ms, self.estimate_wei, meter.randrange)
+            return refusal_by(self.plan, reply, self.request.at_ms, self.estimate_wei, meter.randrange, meter.currency)
         return super().refusal(reply)
 
     def price(self, response: MeteredResponse) -> Steps[Priced]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from api_billing.amounts import GEN, Currency
 from api_billing.metering.errors import CreditUnavailable, StoreUnavailable
 from api_billing.metering.ledger.operations import Refused
 from api_billing.metering.ledger.vouchers import ChannelSums
@@ -190,7 +191,12 @@ class Refusal:
 
 
 def refusal_by(
-    plan: WindowPlan, refused: Refused, now_ms: int, estimate_wei: int, randrange: Callable[[int], int] = lambda _: 0
+    plan: WindowPlan,
+    refused: Refused,
+    now_ms: int,
+    estimate_wei: int,
+    randrange: Callable[[int], int] = lambda _: 0,
+    currency: Currency = GEN,
 ) -> Refusal:
     """What to answer when the store refused: the code, the violated policies, and when it makes sense to retry.
 
@@ -200,8 +206,10 @@ def refusal_by(
     budget that throttles may say another time, which is told as it is.
     """
     if refused.code == "insufficient_credit":
-        credit = {"free_wei": str(refused.balance.free_wei), "estimate_wei": str(estimate_wei)}
-        return Refusal(refused.code, extra=credit)
+        amounts = {"free": refused.balance.free_wei, "estimate": estimate_wei}
+        in_words = {name: currency.text(amount, exact=True) for name, amount in amounts.items()}
+        in_wei = {f"{name}_wei": str(amount) for name, amount in amounts.items()}
+        return Refusal(refused.code, extra={**in_words, **in_wei})
     if refused.channel is not None:
         return by_channel(refused.code, refused.channel, estimate_wei)
     if not refused.violated:

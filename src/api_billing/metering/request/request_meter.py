@@ -136,7 +136,7 @@ class RequestMeter(Checked):
         self.free_statuses = settings.free
         self.field_names = settings.field_names
         self.covers = settings.covers
-        self.plans = PlanCache()
+        self.plans = PlanCache(currency=self.currency)
         cache_ms = settings.budget_cache_seconds * 1000
         self.decisions = DecisionCache(cache_ms) if cache_ms else None
         self.limits_in_force = LimitsInForce(settings.cache_seconds * 1000)

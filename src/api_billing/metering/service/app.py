@@ -29,9 +29,9 @@ from api_billing.metering.stores.steps import Steps, arun
 
 _DESCRIPTION: Final = """Meter requests of a service in any language: reserve, serve, settle or release.
 
-Amounts are decimal strings of wei. Requests are authenticated with `Authorization: Bearer` and the service token; usage
-can also be read with a consumer's own API key. Whatever ends a reservation may be repeated. What administers is there
-with an admin token, and asks for it.
+Amounts are decimal strings of the smallest unit of the meter's currency (`_wei`). Requests are authenticated with
+`Authorization: Bearer` and the service token; usage can also be read with a consumer's own API key. Whatever ends a
+reservation may be repeated. What administers is there with an admin token, and asks for it.
 """
 _SMALL_BYTES: Final = 65_536
 _MAX_DAYS: Final = 366
@@ -88,6 +88,7 @@ class _Routes:
         self._access = access
         self._open = reserving.OpenReservations()
         self._looks = Looks(meter)
+        self._counted: dict[str, Any] = {"currency": meter.currency.code, "currency_decimals": meter.currency.decimals}
 
     def add_to(self, app: FastAPI) -> None:
         token = HTTPBearer(auto_error=False, scheme_name="token", description="The service token")
@@ -194,7 +195,7 @@ class _Routes:
         if self._meter.settings.contract and not api:
             raise ServiceProblem("invalid_request", "query.api: credit on the chain is for one API")
         balance = await self._meter.store.acall(ReadBalance(self._meter.account_of(api, whose)))
-        return bodies.ConsumerBalance(consumer=whose, **bodies.BalanceBody.of(balance).model_dump())
+        return bodies.ConsumerBalance(consumer=whose, **bodies.BalanceBody.of(balance).model_dump(), **self._counted)
 
     async def usage(
         self,
@@ -211,7 +212,7 @@ class _Routes:
         if not 0 <= last - first < _MAX_DAYS or first < 0:
             raise ServiceProblem("invalid_request", "query.since: 1 to 366 days since 1970, both included")
         days = await self._meter.store.acall(SumUsage(whose, api, first, last))
-        return bodies.UsageAnswer(consumer=whose, usage=[bodies.UsageBody.of(day) for day in days])
+        return bodies.UsageAnswer(consumer=whose, usage=[bodies.UsageBody.of(day) for day in days], **self._counted)
 
     async def records(
         self,
@@ -231,7 +232,10 @@ class _Routes:
         records = await self._meter.store.acall(query)
         cursor = records[-1].record_id if len(records) == limit else None
         return bodies.RecordsAnswer(
-            consumer=whose, records=[bodies.RecordBody.of(record) for record in records], next=cursor
+            consumer=whose,
+            records=[bodies.RecordBody.of(record) for record in records],
+            next=cursor,
+            **self._counted,
         )
 
     async def health(self) -> bodies.HealthAnswer:

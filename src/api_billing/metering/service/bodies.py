@@ -1,4 +1,5 @@
-"""Bodies of the HTTP meter's requests and responses. Amounts are decimal strings of wei: a JSON number is rounded.
+"""Bodies of the HTTP meter's requests and responses. Amounts are decimal strings of wei, the smallest unit of the
+meter's currency: a JSON number is rounded.
 
 What requests may hold is bounded here, in the schema that clients see: nothing of it can be too long for a store, or
 have characters that a log or a database would stumble over.
@@ -24,7 +25,13 @@ _MAX_COUNT = 2**31 - 1
 _MAX_BYTES = 2**53 - 1
 _PAYMENT_FIELDS = ("authorization", "payment_authorization", "payment_signature", "accept_payment", "idempotency_key")
 
-Wei = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,76})$", description="An amount of wei, of at most 77 digits")]
+Wei = Annotated[
+    str,
+    Field(
+        pattern=r"^(0|[1-9][0-9]{0,76})$",
+        description="An amount in smallest units of the currency, of at most 77 digits",
+    ),
+]
 ReservationId = Annotated[str, Field(pattern=ID_PATTERN, examples=["01KAMZC8M0S5QZ3V8C9W2F7B4D"])]
 ApiName = Annotated[str, Field(pattern=r"^[!-~]{1,64}$", examples=["weather"])]
 ConsumerName = Annotated[str, Field(min_length=1, max_length=200, examples=["acme"])]
@@ -288,7 +295,14 @@ class ExtensionAnswer(BaseModel):
     expires_after_seconds: int
 
 
-class ConsumerBalance(BalanceBody):
+class Counted(BaseModel):
+    """What amounts are in: `_wei` is the smallest unit, of which so many make one of the currency."""
+
+    currency: str = Field(examples=["USD"])
+    currency_decimals: int = Field(description="An amount in smallest units is shifted by so many decimal places")
+
+
+class ConsumerBalance(BalanceBody, Counted):
     """A consumer's credit."""
 
     consumer: str
@@ -317,7 +331,7 @@ class UsageBody(BaseModel):
         )
 
 
-class UsageAnswer(BaseModel):
+class UsageAnswer(Counted):
     """A consumer's usage, by API and day; days without any are left out."""
 
     consumer: str
@@ -365,7 +379,7 @@ class RecordBody(BaseModel):
         )
 
 
-class RecordsAnswer(BaseModel):
+class RecordsAnswer(Counted):
     """A page of records, oldest first; `next` is the `after` of the page behind it, null at the end."""
 
     consumer: str
