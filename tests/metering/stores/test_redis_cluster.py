@@ -26,6 +26,7 @@ from api_billing.metering.ledger.operations import (  # noqa: E402
 from api_billing.metering.ledger.settlement_operations import ReadBook, TakeLease  # noqa: E402
 from api_billing.metering.stores import open_store  # noqa: E402
 from api_billing.metering.stores.redis import store as redis_store  # noqa: E402
+from api_billing.metering.stores.redis.place import CLIENT  # noqa: E402
 from api_billing.metering.stores.redis.store import RedisStore  # noqa: E402
 
 NAMES = [f"consumer {number}" for number in range(40)]
@@ -169,7 +170,7 @@ def move(servers, owner, target, nodes, slot, ports):
 @pytest.fixture
 def stopped(urls, store, monkeypatch):
     """One of the servers is stopped; the accounts that are on it, and one that is not."""
-    monkeypatch.setitem(redis_store._CLIENT, "socket_timeout", 0.2)
+    monkeypatch.setitem(CLIENT, "socket_timeout", 0.2)
     store.close()
     with open_store(urls[0]) as store:
         shards = {name: next(iter(store._shards_of(ReadBalance(name)))) for name in NAMES}

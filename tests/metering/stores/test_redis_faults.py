@@ -13,6 +13,7 @@ from api_billing.metering.errors import StoreUnavailable  # noqa: E402
 from api_billing.metering.ledger.operations import Grant, Granted, ReadBalance, Settled  # noqa: E402
 from api_billing.metering.stores import networked, open_store  # noqa: E402
 from api_billing.metering.stores.redis import store as redis_store  # noqa: E402
+from api_billing.metering.stores.redis.place import CLIENT  # noqa: E402
 from tools.private_servers import NotInstalled, memory_folder, private_redis  # noqa: E402
 from tools.relay import relay_to  # noqa: E402
 
@@ -231,7 +232,7 @@ def test_replicas__fewer_than_are_asked_for__is_unavailable(pair, monkeypatch):
 
 
 def test_stopped_server__in_use__is_unavailable_in_time(pair, desk_of, monkeypatch):
-    monkeypatch.setitem(redis_store._CLIENT, "socket_timeout", 0.1)
+    monkeypatch.setitem(CLIENT, "socket_timeout", 0.1)
     pid = pair.clients[0].info("server")["process_id"]
     with open_store(pair.url) as store, ThreadPoolExecutor(1) as thread:
         desk = desk_of(store)

@@ -25,8 +25,9 @@ from api_billing.metering.stores.migrations import (
     check_version,
     columns_at,
 )
+from api_billing.metering.stores.redis.place import parsed
 from api_billing.metering.stores.redis.rows import TOKEN_BYTES, letter_of, with_columns
-from api_billing.metering.stores.redis.store import _LOST, RedisStore, parsed
+from api_billing.metering.stores.redis.store import _LOST, RedisStore
 from api_billing.metering.stores.redis.tables import Read
 from api_billing.showing import redacted
 

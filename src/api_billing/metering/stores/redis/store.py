@@ -35,28 +35,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha1
 from pathlib import Path
-from typing import Any, Final, NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from typing import Any, Final
 from zlib import crc32
 
 import redis
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
-from redis.retry import Retry
 
-from api_billing.metering.errors import IdConflict, InvalidSetting, MeterError, StoreUnavailable, StoreUnusable
+from api_billing.metering.errors import IdConflict, MeterError, StoreUnavailable, StoreUnusable
 from api_billing.metering.ledger import rules
 from api_billing.metering.ledger.operations import (
     Extend,
     GetRecord,
-    Grant,
     Note,
     Operation,
     Prune,
-    Pruned,
     ReadCounts,
-    Reserve,
     ResetCounts,
     Sweep,
 )
@@ -65,7 +59,9 @@ from api_billing.metering.ledger.settlement_operations import ReleaseLease, Take
 from api_billing.metering.stores.migrations import SCHEMA_VERSION, check_version
 from api_billing.metering.stores.networked import LOOK_SECONDS, ConnectionLost, NetworkedStore, NotStorable
 from api_billing.metering.stores.redis.durability import WAIT_MS, append_fsync, durability_of
+from api_billing.metering.stores.redis.place import Place, client_options, parsed
 from api_billing.metering.stores.redis.rows import TOKEN_BYTES
+from api_billing.metering.stores.redis.sharding import chosen_id, merged
 from api_billing.metering.stores.redis.tables import Kept, Read, RedisTables, Words
 from api_billing.metering.stores.sql import first_rows
 from api_billing.metering.stores.store import Reply, Store
@@ -73,13 +69,9 @@ from api_billing.showing import redacted
 
 _SCRIPT: Final = Path(__file__).with_name("write.lua").read_bytes()
 _SHA: Final = sha1(_SCRIPT, usedforsecurity=False).hexdigest()
-_DEFAULT_PREFIX: Final = "api-billing:"
-_MAX_SHARDS: Final = 1024
-_SECONDS: Final = 5.0  # to connect, and to answer
 _LOST: Final = (redis.ConnectionError, RedisTimeout, RedisClusterException, OSError)
 # Begins what is said of the server: nobody can store anything there now (READONLY, MISCONF, UNBLOCKED …).
 _OF_SERVER: Final = re.compile(r"(?:^|-)(?!ERR |WRONGTYPE )[A-Z]{3,} ")
-_CLIENT: Final[dict[str, Any]] = {"protocol": 2, "socket_timeout": _SECONDS, "socket_connect_timeout": _SECONDS}
 
 _LOOK_AT_CLUSTER_SECONDS: Final = 30.0
 _TRY_SECONDS: Final = 10.0
@@ -90,7 +82,6 @@ _TURN_MS: Final = 1_000  # after which others go on, should whoever has the turn
 _TURNS_SECONDS: Final = 1.0  # for as long large batches take turns at once, after one that was in vain
 _PAUSE_SECONDS: Final = 0.0005
 _MAX_KEPT: Final = 50_000
-_IDS_SECONDS: Final = 86_400
 
 # They do not say whose account they are about; and what settlement asks of no account.
 _OF_ALL: Final = frozenset({ReadCounts, ResetCounts, GetRecord, Extend})
@@ -100,16 +91,6 @@ _TURN: Final = f"/turn:{SCHEMA_VERSION}"
 
 _log = logging.getLogger(__name__)
 _OF_PARENTS: Final[list[Any]] = []  # after a fork: kept from being collected, and so from being closed
-
-
-class Place(NamedTuple):
-    """What a URL says: the URL without our own parameters, and these. None: it does not say."""
-
-    url: str
-    prefix: str
-    durable: bool | None
-    shards: int | None
-    replicas: int = 0
 
 
 def open_redis(url: str) -> Store:
@@ -166,7 +147,7 @@ class RedisStore(NetworkedStore):
                 replies[place].append(answer)
         for place in taken:
             replies[place].append(IdConflict("this id was used before, for another account"))
-        return [_merged(operation, each) for operation, each in zip(operations, replies, strict=True)]
+        return [merged(operation, each) for operation, each in zip(operations, replies, strict=True)]
 
     def _taken_by_others(self, operations: Sequence[Operation[Any]]) -> set[int]:
         """The places of those whose id an account in whatever shard has for itself.
@@ -174,7 +155,7 @@ class RedisStore(NetworkedStore):
         A shard only knows the ids of its own accounts. So an id that somebody chose belongs to the account that it came
         with first, also when nothing came of that. Raises: StoreUnavailable.
         """
-        chosen = {place: found for place, each in enumerate(operations) if (found := _chosen_id(each)) is not None}
+        chosen = {place: found for place, each in enumerate(operations) if (found := chosen_id(each)) is not None}
         if not chosen:
             return set()
         try:
@@ -198,7 +179,7 @@ class RedisStore(NetworkedStore):
             replies.append(reply)
             done = reply if isinstance(operation, Sweep) else reply.records
             operation = replace(operation, limit=operation.limit - done)
-        return _merged(operation, replies)
+        return merged(operation, replies)
 
     def _in_shard(self, shard: int, operations: Sequence[Operation[Any]]) -> list[Reply]:
         def transact(operations: Sequence[Operation[Any]], trusts_fresh: bool) -> list[Reply]:
@@ -386,7 +367,7 @@ class RedisStore(NetworkedStore):
 
     def _opened(self) -> Any:
         self._wait = False
-        client = redis.Redis.from_url(self.url, **_client())
+        client = redis.Redis.from_url(self.url, **client_options())
         try:
             self._is_cluster = bool(client.info("cluster").get("cluster_enabled"))
             if not self._is_cluster:
@@ -396,7 +377,7 @@ class RedisStore(NetworkedStore):
             client.close()
             raise
         client.close()
-        cluster = redis.RedisCluster.from_url(self.url, **_client())
+        cluster = redis.RedisCluster.from_url(self.url, **client_options())
         for node in cluster.get_primaries():  # type: ignore[no-untyped-call]
             self._check(node.redis_connection)
         return cluster
@@ -441,11 +422,6 @@ class RedisStore(NetworkedStore):
         self._forget()
 
 
-def _client() -> dict[str, Any]:
-    """The driver's options. Retrying is this module's business, as it knows what may be repeated, and for how long."""
-    return {**_CLIENT, "retry": Retry(NoBackoff(), 0)}
-
-
 _WAIT_FOR_DISK: Final[tuple[Any, ...]] = ("WAITAOF", 1, 0, WAIT_MS)
 
 
@@ -454,51 +430,3 @@ def _is_of_server(error: Exception) -> bool:
     return isinstance(error, ResponseError) and (
         type(error) is not ResponseError or bool(_OF_SERVER.search(str(error)))
     )
-
-
-def _chosen_id(operation: Any) -> tuple[Any, ...] | None:
-    """The id that somebody chose for an operation, whose it is, and for how long that is kept."""
-    if type(operation) is Grant:
-        name, *expiry = (f"grant:{operation.grant_id}",)
-    elif type(operation) is Reserve and not operation.fresh:
-        # Ids of reservations are of a time, and nobody makes one of yesterday.
-        name, *expiry = f"request:{operation.reservation_id}", "EX", _IDS_SECONDS
-    else:
-        return None
-    return name.encode(errors="surrogatepass"), operation.account.encode(errors="surrogatepass"), *expiry
-
-
-def _merged(operation: Operation[Any], replies: Sequence[Reply]) -> Reply:
-    """One reply of those of all shards that an operation was about."""
-    error = next((reply for reply in replies if isinstance(reply, MeterError)), None)
-    if error is not None or len(replies) == 1:
-        return error or replies[0]
-    if isinstance(operation, Extend | Sweep):
-        return sum(replies)
-    if isinstance(operation, ReadCounts | ResetCounts):
-        return tuple(map(sum, zip(*replies, strict=True)))
-    if isinstance(operation, Prune):
-        records, counts, responses, more = zip(*replies, strict=True)
-        return Pruned(sum(records), sum(counts), sum(responses), any(more))
-    return next((reply for reply in replies if reply is not None), None)
-
-
-def parsed(url: str) -> Place:
-    """Take a URL apart. Raises: InvalidSetting."""
-    try:
-        parts = urlsplit(url)
-        query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        prefix = query.pop("prefix", _DEFAULT_PREFIX)
-        durable = {None: None, "0": False, "1": True}[query.pop("durable", None)]
-        shards = int(query.pop("shards")) if "shards" in query else None
-        if shards is not None and not 1 <= shards <= _MAX_SHARDS:
-            raise ValueError(f"from 1 to {_MAX_SHARDS} shards")
-        replicas = int(query.pop("replicas", "0"))
-        if replicas < 0:
-            raise ValueError("so many replicas there cannot be")
-        place = urlunsplit(parts._replace(query=urlencode(query)))
-        redis.ConnectionPool.from_url(place, **_client()).make_connection()  # which does not connect yet
-    except (ValueError, KeyError, TypeError, redis.RedisError):  # whose text may quote the password
-        hint = "write it as redis://host:6379/0?prefix=meter:&durable=1"
-        raise InvalidSetting(f"not a Redis URL: {redacted(url)!r}", hint=hint) from None
-    return Place(place, prefix, durable, shards, replicas)
