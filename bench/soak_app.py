@@ -15,11 +15,16 @@ from fastapi import FastAPI
 
 from api_billing.metering import Meter, clock, current_exchange
 from api_billing.metering.identity.extractors import from_header
+from api_billing.metering.limits.limits import Limit
 from api_billing.metering.web.fastapi import metered
 
 API = "soak"
 ESTIMATE_WEI = 1000
 RESERVATION_SECONDS = 5
+LIMITS = (  # that nobody reaches, wherever the clock is put
+    Limit("sliding", 5_000, seconds=10, on="api"),
+    Limit("bucket", 10**6, seconds=1, per="all", on="api"),
+)
 _LOOK_SECONDS = 0.2
 
 
@@ -63,19 +68,19 @@ def app() -> FastAPI:
         return {"cost_wei": cost_wei}
 
     @served.get("/coroutine")
-    @metered(meter, api=API, estimate_wei=ESTIMATE_WEI)
+    @metered(meter, api=API, estimate_wei=ESTIMATE_WEI, limits=LIMITS)
     async def in_loop(cost_wei: int) -> dict[str, int]:
         await asyncio.sleep(random.expovariate(500))
         return priced(cost_wei)
 
     @served.get("/thread")
-    @metered(meter, api=API, estimate_wei=ESTIMATE_WEI)
+    @metered(meter, api=API, estimate_wei=ESTIMATE_WEI, limits=LIMITS)
     def in_thread(cost_wei: int) -> dict[str, int]:
         time.sleep(random.expovariate(500))
         return priced(cost_wei)
 
     @served.get("/broken")
-    @metered(meter, api=API, estimate_wei=ESTIMATE_WEI)
+    @metered(meter, api=API, estimate_wei=ESTIMATE_WEI, limits=LIMITS)
     async def broken(cost_wei: int) -> None:
         raise RuntimeError("what fails costs nothing")
 

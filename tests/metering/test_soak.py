@@ -31,7 +31,7 @@ def test_soak__of_a_moment__shows_books_that_are_right() -> None:
 @pytest.fixture
 def soak(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(BENCH))
-    import soak
+    import soak_books as soak
 
     monkeypatch.setattr(soak, "RICH", ["ann"])
     monkeypatch.setattr(soak, "POOR", [])
