@@ -218,13 +218,11 @@ def restore_postgresql(text: str, url: str) -> None:
         connection.execute(text)
 
 
-def restore_redis(text: str, url: str) -> None:
+def restore_redis(text: str, client: Any) -> None:
     """Make such keys."""
-    import redis
-
-    with redis.Redis.from_url(url) as client:
-        for line in text.splitlines():
-            client.execute_command(*[word.encode("latin-1") for word in json.loads(line)])
+    for line in text.splitlines():
+        command, *words = json.loads(line)
+        client.execute_command(command, *[word.encode("latin-1") for word in words])
 
 
 def dump_sqlite(path: Path) -> str:

@@ -47,7 +47,7 @@ def old_text(name):
     return (FOLDER / name).read_text()
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "redis", "redis with a prefix"])
+@pytest.fixture(params=["sqlite", "postgresql", "redis", "redis with a prefix", "redis cluster"])
 def old(request, folder):
     """The URL of each kind of store, as it was in schema 4, with something of every kind in it."""
     if request.param == "sqlite":
@@ -56,13 +56,24 @@ def old(request, folder):
     elif request.param == "postgresql":
         yield from postgresql_schema(request.getfixturevalue("postgresql_url"), old_text("postgresql.sql"))
     else:
-        url = request.getfixturevalue("emptied")(request.getfixturevalue("redis_url"))
-        text = old_text("redis.jsonl")
-        if request.param != "redis":
-            text = text.replace('"api-billing:{', json.dumps(PREFIX)[:-1] + "{")
-            url += "?prefix=an%20%5Bold%5D%5C%20*?%7Bone%7D:"
-        old_ledger.restore_redis(text, url.partition("?")[0])
-        yield url
+        yield old_redis(request, request.param.removeprefix("redis"))
+
+
+def old_redis(request, which):
+    import redis
+
+    empty, text = request.getfixturevalue("emptied"), old_text("redis.jsonl")
+    if which == " cluster":
+        (url, *_) = [empty(url) for url in request.getfixturevalue("redis_cluster_urls")]
+        with redis.RedisCluster.from_url(url) as client:
+            old_ledger.restore_redis(text, client)
+        return url
+    url = empty(request.getfixturevalue("redis_url"))
+    if which:
+        text = text.replace('"api-billing:{', json.dumps(PREFIX)[:-1] + "{")
+    with redis.Redis.from_url(url) as client:
+        old_ledger.restore_redis(text, client)
+    return f"{url}?prefix=an%20%5Bold%5D%5C%20*?%7Bone%7D:" if which else url
 
 
 def postgresql_schema(url, text):
@@ -323,9 +334,7 @@ def test_migrate__broken_off_at_each_step__is_refused_until_it_is_repeated(old, 
     assert_whole(old)
 
 
-def test_migrate__of_redis_broken_off_before_each_command__is_whole_when_it_is_repeated(
-    emptied, redis_url, monkeypatch
-):
+def test_migrate__of_redis_broken_off_before_each_command__is_whole_when_it_is_repeated(request, monkeypatch):
     from api_billing.metering.stores.redis.store import RedisStore
 
     ask, write, left = RedisStore.ask, RedisStore.write, [0]
@@ -339,10 +348,8 @@ def test_migrate__of_redis_broken_off_before_each_command__is_whole_when_it_is_r
 
         return call
 
-    url = emptied(redis_url)
     for commands in range(100):
-        emptied(redis_url)
-        old_ledger.restore_redis(old_text("redis.jsonl"), url)
+        url = old_redis(request, "")
         left[0] = commands
         with monkeypatch.context() as patch:
             patch.setattr(RedisStore, "ask", breaking(ask))
@@ -416,13 +423,12 @@ def test_migrate__of_postgresql_that_processes_use__ends_their_sessions(postgres
                 running.execute("select 1")
 
 
-def test_migrate__of_redis__shuts_out_writers_of_before_for_ever(emptied, redis_url):
+def test_migrate__of_redis__shuts_out_writers_of_before_for_ever(request):
     from redis import Redis
 
     from api_billing.metering.stores.redis import store as redis_store
 
-    url = emptied(redis_url)
-    old_ledger.restore_redis(old_text("redis.jsonl"), url)
+    url = old_redis(request, "")
     with Redis.from_url(url) as running:
         write = running.register_script(redis_store._SCRIPT)
         keys = ["api-billing:{0}/turn", "api-billing:{0}/next", "api-billing:{0}nsomething"]
