@@ -10,6 +10,7 @@ from api_billing.cli import (
     meter_limits,
     meter_migrate,
     meter_records,
+    meter_request_limits,
     meter_serve,
     meter_usage,
 )
@@ -23,6 +24,7 @@ app.add_typer(meter_consumers.tiers, name="tier")
 app.add_typer(meter_credit.app, name="credit")
 app.add_typer(meter_limits.quotas, name="quota")
 app.add_typer(meter_limits.budgets, name="budget")
+app.add_typer(meter_request_limits.app, name="limits")
 meter_usage.add_to(app)
 meter_records.add_to(app)
 meter_migrate.add_to(app)
