@@ -104,12 +104,14 @@ class Access:
         return hmac.compare_digest(_digest(credential), self._admin_digest)
 
 
-def bearer(method: str, route: str, credential: str, at_ms: int, request_id: str = "") -> MeteredRequest:
+def bearer(
+    method: str, route: str, credential: str, at_ms: int, request_id: str = "", address: str = ""
+) -> MeteredRequest:
     """A request as the meter's extractors see it, with nothing in it but a credential and an id."""
     headers = [("authorization", f"Bearer {credential}")] if credential else []
     if request_id:
         headers.append(("x-request-id", request_id))
-    return MeteredRequest(method, route, TextHeaders(headers), route=route, at_ms=at_ms, body=b"")
+    return MeteredRequest(method, route, TextHeaders(headers), route=route, client=address, at_ms=at_ms, body=b"")
 
 
 def _credential(request: Request) -> str:

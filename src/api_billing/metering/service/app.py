@@ -24,6 +24,7 @@ from api_billing.metering.request.problems import Answer
 from api_billing.metering.service import admin, bodies, ending, paying, reserving, watching
 from api_billing.metering.service.access import Access
 from api_billing.metering.service.body_limit import PAYMENTS, RESERVATIONS, BodyLimit
+from api_billing.metering.service.limits import LimitRoutes
 from api_billing.metering.service.problems import ServiceProblem, add_handlers, documented, response_of
 from api_billing.metering.stores.steps import Steps, arun
 
@@ -79,6 +80,7 @@ def create_app(meter: Meter, *, service_token: str, admin_token: str = "", close
     _Routes(meter, access).add_to(app)
     if access.has_admin:
         admin.Routes(meter, access).add_to(app)
+        LimitRoutes(meter, access).add_to(app)
     return app
 
 

@@ -117,7 +117,19 @@ class ReservationBody(_Asked):
         description="What budgets and the audit log call it, not the route",
     )
     model: str = Field("", max_length=100, pattern=_PRINTABLE, description="Model asked for, for budgets of a model")
-    units: int = Field(1, ge=1, le=_MAX_COUNT)
+    units: int = Field(1, ge=1, le=_MAX_COUNT, description="What it counts as in usage, and in limits of calls")
+    limits: list[Annotated[str, Field(max_length=400)]] = Field(
+        [],
+        max_length=16,
+        description="Limits of requests, for this method, route (or operation), API, consumer and address",
+        examples=[["100/minute", "5/second; burst=10; per=address"]],
+    )
+    address: str = Field(
+        "",
+        max_length=64,
+        pattern=_PRINTABLE,
+        description="The end consumer's address, for limits per address: the service knows which proxies it trusts",
+    )
     request_id: str = Field("", max_length=128, pattern=_PRINTABLE)
     idempotency: IdempotencyClaim | None = None
     id: ReservationId | None = Field(

@@ -18,9 +18,10 @@ CONSUMERS: Final = "/v1/consumers"
 KEYS: Final = "/v1/keys"
 CREDIT: Final = "/v1/credit"
 TIERS: Final = "/v1/tiers"
+LIMITS: Final = "/v1/limits"
 
 _OF_SERVICES: Final = (RESERVATIONS, PAYMENTS)
-_OF_ADMINS: Final = (CONSUMERS, KEYS, CREDIT, TIERS)
+_OF_ADMINS: Final = (CONSUMERS, KEYS, CREDIT, TIERS, LIMITS)
 _WITH_BODIES: Final = ("POST", "PUT", "PATCH")
 
 

@@ -129,7 +129,7 @@ def _lacks(by: BySession, channel: ChannelSums, estimate_wei: int) -> str:
 
 
 def _request(
-    payment: PaymentBody, at_ms: int, *, method: str = "GET", route: str = "", request_id: str = ""
+    payment: PaymentBody, at_ms: int, *, method: str = "GET", route: str = "", request_id: str = "", address: str = ""
 ) -> MeteredRequest:
     url = _URL.match(payment.url)
     assert url is not None  # of the body's pattern
@@ -143,6 +143,7 @@ def _request(
         TextHeaders(fields),
         route=route,
         query=query.encode(),
+        client=address,
         at_ms=at_ms,
         body=(payment.fingerprint or "").encode(),
         scheme=scheme,

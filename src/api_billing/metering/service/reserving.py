@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
 from api_billing.contract_api import API_NAME
-from api_billing.metering.errors import MeterError, StoreUnavailable
+from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavailable
 from api_billing.metering.ledger.ids import first_id
 from api_billing.metering.ledger.operations import Claim, Refused, Replay, Reserve, Reserved
+from api_billing.metering.limits.limits import Limit, limits_of
 from api_billing.metering.limits.plan import WindowPlan
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.credit_payer import CreditPayer
@@ -121,15 +123,27 @@ def _payer(meter: Meter, body: ReservationBody, by_key: Extractor) -> Payer:
     _check_id(body.id, now_ms)
     if meter.settings.contract and not API_NAME.fullmatch(body.api):
         raise ServiceProblem("invalid_request", "body.api: on the contract no API can be called that")
+    limits = _limits(meter, body.limits)
     if body.payment is not None:
         terms = terms_of(meter, body.api, body.estimate_wei, body.payment, by_key)
-        terms = replace(terms, model=lambda _: body.model, operation=lambda _: body.operation, units=body.units)
-        said = {"method": body.method or "GET", "route": body.route, "request_id": body.request_id}
+        terms = replace(
+            terms,
+            model=lambda _: body.model,
+            operation=lambda _: body.operation,
+            units=body.units,
+            limits=limits,
+        )
+        said = {
+            "method": body.method or "GET",
+            "route": body.route,
+            "request_id": body.request_id,
+            "address": body.address,
+        }
         paying = payer_of(RemotePayer, meter, terms, body.payment, now_ms, **said)
         paying.remote_id = body.id or ""
         return paying
     credential = body.api_key.get_secret_value() if body.api_key is not None else ""
-    request = bearer(body.method, body.route, credential, now_ms, body.request_id)
+    request = bearer(body.method, body.route, credential, now_ms, body.request_id, body.address)
     metering = Metering(
         meter,
         body.api,
@@ -138,6 +152,7 @@ def _payer(meter: Meter, body: ReservationBody, by_key: Extractor) -> Payer:
         model=lambda _: body.model,
         operation=lambda _: body.operation,
         units=body.units,
+        limits=limits,
     )
     if body.receipt is not None:
         if meter.on_chain is None:
@@ -147,6 +162,15 @@ def _payer(meter: Meter, body: ReservationBody, by_key: Extractor) -> Payer:
     claim = body.idempotency
     named = Claim.of_key(body.api, claim.key, claim.fingerprint) if claim is not None else None
     return CreditPayer(metering, request, body.id or "", named)
+
+
+def _limits(meter: Meter, texts: Sequence[str]) -> tuple[Limit, ...]:
+    try:
+        limits = limits_of(texts, meter.currency)
+        meter.check_limits(limits)
+    except InvalidSetting as error:
+        raise ServiceProblem("invalid_request", f"body.limits: {error}") from None
+    return limits
 
 
 def _answer(payer: Payer, reserve: Reserve, reply: Reserved) -> ReservationAnswer:
