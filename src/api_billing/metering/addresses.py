@@ -29,21 +29,23 @@ class TrustedProxies:
         self._networks = tuple([ip_network(each, strict=False) for each in given if each != UNIX])
         self._has_unix = UNIX in given
         self.field = field.lower()
+        self._trusts = lru_cache(4_096)(self.trusts)
+        self._reads = lru_cache(4_096)(self._read)
 
     def client(self, peer: str, values: Sequence[str]) -> str:
         """The address of a request's client: the right-most that is not a trusted proxy's. What cannot be read says
         nothing: then it is the peer's.
         """
         found = address = spelled(peer)
-        if not self.trusts(address):
+        if not self._trusts(address):
             return address
         said = ",".join(values)
         for _, each in zip(range(_MAX_HOPS), reversed(said[-_MAX_FIELD:].split(",") if said else ()), strict=False):
-            hop = self._read(each)
+            hop = self._reads(each)
             if hop is None:
                 return address
             found = hop
-            if not self.trusts(hop):
+            if not self._trusts(hop):
                 return hop
         return found
 
@@ -66,6 +68,7 @@ class TrustedProxies:
         return None if parsed is None else str(parsed)
 
 
+@lru_cache(4_096)
 def spelled(peer: str) -> str:
     """An address in its one spelling; a peer that is named otherwise as it is, and as none what cannot be a name."""
     parsed = _parsed(peer)
