@@ -29,7 +29,8 @@ from api_billing.cli.exit_codes import MEANINGS
 
 _HELP: Final = """Usage-based API billing on GenLayer: prepay, meter, settle, report.
 
-Amounts are written 0.5gen, 3gwei, 7wei or as whole wei. The options below can also stand after the command.
+Amounts are written 0.5gen, 3gwei, 7wei or as whole wei; those of a meter in its currency, as 5usd. The options below
+can also stand after the command.
 """
 
 

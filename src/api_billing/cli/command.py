@@ -48,14 +48,19 @@ def _plain_errors() -> Iterator[None]:
 _HINTS = get_type_hints(Options, include_extras=True)
 
 
-def _parameters(*, with_environment: bool) -> list[inspect.Parameter]:
-    """The options as parameters. The environment is asked once: what stands before a command counts more than it."""
+def _parameters(*, with_environment: bool, of_chain: bool = True) -> list[inspect.Parameter]:
+    """The options as parameters. The environment is asked once: what stands before a command counts more than it.
+
+    Not ``of_chain``, those that are about the chain are taken, and not shown.
+    """
     found = []
     for each in fields(Options):
         kind, option = get_args(_HINTS[each.name])
         if not with_environment:
             option = copy.copy(option)
             option.envvar = None
+        if not of_chain and each.name != "json":
+            option.hidden = True
         annotation: Any = Annotated[kind, option]
         parameter = inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default)
         found.append(parameter.replace(annotation=annotation))
@@ -74,11 +79,12 @@ def global_options(app: typer.Typer) -> None:
 
 
 def command(
-    app: typer.Typer, name: str, *, writes: bool = False
+    app: typer.Typer, name: str, *, writes: bool = False, of_chain: bool = True
 ) -> Callable[[Callable[..., Shown | None]], Callable[..., None]]:
     """Make a command of a function that takes a `Session` first. What it returns, if anything, is printed.
 
-    ``writes`` marks commands that send a transaction, for the reference.
+    ``writes`` marks commands that send a transaction, for the reference; those that are not ``of_chain`` show none of
+    its options.
     """
 
     def register(function: Callable[..., Shown | None]) -> Callable[..., None]:
@@ -96,7 +102,7 @@ def command(
             raise typer.Exit(session.report(lambda: function(session, **given)))
 
         context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-        _sign(run, [context, *own, *_parameters(with_environment=False)])
+        _sign(run, [context, *own, *_parameters(with_environment=False, of_chain=of_chain)])
         app.command(name)(run)
         return run
 

@@ -15,7 +15,9 @@ from api_billing.cli import (
     meter_usage,
 )
 
-app = typer.Typer(no_args_is_help=True, help="The off-chain meter: consumers, keys, credit, limits, usage; serve it.")
+app = typer.Typer(
+    no_args_is_help=True, help="The meter: consumers, keys, credit, limits and usage of HTTP APIs; serve it."
+)
 
 meter_serve.add_to(app)
 app.add_typer(meter_consumers.app, name="consumers")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "migrate")(migrate)
+    command(app, "migrate", of_chain=False)(migrate)
 
 
 def migrate(

@@ -18,7 +18,7 @@ from api_billing.extras import needed_by
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    command(app, "serve")(serve)
+    command(app, "serve", of_chain=False)(serve)
 
 
 def serve(

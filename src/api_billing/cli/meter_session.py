@@ -30,7 +30,12 @@ Store = Annotated[
 ]
 MONEY_HELP: Final = "0.5gen, 5usd, 300credits: in the meter's currency"
 ConsumerName = Annotated[
-    str, typer.Argument(metavar="CONSUMER", help="Name of the consumer, or its address", callback=canonical_name)
+    str,
+    typer.Argument(
+        metavar="CONSUMER",
+        help="Name of the consumer; its address, where it pays on the chain",
+        callback=canonical_name,
+    ),
 ]
 
 
@@ -91,7 +96,7 @@ def meter_command(app: typer.Typer, name: str) -> Callable[[Callable[..., Shown 
         run.__name__ = function.__name__
         run.__annotations__ = {each.name: each.annotation for each in parameters}
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        return command(app, name)(run)
+        return command(app, name, of_chain=False)(run)
 
     return register
 

@@ -99,7 +99,7 @@ def batches(
     after: Annotated[int, typer.Option(metavar="N", help="Only those with a higher sequence.", min=0)] = 0,
     limit: Annotated[int, typer.Option(metavar="N", help="How many, oldest first.", min=1, max=1_000)] = _PAGE,
 ) -> Shown:
-    """Batches of settled usage that were cut for settlement: the outbox of an API."""
+    """Batches of settled usage that were cut for settlement on the chain: the outbox of an API."""
     from api_billing.metering.ledger.batch_operations import ListBatches
 
     found = desk.store.call(ListBatches(api, after, limit))

@@ -54,7 +54,9 @@ PasswordFile = Annotated[
         metavar="FILE",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, errors too; amounts in wei.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document, errors too; amounts in the smallest unit (wei).")
+]
 Until = Annotated[
     On | None,
     typer.Option("--on", help="Follow a write until it is accepted, or final.", envvar="API_BILLING_ON"),

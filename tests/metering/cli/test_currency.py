@@ -56,3 +56,15 @@ def test_settle__store_in_dollars__is_refused(usd: Any, monkeypatch: pytest.Monk
     for setting in ("USD", None):
         monkeypatch.setenv("API_BILLING_CURRENCY", setting) if setting else monkeypatch.delenv("API_BILLING_CURRENCY")
         assert "only GEN is settled" in usd("settle", "status", "weather", code=2).err
+
+
+@pytest.mark.parametrize("words", [("credit", "add"), ("usage",), ("serve",), ("migrate",)])
+def test_help__of_a_command_of_the_meter__shows_no_options_of_the_chain(run: Any, words: tuple[str, ...]) -> None:
+    shown = run(*words, "--help").out
+    assert "--store" in shown
+    assert "--json" in shown
+    assert not any(f"--{option}" in shown for option in ("network", "contract", "account", "max-fee", "timeout"))
+
+
+def test_options_of_the_chain__given_to_a_command_of_the_meter__are_taken(usd: Any) -> None:
+    assert "5 USD" in usd("credit", "show", "acme", "--network", "localnet", "--timeout", "5").out
