@@ -109,7 +109,7 @@ def opened(store: str | None, *, serves: bool = False) -> Meter:
     """
     from api_billing.metering.meter import Meter  # takes a second, which --help need not
 
-    of_requests: dict[str, Any] = {} if serves else {"payments": (), "settle_apis": ()}
+    of_requests: dict[str, Any] = {} if serves else {"payments": (), "settle_apis": (), "enabled": True}
     return Meter.open(store or "", checks_pepper=False, takes_currency=not serves, **of_requests)
 
 

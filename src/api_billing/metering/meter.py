@@ -129,7 +129,7 @@ class Meter(Administration):
         if store_url:
             settings["store_url"] = store_url
         loaded = MeterSettings.load(**settings)
-        store = open_store(loaded.store_url.get_secret_value(), may_be_away=loaded.fail_open)
+        store = open_store(loaded.store_url.get_secret_value(), may_be_away=loaded.fail_open or not loaded.enabled)
         is_set = "currency" in loaded.model_fields_set
         try:
             if takes_currency and not is_set and (kept := store.call(KeepCurrency())):
@@ -140,6 +140,8 @@ class Meter(Administration):
             store.close()
             raise
         meter.on_refusal, meter.on_breach = on_refusal, on_breach
+        if not loaded.enabled:
+            return meter
         try:
             meter.check_currency(decides=is_set)
             if checks_pepper and identify is None:
@@ -230,6 +232,8 @@ class Meter(Administration):
         Raises: InvalidSetting for a name that no API has on the contract; as ``check_currency``,
         ``check_new_consumers`` and ``settlement.opening.open_chain``.
         """
+        if not self.is_on:
+            return
         self.check_currency()
         self.check_new_consumers()
         if not self.settings.contract:
@@ -252,7 +256,7 @@ class Meter(Administration):
         A tier is never deleted, so that the store is asked once.
         """
         wanted = self.settings.new_consumers
-        if self._can_make_consumers or wanted in ("", "refuse"):
+        if self._can_make_consumers or wanted in ("", "refuse") or not self.is_on:
             return
         try:
             tiers = self.store.call(ListTiers())

@@ -31,6 +31,7 @@ FIELD_NAMES: Final = frozenset(
     {"ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "x-cost-wei"}
 )
 _RENAMED: Final = re.compile(r"([A-Za-z0-9-]+)=([A-Za-z0-9-]{0,64})")
+SWITCHES: Final = ("enabled", "enforce_limits", "enforce_budgets", "send_alerts", "idempotency", "record_refusals")
 _STATUS: Final = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
 _METHOD: Final = re.compile(r"[A-Z][A-Z0-9!#$%&'*+.^_`|~-]{0,31}")
 
@@ -74,6 +75,18 @@ class MeterSettings(BaseSettings):
     excluded_methods: Texts = Field(
         ("OPTIONS",), description="Methods that are not metered. HEAD is, as it runs the same handler as GET."
     )
+    enabled: bool = Field(
+        True, description="Off: everything is served unmetered, and nothing is asked of the store or the chain."
+    )
+    enforce_limits: bool = Field(
+        True, description="Off: quotas, months of tiers and limits are counted, and refuse nothing."
+    )
+    enforce_budgets: bool = Field(True, description="Off: budgets are counted and warn, and refuse nothing.")
+    send_alerts: bool = Field(True, description="Off: nobody is alerted, and nothing is looked at for it.")
+    idempotency: bool = Field(
+        True, description="Off: `Idempotency-Key` is ignored, so that each request is served and charged."
+    )
+    record_refusals: bool = Field(True, description="Off: refused requests leave no record in the audit log.")
     fail_open: bool = Field(
         False,
         description="Serve, and log, when the store is not available, at the start too; otherwise such requests get"
@@ -375,6 +388,11 @@ class MeterSettings(BaseSettings):
         if self.alert_webhook_url and not self.alert_webhook_secret.get_secret_value():
             raise ValueError("alert_webhook_url needs alert_webhook_secret, which alerts are signed with")
         return self
+
+    @property
+    def switched_off(self) -> list[str]:
+        """The switches for an emergency that are off."""
+        return [name for name in SWITCHES if not getattr(self, name)]
 
     @property
     def reads_allowed(self) -> int:

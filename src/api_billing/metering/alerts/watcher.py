@@ -30,7 +30,10 @@ class Watcher:
         now_ms: Callable[[], int],
         metrics: Metrics,
         currency: Currency = GEN,
+        *,
+        is_on: bool = True,
     ) -> None:
+        self._is_on = is_on
         self._now_ms = now_ms
         self._credit = CreditWatch(thresholds, currency=currency)
         self._budgets = BudgetWatch(currency=currency)
@@ -38,6 +41,8 @@ class Watcher:
 
     def settled(self, plan: WindowPlan, reserve: Reserve, reply: Settled) -> None:
         """A request was charged."""
+        if not self._is_on:
+            return
         now_ms = self._now_ms()
         if found := self._credit.after_charge(reserve.account, reply.balance, now_ms):
             self._desk.examine(found, now_ms)
@@ -46,6 +51,8 @@ class Watcher:
 
     def refused(self, plan: WindowPlan, reserve: Reserve, reply: Refused) -> None:
         """A request was refused by the store."""
+        if not self._is_on:
+            return
         now_ms = self._now_ms()
         if reply.code == "insufficient_credit":
             found = self._credit.after_refusal(reserve.account, reply.balance, reserve.estimate_wei, now_ms)
@@ -56,11 +63,13 @@ class Watcher:
     def granted(self, account: str, balance: Balance) -> None:
         """Credit was added or taken back."""
         now_ms = self._now_ms()
-        self._desk.examine(self._credit.after_grant(account, balance, now_ms), now_ms)
+        if self._is_on:
+            self._desk.examine(self._credit.after_grant(account, balance, now_ms), now_ms)
 
     def send(self, alert: Alert) -> None:
         """Have an alert delivered that needs no confirmation."""
-        self._desk.send(alert)
+        if self._is_on:
+            self._desk.send(alert)
 
     def close(self) -> None:
         """Deliver what is waiting. Idempotent."""

@@ -19,6 +19,7 @@ from api_billing.metering.limits.windows import Window, WindowCheck
 
 Fields = list[tuple[str, str]]
 _MAX_TWINS: Final = 64
+_OF_KEY: Final = "key/"  # begins the names of a key's own quotas
 
 
 class Tightest(NamedTuple):
@@ -251,8 +252,35 @@ def key_checks(consumer: str, family: str, quotas: Sequence[Quota], now_ms: int)
         window = quota.window(now_ms)
         if window is not None:
             counter = counter_name(consumer, "key", quota.name, quota.period, quota.unit, quota.anchor, family)
-            checks.append(WindowCheck(counter, *window, quota.unit, quota.most, f"key/{quota.name}"))
+            checks.append(WindowCheck(counter, *window, quota.unit, quota.most, f"{_OF_KEY}{quota.name}"))
     return tuple(checks)
+
+
+def _relaxed(plan: WindowPlan, currency: Currency, *, limits: bool, budgets: bool) -> WindowPlan:
+    """The same windows, of which those that are not enforced refuse nothing. What the contract limits stays: it would
+    not bill more.
+    """
+
+    def is_enforced(check: WindowCheck, budget: Budget | None) -> bool:
+        if budget is not None:
+            return budgets
+        return limits or (check in plan.also and not check.name.startswith(_OF_KEY))
+
+    checks = [
+        check if is_enforced(check, budget) else check._replace(limit=None)
+        for check, budget in zip(plan.checks, plan.budgets, strict=True)
+    ]
+    return WindowPlan(
+        plan.profile,
+        plan.tier,
+        tuple(checks),
+        plan.budgets,
+        plan.from_ms,
+        plan.until_ms,
+        plan.also,
+        plan.weighed_from,
+        currency,
+    )
 
 
 def _validity(checks: Sequence[WindowCheck], limits: Sequence[Quota | Budget | Limit], now_ms: int) -> tuple[int, int]:
@@ -276,9 +304,17 @@ class PlanCache:
     A plan is used as long as it is of this very profile and its windows last, clocks set back included.
     """
 
-    def __init__(self, size: int = 10_000, currency: Currency = GEN) -> None:
+    def __init__(
+        self,
+        size: int = 10_000,
+        currency: Currency = GEN,
+        *,
+        enforces_limits: bool = True,
+        enforces_budgets: bool = True,
+    ) -> None:
         self._size = size
         self._currency = currency
+        self._enforces_limits, self._enforces_budgets = enforces_limits, enforces_budgets
         self._plans: dict[tuple[Any, ...], WindowPlan] = {}
         # Apart, as whoever has many addresses would drive out all others.
         self._of_addresses: dict[tuple[Any, ...], WindowPlan] = {}
@@ -326,6 +362,8 @@ class PlanCache:
             place=place,
             currency=self._currency,
         )
+        if not (self._enforces_limits and self._enforces_budgets):
+            plan = _relaxed(plan, self._currency, limits=self._enforces_limits, budgets=self._enforces_budgets)
         if len(plans) >= self._size:
             # Rare: most meters have fewer consumers. Single dict operations are atomic; a plan lost is made again.
             plans.clear()

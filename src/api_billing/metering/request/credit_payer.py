@@ -212,7 +212,7 @@ class CreditPayer(Payer):
 
     def keys(self) -> list[str]:
         """The values of its idempotency key."""
-        return self.request.headers.all("idempotency-key")
+        return self.request.headers.all("idempotency-key") if self.metering.meter.settings.idempotency else []
 
     def estimate(self) -> Steps[Refusal | None]:
         """Ask for the model, the operation and the estimate; why the request is refused when they cannot be told."""

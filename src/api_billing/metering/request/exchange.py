@@ -229,10 +229,24 @@ class Exchange:
     def begin_steps(self) -> Steps[Answer | None]:
         """The flow of ``begin``."""
         watch = self._meter.watch
+        if not self._meter.is_on:
+            return self._pass()
         if watch is None:
             return self._begin()
         self._seen = self._step("reserve")
         return watch.steps(self._seen, self._begin(), self._has_begun)
+
+    def _pass(self) -> Steps[Answer | None]:
+        yield from ()
+        self._meter.metrics.unmetered(self.metering.api)
+        self._is_served()
+        return None
+
+    def _is_served(self) -> None:
+        self.serving_ms = self._meter.now_ms()
+        self.request.is_begun = True
+        if self._payer.is_request:
+            _current.set(self)
 
     def _begin(self) -> Steps[Answer | None]:
         meter, payer = self._meter, self._payer
@@ -263,10 +277,7 @@ class Exchange:
         if answer is not None and meter.field_names:
             answer = answer._replace(headers=tuple(renamed(answer.headers, meter.field_names)))
         if answer is None:
-            self.serving_ms = meter.now_ms()
-            self.request.is_begun = True
-            if payer.is_request:
-                _current.set(self)
+            self._is_served()
         return answer
 
     def _refused(self, refusal: Refusal, answer: Answer) -> Steps[Answer | None]:

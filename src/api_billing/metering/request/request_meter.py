@@ -136,7 +136,12 @@ class RequestMeter(Checked):
         self.free_statuses = settings.free
         self.field_names = settings.field_names
         self.covers = settings.covers
-        self.plans = PlanCache(currency=self.currency)
+        self.is_on = settings.enabled
+        self.plans = PlanCache(
+            currency=self.currency,
+            enforces_limits=settings.enforce_limits,
+            enforces_budgets=settings.enforce_budgets,
+        )
         cache_ms = settings.budget_cache_seconds * 1000
         self.decisions = DecisionCache(cache_ms) if cache_ms else None
         self.limits_in_force = LimitsInForce(settings.cache_seconds * 1000)
@@ -152,7 +157,9 @@ class RequestMeter(Checked):
             settings.alert_webhook_secret.get_secret_value(),
             [url.get_secret_value() for url in settings.alert_urls],
         )
-        self.watcher = Watcher(store, settings.thresholds, channels, clock_ms, self.metrics, self.currency)
+        self.watcher = Watcher(
+            store, settings.thresholds, channels, clock_ms, self.metrics, self.currency, is_on=settings.send_alerts
+        )
         self.keeper = Keeper(
             store,
             clock_ms,
@@ -165,6 +172,8 @@ class RequestMeter(Checked):
         )
         self._lost_notes = 0
         self._told_lost_ms = 0
+        if off := settings.switched_off:
+            _log.warning("switched off by settings: %s", ", ".join(off))
 
     def healthy(self) -> Health:
         """Whether requests can be served here, and what is wrong: of the store, which is written to, of what happens
@@ -178,7 +187,10 @@ class RequestMeter(Checked):
 
     def health(self) -> Steps[Health]:
         """The flow of ``healthy``."""
-        wrong: list[Wrong] = []
+        off = self.settings.switched_off
+        wrong = [Wrong("settings", f"switched off: {', '.join(off)}", False)] if off else []
+        if not self.is_on:
+            return Health(tuple(wrong))
         try:
             now_ms = self.now_ms()
             yield TakeLease("health", "health", now_ms, now_ms)  # a row of its own, written each time
@@ -220,7 +232,7 @@ class RequestMeter(Checked):
 
     def counting(self, *, decides: bool = True) -> Steps[None]:
         """The same as a flow, which needs the store."""
-        if not self._counts_in_it:
+        if not self._counts_in_it and self.is_on:
             self._counts_in_it = yield from check_currency(self.currency, decides=decides)
 
     def amount(self, what: str, amount: Amount) -> int:
@@ -232,6 +244,8 @@ class RequestMeter(Checked):
 
         Anybody can be refused, and as often as they like: what cannot be kept is counted in a log record now and then.
         """
+        if not self.settings.record_refusals:
+            return
         if self.store.waiting < _MAX_WAITING_NOTES:
             self.post(Note(record))
             return

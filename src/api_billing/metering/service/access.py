@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 from typing import Final
 
 from fastapi import Request
@@ -46,10 +47,11 @@ class Access:
         self._meter = meter
         self._digest = _digest(service_token)
         self._admin_digest = _digest(admin_token) if admin_token else b""
+        pepper = meter.pepper() if meter.is_on else os.urandom(32)  # which the store is asked about
         # Cached, as a revocation reaches the next reservation by the profile's version.
-        self.identify: Extractor = api_key(meter.pepper(), cache=meter.key_cache)
+        self.identify: Extractor = api_key(pepper, cache=meter.key_cache)
         # Reading has no such second look, so that a key is looked up each time.
-        self._identify_reader: Extractor = api_key(meter.pepper())
+        self._identify_reader: Extractor = api_key(pepper)
 
     def has_token(self, request: Request) -> bool:
         """Whether the request carries one of the two tokens."""

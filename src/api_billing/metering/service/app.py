@@ -21,7 +21,7 @@ from api_billing.metering.meter import Meter
 from api_billing.metering.observing.metrics import exposition
 from api_billing.metering.request.health import Looks, readiness
 from api_billing.metering.request.problems import Answer
-from api_billing.metering.service import admin, bodies, ending, paying, reserving, watching
+from api_billing.metering.service import admin, bodies, ending, paying, reserving, switched_off, watching
 from api_billing.metering.service.access import Access
 from api_billing.metering.service.body_limit import PAYMENTS, RESERVATIONS, BodyLimit
 from api_billing.metering.service.limits import LimitRoutes
@@ -149,7 +149,11 @@ class _Routes:
         problem to answer the end consumer with, unless its code is about this very request: `invalid_…`,
         `reservation_ended`, `id_conflict`, `request_too_large`.
         """
-        flow = reserving.reserve(self._meter, body, self._access.identify, self._open)
+        flow: Steps[watching.Reserved]
+        if self._meter.is_on:
+            flow = reserving.reserve(self._meter, body, self._access.identify, self._open)
+        else:
+            flow = switched_off.reserve(self._meter, body)
         answer = await self._run(watching.reserving(self._meter, request, body, flow))
         if isinstance(answer, Answer):
             return response_of(answer)
@@ -170,7 +174,10 @@ class _Routes:
         body: bodies.SettlementBody = _AS_ESTIMATED,
     ) -> bodies.SettlementAnswer:
         """Charge what serving cost. Can be repeated."""
-        flow = ending.settle(self._meter, self._open, reservation_id, body, self._access.identify)
+        if self._meter.is_on:
+            flow = ending.settle(self._meter, self._open, reservation_id, body, self._access.identify)
+        else:
+            flow = switched_off.end(reservation_id, "settled")
         answer = await self._run(watching.ending(self._meter, request, flow))
         response.headers.update(answer.fields)
         return answer
@@ -179,7 +186,10 @@ class _Routes:
         self, request: Request, reservation_id: ReservationPath, body: bodies.ReleaseBody = _FOR_NO_REASON
     ) -> bodies.SettlementAnswer:
         """Undo a reservation: nothing was served, nothing is charged. Can be repeated."""
-        flow = ending.release(self._meter, self._open, reservation_id, body)
+        if self._meter.is_on:
+            flow = ending.release(self._meter, self._open, reservation_id, body)
+        else:
+            flow = switched_off.end(reservation_id, "released")
         return await self._run(watching.ending(self._meter, request, flow))
 
     async def extend(
@@ -187,6 +197,8 @@ class _Routes:
     ) -> bodies.ExtensionAnswer:
         """Keep a reservation that is still being served from expiring."""
         seconds = body.seconds or self._meter.settings.reservation_seconds
+        if not self._meter.is_on:
+            return bodies.ExtensionAnswer(id=reservation_id, expires_after_seconds=seconds)
         return await self._run(ending.extend(self._meter, reservation_id, seconds))
 
     async def balance(

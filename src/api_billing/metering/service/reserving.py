@@ -160,7 +160,8 @@ def _payer(meter: Meter, body: ReservationBody, by_key: Extractor) -> Payer:
         receipt = read_receipt(body.receipt.id)
         return ReceiptPayer(metering, request, receipt, body.id or "", body.receipt.fingerprint)
     claim = body.idempotency
-    named = Claim.of_key(body.api, claim.key, claim.fingerprint) if claim is not None else None
+    takes_keys = meter.settings.idempotency
+    named = Claim.of_key(body.api, claim.key, claim.fingerprint) if claim is not None and takes_keys else None
     return CreditPayer(metering, request, body.id or "", named)
 
 
