@@ -20,6 +20,10 @@ compile() {
 # The larger set first: the smaller one then takes its versions from it, so that .venv can grow from one to the other.
 compile requirements/dev.lock --extra dev "$@"
 compile requirements/run.lock --extra chain --extra cli --extra localnet --constraint requirements/dev.lock "$@"
+# What the container image has: deploy/Dockerfile.
+in_image=$(printf -- '--extra %s ' alerts chain cli fastapi jwt metrics otel postgresql redis serve)
+# shellcheck disable=SC2086 # each word is an argument
+compile requirements/image.lock $in_image --constraint requirements/dev.lock "$@"
 # What the genlayer-test of .venv keeps out of it: tests/other_versions.py puts these before it, on what .venv has.
 other() {
     name=$1

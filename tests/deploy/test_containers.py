@@ -1,0 +1,141 @@
+"""deploy/Dockerfile and deploy/compose.yaml, as far as they can be checked where there is no Docker."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from starlette.testclient import TestClient
+from typer.main import get_command
+
+from api_billing.cli.app import make_app
+from api_billing.metering.settings import setting_rows
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+TEXT = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
+COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+# Of the compose specification, what is used here.
+KEYS = {
+    "build", "cap_drop", "command", "depends_on", "environment", "healthcheck", "image", "ports", "profiles",
+    "read_only", "restart", "security_opt", "tmpfs", "volumes",
+}  # fmt: skip
+HEALTH_KEYS = {"test", "interval", "timeout", "retries", "start_period", "disable"}
+SECRETS = {"POSTGRES_PASSWORD", "API_BILLING_KEY_PEPPER", "API_BILLING_SERVICE_TOKEN", "API_BILLING_ADMIN_TOKEN"}
+
+each_service = pytest.mark.parametrize("name", SERVICES)
+
+
+def lines_of_dockerfile() -> list[str]:
+    """Its instructions, each in one line."""
+    joined = re.sub(r"\\\n\s*", "", DOCKERFILE)
+    return [line for line in joined.splitlines() if line and not line.startswith("#")]
+
+
+@each_service
+def test_service__keys__are_of_the_specification(name: str) -> None:
+    service = SERVICES[name]
+    assert set(service) <= KEYS
+    assert set(service.get("healthcheck", {})) <= HEALTH_KEYS
+    for port in service.get("ports", []):
+        assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port), "open to others without TLS"
+
+
+@each_service
+def test_service__what_it_depends_on__is_there_and_tells_its_health(name: str) -> None:
+    for other, terms in SERVICES[name].get("depends_on", {}).items():
+        assert terms == {"condition": "service_healthy"}
+        health = SERVICES[other].get("healthcheck")
+        assert health.get("test") if health is not None else SERVICES[other]["build"], "the image's own"
+
+
+def test_volumes__named__are_declared() -> None:
+    used = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    assert used == set(COMPOSE["volumes"])
+
+
+@each_service
+def test_environment__variables_of_the_meter__are_settings(name: str) -> None:
+    ours = {key for key in SERVICES[name].get("environment", {}) if key.startswith("API_BILLING_")}
+    assert ours <= {row.variable for row in setting_rows()}
+
+
+def test_variables__that_are_to_be_set__are_in_the_example_and_secrets_are_demanded() -> None:
+    asked = set(re.findall(r"\$\{(\w+)", TEXT))
+    given = dict(re.findall(r"^(\w+)=(.*)$", (DEPLOY / "env.example").read_text(encoding="utf-8"), re.MULTILINE))
+    assert asked == set(given)
+    assert set(re.findall(r"\$\{(\w+):\?", TEXT)) == SECRETS
+    assert {given[name] for name in SECRETS} == {""}
+    assert "/deploy/.env" in (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+
+
+def commands() -> list[list[str]]:
+    last = json.loads(lines_of_dockerfile()[-1].removeprefix("CMD "))
+    return [last, *(service["command"] for service in SERVICES.values() if "command" in service)]
+
+
+@pytest.mark.parametrize("words", commands(), ids=lambda words: " ".join(words)[:40])
+def test_command__of_ours__exists_with_its_options(words: list[str]) -> None:
+    program, *rest = words
+    if program != "api-billing":
+        assert program in ("uvicorn", "python")
+        return
+    command: Any = get_command(make_app())
+    while rest and rest[0] in getattr(command, "commands", {}):
+        command = command.commands[rest.pop(0)]
+    command.make_context("x", list(rest), resilient_parsing=False)
+
+
+def test_api__of_the_container__serves_and_tells_its_health(monkeypatch: pytest.MonkeyPatch) -> None:
+    names: dict[str, Any] = {}
+    exec((DEPLOY / "api.py").read_text(encoding="utf-8"), names)
+    monkeypatch.setenv("API_BILLING_STORE_URL", "memory://")
+    monkeypatch.setenv("API_BILLING_SERVICE_TOKEN", "x" * 16)
+    names["configure_logging"] = lambda settings: None
+    with TestClient(names["make_app"]()) as client:
+        assert client.get("/ops/readyz").json() == {"status": "ok"}
+        assert client.get("/forecast?city=Bern").json()["code"] == "missing_identity"
+    assert "api:make_app" in SERVICES["api"]["command"]
+
+
+def test_dockerfile__files_that_it_copies__exist() -> None:
+    copied = [shlex.split(line)[1:-1] for line in lines_of_dockerfile() if re.match(r"COPY (?!--from)", line)]
+    assert copied
+    assert [name for names in copied for name in names if not (ROOT / name).exists()] == []
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    assert not {name for names in copied for name in names} & set(ignored)
+
+
+def test_dockerfile__stages_that_it_copies_from__are_its_own() -> None:
+    stages = set(re.findall(r"^FROM \S+ AS (\w+)$", DOCKERFILE, re.MULTILINE))
+    assert set(re.findall(r"COPY --from=(\w+)", DOCKERFILE)) == stages
+
+
+def test_dockerfile__image__runs_as_nobody_special_and_is_asked_whether_it_is_ready() -> None:
+    instructions = lines_of_dockerfile()
+    assert "USER 10001" in instructions
+    [health] = [line for line in instructions if line.startswith("HEALTHCHECK")]
+    assert "/readyz" in health
+    assert not [line for line in instructions if re.search(r"(ARG|ENV).*(TOKEN|PASSWORD|PEPPER|KEY)=", line)]
+
+
+def test_images__named__have_a_version_and_no_registry() -> None:
+    images = [*re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE), SERVICES["postgres"]["image"]]
+    assert [image for image in images if not re.fullmatch(r"[a-z]+:\d[\w.-]*", image)] == []
+
+
+def test_lock__of_the_image__pins_all_with_hashes_and_has_what_its_commands_need() -> None:
+    lock = (ROOT / "requirements" / "image.lock").read_text(encoding="utf-8")
+    blocks = re.split(r"\n(?=[a-z0-9])", lock)[1:]
+    names = {re.match(r"[a-z0-9._-]+", block)[0] for block in blocks}  # type: ignore[index]
+    assert all("==" in block and "--hash=sha256:" in block for block in blocks)
+    assert {"psycopg", "uvicorn", "fastapi", "typer", "genlayer-py", "prometheus-client", "hatchling"} <= names
+    assert not {"pytest", "mypy", "genlayer-test"} & names
+    assert "image.lock" in (ROOT / "tools" / "lock.sh").read_text(encoding="utf-8")
