@@ -6,6 +6,7 @@ import pytest
 
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.errors import CannotBeStored, IdConflict
+from api_billing.metering.ledger.consumer_operations import ApiKey, PutKey, PutProfile
 from api_billing.metering.ledger.operations import (
     MAX_AMOUNT_WEI,
     Balance,
@@ -14,7 +15,9 @@ from api_billing.metering.ledger.operations import (
     GetRecord,
     Grant,
     Granted,
+    GrantMade,
     GrantRefused,
+    ListGrants,
     NotReserved,
     Outcome,
     Refused,
@@ -22,6 +25,7 @@ from api_billing.metering.ledger.operations import (
     Reserved,
     Settle,
     Settled,
+    Summarize,
     Sweep,
 )
 from api_billing.metering.stores import open_store
@@ -37,6 +41,30 @@ HOSTILE = [
 
 
 # --- grants
+
+
+def test_grants__listed__are_those_of_the_account_oldest_first(desk):
+    for number, (account, amount) in enumerate([("a'\x00", 5), ("b", 7), ("a'\x00", -2)]):
+        desk.call(Grant(f"g{9 - number}", account, amount, desk.now_ms + number, "why"))
+    desk.call(Grant("g9", "a'\x00", 5, desk.now_ms, "again"))
+    made = desk.call(ListGrants("a'\x00"))
+    assert made == (GrantMade("g9", desk.now_ms, 5, "why"), GrantMade("g7", desk.now_ms + 2, -2, "why"))
+    assert desk.call(ListGrants("nobody")) == ()
+
+
+def test_summary__of_a_store__counts_what_there_is_and_what_is_reserved(desk):
+    assert desk.call(Summarize()) == (0, 0, 0, 0)
+    for consumer in ("acme", "other"):
+        desk.call(PutProfile(consumer, "free"))
+    desk.call(PutKey(ApiKey("k1", "d", "acme", "", "", 5)))
+    desk.grant(100)
+    desk.served(5)
+    made = desk.reserve_op(10)
+    desk.call(made)
+    desk.reserve(20)
+    desk.reserve_more(made, 15)
+    assert desk.call(Summarize()) == (2, 1, 2, 35)
+    assert desk.call(Summarize(limit=1)).open == 1
 
 
 def test_grant__positive__adds_free_credit(desk):

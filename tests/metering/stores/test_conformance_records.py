@@ -131,6 +131,25 @@ def test_records__listed__in_the_order_of_ids_by_page(desk):
     assert desk.call(ListRecords(after=made[-1])) == ()
 
 
+def test_records__newest_first__come_by_pages_the_other_way(desk):
+    made = [desk.served(now_ms=desk.now_ms + minute * 60_000, consumer="ab"[minute % 2]) for minute in range(5)]
+    first = ids(desk.call(ListRecords(limit=2, newest_first=True)))
+    second = ids(desk.call(ListRecords(limit=9, newest_first=True, after=first[-1])))
+    assert first + second == made[::-1]
+    assert ids(desk.call(ListRecords(consumer="a", newest_first=True, limit=2))) == [made[4], made[2]]
+    assert desk.call(ListRecords(newest_first=True, after=made[0])) == ()
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_records__of_some_days__are_those_and_no_others(desk, newest_first):
+    made = [desk.served(now_ms=desk.now_ms + day * DAY_MS) for day in range(-6, 7)]
+    between = {"since_ms": desk.now_ms - 2 * DAY_MS, "until_ms": desk.now_ms + 2 * DAY_MS, "newest_first": newest_first}
+    wanted = made[4:8]
+    assert ids(desk.call(ListRecords(**between))) == (wanted[::-1] if newest_first else wanted)
+    cursor = {"after": made[-1] if newest_first else made[0]}
+    assert ids(desk.call(ListRecords(**between, **cursor, limit=2))) == (wanted[:1:-1] if newest_first else wanted[:2])
+
+
 @pytest.mark.parametrize(
     ("query", "expected"),
     [

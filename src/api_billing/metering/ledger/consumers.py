@@ -21,7 +21,8 @@ from api_billing.metering.ledger.consumer_operations import (
     RotateKey,
 )
 from api_billing.metering.ledger.documents import budgets_to_text, quotas_to_text
-from api_billing.metering.ledger.rows import API_KEYS, TIERS, ConsumerRow, KeyRow, TierRow
+from api_billing.metering.ledger.operations import GrantMade, ListGrants, Summarize, Summed
+from api_billing.metering.ledger.rows import API_KEYS, CONSUMERS, TIERS, ConsumerRow, KeyRow, TierRow
 from api_billing.metering.ledger.tables import Tables
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.tiers import Tier
@@ -167,6 +168,20 @@ def list_keys(tables: Tables, op: ListKeys) -> tuple[ApiKey, ...]:
     tables.flush()
     keys = [row.api_key() for row in tables.keys(op.consumer)]
     return tuple(sorted(keys, key=lambda key: (key.created_ms, key.key_id)))
+
+
+def list_grants(tables: Tables, op: ListGrants) -> tuple[GrantMade, ...]:
+    """What was granted to an account, oldest first."""
+    tables.flush()
+    return tuple(sorted(tables.grants(op.account), key=lambda made: (made.at_ms, made.grant_id)))
+
+
+def summarize(tables: Tables, op: Summarize) -> Summed:
+    """How much there is of what."""
+    tables.flush()
+    open_ = tables.open_requests(op.limit)
+    reserved_wei = sum([request.estimate_wei for request in open_])
+    return Summed(tables.number_of(CONSUMERS), tables.number_of(API_KEYS), len(open_), reserved_wei)
 
 
 def _give_new_version(tables: Tables, name: str) -> None:

@@ -20,11 +20,13 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from api_billing.metering.clock import DAY_MS, EVER_MS
+from api_billing.metering.ledger.ids import first_id
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.windows import WindowCheck
 
 MAX_AMOUNT_WEI: Final = 2**256 - 1
+_LAST_MS: Final = 2**48 - 2 * DAY_MS  # ids have no later time
 
 State = Literal["reserved", "settled", "redeemed", "released", "expired", "refused"]
 
@@ -376,6 +378,40 @@ class GrantRefused(NamedTuple):
     balance: Balance
 
 
+class GrantMade(NamedTuple):
+    """Credit that was added once, or taken back with a negative amount."""
+
+    grant_id: str
+    at_ms: int
+    amount_wei: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListGrants(Operation[tuple[GrantMade, ...]]):
+    """What was granted to an account, oldest first."""
+
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summarize(Operation["Summed"]):
+    """How much there is of what; of reservations at most ``limit`` are looked at."""
+
+    limit: int = 1000
+
+
+class Summed(NamedTuple):
+    """How many consumers and keys there are, and what is reserved by requests that are being served. More is where as
+    many reservations as were looked for were ``open``.
+    """
+
+    consumers: int
+    keys: int
+    open: int
+    reserved_wei: int
+
+
 @dataclass(frozen=True, slots=True)
 class ReadBalance(Operation[Balance]):
     """An account's money; all zero for an account that was never granted anything."""
@@ -407,7 +443,9 @@ class ReadCounts(Operation[tuple[int, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class ListRecords(Operation[tuple[Record, ...]]):
-    """Records in the order of their ids (so of time), after the id ``after``; empty filters match everything."""
+    """Records in the order of their ids (so of time), after the id ``after``; empty filters match everything. With
+    ``newest_first`` in the opposite order, those before it.
+    """
 
     consumer: str = ""
     api: str = ""
@@ -416,6 +454,17 @@ class ListRecords(Operation[tuple[Record, ...]]):
     states: tuple[State, ...] = ()
     after: str = ""
     limit: int = 100
+    newest_first: bool = False
+
+    @property
+    def lowest(self) -> str:
+        """No record that is asked for has a lower id: they are of the time, but for a day that clocks may differ by."""
+        return first_id(self.since_ms - DAY_MS) if self.since_ms > DAY_MS else ""
+
+    @property
+    def highest(self) -> str:
+        """None has a higher one; empty: any may be."""
+        return first_id(self.until_ms + DAY_MS) if self.until_ms < _LAST_MS else ""
 
     def matches(self, record: Record) -> bool:
         """Whether a record is asked for, cursor and limit apart. SQL has this in its own language."""

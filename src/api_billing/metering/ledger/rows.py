@@ -27,6 +27,7 @@ from api_billing.metering.ledger.operations import (
     NO_OUTCOME,
     Balance,
     Claim,
+    GrantMade,
     Outcome,
     Record,
     Reserve,
@@ -325,6 +326,11 @@ class GrantRow(Plain):
     def amount_wei(self) -> int:
         """How much was added; negative when it was taken back."""
         return int(self._values[2])
+
+    def made(self) -> GrantMade:
+        """The grant to hand out."""
+        grant_id, _, amount_wei, at_ms, note = self._values
+        return GrantMade(grant_id, at_ms, int(amount_wei), note)
 
 
 @dataclass(slots=True, eq=False)

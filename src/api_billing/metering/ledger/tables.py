@@ -16,6 +16,7 @@ from api_billing.metering.ledger.batch_operations import Batch
 from api_billing.metering.ledger.kinds import Key, Kind, Row
 from api_billing.metering.ledger.operations import (
     Balance,
+    GrantMade,
     ListRecords,
     Prune,
     Pruned,
@@ -94,6 +95,18 @@ class Tables(ABC):
     @abstractmethod
     def records(self, query: ListRecords) -> Sequence[Record]:
         """Records in the order of their ids."""
+
+    @abstractmethod
+    def grants(self, account: str) -> Sequence[GrantMade]:
+        """What was granted to an account, in any order."""
+
+    @abstractmethod
+    def open_requests(self, limit: int) -> Sequence[RequestRow]:
+        """Requests that are reserved and not ended, to be looked at only."""
+
+    @abstractmethod
+    def number_of(self, kind: Kind) -> int:
+        """How many consumers, or API keys, there are."""
 
     @abstractmethod
     def usage_days(self, query: SumUsage) -> Sequence[UsageDay]:

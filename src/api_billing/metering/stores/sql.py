@@ -14,12 +14,13 @@ from typing import Any, ClassVar, Final
 from api_billing.metering.ledger.batch_operations import Batch
 from api_billing.metering.ledger.consumers import tier_row
 from api_billing.metering.ledger.kinds import Kind, Row, Type
-from api_billing.metering.ledger.operations import ListRecords, Prune, Pruned, Record, SumUsage, UsageDay
+from api_billing.metering.ledger.operations import GrantMade, ListRecords, Prune, Pruned, Record, SumUsage, UsageDay
 from api_billing.metering.ledger.rows import (
     API_KEYS,
     BATCHES,
     BODIES,
     CONSUMERS,
+    GRANTS,
     KINDS,
     LIMITS,
     REQUESTS,
@@ -28,6 +29,7 @@ from api_billing.metering.ledger.rows import (
     BatchRow,
     BodiesRow,
     ConsumerRow,
+    GrantRow,
     KeyRow,
     LimitsRow,
     NumberRow,
@@ -117,6 +119,10 @@ class SqlTables(Tables):
         """A name as the database has it."""
         return text
 
+    def whole(self, text: str) -> str:
+        """A text that is no name as the database has it."""
+        return text
+
     def text(self, name: str) -> str:
         """What a name as the database has it was."""
         return name
@@ -148,8 +154,13 @@ class SqlTables(Tables):
         return self._rows(API_KEYS, "where consumer = ?", self.name(consumer)) if consumer else self._rows(API_KEYS, "")
 
     def records(self, query: ListRecords) -> Sequence[Record]:
-        conditions, values = ["r.record_id > ?", "r.at_ms >= ?", "r.at_ms < ?"], [self.name(query.after)]
-        values += [query.since_ms, query.until_ms]  # type: ignore[list-item]
+        order, behind = ("desc", "<") if query.newest_first else ("asc", ">")
+        conditions: list[str] = ["r.record_id > ?", "r.at_ms >= ?", "r.at_ms < ?"]
+        values: list[Any] = [self.name(query.lowest), query.since_ms, query.until_ms]
+        for comparison, name in ((behind, query.after), ("<", query.highest)):
+            if name:
+                conditions.append(f"r.record_id {comparison} ?")
+                values.append(self.name(name))
         for column, name in (("consumer", query.consumer), ("api", query.api)):
             if name:
                 conditions.append(f"r.{column} = ?")
@@ -161,7 +172,7 @@ class SqlTables(Tables):
         rows = self.all(
             f"select {self.columns(REQUESTS, 'r.')}, {self.columns(BODIES, 'b.')} from {self.prefix}requests r"
             f" left join {self.prefix}bodies b on b.record_id = r.record_id"
-            f" where {' and '.join(conditions)} order by r.record_id limit ?",
+            f" where {' and '.join(conditions)} order by r.record_id {order} limit ?",
             *values,
             query.limit,
         )
@@ -172,6 +183,16 @@ class SqlTables(Tables):
             bodies: BodiesRow | None = None if row[end] is None else self.made(BODIES, row[end:])
             records.append(request.record(bodies))
         return records
+
+    def grants(self, account: str) -> Sequence[GrantMade]:
+        rows: list[GrantRow] = self._rows(GRANTS, "where account = ? order by grant_id", self.whole(account))
+        return [row.made() for row in rows]
+
+    def open_requests(self, limit: int) -> Sequence[RequestRow]:
+        return self._rows(REQUESTS, "where state = 'reserved' order by expires_ms limit ?", limit)
+
+    def number_of(self, kind: Kind) -> int:
+        return int(self.all(f"select count(*) from {self.prefix}{kind.name}")[0][0])
 
     def usage_days(self, query: SumUsage) -> Sequence[UsageDay]:
         conditions: list[str] = ["day between ? and ?"]

@@ -12,7 +12,16 @@ from api_billing.metering.errors import MeterClosed
 from api_billing.metering.ledger.batch_operations import Batch
 from api_billing.metering.ledger.consumers import tier_row
 from api_billing.metering.ledger.kinds import Key, Kind, Row
-from api_billing.metering.ledger.operations import ListRecords, Operation, Prune, Pruned, Record, SumUsage, UsageDay
+from api_billing.metering.ledger.operations import (
+    GrantMade,
+    ListRecords,
+    Operation,
+    Prune,
+    Pruned,
+    Record,
+    SumUsage,
+    UsageDay,
+)
 from api_billing.metering.ledger.rows import (
     API_KEYS,
     BATCHES,
@@ -21,6 +30,7 @@ from api_billing.metering.ledger.rows import (
     CONSUMERS,
     COUNTS,
     FIRED,
+    GRANTS,
     LIMITS,
     REQUESTS,
     TIERS,
@@ -132,7 +142,20 @@ class MemoryTables(Tables):
 
     def records(self, query: ListRecords) -> Sequence[Record]:
         records = [request.record(self.find(BODIES, request.key)) for request in self._requests()]
-        return [each for each in records if each.record_id > query.after and query.matches(each)][: query.limit]
+        if query.newest_first:
+            records = [each for each in reversed(records) if not query.after or each.record_id < query.after]
+        else:
+            records = [each for each in records if each.record_id > query.after]
+        return [each for each in records if query.matches(each)][: query.limit]
+
+    def grants(self, account: str) -> Sequence[GrantMade]:
+        return [row.made() for row in self._all(GRANTS) if row.account == account]
+
+    def open_requests(self, limit: int) -> Sequence[RequestRow]:
+        return [request for request in self._all(REQUESTS) if request.state == "reserved"][:limit]
+
+    def number_of(self, kind: Kind) -> int:
+        return len(self._all(kind))
 
     def usage_days(self, query: SumUsage) -> Sequence[UsageDay]:
         rows: list[UsageRow] = sorted(self._all(USAGE), key=lambda row: row.key)

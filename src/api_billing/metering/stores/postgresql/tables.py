@@ -261,6 +261,9 @@ class PostgresqlTables(SqlTables):
             self._long[name] = whole
         return name
 
+    def whole(self, text: str) -> str:
+        return sent(text)
+
     def text(self, name: str) -> str:
         if is_short(name):
             if name not in self._long:

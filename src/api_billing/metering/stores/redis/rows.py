@@ -32,6 +32,7 @@ from api_billing.metering.ledger.rows import (
     ClaimRow,
     CountRow,
     FiredRow,
+    GrantRow,
     KeyRow,
     RequestRow,
     UsageRow,
@@ -40,7 +41,7 @@ from api_billing.metering.ledger.session_rows import CHANNELS, SESSIONS
 
 TOKEN_BYTES: Final = 16
 ABSENT: Final = b" " * TOKEN_BYTES
-FOUND_BY_KEY: Final = frozenset({NUMBERS, DOCUMENTS, BATCHES, GRANTS, BODIES, ACCOUNTS, SESSIONS, CHANNELS})
+FOUND_BY_KEY: Final = frozenset({NUMBERS, DOCUMENTS, BATCHES, BODIES, ACCOUNTS, SESSIONS, CHANNELS})
 """What is in no sorted set."""
 CENTRAL: Final = frozenset({NUMBERS, TIERS, LIMITS, CONSUMERS, API_KEYS, FIRED, DOCUMENTS, BATCHES})
 """What belongs to no account, and so is in the first shard."""
@@ -155,5 +156,7 @@ def members(row: Row) -> Iterator[Member]:
     elif isinstance(row, KeyRow):
         yield True, "keys", 0, row.key[0]
         yield True, f"keys:{row.api_key().consumer}", 0, row.key[0]
+    elif isinstance(row, GrantRow):
+        yield True, f"grants:{row.account}", 0, row.key[0]
     elif row.kind in (CONSUMERS, TIERS, LIMITS) and is_new:
         yield True, f"all:{row.kind.name}", 0, row.key[0]

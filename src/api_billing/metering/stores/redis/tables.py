@@ -12,11 +12,18 @@ from itertools import islice
 from typing import Any, Final, Protocol
 
 from api_billing.merkle import HASH_BYTES
-from api_billing.metering.clock import DAY_MS
 from api_billing.metering.ledger.batch_operations import Batch
-from api_billing.metering.ledger.ids import first_id
 from api_billing.metering.ledger.kinds import Key, Kind, Row
-from api_billing.metering.ledger.operations import ListRecords, Prune, Pruned, Record, Reserve, SumUsage, UsageDay
+from api_billing.metering.ledger.operations import (
+    GrantMade,
+    ListRecords,
+    Prune,
+    Pruned,
+    Record,
+    Reserve,
+    SumUsage,
+    UsageDay,
+)
 from api_billing.metering.ledger.rows import (
     ACCOUNTS,
     API_KEYS,
@@ -26,6 +33,7 @@ from api_billing.metering.ledger.rows import (
     CONSUMERS,
     COUNTS,
     FIRED,
+    GRANTS,
     LIMITS,
     NUMBERS,
     REQUESTS,
@@ -34,6 +42,7 @@ from api_billing.metering.ledger.rows import (
     BatchRow,
     BodiesRow,
     ConsumerRow,
+    GrantRow,
     KeyRow,
     LimitsRow,
     RequestRow,
@@ -204,15 +213,17 @@ class RedisTables(Tables):
     def _index(self, shard: int, index: str) -> bytes:
         return self._server.key(shard, f"/{index}")
 
-    def _page(self, shard: int, index: str, after: str, limit: int) -> list[str]:
-        """Members of a sorted set in their order, after one of them."""
-        first = f"({after}" if after else "-"
-        found = self._server.ask("ZRANGEBYLEX", self._index(shard, index), first, "+", "LIMIT", 0, limit)
+    def _page(self, shard: int, index: str, after: str, limit: int, *, backwards: bool = False) -> list[str]:
+        """Members of a sorted set in their order, after one of them; or from the last on, before it."""
+        first, end, command = ("+", "-", "ZREVRANGEBYLEX") if backwards else ("-", "+", "ZRANGEBYLEX")
+        found = self._server.ask(
+            command, self._index(shard, index), f"({after}" if after else first, end, "LIMIT", 0, limit
+        )
         return [member.decode() for member in found]
 
-    def _all(self, shard: int, index: str, after: str = "") -> Iterator[list[str]]:
+    def _all(self, shard: int, index: str, after: str = "", *, backwards: bool = False) -> Iterator[list[str]]:
         while True:
-            names = self._page(shard, index, after, _PAGE)
+            names = self._page(shard, index, after, _PAGE, backwards=backwards)
             yield names
             if len(names) < _PAGE:
                 return
@@ -248,16 +259,42 @@ class RedisTables(Tables):
 
     def records(self, query: ListRecords) -> Sequence[Record]:
         shards = [self._records(shard, query) for shard in range(self._server.shards)]
-        return list(islice(merge(*shards, key=lambda record: record.record_id), query.limit))
+        found = merge(*shards, key=lambda record: record.record_id, reverse=query.newest_first)
+        return list(islice(found, query.limit))
 
     def _records(self, shard: int, query: ListRecords) -> Iterator[Record]:
-        # Ids are time-ordered, so that a listing need not begin at the first; a day is allowed for clocks that differ.
-        after = max(query.after, first_id(query.since_ms - DAY_MS)) if query.since_ms > DAY_MS else query.after
-        for ids in self._all(shard, f"of:{query.consumer}" if query.consumer else "ids", after):
+        # Ids are time-ordered, so that a listing need not begin at the first.
+        lowest, highest, backwards = query.lowest, query.highest, query.newest_first
+        after = min(query.after or highest, highest or query.after) if backwards else max(query.after, lowest)
+        index = f"of:{query.consumer}" if query.consumer else "ids"
+        for page in self._all(shard, index, after, backwards=backwards):
+            ids = [each for each in page if each > lowest and not (highest and each >= highest)]
+            if page and not ids:
+                return  # all that follow are beyond, too
             requests: list[RequestRow] = self._rows_of(shard, REQUESTS, [(record_id,) for record_id in ids])
             bodies: list[BodiesRow] = self._rows_of(shard, BODIES, [request.key for request in requests])
             of = {row.key: row for row in bodies}
             yield from [request.record(of.get(request.key)) for request in requests if query.matches(request.record())]
+
+    def grants(self, account: str) -> Sequence[GrantMade]:
+        # Of an account whose first grants were made by an older program, those are not found.
+        rows: list[GrantRow] = []
+        for shard in range(self._server.shards):
+            rows += self._listed(shard, GRANTS, f"grants:{account}")
+        return [row.made() for row in rows]
+
+    def open_requests(self, limit: int) -> Sequence[RequestRow]:
+        found: list[RequestRow] = []
+        for shard in range(self._server.shards):
+            ids = self._server.ask("ZRANGE", self._index(shard, "open"), 0, limit - len(found) - 1)
+            found += self._rows_of(shard, REQUESTS, [(record_id.decode(),) for record_id in ids])
+            if len(found) >= limit:
+                break
+        return found
+
+    def number_of(self, kind: Kind) -> int:
+        index = "keys" if kind is API_KEYS else f"all:{kind.name}"
+        return int(self._server.ask("ZCARD", self._index(0, index)))
 
     def usage_days(self, query: SumUsage) -> Sequence[UsageDay]:
         index = f"usage:{query.consumer}" if query.consumer else "usage"
