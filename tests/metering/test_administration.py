@@ -1,6 +1,7 @@
 """Administration from code: keys with a scope, a cap and an end, their rotation, tiers and limits."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from api_billing.metering import Budget, Meter, Quota, Tier
 from api_billing.metering.errors import IdConflict, InvalidSetting, UnknownConsumer, UnknownKey, UnknownTier
 from api_billing.metering.identity.api_keys import NewKey
+from api_billing.metering.ledger.operations import ListRecords
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
 
@@ -225,8 +227,6 @@ def test_key__in_the_query__is_in_no_record(clock: Clock) -> None:
         key = meter.create_key("acme").text
         asked(meter, "", query=f"api_key={key}")
         asked(meter, "", query=f"api_key={key}&api_key={key}")
-        from api_billing.metering.ledger.operations import ListRecords
-
         records = meter.store.call(ListRecords())
     assert {each.state for each in records} == {"settled", "refused"}
     assert key not in repr(records)
@@ -282,6 +282,40 @@ def test_budget__set_and_removed__is_the_only_one_of_its_name(meter: Meter) -> N
     assert meter.remove_budget("acme", "llm").budgets == ()
     with pytest.raises(InvalidSetting, match="llm"):
         meter.remove_budget("acme", "llm")
+
+
+def test_reset__of_the_month__lets_the_consumer_go_on_and_is_in_the_audit_log(meter: Meter, clock: Clock) -> None:
+    meter.set_tier(Tier("free", 2, 7))
+    key = meter.create_key("acme").text
+    assert [asked(meter, key) for _ in range(3)] == ["served", "served", "quota_exceeded"]
+    clock.ms += 1
+    assert meter.reset_month("acme", note="sorry") == 2
+    assert [asked(meter, key) for _ in range(3)] == ["served", "served", "quota_exceeded"]
+    [record] = meter.store.call(ListRecords(states=("reset",)))
+    assert (record.consumer, record.route, record.at_ms) == ("acme", "month", clock.ms)
+    assert json.loads(record.outcome.tags) == {"unit": "calls", "was": "2", "note": "sorry"}
+    assert meter.balance("acme").charged_wei == 4
+
+
+def test_reset__of_a_budget__leaves_other_windows_and_consumers(meter: Meter) -> None:
+    meter.add_consumer("other")
+    meter.grant("other", 100, grant_id="of other")
+    for consumer in ("acme", "other"):
+        meter.set_budget(consumer, Budget("spend", "day", 5))
+        meter.set_quota(consumer, Quota("daily", "day", 1))
+    keys = [meter.create_key(consumer).text for consumer in ("acme", "other")]
+    assert [asked(meter, key, price_wei=5) for key in keys] == ["served", "served"]
+    assert meter.reset_window("acme", "spend") == 5
+    assert [asked(meter, key, price_wei=5) for key in keys] == ["quota_exceeded", "quota_exceeded"]
+    meter.reset_window("acme", "daily")
+    assert [asked(meter, key, price_wei=5) for key in keys] == ["served", "quota_exceeded"]
+
+
+@pytest.mark.parametrize("consumer", ["acme", "nobody"])
+def test_reset__of_what_there_is_not__is_refused_and_not_noted(meter: Meter, consumer: str) -> None:
+    with pytest.raises((InvalidSetting, UnknownConsumer)):
+        meter.reset_window(consumer, "spend")
+    assert meter.store.call(ListRecords()) == ()
 
 
 def test_page__its_python__makes_consumers_and_keys(meter: Meter) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from api_billing.amounts import Currency
     from api_billing.metering.ledger.operations import ListRecords, Record, State
 
-_STATES: Final = ("reserved", "settled", "redeemed", "released", "expired", "refused")
+_STATES: Final = ("reserved", "settled", "redeemed", "released", "expired", "refused", "reset")
 _PAGE: Final = 1_000
 _LAG_MS: Final = 70_000  # how much later than its id's time a record may appear: services' clocks, and commits
 _FASTEST_SECONDS: Final = 0.1

@@ -6,6 +6,7 @@ What a running application needs has a twin for coroutines; the rest may be call
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -18,10 +19,21 @@ from api_billing.metering.ledger.consumer_operations import (
     PutProfile,
     PutTier,
 )
+from api_billing.metering.ledger.ids import new_id
 from api_billing.metering.ledger.limit_operations import DropLimit, ListLimits, PutLimit
-from api_billing.metering.ledger.operations import Balance, Grant, Granted, ReadBalance
+from api_billing.metering.ledger.operations import (
+    Balance,
+    Grant,
+    Granted,
+    Note,
+    Outcome,
+    ReadBalance,
+    Record,
+    ResetCounts,
+)
 from api_billing.metering.limits.checks import Amount, amount_in
 from api_billing.metering.limits.limits import Limit, limits_of
+from api_billing.metering.limits.plan import make_plan
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota, all_in
 from api_billing.metering.limits.tiers import Tier
@@ -123,6 +135,42 @@ class Administration(KeyAdministration):
     def remove_budget(self, consumer: str, name: str) -> Profile:
         """Take a budget from a consumer. Raises: as ``remove_quota``."""
         return self.revise_consumer(consumer, lambda was: replace(was, budgets=_without(was.budgets, name)))
+
+    def reset_window(self, consumer: str, name: str, *, note: str = "") -> int:
+        """Let what a consumer has used in the present window of a quota or budget of this name count no more: goodwill,
+        or a mistake mended. What it was, in the window's unit; money that was charged stays so (see ``grant``). It is
+        in the audit log, with the note.
+
+        Raises: UnknownConsumer; InvalidSetting when nothing of this name counts all of its requests; StoreUnavailable.
+        """
+        profile, now_ms = self.profile(consumer), self.now_ms()
+        checks = {check.name: check for check in make_plan(profile, now_ms).checks}
+        if name not in checks:
+            raise InvalidSetting(f"{profile.consumer} has no limit {name!r:.80}, but: {', '.join(checks) or 'none'}")
+        [was] = self.store.call(ResetCounts((checks[name],)))
+        told = {"unit": checks[name].unit, "was": str(was), **({"note": storable(note, _MAX_NOTE)} if note else {})}
+        record = Record(
+            new_id(now_ms),
+            now_ms,
+            "reset",
+            api="",
+            consumer=profile.consumer,
+            account="",
+            tier=profile.tier.name,
+            method="",
+            route=name,
+            request_id="",
+            units=0,
+            estimate_wei=0,
+            ended_ms=now_ms,
+            outcome=Outcome(tags=json.dumps(told)),
+        )
+        self.store.call(Note(record))
+        return was
+
+    def reset_month(self, consumer: str, *, note: str = "") -> int:
+        """The same for the calls of its tier's month. Raises: as ``reset_window``, also where these are unlimited."""
+        return self.reset_window(consumer, "month", note=note)
 
     # --- tiers
 

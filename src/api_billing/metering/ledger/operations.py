@@ -28,7 +28,7 @@ from api_billing.metering.limits.windows import WindowCheck
 MAX_AMOUNT_WEI: Final = 2**256 - 1
 _LAST_MS: Final = 2**48 - 2 * DAY_MS  # ids have no later time
 
-State = Literal["reserved", "settled", "redeemed", "released", "expired", "refused"]
+State = Literal["reserved", "settled", "redeemed", "released", "expired", "refused", "reset"]
 
 # Begins the claims of receipts. No idempotency key can: it begins with an API's name, which is printable.
 RECEIPT_CLAIM: Final = "receipt\n"
@@ -116,7 +116,9 @@ NO_OUTCOME: Final = Outcome()
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One request, served or refused: a line of the audit log and, when settled, of the bill."""
+    """One request, served or refused: a line of the audit log and, when settled, of the bill. One that is ``reset`` is
+    no request: an operator has let a window begin anew, whose name is in the place of the route.
+    """
 
     record_id: str  # the reservation's id: time-ordered, unique
     at_ms: int  # when it was reserved (or refused)
@@ -335,7 +337,7 @@ class Extend(Operation[int]):
 
 @dataclass(frozen=True, slots=True)
 class Note(Operation[None]):
-    """Keep the record of a request that was refused before or instead of being reserved."""
+    """Keep the record of a request that was refused before or instead of being reserved, or of a reset."""
 
     record: Record
 

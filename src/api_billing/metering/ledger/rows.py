@@ -180,14 +180,14 @@ class RequestRow(Row):
 
     @classmethod
     def refused(cls, record: Record) -> RequestRow:
-        """The row of a request that was not reserved."""
+        """The row of what was not reserved."""
         reserve = Reserve(
             record.record_id, record.at_ms, 0, record.account, record.api, record.consumer, record.estimate_wei,
             record.units, tier=record.tier, method=record.method, route=record.route, request_id=record.request_id,
         )  # fmt: skip
         request = cls(reserve, [])
         request.state, request.ended_ms, request.code, request.outcome = (
-            "refused",
+            record.state,
             record.ended_ms,
             record.code,
             record.outcome,
