@@ -55,7 +55,7 @@ api_billing.metering.identity
 api_billing.metering.settlement
 api_billing.metering.key_administration
 api_billing.metering.administration
-api_billing.metering.meter
+api_billing.metering.statements api_billing.metering.meter
 api_billing.metering
 api_billing.metering.web
 api_billing.metering.service

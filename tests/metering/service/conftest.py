@@ -56,7 +56,7 @@ class Service:
 
     def admin(self, method: str, path: str, token: str = ADMIN, body: Any = None, **query: Any) -> Any:
         headers = {"Authorization": f"Bearer {token}"}
-        return self.client.request(method, path, params=query, json=body, headers=headers)
+        return self.client.request(method, path, params=query or None, json=body, headers=headers)
 
     def new_id(self, at_ms: int | None = None) -> str:
         return new_id(self.clock.ms if at_ms is None else at_ms)

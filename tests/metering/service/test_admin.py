@@ -1,25 +1,60 @@
 """Administration over HTTP: who may, and that what is told and changed is what the meter has."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from starlette.testclient import TestClient
 
 from api_billing.metering import Meter
 from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.ledger.consumer_operations import GetProfile
 from api_billing.metering.service import create_app
 
 TOKEN = "service-token-of-the-tests-0123456789"
 
 
-@pytest.mark.parametrize("path", ["/v1/consumers", "/v1/tiers"])
+class Clock:
+    """Milliseconds that only tests move."""
+
+    ms = 1_768_478_400_000  # 2026-01-15T12:00Z
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+READS = ("/v1/consumers", "/v1/keys", "/v1/tiers", "/v1/summary", "/v1/statements?consumer=a&month=2026-01")
+WRITES = (
+    ("POST", "/v1/consumers"),
+    ("PATCH", "/v1/consumers/acme"),
+    ("POST", "/v1/consumers/acme/reset"),
+    ("POST", "/v1/keys"),
+    ("POST", "/v1/keys/12345678/rotate"),
+    ("POST", "/v1/keys/12345678/revoke"),
+    ("POST", "/v1/credit"),
+    ("PUT", "/v1/tiers"),
+)
+GWEI = 10**9
+
+
+@pytest.mark.parametrize("path", READS)
 @pytest.mark.parametrize("token", ["", "wrong", TOKEN, "{key}"])
 def test_admin__other_credentials__are_refused(service: Any, path: str, token: str) -> None:
     answer = service.admin("GET", path, token.format(key=service.keys["acme"]))
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_admin_token")
 
 
-@pytest.mark.parametrize("path", ["/v1/consumers", "/v1/tiers"])
+@pytest.mark.parametrize(("method", "path"), WRITES)
+@pytest.mark.parametrize("token", ["", TOKEN, "{key}"])
+def test_admin__other_credentials__change_nothing_and_no_body_is_read(
+    service: Any, method: str, path: str, token: str
+) -> None:
+    answer = service.admin(method, path, token.format(key=service.keys["acme"]), body={"consumer": "forged"})
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_admin_token")
+    assert answer.headers["connection"] == "close"
+    assert service.meter.store.call(GetProfile("forged")) is None
+
+
+@pytest.mark.parametrize("path", READS)
 def test_admin__without_a_token_set__is_not_there(service: Any, path: str) -> None:
     client = TestClient(create_app(service.meter, service_token=TOKEN))
     for token in ("", TOKEN):
@@ -35,7 +70,7 @@ def test_admin_token__short_or_that_of_services__is_refused(service: Any, token:
 
 def test_admin_token__reads_the_usage_of_anybody(service: Any) -> None:
     answer = service.admin("GET", "/v1/usage", consumer=service.acme)
-    assert answer.json() == {"consumer": service.acme, "usage": []}
+    assert (answer.json()["consumer"], answer.json()["usage"]) == (service.acme, [])
 
 
 def test_admin_token__does_not_meter(service: Any) -> None:
@@ -60,3 +95,212 @@ def test_tiers__listed__are_the_meters(service: Any) -> None:
     tiers = {tier["name"]: tier for tier in service.admin("GET", "/v1/tiers").json()["tiers"]}
     assert tiers["pro"] == {"name": "pro", "monthly_calls": "10000", "retention_days": 30, "quotas": []}
     assert tiers["enterprise"]["monthly_calls"] is None
+
+
+DAILY = {"name": "daily", "period": "day", "limit": "5", "unit": "calls", "anchor": None}
+SPEND = {"name": "spend", "period": "month", "limit_wei": str(10**30), "anchor": "2026-01-31"}
+
+
+def test_consumer__made__is_there_and_stays_as_it_was(service: Any) -> None:
+    name = f"new/{service.acme} ü"
+    made = service.admin("POST", "/v1/consumers", body={"consumer": name, "tier": "pro", "quotas": [DAILY]}).json()
+    assert (made["consumer"], made["tier"], made["quotas"]) == (name, "pro", [DAILY])
+    assert service.admin("POST", "/v1/consumers", body={"consumer": name}).json() == made
+    assert service.admin("GET", f"/v1/consumers/{name}").json() == {
+        **made,
+        "credit": {"granted_wei": "0", "free_wei": "0", "reserved_wei": "0", "charged_wei": "0"},
+        "limits": [
+            {"name": "month", "unit": "calls", "limit": "10000", "used": "0", "renews_ms": 1_769_904_000_000},
+            {"name": "daily", "unit": "calls", "limit": "5", "used": "0", "renews_ms": 1_768_521_600_000},
+        ],
+    }
+
+
+def test_consumer__changed__has_what_was_given_and_the_rest(service: Any) -> None:
+    path = f"/v1/consumers/{service.acme}"
+    changed = service.admin("PATCH", path, body={"tier": "pro", "budgets": [SPEND]}).json()
+    assert (changed["tier"], changed["disabled"], changed["budgets"][0]["limit_wei"]) == ("pro", False, str(10**30))
+    assert service.admin("PATCH", path, body={"disabled": True}).json() == {**changed, "disabled": True}
+    assert service.reserve().json()["code"] == "disabled"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/v1/consumers/nobody", None, 404),
+        ("PATCH", "/v1/consumers/nobody", {}, 404),
+        ("POST", "/v1/consumers/nobody/reset", {"window": "month"}, 404),
+        ("POST", "/v1/consumers/{acme}/reset", {"window": "nothing"}, 400),
+        ("POST", "/v1/consumers", {"consumer": " a"}, 400),
+        ("POST", "/v1/consumers", {"consumer": "a", "tier": "platinum"}, 400),
+        ("PATCH", "/v1/consumers/{acme}", {"teir": "pro"}, 400),
+        ("POST", "/v1/keys", {"consumer": "nobody"}, 404),
+        ("POST", "/v1/keys", {"consumer": "{acme}", "expires_ms": 5}, 400),
+        ("POST", "/v1/keys", {"consumer": "{acme}", "text": "short"}, 400),
+        ("POST", "/v1/keys/12345678/rotate", None, 404),
+        ("POST", "/v1/keys/12345678/revoke", None, 404),
+        ("POST", "/v1/credit", {"consumer": "nobody", "amount_wei": "1", "grant_id": "a"}, 404),
+        ("POST", "/v1/credit", {"consumer": "{acme}", "amount_wei": "-999999999999", "grant_id": "b"}, 409),
+        ("POST", "/v1/credit", {"consumer": "{acme}", "amount_wei": "1", "grant_id": "first of {acme}"}, 409),
+        ("PUT", "/v1/tiers", {"name": "x"}, 400),
+        ("GET", "/v1/statements?consumer=nobody&month=2026-01", None, 404),
+        ("GET", "/v1/statements?consumer={acme}&month=2026-13", None, 400),
+        ("GET", "/v1/keys?after=none", None, 400),
+    ],
+)
+def test_admin__what_cannot_be__is_told(service: Any, method: str, path: str, body: Any, status: int) -> None:
+    body = body and {
+        name: value.format(acme=service.acme) if type(value) is str else value for name, value in body.items()
+    }
+    answer = service.admin(method, path.format(acme=service.acme), body=body)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+
+
+def test_reset__of_a_window__is_what_it_was(service: Any) -> None:
+    service.reserve()
+    path = f"/v1/consumers/{service.acme}/reset"
+    assert service.admin("POST", path, body={"window": "month"}).json() == {"window": "month", "was": "1"}
+    assert (
+        service.admin("GET", "/v1/records", consumer=service.acme, state="reset").json()["records"][0]["route"]
+        == "month"
+    )
+
+
+def test_key__made_limited__is_shown_once_and_works(service: Any) -> None:
+    service.clock.ms += 1
+    body = {"consumer": service.acme, "label": "page", "apis": ["weather"], "cap_wei": str(6 * GWEI), "per": "day"}
+    made = service.admin("POST", "/v1/keys", body=body)
+    assert made.status_code == 201
+    key = made.json()["key"]
+    assert [service.reserve(api_key=key).status_code for _ in range(2)] == [201, 429]
+    listed = service.admin("GET", "/v1/keys", consumer=service.acme)
+    assert key not in listed.text
+    assert listed.json()["keys"][-1] == {name: value for name, value in made.json().items() if name != "key"}
+
+
+def test_key__imported__works_and_is_not_told(service: Any) -> None:
+    text = f"sk_live_{service.acme.replace(' ', '_')}_0123456789"
+    made = service.admin("POST", "/v1/keys", body={"consumer": service.acme, "text": text})
+    assert (made.status_code, made.json()["key"], text in made.text) == (201, None, False)
+    assert service.reserve(api_key=text).status_code == 201
+
+
+def test_key__rotated_and_revoked__is_good_as_long_as_it_says(service: Any) -> None:
+    old = service.keys["acme"]
+    key_id = old.split("_")[1]
+    made = service.admin("POST", f"/v1/keys/{key_id}/rotate", body={"overlap_seconds": 60}).json()
+    new = made["key"]
+    assert [service.reserve(api_key=key).status_code for key in (old, new)] == [201, 201]
+    service.clock.ms += 60_000
+    assert [service.reserve(api_key=key).status_code for key in (old, new)] == [401, 201]
+    assert service.admin("POST", f"/v1/keys/{made['key_id']}/rotate").status_code == 201
+    assert service.admin("POST", f"/v1/keys/{key_id}/rotate").status_code == 409
+    revoked = service.admin("POST", f"/v1/keys/{made['key_id']}/revoke").json()
+    assert revoked["revoked_ms"] == service.clock.ms
+    assert service.reserve(api_key=new).json()["code"] == "revoked_key"
+
+
+def test_keys__listed_by_pages__are_all_of_them_once(service: Any) -> None:
+    for label in ("b", "c"):
+        service.clock.ms += 1
+        service.meter.create_key(service.acme, label=label)
+    first = service.admin("GET", "/v1/keys", consumer=service.acme, limit=2).json()
+    second = service.admin("GET", "/v1/keys", consumer=service.acme, limit=2, after=first["next"]).json()
+    assert [key["label"] for page in (first, second) for key in page["keys"]] == ["", "b", "c"]
+    assert second["next"] is None
+
+
+def test_credit__granted_twice_with_one_id__counts_once(service: Any) -> None:
+    body = {"consumer": service.acme, "amount_wei": str(GWEI), "grant_id": f"17 of {service.acme}", "note": "invoice"}
+    answers = [service.admin("POST", "/v1/credit", body=body).json() for _ in range(2)]
+    assert answers[0] == answers[1]
+    assert (answers[0]["consumer"], answers[0]["free_wei"]) == (service.acme, str(101 * GWEI))
+
+
+def test_tier__put__is_defined(service: Any) -> None:
+    body = {"name": "of a test", "monthly_calls": "7", "retention_days": 3, "quotas": [DAILY]}
+    assert service.admin("PUT", "/v1/tiers", body=body).json() == body
+    assert body in service.admin("GET", "/v1/tiers").json()["tiers"]
+
+
+@pytest.fixture
+def small() -> Any:
+    """An HTTP meter that has only what a test does."""
+    clock = Clock()
+    with Meter.open("memory://", clock_ms=clock, randrange=lambda _: 0, key_pepper="x" * 16) as meter:
+        app = create_app(meter, service_token=TOKEN, admin_token="y" * 16)
+        with TestClient(app, raise_server_exceptions=False) as client:
+            client.headers["Authorization"] = f"Bearer {'y' * 16}"
+            yield Small(client, meter, clock)
+
+
+class Small(NamedTuple):
+    client: TestClient
+    meter: Meter
+    clock: Clock
+
+    def serve(self, api: str = "weather", cost_wei: int = 5, end: str = "settle", consumer: str = "acme") -> None:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        body = {"api": api, "estimate_wei": str(cost_wei), "consumer": consumer}
+        made = self.client.post("/v1/reservations", json=body, headers=headers)
+        if end and made.status_code == 201:
+            self.client.post(f"/v1/reservations/{made.json()['id']}/{end}", headers=headers)
+
+    def get(self, path: str) -> Any:
+        return self.client.get(path).json()
+
+
+def test_summary__of_a_meter__is_what_happened(small: Small) -> None:
+    meter, clock = small.meter, small.clock
+    meter.add_consumer("acme")
+    meter.grant("acme", 100, grant_id="first")
+    meter.create_key("acme")
+    small.serve()
+    clock.ms += 86_400_000
+    small.serve(api="maps")
+    small.serve(cost_wei=7, end="")
+    small.serve(cost_wei=1_000)
+    small.serve(consumer="nobody")
+    assert small.get("/v1/summary") == {
+        "at_ms": clock.ms,
+        "currency": "GEN",
+        "consumers": 1,
+        "keys": 1,
+        "today": {"calls": 1, "units": 1, "charged_wei": "5", "uncollected_wei": "0"},
+        "month": {"calls": 2, "units": 2, "charged_wei": "10", "uncollected_wei": "0"},
+        "refusals": {"by_code": {"insufficient_credit": 1, "not_subscribed": 1}, "is_complete": True},
+        "reserved": {"requests": 1, "wei": "7", "is_complete": True},
+        "unsettled": [],
+    }
+
+
+def test_summary__asked_again__is_soon_what_it_is_then(small: Small) -> None:
+    small.meter.add_consumer("acme")
+    small.meter.grant("acme", 100, grant_id="first")
+    assert small.get("/v1/summary")["today"]["calls"] == 0
+    small.serve()
+    assert small.get("/v1/summary")["today"]["calls"] == 0  # as it was
+    small.clock.ms += 2_000
+    assert small.get("/v1/summary")["today"]["calls"] == 1
+
+
+def test_statement__of_a_month__adds_up(small: Small) -> None:
+    meter, clock = small.meter, small.clock
+    meter.add_consumer("acme")
+    meter.grant("acme", 100, grant_id="december")
+    small.serve(cost_wei=20)
+    clock.ms = 1_769_904_000_000  # 2026-02-01
+    meter.grant("acme", 50, grant_id="february", note="invoice 18")
+    small.serve(cost_wei=5)
+    small.serve(api="maps", cost_wei=6)
+    clock.ms += 28 * 86_400_000
+    small.serve(cost_wei=1)
+    statement = small.get("/v1/statements?consumer=acme&month=2026-02")
+    assert (statement["opening_wei"], statement["closing_wei"]) == ("80", "119")
+    assert statement["grants"] == [
+        {"grant_id": "february", "at_ms": 1_769_904_000_000, "amount_wei": "50", "note": "invoice 18"}
+    ]
+    assert {each["api"]: each["charged_wei"] for each in statement["usage"]} == {"maps": "6", "weather": "5"}
+    assert statement["total"] == {"calls": 2, "units": 2, "charged_wei": "11", "uncollected_wei": "0"}
+    assert small.get("/v1/statements?consumer=acme&month=2026-03")["closing_wei"] == "118"
+    assert small.get("/v1/statements?consumer=acme&month=2025-12")["closing_wei"] == "0"

@@ -28,7 +28,22 @@ OPERATIONS = (
 )
 OF_ADMINS = (
     ("/v1/consumers", "GET"),
+    ("/v1/consumers", "POST"),
+    ("/v1/consumers/{consumer}", "GET"),
+    ("/v1/consumers/{consumer}", "PATCH"),
+    ("/v1/consumers/{consumer}/reset", "POST"),
+    ("/v1/keys", "GET"),
+    ("/v1/keys", "POST"),
+    ("/v1/keys/{key_id}/rotate", "POST"),
+    ("/v1/keys/{key_id}/revoke", "POST"),
+    ("/v1/credit", "POST"),
     ("/v1/tiers", "GET"),
+    ("/v1/tiers", "PUT"),
+    ("/v1/limits", "GET"),
+    ("/v1/limits", "PUT"),
+    ("/v1/limits", "DELETE"),
+    ("/v1/summary", "GET"),
+    ("/v1/statements", "GET"),
 )
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 checks.load_all_checks()
@@ -43,6 +58,12 @@ CHECKS = checks.CHECKS.get_by_names(
         "ignored_auth",
     ]
 )
+
+
+def test_operations__all_that_are_described__are_tried(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    described = {(path, method.upper()) for path, methods in paths.items() for method in methods}
+    assert {each for each in described if each[0].startswith("/v1/")} <= {*OPERATIONS, *OF_ADMINS}
 
 
 def test_body__larger_than_allowed__is_refused_unread(service: Any) -> None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from api_billing.metering.key_administration import KeyTerms
+from api_billing.metering.ledger.consumer_operations import ApiKey
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota, Step
 from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.limits.windows import Period, Unit
-from api_billing.metering.service.bodies import ConsumerName, Wei
+from api_billing.metering.service.bodies import ApiName, BalanceBody, ConsumerName, LimitBody, Wei
+from api_billing.metering.statements import Statement, Sums
 
 LimitName = Annotated[str, Field(pattern=r"^[ !#-.0-\[\]-~]{1,64}$", examples=["per-day"])]
+SignedWei = Annotated[str, Field(pattern=r"^-?(0|[1-9][0-9]{0,76})$")]
+Label = Annotated[str, Field(max_length=100, pattern=r"^[ -~]*$")]
+Note = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$", description="For the audit log")]
+Instant = Annotated[int, Field(ge=0, le=253_402_300_799_000, description="Milliseconds since 1970-01-01 UTC")]
 TierName = Annotated[str, Field(min_length=1, max_length=64, examples=["pro"])]
 
 
@@ -40,6 +47,9 @@ class QuotaBody(Body):
     def quota(self) -> Quota:
         """The quota. Raises: InvalidSetting."""
         return Quota(self.name, self.period, int(self.limit), self.unit, self.anchor)
+
+
+Quotas = Annotated[list[QuotaBody], Field(max_length=100)]
 
 
 class StepBody(Body):
@@ -82,6 +92,9 @@ class BudgetBody(Body):
         steps = tuple(Step(step.percent, step.action) for step in self.steps)
         named: dict[str, Any] = {"anchor": self.anchor, "retry_after_seconds": self.retry_after_seconds}
         return Budget(self.name, self.period, int(self.limit_wei), steps, self.scope, self.only, **named)
+
+
+Budgets = Annotated[list[BudgetBody], Field(max_length=100)]
 
 
 class ConsumerBody(Body):
@@ -139,3 +152,236 @@ class TiersAnswer(Body):
     """All tiers, in the order of their names."""
 
     tiers: list[TierBody]
+
+
+class NewConsumerBody(Body):
+    """A consumer to be made; one that exists stays as it is."""
+
+    consumer: ConsumerName
+    tier: TierName = "free"
+    quotas: Quotas = []
+    budgets: Budgets = []
+
+
+class ChangeBody(Body):
+    """What is to be changed of a consumer; what is left out stays. Quotas and budgets replace all that it has."""
+
+    tier: TierName | None = None
+    disabled: bool | None = None
+    quotas: Quotas | None = None
+    budgets: Budgets | None = None
+
+
+class ConsumerAnswer(ConsumerBody):
+    """A consumer, with its credit (null when that is on the chain) and what it has used of its limits."""
+
+    credit: BalanceBody | None
+    limits: list[LimitBody]
+
+
+class ResetBody(Body):
+    """Which window is to begin anew: the name of a quota or budget, `month` for the tier's calls."""
+
+    window: LimitName
+    note: Note = ""
+
+
+class ResetAnswer(Body):
+    """What was used in it, in its unit."""
+
+    window: str
+    was: Wei
+
+
+class KeyBody(Body):
+    """An API key, without its text."""
+
+    key_id: str
+    consumer: str
+    tier: str
+    label: str
+    apis: list[str]
+    quotas: list[QuotaBody]
+    created_ms: int
+    expires_ms: int | None
+    revoked_ms: int | None
+    first: str = Field(description="Of a key in the place of another: the id of the first of them, else empty")
+
+    @classmethod
+    def of(cls, stored: ApiKey, **more: Any) -> Self:
+        """A key for JSON."""
+        return cls.model_construct(
+            key_id=stored.key_id,
+            consumer=stored.consumer,
+            tier=stored.tier,
+            label=stored.label,
+            apis=list(stored.apis),
+            quotas=[QuotaBody.of(quota) for quota in stored.quotas],
+            created_ms=stored.created_ms,
+            expires_ms=stored.expires_ms,
+            revoked_ms=stored.revoked_ms,
+            first=stored.first,
+            **more,
+        )
+
+
+class KeysAnswer(Body):
+    """A page of keys, oldest first."""
+
+    keys: list[KeyBody]
+    next: str | None
+
+
+class MadeKeyAnswer(KeyBody):
+    """A new key. `key` is its text, to be shown once: it is kept nowhere; null of one that was imported."""
+
+    key: str | None
+
+
+class NewKeyBody(Body):
+    """A key to be made, or with `text` to be imported."""
+
+    consumer: ConsumerName
+    text: Annotated[SecretStr, Field(min_length=16, max_length=4096)] | None = Field(
+        None, description="Of a key that exists already, elsewhere"
+    )
+    tier: Annotated[str, Field(max_length=64)] = Field("", description="Instead of its consumer's")
+    label: Label = ""
+    expires_ms: Instant | None = None
+    apis: list[ApiName] = Field([], max_length=100, description="That it is good for; none: all")
+    cap_wei: Wei | None = Field(None, description="What may be spent with it in each window of `per`")
+    per: Period = "month"
+    quotas: Quotas = []
+
+    def terms(self) -> KeyTerms:
+        """What the meter makes it with. Raises: InvalidSetting."""
+        return {
+            "tier": self.tier,
+            "label": self.label,
+            "expires_at": instant(self.expires_ms),
+            "apis": self.apis,
+            "cap": None if self.cap_wei is None else int(self.cap_wei),
+            "per": self.per,
+            "quotas": [quota.quota() for quota in self.quotas],
+        }
+
+
+class RotationBody(Body):
+    """How long the old key is good beside the new one, and what is to be another of the new one."""
+
+    overlap_seconds: int = Field(0, ge=0, le=366 * 86_400)
+    expires_ms: Instant | None = Field(None, description="By default it lives as long as the old one was to")
+    label: Label | None = None
+
+
+class GrantBody(Body):
+    """Credit to be added, or with a minus taken back. The same `grant_id` counts once."""
+
+    consumer: ConsumerName
+    amount_wei: SignedWei
+    grant_id: str = Field(pattern=r"^[ -~]{1,255}$")
+    note: Note = ""
+
+
+class UsageSums(Body):
+    """Sums of settled requests."""
+
+    calls: int
+    units: int
+    charged_wei: Wei
+    uncollected_wei: Wei
+
+
+class ApiSums(UsageSums):
+    """Sums of one API."""
+
+    api: str
+
+
+class GrantLine(Body):
+    """Credit that was added, or taken back."""
+
+    grant_id: str
+    at_ms: int
+    amount_wei: SignedWei
+    note: str
+
+
+class ReservedBody(Body):
+    """What is set aside for requests that are being served; `is_complete` is false where there are more."""
+
+    requests: int
+    wei: Wei
+    is_complete: bool
+
+
+class RefusalsBody(Body):
+    """Why requests of today (UTC) were refused, by code; of the newest ones where `is_complete` is false."""
+
+    by_code: dict[str, int]
+    is_complete: bool
+
+
+class UnsettledBody(Body):
+    """Batches of an API that are not recorded on the chain yet, and what they are of."""
+
+    api: str
+    batches: int
+    amount_wei: Wei
+
+
+class SummaryAnswer(Body):
+    """The meter at a glance. Sums of days before yesterday may be some minutes old."""
+
+    at_ms: int
+    currency: str
+    consumers: int
+    keys: int
+    today: UsageSums
+    month: UsageSums
+    refusals: RefusalsBody
+    reserved: ReservedBody
+    unsettled: list[UnsettledBody] = Field(description="With a contract; else none")
+
+
+class StatementAnswer(Body):
+    """What a consumer used and paid in a month (UTC). What was granted and not charged at its beginning and end is null
+    where it is not known, as on the chain.
+    """
+
+    consumer: str
+    month: str
+    currency: str
+    opening_wei: SignedWei | None
+    closing_wei: SignedWei | None
+    grants: list[GrantLine]
+    usage: list[ApiSums]
+    total: UsageSums
+
+    @classmethod
+    def of(cls, made: Statement, month: str, currency: str) -> Self:
+        """A statement for JSON."""
+        return cls.model_construct(
+            consumer=made.consumer,
+            month=month,
+            currency=currency,
+            opening_wei=None if made.opening_wei is None else str(made.opening_wei),
+            closing_wei=None if made.closing_wei is None else str(made.closing_wei),
+            grants=[
+                GrantLine(grant_id=each.grant_id, at_ms=each.at_ms, amount_wei=str(each.amount_wei), note=each.note)
+                for each in made.grants
+            ],
+            usage=[ApiSums(api=each.api, **sums_of(each)) for each in made.by_api],
+            total=UsageSums(**sums_of(made.total)),
+        )
+
+
+def instant(at_ms: int | None) -> datetime | None:
+    """Milliseconds as an instant."""
+    return None if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
+def sums_of(sums: Sums) -> dict[str, Any]:
+    """Sums for JSON."""
+    amounts = {"charged_wei": str(sums.charged_wei), "uncollected_wei": str(sums.uncollected_wei)}
+    return {"calls": sums.calls, "units": sums.units, **amounts}

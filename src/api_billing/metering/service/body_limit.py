@@ -19,6 +19,8 @@ KEYS: Final = "/v1/keys"
 CREDIT: Final = "/v1/credit"
 TIERS: Final = "/v1/tiers"
 LIMITS: Final = "/v1/limits"
+SUMMARY: Final = "/v1/summary"
+STATEMENTS: Final = "/v1/statements"
 
 _OF_SERVICES: Final = (RESERVATIONS, PAYMENTS)
 _OF_ADMINS: Final = (CONSUMERS, KEYS, CREDIT, TIERS, LIMITS)

@@ -36,6 +36,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "method_not_allowed": _Kind(405, "Method not allowed"),
     "reservation_ended": _Kind(409, "Reservation ended"),
     "id_conflict": _Kind(409, "Id used for something else"),
+    "not_possible": _Kind(409, "Not possible"),
     "request_too_large": _Kind(413, "Request too large"),
 }
 CODES: Final = frozenset(_KINDS)
