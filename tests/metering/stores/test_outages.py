@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from api_billing.metering.ledger.operations import (
     Balance,
     Grant,
     Granted,
+    ListRecords,
     Operation,
     ReadBalance,
     ReadCounts,
@@ -307,3 +308,32 @@ def test_clock__put_back__releases_what_a_process_left_by_the_time_that_it_was_p
     clock.now_ms += HOUR_MS + 60_000
     assert meter.store.call(Sweep(clock.now_ms)) == 1
     assert meter.balance("ann")[:3] == (100, 0, 0)
+
+
+# --- a backup
+
+
+def test_backup__of_sqlite_taken_under_load__is_of_one_moment(folder: Path) -> None:
+    with open_store(f"sqlite:///{folder}/meter.db") as store, ThreadPoolExecutor(CALLERS) as pool:
+        load = Load(store, "acme")
+        store.call(Grant("g", "acme", 10**6, NOW_MS))
+        running = [pool.submit(load.run) for _ in range(CALLERS)]
+        try:
+            assert load.has_served(EACH)
+            with (
+                closing(sqlite3.connect(folder / "meter.db")) as source,
+                closing(sqlite3.connect(folder / "copy.db")) as copy,
+            ):
+                source.backup(copy)  # what sqlite3's .backup does
+        finally:
+            load.enough.set()
+        served = sum(each.result(30) for each in running)
+    with open_store(f"sqlite:///{folder}/copy.db") as restored:
+        (day,) = restored.call(SumUsage("acme"))
+        states = [record.state for record in restored.call(ListRecords(limit=10**6))]
+        balance = restored.call(ReadBalance("acme"))
+        assert EACH <= day.calls <= served
+        assert (states.count("settled"), balance.charged_wei) == (day.calls, 7 * day.calls)
+        assert balance.reserved_wei == 10 * states.count("reserved")
+        (counted,) = restored.call(ReadCounts((CALLS._replace(counter="acme"),)))
+        assert counted == len(states)
