@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import CollectorRegistry
 
+from api_billing.amounts import GEN, Currency
 from api_billing.errors import MissingExtra
 from api_billing.metering.observing.metrics import Metrics, PrometheusMetrics, exposition, prometheus_metrics
 
@@ -53,6 +54,16 @@ def test_prometheus_metrics__two_meters__count_together() -> None:
         prometheus_metrics(registry).released("w")
     labels = {"api": "w", "outcome": "released"}
     assert registry.get_sample_value("api_billing_requests_total", labels) == 2
+
+
+def test_prometheus_metrics__meters_of_several_currencies__count_together_and_amounts_apart() -> None:
+    registry = CollectorRegistry()
+    for currency in (GEN, Currency("USD"), Currency("credits")):
+        prometheus_metrics(registry, currency).settled("w", 3 * 10**9, 10, 2 * 10**9)
+    assert registry.get_sample_value("api_billing_requests_total", {"api": "w", "outcome": "settled"}) == 3
+    for name, charged, uncollected in (("gwei", 3, 2), ("usd", 3, 2), ("credits", 3 * 10**9, 2 * 10**9)):
+        assert registry.get_sample_value(f"api_billing_charged_{name}_total", {"api": "w"}) == charged
+        assert registry.get_sample_value(f"api_billing_uncollected_{name}_total", {"api": "w"}) == uncollected
 
 
 def test_exposition__of_a_registry__is_text_with_the_figures() -> None:

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.testclient import TestClient
 
+from api_billing.amounts import Currency
 from api_billing.errors import MissingExtra
 from api_billing.metering import Meter, from_header
 from api_billing.metering.errors import StoreUnavailable
@@ -213,6 +214,12 @@ def test_metrics__event__is_counted_as_for_prometheus(event: str) -> None:
     reader = InMemoryMetricReader()
     act(OpenTelemetryMetrics(MeterProvider([reader])))
     assert (labels, value) in figures(reader)[f"api_billing.{name.removesuffix('_total').removesuffix('_sum')}"]
+
+
+def test_metrics__of_a_meter_in_dollars__count_them() -> None:
+    reader = InMemoryMetricReader()
+    OpenTelemetryMetrics(MeterProvider([reader]), Currency("USD")).settled("w", 5 * 10**8, 10)
+    assert figures(reader)["api_billing.charged_usd"] == [({"api": "w"}, 0.5)]
 
 
 def test_metrics__interface_and_those_that_count__have_the_same_events() -> None:

@@ -4,7 +4,8 @@ Several processes count together where ``PROMETHEUS_MULTIPROC_DIR`` names a fold
 prometheus-client has it: each writes its figures into files there, and whichever is asked tells those of all.
 
 Labels are APIs, codes and kinds, of which there are few; consumers and paths are in the audit log. Amounts are in
-Gwei, as Prometheus counts in floats: right for graphs and alarms, not for bills.
+Gwei, or in the meter's currency (``charged_usd``), as Prometheus counts in floats: right for graphs and alarms, not for
+bills.
 """
 
 from __future__ import annotations
@@ -13,18 +14,31 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
+from api_billing.amounts import GEN, Currency
 from api_billing.extras import needed_by
 
 _FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 _LIVE_FILE: Final = re.compile(r"gauge_live[a-z]*_(\d+)\.db")
-_GWEI: Final = 10**9
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Measure(NamedTuple):
+    """What amounts are counted in: its name, and how many smallest units it has."""
+
+    name: str
+    wei: int
+
+    @classmethod
+    def of(cls, currency: Currency) -> Self:
+        """Gwei of GEN, and of all others one of the currency."""
+        return cls("Gwei", 10**9) if currency.is_gen else cls(currency.code, 10**currency.decimals)
 
 
 class Metrics:
@@ -77,12 +91,14 @@ class PrometheusMetrics(Metrics):
     make one for each registry (``prometheus_metrics`` does).
     """
 
-    def __init__(self, registry: Any = None) -> None:
+    def __init__(self, registry: Any = None, currency: Currency | None = GEN) -> None:
         client = _client()
         registry = registry if registry is not None else client.REGISTRY
 
         def counter(name: str, text: str, *labels: str) -> Any:
             return client.Counter(f"api_billing_{name}", text, labels, registry=registry)
+
+        self._counter = counter
 
         requests = counter("requests", "Metered requests by how they ended.", "api", "outcome")
         self._settled = cache(lambda api: requests.labels(api, "settled"))
@@ -92,9 +108,6 @@ class PrometheusMetrics(Metrics):
         self._refused = cache(lambda api: requests.labels(api, "refused"))
         self._unmetered = cache(lambda api: requests.labels(api, "unmetered"))
         self._codes = counter("refusals", "Refused requests by code.", "api", "code").labels
-        charged = counter("charged_gwei", "Charged to consumers, in Gwei (approximately).", "api")
-        self._charged = cache(charged.labels)
-        self._uncollected = counter("uncollected_gwei", "Cost beyond estimate and credit, in Gwei.", "api").labels
         seconds = client.Histogram(
             "api_billing_request_seconds",
             "Time to serve settled and redeemed requests.",
@@ -115,13 +128,28 @@ class PrometheusMetrics(Metrics):
             multiprocess_mode="livesum",
         )
         self._looks: Callable[[], int] | None = None
+        if currency is not None:
+            self._count_in(Measure.of(currency))
+
+    def _count_in(self, measure: Measure) -> None:
+        self._wei, name = measure.wei, measure.name.lower()
+        charged = self._counter(f"charged_{name}", f"Charged to consumers, in {measure.name} (approximately).", "api")
+        self._charged = cache(charged.labels)
+        text = f"Cost beyond estimate and credit, in {measure.name}."
+        self._uncollected = self._counter(f"uncollected_{name}", text, "api").labels
+
+    def _counting_in(self, measure: Measure) -> PrometheusMetrics:
+        """The same counts, with amounts in this."""
+        other = copy(self)
+        other._count_in(measure)
+        return other
 
     def settled(self, api: str, charged_wei: int, duration_ms: int, uncollected_wei: int = 0) -> None:
         self._settled(api).inc()
-        self._charged(api).inc(charged_wei / _GWEI)
+        self._charged(api).inc(charged_wei / self._wei)
         self._seconds(api).observe(duration_ms / 1000)
         if uncollected_wei:
-            self._uncollected(api).inc(uncollected_wei / _GWEI)
+            self._uncollected(api).inc(uncollected_wei / self._wei)
 
     def redeemed(self, api: str, duration_ms: int) -> None:
         self._redeemed(api).inc()
@@ -166,10 +194,21 @@ class PrometheusMetrics(Metrics):
             self._waiting.set(self._looks())
 
 
+def prometheus_metrics(registry: Any = None, currency: Currency = GEN) -> Metrics:
+    """The metrics of a registry (default: the process's own), made the first time; several meters count together,
+    amounts of each currency apart.
+    """
+    return _counting_in(registry, Measure.of(currency))
+
+
 @cache
-def prometheus_metrics(registry: Any = None) -> Metrics:
-    """The metrics of a registry (default: the process's own), made the first time; several meters count together."""
-    return PrometheusMetrics(registry)
+def _counting_in(registry: Any, measure: Measure) -> PrometheusMetrics:
+    return _without_money(registry)._counting_in(measure)
+
+
+@cache
+def _without_money(registry: Any) -> PrometheusMetrics:
+    return PrometheusMetrics(registry, None)
 
 
 def exposition(registry: Any = None) -> tuple[str, bytes]:

@@ -13,11 +13,11 @@ from importlib import import_module
 from typing import Any, Final
 
 from api_billing import __version__
+from api_billing.amounts import GEN, Currency
 from api_billing.extras import needed_by
-from api_billing.metering.observing.metrics import SECONDS, Metrics
+from api_billing.metering.observing.metrics import SECONDS, Measure, Metrics
 from api_billing.metering.observing.watching import Step
 
-_GWEI: Final = 10**9
 _NAME: Final = "api_billing"
 # What an operator has to look at.
 _TROUBLE: Final = frozenset({"meter_unavailable", "estimate_failed", "unsettled", "unmetered"})
@@ -73,7 +73,7 @@ class Spans:
 class OpenTelemetryMetrics(Metrics):
     """Counts with instruments of OpenTelemetry, under the names of Prometheus's with dots."""
 
-    def __init__(self, provider: Any = None) -> None:
+    def __init__(self, provider: Any = None, currency: Currency = GEN) -> None:
         metrics = _api("metrics")
         self._observation = metrics.Observation
         meter = metrics.get_meter(_NAME, __version__, meter_provider=provider)
@@ -83,8 +83,11 @@ class OpenTelemetryMetrics(Metrics):
 
         self._requests = counter("requests", "Metered requests by how they ended.", "{request}").add
         self._codes = counter("refusals", "Refused requests by code.", "{request}").add
-        self._charged = counter("charged_gwei", "Charged to consumers, in Gwei (approximately).", "{gwei}").add
-        self._uncollected = counter("uncollected_gwei", "Cost beyond estimate and credit, in Gwei.", "{gwei}").add
+        shown, self._wei = Measure.of(currency)
+        name, unit = shown.lower(), f"{{{shown.lower()}}}"
+        charged, uncollected = f"Charged to consumers, in {shown} (approximately).", f"Cost beyond credit, in {shown}."
+        self._charged = counter(f"charged_{name}", charged, unit).add
+        self._uncollected = counter(f"uncollected_{name}", uncollected, unit).add
         self._seconds = meter.create_histogram(
             f"{_NAME}.request_seconds",
             "s",
@@ -104,10 +107,10 @@ class OpenTelemetryMetrics(Metrics):
 
     def settled(self, api: str, charged_wei: int, duration_ms: int, uncollected_wei: int = 0) -> None:
         self._requests(1, {"api": api, "outcome": "settled"})
-        self._charged(charged_wei / _GWEI, {"api": api})
+        self._charged(charged_wei / self._wei, {"api": api})
         self._seconds(duration_ms / 1000, {"api": api})
         if uncollected_wei:
-            self._uncollected(uncollected_wei / _GWEI, {"api": api})
+            self._uncollected(uncollected_wei / self._wei, {"api": api})
 
     def redeemed(self, api: str, duration_ms: int) -> None:
         self._requests(1, {"api": api, "outcome": "redeemed"})
@@ -153,9 +156,9 @@ class OpenTelemetryMetrics(Metrics):
 
 
 @cache
-def opentelemetry_metrics() -> Metrics:
-    """The metrics of the global provider, made the first time; several meters count together."""
-    return OpenTelemetryMetrics()
+def opentelemetry_metrics(currency: Currency = GEN) -> Metrics:
+    """The metrics of the global provider, made the first time; several meters of a currency count together."""
+    return OpenTelemetryMetrics(currency=currency)
 
 
 def _api(name: str) -> Any:

@@ -289,8 +289,9 @@ class CreditPayer(Payer):
         meter.metrics.settled(api, reply.charged_wei, settle.outcome.duration_ms, reply.uncollected_wei)
         meter.watcher.settled(self.plan, reserve, reply)
         if reply.uncollected_wei:
-            what = (settle.reservation_id, reply.uncollected_wei, reserve.consumer)
-            meter.seldom.log(_log, logging.WARNING, "%s cost %d wei more than %s had", *what)
+            more = meter.currency.text(reply.uncollected_wei, exact=True)
+            what = (settle.reservation_id, more, reserve.consumer)
+            meter.seldom.log(_log, logging.WARNING, "%s cost %s more than %s had", *what)
         if len(reply.counts) == len(self.counts):
             self.counts, self.frees = tuple([count for _, count in reply.counts]), reply.frees
         fields = self.plan.fields(self.counts, settle.now_ms, self.estimate_wei, self.frees)

@@ -11,12 +11,12 @@ _MOST_KEY_BYTES = 64  # of BLAKE2
 
 def observers(settings: MeterSettings) -> tuple[Metrics, Watch | None]:
     """What counts, and what watches each step of a request: None when nobody does. Raises: MissingExtra."""
-    counting = [prometheus_metrics()] if settings.metrics else []
+    counting = [prometheus_metrics(currency=settings.money)] if settings.metrics else []
     watchers: list[Watcher] = [LoggedRequests()] if settings.log_requests else []
     if settings.tracing:
         from api_billing.metering.observing.tracing import Spans, opentelemetry_metrics
 
-        counting.append(opentelemetry_metrics())
+        counting.append(opentelemetry_metrics(settings.money))
         pepper = settings.key_pepper.get_secret_value().encode()[:_MOST_KEY_BYTES]
         watchers.append(Spans(hash_key=pepper if settings.traced_consumers == "hash" else None))
     # JSON lines say of which request they are, also when none is logged on its own.
