@@ -252,6 +252,37 @@ def test_reservation__whose_key_failed__is_entered_again(meter: Meter) -> None:
     assert money(meter) == (600, 0, 400)
 
 
+def test_reservation__longer_than_reservations_last__stays_reserved() -> None:
+    desk = Desk()
+    with desk.meter.reservation("alice", 100, api="jobs"):
+        for _ in range(5):
+            desk.clock.now_ms += 60_000
+            desk.meter.keeper.tick(desk.clock.now_ms)
+        assert desk.balance.reserved_wei == 100
+    assert (desk.balance.reserved_wei, desk.balance.charged_wei) == (0, 100)
+
+
+def test_reservation__entered_again_or_extended_afterwards__is_an_error(meter: Meter) -> None:
+    with meter.reservation("alice", 100, api="jobs") as job:
+        pass
+    with pytest.raises(RuntimeError, match="once"):
+        job.__enter__()
+    with pytest.raises(RuntimeError, match="left"):
+        job.extend(1)
+    assert money(meter) == (900, 0, 100)
+
+
+def test_charge__where_requests_are_logged__is_logged_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
+    with Meter.open("memory://", identify=from_header("x"), log_requests=True) as meter:
+        meter.add_consumer("alice")
+        meter.grant("alice", 10, grant_id="1")
+        with caplog.at_level("INFO", "api_billing"):
+            assert meter.charge("alice", 10, api="jobs", operation="render").charged_wei == 10
+            with pytest.raises(NotAllowed):
+                meter.charge("alice", 1, api="jobs")
+    assert len([record for record in caplog.records if record.levelname == "INFO"]) >= 2
+
+
 def test_reservation__in_a_coroutine__charges_and_releases(meter: Meter) -> None:
     async def jobs() -> None:
         async with meter.reservation("alice", 100, api="jobs") as job:

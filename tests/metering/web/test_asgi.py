@@ -436,6 +436,29 @@ async def test_websocket__whose_messages_cost_more__is_charged_for_each(meter: M
     assert money(meter) == (0, BASE_WEI + 2 + 200 + 30)
 
 
+async def test_websocket__whose_message_is_not_allowed__is_closed_and_charged_as_far_as_it_went(meter: Meter) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await talk(scope, receive, send)
+        await meter.acharge("ann", 10**9, api="messages")
+
+    wire = Wire([CONNECT])
+    await play(meter, app, wire, socket(), websockets=True)
+    closed = wire.sent[-1]
+    assert (closed["type"], closed["code"], closed["reason"]) == ("websocket.close", 1008, "insufficient_credit")
+    assert money(meter) == (0, BASE_WEI + 7)
+
+
+async def test_websocket__not_allowed_before_it_is_accepted__is_rejected_and_costs_nothing(meter: Meter) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await meter.acharge("ann", 10**9, api="messages")
+
+    wire = Wire([CONNECT])
+    await play(meter, app, wire, socket(extensions={"websocket.http.response": {}}), websockets=True)
+    assert (wire.sent[0]["status"], b"insufficient_credit" in wire.sent[1]["body"]) == (402, True)
+    assert money(meter) == (0, 0)
+
+
 async def test_websocket__whose_handler_fails__costs_nothing(meter: Meter) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await talk(scope, receive, send)

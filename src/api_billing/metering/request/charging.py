@@ -99,14 +99,18 @@ class _JobPayer(CreditPayer):
 class Job(Exchange):
     """The exchange of something that is no request."""
 
-    __slots__ = ("_job",)
+    __slots__ = ("_is_entered", "_job")
 
     def __init__(self, metering: Metering, request: MeteredRequest, payer: _JobPayer) -> None:
         super().__init__(metering, request, payer)
         self._job = payer
+        self._is_entered = False
 
     def reserve_steps(self) -> Steps[None]:
-        """Set the estimate aside. Raises: NotAllowed."""
+        """Set the estimate aside. Raises: NotAllowed; RuntimeError when it has been before."""
+        if self._is_entered:
+            raise RuntimeError("a reservation is entered once: make another one")
+        self._is_entered = True
         answer = yield from self.begin_steps()
         refused = self._job.refused
         if answer is not None and refused is not None:
@@ -116,8 +120,10 @@ class Job(Exchange):
         """Set more aside. Raises: NotAllowed; StoreUnavailable, when it is not known whether it is."""
         reserve, running, job = self._reserve, self._running, self._job
         more_wei = self._meter.amount("what it costs more", more_wei)
+        if self._ended:
+            raise RuntimeError("the reservation has been left")
         if reserve is None:
-            return  # ended, or served without being metered
+            return  # served without being metered
         reply: Reserved | NotReserved | Any = yield from running.set_aside(reserve, running.held_wei + more_wei)
         if isinstance(reply, Reserved):
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from api_billing.metering.errors import NotAllowed
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import asgi_request
 from api_billing.metering.request.metering import Metering
@@ -43,6 +44,9 @@ async def serve_connection(
     except BaseException as error:
         if connection.cut and isinstance(error, Exception):
             return
+        if isinstance(error, NotAllowed):
+            await connection.refuse(error, scope)
+            return
         if connection.status == _ACCEPTED and (connection.incoming.gone or isinstance(error, asyncio.CancelledError)):
             connection.finish_later()
         else:
@@ -63,6 +67,16 @@ class _Connection(Delivery):
         super().__init__(exchange)
         self.incoming = Incoming(receive, 0)
         self._send = send
+
+    async def refuse(self, error: NotAllowed, scope: Scope) -> None:
+        """What the application asked for is not allowed: reject the connection, or close it, for what it has cost."""
+        if not self.status:
+            self.abort(error)
+            await _send_rejection(Answer(*error.answer), scope, self._send)
+            return
+        await self.afinish()
+        if not self.incoming.gone:
+            await self._send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": error.code})
 
     async def send(self, message: Message) -> None:
         kind = message["type"]
@@ -85,6 +99,10 @@ class _Connection(Delivery):
 
 async def _reject(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
     await receive()  # websocket.connect
+    await _send_rejection(answer, scope, send)
+
+
+async def _send_rejection(answer: Answer, scope: Scope, send: Send) -> None:
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
         return
