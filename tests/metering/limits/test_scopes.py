@@ -4,8 +4,11 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from api_billing.metering import Limit, Quota, Tier
+from api_billing.metering.clock import DAY_MS
 from api_billing.metering.limits.limits import limits_of
 from api_billing.metering.limits.plan import PlanCache, WindowPlan, make_plan
 from api_billing.metering.limits.profile import Profile, nobody
@@ -152,3 +155,44 @@ def test_plan__of_a_heavier_request__weighs_in_limits_of_calls_alone() -> None:
 def test_plan__without_limits__weighs_nothing() -> None:
     plan = make_plan(Profile("ann", Tier("pro", 10, 30), 1), NOW_MS)
     assert plan.weighing(7) is plan
+
+
+_TEXTS = st.builds(
+    "{}/{}{}{}{}; name={}".format,
+    st.integers(1, 9),
+    st.sampled_from(["second", "2 minutes", "3 hours", "day", "week"]),
+    st.sampled_from(["", "; window=sliding", "; burst=4", "; from=2026-05-20"]),
+    st.sampled_from(["", "; per=key", "; per=address", "; per=all"]),
+    st.sampled_from(["", "; on=method", "; on=api", "; group=g", "; tier.pro=none"]),
+    st.uuids(),
+)
+_SETS = st.lists(_TEXTS, min_size=1, max_size=3).map(lambda texts: limits_at("weather", limits_of(texts)))
+_REQUESTS = st.lists(
+    st.tuples(
+        st.sampled_from([ANN, Profile("bob", Tier("free", 5, 7), 1), nobody("ip:a"), nobody("ip:b")]),
+        st.integers(NOW_MS - DAY_MS, NOW_MS + DAY_MS),
+        st.integers(0, 1),
+        st.fixed_dictionaries(
+            {
+                "route": st.sampled_from(["/a", "/b"]),
+                "method": st.sampled_from(["GET", "POST", "BREW"]),
+                "key_id": st.sampled_from(["", "k1", "k2"]),
+                "address": st.sampled_from(["", "203.0.113.7", "2001:db8::/64"]),
+            }
+        ),
+        st.sampled_from([1, 7]),
+    ),
+    max_size=40,
+)
+
+
+@given(st.tuples(_SETS, _SETS), _REQUESTS, st.integers(1, 4))
+def test_plans__of_any_requests_in_any_order__are_as_if_each_were_made_anew(
+    sets: tuple[Limits, Limits], requests: list[Any], size: int
+) -> None:
+    plans = PlanCache(size)
+    for profile, now_ms, which, where, weight in requests:
+        limits = sets[which]
+        found = planned(plans, limits, profile, now_ms, **where).weighing(weight)
+        wanted = make_plan(profile, now_ms, limits=limits, place=limits.place(**where)).weighing(weight)
+        assert found.checks == wanted.checks

@@ -1,8 +1,7 @@
-"""Limits that are changed at run time: in force for the next request, in all processes."""
+"""Limits that are changed at run time: in force for the next request, in all processes of every store."""
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,14 +12,23 @@ from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
 from api_billing.metering.request.problems import Answer
 
-from .test_exchange import START_MS, FakeClock
+START_MS = 1_769_860_800_000  # 2026-01-31 12:00 UTC
+
+
+class Clock:
+    """Milliseconds that only tests move."""
+
+    now_ms = START_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
 
 
 class Place:
     """Two processes on one store, as far as anybody can tell."""
 
     def __init__(self, url: str) -> None:
-        self.clock = FakeClock()
+        self.clock = Clock()
         self.one, self.other = (Meter.open(url, key_pepper="x" * 16, clock_ms=self.clock) for _ in range(2))
         self.one.add_consumer("ann", tier="enterprise")
 
@@ -37,8 +45,8 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    place = Place(f"sqlite:///{tmp_path}/meter.db")
+def place(shared_url: str) -> Iterator[Place]:
+    place = Place(shared_url)
     with place.one, place.other:
         yield place
 
