@@ -18,6 +18,7 @@ from api_billing.metering.ledger.operations import (
     Claim,
     ClaimInProgress,
     Grant,
+    ListGrants,
     ReadBalance,
     Refused,
     Release,
@@ -25,6 +26,7 @@ from api_billing.metering.ledger.operations import (
     Reserved,
     Settle,
     Settled,
+    Summarize,
     Sweep,
 )
 from api_billing.metering.ledger.rows import COUNTS, KINDS
@@ -226,6 +228,38 @@ def test_migrated__idempotency_keys__are_replayed_and_in_progress(old):
         assert store.call(old_ledger.reserve(20, 1, claim=CLAIM)) == Replay(RESPONSE, old_ledger.record_id(1))
         assert isinstance(store.call(old_ledger.reserve(21, 1, claim=HELD)), ClaimInProgress)
         assert isinstance(store.call(old_ledger.reserve(22, 1, claim=Claim("new", "GET /"))), Reserved)
+
+
+def test_migrated__rows_of_redis__are_in_all_lists_that_new_ones_are_put_into(request):
+    # Fails when rows of a kind are listed in a new way, and its migration does not list those that there are.
+    import redis
+
+    from api_billing.metering.stores.redis.rows import TOKEN_BYTES, key_of, letter_of, members, row_of
+
+    url, kinds, prefix = old_redis(request, ""), {letter_of(kind): kind for kind in KINDS}, "api-billing:{0}"
+    migrate_store(url)
+    with redis.Redis.from_url(url) as client:
+        names = [key.decode().removeprefix(prefix) for key in client.scan_iter(f"{prefix}[^/]*")]
+        seen = set()
+        for name in names:
+            kind = kinds[name[0]]
+            row = row_of(kind, key_of(kind, name), client.get(prefix + name)[TOKEN_BYTES:])
+            row.stored = False
+            listed = [(f"{prefix}/{index}", member) for is_in, index, _, member in members(row) if is_in]
+            assert all(client.zscore(*each) is not None for each in listed), listed
+            seen.update(kind for _ in listed)
+    assert len(seen) > 5
+
+
+def test_migrated__grants__are_listed(old):
+    migrate_store(old)
+    with open_store(old) as store:
+        made = store.call(ListGrants(ACME))
+        assert [(each.grant_id, each.amount_wei, each.note) for each in made] == [
+            ("first", 10**23, "a note"),
+            ("second", -(10**20), ""),
+        ]
+        assert store.call(Summarize())[:2] == (3, 3)
 
 
 def test_migrated__keys__are_good_for_everything_and_for_ever(old):

@@ -2,8 +2,9 @@
 
 A store knows its version, and only programs of that version use it. Its tables are those of the kinds of today; written
 down here is how these differ from earlier ones. Whoever adds a column to a kind, raises ``SCHEMA_VERSION``, unless it
-was not released yet, and puts the column here, with the value that it has in rows that there are. A new kind needs
-nothing: tables that are missing are made. ``api-billing meter migrate`` does it; how, is each store's own.
+was not released yet, and puts the column here, with the value that it has in rows that there are; so with a kind whose
+rows are listed in a new way. A new kind needs nothing: tables that are missing are made. ``api-billing meter migrate``
+does it; how, is each store's own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final, NamedTuple
 
 from api_billing.metering.errors import StoreUnusable
 from api_billing.metering.ledger.kinds import Column, Kind
-from api_billing.metering.ledger.rows import API_KEYS, COUNTS
+from api_billing.metering.ledger.rows import API_KEYS, COUNTS, GRANTS
 
 Value = str | int | None
 
@@ -23,6 +24,8 @@ ADDED: Final[Mapping[int, Mapping[Kind, Mapping[str, Value]]]] = {
     5: {COUNTS: {"state": ""}, API_KEYS: {"expires_ms": None, "apis": "[]", "quotas": "[]", "first": ""}},
 }
 """By version: columns that it has and the one before had not, with what they are in rows of before."""
+LISTED: Final[Mapping[int, frozenset[Kind]]] = {5: frozenset({GRANTS})}
+"""By version: kinds whose rows are in lists that there were not before, where a store keeps such lists (Redis)."""
 
 Tell = Callable[[str, int, int | None], None]
 """Is told what is being done, how much of it is, and of how much (None: nobody knows)."""

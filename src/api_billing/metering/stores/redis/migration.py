@@ -17,6 +17,7 @@ from api_billing.metering.errors import StoreUnusable
 from api_billing.metering.ledger.kinds import Kind
 from api_billing.metering.stores.migrations import (
     ADDED,
+    LISTED,
     OLDEST,
     SCHEMA_VERSION,
     Migrated,
@@ -26,9 +27,9 @@ from api_billing.metering.stores.migrations import (
     columns_at,
 )
 from api_billing.metering.stores.redis.place import parsed
-from api_billing.metering.stores.redis.rows import TOKEN_BYTES, letter_of, with_columns
+from api_billing.metering.stores.redis.rows import TOKEN_BYTES, key_of, letter_of, members, with_columns
 from api_billing.metering.stores.redis.store import _LOST, RedisStore
-from api_billing.metering.stores.redis.tables import Read
+from api_billing.metering.stores.redis.tables import Read, RedisTables
 from api_billing.showing import redacted
 
 _PAGE: Final = 500
@@ -80,7 +81,7 @@ class _Migrating(RedisStore):
 
     def _rewrite_all(self, last: int, tell: Tell) -> int:
         """Rewrite rows of a version as those of the next; how many there were."""
-        kinds = {letter_of(kind).encode(): kind for kind in ADDED[last + 1]}
+        kinds = {letter_of(kind).encode(): kind for kind in ADDED[last + 1].keys() | LISTED[last + 1]}
         prefix = self.key(0, "").removesuffix(b"{0}")
         pattern = re.sub(rb"([*?\[\]\\])", rb"\\\1", prefix) + b"{*}[" + b"".join(kinds) + b"]*"
         place = re.compile(re.escape(prefix) + rb"\{(\d+)\}(.)", re.DOTALL)
@@ -93,7 +94,10 @@ class _Migrating(RedisStore):
                     if (parts := place.match(key)) is not None:
                         found.setdefault((int(parts[1]), kinds[parts[2]]), []).append(key)
                 for (shard, kind), of_kind in found.items():
-                    rewritten += self._rewrite(shard, kind, of_kind, last)
+                    if kind in ADDED[last + 1]:
+                        rewritten += self._rewrite(shard, kind, of_kind, last)
+                    if kind in LISTED[last + 1]:
+                        self._list(shard, kind, of_kind)
                 seen += _PAGE
                 tell("looking at keys", min(seen, total), total)
         return rewritten
@@ -111,6 +115,19 @@ class _Migrating(RedisStore):
         if reads:
             self.write(shard, reads, values, [])  # if not, somebody else has changed them
         return len(reads)
+
+    def _list(self, shard: int, kind: Kind, keys: Sequence[bytes]) -> None:
+        """Put rows into all lists that new ones would be put into."""
+        start = len(self.key(shard, ""))
+        tables = RedisTables(self, shard)
+        tables.fetch(kind, [key_of(kind, key[start:].decode()) for key in keys])
+        pipeline = self._client.pipeline(transaction=False)
+        for row in [row for row in tables.rows[kind].values() if row is not None]:
+            row.stored = False
+            for is_in, name, score, member in members(row):
+                if is_in:
+                    pipeline.execute_command("ZADD", self.key(shard, f"/{name}"), score, member)
+        pipeline.execute()
 
 
 def _turn_of(version: int) -> str:

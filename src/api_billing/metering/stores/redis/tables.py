@@ -277,7 +277,6 @@ class RedisTables(Tables):
             yield from [request.record(of.get(request.key)) for request in requests if query.matches(request.record())]
 
     def grants(self, account: str) -> Sequence[GrantMade]:
-        # Of an account whose first grants were made by an older program, those are not found.
         rows: list[GrantRow] = []
         for shard in range(self._server.shards):
             rows += self._listed(shard, GRANTS, f"grants:{account}")
