@@ -42,6 +42,7 @@ OF_ADMINS = (
     ("/v1/limits", "GET"),
     ("/v1/limits", "PUT"),
     ("/v1/limits", "DELETE"),
+    ("/v1/status", "GET"),
     ("/v1/summary", "GET"),
     ("/v1/statements", "GET"),
 )

@@ -26,6 +26,7 @@ from api_billing.metering.service.access import Access
 from api_billing.metering.service.body_limit import PAYMENTS, RESERVATIONS, BodyLimit
 from api_billing.metering.service.limits import LimitRoutes
 from api_billing.metering.service.problems import ServiceProblem, add_handlers, documented, response_of
+from api_billing.metering.service.status import Routes as StatusRoutes
 from api_billing.metering.stores.steps import Steps, arun
 
 _DESCRIPTION: Final = """Meter requests of a service in any language: reserve, serve, settle or release.
@@ -81,6 +82,7 @@ def create_app(meter: Meter, *, service_token: str, admin_token: str = "", close
     if access.has_admin:
         admin.Routes(meter, access).add_to(app)
         LimitRoutes(meter, access).add_to(app)
+        StatusRoutes(meter, access).add_to(app)
     return app
 
 
