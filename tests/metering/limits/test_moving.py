@@ -120,13 +120,14 @@ def test_moving__of_many_instants__stays_small_and_counts_a_little_more(counting
 @given(
     steps_of("admit", "store", "release"), st.integers(1, 6), st.integers(1, 3), st.sampled_from(["sliding", "bucket"])
 )
-def test_frees_ms__of_what_does_not_fit__is_the_first_instant_that_it_fits(
+def test_room__of_what_does_not_fit__is_the_first_instant_that_it_fits(
     steps: list[tuple[str, int, int, int]], limit: int, amount: int, counting: Counting
 ) -> None:
     check = check_of(counting, limit, 100, 7)
     moving = play(moving_of(check), Model(check), steps, exact=False)
     now_ms = START_MS + sum(step[1] for step in steps)
-    frees_ms, used = moving.frees_ms(now_ms, amount, limit), moving.used(now_ms)
+    used, frees_ms = moving.room(now_ms, amount, limit)
+    assert used == moving.used(now_ms)
     if amount > limit or not used:
         assert frees_ms == now_ms + (100 if amount > limit else 0)
         return
@@ -195,4 +196,4 @@ def test_bucket__of_rate_0__only_fills() -> None:
     moving = moving_of(check)
     moving.admit(START_MS, 2, check)
     assert moving.used(START_MS + 10**9) == 2
-    assert moving.frees_ms(START_MS, 1, 2) == START_MS + MINUTE_MS
+    assert moving.room(START_MS, 1, 2) == (2, START_MS + MINUTE_MS)

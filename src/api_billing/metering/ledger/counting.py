@@ -22,53 +22,74 @@ def bring_up(tables: Tables, count: CountRow, check: WindowCheck, now_ms: int) -
     """Bring the count of a window that is not fixed up to an instant, before a request is admitted; what is counted."""
     moving = count.moving or _moving(count, check)
     if moving.follow(now_ms, tables.now_ms, check):
-        _moved(tables, count, moving)
+        tables.touch(count)
     count.used = used = moving.used(now_ms)
     return used
 
 
 def admit(
-    tables: Tables, checks: Sequence[WindowCheck], counts: Sequence[CountRow], times: int, wei: int, now_ms: int
-) -> tuple[int, ...]:
-    """Count what is admitted now; the counts after it."""
+    tables: Tables,
+    checks: Sequence[WindowCheck],
+    counts: Sequence[CountRow],
+    times: int,
+    wei: int,
+    now_ms: int,
+    estimate_wei: int,
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Count what is admitted now; the counts then, and when there is room for such a request again (``frees_of``)."""
     used = []
-    for check, count in zip(checks, counts, strict=True):
+    frees: list[int] | None = None
+    for index, check in enumerate(checks):
+        count = counts[index]
         step = times * check.weight if check.unit == "calls" else wei
-        if step:
-            if check.counting == "fixed":
+        if check.counting == "fixed":
+            if step:
                 count.used += step
-            else:
-                moving = count.moving or _moving(count, check)
+                tables.touch(count)
+        else:
+            moving = count.moving or _moving(count, check)
+            if step:
                 moving.admit(now_ms, step, check)
-                count.used = moving.used(now_ms)
-                _moved(tables, count, moving)
-            tables.touch(count)
+                if (ends_ms := moving.ends_ms()) > count.ends_ms:
+                    count.ends_ms = ends_ms + _LASTS_MS
+                tables.touch(count)
+            frees = frees or [0] * len(checks)
+            amount = check.weight if check.unit == "calls" else estimate_wei
+            count.used, frees[index] = moving.room(now_ms, amount, check.limit)
         used.append(count.used)
-    return tuple(used)
+    return tuple(used), tuple(frees) if frees else ()
 
 
 def recount(
     tables: Tables, request: RequestRow, times: int, wei: int, now_ms: int, uncounted: tuple[int, ...] = ()
-) -> tuple[int, ...]:
-    """Count a request so many times more or less, and so many wei, in its windows, at its instant; the counts now.
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Count a request so many times more or less, and so many wei, in its windows, at its instant; the counts now, and
+    when there is room for such a request again (``frees_of``).
 
     In the ``uncounted`` ones nothing counts of a request that is settled.
     """
-    counts, at_ms = counts_of(tables, request, now_ms), request.reserve.now_ms
-    for index, (check, count) in enumerate(zip(request.reserve.checks, counts, strict=True)):
+    counts, made = tables.counts(request), request.reserve
+    used = []
+    frees: list[int] | None = None
+    for index, check in enumerate(made.checks):
+        count = counts[index]
         step = times * check.weight if check.unit == "calls" else wei
         if index in uncounted:
             step -= check.weight if check.unit == "calls" else request.charged_wei
-        if not step:
-            continue
         if check.counting == "fixed":
-            # Never below 0: the count of a window that ended days ago may have been pruned meanwhile.
-            count.used = max(count.used + step, 0)
-            tables.touch(count)
-        elif (moving := count.moving or _moving(count, check)).correct(at_ms, now_ms, step):
-            count.used = moving.used(now_ms)
-            _moved(tables, count, moving)
-    return tuple([count.used for count in counts])
+            if step:
+                # Never below 0: the count of a window that ended days ago may have been pruned meanwhile.
+                count.used = max(count.used + step, 0)
+                tables.touch(count)
+        else:
+            moving = count.moving or _moving(count, check)
+            if step and moving.correct(made.now_ms, now_ms, step):
+                tables.touch(count)
+            frees = frees or [0] * len(made.checks)
+            amount = check.weight if check.unit == "calls" else made.estimate_wei
+            count.used, frees[index] = moving.room(now_ms, amount, check.limit)
+        used.append(count.used)
+    return tuple(used), tuple(frees) if frees else ()
 
 
 def counts_of(tables: Tables, request: RequestRow, now_ms: int) -> list[CountRow]:
@@ -83,20 +104,16 @@ def counts_of(tables: Tables, request: RequestRow, now_ms: int) -> list[CountRow
 def frees_of(
     checks: Sequence[WindowCheck], counts: Sequence[CountRow], estimate_wei: int, now_ms: int
 ) -> tuple[int, ...]:
-    """When there is room for such a request again in each window, or more than now; nothing when all are fixed."""
-    for check in checks:
+    """When there is room for such a request again in each window that is not fixed, or more than now; 0 of the others,
+    and nothing where there are no others.
+    """
+    frees: list[int] | None = None
+    for index, (check, count) in enumerate(zip(checks, counts, strict=True)):
         if check.counting != "fixed":
-            break
-    else:
-        return ()
-    frees = []
-    for check, count in zip(checks, counts, strict=True):
-        if check.counting == "fixed" or check.limit is None:
-            frees.append(check.starts_ms and check.ends_ms)
-        else:
+            frees = frees or [0] * len(checks)
             amount = check.weight if check.unit == "calls" else estimate_wei
-            frees.append((count.moving or _moving(count, check)).frees_ms(now_ms, amount, check.limit))
-    return tuple(frees)
+            frees[index] = (count.moving or _moving(count, check)).room(now_ms, amount, check.limit)[1]
+    return tuple(frees) if frees else ()
 
 
 def reset_counts(tables: Tables, op: ResetCounts) -> tuple[int, ...]:
@@ -128,9 +145,3 @@ def read_counts(tables: Tables, op: ReadCounts | ResetCounts) -> tuple[int, ...]
 def _moving(count: CountRow, check: WindowCheck) -> Moving:
     count.moving = moving = moving_of(check, count.state)
     return moving
-
-
-def _moved(tables: Tables, count: CountRow, moving: Moving) -> None:
-    if (ends_ms := moving.ends_ms()) > count.ends_ms:
-        count.ends_ms = ends_ms + _LASTS_MS
-    tables.touch(count)

@@ -115,13 +115,12 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
     if estimate_wei or op.session is not None:
         account.reserved_wei += estimate_wei
         tables.touch(account)
-    used = admit(tables, op.checks, counts, 1, estimate_wei, op.now_ms)
+    used, frees = admit(tables, op.checks, counts, 1, estimate_wei, op.now_ms, estimate_wei)
     tables.rows[REQUESTS][op.reservation_id,] = request
     tables.touch(request)
     if op.claim is not None:
         key, fingerprint = op.claim
         tables.put(ClaimRow(op.consumer, key, fingerprint, op.reservation_id, op.claim_expires_ms, paid_wei=paid_wei))
-    frees = frees_of(op.checks, counts, estimate_wei, op.now_ms)
     return Reserved(account.balance(), used, None if channel is None else channel.sums, frees)
 
 
@@ -159,8 +158,8 @@ def reserve_more(tables: Tables, op: ReserveMore) -> Reserved | Refused | NotRes
     tables.touch(request)
     account.reserved_wei += more_wei
     tables.touch(account)
-    used = admit(tables, request.reserve.checks, counts, 0, more_wei, now_ms)
-    frees = frees_of(request.reserve.checks, counts, request.reserve.estimate_wei, now_ms)
+    made_ = request.reserve
+    used, frees = admit(tables, made_.checks, counts, 0, more_wei, now_ms, made_.estimate_wei)
     return Reserved(account.balance(), used, None, frees)
 
 
@@ -198,7 +197,7 @@ def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
         account.charged_wei += charged_wei
         tables.touch(account)
     request.charged_wei = charged_wei
-    used = recount(tables, request, int(request.late), charged_wei - held_wei, op.now_ms, op.uncounted)
+    used, frees = recount(tables, request, int(request.late), charged_wei - held_wei, op.now_ms, op.uncounted)
     request.uncollected_wei = actual_wei - charged_wei
     request.units = request.units if op.units is None else op.units
     _end(tables, request, "redeemed" if redeemed else "settled", op.now_ms, op.outcome)
@@ -218,7 +217,6 @@ def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
     _keep_response(tables, request, op.response, charged_wei)
     counts = tuple([(check.counter, count) for check, count in zip(reserve_.checks, used, strict=True)])
     channel = sessions.paid_by(tables, reserve_)
-    frees = frees_of(reserve_.checks, tables.counts(request), reserve_.estimate_wei, op.now_ms)
     uncollected_wei, balance = request.uncollected_wei, account.balance()
     return Settled(charged_wei, uncollected_wei, balance, counts, request.late, channel=channel, frees=frees)
 

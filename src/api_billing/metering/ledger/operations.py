@@ -211,7 +211,9 @@ class Refused(NamedTuple):
     counts: tuple[int, ...]
     balance: Balance
     channel: ChannelSums | None = None  # of a session's code: the one that came closest to paying
-    frees: tuple[int, ...] = ()  # when each window has room for this again, in ms (0: unknown); empty: all are fixed
+    frees: tuple[
+        int, ...
+    ] = ()  # when what is not fixed has room for this again, in ms (0: unknown, or fixed); or empty
 
 
 class StaleProfile(NamedTuple):

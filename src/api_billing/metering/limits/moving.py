@@ -25,14 +25,15 @@ _SHARE: Final = MOST_INSTANTS // 2
 class Moving(ABC):
     """One count. Nothing is admitted at an instant before one at which something was; not thread-safe.
 
-    ``since_ms``: what was counted until then cannot be given back any more.
+    What was counted until ``since_ms`` is not remembered, and of what was counted until ``unclear_ms`` nobody knows
+    whose it is, as the clock was set back: neither is given back any more.
     """
 
-    __slots__ = ("amounts", "instants", "length_ms", "since_ms")
+    __slots__ = ("amounts", "instants", "length_ms", "since_ms", "unclear_ms")
 
     def __init__(self, length_ms: int) -> None:
         self.length_ms = length_ms
-        self.since_ms = 0
+        self.since_ms = self.unclear_ms = 0
         self.instants: list[int] = []
         self.amounts: list[int] = []
 
@@ -54,23 +55,25 @@ class Moving(ABC):
         """Count so much more of what was counted at an instant, or less; whether that is not over yet."""
 
     @abstractmethod
-    def frees_ms(self, now_ms: int, amount: int, limit: int) -> int:
-        """When so much fits again that does not now; of what fits, when there is room for more than now; of what never
-        fits, some time.
+    def room(self, now_ms: int, amount: int, limit: int | None) -> tuple[int, int]:
+        """What is counted now; and when so much fits again that does not now. Of what fits: when there is room for more
+        than now; of what never fits, some time. 0 without a limit.
         """
 
     @abstractmethod
     def ends_ms(self) -> int:
         """When all is forgotten that is counted now."""
 
-    def follow(self, now_ms: int, clock_ms: Callable[[], int], check: WindowCheck) -> bool:
+    def follow(self, now_ms: int, clock: Callable[[], int], check: WindowCheck) -> bool:
         """Follow a clock that was set back, and a limit that was changed; whether that has to be stored.
 
         A request may come late, after ones of later instants; but there are none later than the store's own clock.
         """
-        if self.last_ms <= now_ms or self.last_ms <= (latest_ms := max(now_ms, clock_ms())):
+        last_ms = self.instants[-1] if self.instants else self.since_ms
+        if last_ms <= now_ms or last_ms <= (clock_ms := clock()):
             return False
-        self.set_back(latest_ms)
+        self.unclear_ms = max(self.unclear_ms, last_ms)
+        self.set_back(max(now_ms, clock_ms))
         return True
 
     @abstractmethod
@@ -157,7 +160,7 @@ class Sliding(Moving):
     def __init__(self, length_ms: int, state: str = "") -> None:
         super().__init__(length_ms)
         if state:
-            self.since_ms, *entries = json.loads(state)
+            self.since_ms, self.unclear_ms, *entries = json.loads(state)
             self._remember(entries)
         self.total = sum(self.amounts)
 
@@ -168,8 +171,10 @@ class Sliding(Moving):
         return self.total - sum(self.amounts[: bisect_right(instants, gone_ms)])
 
     def admit(self, now_ms: int, amount: int, check: WindowCheck) -> None:
-        at_ms = max(now_ms, self.last_ms)
-        gone_ms, instants = at_ms - self.length_ms, self.instants
+        instants = self.instants
+        last_ms = instants[-1] if instants else self.since_ms
+        at_ms = now_ms if now_ms > last_ms else last_ms
+        gone_ms = at_ms - self.length_ms
         if instants and instants[0] <= gone_ms:
             # Only here, where an instant after it is added: no request that comes late finds room that was not there.
             gone = bisect_right(instants, gone_ms)
@@ -182,7 +187,7 @@ class Sliding(Moving):
         if at_ms <= max(now_ms, self.last_ms) - self.length_ms:
             return False
         if amount < 0:
-            if at_ms <= self.since_ms:
+            if at_ms <= self.since_ms or at_ms <= self.unclear_ms:
                 return False
             self.total -= self._take(at_ms, -amount)
         else:
@@ -190,20 +195,26 @@ class Sliding(Moving):
             self.total += amount
         return True
 
-    def frees_ms(self, now_ms: int, amount: int, limit: int) -> int:
+    def room(self, now_ms: int, amount: int, limit: int | None) -> tuple[int, int]:
+        gone_ms, instants, place, used = now_ms - self.length_ms, self.instants, 0, self.total
+        if instants and instants[0] <= gone_ms:
+            place = bisect_right(instants, gone_ms)
+            used -= sum(self.amounts[:place])
+        if limit is None:
+            return used, 0
         if amount > limit:
-            return now_ms + self.length_ms
-        used = self.used(now_ms)
+            return used, now_ms + self.length_ms
         if not used:
-            return now_ms
-        needed = max(used + amount - limit, 1)
-        place = bisect_right(self.instants, now_ms - self.length_ms)
-        while (needed := needed - self.amounts[place]) > 0:
+            return 0, now_ms
+        amounts, needed = self.amounts, used + amount - limit
+        if needed < 1:
+            needed = 1
+        while (needed := needed - amounts[place]) > 0:
             place += 1
-        return self.instants[place] + self.length_ms
+        return used, instants[place] + self.length_ms
 
     def ends_ms(self) -> int:
-        return self.last_ms + self.length_ms
+        return (self.instants[-1] if self.instants else self.since_ms) + self.length_ms
 
     def set_back(self, clock_ms: int) -> None:
         place = bisect_right(self.instants, clock_ms)
@@ -217,7 +228,7 @@ class Sliding(Moving):
         self.instants, self.amounts, self.total = [], [], 0
 
     def text(self) -> str:
-        return json.dumps([self.since_ms, *self._entries()], separators=(",", ":"))
+        return json.dumps([self.since_ms, self.unclear_ms, *self._entries()], separators=(",", ":"))
 
 
 class Bucket(Moving):
@@ -234,7 +245,7 @@ class Bucket(Moving):
         self.rate = rate
         self._base = 0  # the level right after ``since_ms``
         if state:
-            self.rate, self._base, self.since_ms, *entries = json.loads(state)
+            self.rate, self._base, self.since_ms, self.unclear_ms, *entries = json.loads(state)
             self._remember(entries)
         self._level = 0  # right after ``last_ms``
         self._fill()
@@ -243,74 +254,84 @@ class Bucket(Moving):
         return -(-self._level_at(now_ms) // self.length_ms)
 
     def admit(self, now_ms: int, amount: int, check: WindowCheck) -> None:
-        at_ms = max(now_ms, self.last_ms)
-        level = self._level_at(at_ms)
-        if not level:
-            empty_ms = max(self.since_ms, min(self.ends_ms(), at_ms - 1))
-            self._forget(empty_ms, self._level_at(empty_ms))
-        else:
-            self._forget_until(at_ms - self._remembered_ms(check.limit))
-        self._level = level + amount * self.length_ms
-        self._append(at_ms, amount, self._remembered_ms(check.limit))
+        instants = self.instants
+        last_ms = instants[-1] if instants else self.since_ms
+        at_ms = now_ms if now_ms > last_ms else last_ms
+        # For as long as a full bucket takes to run dry.
+        length_ms = remembered_ms = self.length_ms
+        if check.limit is not None and self.rate:
+            remembered_ms = check.limit * length_ms // self.rate + 1
+        level = self._level - (at_ms - last_ms) * self.rate
+        if level <= 0:
+            level = 0
+            self._forget_all(max(self.since_ms, min(self.ends_ms(), at_ms - 1)))
+        elif instants and instants[0] <= at_ms - remembered_ms:
+            self._forget_until(at_ms - remembered_ms)
+        self._level = level + amount * length_ms
+        self._append(at_ms, amount, remembered_ms)
 
     def correct(self, at_ms: int, now_ms: int, amount: int) -> bool:
-        if at_ms > self.since_ms:
-            if amount > 0:
-                self._put(min(at_ms, max(now_ms, self.last_ms)), amount)
-            else:
-                self._take(at_ms, -amount)
-        elif amount > 0:
-            self._base += amount * self.length_ms
+        if amount < 0:
+            if at_ms <= self.since_ms or at_ms <= self.unclear_ms:
+                return False
+            self._take(at_ms, -amount)
+        elif at_ms > self.since_ms:
+            self._put(min(at_ms, max(now_ms, self.last_ms)), amount)
         else:
-            return False
+            self._base += amount * self.length_ms
         self._fill()
         return True
 
-    def frees_ms(self, now_ms: int, amount: int, limit: int) -> int:
+    def room(self, now_ms: int, amount: int, limit: int | None) -> tuple[int, int]:
+        last_ms = self.instants[-1] if self.instants else self.since_ms
+        at_ms = now_ms if now_ms > last_ms else last_ms
+        length_ms, rate = self.length_ms, self.rate
+        level = self._level - (at_ms - last_ms) * rate
+        if level < 0:
+            level = 0
+        used = -(-level // length_ms)
+        if limit is None:
+            return used, 0
         if amount > limit:
-            return now_ms + self.length_ms
-        at_ms = max(now_ms, self.last_ms)
-        level = self._level_at(at_ms)
+            return used, now_ms + length_ms
+        if not used:
+            return 0, at_ms
         # Down to what leaves room; where there is room, to the next whole one.
-        least = (limit - amount) * self.length_ms
-        if level <= least:
-            least = (-(-level // self.length_ms) - 1) * self.length_ms
-        if not level:
-            return at_ms
-        return at_ms + (-(-(level - least) // self.rate) if self.rate else self.length_ms)
+        least = (limit - amount if used + amount > limit else used - 1) * length_ms
+        return used, at_ms + (-(-(level - least) // rate) if rate else length_ms)
 
     def ends_ms(self) -> int:
-        return self.last_ms + (-(-self._level // self.rate) if self.rate else self.length_ms)
+        last_ms = self.instants[-1] if self.instants else self.since_ms
+        return last_ms + (-(-self._level // self.rate) if self.rate else self.length_ms)
 
-    def follow(self, now_ms: int, clock_ms: Callable[[], int], check: WindowCheck) -> bool:
-        follows = super().follow(now_ms, clock_ms, check)
+    def follow(self, now_ms: int, clock: Callable[[], int], check: WindowCheck) -> bool:
+        follows = super().follow(now_ms, clock, check)
         if self.rate == check.rate:
             return follows
-        at_ms = max(now_ms, self.last_ms)
-        self._forget(at_ms, self._level_at(at_ms))
+        self._forget_all(max(now_ms, self.last_ms))
         self.rate = check.rate
         return True
 
     def set_back(self, clock_ms: int) -> None:
-        self._forget(clock_ms, self._level)
+        self._forget_all(self.last_ms)
+        self.since_ms = clock_ms
 
     def reset(self) -> None:
-        self._forget(self.last_ms, 0)
+        self._forget_all(self.last_ms)
+        self._base = self._level = 0
 
     def text(self) -> str:
-        return json.dumps([self.rate, self._base, self.since_ms, *self._entries()], separators=(",", ":"))
+        known = [self.rate, self._base, self.since_ms, self.unclear_ms, *self._entries()]
+        return json.dumps(known, separators=(",", ":"))
 
     def _level_at(self, now_ms: int) -> int:
-        passed_ms = now_ms - self.last_ms
+        passed_ms = now_ms - (self.instants[-1] if self.instants else self.since_ms)
         return max(0, self._level - passed_ms * self.rate) if passed_ms > 0 else self._level
 
-    def _remembered_ms(self, limit: int | None) -> int:
-        """How long a full bucket takes to run dry."""
-        return limit * self.length_ms // self.rate + 1 if limit is not None and self.rate else self.length_ms
-
-    def _forget(self, at_ms: int, level: int) -> None:
-        """Only remember the level at an instant."""
-        self.since_ms, self._base, self._level = at_ms, level, level
+    def _forget_all(self, at_ms: int) -> None:
+        """Only remember the level at an instant, after the last one."""
+        self._base = self._level = self._level_at(at_ms)
+        self.since_ms = at_ms
         self.instants, self.amounts = [], []
 
     def _forget_until(self, until_ms: int) -> None:

@@ -152,8 +152,8 @@ class WindowPlan:
                 left = 0
             of_one = weight if unit == "calls" else estimate_wei or 1
             calls = left // of_one
-            if not ends_ms:
-                ends_ms = self.ends_ms(index, now_ms, frees)
+            if not ends_ms and (not frees or not (ends_ms := frees[index])):
+                ends_ms = self.ends_ms(index, now_ms)
             if fewest < 0 or calls < fewest or (calls == fewest and ends_ms > renews_ms):
                 fewest, renews_ms = calls, ends_ms
                 # Of calls as they are counted, whatever this one weighs.
