@@ -2,7 +2,8 @@
 
 The applications are those of ``bench/meter.py``. The store is the one in memory, asked at once in the caller's thread,
 so that what is left is the exchange, the adapter and the bare ledger. Every variant lives in a process of its own; the
-variants of a framework take turns, and the least of the rounds counts: what else the machine does only adds.
+variants of a framework take turns, and the least of the rounds counts: what else the machine does only adds. At the end
+is what one limit of requests costs, beside the same application without one.
 
     python bench/meter_path.py [--quick] [--profile fastapi_middleware]
 """
@@ -42,6 +43,8 @@ FRAMEWORKS = {
     "Django": ("django", ("decorator",)),
     "WSGI": ("wsgi", ("middleware",)),
 }
+# One limit of requests, beside the same without one.
+LIMITS = ("middleware", "fixed", "sliding", "bucket", "sliding_of_all", "bucket_of_all")
 UNMETERED = "unmetered"
 FIELDS = {"host": "127.0.0.1:8000", "user-agent": "bench", "accept": "*/*"}
 
@@ -81,6 +84,16 @@ def main() -> None:
             bare = figures[f"{prefix}_{UNMETERED}"]
             more = f"{figure - bare:.1f}" if figure is not bare else ""
             table.add_row(framework, factory.partition("_")[2], f"{figure:.1f}", more, f"{figure / bare:.2f}")
+    console.print(table)
+    table = Table(title="One limit of requests (WSGI)", title_justify="left")
+    for column in ("limit", "us a request", "more than without", "x without"):
+        table.add_column(column, justify="left" if column == "limit" else "right")
+    figures = _taking_turns([f"wsgi_{limit}" for limit in LIMITS], requests)
+    bare = figures[f"wsgi_{LIMITS[0]}"]
+    for limit, figure in zip(LIMITS, figures.values(), strict=True):
+        more = f"{figure - bare:.1f}" if figure is not bare else ""
+        name = "none" if figure is bare else limit.replace("_", " ")
+        table.add_row(name, f"{figure:.1f}", more, f"{figure / bare:.2f}")
     console.print(table)
 
 
