@@ -264,6 +264,7 @@ def test_summary__of_a_meter__is_what_happened(small: Small) -> None:
     assert small.get("/v1/summary") == {
         "at_ms": clock.ms,
         "currency": "GEN",
+        "currency_decimals": 18,
         "consumers": 1,
         "keys": 1,
         "today": {"calls": 1, "units": 1, "charged_wei": "5", "uncollected_wei": "0"},

@@ -3,9 +3,10 @@
 from starlette.testclient import TestClient
 
 from api_billing.metering import Meter
+from api_billing.metering.clock import date_of
 from api_billing.metering.service import create_app
 
-from .conftest import PEPPER, TOKEN, Service
+from .conftest import ADMIN, PEPPER, TOKEN, Service
 
 
 def test_answers__of_a_meter_in_dollars__say_what_amounts_are_in() -> None:
@@ -29,3 +30,21 @@ def test_answers__of_a_meter_in_dollars__say_what_amounts_are_in() -> None:
 def test_balance__of_a_meter_in_gen__says_so(service: Service) -> None:
     body = service.get("/v1/balance", consumer=service.acme).json()
     assert (body["currency"], body["currency_decimals"]) == ("GEN", 18)
+
+
+def test_administration__of_a_meter_in_dollars__says_what_amounts_are_in() -> None:
+    with (
+        Meter.open("memory://", key_pepper=PEPPER, currency="USD") as meter,
+        TestClient(create_app(meter, service_token=TOKEN, admin_token=ADMIN)) as client,
+    ):
+        meter.add_consumer("acme")
+        headers = {"authorization": f"Bearer {ADMIN}"}
+        grant = {"consumer": "acme", "amount_wei": "500000000", "grant_id": "first"}
+        month = meter.now_ms() // 86_400_000
+        answers = [
+            client.post("/v1/credit", json=grant, headers=headers),
+            client.get("/v1/summary", headers=headers),
+            client.get(f"/v1/statements?consumer=acme&month={date_of(month).isoformat()[:7]}", headers=headers),
+        ]
+    told = [(answer.json().get("currency"), answer.json().get("currency_decimals")) for answer in answers]
+    assert told == [("USD", 9)] * 3, [answer.text for answer in answers]

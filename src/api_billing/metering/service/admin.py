@@ -31,7 +31,7 @@ from api_billing.metering.meter import Meter
 from api_billing.metering.request.identity import consumer_name
 from api_billing.metering.service import admin_bodies as bodies
 from api_billing.metering.service.access import Access
-from api_billing.metering.service.bodies import BalanceBody, ConsumerBalance, LimitBody
+from api_billing.metering.service.bodies import BalanceBody, ConsumerBalance, LimitBody, counted
 from api_billing.metering.service.body_limit import CONSUMERS, CREDIT, KEYS, STATEMENTS, SUMMARY, TIERS
 from api_billing.metering.service.problems import ServiceProblem, documented
 from api_billing.metering.service.summary import Summary
@@ -191,8 +191,7 @@ class Routes:
         """Add credit, or take free credit back. Can be repeated with its `grant_id`."""
         with telling():
             balance = self._meter.grant(body.consumer, int(body.amount_wei), grant_id=body.grant_id, note=body.note)
-        currency = self._meter.currency
-        of = {**BalanceBody.of(balance).model_dump(), "currency": currency.code, "currency_decimals": currency.decimals}
+        of = {**BalanceBody.of(balance).model_dump(), **counted(self._meter.currency)}
         return ConsumerBalance(consumer=consumer_name(body.consumer), **of)
 
     def tiers(self) -> bodies.TiersAnswer:
@@ -220,4 +219,4 @@ class Routes:
             name = meter.profile(consumer).consumer
             account = "" if meter.settings.contract else meter.account_of("", name)
             made = run(make_statement(name, account, Days.of_month(month)), meter.store.call)
-        return bodies.StatementAnswer.of(made, month, meter.currency.code)
+        return bodies.StatementAnswer.of(made, month, meter.currency)

@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from api_billing.amounts import Currency
 from api_billing.metering.key_administration import KeyTerms
 from api_billing.metering.ledger.consumer_operations import ApiKey
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota, Step
 from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.limits.windows import Period, Unit
-from api_billing.metering.service.bodies import ApiName, BalanceBody, ConsumerName, LimitBody, Wei
+from api_billing.metering.service.bodies import ApiName, BalanceBody, ConsumerName, LimitBody, Wei, counted
 from api_billing.metering.statements import Statement, Sums
 
 LimitName = Annotated[str, Field(pattern=r"^[ !#-.0-\[\]-~]{1,64}$", examples=["per-day"])]
@@ -335,6 +336,7 @@ class SummaryAnswer(Body):
 
     at_ms: int
     currency: str
+    currency_decimals: int
     consumers: int
     keys: int
     today: UsageSums
@@ -352,6 +354,7 @@ class StatementAnswer(Body):
     consumer: str
     month: str
     currency: str
+    currency_decimals: int
     opening_wei: SignedWei | None
     closing_wei: SignedWei | None
     grants: list[GrantLine]
@@ -359,12 +362,12 @@ class StatementAnswer(Body):
     total: UsageSums
 
     @classmethod
-    def of(cls, made: Statement, month: str, currency: str) -> Self:
+    def of(cls, made: Statement, month: str, currency: Currency) -> Self:
         """A statement for JSON."""
         return cls.model_construct(
             consumer=made.consumer,
             month=month,
-            currency=currency,
+            **counted(currency),
             opening_wei=None if made.opening_wei is None else str(made.opening_wei),
             closing_wei=None if made.closing_wei is None else str(made.closing_wei),
             grants=[

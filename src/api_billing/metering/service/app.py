@@ -92,7 +92,7 @@ class _Routes:
         self._access = access
         self._open = reserving.OpenReservations()
         self._looks = Looks(meter)
-        self._counted: dict[str, Any] = {"currency": meter.currency.code, "currency_decimals": meter.currency.decimals}
+        self._counted = bodies.counted(meter.currency)
 
     def add_to(self, app: FastAPI) -> None:
         token = HTTPBearer(auto_error=False, scheme_name="token", description="The service token")

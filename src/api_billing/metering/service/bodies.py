@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from api_billing.amounts import Currency
 from api_billing.metering.clock import date_of
 from api_billing.metering.ledger.ids import LENGTH
 from api_billing.metering.ledger.operations import Balance, Record, State, StoredResponse, UsageDay
@@ -312,6 +313,11 @@ class Counted(BaseModel):
 
     currency: str = Field(examples=["USD"])
     currency_decimals: int = Field(description="An amount in smallest units is shifted by so many decimal places")
+
+
+def counted(currency: Currency) -> dict[str, Any]:
+    """What amounts are in, for JSON."""
+    return {"currency": currency.code, "currency_decimals": currency.decimals}
 
 
 class ConsumerBalance(BalanceBody, Counted):

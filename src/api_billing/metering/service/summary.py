@@ -16,6 +16,7 @@ from api_billing.metering.ledger.operations import ListRecords, Record, Summariz
 from api_billing.metering.ledger.settlement_operations import Book, ListOutgoing, Outgoing, ReadBook
 from api_billing.metering.meter import Meter
 from api_billing.metering.service import admin_bodies as bodies
+from api_billing.metering.service.bodies import counted
 from api_billing.metering.statements import Sums, summed
 from api_billing.metering.stores.steps import Steps
 
@@ -50,7 +51,7 @@ class Summary:
         there: Summed = yield Summarize(_RESERVATIONS)
         told = bodies.SummaryAnswer(
             at_ms=now_ms,
-            currency=self._meter.currency.code,
+            **counted(self._meter.currency),
             consumers=there.consumers,
             keys=there.keys,
             today=_sums(of_today),
