@@ -7,11 +7,13 @@ import typer
 from api_billing.cli import (
     meter_consumers,
     meter_credit,
+    meter_keys,
     meter_limits,
     meter_migrate,
     meter_records,
     meter_request_limits,
     meter_serve,
+    meter_statement,
     meter_usage,
 )
 
@@ -21,12 +23,13 @@ app = typer.Typer(
 
 meter_serve.add_to(app)
 app.add_typer(meter_consumers.app, name="consumers")
-app.add_typer(meter_consumers.keys, name="keys")
+app.add_typer(meter_keys.keys, name="keys")
 app.add_typer(meter_consumers.tiers, name="tier")
 app.add_typer(meter_credit.app, name="credit")
 app.add_typer(meter_limits.quotas, name="quota")
 app.add_typer(meter_limits.budgets, name="budget")
 app.add_typer(meter_request_limits.app, name="limits")
 meter_usage.add_to(app)
+meter_statement.add_to(app)
 meter_records.add_to(app)
 meter_migrate.add_to(app)

@@ -1,4 +1,4 @@
-"""`api-billing meter consumers|keys|tier …`: who may ask, with what, and which limits they share."""
+"""`api-billing meter consumers|tier …`: who may ask, and which limits they share."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ import typer
 from rich.console import RenderableType
 
 from api_billing.cli.drawing import right, table
-from api_billing.cli.meter_session import ConsumerName, Desk, instant_text, meter_command, plain
+from api_billing.cli.meter_session import ConsumerName, Desk, meter_command, plain
 from api_billing.cli.output import Shown
 from api_billing.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from api_billing.metering.ledger.consumer_operations import ApiKey
     from api_billing.metering.limits.profile import Profile
     from api_billing.metering.limits.tiers import Tier
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and switch off consumers.")
-keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys of consumers.")
 tiers = typer.Typer(no_args_is_help=True, help="Define tiers, and put consumers into them.")
 
 TierName = Annotated[
@@ -60,57 +58,25 @@ def disable(desk: Desk, consumer: ConsumerName) -> Shown:
     return _shown(desk.meter.change_consumer(consumer, disabled=True))
 
 
+@meter_command(app, "reset")
+def reset(
+    desk: Desk,
+    consumer: ConsumerName,
+    window: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of a quota or budget; month: the calls of the tier's month")
+    ] = "month",
+    note: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the audit log.")] = "",
+) -> Shown:
+    """Let what a consumer has used in the present window of a limit count no more; it is in the audit log."""
+    was = desk.meter.reset_window(consumer, window, note=note)
+    text = f"{plain(window)} of {plain(consumer)} begins anew; it was {was:,}"
+    return Shown({"consumer": consumer, "window": window, "was": was}, text)
+
+
 @meter_command(app, "enable")
 def enable(desk: Desk, consumer: ConsumerName) -> Shown:
     """Serve a consumer again that was disabled."""
     return _shown(desk.meter.change_consumer(consumer, disabled=False))
-
-
-@meter_command(keys, "create")
-def create(
-    desk: Desk,
-    consumer: ConsumerName,
-    tier: Annotated[str, typer.Option(metavar="TIER", help="Tier of this key, instead of its consumer's.")] = "",
-    label: Annotated[str, typer.Option(metavar="TEXT", help="What it is for.")] = "",
-) -> Shown:
-    """Make an API key of a consumer. It is shown now and never again."""
-    key = desk.meter.create_key(consumer, tier=tier, label=label)
-    data = {"key": key.text, **_key_data(key.stored)}
-    text = f"{key.text}\nkey {key.stored.key_id} of {consumer}: shown once; only its hash is kept"
-    return Shown(data, text)
-
-
-@meter_command(keys, "list")
-def list_keys(
-    desk: Desk,
-    consumer: Annotated[str, typer.Option(metavar="CONSUMER", help="Only this consumer's.")] = "",
-) -> Shown:
-    """API keys by their ids, oldest first; revoked ones too."""
-    from api_billing.metering.ledger.consumer_operations import ListKeys
-
-    found = desk.store.call(ListKeys(consumer))
-    return Shown([_key_data(each) for each in found], lambda: _keys(found))
-
-
-@meter_command(keys, "revoke")
-def revoke(
-    desk: Desk,
-    key_id: Annotated[str, typer.Argument(metavar="KEY", help="Id of the key: the 8 characters after ab_")],
-) -> Shown:
-    """Refuse a key from now on, in all processes."""
-    from api_billing.metering.ledger.consumer_operations import FindKey, RevokeKey
-
-    if key_id.startswith("ab_"):
-        raise InvalidInput(
-            "name the key by its id, not by its text",
-            hint="the id is the 8 characters after ab_; a whole key in a command line stays in the shell's history",
-        )
-    revoked = desk.store.call(RevokeKey(key_id, desk.meter.now_ms()))
-    found = desk.store.call(FindKey(key_id))
-    if found is None:
-        raise InvalidInput(f"there is no key {key_id!r}", hint="see: api-billing meter keys list")
-    text = f"key {key_id} of {found.consumer} is revoked" + ("" if revoked else ", as it was before")
-    return Shown(_key_data(found), text)
 
 
 @meter_command(tiers, "set")
@@ -188,34 +154,6 @@ def _profiles(found: Sequence[Profile]) -> RenderableType:
         for each in found
     ]
     return table("consumer", "tier", "state", "own limits", rows=rows)
-
-
-def _key_data(key: ApiKey) -> dict[str, Any]:
-    return {
-        "key_id": key.key_id,
-        "consumer": key.consumer,
-        "tier": key.tier,
-        "label": key.label,
-        "created_ms": key.created_ms,
-        "revoked_ms": key.revoked_ms,
-    }
-
-
-def _keys(found: Sequence[ApiKey]) -> RenderableType:
-    if not found:
-        return "no keys; make one with: api-billing meter keys create CONSUMER"
-    rows = [
-        (
-            each.key_id,
-            plain(each.consumer),
-            each.tier or "-",
-            plain(each.label) or "-",
-            instant_text(each.created_ms),
-            "valid" if each.revoked_ms is None else f"revoked {instant_text(each.revoked_ms)}",
-        )
-        for each in found
-    ]
-    return table("id", "consumer", "tier", "label", "made", "state", rows=rows)
 
 
 def _tier_data(tier: Tier) -> dict[str, Any]:

@@ -47,7 +47,8 @@ def audit(
     since: Since = None,
     until: Until = None,
     after: Annotated[str, typer.Option(metavar="ID", help="Only what is behind this record.")] = "",
-    limit: Annotated[int, typer.Option(metavar="N", help="How many, oldest first.", min=1, max=100_000)] = 100,
+    limit: Annotated[int, typer.Option(metavar="N", help="How many.", min=1, max=100_000)] = 100,
+    newest_first: Annotated[bool, typer.Option("--newest-first", help="In the order of time backwards.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Go on with requests as they end, until Ctrl-C.")] = False,
     interval: Annotated[
         float, typer.Option(metavar="SECONDS", help="Pause between two looks.", min=_FASTEST_SECONDS)
@@ -59,13 +60,16 @@ def audit(
     wrong = [each for each in state or () if each not in _STATES]
     if wrong:
         raise InvalidInput(f"a state is one of {', '.join(_STATES)}, not {wrong[0]!r}")
+    if follow and newest_first:
+        raise InvalidInput("--follow or --newest-first, not both")
     query = ListRecords(
-        consumer,
+        desk.consumer(consumer),
         api,
         (since or 0) * 1000,
         until * 1000 if until is not None else 2**62,
         cast("tuple[State, ...]", tuple(state or ())),
         after,
+        newest_first=newest_first,
     )
     if follow:
         _print_each(desk, query, interval, from_now=since is None and not after)

@@ -48,6 +48,14 @@ class Desk:
         self.store = meter.store
         self.currency = meter.currency
 
+    def consumer(self, named: str) -> str:
+        """A consumer as named, however an address is spelled; where credit is on the chain an account has one, too."""
+        if named and self.meter.settings.contract and not named.startswith("0x"):
+            from api_billing.keys import address_of
+
+            named = address_of(named) or named
+        return canonical_name(named)
+
     def amount(self, text: str) -> int:
         """What an amount on the line names, in the meter's currency. Raises: InvalidInput."""
         try:

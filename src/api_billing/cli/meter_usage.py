@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
+from io import StringIO
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -15,6 +19,7 @@ from api_billing.cli.drawing import counted, right, sparkline, table
 from api_billing.cli.meter_session import Desk, instant_text, meter_command, plain
 from api_billing.cli.output import Shown
 from api_billing.cli.values import ApiName, day_text
+from api_billing.errors import InvalidInput
 
 if TYPE_CHECKING:
     from api_billing.amounts import Currency, Scale
@@ -38,19 +43,23 @@ def usage(
     consumer: Annotated[str, typer.Option(metavar="CONSUMER", help="Only this consumer's.")] = "",
     api: Annotated[str, typer.Option(metavar="API", help="Only of this API.")] = "",
     days: Annotated[int, typer.Option(metavar="N", help="How many days, today included.", min=1, max=_MAX_DAYS)] = 30,
+    month: Annotated[str, typer.Option(metavar="MONTH", help="Of this month instead: 2026-11 (UTC).")] = "",
+    start: Annotated[str, typer.Option("--from", metavar="DAY", help="From this day on: 2026-11-01.")] = "",
+    until: Annotated[str, typer.Option("--until", metavar="DAY", help="Up to this day, included.")] = "",
+    as_csv: Annotated[bool, typer.Option("--csv", help="As CSV, with amounts in the currency.")] = False,
     receipts: Annotated[
         bool, typer.Option("--receipts", help="Also count requests served for receipts, in the records that are kept.")
     ] = False,
-) -> Shown:
+) -> Shown | None:
     """Settled requests of each API and day, with a chart; every consumer's unless one is named."""
     from api_billing.metering.clock import DAY_MS
     from api_billing.metering.ledger.operations import SumUsage, UsageDay
 
-    today = desk.meter.now_ms() // DAY_MS
-    first = today - days + 1
+    consumer = desk.consumer(consumer)
+    first, today = _days(desk.meter.now_ms() // DAY_MS, days, month, start, until)
     with desk.printer.waiting("reading"):
         found = desk.store.call(SumUsage(consumer, api, max(first, 0), today))
-        redeemed = _redeemed(desk, consumer, api, max(first, 0)) if receipts else Counter()
+        redeemed = _redeemed(desk, consumer, api, max(first, 0), today) if receipts else Counter()
     found = (*found, *(UsageDay(*key, 0, 0, 0) for key in redeemed.keys() - {_key(each) for each in found}))
     data = [
         {
@@ -65,6 +74,11 @@ def usage(
         }
         for each in sorted(found, key=_key)
     ]
+    if as_csv:
+        if desk.printer.as_json:
+            raise InvalidInput("--csv or --json, not both")
+        sys.stdout.write(_csv(data, desk.currency))
+        return None
     used = [each for each in found if each.calls]
 
     def draw() -> RenderableType:
@@ -76,17 +90,61 @@ def usage(
     return Shown(data, draw)
 
 
+def _days(today: int, days: int, month: str, start: str, until: str) -> tuple[int, int]:
+    """The first and the last day that are asked for. Raises: InvalidInput."""
+    from api_billing.metering.statements import Days
+
+    if month:
+        if start or until:
+            raise InvalidInput("--month, or --from and --until")
+        return Days.of_month(month)
+    last = _day(until) if until else today
+    first = _day(start) if start else last - days + 1
+    if not 0 <= last - first < _MAX_DAYS:
+        raise InvalidInput(f"--from is a day before --until, at most {_MAX_DAYS:,} days")
+    return first, last
+
+
+def _day(text: str) -> int:
+    from api_billing.metering.clock import day_of
+
+    try:
+        return day_of(date.fromisoformat(text))
+    except ValueError:
+        raise InvalidInput(f"{text!r} is no day: write it as 2026-11-01") from None
+
+
+def _csv(data: Sequence[dict[str, Any]], currency: Currency) -> str:
+    """One line a consumer, API and day; what a spreadsheet would take for a formula is a text."""
+    out = StringIO()
+    lines = csv.writer(out, lineterminator="\n")
+    code = currency.code
+    lines.writerow(["day", "consumer", "api", "calls", "units", f"charged {code}", f"uncollected {code}"])
+    for each in data:
+        names = [f"'{name}" if name[:1] in "=+-@" else name for name in (plain(each["consumer"]), plain(each["api"]))]
+        amounts = [_decimal(each[name], currency.decimals) for name in ("charged_wei", "uncollected_wei")]
+        lines.writerow([day_text(each["day"]), *names, each["calls"], each["units"], *amounts])
+    return out.getvalue()
+
+
+def _decimal(amount: int, decimals: int) -> str:
+    """An amount in the currency, exactly."""
+    whole, part = divmod(amount, 10**decimals)
+    return f"{whole}.{part:0{decimals}d}".rstrip("0") if part else str(whole)
+
+
 def _key(day: UsageDay) -> tuple[str, str, int]:
     return day.api, day.consumer, day.day
 
 
-def _redeemed(desk: Desk, consumer: str, api: str, first: int) -> Counter[tuple[str, str, int]]:
+def _redeemed(desk: Desk, consumer: str, api: str, first: int, last: int) -> Counter[tuple[str, str, int]]:
     """How many requests were served for receipts, by API, consumer and day; pruned records are not among them."""
     from api_billing.metering.clock import DAY_MS
     from api_billing.metering.ledger.operations import ListRecords
 
     counts: Counter[tuple[str, str, int]] = Counter()
-    query = ListRecords(consumer, api, since_ms=first * DAY_MS, states=("redeemed",), limit=_RECORDS)
+    until_ms = (last + 1) * DAY_MS
+    query = ListRecords(consumer, api, first * DAY_MS, until_ms, states=("redeemed",), limit=_RECORDS)
     while page := desk.store.call(query):
         counts.update((record.api, record.consumer, record.at_ms // DAY_MS) for record in page)
         query = replace(query, after=page[-1].record_id)
