@@ -16,7 +16,8 @@ app.get("/forecast/:city", metered({ ...meter, estimateWei: 5n * GWEI }), (req, 
   res.json({ city: req.params.city, forecast: "sunny" });
 });
 
-app.get("/archive/:days", metered({ ...meter, estimateWei: 50n * GWEI }), (req, res) => {
+const aFew = ["20/minute; per=address; name=a few"];
+app.get("/archive/:days", metered({ ...meter, estimateWei: 50n * GWEI, limits: aFew, units: 2 }), (req, res) => {
   const days = Math.min(Math.max(Number(req.params.days) || 1, 1), 50);
   res.locals.costWei = BigInt(days) * GWEI;
   res.json({ days: Array(days).fill("rain") });

@@ -5,6 +5,9 @@
 // `estimateWei`, and `model` and `operation` for budgets and the audit log, may be functions of the request, async ones too:
 // behind `express.json()` they see its parsed body. What they throw over a body that is not what it should be is a 400.
 //
+// `limits: ["100/minute", "5/second; burst=10; per=address"]` are limits of requests, in which each counts as so many `units`.
+// The address is that of `req.ip`: behind a proxy, say `app.set("trust proxy", …)`.
+//
 // A handler may say what serving really cost: res.locals.costWei = 3_000_000_000n. Amounts are BigInt; on the wire they
 // are decimal strings, as a JSON number would be rounded.
 //
@@ -120,7 +123,7 @@ function settleBeforeTheEnd(res, { begun_fields: begun }, settle) {
 }
 
 // What the terms say of a request; or the problem, when its cost cannot be told.
-async function told({ estimateWei, model = "", operation = "" }, req) {
+async function told({ estimateWei, model = "", operation = "", units = 1, limits = [] }, req) {
   const tell = (term) => (typeof term === "function" ? term(req) : term);
   try {
     const wei = BigInt(await tell(estimateWei));
@@ -129,6 +132,9 @@ async function told({ estimateWei, model = "", operation = "" }, req) {
       estimate_wei: String(wei),
       model: String((await tell(model)) ?? "").slice(0, 100),
       operation: String((await tell(operation)) ?? "").slice(0, 200),
+      units: Number(await tell(units)),
+      limits: [limits].flat(),
+      address: req.ip ?? "",
     };
   } catch (error) {
     console.error(`not estimable: ${req.method} ${req.path}: ${error.message}`);

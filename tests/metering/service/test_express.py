@@ -13,6 +13,7 @@ import requests
 import uvicorn
 
 from api_billing.metering import Meter
+from api_billing.metering.ledger.rows import COUNTS
 from api_billing.metering.service import create_app
 from api_billing.metering.service.serving import listen, url_of
 
@@ -96,6 +97,14 @@ def test_express__requests__are_charged(seen: dict[str, Any], meter: Meter) -> N
 def test_express__metered_response__has_the_fields(seen: dict[str, Any]) -> None:
     assert seen["forecast"].json() == {"city": "paris", "forecast": "sunny"}
     assert seen["forecast"].headers["X-RateLimit-Remaining"] == "999"
+
+
+def test_express__limits__are_those_of_the_route_and_of_the_clients_address(seen: dict[str, Any], meter: Meter) -> None:
+    counters = [counter for counter, _ in meter.store._tables.rows[COUNTS]]  # type: ignore[attr-defined]
+    assert [counter for counter in counters if "a few" in counter and "127.0.0.1" in counter]
+    assert '"a few";q=20;w=60' in seen["archive"].headers["RateLimit-Policy"]
+    assert '"a few";r=18;' in seen["archive"].headers["RateLimit"]
+    assert "a few" not in seen["forecast"].headers["RateLimit-Policy"]
 
 
 def test_express__handler_raised__is_its_own_error(seen: dict[str, Any]) -> None:
