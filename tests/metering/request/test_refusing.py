@@ -153,6 +153,9 @@ def test_fields__renamed__are_so_in_responses_and_refusals() -> None:
     }
     assert {"x-quota", "retry-after"} <= dict(refused(desk).headers).keys()
     assert "ratelimit" not in dict(refused(desk).headers)
+    with pytest.raises(NotAllowed) as found:
+        desk.meter.charge("alice", 1, api="jobs")
+    assert "x-quota" in dict(found.value.headers)
 
 
 @pytest.mark.parametrize("pair", ["X-Cost-Wei", "Date=X", "X-Cost-Wei=a b", "=X", "X-Cost-Wei=a=b"])

@@ -274,8 +274,6 @@ class Exchange:
                 meter.keeper.opened(reserve.reservation_id, reserve.expires_ms)
         if answer is not None and payer.refused is not None:
             answer = yield from self._refused(payer.refused, answer)
-        if answer is not None and meter.field_names:
-            answer = answer._replace(headers=tuple(renamed(answer.headers, meter.field_names)))
         if answer is None:
             self._is_served()
         return answer

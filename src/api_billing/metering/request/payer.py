@@ -31,7 +31,7 @@ from api_billing.metering.ledger.vouchers import BySession, ChannelSums
 from api_billing.metering.limits.plan import Fields, WindowPlan
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.request.claims import stored_response, used_up
-from api_billing.metering.request.http import REPLAYED, MeteredRequest, MeteredResponse, cost_field
+from api_billing.metering.request.http import REPLAYED, MeteredRequest, MeteredResponse, cost_field, renamed
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.prices import Priced
 from api_billing.metering.request.problems import Answer, Refusal
@@ -187,7 +187,7 @@ class Payer(ABC):
             return self.refuse(self.refusal(reply))
         self.metering.meter.metrics.replayed(self.metering.api)
         stored = reply.response
-        return Answer(stored.status, (*stored.headers, *self.replay_fields, cost_field(0)), stored.body)
+        return Answer(stored.status, (*stored.headers, *self._named([*self.replay_fields, cost_field(0)])), stored.body)
 
     def refusal(self, reply: ReserveReply | Refusal) -> Refusal:
         """Why it is not served."""
@@ -223,7 +223,11 @@ class Payer(ABC):
         )
         meter.note(record)
         meter.metrics.refused(api, refusal.code)
-        return refusal.answer(tuple(self.fields()), instance=f"urn:request:{request_id}" if request_id else "")
+        return refusal.answer(self._named(self.fields()), instance=f"urn:request:{request_id}" if request_id else "")
+
+    def _named(self, fields: Fields) -> tuple[tuple[str, str], ...]:
+        """Header fields of an answer, as the settings name them."""
+        return tuple(renamed(fields, self.metering.meter.field_names))
 
     def undo(self, why: str) -> Release:
         """What gives back what was asked for last."""

@@ -111,7 +111,7 @@ def reserve(
         answer = payer.answer(reply)
         if payer.refused is not None and meter.on_breach is not None:
             yield from tell_breach(payer, not_allowed(payer, payer.refused, answer))
-        return answer._replace(headers=tuple(renamed(answer.headers, meter.field_names)))
+        return answer
     assert payer.reservation is not None
     paying = payer if isinstance(payer, RemotePayer) and payer.speaks else None
     open_reservations.put(OpenReservation(payer.reservation, payer.plan, paying))
