@@ -20,7 +20,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Literal
 
-from api_billing.metering.errors import CreditUnavailable, MeterError, NotAllowed, StoreUnavailable
+from api_billing.metering.errors import MeterError, NotAllowed, StoreUnavailable
 from api_billing.metering.ledger.operations import (
     MAX_AMOUNT_WEI,
     NotReserved,
@@ -40,8 +40,8 @@ from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.payers import payer_of
 from api_billing.metering.request.prices import Priced, fallback_wei
-from api_billing.metering.request.problems import Answer, Refusal, unavailable
-from api_billing.metering.request.refusing import refused
+from api_billing.metering.request.problems import Answer, Refusal
+from api_billing.metering.request.refusing import refused, unmetered_or_refused
 from api_billing.metering.request.running import IN_COROUTINE, IN_THREAD, Gone, Running
 from api_billing.metering.request.tags import tags_text
 from api_billing.metering.stores.steps import Steps, arun, run
@@ -260,9 +260,7 @@ class Exchange:
         except StoreUnavailable as error:
             if payer.is_unanswered:
                 meter.keeper.repeat(payer.undo("store"))
-            answer = self._unavailable(error)
-            if answer is not None:
-                payer.refused = unavailable(error)
+            answer = unmetered_or_refused(payer, error)
         else:
             answer = None if type(reply) is Reserved else payer.answer(reply)
             if answer is None and (reserve := payer.reservation) is not None:
@@ -288,25 +286,6 @@ class Exchange:
             return Answer(*error.answer)
         self.refusal = error
         return None
-
-    def _unavailable(self, error: StoreUnavailable) -> Answer | None:
-        meter, api = self._meter, self.metering.api
-        # That the chain does not tell is no outage of ours: anybody can use up its reads.
-        is_ours = not isinstance(error, CreditUnavailable)
-        if meter.settings.fail_open and is_ours and self._payer.may_go_unmetered:
-            # Each one, as nothing else says who was served.
-            _log.error(
-                "served without being metered: %s %s of %s: %s",
-                self.request.method,
-                self.request.route,
-                self.consumer or "an unknown consumer",
-                error,
-            )
-            meter.metrics.unmetered(api)
-            return None
-        meter.seldom.log(_log, logging.ERROR, "refused, as usage cannot be metered: %s", error)
-        meter.metrics.refused(api, "meter_unavailable")
-        return unavailable(error).answer()
 
     # --- finish
 

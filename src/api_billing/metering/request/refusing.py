@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from api_billing.metering.errors import NotAllowed
+from api_billing.metering.errors import CreditUnavailable, NotAllowed, StoreUnavailable
 from api_billing.metering.request.payer import Payer
-from api_billing.metering.request.problems import Answer, Refusal
+from api_billing.metering.request.problems import Answer, Refusal, unavailable
 from api_billing.metering.stores.steps import Steps, is_waiting
 
 _BREACHES: Final = frozenset({"insufficient_credit", "budget_exceeded", "quota_exceeded", "throttled"})
@@ -26,6 +26,23 @@ def left_of(payer: Payer) -> tuple[int | None, int | None]:
         return None, None
     found = plan.tightest(counts, payer.estimate_wei, payer.metering.meter.now_ms(), payer.frees)
     return (None, None) if found is None else (found.calls, found.ends_ms)
+
+
+def unmetered_or_refused(payer: Payer, error: StoreUnavailable) -> Answer | None:
+    """What is answered where nothing can be metered; None: it is served all the same, and logged."""
+    meter, api, request = payer.metering.meter, payer.metering.api, payer.request
+    # That the chain does not tell is no outage of ours: anybody can use up its reads.
+    is_ours = not isinstance(error, CreditUnavailable)
+    if meter.settings.fail_open and is_ours and payer.may_go_unmetered:
+        # Each one, as nothing else says who was served.
+        who = payer.consumer or "an unknown consumer"
+        _log.error("served without being metered: %s %s of %s: %s", request.method, request.route, who, error)
+        meter.metrics.unmetered(api)
+        return None
+    meter.seldom.log(_log, logging.ERROR, "refused, as usage cannot be metered: %s", error)
+    meter.metrics.refused(api, "meter_unavailable")
+    payer.refused = unavailable(error)
+    return payer.refused.answer()
 
 
 def refused(payer: Payer, refusal: Refusal, answer: Answer) -> Steps[NotAllowed]:
