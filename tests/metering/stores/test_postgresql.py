@@ -11,6 +11,7 @@ from api_billing.metering.errors import CannotBeStored, InvalidSetting, StoreUna
 from api_billing.metering.ledger import (  # noqa: E402
     batch_operations,
     consumer_operations,
+    limit_operations,
     operations,
     session_operations,
     settlement_operations,
@@ -78,8 +79,8 @@ def lost_answers(monkeypatch, times=1):
 
 
 def test_operations__all__are_known():
-    modules = operations, consumer_operations, batch_operations, session_operations, settlement_operations
-    named = [value for module in modules for value in vars(module).values()]
+    others = consumer_operations, batch_operations, limit_operations, session_operations, settlement_operations
+    named = [value for module in (operations, *others) for value in vars(module).values()]
     kinds = {kind for kind in named if isinstance(kind, type) and issubclass(kind, Operation)}
     assert RULES.keys() == kinds - {Operation}
 
@@ -235,7 +236,7 @@ def test_connection__broken_twice__is_unavailable_and_then_works_again(store, de
 def test_reserve__prepared_once__serves_numbers_of_every_size(store, desk_of):
     desk = desk_of(store)
     desk.grant(2**255)
-    for estimate_wei in (0, 1, 2**40, 2**70, 2**200):
+    for estimate_wei in (1, 2, 2**40, 2**70, 2**200):  # of 0 no account is written
         desk.reserve(estimate_wei)
     prepared = "select count(*) from pg_prepared_statements where statement like '%insert into meter_requests%'"
     assert store._connection.execute(prepared, prepare=False).fetchone() == (1,)
