@@ -1,4 +1,4 @@
-"""Writes the table of settings in docs/metering.md from the settings themselves. A test compares the two.
+"""Writes the table of settings in docs/metering-settings.md from the settings themselves. A test compares the two.
 
 Run it after every change of a setting; `--check` only says whether the table is current.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from api_billing.metering.settings import setting_rows
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "metering.md"
+PAGE = ROOT / "docs" / "metering-settings.md"
 START = "<!-- settings: written by tools/metering_settings.py -->\n"
 END = "<!-- end of settings -->\n"
 

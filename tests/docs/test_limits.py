@@ -10,7 +10,7 @@ from api_billing.testing import MeterClock, paying
 
 from .test_documents import FENCE, text_of
 
-SECTION = text_of("docs/metering.md").partition("\n### Limits of requests\n")[2].partition("\n## ")[0]
+SECTION = text_of("docs/limits.md").partition("\n## Limits of requests\n")[2].partition("\n## ")[0]
 
 
 @pytest.fixture

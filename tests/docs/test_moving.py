@@ -1,0 +1,85 @@
+"""Both codes of each move do the same: what a limiter serves and refuses, the meter serves and refuses."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from flask import Flask
+
+from api_billing.testing import paying
+
+from .test_documents import FENCE, text_of
+
+
+def codes_of(heading: str) -> list[str]:
+    section = text_of("docs/moving.md").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return [block for kind, block in FENCE.findall(section) if kind in ("python", "py")]
+
+
+def asking(app: Any) -> Callable[[], int]:
+    if isinstance(app, Flask):
+        client = app.test_client()
+        return lambda: client.get("/forecast").status_code
+    asgi = TestClient(app)
+    return lambda: asgi.get("/forecast").status_code
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:slowapi", "ignore:Using the in-memory storage:UserWarning")
+@pytest.mark.parametrize("limiter", ["slowapi", "Flask-Limiter", "fastapi-limiter"])
+def test_limiter__three_in_a_minute__both_refuse_the_fourth(
+    limiter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before, after = codes_of(limiter)
+    answers = []
+    for code in (before, after):
+        names: dict[str, Any] = {"__name__": __name__}
+        exec(code, names)
+        ask = asking(names["app"])
+        answers.append([ask() for _ in range(5)])
+        if "meter" in names:
+            names["meter"].close()
+    assert answers[0] == answers[1] == [HTTPStatus.OK] * 3 + [HTTPStatus.TOO_MANY_REQUESTS] * 2
+
+
+def names_of(code: str, **given: Any) -> dict[str, Any]:
+    given["__name__"] = __name__
+    exec(code, given)
+    return given
+
+
+def paid(names: dict[str, Any], path: str, **asked: Any) -> int:
+    """What a request of a consumer with a dollar costs."""
+    with names["meter"] as meter:
+        acme = paying(meter, "acme", 10**9)
+        response = TestClient(names["app"]).post(path, headers=acme, **asked)
+        assert response.status_code == HTTPStatus.OK, response.text
+        return int(response.headers["x-cost-wei"])
+
+
+def test_stripe__words_of_a_text__are_charged_as_they_were_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before, after = codes_of("A meter of Stripe")
+    assert compile(before, "before", "exec")
+    assert paid(names_of(after), "/summary?text=to+be+or+not") == 4 * 10**5
+
+
+def test_litellm__tokens_of_an_answer__are_charged_and_the_estimate_is_bounded_by_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before, after, budget = codes_of("Budgets of LiteLLM")
+    assert compile(before, "before", "exec")
+
+    async def completion(asked: dict[str, Any]) -> dict[str, Any]:
+        return {"model": asked["model"], "usage": {"prompt_tokens": 1_000, "completion_tokens": 100}}
+
+    names = names_of(after, completion=completion)
+    exec(budget, names)
+    asked = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
+    assert paid(names, "/chat/completions", json=asked) == 1_000 * 150 + 100 * 600
