@@ -11,7 +11,7 @@ from api_billing.amounts import Currency
 from api_billing.metering.clock import EVER_MS
 from api_billing.metering.ledger.operations import Balance, Refused
 from api_billing.metering.limits.limits import Limit
-from api_billing.metering.limits.plan import PlanCache, WindowPlan, make_plan
+from api_billing.metering.limits.plan import KeyQuotas, PlanCache, WindowPlan, make_plan
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota, Step
 from api_billing.metering.limits.scopes import Limits, Place
@@ -21,7 +21,7 @@ from api_billing.metering.request.problems import refusal_by
 FREE, PRO = DEFAULT_TIERS[:2]
 NOON = 1_700_049_600_000  # 2023-11-15T12:00:00Z
 MINUTE_MS, DAY_MS = 60_000, 86_400_000
-MIDNIGHT = NOON + DAY_MS // 2
+MIDNIGHT, NEXT_DAY = NOON + DAY_MS // 2, date(2023, 11, 16)
 
 
 def profile(tier: Tier = FREE, version: int = 1, **rest: Any) -> Profile:
@@ -131,6 +131,22 @@ def test_plan_cache__operations_with_budgets_of_their_own__are_kept_apart() -> N
     cache = PlanCache()
     one = profile(budgets=(Budget("b", "day", 5, scope="operation"),))
     assert cache.plan(one, NOON, operation="/a").checks != cache.plan(one, NOON, operation="/b").checks
+
+
+def test_plan_cache__two_keys_with_caps_of_one_consumer__are_kept_beside_each_other() -> None:
+    cache, cap = PlanCache(), (Quota("cap", "hour", 5, "wei"),)
+    first, second = [cache.plan(profile(), NOON, own=KeyQuotas(family, cap)) for family in ("a", "b")]
+    assert first.checks != second.checks
+    assert [cache.plan(profile(), NOON + 1, own=KeyQuotas(family, cap)) for family in ("a", "b")] == [first, second]
+
+
+def test_plan_cache__window_of_a_key_ended_or_its_quotas_changed__is_made_anew() -> None:
+    cache = PlanCache()
+    hour, later = KeyQuotas("a", (Quota("cap", "hour", 5),)), KeyQuotas("a", (Quota("cap", "day", 5, anchor=NEXT_DAY),))
+    assert limits(cache.plan(profile(), NOON, own=hour))["key/cap"] == 5
+    assert cache.plan(profile(), NOON + 60 * MINUTE_MS, own=hour).checks[-1].starts_ms == NOON + 60 * MINUTE_MS
+    assert "key/cap" not in limits(cache.plan(profile(), NOON, own=later))  # it begins at its anchor
+    assert "key/cap" in limits(cache.plan(profile(), MIDNIGHT, own=later))
 
 
 def test_plan_cache__more_plans_than_fit__still_answers() -> None:

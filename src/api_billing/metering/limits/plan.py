@@ -31,6 +31,15 @@ class Tightest(NamedTuple):
     ends_ms: int  # or has room again, where it slides or is a bucket
 
 
+class KeyQuotas(NamedTuple):
+    """An API key's own quotas. What keys that were made in each other's place use is counted together, under the id of
+    the first: ``family``.
+    """
+
+    family: str
+    quotas: tuple[Quota, ...]
+
+
 class WindowPlan:
     """The windows of requests of one consumer (of one operation and model, where budgets tell them apart). Immutable.
 
@@ -45,6 +54,7 @@ class WindowPlan:
         "checks",
         "currency",
         "from_ms",
+        "own",
         "policy",
         "profile",
         "shown",
@@ -64,8 +74,10 @@ class WindowPlan:
         also: tuple[WindowCheck, ...] = (),
         weighed_from: int = 0,
         currency: Currency = GEN,
+        own: KeyQuotas | None = None,
     ) -> None:
         self.profile = profile
+        self.own = own
         self.weighed_from = weighed_from
         self._twins: dict[int, WindowPlan] = {}  # by the weight of their requests
         self.also = also
@@ -199,12 +211,13 @@ def make_plan(
     model: str = "",
     tier: Tier | None = None,
     also: tuple[WindowCheck, ...] = (),
+    own: KeyQuotas | None = None,
     limits: Limits | None = None,
     place: Place = NOWHERE,
     currency: Currency = GEN,
 ) -> WindowPlan:
-    """Compute a consumer's plan: its tier's month and quotas, its own quotas, its budgets, and limits of requests at
-    this place, in this order.
+    """Compute a consumer's plan: its tier's month and quotas, its own quotas, its budgets, its API key's ``own``
+    quotas, and limits of requests at this place, in this order.
 
     Quotas count all requests of the consumer, to whatever API. An own quota replaces the tier's of the same name. A
     window before its anchor does not count yet. ``tier`` is that of the credential, instead of the consumer's. ``also``
@@ -225,6 +238,8 @@ def make_plan(
             checks.append(check)
             budgets.append(budget)
     checks += also
+    if own is not None:
+        checks += _key_checks(profile.consumer, own, now_ms)
     weighed_from = len(checks)
     if limits is not None:
         checks += limits.of(profile.consumer, in_force.name, place, now_ms)
@@ -232,10 +247,12 @@ def make_plan(
     begin: list[Quota | Budget | Limit] = [
         *quotas.values(),
         *profile.budgets,
+        *(own.quotas if own is not None else ()),
         *(limits.given if limits is not None else ()),
     ]
     from_ms, until_ms = _validity(checks, begin, now_ms)
-    return WindowPlan(profile, in_force, tuple(checks), tuple(budgets), from_ms, until_ms, also, weighed_from, currency)
+    windows = (tuple(checks), tuple(budgets), from_ms, until_ms)
+    return WindowPlan(profile, in_force, *windows, also, weighed_from, currency, own)
 
 
 def _quota_check(consumer: str, quota: Quota, window: Window) -> WindowCheck:
@@ -243,17 +260,14 @@ def _quota_check(consumer: str, quota: Quota, window: Window) -> WindowCheck:
     return WindowCheck(counter, window.starts_ms, window.ends_ms, quota.unit, quota.most, quota.name)
 
 
-def key_checks(consumer: str, family: str, quotas: Sequence[Quota], now_ms: int) -> tuple[WindowCheck, ...]:
-    """The windows of an API key's own quotas, beside its consumer's. What keys that were made in each other's place use
-    is counted together, under the id of the first: ``family``.
-    """
+def _key_checks(consumer: str, own: KeyQuotas, now_ms: int) -> list[WindowCheck]:
     checks = []
-    for quota in quotas:
+    for quota in own.quotas:
         window = quota.window(now_ms)
         if window is not None:
-            counter = counter_name(consumer, "key", quota.name, quota.period, quota.unit, quota.anchor, family)
+            counter = counter_name(consumer, "key", quota.name, quota.period, quota.unit, quota.anchor, own.family)
             checks.append(WindowCheck(counter, *window, quota.unit, quota.most, f"{_OF_KEY}{quota.name}"))
-    return tuple(checks)
+    return checks
 
 
 def _relaxed(plan: WindowPlan, currency: Currency, *, limits: bool, budgets: bool) -> WindowPlan:
@@ -264,7 +278,7 @@ def _relaxed(plan: WindowPlan, currency: Currency, *, limits: bool, budgets: boo
     def is_enforced(check: WindowCheck, budget: Budget | None) -> bool:
         if budget is not None:
             return budgets
-        return limits or (check in plan.also and not check.name.startswith(_OF_KEY))
+        return limits or check in plan.also
 
     checks = [
         check if is_enforced(check, budget) else check._replace(limit=None)
@@ -280,6 +294,7 @@ def _relaxed(plan: WindowPlan, currency: Currency, *, limits: bool, budgets: boo
         plan.also,
         plan.weighed_from,
         currency,
+        plan.own,
     )
 
 
@@ -299,7 +314,8 @@ def _validity(checks: Sequence[WindowCheck], limits: Sequence[Quota | Budget | L
 
 
 class PlanCache:
-    """Plans that were made, by consumer, tier, API, operation and model, and by limits and place. Bounded; thread-safe.
+    """Plans that were made, by consumer, tier, API, operation and model, by an API key's own quotas, and by limits and
+    place. Bounded; thread-safe.
 
     A plan is used as long as it is of this very profile and its windows last, clocks set back included.
     """
@@ -329,6 +345,7 @@ class PlanCache:
         model: str = "",
         tier: Tier | None = None,
         also: tuple[WindowCheck, ...] = (),
+        own: KeyQuotas | None = None,
         limits: Limits | None = None,
         place: Place = NOWHERE,
     ) -> WindowPlan:
@@ -340,6 +357,8 @@ class PlanCache:
         key: tuple[Any, ...] = (profile.consumer, tier.name if tier is not None else "", api, operation, model)
         if limits is not None:
             key = (*key, limits, place)
+        if own is not None:
+            key = (*key, own.family)
         plans = self._of_addresses if place.address or profile.version < 0 else self._plans
         plan = plans.get(key)
         if (
@@ -347,6 +366,7 @@ class PlanCache:
             and (plan.profile is profile or plan.profile == profile)
             and (tier is None or plan.tier == tier)
             and (plan.also is also or plan.also == also)
+            and (plan.own is own or plan.own == own)
             and plan.from_ms <= now_ms < plan.until_ms
         ):
             return plan
@@ -358,6 +378,7 @@ class PlanCache:
             model=model,
             tier=tier,
             also=also,
+            own=own,
             limits=limits,
             place=place,
             currency=self._currency,

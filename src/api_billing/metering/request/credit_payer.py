@@ -22,7 +22,7 @@ from api_billing.metering.ledger.operations import (
 )
 from api_billing.metering.ledger.session_operations import ReadSession
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums, SessionState
-from api_billing.metering.limits.plan import Fields, key_checks
+from api_billing.metering.limits.plan import Fields, KeyQuotas
 from api_billing.metering.limits.profile import Profile, nobody
 from api_billing.metering.limits.scopes import NOWHERE
 from api_billing.metering.limits.windows import WindowCheck
@@ -133,8 +133,6 @@ class CreditPayer(Payer):
                 if self.session is None and admission.signer:
                     self.session = BySession(admission.signer)
                     refusal = yield from self.lacks_voucher()
-        if key is not None and key.quotas:
-            also += key_checks(key.consumer, key.family, key.quotas, request.at_ms)
         in_force = meter.limits_in_force
         if not in_force.are_known(profile.version, request.at_ms):
             yield from in_force.read(request.at_ms)
@@ -154,6 +152,7 @@ class CreditPayer(Payer):
             model=self.tags.get("model", ""),
             tier=(yield from meter.profiles.tier(tier_name)) if tier_name else None,
             also=also,
+            own=KeyQuotas(key.family, key.quotas) if key is not None and key.quotas else None,
             limits=limits,
             place=place,
         )
