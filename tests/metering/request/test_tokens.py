@@ -190,7 +190,9 @@ def request(**said: Any) -> MeteredRequest:
     [
         ({}, 50),
         ({"max_tokens": 7}, 7),
-        ({"max_completion_tokens": 7, "max_tokens": 9}, 7),
+        ({"max_completion_tokens": 7, "max_tokens": 9}, 9),
+        ({"max_completion_tokens": 9, "max_tokens": 7}, 9),
+        ({"max_tokens": 40, "max_output_tokens": 1}, 40),
         ({"max_output_tokens": 7}, 7),
         ({"max_tokens": 10**12}, 50),
         ({"max_tokens": 7, "n": 3}, 21),

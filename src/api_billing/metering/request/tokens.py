@@ -106,7 +106,8 @@ class ByTokens:
 class EstimateTokens:
     """What a request to an OpenAI-compatible API costs at most, as a rule: a token for each three bytes of its body,
     and the output that it asks for, up to ``max_output`` tokens (which also counts where it asks for nothing), for each
-    of its choices. A model without a price is refused (``not_estimable``).
+    of its choices. Of several bounds of the output the largest counts: not each API knows each of them. A model without
+    a price is refused (``not_estimable``).
 
     Three bytes are less than a token mostly has. Images that are named by an address are more than their bytes say.
     """
@@ -128,7 +129,7 @@ class EstimateTokens:
         choices = 1 if asked.get("n") is None else asked["n"]
         if not all(type(each) is int and each > 0 for each in (*wanted, choices)) or choices > _MAX_CHOICES:
             raise ValueError("not as many tokens or choices as there can be")
-        output = min([self.max_output, *wanted]) * choices
+        output = min(self.max_output, max(wanted, default=self.max_output)) * choices
         return price.of(Tokens(-(-len(request.content()) // _BYTES_A_TOKEN), output), self.per)
 
     def in_currency(self, currency: Currency) -> EstimateTokens:
