@@ -6,7 +6,7 @@ import atexit
 import os
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -160,71 +160,35 @@ class Meter(Administration):
 
     # --- what is charged without a request
 
-    def charge(
-        self,
-        consumer: str,
-        amount_wei: Amount,
-        *,
-        api: str,
-        idempotency_key: str = "",
-        tags: Mapping[str, str | int | bool | None] | None = None,
-        **terms: Unpack[ChargeTerms],
-    ) -> Charged:
+    def charge(self, consumer: str, amount_wei: Amount, **terms: Unpack[ChargeTerms]) -> Charged:
         """Charge a consumer for something that is no request, within all its limits, or not at all.
 
-        With an ``idempotency_key``, which is apart from those of requests, the same amount is charged once: a
-        repetition gets the record of the first time. What the terms mean stands at ``Metering``.
+        With an ``idempotency_key``, the same amount is charged once: a repetition gets the record of the first time.
+        What the terms mean stands at ``ChargeTerms`` and ``Metering``.
         Raises: NotAllowed; InvalidSetting for a name, amount, key or term that is none.
         """
-        job = self._job(consumer, amount_wei, api, idempotency_key, tags, terms, replays=True)
+        job = self._job(consumer, amount_wei, terms, replays=True)
         return run(charge_steps(job), self.store.call)
 
-    async def acharge(
-        self,
-        consumer: str,
-        amount_wei: Amount,
-        *,
-        api: str,
-        idempotency_key: str = "",
-        tags: Mapping[str, str | int | bool | None] | None = None,
-        **terms: Unpack[ChargeTerms],
-    ) -> Charged:
+    async def acharge(self, consumer: str, amount_wei: Amount, **terms: Unpack[ChargeTerms]) -> Charged:
         """The same in a coroutine."""
-        job = self._job(consumer, amount_wei, api, idempotency_key, tags, terms, replays=True)
+        job = self._job(consumer, amount_wei, terms, replays=True)
         return await arun(charge_steps(job), self.store.acall)
 
-    def reservation(
-        self,
-        consumer: str,
-        estimate_wei: Amount,
-        *,
-        api: str,
-        idempotency_key: str = "",
-        tags: Mapping[str, str | int | bool | None] | None = None,
-        **terms: Unpack[ChargeTerms],
-    ) -> Reservation:
+    def reservation(self, consumer: str, estimate_wei: Amount, **terms: Unpack[ChargeTerms]) -> Reservation:
         """Set credit aside for something that is no request: ``with meter.reservation(…) as job:``, or ``async with``.
 
         Entering it raises: NotAllowed, with ``idempotency_used`` when it was charged before with the same key.
         Raises: InvalidSetting as ``charge``.
         """
-        return Reservation(self._job(consumer, estimate_wei, api, idempotency_key, tags, terms, replays=False))
+        return Reservation(self._job(consumer, estimate_wei, terms, replays=False))
 
-    def _job(
-        self,
-        consumer: str,
-        amount_wei: Amount,
-        api: str,
-        idempotency_key: str,
-        tags: Mapping[str, Any] | None,
-        terms: ChargeTerms,
-        *,
-        replays: bool,
-    ) -> Job:
+    def _job(self, consumer: str, amount_wei: Amount, terms: ChargeTerms, *, replays: bool) -> Job:
         given: dict[str, Any] = {**terms, "estimate_wei": amount_wei}
+        key, tags = given.pop("idempotency_key", ""), given.pop("tags", None)
         if (model := terms.get("model")) is not None:
             given["model"] = lambda _: model
-        return job_of(Metering(self, api, **given), consumer, idempotency_key, tags, replays=replays)
+        return job_of(Metering(self, **given), consumer, key, tags, replays=replays)
 
     def connect(self, api: str) -> None:
         """Get ready to serve requests of an API: with a contract in the settings, open it, for the first one.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypedDict, cast
+from typing import Any, Final, Literal, Required, TypedDict, cast
 
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.limits.checks import Amount, check_one_of
@@ -49,8 +49,15 @@ class FurtherTerms(TypedDict, total=False):
 
 
 class ChargeTerms(TypedDict, total=False):
-    """The terms of what is charged without a request, as keyword arguments: plain values, as nothing can be asked."""
+    """The terms of what is charged without a request, as keyword arguments: plain values, as nothing can be asked.
 
+    With an ``idempotency_key``, which is apart from those of requests, it is charged once. ``tags`` are kept with its
+    record.
+    """
+
+    api: Required[str]
+    idempotency_key: str
+    tags: Mapping[str, str | int | bool | None] | None
     operation: str
     model: str
     units: int
