@@ -14,18 +14,19 @@ from starlette.testclient import TestClient
 from typer.main import get_command
 
 from api_billing.cli.app import make_app
-from api_billing.metering.settings import setting_rows
+from api_billing.metering.settings import MeterSettings, setting_rows
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 TEXT = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+EXAMPLE = (DEPLOY / "env.example").read_text(encoding="utf-8")
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
 # Of the compose specification, what is used here.
 KEYS = {
-    "build", "cap_drop", "command", "depends_on", "environment", "healthcheck", "image", "ports", "profiles",
-    "read_only", "restart", "security_opt", "tmpfs", "volumes",
+    "build", "cap_drop", "command", "depends_on", "env_file", "environment", "healthcheck", "image", "ports",
+    "profiles", "read_only", "restart", "security_opt", "tmpfs", "volumes",
 }  # fmt: skip
 HEALTH_KEYS = {"test", "interval", "timeout", "retries", "start_period", "disable"}
 SECRETS = {"POSTGRES_PASSWORD", "API_BILLING_KEY_PEPPER", "API_BILLING_SERVICE_TOKEN", "API_BILLING_ADMIN_TOKEN"}
@@ -67,13 +68,41 @@ def test_environment__variables_of_the_meter__are_settings(name: str) -> None:
     assert ours <= {row.variable for row in setting_rows()}
 
 
+def of_example(*, with_comments: bool = False) -> dict[str, str]:
+    start = "(?:# )?" if with_comments else ""
+    return dict(re.findall(rf"^{start}([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
+
+
 def test_variables__that_are_to_be_set__are_in_the_example_and_secrets_are_demanded() -> None:
-    asked = set(re.findall(r"\$\{(\w+)", TEXT))
-    given = dict(re.findall(r"^(\w+)=(.*)$", (DEPLOY / "env.example").read_text(encoding="utf-8"), re.MULTILINE))
-    assert asked == set(given)
-    assert set(re.findall(r"\$\{(\w+):\?", TEXT)) == SECRETS
+    given = of_example()
+    assert set(re.findall(r"\$\{(\w+)", TEXT)) <= set(given)
+    assert set(re.findall(r"\$\{(\w+):\?", TEXT)) == {*SECRETS, "API_BILLING_CURRENCY"}
     assert {given[name] for name in SECRETS} == {""}
     assert "/deploy/.env" in (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+
+
+@pytest.mark.parametrize("name", [name for name, service in SERVICES.items() if "build" in service and name != "page"])
+def test_settings__in_the_file__take_effect_in_each_program(name: str) -> None:
+    service = SERVICES[name]
+    fixed = {key for key, value in service["environment"].items() if not value.startswith(f"${{{key}:")}
+    assert service["env_file"] == ".env"
+    assert fixed - {"API_BILLING_STORE_URL"} <= {"API_BILLING_ADMIN_TOKEN", "POSTGRES_PASSWORD", "SETTLER_KEY"}
+    assert ("API_BILLING_ADMIN_TOKEN" in fixed) == (name != "meter"), "a secret that no other one needs"
+    assert ("SETTLER_KEY" in fixed) == (name != "settler")
+
+
+def test_example__filled_in__has_settings_that_the_meter_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    filled = {name: f"{name}{'x' * 32}" for name in SECRETS} | {"API_BILLING_CURRENCY": "USD"}
+    for name, value in (of_example(with_comments=True) | filled).items():
+        monkeypatch.setenv(name, value)
+    settings = MeterSettings.load()
+    assert (settings.currency, settings.currency_decimals, settings.trusted_proxies) == ("USD", 2, ())
+    known = {row.variable for row in setting_rows()} | {"POSTGRES_PASSWORD", "SETTLER_KEY"}
+    assert set(of_example(with_comments=True)) <= known
+
+
+def test_services__of_the_chain__start_only_with_its_profile() -> None:
+    assert [name for name, service in SERVICES.items() if service.get("profiles") == ["chain"]] == ["settler", "page"]
 
 
 def commands() -> list[list[str]]:
