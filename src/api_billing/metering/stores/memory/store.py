@@ -47,7 +47,7 @@ from api_billing.metering.ledger.rows import (
     UsageRow,
 )
 from api_billing.metering.ledger.rules import perform
-from api_billing.metering.ledger.tables import Tables, dirty
+from api_billing.metering.ledger.tables import Tables
 from api_billing.metering.ledger.usage_line import UsageLine
 from api_billing.metering.limits.tiers import DEFAULT_TIERS
 from api_billing.metering.stores.store import Reply, Store
@@ -101,6 +101,7 @@ class MemoryTables(Tables):
     def __init__(self, now_ms: Callable[[], int]) -> None:
         super().__init__(now_ms)
         self._leaves: dict[tuple[str, int], bytearray] = {}
+        self._changed: list[Row] = []  # of all kinds, as nothing has to be written in an order
         for tier in DEFAULT_TIERS:
             self.put(tier_row(tier))
 
@@ -113,13 +114,17 @@ class MemoryTables(Tables):
     def find(self, kind: Kind, key: Key) -> Any:
         return self.rows[kind].get(key)
 
+    def touch(self, row: Row) -> None:
+        if not row.touched:
+            row.touched = True
+            self._changed.append(row)
+
     def flush(self) -> None:
-        for kind, rows in self.touched.items():
-            if rows:
-                for row in dirty(rows)[0]:
-                    if self.rows[kind].get(row.key) is None:
-                        self.rows[kind].pop(row.key, None)
-                rows.clear()
+        for row in self._changed:
+            row.touched, row.stored = False, not row.gone
+            if row.gone and self.find(row.kind, row.key) is None:
+                self.rows[row.kind].pop(row.key, None)
+        self._changed.clear()
 
     def _all(self, kind: Kind) -> list[Any]:
         return [row for row in self.rows[kind].values() if row is not None]
