@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from api_billing.metering import Budget, Meter, NotAllowed, Quota, Reservation, current_exchange, from_header
+from api_billing.metering import Budget, Limit, Meter, NotAllowed, Quota, Reservation, current_exchange, from_header
 from api_billing.metering.errors import InvalidSetting, StoreUnavailable
 from api_billing.metering.ledger.operations import ListRecords, Record, Reserve, Settle
 
@@ -89,6 +89,23 @@ def test_charge__beyond_a_limit_of_its_terms__is_not_allowed(meter: Meter) -> No
     assert found.value.refusal.problem()["violated-policies"] == ["spent"]
     assert (refused(meter, 1, **terms).code, money(meter)) == ("quota_exceeded", (800, 0, 200))
     assert meter.charge("alice", 1, api="jobs", limits=terms["limits"], operation="other").remaining == 1
+
+
+def test_charge__beyond_a_limit_that_was_set__is_not_allowed_until_it_is_removed(meter: Meter) -> None:
+    meter.charge("alice", 1, api="jobs", limits="5/day")
+    meter.set_limit("jobs", "2/day", name="5-per-day")
+    assert meter.charge("alice", 1, api="jobs", limits="5/day").remaining == 0
+    assert refused(meter, 1, limits="5/day").code == "quota_exceeded"
+    assert meter.remove_limit("jobs", "5-per-day")
+    assert meter.charge("alice", 1, api="jobs", limits="5/day").remaining == 2
+
+
+def test_charge__where_a_limit_was_set__counts_in_it_by_units(meter: Meter) -> None:
+    meter.set_limit("jobs", "10/day")
+    meter.set_limit("other", "1/day")
+    assert meter.charge("alice", 1, api="jobs", units=7).remaining == 0
+    assert refused(meter, 1, units=4).remaining == 0
+    assert meter.charge("alice", 1, api="jobs", units=3).remaining == 0
 
 
 def test_charge__of_an_operation_or_a_model_beyond_its_budget__is_not_allowed(meter: Meter) -> None:
@@ -224,6 +241,17 @@ def test_reservation__extended_beyond_a_budget__is_not_allowed(meter: Meter) -> 
     with meter.reservation("alice", 400, api="jobs") as job, pytest.raises(NotAllowed) as found:
         job.extend(51)
     assert (found.value.code, money(meter)) == ("budget_exceeded", (600, 0, 400))
+
+
+def test_reservation__extended_beyond_a_limit_that_was_set__is_not_allowed(meter: Meter) -> None:
+    meter.set_limit("jobs", Limit("fixed", 500, unit="wei", days=1))
+    with meter.reservation("alice", 300, api="jobs") as job:
+        with pytest.raises(NotAllowed):
+            job.extend(201)
+        job.extend(200)
+    assert money(meter) == (500, 0, 500)
+    with pytest.raises(NotAllowed), meter.reservation("alice", 1, api="jobs"):
+        pass
 
 
 def test_reservation__not_allowed__does_not_run_what_is_in_it(meter: Meter) -> None:
