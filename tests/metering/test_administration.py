@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from api_billing.metering import Budget, Meter, Quota, Tier
 from api_billing.metering.errors import IdConflict, InvalidSetting, UnknownConsumer, UnknownKey, UnknownTier
 from api_billing.metering.identity.api_keys import NewKey
-from api_billing.metering.ledger.operations import ListRecords
+from api_billing.metering.ledger.operations import ListRecords, SumUsage
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
 
@@ -55,10 +55,12 @@ def meter(clock: Clock) -> Iterator[Meter]:
         yield meter
 
 
-def asked(meter: Meter, key: str, api: str = "weather", price_wei: int = 1, query: str = "") -> str:
-    """Ask once with a key: "served", or the code of the refusal."""
+def asked(
+    meter: Meter, key: str, api: str = "weather", price_wei: int = 1, query: str = "", beyond_wei: int = 0
+) -> str:
+    """Ask once with a key for what costs so much more than its estimate: "served", or the code of the refusal."""
     headers = [("authorization", f"Bearer {key}")] if key else []
-    metering = meter.metering(api, estimate_wei=price_wei, price=price_wei)
+    metering = meter.metering(api, estimate_wei=price_wei, price=price_wei + beyond_wei)
     request = MeteredRequest("GET", "/a", TextHeaders(headers), query=query.encode(), at_ms=meter.now_ms(), body=b"")
     exchange = Exchange(metering, request)
     answer = exchange.begin()
@@ -84,6 +86,21 @@ def test_key__with_a_cap__spends_that_and_no_more_each_month(meter: Meter, clock
     assert asked(meter, whole, price_wei=2) == "served"
     clock.ms = int(datetime(2026, 2, 1, tzinfo=UTC).timestamp() * 1000)
     assert asked(meter, capped, price_wei=2) == "served"
+
+
+def test_key__with_a_cap__is_charged_no_more_than_that_beyond_an_estimate(meter: Meter) -> None:
+    key = meter.create_key("acme", cap=10).text
+    assert asked(meter, key, price_wei=1, beyond_wei=100) == "served"
+    assert meter.balance("acme").charged_wei == 10
+    assert asked(meter, key, price_wei=1, beyond_wei=100) == "quota_exceeded"
+    assert meter.store.call(SumUsage())[0].uncollected_wei == 91
+
+
+def test_quota_of_a_consumer__beyond_an_estimate__is_charged_and_counted(meter: Meter) -> None:
+    meter.set_quota("acme", Quota("spend", "day", 10, "wei"))
+    key = meter.create_key("acme").text
+    assert [asked(meter, key, price_wei=1, beyond_wei=100) for _ in range(2)] == ["served", "quota_exceeded"]
+    assert meter.balance("acme").charged_wei == 101
 
 
 def test_key__with_a_cap__does_not_widen_what_its_consumer_may(meter: Meter) -> None:
@@ -369,17 +386,21 @@ class Rotations(RuleBasedStateMachine):
     def wait(self, hours: int) -> None:
         self.clock.ms += hours * 3_600_000
 
-    @rule(data=st.data(), price_wei=st.integers(0, 4))
-    def spend(self, data: st.DataObject, price_wei: int) -> None:
+    @rule(data=st.data(), price_wei=st.integers(0, 4), beyond_wei=st.sampled_from([0, 0, 0, 1, 50]))
+    def spend(self, data: st.DataObject, price_wei: int, beyond_wei: int) -> None:
         key = data.draw(st.sampled_from(self.made))
-        answer = asked(self.meter, key.text, price_wei=price_wei)
+        answer = asked(self.meter, key.text, price_wei=price_wei, beyond_wei=beyond_wei)
         if key not in self.good():
             assert answer == "expired_key"
         elif self.spent + price_wei <= self.CAP:
             assert answer == "served"
-            self.spent += price_wei
+            self.spent = min(self.spent + price_wei + beyond_wei, self.CAP)
         else:
             assert answer == "quota_exceeded"
+
+    @invariant()
+    def charged_is_what_was_spent(self) -> None:
+        assert self.meter.balance("acme").charged_wei == self.spent
 
     @invariant()
     def newest_is_good_and_others_until_their_overlap_ends(self) -> None:

@@ -32,6 +32,20 @@ def counters(limits: Limits, consumer: str = "ann", **where: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
+    ("text", "key_id", "binds"),
+    [
+        ("5wei/day; per=key", "k1", True), ("5wei/day; per=key", "", False), ("5wei/day", "k1", False),
+        ("5/day; per=key", "k1", False),
+    ],
+)  # fmt: skip
+def test_limit__of_money_of_a_key__binds_what_is_charged(text: str, key_id: str, binds: bool) -> None:
+    limits = limits_at("weather", limits_of([text]))
+    assert limits is not None
+    (check,) = limits.of("ann", "pro", limits.place("/a", "GET", key_id, ""), NOW_MS)
+    assert check.binds is binds
+
+
+@pytest.mark.parametrize(
     ("text", "told_apart_by"),
     [
         ("1/day", {"consumer", "route"}),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from api_billing.metering.clock import DAY_MS
 from api_billing.metering.ledger.documents import windows_from_text, windows_to_text
 from api_billing.metering.ledger.operations import Refused, Reserved, ResetCounts, Sweep
 from api_billing.metering.stores import open_store
@@ -129,3 +130,64 @@ def test_reset_counts__by_another_process__helps_at_once(shared_url, desk_of, ca
         assert isinstance(desk.reserve(10, calls(1))[1], Refused)
         assert desk_of(other).call(ResetCounts((calls(1),))) == (1,)
         assert isinstance(desk.reserve(10, calls(1))[1], Reserved)
+
+
+# --- what binds a charge
+
+
+@pytest.mark.parametrize(("actual_wei", "charged_wei"), [(5, 5), (11, 11), (35, 30), (10**9, 30)])
+def test_settle__beyond_the_estimate_in_a_window_that_binds__is_charged_as_far_as_that_leaves_room(
+    granted, wei, actual_wei, charged_wei
+):
+    granted.served(20, checks=(wei(50, binds=True),))
+    reservation_id, _ = granted.reserve(10, wei(50, binds=True), wei(40, "other"))
+    reply = granted.settle(reservation_id, actual_wei)
+    assert (reply.charged_wei, reply.uncollected_wei) == (charged_wei, actual_wei - charged_wei)
+    assert granted.counts(wei(50), wei(None, "other")) == (20 + charged_wei, charged_wei)
+    assert granted.balance().charged_wei == 20 + charged_wei
+
+
+def test_settle__beyond_the_estimate_in_a_window_that_does_not_bind__is_charged(granted, wei):
+    reservation_id, _ = granted.reserve(10, wei(10))
+    assert granted.settle(reservation_id, 35).charged_wei == 35
+
+
+@pytest.mark.parametrize("estimate_wei", [0, 1])
+def test_requests_at_once__in_a_window_that_binds__never_cost_more_than_its_limit(
+    shared_url, desk_of, wei, estimate_wei
+):
+    with open_store(shared_url) as store, open_store(shared_url) as other:
+        desk = desk_of(store)
+        desk.grant(1000)
+        made = [desk.reserve(estimate_wei, wei(10, binds=True))[0] for _ in range(9)]
+        # Another process knows of them what is stored.
+        replies = [desk_of(other).settle(reservation_id, 101) for reservation_id in made]
+        assert sum(reply.charged_wei for reply in replies) == 10 == desk.balance().charged_wei
+        assert desk.counts(wei(10)) == (10,)
+
+
+def test_late_settle__in_a_window_that_binds__is_charged_what_others_have_left(granted, wei):
+    check = wei(50, binds=True)
+    reservation_id, _ = granted.reserve(30, check, expires_ms=granted.now_ms)
+    granted.call(Sweep(granted.now_ms))
+    granted.served(35, checks=(check,))
+    assert granted.settle(reservation_id, 30).charged_wei == 15
+    assert granted.counts(check) == (50,)
+
+
+@pytest.mark.parametrize("counting", ["sliding", "bucket"])
+@pytest.mark.parametrize(("later_ms", "charged_wei"), [(0, 30), (DAY_MS, 50)])
+def test_settle__in_a_window_that_moves_and_binds__is_charged_as_far_as_that_leaves_room(
+    granted, wei, counting, later_ms, charged_wei
+):
+    check = wei(50, binds=True, counting=counting, starts_ms=0, ends_ms=DAY_MS, rate=50)
+    granted.served(20, checks=(check,))
+    reservation_id, _ = granted.reserve(10, check, expires_ms=granted.now_ms + 2 * DAY_MS)
+    assert granted.settle(reservation_id, 500, now_ms=granted.now_ms + later_ms).charged_wei == charged_wei
+
+
+def test_windows_that_bind__as_text__keep_their_limits(calls, wei):
+    windows = (wei(5, binds=True), wei(6, binds=True, counting="bucket", rate=4))
+    assert windows_from_text(windows_to_text(windows)) == tuple(
+        [window._replace(name="", code="quota_exceeded") for window in windows]
+    )

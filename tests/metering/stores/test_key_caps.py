@@ -12,10 +12,10 @@ PEPPER = "pepper of the tests, long enough"
 CAP, PRICE, ASKED = 35, 3, 30
 
 
-def served(meter: Meter, key: str) -> bool:
+def served(meter: Meter, key: str, estimate_wei: int = PRICE) -> bool:
     """Ask once; whether it was served."""
     headers = TextHeaders([("authorization", f"Bearer {key}")])
-    metering = meter.metering("weather", estimate_wei=PRICE, price=PRICE)
+    metering = meter.metering("weather", estimate_wei=estimate_wei, price=PRICE)
     exchange = Exchange(metering, MeteredRequest("GET", "/a", headers, at_ms=meter.now_ms(), body=b""))
     if exchange.begin() is not None:
         return False
@@ -35,3 +35,16 @@ def test_key_with_a_cap__asked_at_once_while_it_is_rotated__never_exceeds_it(sha
         with ThreadPoolExecutor(8) as threads:
             found = list(threads.map(lambda task: served(*task), tasks))
         assert (2 + sum(found), one.balance("acme").charged_wei) == (CAP // PRICE, CAP // PRICE * PRICE)
+
+
+def test_key_with_a_cap__asked_at_once_for_what_costs_more_than_its_estimate__is_charged_its_cap(
+    shared_url: Any,
+) -> None:
+    with Meter.open(shared_url, key_pepper=PEPPER) as one, Meter.open(shared_url, key_pepper=PEPPER) as two:
+        one.add_consumer("acme")
+        one.grant("acme", 10_000, grant_id="first")
+        key = one.create_key("acme", cap=CAP, per="year").text
+        with ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(lambda meter: served(meter, key, estimate_wei=1), [one, two] * (ASKED // 2)))
+        assert sum(found) > CAP // PRICE
+        assert one.balance("acme").charged_wei == CAP

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from api_billing.metering.ledger.operations import ReadCounts, ResetCounts
+from api_billing.metering.ledger.operations import MAX_AMOUNT_WEI, ReadCounts, ResetCounts, Settle
 from api_billing.metering.ledger.rows import COUNTS, CountRow, RequestRow
 from api_billing.metering.ledger.tables import Tables
 from api_billing.metering.limits.moving import Moving, moving_of
@@ -99,6 +99,20 @@ def counts_of(tables: Tables, request: RequestRow, now_ms: int) -> list[CountRow
         if check.counting != "fixed":
             count.used = (count.moving or _moving(count, check)).used(now_ms)
     return counts
+
+
+def room(tables: Tables, request: RequestRow, held_wei: int, op: Settle) -> int:
+    """How much more than what it holds a request may be charged, in the windows that bind what it is charged.
+
+    In one that it has left meanwhile, as that slides, it counts as what it holds.
+    """
+    most_wei = MAX_AMOUNT_WEI
+    if any(check.binds for check in request.reserve.checks):
+        counts = counts_of(tables, request, op.now_ms)
+        for index, (check, count) in enumerate(zip(request.reserve.checks, counts, strict=True)):
+            if check.binds and check.limit is not None and index not in op.uncounted:
+                most_wei = min(most_wei, max(0, check.limit - max(count.used, held_wei)))
+    return most_wei
 
 
 def frees_of(

@@ -143,12 +143,16 @@ def windows_to_text(windows: tuple[WindowCheck, ...]) -> str:
 
 @lru_cache(maxsize=4096)
 def windows_from_text(text: str) -> tuple[WindowCheck, ...]:
-    """The windows of such a column; limits are only kept of those that are not fixed, to say when they free."""
+    """The windows of such a column; limits are only kept of those that are not fixed, to say when they free, and of
+    those that bind.
+    """
     return tuple([_window_of(*window) for window in json.loads(text)])
 
 
 def _window_to_list(window: WindowCheck) -> list[Any]:
     plain = [window.counter, window.starts_ms, window.ends_ms, window.unit]
+    if window.binds:
+        return [*plain, window.counting, window.weight, window.rate, window.limit, True]
     if window.counting != "fixed":
         return [*plain, window.counting, window.weight, window.rate, window.limit]
     return plain if window.weight == 1 else [*plain, window.counting, window.weight]
@@ -156,9 +160,10 @@ def _window_to_list(window: WindowCheck) -> list[Any]:
 
 def _window_of(
     counter: str, starts_ms: int, ends_ms: int, unit: Unit,
-    counting: Counting = "fixed", weight: int = 1, rate: int = 0, limit: int | None = None,
+    counting: Counting = "fixed", weight: int = 1, rate: int = 0, limit: int | None = None, binds: bool = False,
 ) -> WindowCheck:  # fmt: skip
-    return WindowCheck(counter, starts_ms, ends_ms, unit, limit, counting=counting, weight=weight, rate=rate)
+    plain = WindowCheck(counter, starts_ms, ends_ms, unit, limit, counting=counting, weight=weight, rate=rate)
+    return plain._replace(binds=binds)
 
 
 def headers_to_text(headers: Iterable[tuple[str, str]]) -> str:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.errors import IdConflict
 from api_billing.metering.ledger import sessions
-from api_billing.metering.ledger.counting import admit, bring_up, counts_of, frees_of, recount
+from api_billing.metering.ledger.counting import admit, bring_up, counts_of, frees_of, recount, room
 from api_billing.metering.ledger.kinds import Key, Kind
 from api_billing.metering.ledger.operations import (
     MAX_AMOUNT_WEI,
@@ -87,7 +87,7 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
     estimate_wei = op.estimate_wei
     counts = []
     violated = []
-    for index, (counter, starts_ms, ends_ms, unit, limit, _, refusal, counting, weight, _) in enumerate(op.checks):
+    for index, (counter, starts_ms, ends_ms, unit, limit, _, refusal, counting, weight, _, _) in enumerate(op.checks):
         count = tables.count(counter, starts_ms, ends_ms)
         counts.append(count)
         counted = count.used if counting == "fixed" else bring_up(tables, count, op.checks[index], op.now_ms)
@@ -190,6 +190,8 @@ def settle(tables: Tables, op: Settle) -> Settled | NotReserved:
         # A later request took over the key of one past its expiry, swept or not: that one is charged, not this.
         actual_wei = 0
     charged_wei = min(actual_wei, held_wei + free_wei)
+    if charged_wei > held_wei:
+        charged_wei = held_wei + min(charged_wei - held_wei, room(tables, request, held_wei, op))
     if request.reserve.session is not None:
         charged_wei = sessions.charge(tables, request, held_wei, charged_wei)
     if held_wei or charged_wei or request.reserve.session is not None:

@@ -269,8 +269,8 @@ class ReserveMore(Operation["Reserved | Refused | NotReserved"]):
 class Settle(Operation["Settled | NotReserved"]):
     """Charge what a served request cost and give back the rest of its reservation.
 
-    Charged is the actual cost, at most the estimate plus the free credit, in a session at most the estimate; what is
-    missing is reported as uncollected.
+    Charged is the actual cost, at most the estimate plus the free credit, in a session at most the estimate, and beyond
+    the estimate as far as the windows leave room that bind; what is missing is reported as uncollected.
     With ``response``, the claim of the reservation keeps it for replay; without, it may be served again: that request
     sets aside and is charged only what it costs more than was paid before.
     A reservation that has expired meanwhile is charged from the free credit (``late``) and counted again; it is charged

@@ -266,7 +266,8 @@ def _key_checks(consumer: str, own: KeyQuotas, now_ms: int) -> list[WindowCheck]
         window = quota.window(now_ms)
         if window is not None:
             counter = counter_name(consumer, "key", quota.name, quota.period, quota.unit, quota.anchor, own.family)
-            checks.append(WindowCheck(counter, *window, quota.unit, quota.most, f"{_OF_KEY}{quota.name}"))
+            check = WindowCheck(counter, *window, quota.unit, quota.most, f"{_OF_KEY}{quota.name}")
+            checks.append(check._replace(binds=quota.unit == "wei"))
     return checks
 
 

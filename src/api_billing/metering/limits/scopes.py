@@ -64,6 +64,7 @@ class Limits:
                     limit.name,
                     counting=limit.counting,
                     rate=amount if limit.counting == "bucket" else 0,
+                    binds=limit.unit == "wei" and limit.per == "key" and bool(place.key_id),
                 )
             )
         return checks

@@ -47,6 +47,7 @@ class WindowCheck(NamedTuple):
     counting: Counting = "fixed"
     weight: int = 1  # how many calls a request counts as
     rate: int = 0  # of a bucket: how much flows out in its length; ``limit`` is what fits in
+    binds: bool = False  # of money: what a request costs beyond its estimate is charged as far as this leaves room
 
 
 def window_at(period: Period, at_ms: int, anchor: date | None = None, count: int = 1) -> Window | None:
