@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
@@ -24,6 +24,9 @@ _STATES: Final = ("reserved", "settled", "redeemed", "released", "expired", "ref
 _PAGE: Final = 1_000
 _LAG_MS: Final = 70_000  # how much later than its id's time a record may appear: services' clocks, and commits
 _FASTEST_SECONDS: Final = 0.1
+_COLUMNS: Final = ("when (UTC)", "consumer", "request", "state", "cost", "ms")
+_WHOLE: Final = (0, 3, 4, 5)  # those of the columns whose words are not broken
+_GAP: Final = 3
 
 Since = Annotated[
     int | None, typer.Option(metavar="TIME", parser=unix_parser, help="Not before: 2026-01-15 or 2026-01-15T12:00Z.")
@@ -77,7 +80,7 @@ def audit(
     found = list(_pages(desk, query, limit))
     cursor = found[-1].record_id if len(found) == limit else None
     data = {"records": [record_data(each) for each in found], "next": cursor}
-    return Shown(data, lambda: _drawn(found, cursor, desk.currency))
+    return Shown(data, lambda: _drawn(found, cursor, desk.currency, desk.printer.out.width))
 
 
 def prune(
@@ -216,17 +219,23 @@ def record_data(record: Record) -> dict[str, Any]:
     }
 
 
-def _drawn(found: Sequence[Record], cursor: str | None, currency: Currency) -> RenderableType:
+def _drawn(found: Sequence[Record], cursor: str | None, currency: Currency, width: int) -> RenderableType:
     from rich.console import Group
+    from rich.table import Column
 
     if not found:
         return Text("no records")
-    drawn = table("when (UTC)", "consumer", "request", "state", "cost", "ms", rows=_rows(found, currency))
+    rows = [_cells(each, currency) for each in found]
+    is_narrow = sum(max(map(len, cells)) + _GAP for cells in zip(*rows, strict=True)) - _GAP > width
+    columns = [Column(name, no_wrap=at in _WHOLE, overflow="fold") for at, name in enumerate(_COLUMNS)]
+    # Where it is narrow names and routes are to have room, and nobody is to look for half a code.
+    stacked = ([_stacked(cell) if at in _WHOLE else cell for at, cell in enumerate(cells)] for cells in rows)
+    drawn = table(*columns, rows=stacked if is_narrow else rows)
     return Group(drawn, Text(f"\n{MORE} {cursor}")) if cursor else drawn
 
 
-def _rows(found: Iterable[Record], currency: Currency) -> Iterator[tuple[str, ...]]:
-    return (_cells(each, currency) for each in found)
+def _stacked(cell: str) -> Text:
+    return Text(cell.replace(" ", "\n"))
 
 
 def _cells(record: Record, currency: Currency) -> tuple[str, ...]:

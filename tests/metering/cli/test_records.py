@@ -1,6 +1,7 @@
 """Usage, audit log, pruning and batches on the command line."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -120,6 +121,22 @@ def test_audit__text_of_a_client__cannot_move_the_cursor(acme: Any, meter: Any) 
         Note(Record("01" + "A" * 24, at_ms, "refused", "a", "", "", "", "GET", "/\x1b[2J", "", 0, 0, code="throttled"))
     )
     assert "\x1b" not in acme("audit").out
+
+
+def test_audit__in_80_columns__breaks_no_code_stamp_or_amount(
+    acme: Any, meter: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    serve(meter, cost_wei=1_234_567 * GWEI)
+    for code in ("missing_identity", "idempotency_in_progress"):
+        who, route = "0x" + "ab" * 20, f"/{code}/of/a/long/route"
+        record_id = ("01" + code.upper()).ljust(26, "A")[:26].replace("_", "0")
+        note = Record(record_id, meter.now_ms(), "refused", "weather", who, "", "", "GET", route, "", 0, 0)
+        meter.store.call(Note(replace(note, code=code, outcome=Outcome(status=409))))
+    out = acme("audit").out
+    assert max(map(len, out.splitlines())) <= 80
+    assert {"missing_identity", "idempotency_in_progress", "settled", "409", "0.001235"} <= set(out.split())
+    assert all(len(each) == 10 for each in out.split() if each.startswith("20") and "-" in each)
 
 
 def test_audit__state_that_is_none__is_refused(acme: Any) -> None:
