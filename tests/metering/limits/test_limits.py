@@ -71,6 +71,16 @@ def test_parse_limits__of_another_currency__is_in_its_smallest_unit() -> None:
         parse_limits("0.25 gen/day", Currency("USD"))
 
 
+@pytest.mark.parametrize(
+    ("currency", "shown"), [("GEN", r"GEN here \(0\.5gen/day"), ("credits", r"credits here \(500credits")]
+)
+def test_parse_limits__amount_of_an_unknown_unit__says_how_calls_are_written(currency: str, shown: str) -> None:
+    with pytest.raises(
+        InvalidSetting, match=rf"'10k/day' is no limit: 'k' is neither calls, .* \(10000/day\), .*{shown}"
+    ):
+        parse_limits("10k/day", Currency(currency))
+
+
 @pytest.mark.parametrize("separator", ["; ", ", ", "|", ";", " ;; "])
 def test_parse_limits__of_several__are_these_in_their_order(separator: str) -> None:
     found = parse_limits(separator.join(["10/minute", "100/hour", "1000 per day"]))

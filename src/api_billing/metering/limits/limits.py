@@ -230,6 +230,11 @@ def _limit(text: str, options: dict[str, str], currency: Currency) -> Limit:
     if rate is None or period is None:
         raise InvalidSetting(f"{text!r:.80} is no limit: {_FORMS}")
     money = "" if rate["unit"].lower() in _CALLS else rate["unit"]
+    if money and money.lower() not in {name.lower() for unit in currency.units for name in (unit.name, unit.singular)}:
+        raise InvalidSetting(
+            f"{text!r:.80} is no limit: {money!r:.20} is neither calls, which have no unit (10000/day), nor money, and"
+            f" money is counted in {currency.code} here ({currency.example}/day)"
+        )
 
     def amount_of(number: str) -> int:
         return _money(f"{number} {money}", currency, text) if money else _calls(number)
