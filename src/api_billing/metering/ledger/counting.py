@@ -21,7 +21,7 @@ _LASTS_MS: Final = 3_600_000  # a count that forgets is kept for so much longer,
 def bring_up(tables: Tables, count: CountRow, check: WindowCheck, now_ms: int) -> int:
     """Bring the count of a window that is not fixed up to an instant, before a request is admitted; what is counted."""
     moving = count.moving or _moving(count, check)
-    if moving.follow(now_ms, tables.now_ms, check):
+    if (moving.last_ms > now_ms or moving.rate != check.rate) and moving.follow(now_ms, tables.now_ms, check):
         tables.touch(count)
     count.used = used = moving.used(now_ms)
     return used
@@ -49,8 +49,7 @@ def admit(
         else:
             moving = count.moving or _moving(count, check)
             if step:
-                moving.admit(now_ms, step, check)
-                if (ends_ms := moving.ends_ms()) > count.ends_ms:
+                if (ends_ms := moving.admit(now_ms, step, check)) > count.ends_ms:
                     count.ends_ms = ends_ms + _LASTS_MS
                 tables.touch(count)
             frees = frees or [0] * len(checks)

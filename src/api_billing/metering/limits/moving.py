@@ -14,6 +14,7 @@ import json
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Final
 
 from api_billing.metering.limits.windows import WindowCheck
@@ -29,26 +30,23 @@ class Moving(ABC):
     whose it is, as the clock was set back: neither is given back any more.
     """
 
-    __slots__ = ("amounts", "instants", "length_ms", "since_ms", "unclear_ms")
+    __slots__ = ("amounts", "instants", "last_ms", "length_ms", "rate", "since_ms", "unclear_ms")
 
-    def __init__(self, length_ms: int) -> None:
+    def __init__(self, length_ms: int, rate: int = 0) -> None:
         self.length_ms = length_ms
+        self.rate = rate
         self.since_ms = self.unclear_ms = 0
+        self.last_ms = 0  # when something was counted last
         self.instants: list[int] = []
         self.amounts: list[int] = []
-
-    @property
-    def last_ms(self) -> int:
-        """When something was counted last."""
-        return self.instants[-1] if self.instants else self.since_ms
 
     @abstractmethod
     def used(self, now_ms: int) -> int:
         """What is counted now."""
 
     @abstractmethod
-    def admit(self, now_ms: int, amount: int, check: WindowCheck) -> None:
-        """Count what is admitted now, under this check."""
+    def admit(self, now_ms: int, amount: int, check: WindowCheck) -> int:
+        """Count what is admitted now, under this check; when all is forgotten that is counted then."""
 
     @abstractmethod
     def correct(self, at_ms: int, now_ms: int, amount: int) -> bool:
@@ -60,19 +58,14 @@ class Moving(ABC):
         than now; of what never fits, some time. 0 without a limit.
         """
 
-    @abstractmethod
-    def ends_ms(self) -> int:
-        """When all is forgotten that is counted now."""
-
     def follow(self, now_ms: int, clock: Callable[[], int], check: WindowCheck) -> bool:
         """Follow a clock that was set back, and a limit that was changed; whether that has to be stored.
 
         A request may come late, after ones of later instants; but there are none later than the store's own clock.
         """
-        last_ms = self.instants[-1] if self.instants else self.since_ms
-        if last_ms <= now_ms or last_ms <= (clock_ms := clock()):
+        if self.last_ms <= now_ms or self.last_ms <= (clock_ms := clock()):
             return False
-        self.unclear_ms = max(self.unclear_ms, last_ms)
+        self.unclear_ms = max(self.unclear_ms, self.last_ms)
         self.set_back(max(now_ms, clock_ms))
         return True
 
@@ -89,12 +82,13 @@ class Moving(ABC):
         """As it is stored."""
 
     def _append(self, at_ms: int, amount: int, remembered_ms: int) -> None:
-        instants, amounts = self.instants, self.amounts
-        if instants and instants[-1] == at_ms:
-            amounts[-1] += amount
+        instants = self.instants
+        if instants and self.last_ms == at_ms:
+            self.amounts[-1] += amount
             return
+        self.last_ms = at_ms
         instants.append(at_ms)
-        amounts.append(amount)
+        self.amounts.append(amount)
         if len(instants) > MOST_INSTANTS:
             self._put_together(-(-remembered_ms // _SHARE))
 
@@ -134,6 +128,7 @@ class Moving(ABC):
         else:
             self.instants.insert(place, at_ms)
             self.amounts.insert(place, amount)
+            self.last_ms = self.instants[-1]
 
     def _entries(self) -> list[int]:
         """Instants, each after the one before it, and amounts."""
@@ -145,11 +140,8 @@ class Moving(ABC):
         return flat
 
     def _remember(self, entries: list[int]) -> None:
-        at_ms = 0
-        for later_ms in entries[::2]:
-            at_ms += later_ms
-            self.instants.append(at_ms)
-        self.amounts = entries[1::2]
+        self.instants, self.amounts = list(accumulate(entries[::2])), entries[1::2]
+        self.last_ms = self.instants[-1] if entries else self.since_ms
 
 
 class Sliding(Moving):
@@ -170,18 +162,18 @@ class Sliding(Moving):
             return self.total
         return self.total - sum(self.amounts[: bisect_right(instants, gone_ms)])
 
-    def admit(self, now_ms: int, amount: int, check: WindowCheck) -> None:
-        instants = self.instants
-        last_ms = instants[-1] if instants else self.since_ms
+    def admit(self, now_ms: int, amount: int, check: WindowCheck) -> int:
+        instants, last_ms, length_ms = self.instants, self.last_ms, self.length_ms
         at_ms = now_ms if now_ms > last_ms else last_ms
-        gone_ms = at_ms - self.length_ms
+        gone_ms = at_ms - length_ms
         if instants and instants[0] <= gone_ms:
             # Only here, where an instant after it is added: no request that comes late finds room that was not there.
             gone = bisect_right(instants, gone_ms)
             self.total -= sum(self.amounts[:gone])
             del instants[:gone], self.amounts[:gone]
         self.total += amount
-        self._append(at_ms, amount, self.length_ms)
+        self._append(at_ms, amount, length_ms)
+        return at_ms + length_ms
 
     def correct(self, at_ms: int, now_ms: int, amount: int) -> bool:
         if at_ms <= max(now_ms, self.last_ms) - self.length_ms:
@@ -213,14 +205,11 @@ class Sliding(Moving):
             place += 1
         return used, instants[place] + self.length_ms
 
-    def ends_ms(self) -> int:
-        return (self.instants[-1] if self.instants else self.since_ms) + self.length_ms
-
     def set_back(self, clock_ms: int) -> None:
         place = bisect_right(self.instants, clock_ms)
         ahead = sum(self.amounts[place:])
         del self.instants[place:], self.amounts[place:]
-        self.since_ms = clock_ms
+        self.since_ms = self.last_ms = clock_ms
         self._put(clock_ms, ahead)
 
     def reset(self) -> None:
@@ -238,11 +227,10 @@ class Bucket(Moving):
     What came since it was empty last is remembered, for as long as it takes a full bucket to run dry.
     """
 
-    __slots__ = ("_base", "_level", "rate")
+    __slots__ = ("_base", "_level")
 
     def __init__(self, length_ms: int, rate: int, state: str = "") -> None:
-        super().__init__(length_ms)
-        self.rate = rate
+        super().__init__(length_ms, rate)
         self._base = 0  # the level right after ``since_ms``
         if state:
             self.rate, self._base, self.since_ms, self.unclear_ms, *entries = json.loads(state)
@@ -251,24 +239,29 @@ class Bucket(Moving):
         self._fill()
 
     def used(self, now_ms: int) -> int:
-        return -(-self._level_at(now_ms) // self.length_ms)
+        level, passed_ms = self._level, now_ms - self.last_ms
+        if passed_ms > 0:
+            level -= passed_ms * self.rate
+        return -(-level // self.length_ms) if level > 0 else 0
 
-    def admit(self, now_ms: int, amount: int, check: WindowCheck) -> None:
-        instants = self.instants
-        last_ms = instants[-1] if instants else self.since_ms
+    def admit(self, now_ms: int, amount: int, check: WindowCheck) -> int:
+        last_ms, length_ms, rate = self.last_ms, self.length_ms, self.rate
         at_ms = now_ms if now_ms > last_ms else last_ms
         # For as long as a full bucket takes to run dry.
-        length_ms = remembered_ms = self.length_ms
-        if check.limit is not None and self.rate:
-            remembered_ms = check.limit * length_ms // self.rate + 1
-        level = self._level - (at_ms - last_ms) * self.rate
+        remembered_ms = length_ms if check.limit is None or not rate else check.limit * length_ms // rate + 1
+        level = self._level - (at_ms - last_ms) * rate
         if level <= 0:
+            dry_ms = last_ms - -self._level // rate if rate else last_ms
+            if dry_ms < at_ms:
+                self._forget_all(dry_ms, 0)
+            elif last_ms < at_ms:
+                self._forget_all(at_ms - 1, level + rate)
             level = 0
-            self._forget_all(max(self.since_ms, min(self.ends_ms(), at_ms - 1)))
-        elif instants and instants[0] <= at_ms - remembered_ms:
+        elif self.instants and self.instants[0] <= at_ms - remembered_ms:
             self._forget_until(at_ms - remembered_ms)
-        self._level = level + amount * length_ms
+        self._level = level = level + amount * length_ms
         self._append(at_ms, amount, remembered_ms)
+        return at_ms - -level // rate if rate else at_ms + length_ms
 
     def correct(self, at_ms: int, now_ms: int, amount: int) -> bool:
         if amount < 0:
@@ -283,9 +276,8 @@ class Bucket(Moving):
         return True
 
     def room(self, now_ms: int, amount: int, limit: int | None) -> tuple[int, int]:
-        last_ms = self.instants[-1] if self.instants else self.since_ms
+        last_ms, length_ms, rate = self.last_ms, self.length_ms, self.rate
         at_ms = now_ms if now_ms > last_ms else last_ms
-        length_ms, rate = self.length_ms, self.rate
         level = self._level - (at_ms - last_ms) * rate
         if level < 0:
             level = 0
@@ -300,38 +292,29 @@ class Bucket(Moving):
         least = (limit - amount if used + amount > limit else used - 1) * length_ms
         return used, at_ms + (-(-(level - least) // rate) if rate else length_ms)
 
-    def ends_ms(self) -> int:
-        last_ms = self.instants[-1] if self.instants else self.since_ms
-        return last_ms + (-(-self._level // self.rate) if self.rate else self.length_ms)
-
     def follow(self, now_ms: int, clock: Callable[[], int], check: WindowCheck) -> bool:
         follows = super().follow(now_ms, clock, check)
         if self.rate == check.rate:
             return follows
-        self._forget_all(max(now_ms, self.last_ms))
+        at_ms = max(now_ms, self.last_ms)
+        self._forget_all(at_ms, max(0, self._level - (at_ms - self.last_ms) * self.rate))
         self.rate = check.rate
         return True
 
     def set_back(self, clock_ms: int) -> None:
-        self._forget_all(self.last_ms)
-        self.since_ms = clock_ms
+        self._forget_all(clock_ms, self._level)
 
     def reset(self) -> None:
-        self._forget_all(self.last_ms)
-        self._base = self._level = 0
+        self._forget_all(self.last_ms, 0)
 
     def text(self) -> str:
         known = [self.rate, self._base, self.since_ms, self.unclear_ms, *self._entries()]
         return json.dumps(known, separators=(",", ":"))
 
-    def _level_at(self, now_ms: int) -> int:
-        passed_ms = now_ms - (self.instants[-1] if self.instants else self.since_ms)
-        return max(0, self._level - passed_ms * self.rate) if passed_ms > 0 else self._level
-
-    def _forget_all(self, at_ms: int) -> None:
-        """Only remember the level at an instant, after the last one."""
-        self._base = self._level = self._level_at(at_ms)
-        self.since_ms = at_ms
+    def _forget_all(self, at_ms: int, level: int) -> None:
+        """Only remember the level at an instant."""
+        self._base = self._level = level
+        self.since_ms = self.last_ms = at_ms
         self.instants, self.amounts = [], []
 
     def _forget_until(self, until_ms: int) -> None:
