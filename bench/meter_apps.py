@@ -233,31 +233,31 @@ def wsgi_limiter() -> Any:
     return limited_app
 
 
-def wsgi_middleware(*limits: str) -> Any:
+def wsgi_middleware(**terms: Any) -> Any:
     from api_billing.metering.web.wsgi import MeteredWSGI
 
-    return MeteredWSGI(wsgi_unmetered(), open_meter().metering(**TERMS, limits=limits))
+    return MeteredWSGI(wsgi_unmetered(), open_meter().metering(**TERMS, **terms))
 
 
 def wsgi_fixed() -> Any:
-    return wsgi_middleware(LIMIT)
+    return wsgi_middleware(limits=LIMIT)
 
 
 def wsgi_sliding() -> Any:
-    return wsgi_middleware(f"{LIMIT}; window=sliding")
+    return wsgi_middleware(limits=f"{LIMIT}; window=sliding")
 
 
 def wsgi_bucket() -> Any:
-    return wsgi_middleware(f"{LIMIT}; window=bucket")
+    return wsgi_middleware(limits=f"{LIMIT}; window=bucket")
 
 
 def wsgi_sliding_of_all() -> Any:
     """One count of many instants, which is put together again and again."""
-    return wsgi_middleware(f"{LIMIT}; window=sliding; per=all")
+    return wsgi_middleware(limits=f"{LIMIT}; window=sliding; per=all")
 
 
 def wsgi_bucket_of_all() -> Any:
-    return wsgi_middleware(f"{LIMIT}; window=bucket; per=all")
+    return wsgi_middleware(limits=f"{LIMIT}; window=bucket; per=all")
 
 
 class _Limited:

@@ -5,7 +5,10 @@ so that what is left is the exchange, the adapter and the bare ledger. Every var
 variants of a framework take turns, and the least of the rounds counts: what else the machine does only adds. At the end
 is what one limit of requests costs, beside the same application without one.
 
-    python bench/meter_path.py [--quick] [--profile fastapi_middleware]
+Figures of different runs say little of a change: they differ by more than it. ``--against`` has the package of another
+checkout take turns with this one, with the same applications and the same requests.
+
+    python bench/meter_path.py [--quick] [--profile fastapi_middleware | --against ../before/src]
 """
 
 from __future__ import annotations
@@ -16,10 +19,12 @@ import cProfile
 import io
 import multiprocessing
 import pstats
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import meter_apps
@@ -28,6 +33,7 @@ from meter_stores import CONSUMERS, prepare
 from rich.console import Console
 from rich.table import Table
 
+import api_billing
 from api_billing.metering.clock import system_clock_ms
 from api_billing.metering.identity.extractors import from_header
 from api_billing.metering.ledger.operations import Operation
@@ -46,6 +52,7 @@ FRAMEWORKS = {
 # One limit of requests, beside the same without one.
 LIMITS = ("middleware", "fixed", "sliding", "bucket", "sliding_of_all", "bucket_of_all")
 UNMETERED = "unmetered"
+OURS = Path(api_billing.__file__).parents[1]
 FIELDS = {"host": "127.0.0.1:8000", "user-agent": "bench", "accept": "*/*"}
 
 
@@ -69,17 +76,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="CPU of a metered request, adapter by adapter, in process.")
     parser.add_argument("--quick", action="store_true", help="a fifth of the requests")
     parser.add_argument("--profile", metavar="FACTORY", help="where the time goes in one variant, instead of figures")
+    parser.add_argument("--against", metavar="SRC", type=Path, help="the src of another checkout, measured in turns")
     options = parser.parse_args()
     requests = 2_000 if options.quick else 10_000
     if options.profile:
         print(_profile(options.profile, requests))
         return
     console = Console()
+    if options.against:
+        console.print(_compared(options.against.resolve(strict=True), requests))
+        return
     table = Table(title="CPU in process, store in memory asked at once", title_justify="left")
     for column in ("application", "variant", "us a request", "more than unmetered", "x unmetered"):
         table.add_column(column, justify="left" if column in ("application", "variant") else "right")
     for framework, (prefix, metered) in FRAMEWORKS.items():
-        figures = _taking_turns([f"{prefix}_{variant}" for variant in (UNMETERED, *metered)], requests)
+        factories = [f"{prefix}_{variant}" for variant in (UNMETERED, *metered)]
+        figures = dict(zip(factories, _taking_turns(factories, requests), strict=True))
         for factory, figure in figures.items():
             bare = figures[f"{prefix}_{UNMETERED}"]
             more = f"{figure - bare:.1f}" if figure is not bare else ""
@@ -89,36 +101,53 @@ def main() -> None:
     for column in ("limit", "us a request", "more than without", "x without"):
         table.add_column(column, justify="left" if column == "limit" else "right")
     figures = _taking_turns([f"wsgi_{limit}" for limit in LIMITS], requests)
-    bare = figures[f"wsgi_{LIMITS[0]}"]
-    for limit, figure in zip(LIMITS, figures.values(), strict=True):
+    bare = figures[0]
+    for limit, figure in zip(LIMITS, figures, strict=True):
         more = f"{figure - bare:.1f}" if figure is not bare else ""
         name = "none" if figure is bare else limit.replace("_", " ")
         table.add_row(name, f"{figure:.1f}", more, f"{figure / bare:.2f}")
     console.print(table)
 
 
-def _taking_turns(factories: list[str], requests: int, rounds: int = 5) -> dict[str, float]:
-    """Microseconds a request for each factory: the least of the rounds."""
+def _compared(source: Path, requests: int) -> Table:
+    table = Table(title=f"CPU in process, beside {source}", title_justify="left")
+    for column in ("application", "variant", "us a request there", "here", "more"):
+        table.add_column(column, justify="left" if column in ("application", "variant") else "right")
+    for framework, (prefix, metered) in FRAMEWORKS.items():
+        for variant in (UNMETERED, *metered):
+            factory = f"{prefix}_{variant}"
+            there, here = _taking_turns([factory, factory], requests // 5, rounds=25, sources=[source, OURS])
+            table.add_row(framework, variant, f"{there:.1f}", f"{here:.1f}", f"{here - there:+.1f}")
+    return table
+
+
+def _taking_turns(
+    factories: Sequence[str], requests: int, rounds: int = 5, sources: Sequence[Path] | None = None
+) -> list[float]:
+    """Microseconds a request for each factory, with the package in each source: the least of the rounds."""
     spawn = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
-        pipes: dict[str, Connection] = {}
-        for factory in factories:
+        pipes: list[Connection] = []
+        for factory, source in zip(factories, sources or [OURS] * len(factories), strict=True):
             ours, theirs = spawn.Pipe()
-            process = spawn.Process(target=_measuring, args=(factory, requests, theirs), daemon=True)
+            process = spawn.Process(target=_measuring, args=(factory, requests, theirs, source), daemon=True)
+            sys.path.insert(0, str(source))  # which the process has from us
             process.start()
+            sys.path.pop(0)
             stack.callback(process.join)
             stack.callback(ours.close)
             theirs.close()
-            pipes[factory] = ours
-        found: dict[str, list[float]] = {factory: [] for factory in factories}
+            pipes.append(ours)
+        found: list[list[float]] = [[] for _ in pipes]
         for _ in range(rounds):
-            for factory, pipe in pipes.items():
+            for figures, pipe in zip(found, pipes, strict=True):
                 pipe.send(None)
-                found[factory].append(pipe.recv())
-        return {factory: min(figures) for factory, figures in found.items()}
+                figures.append(pipe.recv())
+        return [min(figures) for figures in found]
 
 
-def _measuring(factory: str, requests: int, pipe: Connection) -> None:
+def _measuring(factory: str, requests: int, pipe: Connection, source: Path) -> None:
+    assert Path(api_billing.__file__).is_relative_to(source), api_billing.__file__
     serve, store = _application(factory)
     serve(requests // 5)
     while True:
