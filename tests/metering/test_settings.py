@@ -110,20 +110,23 @@ def test_settings__are_immutable() -> None:
         ("GET", "/v2/a/b", True),
         ("GET", "/v2/private", False),
         ("GET", "/v2/privately", True),
-        ("OPTIONS", "/v1/a", False),
+        ("OPTIONS", "/v1/a", True),
+        ("TRACE", "/v1/a", False),
         ("HEAD", "/v1/a", True),
         ("GET", "/other", False),
         ("GET", "/v2/a\nb", True),
     ],
 )
 def test_covers__paths_and_methods__decide(method: str, path: str, covered: bool) -> None:
-    settings = MeterSettings.load(include_paths=("/v1/*", "/v2/**"), exclude_paths=("/v2/private",))
+    settings = MeterSettings.load(
+        include_paths=("/v1/*", "/v2/**"), exclude_paths=("/v2/private",), excluded_methods=("OPTIONS", "TRACE")
+    )
     assert settings.covers(method, path) == covered
 
 
-def test_covers__defaults__are_everything_but_options() -> None:
+def test_covers__defaults__are_everything() -> None:
     covers = MeterSettings.load().covers
-    assert [covers(method, "/a/b") for method in ("GET", "POST", "HEAD", "OPTIONS")] == [True, True, True, False]
+    assert [covers(method, "/a/b") for method in ("GET", "POST", "HEAD", "OPTIONS")] == [True] * 4
 
 
 def test_covers__characters_of_patterns__stand_for_themselves() -> None:

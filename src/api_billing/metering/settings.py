@@ -73,7 +73,8 @@ class MeterSettings(BaseSettings):
     )
     exclude_paths: Texts = Field((), description="Paths that middleware lets pass unmetered, although included.")
     excluded_methods: Texts = Field(
-        ("OPTIONS",), description="Methods that are not metered. HEAD is, as it runs the same handler as GET."
+        ("OPTIONS",),
+        description="Methods that are not metered; of `OPTIONS` only CORS preflights that middleware lets pass.",
     )
     enabled: bool = Field(
         True, description="Off: everything is served unmetered, and nothing is asked of the store or the chain."
@@ -430,9 +431,11 @@ class MeterSettings(BaseSettings):
 
     @cached_property
     def covers(self) -> Callable[[str, str], bool]:
-        """A function of method and path: whether middleware meters such requests."""
+        """A function of method and path: whether such requests are metered. Those of ``OPTIONS`` are, as what answers
+        them may be any handler; see ``web.preflights``.
+        """
         included, excluded = _pattern(self.include_paths), _pattern(self.exclude_paths)
-        methods = frozenset(self.excluded_methods)
+        methods = frozenset(self.excluded_methods) - {"OPTIONS"}
 
         @lru_cache(1_000)
         def covers(method: str, path: str) -> bool:

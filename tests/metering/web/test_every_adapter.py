@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 
 from api_billing.metering.ledger.operations import ListRecords
+from api_billing.metering.meter import Meter
 
 from .subjects import ADAPTERS, Subject, subject_of
 from .terms import BASE_WEI, CHUNKS, CREDIT_WEI, ESTIMATE_WEI, OWN_COST_WEI, PLAIN, Boom, open_meter
@@ -84,11 +85,43 @@ def test_head__is_metered__at_the_base_price(subject: Subject) -> None:
     assert charged(subject) == BASE_WEI
 
 
-def test_options__by_default__is_not_metered(subject: Subject) -> None:
-    reply = subject.send("OPTIONS", "/plain", {}, b"")
-    assert reply.status == 200
-    assert "x-cost-wei" not in reply.fields
-    assert charged(subject) == 0
+PREFLIGHT = {"Origin": "https://page.example", "Access-Control-Request-Method": "GET"}
+WHOLE = ("asgi", "wsgi", "starlette-middleware", "fastapi-middleware", "django-middleware", "django-middleware-async")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": "https://page.example"}], ids=["plain", "of-a-page"])
+def test_options__that_a_handler_answers__is_metered(subject: Subject, headers: dict[str, str]) -> None:
+    reply = subject.send("OPTIONS", "/plain", headers, b"")
+    assert (reply.status, subject.seen) == (401, [])
+    reply = subject.get("/plain", headers, method="OPTIONS")
+    assert (reply.status, reply.body, charged(subject)) == (200, PLAIN, BASE_WEI + len(PLAIN))
+
+
+@pytest.mark.parametrize("path", ["/plain", "/stream"])
+@pytest.mark.parametrize("adapter", WHOLE)
+def test_preflight__where_middleware_meters__passes_and_is_answered_without_a_body(
+    meter: Meter, adapter: str, path: str
+) -> None:
+    with subject_of(adapter, meter) as subject:
+        reply = subject.send("OPTIONS", path, PREFLIGHT, b"")
+        assert reply.body == b""
+        assert "x-cost-wei" not in reply.fields
+        assert reply.fields["content-length"] == "0"
+        assert reply.status in (200, 405)
+        assert charged(subject) == 0
+
+
+@pytest.mark.parametrize("adapter", [each for each in ADAPTERS if each not in WHOLE])
+def test_preflight__that_a_handler_with_its_own_terms_answers__is_metered(meter: Meter, adapter: str) -> None:
+    with subject_of(adapter, meter) as subject:
+        assert subject.send("OPTIONS", "/plain", PREFLIGHT, b"").status == 401
+        assert subject.seen == []
+
+
+@pytest.mark.parametrize("adapter", WHOLE)
+def test_preflight__metered_by_the_settings__is_refused_without_an_identity(adapter: str) -> None:
+    with open_meter(excluded_methods=()) as meter, subject_of(adapter, meter) as subject:
+        assert (subject.send("OPTIONS", "/plain", PREFLIGHT, b"").status, subject.seen) == (401, [])
 
 
 @pytest.mark.parametrize("headers", [{}, KEY], ids=["plain", "idempotent"])

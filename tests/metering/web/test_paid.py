@@ -108,8 +108,8 @@ def test_unpaid__route_that_is_not_metered__is_served_without_a_challenge(subjec
     assert subject.seen == ["/short"]
 
 
-def test_unpaid__options__is_served_without_a_challenge(subject: Subject) -> None:
-    assert send(subject, "/plain", method="OPTIONS").status == 200
+def test_unpaid__options__is_asked_for_payment(subject: Subject) -> None:
+    assert (send(subject, "/plain", method="OPTIONS").status, subject.seen) == (402, [])
 
 
 # --- what is served for it

@@ -143,12 +143,12 @@ def test_request__served__is_charged_before_the_client_has_the_response(server: 
     assert charged(server, ann) == ESTIMATE_WEI
 
 
-def test_head__over_the_wire__is_metered_and_options_is_not(server: Server) -> None:
+def test_head_and_options__over_the_wire__are_metered(server: Server) -> None:
     ann = server.new_consumer(1000)
     assert server.request(ann, "/plain", "HEAD").body == b""
     assert charged(server, ann) == ESTIMATE_WEI
-    assert "x-cost-wei" not in server.request(ann, "/plain", "OPTIONS").fields
-    assert charged(server, ann) == ESTIMATE_WEI
+    assert server.request(ann, "/plain", "OPTIONS").fields["x-cost-wei"] == str(ESTIMATE_WEI)
+    assert charged(server, ann) == 2 * ESTIMATE_WEI
 
 
 def test_exception__of_a_handler__is_a_500_and_costs_nothing(server: Server) -> None:

@@ -2,8 +2,9 @@
 
 Starlette and FastAPI: ``app.add_middleware(MeterMiddleware, metering=metering)``.
 
-A request is metered once: what is metered further inside is left alone. Lifespan passes. So do websockets, unless
-``websockets`` is set: then a connection is reserved and settled as one request (of status 101, by the bytes sent).
+A request is metered once: what is metered further inside is left alone. Lifespan passes, and so do CORS preflights, and
+websockets, unless ``websockets`` is set: then a connection is reserved and settled as one request (of status 101, by
+the bytes sent).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from api_billing.metering.request.exchange import Exchange
-from api_billing.metering.request.http import asgi_request
+from api_billing.metering.request.http import AsgiHeaders, asgi_request
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.web.asgi_messages import (
     AsgiApp,
@@ -24,6 +25,7 @@ from api_billing.metering.web.asgi_messages import (
 )
 from api_billing.metering.web.asgi_routes import REDIRECTED, MatchedRoute
 from api_billing.metering.web.delivery import EXCHANGE_KEY
+from api_billing.metering.web.preflights import is_preflight, without_bodies
 from api_billing.metering.web.websockets import serve_connection
 
 RouteOf = Callable[[Scope], str]
@@ -51,6 +53,9 @@ class MeteredASGI:
             return
         if kind != "http" or EXCHANGE_KEY in scope or not self._covers(scope["method"], scope["path"]):
             await self.app(scope, receive, send)
+            return
+        if is_preflight(self.metering, scope["method"], lambda: AsgiHeaders(scope["headers"])):
+            await self.app(scope, receive, without_bodies(send))
             return
         route = self._route_of(scope)
         if route == REDIRECTED:

@@ -20,7 +20,7 @@ with needed_by(__name__):
     from django.conf import settings
     from django.conf.urls.i18n import is_language_prefix_patterns_used
     from django.http import HttpRequest, HttpResponse
-    from django.http.response import HttpResponseBase
+    from django.http.response import HttpResponseBase, ResponseHeaders
     from django.middleware.common import CommonMiddleware
     from django.urls import Resolver404, ResolverMatch, is_valid_path, resolve
     from django.utils.decorators import method_decorator, sync_and_async_middleware
@@ -49,11 +49,13 @@ from api_billing.metering.web.django_responses import (
 )
 from api_billing.metering.web.fields import one_each
 from api_billing.metering.web.identified import aconsumer_of, consumer_of
+from api_billing.metering.web.preflights import bare, is_preflight
 
 __all__ = ["configured_meter", "exempt", "identified", "meter_middleware", "metered"]
 
 _SLASHES: Final = CommonMiddleware(HttpResponse)
 _FIELDS_KEY: Final = "api_billing.fields"
+_BARE_KEY: Final = "api_billing.bare"  # of a request whose response goes out without its body
 
 GetResponse = Callable[[HttpRequest], Any]
 
@@ -139,7 +141,7 @@ def _metered(handler: Callable[..., Any], exchange_of: Callable[[HttpRequest], E
     def serve(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         exchange = exchange_of(request)
         if exchange is None:
-            return _with_fields(handler(request, *args, **kwargs), request.META.get(_FIELDS_KEY, []))
+            return _unmetered(request, handler(request, *args, **kwargs))
         answer = exchange.begin()
         if answer is not None:
             return _answer_response(answer)
@@ -161,8 +163,7 @@ def _metered(handler: Callable[..., Any], exchange_of: Callable[[HttpRequest], E
     async def aserve(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         exchange = exchange_of(request)
         if exchange is None:
-            response = await _awaited(handler(request, *args, **kwargs))
-            return _with_fields(response, request.META.get(_FIELDS_KEY, []))
+            return _unmetered(request, await _awaited(handler(request, *args, **kwargs)))
         answer = await exchange.abegin()
         if answer is not None:
             return _answer_response(answer)
@@ -203,7 +204,14 @@ def _exchange_of_view(metering: Metering, request: HttpRequest) -> Exchange | No
     except Resolver404:
         # Of a redirect to the view's real path, that request is metered.
         return None if _is_redirected(request) else _exchange(metering, request, "(no route)")
-    return None if _has_own_terms(match.func, request) else _exchange(metering, request, _route(match))
+    if _has_own_terms(match.func, request):
+        return None
+    if (exchange := _exchange(metering, request, _route(match))) is None:
+        return None
+    if is_preflight(metering, exchange.request.method, lambda: exchange.request.headers):
+        request.META[_BARE_KEY] = True
+        return None
+    return exchange
 
 
 def _is_redirected(request: HttpRequest) -> bool:
@@ -295,6 +303,17 @@ def _answer_not_allowed(request: HttpRequest, error: Exception) -> HttpResponse 
     if exchange is not None:
         exchange.abort(error)
     return _answer_response(Answer(*error.answer))
+
+
+def _unmetered(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """A response that is not settled here: with the header fields of one that was inside, or without its body."""
+    if not request.META.pop(_BARE_KEY, False):
+        return _with_fields(response, request.META.get(_FIELDS_KEY, []))
+    bare_response = HttpResponse(status=response.status_code)
+    bare_response.cookies = response.cookies
+    bare_response.headers = ResponseHeaders(dict(bare(response.status_code, response.headers.items())))
+    response.close()
+    return bare_response
 
 
 def _with_fields(response: HttpResponseBase, fields: Fields) -> HttpResponseBase:

@@ -143,13 +143,20 @@ def _begin_any() -> Response | None:
     asked = _asked()
     if isinstance(asked.routing_exception, RequestRedirect) or _is_static_file(asked):
         return None  # the client asks again, and that request is metered
+    metering: Metering = current_app.extensions[_EXTENSION]
+    if (
+        asked.method == "OPTIONS"
+        and asked.method in metering.meter.settings.excluded_methods
+        and getattr(asked.url_rule, "provide_automatic_options", False)
+    ):
+        return None  # Flask answers itself, with what the view allows
     view = current_app.view_functions.get(asked.endpoint or "")
     kind = getattr(view, "view_class", None)
     marked = [view] if kind is None else [view, kind, getattr(kind, asked.method.lower(), None)]
     marked += [current_app.blueprints[name] for name in asked.blueprints]
     if any(hasattr(one, MARK) for one in marked):
         return None
-    return _begin(current_app.extensions[_EXTENSION], asked)
+    return _begin(metering, asked)
 
 
 def _is_static_file(asked: Request) -> bool:

@@ -18,11 +18,12 @@ from typing import Any, Final
 from api_billing.metering.errors import NotAllowed
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.exchange import Exchange
-from api_billing.metering.request.http import TextHeaders, wsgi_request
+from api_billing.metering.request.http import TextHeaders, WsgiHeaders, wsgi_request
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery, StreamCut, metered_pieces
 from api_billing.metering.web.fields import merged
+from api_billing.metering.web.preflights import bare, is_preflight
 
 Environ = MutableMapping[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
@@ -48,6 +49,8 @@ class MeteredWSGI:
         metering = self.metering
         if EXCHANGE_KEY in environ or not metering.covers(environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")):
             return self.app(environ, start_response)
+        if is_preflight(metering, environ["REQUEST_METHOD"], lambda: WsgiHeaders(environ)):
+            return _without_body(self.app, environ, start_response)
         meter = metering.meter
         route = self._route(environ) if self._route is not None else ""
         limit = meter.settings.max_fingerprint_bytes
@@ -146,6 +149,23 @@ class _Response(Delivery):
     def _pass_start(self, fields: Fields) -> Callable[[bytes], object]:
         self._write = self._start_response(self._status_line, merged(self._fields, fields))
         return self._write
+
+
+def _without_body(app: WsgiApp, environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """What the application answers, without its body."""
+
+    def begin(status: str, headers: Fields, exc_info: Any = None) -> Callable[[bytes], object]:
+        start_response(status, bare(int(status[:3]), headers), exc_info)
+        return lambda piece: None
+
+    result = app(environ, begin)
+    try:
+        next(iter(result), None)  # some begin with their first piece
+    finally:
+        close = getattr(result, "close", None)
+        if close is not None:
+            close()
+    return []
 
 
 def send_answer(answer: Answer, start_response: StartResponse, *, head: bool = False) -> list[bytes]:
