@@ -147,7 +147,7 @@ class Administration(KeyAdministration):
         checks = {check.name: check for check in make_plan(profile, now_ms).checks}
         if name not in checks:
             raise InvalidSetting(f"{profile.consumer} has no limit {name!r:.80}, but: {', '.join(checks) or 'none'}")
-        [was] = self.store.call(ResetCounts((checks[name],)))
+        [was] = self.store.call(ResetCounts((checks[name],), now_ms))
         told = {"unit": checks[name].unit, "was": str(was), **({"note": storable(note, _MAX_NOTE)} if note else {})}
         record = Record(
             new_id(now_ms),

@@ -122,6 +122,23 @@ def test_reset_counts__while_a_request_is_served__never_counts_less_than_nothing
     assert isinstance(granted.call(replace(made, reservation_id=granted.new_id())), Reserved)
 
 
+def test_reset_counts__while_a_request_is_served__gives_nothing_of_it_back_to_others(shared_url, desk_of, calls, wei):
+    with open_store(shared_url) as store, open_store(shared_url) as other:
+        desk, late = desk_of(store), desk_of(other)
+        desk.grant(1000)
+        before = [desk.reserve_op(10, calls(9), wei(None)) for _ in range(2)]
+        for made in before:
+            desk.call(made)
+        assert desk.call(ResetCounts((calls(9), wei(None)), desk.now_ms)) == (2, 20)
+        after = replace(before[0], reservation_id=desk.new_id(), now_ms=desk.now_ms + 1)
+        desk.call(after)
+        late.release(before[0].reservation_id)
+        late.settle(before[1].reservation_id, 4)
+        assert [each.counts(calls(9), wei(None)) for each in (desk, late)] == [(1, 10)] * 2
+        late.release(after.reservation_id)
+        assert desk.counts(calls(9), wei(None)) == (0, 0)
+
+
 def test_reset_counts__by_another_process__helps_at_once(shared_url, desk_of, calls):
     with open_store(shared_url) as store, open_store(shared_url) as other:
         desk = desk_of(store)

@@ -76,6 +76,8 @@ def recount(
         if index in uncounted:
             step -= check.weight if check.unit == "calls" else request.charged_wei
         if check.counting == "fixed":
+            if step < 0 and count.state and made.now_ms <= int(count.state):
+                step = 0  # it was reset since
             if step:
                 # Never below 0: the count of a window that ended days ago may have been pruned meanwhile.
                 count.used = max(count.used + step, 0)
@@ -137,6 +139,8 @@ def reset_counts(tables: Tables, op: ResetCounts) -> tuple[int, ...]:
         if was:
             if count.moving is not None:
                 count.moving.reset()
+            else:
+                count.state = str(tables.now_ms() if op.now_ms is None else op.now_ms)
             count.used = 0
             tables.touch(count)
     return used

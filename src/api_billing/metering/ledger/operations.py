@@ -427,7 +427,7 @@ class ReadBalance(Operation[Balance]):
 class ResetCounts(Operation[tuple[int, ...]]):
     """Let nothing be counted in these windows so far: goodwill, or what was counted by mistake. The answer is what was.
 
-    What is being served then counts no more, and what is given back of it is given to others, never below nothing.
+    What was reserved until then counts no more, and nothing is given back of it.
     """
 
     checks: tuple[WindowCheck, ...]

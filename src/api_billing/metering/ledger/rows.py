@@ -84,7 +84,7 @@ class CountRow(Row):
     starts_ms: int
     ends_ms: int
     used: int = 0
-    state: str = ""  # of a window that slides, and of a bucket: when what was counted
+    state: str = ""  # of a window that slides, and of a bucket: when what was counted; of others: when they were reset
     moving: Moving | None = None  # the same, once it was looked at
 
     @property
