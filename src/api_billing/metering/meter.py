@@ -294,6 +294,8 @@ class Meter(Administration):
             given = self.settings.key_pepper.get_secret_value()
             path = getattr(self.store, "path", None)
             if not given and not isinstance(path, Path) and not self.store.url.startswith("memory:"):
+                if self._has_keys():
+                    raise _not_the_pepper("API_BILLING_KEY_PEPPER is missing", "API_BILLING_KEY_PEPPER")
                 raise InvalidSetting(
                     "API keys need a secret that all processes share",
                     hint="set API_BILLING_KEY_PEPPER: openssl rand -hex 32",
@@ -328,9 +330,10 @@ class Meter(Administration):
     def _check_pepper(self) -> None:
         """Find out at the start whether API keys can be checked, if there is a pepper, or should be one."""
         path = getattr(self.store, "path", None)
-        if self.settings.key_pepper.get_secret_value() or (
-            isinstance(path, Path) and (pepper_path(path).exists() or self._has_keys())
-        ):
+        has_pepper = self.settings.key_pepper.get_secret_value() or (
+            isinstance(path, Path) and pepper_path(path).exists()
+        )
+        if has_pepper or self._has_keys():
             self.pepper()
 
     def _identify(self, request: MeteredRequest) -> Any:

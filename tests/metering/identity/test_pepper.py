@@ -107,6 +107,15 @@ def test_open__with_an_extractor_of_its_own__needs_no_pepper(url):
         meter.create_key("acme")
 
 
+def test_open__without_the_pepper_of_valid_keys__is_refused(url):
+    key = made_key(url, OURS)
+    with pytest.raises(InvalidSetting, match=r"is missing: no API key could be checked"):
+        Meter.open(url)
+    with Meter.open(url, checks_pepper=False) as meter:
+        meter.revoke_key(key.stored.key_id)
+    Meter.open(url).close()
+
+
 def test_open__file_of_the_pepper_is_missing__is_refused_and_makes_no_other(file_url, folder):
     made_key(file_url)
     (folder / "meter.db.pepper").unlink()
