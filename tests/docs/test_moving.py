@@ -9,6 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 from flask import Flask
 
+from api_billing.metering import Meter, from_address
+from api_billing.metering.web.flask import ApiBilling, metered
 from api_billing.testing import paying
 
 from .test_documents import FENCE, text_of
@@ -64,9 +66,13 @@ def test_stripe__words_of_a_text__are_charged_as_they_were_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    before, after = codes_of("A meter of Stripe")
+    before, after, webhook = codes_of("A meter of Stripe")
     assert compile(before, "before", "exec")
-    assert paid(names_of(after), "/summary?text=to+be+or+not") == 4 * 10**5
+    names = names_of(after)
+    for _ in range(2):
+        exec(webhook, names | {"customer": "cus_1", "event": {"id": "evt_1"}})
+    assert names["meter"].balance("cus_1").free_wei == 20 * 10**9
+    assert paid(names, "/summary?text=to+be+or+not") == 4 * 10**5
 
 
 def test_litellm__tokens_of_an_answer__are_charged_and_the_estimate_is_bounded_by_the_budget(
@@ -81,5 +87,17 @@ def test_litellm__tokens_of_an_answer__are_charged_and_the_estimate_is_bounded_b
 
     names = names_of(after, completion=completion)
     exec(budget, names)
+    assert names["meter"].balance("acme").free_wei == 1_000 * 10**9
     asked = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
     assert paid(names, "/chat/completions", json=asked) == 1_000 * 150 + 100 * 600
+
+
+def test_flask__view_with_limits_of_its_own__has_those_instead_of_the_applications() -> None:
+    app = Flask("weather")
+    with Meter.open("memory://", identify=from_address()) as meter:
+        ApiBilling(app, meter, api="weather", limits=["1/minute"])
+        app.get("/tides", endpoint="tides")(lambda: "high")
+        app.get("/forecast")(metered(meter, api="weather", limits=["2/minute"])(lambda: "sunny"))
+        client = app.test_client()
+        assert [client.get("/tides").status_code for _ in range(2)] == [200, 429]
+        assert [client.get("/forecast").status_code for _ in range(3)] == [200, 200, 429]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+import logging
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import BODILESS, Headers, MeteredResponse, TextHeaders
+from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.prices import Watcher
 from api_billing.metering.request.running import Gone
 from api_billing.metering.web.event_stream import NEED_VOUCHER, RECEIPT, EventStream, is_event_stream
@@ -23,8 +25,18 @@ class StreamCut(OSError):
 
 EXCHANGE_KEY: Final = "api_billing.exchange"  # where a scope or environ has the exchange of its request
 
+_log = logging.getLogger("api_billing.metering.web")
 _NO_FIELDS: Final = TextHeaders(())
 _settling: set[asyncio.Task[Any]] = set()  # asyncio itself keeps only weak references to tasks
+
+
+def exchange_outside(metering: Metering, scope: Mapping[str, Any]) -> Exchange | None:
+    """The exchange of a request that is metered further outside. That these other terms have no effect is logged."""
+    exchange: Exchange | None = scope.get(EXCHANGE_KEY)
+    if exchange is not None and exchange.metering is not metering:
+        what = "%s is metered on the terms around it, of %s: its own, of %s, have no effect"
+        metering.meter.seldom.log(_log, logging.WARNING, what, scope["path"], exchange.metering.api, metering.api)
+    return exchange
 
 
 class Delivery:

@@ -30,7 +30,7 @@ from api_billing.metering.web.asgi_messages import (
     Scope,
     Send,
 )
-from api_billing.metering.web.delivery import EXCHANGE_KEY
+from api_billing.metering.web.delivery import EXCHANGE_KEY, exchange_outside
 from api_billing.metering.web.fastapi_serializing import effective_route
 from api_billing.metering.web.identified import aconsumer_of
 from api_billing.metering.web.starlette_endpoints import AnswerResponse, read_body
@@ -90,9 +90,9 @@ class MeterDependency:
     async def __call__(self, request: Request) -> AsyncIterator[Charge]:
         scope = request.scope
         deferred = _installed(request)
-        exchange_outside: Exchange | None = scope.get(EXCHANGE_KEY)
-        if exchange_outside is not None or not self.metering.covers(request.method, scope["path"]):
-            yield Charge(exchange_outside)
+        outside = exchange_outside(self.metering, scope)
+        if outside is not None or not self.metering.covers(request.method, scope["path"]):
+            yield Charge(outside)
             return
         outgoing = await deferred.begin(self.metering, request)
         try:
