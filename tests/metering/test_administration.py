@@ -56,12 +56,13 @@ def meter(clock: Clock) -> Iterator[Meter]:
 
 
 def asked(
-    meter: Meter, key: str, api: str = "weather", price_wei: int = 1, query: str = "", beyond_wei: int = 0
+    meter: Meter, key: str, api: str = "weather", price_wei: int = 1, query: str = "", beyond_wei: int = 0, **terms: Any
 ) -> str:
     """Ask once with a key for what costs so much more than its estimate: "served", or the code of the refusal."""
     headers = [("authorization", f"Bearer {key}")] if key else []
-    metering = meter.metering(api, estimate_wei=price_wei, price=price_wei + beyond_wei)
-    request = MeteredRequest("GET", "/a", TextHeaders(headers), query=query.encode(), at_ms=meter.now_ms(), body=b"")
+    metering = meter.metering(api, estimate_wei=price_wei, price=price_wei + beyond_wei, **terms)
+    about: dict[str, Any] = {"query": query.encode(), "at_ms": meter.now_ms(), "body": b"", "client": "2001:db8::1"}
+    request = MeteredRequest("GET", "/a", TextHeaders(headers), **about)
     exchange = Exchange(metering, request)
     answer = exchange.begin()
     if answer is not None:
@@ -326,6 +327,63 @@ def test_reset__of_a_budget__leaves_other_windows_and_consumers(meter: Meter) ->
     assert [asked(meter, key, price_wei=5) for key in keys] == ["quota_exceeded", "quota_exceeded"]
     meter.reset_window("acme", "daily")
     assert [asked(meter, key, price_wei=5) for key in keys] == ["served", "quota_exceeded"]
+
+
+def test_reset__of_a_keys_cap__leaves_the_other_keys(meter: Meter) -> None:
+    one, two = [meter.create_key("acme", cap=5) for _ in range(2)]
+    assert [asked(meter, key.text, price_wei=5) for key in (one, two, one)] == ["served", "served", "quota_exceeded"]
+    assert meter.reset_window("acme", "key/cap", key_id=one.stored.key_id) == 5
+    assert [asked(meter, key.text, price_wei=5) for key in (one, two)] == ["served", "quota_exceeded"]
+    meter.add_consumer("other")
+    with pytest.raises(UnknownKey):
+        meter.reset_window("other", "key/cap", key_id=one.stored.key_id)
+
+
+@pytest.mark.parametrize("scope", ["operation", "model"])
+def test_reset__of_a_budget_with_a_scope__is_that_of_the_one_named(meter: Meter, scope: Any) -> None:
+    meter.set_budget("acme", Budget("spend", "day", 1, scope=scope))
+    key = meter.create_key("acme").text
+    ways = {"a": {"operation": "a", "model": lambda _: "a"}, "b": {"operation": "b", "model": lambda _: "b"}}
+
+    def all_asked() -> list[str]:
+        return [asked(meter, key, **terms) for terms in ways.values()]
+
+    assert all_asked() == ["served", "served"]
+    assert meter.reset_window("acme", "spend", api="weather", **{scope: "a"}) == 1
+    assert all_asked() == ["served", "budget_exceeded"]
+
+
+LIMITS = [
+    ("1/day; name=x", {}, {"operation": "/a"}),
+    ("1/day; name=x; on=api; window=sliding", {}, {}),
+    ("1/day; name=x; per=address; on=api; burst=1", {}, {"address": "2001:db8::2"}),
+    ("1/day; name=x; on=method; per=key", {}, {"operation": "/a", "method": "GET", "key_id": "KEY"}),
+]
+
+
+@pytest.mark.parametrize("by_text", [False, True])
+@pytest.mark.parametrize(("text", "terms", "where"), LIMITS)
+def test_reset__of_a_limit_of_requests__lets_these_go_on(
+    meter: Meter, text: str, terms: dict[str, Any], where: dict[str, Any], by_text: bool
+) -> None:
+    if by_text:
+        terms = {"limits": [text]}
+    else:
+        meter.set_limit("weather", text)
+    made = meter.create_key("acme")
+    where = {name: made.stored.key_id if value == "KEY" else value for name, value in where.items()}
+    assert [asked(meter, made.text, **terms) for _ in range(2)] == ["served", "quota_exceeded"]
+    name = text if by_text else "x"
+    for missing in where:
+        with pytest.raises(InvalidSetting, match=missing):
+            meter.reset_window("acme", name, api="weather", **{k: v for k, v in where.items() if k != missing})
+    assert meter.reset_window("acme", name, api="weather", **where) == 1
+    assert [asked(meter, made.text, **terms) for _ in range(2)] == ["served", "quota_exceeded"]
+    [record] = meter.store.call(ListRecords(states=("reset",)))
+    assert (record.api, json.loads(record.outcome.tags)) == (
+        "weather",
+        {"unit": "calls", "was": "1", "api": "weather", **where},
+    )
 
 
 @pytest.mark.parametrize("consumer", ["acme", "nobody"])

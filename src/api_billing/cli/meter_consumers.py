@@ -63,12 +63,25 @@ def reset(
     desk: Desk,
     consumer: ConsumerName,
     window: Annotated[
-        str, typer.Argument(metavar="NAME", help="Name of a quota or budget; month: the calls of the tier's month")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Name of a quota, budget or limit, as refusals tell it, or the text of a limit in code; month: the"
+            " calls of the tier's month",
+        ),
     ] = "month",
     note: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the audit log.")] = "",
+    api: Annotated[str, typer.Option(metavar="API", help="Of requests to this API.")] = "",
+    operation: Annotated[str, typer.Option(metavar="NAME", help="Of this operation; of limits: this route.")] = "",
+    method: Annotated[str, typer.Option(metavar="METHOD", help="Of this method.")] = "",
+    model: Annotated[str, typer.Option(metavar="NAME", help="Of this model.")] = "",
+    key: Annotated[str, typer.Option(metavar="KEY", help="Of the API key of this id.")] = "",
+    address: Annotated[str, typer.Option(metavar="IP", help="Of this address.")] = "",
 ) -> Shown:
     """Let what a consumer has used in the present window of a limit count no more; it is in the audit log."""
-    was = desk.meter.reset_window(consumer, window, note=note)
+    given = {"api": api, "operation": operation, "method": method, "model": model, "key_id": key, "address": address}
+    where: Any = {name: value for name, value in given.items() if value}
+    was = desk.meter.reset_window(consumer, window, note=note, **where)
     text = f"{plain(window)} of {plain(consumer)} begins anew; it was {was:,}"
     return Shown({"consumer": consumer, "window": window, "was": was}, text)
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 
-from api_billing.metering.errors import InvalidSetting, MeterError, UnknownConsumer
+from api_billing.metering.addresses import counted_as, spelled
+from api_billing.metering.errors import InvalidSetting, MeterError, UnknownConsumer, UnknownKey
 from api_billing.metering.key_administration import KeyAdministration
 from api_billing.metering.ledger.consumer_operations import (
+    FindKey,
     GetProfile,
     ListTiers,
     PutProfile,
@@ -33,10 +35,12 @@ from api_billing.metering.ledger.operations import (
 )
 from api_billing.metering.limits.checks import Amount, amount_in
 from api_billing.metering.limits.limits import Limit, limits_of
-from api_billing.metering.limits.plan import make_plan
+from api_billing.metering.limits.plan import KeyQuotas, make_plan
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota, all_in
+from api_billing.metering.limits.scopes import Limits
 from api_billing.metering.limits.tiers import Tier
+from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.request.identity import consumer_name
 from api_billing.metering.request.metering import check_api
 from api_billing.metering.stores.steps import Steps, arun, run
@@ -44,6 +48,22 @@ from api_billing.metering.texts import storable
 
 _MAX_ID: Final = 255
 _MAX_NOTE: Final = 500
+_NAMED: Final = "a limit of requests in code is named by its text, such as 100/minute, with the API"
+_OF_ON: Final = {"route": ("operation",), "method": ("operation", "method")}
+_OF_PER: Final = {"key": ("key_id",), "address": ("address",)}
+
+
+class Where(TypedDict, total=False):
+    """Of which requests a window is, where each has its own: to an API; with an ``operation``, for limits of requests
+    the route; a method, model, API key by its id, or address.
+    """
+
+    api: str
+    operation: str
+    method: str
+    model: str
+    key_id: str
+    address: str
 
 
 class Administration(KeyAdministration):
@@ -136,24 +156,25 @@ class Administration(KeyAdministration):
         """Take a budget from a consumer. Raises: as ``remove_quota``."""
         return self.revise_consumer(consumer, lambda was: replace(was, budgets=_without(was.budgets, name)))
 
-    def reset_window(self, consumer: str, name: str, *, note: str = "") -> int:
-        """Let what a consumer has used in the present window of a quota or budget of this name count no more: goodwill,
-        or a mistake mended. What it was, in the window's unit; money that was charged stays so (see ``grant``). It is
-        in the audit log, with the note.
+    def reset_window(self, consumer: str, name: str, *, note: str = "", **where: Unpack[Where]) -> int:
+        """Let what a consumer has used in the present window of this name count no more: goodwill, or a mistake mended.
+        The name is that of a quota or budget, as refusals tell it; ``where`` finds it, where there are several. A limit
+        of requests that is in an API's code is named by its text: ``"100/minute"``. What it was, in the window's unit;
+        money that was charged stays so (see ``grant``). It is in the audit log, with the note.
 
-        Raises: UnknownConsumer; InvalidSetting when nothing of this name counts all of its requests; StoreUnavailable.
+        Raises: UnknownConsumer; UnknownKey for one of somebody else; InvalidSetting when there is nothing of this name,
+        or it needs more of ``where``; StoreUnavailable.
         """
         profile, now_ms = self.profile(consumer), self.now_ms()
-        checks = {check.name: check for check in make_plan(profile, now_ms).checks}
-        if name not in checks:
-            raise InvalidSetting(f"{profile.consumer} has no limit {name!r:.80}, but: {', '.join(checks) or 'none'}")
-        [was] = self.store.call(ResetCounts((checks[name],), now_ms))
-        told = {"unit": checks[name].unit, "was": str(was), **({"note": storable(note, _MAX_NOTE)} if note else {})}
+        check = self._window(profile, name, now_ms, **where)
+        [was] = self.store.call(ResetCounts((check,), now_ms))
+        told = {"unit": check.unit, "was": str(was)}
+        told |= {each: storable(str(text), _MAX_NOTE) for each, text in {**where, "note": note}.items() if text}
         record = Record(
             new_id(now_ms),
             now_ms,
             "reset",
-            api="",
+            api=where.get("api", ""),
             consumer=profile.consumer,
             account="",
             tier=profile.tier.name,
@@ -167,6 +188,60 @@ class Administration(KeyAdministration):
         )
         self.store.call(Note(record))
         return was
+
+    def _window(
+        self,
+        profile: Profile,
+        name: str,
+        now_ms: int,
+        *,
+        api: str = "",
+        operation: str = "",
+        method: str = "",
+        model: str = "",
+        key_id: str = "",
+        address: str = "",
+    ) -> WindowCheck:
+        key = self.store.call(FindKey(key_id)) if key_id else None
+        if key is not None and key.consumer != profile.consumer:
+            raise UnknownKey(f"{profile.consumer} has no key {key_id!r:.80}")
+        plan = make_plan(
+            profile,
+            now_ms,
+            api=api,
+            operation=operation,
+            model=model,
+            tier=run(self.profiles.tier(key.tier), self.store.call) if key is not None and key.tier else None,
+            own=None if key is None else KeyQuotas(key.family, key.quotas),
+        )
+        checks = {check.name: check for check in plan.checks}
+        limits = {limit.name: limit for limit in self.limits(api)} if api else {}
+        limit = limits.get(name)
+        if limit is None and name in checks:
+            return checks[name]
+        if limit is None and api:
+            limit = self._limit_of_text(name)
+        if limit is None:
+            there = ", ".join([*checks, *limits]) or "none"
+            raise InvalidSetting(f"{profile.consumer} has no limit {name!r:.80}, but: {there}", hint=_NAMED)
+        given = {"operation": operation, "method": method, "key_id": key_id, "address": address}
+        needed = [*_OF_ON.get(limit.on, ()), *_OF_PER.get(limit.per, ())]
+        if missing := [each for each in needed if not given[each]]:
+            raise InvalidSetting(f"of which {' and '.join(missing)}? The limit {name!r:.80} counts each by itself")
+        limits_there = Limits(api, (limit,))
+        family = key_id if key is None else key.family
+        place = limits_there.place(operation, method.upper(), family, counted_as(spelled(address)))
+        found = limits_there.of(profile.consumer, plan.tier.name, place, now_ms)
+        if not found:
+            raise InvalidSetting(f"{profile.consumer} is not limited by {name!r:.80} now")
+        return found[0]
+
+    def _limit_of_text(self, text: str) -> Limit | None:
+        try:
+            [limit] = limits_of(text, self.currency)
+        except ValueError:
+            return None
+        return limit
 
     def reset_month(self, consumer: str, *, note: str = "") -> int:
         """The same for the calls of its tier's month. Raises: as ``reset_window``, also where these are unlimited."""

@@ -72,6 +72,12 @@ def test_reset__of_the_month__is_in_the_audit_log(acme: Any, meter: Any) -> None
     assert (record["consumer"], record["route"], record["tags"]["note"]) == ("acme", "month", "sorry")
 
 
+def test_reset__of_a_keys_cap__names_the_key(acme: Any, meter: Any) -> None:
+    key = acme("keys", "create", "acme", "--cap", "5 gen", "--json").json["key_id"]
+    assert acme("consumers", "reset", "acme", "key/cap", "--key", key, "--json").json["was"] == 0
+    assert "key/cap" in acme("consumers", "reset", "acme", "key/cap", code=2).err
+
+
 def test_audit__newest_first__is_the_other_way_by_pages(acme: Any, meter: Any) -> None:
     made = [served(meter, NOVEMBER_MS + hour * 3_600_000) for hour in range(3)]
     first = acme("audit", "--newest-first", "--limit", "2", "--json").json

@@ -166,6 +166,16 @@ def test_reset__of_a_window__is_what_it_was(service: Any) -> None:
     )
 
 
+def test_reset__of_a_limit_of_requests__is_of_these(service: Any) -> None:
+    service.meter.set_limit("weather", "7/day; on=api; name=reads")
+    service.reserve()
+    path = f"/v1/consumers/{service.acme}/reset"
+    answer = service.admin("POST", path, body={"window": "reads", "api": "weather"})
+    service.meter.remove_limit("weather", "reads")
+    assert answer.json() == {"window": "reads", "was": "1"}
+    assert service.admin("POST", path, body={"window": "reads"}).status_code == 400
+
+
 def test_key__made_limited__is_shown_once_and_works(service: Any) -> None:
     service.clock.ms += 1
     body = {"consumer": service.acme, "label": "page", "apis": ["weather"], "cap_wei": str(6 * GWEI), "per": "day"}

@@ -146,7 +146,7 @@ class Routes:
     def reset(self, consumer: Consumer, body: bodies.ResetBody) -> bodies.ResetAnswer:
         """Let a window begin anew: goodwill, which is in the audit log."""
         with telling():
-            was = self._meter.reset_window(consumer, body.window, note=body.note)
+            was = self._meter.reset_window(consumer, body.window, note=body.note, **body.where())
             return bodies.ResetAnswer(window=body.window, was=str(was))
 
     def keys(

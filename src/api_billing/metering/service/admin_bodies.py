@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from api_billing.amounts import Currency
+from api_billing.metering.administration import Where
 from api_billing.metering.key_administration import KeyTerms
 from api_billing.metering.ledger.consumer_operations import ApiKey
 from api_billing.metering.limits.profile import Profile
@@ -23,6 +24,9 @@ Label = Annotated[str, Field(max_length=100, pattern=r"^[ -~]*$")]
 Note = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$", description="For the audit log")]
 Instant = Annotated[int, Field(ge=0, le=253_402_300_799_000, description="Milliseconds since 1970-01-01 UTC")]
 TierName = Annotated[str, Field(min_length=1, max_length=64, examples=["pro"])]
+
+
+Place = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Body(BaseModel):
@@ -181,10 +185,22 @@ class ConsumerAnswer(ConsumerBody):
 
 
 class ResetBody(Body):
-    """Which window is to begin anew: the name of a quota or budget, `month` for the tier's calls."""
+    """Which window is to begin anew: the name of a quota, budget or limit, as refusals tell it, or the text of a limit
+    in code; `month` for the tier's calls. What is left out is not needed, unless each has a window of its own.
+    """
 
-    window: LimitName
+    window: str = Field(pattern=r"^[ -~]{1,400}$", examples=["per-day"])
     note: Note = ""
+    api: ApiName | None = None
+    operation: Place | None = Field(None, description="Of limits of requests: the route")
+    method: Place | None = None
+    model: Place | None = None
+    key_id: Place | None = None
+    address: Place | None = None
+
+    def where(self) -> Where:
+        """Of which requests it is."""
+        return cast(Where, self.model_dump(exclude={"window", "note"}, exclude_none=True))
 
 
 class ResetAnswer(Body):
