@@ -198,6 +198,64 @@ def test_import__key_of_another_consumer__is_a_conflict(meter: Meter) -> None:
     assert meter.keys("other") == ()
 
 
+def changed(meter: Meter, key: NewKey, **terms: Any) -> Any:
+    return meter.change_key(key.stored.key_id, **terms)
+
+
+def test_change__of_a_key_that_is_cached__holds_for_the_next_request(meter: Meter, clock: Clock) -> None:
+    key = meter.create_key("acme", apis=["weather"], cap=2, label="page")
+    assert [asked(meter, key.text) for _ in range(3)] == ["served", "served", "quota_exceeded"]
+    assert changed(meter, key, cap=3).label == "page"
+    assert [asked(meter, key.text) for _ in range(2)] == ["served", "quota_exceeded"]  # 2 stay counted
+    changed(meter, key, cap=None)
+    assert asked(meter, key.text) == "served"
+    changed(meter, key, apis=["maps"])
+    assert [asked(meter, key.text, api) for api in ("weather", "maps")] == ["key_scope", "served"]
+    changed(meter, key, apis=())
+    assert [asked(meter, key.text, api) for api in ("weather", "maps")] == ["served", "served"]
+    changed(meter, key, expires_at=clock.after(DAY))
+    assert asked(meter, key.text) == "served"
+    clock.ms += 86_400_000
+    assert asked(meter, key.text) == "expired_key"
+    assert changed(meter, key, label="again").expires_ms == clock.ms
+    changed(meter, key, expires_at=None)
+    assert asked(meter, key.text) == "served"
+
+
+def test_change__to_more_apis__holds_where_the_key_is_cached(meter: Meter) -> None:
+    key = meter.create_key("acme", apis=["weather"])
+    assert asked(meter, key.text) == "served"
+    changed(meter, key, apis=["weather", "maps"])
+    assert asked(meter, key.text, "maps") == "served"
+
+
+def test_change__to_a_later_end__holds_where_the_key_is_cached(meter: Meter, clock: Clock) -> None:
+    key = meter.create_key("acme", expires_at=clock.after(DAY / 2_880))
+    assert asked(meter, key.text) == "served"
+    changed(meter, key, expires_at=clock.after(DAY))
+    clock.ms += 30_000
+    assert asked(meter, key.text) == "served"
+
+
+def test_change__of_quotas_or_period__keeps_the_other(meter: Meter) -> None:
+    daily, hourly = Quota("daily", "day", 9), Quota("hourly", "hour", 9)
+    key = meter.create_key("acme", cap=5, quotas=[daily])
+    assert changed(meter, key, quotas=[hourly]).quotas == (Quota("cap", "month", 5, "wei"), hourly)
+    assert changed(meter, key, per="day").quotas == (Quota("cap", "day", 5, "wei"), hourly)
+    assert changed(meter, key, cap=None).quotas == (hourly,)
+
+
+def test_change__of_what_there_is_not__is_refused(meter: Meter) -> None:
+    key = meter.create_key("acme")
+    for terms, error in (({"tier": "platinum"}, UnknownTier), ({"cap": -1}, InvalidSetting)):
+        with pytest.raises(error):
+            changed(meter, key, **terms)
+    with pytest.raises(UnknownKey):
+        meter.change_key("nobody00", label="x")
+    meter.revoke_key(key.stored.key_id)
+    assert changed(meter, key, label="gone").revoked_ms is not None
+
+
 def test_rotate__without_an_overlap__refuses_the_old_one_at_once(meter: Meter) -> None:
     old = meter.create_key("acme", label="ci", apis=["weather"], tier="pro")
     assert asked(meter, old.text) == "served"

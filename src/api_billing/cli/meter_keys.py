@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from api_billing.metering.key_administration import KeyTerms
     from api_billing.metering.ledger.consumer_operations import ApiKey
 
-keys = typer.Typer(no_args_is_help=True, help="Make, import, list, rotate and revoke API keys of consumers.")
+keys = typer.Typer(no_args_is_help=True, help="Make, import, change, list, rotate and revoke API keys of consumers.")
 
 _SPAN: Final = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -94,6 +94,40 @@ def rotate(
     expires_at = _after(desk, expires)
     overlap_ = span(overlap) if overlap else timedelta()
     return _made(desk.meter.rotate_key(key_id, overlap=overlap_, expires_at=expires_at))
+
+
+@meter_command(keys, "change")
+def change(
+    desk: Desk,
+    key_id: KeyId,
+    label: Annotated[str | None, typer.Option(metavar="TEXT", help="What it is for.")] = None,
+    expires: Annotated[
+        str, typer.Option(metavar="SPAN", help="How long it is good from now on: 90d, 12h, 30m or 2w; or never.")
+    ] = "",
+    api: Annotated[
+        list[str] | None, typer.Option("--api", metavar="API", help="Good for this API only; repeatable; all: any.")
+    ] = None,
+    cap: Annotated[
+        str, typer.Option(metavar="AMOUNT", help="At most this is spent with it in each window of --per; or none.")
+    ] = "",
+    per: Annotated[str, typer.Option("--per", metavar="PERIOD", help="Of the cap, else as it is.")] = "",
+) -> Shown:
+    """Change what is given of a key, from its next request on."""
+    _check_id(key_id)
+    terms: dict[str, Any] = {} if label is None else {"label": label}
+    if expires:
+        terms["expires_at"] = None if expires == "never" else _after(desk, expires)
+    if api:
+        terms["apis"] = () if api == ["all"] else api
+    if cap:
+        terms["cap"] = None if cap == "none" else desk.amount(cap)
+    if per:
+        terms["per"] = per
+    if not terms:
+        raise InvalidInput("nothing is to be changed: give --label, --expires, --api, --cap or --per")
+    changed = desk.meter.change_key(key_id, **terms)
+    now_ms = desk.meter.now_ms()
+    return Shown(_key_data(changed), lambda: _keys([changed], now_ms))
 
 
 @meter_command(keys, "list")

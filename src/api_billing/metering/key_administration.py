@@ -1,4 +1,4 @@
-"""API keys, as they are administered: made, imported, rotated, revoked.
+"""API keys, as they are administered: made, imported, changed, rotated, revoked.
 
 A key that may do all that its consumer may is a secret of the consumer's server. One with ``apis`` and a cap may be put
 where others can read it, in a page or an app: what they can do with it is bounded.
@@ -16,6 +16,7 @@ from api_billing.metering.errors import InvalidSetting, UnknownKey
 from api_billing.metering.identity.api_keys import NewKey, imported_key, new_key
 from api_billing.metering.ledger.consumer_operations import (
     ApiKey,
+    ChangeKey,
     FindKey,
     ListKeys,
     PutKey,
@@ -163,6 +164,33 @@ class KeyAdministration(RequestMeter):
         stored = replace(made.stored, label=was.label if label is None else _label(label), expires_ms=expires_ms)
         until_ms = now_ms + overlap // timedelta(milliseconds=1)
         return made._replace(stored=self.store.call(RotateKey(key_id, stored, now_ms, until_ms)))
+
+    def change_key(self, key_id: str, **terms: Unpack[KeyTerms]) -> ApiKey:
+        """Change what is given of a key, from the next request with it on, in all processes; None takes its cap or its
+        end from it. What it has spent stays counted. The key as it is then; one that was revoked stays so.
+
+        Raises: UnknownKey, UnknownTier, InvalidSetting, StoreUnavailable.
+        """
+        while True:
+            was = self._key(key_id)
+            wanted = self._changed(was, terms)
+            if self.store.call(ChangeKey(wanted, was)) == wanted:
+                return wanted
+            # Somebody else changed it in between: once more, on what they made of it.
+
+    def _changed(self, was: ApiKey, terms: KeyTerms) -> ApiKey:
+        cap = next((each for each in was.quotas if each == Quota(_CAP, each.period, each.limit, "wei")), None)
+        kept: KeyTerms = {
+            "tier": was.tier,
+            "label": was.label,
+            "apis": was.apis,
+            "cap": None if cap is None else cap.limit,
+            "per": "month" if cap is None else cap.period,
+            "quotas": [each for each in was.quotas if each is not cap],
+        }
+        kept.update(terms)
+        changed = self._on_terms(was, **kept)
+        return changed if "expires_at" in terms else replace(changed, expires_ms=was.expires_ms)
 
     def revoke_key(self, key_id: str) -> ApiKey:
         """Refuse a key from now on, in all processes; one that was revoked before stays so. The key as it is then.

@@ -66,6 +66,18 @@ def test_keys_rotate__with_an_overlap__makes_one_and_ends_the_other(acme: Any, m
     assert "id" in acme("keys", "rotate", old["key"], code=2).err
 
 
+def test_keys_change__what_is_given__is_that_and_the_rest_stays(acme: Any, meter: Any) -> None:
+    made = ("--label", "page", "--cap", "5 gen", "--api", "weather")
+    key = acme("keys", "create", "acme", *made, "--json").json["key_id"]
+    one = acme("keys", "change", key, "--cap", "6 gen", "--expires", "1d", "--json").json
+    assert (one["label"], one["apis"], one["expires_ms"] > 0) == ("page", ["weather"], True)
+    assert [each["limit"] for each in one["quotas"]] == [6 * 10**18]
+    none = ("--cap", "none", "--expires", "never", "--api", "all", "--label", "")
+    two = acme("keys", "change", key, *none, "--json").json
+    assert (two["quotas"], two["expires_ms"], two["apis"], two["label"]) == ([], None, [], "")
+    assert "nothing" in acme("keys", "change", key, code=2).err
+
+
 def test_reset__of_the_month__is_in_the_audit_log(acme: Any, meter: Any) -> None:
     assert acme("consumers", "reset", "acme", "--note", "sorry", "--json").json["was"] == 0
     [record] = acme("audit", "--state", "reset", "--json").json["records"]

@@ -28,6 +28,7 @@ WRITES = (
     ("PATCH", "/v1/consumers/acme"),
     ("POST", "/v1/consumers/acme/reset"),
     ("POST", "/v1/keys"),
+    ("PATCH", "/v1/keys/12345678"),
     ("POST", "/v1/keys/12345678/rotate"),
     ("POST", "/v1/keys/12345678/revoke"),
     ("POST", "/v1/credit"),
@@ -208,6 +209,21 @@ def test_key__rotated_and_revoked__is_good_as_long_as_it_says(service: Any) -> N
     revoked = service.admin("POST", f"/v1/keys/{made['key_id']}/revoke").json()
     assert revoked["revoked_ms"] == service.clock.ms
     assert service.reserve(api_key=new).json()["code"] == "revoked_key"
+
+
+def test_key__changed__has_what_was_given_and_the_rest(service: Any) -> None:
+    body = {"consumer": service.acme, "label": "page", "cap_wei": "7", "per": "day", "apis": ["maps"]}
+    made = service.admin("POST", "/v1/keys", body=body).json()
+    path = f"/v1/keys/{made['key_id']}"
+    assert service.reserve(api_key=made["key"], estimate_wei="1").json()["code"] == "key_scope"
+    changed = service.admin("PATCH", path, body={"apis": ["weather"], "cap_wei": "9"}).json()
+    assert (changed["label"], changed["apis"]) == ("page", ["weather"])
+    assert [(each["limit"], each["period"]) for each in changed["quotas"]] == [("9", "day")]
+    assert service.reserve(api_key=made["key"], estimate_wei="9").status_code == 201
+    assert service.reserve(api_key=made["key"], estimate_wei="1").json()["code"] == "quota_exceeded"
+    assert service.admin("PATCH", path, body={"cap_wei": None}).json()["quotas"] == []
+    assert service.reserve(api_key=made["key"], estimate_wei="1").status_code == 201
+    assert service.admin("PATCH", "/v1/keys/12345678", body={"label": "x"}).status_code == 404
 
 
 def test_keys__listed_by_pages__are_all_of_them_once(service: Any) -> None:

@@ -8,6 +8,7 @@ import pytest
 from api_billing.metering.errors import IdConflict, UnknownConsumer, UnknownKey, UnknownTier
 from api_billing.metering.ledger.consumer_operations import (
     ApiKey,
+    ChangeKey,
     FindKey,
     GetProfile,
     ListKeys,
@@ -195,6 +196,35 @@ def test_key__limited__comes_back_with_its_limits(desk):
     limited = key(expires_ms=9, first="k0", **TERMS)
     desk.call(PutKey(limited))
     assert desk.call(FindKey("k1")) == limited
+
+
+def test_key__changed__is_another_and_so_is_its_consumers_version(desk):
+    profile = desk.call(PutProfile("acme", "pro"))
+    desk.call(PutKey(key()))
+    wanted = key(expires_ms=9, **TERMS)
+    assert [desk.call(ChangeKey(wanted, key())) for _ in range(2)] == [wanted, wanted]
+    assert desk.call(FindKey("k1")) == wanted
+    assert desk.call(ListKeys("acme")) == (wanted,)
+    assert desk.call(GetProfile("acme")).version > profile.version
+
+
+def test_key__changed_when_it_is_another_by_then__stays_as_it_is(desk):
+    desk.call(PutProfile("acme", "pro"))
+    desk.call(PutKey(key()))
+    desk.call(RevokeKey("k1", 7))
+    version = desk.call(GetProfile("acme")).version
+    assert desk.call(ChangeKey(key(label="new"), key())) == key(revoked_ms=7)
+    assert desk.call(FindKey("k1")) == key(revoked_ms=7)
+    assert desk.call(ChangeKey(key("k2", label="new"), key("k2"))) is None
+    assert desk.call(GetProfile("acme")).version == version
+
+
+def test_key__changed_to_an_unknown_tier__is_refused(desk):
+    desk.call(PutProfile("acme", "pro"))
+    desk.call(PutKey(key()))
+    with pytest.raises(UnknownTier):
+        desk.call(ChangeKey(key(tier="platinum"), key()))
+    assert desk.call(FindKey("k1")) == key()
 
 
 def rotation(new_id="k2", key_id="k1", until_ms=50, **changes):

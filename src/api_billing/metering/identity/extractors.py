@@ -130,7 +130,8 @@ def api_key(
         text = read(request)
         if not isinstance(text, str):
             return text
-        if cache is not None and (known := cache.get(text, request.at_ms)) is not None:
+        known = None if cache is None else cache.get(text, request.at_ms)
+        if known is not None and known.is_good(request.at_ms):  # else it may have another end by now
             return _who(known, request.at_ms)
         parsed = read_key(secret, text)
         if parsed is None:

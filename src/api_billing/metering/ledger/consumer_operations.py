@@ -134,6 +134,16 @@ class RevokeKey(Operation[bool]):
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeKey(Operation["ApiKey | None"]):
+    """Keep a key in the place of what it was, ``replaces``, and change its consumer's version; another one stays as it
+    is. The answer: the key as it is then, None when there is none. Raises: ``UnknownTier``.
+    """
+
+    key: ApiKey
+    replaces: ApiKey
+
+
+@dataclass(frozen=True, slots=True)
 class RotateKey(Operation[ApiKey]):
     """Keep a new key in the place of another, which expires at ``until_ms`` if not before; the new one as it is kept.
 

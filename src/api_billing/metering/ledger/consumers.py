@@ -8,6 +8,7 @@ from typing import Final
 from api_billing.metering.errors import IdConflict, UnknownConsumer, UnknownKey, UnknownTier
 from api_billing.metering.ledger.consumer_operations import (
     ApiKey,
+    ChangeKey,
     FindKey,
     KeepCurrency,
     KeepPepperCheck,
@@ -107,6 +108,19 @@ def revoke_key(tables: Tables, op: RevokeKey) -> bool:
     tables.put(KeyRow.of(replace(key, revoked_ms=op.now_ms)))
     _give_new_version(tables, key.consumer)
     return True
+
+
+def change_key(tables: Tables, op: ChangeKey) -> ApiKey | None:
+    """Keep a key in the place of what it was."""
+    row: KeyRow | None = tables.find(API_KEYS, (op.key.key_id,))
+    was = None if row is None else row.api_key()
+    if was != op.replaces or was == op.key:
+        return was
+    if op.key.tier and tables.tier(op.key.tier) is None:
+        raise UnknownTier(f"there is no tier {op.key.tier!r}")
+    tables.put(KeyRow.of(op.key))
+    _give_new_version(tables, op.key.consumer)
+    return op.key
 
 
 def rotate_key(tables: Tables, op: RotateKey) -> ApiKey:

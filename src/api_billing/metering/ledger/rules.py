@@ -20,6 +20,7 @@ from api_billing.metering.ledger import (
 )
 from api_billing.metering.ledger.batch_operations import AddToBatch, ListBatches, ReadCut, ReadLeaves
 from api_billing.metering.ledger.consumer_operations import (
+    ChangeKey,
     FindKey,
     GetProfile,
     KeepCurrency,
@@ -177,6 +178,7 @@ RULES: Final[dict[type[Operation[Any]], Rule]] = {
     DropLimit: set_limits.drop_limit,
     ListLimits: set_limits.list_limits,
     RevokeKey: consumers.revoke_key,
+    ChangeKey: consumers.change_key,
     RotateKey: consumers.rotate_key,
     ListKeys: consumers.list_keys,
     KeepPepperCheck: consumers.keep_pepper_check,

@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from api_billing.metering.addresses import counted_as
 from api_billing.metering.errors import StoreUnavailable
+from api_billing.metering.ledger.consumer_operations import FindKey
 from api_billing.metering.ledger.operations import (
     ClaimInProgress,
     ClaimMismatch,
@@ -71,7 +72,10 @@ class CreditPayer(Payer):
                 return not_proven
             self.consumer = consumer = identity.consumer
             if (key := identity.key) is not None and key.apis and metering.api not in key.apis:
-                return Refusal("key_scope")
+                if (yield FindKey(key.key_id)) == key:
+                    return Refusal("key_scope")
+                meter.profiles.forget(consumer)  # and its keys: this one is another by now
+                continue
             profile = nobody(consumer) if identity.anonymous else meter.profiles.known(consumer)
             if profile is None and (profile := (yield from meter.profiles.of(consumer, new_tier))) is None:
                 return Refusal("not_subscribed")

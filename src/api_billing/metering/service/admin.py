@@ -92,6 +92,7 @@ class Routes:
         app.add_api_route(f"{one}/reset", self.reset, methods=["POST"], **changed)
         app.add_api_route(KEYS, self.keys, **read)
         app.add_api_route(KEYS, self.make_key, methods=["POST"], status_code=201, **changed)
+        app.add_api_route(f"{KEYS}/{{key_id}}", self.change_key, methods=["PATCH"], **changed)
         app.add_api_route(f"{KEYS}/{{key_id}}/rotate", self.rotate, methods=["POST"], status_code=201, **changed)
         app.add_api_route(f"{KEYS}/{{key_id}}/revoke", self.revoke, methods=["POST"], **changed)
         app.add_api_route(CREDIT, self.grant, methods=["POST"], **changed)
@@ -173,6 +174,11 @@ class Routes:
                 return bodies.MadeKeyAnswer.of(made.stored, key=made.text)
             imported = self._meter.import_key(body.text.get_secret_value(), body.consumer, **body.terms())
             return bodies.MadeKeyAnswer.of(imported, key=None)
+
+    def change_key(self, key_id: KeyId, body: bodies.KeyChangeBody) -> bodies.KeyBody:
+        """Change what is given of a key, from its next request on."""
+        with telling():
+            return bodies.KeyBody.of(self._meter.change_key(key_id, **body.terms()))
 
     def rotate(self, key_id: KeyId, body: bodies.RotationBody = _NO_ROTATION) -> bodies.MadeKeyAnswer:
         """Make a new key in the place of one, which is good for the overlap still."""

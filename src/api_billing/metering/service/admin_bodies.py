@@ -283,6 +283,29 @@ class NewKeyBody(Body):
         }
 
 
+class KeyChangeBody(Body):
+    """What is to be changed of a key; what is left out stays. Null takes its end, or its cap, from it."""
+
+    label: Label | None = None
+    expires_ms: Instant | None = None
+    apis: list[ApiName] | None = Field(None, max_length=100, description="That it is good for; none: all")
+    cap_wei: Wei | None = None
+    per: Period | None = Field(None, description="Of the cap")
+
+    def terms(self) -> KeyTerms:
+        """What is given."""
+        given = {
+            "label": self.label or "",
+            "expires_at": instant(self.expires_ms),
+            "apis": self.apis or [],
+            "cap": None if self.cap_wei is None else int(self.cap_wei),
+            "per": self.per or "month",
+        }
+        named = {"expires_ms": "expires_at", "cap_wei": "cap"}
+        fields = [named.get(name, name) for name in self.model_fields_set]
+        return cast(KeyTerms, {name: given[name] for name in fields})
+
+
 class RotationBody(Body):
     """How long the old key is good beside the new one, and what is to be another of the new one."""
 
