@@ -330,6 +330,24 @@ def test_keys__listed__oldest_first_of_one_consumer_or_all(desk):
     assert desk.call(ListKeys("nobody")) == ()
 
 
+def test_keys__listed_by_pages__are_each_once_in_the_order_of_their_ids(desk):
+    for consumer in ("acme", "other"):
+        desk.call(PutProfile(consumer, "pro"))
+    made = [key("Z9"), key("a1"), key("a2", "other"), key("a3"), key("b")]
+    for one in reversed(made):
+        desk.call(PutKey(one))
+    assert [desk.call(ListKeys("", after, 2)) for after in ("", "a1", "a3")] == [
+        (made[0], made[1]),
+        (made[2], made[3]),
+        (made[4],),
+    ]
+    assert [desk.call(ListKeys("acme", after, 2)) for after in ("", "a1", "b")] == [
+        (made[0], made[1]),
+        (made[3], made[4]),
+        (),
+    ]
+
+
 def test_fire_once__many_at_once__one_fires(desk):
     with ThreadPoolExecutor(8) as threads:
         fired = list(threads.map(lambda _: desk.call(FireOnce("depleted/acme/1", 1, 100)), range(8)))

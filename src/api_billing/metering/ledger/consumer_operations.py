@@ -181,6 +181,10 @@ class KeepCurrency(Operation[str]):
 
 @dataclass(frozen=True, slots=True)
 class ListKeys(Operation[tuple[ApiKey, ...]]):
-    """Keys of one consumer, or of all, oldest first."""
+    """Keys of one consumer, or of all, oldest first; with ``limit`` so many of them, in the order of their ids, after
+    the id ``after``.
+    """
 
     consumer: str = ""
+    after: str = ""
+    limit: int | None = None

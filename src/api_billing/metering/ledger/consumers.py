@@ -178,9 +178,11 @@ def keep_currency(tables: Tables, op: KeepCurrency) -> str:
 
 
 def list_keys(tables: Tables, op: ListKeys) -> tuple[ApiKey, ...]:
-    """Keys, oldest first."""
+    """Keys, oldest first, or a page of them."""
     tables.flush()
-    keys = [row.api_key() for row in tables.keys(op.consumer)]
+    keys = [row.api_key() for row in tables.keys(op.consumer, op.after, op.limit)]
+    if op.limit is not None:
+        return tuple(keys)
     return tuple(sorted(keys, key=lambda key: (key.created_ms, key.key_id)))
 
 

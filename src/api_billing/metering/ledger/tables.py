@@ -89,8 +89,8 @@ class Tables(ABC):
         """The limits of all APIs that were set."""
 
     @abstractmethod
-    def keys(self, consumer: str) -> Sequence[KeyRow]:
-        """API keys of a consumer, or of all."""
+    def keys(self, consumer: str, after: str = "", limit: int | None = None) -> Sequence[KeyRow]:
+        """API keys of a consumer, or of all; with ``limit`` so many, in the order of their ids, after one of them."""
 
     @abstractmethod
     def records(self, query: ListRecords) -> Sequence[Record]:

@@ -23,7 +23,7 @@ from api_billing.metering.errors import (
     UnknownKey,
     UnknownTier,
 )
-from api_billing.metering.ledger.consumer_operations import ListProfiles
+from api_billing.metering.ledger.consumer_operations import ListKeys, ListProfiles
 from api_billing.metering.ledger.operations import ReadCounts
 from api_billing.metering.limits.plan import make_plan
 from api_billing.metering.limits.profile import Profile
@@ -156,15 +156,12 @@ class Routes:
         after: After = "",
         limit: Limit = _PAGE,
     ) -> bodies.KeysAnswer:
-        """API keys, oldest first; revoked and expired ones too."""
+        """API keys in the order of their ids; revoked and expired ones too."""
         with telling():
-            found = self._meter.keys(consumer)
-        ids = [key.key_id for key in found]
-        if after and after not in ids:
-            raise ServiceProblem("invalid_request", "query.after: no key has this id")
-        page = found[ids.index(after) + 1 if after else 0 :][:limit]
-        last = page[-1].key_id if page and page[-1] != found[-1] else None
-        return bodies.KeysAnswer(keys=[bodies.KeyBody.of(key) for key in page], next=last)
+            name = consumer and consumer_name(consumer)
+        found = self._meter.store.call(ListKeys(name, after, limit))
+        last = found[-1].key_id if len(found) == limit else None
+        return bodies.KeysAnswer(keys=[bodies.KeyBody.of(key) for key in found], next=last)
 
     def make_key(self, body: bodies.NewKeyBody) -> bodies.MadeKeyAnswer:
         """Make an API key, or import one. A request without an answer may have made one that nobody has: revoke it."""

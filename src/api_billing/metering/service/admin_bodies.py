@@ -243,7 +243,7 @@ class KeyBody(Body):
 
 
 class KeysAnswer(Body):
-    """A page of keys, oldest first."""
+    """A page of keys; `next` is the `after` of the page behind it, null at the end."""
 
     keys: list[KeyBody]
     next: str | None

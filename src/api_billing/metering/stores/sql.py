@@ -150,8 +150,11 @@ class SqlTables(Tables):
     def limits(self) -> Sequence[LimitsRow]:
         return self._rows(LIMITS, "")
 
-    def keys(self, consumer: str) -> Sequence[KeyRow]:
-        return self._rows(API_KEYS, "where consumer = ?", self.name(consumer)) if consumer else self._rows(API_KEYS, "")
+    def keys(self, consumer: str, after: str = "", limit: int | None = None) -> Sequence[KeyRow]:
+        where, values = ("where consumer = ?", [self.name(consumer)]) if consumer else ("where 1 = 1", [])
+        if limit is None:
+            return self._rows(API_KEYS, where, *values)
+        return self._rows(API_KEYS, f"{where} and key_id > ? order by key_id limit ?", *values, self.name(after), limit)
 
     def records(self, query: ListRecords) -> Sequence[Record]:
         order, behind = ("desc", "<") if query.newest_first else ("asc", ">")

@@ -142,8 +142,9 @@ class MemoryTables(Tables):
     def limits(self) -> Sequence[LimitsRow]:
         return self._all(LIMITS)
 
-    def keys(self, consumer: str) -> Sequence[KeyRow]:
-        return [row for row in self._all(API_KEYS) if consumer in ("", row.api_key().consumer)]
+    def keys(self, consumer: str, after: str = "", limit: int | None = None) -> Sequence[KeyRow]:
+        rows: list[KeyRow] = [row for row in self._all(API_KEYS) if consumer in ("", row.api_key().consumer)]
+        return sorted([row for row in rows if row.api_key().key_id > after], key=lambda row: row.key)[:limit]
 
     def records(self, query: ListRecords) -> Sequence[Record]:
         records = [request.record(self.find(BODIES, request.key)) for request in self._requests()]

@@ -253,8 +253,11 @@ class RedisTables(Tables):
     def limits(self) -> Sequence[LimitsRow]:
         return list(self._listed(0, LIMITS, f"all:{LIMITS.name}"))
 
-    def keys(self, consumer: str) -> Sequence[KeyRow]:
-        rows: Iterable[KeyRow] = self._listed(0, API_KEYS, f"keys:{consumer}" if consumer else "keys")
+    def keys(self, consumer: str, after: str = "", limit: int | None = None) -> Sequence[KeyRow]:
+        index = f"keys:{consumer}" if consumer else "keys"
+        if limit is not None:
+            return self._rows_of(0, API_KEYS, [(key_id,) for key_id in self._page(0, index, after, limit)])
+        rows: Iterable[KeyRow] = self._listed(0, API_KEYS, index)
         return [row for row in rows if consumer in ("", row.api_key().consumer)]
 
     def records(self, query: ListRecords) -> Sequence[Record]:
