@@ -91,7 +91,7 @@ class Meter(Administration):
         self._own_secret = os.urandom(32)
         _OPEN.add(self)
         if settings.payments:
-            self.door = Door(settings.payments, settings.contract.lower(), self._challenge_secret)
+            self.door = Door(settings.payments, settings.contract.lower(), self._challenge_secret, settings.key_query)
 
     @classmethod
     def open(

@@ -54,6 +54,15 @@ def test_unpaid__asked_again__touches_no_store_and_leaves_no_record(desk: DoorDe
     assert perform(ListRecords()) == ()
 
 
+def test_unpaid__with_a_key_in_the_query__is_told_the_url_without_it(world: World) -> None:
+    open_session(world)
+    desk = DoorDesk(world, key_query="api_key")
+    answer = desk.ask(query=b"api_key=ab_secret&q=1&api%5Fkey=ab_secret")
+    assert answer.required["resource"]["url"] == "https://api.example.com/forecast?q=1"
+    assert desk.ask(query=b"api_key=ab_secret").required["resource"]["url"] == "https://api.example.com/forecast"
+    assert "secret" not in f"{answer.required} {answer.challenge} {answer.headers} {answer.problem}"
+
+
 def test_unpaid__estimate_of_nothing__is_offered_for_one_wei_and_charged_nothing(desk: DoorDesk) -> None:
     desk.estimate_wei = 0
     assert (desk.ask().offer["amount"], desk.ask().challenge.terms["amount"]) == ("1", "1")

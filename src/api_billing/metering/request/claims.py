@@ -7,10 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Final
-from urllib.parse import unquote_plus
 
 from api_billing.metering.ledger.operations import Claim, StoredResponse
-from api_billing.metering.request.http import BODILESS, MeteredRequest, MeteredResponse
+from api_billing.metering.request.http import BODILESS, MeteredRequest, MeteredResponse, query_without
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.request.telling import read_bounded
 from api_billing.metering.settings import MeterSettings
@@ -40,14 +39,6 @@ def request_fingerprint(request: MeteredRequest, query: bytes, settings: MeterSe
     """What makes a request the same request, with this query."""
     body = yield from read_bounded(request, settings.max_fingerprint_bytes)
     return body if isinstance(body, Refusal) else fingerprint(request.method, request.path, query, body)
-
-
-def query_without(query: bytes, name: str) -> bytes:
-    """The query as it is without the parameter of this name: what says who asks, and not for what."""
-    if not name:
-        return query
-    parts = [part for part in query.split(b"&") if unquote_plus(part.partition(b"=")[0].decode("latin-1")) != name]
-    return b"&".join(parts)
 
 
 def stored_response(response: MeteredResponse, method: str, claims: str) -> StoredResponse | None:

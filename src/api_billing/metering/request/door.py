@@ -95,12 +95,16 @@ class Asked(NamedTuple):
 
 
 class Door:
-    """What one meter asks for. Thread-safe. ``secret`` tells what ids of challenges are made with."""
+    """What one meter asks for. Thread-safe. ``secret`` tells what ids of challenges are made with;
+    no URL in them has the query parameter ``key_query``."""
 
-    def __init__(self, protocols: tuple[str, ...], contract: str, secret: Callable[[], bytes]) -> None:
+    def __init__(
+        self, protocols: tuple[str, ...], contract: str, secret: Callable[[], bytes], key_query: str = ""
+    ) -> None:
         self.protocols = protocols
         self._contract = contract
         self._root = secret
+        self._key_query = key_query
         self.offer = lru_cache(_CACHED)(self._made_offer)
         self._secret = lru_cache(4)(self._made_secret)
         self._challenge = lru_cache(_CACHED)(self._made_challenge)
@@ -129,7 +133,7 @@ class Door:
         own_field = mpp.OWN_FIELD if values and not any(map(is_credential, values)) else ""
         # MPP's challenge is not sent to who says that it takes no such, while there is another.
         by_mpp = not preferences or protocols == ("mpp",) or mpp.takes_sessions(preferences[0])
-        return Asked(offer, request.url, request.at_ms // _MINUTE_MS, own_field, by_mpp)
+        return Asked(offer, request.url(self._key_query), request.at_ms // _MINUTE_MS, own_field, by_mpp)
 
     def answer(self, asked: Asked, refusal: Refusal, speaks: str) -> Answer:
         """What is answered to what anybody can send: by its code and reason, the same one for a minute."""

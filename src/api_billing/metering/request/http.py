@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, cast
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, unquote_plus
 
 from api_billing.metering.addresses import TrustedProxies, spelled
 from api_billing.metering.observing.logs import safe_request_id
@@ -137,6 +137,14 @@ class TextHeaders(Headers):
         return [(key.lower(), value) for key, value in self._pairs]
 
 
+def query_without(query: bytes, name: str) -> bytes:
+    """The query as it is without the parameter of this name: what says who asks, and not for what."""
+    if not name:
+        return query
+    parts = [part for part in query.split(b"&") if unquote_plus(part.partition(b"=")[0].decode("latin-1")) != name]
+    return b"&".join(parts)
+
+
 class MeteredRequest:
     """What is known of a request before it is served.
 
@@ -217,10 +225,12 @@ class MeteredRequest:
                 self._address = proxies.client(self.client, self.headers.all(proxies.field))
         return self._address
 
-    @property
-    def url(self) -> str:
-        """As the client wrote it, as far as that is known, and as long as it is no joke: the host is what it says."""
-        query = f"?{self.query.decode('latin-1')}" if self.query else ""
+    def url(self, without: str = "") -> str:
+        """As the client wrote it, as far as that is known, and as long as it is no joke: the host is what it says.
+        ``without`` the query parameter of this name, as one that has a key.
+        """
+        query = query_without(self.query, without).decode("latin-1")
+        query = f"?{query}" if query else ""
         host = self.headers.first("host") or "localhost"
         return f"{self.scheme}://{host}{quote(self.path, safe=_IN_PATHS, errors='replace')}{query}"[:_MAX_URL]
 

@@ -19,9 +19,9 @@ from api_billing.metering.ledger.operations import (
     StoredResponse,
 )
 from api_billing.metering.limits.plan import Fields
-from api_billing.metering.request.claims import query_without, request_fingerprint, used_up
+from api_billing.metering.request.claims import request_fingerprint, used_up
 from api_billing.metering.request.door_payer import DoorPayer
-from api_billing.metering.request.http import MeteredRequest, MeteredResponse, cost_field
+from api_billing.metering.request.http import MeteredRequest, MeteredResponse, cost_field, query_without
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.prices import Priced
