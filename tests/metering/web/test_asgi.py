@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -459,14 +460,32 @@ async def test_websocket__not_allowed_before_it_is_accepted__is_rejected_and_cos
     assert money(meter) == (0, 0)
 
 
-async def test_websocket__whose_handler_fails__costs_nothing(meter: Meter) -> None:
+async def test_websocket__whose_handler_fails_before_it_has_sent_anything__costs_nothing(meter: Meter) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await talk(scope, receive, send)
+        await receive()
+        await send({"type": "websocket.accept"})
         raise Boom
 
     with pytest.raises(Boom):
         await play(meter, app, Wire([CONNECT]), socket(), websockets=True)
     assert money(meter) == (0, 0)
+
+
+@pytest.mark.parametrize("more_wei", [0, 100])
+async def test_websocket__whose_handler_fails_at_what_the_client_sends__is_charged_as_far_as_it_went(
+    meter: Meter, more_wei: int
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await talk(scope, receive, send)
+        current_exchange().extend(more_wei)  # type: ignore[union-attr]
+        json.loads((await receive())["text"])
+
+    wire = Wire([CONNECT, {"type": "websocket.receive", "text": "{"}])
+    with pytest.raises(ValueError, match="Expecting"):
+        await play(meter, app, wire, socket(), websockets=True)
+    await until_settled(meter)
+    assert money(meter) == (0, BASE_WEI + 7 + more_wei)
+    assert [record.outcome.error for record in meter.store.call(ListRecords())] == ["JSONDecodeError"]
 
 
 async def test_websocket__of_nobody__is_closed_before_it_is_accepted(meter: Meter) -> None:

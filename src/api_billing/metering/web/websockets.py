@@ -1,4 +1,6 @@
-"""A websocket connection as one metered request: reserved before it is accepted, settled when it is closed."""
+"""A websocket connection as one metered request: reserved before it is accepted, settled when it is closed, also by an
+exception: a client can cause one, and has what was sent before.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +51,9 @@ async def serve_connection(
             return
         if connection.status == _ACCEPTED and (connection.incoming.gone or isinstance(error, asyncio.CancelledError)):
             connection.finish_later()
+        elif connection.status == _ACCEPTED and connection.taken:
+            exchange.cut(type(error).__name__)
+            await connection.afinish()
         else:
             connection.abort(error)
         raise
