@@ -184,6 +184,9 @@ class Meter(Administration):
         return Reservation(self._job(consumer, estimate_wei, terms, replays=False))
 
     def _job(self, consumer: str, amount_wei: Amount, terms: ChargeTerms, *, replays: bool) -> Job:
+        if unknown := terms.keys() - ChargeTerms.__annotations__.keys():
+            # Those of requests would be believed, and one of them has what is refused served all the same.
+            raise InvalidSetting(f"no terms of a charge: {', '.join(sorted(unknown))}")
         given: dict[str, Any] = {**terms, "estimate_wei": amount_wei}
         key, tags = given.pop("idempotency_key", ""), given.pop("tags", None)
         if (model := terms.get("model")) is not None:

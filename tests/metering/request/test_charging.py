@@ -166,6 +166,9 @@ def test_charge__in_a_handler__leaves_the_request_current() -> None:
         {"idempotency_key": "a" * 256},
         {"units": 0},
         {"operation": "a\n"},
+        {"on_refusal": "pass"},
+        {"price": 0},
+        {"identify": None},
     ],
     ids=str,
 )
@@ -297,7 +300,23 @@ def test_reservation__entered_again_or_extended_afterwards__is_an_error(meter: M
         job.__enter__()
     with pytest.raises(RuntimeError, match="left"):
         job.extend(1)
+    with pytest.raises(RuntimeError, match="left"):
+        job.settle(1)
     assert money(meter) == (900, 0, 100)
+
+
+def test_reservation__extended_before_it_is_entered__is_an_error(meter: Meter) -> None:
+    job = meter.reservation("alice", 100, api="jobs")
+    with pytest.raises(RuntimeError, match="not been entered"):
+        job.extend(1)
+    with job:
+        pass
+    assert money(meter) == (900, 0, 100)
+
+
+def test_reservation__with_a_term_of_requests__is_an_invalid_setting(meter: Meter) -> None:
+    with pytest.raises(InvalidSetting, match="on_refusal"):
+        meter.reservation("alice", 10**9, api="jobs", on_refusal="pass")  # type: ignore[call-arg]
 
 
 def test_charge__where_requests_are_logged__is_logged_as_they_are(caplog: pytest.LogCaptureFixture) -> None:

@@ -116,12 +116,18 @@ class Job(Exchange):
         if answer is not None and refused is not None:
             raise not_allowed(self._job, refused, answer)
 
+    def check_open(self) -> None:
+        """Raises: RuntimeError when it has been left, settled or released."""
+        if self._ended:
+            raise RuntimeError("the reservation has been left")
+
     def more_steps(self, more_wei: Amount) -> Steps[None]:
         """Set more aside. Raises: NotAllowed; StoreUnavailable, when it is not known whether it is."""
         reserve, running, job = self._reserve, self._running, self._job
         more_wei = self._meter.amount("what it costs more", more_wei)
-        if self._ended:
-            raise RuntimeError("the reservation has been left")
+        self.check_open()
+        if not self._is_entered:
+            raise RuntimeError("the reservation has not been entered yet")
         if reserve is None:
             return  # served without being metered
         reply: Reserved | NotReserved | Any = yield from running.set_aside(reserve, running.held_wei + more_wei)
@@ -170,8 +176,9 @@ class Reservation:
 
     def settle(self, cost_wei: Amount) -> None:
         """Charge this when it is left, in place of what is set aside. Raises: InvalidSetting for an amount that is
-        none.
+        none; RuntimeError once it is left.
         """
+        self._exchange.check_open()
         self._exchange.set_cost_wei(cost_wei)
 
     def extend(self, more_wei: Amount) -> None:
