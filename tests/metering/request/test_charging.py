@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from api_billing.metering import Budget, Limit, Meter, NotAllowed, Quota, Reservation, current_exchange, from_header
+from api_billing.metering.clock import DAY_MS
 from api_billing.metering.errors import InvalidSetting, StoreUnavailable
 from api_billing.metering.ledger.operations import ListRecords, Record, Reserve, Settle
 
@@ -129,6 +130,19 @@ def test_charge__repeated_with_its_key__is_charged_once(meter: Meter) -> None:
     first, second = (meter.charge("alice", 300, api="jobs", idempotency_key="job 1") for _ in range(2))
     assert (second.record_id, second.charged_wei, second.free_wei) == (first.record_id, 300, 700)
     assert (first.is_repeated, second.is_repeated, money(meter)) == (False, True, (700, 0, 300))
+
+
+@pytest.mark.parametrize("days", [2, 399])
+def test_charge__repeated_with_its_key_long_after__is_charged_once(days: int) -> None:
+    clock = [1_800_000_000_000]
+    with Meter.open("memory://", clock_ms=lambda: clock[0], idempotency_hours=1) as meter:
+        meter.add_consumer("alice", tier="enterprise")
+        meter.grant("alice", 1_000, grant_id="first")
+        meter.charge("alice", 300, api="jobs", idempotency_key="invoice 1")
+        clock[0] += days * DAY_MS
+        meter.keeper.tick(clock[0])
+        assert meter.charge("alice", 300, api="jobs", idempotency_key="invoice 1").is_repeated
+        assert money(meter) == (700, 0, 300)
 
 
 def test_charge__of_another_amount_with_a_key__is_not_allowed(meter: Meter) -> None:

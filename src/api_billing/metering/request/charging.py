@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
+from api_billing.metering.clock import DAY_MS
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.ledger.operations import (
     Balance,
@@ -37,6 +38,8 @@ from api_billing.metering.stores.steps import Steps, arun, run
 
 _NO_FIELDS: Final = TextHeaders(())
 _DONE: Final = Answer(200, (), b"")
+# Longer than those of requests: a queue repeats a job after a weekend, and a run of invoices after a month.
+_KEY_KEPT_MS: Final = 400 * DAY_MS
 
 
 class Charged(NamedTuple):
@@ -70,6 +73,7 @@ class _JobPayer(CreditPayer):
         self, metering: Metering, request: MeteredRequest, consumer: str, claim: Claim | None, *, replays: bool
     ) -> None:
         super().__init__(metering, request, claim=claim)
+        self.claim_expires_ms = request.at_ms + _KEY_KEPT_MS
         self._name = consumer
         self._replays = replays
         self.replay: Replay | None = None

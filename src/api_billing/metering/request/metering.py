@@ -51,8 +51,8 @@ class FurtherTerms(TypedDict, total=False):
 class ChargeTerms(TypedDict, total=False):
     """The terms of what is charged without a request, as keyword arguments: plain values, as nothing can be asked.
 
-    With an ``idempotency_key``, which is apart from those of requests, it is charged once. ``tags`` are kept with its
-    record.
+    With an ``idempotency_key``, which is apart from those of requests and known for 400 days, it is charged once.
+    ``tags`` are kept with its record.
     """
 
     api: Required[str]
