@@ -59,10 +59,27 @@ def test_client__of_a_peer_on_a_socket__is_what_it_says_where_unix_is_trusted(tr
         ("for=_hidden", PROXY),
         ("for=1.2.3.4;for=1.2.3.5", PROXY),
         ("203.0.113.7", PROXY),
+        ('for=203.0.113.7;host="a,for=7.7.7.7;x="', "203.0.113.7"),
+        ('proto=http;for=203.0.113.7;host="a, for=7.7.7.7;x"', "203.0.113.7"),
+        ('host="a;for=7.7.7.7;x=";for=203.0.113.7;', "203.0.113.7"),
+        ('for=203.0.113.7;host="a\\",for=7.7.7.7;x=\\""', "203.0.113.7"),
+        ('for=203.0.113.7;host="a\\\\", for=10.0.0.2', "203.0.113.7"),
+        ('for="7.7.7.7, for=203.0.113.7;host="b"', "203.0.113.7"),
+        ('for=", for=203.0.113.7', "203.0.113.7"),
+        ('for=7.7.7.7;host="a', PROXY),
+        ('for=7.7.7.7;x="a"b', PROXY),
+        ('for="7.7.7.\\7"', PROXY),
     ],
 )
 def test_client__told_by_forwarded__is_its_right_most_too(value: str, client: str) -> None:
     assert TrustedProxies(["10.0.0.0/8"], "Forwarded").client(PROXY, [value]) == client
+
+
+@given(st.text(alphabet='ab,;="\\ for7.', max_size=40), st.text(alphabet='for=7.,"\\; ', max_size=30))
+def test_client__told_by_a_proxy_that_quotes_its_words__is_what_the_proxy_says(host: str, before: str) -> None:
+    quoted = host.replace("\\", "\\\\").replace('"', '\\"')
+    values = [before, f'for=203.0.113.7;host="{quoted}"']
+    assert TrustedProxies(["10.0.0.0/8"], "Forwarded").client(PROXY, values) == "203.0.113.7"
 
 
 @given(st.text(max_size=80), st.lists(st.text(alphabet='0123456789.:,[]% afor="', max_size=60), max_size=3))

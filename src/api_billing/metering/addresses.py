@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
@@ -13,7 +13,8 @@ _MAX_HOPS: Final = 32
 _MAX_PEER: Final = 64
 _SUBNET_BITS: Final = 64
 _WITH_PORT: Final = re.compile(r"(?:\[([^\]]*)\]|([^:]*))(?::[0-9]{1,5})?")
-_FORWARDED_FOR: Final = re.compile(r'\s*for\s*=\s*(?:"([^"\\]*)"|([^"\s]*))\s*', re.IGNORECASE)
+# A parameter of RFC 7239 and what ends it. What is quoted may be anything, as a client has said it.
+_PARAMETER: Final = re.compile(r'(?:([^\s"=;]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^"\\\s;]+))\s*)?(?:;\s*|$)')
 UNIX: Final = "unix"
 FORWARDED: Final = "forwarded"
 
@@ -39,8 +40,8 @@ class TrustedProxies:
         found = address = spelled(peer)
         if not self._trusts(address):
             return address
-        said = ",".join(values)
-        for _, each in zip(range(_MAX_HOPS), reversed(said[-_MAX_FIELD:].split(",") if said else ()), strict=False):
+        said = ",".join(values)[-_MAX_FIELD:]
+        for _, each in zip(range(_MAX_HOPS), _hops(said) if said else (), strict=False):
             hop = self._reads(each)
             if hop is None:
                 return address
@@ -58,14 +59,46 @@ class TrustedProxies:
 
     def _read(self, text: str) -> str | None:
         if self.field == FORWARDED:
-            said = [match for part in text.split(";") if (match := _FORWARDED_FOR.fullmatch(part)) is not None]
-            if len(said) != 1:
+            said = _forwarded_for(text)
+            if said is None:
                 return None
-            text = said[0][1] or said[0][2]
+            text = said
         parsed = _parsed(text.strip())
         if parsed is None and (with_port := _WITH_PORT.fullmatch(text.strip())) is not None:
             parsed = _parsed(with_port[1] or with_port[2])
         return None if parsed is None else str(parsed)
+
+
+def _hops(said: str) -> Iterator[str]:
+    """The parts of a list, from the right: there are those of the nearest proxies, whatever a client has written left
+    of them. A comma within quotes is none of the list.
+    """
+    if '"' not in said:
+        yield from reversed(said.split(","))
+        return
+    end, is_quoted = len(said), False
+    for place in range(end - 1, -1, -1):
+        if said[place] == '"':
+            before = said[:place]
+            is_escaped = is_quoted and (len(before) - len(before.rstrip("\\"))) % 2 == 1
+            is_quoted = is_quoted == is_escaped
+        elif said[place] == "," and not is_quoted:
+            yield said[place + 1 : end]
+            end = place
+    yield said[:end]
+
+
+def _forwarded_for(text: str) -> str | None:
+    """The one ``for`` of a hop (RFC 7239); None when it has none, or cannot be read."""
+    text, found, place = text.strip(), list[str](), 0
+    while place < len(text):
+        parameter = _PARAMETER.match(text, place)
+        if parameter is None:
+            return None
+        if (parameter[1] or "").lower() == "for":
+            found.append(parameter[2] or parameter[3] or "")
+        place = parameter.end()
+    return found[0] if len(found) == 1 else None
 
 
 @lru_cache(4_096)
