@@ -14,7 +14,9 @@ from starlette.testclient import TestClient
 from typer.main import get_command
 
 from api_billing.cli.app import make_app
+from api_billing.metering import Meter
 from api_billing.metering.settings import MeterSettings, setting_rows
+from api_billing.testing import paying
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -132,6 +134,23 @@ def test_api__of_the_container__serves_and_tells_its_health(monkeypatch: pytest.
         assert client.get("/ops/readyz").json() == {"status": "ok"}
         assert client.get("/forecast?city=Bern").json()["code"] == "missing_identity"
     assert "api:make_app" in SERVICES["api"]["command"]
+
+
+@pytest.mark.parametrize(("currency", "price"), [("USD", "0.001 USD"), ("GEN", "0.001 GEN"), ("credits", "1 credit")])
+def test_api__of_the_container__costs_little_in_any_currency(
+    currency: str, price: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: dict[str, Any] = {}
+    exec((DEPLOY / "api.py").read_text(encoding="utf-8"), names)
+    url = f"sqlite:///{tmp_path}/meter.db"
+    for name, value in (("STORE_URL", url), ("SERVICE_TOKEN", "x" * 16), ("CURRENCY", currency)):
+        monkeypatch.setenv(f"API_BILLING_{name}", value)
+    names["configure_logging"] = lambda settings: None
+    with Meter.open() as meter:
+        acme = paying(meter, "acme")
+        with TestClient(names["make_app"]()) as client:
+            charged_wei = int(client.get("/forecast?city=Bern", headers=acme).headers["x-cost-wei"])
+        assert meter.currency.text(charged_wei) == price
 
 
 def test_dockerfile__files_that_it_copies__exist() -> None:
