@@ -97,7 +97,7 @@ def meter_clock() -> MeterClock:
 
 @pytest.fixture
 def memory_meter(meter_clock: MeterClock) -> Iterator[Meter]:
-    """A meter with settings by default on an empty store in memory, closed after the test."""
+    """A meter with the settings of the environment on an empty store in memory, closed after the test."""
     from api_billing.metering import Meter
     from api_billing.metering.settings import MeterSettings
     from api_billing.metering.stores.memory.store import MemoryStore

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from api_billing.metering import Meter
+from api_billing.metering import Meter, api_key, first_of
 from api_billing.metering.alerts.channels import signed_headers
+from api_billing.metering.web.fastapi import metered
 from api_billing.testing import MeterClock, paying
 
-from .test_documents import FENCE, text_of
+from .test_documents import FENCE, ROOT, spans_of, text_of
 
 
 def blocks_of(heading: str) -> list[str]:
@@ -118,3 +120,23 @@ def test_exceptions__of_the_application_and_of_http__cost_what_is_said(
     acme = paying(memory_meter, "acme", 100)
     assert client.post(f"/buy/{what}", headers=acme).status_code == status
     assert memory_meter.balance("acme").charged_wei == charged_wei
+
+
+def test_memory_meter__currency_of_the_environment__is_its(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_BILLING_CURRENCY", "USD")
+    meter: Meter = request.getfixturevalue("memory_meter")
+    assert meter.metering("weather", estimate_wei="0.01 usd").estimate_wei == 10**7
+
+
+def test_consumers__key_in_another_header_field__is_good_beside_the_usual_one(memory_meter: Meter) -> None:
+    [either] = [span for span in spans_of(ROOT / "docs" / "consumers.md") if span.startswith("identify=first_of(")]
+    names = {"first_of": first_of, "api_key": api_key, "meter": memory_meter}
+    app = FastAPI()
+    own = metered(memory_meter, api="weather", identify=eval(either.removeprefix("identify="), names))
+    app.get("/forecast")(own(lambda: "sunny"))
+    acme, client = paying(memory_meter, "acme"), TestClient(app)
+    key = acme["authorization"].removeprefix("Bearer ")
+    answers = [client.get("/forecast", headers=headers).status_code for headers in (acme, {"X-API-Key": key}, {})]
+    assert answers == [200, 200, 401]
