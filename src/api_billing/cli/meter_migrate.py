@@ -48,6 +48,8 @@ def migrate(
 
         migrated = migrate_store(url, check=check, tell=tell)
     data = {"store": redacted(url), "was": migrated.was, "schema": SCHEMA_VERSION, "backup": migrated.backup}
+    if not migrated.was:
+        return Shown(data, f"{redacted(url)} has no store of the meter yet, and who opens it makes it: nothing to do")
     if migrated.was == SCHEMA_VERSION:
         return Shown(data, f"{redacted(url)} has schema version {SCHEMA_VERSION}: nothing to do")
     text = f"{redacted(url)}: schema version {migrated.was} has become {SCHEMA_VERSION}"

@@ -21,3 +21,9 @@ def test_migrate__of_an_older_store__says_what_became_of_it(run, tmp_path):
 def test_migrate__of_a_store_of_today__has_nothing_to_do(acme):
     assert acme("migrate", "--json").json == {"store": "sqlite:///meter.db", "was": 5, "schema": 5, "backup": ""}
     assert "nothing to do" in acme("migrate", "--check").out
+
+
+def test_migrate__before_the_first_start__has_nothing_to_do(run, tmp_path):
+    for options in ((), ("--check",)):
+        assert "has no store of the meter yet" in run("migrate", *options).out
+    assert not (tmp_path / "meter.db").exists()

@@ -318,17 +318,20 @@ def set_version(url, version):
             connection.execute("update meter_numbers set value = %s where name = 'schema'", (version,))
 
 
-def test_migrate__where_there_is_no_store__is_refused(folder, emptied, redis_url, new_postgresql_schema):
-    (folder / "other.db").touch()
-    for url in (
-        f"sqlite:///{folder}/none.db",
-        f"sqlite:///{folder}/other.db",
-        emptied(redis_url),
-        new_postgresql_schema,
-    ):
-        with pytest.raises(StoreUnavailable):
-            migrate_store(url)
+@pytest.mark.parametrize("check", [False, True])
+def test_migrate__where_there_is_no_store_yet__has_nothing_to_do(
+    folder, emptied, redis_url, new_postgresql_schema, check
+):
+    for url in (f"sqlite:///{folder}/none.db", emptied(redis_url), new_postgresql_schema):
+        assert migrate_store(url, check=check).was == 0
+        assert migrate_store(url, check=check).was == 0, "none was made"
     assert not (folder / "none.db").exists()
+
+
+def test_migrate__of_a_file_of_something_else__is_refused(folder):
+    (folder / "other.db").touch()
+    with pytest.raises(StoreUnavailable, match="is no store of the meter"):
+        migrate_store(f"sqlite:///{folder}/other.db")
 
 
 @pytest.fixture

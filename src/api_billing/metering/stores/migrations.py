@@ -32,13 +32,16 @@ Tell = Callable[[str, int, int | None], None]
 
 
 class Migrated(NamedTuple):
-    """The version that a store had; ``backup`` is what was kept of it, ``ended`` how many running processes it was
-    taken from.
+    """The version that a store had, 0 where there is none yet; ``backup`` is what was kept of it, ``ended`` how many
+    running processes it was taken from.
     """
 
     was: int
     backup: str = ""
     ended: int = 0
+
+
+NOTHING_THERE: Final = Migrated(0)
 
 
 def columns_at(kind: Kind, version: int) -> tuple[Column, ...]:

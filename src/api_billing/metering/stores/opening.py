@@ -51,6 +51,8 @@ def migrate_store(url: str, *, check: bool = False, tell: Tell = lambda what, do
     """Bring the store of a URL to today's schema, unless it has it; ``check`` only looks. It can be broken off, and
     repeated. ``tell`` is told what is being done.
 
+    Where there is no store yet nothing has to be done, as whoever opens it makes one.
+
     Raises: as ``open_store``; StoreUnusable when it cannot be done, and for a ``check`` when it has to be.
     """
     if url.partition("://")[0] == "memory":

@@ -12,7 +12,14 @@ from typing import Final
 import psycopg
 
 from api_billing.metering.errors import StoreUnavailable, StoreUnusable
-from api_billing.metering.stores.migrations import SCHEMA_VERSION, Migrated, Tell, check_can_migrate, check_version
+from api_billing.metering.stores.migrations import (
+    NOTHING_THERE,
+    SCHEMA_VERSION,
+    Migrated,
+    Tell,
+    check_can_migrate,
+    check_version,
+)
 from api_billing.metering.stores.postgresql.schema import statements, version_of
 from api_billing.metering.stores.postgresql.store import parameters_of
 from api_billing.metering.stores.postgresql.tables import PREFIX, Connection
@@ -43,7 +50,7 @@ def migrate_postgresql(url: str, tell: Tell, *, check: bool = False) -> Migrated
         with psycopg.connect(**{**parameters, "application_name": _NAME}, prepare_threshold=None) as connection:
             was = version_of(connection)
             if was is None:
-                raise StoreUnusable(f"{what}: there are no tables of the meter")
+                return NOTHING_THERE
             if check:
                 check_version(was, what)
             check_can_migrate(was, what)

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
-from api_billing.metering.errors import StoreUnusable
 from api_billing.metering.ledger.kinds import Kind
 from api_billing.metering.stores.migrations import (
     ADDED,
     LISTED,
+    NOTHING_THERE,
     OLDEST,
     SCHEMA_VERSION,
     Migrated,
@@ -66,7 +66,7 @@ class _Migrating(RedisStore):
         state = self.key(0, "/state")
         version, shards = self.ask("HMGET", state, "schema", "shards")
         if version is None:
-            raise StoreUnusable(f"{what}: there are no keys of the meter")
+            return NOTHING_THERE
         was, self.shards = int(version), int(shards)
         if check:
             check_version(was, what)

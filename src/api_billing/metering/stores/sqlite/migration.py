@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Final
 
 from api_billing.metering.errors import StoreUnavailable, StoreUnusable
-from api_billing.metering.stores.migrations import SCHEMA_VERSION, Migrated, Tell, check_can_migrate, check_version
+from api_billing.metering.stores.migrations import (
+    NOTHING_THERE,
+    SCHEMA_VERSION,
+    Migrated,
+    Tell,
+    check_can_migrate,
+    check_version,
+)
 from api_billing.metering.stores.sql import columns_wanted
 from api_billing.metering.stores.sqlite.lock import ProcessLock
 from api_billing.metering.stores.sqlite.store import hint_of, parsed, statements
@@ -29,7 +36,7 @@ def migrate_sqlite(url: str, tell: Tell, *, check: bool = False) -> Migrated:
     """
     path, _ = parsed(url)
     if not path.exists():
-        raise StoreUnavailable(f"{path} does not exist")
+        return NOTHING_THERE
     try:
         with _locked(path), closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
             (was,) = connection.execute("pragma user_version").fetchone()
