@@ -551,6 +551,24 @@ def test_leaked_holds__cancelled_while_an_own_price_waits__is_charged_the_fallba
     assert not any(isinstance(operation, Extend) for operation in desk.store.performed)
 
 
+def test_count_when__cancelled_while_it_waits__is_charged_the_price_that_is_known(desk: Desk) -> None:
+    async def count_when(request: MeteredRequest, response: MeteredResponse) -> bool:
+        await asyncio.Event().wait()
+        return False
+
+    async def main() -> None:
+        exchange = desk.exchange(price=40, count_when=count_when, limits="5/minute")
+        assert await exchange.abegin() is None
+        task = asyncio.create_task(exchange.afinish(MeteredResponse(200, TextHeaders([]))))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert desk.balance[:3] == (1_000, 0, 40)
+
+
 def test_double_charge__store_away_for_longer__is_settled_when_it_is_back(desk: Desk) -> None:
     exchange = desk.exchange()
     desk.begin(exchange)

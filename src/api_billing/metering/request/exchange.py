@@ -307,6 +307,7 @@ class Exchange:
             return [] if self.refusal is None else [*self._payer.fields(), cost_field(0)]
         meter, payer, running = self._meter, self._payer, self._running
         settle: Settle | None = None
+        priced: Priced | None = None
         try:
             if response.status in meter.free_statuses:
                 self._release(reserve, self._outcome(response, meter.now_ms()))
@@ -327,8 +328,10 @@ class Exchange:
         except GeneratorExit:
             # Cancelled: it was served, so it is charged. Nobody sees the reply, so the keeper asks for it.
             if settle is None:
-                fallback = fallback_wei(payer.estimate_wei, meter.settings.fallback_percent)
-                settle = self._settlement(reserve, response, Priced(fallback, "cancelled"))
+                if priced is None:
+                    fallback = fallback_wei(payer.estimate_wei, meter.settings.fallback_percent)
+                    priced = Priced(fallback, "cancelled")
+                settle = self._settlement(reserve, response, priced)
                 meter.post(settle)
             meter.keeper.repeat(settle, reserve)
             raise
