@@ -542,26 +542,6 @@ def test_status_handler__of_the_application__does_not_answer_refusals(meter: Met
     assert reply.json()["code"] == "missing_identity"
 
 
-@pytest.mark.parametrize("how", ["decorator", "dependency"])
-def test_route__within_middleware__has_no_terms_of_its_own_and_says_so(
-    meter: Meter, how: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    app = FastAPI()
-    app.add_middleware(fastapi.MeterMiddleware, metering=meter.metering("outer", estimate_wei=3))
-    own = {"api": "inner", "estimate_wei": 7}
-    if how == "decorator":
-        app.get("/it")(fastapi.metered(meter, **own)(lambda: "four"))
-    else:
-        fastapi.install(app)
-        by_call = fastapi.MeterDependency(meter.metering(**own))
-        app.get("/it", dependencies=[Depends(by_call)])(lambda: "four")
-    client = client_of(app)
-    assert client.get("/it").headers["x-cost-wei"] == client.get("/it").headers["x-cost-wei"] == "3"
-    assert [record.message for record in caplog.records if "terms" in record.message] == [
-        "/it is metered on the terms around it, of outer: its own, of inner, have no effect"
-    ]
-
-
 def test_metered__with_an_estimate_that_is_no_amount__is_refused_at_once(meter: Meter) -> None:
     with pytest.raises(InvalidSetting):
         fastapi.metered(meter, api="demo", estimate_wei=-1)

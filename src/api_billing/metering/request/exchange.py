@@ -172,6 +172,8 @@ class Exchange:
 
     def start_fields(self, status: int = 200, length: int | None = None) -> Fields:
         """Header fields of a response that begins before it is settled, of a body of this length, if that is known."""
+        if self._ended:
+            return []  # other terms hold, further in
         if length is not None and self.refusal is None:
             self._running.tell(status, length)
         fields = self._payer.begun_fields(status) if self.refusal is None else self._payer.fields()

@@ -2,7 +2,7 @@
 
 Starlette and FastAPI: ``app.add_middleware(MeterMiddleware, metering=metering)``.
 
-A request is metered once: what is metered further inside is left alone. Lifespan passes, and so do CORS preflights, and
+A request is metered once, on the terms nearest to its handler. Lifespan passes, and so do CORS preflights, and
 websockets, unless ``websockets`` is set: then a connection is reserved and settled as one request (of status 101, by
 the bytes sent).
 """
@@ -24,7 +24,7 @@ from api_billing.metering.web.asgi_messages import (
     send_answer,
 )
 from api_billing.metering.web.asgi_routes import REDIRECTED, MatchedRoute
-from api_billing.metering.web.delivery import EXCHANGE_KEY
+from api_billing.metering.web.delivery import EXCHANGE_KEY, is_metered
 from api_billing.metering.web.preflights import is_preflight, without_bodies
 from api_billing.metering.web.websockets import serve_connection
 
@@ -51,15 +51,15 @@ class MeteredASGI:
         if kind == "websocket" and self._websockets and self._covers("GET", scope["path"]):
             await serve_connection(self.app, self.metering, scope, receive, send, self._route_of(scope))
             return
-        if kind != "http" or EXCHANGE_KEY in scope or not self._covers(scope["method"], scope["path"]):
+        if kind != "http" or not self._covers(scope["method"], scope["path"]):
             await self.app(scope, receive, send)
             return
         if is_preflight(self.metering, scope["method"], lambda: AsgiHeaders(scope["headers"])):
             await self.app(scope, receive, without_bodies(send))
             return
         route = self._route_of(scope)
-        if route == REDIRECTED:
-            # The client asks again, and that request is metered.
+        if route == REDIRECTED or is_metered(scope, self.metering):
+            # Where it is redirected, the client asks again, and that request is metered.
             await self.app(scope, receive, send)
             return
         meter = self.metering.meter

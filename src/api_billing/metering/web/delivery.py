@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -23,20 +22,28 @@ class StreamCut(OSError):
     """
 
 
+class NearerTerms(Exception):
+    """Terms that stand nearer to the handler hold. Only for the record; never raised."""
+
+
 EXCHANGE_KEY: Final = "api_billing.exchange"  # where a scope or environ has the exchange of its request
 
-_log = logging.getLogger("api_billing.metering.web")
 _NO_FIELDS: Final = TextHeaders(())
 _settling: set[asyncio.Task[Any]] = set()  # asyncio itself keeps only weak references to tasks
 
 
-def exchange_outside(metering: Metering, scope: Mapping[str, Any]) -> Exchange | None:
-    """The exchange of a request that is metered further outside. That these other terms have no effect is logged."""
-    exchange: Exchange | None = scope.get(EXCHANGE_KEY)
-    if exchange is not None and exchange.metering is not metering:
-        what = "%s is metered on the terms around it, of %s: its own, of %s, have no effect"
-        metering.meter.seldom.log(_log, logging.WARNING, what, scope["path"], exchange.metering.api, metering.api)
-    return exchange
+def is_metered(by: Mapping[str, Any], metering: Metering) -> bool:
+    """Whether a request is metered on these terms already, as its scope or environ has it.
+
+    Other terms further out give way to these, which stand nearer to the handler: what was reserved on them is released.
+    """
+    outside: Exchange | None = by.get(EXCHANGE_KEY)
+    if outside is None:
+        return False
+    if outside.metering is metering:
+        return True
+    outside.abort(NearerTerms())
+    return False
 
 
 class Delivery:

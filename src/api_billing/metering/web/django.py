@@ -37,7 +37,7 @@ from api_billing.metering.request.metering import Metering, Terms
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.request.request_meter import RequestMeter
 from api_billing.metering.web.decorated import MARK, OWN, exempted, function_of, name_of
-from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery
+from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery, is_metered
 from api_billing.metering.web.django_configuration import LazyMetering, configured_meter, configured_metering
 from api_billing.metering.web.django_responses import (
     add_fields,
@@ -241,7 +241,10 @@ def _has_own_terms(view: Callable[..., Any], request: HttpRequest) -> bool:
 
 def _exchange(metering: Metering, request: HttpRequest, route: str) -> Exchange | None:
     method = request.method or "GET"
-    if EXCHANGE_KEY in request.META or not metering.covers(method, request.path):
+    outside: Exchange | None = request.META.get(EXCHANGE_KEY)
+    # Of what is decorated within another decorated view, as a method of a class that is, the first one reached holds.
+    is_own = outside is not None and outside.request.native is request
+    if is_own or not metering.covers(method, request.path) or is_metered(request.META, metering):
         return None
     return Exchange(metering, _request(metering.meter, request, route))
 

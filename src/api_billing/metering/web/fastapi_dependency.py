@@ -30,7 +30,7 @@ from api_billing.metering.web.asgi_messages import (
     Scope,
     Send,
 )
-from api_billing.metering.web.delivery import EXCHANGE_KEY, exchange_outside
+from api_billing.metering.web.delivery import EXCHANGE_KEY, is_metered
 from api_billing.metering.web.fastapi_serializing import effective_route
 from api_billing.metering.web.identified import aconsumer_of
 from api_billing.metering.web.starlette_endpoints import AnswerResponse, read_body
@@ -90,9 +90,8 @@ class MeterDependency:
     async def __call__(self, request: Request) -> AsyncIterator[Charge]:
         scope = request.scope
         deferred = _installed(request)
-        outside = exchange_outside(self.metering, scope)
-        if outside is not None or not self.metering.covers(request.method, scope["path"]):
-            yield Charge(outside)
+        if not self.metering.covers(request.method, scope["path"]) or is_metered(scope, self.metering):
+            yield Charge(scope.get(EXCHANGE_KEY))
             return
         outgoing = await deferred.begin(self.metering, request)
         try:
@@ -137,7 +136,9 @@ class Deferred:
     async def begin(self, metering: Metering, request: Request) -> Outgoing:
         meter = metering.meter
         limit = meter.settings.max_fingerprint_bytes
-        incoming = self._incoming = Incoming(self._receive, limit)
+        if self._incoming is None:
+            self._incoming = Incoming(self._receive, limit)  # further dependencies go on with what it has read
+        incoming = self._incoming
         exchange = Exchange(
             metering,
             asgi_request(

@@ -39,7 +39,7 @@ from api_billing.metering.web.decorated import (
     functions_around,
     refuse_served,
 )
-from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery, metered_pieces
+from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery, is_metered, metered_pieces
 from api_billing.metering.web.fields import is_plain, merged
 from api_billing.metering.web.forms import form_bytes
 from api_billing.metering.web.identified import consumer_of
@@ -202,7 +202,7 @@ def _asked() -> Request:
 def _begin(metering: Metering, asked: Request) -> Response | None:
     """Reserve for a request, and settle it later; or answer with a refusal."""
     environ = asked.environ
-    if EXCHANGE_KEY in environ or not metering.covers(asked.method, asked.path):
+    if not metering.covers(asked.method, asked.path) or is_metered(environ, metering):
         return None
     meter = metering.meter
     rule = asked.url_rule

@@ -30,7 +30,7 @@ from api_billing.metering.seldom import Seldom
 from api_billing.metering.stores.steps import is_waiting
 from api_billing.metering.web.asgi_messages import Incoming, Outgoing, Receive, Scope, Send, encoded
 from api_billing.metering.web.decorated import fields_of, function_of, refuse_served
-from api_billing.metering.web.delivery import EXCHANGE_KEY, exchange_outside
+from api_billing.metering.web.delivery import EXCHANGE_KEY, is_metered
 from api_billing.metering.web.fields import merged
 from api_billing.metering.web.forms import form_bytes
 
@@ -56,7 +56,7 @@ def endpoint_of(endpoint: Any) -> Callable[..., Any]:
 async def serve_endpoint(metering: Metering, request: Request, route: str, call: Call) -> Response:
     """Reserve, call the endpoint, and return a response that settles when it is sent; or a refusal."""
     scope = request.scope
-    if exchange_outside(metering, scope) is not None or not metering.covers(request.method, scope["path"]):
+    if not metering.covers(request.method, scope["path"]) or is_metered(scope, metering):
         return await call(request)
     meter = metering.meter
     incoming = Incoming(request.receive, meter.settings.max_fingerprint_bytes)

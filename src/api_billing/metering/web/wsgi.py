@@ -3,7 +3,7 @@
 The status line waits for the first piece of the body. A response that is complete with it is settled first and carries
 what it cost; a streamed one goes out as it comes, and is settled at its end, or when the server closes it early.
 
-A request is metered once: what is metered further inside is left alone. A server's file wrapper is read piece by piece.
+A request is metered once, on the terms nearest to its handler. A server's file wrapper is read piece by piece.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import TextHeaders, WsgiHeaders, wsgi_request
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
-from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery, StreamCut, metered_pieces
+from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery, StreamCut, is_metered, metered_pieces
 from api_billing.metering.web.fields import merged
 from api_billing.metering.web.preflights import bare, is_preflight
 
@@ -47,7 +47,9 @@ class MeteredWSGI:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         metering = self.metering
-        if EXCHANGE_KEY in environ or not metering.covers(environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")):
+        if not metering.covers(environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")) or is_metered(
+            environ, metering
+        ):
             return self.app(environ, start_response)
         if is_preflight(metering, environ["REQUEST_METHOD"], lambda: WsgiHeaders(environ)):
             return _without_body(self.app, environ, start_response)
