@@ -34,6 +34,7 @@ OF_ADMINS = (
     ("/v1/consumers/{consumer}/reset", "POST"),
     ("/v1/keys", "GET"),
     ("/v1/keys", "POST"),
+    ("/v1/keys/{key_id}", "PATCH"),
     ("/v1/keys/{key_id}/rotate", "POST"),
     ("/v1/keys/{key_id}/revoke", "POST"),
     ("/v1/credit", "POST"),
