@@ -76,7 +76,8 @@ class Administration(KeyAdministration):
 
         Raises: InvalidSetting for a name that is none, UnknownTier, StoreUnavailable.
         """
-        return self.store.call(self._new_consumer(consumer, tier, quotas, budgets))
+        made = self._new_consumer(consumer, tier, quotas, budgets)
+        return run(self.keeping(made, (*made.quotas, *made.budgets)), self.store.call)
 
     def profile(self, consumer: str) -> Profile:
         """What is known of a consumer. Raises: UnknownConsumer, InvalidSetting for a name that is none,
@@ -120,7 +121,7 @@ class Administration(KeyAdministration):
         while True:
             wanted = revise(PutProfile(consumer, was.tier.name, was.disabled, was.quotas, was.budgets, was.version))
             wanted = wanted.in_currency(self.currency)
-            now = self.store.call(wanted)
+            now = run(self.keeping(wanted, (*wanted.quotas, *wanted.budgets)), self.store.call)
             if PutProfile(consumer, now.tier.name, now.disabled, now.quotas, now.budgets, was.version) == wanted:
                 return now
             was = now  # somebody else changed it in between: once more, on what they made of it
@@ -129,7 +130,8 @@ class Administration(KeyAdministration):
         self, consumer: str, *, tier: str = "free", quotas: Sequence[Quota] = (), budgets: Sequence[Budget] = ()
     ) -> Profile:
         """As ``add_consumer``, in a coroutine."""
-        return await self.store.acall(self._new_consumer(consumer, tier, quotas, budgets))
+        made = self._new_consumer(consumer, tier, quotas, budgets)
+        return await arun(self.keeping(made, (*made.quotas, *made.budgets)), self.store.acall)
 
     def _new_consumer(self, consumer: str, tier: str, quotas: Sequence[Quota], budgets: Sequence[Budget]) -> PutProfile:
         made = PutProfile(consumer_name(consumer), tier, quotas=tuple(quotas), budgets=tuple(budgets), replaces=0)
@@ -255,7 +257,8 @@ class Administration(KeyAdministration):
 
     def set_tier(self, tier: Tier) -> None:
         """Define a tier, or redefine it: it holds from its consumers' next requests on. Raises: StoreUnavailable."""
-        self.store.call(PutTier(replace(tier, quotas=all_in(self.currency, tier.quotas))))
+        put = PutTier(replace(tier, quotas=all_in(self.currency, tier.quotas)))
+        run(self.keeping(put, put.tier.quotas), self.store.call)
 
     # --- limits of requests
 
@@ -266,13 +269,13 @@ class Administration(KeyAdministration):
         Raises: InvalidSetting, StoreUnavailable.
         """
         put = self._put_limit(api, limit, name)
-        self.store.call(put)
+        run(self.keeping(put, [put.limit]), self.store.call)
         return put.limit
 
     async def aset_limit(self, api: str, limit: str | Limit, *, name: str = "") -> Limit:
         """As ``set_limit``, in a coroutine."""
         put = self._put_limit(api, limit, name)
-        await self.store.acall(put)
+        await arun(self.keeping(put, [put.limit]), self.store.acall)
         return put.limit
 
     def _put_limit(self, api: str, limit: str | Limit, name: str) -> PutLimit:

@@ -95,7 +95,7 @@ class KeyAdministration(RequestMeter):
 
     def _kept(self, made: NewKey, terms: KeyTerms) -> Steps[NewKey]:
         made = made._replace(stored=self._on_terms(made.stored, **terms))
-        yield PutKey(made.stored)
+        yield from self.keeping(PutKey(made.stored), made.stored.quotas)
         return made
 
     def _on_terms(

@@ -1,11 +1,14 @@
 """A meter in another currency than GEN: amounts as texts where ints of smallest units are taken."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api_billing.amounts import Currency
 from api_billing.metering import (
     Budget,
     Meter,
@@ -18,9 +21,11 @@ from api_billing.metering import (
 from api_billing.metering.errors import InvalidSetting, MeterError
 from api_billing.metering.ledger.consumer_operations import PutProfile, PutTier
 from api_billing.metering.limits.tiers import Tier
+from api_billing.metering.request.currency import check_currency
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
 from api_billing.metering.request.problems import Answer
+from api_billing.metering.stores.steps import run
 
 USD = 10**9
 
@@ -161,3 +166,46 @@ def test_limits__texts_past_the_meter__are_never_stored(meter: Meter) -> None:
 def test_quota__calls_as_a_text__are_refused() -> None:
     with pytest.raises(InvalidSetting, match="whole number"):
         Quota("day", "day", "5 usd")
+
+
+MONEY = Quota("spend", "day", "0.5 gen", "wei")
+WRITES: dict[str, Callable[[Meter], object]] = {
+    "cap": lambda meter: meter.create_key("acme", cap="0.5 gen"),
+    "quota of a key": lambda meter: meter.import_key("sk_live_0123456789abcdef", "acme", quotas=[MONEY]),
+    "limit": lambda meter: meter.set_limit("weather", "0.5 gen/day"),
+    "limit in a coroutine": lambda meter: asyncio.run(meter.aset_limit("weather", "0.5 gen/day")),
+    "tier": lambda meter: meter.set_tier(Tier("pro", None, 30, (MONEY,))),
+    "quota": lambda meter: meter.set_quota("acme", MONEY),
+    "budget": lambda meter: meter.set_budget("acme", Budget("month", "month", "1 gen")),
+    "consumer": lambda meter: meter.add_consumer("new", quotas=[MONEY]),
+    "consumer in a coroutine": lambda meter: asyncio.run(meter.aadd_consumer("new", quotas=[MONEY])),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_store__once_an_amount_of_money_was_written__counts_in_no_other_currency(
+    tmp_path: Path, write: Callable[[Meter], object]
+) -> None:
+    url = f"sqlite:///{tmp_path / 'meter.db'}"
+    with Meter.open(url) as meter:
+        meter.add_consumer("acme")
+        write(meter)
+    with pytest.raises(InvalidSetting, match="counts money in GEN"):
+        Meter.open(url, currency="USD")
+
+
+def test_store__where_no_money_was_written__may_count_in_any_currency(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'meter.db'}"
+    with Meter.open(url) as meter:
+        meter.add_consumer("acme", quotas=[Quota("daily", "day", 5)])
+        meter.create_key("acme")
+        meter.set_limit("weather", "5/day")
+    with Meter.open(url, currency="USD") as meter, pytest.raises(InvalidSetting):
+        meter.set_limit("weather", "0.5 gen/day")
+
+
+def test_store__of_before_currencies__with_money_in_a_tier_counts_in_gen() -> None:
+    with Meter.open("memory://") as meter:
+        meter.store.call(PutTier(Tier("pro", None, 30, (Quota("spend", "day", 5, "wei"),))))
+        with pytest.raises(InvalidSetting, match="counts money in GEN"):
+            run(check_currency(Currency("USD"), decides=True), meter.store.call)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from api_billing.amounts import GEN, Currency
 from api_billing.metering.errors import InvalidSetting
-from api_billing.metering.ledger.consumer_operations import KeepCurrency, ListProfiles
+from api_billing.metering.ledger.consumer_operations import KeepCurrency, ListProfiles, ListTiers
 from api_billing.metering.ledger.operations import Balance, ListRecords, ReadBalance
-from api_billing.metering.limits.profile import Profile
+from api_billing.metering.limits.quotas import Quota
+from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.stores.steps import Steps
 
 _PAGE: Final = 100
@@ -47,15 +49,18 @@ def _has_money() -> Steps[bool]:
     """Whether anything is counted in money yet: requests, credit, or limits of consumers."""
     if (yield ListRecords(limit=1)):
         return True
+    tiers: tuple[Tier, ...] = yield ListTiers()
+    if any(_are_money(tier.quotas) for tier in tiers):
+        return True
     after = ""
     while profiles := (yield ListProfiles(after, _PAGE)):
         for profile in profiles:
             balance: Balance = yield ReadBalance(profile.consumer)
-            if balance.epoch or _limits_money(profile):
+            if balance.epoch or profile.budgets or _are_money(profile.quotas):
                 return True
         after = profiles[-1].consumer
     return False
 
 
-def _limits_money(profile: Profile) -> bool:
-    return bool(profile.budgets) or any(quota.unit == "wei" for quota in (*profile.quotas, *profile.tier.quotas))
+def _are_money(quotas: Iterable[Quota]) -> bool:
+    return any(quota.unit == "wei" for quota in quotas)

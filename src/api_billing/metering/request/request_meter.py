@@ -24,6 +24,7 @@ from api_billing.metering.ledger.vouchers import BySession, ChannelSums
 from api_billing.metering.limits.checks import Amount, amount_in
 from api_billing.metering.limits.limits import Limit
 from api_billing.metering.limits.plan import PlanCache
+from api_billing.metering.limits.quotas import Budget, Quota
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.request.currency import check_currency
 from api_billing.metering.request.decisions import DecisionCache
@@ -234,6 +235,13 @@ class RequestMeter(Checked):
         """The same as a flow, which needs the store."""
         if not self._counts_in_it and self.is_on:
             self._counts_in_it = yield from check_currency(self.currency, decides=decides)
+
+    def keeping[ResultT](self, put: Operation[ResultT], limits: Iterable[Quota | Budget | Limit]) -> Steps[ResultT]:
+        """A flow that keeps something with these limits: in the meter's currency, where they are amounts of money."""
+        if any(getattr(limit, "unit", "wei") == "wei" for limit in limits):
+            yield from self.counting()
+        kept: ResultT = yield put
+        return kept
 
     def amount(self, what: str, amount: Amount) -> int:
         """An amount in smallest units, of an int or a text in the meter's currency. Raises: InvalidSetting."""
