@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import pytest
 from starlette.testclient import TestClient
 
-from api_billing.metering import Meter
+from api_billing.metering import Meter, Quota
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.ledger.consumer_operations import GetProfile
 from api_billing.metering.service import create_app
@@ -236,6 +236,23 @@ def test_keys__listed_by_pages__are_all_of_them_once(service: Any) -> None:
     assert found == sorted(labels.items())
     assert (len(first["keys"]), second["next"]) == (2, None)
     assert service.admin("GET", "/v1/keys", consumer="x" * 200).json() == {"keys": [], "next": None}
+
+
+def test_credit__of_all_that_can_be_counted__is_told_and_reserved_from(service: Any) -> None:
+    service.meter.add_consumer("rich")
+    most = 2**256 - 1
+    for amount, grant_id in ((10**77 - 1, "rich 1"), (most - 10**77 + 1, "rich 2")):
+        body = {"consumer": "rich", "amount_wei": str(amount), "grant_id": grant_id}
+        answer = service.admin("POST", "/v1/credit", body=body)
+        assert answer.status_code == 200, answer.text
+    assert service.admin("GET", "/v1/consumers/rich").json()["credit"]["free_wei"] == str(most)
+    service.meter.set_quota("rich", Quota("spend", "day", most, "wei"))
+    assert service.reserve(consumer="rich").status_code == 201
+    assert service.admin("GET", "/v1/consumers/rich").json()["quotas"][0]["limit"] == str(most)
+    body = {"consumer": "rich", "amount_wei": "1", "grant_id": "rich 3"}
+    assert service.admin("POST", "/v1/credit", body=body).status_code == 409
+    body = {"consumer": "rich", "amount_wei": str(2**256), "grant_id": "rich 4"}
+    assert service.admin("POST", "/v1/credit", body=body).status_code == 400
 
 
 def test_credit__granted_twice_with_one_id__counts_once(service: Any) -> None:

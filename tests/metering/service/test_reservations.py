@@ -67,7 +67,7 @@ def test_reserve__amount_beyond_floats__is_exact(service: Any) -> None:
     assert service.end("settle", reservation_id, cost_wei=wei).json()["charged_wei"] == "9007199254740993"
 
 
-@pytest.mark.parametrize("amount", [5, 5.0, "5.0", "-1", "05", "1e9", "", "\uff11", "1" * 78, None, True])
+@pytest.mark.parametrize("amount", [5, 5.0, "5.0", "-1", "05", "1e9", "", "\uff11", "9" * 78, None, True])
 def test_reserve__amount_that_is_no_decimal_string__is_refused(service: Any, amount: Any) -> None:
     assert service.reserve(estimate_wei=amount).json()["code"] == "invalid_request"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from api_billing.amounts import Currency
 from api_billing.metering.administration import Where
@@ -15,11 +15,19 @@ from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota, Step
 from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.limits.windows import Period, Unit
-from api_billing.metering.service.bodies import ApiName, BalanceBody, ConsumerName, LimitBody, Wei, counted
+from api_billing.metering.service.bodies import (
+    ApiName,
+    BalanceBody,
+    ConsumerName,
+    LimitBody,
+    Wei,
+    counted,
+    within_bounds,
+)
 from api_billing.metering.statements import Statement, Sums
 
 LimitName = Annotated[str, Field(pattern=r"^[ !#-.0-\[\]-~]{1,64}$", examples=["per-day"])]
-SignedWei = Annotated[str, Field(pattern=r"^-?(0|[1-9][0-9]{0,76})$")]
+SignedWei = Annotated[str, Field(pattern=r"^-?(0|[1-9][0-9]{0,77})$"), AfterValidator(within_bounds)]
 Label = Annotated[str, Field(max_length=100, pattern=r"^[ -~]*$")]
 Note = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$", description="For the audit log")]
 Instant = Annotated[int, Field(ge=0, le=253_402_300_799_000, description="Milliseconds since 1970-01-01 UTC")]

@@ -12,12 +12,12 @@ import json
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from api_billing.amounts import Currency
 from api_billing.metering.clock import date_of
 from api_billing.metering.ledger.ids import LENGTH
-from api_billing.metering.ledger.operations import Balance, Record, State, StoredResponse, UsageDay
+from api_billing.metering.ledger.operations import MAX_AMOUNT_WEI, Balance, Record, State, StoredResponse, UsageDay
 from api_billing.metering.request.problems import Answer
 
 ID_PATTERN = rf"^[0-7][0-9A-HJKMNP-TV-Z]{{{LENGTH - 1}}}$"
@@ -26,12 +26,21 @@ _MAX_COUNT = 2**31 - 1
 _MAX_BYTES = 2**53 - 1
 _PAYMENT_FIELDS = ("authorization", "payment_authorization", "payment_signature", "accept_payment", "idempotency_key")
 
+
+def within_bounds(amount: str) -> str:
+    """An amount that a store counts. Raises: ValueError."""
+    if abs(int(amount)) > MAX_AMOUNT_WEI:
+        raise ValueError("an amount is at most 2^256 - 1")
+    return amount
+
+
 Wei = Annotated[
     str,
     Field(
-        pattern=r"^(0|[1-9][0-9]{0,76})$",
-        description="An amount in smallest units of the currency, of at most 77 digits",
+        pattern=r"^(0|[1-9][0-9]{0,77})$",
+        description="An amount in smallest units of the currency, at most 2^256 - 1",
     ),
+    AfterValidator(within_bounds),
 ]
 ReservationId = Annotated[str, Field(pattern=ID_PATTERN, examples=["01KAMZC8M0S5QZ3V8C9W2F7B4D"])]
 ApiName = Annotated[str, Field(pattern=r"^[!-~]{1,64}$", examples=["weather"])]
