@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.testclient import TestClient
 
 from api_billing.metering.ledger.operations import ListRecords, ReadBalance
 from api_billing.metering.meter import Meter
@@ -402,6 +404,14 @@ async def talk(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "websocket.accept"})
     await send({"type": "websocket.send", "text": "häh"})
     await send({"type": "websocket.send", "bytes": b"abc"})
+
+
+def test_preflight__answered_further_inside__has_the_fields_of_cors(meter: Meter) -> None:
+    inside = CORSMiddleware(app_sending(START, body(b"secret")), allow_origins=["*"])
+    client = TestClient(MeteredASGI(inside, meter.metering(**TERMS)))
+    asked = {"Origin": "https://page.example", "Access-Control-Request-Method": "GET"}
+    answer = client.options("/a", headers=asked)
+    assert (answer.status_code, answer.content, answer.headers["access-control-allow-origin"]) == (200, b"", "*")
 
 
 async def test_websocket__metered__is_charged_by_the_bytes_sent(meter: Meter) -> None:

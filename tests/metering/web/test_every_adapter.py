@@ -107,8 +107,15 @@ def test_preflight__where_middleware_meters__passes_and_is_answered_without_a_bo
         assert reply.body == b""
         assert "x-cost-wei" not in reply.fields
         assert reply.fields["content-length"] == "0"
+        assert reply.fields.keys() - {"allow", "vary"} == {"content-length"}
         assert reply.status in (200, 405)
         assert charged(subject) == 0
+
+
+@pytest.mark.parametrize("adapter", WHOLE)
+def test_preflight__with_a_body__is_metered(meter: Meter, adapter: str) -> None:
+    with subject_of(adapter, meter) as subject:
+        assert (subject.send("OPTIONS", "/plain", PREFLIGHT, b"asked").status, subject.seen) == (401, [])
 
 
 @pytest.mark.parametrize("adapter", [each for each in ADAPTERS if each not in WHOLE])

@@ -313,7 +313,6 @@ def _unmetered(request: HttpRequest, response: HttpResponseBase) -> HttpResponse
     if not request.META.pop(_BARE_KEY, False):
         return _with_fields(response, request.META.get(_FIELDS_KEY, []))
     bare_response = HttpResponse(status=response.status_code)
-    bare_response.cookies = response.cookies
     bare_response.headers = ResponseHeaders(dict(bare(response.status_code, response.headers.items())))
     response.close()
     return bare_response

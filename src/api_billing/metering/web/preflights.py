@@ -1,5 +1,5 @@
 """CORS preflights, which middleware lets pass unmetered, as browsers ask them without an identity. Anybody can write
-one, so that the application's answer goes out without its body.
+one, so that of the application's answer nothing goes out but what it says of CORS.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from api_billing.metering.request.http import BODILESS, AsgiHeaders, Headers
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.web.asgi_messages import Message, Send, encoded
 
-_OF_A_BODY: Final = ("content-length", "transfer-encoding")
+_TOLD: Final = ("allow", "vary")
 _ENDS_BODY: Final = ("http.response.body", "http.response.zerocopysend", "http.response.pathsend")
 
 
@@ -21,12 +21,14 @@ def is_preflight(metering: Metering, method: str, headers: Callable[[], Headers]
     if method != "OPTIONS" or method not in metering.meter.settings.excluded_methods:
         return False
     fields = headers()
-    return fields.first("origin") is not None and fields.first("access-control-request-method") is not None
+    if fields.first("origin") is None or fields.first("access-control-request-method") is None:
+        return False
+    return not fields.content_length() and fields.first("transfer-encoding") is None
 
 
 def bare(status: int, fields: Iterable[tuple[str, str]]) -> Fields:
-    """The header fields of a response without its body."""
-    kept = [(name, value) for name, value in fields if name.lower() not in _OF_A_BODY]
+    """The header fields of a response without its body: those about CORS."""
+    kept = [field for field in fields if field[0].lower().startswith("access-control-") or field[0].lower() in _TOLD]
     return kept if status in BODILESS else [*kept, ("content-length", "0")]
 
 
