@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from mcp import Client, MCPError
@@ -14,6 +14,7 @@ from mcp_types import CallToolRequestParams, CallToolResult
 
 from api_billing.metering.ledger.operations import ListRecords
 from api_billing.metering.ledger.session_operations import ReadSession
+from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.web.mcp import CREDENTIAL, RECEIPT, PaidTools
 from api_billing.payments import mpp
@@ -143,7 +144,8 @@ def test_call__over_http_with_an_api_key__is_paid_by_its_credit(shop: Shop) -> N
     who = address(2)
     shop.world.chain.subscribe(API, who, hold_wei=1000)
     shop.meter.add_consumer(who)
-    request = SimpleNamespace(headers={"authorization": f"Bearer {shop.meter.create_key(who).text}"})
+    fields = {"authorization": f"Bearer {shop.meter.create_key(who).text}"}
+    request = SimpleNamespace(headers=fields, client=None)
     params = CallToolRequestParams(name="forecast", arguments={})
 
     async def tool(_: Any) -> CallToolResult:
@@ -153,6 +155,29 @@ def test_call__over_http_with_an_api_key__is_paid_by_its_credit(shop: Shop) -> N
     result = asyncio.run(shop.paid.intercept_tool_call(params, context, tool))
     assert isinstance(result, CallToolResult)
     assert (result.meta, shop.meter.balance(who, API).charged_wei) == (None, ESTIMATE_WEI)
+
+
+def test_call__over_http__is_from_the_client_of_that_and_has_its_arguments_as_the_body(world: World) -> None:
+    shop, seen = Shop(world, trusted_proxies=("unix",)), list[Any]()
+
+    def estimate(request: MeteredRequest) -> int:
+        seen.append((request.address, request.json()))
+        return ESTIMATE_WEI
+
+    paid = PaidTools({"forecast": shop.meter.metering(API, estimate_wei=estimate, price=ESTIMATE_WEI)})
+    who = address(2)
+    shop.world.chain.subscribe(API, who, hold_wei=1000)
+    shop.meter.add_consumer(who)
+    fields = {"authorization": f"Bearer {shop.meter.create_key(who).text}", "x-forwarded-for": "6.6.6.6"}
+    request = SimpleNamespace(headers=fields, client=SimpleNamespace(host="203.0.113.7"))
+
+    async def tool(_: Any) -> CallToolResult:
+        return CallToolResult(content=[])
+
+    params = CallToolRequestParams(name="forecast", arguments={"city": "paris"})
+    asyncio.run(paid.intercept_tool_call(params, cast(Any, SimpleNamespace(request=request)), tool))
+    assert seen[-1] == ("203.0.113.7", {"city": "paris"})
+    assert shop.meter.balance(who, API).charged_wei == ESTIMATE_WEI
 
 
 def test_call__of_a_tool_without_terms__is_free(shop: Shop) -> None:

@@ -47,7 +47,7 @@ class PaidTools(Extension):  # type: ignore[misc]
         if metering is None:
             return await call_next(ctx)
         credential = (params.meta or {}).get(CREDENTIAL)
-        exchange = Exchange(metering, _request(params.name, credential, ctx.request, metering.meter.now_ms()))
+        exchange = Exchange(metering, _request(params, credential, ctx.request, metering.meter.now_ms()))
         if (answer := await exchange.abegin()) is not None:
             return _answered(answer, has_paid=credential is not None)
         try:
@@ -64,8 +64,11 @@ class PaidTools(Extension):  # type: ignore[misc]
         return _with_receipt(result, fields)
 
 
-def _request(name: str, credential: Any, outside: Any, at_ms: int) -> MeteredRequest:
-    """A call as the meter sees it; ``outside`` is the HTTP request that brought it, if one did."""
+def _request(params: Any, credential: Any, outside: Any, at_ms: int) -> MeteredRequest:
+    """A call as the meter sees it, with its arguments as the body; ``outside`` is the HTTP request that brought it, if
+    one did.
+    """
+    peer = None if outside is None else outside.client
     given = [] if outside is None else outside.headers.items()
     fields = [(field, value) for field, value in given if field.lower() not in _NOT_ASKED]
     if credential is not None:
@@ -73,7 +76,14 @@ def _request(name: str, credential: Any, outside: Any, at_ms: int) -> MeteredReq
         own = isinstance(challenge, dict) and challenge.get("header")
         field = "payment-authorization" if own else "authorization"
         fields = [each for each in fields if each[0].lower() != field] + [(field, _value(credential, challenge))]
-    return MeteredRequest("POST", f"/tools/{name}", TextHeaders(fields), at_ms=at_ms, body=b"")
+    return MeteredRequest(
+        "POST",
+        f"/tools/{params.name}",
+        TextHeaders(fields),
+        client=peer.host if peer is not None else "",
+        at_ms=at_ms,
+        body=compact(params.arguments or {}),
+    )
 
 
 def _value(credential: Any, challenge: Any) -> str:
