@@ -140,3 +140,14 @@ def test_consumers__key_in_another_header_field__is_good_beside_the_usual_one(me
     key = acme["authorization"].removeprefix("Bearer ")
     answers = [client.get("/forecast", headers=headers).status_code for headers in (acme, {"X-API-Key": key}, {})]
     assert answers == [200, 200, 401]
+
+
+def test_consumers__own_function_of_who_asks__finds_the_field(memory_meter: Meter) -> None:
+    names: dict[str, Any] = {}
+    exec(FENCE.findall(text_of("docs/consumers.md").partition("\n## Who asks\n")[2])[0][1], names)
+    app = FastAPI()
+    app.get("/forecast")(metered(memory_meter, api="weather", identify=names["from_cookie"])(lambda: "sunny"))
+    memory_meter.add_consumer("acme")
+    client = TestClient(app)
+    cookies = ({"cookie": "user=acme"}, {"cookie": "user=nobody"}, {})
+    assert [client.get("/forecast", headers=each).status_code for each in cookies] == [200, 403, 401]
