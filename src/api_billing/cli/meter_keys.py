@@ -87,7 +87,12 @@ def rotate(
     overlap: Annotated[
         str, typer.Option(metavar="SPAN", help="How long the old key is good still: 7d, 12h; else it ends now.")
     ] = "",
-    expires: Expires = "",
+    expires: Annotated[
+        str,
+        typer.Option(
+            metavar="SPAN", help="How long it is good: 90d, 12h, 30m or 2w; else as long as the old one was to be."
+        ),
+    ] = "",
 ) -> Shown:
     """Make a new key in the place of one, with all that it has but its secret. It is shown now and never again."""
     _check_id(key_id)
