@@ -206,14 +206,25 @@ def test_estimate__of_a_body__is_its_length_and_the_output_it_asks_for(said: dic
 
 
 @pytest.mark.parametrize(
-    "said", [{"model": "other"}, {"model": None}, {"max_tokens": -1}, {"max_tokens": "7"}, {"n": 0}, {"n": 10**9}]
+    ("said", "logged"),
+    [
+        ({"model": "other"}, "no price for the model 'other'"),
+        ({"model": None}, "no price for the model None"),
+        ({"max_tokens": -1}, "max_tokens is -1"),
+        ({"max_tokens": "7"}, "max_tokens is '7'"),
+        ({"n": 0}, "n is 0"),
+        ({"n": 10**9}, "n is 1000000000"),
+    ],
 )
-def test_estimate__of_what_cannot_be_priced__refuses_the_request(said: dict[str, Any]) -> None:
+def test_estimate__of_what_cannot_be_priced__refuses_the_request_and_logs_why(
+    said: dict[str, Any], logged: str, caplog: pytest.LogCaptureFixture
+) -> None:
     desk = Desk()
     terms = {"estimate_wei": estimate_tokens(TABLE, max_output=50), "price": by_tokens(TABLE)}
     body = json.dumps({"model": "small", **said}).encode()
     exchange = Exchange(desk.metering(**terms), desk.request(method="POST", body=body))
     assert code_of(desk.begin(exchange)) == (400, "not_estimable")
+    assert logged in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -124,11 +124,12 @@ class EstimateTokens:
         asked = request.json()
         price = _price_of(self.models, asked["model"])
         if price is None:
-            raise ValueError("a model without a price")
-        wanted = [asked[name] for name in _MOST_OUTPUT if asked.get(name) is not None]
-        choices = 1 if asked.get("n") is None else asked["n"]
-        if not all(type(each) is int and each > 0 for each in (*wanted, choices)) or choices > _MAX_CHOICES:
-            raise ValueError("not as many tokens or choices as there can be")
+            raise ValueError(f"no price for the model {asked['model']!r:.80}")
+        numbers = {name: asked[name] for name in (*_MOST_OUTPUT, "n") if asked.get(name) is not None}
+        for name, number in numbers.items():
+            if type(number) is not int or not 0 < number <= (_MAX_CHOICES if name == "n" else number):
+                raise ValueError(f"{name} is {number!r:.80}")
+        choices, wanted = numbers.pop("n", 1), numbers.values()
         output = min(self.max_output, max(wanted, default=self.max_output)) * choices
         return price.of(Tokens(-(-len(request.content()) // _BYTES_A_TOKEN), output), self.per)
 
