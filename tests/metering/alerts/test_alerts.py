@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api_billing.amounts import Currency
-from api_billing.metering.alerts.alert import Alert, Candidate, Threshold, confirmed
+from api_billing.metering.alerts.alert import Alert, Candidate, Crossing, Threshold, confirmed
 from api_billing.metering.alerts.budget_watch import BudgetWatch
 from api_billing.metering.alerts.credit_watch import CreditWatch
 from api_billing.metering.errors import InvalidSetting
@@ -226,6 +226,17 @@ def test_refusal__rest_does_not_pay_for_a_request__is_depleted_once() -> None:
     meter.grant(100)
     meter.charge(97)
     assert (meter.refuse(5), meter.refuse(5)) == (["depleted"], [])
+
+
+@pytest.mark.parametrize(
+    ("spent_wei", "told"), [(100, "is used up"), (97, "is too little for what it asks for: 3 wei left")]
+)
+def test_depleted__something_or_nothing_left__says_which(spent_wei: int, told: str) -> None:
+    watch = CreditWatch()
+    watch.after_charge("ann", Balance(100, 0, 0, 100, 1), NOON)
+    left = Balance(100, 0, spent_wei, 100, 1)
+    found = [*watch.after_charge("ann", left, NOON), *watch.after_refusal("ann", left, 5, NOON)]
+    assert [each.alert.message for each in found if isinstance(each, Crossing)] == [f"credit of ann {told}"]
 
 
 def test_refusal__credit_only_reserved__is_not_depleted() -> None:

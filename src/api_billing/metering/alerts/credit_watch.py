@@ -186,7 +186,8 @@ def _crossing(account: str, threshold: Threshold, balance: Balance, now_ms: int,
     left, bound = currency.text(left_wei), threshold.text(currency)
     if threshold == DEPLETED:
         kind: AlertKind = "depleted"
-        message = f"credit of {account} is used up ({left} left)"
+        is_left = f"is too little for what it asks for: {left} left"
+        message = f"credit of {account} {is_left if left_wei > 0 else 'is used up'}"
     else:
         kind = "dropped"
         message = f"credit of {account} has dropped to {left}, not more than {bound}"
