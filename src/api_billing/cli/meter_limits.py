@@ -62,7 +62,9 @@ def set_quota(
 
 @meter_command(quotas, "show")
 def show_quotas(desk: Desk, consumer: ConsumerName) -> Shown:
-    """What a consumer has used of every quota and budget, those of its tier included."""
+    """What a consumer has used of every quota, its tier's included, and of budgets; not of those that each model or
+    operation has its own of.
+    """
     return _shown(desk, desk.meter.profile(consumer))
 
 
@@ -132,7 +134,9 @@ def set_budget(
 
 @meter_command(budgets, "show")
 def show_budgets(desk: Desk, consumer: ConsumerName) -> Shown:
-    """The budgets of a consumer and what happens at their shares; `quota show` says what is used."""
+    """The budgets of a consumer and what happens at their shares; `quota show` says what is used of the
+    whole consumer's.
+    """
     return _shown_budgets(desk, desk.meter.profile(consumer))
 
 
@@ -184,18 +188,23 @@ def _shown(desk: Desk, profile: Profile) -> Shown:
         }
         for check, used in rows
     ]
-    return Shown(data, lambda: _windows(rows, desk.currency, ascii_only=desk.printer.ascii_only))
+    apart = [f"budget {each.name} is for each {each.scope}" for each in profile.budgets if each.scope != "consumer"]
+    return Shown(data, lambda: _windows(rows, apart, desk.currency, ascii_only=desk.printer.ascii_only))
 
 
-def _windows(rows: Sequence[tuple[WindowCheck, int]], currency: Currency, *, ascii_only: bool) -> RenderableType:
+def _windows(
+    rows: Sequence[tuple[WindowCheck, int]], apart: Sequence[str], currency: Currency, *, ascii_only: bool
+) -> RenderableType:
+    from rich.console import Group
+
     if not rows:
-        return "nothing is limited"
+        return "\n".join(apart) or "nothing is limited"
     drawn = []
     for check, used in rows:
         limit = "no limit" if check.limit is None else _amount(check.limit, check.unit, currency)
         bar = Text("") if check.limit is None else usage_bar(used, check.limit, ascii_only=ascii_only)
         drawn.append((check.name, _amount(used, check.unit, currency), limit, bar, instant_text(check.ends_ms)))
-    return table("limit", right("used"), right("of"), "", "renews", rows=drawn)
+    return Group(table("limit", right("used"), right("of"), "", "renews", rows=drawn), *map(Text, apart))
 
 
 def _amount(value: int, unit: str, currency: Currency) -> str:

@@ -237,6 +237,15 @@ def test_budget__set__has_its_steps(acme: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize("tier", ["free", "enterprise"])
+def test_quota_show__budget_for_each_model__says_that_it_is_not_shown(acme: Any, tier: str) -> None:
+    acme("tier", "assign", "acme", tier)
+    acme("budget", "set", "acme", "ai", "--per", "month", "--spending", "2gen", "--scope", "model")
+    shown = acme("quota", "show", "acme").out.splitlines()
+    assert shown[-1] == "budget ai is for each model"
+    assert len(shown) == (1 if tier == "enterprise" else 4)
+
+
 def test_budget__removed__is_gone(acme: Any) -> None:
     acme("budget", "set", "acme", "ai", "--per", "month", "--spending", "2gen")
     assert acme("budget", "remove", "acme", "ai").out == "no budgets\n"
