@@ -74,6 +74,7 @@ def test_request__served__has_a_span_for_each_step_below_the_applications(traced
     assert [span.parent.span_id for span in (reserve, settle) if span.parent] == [own.get_span_context().span_id] * 2
     attributes = dict(settle.attributes or {})
     assert attributes.pop("api_billing.duration_ms") == 3
+    assert attributes.pop("api_billing.record_id") == (reserve.attributes or {})["api_billing.record_id"] != ""
     assert attributes == {
         "api_billing.api": "weather",
         "api_billing.method": "GET",

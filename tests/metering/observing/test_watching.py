@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from api_billing.metering import Meter, configure_logging, from_header
+from api_billing.metering.ledger.operations import ListRecords
 from api_billing.metering.observing.watching import Step, Watch, current_step
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
@@ -54,6 +55,11 @@ def line_of_request(log: io.StringIO) -> dict[str, Any]:
     return line
 
 
+def record_id_of(meter: Meter) -> str:
+    [record] = meter.store.call(ListRecords())
+    return record.record_id
+
+
 SERVED = {
     "level": "info", "logger": "api_billing.metering.requests", "message": "GET /a: settled", "request_id": "r-1",
     "api": "weather", "consumer": "alice", "method": "GET", "route": "/a", "outcome": "settled", "charged_wei": "100",
@@ -65,7 +71,8 @@ def test_request__served__has_one_line(log: io.StringIO) -> None:
         exchange = exchange_of(meter)
         exchange.begin()
         exchange.finish(OK)
-    assert line_of_request(log) == SERVED
+        served = {**SERVED, "record_id": record_id_of(meter)}
+    assert line_of_request(log) == served
 
 
 def test_request__served_in_a_coroutine__has_one_line(log: io.StringIO) -> None:
@@ -77,14 +84,27 @@ def test_request__served_in_a_coroutine__has_one_line(log: io.StringIO) -> None:
 
     with meter_of(log) as meter:
         asyncio.run(serve(meter))
-    assert line_of_request(log) == SERVED
+        served = {**SERVED, "record_id": record_id_of(meter)}
+    assert line_of_request(log) == served
 
 
 def test_request__refused__has_a_line_with_the_code(log: io.StringIO) -> None:
     with meter_of(log) as meter:
         exchange_of(meter, estimate_wei=2_000).begin()
+        record_id = record_id_of(meter)
     line = line_of_request(log)
     assert (line["outcome"], line["code"], line["consumer"]) == ("refused", "insufficient_credit", "alice")
+    assert line["record_id"] == record_id
+
+
+def test_request__released__has_a_line_with_its_record(log: io.StringIO) -> None:
+    with meter_of(log) as meter:
+        exchange = exchange_of(meter)
+        exchange.begin()
+        exchange.abort(ValueError())
+        record_id = record_id_of(meter)
+    line = line_of_request(log)
+    assert (line["outcome"], line["record_id"]) == ("released", record_id)
 
 
 def test_request__of_a_consumer_that_looks_like_a_secret__does_not_show_it(log: io.StringIO) -> None:

@@ -28,7 +28,7 @@ class Step:
 
     __slots__ = (
         "api", "carrier", "charged_wei", "code", "consumer", "duration_ms", "method", "name", "outcome", "parent",
-        "request_id", "route",
+        "record_id", "request_id", "route",
     )  # fmt: skip
 
     def __init__(
@@ -39,6 +39,7 @@ class Step:
         self.method = method
         self.route = route
         self.request_id = request_id
+        self.record_id = ""  # in the audit log
         self.consumer = ""
         self.outcome = ""
         self.code = ""
@@ -55,7 +56,7 @@ class Step:
         return {name: value for name, value in {**known, **numbers}.items() if value not in ("", None)}
 
 
-_TEXTS: Final = ("request_id", "api", "consumer", "method", "route", "outcome", "code")
+_TEXTS: Final = ("request_id", "api", "consumer", "method", "route", "outcome", "code", "record_id")
 
 current_step: Final[ContextVar[Step | None]] = ContextVar("api_billing_step", default=None)
 

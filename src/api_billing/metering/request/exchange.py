@@ -358,6 +358,7 @@ class Exchange:
         request = self.request
         step = Step(name, self.metering.api, request.method, request.route, request.request_id)
         step.consumer = self.consumer
+        step.record_id = self._reserve.reservation_id if self._reserve is not None else ""
         if self._seen is not None:
             step.parent = self._seen.parent
         return step
@@ -365,6 +366,7 @@ class Exchange:
     def _has_begun(self, step: Step, answer: Answer | None) -> None:
         step.consumer = self.consumer
         step.duration_ms = self.duration_ms()
+        step.record_id = self._reserve.reservation_id if self._reserve is not None else step.record_id
         step.outcome = step.outcome or ("reserved" if answer is None else "answered")
 
     def _has_ended(self, step: Step) -> None:

@@ -30,6 +30,7 @@ from api_billing.metering.ledger.operations import (
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums
 from api_billing.metering.limits.plan import Fields, WindowPlan
 from api_billing.metering.limits.windows import WindowCheck
+from api_billing.metering.observing.watching import current_step
 from api_billing.metering.request.claims import stored_response, used_up
 from api_billing.metering.request.http import REPLAYED, MeteredRequest, MeteredResponse, cost_field, renamed
 from api_billing.metering.request.metering import Metering
@@ -222,6 +223,8 @@ class Payer(ABC):
             outcome=Outcome(status=refusal.status, duration_ms=max(0, now_ms - request.at_ms)),
         )
         meter.note(record)
+        if (step := current_step.get()) is not None:
+            step.record_id = record.record_id
         meter.metrics.refused(api, refusal.code)
         return refusal.answer(self._named(self.fields()), instance=f"urn:request:{request_id}" if request_id else "")
 

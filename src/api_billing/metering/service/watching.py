@@ -29,7 +29,7 @@ def reserving(meter: Meter, request: Request, body: ReservationBody, flow: Steps
     def ended(step: Step, answer: Reserved | None) -> None:
         if isinstance(answer, ReservationAnswer):
             step.consumer = answer.consumer
-            step.outcome = "reserved"
+            step.outcome, step.record_id = "reserved", answer.id
         step.outcome = step.outcome or ("failed" if answer is None else "answered")
 
     return meter.watch.steps(step, flow, ended)
@@ -40,7 +40,7 @@ def ending(meter: Meter, request: Request, flow: Steps[SettlementAnswer]) -> Ste
     if meter.watch is None:
         return flow
     step = Step("settle", request_id=request.headers.get("x-request-id", ""))
-    step.carrier = request.headers
+    step.carrier, step.record_id = request.headers, request.path_params["reservation_id"]
 
     def ended(step: Step, answer: SettlementAnswer | None) -> None:
         step.outcome = step.outcome or ("failed" if answer is None else "repeated")
