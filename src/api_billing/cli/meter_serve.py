@@ -78,6 +78,9 @@ def _token(file: Path | None) -> str:
     if file is None:
         return ""
     try:
-        return file.read_text(encoding="utf-8").strip()
+        token = file.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         raise InvalidInput(f"the token file {file} cannot be read: {error}") from error
+    if not token:
+        raise InvalidInput(f"the token file {file} is empty")
+    return token

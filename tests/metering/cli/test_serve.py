@@ -27,6 +27,15 @@ def test_serve__without_a_token__says_how_to_make_one(run: Any) -> None:
     assert "API_BILLING_SERVICE_TOKEN" in ran.err
 
 
+@pytest.mark.parametrize("which", ["--token-file", "--admin-token-file"])
+def test_serve__token_file_that_is_empty__is_refused(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    monkeypatch.setenv("API_BILLING_SERVICE_TOKEN", "s" * 16)
+    (tmp_path / "token").write_text("\n")
+    assert "is empty" in run("serve", which, tmp_path / "token", "--store", "memory://", "--port", "0", code=2).err
+
+
 def test_serve__token_file_that_is_none__is_refused(run: Any, tmp_path: Path) -> None:
     assert "cannot be read" in run("serve", "--token-file", tmp_path / "none", code=2).err
 
