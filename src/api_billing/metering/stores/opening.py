@@ -62,9 +62,12 @@ def migrate_store(url: str, *, check: bool = False, tell: Tell = lambda what, do
 
 
 def _function(url: str, module: str, verb: str) -> Any:
-    scheme, separator, _ = url.partition("://")
+    scheme, separator, place = url.partition("://")
     if not separator or scheme not in _STORES:
         raise InvalidSetting(f"not the URL of a store: {redacted(url)!r}", hint=f"write it as {FORMS}")
+    if place.partition("/")[0].count("@") > 1:
+        # Half of it would be taken for the host, whose name drivers tell.
+        raise InvalidSetting("the URL of the store has an @ in its user or password", hint="write that @ as %40")
     kind = _STORES[scheme]
     with needed_by(f"a store at {scheme}://"):
         return getattr(import_module(f"api_billing.metering.stores.{kind}.{module}"), f"{verb}_{kind}")
