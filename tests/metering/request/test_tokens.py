@@ -206,6 +206,16 @@ def test_estimate__of_a_body__is_its_length_and_the_output_it_asks_for(said: dic
 
 
 @pytest.mark.parametrize(
+    "said", [{"previous_response_id": "r1"}, {"conversation": {"id": "c1"}}, {"prompt": {"id": "p1"}}]
+)
+def test_estimate__of_what_the_api_remembers__is_at_least_of_the_most_input(said: dict[str, Any]) -> None:
+    assert estimate_tokens(TABLE, max_output=50, per=1, max_input=9_000)(request(**said)) == 9_000 * 3 + 50 * 10
+    long = request(input="a" * 60_000, **said)
+    estimate = estimate_tokens(TABLE, max_output=50, per=1, max_input=9_000)
+    assert estimate(long) == -(-len(long.content()) // 3) * 3 + 50 * 10
+
+
+@pytest.mark.parametrize(
     ("said", "logged"),
     [
         ({"model": "other"}, "no price for the model 'other'"),
@@ -214,6 +224,9 @@ def test_estimate__of_a_body__is_its_length_and_the_output_it_asks_for(said: dic
         ({"max_tokens": "7"}, "max_tokens is '7'"),
         ({"n": 0}, "n is 0"),
         ({"n": 10**9}, "n is 1000000000"),
+        ({"previous_response_id": "r1"}, "max_input"),
+        ({"conversation": {"id": "c1"}}, "max_input"),
+        ({"prompt": {"id": "p1"}}, "max_input"),
     ],
 )
 def test_estimate__of_what_cannot_be_priced__refuses_the_request_and_logs_why(

@@ -109,16 +109,20 @@ class EstimateTokens:
     of its choices. Of several bounds of the output the largest counts: not each API knows each of them. A model without
     a price is refused (``not_estimable``).
 
-    Three bytes are less than a token mostly has. Images that are named by an address are more than their bytes say.
+    Three bytes are less than a token mostly has. Images that are named by an address are more than their bytes say. So
+    is what the API remembers (``previous_response_id``, ``conversation``, a stored ``prompt``): of such a request
+    ``max_input`` tokens are taken to be read, and without that it is refused, too.
     """
 
     models: Mapping[str, TokenPrice]
     max_output: int
     per: int = MILLION
+    max_input: int = 0
 
     def __post_init__(self) -> None:
         _check_table(self.models, self.per)
         check_whole("max_output", self.max_output, _MAX_TOKENS)
+        check_whole("max_input", self.max_input, _MAX_TOKENS)
 
     def __call__(self, request: MeteredRequest) -> int:
         asked = request.json()
@@ -131,11 +135,16 @@ class EstimateTokens:
                 raise ValueError(f"{name} is {number!r:.80}")
         choices, wanted = numbers.pop("n", 1), numbers.values()
         output = min(self.max_output, max(wanted, default=self.max_output)) * choices
-        return price.of(Tokens(-(-len(request.content()) // _BYTES_A_TOKEN), output), self.per)
+        given = -(-len(request.content()) // _BYTES_A_TOKEN)
+        if isinstance(asked.get("prompt"), dict) or any(asked.get(name) is not None for name in _REMEMBERED):
+            if not self.max_input:
+                raise ValueError("the terms give no max_input, for what the API remembers")
+            given = max(given, self.max_input)
+        return price.of(Tokens(given, output), self.per)
 
     def in_currency(self, currency: Currency) -> EstimateTokens:
         """The same without texts. Raises: InvalidSetting for one that is not of this currency."""
-        return EstimateTokens(_in_currency(self.models, currency), self.max_output, self.per)
+        return EstimateTokens(_in_currency(self.models, currency), self.max_output, self.per, self.max_input)
 
 
 by_tokens = ByTokens
@@ -221,6 +230,7 @@ class UsageWatcher:
                 self._found = Usage(each.get("model"), usage)
 
 
+_REMEMBERED: Final = ("previous_response_id", "conversation")
 _MOST_OUTPUT: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
