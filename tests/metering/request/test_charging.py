@@ -284,6 +284,7 @@ def test_reservation__whose_key_was_charged__is_not_entered_again(meter: Meter) 
     with pytest.raises(NotAllowed) as found, meter.reservation("alice", 400, api="jobs", idempotency_key="job 1"):
         pass
     assert (found.value.code, money(meter)) == ("idempotency_used", (600, 0, 400))
+    assert str(found.value) == "What has this key was charged before."
 
 
 def test_reservation__whose_key_failed__is_entered_again(meter: Meter) -> None:

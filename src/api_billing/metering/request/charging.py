@@ -87,7 +87,7 @@ class _JobPayer(CreditPayer):
         if not isinstance(reply, Replay):
             return super().answer(reply)
         if not self._replays:
-            return self.refuse(self.refusal(reply))
+            return self.refuse(Refusal("idempotency_used", "What has this key was charged before."))
         self.replay = reply
         self.metering.meter.metrics.replayed(self.metering.api)
         return _DONE
