@@ -483,3 +483,12 @@ def test_alert__of_a_meter_in_another_currency__says_amounts_in_it() -> None:
         "credit of ann has recovered from 5 USD to 14 USD",
         "budget b of ann has 0.5 USD of 2 USD left, past 50%: it goes on",
     ]
+
+
+def test_alert__budget_that_an_estimate_would_exceed__says_that_it_is_the_estimate() -> None:
+    plan = plan_with(Step(100, "reject"), limit_wei=70)
+    refused = Refused("budget_exceeded", (0,), (45,), Balance())
+    found = BudgetWatch().after_refusal(plan, refused, 41, NOON)
+    assert [alert.message for alert in run(confirmed(found, NOON), FakeStore())] == [
+        "budget b of ann has 25 wei of 70 wei left, and the estimate of a request goes past 100%: it rejects requests"
+    ]

@@ -83,9 +83,10 @@ def _budget_crossing(
     consumer: str, check: WindowCheck, budget: Budget, step: Step, used_wei: int, now_ms: int, currency: Currency
 ) -> Crossing:
     left_wei = max(0, budget.most_wei - used_wei)
+    is_past = used_wei * 100 >= budget.most_wei * step.percent
     message = (
         f"budget {budget.name} of {consumer} has {currency.text(left_wei)} of {currency.text(budget.most_wei)} left,"
-        f" past {step.percent}%: it {_DOES[step.action]}"
+        f" {'' if is_past else 'and the estimate of a request goes '}past {step.percent}%: it {_DOES[step.action]}"
     )
     details = (("budget", budget.name), ("action", step.action), ("scope", budget.scope))
     alert = Alert("budget", consumer, now_ms, message, f"{step.percent}%", left_wei, details)
