@@ -187,7 +187,7 @@ class Meter(Administration):
         if unknown := terms.keys() - ChargeTerms.__annotations__.keys():
             # Those of requests would be believed, and one of them has what is refused served all the same.
             raise InvalidSetting(f"no terms of a charge: {', '.join(sorted(unknown))}")
-        given: dict[str, Any] = {**terms, "estimate_wei": amount_wei}
+        given: dict[str, Any] = {**terms, "estimate_wei": self.amount("the amount of a charge", amount_wei)}
         key, tags = given.pop("idempotency_key", ""), given.pop("tags", None)
         if (model := terms.get("model")) is not None:
             given["model"] = lambda _: model

@@ -192,6 +192,12 @@ def test_charge__of_what_cannot_be__is_an_invalid_setting(meter: Meter, given: d
     assert money(meter) == (1_000, 0, 0)
 
 
+@pytest.mark.parametrize("amount", [0.5, -1, "5 euro", True, None])
+def test_charge__of_no_amount__names_it_as_the_caller_does(meter: Meter, amount: Any) -> None:
+    with pytest.raises(InvalidSetting, match="the amount of a charge"):
+        meter.charge("alice", amount, api="jobs")
+
+
 def test_charge__while_the_store_is_away__is_not_allowed_and_nothing_stays_reserved() -> None:
     desk = Desk()
     desk.meter.profile("alice")
