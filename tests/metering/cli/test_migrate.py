@@ -27,3 +27,15 @@ def test_migrate__before_the_first_start__has_nothing_to_do(run, tmp_path):
     for options in ((), ("--check",)):
         assert "has no store of the meter yet" in run("migrate", *options).out
     assert not (tmp_path / "meter.db").exists()
+
+
+def test_migrate__of_an_older_store_with_another_table__is_refused(run, tmp_path):
+    restore_sqlite(OLD.read_text() + "create table limits (x);", tmp_path / "meter.db")
+    refused = run("migrate", code=3)
+    assert "the table limits is none of schema version 4" in refused.err
+    assert "next: " in refused.err
+
+
+def test_migrate__of_an_older_store_that_has_lost_tables__is_refused(run, tmp_path):
+    restore_sqlite(OLD.read_text() + "drop table accounts;", tmp_path / "meter.db")
+    assert "the table accounts is missing" in run("migrate", code=3).err

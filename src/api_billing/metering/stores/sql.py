@@ -40,7 +40,7 @@ from api_billing.metering.ledger.rows import (
 from api_billing.metering.ledger.tables import Tables
 from api_billing.metering.ledger.usage_line import UsageLine
 from api_billing.metering.limits.tiers import DEFAULT_TIERS
-from api_billing.metering.stores.migrations import Value, value_of
+from api_billing.metering.stores.migrations import SCHEMA_VERSION, Value, columns_at, kinds_at, value_of
 
 # What a batch's root is made of, in the pieces that it was cut in, each after so many others.
 _LEAVES: Final = (
@@ -85,9 +85,10 @@ def _literal(value: Value) -> str:
     return f"'{value}'" if isinstance(value, str) else str(value)
 
 
-def columns_wanted(prefix: str = "") -> dict[str, set[str]]:
-    """The names of all tables that are made of kinds, and of their columns."""
-    return {prefix + kind.name: {column.name for column in kind.columns} for kind in KINDS}
+def columns_wanted(prefix: str = "", version: int = SCHEMA_VERSION) -> dict[str, list[str]]:
+    """The names of all tables of a version, and of their columns."""
+    kinds = {prefix + kind.name: [column.name for column in columns_at(kind, version)] for kind in kinds_at(version)}
+    return {**kinds, f"{prefix}leaves": ["api", "sequence", "place", "leaves"]}
 
 
 def first_rows() -> list[Row]:

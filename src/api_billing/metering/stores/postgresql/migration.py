@@ -18,6 +18,7 @@ from api_billing.metering.stores.migrations import (
     Migrated,
     Tell,
     check_can_migrate,
+    check_tables,
     check_version,
 )
 from api_billing.metering.stores.postgresql.schema import statements, version_of
@@ -50,6 +51,12 @@ def migrate_postgresql(url: str, tell: Tell, *, check: bool = False) -> Migrated
         with psycopg.connect(**{**parameters, "application_name": _NAME}, prepare_threshold=None) as connection:
             was = version_of(connection)
             if was is None:
+                found = _columns(connection)
+                if found and f"{PREFIX}numbers" not in found:  # else somebody has just made them
+                    raise StoreUnusable(
+                        f"{what}: the table {PREFIX}numbers is missing, and there is {', '.join(found)}",
+                        hint="restore a backup, or use a database or a schema of its own",
+                    )
                 return NOTHING_THERE
             if check:
                 check_version(was, what)
@@ -70,21 +77,25 @@ def _migrate(connection: Connection, name: str, what: str, tell: Tell) -> Migrat
     if was == SCHEMA_VERSION:
         return Migrated(was)  # somebody else has done it meanwhile
     assert was is not None
+    check_tables(_columns(connection), _wanted(was), was, what)
     ((ended,),) = connection.execute(_END_SESSIONS, (name,)).fetchall()
     todo = list(statements(_columns(connection)))
     for number, statement in enumerate(todo):
         tell("changing tables", number, len(todo))
         connection.execute(statement.encode())
-    wanted, found = columns_wanted(PREFIX), _columns(connection)
-    if found != wanted:
-        raise StoreUnusable(f"{what}: its tables are not those of the version it says it has")
+    check_tables(_columns(connection), _wanted(), SCHEMA_VERSION, what)
     connection.execute(f"update {PREFIX}numbers set value = {SCHEMA_VERSION} where name = 'schema'".encode())
     tell("changing tables", len(todo), len(todo))
     return Migrated(was, ended=ended)
 
 
-def _columns(connection: Connection) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for table, column in connection.execute(_COLUMNS, (list(columns_wanted(PREFIX)),)):
-        found.setdefault(table, set()).add(column)
+def _wanted(version: int = SCHEMA_VERSION) -> dict[str, list[str]]:
+    return {**columns_wanted(PREFIX, version), f"{PREFIX}names": ["name", "whole"]}
+
+
+def _columns(connection: Connection) -> dict[str, list[str]]:
+    """Those of the tables that have names of ours."""
+    found: dict[str, list[str]] = {}
+    for table, column in connection.execute(_COLUMNS, (list(_wanted()),)):
+        found.setdefault(table, []).append(column)
     return found

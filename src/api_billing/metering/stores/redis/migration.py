@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
+from api_billing.metering.errors import StoreUnusable
 from api_billing.metering.ledger.kinds import Kind
 from api_billing.metering.stores.migrations import (
     ADDED,
@@ -94,10 +95,16 @@ class _Migrating(RedisStore):
                     if (parts := place.match(key)) is not None:
                         found.setdefault((int(parts[1]), kinds[parts[2]]), []).append(key)
                 for (shard, kind), of_kind in found.items():
-                    if kind in ADDED[last + 1]:
+                    try:
                         rewritten += self._rewrite(shard, kind, of_kind, last)
-                    if kind in LISTED[last + 1]:
-                        self._list(shard, kind, of_kind)
+                        if kind in LISTED[last + 1]:
+                            self._list(shard, kind, of_kind)
+                    except (TypeError, ValueError) as error:
+                        keys_of_it = self.key(shard, letter_of(kind)).decode()
+                        raise StoreUnusable(
+                            f"a key that begins with {keys_of_it} has no row of {kind.name} of schema version {last}",
+                            hint="restore a backup, or delete the key if it is none of the meter's, and repeat this",
+                        ) from error
                 seen += _PAGE
                 tell("looking at keys", min(seen, total), total)
         return rewritten
@@ -108,7 +115,7 @@ class _Migrating(RedisStore):
         values: list[bytes] = []
         token = self._token()
         for key, value in zip(keys, self.ask("MGET", *keys), strict=True):
-            kept = value and with_columns(value[TOKEN_BYTES:], was, now, ADDED[last + 1][kind])
+            kept = value and with_columns(value[TOKEN_BYTES:], was, now, ADDED[last + 1].get(kind, {}))
             if kept:
                 reads.append((key, value[:TOKEN_BYTES]))
                 values.append(token + kept)

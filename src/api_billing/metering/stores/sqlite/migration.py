@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from api_billing.metering.stores.migrations import (
     Migrated,
     Tell,
     check_can_migrate,
+    check_tables,
     check_version,
 )
 from api_billing.metering.stores.sql import columns_wanted
@@ -48,8 +50,14 @@ def migrate_sqlite(url: str, tell: Tell, *, check: bool = False) -> Migrated:
             if was == SCHEMA_VERSION:
                 return Migrated(was)
             _make_sure_to_be_alone(connection, path)
+            check_tables(_columns(connection), columns_wanted(version=was), was, str(path))
             backup = _backup(connection, path, was, tell)
-            _migrate(connection, path, tell)
+            try:
+                _migrate(connection, path, tell)
+            except BaseException:
+                if connection.execute("pragma user_version").fetchone() == (was,):
+                    backup.unlink()  # who tries again and again must not fill the disk
+                raise
             return Migrated(was, str(backup))
     except (sqlite3.Error, OSError) as error:
         raise StoreUnavailable(f"{path}: {error}", hint=hint_of(error)) from error
@@ -79,8 +87,8 @@ def _make_sure_to_be_alone(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _backup(connection: sqlite3.Connection, path: Path, was: int, tell: Tell) -> Path:
-    backup = path.with_name(f"{path.name}.schema-{was}")
-    unfinished = Path(f"{backup}.unfinished")
+    name = f"{path}.schema-{was}"
+    unfinished = Path(f"{name}.unfinished")
     unfinished.unlink(missing_ok=True)
     try:
         os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -88,6 +96,9 @@ def _backup(connection: sqlite3.Connection, path: Path, was: int, tell: Tell) ->
             connection.backup(
                 copy, pages=_PAGES, progress=lambda _, left, total: tell("copying the file", total - left, total)
             )
+        # What has that name may be the only copy of what there was.
+        names = chain([name], (f"{name}-{number}" for number in count(2)))
+        backup = next(Path(each) for each in names if not os.path.lexists(each))
         os.replace(unfinished, backup)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -117,17 +128,18 @@ def _migrate(connection: sqlite3.Connection, path: Path, tell: Tell) -> None:
 
 
 def _verify(connection: sqlite3.Connection, path: Path) -> None:
-    found = _columns(connection)
-    if any(found.get(name) != columns for name, columns in columns_wanted().items()):
-        raise StoreUnusable(f"{path}: its tables are not those of the version it says it has")
+    check_tables(_columns(connection), columns_wanted(), SCHEMA_VERSION, str(path))
     ((answer,), *_) = connection.execute("pragma quick_check").fetchall()
     if answer != "ok":
         raise StoreUnusable(f"{path}: {answer}", hint="the file is damaged: restore a backup")
 
 
-def _columns(connection: sqlite3.Connection) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
+def _columns(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    """Those of the tables that have names of ours."""
+    found: dict[str, list[str]] = {}
+    ours = columns_wanted().keys()
     sql = "select t.name, c.name from sqlite_schema t join pragma_table_info(t.name) c where t.type = 'table'"
     for table, column in connection.execute(sql):
-        found.setdefault(table, set()).add(column)
+        if table in ours:
+            found.setdefault(table, []).append(column)
     return found
