@@ -144,6 +144,44 @@ def test_reserve_more__within_the_limit__counts_it_now(granted, counting):
 
 
 @KINDS
+@pytest.mark.parametrize(("actual_wei", "counted_wei"), [(None, 0), (0, 0), (4, 4), (25, 20), (33, 23)])
+def test_end__of_one_extended_after_it_had_left__gives_back_what_was_counted_then(
+    shared_url, desk_of, counting, actual_wei, counted_wei
+):
+    check = moving(counting, 30, "wei", rate=60)
+    with open_store(shared_url) as store, open_store(shared_url) as other:
+        desk = desk_of(store)
+        desk.grant(1000)
+        made = desk.reserve_op(10, check)
+        desk.call(made)
+        later_ms = desk.now_ms + 2 * MINUTE_MS
+        for number, estimate_wei in enumerate((15, 30)):
+            assert isinstance(desk.call(ReserveMore.of(made, estimate_wei, later_ms + number)), Reserved)
+        assert used(desk, check, later_ms + 1 - desk.now_ms) == 20
+        ends = desk_of(other, now_ms=later_ms + 1)
+        if actual_wei is None:
+            ends.release(made.reservation_id)
+        else:
+            ends.settle(made.reservation_id, actual_wei)
+        assert used(ends, check) == counted_wei
+        desk.reserve(30 - counted_wei, check, now_ms=later_ms + 1)
+        assert used(ends, check) == 30
+
+
+@KINDS
+def test_release__of_one_whose_extension_has_left__takes_nothing_from_others(granted, counting):
+    check = moving(counting, 30, "wei", rate=60)
+    made = granted.reserve_op(10, check)
+    granted.call(made)
+    granted.call(ReserveMore.of(made, 20, granted.now_ms + MINUTE_MS))
+    granted.call(ReserveMore.of(made, 25, granted.now_ms + 3 * MINUTE_MS))
+    granted.reserve(20, check, now_ms=granted.now_ms + 3 * MINUTE_MS)
+    assert used(granted, check, 3 * MINUTE_MS) == 25
+    granted.release(made.reservation_id, now_ms=granted.now_ms + 3 * MINUTE_MS)
+    assert used(granted, check, 3 * MINUTE_MS) == 20
+
+
+@KINDS
 def test_release__of_what_has_left_already__takes_nothing_from_others(granted, counting):
     check = moving(counting, 1)
     reservation_id, _ = granted.reserve(10, check)

@@ -21,12 +21,14 @@ from hypothesis.stateful import (
 
 from api_billing.metering.ledger.ids import new_id
 from api_billing.metering.ledger.operations import (
+    Grant,
     ReadCounts,
     Refused,
     Release,
     Released,
     Reserve,
     Reserved,
+    ReserveMore,
     Settle,
     Settled,
     Sweep,
@@ -118,21 +120,21 @@ class Requests(RuleBasedStateMachine):
         store.now_ms = self.clock
         if (tables := getattr(store, "_tables", None)) is not None:
             tables._now_ms = self.clock
-        kinds = zip(("sliding", "bucket"), LIMITS, (0, RATE), strict=True)
-        self.models = [
-            Model(WindowCheck(f"{Requests.examples}/{kind}", 0, LENGTH_MS, "calls", limit, counting=kind, rate=rate))
-            for kind, limit, rate in kinds
-        ]
-        self.made: list[tuple[Reserve, list[Counted]]] = []
+        self.made: list[tuple[Reserve, list[list[Counted]]]] = []  # by window, what it counted first and then more
         self.states: list[str] = []
 
     def clock(self):
         return self.now_ms
 
-    @initialize(plain=st.booleans())
-    def begin(self, plain):
+    @initialize(plain=st.booleans(), unit=st.sampled_from(["calls", "wei"]))
+    def begin(self, plain, unit):
+        self.unit = unit
+        kinds = zip(("sliding", "bucket"), LIMITS, (0, RATE), strict=True)
+        self.models = [
+            Model(WindowCheck(f"{Requests.examples}/{kind}", 0, LENGTH_MS, unit, limit, counting=kind, rate=rate))
+            for kind, limit, rate in kinds
+        ]
         self.plain = plain  # no clock is set back, and no request comes late
-        self.gave_back_late = False
 
     @rule(later_ms=st.sampled_from([1, 500, 2000, 7000, LENGTH_MS // 2, LENGTH_MS - 1, LENGTH_MS, HOUR_MS]))
     def move(self, later_ms):
@@ -149,13 +151,14 @@ class Requests(RuleBasedStateMachine):
         asked_ms = self.now_ms - (0 if self.plain else late_ms)
         checks = tuple(model.check._replace(weight=weight) for model in self.models)
         reservation_id = new_id(self.now_ms)
-        made = Reserve(reservation_id, asked_ms, asked_ms + lasts_ms, "a", "api", "a", 0, checks=checks)
+        estimate_wei = 0 if self.unit == "calls" else weight
+        made = Reserve(reservation_id, asked_ms, asked_ms + lasts_ms, "a", "api", "a", estimate_wei, checks=checks)
         set_back = [model.set_back(self.now_ms) for model in self.models]
         least = [model.least(asked_ms) for model in self.models]
         most = [model.used(asked_ms, gross=True) for model in self.models]
         reply = self.store.call(made)
         if isinstance(reply, Reserved):
-            self.made.append((made, [model.admit(asked_ms, weight) for model in self.models]))
+            self.made.append((made, [[model.admit(asked_ms, weight)] for model in self.models]))
             self.states.append("reserved")
             for used, limit in zip(least, LIMITS, strict=True):
                 assert used + weight <= limit
@@ -173,9 +176,31 @@ class Requests(RuleBasedStateMachine):
             assert self.counts(ends_ms) == (0, 0)
             self.done["set back"] += 1
 
+    @precondition(lambda self: self.made and self.unit == "wei")
+    @rule(pick=PICKS, more_wei=st.integers(1, 2))
+    def extend(self, pick, more_wei):
+        served = [index for index, state in enumerate(self.states) if state == "reserved"]
+        if not served:
+            return
+        made, counted = self.made[served[pick % len(served)]]
+        least = [model.least(self.now_ms) for model in self.models]
+        reply = self.store.call(ReserveMore.of(made, self.held(counted) + more_wei, self.now_ms))
+        if isinstance(reply, Reserved):
+            for model, parts, used, limit in zip(self.models, counted, least, LIMITS, strict=True):
+                assert used + more_wei <= limit
+                parts.append(model.admit(max(self.now_ms, model.last_ms), more_wei))
+            self.done["extended"] += 1
+            if made.now_ms <= self.now_ms - LENGTH_MS:
+                self.done["extended when it had left"] += 1
+        else:
+            assert reply.violated == tuple(i for i in (0, 1) if reply.counts[i] + more_wei > LIMITS[i])
+
+    def held(self, counted):
+        return sum(part.amount for part in counted[0])
+
     @precondition(lambda self: self.made)
-    @rule(pick=PICKS, how=st.sampled_from(["release", "settle", "uncounted"]))
-    def end(self, pick, how):
+    @rule(pick=PICKS, how=st.sampled_from(["release", "settle", "uncounted"]), paid=PICKS)
+    def end(self, pick, how, paid):
         index = pick % len(self.made)
         made, counted = self.made[index]
         before = self.states[index]
@@ -187,30 +212,34 @@ class Requests(RuleBasedStateMachine):
                 self.give_back(made, counted)
         else:
             uncounted = (0, 1) if how == "uncounted" else ()
-            reply = self.store.call(Settle(made.reservation_id, "a", self.now_ms, 0, uncounted=uncounted))
+            actual_wei = 0 if self.unit == "calls" else paid % (self.held(counted) + 1)
+            reply = self.store.call(Settle(made.reservation_id, "a", self.now_ms, actual_wei, uncounted=uncounted))
             if before in ("reserved", "expired"):
                 assert isinstance(reply, Settled)
                 assert reply.late == (before == "expired")
                 self.states[index] = "settled"
-                if uncounted and before == "reserved":
-                    self.give_back(made, counted)
+                if before == "reserved" and (uncounted or self.unit == "wei"):
+                    self.give_back(made, counted, 0 if uncounted else actual_wei)
                 if not uncounted and before == "expired":
-                    self.count_again(made)
+                    self.count_again(made, made.checks[0].weight if self.unit == "calls" else actual_wei)
         self.done[f"{how} {before}"] += 1
 
-    def give_back(self, made, counted):
-        for model, each in zip(self.models, counted, strict=True):
-            if each.asked_ms > model.unclear_ms:
-                each.given_back = each.amount
-                self.gave_back_late = self.gave_back_late or each.at_ms != each.asked_ms
+    def give_back(self, made, counted, kept=0):
+        for model, parts in zip(self.models, counted, strict=True):
+            left = self.held(counted) - kept
+            for each in parts:
+                less = min(left, each.amount)
+                left -= less
+                if each.asked_ms > model.unclear_ms:
+                    each.given_back = less
 
-    def count_again(self, made):
+    def count_again(self, made, amount):
         for model in self.models:
             last_ms = max(self.now_ms, model.last_ms)
             since_ms = 0 if model.check.counting == "sliding" else model.filled_ms
             if made.now_ms > last_ms - LENGTH_MS or model.check.counting == "bucket":
                 at_ms = max(since_ms, min(made.now_ms, last_ms))
-                model.counted.append(Counted(made.now_ms, at_ms, made.checks[0].weight))
+                model.counted.append(Counted(made.now_ms, at_ms, amount))
 
     @rule()
     def sweep(self):
@@ -246,7 +275,7 @@ class Requests(RuleBasedStateMachine):
 SHARES = {"MemoryStore": 60, "SqliteStore": 30, "PostgresqlStore": 12, "RedisStore": 12}
 NEEDED = {
     "reserved", "refused", "set back", "step back", "expired", "release reserved", "uncounted reserved",
-    "settle expired",
+    "settle expired", "extended", "extended when it had left",
 }  # fmt: skip
 ROUNDS = 10
 
@@ -254,7 +283,7 @@ ROUNDS = 10
 def test_store__any_interleaving_with_clocks_that_are_stepped__counts_what_was_admitted(store, record_property):
     done: Counter[str] = Counter()
     kind = type(store).__name__
-    store.call(Sweep(0))  # so that it is open
+    store.call(Grant("enough", "a", 10**9, 0))
     examples = max(settings().max_examples * SHARES[kind] // 100, 1)
     for number in range(ROUNDS):
         if done.keys() >= NEEDED:

@@ -35,8 +35,11 @@ def admit(
     wei: int,
     now_ms: int,
     estimate_wei: int,
+    extends: str = "",
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Count what is admitted now; the counts then, and when there is room for such a request again (``frees_of``)."""
+    """Count what is admitted now, also as more of the reservation that it ``extends``; the counts then, and when there
+    is room for such a request again (``frees_of``).
+    """
     used = []
     frees: list[int] | None = None
     for index, check in enumerate(checks):
@@ -51,6 +54,8 @@ def admit(
             if step:
                 if (ends_ms := moving.admit(now_ms, step, check)) > count.ends_ms:
                     count.ends_ms = ends_ms + _LASTS_MS
+                if extends:
+                    moving.extend(extends, step)
                 tables.touch(count)
             frees = frees or [0] * len(checks)
             amount = check.weight if check.unit == "calls" else estimate_wei
@@ -62,8 +67,8 @@ def admit(
 def recount(
     tables: Tables, request: RequestRow, times: int, wei: int, now_ms: int, uncounted: tuple[int, ...] = ()
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Count a request so many times more or less, and so many wei, in its windows, at its instant; the counts now, and
-    when there is room for such a request again (``frees_of``).
+    """Count a request that ends so many times more or less, and so many wei, in its windows, at its instants; the
+    counts now, and when there is room for such a request again (``frees_of``).
 
     In the ``uncounted`` ones nothing counts of a request that is settled.
     """
@@ -84,7 +89,8 @@ def recount(
                 tables.touch(count)
         else:
             moving = count.moving or _moving(count, check)
-            if step and moving.correct(made.now_ms, now_ms, step):
+            held = check.weight if check.unit == "calls" else request.estimate_wei
+            if (step or moving.extended) and moving.end(made.reservation_id, made.now_ms, now_ms, held, step):
                 tables.touch(count)
             frees = frees or [0] * len(made.checks)
             amount = check.weight if check.unit == "calls" else made.estimate_wei

@@ -159,7 +159,7 @@ def reserve_more(tables: Tables, op: ReserveMore) -> Reserved | Refused | NotRes
     account.reserved_wei += more_wei
     tables.touch(account)
     made_ = request.reserve
-    used, frees = admit(tables, made_.checks, counts, 0, more_wei, now_ms, made_.estimate_wei)
+    used, frees = admit(tables, made_.checks, counts, 0, more_wei, now_ms, made_.estimate_wei, made_.reservation_id)
     return Reserved(account.balance(), used, None, frees)
 
 

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 from api_billing.metering.limits.windows import WindowCheck
 
@@ -30,7 +30,7 @@ class Moving(ABC):
     whose it is, as the clock was set back: neither is given back any more.
     """
 
-    __slots__ = ("amounts", "instants", "last_ms", "length_ms", "rate", "since_ms", "unclear_ms")
+    __slots__ = ("amounts", "extended", "instants", "last_ms", "length_ms", "rate", "since_ms", "unclear_ms")
 
     def __init__(self, length_ms: int, rate: int = 0) -> None:
         self.length_ms = length_ms
@@ -39,6 +39,7 @@ class Moving(ABC):
         self.last_ms = 0  # when something was counted last
         self.instants: list[int] = []
         self.amounts: list[int] = []
+        self.extended: list[tuple[str, int, int]] = []  # requests being served, when they were extended, by how much
 
     @abstractmethod
     def used(self, now_ms: int) -> int:
@@ -51,6 +52,30 @@ class Moving(ABC):
     @abstractmethod
     def correct(self, at_ms: int, now_ms: int, amount: int) -> bool:
         """Count so much more of what was counted at an instant, or less; whether that is not over yet."""
+
+    def extend(self, request_id: str, amount: int) -> None:
+        """Remember that what was counted last is more of a request that was counted before."""
+        from_ms = self.instants[0]
+        self.extended = [each for each in self.extended if each[1] >= from_ms][1 - MOST_INSTANTS :]
+        self.extended.append((request_id, self.last_ms, amount))
+
+    def end(self, request_id: str, at_ms: int, now_ms: int, held: int, more: int) -> bool:
+        """Correct what a request counts, all in all ``held``, that was counted at an instant first, and wherever it was
+        extended; whether that has to be stored. The earliest is given back first, and what it counts more is its last.
+        """
+        later = [each for each in self.extended if each[0] == request_id]
+        if not later:
+            return more != 0 and self.correct(at_ms, now_ms, more)
+        self.extended = [each for each in self.extended if each[0] != request_id]
+        if more > 0:
+            self.correct(later[-1][1], now_ms, more)
+        first = held - sum([amount for _, _, amount in later])
+        for _, part_ms, amount in ((request_id, at_ms, first), *later):
+            if more < 0 < amount:
+                less = max(more, -amount)
+                self.correct(part_ms, now_ms, less)
+                more -= less
+        return True
 
     @abstractmethod
     def room(self, now_ms: int, amount: int, limit: int | None) -> tuple[int, int]:
@@ -130,16 +155,20 @@ class Moving(ABC):
             self.amounts.insert(place, amount)
             self.last_ms = self.instants[-1]
 
-    def _entries(self) -> list[int]:
-        """Instants, each after the one before it, and amounts."""
-        flat: list[int] = []
+    def _entries(self) -> list[Any]:
+        """Instants, each after the one before it, and amounts; last, if there are any, the requests extended."""
+        flat: list[Any] = []
         before_ms = 0
         for at_ms, amount in zip(self.instants, self.amounts, strict=True):
             flat += (at_ms - before_ms, amount)
             before_ms = at_ms
+        if self.extended:
+            flat.append(self.extended)
         return flat
 
-    def _remember(self, entries: list[int]) -> None:
+    def _remember(self, entries: list[Any]) -> None:
+        if entries and isinstance(entries[-1], list):
+            self.extended = list(map(tuple, entries.pop()))
         self.instants, self.amounts = list(accumulate(entries[::2])), entries[1::2]
         self.last_ms = self.instants[-1] if entries else self.since_ms
 
