@@ -107,6 +107,7 @@ def test_parse_limits__options_before_all__are_about_each_but_where_it_says_else
         "1/day; from=yesterday", "1/day; window=anchored", "100/101 years", "100/99999999999 seconds",
         "100/minute; name=a/b", "100/minute; name=" + "a" * 65, "100/minute; on=group", "100/minute; tier.pro=lots",
         "1" * 90 + "/minute", "1/minute;" * 300,
+        "5/minute; group=", "5/minute; tier.=4", "5/minute; per=consumer; per=all", "on=api; on=api; 5/minute",
     ],
 )  # fmt: skip
 def test_parse_limits__of_what_is_none__says_so(text: str) -> None:

@@ -195,14 +195,15 @@ def parse_limits(text: str, currency: Currency = GEN) -> tuple[Limit, ...]:
             continue
         name, is_option, value = (piece.strip() for piece in part.partition("="))
         if not is_option:
-            found.append((part, dict(of_all)))
-        elif found:
-            found[-1][1][name] = value
-        else:
-            of_all[name] = value
+            found.append((part, {}))
+            continue
+        options = found[-1][1] if found else of_all
+        if not value or name in options:
+            raise InvalidSetting(f"{name!r:.80} is given {'twice' if value else 'nothing'}: {_FORMS}")
+        options[name] = value
     if not found:
         raise InvalidSetting(f"{text!r:.80} has no limit: {_FORMS}")
-    return tuple([_limit(rate, options, currency) for rate, options in found])
+    return tuple([_limit(rate, of_all | options, currency) for rate, options in found])
 
 
 def limits_of(given: str | Limit | Iterable[str | Limit], currency: Currency = GEN) -> tuple[Limit, ...]:
@@ -249,7 +250,7 @@ def _limit(text: str, options: dict[str, str], currency: Currency) -> Limit:
             given["burst"] = amount_of(value)
         elif name == "from":
             given["anchor"] = _day(value)
-        elif name.startswith("tier."):
+        elif name.startswith("tier.") and name != "tier.":
             is_free = value in ("none", "unlimited")
             given["by_tier"][name.removeprefix("tier.")] = None if is_free else amount_of(value)
         elif name in ("per", "on", "group", "name"):
