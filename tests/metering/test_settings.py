@@ -212,3 +212,31 @@ def test_load__threshold_in_the_currency__is_read() -> None:
 def test_load__amount_or_contract_of_another_currency__says_so(given: dict[str, Any], because: str) -> None:
     with pytest.raises(InvalidSetting, match=because):
         MeterSettings.load(**given)
+
+
+def test_environment__variable_that_is_nearly_a_setting__is_told_without_its_value(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("API_BILLING_ENFORCE_LIMIT", "secret")
+    monkeypatch.setenv("API_BILLING_MAX_FEE", "1gen")  # of the commands
+    MeterSettings.load()
+    assert caplog.messages == ["API_BILLING_ENFORCE_LIMIT is no setting: is API_BILLING_ENFORCE_LIMITS meant?"]
+
+
+def test_environment__variables_of_the_commands__are_no_slips_of_settings(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in (
+        "PIN",
+        "PAYER_FILE",
+        "DEPLOYMENTS",
+        "PASSWORD_FILE",
+        "PASSWORD",
+        "KEYS",
+        "ON",
+        "MAX_FEE",
+        "FEE_PROFILE",
+    ):
+        monkeypatch.setenv(f"API_BILLING_{name}", "x")
+    MeterSettings.load()
+    assert caplog.messages == []

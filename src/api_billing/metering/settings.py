@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
@@ -34,6 +37,9 @@ _RENAMED: Final = re.compile(r"([A-Za-z0-9-]+)=([A-Za-z0-9-]{0,64})")
 SWITCHES: Final = ("enabled", "enforce_limits", "enforce_budgets", "send_alerts", "idempotency", "record_refusals")
 _STATUS: Final = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
 _METHOD: Final = re.compile(r"[A-Z][A-Z0-9!#$%&'*+.^_`|~-]{0,31}")
+_CLOSE: Final = 0.85  # how alike names are, of 1, that one is taken for a slip of the other
+
+_log = logging.getLogger("api_billing.metering")
 
 
 def _split(value: object) -> object:
@@ -277,7 +283,11 @@ class MeterSettings(BaseSettings):
 
     @classmethod
     def load(cls, **given: Any) -> Self:
-        """Read the environment, and what is given instead. Raises: InvalidSetting, which shows no values."""
+        """Read the environment, and what is given instead; a variable that is a slip of the pen is logged.
+
+        Raises: InvalidSetting, which shows no values.
+        """
+        _tell_slips()
         try:
             return cls(**given)
         except ValidationError as exc:
@@ -467,6 +477,15 @@ def _shown(default: object) -> str:
     if isinstance(default, bool):
         return str(default).lower()
     return ",".join(default) if isinstance(default, tuple) else str(default)
+
+
+def _tell_slips() -> None:
+    """Log variables that are no setting, but nearly: a switch that nobody hears is believed to be thrown."""
+    settings = MeterSettings.model_fields
+    given = [name.upper().removeprefix(PREFIX).lower() for name in os.environ if name.upper().startswith(PREFIX)]
+    for name in set(given) - settings.keys():
+        for close in get_close_matches(name, settings, 1, _CLOSE):
+            _log.warning("%s%s is no setting: is %s%s meant?", PREFIX, name.upper(), PREFIX, close.upper())
 
 
 def _problem(error: Any) -> str:
