@@ -33,6 +33,7 @@ from api_billing.metering.service import admin_bodies as bodies
 from api_billing.metering.service.access import Access
 from api_billing.metering.service.bodies import BalanceBody, ConsumerBalance, LimitBody, counted
 from api_billing.metering.service.body_limit import CONSUMERS, CREDIT, KEYS, STATEMENTS, SUMMARY, TIERS
+from api_billing.metering.service.day_sums import DaySums
 from api_billing.metering.service.problems import ServiceProblem, documented
 from api_billing.metering.service.summary import Summary
 from api_billing.metering.statements import Days, make_statement
@@ -73,10 +74,10 @@ def telling() -> Iterator[None]:
 class Routes:
     """The routes of administration."""
 
-    def __init__(self, meter: Meter, access: Access) -> None:
+    def __init__(self, meter: Meter, access: Access, days: DaySums) -> None:
         self._meter = meter
         self._access = access
-        self._summary = Summary(meter)
+        self._summary = Summary(meter, days)
 
     def add_to(self, app: FastAPI) -> None:
         """Add them."""

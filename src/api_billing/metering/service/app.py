@@ -24,6 +24,7 @@ from api_billing.metering.request.problems import Answer
 from api_billing.metering.service import admin, bodies, ending, paying, reserving, switched_off, watching
 from api_billing.metering.service.access import Access
 from api_billing.metering.service.body_limit import PAYMENTS, RESERVATIONS, BodyLimit
+from api_billing.metering.service.day_sums import DaySums
 from api_billing.metering.service.limits import LimitRoutes
 from api_billing.metering.service.problems import ServiceProblem, add_handlers, documented, response_of
 from api_billing.metering.service.status import Routes as StatusRoutes
@@ -80,9 +81,10 @@ def create_app(meter: Meter, *, service_token: str, admin_token: str = "", close
     add_handlers(app)
     _Routes(meter, access).add_to(app)
     if access.has_admin:
-        admin.Routes(meter, access).add_to(app)
+        days = DaySums(meter)
+        admin.Routes(meter, access, days).add_to(app)
         LimitRoutes(meter, access).add_to(app)
-        StatusRoutes(meter, access).add_to(app)
+        StatusRoutes(meter, access, days).add_to(app)
     return app
 
 

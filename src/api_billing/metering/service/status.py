@@ -13,18 +13,17 @@ from pydantic import BaseModel
 
 from api_billing import __version__
 from api_billing.metering.clock import DAY_MS, date_of
-from api_billing.metering.ledger.operations import SumUsage, UsageDay
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.health import Looks
 from api_billing.metering.service.access import Access
 from api_billing.metering.service.admin import of_admins
 from api_billing.metering.service.bodies import Wei, WrongBody
+from api_billing.metering.service.day_sums import DaySums
 from api_billing.metering.service.problems import documented
 from api_billing.metering.stores.steps import Steps, arun
 
 STATUS: Final = "/v1/status"
 _DAYS: Final = 30
-_FRESH_MS: Final = 300_000  # how long sums of days that are over are told again
 _KINDS: Final = {"status.css": "text/css", "status.js": "text/javascript"}
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -59,13 +58,13 @@ class StatusAnswer(BaseModel):
 
 
 class Routes:
-    """The routes of the page. Days that are over are summed up now and then only."""
+    """The routes of the page."""
 
-    def __init__(self, meter: Meter, access: Access) -> None:
+    def __init__(self, meter: Meter, access: Access, days: DaySums) -> None:
         self._meter = meter
         self._access = access
         self._looks = Looks(meter)
-        self._days: dict[int, tuple[int, DayBody]] = {}  # when it was read
+        self._days = days
 
     def add_to(self, app: FastAPI) -> None:
         """Add them."""
@@ -92,7 +91,9 @@ class Routes:
         health = yield from self._looks.look()
         today, currency, days = self._meter.now_ms() // DAY_MS, self._meter.currency, []
         for day in range(today - _DAYS + 1, today + 1):
-            days.append((yield from self._day(day, today)))
+            sums = yield from self._days.of(day)
+            calls, charged_wei = sum(each.calls for each in sums), sum(each.charged_wei for each in sums)
+            days.append(DayBody(day=date_of(day).isoformat(), calls=calls, charged_wei=str(charged_wei)))
         return StatusAnswer(
             version=__version__,
             store=self._meter.store.url.partition(":")[0],
@@ -102,16 +103,6 @@ class Routes:
             wrong=[WrongBody(**each._asdict()) for each in health.wrong],
             days=days,
         )
-
-    def _day(self, day: int, today: int) -> Steps[DayBody]:
-        now_ms, known = self._meter.now_ms(), self._days.get(day)
-        if known is not None and day < today - 1 and 0 <= now_ms - known[0] < _FRESH_MS:
-            return known[1]
-        usage: tuple[UsageDay, ...] = yield SumUsage("", "", day, day)
-        calls, charged_wei = sum(each.calls for each in usage), sum(each.charged_wei for each in usage)
-        body = DayBody(day=date_of(day).isoformat(), calls=calls, charged_wei=str(charged_wei))
-        self._days = {each: kept for each, kept in self._days.items() if each > today - _DAYS} | {day: (now_ms, body)}
-        return body
 
 
 def _static(name: str, kind: str) -> Response:

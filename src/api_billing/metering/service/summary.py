@@ -1,23 +1,22 @@
 """The meter at a glance, for who administers it, and cheap to ask for every few seconds.
 
-Usage is summed day by day and remembered: what was used on days before yesterday hardly changes, and is read again only
-now and then. Refusals are counted among the newest records.
+Refusals are counted among the newest records.
 """
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
 from api_billing.metering.clock import DAY_MS, date_of, day_of
-from api_billing.metering.ledger.operations import ListRecords, Record, Summarize, Summed, SumUsage
+from api_billing.metering.ledger.operations import ListRecords, Record, Summarize, Summed
 from api_billing.metering.ledger.settlement_operations import Book, ListOutgoing, Outgoing, ReadBook
 from api_billing.metering.meter import Meter
 from api_billing.metering.service import admin_bodies as bodies
 from api_billing.metering.service.bodies import counted
-from api_billing.metering.statements import Sums, summed
+from api_billing.metering.service.day_sums import DaySums
+from api_billing.metering.statements import Sums
 from api_billing.metering.stores.steps import Steps
 
 _RECORDS: Final = 2_000
@@ -25,17 +24,15 @@ _PAGE: Final = 500
 _RESERVATIONS: Final = 1_000
 _BATCHES: Final = 100
 _FRESH_MS: Final = 2_000  # how long it is told again as it was
-_DAY_FRESH_MS: Final = 300_000  # and sums of days that are over
 
 
 class Summary:
     """Reads it; remembers what it has read. Thread-safe."""
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: Meter, days: DaySums) -> None:
         self._meter = meter
-        self._lock = threading.Lock()
+        self._days = days
         self._told: bodies.SummaryAnswer | None = None
-        self._days: dict[int, tuple[int, list[Sums]]] = {}  # when it was read, and its sums by API
 
     def read(self) -> Steps[bodies.SummaryAnswer]:
         """What there is now, or was two seconds ago. Raises: StoreUnavailable."""
@@ -46,7 +43,7 @@ class Summary:
         month: list[Sums] = []
         of_today: list[Sums] = []
         for day in range(day_of(date_of(today).replace(day=1)), today + 1):
-            of_today = yield from self._day(day, today, now_ms)
+            of_today = yield from self._days.of(day)
             month += of_today
         there: Summed = yield Summarize(_RESERVATIONS)
         told = bodies.SummaryAnswer(
@@ -64,17 +61,6 @@ class Summary:
         )
         self._told = told
         return told
-
-    def _day(self, day: int, today: int, now_ms: int) -> Steps[list[Sums]]:
-        known = self._days.get(day)
-        if known is not None and day < today - 1 and 0 <= now_ms - known[0] < _DAY_FRESH_MS:
-            return known[1]
-        usage = yield SumUsage(from_day=day, to_day=day)
-        sums = [summed([each for each in usage if each.api == api], api) for api in {each.api for each in usage}]
-        with self._lock:
-            self._days = {each: kept for each, kept in self._days.items() if today - each < 40}
-            self._days[day] = (now_ms, sums)
-        return sums
 
     def _unsettled(self, apis: Iterable[str]) -> Steps[list[bodies.UnsettledBody]]:
         found: list[bodies.UnsettledBody] = []
