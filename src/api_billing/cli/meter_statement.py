@@ -74,7 +74,7 @@ def _sums(made: Statement, currency: Currency) -> list[tuple[str, str]]:
     """What it comes to, from the beginning to the end."""
 
     def text(amount: int | None) -> str:
-        return _NOT_KNOWN if amount is None else _signed(amount, currency)
+        return _NOT_KNOWN if amount is None else currency.text(amount, exact=True)
 
     return [
         ("credit at the beginning", text(made.opening_wei)),
@@ -83,10 +83,6 @@ def _sums(made: Statement, currency: Currency) -> list[tuple[str, str]]:
         ("credit at the end", text(made.closing_wei)),
         ("cost more than there was", text(made.total.uncollected_wei)),
     ]
-
-
-def _signed(amount: int, currency: Currency) -> str:
-    return f"{'-' if amount < 0 else ''}{currency.text(abs(amount), exact=True)}"
 
 
 _USAGE: Final = ("API", "calls", "units", "charged", "uncollected")
@@ -99,8 +95,8 @@ def _usage(made: Statement, currency: Currency) -> list[tuple[str, ...]]:
             plain(each.api),
             f"{each.calls:,}",
             f"{each.units:,}",
-            _signed(each.charged_wei, currency),
-            _signed(each.uncollected_wei, currency),
+            currency.text(each.charged_wei, exact=True),
+            currency.text(each.uncollected_wei, exact=True),
         )
         for each in made.by_api
     ]
@@ -108,7 +104,7 @@ def _usage(made: Statement, currency: Currency) -> list[tuple[str, ...]]:
 
 def _grants(made: Statement, currency: Currency) -> list[tuple[str, ...]]:
     return [
-        (instant_text(each.at_ms), plain(each.grant_id), _signed(each.amount_wei, currency), plain(each.note))
+        (instant_text(each.at_ms), plain(each.grant_id), currency.text(each.amount_wei, exact=True), plain(each.note))
         for each in made.grants
     ]
 
