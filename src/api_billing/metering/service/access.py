@@ -7,8 +7,6 @@ nothing: naming another consumer is refused.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 from typing import Final
 
@@ -22,6 +20,7 @@ from api_billing.metering.request.http import MeteredRequest, TextHeaders
 from api_billing.metering.request.identity import Extractor, Identity, identify
 from api_billing.metering.service.problems import ServiceProblem
 from api_billing.metering.stores.steps import Steps, arun
+from api_billing.metering.web.tokens import Token, bearer_of
 from api_billing.networks import canonical_name
 
 _MIN_TOKEN_BYTES: Final = 16
@@ -45,8 +44,8 @@ class Access:
         if admin_token == service_token:
             raise InvalidSetting("the admin token is another one than the service token, which services have")
         self._meter = meter
-        self._digest = _digest(service_token)
-        self._admin_digest = _digest(admin_token) if admin_token else b""
+        self._service = Token(service_token)
+        self._admin = Token(admin_token) if admin_token else None
         pepper = meter.pepper() if meter.is_on else os.urandom(32)  # which the store is asked about
         # Cached, as a revocation reaches the next reservation by the profile's version.
         self.identify: Extractor = api_key(pepper, cache=meter.key_cache)
@@ -56,17 +55,17 @@ class Access:
     def has_token(self, request: Request) -> bool:
         """Whether the request carries one of the two tokens."""
         credential = _credential(request)
-        return self._is_service(credential) or self._is_admin(credential)
+        return self._service.is_shown(credential) or self._is_admin(credential)
 
     def require_service(self, request: Request) -> None:
         """Raises: ServiceProblem unless the request carries the service token."""
-        if not self._is_service(_credential(request)):
+        if not self._service.is_shown(_credential(request)):
             raise ServiceProblem("invalid_service_token", "Authorization: Bearer has to carry the service token.")
 
     @property
     def has_admin(self) -> bool:
         """Whether there is a token to administer with."""
-        return bool(self._admin_digest)
+        return self._admin is not None
 
     def require_admin(self, request: Request) -> None:
         """Raises: ServiceProblem unless the request carries the admin token."""
@@ -76,7 +75,7 @@ class Access:
     async def reader(self, request: Request, consumer: str | None) -> str:
         """The consumer whose usage may be read. Raises: ServiceProblem."""
         credential = _credential(request)
-        if self._is_service(credential) or self._is_admin(credential):
+        if self._service.is_shown(credential) or self._is_admin(credential):
             if consumer is None:
                 raise ServiceProblem("invalid_request", "query.consumer: a service has to name the consumer")
             return canonical_name(consumer)
@@ -98,12 +97,8 @@ class Access:
         request = bearer("GET", "/", credential, self._meter.now_ms())
         return (yield from identify(self._identify_reader, request, self._meter.seldom))
 
-    def _is_service(self, credential: str) -> bool:
-        # Digests: the time tells neither how much of it is right nor how long it is.
-        return hmac.compare_digest(_digest(credential), self._digest)
-
     def _is_admin(self, credential: str) -> bool:
-        return hmac.compare_digest(_digest(credential), self._admin_digest)
+        return self._admin is not None and self._admin.is_shown(credential)
 
 
 def bearer(
@@ -120,9 +115,4 @@ def _credential(request: Request) -> str:
     values = request.headers.getlist("authorization")
     if len(values) != 1 or len(values[0]) > _MAX_CREDENTIAL:
         return ""
-    scheme, _, text = values[0].strip().partition(" ")
-    return text.strip() if scheme.lower() == "bearer" else ""
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return bearer_of(values[0])

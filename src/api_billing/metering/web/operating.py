@@ -7,8 +7,6 @@ to leave them out: ``exclude_paths=("/ops/**",)``.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -23,6 +21,7 @@ from api_billing.metering.request.problems import Answer
 from api_billing.metering.stores.steps import Steps, arun, run
 from api_billing.metering.web.asgi_messages import AsgiApp, Receive, Scope, Send, send_answer
 from api_billing.metering.web.decorated import exempted
+from api_billing.metering.web.tokens import Token, bearer_of
 from api_billing.metering.web.wsgi import Environ, StartResponse, WsgiApp
 from api_billing.metering.web.wsgi import send_answer as send_wsgi_answer
 
@@ -35,7 +34,7 @@ class _Pages:
         if token is not None and len(token.encode()) < 16:
             raise InvalidSetting("the token of operating pages has at least 16 bytes; None lets anybody read figures")
         self._meter = meter
-        self._token = token
+        self._token = None if token is None else Token(token)
         self._looks = Looks(meter)
 
     def page(self, path: str, authorization: str) -> Steps[Answer]:
@@ -49,10 +48,7 @@ class _Pages:
         return _problem(404, "There is no such page, or it is switched off.")
 
     def _may_read(self, authorization: str) -> bool:
-        if self._token is None:
-            return True
-        scheme, _, given = authorization.strip().partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(_digest(given.strip()), _digest(self._token))
+        return self._token is None or self._token.is_shown(bearer_of(authorization))
 
 
 def operating_asgi(meter: Meter, *, token: str | None) -> AsgiApp:
@@ -109,7 +105,3 @@ def _problem(status: int, detail: str) -> Answer:
     body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail}).encode()
     answer = _page(status, "application/problem+json", body)
     return answer._replace(headers=(*answer.headers, ("www-authenticate", "Bearer"))) if status == 401 else answer
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
