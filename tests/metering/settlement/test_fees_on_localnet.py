@@ -14,6 +14,7 @@ from genlayer_localnet.testing.plugin import server_fixture
 from .places import ONE_GEN, Place, deployed
 
 WINDOW_SECONDS = 3_600
+DAY_SECONDS = 86_400
 costly = server_fixture("module", fee_prices=(10**12, 10**9, 10**8), finality_window_seconds=WINDOW_SECONDS)
 
 
@@ -54,7 +55,8 @@ def test_settlement__on_a_network_with_fees__is_paid_by_who_settles_and_not_by_t
 
 def test_budget__of_what_was_settled__has_its_deposit_less_and_gets_the_rest_back_when_final(place):
     assert left(place, ONE_GEN) == ONE_GEN
-    place.pass_time(WINDOW_SECONDS + 1)  # what came before is final
+    # What came before is final, and all that follows is of one day: a budget is a day's.
+    place.pass_time(WINDOW_SECONDS + DAY_SECONDS - place.now_ms() // 1000 % DAY_SECONDS)
     before = balance(place)
     place.settle()
     assert left(place, ONE_GEN) == ONE_GEN - (before - balance(place))
