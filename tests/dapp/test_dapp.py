@@ -83,6 +83,12 @@ def test_components__all__pass_vitest(page: Path) -> None:
 
 
 @needs_npm
+def test_sources__all__pass_eslint(page: Path) -> None:
+    done = _npx("eslint", "--max-warnings", "0", ".")
+    assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
+
+
+@needs_npm
 def test_first_load__without_the_wallet_code__is_small(page: Path) -> None:
     index = (page / "index.html").read_text(encoding="utf-8")
     loaded = re.findall(r'(?:src|href)="\./(assets/[^"]+)"', index)

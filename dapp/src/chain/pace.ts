@@ -170,7 +170,7 @@ export class Pace {
       const aborted = (): void => {
         clearTimeout(timer);
         this.wakers.delete(done);
-        reject(signal?.reason);
+        reject(signal?.reason as Error);
       };
       const timer = setTimeout(done, ms);
       this.wakers.add(done);

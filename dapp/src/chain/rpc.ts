@@ -31,7 +31,7 @@ export class NodeError extends Error {
 
 /** What the contract said, by the receipt that Studio and localnets give with an error. */
 function textOfReceipt(data: unknown): string {
-  const result: unknown = Object(Object(Object(data)["receipt"]))["result"];
+  const { result } = ((data as { receipt?: unknown } | null)?.receipt ?? {}) as { result?: unknown };
   try {
     return typeof result === "string" ? errorText(fromBase64(result).slice(1)) : "";
   } catch {

@@ -23,7 +23,7 @@ export async function sendOnTestnet({ network, url, contract, method, args, valu
   const provider = noting(wallet.provider, (hash) => { evmHash = hash; });
   const client = createClient({ chain: chainOf(network, url), endpoint: url, account: wallet.address as Hex, provider: provider as never });
   try {
-    onHash(await client.writeContract({ address: contract as Hex, functionName: method, args: args as never, value: valueWei }));
+    onHash((await client.writeContract({ address: contract as Hex, functionName: method, args: args as never, value: valueWei })) as string);
   } catch (error) {
     throw evmHash ? new SentButLost(evmHash, error) : error;
   }
