@@ -19,6 +19,8 @@ export default defineConfig(
       "@typescript-eslint/no-base-to-string": "off",
       // It calls assertions unnecessary that the compiler needs, as in `found ?? (first as Network)`.
       "@typescript-eslint/no-unnecessary-type-assertion": "off",
+      // A record's type has a name of its own, for what the compiler says.
+      "@typescript-eslint/no-empty-object-type": ["error", { allowInterfaces: "with-single-extends" }],
       // A region that scrolls must be reached by keyboard.
       "jsx-a11y/no-noninteractive-tabindex": ["error", { roles: ["region", "tabpanel"] }],
     },

@@ -3,16 +3,18 @@ import { useEffect, useRef, useState, type ReactNode } from "react";
 import { ApisPage } from "./pages/apis";
 import { ConnectPage, NotConnected } from "./pages/connect";
 import { LinkQuestion } from "./pages/link";
-import { OperatePage } from "./pages/operate";
+import { OperatePage } from "./pages/operate/page";
 import { TransactionsPage } from "./pages/transactions";
-import { UsagePage } from "./pages/usage";
-import { useApp } from "./state/app";
+import { UsagePage } from "./pages/usage/page";
+import { useLocation } from "./state/location";
+import { usePlace } from "./state/place";
+import { useTracker, useTransactions } from "./state/sending";
+import { useSigner, useSignerOf } from "./state/signing";
 import type { View } from "./state/url";
 import { openCount } from "./tx/words";
-import { ActionDialog } from "./ui/action_dialog";
 import { usePace } from "./ui/freshness";
 import { Icon, type IconName } from "./ui/icons";
-import { onAnnounce } from "./ui/live";
+import { onAnnounce } from "./browser/announcing";
 import { Skeleton } from "./ui/parts";
 import { ThemeButton } from "./ui/theme";
 import { Toasts } from "./ui/toasts";
@@ -25,6 +27,8 @@ const NAVIGATION: readonly { view: View; label: string; icon: IconName }[] = [
 ];
 
 export function AppFrame() {
+  useSignerOf();
+  useTracker();
   return (
     <>
       <a className="skip" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById("main")?.focus(); }}>Skip to the content</a>
@@ -41,14 +45,14 @@ export function AppFrame() {
       <main id="main" tabIndex={-1}><Page /></main>
       <footer className="foot">Amounts are GEN; the exact wei are shown on pointing at them. Days and months are UTC.</footer>
       <Toasts />
-      <ActionDialog />
       <LiveRegion />
     </>
   );
 }
 
 function Page(): ReactNode {
-  const { location, contract, asked, settling } = useApp();
+  const { location } = useLocation();
+  const { contract, asked, settling } = usePlace();
   if (asked) return <LinkQuestion />;
   if (settling) return <Skeleton />;
   switch (location.view) {
@@ -67,7 +71,9 @@ function Page(): ReactNode {
 }
 
 function Navigation() {
-  const { location, href, transactions, url } = useApp();
+  const { location, href } = useLocation();
+  const transactions = useTransactions();
+  const { url } = usePlace();
   const count = openCount(transactions, url);
   return (
     <nav aria-label="Pages" className="navigation">
@@ -87,7 +93,9 @@ function Navigation() {
 }
 
 function ConnectionChip() {
-  const { location, href, place, contract, signer, chainId } = useApp();
+  const { location, href } = useLocation();
+  const { place, contract, chainId } = usePlace();
+  const { signer } = useSigner();
   const pace = usePace();
   const tone = pace.trouble ? "bad" : contract && chainId ? "good" : "neutral";
   const who = signer.kind === "none" ? "watching" : `${signer.address.slice(0, 6)}…${signer.address.slice(-4)}`;

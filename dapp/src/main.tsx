@@ -2,7 +2,7 @@ import { QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { AppFrame } from "./app";
-import { AppProvider } from "./state/app";
+import { PlaceProvider } from "./state/place";
 import { queryClient } from "./state/queries";
 import "./styles.css";
 
@@ -11,9 +11,9 @@ if (root) {
   createRoot(root).render(
     <StrictMode>
       <QueryClientProvider client={queryClient()}>
-        <AppProvider>
+        <PlaceProvider>
           <AppFrame />
-        </AppProvider>
+        </PlaceProvider>
       </QueryClientProvider>
     </StrictMode>,
   );

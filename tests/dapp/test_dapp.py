@@ -1,6 +1,6 @@
 """The web page: its types and components with TypeScript and Vitest, and itself in Chromium against a localnet.
 
-The browser's stories are in `dapp/tests/browser/stories.mjs`; each is one test here. They run in one process, which
+The browser's stories are in `dapp/tests/browser/stories/`; each is one test here. They run in one process, which
 asks this one to stop a node, or to run a command of `api-billing`, by lines of JSON on its standard output.
 """
 
@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,7 +32,11 @@ from genlayer_localnet.rpc.server import RpcServer
 from .world import FINALITY_SECONDS, PEOPLE, Prepared, prepare, serve, serve_with_fees
 
 STORIES = PAGE / "tests" / "browser" / "stories.mjs"
-NAMES = re.findall(r'^(?:story|aside)\("([^"]+)"', STORIES.read_text(encoding="utf-8"), re.MULTILINE)
+NAMES = [
+    name
+    for file in sorted((PAGE / "tests" / "browser" / "stories").glob("*.mjs"))
+    for name in re.findall(r'^(?:story|aside)\("([^"]+)"', file.read_text(encoding="utf-8"), re.MULTILINE)
+]
 SHOTS = PAGE.parent / ".cache" / "dapp-screenshots"
 """Each run leaves its screenshots there, to look at; with DAPP_IMAGE=FILE (absolute) also the picture of the README."""
 SECONDS = 150
@@ -69,6 +74,11 @@ def test_networks__of_the_page__are_those_of_the_table() -> None:
     found = {name: (url, int(chain_id)) for name, url, chain_id in rows if name not in ("localnet", "custom")}
     chains = {name: each.genlayer_chain().id for name, each in NETWORKS.items() if name != "localnet"}
     assert found == {name: (NETWORKS[name].rpc_url, chain_id) for name, chain_id in chains.items()}
+
+
+def test_answers__of_the_page__are_those_of_the_clients() -> None:
+    tool = [sys.executable, PAGE.parent / "tools" / "dapp_answers.py", "--check"]
+    assert subprocess.run(tool, check=False).returncode == 0, "run tools/dapp_answers.py"
 
 
 def test_lock__of_the_page__names_no_registry() -> None:

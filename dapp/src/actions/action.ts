@@ -2,7 +2,7 @@
 import type { Encodable } from "../chain/calldata";
 import { AmountError, exactGen, parseGen } from "../domain/amounts";
 import { fromFieldValue } from "../domain/time";
-import { isAddress, isName } from "../state/url";
+import { isAddress, isName } from "../domain/names";
 
 export interface Choice {
   value: string;
@@ -19,6 +19,8 @@ export interface Field {
 }
 
 export interface Call {
+  /** Another contract than the billing contract: a court. */
+  to?: string;
   method: string;
   args: readonly Encodable[];
   valueWei: bigint;
@@ -112,4 +114,3 @@ export const gen = (wei: bigint): string => `${exactGen(wei)} GEN`;
 export const number = (count: bigint): string => count.toString().replace(/\B(?=(\d{3})+$)/g, ",");
 export const limitText = (count: bigint, period: string): string =>
   count === 0n ? `no limit a ${period}` : `${number(count)} ${count === 1n ? "call" : "calls"} a ${period}`;
-export const short = (address: string): string => `${address.slice(0, 6)}…${address.slice(-4)}`;

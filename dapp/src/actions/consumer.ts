@@ -1,13 +1,14 @@
 // What a consumer can do.
-import type { Api, Plan, UsageLine, UsageReport } from "../domain/answers";
+import { shortAddress } from "../domain/names";
+import type { Api, Plan, ApiUsage, UsageReport } from "../domain/answers";
 import { editableGen } from "../domain/amounts";
 import { DAY_SECONDS, momentText, toFieldValue } from "../domain/time";
-import { FormReader, gen, limitText, short, type Action } from "./action";
+import { FormReader, gen, limitText, type Action } from "./action";
 
 const MAX_HOLD_SECONDS = 366 * DAY_SECONDS;
 const ENTER_MORE = "Enter more than 0.";
 
-export const isHoldInForce = (line: UsageLine | undefined, now: number): boolean =>
+export const isHoldInForce = (line: ApiUsage | undefined, now: number): boolean =>
   line !== undefined && line.holdWei > 0n && now < line.holdExpiresAt;
 
 /** Anyone may top up anyone; what arrives belongs to the consumer. */
@@ -27,7 +28,7 @@ export function topUp(own: string, consumer: string): Action {
       const isOwn = to === own;
       return form.result(() => ({
         effects: [
-          `${gen(amount)} leave your account and become ${isOwn ? "your credit" : `credit of ${short(to)}`}.`,
+          `${gen(amount)} leave your account and become ${isOwn ? "your credit" : `credit of ${shortAddress(to)}`}.`,
           isOwn
             ? "Free credit can be withdrawn at any time."
             : "Only the consumer can withdraw it: you cannot take it back.",
@@ -35,7 +36,7 @@ export function topUp(own: string, consumer: string): Action {
         ],
         call: isOwn
           ? { method: "top_up_credit", args: [amount], valueWei: amount, title: `Top up ${gen(amount)}` }
-          : { method: "top_up_for", args: [to, amount], valueWei: amount, title: `Top up ${gen(amount)} for ${short(to)}` },
+          : { method: "top_up_for", args: [to, amount], valueWei: amount, title: `Top up ${gen(amount)} for ${shortAddress(to)}` },
       }));
     },
   };
@@ -97,7 +98,7 @@ export function subscribe(api: Api, report: UsageReport | undefined, now: number
   const isSubscribed = line?.subscribed === true;
   const isHeld = isHoldInForce(line, now);
   const plan = api.plans.find((each) => each.planName === (chosen ?? line?.planName)) ?? api.plans[0];
-  const cap = line && line.maxDailySpendWei > 0n ? line.maxDailySpendWei : (plan?.costPerCallWei ?? 0n) * 100n;
+  const cap = line && line.consumerMaxDailySpendWei > 0n ? line.consumerMaxDailySpendWei : (plan?.costPerCallWei ?? 0n) * 100n;
   return {
     title: isSubscribed ? `Change subscription to ${api.apiName}` : `Subscribe to ${api.apiName}`,
     intro: isSubscribed
@@ -124,7 +125,7 @@ export function subscribe(api: Api, report: UsageReport | undefined, now: number
       if (!wanted) form.fail("plan", "Choose a plan.");
       if (isHeld && line) {
         if (wanted?.planName !== line.planName) form.fail("plan", "The plan cannot change while a hold is in force.");
-        if (max < line.maxDailySpendWei) form.fail("cap", "The cap cannot be lowered while a hold is in force.");
+        if (max < line.consumerMaxDailySpendWei) form.fail("cap", "The cap cannot be lowered while a hold is in force.");
       }
       return form.result(() => ({
         effects: subscribeEffects(api, wanted as Plan, max, deposit, report, line, isHeld),
@@ -142,11 +143,11 @@ export function subscribe(api: Api, report: UsageReport | undefined, now: number
 const priceBound = (plan: Plan): bigint => (plan.costPerCallWei > 0n ? plan.costPerCallWei : 1n);
 
 function subscribeEffects(
-  api: Api, plan: Plan, cap: bigint, deposit: bigint, report: UsageReport | undefined, line: UsageLine | undefined, isHeld: boolean,
+  api: Api, plan: Plan, cap: bigint, deposit: bigint, report: UsageReport | undefined, line: ApiUsage | undefined, isHeld: boolean,
 ): string[] {
   const price = plan.costPerCallWei;
   const accepted = isHeld && line && line.acceptedPriceWei > price ? line.acceptedPriceWei : price;
-  const credit = (report?.creditWei ?? 0n) + deposit;
+  const credit = (report?.creditBalanceWei ?? 0n) + deposit;
   return [
     price === 0n ? "You accept that calls are free." : `You accept ${gen(accepted)} a call. If the price rises, calls are refused until you accept it.`,
     ...(isHeld && accepted > price ? ["While your hold is in force, what you accepted for it stays accepted."] : []),
@@ -158,7 +159,7 @@ function subscribeEffects(
   ];
 }
 
-export function unsubscribe(line: UsageLine, now: number): Action {
+export function unsubscribe(line: ApiUsage, now: number): Action {
   const hold = line.holdWei === 0n ? [] : isHoldInForce(line, now)
     ? [`${gen(line.holdWei)} stay on hold until ${momentText(line.holdExpiresAt)}, for usage that is still to be settled.`]
     : [`${gen(line.holdWei)} on hold become free credit again.`];
@@ -176,7 +177,7 @@ export function unsubscribe(line: UsageLine, now: number): Action {
   };
 }
 
-export function placeHold(line: UsageLine, creditWei: bigint, now: number): Action {
+export function placeHold(line: ApiUsage, creditWei: bigint, now: number): Action {
   const isMore = line.holdWei > 0n;
   const earliest = isMore ? line.holdExpiresAt : 0;
   const suggested = Math.max(earliest, (Math.floor(now / DAY_SECONDS) + 30) * DAY_SECONDS);
@@ -210,7 +211,7 @@ export function placeHold(line: UsageLine, creditWei: bigint, now: number): Acti
   };
 }
 
-export function releaseHold(line: UsageLine): Action {
+export function releaseHold(line: ApiUsage): Action {
   return {
     title: `Release the hold for ${line.apiName}`,
     intro: "The hold has ended.",

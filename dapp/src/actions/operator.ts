@@ -1,7 +1,8 @@
 // What an operator can do.
+import { shortAddress } from "../domain/names";
 import type { Api, Plan } from "../domain/answers";
 import { editableGen } from "../domain/amounts";
-import { FormReader, gen, limitText, number, short, type Action, type Field } from "./action";
+import { FormReader, gen, limitText, number, type Action, type Field } from "./action";
 
 const MAX_PER_API = 64;
 const LIMIT_HINT = "0: no limit";
@@ -148,10 +149,10 @@ export function allowMeter(api: Api): Action {
       if (api.meters.length >= MAX_PER_API) form.fail("meter", "64 meters are the most: forbid one first.");
       return form.result(() => ({
         effects: [
-          `${short(meter)} can bill subscribers of ${api.apiName}, within what they accepted, and post settlements.`,
+          `${shortAddress(meter)} can bill subscribers of ${api.apiName}, within what they accepted, and post settlements.`,
           "It cannot move your earnings.",
         ],
-        call: { method: "set_meter", args: [api.apiName, meter, true], valueWei: 0n, title: `Allow meter ${short(meter)} for ${api.apiName}` },
+        call: { method: "set_meter", args: [api.apiName, meter, true], valueWei: 0n, title: `Allow meter ${shortAddress(meter)} for ${api.apiName}` },
       }));
     },
   };
@@ -167,7 +168,7 @@ export function forbidMeter(api: Api, meter: string): Action {
     check: () => ({
       errors: {},
       effects: ["It can report no more usage. What it has not settled yet, another meter or you can."],
-      call: { method: "set_meter", args: [api.apiName, meter, false], valueWei: 0n, title: `Forbid meter ${short(meter)} of ${api.apiName}` },
+      call: { method: "set_meter", args: [api.apiName, meter, false], valueWei: 0n, title: `Forbid meter ${shortAddress(meter)} of ${api.apiName}` },
     }),
   };
 }
@@ -185,10 +186,10 @@ export function handOver(api: Api, own: string): Action {
       if (operator === own) form.fail("operator", "You are its operator already.");
       return form.result(() => ({
         effects: [
-          `Nothing changes until ${short(operator)} accepts. A later proposal replaces this one.`,
+          `Nothing changes until ${shortAddress(operator)} accepts. A later proposal replaces this one.`,
           "Then all that is earned from there on is theirs, they set plans, and your meters end. What you earned before stays yours.",
         ],
-        call: { method: "propose_operator", args: [api.apiName, operator], valueWei: 0n, title: `Propose ${short(operator)} as operator of ${api.apiName}` },
+        call: { method: "propose_operator", args: [api.apiName, operator], valueWei: 0n, title: `Propose ${shortAddress(operator)} as operator of ${api.apiName}` },
       }));
     },
   };
@@ -197,7 +198,7 @@ export function handOver(api: Api, own: string): Action {
 export function acceptApi(api: Api): Action {
   return {
     title: `Take over ${api.apiName}`,
-    intro: `${short(api.operator)} offers it to you.`,
+    intro: `${shortAddress(api.operator)} offers it to you.`,
     submit: "Take over",
     fields: [],
     check: () => ({
@@ -241,7 +242,7 @@ export function releaseHoldOf(api: Api): Action {
       const consumer = form.address("consumer");
       return form.result(() => ({
         effects: ["What is left of the hold becomes free credit of the consumer. Settle what is open first."],
-        call: { method: "release_hold", args: [api.apiName, consumer], valueWei: 0n, title: `Release the hold of ${short(consumer)} on ${api.apiName}` },
+        call: { method: "release_hold", args: [api.apiName, consumer], valueWei: 0n, title: `Release the hold of ${shortAddress(consumer)} on ${api.apiName}` },
       }));
     },
   };

@@ -1,6 +1,7 @@
-// The billing contract's views. Every read is counted by the pace of this contract.
-import * as answers from "../domain/answers";
-import { callData, decode, fromHex, type Decoded, type Encodable } from "./calldata";
+// The views of the contracts. Every read is counted by the pace of its contract.
+import { COURT_VIEWS, VIEWS, type Api, type UsageReport } from "../domain/answers";
+import { UnexpectedAnswer, type View } from "../domain/reading";
+import { callData, decode, fromHex, type Encodable } from "./calldata";
 import { paceOf, type Pace } from "./pace";
 import { NodeError, rpc } from "./rpc";
 
@@ -15,7 +16,7 @@ const PAGE = 100;
 
 /** What goes wrong with a view says whether the contract is there, and whether it is the billing contract. */
 function asViewFailure(error: unknown): unknown {
-  if (error instanceof answers.UnexpectedAnswer || error instanceof RangeError || error instanceof TypeError) {
+  if (error instanceof UnexpectedAnswer || error instanceof RangeError || error instanceof TypeError) {
     return new NodeError("wrong_contract", error.message);
   }
   if (!(error instanceof NodeError)) return error;
@@ -24,45 +25,25 @@ function asViewFailure(error: unknown): unknown {
   return error;
 }
 
-export class BillingContract {
+type Views = Readonly<Record<string, View<readonly (string | number | bigint | undefined)[], unknown>>>;
+export type ArgumentsOf<V> = V extends { args?: infer A } ? NonNullable<A> : never;
+export type ValueOf<V> = V extends { read: (value: unknown) => infer T } ? T : never;
+
+/** The views of a contract by their names, each with what it takes and answers. */
+class ContractReader<V extends Views> {
   readonly pace: Pace;
 
-  constructor(readonly url: string, readonly address: string) {
+  constructor(readonly url: string, readonly address: string, private readonly views: V) {
     this.pace = paceOf(url, address);
   }
 
-  report = (consumer: string, options?: ReadOptions) =>
-    this.read("get_usage_report", [consumer], answers.readReport, options);
-  account = (consumer: string, options?: ReadOptions) => this.read("get_account", [consumer], answers.readAccount, options);
-  history = (consumer: string, apiName: string, fromDay: number, toDay: number, options?: ReadOptions) =>
-    this.read("get_usage_history", [consumer, apiName, fromDay, toDay], answers.listOf(answers.readDay), options);
-  notices = (consumer: string, after: number, options?: ReadOptions) =>
-    this.read("list_notices", [consumer, after], answers.listOf(answers.readNotice), options);
-  earnings = (operator: string, options?: ReadOptions) =>
-    this.read("get_earnings", [operator], answers.readEarnings, options);
-  settlement = (apiName: string, sequence: number, options?: ReadOptions) =>
-    this.read("get_settlement", [apiName, sequence], answers.readSettlementState, options);
-  solvency = (options?: ReadOptions) => this.read("get_solvency", [], answers.readSolvency, options);
-
-  /** All APIs, a hundred with each read. */
-  async apis(options?: ReadOptions): Promise<answers.Api[]> {
-    const found: answers.Api[] = [];
-    for (;;) {
-      const page = await this.read("list_apis", [found.length, PAGE], answers.readApiPage, options);
-      found.push(...page.apis);
-      if (found.length >= page.total || page.apis.length === 0) return found;
-    }
-  }
-
-  private async read<T>(
-    method: string, args: readonly Encodable[], read: (value: Decoded) => T, { urgent = true, signal }: ReadOptions = {},
-  ): Promise<T> {
+  async read<M extends keyof V & string>(method: M, args: ArgumentsOf<V[M]>, { urgent = true, signal }: ReadOptions = {}): Promise<ValueOf<V[M]>> {
     await this.pace.take(urgent, signal);
     const request = {
-      type: "read", to: this.address, from: NOBODY, data: callData(method, args), transaction_hash_variant: "latest-nonfinal",
+      type: "read", to: this.address, from: NOBODY, data: callData(method, args as unknown as readonly Encodable[]), transaction_hash_variant: "latest-nonfinal",
     };
     try {
-      const value = read(decode(fromHex(payloadOf(await rpc(this.url, "gen_call", [request], signal)))));
+      const value = this.views[method]?.read(decode(fromHex(payloadOf(await rpc(this.url, "gen_call", [request], signal))))) as ValueOf<V[M]>;
       this.pace.succeeded();
       return value;
     } catch (error) {
@@ -76,11 +57,44 @@ export class BillingContract {
   }
 }
 
+export class BillingContract extends ContractReader<typeof VIEWS> {
+  constructor(url: string, address: string) {
+    super(url, address, VIEWS);
+  }
+
+  /** With all subscriptions, a hundred with each read. */
+  async report(consumer: string, options?: ReadOptions): Promise<UsageReport> {
+    const report = await this.read("get_usage_report", [consumer], options);
+    while (report.apis.length < report.total) {
+      const page = await this.read("get_usage_report", [consumer, report.apis.length], options);
+      if (page.apis.length === 0) break;
+      report.apis.push(...page.apis);
+    }
+    return report;
+  }
+
+  /** All APIs, a hundred with each read. */
+  async apis(options?: ReadOptions): Promise<Api[]> {
+    const found: Api[] = [];
+    for (;;) {
+      const page = await this.read("list_apis", [found.length, PAGE], options);
+      found.push(...page.apis);
+      if (found.length >= page.total || page.apis.length === 0) return found;
+    }
+  }
+}
+
+export class CourtContract extends ContractReader<typeof COURT_VIEWS> {
+  constructor(url: string, address: string) {
+    super(url, address, COURT_VIEWS);
+  }
+}
+
 /** Hexadecimal text; newer nodes wrap it into a record. */
 function payloadOf(result: unknown): string {
   if (typeof result === "string") return result;
   const { data, status } = Object(result) as { data?: unknown; status?: { code?: unknown; message?: unknown } };
   if (status && Number(status.code) !== 0) throw new NodeError("rejected", String(status.message), -32000);
   if (typeof data === "string") return data;
-  throw new answers.UnexpectedAnswer("the node's answer to a read has an unknown form");
+  throw new UnexpectedAnswer("the node's answer to a read has an unknown form");
 }

@@ -1,7 +1,7 @@
 // What a network with fees (consensus v0.6) takes for a transaction: asked of its node, and written down for the consensus
 // contract. What is deposited and not used comes back when the transaction is final. Loaded when a dialog is opened.
 import { encodeFunctionData, parseAbi } from "viem";
-import { UnexpectedAnswer } from "../domain/answers";
+import { UnexpectedAnswer } from "../domain/reading";
 import { callData, type Encodable } from "./calldata";
 import { NodeError, rpc } from "./rpc";
 

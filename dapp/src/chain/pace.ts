@@ -1,6 +1,6 @@
 // How fast one contract may be read: hosted nodes allow 20 reads in 10 seconds for each contract, whoever reads. All tabs
 // share one log of reads in localStorage, and one pause after a refusal.
-import { kept } from "../state/storage";
+import { kept } from "../browser/storage";
 
 export const READS = 16;
 export const WINDOW_MS = 10_000;

@@ -1,6 +1,6 @@
 // What a consumer should know now, and what to do about it: from one report, without asking the node anything more.
 import { exactGen } from "./amounts";
-import type { UsageLine, UsageReport } from "./answers";
+import type { ApiUsage, UsageReport } from "./answers";
 import { duration, momentText } from "./time";
 
 export type Remedy = "top_up" | "subscribe" | "release_hold";
@@ -27,13 +27,13 @@ export function adviceFor(report: UsageReport, now: number): Advice[] {
     found.push({
       key: "low_credit", severity: "warn", apiName: "", remedy: "top_up", button: "Top up",
       title: "Credit is low",
-      text: `${gen(report.creditWei)} are free and ${gen(report.heldWei)} on hold: the alert level is reached.`,
+      text: `${gen(report.creditBalanceWei)} are free and ${gen(report.heldWei)} on hold: the alert level is reached.`,
     });
   }
   return found.sort((a, b) => ORDER[a.severity] - ORDER[b.severity]);
 }
 
-function ofLine(line: UsageLine, report: UsageReport, now: number): Advice[] {
+function ofLine(line: ApiUsage, report: UsageReport, now: number): Advice[] {
   const found: Advice[] = [];
   const add = (severity: Advice["severity"], key: string, title: string, text: string, remedy: Remedy | null = null, button = ""): void => {
     found.push({ key: `${key}:${line.apiName}`, severity, title, text, apiName: line.apiName, remedy, button });
@@ -51,7 +51,7 @@ function ofLine(line: UsageLine, report: UsageReport, now: number): Advice[] {
       `${gen(line.acceptedPriceWei)} a call were accepted; it costs ${gen(line.costPerCallWei)} now. Calls are refused until the new price is accepted.`,
       "subscribe", "Accept the new price");
   } else if (line.callsLeftToday === 0n) {
-    const isMonth = line.monthlyLimitCalls > 0n && line.callsMonth >= line.monthlyLimitCalls;
+    const isMonth = line.apiMonthlyLimitCalls > 0n && line.callsMonth >= line.apiMonthlyLimitCalls;
     add("stop", "limit", `All calls of ${line.apiName} are used up`,
       isMonth
         ? `The plan allows no more this month. Calls are possible again on ${momentText(report.monthResetsAt)}, or with a larger plan.`
@@ -59,11 +59,11 @@ function ofLine(line: UsageLine, report: UsageReport, now: number): Advice[] {
       "subscribe", "Choose another plan");
   } else if (line.costPerCallWei > line.spendLeftTodayWei) {
     add("stop", "cap", `The daily cap for ${line.apiName} is reached`,
-      `${gen(line.spendLeftTodayWei)} are left of ${gen(line.maxDailySpendWei)}, less than one call costs. ${reset}, or with a higher cap.`,
+      `${gen(line.spendLeftTodayWei)} are left of ${gen(line.consumerMaxDailySpendWei)}, less than one call costs. ${reset}, or with a higher cap.`,
       "subscribe", "Raise the cap");
-  } else if (line.costPerCallWei > report.creditWei + line.holdWei) {
+  } else if (line.costPerCallWei > report.creditBalanceWei + line.holdWei) {
     add("stop", "credit", `Credit does not cover a call of ${line.apiName}`,
-      `A call costs ${gen(line.costPerCallWei)}; ${gen(report.creditWei)} are free.`, "top_up", "Top up");
+      `A call costs ${gen(line.costPerCallWei)}; ${gen(report.creditBalanceWei)} are free.`, "top_up", "Top up");
   }
   return found;
 }

@@ -1,315 +1,399 @@
-// What the contract's views answer, checked. Amounts are bigint wei, `…At` unix seconds, days UTC. Fields beyond these are
-// ignored, so that a later contract can still be read.
-import { parseJson } from "./json";
+// What the contracts' views take and answer. Generated from src/api_billing by tools/dapp_answers.py; do not edit.
+import { anything, big, flag, jsonOf, listOf, nullable, number, record, text, view, type AnswerOf } from "./reading";
 
-/** An answer has another form than the contract's: what is at the address is no billing contract. */
-export class UnexpectedAnswer extends Error {}
+export const readApiUsage = record("ApiUsage", {
+  api_name: text,
+  calls_today: big,
+  spend_today_wei: big,
+  cost_per_call_wei: big,
+  api_daily_limit_calls: big,
+  consumer_max_daily_spend_wei: big,
+  plan_name: text,
+  accepted_price_wei: big,
+  calls_month: big,
+  spend_month_wei: big,
+  api_monthly_limit_calls: big,
+  calls_left_today: nullable(big),
+  spend_left_today_wei: big,
+  hold_wei: big,
+  hold_expires_at: number,
+  active: flag,
+  subscribed: flag,
+  settlements: number,
+  signer: text,
+});
+/**
+ * A consumer's line for one API in the usage report. Limits of 0 are none, as is `calls_left_today` None.
+ *
+ * `settlements` is the sequence of the API's last one: whoever settles knows by it what the rest includes.
+ * `signer` is the key whose vouchers bill the consumer, empty where it is billed without.
+ */
+export interface ApiUsage extends AnswerOf<typeof readApiUsage> {}
 
-export interface Plan {
-  planName: string;
-  costPerCallWei: bigint;
-  /** 0: none */
-  dailyLimitCalls: bigint;
-  /** 0: none */
-  monthlyLimitCalls: bigint;
-}
+export const readUsageReport = record("UsageReport", {
+  consumer: text,
+  day_id: number,
+  credit_balance_wei: big,
+  held_wei: big,
+  low_credit: flag,
+  notices: number,
+  resets_at: number,
+  month_resets_at: number,
+  total: number,
+  apis: listOf(readApiUsage),
+});
+/** Everything a dashboard shows of a consumer. `notices` counts all there ever were, `total` all `apis`. */
+export interface UsageReport extends AnswerOf<typeof readUsageReport> {}
 
-export interface Api {
-  apiName: string;
-  operator: string;
-  /** Empty where nobody is proposed. */
-  proposedOperator: string;
-  active: boolean;
-  plans: Plan[];
-  meters: string[];
-  nextSequence: bigint;
-}
+export const readPlan = record("Plan", {
+  plan_name: text,
+  cost_per_call_wei: big,
+  daily_limit_calls: big,
+  monthly_limit_calls: big,
+});
+/** A tier of an API. A limit of 0 is none. */
+export interface Plan extends AnswerOf<typeof readPlan> {}
 
-export interface ApiPage {
-  total: number;
-  apis: Api[];
-}
+export const readPromiseHead = record("PromiseHead", {
+  court: text,
+  payout_days: number,
+  max_refund_percent: number,
+  terms_sha256: text,
+  from_day: number,
+});
+/** What is in force of a promise; `terms_sha256` stands for its text, `from_day` is its first day. */
+export interface PromiseHead extends AnswerOf<typeof readPromiseHead> {}
 
-export interface UsageLine {
-  apiName: string;
-  planName: string;
-  callsToday: bigint;
-  spendTodayWei: bigint;
-  callsMonth: bigint;
-  spendMonthWei: bigint;
-  costPerCallWei: bigint;
-  acceptedPriceWei: bigint;
-  dailyLimitCalls: bigint;
-  monthlyLimitCalls: bigint;
-  maxDailySpendWei: bigint;
-  /** null: no limit */
-  callsLeftToday: bigint | null;
-  spendLeftTodayWei: bigint;
-  holdWei: bigint;
-  holdExpiresAt: number;
-  active: boolean;
-  subscribed: boolean;
-}
+export const readApiDetails = record("ApiDetails", {
+  api_name: text,
+  operator: text,
+  proposed_operator: text,
+  active: flag,
+  plans: listOf(readPlan),
+  meters: listOf(text),
+  next_sequence: big,
+  chain_id: number,
+  asset: text,
+  voucher_domain: anything,
+  promise: nullable(readPromiseHead),
+});
+/** An API with its promise in force, and what its vouchers are made of: `asset` stands for it as a token would. */
+export interface ApiDetails extends AnswerOf<typeof readApiDetails> {}
 
-export interface UsageReport {
-  consumer: string;
-  dayId: number;
-  creditWei: bigint;
-  heldWei: bigint;
-  lowCredit: boolean;
-  /** How many there ever were. */
-  notices: number;
-  resetsAt: number;
-  monthResetsAt: number;
-  apis: UsageLine[];
-}
+export const readApi = record("Api", {
+  api_name: text,
+  operator: text,
+  proposed_operator: text,
+  active: flag,
+  plans: listOf(readPlan),
+  meters: listOf(text),
+  next_sequence: big,
+});
+/** An API with its plans. `proposed_operator` is empty where none is proposed. */
+export interface Api extends AnswerOf<typeof readApi> {}
 
-export interface Account {
-  creditWei: bigint;
-  heldWei: bigint;
-  toppedUpWei: bigint;
-  alertPercent: number;
-}
+export const readApiPage = record("ApiPage", {
+  total: number,
+  apis: listOf(readApi),
+});
+/** A page of the list of all APIs; `total` counts all. */
+export interface ApiPage extends AnswerOf<typeof readApiPage> {}
 
-export interface DayUsage {
-  dayId: number;
-  calls: bigint;
-  spendWei: bigint;
-}
+export const readAccount = record("Account", {
+  consumer: text,
+  credit_wei: big,
+  held_wei: big,
+  topped_up_wei: big,
+  alert_percent: number,
+  low_credit: flag,
+  subscriptions: listOf(text),
+});
+/** A consumer's money: free credit, what holds keep, and both as they were after the last top-up. */
+export interface Account extends AnswerOf<typeof readAccount> {}
 
-export interface Notice {
-  number: number;
-  at: number;
-  kind: string;
-  apiName: string;
-  code: string;
-  calls: bigint;
-  amountWei: bigint;
-}
+export const readDayUsage = record("DayUsage", {
+  api_name: text,
+  day_id: number,
+  calls: big,
+  spend_wei: big,
+});
+/** What a consumer used of an API on one day, `day_id` days after 1970-01-01. */
+export interface DayUsage extends AnswerOf<typeof readDayUsage> {}
 
-export interface Earnings {
-  earningsWei: bigint;
-  withdrawnWei: bigint;
-}
+export const readChannelState = record("ChannelState", {
+  channel_id: text,
+  signed_wei: big,
+  billed_wei: big,
+});
+/** What the highest voucher of a channel says, and what of that was billed. */
+export interface ChannelState extends AnswerOf<typeof readChannelState> {}
 
-export interface SettledEntry {
-  consumer: string;
-  dayId: number;
-  calls: bigint;
-  spendWei: bigint;
-  billedCalls: bigint;
-  billedWei: bigint;
-  code: string;
-}
+export const readSession = record("Session", {
+  consumer: text,
+  api_name: text,
+  signer: text,
+  hold_wei: big,
+  hold_expires_at: number,
+  hold_from_day: number,
+  in_force: flag,
+  channels: listOf(readChannelState),
+});
+/** A consumer's hold for an API, which pays for days from `hold_from_day`; a session where `signer` is set. */
+export interface Session extends AnswerOf<typeof readSession> {}
 
-export interface Settlement {
-  sequence: bigint;
-  usageRoot: string;
-  billedCalls: bigint;
-  billedWei: bigint;
-  settledAt: number;
-  entries: SettledEntry[];
-}
+export const readQuote = record("Quote", {
+  allowed: flag,
+  code: text,
+  cost_wei: big,
+  credit_wei: big,
+});
+/** What `consume_credit` would do now; `code` is empty when it is allowed. */
+export interface Quote extends AnswerOf<typeof readQuote> {}
 
-export interface SettlementState {
-  nextSequence: bigint;
-  settlement: Settlement | null;
-}
+export const readReceiptCheck = record("ReceiptCheck", {
+  receipt_id: text,
+  valid: flag,
+  remembered: flag,
+  api_name: text,
+  consumer: text,
+  day_id: number,
+  call_no: number,
+});
+/** Whether the contract billed the call of this receipt; `remembered` where it still knows its request. */
+export interface ReceiptCheck extends AnswerOf<typeof readReceiptCheck> {}
 
-export interface Solvency {
-  balanceWei: bigint;
-  owedWei: bigint;
-  surplusWei: bigint;
-}
+export const readWaitingEarnings = record("WaitingEarnings", {
+  api_name: text,
+  pending_wei: big,
+  frozen_wei: big,
+});
+/** Of one API: what waits under a promise, and what a court has frozen. */
+export interface WaitingEarnings extends AnswerOf<typeof readWaitingEarnings> {}
 
-class Fields {
-  constructor(private readonly record: Record<string, unknown>, private readonly what: string) {}
+export const readEarnings = record("Earnings", {
+  operator: text,
+  earnings_wei: big,
+  withdrawn_wei: big,
+  refunded_wei: big,
+  apis: listOf(readWaitingEarnings),
+});
+/** What an operator can withdraw, has withdrawn and refunded; `apis` has those that ever had a promise. */
+export interface Earnings extends AnswerOf<typeof readEarnings> {}
 
-  static of(value: unknown, what: string): Fields {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) {
-      throw new UnexpectedAnswer(`${what} is no record`);
-    }
-    return new Fields(value as Record<string, unknown>, what);
-  }
+export const readApiDay = record("ApiDay", {
+  day_id: number,
+  calls: big,
+  earned_wei: big,
+  payout_days: number,
+});
+/** A day of an API. Refunded and frozen is not earned; `payout_days` is 0 where the earnings do not wait. */
+export interface ApiDay extends AnswerOf<typeof readApiDay> {}
 
-  private get<T>(name: string, accept: (value: unknown) => value is T): T {
-    const value = this.record[name];
-    if (!accept(value)) throw new UnexpectedAnswer(`${this.what} has no proper ${name}`);
-    return value;
-  }
+export const readSubscriber = record("Subscriber", {
+  consumer: text,
+  plan_name: text,
+  active: flag,
+  calls_today: big,
+  spend_today_wei: big,
+  calls_month: big,
+  spend_month_wei: big,
+  hold_wei: big,
+  hold_expires_at: number,
+  signer: text,
+});
+/** A consumer of an API as its operator sees it. */
+export interface Subscriber extends AnswerOf<typeof readSubscriber> {}
 
-  big = (name: string): bigint => this.get(name, (value) => typeof value === "bigint");
-  text = (name: string): string => this.get(name, (value) => typeof value === "string");
-  flag = (name: string): boolean => this.get(name, (value) => typeof value === "boolean");
-  list = <T>(name: string, read: (value: unknown) => T): T[] =>
-    this.get(name, (value): value is unknown[] => Array.isArray(value)).map(read);
+export const readSubscriberPage = record("SubscriberPage", {
+  total: number,
+  subscribers: listOf(readSubscriber),
+});
+/** A page of those who ever subscribed to an API; `total` counts all. */
+export interface SubscriberPage extends AnswerOf<typeof readSubscriberPage> {}
 
-  /** A number that is small by its nature: an instant, a day, a count of records. */
-  number(name: string): number {
-    const value = this.big(name);
-    if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new UnexpectedAnswer(`${this.what}: ${name} is too large`);
-    return Number(value);
-  }
+export const readPromise = record("Promise", {
+  api_name: text,
+  day_id: number,
+  court: text,
+  payout_days: number,
+  max_refund_percent: number,
+  terms: text,
+  status_url: text,
+  terms_sha256: text,
+  from_day: number,
+  next_from_day: number,
+});
+/** What an API promises for a day: nothing where `court` is empty. `next_from_day` is 0 with no change ahead. */
+export interface Promise extends AnswerOf<typeof readPromise> {}
 
-  optional<T>(name: string, read: (value: unknown) => T): T | null {
-    const value = this.record[name];
-    return value === null ? null : read(value);
-  }
-}
+export const readPaidDay = record("PaidDay", {
+  api_name: text,
+  consumer: text,
+  day_id: number,
+  calls: big,
+  paid_wei: big,
+  refunded_wei: big,
+  frozen_wei: big,
+  frozen_at: number,
+  pending: flag,
+});
+/**
+ * What a consumer paid an API on a day, and what became of it.
+ *
+ * `pending`: the earnings still wait, and can be frozen. `frozen_at` 0: they never were; with nothing frozen any
+ * more, that has come to its end.
+ */
+export interface PaidDay extends AnswerOf<typeof readPaidDay> {}
 
-const bigintOf = (value: unknown): bigint => {
-  if (typeof value !== "bigint") throw new UnexpectedAnswer("a number was expected");
-  return value;
+export const readSettledEntry = record("SettledEntry", {
+  consumer: text,
+  day_id: number,
+  calls: big,
+  spend_wei: big,
+  billed_calls: big,
+  billed_wei: big,
+  code: text,
+});
+/** What became of an entry; `code` tells what stopped the rest, empty where all was billed. */
+export interface SettledEntry extends AnswerOf<typeof readSettledEntry> {}
+
+export const readSettlement = record("Settlement", {
+  api_name: text,
+  sequence: big,
+  usage_root: text,
+  billed_calls: big,
+  billed_wei: big,
+  refused_entries: number,
+  settled_at: number,
+  entries: listOf(readSettledEntry),
+});
+/** The outcome of a settlement. */
+export interface Settlement extends AnswerOf<typeof readSettlement> {}
+
+export const readSettlementState = record("SettlementState", {
+  api_name: text,
+  next_sequence: big,
+  settlement: nullable(readSettlement),
+});
+/** The next sequence of an API and one settlement, None when there was none yet. */
+export interface SettlementState extends AnswerOf<typeof readSettlementState> {}
+
+export const readSettlementHead = record("SettlementHead", {
+  api_name: text,
+  sequence: big,
+  usage_root: text,
+  billed_calls: big,
+  billed_wei: big,
+  refused_entries: number,
+  settled_at: number,
+});
+/** The outcome of a settlement without its entries; `refused_entries` counts those that a code stopped. */
+export interface SettlementHead extends AnswerOf<typeof readSettlementHead> {}
+
+export const readNotice = record("Notice", {
+  number: number,
+  at: number,
+  kind: text,
+  api_name: text,
+  code: text,
+  calls: big,
+  amount_wei: big,
+});
+/** Something a consumer should know; `kind` is one of `contract_api.NoticeKind`. */
+export interface Notice extends AnswerOf<typeof readNotice> {}
+
+export const readSolvency = record("Solvency", {
+  balance_wei: big,
+  owed_wei: big,
+  surplus_wei: big,
+  credit_wei: big,
+  held_wei: big,
+  earnings_wei: big,
+  deposited_wei: big,
+  withdrawn_wei: big,
+  refunded_wei: big,
+});
+/** What the contract holds and owes. `earnings_wei` is all operators', also what waits or is frozen. */
+export interface Solvency extends AnswerOf<typeof readSolvency> {}
+
+export const readDispute = record("Dispute", {
+  dispute_id: number,
+  api_name: text,
+  consumer: text,
+  day_id: number,
+  status: text,
+  calls: big,
+  paid_wei: big,
+  bond_wei: big,
+  opened_at: number,
+  ended_at: number,
+  refund_percent: number,
+  refund_wei: big,
+  claim: text,
+  evidence_url: text,
+  reason: text,
+});
+/** A dispute with what the consumer claims, and why it was judged so. */
+export interface Dispute extends AnswerOf<typeof readDispute> {}
+
+export const readDisputeHead = record("DisputeHead", {
+  dispute_id: number,
+  api_name: text,
+  consumer: text,
+  day_id: number,
+  status: text,
+  calls: big,
+  paid_wei: big,
+  bond_wei: big,
+  opened_at: number,
+  ended_at: number,
+  refund_percent: number,
+  refund_wei: big,
+});
+/** A dispute without its texts. `status` is open, judged or closed; `ended_at` is 0 while it is open. */
+export interface DisputeHead extends AnswerOf<typeof readDisputeHead> {}
+
+export const readCourt = record("Court", {
+  billing: text,
+  min_bond_wei: big,
+  disputes: number,
+});
+/** Of which billing contract a court judges, the least bond, and how many disputes there were. */
+export interface Court extends AnswerOf<typeof readCourt> {}
+
+export const readCourtSolvency = record("CourtSolvency", {
+  balance_wei: big,
+  owed_wei: big,
+  surplus_wei: big,
+  received_wei: big,
+  sent_wei: big,
+});
+/** What a court holds, and owes: the bonds of open disputes. */
+export interface CourtSolvency extends AnswerOf<typeof readCourtSolvency> {}
+
+export const VIEWS = {
+  get_usage_report: view<[consumer: string, offset?: number | bigint, limit?: number | bigint]>()(jsonOf(readUsageReport)),
+  get_api: view<[apiName: string]>()(readApiDetails),
+  list_apis: view<[offset?: number | bigint, limit?: number | bigint]>()(readApiPage),
+  get_account: view<[consumer: string]>()(readAccount),
+  get_usage_history: view<[consumer: string, apiName: string, fromDay: number | bigint, toDay: number | bigint, offset?: number | bigint]>()(listOf(readDayUsage)),
+  get_session: view<[consumer: string, apiName: string, channelId?: string]>()(readSession),
+  quote_call: view<[apiName: string, consumer: string, calls?: number | bigint]>()(readQuote),
+  get_receipt: view<[receiptId: string]>()(readReceiptCheck),
+  get_earnings: view<[operator: string, offset?: number | bigint]>()(readEarnings),
+  get_api_days: view<[apiName: string]>()(listOf(readApiDay)),
+  list_subscribers: view<[apiName: string, offset?: number | bigint, limit?: number | bigint]>()(readSubscriberPage),
+  get_promise: view<[apiName: string, dayId?: number | bigint]>()(readPromise),
+  get_paid_day: view<[apiName: string, consumer: string, dayId: number | bigint]>()(readPaidDay),
+  get_settlement: view<[apiName: string, sequence?: number | bigint]>()(readSettlementState),
+  list_settlements: view<[apiName: string, after?: number | bigint, limit?: number | bigint]>()(listOf(readSettlementHead)),
+  list_notices: view<[consumer: string, after?: number | bigint, limit?: number | bigint]>()(listOf(readNotice)),
+  get_solvency: view<[]>()(readSolvency),
 };
 
-const textOf = (value: unknown): string => {
-  if (typeof value !== "string") throw new UnexpectedAnswer("a text was expected");
-  return value;
-};
-
-export const listOf = <T>(read: (value: unknown) => T) => (value: unknown): T[] => {
-  if (!Array.isArray(value)) throw new UnexpectedAnswer("a list was expected");
-  return value.map(read);
-};
-
-const readPlan = (value: unknown): Plan => {
-  const f = Fields.of(value, "a plan");
-  return {
-    planName: f.text("plan_name"),
-    costPerCallWei: f.big("cost_per_call_wei"),
-    dailyLimitCalls: f.big("daily_limit_calls"),
-    monthlyLimitCalls: f.big("monthly_limit_calls"),
-  };
-};
-
-export const readApi = (value: unknown): Api => {
-  const f = Fields.of(value, "an API");
-  return {
-    apiName: f.text("api_name"),
-    operator: f.text("operator"),
-    proposedOperator: f.text("proposed_operator"),
-    active: f.flag("active"),
-    plans: f.list("plans", readPlan),
-    meters: f.list("meters", textOf),
-    nextSequence: f.big("next_sequence"),
-  };
-};
-
-export const readApiPage = (value: unknown): ApiPage => {
-  const f = Fields.of(value, "the list of APIs");
-  return { total: f.number("total"), apis: f.list("apis", readApi) };
-};
-
-const readLine = (value: unknown): UsageLine => {
-  const f = Fields.of(value, "a line of the report");
-  return {
-    apiName: f.text("api_name"),
-    planName: f.text("plan_name"),
-    callsToday: f.big("calls_today"),
-    spendTodayWei: f.big("spend_today_wei"),
-    callsMonth: f.big("calls_month"),
-    spendMonthWei: f.big("spend_month_wei"),
-    costPerCallWei: f.big("cost_per_call_wei"),
-    acceptedPriceWei: f.big("accepted_price_wei"),
-    dailyLimitCalls: f.big("api_daily_limit_calls"),
-    monthlyLimitCalls: f.big("api_monthly_limit_calls"),
-    maxDailySpendWei: f.big("consumer_max_daily_spend_wei"),
-    callsLeftToday: f.optional("calls_left_today", bigintOf),
-    spendLeftTodayWei: f.big("spend_left_today_wei"),
-    holdWei: f.big("hold_wei"),
-    holdExpiresAt: f.number("hold_expires_at"),
-    active: f.flag("active"),
-    subscribed: f.flag("subscribed"),
-  };
-};
-
-/** `get_usage_report` answers JSON text. */
-export function readReport(value: unknown): UsageReport {
-  let parsed: unknown;
-  try {
-    parsed = parseJson(textOf(value));
-  } catch (error) {
-    if (error instanceof UnexpectedAnswer) throw error;
-    throw new UnexpectedAnswer("the usage report is no JSON");
-  }
-  const f = Fields.of(parsed, "the usage report");
-  return {
-    consumer: f.text("consumer"),
-    dayId: f.number("day_id"),
-    creditWei: f.big("credit_balance_wei"),
-    heldWei: f.big("held_wei"),
-    lowCredit: f.flag("low_credit"),
-    notices: f.number("notices"),
-    resetsAt: f.number("resets_at"),
-    monthResetsAt: f.number("month_resets_at"),
-    apis: f.list("apis", readLine),
-  };
-}
-
-export const readAccount = (value: unknown): Account => {
-  const f = Fields.of(value, "the account");
-  return {
-    creditWei: f.big("credit_wei"),
-    heldWei: f.big("held_wei"),
-    toppedUpWei: f.big("topped_up_wei"),
-    alertPercent: f.number("alert_percent"),
-  };
-};
-
-export const readDay = (value: unknown): DayUsage => {
-  const f = Fields.of(value, "a day");
-  return { dayId: f.number("day_id"), calls: f.big("calls"), spendWei: f.big("spend_wei") };
-};
-
-export const readNotice = (value: unknown): Notice => {
-  const f = Fields.of(value, "a notice");
-  return {
-    number: f.number("number"),
-    at: f.number("at"),
-    kind: f.text("kind"),
-    apiName: f.text("api_name"),
-    code: f.text("code"),
-    calls: f.big("calls"),
-    amountWei: f.big("amount_wei"),
-  };
-};
-
-export const readEarnings = (value: unknown): Earnings => {
-  const f = Fields.of(value, "the earnings");
-  return { earningsWei: f.big("earnings_wei"), withdrawnWei: f.big("withdrawn_wei") };
-};
-
-const readEntry = (value: unknown): SettledEntry => {
-  const f = Fields.of(value, "a settled entry");
-  return {
-    consumer: f.text("consumer"),
-    dayId: f.number("day_id"),
-    calls: f.big("calls"),
-    spendWei: f.big("spend_wei"),
-    billedCalls: f.big("billed_calls"),
-    billedWei: f.big("billed_wei"),
-    code: f.text("code"),
-  };
-};
-
-const readSettlement = (value: unknown): Settlement => {
-  const f = Fields.of(value, "a settlement");
-  return {
-    sequence: f.big("sequence"),
-    usageRoot: f.text("usage_root"),
-    billedCalls: f.big("billed_calls"),
-    billedWei: f.big("billed_wei"),
-    settledAt: f.number("settled_at"),
-    entries: f.list("entries", readEntry),
-  };
-};
-
-export const readSettlementState = (value: unknown): SettlementState => {
-  const f = Fields.of(value, "the settlement");
-  return { nextSequence: f.big("next_sequence"), settlement: f.optional("settlement", readSettlement) };
-};
-
-export const readSolvency = (value: unknown): Solvency => {
-  const f = Fields.of(value, "the solvency");
-  return { balanceWei: f.big("balance_wei"), owedWei: f.big("owed_wei"), surplusWei: f.big("surplus_wei") };
+export const COURT_VIEWS = {
+  get_dispute: view<[disputeId: number | bigint]>()(readDispute),
+  list_disputes: view<[apiName: string, after?: number | bigint, limit?: number | bigint]>()(listOf(readDisputeHead)),
+  get_court: view<[]>()(readCourt),
+  get_solvency: view<[]>()(readCourtSolvency),
 };

@@ -1,5 +1,5 @@
 // Usage by day, of several APIs together.
-import type { DayUsage, UsageLine } from "./answers";
+import type { ApiUsage, DayUsage } from "./answers";
 
 export const CHART_DAYS = 30;
 
@@ -11,7 +11,7 @@ export interface History {
 }
 
 /** Past days from the histories, today from the report, which is newer. */
-export function combine(histories: readonly (readonly DayUsage[] | undefined)[], lines: readonly UsageLine[], today: number): History {
+export function combine(histories: readonly (readonly Omit<DayUsage, "apiName">[] | undefined)[], lines: readonly ApiUsage[], today: number): History {
   const days: History["days"] = new Map();
   const add = (dayId: number, calls: bigint, spendWei: bigint): void => {
     const sum = days.get(dayId) ?? { calls: 0n, spendWei: 0n };

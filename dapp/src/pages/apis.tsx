@@ -2,16 +2,19 @@
 import { subscribe } from "../actions/consumer";
 import { limitText } from "../actions/action";
 import type { Api, UsageReport } from "../domain/answers";
-import { useApp } from "../state/app";
+import { go, useLocation } from "../state/location";
+import { useSigner } from "../state/signing";
 import { useChainNow } from "../state/now";
 import { useApis, useReport } from "../state/queries";
-import { usePageFocus } from "../ui/action_dialog";
+import { usePageFocus } from "../ui/page_focus";
+import { ActionButton } from "../ui/action_dialog";
 import { Freshness } from "../ui/freshness";
 import { Address, Empty, Gen, Skeleton, Tag } from "../ui/parts";
 import { Trouble } from "../ui/trouble";
 
 export function ApisPage() {
-  const { location, go, signer } = useApp();
+  const { location } = useLocation();
+  const { signer } = useSigner();
   const heading = usePageFocus("APIs");
   const apis = useApis(true);
   const own = signer.kind === "none" ? "" : signer.address;
@@ -46,7 +49,6 @@ export function ApisPage() {
 }
 
 function ApiCard({ api, report }: { api: Api; report: UsageReport | undefined }) {
-  const { open } = useApp();
   const now = useChainNow();
   const line = report?.apis.find((each) => each.apiName === api.apiName && each.subscribed);
   const id = `api-${api.apiName}`;
@@ -70,9 +72,9 @@ function ApiCard({ api, report }: { api: Api; report: UsageReport | undefined })
         ))}
       </ul>
       <div className="card-actions">
-        <button type="button" className="button small" onClick={() => open(subscribe(api, report, now))}>
+        <ActionButton make={() => subscribe(api, report, now)}>
           {line ? "Change plan or cap" : "Subscribe"}<span className="visually-hidden"> {api.apiName}</span>
-        </button>
+        </ActionButton>
       </div>
     </article>
   );

@@ -3,18 +3,23 @@ import { useState, type FormEvent, type ReactNode } from "react";
 import { findWallets, type FoundWallet } from "../chain/injected";
 import { defaultUrl, NETWORKS, networkOf } from "../chain/networks";
 import { rpc } from "../chain/rpc";
-import { useApp } from "../state/app";
+import { useDeployment } from "../state/deployment";
+import { go, useLocation } from "../state/location";
+import { usePlace } from "../state/place";
+import { signers, useSigner } from "../state/signing";
+import { trust } from "../state/trust";
 import { useBalance } from "../state/queries";
-import { isAddress, isNodeUrl } from "../state/url";
+import { isNodeUrl } from "../state/url";
+import { isAddress } from "../domain/names";
 import { GEN } from "../domain/amounts";
-import { usePageFocus } from "../ui/action_dialog";
-import { announce } from "../ui/live";
+import { usePageFocus } from "../ui/page_focus";
+import { announce } from "../browser/announcing";
 import { Address, Banner, Empty, Gen, Section } from "../ui/parts";
 
 const FAUCET_WEI = 100n * GEN;
 
 export function ConnectPage() {
-  const { contract } = useApp();
+  const { contract } = usePlace();
   const heading = usePageFocus("Connection");
   return (
     <>
@@ -34,7 +39,8 @@ export function ConnectPage() {
 
 /** Network and contract. Applied together, so that no half-typed address is read. */
 function Where() {
-  const { location, go, network, url, chainId, trust } = useApp();
+  const { location } = useLocation();
+  const { network, url, chainId } = usePlace();
   const [id, setId] = useState<string>(network.id);
   const [rpcUrl, setRpcUrl] = useState(url);
   const [address, setAddress] = useState(location.contract);
@@ -103,7 +109,9 @@ function TextField({ id, label, value, onChange, error, hint, isMono }: TextFiel
 
 /** Who is looked at, and who signs. */
 function Who() {
-  const { location, go, signer, signers, allowsKeys } = useApp();
+  const { location } = useLocation();
+  const { signer } = useSigner();
+  const { allowsKeys } = usePlace();
   const [address, setAddress] = useState(location.account);
   const [error, setError] = useState("");
   const [failure, setFailure] = useState("");
@@ -165,7 +173,8 @@ function Who() {
 }
 
 function SignerCard({ children }: { children: ReactNode }) {
-  const { signer, url, chainId, place } = useApp();
+  const { signer } = useSigner();
+  const { url, chainId, place } = usePlace();
   const address = signer.kind === "none" ? "" : signer.address;
   const balance = useBalance(address);
   const fund = async (): Promise<void> => {
@@ -194,7 +203,7 @@ function SignerCard({ children }: { children: ReactNode }) {
 
 /** Makes a key, or takes the one that was made here before, and gives it money to play with. */
 function KeyButton({ onKey, onFailure }: { onKey(address: string): void; onFailure(text: string): void }) {
-  const { signers, url } = useApp();
+  const { url } = usePlace();
   const [isBusy, setBusy] = useState(false);
   const kept = signers.keptKey();
   const use = async (): Promise<void> => {
@@ -223,7 +232,8 @@ function KeyButton({ onKey, onFailure }: { onKey(address: string): void; onFailu
 
 /** Accounts that the deployment names, as the demo does. */
 function Known() {
-  const { known, href } = useApp();
+  const { known } = useDeployment();
+  const { href } = useLocation();
   if (known.length === 0) return null;
   const roles = [...new Set(known.map((each) => each.role))];
   return (
@@ -243,7 +253,8 @@ function Known() {
 }
 
 export function NotConnected() {
-  const { href, place, url } = useApp();
+  const { href } = useLocation();
+  const { place, url } = usePlace();
   return (
     <Empty title="Not connected yet" action={<a className="button primary" href={href({ view: "connect" })}>Choose a contract</a>}>
       No billing contract is known for {place}{url && ` (${url})`}.

@@ -1,11 +1,14 @@
 // Asked before anything is read from a node or a contract that only a link has named.
-import { useApp } from "../state/app";
+import { useLocation } from "../state/location";
+import { usePlace } from "../state/place";
+import { trust } from "../state/trust";
 import { hostOf } from "../state/trust";
-import { usePageFocus } from "../ui/action_dialog";
+import { usePageFocus } from "../ui/page_focus";
 import { Banner } from "../ui/parts";
 
 export function LinkQuestion() {
-  const { asked, trust, href, network } = useApp();
+  const { asked, network } = usePlace();
+  const { href } = useLocation();
   const heading = usePageFocus("Use this link?");
   if (!asked) return null;
   const host = hostOf(asked.url);

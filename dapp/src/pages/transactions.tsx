@@ -1,18 +1,22 @@
 // What was sent from this browser, and what became of it.
 import { atMostGen } from "../domain/amounts";
-import { useApp } from "../state/app";
+import { useLocation } from "../state/location";
+import { usePlace } from "../state/place";
+import { transactions, useTransactions } from "../state/sending";
 import { isFollowed, type Child, type TxRecord } from "../tx/store";
 import { describe, describeChild } from "../tx/words";
-import { usePageFocus } from "../ui/action_dialog";
+import { usePageFocus } from "../ui/page_focus";
 import { Address, Copy, Empty, Gen, Tag } from "../ui/parts";
 
 const SENT_AT = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 export function TransactionsPage() {
-  const { transactions, url, href } = useApp();
+  const records = useTransactions();
+  const { url } = usePlace();
+  const { href } = useLocation();
   const heading = usePageFocus("Transactions");
-  const here = transactions.filter((record) => record.url === url);
-  const others = transactions.length - here.length;
+  const here = records.filter((record) => record.url === url);
+  const others = records.length - here.length;
   return (
     <>
       <h1 ref={heading} tabIndex={-1}>Transactions</h1>
@@ -30,9 +34,8 @@ export function TransactionsPage() {
 }
 
 function Transaction({ record }: { record: TxRecord }) {
-  const { store } = useApp();
   const { label, tone, text } = describe(record);
-  const isInterrupted = record.phase === "signing" && !store.isSigningHere(record);
+  const isInterrupted = record.phase === "signing" && !transactions.isSigningHere(record);
   return (
     <article className={`transaction ${tone}`} aria-label={record.title} data-testid="transaction">
       <header className="card-head">
@@ -56,7 +59,7 @@ function Transaction({ record }: { record: TxRecord }) {
         </div>
       )}
       {!isFollowed(record) && (record.phase !== "signing" || isInterrupted) && (
-        <button type="button" className="button small quiet" onClick={() => store.remove(record.id)}>Remove from the list</button>
+        <button type="button" className="button small quiet" onClick={() => transactions.remove(record.id)}>Remove from the list</button>
       )}
     </article>
   );

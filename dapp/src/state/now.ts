@@ -1,9 +1,9 @@
 import { useEffect, useState } from "react";
-import { useApp } from "./app";
+import { usePlace } from "./place";
 
 /** The chain's time in unix seconds, every `everyMs`. */
 export function useChainNow(everyMs = 15_000): number {
-  const { clockOffset } = useApp();
+  const { clockOffset } = usePlace();
   return Math.floor(useTicking(true, everyMs) / 1000) + clockOffset;
 }
 

@@ -1,15 +1,17 @@
 // What pages read. A refresh of a page is one read of the contract; the rest is read when it changes, or when asked for.
-import { QueryClient, useQueries, useQuery, type UseQueryResult } from "@tanstack/react-query";
+import { keepPreviousData, QueryClient, useQueries, useQuery, type UseQueryOptions, type UseQueryResult } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import type { Call } from "../actions/action";
 import type { Fees } from "../chain/fees";
 import { isStudio } from "../chain/networks";
 import { rpc, NodeError } from "../chain/rpc";
-import type { Notice, UsageReport } from "../domain/answers";
+import type { ArgumentsOf, ValueOf } from "../chain/contract";
+import type { Api, Notice, UsageReport, VIEWS } from "../domain/answers";
 import { toJson } from "../domain/json";
 import { CHART_DAYS, combine, type History } from "../domain/history";
 import { dayOf } from "../domain/time";
-import { useApp } from "./app";
+import { usePlace } from "./place";
+import { useSigner } from "./signing";
 
 export const queryClient = (): QueryClient =>
   new QueryClient({
@@ -29,13 +31,40 @@ export const queryClient = (): QueryClient =>
 
 const NO_CONTRACT = new NodeError("no_contract", "no contract is chosen");
 
-/** The key of a view: where, of which contract, which view. An accepted transaction makes some of them stale. */
-const keyOf = (url: string, contract: string, ...rest: readonly (string | number)[]) => ["contract", url, contract, ...rest];
+interface ReadingOptions {
+  /** How often it is read anew while it is shown; never where not given. */
+  everyMs?: number;
+  /** How long an answer is taken as it is. */
+  staleTime?: number;
+  /** Nobody waits for it. */
+  isPatient?: boolean;
+  /** What is shown of other arguments until these are answered. */
+  keepsFormer?: boolean;
+}
+
+/** What a view answers; it is not read as long as ``args`` is null. An accepted transaction makes some views stale, by their names. */
+export function useView<M extends keyof typeof VIEWS>(
+  method: M, args: ArgumentsOf<(typeof VIEWS)[M]> | null, { everyMs, staleTime, isPatient = false, keepsFormer = false }: ReadingOptions = {},
+): UseQueryResult<ValueOf<(typeof VIEWS)[M]>> {
+  const { contract } = usePlace();
+  return useQuery({
+    queryKey: viewKey(contract, method, args ?? []),
+    queryFn: ({ signal }) => (contract && args ? contract.read(method, args, { signal, urgent: !isPatient }) : Promise.reject(NO_CONTRACT)),
+    enabled: contract !== null && args !== null,
+    ...(everyMs === undefined ? {} : { refetchInterval: everyMs }),
+    ...(staleTime === undefined ? {} : { staleTime }),
+    ...(keepsFormer ? { placeholderData: keepPreviousData } : {}),
+  } as UseQueryOptions<ValueOf<(typeof VIEWS)[M]>>);
+}
+
+/** Of a view with these arguments: where, of which contract, which view. */
+export const viewKey = (contract: { url: string; address: string } | null, method: string, args: readonly unknown[]): readonly unknown[] =>
+  ["contract", contract?.url ?? "", contract?.address ?? "", method, ...args.map(String)];
 
 export function useReport(consumer: string): UseQueryResult<UsageReport> {
-  const { contract, url, network, clockOffset, recheckClock } = useApp();
+  const { contract, network, clockOffset, recheckClock } = usePlace();
   const query = useQuery({
-    queryKey: keyOf(url, contract?.address ?? "", "report", consumer),
+    queryKey: viewKey(contract, "get_usage_report", [consumer]),
     queryFn: ({ signal }) => (contract ? contract.report(consumer, { signal }) : Promise.reject(NO_CONTRACT)),
     enabled: contract !== null && consumer !== "",
     refetchInterval: network.refreshMs,
@@ -49,11 +78,11 @@ export function useReport(consumer: string): UseQueryResult<UsageReport> {
 }
 
 /** The notices up to number `count`, which the report tells; there is nothing to read while that stays the same. */
-export function useNotices(consumer: string, count: number) {
-  const { contract, url } = useApp();
-  return useQuery<Notice[]>({
-    queryKey: keyOf(url, contract?.address ?? "", "notices", consumer, count),
-    queryFn: ({ signal }) => (contract ? contract.notices(consumer, 0, { signal }) : Promise.reject(NO_CONTRACT)),
+export function useNotices(consumer: string, count: number): UseQueryResult<Notice[]> {
+  const { contract } = usePlace();
+  return useQuery({
+    queryKey: viewKey(contract, "list_notices", [consumer, count]),
+    queryFn: ({ signal }) => (contract ? contract.read("list_notices", [consumer, 0], { signal }) : Promise.reject(NO_CONTRACT)),
     enabled: contract !== null && count > 0,
     staleTime: Infinity,
     placeholderData: (before) => before,
@@ -65,7 +94,7 @@ export function useNotices(consumer: string, count: number) {
  * report; so a refresh reads nothing here.
  */
 export function useHistory(report: UsageReport | undefined, apis: readonly string[]): History {
-  const { contract, url } = useApp();
+  const { contract, url } = usePlace();
   const today = report?.dayId ?? 0;
   const lines = (report?.apis ?? []).filter((line) => apis.includes(line.apiName));
   const results = useQueries({
@@ -76,7 +105,7 @@ export function useHistory(report: UsageReport | undefined, apis: readonly strin
       ],
       queryFn: ({ signal }: { signal: AbortSignal }) =>
         contract && report
-          ? contract.history(report.consumer, line.apiName, Math.max(today - CHART_DAYS + 1, 0), today, { signal, urgent: false })
+          ? contract.read("get_usage_history", [report.consumer, line.apiName, Math.max(today - CHART_DAYS + 1, 0), today], { signal, urgent: false })
           : Promise.reject(NO_CONTRACT),
       enabled: contract !== null && report !== undefined,
       staleTime: 10 * 60_000,
@@ -86,10 +115,10 @@ export function useHistory(report: UsageReport | undefined, apis: readonly strin
 }
 
 /** `isWatched`: it is what the page is about, and is refreshed. */
-export function useApis(isWatched: boolean, isWanted = true) {
-  const { contract, url, network } = useApp();
+export function useApis(isWatched: boolean, isWanted = true): UseQueryResult<Api[]> {
+  const { contract, network } = usePlace();
   return useQuery({
-    queryKey: keyOf(url, contract?.address ?? "", "apis"),
+    queryKey: viewKey(contract, "list_apis", []),
     queryFn: ({ signal }) => (contract ? contract.apis({ signal }) : Promise.reject(NO_CONTRACT)),
     enabled: contract !== null && isWanted,
     staleTime: isWatched ? 2_000 : 60_000,
@@ -97,41 +126,11 @@ export function useApis(isWatched: boolean, isWanted = true) {
   });
 }
 
-export function useEarnings(operator: string) {
-  const { contract, url, network } = useApp();
-  return useQuery({
-    queryKey: keyOf(url, contract?.address ?? "", "earnings", operator),
-    queryFn: ({ signal }) => (contract ? contract.earnings(operator, { signal }) : Promise.reject(NO_CONTRACT)),
-    enabled: contract !== null && operator !== "",
-    refetchInterval: network.refreshMs * 2,
-  });
-}
-
-export function useSettlement(apiName: string, sequence: number, last: bigint) {
-  const { contract, url } = useApp();
-  return useQuery({
-    queryKey: keyOf(url, contract?.address ?? "", "settlement", apiName, sequence || last.toString()),
-    queryFn: ({ signal }) =>
-      contract ? contract.settlement(apiName, sequence, { signal }) : Promise.reject(NO_CONTRACT),
-    enabled: contract !== null && apiName !== "" && last > 0n,
-    staleTime: Infinity, // a settlement never changes
-  });
-}
-
-export function useAccountDetails(consumer: string, isWanted: boolean) {
-  const { contract, url } = useApp();
-  return useQuery({
-    queryKey: keyOf(url, contract?.address ?? "", "account", consumer),
-    queryFn: ({ signal }) => (contract ? contract.account(consumer, { signal }) : Promise.reject(NO_CONTRACT)),
-    enabled: contract !== null && consumer !== "" && isWanted,
-  });
-}
-
 /** GEN in the account itself, outside the contract; no read of the contract. */
 export function useBalance(address: string) {
-  const { url } = useApp();
+  const { url } = usePlace();
   return useQuery({
-    queryKey: ["contract", url, "", "balance", address],
+    queryKey: viewKey({ url, address: "" }, "balance", [address]),
     queryFn: async ({ signal }) => BigInt(String(await rpc(url, "eth_getBalance", [address, "latest"], signal))),
     enabled: url !== "" && address !== "",
   });
@@ -147,8 +146,8 @@ const TYPING_MS = 300;
 
 /** Asked of the node before it is signed, as soon as nobody types any more; never again from what was kept. */
 export function useFee(call: Call | null): Fee {
-  const { url, network, contract, signer } = useApp();
-  const account = signer.kind === "none" ? "" : signer.address;
+  const { url, network, contract } = usePlace();
+  const { own: account } = useSigner();
   const mayTake = isStudio(network) && url !== "" && account !== "";
   const prices = useQuery({
     queryKey: ["prices", url], enabled: mayTake, retry: false, staleTime: 60_000,
@@ -158,10 +157,10 @@ export function useFee(call: Call | null): Fee {
   const settled = useSettled(wanted, TYPING_MS);
   const isAsked = mayTake && Boolean(prices.data) && contract !== null && call !== null && wanted === settled;
   const fees = useQuery({
-    queryKey: ["fees", url, contract?.address, account, settled], enabled: isAsked, retry: false, gcTime: 0,
+    queryKey: ["fees", url, call?.to ?? contract?.address, account, settled], enabled: isAsked, retry: false, gcTime: 0,
     queryFn: async ({ signal }) =>
       isAsked && prices.data
-        ? (await import("../chain/fees")).askFees(url, { ...call, account, contract: contract.address }, prices.data, signal)
+        ? (await import("../chain/fees")).askFees(url, { ...call, account, contract: call?.to ?? contract.address }, prices.data, signal)
         : Promise.reject(NO_CONTRACT),
   });
   if (!mayTake || call === null) return { state: "free" };

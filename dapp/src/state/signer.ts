@@ -1,5 +1,5 @@
 // Who signs. A key is kept in this browser only for a localnet on this machine; a wallet is asked anew at every start.
-import { kept as storage } from "./storage";
+import { kept as storage } from "../browser/storage";
 import { findWallets, walletAccount, walletChain, type Provider } from "../chain/injected";
 
 export type Signer =

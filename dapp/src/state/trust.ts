@@ -1,5 +1,5 @@
 // Which nodes and contracts a person has agreed to. A link may name any; what it names is not read before.
-import { kept, type Kept } from "./storage";
+import { kept, type Kept } from "../browser/storage";
 
 const PREFIX = "api-billing:trusted:";
 
@@ -26,6 +26,8 @@ export class TrustStore {
     for (const listener of this.listeners) listener();
   }
 }
+
+export const trust = new TrustStore();
 
 const nameOf = (url: string, contract: string): string => `${PREFIX}${url}${contract && `|${contract}`}`;
 

@@ -1,32 +1,9 @@
 // What is looked at is in the fragment of the URL, so that a view can be shared and any host can serve the page.
+import { isAddress, isName } from "../domain/names";
 
-export const VIEWS = ["usage", "apis", "operate", "transactions", "connect"] as const;
+export const VIEWS = ["usage", "apis", "operate", "disputes", "statement", "transactions", "connect"] as const;
 export type View = (typeof VIEWS)[number];
 
-export interface Location {
-  view: View;
-  network: string;
-  /** Empty: the network's own. */
-  rpc: string;
-  contract: string;
-  account: string;
-  /** The API that a view is about. */
-  api: string;
-  /** What the chart shows. */
-  chart: "spend" | "calls";
-  /** The settlement looked at; 0: the last. */
-  settlement: number;
-}
-
-const ADDRESS = /^0x[0-9a-fA-F]{40}$/;
-const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/;
-
-export const START: Location = {
-  view: "usage", network: "localnet", rpc: "", contract: "", account: "", api: "", chart: "spend", settlement: 0,
-};
-
-export const isAddress = (text: string): boolean => ADDRESS.test(text) && !/^0x0{40}$/.test(text);
-export const isName = (text: string): boolean => NAME.test(text);
 export const isNodeUrl = (text: string): boolean => {
   try {
     return ["http:", "https:"].includes(new URL(text).protocol);
@@ -35,33 +12,53 @@ export const isNodeUrl = (text: string): boolean => {
   }
 };
 
-/** What is not valid in a URL is left out, not guessed. */
+const oneOf = <const T extends string>(first: T, ...others: readonly T[]) => ({ start: first, read: (text: string): T => [first, ...others].find((each) => each === text) ?? first });
+const textThat = (accepts: (text: string) => boolean, start = "") => ({ start, read: (text: string): string => (accepts(text) ? text : start) });
+const addressText = { start: "", read: (text: string): string => (isAddress(text) ? text.toLowerCase() : "") };
+const positive = { start: 0, read: (text: string): number => (/^\d{1,15}$/.test(text) ? Number(text) : 0) };
+
+/** The parameters of the URL: what each is where it is not given, and how its text is read. What is not valid is left out, not guessed. */
+const PARAMETERS = {
+  network: textThat(isName, "localnet"),
+  /** Empty: the network's own. */
+  rpc: textThat(isNodeUrl),
+  contract: addressText,
+  account: addressText,
+  /** The API that a view is about. */
+  api: textThat(isName),
+  /** What the chart shows. */
+  chart: oneOf("spend", "calls"),
+  /** The last so many days of the chart; 0: from `from` until `until`. */
+  days: { start: 30, read: (text: string): number => [0, 7, 30, 90, 400].find((each) => String(each) === text) ?? 30 },
+  /** UTC days since 1970, 0: not given. */
+  from: positive,
+  until: positive,
+  /** Of a statement, as 2026-11; empty: the present one. */
+  month: textThat((text) => /^\d{4}-(0[1-9]|1[0-2])$/.test(text)),
+  /** The settlement looked at; 0: none. */
+  settlement: positive,
+  /** The dispute looked at; 0: none. */
+  dispute: positive,
+};
+
+type Parameters = { -readonly [K in keyof typeof PARAMETERS]: ReturnType<(typeof PARAMETERS)[K]["read"]> };
+export type Location = { view: View } & Parameters;
+
+const NAMES = Object.keys(PARAMETERS) as (keyof Parameters)[];
+const read = (textOf: (name: string) => string): Parameters =>
+  Object.fromEntries(NAMES.map((name) => [name, PARAMETERS[name].read(textOf(name).trim())])) as Parameters;
+
+export const START: Location = { view: "usage", ...read(() => "") };
+
 export function parseLocation(hash: string): Location {
   const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?");
   const given = new URLSearchParams(query);
-  const text = (name: string, accept: (value: string) => boolean): string => {
-    const value = (given.get(name) ?? "").trim();
-    return accept(value) ? value : "";
-  };
-  const number = Number(given.get("settlement") ?? 0);
-  return {
-    view: VIEWS.find((view) => view === path) ?? START.view,
-    network: text("network", isName) || START.network,
-    rpc: text("rpc", isNodeUrl),
-    contract: text("contract", isAddress).toLowerCase(),
-    account: text("account", isAddress).toLowerCase(),
-    api: text("api", isName),
-    chart: given.get("chart") === "calls" ? "calls" : "spend",
-    settlement: Number.isSafeInteger(number) && number > 0 ? number : 0,
-  };
+  return { view: VIEWS.find((view) => view === path) ?? START.view, ...read((name) => given.get(name) ?? "") };
 }
 
 export function formatLocation(location: Location): string {
-  const query = new URLSearchParams();
-  query.set("network", location.network);
-  for (const name of ["rpc", "contract", "account", "api"] as const) if (location[name]) query.set(name, location[name]);
-  if (location.chart !== START.chart) query.set("chart", location.chart);
-  if (location.settlement) query.set("settlement", String(location.settlement));
+  const query = new URLSearchParams({ network: location.network });
+  for (const name of NAMES) if (location[name] !== START[name]) query.set(name, String(location[name]));
   // Colons and slashes may stand in a fragment as they are, and are easier to read so.
   return `#/${location.view}?${query.toString().replaceAll("%3A", ":").replaceAll("%2F", "/")}`;
 }

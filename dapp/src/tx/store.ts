@@ -1,6 +1,6 @@
 // Transactions that were sent from this browser. Each is an entry of localStorage of its own, so that tabs do not overwrite
 // each other's; what one tab learns the others see. Amounts are decimal text here: JSON has no bigint.
-import type { Kept } from "../state/storage";
+import type { Kept } from "../browser/storage";
 import type { Verdict } from "./outcome";
 
 export type Phase =

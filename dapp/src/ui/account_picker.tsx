@@ -1,8 +1,12 @@
 // Goes to another account: one's own, or one that the deployment names.
-import { useApp } from "../state/app";
+import { useDeployment } from "../state/deployment";
+import { go, useLocation } from "../state/location";
+import { useSigner } from "../state/signing";
 
 export function AccountPicker() {
-  const { known, location, go, signer } = useApp();
+  const { known } = useDeployment();
+  const { location } = useLocation();
+  const { signer } = useSigner();
   const own = signer.kind === "none" ? "" : signer.address;
   if (known.length === 0) return null;
   const isKnown = location.account === own || known.some((each) => each.address.toLowerCase() === location.account);

@@ -1,30 +1,50 @@
 // The one dialog for all actions: fields, what will happen, and who signs.
 import * as Dialog from "@radix-ui/react-dialog";
-import { useEffect, useId, useRef, useState, type FormEvent } from "react";
+import { useCallback, useEffect, useId, useRef, useState, type FormEvent, type ReactNode } from "react";
 import type { Action, Field } from "../actions/action";
 import { switchChain } from "../chain/injected";
 import { NodeError } from "../chain/rpc";
 import { AmountError, atMostGen, exactGen, exactWei, parseGen } from "../domain/amounts";
 import { explain } from "../domain/refusals";
-import { useApp } from "../state/app";
+import { useDeployment } from "../state/deployment";
+import { useLocation } from "../state/location";
+import { usePlace } from "../state/place";
 import { useBalance, useFee, type Fee } from "../state/queries";
+import { useSend } from "../state/sending";
 import type { Signer } from "../state/signer";
+import { useSigner } from "../state/signing";
 import { Address, Banner } from "./parts";
 
-export function ActionDialog() {
-  const { action, open } = useApp();
-  const opener = useRef<Element | null>(null);
+interface ActionButtonProps {
+  /** Made anew with every change of what the page shows, also while the dialog is open: its sums are never old. */
+  make(): Action;
+  className?: string;
+  disabled?: boolean;
+  children: ReactNode;
+}
+
+/** A button that opens the dialog of an action. Going back in the browser's history closes it. */
+export function ActionButton({ make, className = "button small", disabled = false, children }: ActionButtonProps) {
+  const [isOpen, setOpen] = useState(false);
+  const button = useRef<HTMLButtonElement>(null);
+  const close = useCallback(() => setOpen(false), []);
+  useEffect(() => {
+    if (!isOpen) return;
+    window.addEventListener("popstate", close);
+    return () => window.removeEventListener("popstate", close);
+  }, [isOpen, close]);
   const restore = (event: Event): void => {
+    if (button.current?.isConnected) return;
     event.preventDefault();
-    const target = opener.current?.isConnected ? opener.current : document.querySelector("h1");
-    if (target instanceof HTMLElement) target.focus();
+    document.querySelector("h1")?.focus();
   };
   return (
-    <Dialog.Root open={action !== null} onOpenChange={(isOpen) => { if (!isOpen) open(null); }}>
+    <Dialog.Root open={isOpen} onOpenChange={setOpen}>
+      <Dialog.Trigger asChild><button ref={button} type="button" className={className} disabled={disabled}>{children}</button></Dialog.Trigger>
       <Dialog.Portal>
         <Dialog.Overlay className="overlay" />
-        <Dialog.Content className="dialog" aria-modal="true" onOpenAutoFocus={() => { opener.current = document.activeElement; }} onCloseAutoFocus={restore}>
-          {action && <ActionForm key={action.title} action={action} />}
+        <Dialog.Content className="dialog" aria-modal="true" onCloseAutoFocus={restore}>
+          {isOpen && <ActionForm action={make()} onDone={close} />}
         </Dialog.Content>
       </Dialog.Portal>
     </Dialog.Root>
@@ -34,13 +54,14 @@ export function ActionDialog() {
 const initialValues = (action: Action): Record<string, string> =>
   Object.fromEntries(action.fields.map((field) => [field.name, field.initial]));
 
-function ActionForm({ action }: { action: Action }) {
-  const { open, send, signer } = useApp();
+function ActionForm({ action, onDone }: { action: Action; onDone(): void }) {
+  const send = useSend();
+  const { signer, own } = useSigner();
   const [values, setValues] = useState(() => initialValues(action));
   const [touched, setTouched] = useState<ReadonlySet<string>>(new Set());
   const form = useRef<HTMLFormElement>(null);
   const { errors, effects, call } = action.check(values);
-  const balance = useBalance(signer.kind === "none" ? "" : signer.address);
+  const balance = useBalance(own);
   const fee = useFee(call);
   const depositWei = fee.state === "known" ? fee.fees.depositWei : 0n;
   const totalWei = (call?.valueWei ?? 0n) + depositWei;
@@ -56,7 +77,7 @@ function ActionForm({ action }: { action: Action }) {
     }
     if (fee.state === "asking" || fee.state === "failed") return;
     send(call, fee.state === "known" ? fee.fees : null);
-    open(null);
+    onDone();
   };
 
   return (
@@ -97,7 +118,7 @@ function ActionForm({ action }: { action: Action }) {
 }
 
 function SubmitButton({ action, signer, isHeld }: { action: Action; signer: Signer; isHeld: boolean }) {
-  const { chainId } = useApp();
+  const { chainId } = usePlace();
   const isOnAnother = signer.kind === "wallet" && chainId !== 0 && signer.chainId !== chainId;
   return (
     <button type="submit" className={`button ${action.isDangerous ? "danger" : "primary"}`} disabled={signer.kind === "none" || isOnAnother || isHeld}>
@@ -131,11 +152,13 @@ function FeeLine({ fee }: { fee: Fee }) {
 
 /** Who signs; and what is in the way of it. */
 function SignerLine() {
-  const { signer, href, open, chainId, network, place, url } = useApp();
+  const { chainId, network, place, url } = usePlace();
+  const { href } = useLocation();
+  const { signer } = useSigner();
   const [failure, setFailure] = useState("");
   if (signer.kind === "none") {
     return (
-      <Banner tone="info" title="You are only watching" action={<a className="button small" href={href({ view: "connect" })} onClick={() => open(null)}>Choose who signs</a>}>
+      <Banner tone="info" title="You are only watching" action={<a className="button small" href={href({ view: "connect" })}>Choose who signs</a>}>
         To send this, connect a wallet{network.id === "localnet" ? " or make a throw-away key" : ""}.
       </Banner>
     );
@@ -169,7 +192,7 @@ interface FieldProps {
 }
 
 function FieldInput({ field, value, error, onChange, onLeave }: FieldProps) {
-  const { known } = useApp();
+  const { known } = useDeployment();
   const id = useId();
   const hint = field.kind === "gen" ? (weiOf(value) ?? field.hint) : field.hint;
   const described = [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(" ");
@@ -217,16 +240,3 @@ function weiOf(text: string): string | undefined {
     throw error;
   }
 }
-
-/** Focus goes to the heading of a page that was just opened, so that a screen reader tells where one is. */
-export function usePageFocus(title: string): React.RefObject<HTMLHeadingElement | null> {
-  const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => {
-    document.title = `${title} · API billing`;
-    if (isFirstPage) isFirstPage = false;
-    else heading.current?.focus({ preventScroll: true });
-  }, [title]);
-  return heading;
-}
-
-let isFirstPage = true;

@@ -4,20 +4,20 @@ import { useEffect, useRef, useSyncExternalStore } from "react";
 import { NodeError } from "../chain/rpc";
 import type { PaceState } from "../chain/pace";
 import { duration } from "../domain/time";
-import { useApp } from "../state/app";
+import { usePlace } from "../state/place";
 import { useTicking } from "../state/now";
-import { announce } from "./live";
+import { announce } from "../browser/announcing";
 
 const CALM: PaceState = { reads: [], failures: 0, trouble: null, pausedUntil: 0 };
 const never = (): (() => void) => () => undefined;
 
 export function usePace(): PaceState {
-  const { contract } = useApp();
+  const { contract } = usePlace();
   return useSyncExternalStore(contract?.pace.subscribe ?? never, () => contract?.pace.state ?? CALM);
 }
 
 export function Freshness({ query }: { query: UseQueryResult<unknown> }) {
-  const { network, contract } = useApp();
+  const { network, contract } = usePlace();
   const pace = usePace();
   const now = useTicking();
   const trouble = pace.trouble;

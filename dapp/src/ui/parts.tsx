@@ -1,7 +1,8 @@
 // Small parts that every page is made of.
 import { useId, useState, type ReactNode } from "react";
 import { exactGen, exactWei, grouped, shortGen } from "../domain/amounts";
-import { useApp } from "../state/app";
+import { useDeployment } from "../state/deployment";
+import { useLocation } from "../state/location";
 
 /** GEN, cut to six decimals; the exact wei are in the title, and in what is read out. */
 export function Gen({ wei, big = false }: { wei: bigint; big?: boolean }) {
@@ -14,7 +15,8 @@ export function Gen({ wei, big = false }: { wei: bigint; big?: boolean }) {
 }
 
 export function Address({ address, link = false }: { address: string; link?: boolean }) {
-  const { nameOf, href } = useApp();
+  const { nameOf } = useDeployment();
+  const { href } = useLocation();
   const name = nameOf(address);
   const text = (
     <>

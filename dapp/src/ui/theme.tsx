@@ -1,6 +1,6 @@
 // Light, dark, or as the system has it.
 import { useEffect, useState } from "react";
-import { kept } from "../state/storage";
+import { kept } from "../browser/storage";
 import { Icon } from "./icons";
 
 const NAME = "api-billing:theme";

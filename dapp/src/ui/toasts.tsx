@@ -1,6 +1,8 @@
 // Transactions under way, in a corner of every page but their own.
 import { useState } from "react";
-import { useApp } from "../state/app";
+import { useLocation } from "../state/location";
+import { usePlace } from "../state/place";
+import { useTransactions } from "../state/sending";
 import { useTicking } from "../state/now";
 import { describe } from "../tx/words";
 import { Icon } from "./icons";
@@ -11,7 +13,9 @@ const SHOWN = 3;
 const SHOWN_MS = 120_000;
 
 export function Toasts() {
-  const { transactions, url, location, href } = useApp();
+  const transactions = useTransactions();
+  const { url } = usePlace();
+  const { location, href } = useLocation();
   const [openedAt] = useState(() => Date.now());
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
   const recent = transactions.filter((record) => record.url === url && record.createdAt >= openedAt && !closed.has(record.id));

@@ -1,7 +1,8 @@
 // Errors of reading, each with what it means and what to do.
 import { NodeError } from "../chain/rpc";
 import { explain } from "../domain/refusals";
-import { useApp } from "../state/app";
+import { useLocation } from "../state/location";
+import { usePlace } from "../state/place";
 import { Empty } from "./parts";
 
 interface Told {
@@ -40,7 +41,8 @@ function tell(error: unknown, url: string): Told {
 
 /** What stands where data would be. */
 export function Trouble({ error }: { error: unknown }) {
-  const { url, href, contract } = useApp();
+  const { url, contract } = usePlace();
+  const { href } = useLocation();
   const { title, text } = tell(error, url);
   const isTransient = error instanceof NodeError && error.isTransient;
   return (

@@ -1,18 +1,21 @@
 import { describe, expect, it } from "vitest";
-import { readApi, readReport, UnexpectedAnswer } from "../../src/domain/answers";
+import { readApi, VIEWS } from "../../src/domain/answers";
+import { UnexpectedAnswer } from "../../src/domain/reading";
+
+const readReport = VIEWS.get_usage_report.read;
 
 const LINE = {
   api_name: "weather", calls_today: 3, spend_today_wei: 3, cost_per_call_wei: 1, api_daily_limit_calls: 10, consumer_max_daily_spend_wei: 100,
   plan_name: "standard", accepted_price_wei: 1, calls_month: 3, spend_month_wei: 3, api_monthly_limit_calls: 0, calls_left_today: null,
-  spend_left_today_wei: 97, hold_wei: 0, hold_expires_at: 0, active: true, subscribed: true,
+  spend_left_today_wei: 97, hold_wei: 0, hold_expires_at: 0, active: true, subscribed: true, settlements: 0, signer: "",
 };
-const REPORT = { consumer: "0x11", day_id: 20454, held_wei: 0, low_credit: false, notices: 2, resets_at: 1, month_resets_at: 2, apis: [LINE] };
+const REPORT = { consumer: "0x11", day_id: 20454, held_wei: 0, low_credit: false, notices: 2, resets_at: 1, month_resets_at: 2, total: 1, apis: [LINE] };
 const text = (credit: string, more: object = {}): string =>
   JSON.stringify({ ...REPORT, ...more, credit_balance_wei: "CREDIT" }).replace('"CREDIT"', credit);
 
 describe("the usage report", () => {
   it("has amounts to the last wei", () => {
-    expect(readReport(text("340282366920938463463374607431768211455")).creditWei).toBe(2n ** 128n - 1n);
+    expect(readReport(text("340282366920938463463374607431768211455")).creditBalanceWei).toBe(2n ** 128n - 1n);
   });
   it("knows that null is no limit", () => expect(readReport(text("1")).apis[0]?.callsLeftToday).toBeNull());
   it("may have fields that are not known here", () => expect(readReport(text("1", { later: [1] })).notices).toBe(2));

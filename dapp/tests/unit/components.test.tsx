@@ -5,13 +5,13 @@ import { userEvent } from "@testing-library/user-event";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { AppFrame } from "../../src/app";
 import { callData, encode, toHex } from "../../src/chain/calldata";
-import { AppProvider } from "../../src/state/app";
+import { PlaceProvider } from "../../src/state/place";
 import { OWN } from "./samples";
 
 const CONTRACT = `0x${"cc".repeat(20)}`;
 const REPORT = {
   consumer: OWN, day_id: Math.floor(Date.now() / 86_400_000), credit_balance_wei: 5, held_wei: 0, low_credit: true, notices: 0,
-  resets_at: Math.ceil(Date.now() / 86_400_000) * 86_400, month_resets_at: 4_000_000_000, apis: [],
+  resets_at: Math.ceil(Date.now() / 86_400_000) * 86_400, month_resets_at: 4_000_000_000, total: 0, apis: [],
 };
 const reads = new Map<string, unknown>([
   [callData("get_usage_report", [OWN]), JSON.stringify(REPORT).replace('"credit_balance_wei":5', '"credit_balance_wei":1234567000000000000000001')],
@@ -36,7 +36,7 @@ function open(hash: string): void {
   window.location.hash = hash;
   render(
     <QueryClientProvider client={new QueryClient({ defaultOptions: { queries: { retry: false, networkMode: "always" } } })}>
-      <AppProvider><AppFrame /></AppProvider>
+      <PlaceProvider><AppFrame /></PlaceProvider>
     </QueryClientProvider>,
   );
 }

@@ -1,20 +1,20 @@
 // Answers as the contract gives them, for tests.
-import type { Api, UsageLine, UsageReport } from "../../src/domain/answers";
+import type { Api, ApiUsage, UsageReport } from "../../src/domain/answers";
 import { GEN } from "../../src/domain/amounts";
 
 export const NOW = 1_767_225_600; // 2026-01-01T00:00:00Z
 export const OWN = `0x${"11".repeat(20)}`;
 export const OTHER = `0x${"22".repeat(20)}`;
 
-export const line = (change: Partial<UsageLine> = {}): UsageLine => ({
+export const line = (change: Partial<ApiUsage> = {}): ApiUsage => ({
   apiName: "weather", planName: "standard", callsToday: 5n, spendTodayWei: GEN / 20n, callsMonth: 50n, spendMonthWei: GEN / 2n,
-  costPerCallWei: GEN / 100n, acceptedPriceWei: GEN / 100n, dailyLimitCalls: 100n, monthlyLimitCalls: 0n, maxDailySpendWei: GEN,
-  callsLeftToday: 95n, spendLeftTodayWei: (GEN * 19n) / 20n, holdWei: 0n, holdExpiresAt: 0, active: true, subscribed: true, ...change,
+  costPerCallWei: GEN / 100n, acceptedPriceWei: GEN / 100n, apiDailyLimitCalls: 100n, apiMonthlyLimitCalls: 0n, consumerMaxDailySpendWei: GEN,
+  callsLeftToday: 95n, spendLeftTodayWei: (GEN * 19n) / 20n, holdWei: 0n, holdExpiresAt: 0, active: true, subscribed: true, settlements: 0, signer: "", ...change,
 });
 
 export const report = (change: Partial<UsageReport> = {}): UsageReport => ({
-  consumer: OWN, dayId: Math.floor(NOW / 86_400), creditWei: 4n * GEN, heldWei: 0n, lowCredit: false, notices: 0,
-  resetsAt: NOW + 3_600, monthResetsAt: NOW + 86_400 * 20, apis: [line()], ...change,
+  consumer: OWN, dayId: Math.floor(NOW / 86_400), creditBalanceWei: 4n * GEN, heldWei: 0n, lowCredit: false, notices: 0,
+  resetsAt: NOW + 3_600, monthResetsAt: NOW + 86_400 * 20, total: 1, apis: [line()], ...change,
 });
 
 export const api = (change: Partial<Api> = {}): Api => ({

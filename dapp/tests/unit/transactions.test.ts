@@ -4,7 +4,7 @@ import { NodeError } from "../../src/chain/rpc";
 import type { Outcome } from "../../src/tx/outcome";
 import { isFollowed, PREFIX, TxStore, type TxRecord } from "../../src/tx/store";
 import { LOST_MS, Tracker } from "../../src/tx/tracker";
-import { kept } from "../../src/state/storage";
+import { kept } from "../../src/browser/storage";
 import { describe as inWords } from "../../src/tx/words";
 
 const URL = "http://node";

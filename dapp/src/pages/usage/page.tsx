@@ -1,25 +1,30 @@
 // A consumer's page: what is used, what it costs, what is left.
+import { shortAddress } from "../../domain/names";
 import { useEffect, useMemo, useRef } from "react";
-import { short } from "../actions/action";
-import * as actions from "../actions/consumer";
-import { grouped, share } from "../domain/amounts";
-import { adviceFor, type Advice } from "../domain/advice";
-import type { Api, UsageLine, UsageReport } from "../domain/answers";
-import { duration, momentText } from "../domain/time";
-import { useApp } from "../state/app";
-import { useChainNow } from "../state/now";
-import { useAccountDetails, useApis, useHistory, useReport } from "../state/queries";
-import { usePageFocus } from "../ui/action_dialog";
-import { UsageChart } from "../ui/chart";
-import { AccountPicker } from "../ui/account_picker";
-import { Freshness } from "../ui/freshness";
-import { announce } from "../ui/live";
-import { Banner, Bar, Calls, Copy, Empty, Gen, Section, Skeleton, Tag } from "../ui/parts";
-import { Trouble } from "../ui/trouble";
+import type { Action } from "../../actions/action";
+import * as actions from "../../actions/consumer";
+import { grouped, share } from "../../domain/amounts";
+import { adviceFor, type Advice } from "../../domain/advice";
+import type { Api, ApiUsage, UsageReport } from "../../domain/answers";
+import { duration, momentText } from "../../domain/time";
+import { useDeployment } from "../../state/deployment";
+import { go, useLocation } from "../../state/location";
+import { useSigner } from "../../state/signing";
+import { useChainNow } from "../../state/now";
+import { useApis, useHistory, useReport, useView } from "../../state/queries";
+import { usePageFocus } from "../../ui/page_focus";
+import { UsageChart } from "../../ui/chart";
+import { ActionButton } from "../../ui/action_dialog";
+import { AccountPicker } from "../../ui/account_picker";
+import { Freshness } from "../../ui/freshness";
+import { announce } from "../../browser/announcing";
+import { Banner, Bar, Calls, Copy, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
+import { Trouble } from "../../ui/trouble";
 import { Notices } from "./notices";
 
 export function UsagePage() {
-  const { location, href, nameOf } = useApp();
+  const { location, href } = useLocation();
+  const { nameOf } = useDeployment();
   const heading = usePageFocus("Usage");
   const report = useReport(location.account);
   const name = nameOf(location.account);
@@ -48,32 +53,34 @@ export function UsagePage() {
 }
 
 function Report({ report }: { report: UsageReport }) {
-  const { location, signer, open } = useApp();
+  const { location } = useLocation();
+  const { own } = useSigner();
   const now = useChainNow();
-  const isOwn = signer.kind !== "none" && signer.address === location.account;
+  const isOwn = own !== "" && own === location.account;
   // Plans are needed in forms only: the list is read where somebody can act.
   const apis = useApis(false, isOwn);
   const advice = adviceFor(report, now);
   useNews(advice);
-  const act = (item: Advice): void => {
+  const make = (item: Advice): (() => Action) | null => {
     const line = report.apis.find((each) => each.apiName === item.apiName);
     const api = apis.data?.find((each) => each.apiName === item.apiName);
-    if (item.remedy === "top_up") open(actions.topUp(signer.kind === "none" ? "" : signer.address, location.account));
-    if (item.remedy === "subscribe" && api) open(actions.subscribe(api, report, now));
-    if (item.remedy === "release_hold" && line) open(actions.releaseHold(line));
+    if (item.remedy === "top_up") return () => actions.topUp(own, location.account);
+    if (item.remedy === "subscribe" && isOwn && api) return () => actions.subscribe(api, report, now);
+    if (item.remedy === "release_hold" && isOwn && line) return () => actions.releaseHold(line);
+    return null;
   };
   return (
     <>
       {advice.length > 0 && (
         <div className="banners">
-          {advice.map((item) => (
-            <Banner
-              key={item.key} tone={item.severity} title={item.title}
-              action={item.remedy && (isOwn || item.remedy === "top_up") ? <button type="button" className="button small" onClick={() => act(item)}>{item.button}</button> : undefined}
-            >
-              {item.text}
-            </Banner>
-          ))}
+          {advice.map((item) => {
+            const remedy = make(item);
+            return (
+              <Banner key={item.key} tone={item.severity} title={item.title} action={remedy && <ActionButton make={remedy}>{item.button}</ActionButton>}>
+                {item.text}
+              </Banner>
+            );
+          })}
         </div>
       )}
       <Money report={report} isOwn={isOwn} />
@@ -94,16 +101,16 @@ function useNews(advice: readonly Advice[]): void {
 }
 
 function Money({ report, isOwn }: { report: UsageReport; isOwn: boolean }) {
-  const { open, location, signer } = useApp();
-  const details = useAccountDetails(location.account, isOwn);
-  const own = signer.kind === "none" ? "" : signer.address;
+  const { location } = useLocation();
+  const { own } = useSigner();
+  const details = useView("get_account", isOwn ? [location.account] : null);
   const buttons = (
     <>
-      <button type="button" className="button primary" onClick={() => open(actions.topUp(own, location.account))}>Top up</button>
+      <ActionButton className="button primary" make={() => actions.topUp(own, location.account)}>Top up</ActionButton>
       {isOwn && (
         <>
-          <button type="button" className="button" disabled={report.creditWei === 0n} onClick={() => open(actions.withdraw(report.creditWei))}>Withdraw</button>
-          <button type="button" className="button" disabled={!details.data} onClick={() => { if (details.data) open(actions.alertLevel(details.data.alertPercent, details.data.toppedUpWei)); }}>Alert level</button>
+          <ActionButton className="button" disabled={report.creditBalanceWei === 0n} make={() => actions.withdraw(report.creditBalanceWei)}>Withdraw</ActionButton>
+          <ActionButton className="button" disabled={!details.data} make={() => actions.alertLevel(details.data?.alertPercent ?? 0, details.data?.toppedUpWei ?? 0n)}>Alert level</ActionButton>
         </>
       )}
     </>
@@ -111,9 +118,9 @@ function Money({ report, isOwn }: { report: UsageReport; isOwn: boolean }) {
   return (
     <Section title="Credit" actions={buttons}>
       <dl className="figures">
-        <div className="figure main"><dt>Free credit</dt><dd data-testid="free-credit"><Gen wei={report.creditWei} big /></dd></div>
+        <div className="figure main"><dt>Free credit</dt><dd data-testid="free-credit"><Gen wei={report.creditBalanceWei} big /></dd></div>
         <div className="figure"><dt>On hold</dt><dd data-testid="held"><Gen wei={report.heldWei} big /></dd></div>
-        <div className="figure"><dt>Both together</dt><dd><Gen wei={report.creditWei + report.heldWei} big /></dd></div>
+        <div className="figure"><dt>Both together</dt><dd><Gen wei={report.creditBalanceWei + report.heldWei} big /></dd></div>
       </dl>
       {isOwn && details.data && (
         <p className="muted small-text">
@@ -134,7 +141,8 @@ interface SubscriptionsProps {
 }
 
 function Subscriptions({ report, isOwn, apis, now }: SubscriptionsProps) {
-  const { href, signer, location } = useApp();
+  const { href, location } = useLocation();
+  const { signer } = useSigner();
   const lines = [...report.apis].sort((a, b) => Number(b.subscribed) - Number(a.subscribed) || a.apiName.localeCompare(b.apiName));
   return (
     <Section
@@ -143,7 +151,7 @@ function Subscriptions({ report, isOwn, apis, now }: SubscriptionsProps) {
     >
       {!isOwn && signer.kind !== "none" && (
         <p className="muted small-text">
-          You watch {short(location.account)}. To change subscriptions, <a href={href({ account: signer.address })}>go to your own page</a>.
+          You watch {shortAddress(location.account)}. To change subscriptions, <a href={href({ account: signer.address })}>go to your own page</a>.
         </p>
       )}
       {lines.length === 0 ? (
@@ -159,8 +167,8 @@ function Subscriptions({ report, isOwn, apis, now }: SubscriptionsProps) {
   );
 }
 
-function Subscription({ line, report, isOwn, api, now }: { line: UsageLine; report: UsageReport; isOwn: boolean; api: Api | undefined; now: number }) {
-  const { href } = useApp();
+function Subscription({ line, report, isOwn, api, now }: { line: ApiUsage; report: UsageReport; isOwn: boolean; api: Api | undefined; now: number }) {
+  const { href } = useLocation();
   const id = `api-${line.apiName}`;
   return (
     <article className="card" aria-labelledby={id}>
@@ -188,21 +196,21 @@ function Subscription({ line, report, isOwn, api, now }: { line: UsageLine; repo
   );
 }
 
-function Today({ line, report, now }: { line: UsageLine; report: UsageReport; now: number }) {
+function Today({ line, report, now }: { line: ApiUsage; report: UsageReport; now: number }) {
   const left = line.callsLeftToday;
   return (
     <div className="bars">
       <h4>Today <span className="muted">resets in {duration(report.resetsAt - now)}</span></h4>
       <Bar
         label="Calls" used={<Calls count={line.callsToday} />}
-        limit={line.dailyLimitCalls ? <Calls count={line.dailyLimitCalls} /> : "no limit"}
-        thousandths={line.dailyLimitCalls ? share(line.callsToday, line.dailyLimitCalls) : 0}
+        limit={line.apiDailyLimitCalls ? <Calls count={line.apiDailyLimitCalls} /> : "no limit"}
+        thousandths={line.apiDailyLimitCalls ? share(line.callsToday, line.apiDailyLimitCalls) : 0}
         isOver={left === 0n}
-        left={left === null ? "as many as you like" : left === 0n && line.dailyLimitCalls > line.callsToday ? "none left: the month is used up" : `${grouped(left)} left`}
+        left={left === null ? "as many as you like" : left === 0n && line.apiDailyLimitCalls > line.callsToday ? "none left: the month is used up" : `${grouped(left)} left`}
       />
       <Bar
-        label="Spent" used={<Gen wei={line.spendTodayWei} />} limit={<Gen wei={line.maxDailySpendWei} />}
-        thousandths={share(line.spendTodayWei, line.maxDailySpendWei)}
+        label="Spent" used={<Gen wei={line.spendTodayWei} />} limit={<Gen wei={line.consumerMaxDailySpendWei} />}
+        thousandths={share(line.spendTodayWei, line.consumerMaxDailySpendWei)}
         isOver={line.costPerCallWei > line.spendLeftTodayWei}
         left={callsThatFit(line)}
       />
@@ -210,21 +218,21 @@ function Today({ line, report, now }: { line: UsageLine; report: UsageReport; no
   );
 }
 
-function callsThatFit({ costPerCallWei, spendLeftTodayWei }: UsageLine): string {
+function callsThatFit({ costPerCallWei, spendLeftTodayWei }: ApiUsage): string {
   if (costPerCallWei === 0n) return "calls are free";
   const fit = spendLeftTodayWei / costPerCallWei;
   return fit === 0n ? "not enough for another call" : `enough for ${grouped(fit)} more`;
 }
 
-function Month({ line, report }: { line: UsageLine; report: UsageReport }) {
-  const left = line.monthlyLimitCalls > line.callsMonth ? line.monthlyLimitCalls - line.callsMonth : 0n;
+function Month({ line, report }: { line: ApiUsage; report: UsageReport }) {
+  const left = line.apiMonthlyLimitCalls > line.callsMonth ? line.apiMonthlyLimitCalls - line.callsMonth : 0n;
   return (
     <div className="bars">
       <h4>This month <span className="muted">resets {momentText(report.monthResetsAt)}</span></h4>
-      {line.monthlyLimitCalls > 0n ? (
+      {line.apiMonthlyLimitCalls > 0n ? (
         <Bar
-          label="Calls" used={<Calls count={line.callsMonth} />} limit={<Calls count={line.monthlyLimitCalls} />}
-          thousandths={share(line.callsMonth, line.monthlyLimitCalls)} left={`${grouped(left)} left`}
+          label="Calls" used={<Calls count={line.callsMonth} />} limit={<Calls count={line.apiMonthlyLimitCalls} />}
+          thousandths={share(line.callsMonth, line.apiMonthlyLimitCalls)} left={`${grouped(left)} left`}
         />
       ) : (
         <p className="plain-figure"><span>Calls</span> <span><Calls count={line.callsMonth} /><span className="muted"> · no limit</span></span></p>
@@ -234,27 +242,20 @@ function Month({ line, report }: { line: UsageLine; report: UsageReport }) {
   );
 }
 
-function SubscriptionActions({ line, report, api, now }: { line: UsageLine; report: UsageReport; api: Api | undefined; now: number }) {
-  const { open } = useApp();
+function SubscriptionActions({ line, report, api, now }: { line: ApiUsage; report: UsageReport; api: Api | undefined; now: number }) {
   const isEnded = line.holdWei > 0n && !actions.isHoldInForce(line, now);
   return (
     <div className="card-actions">
-      <button type="button" className="button small" disabled={!api} onClick={() => { if (api) open(actions.subscribe(api, report, now)); }}>
-        {line.subscribed ? "Change plan or cap" : "Subscribe again"}
-      </button>
-      {line.subscribed && (
-        <button type="button" className="button small" onClick={() => open(actions.placeHold(line, report.creditWei, now))}>
-          {line.holdWei > 0n ? "Change hold" : "Place hold"}
-        </button>
-      )}
-      {isEnded && <button type="button" className="button small" onClick={() => open(actions.releaseHold(line))}>Release hold</button>}
-      {line.subscribed && <button type="button" className="button small quiet" onClick={() => open(actions.unsubscribe(line, now))}>End</button>}
+      {api && <ActionButton make={() => actions.subscribe(api, report, now)}>{line.subscribed ? "Change plan or cap" : "Subscribe again"}</ActionButton>}
+      {line.subscribed && <ActionButton make={() => actions.placeHold(line, report.creditBalanceWei, now)}>{line.holdWei > 0n ? "Change hold" : "Place hold"}</ActionButton>}
+      {isEnded && <ActionButton make={() => actions.releaseHold(line)}>Release hold</ActionButton>}
+      {line.subscribed && <ActionButton className="button small quiet" make={() => actions.unsubscribe(line, now)}>End</ActionButton>}
     </div>
   );
 }
 
 function ChartSection({ report }: { report: UsageReport }) {
-  const { location, go } = useApp();
+  const { location } = useLocation();
   const names = useMemo(() => report.apis.map((line) => line.apiName).sort(), [report.apis]);
   const chosen = names.includes(location.api) ? [location.api] : names;
   const history = useHistory(report, chosen);

@@ -1,10 +1,10 @@
 // What the contract told a consumer: refused calls by reason, low credit, price changes.
 import { useState } from "react";
-import type { Notice, UsageReport } from "../domain/answers";
-import { explain } from "../domain/refusals";
-import { momentText } from "../domain/time";
-import { useNotices } from "../state/queries";
-import { Calls, Empty, Gen, Section, Skeleton, Tag } from "../ui/parts";
+import type { Notice, UsageReport } from "../../domain/answers";
+import { explain } from "../../domain/refusals";
+import { momentText } from "../../domain/time";
+import { useNotices } from "../../state/queries";
+import { Calls, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
 
 const SHOWN = 8;
 

@@ -1,18 +1,22 @@
 // An operator's page: own APIs and plans, meters, earnings, settlements.
-import * as actions from "../actions/operator";
-import { limitText } from "../actions/action";
-import type { Api } from "../domain/answers";
-import { useApp } from "../state/app";
-import { useApis, useEarnings } from "../state/queries";
-import { usePageFocus } from "../ui/action_dialog";
-import { AccountPicker } from "../ui/account_picker";
-import { Freshness } from "../ui/freshness";
-import { Address, Banner, Empty, Gen, Section, Skeleton, Tag } from "../ui/parts";
-import { Trouble } from "../ui/trouble";
+import * as actions from "../../actions/operator";
+import { limitText } from "../../actions/action";
+import type { Api } from "../../domain/answers";
+import { useLocation } from "../../state/location";
+import { usePlace } from "../../state/place";
+import { useSigner } from "../../state/signing";
+import { useApis, useView } from "../../state/queries";
+import { usePageFocus } from "../../ui/page_focus";
+import { ActionButton } from "../../ui/action_dialog";
+import { AccountPicker } from "../../ui/account_picker";
+import { Freshness } from "../../ui/freshness";
+import { Address, Banner, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
+import { Trouble } from "../../ui/trouble";
 import { Settlements } from "./settlements";
 
 export function OperatePage() {
-  const { location, signer, open, href } = useApp();
+  const { location, href } = useLocation();
+  const { signer } = useSigner();
   const heading = usePageFocus("Operate");
   const apis = useApis(true);
   const isOwn = signer.kind !== "none" && signer.address === location.account;
@@ -43,7 +47,7 @@ export function OperatePage() {
         </Banner>
       )}
       {isOwn && offered.map((api) => (
-        <Banner key={api.apiName} tone="info" title={`${api.apiName} is offered to you`} action={<button type="button" className="button small" onClick={() => open(actions.acceptApi(api))}>Take it over</button>}>
+        <Banner key={api.apiName} tone="info" title={`${api.apiName} is offered to you`} action={<ActionButton make={() => actions.acceptApi(api)}>Take it over</ActionButton>}>
           Its operator wants to hand it over.
         </Banner>
       ))}
@@ -52,7 +56,7 @@ export function OperatePage() {
       ) : (
         <>
           <Earnings isOwn={isOwn} />
-          <Section title="APIs" actions={isOwn && <button type="button" className="button primary" onClick={() => open(actions.registerApi(apis.data))}>Register an API</button>}>
+          <Section title="APIs" actions={isOwn && <ActionButton className="button primary" make={() => actions.registerApi(apis.data)}>Register an API</ActionButton>}>
             {own.length === 0 ? (
               <Empty title="No APIs yet">{isOwn ? "Register the first one: choose a name, a price and a daily limit." : "This account operates none."}</Empty>
             ) : (
@@ -67,12 +71,11 @@ export function OperatePage() {
 }
 
 function Earnings({ isOwn }: { isOwn: boolean }) {
-  const { location, open } = useApp();
-  const earnings = useEarnings(location.account);
+  const { location } = useLocation();
+  const { network } = usePlace();
+  const earnings = useView("get_earnings", location.account ? [location.account] : null, { everyMs: network.refreshMs * 2 });
   const button = isOwn && (
-    <button type="button" className="button" disabled={!earnings.data?.earningsWei} onClick={() => { if (earnings.data) open(actions.withdrawEarnings(earnings.data.earningsWei)); }}>
-      Withdraw earnings
-    </button>
+    <ActionButton className="button" disabled={!earnings.data?.earningsWei} make={() => actions.withdrawEarnings(earnings.data?.earningsWei ?? 0n)}>Withdraw earnings</ActionButton>
   );
   return (
     <Section title="Earnings" actions={button}>
@@ -88,7 +91,7 @@ function Earnings({ isOwn }: { isOwn: boolean }) {
 }
 
 function OperatedApi({ api, isOwn }: { api: Api; isOwn: boolean }) {
-  const { open, signer } = useApp();
+  const { signer } = useSigner();
   const id = `api-${api.apiName}`;
   return (
     <article className="card" aria-labelledby={id}>
@@ -105,7 +108,7 @@ function OperatedApi({ api, isOwn }: { api: Api; isOwn: boolean }) {
                 <th scope="row">{plan.planName}</th>
                 <td className="num">{plan.costPerCallWei ? <Gen wei={plan.costPerCallWei} /> : "free"}</td>
                 <td>{limitText(plan.dailyLimitCalls, "day")}, {limitText(plan.monthlyLimitCalls, "month")}</td>
-                {isOwn && <td className="num"><button type="button" className="button small" onClick={() => open(actions.setPlan(api, plan))}>Change<span className="visually-hidden"> plan {plan.planName} of {api.apiName}</span></button></td>}
+                {isOwn && <td className="num"><ActionButton make={() => actions.setPlan(api, plan)}>Change<span className="visually-hidden"> plan {plan.planName} of {api.apiName}</span></ActionButton></td>}
               </tr>
             ))}
           </tbody>
@@ -117,7 +120,7 @@ function OperatedApi({ api, isOwn }: { api: Api; isOwn: boolean }) {
           {api.meters.map((meter) => (
             <li key={meter}>
               <span className="mono break">{meter}</span>
-              {isOwn && <button type="button" className="button small quiet" onClick={() => open(actions.forbidMeter(api, meter))}>Forbid<span className="visually-hidden"> meter {meter} of {api.apiName}</span></button>}
+              {isOwn && <ActionButton className="button small quiet" make={() => actions.forbidMeter(api, meter)}>Forbid<span className="visually-hidden"> meter {meter} of {api.apiName}</span></ActionButton>}
             </li>
           ))}
         </ul>
@@ -125,11 +128,11 @@ function OperatedApi({ api, isOwn }: { api: Api; isOwn: boolean }) {
       {api.proposedOperator && <p className="small-text">Offered to <Address address={api.proposedOperator} />, who has not accepted yet.</p>}
       {isOwn && (
         <div className="card-actions">
-          <button type="button" className="button small" onClick={() => open(actions.setPlan(api, null))}>Add a plan</button>
-          <button type="button" className="button small" onClick={() => open(actions.allowMeter(api))}>Allow a meter</button>
-          <button type="button" className="button small" onClick={() => open(actions.setActive(api))}>{api.active ? "Pause" : "Resume"}</button>
-          <button type="button" className="button small" onClick={() => open(actions.releaseHoldOf(api))}>Release a hold</button>
-          <button type="button" className="button small" onClick={() => open(actions.handOver(api, signer.kind === "none" ? "" : signer.address))}>Hand over</button>
+          <ActionButton make={() => actions.setPlan(api, null)}>Add a plan</ActionButton>
+          <ActionButton make={() => actions.allowMeter(api)}>Allow a meter</ActionButton>
+          <ActionButton make={() => actions.setActive(api)}>{api.active ? "Pause" : "Resume"}</ActionButton>
+          <ActionButton make={() => actions.releaseHoldOf(api)}>Release a hold</ActionButton>
+          <ActionButton make={() => actions.handOver(api, signer.kind === "none" ? "" : signer.address)}>Hand over</ActionButton>
         </div>
       )}
     </article>

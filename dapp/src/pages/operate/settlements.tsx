@@ -1,16 +1,16 @@
 // What a meter posted, batch by batch, with what was refused of it.
-import type { Api, SettledEntry, Settlement } from "../domain/answers";
-import { explain } from "../domain/refusals";
-import { dayText, momentText } from "../domain/time";
-import { useApp } from "../state/app";
-import { useSettlement } from "../state/queries";
-import { Address, Calls, Empty, Gen, Section, Skeleton } from "../ui/parts";
-import { Trouble } from "../ui/trouble";
+import type { Api, SettledEntry, Settlement } from "../../domain/answers";
+import { explain } from "../../domain/refusals";
+import { dayText, momentText } from "../../domain/time";
+import { go, useLocation } from "../../state/location";
+import { useView } from "../../state/queries";
+import { Address, Calls, Empty, Gen, Section, Skeleton } from "../../ui/parts";
+import { Trouble } from "../../ui/trouble";
 
 const KEPT = 64;
 
 export function Settlements({ apis }: { apis: readonly Api[] }) {
-  const { location, go } = useApp();
+  const { location } = useLocation();
   const settled = apis.filter((api) => api.nextSequence > 1n);
   const api = settled.find((each) => each.apiName === location.api) ?? settled[0];
   if (!api) return <Section title="Settlements"><Empty title="Nothing was settled yet">What a meter posts in batches appears here.</Empty></Section>;
@@ -39,7 +39,7 @@ export function Settlements({ apis }: { apis: readonly Api[] }) {
 }
 
 function Shown({ apiName, sequence, last }: { apiName: string; sequence: bigint; last: bigint }) {
-  const state = useSettlement(apiName, Number(sequence), last);
+  const state = useView("get_settlement", [apiName, sequence], { staleTime: Infinity });
   if (state.error) return <Trouble error={state.error} />;
   const settlement = state.data?.settlement;
   if (!settlement) return <Skeleton rows={4} label="Reading the settlement" />;

@@ -1,0 +1,109 @@
+// A consumer's page and actions.
+import { aside, ask, check, enter, finalize, follow, GEN, people, place, shot, shows, story, submit, visit } from "../stage.mjs";
+
+const { consumer, newcomer } = people;
+
+story("a consumer with a throw-away key tops up, subscribes, holds, withdraws and leaves", async () => {
+  const context = await visit();
+  const page = await context.newPage();
+  await page.goto(place("connect"));
+  await page.getByRole("button", { name: "Make a throw-away key" }).click();
+  await shows(page.getByTestId("signer"), "100 GEN");
+  const account = new URL(page.url().replace("#/", "")).searchParams.get("account");
+  await page.getByRole("link", { name: "Usage" }).click();
+  await page.getByText("No subscriptions yet").waitFor();
+
+  await page.getByRole("button", { name: "Top up" }).click();
+  await submit(page, { Amount: "5" }, "Top up");
+  await follow(page, "Top up 5 GEN", "Accepted");
+  await shows(page.getByTestId("free-credit"), "5 GEN");
+
+  await page.getByRole("link", { name: "Subscribe to an API" }).click();
+  await page.getByRole("button", { name: "Subscribe maps" }).click();
+  await shows(page.getByTestId("effects"), "You accept 0.02 GEN a call");
+  await submit(page, { Plan: "pro", "Daily cap": "3", "Deposit with it": "2.5" }, "Subscribe");
+  await follow(page, "Subscribe to maps (pro)", "Accepted");
+  await page.getByRole("link", { name: "Usage" }).click();
+  await shows(page.getByTestId("free-credit"), "7.5 GEN");
+
+  await page.getByRole("button", { name: "Place hold" }).click();
+  await submit(page, { Amount: "1.5" }, "Place hold");
+  await shows(page.getByTestId("held"), "1.5 GEN");
+  await page.getByRole("button", { name: "Alert level" }).click();
+  await submit(page, { Percent: "40" }, "Set alert level");
+  await page.getByText("40 % of").waitFor();
+  const report = await ask("cli", "report", account);
+  check(report.credit_balance_wei === Number(6n * GEN), "api-billing report has the credit");
+  check(report.apis.some((api) => api.api_name === "maps" && api.plan_name === "pro"), "api-billing report has the subscription");
+
+  await page.getByRole("button", { name: "Withdraw" }).click();
+  await submit(page, { Amount: "6" }, "Withdraw");
+  await follow(page, "Withdraw 6 GEN", "Accepted");
+  await shows(page.getByTestId("free-credit"), "0 GEN");
+  await page.reload();
+  await page.getByRole("link", { name: "Transactions" }).click();
+  const withdrawal = page.getByTestId("transaction").filter({ hasText: "Withdraw 6 GEN" });
+  await withdrawal.getByText("Accepted", { exact: true }).waitFor();
+  check((await page.getByTestId("transaction").count()) === 5, "a reload loses no transaction");
+  await finalize();
+  await withdrawal.getByText("Pays 6 GEN").waitFor();
+  await withdrawal.getByText("Finalized", { exact: true }).first().waitFor();
+  await shot(page, "transactions-list-desktop-light");
+
+  await page.getByRole("link", { name: "Usage" }).click();
+  await page.getByRole("button", { name: "End", exact: true }).click();
+  await shows(page.getByTestId("effects"), "stay on hold until");
+  await submit(page, {}, "End subscription");
+  await page.getByText("Ended", { exact: true }).waitFor();
+});
+
+story("anybody tops up a consumer who is watched", async () => {
+  const page = await enter(newcomer, "usage");
+  await page.goto(place("usage", { account: consumer.address }));
+  const before = (await ask("cli", "report", consumer.address)).credit_balance_wei;
+  await page.getByRole("button", { name: "Top up" }).first().click();
+  await shows(page.getByTestId("effects").or(page.getByRole("dialog")), "Anybody can top up anybody");
+  await submit(page, { Amount: "1.25" }, "Top up");
+  await follow(page, "Top up 1.25 GEN for", "Accepted");
+  const after = (await ask("cli", "report", consumer.address)).credit_balance_wei;
+  check(BigInt(after) - BigInt(before) > (12n * GEN) / 10n, "api-billing report has the top-up");
+  check((await page.getByRole("button", { name: "Change plan or cap" }).count()) === 0, "nobody changes another's subscription");
+});
+
+story("a consumer accepts a price that rose, and a hold keeps the plan", async () => {
+  const page = await enter(consumer);
+  await page.getByText("The price of weather rose", { exact: true }).waitFor();
+  await page.locator(".plot canvas").waitFor();
+  await shot(page, "usage-desktop-light-notice");
+  // On demand the picture of the README: DAPP_IMAGE=docs/images/dapp.png
+  if (process.env.DAPP_IMAGE) {
+    await page.setViewportSize({ width: 1080, height: 1440 });
+    await page.waitForTimeout(500);
+    await page.screenshot({ path: process.env.DAPP_IMAGE });
+  }
+  await page.getByRole("button", { name: "Accept the new price" }).click();
+  await shows(page.getByTestId("effects"), "You accept 0.012 GEN a call");
+  await submit(page, {}, "Change subscription");
+  await page.getByText("The price of weather rose", { exact: true }).waitFor({ state: "hidden" });
+  await page.getByRole("article", { name: "maps" }).getByRole("button", { name: "Change plan or cap" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Plan").selectOption("pro");
+  await dialog.getByLabel("Daily cap").fill("0.1");
+  await dialog.getByRole("button", { name: "Change subscription" }).click();
+  await dialog.getByText("The plan cannot change while a hold is in force.").waitFor();
+  await dialog.getByText("The cap cannot be lowered while a hold is in force.").waitFor();
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "hidden" });
+});
+
+aside("notices and chart tell what was refused and used", async () => {
+  const context = await visit();
+  const page = await context.newPage();
+  await page.goto(place("usage", { account: consumer.address, chart: "calls", api: "maps" }));
+  await page.getByLabel("Refused calls by reason").getByText(/calls refused: the client's own cap/).waitFor();
+  check((await page.getByRole("button", { name: "Calls" }).getAttribute("aria-pressed")) === "true", "the chart is what the URL says");
+  check((await page.getByLabel("Which API").inputValue()) === "maps", "the API is what the URL says");
+  await page.locator(".plot canvas").waitFor();
+  await page.getByText("Show as a table").click();
+  check((await page.getByRole("region", { name: "Usage by day" }).locator("tbody tr").count()) > 10, "each day with usage has a row");
+});

@@ -1,0 +1,125 @@
+"""Writes `dapp/src/domain/answers.ts`: what the views answer, from the typed clients and their results.
+
+Run it after every change of those (a test compares the file with what this prints).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from api_billing.answers import Answer
+from api_billing.client import BillingClient
+from api_billing.court_client import CourtClient
+
+ROOT = Path(__file__).resolve().parent.parent
+ANSWERS = ROOT / "dapp" / "src" / "domain" / "answers.ts"
+HEAD = """\
+// What the contracts' views take and answer. Generated from src/api_billing by tools/dapp_answers.py; do not edit.
+import { anything, big, flag, jsonOf, listOf, nullable, number, record, text, view, type AnswerOf } from "./reading";
+"""
+# Amounts and counts of calls go beyond what a double holds; days, instants and sizes do not.
+_BIG = ("wei", "calls", "sequence")
+
+
+def main() -> int:
+    """Write the file; with --check only say whether it is current."""
+    code = answers()
+    if "--check" in sys.argv[1:]:
+        return 0 if ANSWERS.read_text(encoding="utf-8") == code else 1
+    ANSWERS.write_text(code, encoding="utf-8")
+    print(f"wrote {ANSWERS.relative_to(ROOT)}")
+    return 0
+
+
+def answers() -> str:
+    """The whole file."""
+    tables = {"VIEWS": list(_views(BillingClient)), "COURT_VIEWS": list(_views(CourtClient))}
+    kinds: dict[type[Answer], None] = {}  # in an order in which each stands before what has it
+    for _, _, answer in (view for views in tables.values() for view in views):
+        _collect(answer, kinds)
+    parts = [HEAD, *(_record(kind) for kind in kinds)]
+    for name, views in tables.items():
+        lines = [f"  {method}: view<[{taken}]>()({_whole(answer)})," for method, taken, answer in views]
+        parts.append(f"export const {name} = {{\n" + "\n".join(lines) + "\n};\n")
+    return "\n".join(parts)
+
+
+def _views(client: type) -> Iterator[tuple[str, str, Any]]:
+    """Name, arguments in TypeScript and answer of each view that the contract itself has."""
+    for name, method in vars(client).items():
+        hints = get_type_hints(method) if inspect.isfunction(method) else {}
+        answer = hints.pop("return", None)
+        if not _is_answer(answer) or f"Method.{name.upper()}" not in inspect.getsource(method):
+            continue
+        parameters = inspect.signature(method).parameters
+        yield (
+            name,
+            ", ".join(
+                f"{_camel(each)}{'' if parameters[each].default is inspect.Parameter.empty else '?'}: "
+                f"{'string' if hint is str else 'number | bigint'}"
+                for each, hint in hints.items()
+            ),
+            answer,
+        )
+
+
+def _is_answer(answer: Any) -> bool:
+    kinds = get_args(answer) or (answer,)
+    return get_origin(answer) in (None, tuple) and isinstance(kinds[0], type) and issubclass(kinds[0], Answer)
+
+
+def _collect(hint: Any, kinds: dict[type[Answer], None]) -> None:
+    for each in get_args(hint) or (hint,):
+        if isinstance(each, type) and issubclass(each, Answer) and each not in kinds:
+            for inner in get_type_hints(each).values():
+                _collect(inner, kinds)
+            kinds[each] = None
+
+
+def _record(kind: type[Answer]) -> str:
+    hints = get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]  # every subclass is one
+    doc = inspect.cleandoc(kind.__doc__ or "").replace("``", "`").split("\n")
+    comment = (
+        f"/** {doc[0]} */" if len(doc) == 1 else "\n".join(["/**", *(f" * {line}".rstrip() for line in doc), " */"])
+    )
+    fields = "\n".join(f"  {name}: {_reader(hints[name], name)}," for name in names)
+    name = kind.__name__
+    return (
+        f'export const read{name} = record("{name}", {{\n{fields}\n}});\n'
+        f"{comment}\nexport interface {name} extends AnswerOf<typeof read{name}> {{}}\n"
+    )
+
+
+def _whole(answer: Any) -> str:
+    """The reader of all that a view answers."""
+    return f"jsonOf({_reader(answer, '')})" if hasattr(answer, "of_json") else _reader(answer, "")
+
+
+def _reader(hint: Any, name: str) -> str:
+    if NoneType in (kinds := get_args(hint)):
+        return f"nullable({_reader(next(each for each in kinds if each is not NoneType), name)})"
+    if get_origin(hint) is tuple:
+        return f"listOf({_reader(kinds[0], name)})"
+    if isinstance(hint, type) and issubclass(hint, Answer):
+        return (
+            f"jsonOf(read{hint.__name__})" if name == "calls" and hasattr(hint, "of_json") else f"read{hint.__name__}"
+        )
+    if hint is int:
+        return "big" if any(part in name for part in _BIG) else "number"
+    return {str: "text", bool: "flag"}.get(hint, "anything")
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
