@@ -29,6 +29,7 @@ from demo.web_page import PAGE, built_page, install_packages
 from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 
+from . import heavy
 from .world import FINALITY_SECONDS, PEOPLE, Prepared, prepare, serve, serve_with_fees
 
 STORIES = PAGE / "tests" / "browser" / "stories.mjs"
@@ -127,13 +128,15 @@ class Told:
 
 
 class Stage:
-    """Three nodes: one that stays, one that goes away when it is told to, and one that takes fees."""
+    """Nodes: one stays, one goes away when it is told to, one takes fees, and one has much of everything."""
 
     def __init__(self, page: Path, prepared: Prepared) -> None:
         self._page, self._prepared = page, prepared
         self.node = serve(prepared, page).start()
         self.fickle = serve(prepared, page).start()
         self.paid, self._operator = serve_with_fees(page)
+        self._heavy = heavy.prepare_heavy()
+        self.heavy = serve(self._heavy, page).start()
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -145,6 +148,12 @@ class Stage:
             "paid": {"url": self.paid.url, "contract": self._operator.contract.lower()},
             "contract": self._prepared.contract,
             "otherContract": self._prepared.other_contract,
+            "heavy": {
+                "origin": self.heavy.url.removesuffix("/api"),
+                "url": self.heavy.url,
+                "contract": self._heavy.contract,
+                **heavy.FACTS,
+            },
             "finalitySeconds": FINALITY_SECONDS,
             "people": {role: asdict(person) for role, person in PEOPLE.items()},
         }
@@ -182,6 +191,7 @@ class Stage:
         self.node.stop()
         self.fickle.stop()
         self.paid.stop()
+        self.heavy.stop()
 
 
 @pytest.fixture(scope="module")

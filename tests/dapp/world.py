@@ -62,7 +62,7 @@ PEOPLE = {
 class Prepared:
     net: Localnet
     contract: str
-    other_contract: str
+    other_contract: str = ""
 
 
 def prepare() -> Prepared:

@@ -8,7 +8,7 @@ import { localnet } from "genlayer-js/chains";
 import { chromium } from "playwright-core";
 
 export const stage = JSON.parse(process.env.STAGE);
-export const { people, contract, url, origin } = stage;
+export const { people, contract, url, origin, heavy } = stage;
 export const GEN = 10n ** 18n;
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf-8");
@@ -57,9 +57,10 @@ export async function act(person, functionName, args, value = 0n) {
   await client.writeContract({ address: contract, functionName, args, value });
 }
 
-export const place = (view, more = {}) => {
-  const where = new URLSearchParams({ network: "localnet", rpc: url, contract, ...more });
-  return `${origin}/app/#/${view}?${where}`;
+/** `at`: the stage itself, or `heavy`, where there is much of everything. */
+export const place = (view, more = {}, at = stage) => {
+  const where = new URLSearchParams({ network: "localnet", rpc: at.url, contract: at.contract, ...more });
+  return `${at.origin}/app/#/${view}?${where}`;
 };
 
 /** A wallet as extensions put it into pages: EIP-1193, announced by EIP-6963. The node signs for it. */
@@ -92,11 +93,11 @@ function wallet({ address, node, chainId }) {
 
 let browser;
 
-/** A context of its own: storage, and what went wrong in its pages. */
+/** A context of its own: storage, and what went wrong in its pages. `phone`: true, or its width. */
 export async function visit({ phone = false, dark = false, owner = null, chainId = 61999, node = url, tolerate = [] } = {}) {
   const context = await browser.newContext({
-    viewport: phone ? { width: 390, height: 844 } : { width: 1280, height: 900 },
-    colorScheme: dark ? "dark" : "light", reducedMotion: "reduce", hasTouch: phone, isMobile: phone, deviceScaleFactor: 1,
+    viewport: phone ? { width: phone === true ? 390 : phone, height: 844 } : { width: 1280, height: 900 },
+    colorScheme: dark ? "dark" : "light", reducedMotion: "reduce", hasTouch: Boolean(phone), isMobile: Boolean(phone), deviceScaleFactor: 1,
   });
   context.setDefaultTimeout(WAIT_MS);
   if (owner) await context.addInitScript(wallet, { address: owner.address, node, chainId });
@@ -115,13 +116,13 @@ export async function visit({ phone = false, dark = false, owner = null, chainId
 const told = new AsyncLocalStorage();
 
 /** A page with a wallet that is connected, at its owner's usage. */
-export async function enter(owner, view = "usage", options = {}) {
-  const context = await visit({ owner, ...options });
+export async function enter(owner, view = "usage", { at = stage, ...options } = {}) {
+  const context = await visit({ owner, node: at.url, ...options });
   const page = await context.newPage();
-  await page.goto(place("connect"));
+  await page.goto(place("connect", {}, at));
   await page.getByRole("button", { name: "Connect a wallet" }).click();
   await page.getByTestId("signer").waitFor();
-  await page.goto(place(view, { account: owner.address }));
+  await page.goto(place(view, { account: owner.address }, at));
   return page;
 }
 
