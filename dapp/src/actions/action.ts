@@ -12,10 +12,19 @@ export interface Choice {
 export interface Field {
   name: string;
   label: string;
-  kind: "gen" | "count" | "name" | "address" | "choice" | "moment";
+  /** ``text``: of several lines; its reader is `FormReader.words`. */
+  kind: "gen" | "count" | "name" | "address" | "choice" | "moment" | "text";
   initial: string;
   hint?: string;
   choices?: readonly Choice[];
+  /** Of a text, in characters as the contract counts them. */
+  maxLength?: number;
+  /** What an amount can be at most: a button fills it in. ``balance``: what the signer has, but for the network's fee. */
+  max?: bigint | "balance";
+  /** Price of a call: besides an amount stands how many calls it pays. */
+  priceWei?: bigint;
+  /** Whose calls those are. */
+  priceName?: string;
 }
 
 export interface Call {
@@ -68,6 +77,14 @@ export class FormReader {
     }
   }
 
+  /** A text of several lines. */
+  words(name: string, most: number, empty = ""): string {
+    const text = this.text(name);
+    if (text === "" && empty) this.fail(name, empty);
+    if (lengthOf(text) > most) this.fail(name, `These are ${number(BigInt(lengthOf(text)))} characters; ${number(BigInt(most))} are the most.`);
+    return text;
+  }
+
   count(name: string, least: bigint, tooLittle: string): bigint {
     const text = this.text(name).replaceAll(",", "") || "0";
     if (!/^\d{1,20}$/.test(text)) return this.fail(name, "Enter a whole number.");
@@ -110,6 +127,8 @@ export class FormReader {
   }
 }
 
+/** In characters, as the contract counts them: those beyond the first plane once. */
+export const lengthOf = (text: string): number => [...text].length;
 export const gen = (wei: bigint): string => `${exactGen(wei)} GEN`;
 export const number = (count: bigint): string => count.toString().replace(/\B(?=(\d{3})+$)/g, ",");
 export const limitText = (count: bigint, period: string): string =>

@@ -1,10 +1,10 @@
 // The one dialog for all actions: fields, what will happen, and who signs.
 import * as Dialog from "@radix-ui/react-dialog";
 import { useCallback, useEffect, useId, useRef, useState, type FormEvent, type ReactNode } from "react";
-import type { Action, Field } from "../actions/action";
+import { lengthOf, type Action, type Field } from "../actions/action";
 import { switchChain } from "../chain/injected";
 import { NodeError } from "../chain/rpc";
-import { AmountError, atMostGen, exactGen, exactWei, parseGen } from "../domain/amounts";
+import { AmountError, atMostGen, exactGen, exactWei, grouped, parseGen } from "../domain/amounts";
 import { explain } from "../domain/refusals";
 import { useDeployment } from "../state/deployment";
 import { useLocation } from "../state/location";
@@ -194,7 +194,7 @@ interface FieldProps {
 function FieldInput({ field, value, error, onChange, onLeave }: FieldProps) {
   const { known } = useDeployment();
   const id = useId();
-  const hint = field.kind === "gen" ? (weiOf(value) ?? field.hint) : field.hint;
+  const hint = hintOf(field, value);
   const described = [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(" ");
   const common = {
     id, name: field.name, value, onBlur: onLeave,
@@ -207,6 +207,8 @@ function FieldInput({ field, value, error, onChange, onLeave }: FieldProps) {
         <select {...common} onChange={(event) => onChange(event.target.value)}>
           {field.choices?.map((choice) => <option key={choice.value} value={choice.value}>{choice.label}</option>)}
         </select>
+      ) : field.kind === "text" ? (
+        <span className="input"><textarea {...common} rows={4} onChange={(event) => onChange(event.target.value)} /></span>
       ) : (
         <span className="input">
           <input
@@ -232,9 +234,19 @@ function FieldInput({ field, value, error, onChange, onLeave }: FieldProps) {
   );
 }
 
-function weiOf(text: string): string | undefined {
+/** What is said below a field of what stands in it. */
+function hintOf(field: Field, value: string): string | undefined {
+  const { kind, hint, maxLength, priceWei = 0n, priceName } = field;
+  if (kind === "text" && maxLength) return [`${grouped(lengthOf(value.trim()))} of ${grouped(maxLength)} characters.`, hint].filter(Boolean).join(" ");
+  const wei = kind === "gen" ? weiOf(value) : undefined;
+  if (wei === undefined) return hint;
+  const calls = priceWei > 0n && wei > 0n ? `; about ${grouped(wei / priceWei)} calls${priceName ? ` of ${priceName}` : ""}` : "";
+  return exactWei(wei) + calls;
+}
+
+function weiOf(text: string): bigint | undefined {
   try {
-    return text.trim() ? exactWei(parseGen(text)) : undefined;
+    return text.trim() ? parseGen(text) : undefined;
   } catch (error) {
     if (error instanceof AmountError) return undefined;
     throw error;
