@@ -1,11 +1,13 @@
 // @vitest-environment happy-dom
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, render, screen } from "@testing-library/react";
+import { cleanup, configure, render, screen } from "@testing-library/react";
 import { userEvent } from "@testing-library/user-event";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FormReader, type Action, type Field } from "../../src/actions/action";
 import { PlaceProvider } from "../../src/state/place";
 import { ActionButton } from "../../src/ui/action_dialog";
+
+configure({ asyncUtilTimeout: 5_000 }); // for a machine that has much else to do
 
 const action = (field: Omit<Field, "name" | "label" | "initial">): Action => ({
   title: "Try", intro: "", submit: "Send", fields: [{ name: "it", label: "It", initial: "", ...field }],

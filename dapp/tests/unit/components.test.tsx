@@ -1,12 +1,14 @@
 // @vitest-environment happy-dom
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, render, screen } from "@testing-library/react";
+import { cleanup, configure, render, screen } from "@testing-library/react";
 import { userEvent } from "@testing-library/user-event";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { AppFrame } from "../../src/app";
 import { callData, encode, toHex } from "../../src/chain/calldata";
 import { PlaceProvider } from "../../src/state/place";
 import { OWN } from "./samples";
+
+configure({ asyncUtilTimeout: 5_000 }); // for a machine that has much else to do
 
 const CONTRACT = `0x${"cc".repeat(20)}`;
 const REPORT = {
