@@ -23,7 +23,6 @@ from api_billing.cli.settle_drawing import (
     draw_reconciliation,
     outgoing_data,
     preview_text,
-    reconciliation_data,
     round_data,
     rounds_text,
 )
@@ -277,7 +276,7 @@ def reconcile(session: Session, api: ApiName, store: Store = None) -> None:
 
     with opened_in_gen(store) as meter, session.printer.waiting("comparing"):
         found = _ask(meter, compare(session.client, api, meter.now_ms()))
-    session.printer.show(Shown(reconciliation_data(found), lambda: draw_reconciliation(found)))
+    session.printer.show(Shown(found.as_dict(), lambda: draw_reconciliation(found)))
     raise typer.Exit(ExitCode.DONE if found.is_closed else ExitCode.REFUSED)
 
 

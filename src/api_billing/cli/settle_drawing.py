@@ -98,30 +98,6 @@ def draw_outgoing(found: tuple[Outgoing, ...]) -> RenderableType:
     return table(right("batch"), "state", right("lines"), right("amount"), "open", rows=rows)
 
 
-def reconciliation_data(found: Reconciliation) -> dict[str, Any]:
-    return {
-        "api": found.api,
-        "zero": found.is_zero,
-        "closed": found.is_closed,
-        "unknown_settlements": found.unknown_settlements,
-        "lines": [
-            {
-                "consumer": line.consumer,
-                "day": line.day,
-                "metered_calls": line.metered_calls,
-                "metered_wei": line.metered_wei,
-                "chain_calls": line.chain_calls,
-                "chain_wei": line.chain_wei,
-                "receipt_calls": line.receipt_calls,
-                "difference_wei": line.difference_wei,
-                "unexplained_wei": line.unexplained_wei,
-                "why": [why._asdict() for why in line.why],
-            }
-            for line in found.lines
-        ],
-    }
-
-
 def draw_reconciliation(found: Reconciliation) -> RenderableType:
     from api_billing.metering.settlement.reconcile import explained
 

@@ -37,6 +37,7 @@ _RENAMED: Final = re.compile(r"([A-Za-z0-9-]+)=([A-Za-z0-9-]{0,64})")
 SWITCHES: Final = ("enabled", "enforce_limits", "enforce_budgets", "send_alerts", "idempotency", "record_refusals")
 _STATUS: Final = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
 _METHOD: Final = re.compile(r"[A-Z][A-Z0-9!#$%&'*+.^_`|~-]{0,31}")
+_ORIGIN: Final = re.compile(r"https?://[a-z0-9.:\[\]-]+")
 _CLOSE: Final = 0.85  # how alike names are, of 1, that one is taken for a slip of the other
 
 _log = logging.getLogger("api_billing.metering")
@@ -264,6 +265,11 @@ class MeterSettings(BaseSettings):
         description="Secret that whoever administers the HTTP meter shows it, another one, 16 bytes or more; without it"
         " it is not administered over HTTP.",
     )
+    admin_origins: Texts = Field(
+        (),
+        description="Web pages that may ask the HTTP meter from a browser, with the admin token, such as the dapp at"
+        " `http://127.0.0.1:4000`: scheme, host and port.",
+    )
     log_format: Literal["text", "json"] = Field(
         "text",
         description="How the meter's programs, and `configure_logging`, write log records: `text`, or `json` lines.",
@@ -351,6 +357,13 @@ class MeterSettings(BaseSettings):
         except ValueError as error:
             raise ValueError(f"proxies are addresses, networks such as 10.0.0.0/8, or unix: {error}") from None
         return trusted
+
+    @field_validator("admin_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [each for each in origins if not _ORIGIN.fullmatch(each)]:
+            raise ValueError(f"an origin is like https://dapp.example, without a path: {wrong[0]!r} is none")
+        return origins
 
     @field_validator("contract")
     @classmethod

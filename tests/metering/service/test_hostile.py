@@ -46,6 +46,7 @@ OF_ADMINS = (
     ("/v1/status", "GET"),
     ("/v1/summary", "GET"),
     ("/v1/statements", "GET"),
+    ("/v1/reconciliation", "GET"),
 )
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 checks.load_all_checks()

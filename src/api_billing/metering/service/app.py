@@ -11,6 +11,7 @@ from api_billing.extras import needed_by
 
 with needed_by(__name__):
     from fastapi import Depends, FastAPI, Path, Query, Request, Security
+    from fastapi.middleware.cors import CORSMiddleware
     from fastapi.responses import Response
     from fastapi.security import HTTPBearer
 
@@ -27,6 +28,7 @@ from api_billing.metering.service.body_limit import PAYMENTS, RESERVATIONS, Body
 from api_billing.metering.service.day_sums import DaySums
 from api_billing.metering.service.limits import LimitRoutes
 from api_billing.metering.service.problems import ServiceProblem, add_handlers, documented, response_of
+from api_billing.metering.service.reconciling import Routes as ReconciliationRoutes
 from api_billing.metering.service.status import Routes as StatusRoutes
 from api_billing.metering.stores.steps import Steps, arun
 
@@ -85,6 +87,15 @@ def create_app(meter: Meter, *, service_token: str, admin_token: str = "", close
         admin.Routes(meter, access, days).add_to(app)
         LimitRoutes(meter, access).add_to(app)
         StatusRoutes(meter, access, days).add_to(app)
+        ReconciliationRoutes(meter, access).add_to(app)
+        if meter.settings.admin_origins:
+            app.add_middleware(
+                CORSMiddleware,
+                allow_origins=meter.settings.admin_origins,
+                allow_methods=["GET", "POST", "PATCH", "PUT", "DELETE"],
+                allow_headers=["authorization", "content-type"],
+                max_age=600,
+            )
     return app
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from api_billing.errors import ContractRejected
 from api_billing.metering.clock import DAY_MS
@@ -98,6 +98,30 @@ class Reconciliation:
     def is_closed(self) -> bool:
         """Whether it is zero but for what somebody has written off: nothing is left to look after."""
         return not self.unknown_settlements and all(line.is_closed for line in self.lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return {
+            "api": self.api,
+            "zero": self.is_zero,
+            "closed": self.is_closed,
+            "unknown_settlements": self.unknown_settlements,
+            "lines": [
+                {
+                    "consumer": line.consumer,
+                    "day": line.day,
+                    "metered_calls": line.metered_calls,
+                    "metered_wei": line.metered_wei,
+                    "chain_calls": line.chain_calls,
+                    "chain_wei": line.chain_wei,
+                    "receipt_calls": line.receipt_calls,
+                    "difference_wei": line.difference_wei,
+                    "unexplained_wei": line.unexplained_wei,
+                    "why": [why._asdict() for why in line.why],
+                }
+                for line in self.lines
+            ],
+        }
 
 
 def reconcile(

@@ -1,0 +1,94 @@
+"""The books of the HTTP meter beside those of the real contract, as an operator's page asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from starlette.testclient import TestClient
+
+from api_billing.metering import Meter
+from api_billing.metering.service import create_app
+from api_billing.networks import Network, find_network
+from genlayer_localnet.rpc.server import RpcServer
+from genlayer_localnet.testing.plugin import server_fixture
+
+from .places import Place, deployed
+
+SERVICE, ADMIN = "service-token-of-the-tests-0123456789", "admin-token-of-the-tests-0123456789"
+server = server_fixture(scope="module", finality_window_seconds=3_600)
+
+
+@pytest.fixture(scope="module")
+def network(server: RpcServer) -> Network:
+    return find_network("localnet", server.url)
+
+
+@pytest.fixture(scope="module")
+def contract(network: Network) -> str:
+    return deployed(network)
+
+
+@pytest.fixture
+def place(request, network, contract, tmp_path) -> Iterator[Place]:
+    made = Place(request.node.nodeid, network, contract, url=f"sqlite:///{tmp_path}/meter.db")
+    with made.store:
+        made.refresh()
+        yield made
+
+
+@pytest.fixture
+def ask(place: Place, network: Network):
+    now_ms = [place.now_ms()]
+    with Meter.open(
+        place.url,
+        contract=place.contract,
+        url=network.rpc_url,
+        key_pepper="pepper of the tests, long enough",
+        clock_ms=lambda: now_ms[0],
+    ) as meter:
+        client = TestClient(create_app(meter, service_token=SERVICE, admin_token=ADMIN))
+
+        def ask(api: str, token: str = ADMIN, later_ms: int = 0):
+            now_ms[0] += later_ms
+            return client.get("/v1/reconciliation", params={"api": api}, headers={"authorization": f"Bearer {token}"})
+
+        yield ask
+
+
+def test_reconciliation__before_and_after_settling__tells_the_difference_and_why(place, ask):
+    place.serve(700)
+    place.serve(300)
+    before = ask(place.api).json()
+    (line,) = before["lines"]
+    assert not before["zero"]
+    assert (line["consumer"], line["metered_wei"], line["chain_wei"], line["difference_wei"]) == (
+        place.who,
+        "1000",
+        "0",
+        "1000",
+    )
+    assert line["why"] == [{"reason": "not in a batch yet", "calls": 2, "amount_wei": "1000"}]
+    assert place.settle().status == "done"
+    assert ask(place.api, later_ms=1_000).json() == before  # told again as it was
+    after = ask(place.api, later_ms=10_000).json()
+    assert (after["zero"], after["lines"][0]["chain_wei"], after["lines"][0]["why"]) == (True, "1000", [])
+
+
+def test_reconciliation__of_an_api_that_is_not_on_the_contract__says_so(ask):
+    answer = ask("nobodys")
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_possible")
+
+
+@pytest.mark.parametrize("token", ["", SERVICE])
+def test_reconciliation__without_the_admin_token__is_refused(place, ask, token):
+    assert ask(place.api, token).status_code == 401
+
+
+def test_reconciliation__of_a_meter_without_a_contract__is_not_possible():
+    with Meter.open("memory://", key_pepper="pepper of the tests, long enough") as meter:
+        client = TestClient(create_app(meter, service_token=SERVICE, admin_token=ADMIN))
+        answer = client.get(
+            "/v1/reconciliation", params={"api": "weather"}, headers={"authorization": f"Bearer {ADMIN}"}
+        )
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_possible")
