@@ -32,8 +32,10 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def get(root: Path) -> Get:
-    def answer(path: str, verb: str = "GET", if_none_match: str = "", site: StaticSite | None = None) -> Response:
-        response = (site or StaticSite(root)).answer(verb, path, if_none_match)
+    def answer(
+        path: str, verb: str = "GET", if_none_match: str = "", accept: str = "", site: StaticSite | None = None
+    ) -> Response:
+        response = (site or StaticSite(root)).answer(verb, path, if_none_match, accept)
         assert response is not None
         return response
 
@@ -136,6 +138,89 @@ def test_post__to_a_file__is_not_allowed(get: Get) -> None:
     assert (response.status, ("allow", "GET, HEAD") in response.headers) == (405, True)
 
 
+SCRIPT = "/app/assets/index-1a2b.js"
+
+
+@pytest.fixture
+def compressed(root: Path) -> Path:
+    """A script with what the build puts beside it."""
+    script = root / "assets" / "index-1a2b.js"
+    script.with_name("index-1a2b.js.br").write_bytes(b"by brotli")
+    script.with_name("index-1a2b.js.gz").write_bytes(b"by gzip")
+    return script
+
+
+@pytest.mark.usefixtures("compressed")
+@pytest.mark.parametrize(
+    ("accept", "encoding"),
+    [
+        ("gzip, deflate, br, zstd", "br"),
+        ("GZIP", "gzip"),
+        ("gzip, br;q=0", "gzip"),
+        ("br;q=0.5, gzip;q=0.8", "gzip"),
+        ("gzip ; q=0.001", "gzip"),
+        ("*", "br"),
+        ("*;q=0.1, br;q=0", "gzip"),
+        ("gzip;q=0.5, identity;q=0.2", "gzip"),
+    ],
+)
+def test_compressed__accepted__is_sent_as_liked_best(get: Get, accept: str, encoding: str) -> None:
+    response = get(SCRIPT, accept=accept)
+    headers = dict(response.headers)
+    assert response.body == (b"by brotli" if encoding == "br" else b"by gzip")
+    assert (response.kind, headers["content-encoding"]) == ("text/javascript; charset=utf-8", encoding)
+    assert (headers["vary"], "immutable" in headers["cache-control"]) == ("accept-encoding", True)
+
+
+@pytest.mark.usefixtures("compressed")
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "",
+        "identity",
+        "deflate, zstd",
+        "br;q=0, gzip;q=0.0",
+        "*;q=0",
+        "gzip;q=much",
+        "gzip;q=nan",
+        "identity, gzip;q=0.5",
+    ],
+)
+def test_compressed__not_accepted__is_sent_plain(get: Get, accept: str) -> None:
+    response = get(SCRIPT, accept=accept)
+    headers = dict(response.headers)
+    assert (response.body, "content-encoding" in headers, headers["vary"]) == (b"script", False, "accept-encoding")
+
+
+@pytest.mark.usefixtures("compressed")
+def test_compressed__that_the_browser_has__is_not_sent_again(get: Get) -> None:
+    tag = dict(get(SCRIPT, accept="gzip").headers)["etag"]
+    again = get(SCRIPT, accept="gzip", if_none_match=tag)
+    assert (again.status, again.body, dict(again.headers)["vary"]) == (304, None, "accept-encoding")
+
+
+@pytest.mark.usefixtures("compressed")
+@pytest.mark.parametrize("accept", ["", "br"])
+def test_compressed__tag_of_another_encoding__does_not_hold(get: Get, accept: str) -> None:
+    tag = dict(get(SCRIPT, accept="gzip").headers)["etag"]
+    assert get(SCRIPT, accept=accept, if_none_match=tag).status == 200
+
+
+def test_compressed__of_what_was_changed_since__is_not_sent(get: Get, compressed: Path) -> None:
+    os.utime(compressed.with_name("index-1a2b.js.br"), (0, 0))
+    assert dict(get(SCRIPT, accept="br, gzip").headers)["content-encoding"] == "gzip"
+
+
+def test_compressed__link_to_the_outside__is_not_followed(get: Get, compressed: Path, tmp_path: Path) -> None:
+    compressed.with_name("index-1a2b.js.br").unlink()
+    os.symlink(tmp_path / "outside.txt", compressed.with_name("index-1a2b.js.br"))
+    assert get(SCRIPT, accept="br").body == b"script"
+
+
+def test_file__with_nothing_compressed_beside_it__does_not_vary(get: Get) -> None:
+    assert "vary" not in dict(get("/app/", accept="br").headers)
+
+
 @pytest.mark.parametrize("path", ["/", "/api", "/application", "/health"])
 def test_path__elsewhere__is_left_to_the_server(root: Path, path: str) -> None:
     assert StaticSite(root).answer("GET", path) is None
@@ -151,6 +236,11 @@ def test_server__with_a_site__has_both(root: Path) -> None:
         connection.request("GET", "/app/assets/index-1a2b.js", headers={"If-None-Match": tag})
         again = connection.getresponse()
         assert (again.status, again.read()) == (304, b"")
+        (root / "assets" / "index-1a2b.js.gz").write_bytes(b"by gzip")
+        connection.request("HEAD", "/app/assets/index-1a2b.js", headers={"Accept-Encoding": "gzip"})
+        head = connection.getresponse()
+        assert (head.headers["content-encoding"], head.headers["content-length"], head.read()) == ("gzip", "7", b"")
+        assert sorted(head.headers.get_all("vary") or ()) == ["accept-encoding", "origin"]
         connection.request(
             "POST", "/api", b'{"jsonrpc":"2.0","id":1,"method":"ping"}', {"Content-Type": "application/json"}
         )

@@ -3,6 +3,7 @@ import { accessible, aside, ask, check, enter, finalize, people, place, shot, st
 
 const { operator, consumer, newcomer } = people;
 const VIEWS = ["usage", "apis", "operate", "transactions", "connect"];
+const FIRST_LOAD_BYTES = 170_000;
 
 aside("a node goes away and comes back: data stays, is called stale, and is renewed", async () => {
   const context = await visit({ node: stage.fickle, tolerate: ["Failed to load resource", "ERR_"] });
@@ -74,4 +75,19 @@ aside("a refresh of the report is one read", async () => {
   await page.waitForRequest((request) => request.postData()?.includes("gen_call") ?? false);
   await page.waitForTimeout(700);
   check(reads === 1, `one read, not ${reads}`);
+});
+
+aside("the first load is small on the wire", async () => {
+  const context = await visit();
+  await context.setExtraHTTPHeaders({ "accept-encoding": "gzip" }); // brotli is for secure contexts only
+  const page = await context.newPage();
+  const files = [];
+  page.on("requestfinished", (request) => { if (request.url().includes("/app/")) files.push(request); });
+  await page.goto(place("usage", { account: consumer.address }));
+  await page.getByTestId("free-credit").waitFor();
+  await page.waitForLoadState("networkidle");
+  const sizes = await Promise.all(files.map(async (request) => [request.url(), (await request.sizes()).responseBodySize]));
+  const bytes = sizes.reduce((sum, [, size]) => sum + size, 0);
+  check(sizes.length > 3 && bytes > 50_000, `everything is counted: ${sizes}`);
+  check(bytes < FIRST_LOAD_BYTES, `${bytes} bytes are less than ${FIRST_LOAD_BYTES}: ${sizes}`);
 });

@@ -47,9 +47,9 @@ class Response:
 
 
 class Site(Protocol):
-    """Files beside JSON-RPC: the answer to a verb, a path and an ``If-None-Match``; None for paths that are not its."""
+    """Files beside JSON-RPC: the answer to a verb, a path and what of the header counts; None for paths not its own."""
 
-    def answer(self, verb: str, path: str, if_none_match: str = "") -> Response | None: ...
+    def answer(self, verb: str, path: str, if_none_match: str = "", accept_encoding: str = "") -> Response | None: ...
 
 
 class _Disconnected(Exception):
@@ -84,7 +84,8 @@ class Application:
     async def _answer(self, verb: str, path: str, given: dict[str, str], receive: Receive) -> Response:
         if verb == "OPTIONS" and "origin" in given:
             return Response(204, None, headers=_PREFLIGHT)
-        found = self._site and self._site.answer(verb, path, given.get("if-none-match", ""))
+        wanted = given.get("if-none-match", ""), given.get("accept-encoding", "")
+        found = self._site and self._site.answer(verb, path, *wanted)
         if found:
             return found
         known = path.rstrip("/") in _PATHS
