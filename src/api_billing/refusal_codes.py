@@ -150,7 +150,7 @@ price_changed | the price rose above the one the client accepted | subscribe aga
 daily_limit_exceeded | all calls of the day were used up | wait until midnight UTC, or choose a larger plan
 monthly_limit_exceeded | all calls of the month were used up | wait until next month, or choose a larger plan
 daily_spend_exceeded | the client's own cap for the day was reached | raise the cap by subscribing again, or wait a day
-insufficient_credit | the client's credit was used up, or its session has no hold in force | top up, or place a hold
+insufficient_credit | not covered by free credit or, in a session, by its hold | top up, take less, or place a hold
 day_closed | the day is over, or was before or after the subscription | settle usage on its day or on the day after
 spend_above_price | more was charged than the accepted price | charge at most calls times the accepted price
 price_above_max | the price is above the highest to be accepted | look at the price, and raise the maximum or leave it

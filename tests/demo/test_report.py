@@ -188,7 +188,7 @@ def test_report__operators__show_earnings_and_withdrawal(report: str) -> None:
         "r-1: billed 0.5 GEN",
         "sent 6 HTTP requests for this one bill",
         "and agreed on: hello",
-        "r-2: refused: the client's credit was used up, or its session has no hold in force",
+        "r-2: refused: not covered by free credit or, in a session, by its hold",
         "left 0.5 GEN of credit",
     ],
 )

@@ -132,7 +132,7 @@ def test_run__most_consumers__run_into_none(case: Case) -> None:
         "fetch-1: billed 0.01 GEN",
         "leader and validators sent 5 HTTP requests for this one bill",
         "and agreed on: Bulletin no. 1: all services are up.",
-        "fetch-2: refused: the client's credit was used up, or its session has no hold in force",
+        "fetch-2: refused: not covered by free credit or, in a session, by its hold",
         "solvent: it holds exactly what it owes",
         "checked against the contract's own views:",
     ],

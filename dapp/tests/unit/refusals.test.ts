@@ -7,6 +7,9 @@ describe("refusals", () => {
       meaning: "The price rose above the one the client accepted", nextStep: "Subscribe again to accept the new price.",
     });
   });
+  it("of a withdrawal speak of nobody else's credit", () => {
+    for (const code of ["insufficient_credit", "insufficient_earnings"]) expect(explain(code).meaning).not.toContain("client");
+  });
   it("that are not known are shown as they are", () => {
     expect(explain("brand_new")).toEqual({ meaning: "Brand new", nextStep: "" });
     expect(isKnownCode("toString")).toBe(false);

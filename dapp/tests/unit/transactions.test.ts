@@ -177,7 +177,7 @@ describe("in words", () => {
   const words = (change: Partial<TxRecord>) => inWords({ ...sent(), ...change });
   it("a refusal has the code's meaning and what to do", () => {
     expect(words({ phase: "accepted", verdict: "refused", code: "insufficient_credit" }).text).toBe(
-      "The client's credit was used up, or its session has no hold in force. Nothing was changed. Top up, or place a hold.",
+      "Not covered by free credit or, in a session, by its hold. Nothing was changed. Top up, take less, or place a hold.",
     );
   });
   it("money that was kept is told of", () => {
