@@ -2,7 +2,7 @@
 import type { Encodable } from "../chain/calldata";
 import { AmountError, exactGen, parseGen } from "../domain/amounts";
 import { fromFieldValue } from "../domain/time";
-import { isAddress, isName } from "../domain/names";
+import { isAddress, isName, isPage } from "../domain/names";
 
 export interface Choice {
   value: string;
@@ -13,7 +13,7 @@ export interface Field {
   name: string;
   label: string;
   /** ``text``: of several lines; its reader is `FormReader.words`. */
-  kind: "gen" | "count" | "name" | "address" | "choice" | "moment" | "text";
+  kind: "gen" | "count" | "name" | "address" | "choice" | "moment" | "text" | "url";
   initial: string;
   hint?: string;
   choices?: readonly Choice[];
@@ -113,6 +113,13 @@ export class FormReader {
     else if (at <= now) this.fail(name, "This is in the past.");
     else if (at > latest) this.fail(name, tooLate);
     return at;
+  }
+
+  /** An https page, as the contracts take them, or nothing. */
+  page(name: string): string {
+    const text = this.text(name);
+    if (!isPage(text)) this.fail(name, "A page begins with https:// and has 200 characters at most, none of them a space.");
+    return text;
   }
 
   fail(name: string, text: string): bigint {

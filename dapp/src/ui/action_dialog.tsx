@@ -213,8 +213,8 @@ function FieldInput({ field, value, error, onChange, onLeave }: FieldProps) {
         <span className="input">
           <input
             {...common}
-            type={field.kind === "moment" ? "datetime-local" : "text"}
-            inputMode={field.kind === "gen" ? "decimal" : field.kind === "count" ? "numeric" : "text"}
+            type={field.kind === "moment" ? "datetime-local" : field.kind === "url" ? "url" : "text"}
+            inputMode={field.kind === "gen" ? "decimal" : field.kind === "count" ? "numeric" : field.kind === "url" ? "url" : "text"}
             autoComplete="off" autoCapitalize="off" spellCheck={false}
             className={field.kind === "address" ? "mono" : ""}
             list={field.kind === "address" && known.length ? `${id}-known` : undefined}

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import * as consumer from "../../src/actions/consumer";
 import * as operator from "../../src/actions/operator";
-import type { Action } from "../../src/actions/action";
+import { FormReader, type Action } from "../../src/actions/action";
 import { GEN } from "../../src/domain/amounts";
 import { toFieldValue } from "../../src/domain/time";
 import { api, line, NOW, OTHER, OWN, report } from "./samples";
@@ -123,5 +123,17 @@ describe("further steps of an operator", () => {
   it("withdraw what was earned, not more", () => {
     expect(fill(operator.withdrawEarnings(GEN)).call?.args).toEqual([GEN]);
     expect(fill(operator.withdrawEarnings(GEN), { amount: "2" }).call).toBeNull();
+  });
+});
+
+describe("a page", () => {
+  const error = (page: string): string | undefined => {
+    const form = new FormReader({ page });
+    form.page("page");
+    return form.errors["page"];
+  };
+  it.each(["", "https://a.example/log?x=1#y", `https://${"a".repeat(192)}`])("that is %j is taken", (page) => expect(error(page)).toBeUndefined());
+  it.each(["http://a.example", "javascript:alert(1)", "https://a b", "https://ä.example", "https://", `https://${"a".repeat(193)}`])("that is %j is not taken", (page) => {
+    expect(error(page)).toContain("https://");
   });
 });
