@@ -39,7 +39,7 @@ NAMES = [
     for name in re.findall(r'^(?:story|aside)\("([^"]+)"', file.read_text(encoding="utf-8"), re.MULTILINE)
 ]
 SHOTS = PAGE.parent / ".cache" / "dapp-screenshots"
-"""Each run leaves its screenshots there, to look at; with DAPP_IMAGE=FILE (absolute) also the picture of the README."""
+"""Each run leaves its screenshots there, to look at; tools/dapp_pictures.sh puts some into docs/images."""
 SECONDS = 150
 SMALLEST_BYTES = 1_400
 """What is smaller is not compressed."""
@@ -141,6 +141,7 @@ class Stage:
         return {
             "chromium": CHROMIUM,
             "shots": str(SHOTS),
+            "pictures": os.environ.get("DAPP_PICTURES", ""),
             "origin": self.node.url.removesuffix("/api"),
             "url": self.node.url,
             "fickle": self.fickle.url,

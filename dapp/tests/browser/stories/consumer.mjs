@@ -75,12 +75,6 @@ story("a consumer accepts a price that rose, and a hold keeps the plan", async (
   await page.getByText("The price of weather rose", { exact: true }).waitFor();
   await page.locator(".plot canvas").waitFor();
   await shot(page, "usage-desktop-light-notice");
-  // On demand the picture of the README: DAPP_IMAGE=docs/images/dapp.png
-  if (process.env.DAPP_IMAGE) {
-    await page.setViewportSize({ width: 1080, height: 1440 });
-    await page.waitForTimeout(500);
-    await page.screenshot({ path: process.env.DAPP_IMAGE });
-  }
   await page.getByRole("button", { name: "Accept the new price" }).click();
   await shows(page.getByTestId("effects"), "You accept 0.012 GEN a call");
   await submit(page, {}, "Change subscription");
