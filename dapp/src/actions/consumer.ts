@@ -85,7 +85,7 @@ export function alertLevel(percent: number, toppedUpWei: bigint): Action {
   };
 }
 
-const planText = ({ planName, costPerCallWei, dailyLimitCalls, monthlyLimitCalls }: Plan): string =>
+export const planText = ({ planName, costPerCallWei, dailyLimitCalls, monthlyLimitCalls }: Plan): string =>
   [
     `${planName}: ${costPerCallWei ? `${gen(costPerCallWei)} a call` : "free"}`,
     ...(dailyLimitCalls ? [limitText(dailyLimitCalls, "day")] : []),
@@ -139,8 +139,8 @@ export function subscribe(api: Api, report: UsageReport | undefined, now: number
   };
 }
 
-// The price that was shown, should it have risen meanwhile. 0 would be no bound at all: of a free plan the least there is.
-const priceBound = (plan: Plan): bigint => (plan.costPerCallWei > 0n ? plan.costPerCallWei : 1n);
+/** The price that was shown, should it have risen meanwhile. 0 would be no bound at all: of a free plan the least there is. */
+export const priceBound = (plan: Plan): bigint => (plan.costPerCallWei > 0n ? plan.costPerCallWei : 1n);
 
 function subscribeEffects(
   api: Api, plan: Plan, cap: bigint, deposit: bigint, report: UsageReport | undefined, line: ApiUsage | undefined, isHeld: boolean,
@@ -195,11 +195,8 @@ export function placeHold(line: ApiUsage, creditWei: bigint, now: number): Actio
     check(values) {
       const form = new FormReader(values);
       const amount = form.gen("amount", isMore ? 0n : 1n, ENTER_MORE, isMore ? 0n : undefined);
-      const until = form.moment("until", now, now + MAX_HOLD_SECONDS, "A hold lasts 366 days at most.");
-      // The field knows minutes only; a hold that ends within one of them is not cut short by the rest.
-      const end = isMore && until < earliest && earliest - until < 60 ? earliest : until;
+      const end = holdEnd(form, now, earliest);
       if (amount > creditWei) form.fail("amount", `Only ${gen(creditWei)} are free.`);
-      if (isMore && end < earliest) form.fail("until", `The hold cannot end before ${momentText(earliest)}.`);
       return form.result(() => ({
         effects: [
           ...(amount > 0n ? [`${gen(amount)} of your free credit are set aside: ${gen(line.holdWei + amount)} on hold for ${line.apiName}.`] : []),
@@ -209,6 +206,15 @@ export function placeHold(line: ApiUsage, creditWei: bigint, now: number): Actio
       }));
     },
   };
+}
+
+/** What the field `until` says. ``earliest``: when a hold that is in force ends, 0 for none. */
+export function holdEnd(form: FormReader, now: number, earliest: number): number {
+  const until = form.moment("until", now, now + MAX_HOLD_SECONDS, "A hold lasts 366 days at most.");
+  // The field knows minutes only; a hold that ends within one of them is not cut short by the rest.
+  const end = until < earliest && earliest - until < 60 ? earliest : until;
+  if (end < earliest) form.fail("until", `The hold cannot end before ${momentText(earliest)}.`);
+  return end;
 }
 
 export function releaseHold(line: ApiUsage): Action {

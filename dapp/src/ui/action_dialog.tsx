@@ -23,8 +23,17 @@ interface ActionButtonProps {
   children: ReactNode;
 }
 
-/** A button that opens the dialog of an action. Going back in the browser's history closes it. */
-export function ActionButton({ make, className = "button small", disabled = false, children }: ActionButtonProps) {
+/** A button that opens the dialog of an action. */
+export function ActionButton({ make, ...button }: ActionButtonProps) {
+  return <DialogButton {...button} content={(close) => <ActionForm action={make()} onDone={close} />} />;
+}
+
+interface DialogButtonProps extends Omit<ActionButtonProps, "make"> {
+  content(close: () => void): ReactNode;
+}
+
+/** A button that opens a dialog. Going back in the browser's history closes it. */
+export function DialogButton({ content, className = "button small", disabled = false, children }: DialogButtonProps) {
   const [isOpen, setOpen] = useState(false);
   const button = useRef<HTMLButtonElement>(null);
   const close = useCallback(() => setOpen(false), []);
@@ -44,7 +53,7 @@ export function ActionButton({ make, className = "button small", disabled = fals
       <Dialog.Portal>
         <Dialog.Overlay className="overlay" />
         <Dialog.Content className="dialog" aria-modal="true" onCloseAutoFocus={restore}>
-          {isOpen && <ActionForm action={make()} onDone={close} />}
+          {isOpen && content(close)}
         </Dialog.Content>
       </Dialog.Portal>
     </Dialog.Root>
@@ -191,7 +200,7 @@ interface FieldProps {
   onLeave(): void;
 }
 
-function FieldInput({ field, value, error, onChange, onLeave }: FieldProps) {
+export function FieldInput({ field, value, error, onChange, onLeave }: FieldProps) {
   const { known } = useDeployment();
   const id = useId();
   const hint = hintOf(field, value);

@@ -1,5 +1,5 @@
 // Answers as the contract gives them, for tests.
-import type { Api, ApiUsage, UsageReport } from "../../src/domain/answers";
+import type { Api, ApiDetails, ApiUsage, Session, UsageReport } from "../../src/domain/answers";
 import { GEN } from "../../src/domain/amounts";
 
 export const NOW = 1_767_225_600; // 2026-01-01T00:00:00Z
@@ -24,4 +24,13 @@ export const api = (change: Partial<Api> = {}): Api => ({
     { planName: "pro", costPerCallWei: GEN / 200n, dailyLimitCalls: 0n, monthlyLimitCalls: 10_000n },
   ],
   ...change,
+});
+
+export const apiDetails = (change: Partial<ApiDetails> = {}): ApiDetails => ({
+  ...api(), chainId: 61_999, asset: `0x${"33".repeat(20)}`, promise: null,
+  voucherDomain: { name: "x402 Batch Settlement", version: "1", chainId: 61_999n, verifyingContract: "0x4020074e9df2ce1dee5a9c1b5c3f541d02a10003" }, ...change,
+});
+
+export const session = (change: Partial<Session> = {}): Session => ({
+  consumer: OWN, apiName: "weather", signer: OWN, holdWei: GEN, holdExpiresAt: NOW + 86_400, holdFromDay: Math.floor(NOW / 86_400), inForce: true, channels: [], ...change,
 });
