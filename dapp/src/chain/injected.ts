@@ -44,18 +44,44 @@ export async function walletAccount(provider: Provider, ask: boolean): Promise<s
   return typeof first === "string" ? first.toLowerCase() : "";
 }
 
-export const walletChain = async (provider: Provider): Promise<number> =>
-  Number(await provider.request({ method: "eth_chainId" }));
+/** 0 where it does not say. */
+export async function walletChain(provider: Provider): Promise<number> {
+  try {
+    return chainOf(await provider.request({ method: "eth_chainId" }));
+  } catch {
+    return 0;
+  }
+}
+
+/** A chain id as wallets and nodes tell it; 0 where it is none. */
+export function chainOf(told: unknown): number {
+  const id = typeof told === "string" || typeof told === "number" || typeof told === "bigint" ? Number(told) : 0;
+  return Number.isSafeInteger(id) && id > 0 ? id : 0;
+}
+
+/** Asked right before something is signed: what was heard of the wallet may be old. Throws where it is on another chain. */
+export async function confirmChain(provider: Provider, chainId: number): Promise<void> {
+  const own = await walletChain(provider);
+  if (own === 0) throw new Error("The wallet does not say which network it is on. Nothing was sent.");
+  if (own !== chainId) throw new Error(`The wallet is on chain ${own}, not on chain ${chainId}. Nothing was sent.`);
+}
 
 /** Ask the wallet to use the chain, and tell it of the chain where it does not know it. */
 export async function switchChain(provider: Provider, chainId: number, name: string, url: string): Promise<void> {
+  if (chainOf(chainId) === 0) throw new Error("The node has not said which chain it is.");
   const hex = `0x${chainId.toString(16)}`;
   try {
     await provider.request({ method: "wallet_switchEthereumChain", params: [{ chainId: hex }] });
   } catch (error) {
-    if ((error as { code?: unknown }).code !== 4902) throw error;
+    if (!isUnknownChain(error)) throw error;
     const currency = { name: "GEN", symbol: "GEN", decimals: 18 };
     const chain = { chainId: hex, chainName: name, rpcUrls: [url], nativeCurrency: currency };
     await provider.request({ method: "wallet_addEthereumChain", params: [chain] });
   }
 }
+
+/** Wallets on phones put what they mean into another error. */
+const isUnknownChain = (error: unknown): boolean => {
+  const { code, data } = Object(error) as { code?: unknown; data?: { originalError?: { code?: unknown } } };
+  return code === 4902 || data?.originalError?.code === 4902;
+};

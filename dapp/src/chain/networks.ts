@@ -26,6 +26,12 @@ export const NETWORKS: readonly Network[] = [
 
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
+/** Studio's clients call a localnet so. */
+const OTHER_GENLAYER_CHAINS = [61127];
+
+export const isGenLayerChain = (chainId: number): boolean =>
+  OTHER_GENLAYER_CHAINS.includes(chainId) || NETWORKS.some((each) => each.chainId !== 0 && each.chainId === chainId);
+
 export const networkOf = (id: string): Network | undefined => NETWORKS.find((each) => each.id === id.replaceAll("_", "-"));
 
 /** Studio's kind, as localnets are: its node signs nothing, simulates calls, and may take fees. */

@@ -5,7 +5,7 @@ import { callData, type Encodable } from "./calldata";
 import { readClock, REAL } from "./clock";
 import { NotTaken, SentButLost } from "./errors";
 import { addTransaction, type Fees } from "./fees";
-import type { Provider } from "./injected";
+import { chainOf, confirmChain, type Provider } from "./injected";
 import { isStudio, type Network } from "./networks";
 import { NodeError, rpc } from "./rpc";
 
@@ -38,7 +38,9 @@ export const newKey = (): string => generatePrivateKey();
 export const addressOfKey = (key: string): string => privateKeyToAccount(key as Hex).address.toLowerCase();
 
 export async function send(sending: Sending): Promise<void> {
-  const { network, url, signing, onHash } = sending;
+  const { network, url, chainId, signing, onHash } = sending;
+  if (chainOf(chainId) === 0) throw new Error("The node has not said which chain it is. Nothing was sent.");
+  if (signing.kind === "wallet") await confirmChain(signing.provider, chainId);
   if (isStudio(network)) {
     const sent = signing.kind === "key" ? await sendSigned(sending, signing.key) : await sendByWallet(sending, signing);
     onHash(sent);

@@ -3,6 +3,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { createContext, useContext, useEffect, useMemo, useSyncExternalStore, type ReactNode } from "react";
 import { readClock, REAL } from "../chain/clock";
 import { BillingContract } from "../chain/contract";
+import { chainOf } from "../chain/injected";
 import { allowsThrowAwayKeys, defaultUrl, networkOf, NETWORKS, type Network } from "../chain/networks";
 import { rpc } from "../chain/rpc";
 import { shortAddress } from "../domain/names";
@@ -28,6 +29,7 @@ export interface Place {
   /** Seconds that the chain is ahead of this machine. */
   clockOffset: number;
   recheckClock(): void;
+  recheckChain(): void;
 }
 
 const Context = createContext<Place | null>(null);
@@ -58,7 +60,7 @@ export function PlaceProvider({ children }: { children: ReactNode }) {
   );
   const chain = useQuery({
     queryKey: ["chain", url], staleTime: 5 * 60_000, enabled: url !== "",
-    queryFn: async ({ signal }) => Number(await rpc(url, "eth_chainId", [], signal)),
+    queryFn: async ({ signal }) => chainOf(await rpc(url, "eth_chainId", [], signal)),
   });
   const clock = useQuery({
     queryKey: ["clock", url], staleTime: 60_000, enabled: allowsKeys, retry: false,
@@ -68,13 +70,14 @@ export function PlaceProvider({ children }: { children: ReactNode }) {
     if (!location.contract && deployment.address) go({ contract: deployment.address }, { replace: true });
   }, [location.contract, deployment.address]);
 
-  const chainId = chain.data === undefined ? 0 : network.chainId || chain.data;
+  const chainId = chain.data ? network.chainId || chain.data : 0;
   const clockOffset = (clock.data ?? REAL).offset;
   const place = useMemo<Place>(() => ({
     network, url, contract, settling, chainId, allowsKeys, clockOffset,
     asked: isKnown || settling ? null : { url: named, contract: location.contract, node: !isOwnNode },
     place: [isOwnNode ? network.label : hostOf(named), ...(isOwnContract ? [] : [shortAddress(location.contract)])].join(" · "),
     recheckClock: () => void client.invalidateQueries({ queryKey: ["clock", url] }),
+    recheckChain: () => void client.invalidateQueries({ queryKey: ["chain", url] }),
   }), [network, url, contract, settling, chainId, allowsKeys, clockOffset, isKnown, named, location.contract, isOwnNode, isOwnContract, client]);
   return <Context value={place}>{children}</Context>;
 }

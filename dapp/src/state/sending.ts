@@ -1,6 +1,6 @@
 // Transactions: sent, followed until they are final, and what they make stale.
 import { useQueryClient } from "@tanstack/react-query";
-import { useCallback, useEffect, useSyncExternalStore } from "react";
+import { useEffect, useSyncExternalStore } from "react";
 import type { Call } from "../actions/action";
 import { announce } from "../browser/announcing";
 import { kept } from "../browser/storage";
@@ -13,8 +13,8 @@ import { TxStore, type TxRecord } from "../tx/store";
 import { Tracker } from "../tx/tracker";
 import { describe } from "../tx/words";
 import { usePlace } from "./place";
-import type { Signer } from "./signer";
-import { useSigner } from "./signing";
+import type { Signing } from "./guard";
+import { useSigningGuard } from "./signing";
 
 export const transactions = new TxStore(kept);
 
@@ -22,18 +22,19 @@ export const useTransactions = (): readonly TxRecord[] => useSyncExternalStore(t
 
 /** Sends a call with what its fee may be, null where the network takes none. */
 export function useSend(): (call: Call, fees: Fees | null) => void {
-  const { network, url, chainId, contract } = usePlace();
-  const { signer } = useSigner();
-  return useCallback((call, fees) => {
-    if (signer.kind === "none" || !contract) return;
+  const { network, url, contract } = usePlace();
+  const guard = useSigningGuard();
+  return (call, fees) => {
+    if (!guard.maySign || !contract) return;
+    const { signer, chainId } = guard;
     void sendCall({ call, fees, signer, network, url, chainId, contract: call.to ?? contract.address });
-  }, [signer, contract, network, url, chainId]);
+  };
 }
 
 interface Order {
   call: Call;
   fees: Fees | null;
-  signer: Exclude<Signer, { kind: "none" }>;
+  signer: Signing;
   network: Network;
   url: string;
   chainId: number;

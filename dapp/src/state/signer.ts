@@ -1,10 +1,11 @@
 // Who signs. A key is kept in this browser only for a localnet on this machine; a wallet is asked anew at every start.
 import { kept as storage } from "../browser/storage";
-import { findWallets, walletAccount, walletChain, type Provider } from "../chain/injected";
+import { chainOf, findWallets, walletAccount, walletChain, type Provider } from "../chain/injected";
 
 export type Signer =
   | { kind: "none" }
   | { kind: "key"; address: string; key: string }
+  /** ``chainId``: 0 as long as the wallet has not said it. */
   | { kind: "wallet"; address: string; name: string; chainId: number; provider: Provider };
 
 type KeptSigner = { kind: "key"; address: string; key: string } | { kind: "wallet"; id: string };
@@ -66,6 +67,14 @@ export class SignerStore {
     return address;
   }
 
+  /** Which chain the wallet is on now: not every one tells of a change by itself. */
+  async recheckChain(): Promise<void> {
+    if (this.signer.kind !== "wallet") return;
+    const { provider } = this.signer;
+    const chainId = await walletChain(provider);
+    if (this.signer.kind === "wallet" && this.signer.provider === provider) this.publish({ ...this.signer, chainId });
+  }
+
   leave(): void {
     storage.remove(this.name(this.url));
     this.set(NONE);
@@ -78,7 +87,7 @@ export class SignerStore {
       this.publish(address ? { ...this.signer, address } : NONE);
     };
     const onChain = (chain: string): void => {
-      if (this.signer.kind === "wallet") this.publish({ ...this.signer, chainId: Number(chain) });
+      if (this.signer.kind === "wallet") this.publish({ ...this.signer, chainId: chainOf(chain) });
     };
     provider.on?.("accountsChanged", onAccounts);
     provider.on?.("chainChanged", onChain);

@@ -2,18 +2,15 @@
 import * as Dialog from "@radix-ui/react-dialog";
 import { useCallback, useEffect, useId, useRef, useState, type FormEvent, type ReactNode } from "react";
 import { lengthOf, type Action, type Field } from "../actions/action";
-import { switchChain } from "../chain/injected";
 import { NodeError } from "../chain/rpc";
 import { AmountError, atMostGen, exactGen, exactWei, grouped, parseGen } from "../domain/amounts";
 import { explain } from "../domain/refusals";
 import { useDeployment } from "../state/deployment";
-import { useLocation } from "../state/location";
-import { usePlace } from "../state/place";
 import { useBalance, useFee, type Fee } from "../state/queries";
 import { useSend } from "../state/sending";
-import type { Signer } from "../state/signer";
-import { useSigner } from "../state/signing";
-import { Address, Banner } from "./parts";
+import { useSigner, useSigningGuard } from "../state/signing";
+import { Banner } from "./parts";
+import { SignerLine } from "./signer_line";
 
 interface ActionButtonProps {
   /** Made anew with every change of what the page shows, also while the dialog is open: its sums are never old. */
@@ -65,13 +62,15 @@ const initialValues = (action: Action): Record<string, string> =>
 
 function ActionForm({ action, onDone }: { action: Action; onDone(): void }) {
   const send = useSend();
-  const { signer, own } = useSigner();
+  const guard = useSigningGuard();
+  const { own } = useSigner();
   const [values, setValues] = useState(() => initialValues(action));
   const [touched, setTouched] = useState<ReadonlySet<string>>(new Set());
   const form = useRef<HTMLFormElement>(null);
   const { errors, effects, call } = action.check(values);
   const balance = useBalance(own);
   const fee = useFee(call);
+  const isHeld = fee.state === "asking" || fee.state === "failed";
   const depositWei = fee.state === "known" ? fee.fees.depositWei : 0n;
   const totalWei = (call?.valueWei ?? 0n) + depositWei;
   const isShort = balance.data !== undefined && balance.data < totalWei;
@@ -84,7 +83,7 @@ function ActionForm({ action, onDone }: { action: Action; onDone(): void }) {
       form.current?.querySelector<HTMLElement>(`[name="${first?.name ?? ""}"]`)?.focus();
       return;
     }
-    if (fee.state === "asking" || fee.state === "failed") return;
+    if (!guard.maySign || isHeld) return;
     send(call, fee.state === "known" ? fee.fees : null);
     onDone();
   };
@@ -120,19 +119,9 @@ function ActionForm({ action, onDone }: { action: Action; onDone(): void }) {
       <SignerLine />
       <div className="dialog-buttons">
         <Dialog.Close asChild><button type="button" className="button quiet">Cancel</button></Dialog.Close>
-        <SubmitButton action={action} signer={signer} isHeld={fee.state === "asking" || fee.state === "failed"} />
+        <button type="submit" className={`button ${action.isDangerous ? "danger" : "primary"}`} disabled={!guard.maySign || isHeld}>{action.submit}</button>
       </div>
     </form>
-  );
-}
-
-function SubmitButton({ action, signer, isHeld }: { action: Action; signer: Signer; isHeld: boolean }) {
-  const { chainId } = usePlace();
-  const isOnAnother = signer.kind === "wallet" && chainId !== 0 && signer.chainId !== chainId;
-  return (
-    <button type="submit" className={`button ${action.isDangerous ? "danger" : "primary"}`} disabled={signer.kind === "none" || isOnAnother || isHeld}>
-      {action.submit}
-    </button>
   );
 }
 
@@ -155,39 +144,6 @@ function FeeLine({ fee }: { fee: Fee }) {
     <p className="muted fee-line" aria-live="polite" data-testid="fee">
       {fee.state === "asking" && "Asking the node for the network's fee…"}
       {fee.state === "known" && <>Network fee: at most {atMostGen(fee.fees.depositWei)} GEN; what is not used comes back.</>}
-    </p>
-  );
-}
-
-/** Who signs; and what is in the way of it. */
-function SignerLine() {
-  const { chainId, network, place, url } = usePlace();
-  const { href } = useLocation();
-  const { signer } = useSigner();
-  const [failure, setFailure] = useState("");
-  if (signer.kind === "none") {
-    return (
-      <Banner tone="info" title="You are only watching" action={<a className="button small" href={href({ view: "connect" })}>Choose who signs</a>}>
-        To send this, connect a wallet{network.id === "localnet" ? " or make a throw-away key" : ""}.
-      </Banner>
-    );
-  }
-  if (signer.kind === "wallet" && chainId !== 0 && signer.chainId !== chainId) {
-    const change = (): void => {
-      switchChain(signer.provider, chainId, `GenLayer ${place}`, url).catch((error: unknown) =>
-        setFailure(String((error as { message?: unknown }).message ?? error)),
-      );
-    };
-    return (
-      <Banner isAlert tone="stop" title="Your wallet is on another network" action={<button type="button" className="button small" onClick={change}>Switch the wallet</button>}>
-        It is on chain {signer.chainId}, this node on chain {chainId}. Sent from there, it would be lost.
-        {failure && <div>{failure}</div>}
-      </Banner>
-    );
-  }
-  return (
-    <p className="muted signer-line">
-      Signed by <Address address={signer.address} />, {signer.kind === "key" ? "a throw-away key of this browser" : signer.name}.
     </p>
   );
 }

@@ -9,14 +9,15 @@ const NODE = "http://127.0.0.1:4000/api";
 
 class FakeWallet implements Provider {
   accounts = [OWN];
-  chain = 61_999;
+  chainId: unknown = "0xf22f";
   knows = true;
+  unknown = Object.assign(new Error("unknown chain"), { code: 4902 });
   readonly calls: string[] = [];
   private readonly listeners = new Map<string, (value: never) => void>();
   request = async ({ method }: { method: string }): Promise<unknown> => {
     this.calls.push(method);
-    if (method === "eth_chainId") return `0x${this.chain.toString(16)}`;
-    if (method === "wallet_switchEthereumChain" && !this.knows) throw Object.assign(new Error("unknown chain"), { code: 4902 });
+    if (method === "eth_chainId") return this.chainId;
+    if (method === "wallet_switchEthereumChain" && !this.knows) throw this.unknown;
     return this.accounts;
   };
   on = (event: string, listener: (value: never) => void): void => void this.listeners.set(event, listener);
@@ -67,6 +68,16 @@ describe("who signs", () => {
     wallet.emit("chainChanged", "0x1");
     expect(signers.get()).toMatchObject({ kind: "wallet", address: OTHER, chainId: 1 });
   });
+  it.each(["0x", null])("does not know the chain of a wallet that does not say it: %j", async (told) => {
+    wallet.chainId = told;
+    await use();
+    expect(signers.get()).toMatchObject({ kind: "wallet", chainId: 0 });
+    wallet.chainId = "0xf22f";
+    await signers.recheckChain();
+    expect(signers.get()).toMatchObject({ chainId: 61_999 });
+    wallet.emit("chainChanged", told);
+    expect(signers.get()).toMatchObject({ chainId: 0 });
+  });
   it("is nobody when the wallet is locked", async () => {
     await use();
     wallet.emit("accountsChanged", []);
@@ -83,6 +94,12 @@ describe("switching the wallet", () => {
     wallet.knows = false;
     await switchChain(wallet, 61_999, "GenLayer", NODE);
     expect(wallet.calls).toEqual(["wallet_switchEthereumChain", "wallet_addEthereumChain"]);
+  });
+  it("tells a phone's too, which says so in its own way", async () => {
+    wallet.knows = false;
+    wallet.unknown = Object.assign(new Error("Unrecognized chain"), { code: -32603, data: { originalError: { code: 4902 } } });
+    await switchChain(wallet, 61_999, "GenLayer", NODE);
+    expect(wallet.calls).toContain("wallet_addEthereumChain");
   });
   it("does not add a chain that it knows", async () => {
     await switchChain(wallet, 61_999, "GenLayer", NODE);

@@ -86,6 +86,10 @@ describe("what a key signs", () => {
     const error = await failing(send(sending(FEES)));
     expect([error instanceof NotTaken, error.message]).toEqual([true, "InsufficientFees"]);
   });
+  it.each([0, NaN])("is nothing for chain %d: the node has not said its own", async (chainId) => {
+    expect((await failing(send(sending(null, { chainId })))).message).toContain("has not said");
+    expect(order).toEqual([]);
+  });
   it("is for no testnet", async () => {
     expect((await failing(send(sending(null, { network: networkOf("testnet-asimov") as Network })))).message).toContain("localnets only");
   });
@@ -93,7 +97,14 @@ describe("what a key signs", () => {
 
 describe("what a wallet is asked", () => {
   const asked: unknown[] = [];
-  const provider = { request: async (call: { method: string; params?: readonly unknown[] }) => { asked.push(call); return SENT; } };
+  let chain: unknown = "0xf22d";
+  const provider = {
+    request: async (call: { method: string; params?: readonly unknown[] }) => {
+      if (call.method === "eth_chainId") return chain;
+      asked.push(call);
+      return SENT;
+    },
+  };
   const signing = { kind: "wallet", provider, address: OWN } as const;
 
   it("has the fee beside the value", async () => {
@@ -102,6 +113,14 @@ describe("what a wallet is asked", () => {
       from: OWN, to: CONSENSUS, data: data(FEES, 1, OWN), value: "0x3ef", nonce: "0x2", gas: "0x5208", chainId: "0xf22d", gasPrice: "0x0", type: "0x0",
     }] }]);
     expect(order.filter((each) => [SENT, ID].includes(each))).toEqual([SENT, ID]);
+  });
+  it.each(["0x1", null])("is nothing when it has gone to another chain (%s) since the dialog was opened", async (gone) => {
+    chain = gone;
+    asked.length = 0;
+    await failing(send(sending(FEES, { signing })));
+    await failing(send(sending(null, { signing, network: networkOf("testnet-asimov") as Network, chainId: 4221 })));
+    chain = "0xf22d";
+    expect([asked, order]).toEqual([[], []]);
   });
   it("and has sent is told to be so when its receipt cannot be had", async () => {
     delete answers["eth_getTransactionReceipt"];

@@ -62,6 +62,28 @@ story("a wallet that declines, and one on another network", async () => {
   await shows(page.getByTestId("toast"), "Nothing was sent.");
 });
 
+story("a node that does not say its chain gets nothing signed, and a wallet that moved on while the dialog was open sends nothing", async () => {
+  const page = await enter(newcomer, "usage", { chainId: 1, tolerate: ["Failed to load resource", "ERR_"] });
+  let isSilent = true;
+  await page.route(url, (route) => (isSilent && route.request().postDataJSON().method === "eth_chainId" ? route.abort() : route.continue()));
+  await page.reload();
+  await page.getByRole("button", { name: "Top up" }).first().click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Amount").fill("1");
+  await dialog.getByText("The node has not said which chain it is").waitFor();
+  const button = dialog.getByRole("button", { name: "Top up" });
+  check(await button.isDisabled(), "nothing is signed for a chain that nobody knows");
+  await accessible(page, "a dialog that waits for the node's chain");
+  isSilent = false;
+  await dialog.getByRole("button", { name: "Ask the node again" }).click();
+  await dialog.getByRole("button", { name: "Switch the wallet" }).click();
+  await dialog.getByText(/^Signed by/).waitFor();
+  await page.evaluate(() => { window.testWallet.chainId = 1; });
+  await submit(page, {}, "Top up");
+  await follow(page, "Top up 1 GEN", "Not sent");
+  await shows(page.getByTestId("toast"), "The wallet is on chain 1, not on chain 61999. Nothing was sent.");
+});
+
 story("on a network with fees, the fee is told before, and what it was after", async () => {
   const node = stage.paid.url;
   const app = `${node.replace(/\/api$/, "")}/app/`;
