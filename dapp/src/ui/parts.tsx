@@ -1,14 +1,16 @@
 // Small parts that every page is made of.
-import { useId, useState, type ReactNode } from "react";
+import { Fragment, useId, useState, type ReactNode } from "react";
 import { exactGen, exactWei, grouped, shortGen } from "../domain/amounts";
 import { useDeployment } from "../state/deployment";
 import { useLocation } from "../state/location";
 
-/** GEN, cut to six decimals; the exact wei are in the title, and in what is read out. */
+/** GEN, cut to six decimals; the exact wei are in the title, and in what is read out. Long ones may break at a comma. */
 export function Gen({ wei, big = false }: { wei: bigint; big?: boolean }) {
+  const text = shortGen(wei);
+  const isLong = text.length > (big ? 9 : 14);
   return (
-    <data className={big ? "amount amount-big" : "amount"} value={wei.toString()} title={`${exactGen(wei)} GEN = ${exactWei(wei)}`}>
-      {shortGen(wei)}
+    <data className={`amount${big ? " amount-big" : ""}${isLong ? " long" : ""}`} value={wei.toString()} title={`${exactGen(wei)} GEN = ${exactWei(wei)}`}>
+      {isLong ? text.split(/(?<=,)/).map((part, i) => <Fragment key={i}>{i > 0 && <wbr />}{part}</Fragment>) : text}
       <span className="unit"> GEN</span>
     </data>
   );

@@ -157,10 +157,18 @@ export async function accessible(page, what, rules = null) {
   check(found.length === 0, `${what} is accessible:\n${found.join("\n")}`);
 }
 
-/** On a phone nothing is wider than the screen. */
+/** On a phone nothing is wider than the screen, but what scrolls by itself; nor does a text stick out of what it is in. */
 export async function fits(page, what) {
-  const [inner, outer] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
-  check(inner <= outer, `${what} fits the screen (${inner} of ${outer})`);
+  const [inner, outer, wide] = await page.evaluate(() => {
+    const { scrollWidth, clientWidth } = document.documentElement;
+    const isOut = (element) => {
+      const { left, right, width } = element.getBoundingClientRect();
+      return width > 1 && (right > clientWidth + 1 || left < -1) && !element.closest(".table-scroll, .visually-hidden, .skip");
+    };
+    const named = ({ tagName, className, textContent }) => `${tagName}.${className} "${textContent.slice(0, 40)}"`;
+    return [scrollWidth, clientWidth, [...document.body.querySelectorAll("*")].filter((each) => isOut(each) && ![...each.children].some(isOut)).slice(0, 8).map(named)];
+  });
+  check(inner <= outer && wide.length === 0, `${what} fits the screen (${inner} of ${outer}):\n${wide.join("\n")}`);
 }
 
 export const shot = (page, name) => page.screenshot({ path: `${stage.shots}/${name}.png` });
