@@ -21,10 +21,12 @@ from demo.access_log import STANDARD_INPUT, AccessLog, AccessLogError, EmptyLogE
 from demo.billing_contract import UnexpectedOutcomeError
 from demo.layout import make_console
 from demo.log_line import Forwarded
+from demo.people import CARL, PEOPLE
+from demo.present import DAYS, Present, present
 from demo.progress import Progress, progress
 from demo.report import print_report
-from demo.run import RunResult, run
-from demo.serving import DEFAULT_PORT, busiest, link, server_of
+from demo.run import run
+from demo.serving import DEFAULT_PORT, link, server_of
 from demo.summary import SummaryNotWrittenError, write_json
 from demo.terms import KIB
 from demo.web_page import PageNotBuiltError, built_page
@@ -154,7 +156,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--serve",
         action="store_true",
-        help="afterwards leave the network running, with the web page at /app, until ctrl-c; npm builds the page",
+        help="afterwards leave a network running until ctrl-c, where the log's days came again and again up to now, "
+        "with people that can act, and the web page at /app; npm builds the page",
     )
     parser.add_argument(
         "--port",
@@ -228,13 +231,14 @@ def _bill(options: _Arguments) -> int:
     with progress(_errors()) as shown:
         log = _read(paths, options.xff, shown)
         result = run(log, std, shown.phase, shown.expect)
+        made = present(log, std, shown.phase) if page is not None else None
     with suppress(BrokenPipeError):  # `| head` has seen enough; the verdict counts all the same
         print_report(result.summary, make_console())
         sys.stdout.flush()
     if options.json is not None:
         write_json(result.summary.to_json(), options.json)
-    if page is not None:
-        _serve(result, page, DEFAULT_PORT if options.port is None else options.port)
+    if page is not None and made is not None:
+        _serve(made, page, DEFAULT_PORT if options.port is None else options.port)
     return _verdict(result.contradictions)
 
 
@@ -246,17 +250,22 @@ def _page() -> Path:
         raise _BadInputError(str(error)) from error
 
 
-def _serve(result: RunResult, page: Path, port: int) -> None:
+def _serve(made: Present, page: Path, port: int) -> None:
     """Until ctrl-c, which is how it is meant to end."""
     try:
-        server = server_of(result, page, port=port)
+        server = server_of(made, page, port=port)
     except (PortInUse, OverflowError) as error:
         raise _BadInputError(f"{error}; --port (PORT= for make) names another port") from error
     with suppress(KeyboardInterrupt):
+        people = "\n".join(f"  {each.name:<22} {each.question}" for each in PEOPLE)
         print(
-            f"\nThe network goes on at {server.url}. Look at it in the browser:\n\n  {link(result, server)}\n\n"
-            f"or at the command line:\n\n  {_api_billing()} report {busiest(result)} --url {server.url} "
-            f"--contract {result.contract}\n\nCtrl-c ends it.",
+            f"\nA network with {DAYS} days of such usage, up to now, is at {server.url}. Look at it in the browser:\n\n"
+            f"  {link(made, server)}\n\n"
+            "Who is there, and what to find out or to do; the page has a key of each of them:\n\n"
+            f"{people}\n\n"
+            "Or look at it at the command line:\n\n"
+            f"  {_api_billing()} report {CARL.account} --url {server.url} --contract {made.contract}\n\n"
+            "Ctrl-c ends it.",
             flush=True,
         )
         server.serve()

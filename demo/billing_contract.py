@@ -51,8 +51,7 @@ class BillingContract:
         Raises: UnexpectedOutcomeError, also when it keeps the value as credit instead.
         """
         receipt = self.write(method, *args, sender=sender, value_wei=value_wei)
-        kept = isinstance(receipt.value, dict) and receipt.value.get("ok") is False
-        if receipt.kind != "return" or kept:
+        if receipt.kind != "return" or _is_kept(receipt):
             raise _unexpected(method, receipt)
         return receipt
 
@@ -78,12 +77,17 @@ def must_deploy(net: Localnet, path: Any, *args: Any, sender: str) -> str:
     return receipt.address.as_hex.lower()
 
 
-def must_call(net: Localnet, address: str, method: str, *args: Any, sender: str) -> Receipt:
+def must_call(net: Localnet, address: str, method: str, *args: Any, sender: str, value_wei: int = 0) -> Receipt:
     """Call a method of another contract than the billing contract. Raises: UnexpectedOutcomeError."""
-    receipt = net.write(address, method, *args, sender=sender)
-    if receipt.kind != "return":
+    receipt = net.write(address, method, *args, sender=sender, value=value_wei)
+    if receipt.kind != "return" or _is_kept(receipt):
         raise _unexpected(method, receipt)
     return receipt
+
+
+def _is_kept(receipt: Receipt) -> bool:
+    """Whether the value was not taken for what it was sent for."""
+    return isinstance(receipt.value, dict) and receipt.value.get("ok") is False
 
 
 def _unexpected(what: str, receipt: Receipt) -> UnexpectedOutcomeError:

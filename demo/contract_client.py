@@ -13,17 +13,16 @@ SOURCE: Final = ROOT / "contracts" / "examples" / "metered_fetch.py"
 PRICE_WEI: Final = 10**16
 DAILY_LIMIT_CALLS: Final = 100
 
-_NAME: Final = "bulletin"
 _FETCHES: Final = 2
 """One more than it has credit for."""
 
 
-def free_api_name(taken: Container[str]) -> str:
-    """Return a name for the contract's API that no API of the log has."""
-    name, number = _NAME, 1
+def free_api_name(taken: Container[str], wanted: str = "bulletin") -> str:
+    """Return a name for an API that no API of the log has: the one wanted, or else with a number."""
+    name, number = wanted, 1
     while name in taken:
         number += 1
-        name = f"{_NAME}-{number}"
+        name = f"{wanted}-{number}"
     return name
 
 

@@ -44,14 +44,14 @@ class LogBiller:
         self._by_account = {consumer.account: consumer for consumer in terms.consumers.values()}
         self._top_ups_wei = {client: consumer.top_up_wei for client, consumer in terms.consumers.items()}
 
-    def bill(self, entries: Iterable[Request], step: Step) -> None:
-        """Bill requests that are in the order of time, up to the last settlement.
+    def bill(self, entries: Iterable[Request], step: Step, ends_at: int | None = None) -> None:
+        """Bill requests that are in the order of time, up to the last settlement; what is not due ``ends_at``, is then.
 
         Raises: UnexpectedOutcomeError.
         """
         for entry in entries:
             if entry.at >= self._next_due_at:
-                self._settle_what_is_due(entry.at)
+                self.settle_until(entry.at)
             api = self._terms.apis[entry.api]
             is_ample = self._settles_ample and self._is_ample(entry.client, api.cost_wei(entry.size_bytes))
             if self._settles_ample and not is_ample:
@@ -63,7 +63,22 @@ class LogBiller:
                 self._bill_call(api, entry)
                 self._contract.save_memory()
             step()
-        self._settle_what_is_due(math.inf)
+        self.settle_until(math.inf if ends_at is None else ends_at)
+        if ends_at is not None:
+            self._contract.move_clock(ends_at)
+            for meter in self._meters.values():
+                self._settle(meter)
+
+    def settle_until(self, until: float) -> None:
+        """Settle every meter whose time has come until then, each at that time."""
+        while True:
+            due = [(meter.due_at, name) for name, meter in self._meters.items() if meter.due_at is not None]
+            at, name = min(due, default=(math.inf, ""))
+            self._next_due_at = at
+            if not due or at > until:
+                return
+            self._contract.move_clock(int(at))
+            self._settle(self._meters[name])
 
     def _is_ample(self, client: str, cost_wei: int) -> bool:
         """Whether a consumer's credit stays above the level of its alert, even if all that it asked for is billed."""
@@ -105,17 +120,6 @@ class LogBiller:
         if meter.is_full:
             self._contract.move_clock(entry.at)
             self._settle(meter)
-
-    def _settle_what_is_due(self, until: float) -> None:
-        """Settle every meter whose time has come, each at that time."""
-        while True:
-            due = [(meter.due_at, name) for name, meter in self._meters.items() if meter.due_at is not None]
-            at, name = min(due, default=(math.inf, ""))
-            self._next_due_at = at
-            if not due or at > until:
-                return
-            self._contract.move_clock(int(at))
-            self._settle(self._meters[name])
 
     def _settle(self, meter: UsageMeter) -> None:
         for batch in meter.take_batches():

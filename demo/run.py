@@ -15,6 +15,7 @@ from demo.billing_contract import EPOCH, BillingContract, must_deploy
 from demo.contract_client import free_api_name, run_contract_client
 from demo.demand import Demand, demand_of
 from demo.log_biller import LogBiller, Step
+from demo.opening import open_accounts
 from demo.plan import plan
 from demo.summary import (
     ApiStanding,
@@ -30,9 +31,6 @@ from genlayer_localnet.loading.standard_library import StandardLibrary
 
 MOST_CALL_BY_CALL: Final = 1_000
 """Requests of a log whose calls are all billed one by one, as far as their APIs are not metered."""
-
-_DAY_SECONDS: Final = 86_400
-_MAX_HOLD_SECONDS: Final = 366 * _DAY_SECONDS
 
 _CALL_SECONDS: Final = 0.001
 _SETTLED_SECONDS: Final = 0.000_25
@@ -111,7 +109,8 @@ class _Run:
         self._withdrawn_wei: Counter[str] = Counter()
 
     def result(self) -> RunResult:
-        self._open_accounts()
+        step = self._phase("opening accounts", len(self._terms.apis) + len(self._terms.consumers))
+        open_accounts(self._contract, self._terms, step)
         self._biller.bill(self._log.entries, self._phase("billing the log", len(self._log.entries)))
         api_name = free_api_name(self._terms.apis)
         story = run_contract_client(self._contract, self._terms.operators[0], api_name)
@@ -123,35 +122,6 @@ class _Run:
         audit = Audit(self._contract, self._terms, self._biller, summary, self._payouts())
         contradictions = audit.contradictions(self._phase("checking the books", pairs + consumers))
         return RunResult(summary, contradictions, self._net, self._contract.address)
-
-    def _open_accounts(self) -> None:
-        """Register the APIs, and fund and subscribe the consumers."""
-        step = self._phase("opening accounts", len(self._terms.apis) + len(self._terms.consumers))
-        for api in self._terms.apis.values():
-            owner = api.operator.account
-            self._contract.must("register_api", api.name, api.price_wei, api.daily_limit_calls, sender=owner)
-            self._contract.must("set_meter", api.name, api.operator.meter, True, sender=owner)
-            step()
-        for consumer in self._terms.consumers.values():
-            self._open_account(consumer)
-            self._contract.save_memory()
-            step()
-
-    def _open_account(self, consumer: ConsumerTerms) -> None:
-        self._net.fund(consumer.account, consumer.deposit_wei + consumer.top_up_wei)
-        deposit_wei = consumer.deposit_wei
-        for subscription in consumer.subscriptions:
-            cap_wei = subscription.max_daily_spend_wei
-            self._contract.must(
-                "subscribe", subscription.api, cap_wei, deposit_wei, sender=consumer.account, value_wei=deposit_wei
-            )
-            deposit_wei = 0
-        expires_at = min(self._terms.last_at + 2 * _DAY_SECONDS, self._terms.first_at + _MAX_HOLD_SECONDS)
-        for subscription in consumer.subscriptions:
-            if subscription.hold_wei:
-                self._contract.must(
-                    "place_hold", subscription.api, subscription.hold_wei, expires_at, sender=consumer.account
-                )
 
     def _pay_out(self) -> None:
         """The operator that earned most takes its earnings; the least busy client with something left takes that."""

@@ -8,17 +8,25 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from urllib.request import urlopen
 
 import pytest
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
 
 from api_billing.client import BillingClient
+from api_billing.court_client import CourtClient
 from demo import __main__ as command
 from demo.access_log import read_log
-from demo.run import RunResult, run
-from demo.serving import busiest, link, server_of
+from demo.market import REFUND_PERCENT
+from demo.people import CARL, FIONA, OLGA, PEOPLE
+from demo.present import Present, present
+from demo.serving import link, server_of
 from demo.web_page import PageNotBuiltError
 from genlayer_localnet.loading.standard_library import choose
 from genlayer_localnet.rpc.server import RpcServer
@@ -30,46 +38,71 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Present:
     folder = tmp_path_factory.mktemp("log")
     log = write_log(folder / "access.log", line(), line(client="::1"), line(client="::1"))
-    return run(read_log(log, lambda *_: None), choose(None), lambda *_: lambda: None)
+    return present(read_log(log, lambda *_: None), choose(None), lambda *_: lambda: None)
 
 
 @pytest.fixture(scope="module")
-def server(result: RunResult, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RpcServer]:
+def server(made: Present, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RpcServer]:
     page = tmp_path_factory.mktemp("dist")
     (page / "index.html").write_text("page")
-    with server_of(result, page, port=0) as running:
+    with server_of(made, page, port=0, finality_seconds=0.1) as running:
         yield running
 
 
-def test_link__of_the_demo__names_the_busiest_consumer(result: RunResult, server: RpcServer) -> None:
-    parts = urlsplit(link(result, server))
-    where = parse_qs(parts.fragment.partition("?")[2])
-    assert (parts.path, where["rpc"], where["account"]) == (
-        "/app/",
-        [server.url],
-        [result.summary.consumers["::1"].account],
-    )
-
-
-def test_report__over_json_rpc__is_that_of_the_run(result: RunResult, server: RpcServer) -> None:
-    client = BillingClient(url=server.url, contract=result.contract)
-    standing = result.summary.consumers["::1"]
-    assert client.get_usage_report(busiest(result)).credit_balance_wei == standing.credit_wei
-
-
-def test_clock__of_the_server__goes_on_from_the_run(result: RunResult, server: RpcServer) -> None:
-    assert 0 <= (server.node.clock.now() - result.net.now).total_seconds() < 3600
-
-
-def test_deployment__of_the_page__names_contract_and_accounts(result: RunResult, server: RpcServer) -> None:
+@pytest.fixture(scope="module")
+def deployment(server: RpcServer) -> Any:
     with urlopen(f"{server.url.removesuffix('/api')}/app/deployments/localnet.json", timeout=30) as response:
-        deployment = json.load(response)
-    assert deployment["address"] == result.contract
+        return json.load(response)
+
+
+def key_of(deployment: Any, name: str) -> LocalAccount:
+    """Of the account whose name begins so."""
+    known = next(each for each in deployment["accounts"] if each["name"].startswith(name))
+    account: LocalAccount = Account.from_key(known["key"])
+    return account
+
+
+def test_link__of_the_demo__names_carl(made: Present, server: RpcServer) -> None:
+    parts = urlsplit(link(made, server))
+    where = parse_qs(parts.fragment.partition("?")[2])
+    assert (parts.path, where["rpc"], where["account"]) == ("/app/", [server.url], [CARL.account])
+
+
+def test_report__over_json_rpc__is_that_of_the_network(made: Present, server: RpcServer) -> None:
+    client = BillingClient(url=server.url, contract=made.contract)
+    credit_wei = made.net.view(made.contract, "get_account", FIONA.account)["credit_wei"]
+    assert client.get_usage_report(FIONA.account).credit_balance_wei == credit_wei
+
+
+def test_clock__of_the_server__is_the_machine_s(server: RpcServer) -> None:
+    assert abs((server.node.clock.now() - datetime.now(UTC)).total_seconds()) < 60
+
+
+def test_deployment__of_the_page__names_contract_court_and_accounts(made: Present, deployment: Any) -> None:
+    assert (deployment["address"], deployment["court"]) == (made.contract, made.court)
     names = {(account["role"], account["name"]) for account in deployment["accounts"]}
-    assert {("consumer", "::1"), ("operator", "operator 1")} <= names
+    assert {("consumer", "::1"), ("consumer", CARL.name), ("operator", "operator 1"), ("operator", OLGA.name)} <= names
+
+
+def test_deployment__keys_of_people__are_those_of_their_addresses(deployment: Any) -> None:
+    keys = {each["address"]: each["key"] for each in deployment["accounts"] if "key" in each}
+    assert keys.keys() == {person.account for person in PEOPLE}
+    assert all(Account.from_key(key).address.lower() == address for address, key in keys.items())
+
+
+def test_account__with_its_key__tops_up_over_json_rpc(server: RpcServer, deployment: Any) -> None:
+    client = BillingClient(url=server.url, contract=deployment["address"], account=key_of(deployment, "Carl"))
+    before = client.get_account(CARL.account).credit_wei
+    client.top_up_credit(10**18)
+    assert client.get_account(CARL.account).credit_wei == before + 10**18
+
+
+def test_open_dispute__of_the_network__can_be_judged(server: RpcServer, deployment: Any) -> None:
+    court = CourtClient(url=server.url, contract=deployment["court"], account=key_of(deployment, "Dora"))
+    assert court.judge(2).result.refund_percent == REFUND_PERCENT
 
 
 def test_serve__page_that_cannot_be_built__is_told_before_the_run(
@@ -100,7 +133,8 @@ def test_serve__ctrl_c__ends_it_cleanly(tmp_path: Path) -> None:
         cwd=ROOT,
     ) as demo:
         assert demo.stdout is not None
-        assert any(each.startswith("Ctrl-c ends it.") for each in demo.stdout)
+        told = "".join(takewhile(lambda each: not each.startswith("Ctrl-c ends it."), demo.stdout))
+        assert all(person.question in told for person in PEOPLE)
         demo.send_signal(signal.SIGINT)
         out, errors = demo.communicate(timeout=60)
     assert (demo.returncode, out.strip(), errors) == (0, "ended", "")
