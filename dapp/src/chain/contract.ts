@@ -1,5 +1,5 @@
 // The views of the contracts. Every read is counted by the pace of its contract.
-import { COURT_VIEWS, VIEWS, type Api, type UsageReport } from "../domain/answers";
+import { COURT_VIEWS, VIEWS, type Api, type DayUsage, type UsageReport } from "../domain/answers";
 import { UnexpectedAnswer, type View } from "../domain/reading";
 import { callData, decode, fromHex, type Encodable } from "./calldata";
 import { paceOf, type Pace } from "./pace";
@@ -71,6 +71,13 @@ export class BillingContract extends ContractReader<typeof VIEWS> {
       report.apis.push(...page.apis);
     }
     return report;
+  }
+
+  /** Of at most 31 days, of all `total` subscriptions, a hundred with each read. */
+  async history(consumer: string, first: number, last: number, total: number, options?: ReadOptions): Promise<DayUsage[]> {
+    const found = await this.read("get_usage_history", [consumer, "", first, last], options);
+    for (let offset = PAGE; offset < total; offset += PAGE) found.push(...(await this.read("get_usage_history", [consumer, "", first, last, offset], options)));
+    return found;
   }
 
   /** All APIs, a hundred with each read. */

@@ -6,9 +6,10 @@ import type { Fees } from "../chain/fees";
 import { isStudio } from "../chain/networks";
 import { rpc, NodeError } from "../chain/rpc";
 import type { ArgumentsOf, ValueOf } from "../chain/contract";
-import type { Api, Notice, UsageReport, VIEWS } from "../domain/answers";
+import type { Api, DayUsage, Notice, UsageReport, VIEWS } from "../domain/answers";
 import { toJson } from "../domain/json";
-import { CHART_DAYS, combine, type History } from "../domain/history";
+import type { Period } from "../domain/bars";
+import { revisionOf, usageOf, windowsOf } from "../domain/history";
 import { dayOf } from "../domain/time";
 import { usePlace } from "./place";
 import { useSigner } from "./signing";
@@ -89,29 +90,33 @@ export function useNotices(consumer: string, count: number): UseQueryResult<Noti
   });
 }
 
-/**
- * The last 30 days of the given APIs. Past days are read once for each state of the month, today's figures are in the
- * report; so a refresh reads nothing here.
- */
-export function useHistory(report: UsageReport | undefined, apis: readonly string[]): History {
-  const { contract, url } = usePlace();
-  const today = report?.dayId ?? 0;
-  const lines = (report?.apis ?? []).filter((line) => apis.includes(line.apiName));
-  const results = useQueries({
-    queries: lines.map((line) => ({
-      queryKey: [
-        "history", url, contract?.address, report?.consumer, line.apiName, today,
-        (line.callsMonth - line.callsToday).toString(), (line.spendMonthWei - line.spendTodayWei).toString(),
-      ],
-      queryFn: ({ signal }: { signal: AbortSignal }) =>
-        contract && report
-          ? contract.read("get_usage_history", [report.consumer, line.apiName, Math.max(today - CHART_DAYS + 1, 0), today], { signal, urgent: false })
-          : Promise.reject(NO_CONTRACT),
-      enabled: contract !== null && report !== undefined,
-      staleTime: 10 * 60_000,
-    })),
+export interface History {
+  /** The oldest day first; also days beyond those asked for, as they came with them. */
+  usage: readonly DayUsage[];
+  /** How many reads have not been answered yet. */
+  missing: number;
+  error: unknown;
+}
+
+/** What a consumer used in these days. Past days are read once, today is in the report: a refresh reads nothing here. */
+export function useHistory(report: UsageReport | undefined, days: Period): History {
+  const { contract } = usePlace();
+  const reading = ({ first, last }: Period, revision = "") => ({
+    queryKey: [...viewKey(contract, "get_usage_history", [report?.consumer, "", first, last]), report?.total, revision],
+    queryFn: ({ signal }: { signal: AbortSignal }) =>
+      contract && report ? contract.history(report.consumer, first, last, report.total, { signal, urgent: false }) : Promise.reject(NO_CONTRACT),
+    enabled: contract !== null && report !== undefined,
+    staleTime: Infinity,
   });
-  return combine(results.map((result) => result.data), lines, today);
+  const [newest = { first: 0, last: 0 }, ...older] = report ? windowsOf(days, report.dayId) : [];
+  // Yesterday's usage may still change: what is shown stays until it is read anew.
+  const first = useQuery({ ...reading(newest, report && revisionOf(report)), placeholderData: keepPreviousData });
+  const results = [first, ...useQueries({ queries: older.map((each) => reading(each)) })];
+  return {
+    usage: report ? usageOf(results.map(({ data }) => data ?? []), report) : [],
+    missing: results.filter(({ data }) => data === undefined).length,
+    error: results.find(({ error }) => error)?.error ?? null,
+  };
 }
 
 /** `isWatched`: it is what the page is about, and is refreshed. */

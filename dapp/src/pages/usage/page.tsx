@@ -1,6 +1,6 @@
 // A consumer's page: what is used, what it costs, what is left.
 import { shortAddress } from "../../domain/names";
-import { useEffect, useMemo, useRef } from "react";
+import { useEffect, useRef } from "react";
 import type { Action } from "../../actions/action";
 import * as actions from "../../actions/consumer";
 import { grouped, share } from "../../domain/amounts";
@@ -8,18 +8,18 @@ import { adviceFor, type Advice } from "../../domain/advice";
 import type { Api, ApiUsage, UsageReport } from "../../domain/answers";
 import { duration, momentText } from "../../domain/time";
 import { useDeployment } from "../../state/deployment";
-import { go, useLocation } from "../../state/location";
+import { useLocation } from "../../state/location";
 import { useSigner } from "../../state/signing";
 import { useChainNow } from "../../state/now";
-import { useApis, useHistory, useReport, useView } from "../../state/queries";
+import { useApis, useReport, useView } from "../../state/queries";
 import { usePageFocus } from "../../ui/page_focus";
-import { UsageChart } from "../../ui/chart";
 import { ActionButton } from "../../ui/action_dialog";
 import { AccountPicker } from "../../ui/account_picker";
 import { Freshness } from "../../ui/freshness";
 import { announce } from "../../browser/announcing";
 import { Banner, Bar, Calls, Copy, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
 import { Trouble } from "../../ui/trouble";
+import { ChartSection } from "./chart_section";
 import { Notices } from "./notices";
 
 export function UsagePage() {
@@ -251,36 +251,5 @@ function SubscriptionActions({ line, report, api, now }: { line: ApiUsage; repor
       {isEnded && <ActionButton make={() => actions.releaseHold(line)}>Release hold</ActionButton>}
       {line.subscribed && <ActionButton className="button small quiet" make={() => actions.unsubscribe(line, now)}>End</ActionButton>}
     </div>
-  );
-}
-
-function ChartSection({ report }: { report: UsageReport }) {
-  const { location } = useLocation();
-  const names = useMemo(() => report.apis.map((line) => line.apiName).sort(), [report.apis]);
-  const chosen = names.includes(location.api) ? [location.api] : names;
-  const history = useHistory(report, chosen);
-  if (names.length === 0) return null;
-  const choices = (
-    <>
-      <label className="inline-field">
-        <span className="visually-hidden">Which API</span>
-        <select value={names.includes(location.api) ? location.api : ""} onChange={(event) => go({ api: event.target.value }, { replace: true })}>
-          <option value="">All APIs</option>
-          {names.map((name) => <option key={name} value={name}>{name}</option>)}
-        </select>
-      </label>
-      <div className="toggle" role="group" aria-label="What the chart shows">
-        {(["spend", "calls"] as const).map((each) => (
-          <button key={each} type="button" aria-pressed={location.chart === each} onClick={() => go({ chart: each }, { replace: true })}>
-            {each === "spend" ? "Spend" : "Calls"}
-          </button>
-        ))}
-      </div>
-    </>
-  );
-  return (
-    <Section title="Last 30 days" actions={choices}>
-      <UsageChart history={history} today={report.dayId} show={location.chart} />
-    </Section>
   );
 }

@@ -1,0 +1,97 @@
+// Usage by day, stacked by API: the range, what is shown, the file of it, and the way to a statement of a month.
+import { useMemo } from "react";
+import type { UsageReport } from "../../domain/answers";
+import { exactGen, grouped } from "../../domain/amounts";
+import type { Period } from "../../domain/bars";
+import { usageCsv } from "../../domain/csv";
+import { dayOfIso, HISTORY_DAYS, isoDay, lastDays, RANGES, stackOf, sumOf, within } from "../../domain/history";
+import { go, useLocation } from "../../state/location";
+import { useHistory } from "../../state/queries";
+import type { Location } from "../../state/url";
+import { StackedBars } from "../../ui/chart";
+import { CsvButton } from "../../ui/csv_button";
+import { Section } from "../../ui/parts";
+import { Trouble } from "../../ui/trouble";
+
+/** What the URL says, as far as the contract keeps it. */
+export function periodOf({ days, from, until }: Pick<Location, "days" | "from" | "until">, today: number): Period {
+  if (days) return lastDays(today, days);
+  const kept = (day: number): number => Math.min(Math.max(day, today - HISTORY_DAYS + 1, 0), today);
+  const last = kept(until || today);
+  return { first: Math.min(kept(from || last - 29), last), last };
+}
+
+export function ChartSection({ report }: { report: UsageReport }) {
+  const { location, href } = useLocation();
+  const names = useMemo(() => report.apis.map((line) => line.apiName).sort(), [report.apis]);
+  const period = periodOf(location, report.dayId);
+  const history = useHistory(report, period);
+  const api = names.includes(location.api) ? location.api : "";
+  const unit = location.chart === "spend" ? "GEN" : "calls";
+  const usage = within(history.usage, period).filter(({ apiName }) => !api || apiName === api);
+  const sum = sumOf(usage);
+  const used = new Set(usage.map(({ dayId }) => dayId)).size;
+  if (names.length === 0) return null;
+  const choices = (
+    <>
+      <label className="inline-field">
+        <span className="visually-hidden">Which API</span>
+        <select value={api} onChange={(event) => go({ api: event.target.value }, { replace: true })}>
+          <option value="">All APIs</option>
+          {names.map((name) => <option key={name} value={name}>{name}</option>)}
+        </select>
+      </label>
+      <div className="toggle" role="group" aria-label="What the chart shows">
+        {(["spend", "calls"] as const).map((each) => (
+          <button key={each} type="button" aria-pressed={location.chart === each} onClick={() => go({ chart: each }, { replace: true })}>
+            {each === "spend" ? "Spend" : "Calls"}
+          </button>
+        ))}
+      </div>
+    </>
+  );
+  return (
+    <Section title="Usage by day" actions={choices}>
+      <Range period={period} today={report.dayId} isChosen={location.days === 0} days={location.days} />
+      <StackedBars
+        label={unit === "GEN" ? "GEN spent, by API" : "Calls, by API"} first={period.first} last={period.last}
+        series={stackOf(usage, unit)} unit={unit}
+      >
+        {exactGen(sum.spendWei)} GEN spent for {grouped(sum.calls)} {sum.calls === 1n ? "call" : "calls"} on {used} {used === 1 ? "day" : "days"},
+        {" "}{isoDay(period.first)} to {isoDay(period.last)} (UTC).
+        <span role="status">{history.missing > 0 && !history.error && ` Reading ${history.missing} more…`}</span>
+      </StackedBars>
+      {history.error !== null && <Trouble error={history.error} />}
+      <div className="actions">
+        <CsvButton name={`usage ${isoDay(period.first)} to ${isoDay(period.last)}`} make={() => usageCsv(report.consumer, usage)} />
+        <a className="button small" href={href({ view: "statement" })}>Statement of a month</a>
+      </div>
+    </Section>
+  );
+}
+
+function Range({ period, today, days, isChosen }: { period: Period; today: number; days: number; isChosen: boolean }) {
+  const field = (name: "from" | "until", label: string) => (
+    <label className="date-field">
+      {label}
+      <input
+        type="date" value={isoDay(name === "from" ? period.first : period.last)} min={isoDay(Math.max(today - HISTORY_DAYS + 1, 0))} max={isoDay(today)}
+        onChange={(event) => {
+          const day = dayOfIso(event.target.value);
+          if (!Number.isNaN(day)) go({ from: period.first, until: period.last, [name]: day }, { replace: true });
+        }}
+      />
+    </label>
+  );
+  return (
+    <div className="range">
+      <div className="toggle" role="group" aria-label="Which days">
+        {RANGES.map((count) => (
+          <button key={count} type="button" aria-pressed={days === count} onClick={() => go({ days: count, from: 0, until: 0 }, { replace: true })}>{count} d<span className="wide-only">ays</span></button>
+        ))}
+        <button type="button" aria-pressed={isChosen} onClick={() => go({ days: 0, from: period.first, until: period.last }, { replace: true })}>From–until</button>
+      </div>
+      {isChosen && <div className="actions">{field("from", "From")}{field("until", "Until")}<span className="muted small-text">UTC</span></div>}
+    </div>
+  );
+}

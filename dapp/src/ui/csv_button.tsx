@@ -1,0 +1,16 @@
+// A table as a file.
+import type { ReactNode } from "react";
+
+/** `make` is asked when the button is pressed. */
+export function CsvButton({ name, make, children = "CSV" }: { name: string; make(): string; children?: ReactNode }) {
+  const save = (): void => {
+    const url = URL.createObjectURL(new Blob([make()], { type: "text/csv;charset=utf-8" }));
+    const link = document.createElement("a");
+    link.href = url;
+    link.download = `${name}.csv`;
+    link.click();
+    // Not at once: the browser has yet to read it.
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  };
+  return <button type="button" className="button small" onClick={save}>{children}<span className="visually-hidden"> of {name}</span></button>;
+}

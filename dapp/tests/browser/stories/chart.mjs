@@ -1,0 +1,97 @@
+// The chart of usage by day.
+import { accessible, aside, check, heavy, people, place, shot, shows, stage, visit } from "../stage.mjs";
+
+const { consumer } = people;
+const days = (page) => page.getByRole("slider");
+const valueOf = (page) => days(page).getAttribute("aria-valuetext");
+const tip = (page) => page.locator(".chart-tip");
+const complete = (page) => page.getByText(/Reading \d+ more/).waitFor({ state: "hidden" });
+
+async function chart(options, at = {}, where = stage) {
+  const page = await (await visit(options)).newPage();
+  await page.goto(place("usage", { account: consumer.address, ...at }, where));
+  await page.locator(".chart-bar rect").first().waitFor();
+  await complete(page);
+  await days(page).scrollIntoViewIfNeeded();
+  return page;
+}
+
+aside("the chart is read with the keyboard: days are chosen and told", async () => {
+  const page = await chart({});
+  await days(page).focus();
+  const today = await valueOf(page);
+  check(today.startsWith("Fri, 20 Mar 2026: ") && today.includes("weather") && today.includes("maps"), `today first: ${today}`);
+  await shows(tip(page), "Fri, 20 Mar 2026");
+  await page.keyboard.press("ArrowLeft");
+  check((await valueOf(page)).startsWith("Thu, 19 Mar 2026: "), "the day before");
+  await page.keyboard.press("Home");
+  check((await valueOf(page)).startsWith("Thu, 19 Feb 2026: nothing"), `the first day: ${await valueOf(page)}`);
+  await page.keyboard.press("ArrowLeft");
+  check((await days(page).getAttribute("aria-valuenow")) === "1", "there is none before it");
+  await page.keyboard.press("End");
+  check((await valueOf(page)) === today, "and today again");
+  await accessible(page, "the chart with a day chosen");
+  await shot(page, "chart-desktop-light-tip");
+  await page.keyboard.press("Escape");
+  await tip(page).waitFor({ state: "hidden" });
+  await page.getByText("Show as a table").click();
+  await shows(page.getByRole("region", { name: "GEN spent, by API" }).getByRole("row"), "Thu, 19 Mar 2026");
+});
+
+aside("the chart is read with the mouse and a finger", async () => {
+  const page = await chart({});
+  const { x, y, width, height } = await days(page).boundingBox();
+  await page.mouse.move(x + width - 20, y + height / 2);
+  await shows(tip(page), "Fri, 20 Mar 2026");
+  await page.mouse.move(x + width - 20, y - 40);
+  await tip(page).waitFor({ state: "hidden" });
+
+  const phone = await chart({ phone: true });
+  await days(phone).tap();
+  await tip(phone).waitFor();
+  await shot(phone, "chart-phone-light-tip");
+  await phone.getByRole("heading", { name: "Usage by day" }).tap();
+  await tip(phone).waitFor({ state: "hidden" });
+});
+
+aside("the chart has its days and its file from the URL", async () => {
+  const page = await chart({ dark: true }, { days: "90", chart: "calls" });
+  check((await page.getByRole("button", { name: "90 days" }).getAttribute("aria-pressed")) === "true", "90 days are chosen");
+  check((await days(page).getAttribute("aria-valuemax")) === "90", "a bar for each day");
+  await page.getByRole("button", { name: "From–until" }).click();
+  await page.getByLabel("From", { exact: true }).fill("2026-03-01");
+  await page.getByLabel("Until", { exact: true }).fill("2026-03-07");
+  await page.getByText("2026-03-01 to 2026-03-07 (UTC)").waitFor();
+  await shot(page, "chart-desktop-dark");
+  const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: /^CSV/ }).click()]);
+  check(file.suggestedFilename() === "usage 2026-03-01 to 2026-03-07.csv", file.suggestedFilename());
+  const lines = (await (await file.createReadStream()).toArray()).join("").split("\r\n");
+  check(lines[0] === "day,consumer,api,calls,spend_wei,spend GEN", lines[0]);
+  check(lines.slice(1, -1).every((line) => /^2026-03-0[1-7],/.test(line)), lines.join("\n"));
+  check(lines.includes(`2026-03-06,${consumer.address},weather,99,990000000000000000,0.99`), lines.join("\n"));
+});
+
+aside("the chart of much of everything is readable, 320 px wide too", async () => {
+  const page = await chart({}, { days: "400" }, heavy);
+  await page.getByText("others").first().waitFor();
+  check((await days(page).getAttribute("aria-valuemax")) === "58", "weeks on a desk");
+  await accessible(page, "400 days");
+  await shot(page, "chart-desktop-light-400");
+  const phone = await chart({ phone: true, dark: true }, { days: "400" }, heavy);
+  await phone.setViewportSize({ width: 320, height: 700 });
+  await days(phone).scrollIntoViewIfNeeded();
+  await phone.waitForFunction(() => document.querySelector("[role=slider]").getAttribute("aria-valuemax") === "14");
+  await days(phone).tap();
+  await accessible(phone, "400 days on a small phone");
+  const section = phone.locator("section").filter({ has: days(phone) });
+  check(await section.evaluate((each) => each.scrollWidth <= each.clientWidth), "it fits the small phone");
+  await shot(phone, "chart-phone-320-dark-400");
+});
+
+aside("the chart needs no colours: forced colours have patterns", async () => {
+  const page = await chart({});
+  await page.emulateMedia({ forcedColors: "active" });
+  await shot(page, "chart-desktop-forced-colors");
+  const fills = await page.locator(".chart-legend .chart-swatch rect").evaluateAll((all) => new Set(all.map((each) => each.getAttribute("fill"))).size);
+  check(fills === 2, "each API has a pattern of its own");
+});
