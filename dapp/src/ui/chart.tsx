@@ -32,7 +32,6 @@ const PLOT = HEIGHT - TOP - BOTTOM;
 const RIGHT = 8;
 const CHARACTER = 8;
 const LEAST_PITCH = 7;
-const MARK_PIXELS = 64;
 const REST = 7;
 
 const colorOf = (series: readonly Series[], i: number): number => (series[i]?.isRest ? REST : i);
@@ -143,12 +142,13 @@ function Stack({ bar, top, x, pitch, fill }: { bar: Bar; top: bigint; x: number;
 
 /** From the last one on, so that today has its name. */
 function Marks({ periods, left, pitch, right }: { periods: readonly Period[]; left: number; pitch: number; right: number }) {
-  const every = Math.max(Math.ceil(MARK_PIXELS / pitch), 1);
   const isMonths = periods.some((each) => each.last - each.first > 6);
+  const wide = isMonths ? 80 : 64;
+  const every = Math.max(Math.ceil(wide / pitch), 1);
   return periods.map((period, i) => {
     const x = left + (i + 0.5) * pitch;
-    if ((periods.length - 1 - i) % every !== 0 || x < left + MARK_PIXELS / 4) return null;
-    const isAtEdge = x + MARK_PIXELS / 2 > right;
+    if ((periods.length - 1 - i) % every !== 0 || x < left + wide / 4) return null;
+    const isAtEdge = x + wide / 2 > right;
     return <text key={period.first} x={isAtEdge ? right - 2 : x} y={HEIGHT - 6} textAnchor={isAtEdge ? "end" : "middle"}>{periodMark(period, isMonths)}</text>;
   });
 }
@@ -179,8 +179,10 @@ function Legend({ id, series, values, unit, isTip = false }: { id: string; serie
     <ul className="chart-legend">
       {(isTip ? [...series.entries()].reverse() : [...series.entries()]).map(([i, { name }]) => isTip && !values[i] ? null : (
         <li key={name}>
-          <svg className="chart-swatch" viewBox="0 0 12 12" aria-hidden="true"><rect width="12" height="12" fill={`url(#${id}-${colorOf(series, i)})`} /></svg>
-          <span className="chart-name">{name}</span>
+          <span className="chart-name">
+            <svg className="chart-swatch" viewBox="0 0 12 12" aria-hidden="true"><rect width="12" height="12" fill={`url(#${id}-${colorOf(series, i)})`} /></svg>
+            {name}
+          </span>
           <span className="chart-value">{textOf(values[i] ?? 0n, unit)}</span>
         </li>
       ))}

@@ -73,7 +73,7 @@ story("anybody tops up a consumer who is watched", async () => {
 story("a consumer accepts a price that rose, and a hold keeps the plan", async () => {
   const page = await enter(consumer);
   await page.getByText("The price of weather rose", { exact: true }).waitFor();
-  await page.locator(".chart-bar").first().waitFor();
+  await page.locator(".chart-bar rect").first().waitFor();
   await shot(page, "usage-desktop-light-notice");
   await page.getByRole("button", { name: "Accept the new price" }).click();
   await shows(page.getByTestId("effects"), "You accept 0.012 GEN a call");
@@ -97,7 +97,7 @@ aside("notices and chart tell what was refused and used", async () => {
   await page.getByLabel("Refused calls by reason").getByText(/calls refused: the client's own cap/).waitFor();
   check((await page.getByRole("button", { name: "Calls" }).getAttribute("aria-pressed")) === "true", "the chart is what the URL says");
   check((await page.getByLabel("Which API").inputValue()) === "maps", "the API is what the URL says");
-  await page.locator(".chart-bar").first().waitFor();
+  await page.locator(".chart-bar rect").first().waitFor();
   await page.getByText("Show as a table").click();
   check((await page.getByRole("region", { name: "Usage by day" }).locator("tbody tr").count()) > 10, "each day with usage has a row");
 });

@@ -68,7 +68,7 @@ aside("a refresh of the report is one read", async () => {
   const context = await visit();
   const page = await context.newPage();
   await page.goto(place("usage", { account: consumer.address }));
-  await page.locator(".chart-bar").first().waitFor();
+  await page.locator(".chart-bar rect").first().waitFor();
   await page.getByText(/Reading \d+ more/).waitFor({ state: "hidden" });
   let reads = 0;
   page.on("request", (request) => { if (request.postData()?.includes("gen_call")) reads++; });
