@@ -12,6 +12,7 @@ import { useTracker, useTransactions } from "./state/sending";
 import { useSigner, useSignerOf } from "./state/signing";
 import type { View } from "./state/url";
 import { openCount } from "./tx/words";
+import { ExactSwitch } from "./ui/exact";
 import { usePace } from "./ui/freshness";
 import { Icon, type IconName } from "./ui/icons";
 import { onAnnounce } from "./browser/announcing";
@@ -43,7 +44,7 @@ export function AppFrame() {
         </div>
       </header>
       <main id="main" tabIndex={-1}><Page /></main>
-      <footer className="foot">Amounts are GEN; the exact wei are shown on pointing at them. Days and months are UTC.</footer>
+      <footer className="foot">Amounts are GEN, cut to six decimals. Days and months are UTC. <ExactSwitch /></footer>
       <Toasts />
       <LiveRegion />
     </>

@@ -1,7 +1,9 @@
 // What a consumer should know now, and what to do about it: from one report, without asking the node anything more.
-import { exactGen } from "./amounts";
-import type { ApiUsage, UsageReport } from "./answers";
-import { duration, momentText } from "./time";
+import { exactGen, shortGen } from "./amounts";
+import type { ApiUsage, Notice, UsageReport } from "./answers";
+import { leftOf, meteredOf, QUOTE_CODES, type QuoteCode } from "./left";
+import type { LastDays } from "./outlook";
+import { DAY_SECONDS, duration, momentText } from "./time";
 
 export type Remedy = "top_up" | "subscribe" | "release_hold";
 
@@ -11,59 +13,120 @@ export interface Advice {
   severity: "stop" | "warn" | "info";
   title: string;
   text: string;
-  apiName: string;
+  /** Which ones "3 APIs" are; empty where the title names it. */
+  which: string;
+  /** Whom it is about; the remedy, where it is one API's, is that of the first. Empty: the credit of all. */
+  apiNames: readonly string[];
   remedy: Remedy | null;
   /** What the button says. */
   button: string;
 }
 
 const ORDER = { stop: 0, warn: 1, info: 2 };
-const gen = (wei: bigint): string => `${exactGen(wei)} GEN`;
+const NAMED = 3;
+const SOON_SECONDS = 7 * DAY_SECONDS;
+const gen = (wei: bigint): string => `${shortGen(wei)} GEN`;
+/** In full where they look alike else. */
+const genOf = (a: bigint, b: bigint): ((wei: bigint) => string) => (shortGen(a) === shortGen(b) ? (wei) => `${exactGen(wei)} GEN` : gen);
 
-/** The most urgent first. `now` is the chain's time. */
-export function adviceFor(report: UsageReport, now: number): Advice[] {
-  const found = report.apis.flatMap((line) => ofLine(line, report, now));
-  if (report.lowCredit) {
-    found.push({
-      key: "low_credit", severity: "warn", apiName: "", remedy: "top_up", button: "Top up",
-      title: "Credit is low",
-      text: `${gen(report.creditBalanceWei)} are free and ${gen(report.heldWei)} on hold: the alert level is reached.`,
-    });
+/** One for each remedy, the most urgent first, and of these what is about most. `now` is the chain's time. */
+export function adviceFor(report: UsageReport, now: number, rate: LastDays | null = null): Advice[] {
+  const stopped = new Map<QuoteCode, ApiUsage[]>();
+  for (const line of report.apis.filter((each) => each.subscribed)) {
+    const { calls, code } = leftOf(line, report.creditBalanceWei);
+    if (calls === 0n) stopped.set(code, [...(stopped.get(code) ?? []), line]);
   }
-  return found.sort((a, b) => ORDER[a.severity] - ORDER[b.severity]);
+  const ended = report.apis.filter((line) => meteredOf(line, now)?.kind === "ended");
+  return [
+    ...[...stopped].map(([code, lines]) => ofStopped(code, lines, report, now)),
+    ...(stopped.has("insufficient_credit") ? [] : ofCredit(report, now, rate)),
+    ...(ended.length ? [ofEnded(ended)] : []),
+  ].sort((a, b) => ORDER[a.severity] - ORDER[b.severity] || b.apiNames.length - a.apiNames.length);
 }
 
-function ofLine(line: ApiUsage, report: UsageReport, now: number): Advice[] {
-  const found: Advice[] = [];
-  const add = (severity: Advice["severity"], key: string, title: string, text: string, remedy: Remedy | null = null, button = ""): void => {
-    found.push({ key: `${key}:${line.apiName}`, severity, title, text, apiName: line.apiName, remedy, button });
+/** "weather", "3 APIs" */
+const those = (lines: readonly ApiUsage[]): string => (lines.length === 1 ? (lines[0]?.apiName ?? "") : `${lines.length} APIs`);
+
+function listed(lines: readonly ApiUsage[]): string {
+  if (lines.length === 1) return "";
+  const names = lines.slice(0, NAMED).map(({ apiName }) => apiName).join(", ");
+  return `${names}${lines.length > NAMED ? ` and ${lines.length - NAMED} more` : ""}.`;
+}
+
+function ofStopped(code: QuoteCode, lines: readonly ApiUsage[], report: UsageReport, now: number): Advice {
+  const [first] = lines as [ApiUsage];
+  const one = lines.length === 1;
+  const say = (title: string, text: string, button: string, remedy: Remedy | null = "subscribe", severity: Advice["severity"] = "stop"): Advice => ({
+    key: `${code}:${lines.map(({ apiName }) => apiName).join()}`, severity, title, text, which: listed(lines), remedy,
+    apiNames: lines.map(({ apiName }) => apiName), button: one || remedy !== "subscribe" ? button : `${button}: ${first.apiName}`,
+  });
+  const tomorrow = `Calls are possible again in ${duration(report.resetsAt - now)}, at midnight UTC`;
+  const price = genOf(first.acceptedPriceWei, first.costPerCallWei);
+  switch (code) {
+    case "api_paused":
+      return say(one ? `${first.apiName} is paused` : `${lines.length} APIs are paused`, "The operator has paused it. No call is billed until it is resumed.", "", null, "info");
+    case "price_changed":
+      return say(`The price of ${those(lines)} rose`,
+        one
+          ? `${price(first.acceptedPriceWei)} a call were accepted; it costs ${price(first.costPerCallWei)} now. Calls are refused until the new price is accepted.`
+          : "Calls are refused until the new prices are accepted.",
+        "Accept the new price");
+    case "daily_limit_exceeded":
+      return say(`All calls of ${those(lines)} are used up`, `The plan allows no more today. ${tomorrow}, or with a larger plan.`, "Choose another plan");
+    case "monthly_limit_exceeded":
+      return say(`This month's calls of ${those(lines)} are used up`,
+        `The plan allows no more this month. Calls are possible again on ${momentText(report.monthResetsAt)}, or with a larger plan.`, "Choose another plan");
+    case "daily_spend_exceeded":
+      return say(`The daily cap for ${those(lines)} is reached`,
+        `${one ? `${gen(first.spendLeftTodayWei)} are left of ${gen(first.consumerMaxDailySpendWei)}, less than one call costs. ` : ""}${tomorrow}, or with a higher cap.`,
+        "Raise the cap");
+    default: return ofUnpaid(lines, report, now, say);
+  }
+}
+
+type Say = (title: string, text: string, button: string, remedy: Remedy, severity: Advice["severity"]) => Advice;
+
+function ofUnpaid(lines: readonly ApiUsage[], report: UsageReport, now: number, say: Say): Advice {
+  const prices = lines.map(({ costPerCallWei }) => costPerCallWei).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  const [least, most] = [prices[0] ?? 0n, prices.at(-1) ?? 0n];
+  const held = lines.filter((line) => (meteredOf(line, now)?.calls ?? 0n) > 0n);
+  const cost = lines.length === 1 ? `A call costs ${gen(least)}` : least === most ? `A call costs ${gen(least)} each` : `A call costs from ${gen(least)} to ${gen(most)}`;
+  return say(
+    lines.length === 1 ? `Credit does not cover a call of ${those(lines)}` : `${lines.length} APIs cannot be called: credit is below a call's price`,
+    `${cost}; ${gen(report.creditBalanceWei)} are free.${held.length ? ` What is metered of ${those(held)} is still paid from ${held.length === 1 ? "its hold" : "their holds"}.` : ""}`,
+    "Top up", "top_up", held.length === lines.length ? "warn" : "stop",
+  );
+}
+
+function ofCredit(report: UsageReport, now: number, rate: LastDays | null): Advice[] {
+  const say = (key: string, title: string, text: string): Advice[] => [{ key, severity: "warn", title, text, which: "", apiNames: [], remedy: "top_up", button: "Top up" }];
+  const endsAt = rate?.endsAt;
+  if (typeof endsAt === "number" && endsAt - now < SOON_SECONDS) {
+    return say("soon", `Credit lasts until ${momentText(endsAt)}`, `At the rate of the last ${rate?.days === 1 ? "day" : `${rate?.days} days`}: ${gen(report.creditBalanceWei)} are free.`);
+  }
+  if (!report.lowCredit) return [];
+  return say("low_credit", "Credit is low", `${gen(report.creditBalanceWei)} are free and ${gen(report.heldWei)} on hold: the alert level is reached.`);
+}
+
+function ofEnded(lines: readonly ApiUsage[]): Advice {
+  const wei = lines.reduce((total, line) => total + line.holdWei, 0n);
+  const [first] = lines as [ApiUsage];
+  return {
+    key: `hold_ended:${lines.map(({ apiName }) => apiName).join()}`, severity: "info", apiNames: lines.map(({ apiName }) => apiName),
+    title: `The hold for ${those(lines)} has ended`,
+    which: listed(lines), text: `${gen(wei)} are still set aside. Release them to use or withdraw them.`,
+    remedy: "release_hold", button: lines.length === 1 ? "Release hold" : `Release hold: ${first.apiName}`,
   };
-  if (line.holdWei > 0n && now >= line.holdExpiresAt) {
-    add("info", "hold_ended", `The hold for ${line.apiName} has ended`,
-      `${gen(line.holdWei)} are still set aside. Release them to use or withdraw them.`, "release_hold", "Release hold");
-  }
-  if (!line.subscribed) return found;
-  const reset = `Calls are possible again in ${duration(report.resetsAt - now)}, at midnight UTC`;
-  if (!line.active) {
-    add("info", "paused", `${line.apiName} is paused`, "The operator has paused it. No call is billed until it is resumed.");
-  } else if (line.costPerCallWei > line.acceptedPriceWei) {
-    add("stop", "price", `The price of ${line.apiName} rose`,
-      `${gen(line.acceptedPriceWei)} a call were accepted; it costs ${gen(line.costPerCallWei)} now. Calls are refused until the new price is accepted.`,
-      "subscribe", "Accept the new price");
-  } else if (line.callsLeftToday === 0n) {
-    const isMonth = line.apiMonthlyLimitCalls > 0n && line.callsMonth >= line.apiMonthlyLimitCalls;
-    add("stop", "limit", `All calls of ${line.apiName} are used up`,
-      isMonth
-        ? `The plan allows no more this month. Calls are possible again on ${momentText(report.monthResetsAt)}, or with a larger plan.`
-        : `The plan allows no more today. ${reset}, or with a larger plan.`,
-      "subscribe", "Choose another plan");
-  } else if (line.costPerCallWei > line.spendLeftTodayWei) {
-    add("stop", "cap", `The daily cap for ${line.apiName} is reached`,
-      `${gen(line.spendLeftTodayWei)} are left of ${gen(line.consumerMaxDailySpendWei)}, less than one call costs. ${reset}, or with a higher cap.`,
-      "subscribe", "Raise the cap");
-  } else if (line.costPerCallWei > report.creditBalanceWei + line.holdWei) {
-    add("stop", "credit", `Credit does not cover a call of ${line.apiName}`,
-      `A call costs ${gen(line.costPerCallWei)}; ${gen(report.creditBalanceWei)} are free.`, "top_up", "Top up");
-  }
-  return found;
+}
+
+/** Whether what a notice told is still so: only then it says what to do. What only a settlement tells is so for a day. */
+export function stillHolds(notice: Notice, report: UsageReport, now: number): boolean {
+  if (notice.kind === "low_credit") return report.lowCredit;
+  if (notice.kind === "refund") return false;
+  if (!QUOTE_CODES.some((code) => code === notice.code)) return now - notice.at < DAY_SECONDS;
+  const line = report.apis.find((each) => each.apiName === notice.apiName);
+  if (!line) return notice.code === "not_subscribed";
+  if (notice.code === "insufficient_credit" && line.signer) return now >= line.holdExpiresAt;
+  const { calls, code } = leftOf(line, report.creditBalanceWei);
+  return calls === 0n && code === notice.code;
 }

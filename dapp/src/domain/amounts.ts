@@ -4,6 +4,7 @@ export const GEN = 10n ** 18n;
 export const MAX_WEI = 2n ** 128n - 1n;
 const DECIMALS = 18;
 const SHOWN_DECIMALS = 6;
+const SHOWN_OF_THOUSANDS = 2;
 const SHOWN_WEI = 10n ** 12n;
 const WRITTEN = /^(?:(\d{1,40})|(\d{1,3}(?:,\d{3}){1,12}))?(?:\.(\d{0,40}))?$/;
 
@@ -20,12 +21,12 @@ export function exactGen(wei: bigint): string {
 }
 
 /**
- * In GEN with at most six decimals, cut off, never rounded up: what is shown is really there.
+ * In GEN with at most six decimals, two from a thousand on, cut off, never rounded up: what is shown is really there.
  * An amount too small for that is shown as "<0.000001".
  */
 export function shortGen(wei: bigint): string {
   const [whole = "0", fraction = ""] = exactGen(wei).split(".");
-  const shown = fraction.slice(0, SHOWN_DECIMALS).replace(/0+$/, "");
+  const shown = fraction.slice(0, whole.includes(",") ? SHOWN_OF_THOUSANDS : SHOWN_DECIMALS).replace(/0+$/, "");
   if (wei > 0n && whole === "0" && shown === "" && fraction !== "") return "<0.000001";
   return whole + (shown && `.${shown}`);
 }
@@ -56,11 +57,11 @@ export function parseGen(text: string): bigint {
 /** For an input field: no thousands separators. */
 export const editableGen = (wei: bigint): string => exactGen(wei).replaceAll(",", "");
 
-/** `part` of `whole` in thousandths, 0 to 1000; for bars only. */
+/** `part` of `whole` in thousandths, 0 to 1000; for bars only. Nothing but nothing is 0. */
 export function share(part: bigint, whole: bigint): number {
-  if (whole <= 0n) return part > 0n ? 1000 : 0;
-  const thousandths = (part * 1000n) / whole;
-  return Number(thousandths < 0n ? 0n : thousandths > 1000n ? 1000n : thousandths);
+  if (part <= 0n) return 0;
+  const thousandths = whole > 0n ? (part * 1000n) / whole : 1000n;
+  return Number(thousandths < 1n ? 1n : thousandths > 1000n ? 1000n : thousandths);
 }
 
 export const grouped = (count: bigint | number): string => group(count.toString());

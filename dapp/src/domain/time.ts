@@ -20,10 +20,14 @@ const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", t
 const MOMENT = new Intl.DateTimeFormat("en-GB", {
   day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZone: "UTC",
 });
+const MONTH = new Intl.DateTimeFormat("en-GB", { month: "long", timeZone: "UTC" });
+const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
 
 export const dateText = (at: number): string => DATE.format(at * 1000);
 export const dayText = (dayId: number): string => DAY.format(dayId * DAY_SECONDS * 1000);
 export const momentText = (at: number): string => `${MOMENT.format(at * 1000)} UTC`;
+export const monthText = (at: number): string => MONTH.format(at * 1000);
+export const clockText = (at: number): string => `${CLOCK.format(at * 1000)} UTC`;
 
 /** Value of a `datetime-local` field, in UTC. */
 export const toFieldValue = (at: number): string => new Date(at * 1000).toISOString().slice(0, 16);

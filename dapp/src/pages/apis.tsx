@@ -61,7 +61,7 @@ function ApiCard({ api, report }: { api: Api; report: UsageReport | undefined })
           {line && <Tag tone="good">Subscribed</Tag>}
         </span>
       </header>
-      <p className="muted small-text">Operator <Address address={api.operator} link /></p>
+      <p className="muted small-text">Operator <Address address={api.operator} link view="operate" /></p>
       <ul className="plans">
         {api.plans.map((plan) => (
           <li key={plan.planName} className={line?.planName === plan.planName ? "chosen" : ""}>

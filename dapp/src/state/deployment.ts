@@ -59,8 +59,8 @@ async function readDeployment(network: string, signal: AbortSignal): Promise<Dep
   }
 }
 
-/** ``isLoading``: it is still to be found out. */
-export function useDeployment(): { deployment: Deployment; isLoading: boolean; known: readonly KnownAccount[]; nameOf(address: string): string } {
+/** ``isLoading``: it is still to be found out. ``viewOf``: on which page an account is at home. */
+export function useDeployment(): { deployment: Deployment; isLoading: boolean; known: readonly KnownAccount[]; nameOf(address: string): string; viewOf(address: string): "usage" | "operate" } {
   const { network } = useLocation().location;
   const query = useQuery({
     queryKey: ["deployment", network], staleTime: Infinity, enabled: network !== "custom",
@@ -68,8 +68,10 @@ export function useDeployment(): { deployment: Deployment; isLoading: boolean; k
   });
   const deployment = query.data ?? NO_DEPLOYMENT;
   const known = deployment.accounts;
+  const find = (address: string) => known.find((each) => each.address === address.toLowerCase());
   return {
     deployment, isLoading: query.isLoading, known,
-    nameOf: (address) => known.find((each) => each.address === address.toLowerCase())?.name ?? "",
+    nameOf: (address) => find(address)?.name ?? "",
+    viewOf: (address) => (find(address)?.role === "operator" ? "operate" : "usage"),
   };
 }

@@ -33,6 +33,8 @@ const PARAMETERS = {
   /** UTC days since 1970, 0: not given. */
   from: positive,
   until: positive,
+  /** By which column a table is sorted, with a minus from the largest; empty: as the page thinks best. */
+  sort: textThat((text) => /^-?[a-z]{1,16}$/.test(text)),
   /** Of a statement, as 2026-11; empty: the present one. */
   month: textThat((text) => /^\d{4}-(0[1-9]|1[0-2])$/.test(text)),
   /** The settlement looked at; 0: none. */

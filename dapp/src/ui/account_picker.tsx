@@ -4,7 +4,7 @@ import { go, useLocation } from "../state/location";
 import { useSigner } from "../state/signing";
 
 export function AccountPicker() {
-  const { known } = useDeployment();
+  const { known, viewOf } = useDeployment();
   const { location } = useLocation();
   const { signer } = useSigner();
   const own = signer.kind === "none" ? "" : signer.address;
@@ -13,7 +13,7 @@ export function AccountPicker() {
   return (
     <label className="inline-field">
       <span className="visually-hidden">Account to look at</span>
-      <select value={location.account} onChange={(event) => go({ account: event.target.value, api: "", settlement: 0 })}>
+      <select value={location.account} onChange={({ target }) => go({ account: target.value, api: "", settlement: 0, ...(target.value === own ? {} : { view: viewOf(target.value) }) })}>
         {!isKnown && <option value={location.account}>Another account</option>}
         {own && <option value={own}>My account</option>}
         {[...new Set(known.map((each) => each.role))].map((role) => (

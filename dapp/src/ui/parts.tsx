@@ -1,12 +1,14 @@
 // Small parts that every page is made of.
 import { Fragment, useId, useState, type ReactNode } from "react";
 import { exactGen, exactWei, grouped, shortGen } from "../domain/amounts";
+import { shortAddress } from "../domain/names";
 import { useDeployment } from "../state/deployment";
 import { useLocation } from "../state/location";
+import { useExact } from "./exact";
 
-/** GEN, cut to six decimals; the exact wei are in the title, and in what is read out. Long ones may break at a comma. */
+/** GEN, cut to six decimals, or exact where that is wanted; the title has the wei in any case. Long ones may break at a comma. */
 export function Gen({ wei, big = false }: { wei: bigint; big?: boolean }) {
-  const text = shortGen(wei);
+  const text = (useExact() ? exactGen : shortGen)(wei);
   const isLong = text.length > (big ? 9 : 14);
   return (
     <data className={`amount${big ? " amount-big" : ""}${isLong ? " long" : ""}`} value={wei.toString()} title={`${exactGen(wei)} GEN = ${exactWei(wei)}`}>
@@ -16,18 +18,20 @@ export function Gen({ wei, big = false }: { wei: bigint; big?: boolean }) {
   );
 }
 
-export function Address({ address, link = false }: { address: string; link?: boolean }) {
-  const { nameOf } = useDeployment();
+/** ``link``: to the page of this account, the one for operators where the site knows it as one, or where the caller does. */
+export function Address({ address, link = false, view }: { address: string; link?: boolean; view?: "usage" | "operate" }) {
+  const { nameOf, viewOf } = useDeployment();
   const { href } = useLocation();
+  const exact = useExact();
   const name = nameOf(address);
   const text = (
     <>
       {name && <span className="account-name">{name} </span>}
-      <span className="mono">{`${address.slice(0, 6)}…${address.slice(-4)}`}</span>
+      <span className="mono">{exact ? address : shortAddress(address)}</span>
     </>
   );
   return link ? (
-    <a className="address" title={address} href={href({ view: "usage", account: address, api: "" })}>{text}</a>
+    <a className="address" title={address} href={href({ view: view ?? viewOf(address), account: address.toLowerCase(), api: "" })}>{text}</a>
   ) : (
     <span className="address" title={address}>{text}</span>
   );
@@ -55,7 +59,7 @@ export interface BarProps {
   /** What is used, and of how much. */
   used: ReactNode;
   limit: ReactNode;
-  left: string;
+  left: ReactNode;
   isOver?: boolean;
 }
 
@@ -69,7 +73,7 @@ export function Bar({ label, thousandths, used, limit, left, isOver }: BarProps)
         <span className="bar-numbers">{used}<span className="of"> of </span>{limit}</span>
       </div>
       <div className={`bar-track ${level}`} aria-hidden="true">
-        <div className="bar-fill" style={{ width: `${thousandths / 10}%` }} />
+        {thousandths > 0 && <div className="bar-fill" style={{ width: `${thousandths / 10}%` }} />}
       </div>
       <div className="bar-left">{left}</div>
     </div>

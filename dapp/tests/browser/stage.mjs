@@ -126,6 +126,14 @@ export async function enter(owner, view = "usage", { at = stage, ...options } = 
   return page;
 }
 
+/** Opens a subscription's card on the usage page. */
+export async function card(page, apiName) {
+  const line = page.getByRole("button", { name: apiName, exact: true });
+  await line.waitFor();
+  if ((await line.getAttribute("aria-expanded")) === "false") await line.click();
+  return page.getByRole("article", { name: apiName, exact: true });
+}
+
 /** Fills the open dialog and sends it. */
 export async function submit(page, fields, button) {
   const dialog = page.getByRole("dialog");

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { GEN } from "../../src/domain/amounts";
-import { adviceFor } from "../../src/domain/advice";
-import type { ApiUsage, UsageReport } from "../../src/domain/answers";
+import { adviceFor, stillHolds } from "../../src/domain/advice";
+import type { ApiUsage, Notice, UsageReport } from "../../src/domain/answers";
 import { line, NOW, report } from "./samples";
 
 const of = (change: Partial<ApiUsage>, whole: Partial<UsageReport> = {}) => adviceFor(report({ apis: [line(change)], ...whole }), NOW);
@@ -11,31 +11,75 @@ describe("advice", () => {
   it("accepts a price that rose", () => {
     expect(of({ costPerCallWei: GEN / 50n })[0]).toMatchObject({ severity: "stop", remedy: "subscribe", button: "Accept the new price" });
   });
+  it("writes prices out where they look alike else", () => {
+    expect(of({ costPerCallWei: GEN / 100n + 1n })[0]?.text).toContain("0.01 GEN a call were accepted; it costs 0.010000000000000001 GEN now");
+  });
   it("takes a lower price for granted", () => expect(of({ costPerCallWei: GEN / 500n })).toEqual([]));
-  it("says when calls are possible again", () => expect(of({ callsLeftToday: 0n, callsToday: 100n })[0]?.text).toContain("1 h 00 min"));
+  it("says when calls are possible again", () => expect(of({ callsToday: 100n })[0]?.text).toContain("1 h 00 min"));
   it("knows a month that is used up from a day", () => {
-    expect(of({ callsLeftToday: 0n, apiMonthlyLimitCalls: 50n })[0]?.text).toContain("no more this month");
+    expect(of({ apiMonthlyLimitCalls: 50n })[0]?.text).toContain("no more this month");
   });
   it("raises a cap that one more call would break", () => {
-    expect(of({ spendLeftTodayWei: GEN / 100n })).toEqual([]);
-    expect(of({ spendLeftTodayWei: GEN / 100n - 1n })[0]).toMatchObject({ remedy: "subscribe", button: "Raise the cap" });
+    expect(of({ spendTodayWei: (GEN * 99n) / 100n })).toEqual([]);
+    expect(of({ spendTodayWei: (GEN * 99n) / 100n + 1n })[0]).toMatchObject({ remedy: "subscribe", button: "Raise the cap" });
   });
   it("tops up credit that does not cover a call", () => {
     expect(of({}, { creditBalanceWei: GEN / 100n })).toEqual([]);
     expect(of({}, { creditBalanceWei: GEN / 100n - 1n })[0]).toMatchObject({ severity: "stop", remedy: "top_up" });
   });
-  it("counts the hold of the API as cover", () => {
-    expect(of({ holdWei: GEN, holdExpiresAt: NOW + 1 }, { creditBalanceWei: 0n, heldWei: GEN })).toEqual([]);
+  it("takes no hold for credit, and says what it still pays", () => {
+    const [item] = of({ holdWei: GEN, holdExpiresAt: NOW + 1 }, { creditBalanceWei: 0n, heldWei: GEN });
+    expect(item).toMatchObject({ severity: "warn", remedy: "top_up" });
+    expect(item?.text).toContain("still paid from its hold");
+  });
+  it("is one for each remedy, whatever the number of APIs", () => {
+    const apis = ["a", "b", "c", "d", "e"].map((apiName) => line({ apiName }));
+    const [item, ...more] = adviceFor(report({ apis, creditBalanceWei: 0n, lowCredit: true }), NOW);
+    expect(item).toMatchObject({ title: "5 APIs cannot be called: credit is below a call's price", button: "Top up", remedy: "top_up" });
+    expect(item?.which).toBe("a, b, c and 2 more.");
+    expect(more).toEqual([]);
+  });
+  it("begins with the first where each API has a remedy of its own", () => {
+    const apis = ["a", "b"].map((apiName) => line({ apiName, costPerCallWei: GEN }));
+    expect(adviceFor(report({ apis }), NOW)).toMatchObject([{ title: "The price of 2 APIs rose", button: "Accept the new price: a", apiNames: ["a", "b"] }]);
+  });
+  it("warns of credit that lasts less than a week", () => {
+    const lasting = (days: number) => adviceFor(report(), NOW, { days: 7, spentWei: GEN, endsAt: NOW + days * 86_400 });
+    expect(lasting(8)).toEqual([]);
+    expect(lasting(3)).toMatchObject([{ title: "Credit lasts until 4 Jan 2026, 00:00 UTC", remedy: "top_up" }]);
   });
   it("releases a hold from the moment it ends", () => {
     expect(of({ holdWei: 1n, holdExpiresAt: NOW + 1 })).toEqual([]);
     expect(of({ holdWei: 1n, holdExpiresAt: NOW })[0]).toMatchObject({ remedy: "release_hold" });
   });
-  it("says nothing about calls of an API that is not subscribed", () => expect(of({ subscribed: false, callsLeftToday: 0n })).toEqual([]));
+  it("says nothing about calls of an API that is not subscribed", () => expect(of({ subscribed: false, callsToday: 100n })).toEqual([]));
   it("has one reason for an API, the one the contract would give", () => {
-    expect(of({ active: false, costPerCallWei: GEN, callsLeftToday: 0n }).map((each) => each.key)).toEqual(["paused:weather"]);
+    expect(of({ active: false, costPerCallWei: GEN, callsToday: 100n }).map((each) => each.key)).toEqual(["api_paused:weather"]);
   });
   it("begins with what stops calls", () => {
     expect(of({ costPerCallWei: GEN }, { lowCredit: true }).map((each) => each.severity)).toEqual(["stop", "warn"]);
+  });
+});
+
+describe("a notice", () => {
+  const notice = (change: Partial<Notice>): Notice => ({ number: 1, at: NOW, kind: "limit", apiName: "weather", code: "daily_spend_exceeded", calls: 1n, amountWei: 0n, ...change });
+  const capped = report({ apis: [line({ spendTodayWei: GEN })] });
+  it("gives advice as long as what it told is so", () => {
+    expect(stillHolds(notice({}), capped, NOW)).toBe(true);
+    expect(stillHolds(notice({}), report(), NOW)).toBe(false);
+    expect(stillHolds(notice({ code: "price_changed", kind: "price" }), capped, NOW)).toBe(false);
+  });
+  it("of low credit is old when that was topped up", () => {
+    expect(stillHolds(notice({ kind: "low_credit", code: "low_credit" }), report(), NOW)).toBe(false);
+    expect(stillHolds(notice({ kind: "low_credit", code: "low_credit" }), report({ lowCredit: true }), NOW)).toBe(true);
+  });
+  it("of a settlement gives advice for a day", () => {
+    expect(stillHolds(notice({ code: "voucher_exceeded" }), report(), NOW + 86_399)).toBe(true);
+    expect(stillHolds(notice({ code: "voucher_exceeded" }), report(), NOW + 86_400)).toBe(false);
+  });
+  it("of a session without a hold is old when there is one", () => {
+    const session = (holdExpiresAt: number) => report({ apis: [line({ signer: `0x${"aa".repeat(20)}`, holdWei: 1n, holdExpiresAt })] });
+    expect(stillHolds(notice({ code: "insufficient_credit" }), session(NOW), NOW)).toBe(true);
+    expect(stillHolds(notice({ code: "insufficient_credit" }), session(NOW + 1), NOW)).toBe(false);
   });
 });

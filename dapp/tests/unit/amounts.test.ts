@@ -9,6 +9,7 @@ describe("amounts", () => {
 
   it.each([
     [0n, "0"], [1n, "<0.000001"], [GEN - 1n, "0.999999"], [1234567n * 10n ** 12n, "1.234567"], [12345678n * 10n ** 11n, "1.234567"], [10n ** 12n, "0.000001"],
+    [1234567n * 10n ** 15n, "1,234.56"], [1000n * GEN + 1n, "1,000"],
   ])("are cut, never rounded up: %s wei", (wei, text) => expect(shortGen(wei)).toBe(text));
   it.each<[bigint, string]>([[0n, "0"], [1n, "0.000001"], [10n ** 12n, "0.000001"], [10n ** 12n + 1n, "0.000002"], [GEN, "1"], [1234n * GEN + 1n, "1,234.000001"]])(
     "are rounded up where they are the most: %s wei", (wei, text) => expect(atMostGen(wei)).toBe(text),
@@ -35,6 +36,6 @@ describe("amounts", () => {
   });
 
   it("share a bar within its ends", () => {
-    expect([share(0n, 10n), share(5n, 10n), share(11n, 10n), share(-1n, 10n), share(1n, 0n), share(0n, 0n)]).toEqual([0, 500, 1000, 0, 1000, 0]);
+    expect([share(0n, 10n), share(5n, 10n), share(11n, 10n), share(-1n, 10n), share(1n, 0n), share(0n, 0n), share(1n, 10n ** 9n)]).toEqual([0, 500, 1000, 0, 1000, 0, 1]);
   });
 });

@@ -1,5 +1,6 @@
 // What the contract told a consumer: refused calls by reason, low credit, price changes.
 import { useState } from "react";
+import { stillHolds } from "../../domain/advice";
 import type { Notice, UsageReport } from "../../domain/answers";
 import { explain } from "../../domain/refusals";
 import { momentText } from "../../domain/time";
@@ -8,7 +9,7 @@ import { Calls, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
 
 const SHOWN = 8;
 
-export function Notices({ report }: { report: UsageReport }) {
+export function Notices({ report, now }: { report: UsageReport; now: number }) {
   const notices = useNotices(report.consumer, report.notices);
   const [isAll, setAll] = useState(false);
   const newest = [...(notices.data ?? [])].reverse();
@@ -29,7 +30,7 @@ export function Notices({ report }: { report: UsageReport }) {
             </ul>
           )}
           <ol className="notices">
-            {newest.slice(0, isAll ? undefined : SHOWN).map((notice) => <li key={notice.number}><NoticeLine notice={notice} /></li>)}
+            {newest.slice(0, isAll ? undefined : SHOWN).map((notice) => <li key={notice.number}><NoticeLine notice={notice} isNow={stillHolds(notice, report, now)} /></li>)}
           </ol>
           {newest.length > SHOWN && (
             <button type="button" className="button quiet" aria-expanded={isAll} onClick={() => setAll(!isAll)}>
@@ -49,24 +50,23 @@ export function byReason(notices: readonly Notice[]): [string, bigint][] {
   return [...sums].sort(([, a], [, b]) => (a < b ? 1 : a > b ? -1 : 0));
 }
 
-function NoticeLine({ notice }: { notice: Notice }) {
-  const isLow = notice.kind === "low_credit";
-  const { meaning, nextStep } = explain(notice.code);
+const TAGS = { low_credit: ["warn", "Low credit"], price: ["bad", "Price"], refund: ["good", "Refund"] } as const;
+
+/** ``isNow``: what it tells is still so, and can be remedied. */
+function NoticeLine({ notice, isNow }: { notice: Notice; isNow: boolean }) {
+  const { kind, apiName, calls, amountWei, at, code } = notice;
+  const [tone, tag] = TAGS[kind as keyof typeof TAGS] ?? ["bad", "Refused"];
+  const { meaning, nextStep } = explain(code);
   return (
     <>
-      <Tag tone={isLow ? "warn" : "bad"}>{isLow ? "Low credit" : notice.kind === "price" ? "Price" : "Refused"}</Tag>
+      <Tag tone={tone}>{tag}</Tag>
       <div>
-        <p>
-          {isLow ? (
-            <>Credit and holds fell to <Gen wei={notice.amountWei} />{notice.apiName && <> with a call of {notice.apiName}</>}.</>
-          ) : (
-            <>
-              <Calls count={notice.calls} /> {notice.calls === 1n ? "call" : "calls"} of {notice.apiName}
-              {notice.amountWei > 0n && <> for <Gen wei={notice.amountWei} /></>}: {meaning}.
-            </>
-          )}
+        <p className="break">
+          {kind === "low_credit" ? <>Credit and holds fell to <Gen wei={amountWei} />{apiName && <> with a call of {apiName}</>}.</>
+            : kind === "refund" ? <><Gen wei={amountWei} /> of {apiName} came back and are credit again.</>
+              : <><Calls count={calls} /> {calls === 1n ? "call" : "calls"} of {apiName}{amountWei > 0n && <> for <Gen wei={amountWei} /></>}: {meaning}.</>}
         </p>
-        <p className="muted small-text"><time dateTime={new Date(notice.at * 1000).toISOString()}>{momentText(notice.at)}</time>{!isLow && nextStep && ` · ${nextStep}`}</p>
+        <p className="muted small-text"><time dateTime={new Date(at * 1000).toISOString()}>{momentText(at)}</time>{isNow && nextStep && ` · ${nextStep}`}</p>
       </div>
     </>
   );

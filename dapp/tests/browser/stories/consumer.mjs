@@ -1,5 +1,5 @@
 // A consumer's page and actions.
-import { aside, ask, check, enter, finalize, follow, GEN, people, place, shot, shows, story, submit, visit } from "../stage.mjs";
+import { accessible, aside, ask, card, check, enter, fits, finalize, follow, GEN, heavy, people, place, shot, shows, story, submit, visit } from "../stage.mjs";
 
 const { consumer, newcomer } = people;
 
@@ -26,7 +26,7 @@ story("a consumer with a throw-away key tops up, subscribes, holds, withdraws an
   await page.getByRole("link", { name: "Usage" }).click();
   await shows(page.getByTestId("free-credit"), "7.5 GEN");
 
-  await page.getByRole("button", { name: "Place hold" }).click();
+  await (await card(page, "maps")).getByRole("button", { name: "Place hold" }).click();
   await submit(page, { Amount: "1.5" }, "Place hold");
   await shows(page.getByTestId("held"), "1.5 GEN");
   await page.getByRole("button", { name: "Alert level" }).click();
@@ -51,7 +51,7 @@ story("a consumer with a throw-away key tops up, subscribes, holds, withdraws an
   await shot(page, "transactions-list-desktop-light");
 
   await page.getByRole("link", { name: "Usage" }).click();
-  await page.getByRole("button", { name: "End", exact: true }).click();
+  await (await card(page, "maps")).getByRole("button", { name: "End", exact: true }).click();
   await shows(page.getByTestId("effects"), "stay on hold until");
   await submit(page, {}, "End subscription");
   await page.getByText("Ended", { exact: true }).waitFor();
@@ -79,7 +79,7 @@ story("a consumer accepts a price that rose, and a hold keeps the plan", async (
   await shows(page.getByTestId("effects"), "You accept 0.012 GEN a call");
   await submit(page, {}, "Change subscription");
   await page.getByText("The price of weather rose", { exact: true }).waitFor({ state: "hidden" });
-  await page.getByRole("article", { name: "maps" }).getByRole("button", { name: "Change plan or cap" }).click();
+  await (await card(page, "maps")).getByRole("button", { name: "Change plan or cap" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Plan").selectOption("pro");
   await dialog.getByLabel("Daily cap").fill("0.1");
@@ -100,4 +100,54 @@ aside("notices and chart tell what was refused and used", async () => {
   await page.locator(".chart-bar rect").first().waitFor();
   await page.getByText("Show as a table").click();
   await page.getByRole("region", { name: "Calls, by API" }).locator("tbody tr").nth(10).waitFor();
+});
+
+aside("forty subscriptions: the answer is on the first screen, in order and searchable", async () => {
+  for (const [name, options] of [["desktop", {}], ["phone", { phone: true }], ["narrow", { phone: 320 }], ["desktop-dark", { dark: true }]]) {
+    const context = await visit({ ...options, node: heavy.url });
+    const page = await context.newPage();
+    const reads = [];
+    page.on("request", (request) => { if (request.postData()?.includes("gen_call")) reads.push(request); });
+    await page.goto(place("usage", { account: heavy.consumer }, heavy));
+    await page.getByTestId("free-credit").waitFor();
+    const { width, height } = page.viewportSize();
+    for (const answer of ["free-credit", "spent", "runs-out"]) {
+      const box = await page.getByTestId(answer).boundingBox();
+      check(box.y + box.height < height && box.x + box.width <= width, `${answer} is on the first screen of a ${name}`);
+    }
+    await shows(page.getByTestId("last-month"), "GEN in February");
+    check(reads.length <= 4, `the report, two of the past and the notices are all that is read (${reads.length})`);
+    await fits(page, `usage on a ${name}`);
+    await shot(page, `heavy-usage-${name}`);
+    await accessible(page, `usage on a ${name}`);
+  }
+});
+
+aside("a table of subscriptions is sorted, searched and opened by the keyboard", async () => {
+  const page = await (await visit({ node: heavy.url })).newPage();
+  await page.goto(place("usage", { account: heavy.consumer }, heavy));
+  const spend = page.getByRole("columnheader", { name: "Spend" });
+  await spend.getByRole("button").focus();
+  await page.keyboard.press("Enter");
+  check((await spend.getAttribute("aria-sort")) === "descending" && page.url().includes("sort=-spend"), "the largest come first, and the URL has it");
+  await page.getByLabel("Find a subscription").fill(heavy.apis.held);
+  await page.getByText("1 of 42").waitFor();
+  await page.getByRole("button", { name: heavy.apis.held, exact: true }).focus();
+  await page.keyboard.press("Enter");
+  await shows(page.getByRole("article", { name: heavy.apis.held }), "for what is metered and settled later");
+  await page.getByRole("button", { name: "Exact amounts and full addresses" }).click();
+  await shows(page.getByTestId("held"), /\.\d{18} GEN/);
+  await accessible(page, "a card with exact amounts");
+  await page.getByRole("article").scrollIntoViewIfNeeded();
+  await shot(page, "heavy-card-desktop");
+  for (const phone of [390, 320]) {
+    const small = await (await visit({ node: heavy.url, phone })).newPage();
+    await small.goto(place("usage", { account: heavy.consumer, sort: "-left", api: heavy.apis.held }, heavy));
+    await small.getByRole("button", { name: "Exact amounts and full addresses" }).click();
+    await small.getByRole("button", { name: "Show all 42" }).click();
+    await small.getByRole("article", { name: heavy.apis.held }).waitFor();
+    await fits(small, `a card with exact amounts at ${phone} px`);
+    await small.getByRole("article", { name: heavy.apis.held }).scrollIntoViewIfNeeded();
+    await shot(small, `heavy-card-${phone}`);
+  }
 });

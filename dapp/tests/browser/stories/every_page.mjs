@@ -1,5 +1,5 @@
 // What holds of every page.
-import { accessible, aside, check, enter, fits, people, place, shot, story } from "../stage.mjs";
+import { accessible, aside, card, check, enter, fits, people, place, shot, story } from "../stage.mjs";
 
 const { operator, consumer, newcomer } = people;
 const VIEWS = ["usage", "apis", "operate", "transactions", "connect"];
@@ -43,7 +43,7 @@ aside("every page is accessible and fits, on a phone and a desk, light and dark"
       }
     }
     await page.goto(place("usage", { account: consumer.address }));
-    await page.getByRole("article", { name: "weather" }).getByRole("button", { name: "Place hold" }).click();
+    await (await card(page, "weather")).getByRole("button", { name: "Place hold" }).click();
     await page.getByRole("dialog").getByLabel("Amount").fill("0.5");
     await accessible(page, `a dialog on a ${device}`);
     await fits(page, `a dialog on a ${device}`);

@@ -1,5 +1,5 @@
 // How the page reads: stale data, busy nodes, several tabs.
-import { accessible, aside, ask, check, enter, finalize, people, place, shot, stage, story, submit, url, visit } from "../stage.mjs";
+import { accessible, aside, ask, check, enter, finalize, people, place, shot, shows, stage, story, submit, url, visit } from "../stage.mjs";
 
 const { operator, consumer, newcomer } = people;
 const VIEWS = ["usage", "apis", "operate", "transactions", "connect"];
@@ -69,6 +69,7 @@ aside("a refresh of the report is one read", async () => {
   const page = await context.newPage();
   await page.goto(place("usage", { account: consumer.address }));
   await page.locator(".chart-bar rect").first().waitFor();
+  await shows(page.getByTestId("last-month"), "GEN in February");
   await page.getByText(/Reading \d+ more/).waitFor({ state: "hidden" });
   let reads = 0;
   page.on("request", (request) => { if (request.postData()?.includes("gen_call")) reads++; });

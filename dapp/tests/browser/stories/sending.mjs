@@ -1,5 +1,5 @@
 // Transactions: signed, refused, lost, paid for.
-import { accessible, act, ask, check, enter, finalize, fits, follow, GEN, people, place, rpc, shot, shows, stage, story, submit, url, visit } from "../stage.mjs";
+import { accessible, act, ask, card, check, enter, finalize, fits, follow, GEN, people, place, rpc, shot, shows, stage, story, submit, url, visit } from "../stage.mjs";
 
 const { operator, newcomer } = people;
 
@@ -19,7 +19,7 @@ story("a refused transaction says why in plain words", async () => {
 story("money of a refused deposit is told to be credit", async () => {
   await act(newcomer, "subscribe", ["maps", GEN, 2n * GEN, "standard"], 2n * GEN);
   const page = await enter(newcomer);
-  await page.getByRole("article", { name: "maps" }).getByRole("button", { name: "Change plan or cap" }).click();
+  await (await card(page, "maps")).getByRole("button", { name: "Change plan or cap" }).click();
   await page.getByRole("dialog").getByLabel("Daily cap").fill("0.5");
   const { timestamp } = await rpc("sim_getTime");
   await act(newcomer, "place_hold", ["maps", GEN, Math.floor(timestamp) + 86_400]);

@@ -1,0 +1,80 @@
+// When it runs out: at the rate of the last seven days, or still today at today's.
+import type { ApiUsage, DayUsage, UsageReport } from "./answers";
+import { leftOf, meteredOf } from "./left";
+import { DAY_SECONDS } from "./time";
+
+export const RATE_DAYS = 7;
+/** Beyond ten years nobody counts. */
+const FAR = 3_650 * DAY_SECONDS;
+
+/** Calls that the free credit pays as today's are made up, or this month's where there were none today. */
+export function callsAtMix({ apis, creditBalanceWei }: UsageReport): { calls: bigint; of: "today" | "month" } | null {
+  const today = [sum(apis, "callsToday"), sum(apis, "spendTodayWei"), "today"] as const;
+  const month = [sum(apis, "callsMonth"), sum(apis, "spendMonthWei"), "month"] as const;
+  const found = [today, month].find(([, spend]) => spend > 0n);
+  return found ? { calls: (creditBalanceWei * found[0]) / found[1], of: found[2] } : null;
+}
+
+export interface LastDays {
+  /** What was spent in so many full days before today, 0 to 7. */
+  days: number;
+  spentWei: bigint;
+  /** When the free credit is used up at this rate; `never` within ten years. null: nothing says so. */
+  endsAt: number | "never" | null;
+}
+
+/** Holds pay first what is used of their APIs, and sessions all of it. */
+export function atLastDays(report: UsageReport, history: readonly Omit<DayUsage, "calls">[], now: number): LastDays {
+  const past = history.filter(({ dayId }) => dayId < report.dayId);
+  const days = Math.min(RATE_DAYS, report.dayId - Math.min(report.dayId, ...past.map(({ dayId }) => dayId)));
+  const recent = past.filter(({ dayId }) => dayId >= report.dayId - days);
+  const spentWei = recent.reduce((total, { spendWei }) => total + spendWei, 0n);
+  const draws = report.apis.flatMap((line) => {
+    const metered = meteredOf(line, now);
+    if (!line.active || !line.subscribed || metered?.kind === "session") return [];
+    const spent = recent.filter(({ apiName }) => apiName === line.apiName).reduce((total, { spendWei }) => total + spendWei, 0n);
+    return [{ spent, held: metered?.kind === "hold" ? metered.wei : 0n }];
+  });
+  const isPaid = (seconds: number): boolean => {
+    const due = draws.map(({ spent, held }) => (spent * BigInt(seconds)) / BigInt(days * DAY_SECONDS) - held);
+    return due.reduce((total, wei) => (wei > 0n ? total + wei : total), 0n) <= report.creditBalanceWei;
+  };
+  if (days === 0 || draws.every(({ spent }) => spent === 0n)) return { days, spentWei, endsAt: null };
+  if (isPaid(FAR)) return { days, spentWei, endsAt: "never" };
+  let [low, high] = [0, FAR];
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (isPaid(middle)) low = middle;
+    else high = middle;
+  }
+  return { days, spentWei, endsAt: now + low };
+}
+
+export interface EndOfToday {
+  at: number;
+  what: "credit" | "cap" | "plan";
+  /** Empty where it is the credit of all. */
+  apiName: string;
+}
+
+/** What ends before midnight UTC if the day goes on as it began: of what is used up by half at least. */
+export function endOfToday(report: UsageReport, now: number): EndOfToday | null {
+  const began = report.resetsAt - DAY_SECONDS;
+  const elapsed = BigInt(Math.max(now - began, 1));
+  const ends: EndOfToday[] = [];
+  const add = (what: EndOfToday["what"], apiName: string, used: bigint, left: bigint): void => {
+    if (used === 0n || left <= 0n || used < left) return;
+    const at = now + Number((elapsed * left) / used);
+    if (at < report.resetsAt) ends.push({ at, what, apiName });
+  };
+  const open = report.apis.filter((line) => leftOf(line, report.creditBalanceWei).calls > 0n);
+  for (const line of open) {
+    add("cap", line.apiName, line.spendTodayWei, line.consumerMaxDailySpendWei - line.spendTodayWei);
+    add("plan", line.apiName, line.callsToday, line.apiDailyLimitCalls - line.callsToday);
+  }
+  add("credit", "", sum(open.filter((line) => line.holdWei === 0n || now >= line.holdExpiresAt), "spendTodayWei"), report.creditBalanceWei);
+  return ends.reduce<EndOfToday | null>((first, each) => (first && first.at <= each.at ? first : each), null);
+}
+
+export const sum = (lines: readonly ApiUsage[], of: "callsToday" | "spendTodayWei" | "callsMonth" | "spendMonthWei"): bigint =>
+  lines.reduce((total, line) => total + line[of], 0n);

@@ -1,0 +1,39 @@
+// What else there is to know, one banner for each remedy; most of it behind a button.
+import { useEffect, useRef, useState } from "react";
+import { announce } from "../../browser/announcing";
+import type { Advice } from "../../domain/advice";
+import { ActionButton } from "../../ui/action_dialog";
+import { Banner } from "../../ui/parts";
+import { remedyFor, type Acting } from "./acting";
+
+const SHOWN = 1;
+
+export function Banners({ advice, ...acting }: Acting & { advice: readonly Advice[] }) {
+  const [isAll, setAll] = useState(false);
+  const hidden = advice.length - SHOWN;
+  if (advice.length === 0) return null;
+  return (
+    <div className="banners">
+      {advice.slice(0, isAll ? undefined : SHOWN).map((item) => {
+        const remedy = remedyFor(item, acting);
+        return (
+          <Banner key={item.key} tone={item.severity} title={item.title} action={remedy && <ActionButton make={remedy}>{item.button}</ActionButton>}>
+            {item.which} {item.text}
+          </Banner>
+        );
+      })}
+      {hidden > 0 && (
+        <button type="button" className="button quiet small more" aria-expanded={isAll} onClick={() => setAll(!isAll)}>{isAll ? "Show fewer" : `${hidden} more`}</button>
+      )}
+    </div>
+  );
+}
+
+/** What is new is read out once; the banners themselves change with the time. */
+export function useNews(advice: readonly Advice[]): void {
+  const told = useRef<ReadonlySet<string>>(new Set());
+  useEffect(() => {
+    for (const { key, title } of advice) if (!told.current.has(key)) announce(`${title}.`);
+    told.current = new Set(advice.map(({ key }) => key));
+  }, [advice]);
+}

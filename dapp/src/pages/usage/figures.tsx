@@ -1,0 +1,122 @@
+// The row that answers: what is left, what was spent, until when it lasts, what to do.
+import { useEffect, type ReactNode } from "react";
+import * as actions from "../../actions/consumer";
+import type { Advice } from "../../domain/advice";
+import { grouped } from "../../domain/amounts";
+import type { UsageReport } from "../../domain/answers";
+import { monthOf } from "../../domain/history";
+import { callsAtMix, endOfToday, RATE_DAYS, sum, type LastDays } from "../../domain/outlook";
+import { clockText, DAY_SECONDS, dateText, dayOf, monthText } from "../../domain/time";
+import { useView } from "../../state/queries";
+import { ActionButton } from "../../ui/action_dialog";
+import { Gen } from "../../ui/parts";
+import { remedyFor, type Acting } from "./acting";
+
+interface FiguresProps extends Acting {
+  /** The most urgent of all advice. */
+  first: Advice | undefined;
+  /** null until the past is read. */
+  rate: LastDays | null;
+  lastMonthWei: bigint | null;
+  /** The report is of a day that has ended. */
+  isLate: boolean;
+}
+
+export function Figures({ first, rate, lastMonthWei, isLate, ...acting }: FiguresProps) {
+  const { report, now } = acting;
+  const mix = callsAtMix(report);
+  return (
+    <section className="section glance" aria-label="At a glance">
+      <dl className="glance-row">
+        <Figure name="Left" value={<span data-testid="free-credit"><Gen wei={report.creditBalanceWei} big /></span>}>
+          {mix && <p data-testid="mix">about {grouped(mix.calls)} calls at {mix.of === "today" ? "today's" : "this month's"} mix</p>}
+          <p className="muted" data-testid="held">{report.heldWei > 0n ? <>and <Gen wei={report.heldWei} /> on hold</> : <>nothing on hold</>}</p>
+        </Figure>
+        <Figure name="Spent this month" value={<span data-testid="spent"><Gen wei={sum(report.apis, "spendMonthWei")} big /></span>}>
+          <p><Gen wei={sum(report.apis, "spendTodayWei")} /> today{isLate && ", which began at midnight UTC"}</p>
+          <p className="muted" data-testid="last-month">{lastMonthWei !== null && <><Gen wei={lastMonthWei} /> in {monthText(monthOf(report.dayId, 1).first * DAY_SECONDS)}</>}</p>
+        </Figure>
+        <RunsOut report={report} rate={rate} now={now} />
+        <ToDo first={first} {...acting} />
+      </dl>
+      <Money {...acting} isTopUpAbove={first?.remedy === "top_up"} />
+    </section>
+  );
+}
+
+function Figure({ name, value, children, className = "" }: { name: string; value: ReactNode; children?: ReactNode; className?: string }) {
+  return (
+    <div className={`glance-item ${className}`}>
+      <dt>{name}</dt>
+      <dd className="glance-value">{value}</dd>
+      {children && <dd className="glance-rest">{children}</dd>}
+    </div>
+  );
+}
+
+const ENDS = { cap: "reaches its daily cap", plan: "has used up its calls of today" };
+
+function RunsOut({ report, rate, now }: { report: UsageReport; rate: LastDays | null; now: number }) {
+  const today = endOfToday(report, now);
+  const credit = rate === null ? "" : lasting(rate, now);
+  return (
+    <Figure name="Runs out" value={<span className="amount-big" data-testid="runs-out">{today ? `today at ${clockText(today.at)}` : credit || "…"}</span>}>
+      {today && <p>{today.apiName ? <><strong className="break">{today.apiName}</strong> {ENDS[today.what as keyof typeof ENDS]}</> : "at today's rate"}</p>}
+      {today && today.what !== "credit" && typeof rate?.endsAt === "number" && <p className="muted">Credit: {credit}</p>}
+      {!today && typeof rate?.endsAt === "number" && rate.endsAt - now >= DAY_SECONDS && <p>about {dateText(rate.endsAt)}</p>}
+      {!today && rate && rate.spentWei > 0n && <p className="muted">at <Gen wei={rate.spentWei / BigInt(rate.days)} /> a day, the last {rate.days === 1 ? "day" : `${rate.days} days`}</p>}
+      {!today && rate?.endsAt === null && <p className="muted">{rate.days === RATE_DAYS ? "Nothing was spent in the last 7 days." : "There is no day of use to judge by yet."}</p>}
+    </Figure>
+  );
+}
+
+function lasting({ endsAt }: LastDays, now: number): string {
+  if (endsAt === null) return "not soon";
+  if (endsAt === "never") return "in over 10 years";
+  if (endsAt - now < 60) return "now";
+  const days = Math.floor((endsAt - now) / DAY_SECONDS);
+  if (days > 0) return days === 1 ? "in 1 day" : `in ${grouped(days)} days`;
+  return `${dayOf(endsAt) === dayOf(now) ? "today" : "tomorrow"} at ${clockText(endsAt)}`;
+}
+
+function ToDo({ first, ...acting }: Acting & { first: Advice | undefined }) {
+  const remedy = first && remedyFor(first, acting);
+  return (
+    <Figure name="To do" className={`todo ${first?.severity ?? "fine"}`} value={first?.title ?? "Nothing"}>
+      <p>{first ? first.text : acting.report.total ? "All your APIs can be called." : "Subscribe to an API to call it."}</p>
+      {first && remedy && <p><ActionButton className="button primary small" make={remedy}>{first.button}</ActionButton></p>}
+    </Figure>
+  );
+}
+
+/** Money in and out, and the level of the alert. */
+function Money({ report, own, isOwn, isTopUpAbove }: Acting & { isTopUpAbove: boolean }) {
+  const details = useView("get_account", isOwn ? [report.consumer] : null);
+  const { refetch } = details;
+  const known = `${report.creditBalanceWei}|${report.heldWei}|${report.lowCredit}`;
+  const toldOf = details.data && `${details.data.creditWei}|${details.data.heldWei}|${details.data.lowCredit}`;
+  // Somebody else topped up, or calls were billed: the report tells.
+  useEffect(() => {
+    if (toldOf !== undefined && toldOf !== known) void refetch();
+  }, [known, toldOf, refetch]);
+  const { alertPercent = 0, toppedUpWei = 0n } = details.data ?? {};
+  return (
+    <div className="glance-foot">
+      <div className="actions">
+        <ActionButton className={`button small ${isTopUpAbove ? "" : "primary"}`} make={() => actions.topUp(own, report.consumer)}>Top up</ActionButton>
+        {isOwn && (
+          <>
+            <ActionButton disabled={report.creditBalanceWei === 0n} make={() => actions.withdraw(report.creditBalanceWei)}>Withdraw</ActionButton>
+            <ActionButton disabled={!details.data} make={() => actions.alertLevel(alertPercent, toppedUpWei)}>Alert level</ActionButton>
+          </>
+        )}
+      </div>
+      {details.data && (
+        <p className="muted small-text" data-testid="alert">
+          {alertPercent === 0 ? "The low-credit alert is off." : toppedUpWei === 0n ? "The low-credit alert begins with the first top-up."
+            : <>Alert at <Gen wei={(toppedUpWei * BigInt(alertPercent)) / 100n} />: {alertPercent} % of <Gen wei={toppedUpWei} /> after the last top-up.</>}
+        </p>
+      )}
+    </div>
+  );
+}

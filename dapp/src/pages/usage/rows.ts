@@ -1,0 +1,67 @@
+// What the table of subscriptions shows, and in which order.
+import type { ApiUsage, UsageReport } from "../../domain/answers";
+import { leftOf, meteredOf, type Left, type Metered, type QuoteCode } from "../../domain/left";
+
+export interface Row {
+  line: ApiUsage;
+  left: Left;
+  metered: Metered | null;
+  state: { label: string; tone: "good" | "bad" | "neutral" | "warn"; rank: number };
+}
+
+export interface Column {
+  id: string;
+  title: string;
+  isText: boolean;
+  of(row: Row): string | bigint | number;
+}
+
+export const COLUMNS: readonly Column[] = [
+  { id: "api", title: "API", isText: true, of: ({ line }) => line.apiName },
+  { id: "plan", title: "Plan", isText: true, of: ({ line }) => line.planName },
+  { id: "today", title: "Today", isText: false, of: ({ line }) => line.callsToday },
+  { id: "month", title: "Month", isText: false, of: ({ line }) => line.callsMonth },
+  { id: "spend", title: "Spend", isText: false, of: ({ line }) => line.spendMonthWei },
+  { id: "left", title: "Left", isText: false, of: ({ left }) => left.calls },
+  { id: "state", title: "State", isText: true, of: ({ state }) => state.rank },
+];
+
+/** What binds: why there is no more left. */
+export const REASONS: Readonly<Record<QuoteCode, string>> = {
+  api_paused: "", not_subscribed: "", price_changed: "price rose", daily_limit_exceeded: "today's plan", monthly_limit_exceeded: "the month's plan",
+  daily_spend_exceeded: "today's cap", insufficient_credit: "credit",
+};
+
+const STOPPED: Readonly<Record<QuoteCode, Row["state"]>> = {
+  price_changed: { label: "New price", tone: "bad", rank: 0 },
+  insufficient_credit: { label: "No credit", tone: "bad", rank: 1 },
+  daily_spend_exceeded: { label: "Cap reached", tone: "bad", rank: 2 },
+  daily_limit_exceeded: { label: "Used up today", tone: "bad", rank: 3 },
+  monthly_limit_exceeded: { label: "Used up", tone: "bad", rank: 4 },
+  api_paused: { label: "Paused", tone: "warn", rank: 6 },
+  not_subscribed: { label: "Ended", tone: "neutral", rank: 8 },
+};
+
+function stateOf(line: ApiUsage, left: Left, metered: Metered | null): Row["state"] {
+  if (!line.subscribed) return STOPPED.not_subscribed;
+  if (left.calls > 0n) return { label: "Active", tone: "good", rank: 7 };
+  return left.code === "insufficient_credit" && metered && metered.calls > 0n ? { label: "Metered only", tone: "warn", rank: 5 } : STOPPED[left.code];
+}
+
+export const rowsOf = (report: UsageReport, now: number): Row[] =>
+  report.apis.map((line) => {
+    const left = leftOf(line, report.creditBalanceWei);
+    const metered = meteredOf(line, now);
+    return { line, left, metered, state: stateOf(line, left, metered) };
+  });
+
+const compare = (a: string | bigint | number, b: string | bigint | number): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** `sort` as the URL has it: a column, with a minus from the largest. Else what needs something first, then what costs most. */
+export function sorted(rows: readonly Row[], sort: string): Row[] {
+  const column = COLUMNS.find(({ id }) => id === sort.replace("-", ""));
+  const sign = sort.startsWith("-") ? -1 : 1;
+  return [...rows].sort((a, b) =>
+    (column ? sign * compare(column.of(a), column.of(b)) : compare(a.state.rank, b.state.rank)) ||
+    compare(b.line.spendMonthWei, a.line.spendMonthWei) || compare(a.line.apiName, b.line.apiName));
+}

@@ -1,0 +1,63 @@
+import { describe, expect, it } from "vitest";
+import { GEN } from "../../src/domain/amounts";
+import type { ApiUsage } from "../../src/domain/answers";
+import { atLastDays, callsAtMix, endOfToday } from "../../src/domain/outlook";
+import { line, NOW, report } from "./samples";
+
+const DAY = 86_400;
+const whole = report({ resetsAt: NOW + DAY }); // at midnight, 4 GEN are free
+const spent = (daysAgo: number, gen: bigint, apiName = "weather") => ({ apiName, dayId: whole.dayId - daysAgo, spendWei: gen * GEN });
+
+describe("calls at the mix", () => {
+  it("are those of today's spend per call", () => {
+    const apis = [line({ callsToday: 30n, spendTodayWei: GEN }), line({ apiName: "maps", callsToday: 10n, spendTodayWei: GEN })];
+    expect(callsAtMix(report({ apis }))).toEqual({ calls: 80n, of: "today" });
+  });
+  it("are those of the month where nothing was spent today", () => {
+    expect(callsAtMix(report({ apis: [line({ callsToday: 0n, spendTodayWei: 0n })] }))).toEqual({ calls: 400n, of: "month" });
+    expect(callsAtMix(report({ apis: [] }))).toBeNull();
+  });
+});
+
+describe("the rate of the last seven days", () => {
+  it("leaves out today and what is older", () => {
+    expect(atLastDays(whole, [spent(0, 50n), spent(1, 3n), spent(7, 4n), spent(8, 90n)], NOW)).toMatchObject({ days: 7, spentWei: 7n * GEN, endsAt: NOW + 4 * DAY });
+  });
+  it("counts from the first day of use", () => {
+    expect(atLastDays(whole, [spent(2, 1n), spent(1, 1n)], NOW)).toMatchObject({ days: 2, endsAt: NOW + 4 * DAY });
+  });
+  it("says nothing of what never was used, nor of what was only before", () => {
+    expect(atLastDays(whole, [], NOW).endsAt).toBeNull();
+    expect(atLastDays(whole, [spent(20, 1n)], NOW)).toMatchObject({ days: 7, spentWei: 0n, endsAt: null });
+  });
+  it("has an end within ten years, or none", () => {
+    expect(atLastDays({ ...whole, creditBalanceWei: 10n ** 9n * GEN }, [spent(1, 1n)], NOW).endsAt).toBe("never");
+    expect(atLastDays({ ...whole, creditBalanceWei: 0n }, [spent(1, 1n)], NOW).endsAt).toBe(NOW);
+  });
+  const held = (change: Partial<ApiUsage>) => ({ ...whole, apis: [line({ holdWei: 2n * GEN, holdExpiresAt: NOW + 90 * DAY, ...change }), line({ apiName: "maps" })] });
+  it("draws on a hold first, and of a session on nothing else", () => {
+    const history = [spent(1, 1n), spent(1, 1n, "maps")];
+    expect(atLastDays(held({}), history, NOW).endsAt).toBe(NOW + 3 * DAY); // 2 of the hold and 4 free, at 2 a day
+    expect(atLastDays(held({ signer: `0x${"aa".repeat(20)}` }), history, NOW).endsAt).toBe(NOW + 4 * DAY);
+    expect(atLastDays(held({ holdExpiresAt: NOW }), history, NOW).endsAt).toBe(NOW + 2 * DAY);
+  });
+});
+
+describe("the end of today", () => {
+  const noon = NOW + DAY / 2;
+  const of = (change: Partial<ApiUsage>, credit = 100n * GEN) => endOfToday({ ...whole, creditBalanceWei: credit, apis: [line(change)] }, noon);
+  it("is when the cap is reached as the day went on", () => {
+    expect(of({ spendTodayWei: (GEN * 3n) / 4n })).toEqual({ at: noon + DAY / 6, what: "cap", apiName: "weather" });
+  });
+  it("is when the plan's calls are used up", () => expect(of({ callsToday: 80n })).toMatchObject({ at: noon + DAY / 8, what: "plan" }));
+  it("is when the credit is used up", () => {
+    const of2 = { spendTodayWei: 3n * GEN, consumerMaxDailySpendWei: 100n * GEN };
+    expect(of(of2, 2n * GEN)).toEqual({ at: noon + DAY / 3, what: "credit", apiName: "" });
+    expect(of({ ...of2, holdWei: 1n, holdExpiresAt: noon + 1 }, 2n * GEN)).toBeNull();
+  });
+  it("is not told of what is used by less than half, or comes after midnight", () => {
+    expect(of({ spendTodayWei: GEN / 3n })).toBeNull();
+    expect(endOfToday({ ...whole, apis: [line({ callsToday: 60n })] }, NOW + DAY - 60)).toBeNull();
+  });
+  it("is not told of what is stopped already", () => expect(of({ spendTodayWei: GEN - 1n })).toBeNull());
+});
