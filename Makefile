@@ -10,7 +10,7 @@ SOURCES = $(wildcard $(CHECKED))
 # One more than there are cores: many tests wait for processes that they have started.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
-demo: env-$(if $(METER),dev,run) ## Bill an access log on the embedded localnet: make demo [LOG=file(s)] [XFF=first|last] [JSON=file] [SERVE=1 [PORT=n]], or METER=1 [NETWORK=studio-next]
+demo: env-$(if $(METER)$(SERVE),dev,run) ## Bill an access log on the embedded localnet: make demo [LOG=file(s)] [XFF=first|last] [JSON=file] [SERVE=1 [PORT=n]], or METER=1 [NETWORK=studio-next]
 	@set -- $(if $(LOG),"$$LOG"); [ -z "$$1" ] || [ -e "$$1" ] || set -- $$LOG; \
 	$(BIN)/python -m demo $(if $(XFF),--xff "$$XFF") $(if $(JSON),--json "$$JSON") $(if $(SERVE),--serve) $(if $(PORT),--port "$$PORT") $(if $(METER),--meter) $(if $(REQUESTS),--requests "$$REQUESTS") $(if $(CONSUMERS),--consumers "$$CONSUMERS") $(if $(NETWORK),--network "$$NETWORK") -- "$$@"
 

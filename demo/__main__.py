@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -20,6 +20,7 @@ from demo import ROOT
 from demo.access_log import STANDARD_INPUT, AccessLog, AccessLogError, EmptyLogError, merged, read_log
 from demo.billing_contract import UnexpectedOutcomeError
 from demo.layout import make_console
+from demo.live_meter import LiveMeter, can_run, running
 from demo.log_line import Forwarded
 from demo.people import CARL, PEOPLE
 from demo.present import DAYS, Present, present
@@ -252,11 +253,13 @@ def _page() -> Path:
 
 def _serve(made: Present, page: Path, port: int) -> None:
     """Until ctrl-c, which is how it is meant to end."""
+    meter = LiveMeter(made.metered_api) if can_run() else None
     try:
-        server = server_of(made, page, port=port)
+        server = server_of(made, page, meter=meter, port=port)
     except (PortInUse, OverflowError) as error:
         raise _BadInputError(f"{error}; --port (PORT= for make) names another port") from error
-    with suppress(KeyboardInterrupt):
+    beside = running(meter, server.url, made.contract) if meter is not None else nullcontext()
+    with suppress(KeyboardInterrupt), beside:
         people = "\n".join(f"  {each.name:<22} {each.question}" for each in PEOPLE)
         print(
             f"\nA network with {DAYS} days of such usage, up to now, is at {server.url}. Look at it in the browser:\n\n"

@@ -1,8 +1,8 @@
 """What the people of the network that is left running do, day by day, for some weeks up to now.
 
-Olga sells three APIs: `weather` under a promise, settled once a day by her meter; `maps`, billed call by call; and
-`translate`, which Sam pays by vouchers of a session. Everybody's credit and calls are such that what their name says
-is so at the end.
+Olga sells three APIs: `weather` under a promise, settled once a day by her meter; `maps`, billed call by call, and from
+now on as a live meter counts; and `translate`, which Sam pays by vouchers of a session. Everybody's credit and calls
+are such that what their name says is so at the end.
 """
 
 from collections import Counter
@@ -19,6 +19,7 @@ from demo.replay import is_weekend
 from demo.terms import ApiTerms, account_of
 
 GEN: Final = 10**18
+MAPS_PRICE_WEI: Final = GEN // 50
 COURT: Final = ROOT / "contracts" / "usage_court.py"
 BOND_WEI: Final = GEN // 10
 REFUND_PERCENT: Final = 50
@@ -28,8 +29,8 @@ EVIDENCE: Final = "weather: 48 percent of the calls of this day were answered wi
 
 _DAY_SECONDS: Final = 86_400
 _WEALTH_WEI: Final = 500 * GEN
-_PRICES_WEI: Final = {"weather": GEN // 100, "maps": GEN // 50, "translate": GEN // 200}
-_DAY_LIMITS: Final = {"weather": 200, "maps": 100, "translate": 1_000}
+_PRICES_WEI: Final = {"weather": GEN // 100, "maps": MAPS_PRICE_WEI, "translate": GEN // 200}
+_DAY_LIMITS: Final = {"weather": 200, "maps": 500, "translate": 1_000}
 _MONTH_LIMITS: Final = {"weather": 4_000, "maps": 0, "translate": 0}
 _CALLS: Final = {
     (CARL, "weather"): 20,
@@ -53,6 +54,7 @@ _DANS_DAYS: Final = {("maps", 0): 27, ("weather", 1): 19, ("weather", 3): 16, ("
 """Calls of today, and on some days ago more than his cap allows."""
 _CARL_HAS_LEFT_WEI: Final = GEN // 4
 _FIONAS_HOLD_WEI: Final = 25 * GEN
+_HOLD_FOR_METER_WEI: Final = 5 * GEN
 _SESSION_DAYS: Final = 20
 _SESSION_WEI: Final = 10 * GEN
 _HOLD_DAYS: Final = 30
@@ -91,6 +93,11 @@ class Market:
         self._disputes = 0
 
     @property
+    def metered_api(self) -> str:
+        """The one whose usage a live meter can settle: nobody has yet."""
+        return self._names["maps"]
+
+    @property
     def apis(self) -> tuple[str, ...]:
         """The names of Olga's APIs."""
         return tuple(self._names.values())
@@ -111,6 +118,7 @@ class Market:
         for person, (disputed, opened, *judged) in ((VERA, _VERAS_DISPUTE), (DORA, _DORAS_DISPUTE)):
             yield Act(self._time(opened, 0.5), partial(self._dispute, person, disputed))
             yield from (Act(self._time(ago, 0.5), self._judge) for ago in judged)
+        yield Act(self._time(0, _SETTLEMENT_TIME), self._hold_for_meter)
         yield Act(self._time(_REFUND_DAY, 0.5), self._refund)
         yield Act(self._time(_WITHDRAWAL_DAY, 0.5), self._withdraw)
 
@@ -159,7 +167,7 @@ class Market:
 
     def _top_up(self, person: Person) -> None:
         cost_wei = self._spend_wei(person, self._days)
-        amount_wei = cost_wei + _CARL_HAS_LEFT_WEI if person is CARL else 2 * cost_wei // GEN * GEN
+        amount_wei = cost_wei + _CARL_HAS_LEFT_WEI if person is CARL else 3 * cost_wei // GEN * GEN
         self._contract.must("top_up_credit", amount_wei, sender=person.account, value_wei=amount_wei)
 
     def _open_session(self) -> None:
@@ -216,6 +224,12 @@ class Market:
         net.mock_web(f"^{EVIDENCE_URL}$", EVIDENCE)
         net.mock_prompt("", ANSWER)
         must_call(net, self.court, "judge", self._disputes, sender=OLGA.account)
+
+    def _hold_for_meter(self) -> None:
+        expires_at = self._now + _HOLD_DAYS * _DAY_SECONDS
+        for person in (FIONA, VERA):
+            hold = (self.metered_api, _HOLD_FOR_METER_WEI, expires_at)
+            self._contract.must("place_hold", *hold, sender=person.account)
 
     def _refund(self) -> None:
         arguments = (self._names["maps"], FIONA.account, GEN // 5, "Sorry for the slow maps.")

@@ -31,12 +31,13 @@ _DAY_SECONDS: Final = 86_400
 @dataclass(frozen=True, slots=True)
 class Present:
     """The network, and who is on it beside the people: accounts of the log's clients, the busiest first, and operators,
-    by their names.
+    by their names. ``metered_api`` is the one whose usage a live meter can settle.
     """
 
     net: Localnet
     contract: str
     court: str
+    metered_api: str
     began_at: int
     clients: Mapping[str, str]
     operators: Mapping[str, str]
@@ -65,7 +66,7 @@ def present(log: AccessLog, std: StandardLibrary, phase: Phase, now: datetime | 
     clients = {client: consumer.account for client, consumer in terms.consumers.items()}
     operators = {operator.name: operator.account for operator in terms.operators}
     clients["a contract"] = story.account
-    return Present(net, contract.address, market.court, began_at, clients, operators)
+    return Present(net, contract.address, market.court, market.metered_api, began_at, clients, operators)
 
 
 def _with_people(contract: BillingContract, biller: LogBiller, log: AccessLog, market: Market) -> Iterator[Request]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from api_billing.contract_source import contract_path
+from demo.live_meter import LiveMeter
 from demo.market import ANSWER, EVIDENCE, EVIDENCE_URL
 from demo.people import CARL, PEOPLE
 from demo.present import Present
@@ -24,11 +25,12 @@ def server_of(
     made: Present,
     page: Path,
     *,
+    meter: LiveMeter | None = None,
     port: int = DEFAULT_PORT,
     finality_seconds: float = DEFAULT_FINALITY_WINDOW_SECONDS,
 ) -> RpcServer:
     """A server, for this machine alone, that goes on with a network at its time. ``page`` is served at `/app`, and
-    told the people's keys.
+    told the people's keys, and where the meter is.
 
     Raises: PortInUse.
     """
@@ -38,7 +40,7 @@ def server_of(
     server = RpcServer(options, port=port, site=StaticSite(page, documents=document))
     server.node.adopt(net.clone_world())
     _have_judges(server)
-    document[f"deployments/{_NETWORK}.json"] = json.dumps(_deployment(made, server), indent=2).encode()
+    document[f"deployments/{_NETWORK}.json"] = json.dumps(_deployment(made, meter, server), indent=2).encode()
     return server
 
 
@@ -59,8 +61,8 @@ def _have_judges(server: RpcServer) -> None:
     server.node.validators_changed()
 
 
-def _deployment(made: Present, server: RpcServer) -> dict[str, Any]:
-    """As `api-billing deploy` records it, and besides the court and who is who."""
+def _deployment(made: Present, meter: LiveMeter | None, server: RpcServer) -> dict[str, Any]:
+    """As `api-billing deploy` records it, and besides the court, the meter and who is who."""
     source = contract_path().read_bytes()
     return {
         "network": _NETWORK,
@@ -71,6 +73,7 @@ def _deployment(made: Present, server: RpcServer) -> dict[str, Any]:
         "source_sha256": hashlib.sha256(source).hexdigest(),
         "source_bytes": len(source),
         "court": made.court,
+        **({"meter": {"url": meter.url, "admin_token": meter.admin_token}} if meter else {}),
         "accounts": list(_accounts(made)),
     }
 
