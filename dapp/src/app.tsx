@@ -4,6 +4,7 @@ import { ApisPage } from "./pages/apis";
 import { ConnectPage, NotConnected } from "./pages/connect";
 import { LinkQuestion } from "./pages/link";
 import { OperatePage } from "./pages/operate/page";
+import { StatementPage } from "./pages/statement";
 import { TransactionsPage } from "./pages/transactions";
 import { UsagePage } from "./pages/usage/page";
 import { useLocation } from "./state/location";
@@ -67,6 +68,7 @@ function Page(): ReactNode {
   switch (location.view) {
     case "apis": return <ApisPage key={key} />;
     case "operate": return <OperatePage key={key} />;
+    case "statement": return <StatementPage key={key} />;
     default: return <UsagePage key={key} />;
   }
 }

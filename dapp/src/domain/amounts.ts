@@ -20,6 +20,13 @@ export function exactGen(wei: bigint): string {
   return sign + group((absolute / GEN).toString()) + (fraction && `.${fraction}`);
 }
 
+/** All digits, each with as many decimals as the longest of these needs: for a column. */
+export function alignedGen(all: readonly bigint[]): (wei: bigint) => string {
+  const decimalsOf = (wei: bigint): string => exactGen(wei).split(".")[1] ?? "";
+  const most = Math.max(0, ...all.map((wei) => decimalsOf(wei).length));
+  return (wei) => `${exactGen(wei).split(".")[0]}${most ? "." : ""}${decimalsOf(wei).padEnd(most, "0")}`;
+}
+
 /**
  * In GEN with at most six decimals, two from a thousand on, cut off, never rounded up: what is shown is really there.
  * An amount too small for that is shown as "<0.000001".

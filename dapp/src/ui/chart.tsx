@@ -55,7 +55,7 @@ export function StackedBars({ label, first, last, series, unit, children }: Stac
   const sums = series.map((_, i) => totalOf(bars.map(({ parts }) => parts[i] ?? 0n)));
 
   const axis = axisOf(bars.reduce((most, { sum }) => (sum > most ? sum : most), 0n), unit);
-  const left = Math.max(...axis.ticks.map(({ text }) => text.length), unit.length) * CHARACTER + 8;
+  const left = Math.max(...axis.ticks.map(({ text }) => text.length)) * CHARACTER + 8;
   const pitch = Math.max(width - left - RIGHT, 1) / bars.length;
 
   const choose = (next: number): void => setChosen(Math.max(0, Math.min(bars.length - 1, next)));
@@ -85,7 +85,7 @@ export function StackedBars({ label, first, last, series, unit, children }: Stac
         >
           <svg viewBox={`0 0 ${width} ${HEIGHT}`} aria-hidden="true">
             <Patterns id={id} />
-            <text x={left - 8} y={12} textAnchor="end">{axis.unit}</text>
+            <text x={0} y={12}>{axis.unit}</text>
             {bar && <rect className="chart-cursor" x={left + at * pitch} y={TOP} width={pitch} height={PLOT} />}
             {axis.ticks.map(({ value, text }) => {
               const y = Math.round(TOP + PLOT - (heightsOf([value], axis.top, PLOT)[0] ?? 0)) + 0.5;

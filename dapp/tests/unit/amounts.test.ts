@@ -1,11 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { AmountError, atMostGen, exactGen, exactWei, GEN, MAX_WEI, parseGen, share, shortGen } from "../../src/domain/amounts";
+import { alignedGen, AmountError, atMostGen, exactGen, exactWei, GEN, MAX_WEI, parseGen, share, shortGen } from "../../src/domain/amounts";
 
 describe("amounts", () => {
   it.each([
     [0n, "0"], [1n, "0.000000000000000001"], [GEN, "1"], [GEN / 2n, "0.5"], [1234n * GEN + GEN / 4n, "1,234.25"],
     [-GEN / 2n, "-0.5"], [MAX_WEI, "340,282,366,920,938,463,463.374607431768211455"],
   ])("are exact in GEN: %s wei", (wei, text) => expect(exactGen(wei)).toBe(text));
+
+  it("are exact in a column, with the same number of decimals", () => {
+    expect([GEN / 2n, 1234n * GEN, GEN / 100n].map(alignedGen([GEN / 2n, 1234n * GEN, GEN / 100n]))).toEqual(["0.50", "1,234.00", "0.01"]);
+    expect([alignedGen([])(0n), alignedGen([GEN])(GEN)]).toEqual(["0", "1"]);
+  });
 
   it.each([
     [0n, "0"], [1n, "<0.000001"], [GEN - 1n, "0.999999"], [1234567n * 10n ** 12n, "1.234567"], [12345678n * 10n ** 11n, "1.234567"], [10n ** 12n, "0.000001"],

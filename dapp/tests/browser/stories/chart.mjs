@@ -1,7 +1,9 @@
-// The chart of usage by day.
-import { accessible, aside, check, heavy, people, place, shot, shows, stage, visit } from "../stage.mjs";
+// The chart of usage by day, statements, and what is printed.
+import { accessible, aside, check, fits, heavy, people, place, shot, shows, stage, visit } from "../stage.mjs";
 
-const { consumer } = people;
+const { consumer, operator } = people;
+/** A4, less its margins, at 96 dots an inch. */
+const PAPER = { width: 680, height: 960 };
 const days = (page) => page.getByRole("slider");
 const valueOf = (page) => days(page).getAttribute("aria-valuetext");
 const tip = (page) => page.locator(".chart-tip");
@@ -94,4 +96,56 @@ aside("the chart needs no colours: forced colours have patterns", async () => {
   await shot(page, "chart-desktop-forced-colors");
   const fills = await page.locator(".chart-legend .chart-swatch rect").evaluateAll((all) => new Set(all.map((each) => each.getAttribute("fill"))).size);
   check(fills === 2, "each API has a pattern of its own");
+});
+
+aside("a statement of a month has all of it to print", async () => {
+  const page = await chart({});
+  await page.getByRole("link", { name: "Statement of a month" }).click();
+  await page.getByRole("heading", { level: 1, name: "Statement of Carl for March 2026" }).waitFor();
+  await shows(page.getByRole("listitem"), "The month is not over");
+  await page.getByLabel("Month").selectOption("February 2026");
+  await page.getByRole("heading", { level: 1, name: "for February 2026" }).waitFor();
+  const row = (section, name) => page.getByRole("region", { name: section }).getByRole("row", { name });
+  await shows(row("By API", /^weather/), "3.15");
+  check((await row("By API", /^Together/).innerText()) === (await row("By day", /^Together/).innerText()), "the same sum in both tables");
+  await shows(page.getByRole("region", { name: "Refused calls" }), "No call was refused.");
+  await shows(page.getByRole("region", { name: "Account and period" }), consumer.address);
+  await accessible(page, "a statement");
+  await page.evaluate(() => { window.print = () => { document.title = "printed"; }; });
+  await page.getByRole("button", { name: "Print" }).click();
+  check((await page.title()) === "printed", "the button prints");
+});
+
+aside("a long statement fits a small phone and is printed on several pages", async () => {
+  const context = await visit({ phone: true });
+  const page = await context.newPage();
+  await page.setViewportSize({ width: 320, height: 700 });
+  await page.goto(place("statement", { account: consumer.address, month: "2026-02" }, heavy));
+  await page.getByRole("rowheader", { name: "tides-039" }).waitFor();
+  await page.getByText("Reading…").waitFor({ state: "hidden" });
+  await accessible(page, "a long statement");
+  await fits(page, "a long statement");
+  await shot(page, "statement-phone-320-light");
+  const pages = (await page.pdf({ format: "A4", path: `${stage.shots}/statement.pdf` })).toString("latin1").match(/\/Type\s*\/Page\b/g).length;
+  check(pages > 1 && pages < 6, `${pages} pages`);
+});
+
+aside("every page is ink on white in print, without what can be pressed", async () => {
+  const context = await visit({ dark: true });
+  const page = await context.newPage();
+  for (const [view, account] of [["usage", consumer], ["statement", consumer], ["apis", consumer], ["operate", operator], ["transactions", consumer]]) {
+    await page.goto(place(view, { account: account.address }));
+    await page.getByRole("heading", { level: 1 }).waitFor();
+    await page.locator(".skeleton").first().waitFor({ state: "hidden" });
+    await page.emulateMedia({ media: "print", colorScheme: "dark" });
+    await page.setViewportSize(PAPER);
+    const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    check(ground === "rgb(255, 255, 255)", `${view}: ${ground}`);
+    for (const pressed of [page.getByRole("navigation"), page.locator(".button, select")]) {
+      check((await pressed.filter({ visible: true }).count()) === 0, `${view}: nothing to press`);
+    }
+    await fits(page, `${view} on paper`);
+    await shot(page, `${view}-print`);
+    await page.emulateMedia({ media: "screen", colorScheme: "dark" });
+  }
 });

@@ -1,0 +1,147 @@
+// What a consumer used and paid in a month, to be printed: of the chain alone, with every wei.
+import type { ReactNode } from "react";
+import { alignedGen, exactGen, grouped } from "../domain/amounts";
+import type { Notice, UsageReport } from "../domain/answers";
+import { usageCsv } from "../domain/csv";
+import { HISTORY_DAYS, isoDay, monthName, monthOf, sumOf, sumsBy, within, type Sum } from "../domain/history";
+import { explain } from "../domain/refusals";
+import { DAY_SECONDS, monthText, momentText } from "../domain/time";
+import { useDeployment } from "../state/deployment";
+import { go, useLocation } from "../state/location";
+import { useChainNow } from "../state/now";
+import { usePlace } from "../state/place";
+import { useHistory, useNotices, useReport } from "../state/queries";
+import { CsvButton } from "../ui/csv_button";
+import { usePageFocus } from "../ui/page_focus";
+import { Empty, Section, Skeleton } from "../ui/parts";
+import { Trouble } from "../ui/trouble";
+import "./statement.css";
+
+/** Of the months that the contract has days of, the one that is wanted, or else the newest, which comes first. */
+export function monthsOf(today: number, wanted: string) {
+  const oldest = Math.max(today - HISTORY_DAYS + 1, 0);
+  const months = [monthOf(today)];
+  for (let before = 1; monthOf(today, before).last >= oldest; before++) months.push(monthOf(today, before));
+  return { months, oldest, month: months.find((each) => monthName(each) === wanted) ?? monthOf(today) };
+}
+
+/** Refused calls by API and reason, the most first. */
+export function refusalsOf(notices: readonly Notice[]): Pick<Notice, "apiName" | "code" | "calls">[] {
+  const sums = new Map<string, Pick<Notice, "apiName" | "code" | "calls">>();
+  for (const { apiName, code, calls } of notices) {
+    if (calls > 0n) sums.set(`${apiName} ${code}`, { apiName, code, calls: calls + (sums.get(`${apiName} ${code}`)?.calls ?? 0n) });
+  }
+  return [...sums.values()].sort((a, b) => (a.calls < b.calls ? 1 : a.calls > b.calls ? -1 : 0));
+}
+
+export function StatementPage() {
+  const { location, href } = useLocation();
+  const { nameOf } = useDeployment();
+  const heading = usePageFocus("Statement");
+  const report = useReport(location.account);
+  if (report.data) return <Statement report={report.data} heading={heading} />;
+  return (
+    <>
+      <h1 ref={heading} tabIndex={-1}>Statement{nameOf(location.account) && ` of ${nameOf(location.account)}`}</h1>
+      {location.account === "" ? (
+        <Empty title="Whose statement?" action={<a className="button primary" href={href({ view: "connect" })}>Choose an account</a>}>A statement is of one account and one month.</Empty>
+      ) : report.error || report.failureReason ? <Trouble error={report.error ?? report.failureReason} /> : <Skeleton rows={6} label="Reading the usage report" />}
+    </>
+  );
+}
+
+function Statement({ report, heading }: { report: UsageReport; heading: ReturnType<typeof usePageFocus> }) {
+  const { location } = useLocation();
+  const { nameOf } = useDeployment();
+  const { contract, place, chainId } = usePlace();
+  const now = useChainNow();
+  const { months, oldest, month } = monthsOf(report.dayId, location.month);
+  const history = useHistory(report, month);
+  const notices = useNotices(report.consumer, report.notices);
+  const usage = within(history.usage, month);
+  const isReading = history.missing > 0 || (report.notices > 0 && !notices.data);
+  const told = (notices.data ?? []).filter(({ at }) => at >= month.first * DAY_SECONDS && at < (month.last + 1) * DAY_SECONDS);
+  const forgets = report.notices > (notices.data?.length ?? 0) && (notices.data?.[0]?.at ?? 0) > month.first * DAY_SECONDS;
+  const name = nameOf(report.consumer);
+  const total = sumOf(usage);
+  return (
+    <>
+      <div className="page-head">
+        <h1 ref={heading} tabIndex={-1}>Statement{name && ` of ${name}`} for {monthText(month.first)}</h1>
+        <div className="page-side no-print">
+          <label className="inline-field">
+            <span className="visually-hidden">Month</span>
+            <select value={monthName(month)} onChange={(event) => go({ month: event.target.value }, { replace: true })}>
+              {months.map((each) => <option key={each.first} value={monthName(each)}>{monthText(each.first)}</option>)}
+            </select>
+          </label>
+          <CsvButton name={`usage ${monthName(month)}`} make={() => usageCsv(report.consumer, usage)} />
+          <button type="button" className="button primary small" disabled={isReading} onClick={() => window.print()}>Print</button>
+        </div>
+      </div>
+      <Section title="Account and period">
+        <dl className="statement-facts">
+          <Fact term="Account">{name && <>{name}<br /></>}<span className="mono break">{report.consumer}</span></Fact>
+          <Fact term="Billing contract"><span className="mono break">{contract?.address}</span></Fact>
+          <Fact term="Network">{place}{chainId > 0 && `, chain ${chainId}`}</Fact>
+          <Fact term="Period">{isoDay(month.first)} to {isoDay(month.last)}, whole days of UTC</Fact>
+          <Fact term="Made">{momentText(now)}</Fact>
+          <Fact term="Calls">{grouped(total.calls)}</Fact>
+          <Fact term="Spent"><strong>{exactGen(total.spendWei)} GEN</strong></Fact>
+          <Fact term="Credit when made">{exactGen(report.creditBalanceWei)} GEN free, {exactGen(report.heldWei)} GEN on hold</Fact>
+        </dl>
+        <ul className="statement-remarks">
+          {month.last >= report.dayId && <li>The month is not over: these are the figures until now.</li>}
+          {month.last === report.dayId - 1 && <li>Usage of the last day can still be settled until {momentText(report.resetsAt)}.</li>}
+          {month.first < oldest && <li>The contract keeps {HISTORY_DAYS} days: what was used before {isoDay(oldest)} is missing.</li>}
+          <li>The contract keeps no balance of past days: a month has no opening and closing credit.</li>
+        </ul>
+        {history.error !== null && <Trouble error={history.error} />}
+        {isReading && history.error === null && <p role="status">Reading…</p>}
+      </Section>
+      <Section title="By API"><Sums head="API" rows={[...sumsBy(usage, "apiName")].sort(([a], [b]) => (a < b ? -1 : 1))} total={total} /></Section>
+      <Section title="By day"><Sums head="Day (UTC)" rows={[...sumsBy(usage, "dayId")].map(([day, sum]) => [isoDay(day), sum])} total={total} /></Section>
+      <Section title="Refused calls">
+        <Table
+          head={["API", "Why", "Calls"]} rows={refusalsOf(told).map(({ apiName, code, calls }) => [apiName, explain(code).meaning, grouped(calls)])}
+          none="No call was refused."
+        />
+        {forgets && <p className="muted small-text">The contract keeps the last {notices.data?.length} of {report.notices} notices: earlier ones of this month are missing.</p>}
+      </Section>
+      {told.some(({ kind }) => kind === "refund") && (
+        <Section title="Refunds">
+          <Table
+            head={["When", "API", "GEN"]} none=""
+            rows={told.filter(({ kind }) => kind === "refund").map(({ at, apiName, amountWei }) => [momentText(at), apiName, exactGen(amountWei)])}
+          />
+        </Section>
+      )}
+    </>
+  );
+}
+
+const Fact = ({ term, children }: { term: string; children: ReactNode }) => <div><dt>{term}</dt><dd>{children}</dd></div>;
+
+function Sums({ head, rows, total }: { head: string; rows: readonly [string, Sum][]; total: Sum }) {
+  const gen = alignedGen([total, ...rows.map(([, sum]) => sum)].map(({ spendWei }) => spendWei));
+  const cells = (name: string, { calls, spendWei }: Sum): Cells => [name, grouped(calls), gen(spendWei)];
+  return <Table head={[head, "Calls", "GEN spent"]} rows={rows.map(([name, sum]) => cells(name, sum))} total={cells("Together", total)} none="Nothing was used." />;
+}
+
+type Cells = readonly [string, string, string];
+
+/** The last column is a number, as is the second where there is a total. */
+function Table({ head, rows, total, none }: { head: Cells; rows: readonly Cells[]; total?: Cells; none: string }) {
+  if (rows.length === 0) return <p>{none}</p>;
+  const isNumber = (i: number): string | undefined => (i === 2 || (i === 1 && total) ? "num" : undefined);
+  const line = (cells: Cells, key: number | string) => (
+    <tr key={key}>{cells.map((cell, i) => (i === 0 ? <th key={i} scope="row">{cell}</th> : <td key={i} className={isNumber(i)}>{cell}</td>))}</tr>
+  );
+  return (
+    <table className="statement-table">
+      <thead><tr>{head.map((cell, i) => <th key={i} scope="col" className={isNumber(i)}>{cell}</th>)}</tr></thead>
+      <tbody>{rows.map(line)}</tbody>
+      {total && <tfoot>{line(total, "total")}</tfoot>}
+    </table>
+  );
+}
