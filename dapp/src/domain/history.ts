@@ -87,6 +87,9 @@ export function monthOf(day: number, before = 0): Period {
 
 /** `2026-11` */
 export const monthName = ({ first }: Period): string => new Date(first * DAY_SECONDS * 1000).toISOString().slice(0, 7);
+const MONTH = new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric", timeZone: "UTC" });
+/** `November 2026` */
+export const monthTitle = ({ first }: Period): string => MONTH.format(first * DAY_SECONDS * 1000);
 /** `2026-11-30`, as files and date fields have it. */
 export const isoDay = (day: number): string => new Date(day * DAY_SECONDS * 1000).toISOString().slice(0, 10);
 /** The day of such a text; NaN when it is none. */

@@ -17,7 +17,6 @@ export function duration(seconds: number): string {
 
 const DATE = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
-const MONTH = new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric", timeZone: "UTC" });
 const MOMENT = new Intl.DateTimeFormat("en-GB", {
   day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZone: "UTC",
 });
@@ -26,8 +25,6 @@ const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-dig
 
 export const dateText = (at: number): string => DATE.format(at * 1000);
 export const dayText = (dayId: number): string => DAY.format(dayId * DAY_SECONDS * 1000);
-/** Of the month that a day is in. */
-export const monthText = (dayId: number): string => MONTH.format(dayId * DAY_SECONDS * 1000);
 export const momentText = (at: number): string => `${MOMENT.format(at * 1000)} UTC`;
 export const monthText = (at: number): string => MONTH.format(at * 1000);
 export const clockText = (at: number): string => `${CLOCK.format(at * 1000)} UTC`;

@@ -3,9 +3,9 @@ import type { ReactNode } from "react";
 import { alignedGen, exactGen, grouped } from "../domain/amounts";
 import type { Notice, UsageReport } from "../domain/answers";
 import { usageCsv } from "../domain/csv";
-import { HISTORY_DAYS, isoDay, monthName, monthOf, sumOf, sumsBy, within, type Sum } from "../domain/history";
+import { HISTORY_DAYS, isoDay, monthName, monthOf, monthTitle, sumOf, sumsBy, within, type Sum } from "../domain/history";
 import { explain } from "../domain/refusals";
-import { DAY_SECONDS, monthText, momentText } from "../domain/time";
+import { DAY_SECONDS, momentText } from "../domain/time";
 import { useDeployment } from "../state/deployment";
 import { go, useLocation } from "../state/location";
 import { useChainNow } from "../state/now";
@@ -67,12 +67,12 @@ function Statement({ report, heading }: { report: UsageReport; heading: ReturnTy
   return (
     <>
       <div className="page-head">
-        <h1 ref={heading} tabIndex={-1}>Statement{name && ` of ${name}`} for {monthText(month.first)}</h1>
+        <h1 ref={heading} tabIndex={-1}>Statement{name && ` of ${name}`} for {monthTitle(month)}</h1>
         <div className="page-side no-print">
           <label className="inline-field">
             <span className="visually-hidden">Month</span>
             <select value={monthName(month)} onChange={(event) => go({ month: event.target.value }, { replace: true })}>
-              {months.map((each) => <option key={each.first} value={monthName(each)}>{monthText(each.first)}</option>)}
+              {months.map((each) => <option key={each.first} value={monthName(each)}>{monthTitle(each)}</option>)}
             </select>
           </label>
           <CsvButton name={`usage ${monthName(month)}`} make={() => usageCsv(report.consumer, usage)} />
