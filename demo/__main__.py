@@ -7,6 +7,7 @@ import argparse
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from demo.billing_contract import UnexpectedOutcomeError
 from demo.layout import make_console
 from demo.live_meter import LiveMeter, can_run, running
 from demo.log_line import Forwarded
+from demo.metered.processes import ending_on_signals
 from demo.people import CARL, PEOPLE
 from demo.present import DAYS, Present, present
 from demo.progress import Progress, progress
@@ -259,7 +261,7 @@ def _serve(made: Present, page: Path, port: int) -> None:
     except (PortInUse, OverflowError) as error:
         raise _BadInputError(f"{error}; --port (PORT= for make) names another port") from error
     beside = running(meter, server.url, made.contract) if meter is not None else nullcontext()
-    with suppress(KeyboardInterrupt), beside:
+    with suppress(KeyboardInterrupt), ending_on_signals(), server, beside:
         people = "\n".join(f"  {each.name:<22} {each.question}" for each in PEOPLE)
         print(
             f"\nA network with {DAYS} days of such usage, up to now, is at {server.url}. Look at it in the browser:\n\n"
@@ -271,7 +273,7 @@ def _serve(made: Present, page: Path, port: int) -> None:
             "Ctrl-c ends it.",
             flush=True,
         )
-        server.serve()
+        threading.Event().wait()
     print("\nended", flush=True)
 
 
