@@ -32,17 +32,23 @@ const genOf = (a: bigint, b: bigint): ((wei: bigint) => string) => (shortGen(a) 
 /** One for each remedy, the most urgent first, and of these what is about most. `now` is the chain's time. */
 export function adviceFor(report: UsageReport, now: number, rate: LastDays | null = null): Advice[] {
   const stopped = new Map<QuoteCode, ApiUsage[]>();
+  const near = new Map<QuoteCode, ApiUsage[]>();
   for (const line of report.apis.filter((each) => each.subscribed)) {
     const { calls, code } = leftOf(line, report.creditBalanceWei);
-    if (calls === 0n) stopped.set(code, [...(stopped.get(code) ?? []), line]);
+    const group = calls === 0n ? stopped : isNear(line, calls, code) ? near : null;
+    group?.set(code, [...(group.get(code) ?? []), line]);
   }
   const ended = report.apis.filter((line) => meteredOf(line, now)?.kind === "ended");
   return [
     ...[...stopped].map(([code, lines]) => ofStopped(code, lines, report, now)),
+    ...[...near].map(([code, lines]) => ofNear(code, lines, report)),
     ...(stopped.has("insufficient_credit") ? [] : ofCredit(report, now, rate)),
     ...(ended.length ? [ofEnded(ended)] : []),
-  ].sort((a, b) => ORDER[a.severity] - ORDER[b.severity] || b.apiNames.length - a.apiNames.length);
+  ].sort((a, b) => ORDER[a.severity] - ORDER[b.severity] || reach(b) - reach(a));
 }
+
+/** How many APIs it is about. */
+const reach = ({ apiNames }: Advice): number => apiNames.length || Infinity;
 
 /** "weather", "3 APIs" */
 const those = (lines: readonly ApiUsage[]): string => (lines.length === 1 ? (lines[0]?.apiName ?? "") : `${lines.length} APIs`);
@@ -84,17 +90,37 @@ function ofStopped(code: QuoteCode, lines: readonly ApiUsage[], report: UsageRep
   }
 }
 
+/** Nine tenths of what plan or cap allow are used: there are no more than a ninth as many calls as there were. */
+function isNear(line: ApiUsage, calls: bigint, code: QuoteCode): boolean {
+  const used = code === "monthly_limit_exceeded" ? line.callsMonth : line.callsToday;
+  return code !== "insufficient_credit" && calls * 9n <= used;
+}
+
+function ofNear(code: QuoteCode, lines: readonly ApiUsage[], report: UsageReport): Advice {
+  const [first] = lines as [ApiUsage];
+  const one = lines.length === 1;
+  const { calls } = leftOf(first, report.creditBalanceWei);
+  const [limit, button] = code === "daily_spend_exceeded" ? ["daily cap", "Raise the cap"] : [code === "daily_limit_exceeded" ? "plan's limit for a day" : "plan's limit for a month", "Choose another plan"];
+  return {
+    key: `near:${code}:${lines.map(({ apiName }) => apiName).join()}`, severity: "warn", apiNames: lines.map(({ apiName }) => apiName), which: listed(lines),
+    title: one ? `${calls} ${calls === 1n ? "call" : "calls"} of ${first.apiName} ${calls === 1n ? "is" : "are"} left` : `${lines.length} APIs are near their ${limit}`,
+    text: one ? `Then its ${limit} is reached, and calls are refused.` : "When it is reached, calls are refused.",
+    remedy: "subscribe", button: one ? button : `${button}: ${first.apiName}`,
+  };
+}
+
 type Say = (title: string, text: string, button: string, remedy: Remedy, severity: Advice["severity"]) => Advice;
 
 function ofUnpaid(lines: readonly ApiUsage[], report: UsageReport, now: number, say: Say): Advice {
   const prices = lines.map(({ costPerCallWei }) => costPerCallWei).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
   const [least, most] = [prices[0] ?? 0n, prices.at(-1) ?? 0n];
-  const held = lines.filter((line) => (meteredOf(line, now)?.calls ?? 0n) > 0n);
-  const cost = lines.length === 1 ? `A call costs ${gen(least)}` : least === most ? `A call costs ${gen(least)} each` : `A call costs from ${gen(least)} to ${gen(most)}`;
+  const one = lines.length === 1;
+  const held = lines.filter((line) => (meteredOf(line, now)?.calls ?? 0n) > 0n).length;
+  const paid = one ? "What is metered is still paid from its hold." : `What is metered of ${held === lines.length ? "them" : held} is still paid from ${held === 1 ? "a hold" : "holds"}.`;
   return say(
-    lines.length === 1 ? `Credit does not cover a call of ${those(lines)}` : `${lines.length} APIs cannot be called: credit is below a call's price`,
-    `${cost}; ${gen(report.creditBalanceWei)} are free.${held.length ? ` What is metered of ${those(held)} is still paid from ${held.length === 1 ? "its hold" : "their holds"}.` : ""}`,
-    "Top up", "top_up", held.length === lines.length ? "warn" : "stop",
+    one ? `Credit does not cover a call of ${those(lines)}` : `${lines.length} APIs cannot be called: credit is below a call's price`,
+    `A call costs ${least === most ? gen(least) : `from ${gen(least)} to ${gen(most)}`}; ${gen(report.creditBalanceWei)} are free.${held ? ` ${paid}` : ""}`,
+    "Top up", "top_up", held === lines.length ? "warn" : "stop",
   );
 }
 

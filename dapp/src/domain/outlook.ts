@@ -21,6 +21,8 @@ export interface LastDays {
   spentWei: bigint;
   /** When the free credit is used up at this rate; `never` within ten years. null: nothing says so. */
   endsAt: number | "never" | null;
+  /** The session that ends first, as it is used or as it expires; null where there is none that is used. */
+  session: { apiName: string; endsAt: number } | null;
 }
 
 /** Holds pay first what is used of their APIs, and sessions all of it. */
@@ -29,25 +31,28 @@ export function atLastDays(report: UsageReport, history: readonly Omit<DayUsage,
   const days = Math.min(RATE_DAYS, report.dayId - Math.min(report.dayId, ...past.map(({ dayId }) => dayId)));
   const recent = past.filter(({ dayId }) => dayId >= report.dayId - days);
   const spentWei = recent.reduce((total, { spendWei }) => total + spendWei, 0n);
-  const draws = report.apis.flatMap((line) => {
-    const metered = meteredOf(line, now);
-    if (!line.active || !line.subscribed || metered?.kind === "session") return [];
-    const spent = recent.filter(({ apiName }) => apiName === line.apiName).reduce((total, { spendWei }) => total + spendWei, 0n);
-    return [{ spent, held: metered?.kind === "hold" ? metered.wei : 0n }];
-  });
+  const lines = report.apis.filter((line) => line.active && line.subscribed).map((line) => ({
+    apiName: line.apiName, metered: meteredOf(line, now),
+    spent: recent.filter(({ apiName }) => apiName === line.apiName).reduce((total, { spendWei }) => total + spendWei, 0n),
+  }));
+  const span = BigInt(days * DAY_SECONDS);
+  const sessions = lines.flatMap(({ apiName, metered, spent }) =>
+    metered?.kind === "session" && spent > 0n ? [{ apiName, endsAt: Math.min(metered.until, now + Number((metered.wei * span) / spent)) }] : []);
+  const about = { days, spentWei, session: sessions.sort((a, b) => a.endsAt - b.endsAt)[0] ?? null };
+  const draws = lines.flatMap(({ metered, spent }) => (metered?.kind === "session" ? [] : [{ spent, held: metered?.kind === "hold" ? metered.wei : 0n }]));
   const isPaid = (seconds: number): boolean => {
-    const due = draws.map(({ spent, held }) => (spent * BigInt(seconds)) / BigInt(days * DAY_SECONDS) - held);
+    const due = draws.map(({ spent, held }) => (spent * BigInt(seconds)) / span - held);
     return due.reduce((total, wei) => (wei > 0n ? total + wei : total), 0n) <= report.creditBalanceWei;
   };
-  if (days === 0 || draws.every(({ spent }) => spent === 0n)) return { days, spentWei, endsAt: null };
-  if (isPaid(FAR)) return { days, spentWei, endsAt: "never" };
+  if (days === 0 || draws.every(({ spent }) => spent === 0n)) return { ...about, endsAt: null };
+  if (isPaid(FAR)) return { ...about, endsAt: "never" };
   let [low, high] = [0, FAR];
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2);
     if (isPaid(middle)) low = middle;
     else high = middle;
   }
-  return { days, spentWei, endsAt: now + low };
+  return { ...about, endsAt: now + low };
 }
 
 export interface EndOfToday {

@@ -20,7 +20,7 @@ describe("advice", () => {
     expect(of({ apiMonthlyLimitCalls: 50n })[0]?.text).toContain("no more this month");
   });
   it("raises a cap that one more call would break", () => {
-    expect(of({ spendTodayWei: (GEN * 99n) / 100n })).toEqual([]);
+    expect(of({ callsToday: 8n, spendTodayWei: (GEN * 99n) / 100n })).toEqual([]);
     expect(of({ spendTodayWei: (GEN * 99n) / 100n + 1n })[0]).toMatchObject({ remedy: "subscribe", button: "Raise the cap" });
   });
   it("tops up credit that does not cover a call", () => {
@@ -30,7 +30,7 @@ describe("advice", () => {
   it("takes no hold for credit, and says what it still pays", () => {
     const [item] = of({ holdWei: GEN, holdExpiresAt: NOW + 1 }, { creditBalanceWei: 0n, heldWei: GEN });
     expect(item).toMatchObject({ severity: "warn", remedy: "top_up" });
-    expect(item?.text).toContain("still paid from its hold");
+    expect(item?.text).toContain("What is metered is still paid from its hold.");
   });
   it("is one for each remedy, whatever the number of APIs", () => {
     const apis = ["a", "b", "c", "d", "e"].map((apiName) => line({ apiName }));
@@ -43,8 +43,15 @@ describe("advice", () => {
     const apis = ["a", "b"].map((apiName) => line({ apiName, costPerCallWei: GEN }));
     expect(adviceFor(report({ apis }), NOW)).toMatchObject([{ title: "The price of 2 APIs rose", button: "Accept the new price: a", apiNames: ["a", "b"] }]);
   });
+  it("warns of a limit of which nine tenths are used", () => {
+    expect(of({ callsToday: 89n })).toEqual([]);
+    expect(of({ callsToday: 90n })).toMatchObject([{ severity: "warn", title: "10 calls of weather are left", button: "Choose another plan" }]);
+    expect(of({ callsToday: 9n, spendTodayWei: (GEN * 99n) / 100n })).toMatchObject([{ title: "1 call of weather is left", button: "Raise the cap" }]);
+    const apis = ["a", "b"].map((apiName) => line({ apiName, apiMonthlyLimitCalls: 55n }));
+    expect(adviceFor(report({ apis }), NOW)).toMatchObject([{ title: "2 APIs are near their plan's limit for a month", button: "Choose another plan: a" }]);
+  });
   it("warns of credit that lasts less than a week", () => {
-    const lasting = (days: number) => adviceFor(report(), NOW, { days: 7, spentWei: GEN, endsAt: NOW + days * 86_400 });
+    const lasting = (days: number) => adviceFor(report(), NOW, { days: 7, spentWei: GEN, endsAt: NOW + days * 86_400, session: null });
     expect(lasting(8)).toEqual([]);
     expect(lasting(3)).toMatchObject([{ title: "Credit lasts until 4 Jan 2026, 00:00 UTC", remedy: "top_up" }]);
   });

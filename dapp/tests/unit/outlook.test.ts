@@ -38,7 +38,9 @@ describe("the rate of the last seven days", () => {
   it("draws on a hold first, and of a session on nothing else", () => {
     const history = [spent(1, 1n), spent(1, 1n, "maps")];
     expect(atLastDays(held({}), history, NOW).endsAt).toBe(NOW + 3 * DAY); // 2 of the hold and 4 free, at 2 a day
-    expect(atLastDays(held({ signer: `0x${"aa".repeat(20)}` }), history, NOW).endsAt).toBe(NOW + 4 * DAY);
+    const signer = `0x${"aa".repeat(20)}`;
+    expect(atLastDays(held({ signer }), history, NOW)).toMatchObject({ endsAt: NOW + 4 * DAY, session: { apiName: "weather", endsAt: NOW + 2 * DAY } });
+    expect(atLastDays(held({ signer, holdExpiresAt: NOW + 60 }), history, NOW).session).toEqual({ apiName: "weather", endsAt: NOW + 60 });
     expect(atLastDays(held({ holdExpiresAt: NOW }), history, NOW).endsAt).toBe(NOW + 2 * DAY);
   });
 });

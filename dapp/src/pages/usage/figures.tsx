@@ -58,19 +58,34 @@ const ENDS = { cap: "reaches its daily cap", plan: "has used up its calls of tod
 
 function RunsOut({ report, rate, now }: { report: UsageReport; rate: LastDays | null; now: number }) {
   const today = endOfToday(report, now);
-  const credit = rate === null ? "" : lasting(rate, now);
+  if (today) {
+    return (
+      <RunsOutFigure value={`today at ${clockText(today.at)}`}>
+        <p>{today.what === "credit" ? "at today's rate" : <><strong>{today.apiName}</strong> {ENDS[today.what]}</>}</p>
+        {today.what !== "credit" && typeof rate?.endsAt === "number" && <p className="muted">Credit: {lasting(rate.endsAt, now)}</p>}
+      </RunsOutFigure>
+    );
+  }
+  if (!rate) return <RunsOutFigure value="…" />;
+  const { endsAt, session, days, spentWei } = rate;
+  const isSession = session !== null && (typeof endsAt !== "number" || session.endsAt < endsAt);
+  const at = isSession ? session.endsAt : endsAt;
   return (
-    <Figure name="Runs out" value={<span className="amount-big" data-testid="runs-out">{today ? `today at ${clockText(today.at)}` : credit || "…"}</span>}>
-      {today && <p>{today.apiName ? <><strong className="break">{today.apiName}</strong> {ENDS[today.what as keyof typeof ENDS]}</> : "at today's rate"}</p>}
-      {today && today.what !== "credit" && typeof rate?.endsAt === "number" && <p className="muted">Credit: {credit}</p>}
-      {!today && typeof rate?.endsAt === "number" && rate.endsAt - now >= DAY_SECONDS && <p>about {dateText(rate.endsAt)}</p>}
-      {!today && rate && rate.spentWei > 0n && <p className="muted">at <Gen wei={rate.spentWei / BigInt(rate.days)} /> a day, the last {rate.days === 1 ? "day" : `${rate.days} days`}</p>}
-      {!today && rate?.endsAt === null && <p className="muted">{rate.days === RATE_DAYS ? "Nothing was spent in the last 7 days." : "There is no day of use to judge by yet."}</p>}
-    </Figure>
+    <RunsOutFigure value={lasting(at, now)}>
+      {isSession && <p>the session of <strong>{session.apiName}</strong></p>}
+      {typeof at === "number" && at - now >= DAY_SECONDS && <p>about {dateText(at)}</p>}
+      {isSession && typeof endsAt === "number" && <p className="muted">Credit: {lasting(endsAt, now)}</p>}
+      {spentWei > 0n ? <p className="muted">at <Gen wei={spentWei / BigInt(days)} /> a day, the last {days === 1 ? "day" : `${days} days`}</p>
+        : <p className="muted">{days === RATE_DAYS ? "Nothing was spent in the last 7 days." : "There is no day of use to judge by yet."}</p>}
+    </RunsOutFigure>
   );
 }
 
-function lasting({ endsAt }: LastDays, now: number): string {
+const RunsOutFigure = ({ value, children }: { value: string; children?: ReactNode }) => (
+  <Figure name="Runs out" value={<span className="amount-big" data-testid="runs-out">{value}</span>}>{children}</Figure>
+);
+
+function lasting(endsAt: LastDays["endsAt"], now: number): string {
   if (endsAt === null) return "not soon";
   if (endsAt === "never") return "in over 10 years";
   if (endsAt - now < 60) return "now";
@@ -99,11 +114,12 @@ function Money({ report, own, isOwn, isTopUpAbove }: Acting & { isTopUpAbove: bo
   useEffect(() => {
     if (toldOf !== undefined && toldOf !== known) void refetch();
   }, [known, toldOf, refetch]);
+  if (!isOwn && isTopUpAbove) return null;
   const { alertPercent = 0, toppedUpWei = 0n } = details.data ?? {};
   return (
     <div className="glance-foot">
       <div className="actions">
-        <ActionButton className={`button small ${isTopUpAbove ? "" : "primary"}`} make={() => actions.topUp(own, report.consumer)}>Top up</ActionButton>
+        {!isTopUpAbove && <ActionButton className="button small primary" make={() => actions.topUp(own, report.consumer)}>Top up</ActionButton>}
         {isOwn && (
           <>
             <ActionButton disabled={report.creditBalanceWei === 0n} make={() => actions.withdraw(report.creditBalanceWei)}>Withdraw</ActionButton>

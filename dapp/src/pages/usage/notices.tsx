@@ -3,7 +3,7 @@ import { useState } from "react";
 import { stillHolds } from "../../domain/advice";
 import type { Notice, UsageReport } from "../../domain/answers";
 import { explain } from "../../domain/refusals";
-import { momentText } from "../../domain/time";
+import { dateText, momentText } from "../../domain/time";
 import { useNotices } from "../../state/queries";
 import { Calls, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
 
@@ -24,6 +24,7 @@ export function Notices({ report, now }: { report: UsageReport; now: number }) {
         <>
           {reasons.length > 0 && (
             <ul className="reasons" aria-label="Refused calls by reason">
+              <li className="muted small-text">Since {dateText(newest.at(-1)?.at ?? now)}:</li>
               {reasons.map(([code, calls]) => (
                 <li key={code}><strong><Calls count={calls} /></strong> {calls === 1n ? "call" : "calls"} refused: {explain(code).meaning.toLowerCase()}</li>
               ))}

@@ -89,8 +89,8 @@ function usePast(report: UsageReport): { recent: readonly DayUsage[] | null; las
   const recent = useHistory(wanted, lastDays(report.dayId, RATE_DAYS + 1));
   const month = useHistory(wanted, lastMonth);
   return {
-    recent: recent.missing ? null : recent.usage,
-    lastMonthWei: month.missing ? null : sumOf(within(month.usage, lastMonth)).spendWei,
+    recent: recent.missing && wanted ? null : recent.usage,
+    lastMonthWei: month.missing && wanted ? null : sumOf(within(month.usage, lastMonth)).spendWei,
   };
 }
 

@@ -1,0 +1,166 @@
+// @vitest-environment happy-dom
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { cleanup, render, screen, within } from "@testing-library/react";
+import { userEvent } from "@testing-library/user-event";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { AppFrame } from "../../src/app";
+import { encode, toHex } from "../../src/chain/calldata";
+import { GEN } from "../../src/domain/amounts";
+import { PlaceProvider } from "../../src/state/place";
+import { OTHER, OWN } from "./samples";
+
+const CONTRACT = `0x${"cc".repeat(20)}`;
+/** Each test has another: who signs at one is asked for once. */
+let port = 4_000;
+const node = (): string => `http://127.0.0.1:${port}/api`;
+const DAY = 86_400;
+const today = Math.floor(Date.now() / 1000 / DAY);
+
+const line = (change: object = {}) => ({
+  api_name: "weather", plan_name: "standard", calls_today: 10, spend_today_wei: GEN / 10n, calls_month: 50, spend_month_wei: GEN / 2n,
+  cost_per_call_wei: GEN / 100n, accepted_price_wei: GEN / 100n, api_daily_limit_calls: 1_000, api_monthly_limit_calls: 0,
+  consumer_max_daily_spend_wei: 90n * GEN, calls_left_today: 990, spend_left_today_wei: 89n * GEN, hold_wei: 0, hold_expires_at: 0,
+  active: true, subscribed: true, settlements: 0, signer: "", ...change,
+});
+const reportOf = (change: object = {}, ...apis: object[]) => ({
+  consumer: OWN, day_id: today, credit_balance_wei: (43n * GEN) / 100n, held_wei: 0, low_credit: false, notices: 0,
+  resets_at: (today + 1) * DAY, month_resets_at: (today + 40) * DAY, total: apis.length, apis, ...change,
+});
+const accountOf = (toppedUpWei: bigint, creditWei: bigint) => ({
+  consumer: OWN, credit_wei: creditWei, held_wei: 0, topped_up_wei: toppedUpWei, alert_percent: 20, low_credit: false, subscriptions: [],
+});
+const json = (value: unknown): string => JSON.stringify(value, (_key, each: unknown) => (typeof each === "bigint" ? `big${each}` : each)).replaceAll(/"big(\d+)"/g, "$1");
+
+let views: Record<string, unknown>;
+let client: QueryClient;
+
+beforeEach(() => {
+  localStorage.clear();
+  port += 1;
+  for (const end of ["", `|${CONTRACT}`]) localStorage.setItem(`api-billing:trusted:${node()}${end}`, "1");
+  views = { list_apis: { total: 0, apis: [] }, get_usage_history: [], get_account: accountOf(0n, 0n), list_notices: [] };
+  vi.stubGlobal("fetch", vi.fn((_url: string, init?: RequestInit) => {
+    if (!init?.body) return Promise.resolve(new Response("", { status: 404 }));
+    const { method, params } = JSON.parse(String(init.body)) as { method: string; params: { data: string }[] };
+    if (method === "eth_chainId") return Promise.resolve(Response.json({ result: "0xf22f" }));
+    if (method !== "gen_call") return Promise.resolve(Response.json({ error: { code: -32601, message: "no such method" } }));
+    const asked = Buffer.from(params[0]?.data.slice(2) ?? "", "hex").toString("latin1");
+    const name = Object.keys(views).find((each) => asked.includes(each)) ?? "";
+    return Promise.resolve(Response.json({ result: toHex(encode(views[name] as never)).slice(2) }));
+  }));
+});
+afterEach(() => {
+  cleanup();
+  vi.unstubAllGlobals();
+});
+
+/** The page of OWN; `signed`: by whoever it is. */
+async function open(report: object, signed = false, more = ""): Promise<void> {
+  views["get_usage_report"] = json(report);
+  if (signed) localStorage.setItem(`api-billing:signer:${node()}`, JSON.stringify({ kind: "key", address: OWN, key: `0x${"11".repeat(32)}` }));
+  window.location.hash = `#/usage?network=localnet&rpc=${node()}&contract=${CONTRACT}&account=${OWN}${more}`;
+  client = new QueryClient({ defaultOptions: { queries: { retry: false, networkMode: "always" } } });
+  render(<QueryClientProvider client={client}><PlaceProvider><AppFrame /></PlaceProvider></QueryClientProvider>);
+  await screen.findByRole("heading", { name: "Usage" });
+}
+/** As after a while, or when somebody else did something. */
+async function refresh(report: object): Promise<void> {
+  views["get_usage_report"] = json(report);
+  await client.invalidateQueries({ predicate: ({ queryKey }) => queryKey.includes("get_usage_report") });
+}
+
+describe("a consumer's page", () => {
+  it("says how many calls are left, and what binds", async () => {
+    await open(reportOf({}, line()));
+    expect((await screen.findByTestId("left")).textContent).toBe("43 callscredit");
+    expect(screen.getByTestId("mix").textContent).toBe("about 43 calls at today's mix");
+  });
+  it("says where the contract would refuse, though a hold is there", async () => {
+    await open(reportOf({ credit_balance_wei: 0n, held_wei: GEN }, line({ hold_wei: GEN, hold_expires_at: (today + 9) * DAY })));
+    expect(await screen.findByText("Credit does not cover a call of weather")).toBeTruthy();
+    expect(screen.getByText("Metered only")).toBeTruthy();
+  });
+  it("has one thing to do and keeps the rest behind a button", async () => {
+    const apis = ["a", "b"].map((api_name) => line({ api_name, cost_per_call_wei: GEN / 10n }));
+    await open(reportOf({}, ...apis, line({ api_name: "c", active: false }), line({ api_name: "d", calls_today: 1_000 })));
+    expect(await screen.findByText("The price of 2 APIs rose")).toBeTruthy();
+    expect(screen.queryByText("c is paused")).toBeNull();
+    await userEvent.click(screen.getByRole("button", { name: "1 more" }));
+    expect(screen.getByText("c is paused")).toBeTruthy();
+  });
+  it("counts the level of the alert anew when somebody else has topped up", async () => {
+    await open(reportOf({ credit_balance_wei: 0n }), true);
+    expect((await screen.findByTestId("alert")).textContent).toContain("begins with the first top-up");
+    views["get_account"] = accountOf(10n * GEN, 10n * GEN);
+    await refresh(reportOf({ credit_balance_wei: 10n * GEN }));
+    await screen.findByText(/^Alert at/);
+    expect(screen.getByTestId("alert").textContent).toBe("Alert at 2 GEN: 20 % of 10 GEN after the last top-up.");
+  });
+  it("begins a day at zero when midnight has passed since the report", async () => {
+    await open(reportOf({ day_id: today - 1, resets_at: today * DAY }, line()));
+    expect((await screen.findByText(/today, which began at midnight UTC/)).textContent).toContain("0 GEN today");
+  });
+  it("leads to Operate where an account runs APIs and has no subscriptions", async () => {
+    const api = { api_name: "maps", operator: OWN, proposed_operator: "", active: true, plans: [], meters: [], next_sequence: 1 };
+    views["list_apis"] = { total: 1, apis: [api] };
+    await open(reportOf({ credit_balance_wei: 0n }));
+    expect(await screen.findByText("This account runs APIs; it has no subscriptions")).toBeTruthy();
+    expect(screen.getByRole("link", { name: "Go to Operate" }).getAttribute("href")).toContain("#/operate?");
+    expect(screen.queryByText("No subscriptions yet")).toBeNull();
+  });
+  it("gives advice with a notice only as long as it is so", async () => {
+    const notice = { number: 1, at: (today - 30) * DAY, kind: "price", api_name: "weather", code: "price_changed", calls: 1, amount_wei: 0 };
+    views["list_notices"] = [notice, { ...notice, number: 2, kind: "refund", code: "refunded", calls: 0, amount_wei: GEN }];
+    await open(reportOf({ notices: 2 }, line()));
+    expect((await screen.findByText("Refund")).closest("li")?.textContent).toContain("1 GEN of weather came back and are credit again.");
+    expect(screen.queryByText(/Subscribe again to accept/)).toBeNull();
+    await refresh(reportOf({ notices: 2 }, line({ cost_per_call_wei: GEN / 50n })));
+    expect(await screen.findByText(/Subscribe again to accept/)).toBeTruthy();
+  });
+});
+
+describe("the table of subscriptions", () => {
+  const names = (): (string | null)[] => screen.getAllByRole("rowheader").map((each) => each.textContent);
+  const three = reportOf(
+    {}, line({ api_name: "b", spend_month_wei: 3n }), line({ api_name: "a", spend_month_wei: 1n }), line({ api_name: "c", spend_month_wei: 2n, active: false }),
+    line({ api_name: "d", spend_month_wei: 9n, subscribed: false }),
+  );
+  it("begins with what needs something, and ends with what has ended", async () => {
+    await open(three);
+    await screen.findAllByRole("rowheader");
+    expect(names()).toEqual(["c", "b", "a", "d"]);
+  });
+  it("is sorted as the URL says, and as a head is pressed", async () => {
+    await open(three, false, "&sort=api");
+    await screen.findAllByRole("rowheader");
+    expect(names()).toEqual(["a", "b", "c", "d"]);
+    const spend = screen.getByRole("columnheader", { name: "Spend" });
+    await userEvent.click(within(spend).getByRole("button"));
+    expect([names(), spend.getAttribute("aria-sort"), window.location.hash.includes("sort=-spend")]).toEqual([["d", "b", "c", "a"], "descending", true]);
+  });
+  it("opens one card, with what its owner can do", async () => {
+    await open(reportOf({}, line(), line({ api_name: "maps" })), true);
+    await userEvent.click(await screen.findByRole("button", { name: "weather" }));
+    expect(within(screen.getByRole("article", { name: "weather" })).getByRole("button", { name: "Place hold" })).toBeTruthy();
+    await userEvent.click(screen.getByRole("button", { name: "maps" }));
+    expect(screen.getAllByRole("article").map((each) => each.getAttribute("aria-label"))).toEqual(["maps"]);
+  });
+  it("is without actions for who only watches", async () => {
+    await open(reportOf({ consumer: OTHER }, line()), true);
+    await userEvent.click(await screen.findByRole("button", { name: "weather" }));
+    expect(screen.queryByRole("button", { name: "Place hold" })).toBeNull();
+  });
+});
+
+describe("exact amounts", () => {
+  it("are shown by a switch that is kept", async () => {
+    await open(reportOf({ credit_balance_wei: GEN + 1n }));
+    await userEvent.click(await screen.findByRole("button", { name: "Exact amounts and full addresses" }));
+    expect(screen.getByTestId("free-credit").textContent).toBe("1.000000000000000001 GEN");
+    cleanup();
+    await open(reportOf({ credit_balance_wei: GEN + 1n }));
+    expect((await screen.findByTestId("free-credit")).textContent).toBe("1.000000000000000001 GEN");
+    await userEvent.click(screen.getByRole("button", { name: "Exact amounts and full addresses" }));
+    expect(screen.getByTestId("free-credit").textContent).toBe("1 GEN");
+  });
+});
