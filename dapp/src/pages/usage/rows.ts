@@ -1,5 +1,7 @@
 // What the table of subscriptions shows, and in which order.
+import { editableGen } from "../../domain/amounts";
 import type { ApiUsage, UsageReport } from "../../domain/answers";
+import { csv } from "../../domain/csv";
 import { leftOf, meteredOf, type Left, type Metered, type QuoteCode } from "../../domain/left";
 
 export interface Row {
@@ -54,6 +56,15 @@ export const rowsOf = (report: UsageReport, now: number): Row[] =>
     const metered = meteredOf(line, now);
     return { line, left, metered, state: stateOf(line, left, metered) };
   });
+
+/** Amounts and counts as reports of `api-billing` call them. */
+export const rowsCsv = (rows: readonly Row[]): string =>
+  csv(
+    ["api", "plan", "calls_today", "spend_today_wei", "calls_month", "spend_month_wei", "spend_month GEN", "calls_left", "state"],
+    rows.map(({ line, left, state }) => [
+      line.apiName, line.planName, line.callsToday, line.spendTodayWei, line.callsMonth, line.spendMonthWei, editableGen(line.spendMonthWei), left.calls, state.label,
+    ]),
+  );
 
 const compare = (a: string | bigint | number, b: string | bigint | number): number => (a < b ? -1 : a > b ? 1 : 0);
 

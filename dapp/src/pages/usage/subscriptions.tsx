@@ -1,12 +1,14 @@
 // All subscriptions, one line each; a line opens its card.
 import { Fragment, useId, useState } from "react";
+import { isoDay } from "../../domain/history";
 import { shortAddress } from "../../domain/names";
 import { go, useLocation } from "../../state/location";
 import { useSigner } from "../../state/signing";
+import { CsvButton } from "../../ui/csv_button";
 import { Calls, Empty, Gen, Section, Tag } from "../../ui/parts";
 import type { Acting } from "./acting";
 import { Card } from "./card";
-import { COLUMNS, REASONS, rowsOf, sorted, type Column, type Row } from "./rows";
+import { COLUMNS, REASONS, rowsCsv, rowsOf, sorted, type Column, type Row } from "./rows";
 
 const SHOWN = 10;
 
@@ -38,6 +40,7 @@ export function Subscriptions(acting: Acting) {
           <div className="table-tools">
             {rows.length > SHOWN / 2 && <Find value={wanted} onChange={setWanted} found={found.length} of={rows.length} />}
             {rows.length > 1 && <SortChoice />}
+            <span className="table-file"><CsvButton name={`subscriptions ${isoDay(report.dayId)}`} make={() => rowsCsv(found)} /></span>
           </div>
           <Table rows={shown} acting={acting} />
           {found.length > SHOWN && !wanted && (

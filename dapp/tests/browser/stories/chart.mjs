@@ -1,5 +1,5 @@
 // The chart of usage by day, statements, and what is printed.
-import { accessible, aside, check, fits, heavy, people, place, shot, shows, stage, visit } from "../stage.mjs";
+import { accessible, act, aside, ask, check, fits, heavy, people, place, shot, shows, stage, story, visit } from "../stage.mjs";
 
 const { consumer, operator } = people;
 /** A4, less its margins, at 96 dots an inch. */
@@ -65,7 +65,7 @@ aside("the chart has its days and its file from the URL", async () => {
   await page.getByLabel("Until", { exact: true }).fill("2026-03-07");
   await page.getByText("2026-03-01 to 2026-03-07 (UTC)").waitFor();
   await shot(page, "chart-desktop-dark");
-  const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: /^CSV/ }).click()]);
+  const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: /^CSV of usage/ }).click()]);
   check(file.suggestedFilename() === "usage 2026-03-01 to 2026-03-07.csv", file.suggestedFilename());
   const lines = (await (await file.createReadStream()).toArray()).join("").split("\r\n");
   check(lines[0] === "day,consumer,api,calls,spend_wei,spend GEN", lines[0]);
@@ -73,21 +73,47 @@ aside("the chart has its days and its file from the URL", async () => {
   check(lines.includes(`2026-03-06,${consumer.address},weather,99,990000000000000000,0.99`), lines.join("\n"));
 });
 
+/** Reads of history that a page makes. */
+function historyReads(page) {
+  const found = [];
+  const named = Buffer.from("get_usage_history").toString("hex");
+  page.on("request", (request) => { if (request.postData()?.includes(named)) found.push(request); });
+  return found;
+}
+
+story("usage of yesterday that is settled late comes into the chart, with one read", async () => {
+  const page = await chart({}, { api: "maps", chart: "calls" });
+  const reads = historyReads(page);
+  await days(page).focus();
+  await page.keyboard.press("ArrowLeft");
+  check((await valueOf(page)).endsWith(": 9 calls"), `before: ${await valueOf(page)}`);
+  const { next_sequence: next } = await ask("cli", "api", "show", "maps");
+  const yesterday = Math.floor(Date.parse("2026-03-19") / 86_400_000);
+  await act(people.meter, "settle_usage", ["maps", BigInt(next), [{ consumer: consumer.address, day_id: BigInt(yesterday), calls: 2n, spend_wei: 2n }]]);
+  await page.waitForFunction(() => document.querySelector("[role=slider]").getAttribute("aria-valuetext").endsWith(": 11 calls"));
+  check(reads.length === 1, `${reads.length} reads`);
+});
+
 aside("the chart of much of everything is readable, 320 px wide too", async () => {
-  const page = await chart({}, { days: "400" }, heavy);
+  const page = await chart({}, {}, heavy);
+  const reads = historyReads(page);
+  await page.getByRole("button", { name: "400 days" }).click();
+  await page.getByText(/Reading \d+ more/).waitFor();
+  await complete(page);
+  check(reads.length <= 12, `13 reads for 400 days, and one was made: ${reads.length}`);
   await page.getByText("others").first().waitFor();
   check((await days(page).getAttribute("aria-valuemax")) === "58", "weeks on a desk");
   await accessible(page, "400 days");
   await shot(page, "chart-desktop-light-400");
-  const phone = await chart({ phone: true, dark: true }, { days: "400" }, heavy);
+  const phone = await chart({ phone: true, dark: true }, { days: "90" }, heavy);
   await phone.setViewportSize({ width: 320, height: 700 });
   await days(phone).scrollIntoViewIfNeeded();
   await phone.waitForFunction(() => document.querySelector("[role=slider]").getAttribute("aria-valuemax") === "14");
   await days(phone).focus();
-  await accessible(phone, "400 days on a small phone");
+  await accessible(phone, "90 days on a small phone");
   const section = phone.locator("section").filter({ has: days(phone) });
   check(await section.evaluate((each) => each.scrollWidth <= each.clientWidth), "it fits the small phone");
-  await shot(phone, "chart-phone-320-dark-400");
+  await shot(phone, "chart-phone-320-dark");
 });
 
 aside("the chart needs no colours: forced colours have patterns", async () => {
