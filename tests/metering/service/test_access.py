@@ -187,3 +187,15 @@ def test_records__more_than_a_page__have_a_cursor(service: Any) -> None:
     first = service.get("/v1/records", consumer=service.acme, limit=2).json()
     second = service.get("/v1/records", consumer=service.acme, limit=2, after=first["next"]).json()
     assert (len(first["records"]), len(second["records"]), second["next"]) == (2, 1, None)
+
+
+def test_records__newest_first__are_paged_backwards(service: Any) -> None:
+    made = []
+    for _ in range(3):
+        made.append(service.reserve().json()["id"])
+        service.clock.ms += 1
+    newest = {"consumer": service.acme, "limit": 2, "newest_first": "true"}
+    first = service.get("/v1/records", **newest).json()
+    second = service.get("/v1/records", **newest, after=first["next"]).json()
+    assert [each["id"] for page in (first, second) for each in page["records"]] == made[::-1]
+    assert second["next"] is None

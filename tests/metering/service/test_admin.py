@@ -295,6 +295,11 @@ class Small(NamedTuple):
         return self.client.get(path).json()
 
 
+def sums(*charged_wei: int) -> dict[str, Any]:
+    calls = len(charged_wei)
+    return {"calls": calls, "units": calls, "charged_wei": str(sum(charged_wei)), "uncollected_wei": "0"}
+
+
 def test_summary__of_a_meter__is_what_happened(small: Small) -> None:
     meter, clock = small.meter, small.clock
     meter.add_consumer("acme")
@@ -308,12 +313,17 @@ def test_summary__of_a_meter__is_what_happened(small: Small) -> None:
     small.serve(consumer="nobody")
     assert small.get("/v1/summary") == {
         "at_ms": clock.ms,
+        "contract": None,
         "currency": "GEN",
         "currency_decimals": 18,
         "consumers": 1,
         "keys": 1,
         "today": {"calls": 1, "units": 1, "charged_wei": "5", "uncollected_wei": "0"},
         "month": {"calls": 2, "units": 2, "charged_wei": "10", "uncollected_wei": "0"},
+        "apis": [
+            {"api": "maps", "today": sums(5), "month": sums(5)},
+            {"api": "weather", "today": sums(), "month": sums(5)},
+        ],
         "refusals": {"by_code": {"insufficient_credit": 1, "not_subscribed": 1}, "is_complete": True},
         "reserved": {"requests": 1, "wei": "7", "is_complete": True},
         "unsettled": [],

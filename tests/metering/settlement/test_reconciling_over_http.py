@@ -9,6 +9,8 @@ from starlette.testclient import TestClient
 
 from api_billing.metering import Meter
 from api_billing.metering.service import create_app
+from api_billing.metering.settlement.cutting import Cutter
+from api_billing.metering.stores.steps import run
 from api_billing.networks import Network, find_network
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.plugin import server_fixture
@@ -16,6 +18,7 @@ from genlayer_localnet.testing.plugin import server_fixture
 from .places import Place, deployed
 
 SERVICE, ADMIN = "service-token-of-the-tests-0123456789", "admin-token-of-the-tests-0123456789"
+NOTHING = {"calls": 0, "units": 0, "charged_wei": "0", "uncollected_wei": "0"}
 server = server_fixture(scope="module", finality_window_seconds=3_600)
 
 
@@ -49,9 +52,9 @@ def ask(place: Place, network: Network):
     ) as meter:
         client = TestClient(create_app(meter, service_token=SERVICE, admin_token=ADMIN))
 
-        def ask(api: str, token: str = ADMIN, later_ms: int = 0):
+        def ask(api: str, token: str = ADMIN, later_ms: int = 0, what: str = "reconciliation"):
             now_ms[0] += later_ms
-            return client.get("/v1/reconciliation", params={"api": api}, headers={"authorization": f"Bearer {token}"})
+            return client.get(f"/v1/{what}", params={"api": api}, headers={"authorization": f"Bearer {token}"})
 
         yield ask
 
@@ -73,6 +76,32 @@ def test_reconciliation__before_and_after_settling__tells_the_difference_and_why
     assert ask(place.api, later_ms=1_000).json() == before  # told again as it was
     after = ask(place.api, later_ms=10_000).json()
     assert (after["zero"], after["lines"][0]["chain_wei"], after["lines"][0]["why"]) == (True, "1000", [])
+
+
+def test_summary__of_a_meter_that_settles__says_where_and_what_waits(place, ask):
+    def waits(later_ms: int = 2_000) -> list[tuple[int, str, int, str, bool]]:
+        told = ask(place.api, what="summary", later_ms=later_ms).json()
+        assert told["contract"] == place.contract
+        fields = ("batches", "amount_wei", "requests", "requests_wei", "is_complete")
+        return [tuple(each[name] for name in fields) for each in told["unsettled"]]
+
+    place.serve(700)
+    place.serve(300)
+    assert waits() == [(0, "0", 2, "1000", True)]
+    cutter = Cutter(place.api, max_step=1)
+    run(cutter.step(place.now_ms()), place.store.call)  # one of them is in a batch that goes on
+    assert waits() == [(0, "0", 2, "1000", True)]
+    run(cutter.step(place.now_ms()), place.store.call)
+    assert waits() == [(1, "1000", 0, "0", True)]
+    assert place.settle().status == "done"
+    assert waits() == []
+
+
+def test_summary__in_the_next_month__still_tells_what_waits(place, ask):
+    place.serve(700)
+    later = ask(place.api, what="summary", later_ms=30 * 86_400_000).json()
+    assert [each["requests_wei"] for each in later["unsettled"]] == ["700"]
+    assert later["apis"] == [{"api": place.api, "today": NOTHING, "month": NOTHING}]
 
 
 def test_reconciliation__of_an_api_that_is_not_on_the_contract__says_so(ask):

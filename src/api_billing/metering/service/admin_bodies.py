@@ -371,23 +371,38 @@ class RefusalsBody(Body):
 
 
 class UnsettledBody(Body):
-    """Batches of an API that are not recorded on the chain yet, and what they are of."""
+    """Batches of an API that are not recorded on the chain yet, and what they are of; beside them requests that are in
+    no batch yet, of which there are more where `is_complete` is false.
+    """
 
     api: str
     batches: int
     amount_wei: Wei
+    requests: int
+    requests_wei: Wei
+    is_complete: bool
+
+
+class ApiSummary(Body):
+    """What was used of an API."""
+
+    api: str
+    today: UsageSums
+    month: UsageSums
 
 
 class SummaryAnswer(Body):
     """The meter at a glance. Sums of days before yesterday may be some minutes old."""
 
     at_ms: int
+    contract: str | None = Field(description="That it settles on; without one null")
     currency: str
     currency_decimals: int
     consumers: int
     keys: int
     today: UsageSums
     month: UsageSums
+    apis: list[ApiSummary] = Field(description="The same of each API of the last 31 days")
     refusals: RefusalsBody
     reserved: ReservedBody
     unsettled: list[UnsettledBody] = Field(description="With a contract; else none")

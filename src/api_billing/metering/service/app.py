@@ -253,11 +253,12 @@ class _Routes:
         until_ms: Annotated[int, Query(ge=0, le=2**52)] = 2**52,
         after: Annotated[str | None, Query(pattern=bodies.ID_PATTERN, description="`next` of the page before")] = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
+        newest_first: bool = False,
     ) -> bodies.RecordsAnswer:
-        """A consumer's requests, served and refused, oldest first."""
+        """A consumer's requests, served and refused, oldest first unless asked for otherwise."""
         whose = await self._access.reader(request, consumer)
         states: tuple[State, ...] = (state,) if state is not None else ()
-        query = ListRecords(whose, api, since_ms, until_ms, states, after or "", limit)
+        query = ListRecords(whose, api, since_ms, until_ms, states, after or "", limit, newest_first)
         records = await self._meter.store.acall(query)
         cursor = records[-1].record_id if len(records) == limit else None
         return bodies.RecordsAnswer(

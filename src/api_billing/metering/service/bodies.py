@@ -407,7 +407,7 @@ class RecordBody(BaseModel):
 
 
 class RecordsAnswer(Counted):
-    """A page of records, oldest first; `next` is the `after` of the page behind it, null at the end."""
+    """A page of records; `next` is the `after` of the page behind it, null at the end."""
 
     consumer: str
     records: list[RecordBody]

@@ -1,6 +1,6 @@
 """The meter at a glance, for who administers it, and cheap to ask for every few seconds.
 
-Refusals are counted among the newest records.
+Refusals are counted among the newest records, and what is in no batch yet among the oldest.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from api_billing.metering.clock import DAY_MS, date_of, day_of
+from api_billing.metering.ledger.batch_operations import OpenCut, ReadCut
 from api_billing.metering.ledger.operations import ListRecords, Record, Summarize, Summed
-from api_billing.metering.ledger.settlement_operations import Book, ListOutgoing, Outgoing, ReadBook
+from api_billing.metering.ledger.settlement_operations import Book, ListOutgoing, ListToSettle, Outgoing, ReadBook
+from api_billing.metering.ledger.usage_line import UsageLine
 from api_billing.metering.meter import Meter
 from api_billing.metering.service import admin_bodies as bodies
 from api_billing.metering.service.bodies import counted
@@ -23,6 +25,7 @@ _RECORDS: Final = 2_000
 _PAGE: Final = 500
 _RESERVATIONS: Final = 1_000
 _BATCHES: Final = 100
+_DAYS: Final = 31  # of which APIs are known: what was used before a month began may not be settled yet
 _FRESH_MS: Final = 2_000  # how long it is told again as it was
 
 
@@ -40,24 +43,31 @@ class Summary:
         if told is not None and 0 <= now_ms - told.at_ms < _FRESH_MS:
             return told
         today = now_ms // DAY_MS
+        first = day_of(date_of(today).replace(day=1))
         month: list[Sums] = []
         of_today: list[Sums] = []
-        for day in range(day_of(date_of(today).replace(day=1)), today + 1):
+        apis: set[str] = set()
+        for day in range(today - _DAYS + 1, today + 1):
             of_today = yield from self._days.of(day)
-            month += of_today
+            apis.update(sums.api for sums in of_today)
+            month += of_today if day >= first else []
         there: Summed = yield Summarize(_RESERVATIONS)
         told = bodies.SummaryAnswer(
             at_ms=now_ms,
+            contract=self._meter.settings.contract or None,
             **counted(self._meter.currency),
             consumers=there.consumers,
             keys=there.keys,
             today=_sums(of_today),
             month=_sums(month),
+            apis=[
+                bodies.ApiSummary(api=api, today=_sums(of_today, api), month=_sums(month, api)) for api in sorted(apis)
+            ],
             refusals=(yield from _refusals(today)),
             reserved=bodies.ReservedBody(
                 requests=there.open, wei=str(there.reserved_wei), is_complete=there.open < _RESERVATIONS
             ),
-            unsettled=(yield from self._unsettled({sums.api for sums in month})),
+            unsettled=(yield from self._unsettled(apis)),
         )
         self._told = told
         return told
@@ -66,12 +76,38 @@ class Summary:
         found: list[bodies.UnsettledBody] = []
         for api in sorted(apis) if self._meter.settings.contract else ():
             book: Book = yield ReadBook(api)
-            batches = book.last - book.ended
-            if batches:
-                outgoing: tuple[Outgoing, ...] = yield ListOutgoing(api, book.ended, _BATCHES)
-                wei = sum([line.amount_wei for each in outgoing for line in each.batch.lines])
-                found.append(bodies.UnsettledBody(api=api, batches=batches, amount_wei=str(wei)))
+            batches: tuple[Outgoing, ...] = ()
+            if book.last > book.ended:
+                batches = yield ListOutgoing(api, book.ended, _BATCHES)
+            requests, wei, is_complete = yield from _in_no_batch(api)
+            if batches or requests:
+                of_batches = sum(line.amount_wei for each in batches for line in each.batch.lines)
+                found.append(
+                    bodies.UnsettledBody(
+                        api=api,
+                        batches=book.last - book.ended,
+                        amount_wei=str(of_batches),
+                        requests=requests,
+                        requests_wei=str(wei),
+                        is_complete=is_complete,
+                    )
+                )
         return found
+
+
+def _in_no_batch(api: str) -> Steps[tuple[int, int, bool]]:
+    """Requests that were charged and are in no batch that has ended; their sum; whether these are all."""
+    begun: OpenCut | None = yield ReadCut(api)
+    lines = () if begun is None else begun.batch.lines
+    requests, wei = sum(line.calls for line in lines), sum(line.amount_wei for line in lines)
+    after = ""
+    for _ in range(0, _RECORDS, _PAGE):
+        page: tuple[UsageLine, ...] = yield ListToSettle(api, after, _PAGE)
+        requests, wei = requests + len(page), wei + sum(line.charged_wei for line in page)
+        if len(page) < _PAGE:
+            return requests, wei, True
+        after = page[-1].record_id
+    return requests, wei, False
 
 
 def _refusals(today: int) -> Steps[bodies.RefusalsBody]:
@@ -89,10 +125,11 @@ def _refusals(today: int) -> Steps[bodies.RefusalsBody]:
     return bodies.RefusalsBody(by_code=dict(codes), is_complete=False)
 
 
-def _sums(of: list[Sums]) -> bodies.UsageSums:
+def _sums(of: list[Sums], api: str | None = None) -> bodies.UsageSums:
+    counted_in = [each for each in of if api in (None, each.api)]
     return bodies.UsageSums(
-        calls=sum(each.calls for each in of),
-        units=sum(each.units for each in of),
-        charged_wei=str(sum(each.charged_wei for each in of)),
-        uncollected_wei=str(sum(each.uncollected_wei for each in of)),
+        calls=sum(each.calls for each in counted_in),
+        units=sum(each.units for each in counted_in),
+        charged_wei=str(sum(each.charged_wei for each in counted_in)),
+        uncollected_wei=str(sum(each.uncollected_wei for each in counted_in)),
     )

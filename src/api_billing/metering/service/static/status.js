@@ -157,7 +157,8 @@ async function overview() {
   list("wrong", wrong.length ? wrong : [["All is well", status.store, "good"]], "");
   const codes = Object.entries(summary?.refusals.by_code ?? {}).sort((a, b) => b[1] - a[1]);
   list("refusals", codes.map(([code, count]) => [code, numbers.format(count)]), "None");
-  list("unsettled", (summary?.unsettled ?? []).map((each) => [each.api, `${each.batches} batches, ${amount(each.amount_wei)}`]), "Nothing waits");
+  const waits = (each) => `${each.batches} batches, ${amount(each.amount_wei)}; ${each.is_complete ? "" : "at least "}${numbers.format(each.requests)} requests in no batch, ${amount(each.requests_wei)}`;
+  list("unsettled", (summary?.unsettled ?? []).map((each) => [each.api, waits(each)]), "Nothing waits");
   of("state").textContent = status.ok ? "Serves requests" : "Cannot serve requests";
   of("state").className = status.ok ? "good" : "bad";
   of("about").textContent = `api-billing ${status.version}, store ${status.store}, read ${new Date().toLocaleTimeString()}`;
