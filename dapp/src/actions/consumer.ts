@@ -1,7 +1,7 @@
 // What a consumer can do.
 import { shortAddress } from "../domain/names";
 import type { Api, Plan, ApiUsage, UsageReport } from "../domain/answers";
-import { editableGen } from "../domain/amounts";
+import { editableGen, shortGen } from "../domain/amounts";
 import { DAY_SECONDS, momentText, toFieldValue } from "../domain/time";
 import { FormReader, gen, limitText, type Action } from "./action";
 
@@ -11,14 +11,23 @@ const ENTER_MORE = "Enter more than 0.";
 export const isHoldInForce = (line: ApiUsage | undefined, now: number): boolean =>
   line !== undefined && line.holdWei > 0n && now < line.holdExpiresAt;
 
+/** What the consumer's calls cost: each, and in a month at the present rate; 0 where nothing says so. */
+export interface Costs {
+  callWei: bigint;
+  monthWei: bigint;
+}
+
 /** Anyone may top up anyone; what arrives belongs to the consumer. */
-export function topUp(own: string, consumer: string): Action {
+export function topUp(own: string, consumer: string, costs: Costs = { callWei: 0n, monthWei: 0n }): Action {
   return {
     title: "Top up credit",
     intro: "Anybody can top up anybody. The GEN leave your account and become credit of the consumer.",
     submit: "Top up",
     fields: [
-      { name: "amount", label: "Amount", kind: "gen", initial: "" },
+      {
+        name: "amount", label: "Amount", kind: "gen", initial: "", max: "balance", priceWei: costs.callWei, priceName: "the present mix",
+        ...(costs.monthWei > 0n ? { hint: `30 days cost about ${shortGen(costs.monthWei)} GEN at the present rate.` } : {}),
+      },
       { name: "consumer", label: "Consumer", kind: "address", initial: consumer },
     ],
     check(values) {
@@ -32,7 +41,7 @@ export function topUp(own: string, consumer: string): Action {
           isOwn
             ? "Free credit can be withdrawn at any time."
             : "Only the consumer can withdraw it: you cannot take it back.",
-          "The low-credit alert counts from the new total.",
+          `The low-credit alert counts from the new total${isOwn ? "" : ", if that is more than it counted from"}.`,
         ],
         call: isOwn
           ? { method: "top_up_credit", args: [amount], valueWei: amount, title: `Top up ${gen(amount)}` }
@@ -47,7 +56,7 @@ export function withdraw(creditWei: bigint): Action {
     title: "Withdraw credit",
     intro: `${gen(creditWei)} are free. What is on hold cannot be withdrawn.`,
     submit: "Withdraw",
-    fields: [{ name: "amount", label: "Amount", kind: "gen", initial: "", hint: `Everything: ${editableGen(creditWei)}` }],
+    fields: [{ name: "amount", label: "Amount", kind: "gen", initial: "", max: creditWei }],
     check(values) {
       const form = new FormReader(values);
       const amount = form.gen("amount", 1n, ENTER_MORE);
@@ -189,6 +198,7 @@ export function placeHold(line: ApiUsage, creditWei: bigint, now: number): Actio
       {
         name: "amount", label: isMore ? "Add to the hold" : "Amount", kind: "gen", initial: "",
         hint: isMore ? `${gen(line.holdWei)} are on hold already; leave empty to prolong only.` : `${gen(creditWei)} are free.`,
+        max: creditWei, priceWei: line.costPerCallWei, priceName: line.apiName,
       },
       { name: "until", label: "Ends (UTC)", kind: "moment", initial: toFieldValue(suggested) },
     ],

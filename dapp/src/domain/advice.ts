@@ -5,7 +5,8 @@ import { leftOf, meteredOf, QUOTE_CODES, type QuoteCode } from "./left";
 import type { LastDays } from "./outlook";
 import { DAY_SECONDS, duration, momentText } from "./time";
 
-export type Remedy = "top_up" | "subscribe" | "release_hold";
+/** ``subscribe``: anew, with another cap or price; ``plan``: to another plan, where there is one. */
+export type Remedy = "top_up" | "subscribe" | "plan" | "release_hold";
 
 export interface Advice {
   /** The same as long as the situation is the same. */
@@ -64,7 +65,7 @@ function ofStopped(code: QuoteCode, lines: readonly ApiUsage[], report: UsageRep
   const one = lines.length === 1;
   const say = (title: string, text: string, button: string, remedy: Remedy | null = "subscribe", severity: Advice["severity"] = "stop"): Advice => ({
     key: `${code}:${lines.map(({ apiName }) => apiName).join()}`, severity, title, text, which: listed(lines), remedy,
-    apiNames: lines.map(({ apiName }) => apiName), button: one || remedy !== "subscribe" ? button : `${button}: ${first.apiName}`,
+    apiNames: lines.map(({ apiName }) => apiName), button: one || remedy === "top_up" || remedy === null ? button : `${button}: ${first.apiName}`,
   });
   const tomorrow = `Calls are possible again in ${duration(report.resetsAt - now)}, at midnight UTC`;
   const price = genOf(first.acceptedPriceWei, first.costPerCallWei);
@@ -78,10 +79,10 @@ function ofStopped(code: QuoteCode, lines: readonly ApiUsage[], report: UsageRep
           : "Calls are refused until the new prices are accepted.",
         "Accept the new price");
     case "daily_limit_exceeded":
-      return say(`All calls of ${those(lines)} are used up`, `The plan allows no more today. ${tomorrow}, or with a larger plan.`, "Choose another plan");
+      return say(`All calls of ${those(lines)} are used up`, `The plan allows no more today. ${tomorrow}, or with a larger plan.`, "Choose another plan", "plan");
     case "monthly_limit_exceeded":
       return say(`This month's calls of ${those(lines)} are used up`,
-        `The plan allows no more this month. Calls are possible again on ${momentText(report.monthResetsAt)}, or with a larger plan.`, "Choose another plan");
+        `The plan allows no more this month. Calls are possible again on ${momentText(report.monthResetsAt)}, or with a larger plan.`, "Choose another plan", "plan");
     case "daily_spend_exceeded":
       return say(`The daily cap for ${those(lines)} is reached`,
         `${one ? `${gen(first.spendLeftTodayWei)} are left of ${gen(first.consumerMaxDailySpendWei)}, less than one call costs. ` : ""}${tomorrow}, or with a higher cap.`,
@@ -105,7 +106,7 @@ function ofNear(code: QuoteCode, lines: readonly ApiUsage[], report: UsageReport
     key: `near:${code}:${lines.map(({ apiName }) => apiName).join()}`, severity: "warn", apiNames: lines.map(({ apiName }) => apiName), which: listed(lines),
     title: one ? `${calls} ${calls === 1n ? "call" : "calls"} of ${first.apiName} ${calls === 1n ? "is" : "are"} left` : `${lines.length} APIs are near their ${limit}`,
     text: one ? `Then its ${limit} is reached, and calls are refused.` : "When it is reached, calls are refused.",
-    remedy: "subscribe", button: one ? button : `${button}: ${first.apiName}`,
+    remedy: code === "daily_spend_exceeded" ? "subscribe" : "plan", button: one ? button : `${button}: ${first.apiName}`,
   };
 }
 

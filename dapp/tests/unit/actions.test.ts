@@ -19,6 +19,10 @@ describe("topping up", () => {
     expect(fill(action, { amount: "1" }).call).toMatchObject({ method: "top_up_for", args: [OTHER, GEN], valueWei: GEN });
     expect(effects(action, { amount: "1" })).toContain("you cannot take it back");
   });
+  it("says what a month costs, and what a call", () => {
+    const [amount] = consumer.topUp(OWN, OWN, { callWei: GEN / 50n, monthWei: 12n * GEN }).fields;
+    expect(amount).toMatchObject({ priceWei: GEN / 50n, max: "balance", hint: "30 days cost about 12 GEN at the present rate." });
+  });
   it.each([["amount", "0"], ["amount", ""], ["consumer", "0x12"]])("with a wrong %s %j is not sent", (name, value) => {
     const { call, errors } = fill(consumer.topUp(OWN, OTHER), { amount: "1", [name]: value });
     expect(call).toBeNull();

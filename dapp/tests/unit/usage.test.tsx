@@ -100,6 +100,18 @@ describe("a consumer's page", () => {
     await open(reportOf({ day_id: today - 1, resets_at: today * DAY }, line()));
     expect((await screen.findByText(/today, which began at midnight UTC/)).textContent).toContain("0 GEN today");
   });
+  it("offers another plan only where there is one", async () => {
+    const plan = { plan_name: "standard", cost_per_call_wei: GEN / 100n, daily_limit_calls: 1_000, monthly_limit_calls: 0 };
+    const api = { api_name: "weather", operator: OTHER, proposed_operator: "", active: true, plans: [plan], meters: [], next_sequence: 1 };
+    views["list_apis"] = { total: 1, apis: [api] };
+    await open(reportOf({}, line({ calls_today: 1_000 })), true);
+    expect(await screen.findByText("All calls of weather are used up")).toBeTruthy();
+    await screen.findByTestId("alert");
+    expect(screen.queryByRole("button", { name: "Choose another plan" })).toBeNull();
+    views["list_apis"] = { total: 1, apis: [{ ...api, plans: [plan, { ...plan, plan_name: "pro" }] }] };
+    await client.invalidateQueries();
+    expect(await screen.findByRole("button", { name: "Choose another plan" })).toBeTruthy();
+  });
   it("leads to Operate where an account runs APIs and has no subscriptions", async () => {
     const api = { api_name: "maps", operator: OWN, proposed_operator: "", active: true, plans: [], meters: [], next_sequence: 1 };
     views["list_apis"] = { total: 1, apis: [api] };

@@ -3,6 +3,7 @@ import type { Action } from "../../actions/action";
 import * as actions from "../../actions/consumer";
 import type { Advice } from "../../domain/advice";
 import type { Api, UsageReport } from "../../domain/answers";
+import { callsAtMix, type LastDays } from "../../domain/outlook";
 
 export interface Acting {
   report: UsageReport;
@@ -14,14 +15,25 @@ export interface Acting {
   apis: readonly Api[] | undefined;
   /** The chain's time. */
   now: number;
+  /** null until the past is read. */
+  rate: LastDays | null;
 }
 
-/** The action that remedies it; null where whoever looks cannot do it. Anybody can top up anybody. */
-export function remedyFor({ remedy, apiNames }: Advice, { report, own, isOwn, apis, now }: Acting): (() => Action) | null {
-  if (remedy === "top_up") return () => actions.topUp(own, report.consumer);
+export function topUpOf({ report, own, rate }: Acting): Action {
+  const mix = callsAtMix(report);
+  return actions.topUp(own, report.consumer, {
+    callWei: mix?.callWei ?? 0n, monthWei: rate && rate.days > 0 ? (rate.spentWei * 30n) / BigInt(rate.days) : 0n,
+  });
+}
+
+/** The action that remedies it; null where there is none, or not for whoever looks. Anybody can top up anybody. */
+export function remedyFor({ remedy, apiNames }: Advice, acting: Acting): (() => Action) | null {
+  const { report, isOwn, apis, now } = acting;
+  if (remedy === "top_up") return () => topUpOf(acting);
   const line = report.apis.find((each) => each.apiName === apiNames[0]);
   const api = apis?.find((each) => each.apiName === apiNames[0]);
-  if (remedy === "subscribe" && isOwn && api) return () => actions.subscribe(api, report, now);
+  if (remedy === "plan" && api?.plans.length === 1) return null;
+  if ((remedy === "subscribe" || remedy === "plan") && isOwn && api) return () => actions.subscribe(api, report, now);
   if (remedy === "release_hold" && isOwn && line) return () => actions.releaseHold(line);
   return null;
 }

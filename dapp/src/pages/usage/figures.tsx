@@ -10,20 +10,19 @@ import { clockText, DAY_SECONDS, dateText, dayOf, monthText } from "../../domain
 import { useView } from "../../state/queries";
 import { ActionButton } from "../../ui/action_dialog";
 import { Gen } from "../../ui/parts";
-import { remedyFor, type Acting } from "./acting";
+import { remedyFor, topUpOf, type Acting } from "./acting";
 
 interface FiguresProps extends Acting {
   /** The most urgent of all advice. */
   first: Advice | undefined;
   /** null until the past is read. */
-  rate: LastDays | null;
   lastMonthWei: bigint | null;
   /** The report is of a day that has ended. */
   isLate: boolean;
 }
 
-export function Figures({ first, rate, lastMonthWei, isLate, ...acting }: FiguresProps) {
-  const { report, now } = acting;
+export function Figures({ first, lastMonthWei, isLate, ...acting }: FiguresProps) {
+  const { report, rate, now } = acting;
   const mix = callsAtMix(report);
   return (
     <section className="section glance" aria-label="At a glance">
@@ -105,7 +104,8 @@ function ToDo({ first, ...acting }: Acting & { first: Advice | undefined }) {
 }
 
 /** Money in and out, and the level of the alert. */
-function Money({ report, own, isOwn, isTopUpAbove }: Acting & { isTopUpAbove: boolean }) {
+function Money({ isTopUpAbove, ...acting }: Acting & { isTopUpAbove: boolean }) {
+  const { report, isOwn } = acting;
   const details = useView("get_account", isOwn ? [report.consumer] : null);
   const { refetch } = details;
   const known = `${report.creditBalanceWei}|${report.heldWei}|${report.lowCredit}`;
@@ -119,7 +119,7 @@ function Money({ report, own, isOwn, isTopUpAbove }: Acting & { isTopUpAbove: bo
   return (
     <div className="glance-foot">
       <div className="actions">
-        {!isTopUpAbove && <ActionButton className="button small primary" make={() => actions.topUp(own, report.consumer)}>Top up</ActionButton>}
+        {!isTopUpAbove && <ActionButton className="button small primary" make={() => topUpOf(acting)}>Top up</ActionButton>}
         {isOwn && (
           <>
             <ActionButton disabled={report.creditBalanceWei === 0n} make={() => actions.withdraw(report.creditBalanceWei)}>Withdraw</ActionButton>

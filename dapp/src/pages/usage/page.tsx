@@ -64,14 +64,14 @@ function Report({ told }: { told: UsageReport }) {
   const rate = recent && atLastDays(report, recent, now);
   const advice = adviceFor(report, now, rate);
   useNews(advice);
-  const acting = { report, own, isOwn, apis: apis.data, now };
+  const acting = { report, own, isOwn, apis: apis.data, now, rate };
   const isOperator = isEmpty && (apis.data ?? []).some((api) => api.operator === report.consumer);
   return (
     <>
       {isOperator && <OperatorHint />}
       {(isOwn || !isOperator || report.creditBalanceWei + report.heldWei > 0n) && (
         <>
-          <Figures {...acting} first={advice[0]} rate={rate} lastMonthWei={lastMonthWei} isLate={told !== report} />
+          <Figures {...acting} first={advice[0]} lastMonthWei={lastMonthWei} isLate={told !== report} />
           <Banners {...acting} advice={advice.slice(1)} />
         </>
       )}
