@@ -2,8 +2,8 @@
 // one reads. Nothing depends on a tab that does not answer: after a while each reads for itself.
 import type { Query, QueryClient, QueryFunction, QueryFunctionContext } from "@tanstack/react-query";
 
-/** By the first part of their key. */
-const SHARED: readonly unknown[] = ["contract", "history"];
+/** The first part of the key of what is shared. */
+const SHARED = "contract";
 /** What was read so recently is not read again, unless something was sent since. */
 const RECENT_MS = 1_000;
 const GREETING_MS = 60;
@@ -98,7 +98,7 @@ export function shareAnswers(client: QueryClient, { now, channel, locks }: Surro
   };
 
   const persister = async (queryFn: QueryFunction, context: QueryFunctionContext, query: Query): Promise<unknown> => {
-    if (!SHARED.includes(query.queryKey[0])) return queryFn(context);
+    if (query.queryKey[0] !== SHARED) return queryFn(context);
     const { data, isInvalidated } = query.state;
     const isFirst = data === undefined;
     const { staleTime } = query.options as { staleTime?: unknown };

@@ -80,7 +80,7 @@ export function StackedBars({ label, first, last, series, unit, children }: Stac
         <div
           className="chart-days" role="slider" tabIndex={0} aria-label={`${label}: choose a day with the arrow keys`}
           aria-valuemin={1} aria-valuemax={bars.length} aria-valuenow={at + 1} aria-valuetext={spoken ? spokenText(spoken, series, unit) : ""}
-          onPointerDown={onPointer} onPointerMove={onPointer} onKeyDown={onKey}
+          onPointerDown={onPointer} onPointerMove={onPointer} onPointerCancel={() => setChosen(null)} onKeyDown={onKey}
           onFocus={() => setChosen((before) => before ?? bars.length - 1)} onBlur={() => setChosen(null)}
         >
           <svg viewBox={`0 0 ${width} ${HEIGHT}`} aria-hidden="true">

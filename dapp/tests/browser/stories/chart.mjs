@@ -54,6 +54,10 @@ aside("the chart is read with the mouse and a finger", async () => {
   await shot(phone, "chart-phone-light-tip");
   await phone.getByRole("heading", { name: "Usage by day" }).tap();
   await tip(phone).waitFor({ state: "hidden" });
+  await days(phone).dispatchEvent("pointerdown", { pointerType: "touch" });
+  await tip(phone).waitFor();
+  await days(phone).dispatchEvent("pointercancel", { pointerType: "touch" });
+  await tip(phone).waitFor({ state: "hidden" }); // the finger scrolls the page
 });
 
 aside("the chart has its days and its file from the URL", async () => {

@@ -2,7 +2,7 @@
 import { accessible, aside, card, check, enter, fits, people, place, shot, story } from "../stage.mjs";
 
 const { operator, consumer, newcomer } = people;
-const VIEWS = ["usage", "apis", "operate", "transactions", "connect"];
+const VIEWS = ["usage", "statement", "apis", "operate", "transactions", "connect"];
 
 story("the keyboard alone is enough", async () => {
   const page = await enter(newcomer);
