@@ -1,10 +1,8 @@
 // The frame around every page.
-import { useEffect, useRef, useState, type ReactNode } from "react";
+import { lazy, Suspense, useEffect, useRef, useState, type ComponentType, type ReactNode } from "react";
 import { ApisPage } from "./pages/apis";
 import { ConnectPage, NotConnected } from "./pages/connect";
 import { LinkQuestion } from "./pages/link";
-import { OperatePage } from "./pages/operate/page";
-import { StatementPage } from "./pages/statement";
 import { TransactionsPage } from "./pages/transactions";
 import { UsagePage } from "./pages/usage/page";
 import { useLocation } from "./state/location";
@@ -17,9 +15,27 @@ import { ExactSwitch } from "./ui/exact";
 import { usePace } from "./ui/freshness";
 import { Icon, type IconName } from "./ui/icons";
 import { onAnnounce } from "./browser/announcing";
-import { Skeleton } from "./ui/parts";
+import { Empty, Skeleton } from "./ui/parts";
 import { ThemeButton } from "./ui/theme";
 import { Toasts } from "./ui/toasts";
+
+/** A page that few begin with: its code comes when it is opened. */
+function later<N extends string>(load: () => Promise<Record<N, ComponentType>>, name: N) {
+  return lazy(() => load().then((file) => ({ default: file[name] }), () => ({ default: NotLoaded })));
+}
+const OperatePage = later(() => import("./pages/operate/page"), "OperatePage");
+const StatementPage = later(() => import("./pages/statement"), "StatementPage");
+
+function NotLoaded() {
+  return (
+    <>
+      <h1>API billing</h1>
+      <Empty title="This page could not be loaded" action={<button type="button" className="button" onClick={() => window.location.reload()}>Load it again</button>}>
+        Its host does not answer, or has a newer version by now.
+      </Empty>
+    </>
+  );
+}
 
 const NAVIGATION: readonly { view: View; label: string; icon: IconName }[] = [
   { view: "usage", label: "Usage", icon: "chart" },
@@ -44,7 +60,7 @@ export function AppFrame() {
           </div>
         </div>
       </header>
-      <main id="main" tabIndex={-1}><Page /></main>
+      <main id="main" tabIndex={-1}><Suspense fallback={<Skeleton />}><Page /></Suspense></main>
       <footer className="foot">Amounts are GEN, cut to six decimals. Days and months are UTC. <ExactSwitch /></footer>
       <Toasts />
       <LiveRegion />

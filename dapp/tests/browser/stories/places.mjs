@@ -53,3 +53,20 @@ aside("a link with a node or a contract of its own shows them and asks first", a
   await page.goto(place("usage", { account: consumer.address, contract: operator.address }));
   await shows(page.getByTestId("link"), operator.address.toLowerCase());
 });
+
+aside("a page whose code cannot be loaded says so, and the others go on", async () => {
+  const context = await visit({ tolerate: ["Failed to load resource", "ERR_"] });
+  const page = await context.newPage();
+  await page.goto(place("usage", { account: consumer.address }));
+  await page.getByTestId("free-credit").waitFor();
+  await page.route("**/assets/page-*.js", (route) => route.abort());
+  await page.getByRole("link", { name: "Operate" }).click();
+  await page.getByText("This page could not be loaded").waitFor();
+  await accessible(page, "a page that could not be loaded");
+  await page.getByRole("link", { name: "Usage" }).click();
+  await page.getByTestId("free-credit").waitFor();
+  await page.unroute("**/assets/page-*.js");
+  await page.getByRole("link", { name: "Operate" }).click();
+  await page.getByRole("button", { name: "Load it again" }).click();
+  await page.getByRole("heading", { name: "Operate" }).waitFor();
+});
