@@ -50,6 +50,10 @@ export async function rpc(method, params = [], node = url) {
 /** Everything that is accepted becomes final. */
 export const finalize = (node = url) => rpc("sim_increaseTime", [stage.finalitySeconds + 1], node);
 
+/** What a view answers, as the contract at a node does. */
+export const view = (functionName, args, at = stage) =>
+  createClient({ chain: { ...localnet, id: 61999, rpcUrls: { default: { http: [at.url] } } }, endpoint: at.url }).readContract({ address: at.contract, functionName, args });
+
 /** Somebody else does something on the chain, not through the page. */
 export async function act(person, functionName, args, value = 0n) {
   const chain = { ...localnet, id: 61999, rpcUrls: { default: { http: [url] } } };

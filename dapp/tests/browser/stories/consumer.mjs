@@ -1,5 +1,5 @@
 // A consumer's page and actions.
-import { accessible, aside, ask, card, check, enter, fits, finalize, follow, GEN, heavy, people, place, shot, shows, story, submit, visit } from "../stage.mjs";
+import { accessible, aside, ask, card, check, enter, fits, finalize, follow, GEN, heavy, people, place, shot, shows, story, submit, view, visit } from "../stage.mjs";
 
 const { consumer, newcomer } = people;
 
@@ -120,6 +120,21 @@ aside("forty subscriptions: the answer is on the first screen, in order and sear
     await fits(page, `usage on a ${name}`);
     await shot(page, `heavy-usage-${name}`);
     await accessible(page, `usage on a ${name}`);
+  }
+});
+
+aside("what is left of each of forty subscriptions is what the contract would bill", async () => {
+  const page = await (await visit({ node: heavy.url })).newPage();
+  await page.goto(place("usage", { account: heavy.consumer }, heavy));
+  await page.getByRole("button", { name: "Show all 42" }).click();
+  const rows = await page.locator("tr.line").evaluateAll((lines) =>
+    lines.map((line) => [line.querySelector("th").textContent, line.querySelector("[data-testid=left]").firstChild.textContent]));
+  check(rows.length === 42, `all rows are there (${rows.length})`);
+  const isAllowed = async (name, calls) => (await view("quote_call", [name, heavy.consumer, calls], heavy)).allowed;
+  for (const [name, left] of rows) {
+    const calls = left === "none" ? 0n : BigInt(left.replace(/\D/g, ""));
+    if (calls > 0n) check(await isAllowed(name, calls), `${calls} calls of ${name} are allowed`);
+    check(!(await isAllowed(name, calls + 1n)), `no more than ${calls} calls of ${name} are allowed`);
   }
 });
 
