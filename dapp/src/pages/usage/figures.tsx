@@ -25,7 +25,7 @@ export function Figures({ first, lastMonthWei, isLate, ...acting }: FiguresProps
   const { report, rate, now } = acting;
   const mix = callsAtMix(report);
   return (
-    <section className="section glance" aria-label="At a glance">
+    <section className="section" aria-label="At a glance">
       <dl className="glance-row">
         <Figure name="Left" value={<span data-testid="free-credit"><Gen wei={report.creditBalanceWei} big /></span>}>
           {mix && <p data-testid="mix">about {grouped(mix.calls)} calls at {mix.of === "today" ? "today's" : "this month's"} mix</p>}
