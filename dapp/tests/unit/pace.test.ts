@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Pace, pauseMs, READS, WINDOW_MS, type Surroundings } from "../../src/chain/pace";
 
 /** One storage for several tabs, and one lock. */
@@ -34,6 +34,8 @@ beforeEach(() => {
   vi.useFakeTimers();
   world = new FakeBrowser();
 });
+
+afterEach(() => vi.useRealTimers());
 
 describe("the pace", () => {
   it("lets a window's reads through at once, and the next when the first is old enough", async () => {

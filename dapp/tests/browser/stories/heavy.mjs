@@ -1,5 +1,5 @@
 // Where there is much of everything: 40 subscriptions, 400 days, names of 64 characters, prices from 1 wei to 10^9 GEN.
-import { aside, enter, fits, heavy, people, place, shot } from "../stage.mjs";
+import { accessible, aside, enter, fits, heavy, people, place, shot } from "../stage.mjs";
 
 const { consumer, operator } = people;
 /** Each page, what says that it is there, and a button that opens a dialog. */
@@ -14,17 +14,19 @@ const PAGES = [
 async function everythingFits(width) {
   const entered = new Map();
   for (const [view, person, isThere, opens] of PAGES) {
-    if (!entered.has(person)) entered.set(person, await enter(person, view, { at: heavy, phone: width }));
+    if (!entered.has(person)) entered.set(person, await enter(person, view, { at: heavy, phone: width, dark: width < 390 }));
     const page = entered.get(person);
     await page.goto(place(view, { account: person.address }, heavy));
     await isThere(page).waitFor();
     await page.waitForFunction(() => !document.querySelector("main .skeleton"));
     await fits(page, `${view} at ${width}`);
+    await accessible(page, `${view} at ${width}`);
     await shot(page, `heavy-${view}-${width}`);
     if (!opens) continue;
     await page.getByRole("button", { name: opens }).first().click();
     await page.getByRole("dialog").waitFor();
     await fits(page, `the dialog of ${view} at ${width}`);
+    await accessible(page, `the dialog of ${view} at ${width}`);
     await shot(page, `heavy-${view}-dialog-${width}`);
     await page.keyboard.press("Escape");
   }
