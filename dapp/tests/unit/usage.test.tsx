@@ -40,7 +40,7 @@ beforeEach(() => {
   for (const end of ["", `|${CONTRACT}`]) localStorage.setItem(`api-billing:trusted:${node()}${end}`, "1");
   views = { list_apis: { total: 0, apis: [] }, get_usage_history: [], get_account: accountOf(0n, 0n), list_notices: [] };
   vi.stubGlobal("fetch", vi.fn((_url: string, init?: RequestInit) => {
-    if (!init?.body) return Promise.resolve(new Response("", { status: 404 }));
+    if (!init?.body) return Promise.resolve(Response.json({ address: CONTRACT, accounts: [{ role: "operator", name: "Olga", address: OTHER }] }));
     const { method, params } = JSON.parse(String(init.body)) as { method: string; params: { data: string }[] };
     if (method === "eth_chainId") return Promise.resolve(Response.json({ result: "0xf22f" }));
     if (method !== "gen_call") return Promise.resolve(Response.json({ error: { code: -32601, message: "no such method" } }));
@@ -120,6 +120,11 @@ describe("a consumer's page", () => {
     expect(screen.getByRole("link", { name: "Go to Operate" }).getAttribute("href")).toContain("#/operate?");
     expect(screen.queryByText("No subscriptions yet")).toBeNull();
   });
+  it("leads to an operator's own page by its name", async () => {
+    await open(reportOf());
+    await userEvent.selectOptions(await screen.findByLabelText("Account to look at"), "Olga");
+    expect(window.location.hash).toMatch(new RegExp(`^#/operate.*account=${OTHER}`));
+  });
   it("gives advice with a notice only as long as it is so", async () => {
     const notice = { number: 1, at: (today - 30) * DAY, kind: "price", api_name: "weather", code: "price_changed", calls: 1, amount_wei: 0 };
     views["list_notices"] = [notice, { ...notice, number: 2, kind: "refund", code: "refunded", calls: 0, amount_wei: GEN }];
@@ -153,7 +158,9 @@ describe("the table of subscriptions", () => {
   it("opens one card, with what its owner can do", async () => {
     await open(reportOf({}, line(), line({ api_name: "maps" })), true);
     await userEvent.click(await screen.findByRole("button", { name: "weather" }));
-    expect(within(screen.getByRole("article", { name: "weather" })).getByRole("button", { name: "Place hold" })).toBeTruthy();
+    const card = screen.getByRole("article", { name: "weather" });
+    expect(card.textContent).toContain("Left: 43 calls for 0.43 GEN. What binds: credit.");
+    expect(within(card).getByRole("button", { name: "Place hold" })).toBeTruthy();
     await userEvent.click(screen.getByRole("button", { name: "maps" }));
     expect(screen.getAllByRole("article").map((each) => each.getAttribute("aria-label"))).toEqual(["maps"]);
   });

@@ -2,17 +2,18 @@
 import * as actions from "../../actions/consumer";
 import { grouped, share } from "../../domain/amounts";
 import type { ApiUsage, UsageReport } from "../../domain/answers";
+import { explain } from "../../domain/refusals";
 import { duration, momentText } from "../../domain/time";
 import { useLocation } from "../../state/location";
 import { ActionButton } from "../../ui/action_dialog";
 import { Bar, Calls, Gen } from "../../ui/parts";
 import type { Acting } from "./acting";
 import { MeteredUse } from "./metered";
-import type { Row } from "./rows";
+import { REASONS, type Row } from "./rows";
 
 export function Card({ row, ...acting }: Acting & { row: Row }) {
   const { report, isOwn, now } = acting;
-  const { line } = row;
+  const { line, left } = row;
   const { href } = useLocation();
   return (
     <article className="opened-card" aria-label={line.apiName}>
@@ -21,6 +22,11 @@ export function Card({ row, ...acting }: Acting & { row: Row }) {
         {line.costPerCallWei > line.acceptedPriceWei && line.subscribed && <span className="bad-text"> · accepted: <Gen wei={line.acceptedPriceWei} /></span>}
         <span> · <a href={href({ view: "apis", api: line.apiName })}>Plans<span className="visually-hidden"> of {line.apiName}</span></a></span>
       </p>
+      {line.subscribed && (
+        <p className="small-text">
+          {left.calls > 0n ? <>Left: <Calls count={left.calls} /> {left.calls === 1n ? "call" : "calls"} for <Gen wei={left.wei} />. What binds: {REASONS[left.code]}.</> : `No call is left: ${explain(left.code).meaning.toLowerCase()}.`}
+        </p>
+      )}
       <div className="periods">
         <Today line={line} report={report} now={now} />
         <Month line={line} report={report} />
