@@ -106,8 +106,8 @@ aside("forty subscriptions: the answer is on the first screen, in order and sear
   for (const [name, options] of [["desktop", {}], ["phone", { phone: true }], ["narrow", { phone: 320 }], ["desktop-dark", { dark: true }]]) {
     const context = await visit({ ...options, node: heavy.url });
     const page = await context.newPage();
-    const reads = [];
-    page.on("request", (request) => { if (request.postData()?.includes("gen_call")) reads.push(request); });
+    const reads = new Set(); // a busy machine may have refreshed the report meanwhile
+    page.on("request", (request) => { if (request.postData()?.includes("gen_call")) reads.add(request.postDataJSON().params[0].data); });
     await page.goto(place("usage", { account: heavy.consumer }, heavy));
     await page.getByTestId("free-credit").waitFor();
     const { width, height } = page.viewportSize();
@@ -116,7 +116,7 @@ aside("forty subscriptions: the answer is on the first screen, in order and sear
       check(box.y + box.height < height && box.x + box.width <= width, `${answer} is on the first screen of a ${name}`);
     }
     await shows(page.getByTestId("last-month"), "GEN in February");
-    check(reads.length <= 4, `the report, two of the past and the notices are all that is read (${reads.length})`);
+    check(reads.size <= 4, `the report, two of the past and the notices are all that is read (${reads.size})`);
     await fits(page, `usage on a ${name}`);
     await shot(page, `heavy-usage-${name}`);
     await accessible(page, `usage on a ${name}`);
