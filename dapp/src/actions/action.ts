@@ -50,6 +50,8 @@ export interface Action {
   submit: string;
   isDangerous?: boolean;
   fields: readonly Field[];
+  /** Views whose answers it offers: they are read anew when its form opens. */
+  views?: readonly string[];
   check(values: Readonly<Record<string, string>>): Checked;
 }
 

@@ -114,6 +114,7 @@ export function subscribe(api: Api, report: UsageReport | undefined, now: number
       ? "Choose plan and daily cap again. Doing so accepts the plan's price of now."
       : "You accept the price of one plan, and set what may be spent a day. You can change or end it at any time.",
     submit: isSubscribed ? "Change subscription" : "Subscribe",
+    views: ["list_apis"],
     fields: [
       {
         name: "plan", label: "Plan", kind: "choice", initial: plan?.planName ?? "",
@@ -156,14 +157,14 @@ function subscribeEffects(
 ): string[] {
   const price = plan.costPerCallWei;
   const accepted = isHeld && line && line.acceptedPriceWei > price ? line.acceptedPriceWei : price;
-  const credit = (report?.creditBalanceWei ?? 0n) + deposit;
+  const credit = report && report.creditBalanceWei + deposit;
   return [
     price === 0n ? "You accept that calls are free." : `You accept ${gen(accepted)} a call. If the price rises, calls are refused until you accept it.`,
     ...(isHeld && accepted > price ? ["While your hold is in force, what you accepted for it stays accepted."] : []),
     `At most ${gen(cap)} a day are spent on ${api.apiName}.`,
     ...(price > cap ? ["The cap is below the price of one call: every call would be refused."] : []),
     ...(deposit > 0n ? [`${gen(deposit)} leave your account and become credit.`] : []),
-    ...(price > 0n && credit < price ? [`Your credit of ${gen(credit)} does not cover one call yet: top up too.`] : []),
+    ...(credit !== undefined && credit < price ? [`Your credit of ${gen(credit)} does not cover one call yet: top up too.`] : []),
     ...(api.active ? [] : ["The operator has paused this API: no call is billed until it is resumed."]),
   ];
 }

@@ -146,7 +146,8 @@ export class Pace {
     try {
       const state = { ...FRESH, ...(JSON.parse(this.world.load(this.name) ?? "{}") as Partial<PaceState>) };
       // A moment in the future comes from a clock that was set back: it does not count.
-      return { ...state, reads: state.reads.filter((at) => at > now - WINDOW_MS && at <= now) };
+      const pausedUntil = state.pausedUntil <= now + LONGEST_PAUSE_MS ? state.pausedUntil : 0;
+      return { ...state, pausedUntil, reads: state.reads.filter((at) => at > now - WINDOW_MS && at <= now) };
     } catch {
       return FRESH;
     }

@@ -103,7 +103,7 @@ function ofNear(code: QuoteCode, lines: readonly ApiUsage[], report: UsageReport
   const { calls } = leftOf(first, report.creditBalanceWei);
   const [limit, button] = code === "daily_spend_exceeded" ? ["daily cap", "Raise the cap"] : [code === "daily_limit_exceeded" ? "plan's limit for a day" : "plan's limit for a month", "Choose another plan"];
   return {
-    key: `near:${code}:${lines.map(({ apiName }) => apiName).join()}`, severity: "warn", apiNames: lines.map(({ apiName }) => apiName), which: listed(lines),
+    key: `near_${code}:${lines.map(({ apiName }) => apiName).join()}`, severity: "warn", apiNames: lines.map(({ apiName }) => apiName), which: listed(lines),
     title: one ? `${calls} ${calls === 1n ? "call" : "calls"} of ${first.apiName} ${calls === 1n ? "is" : "are"} left` : `${lines.length} APIs are near their ${limit}`,
     text: one ? `Then its ${limit} is reached, and calls are refused.` : "When it is reached, calls are refused.",
     remedy: code === "daily_spend_exceeded" ? "subscribe" : "plan", button: one ? button : `${button}: ${first.apiName}`,

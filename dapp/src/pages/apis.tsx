@@ -40,15 +40,19 @@ export function ApisPage() {
       ) : (
         <>
           <p className="muted" role="status">{found.length === apis.data.length ? `${found.length} ${found.length === 1 ? "API" : "APIs"}` : `${found.length} of ${apis.data.length} APIs`}</p>
+          {own !== "" && !report.data && (
+            report.error || report.failureReason ? <Trouble error={report.error ?? report.failureReason} /> : <p role="status">Reading your subscriptions…</p>
+          )}
           {found.length === 0 && <Empty title="No API has that in its name" />}
-          <ul className="cards">{found.map((api) => <li key={api.apiName}><ApiCard api={api} report={report.data} /></li>)}</ul>
+          <ul className="cards">{found.map((api) => <li key={api.apiName}><ApiCard api={api} report={report.data} isKnown={own === "" || report.data !== undefined} /></li>)}</ul>
         </>
       )}
     </>
   );
 }
 
-function ApiCard({ api, report }: { api: Api; report: UsageReport | undefined }) {
+/** `isKnown`: what whoever signs has is read; before that nothing can be changed. */
+function ApiCard({ api, report, isKnown }: { api: Api; report: UsageReport | undefined; isKnown: boolean }) {
   const now = useChainNow();
   const line = report?.apis.find((each) => each.apiName === api.apiName && each.subscribed);
   const id = `api-${api.apiName}`;
@@ -72,7 +76,7 @@ function ApiCard({ api, report }: { api: Api; report: UsageReport | undefined })
         ))}
       </ul>
       <div className="card-actions">
-        <ActionButton make={() => subscribe(api, report, now)}>
+        <ActionButton disabled={!isKnown} make={() => subscribe(api, report, now)}>
           {line ? "Change plan or cap" : "Subscribe"}<span className="visually-hidden"> {api.apiName}</span>
         </ActionButton>
       </div>

@@ -1,5 +1,5 @@
 // What pages read. A refresh of a page is one read of the contract; the rest is read when it changes, or when asked for.
-import { keepPreviousData, QueryClient, useQueries, useQuery, type UseQueryOptions, type UseQueryResult } from "@tanstack/react-query";
+import { keepPreviousData, QueryClient, useQueries, useQuery, useQueryClient, type UseQueryOptions, type UseQueryResult } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import type { Call } from "../actions/action";
 import type { Fees } from "../chain/fees";
@@ -119,16 +119,39 @@ export function useHistory(report: UsageReport | undefined, days: Period): Histo
   };
 }
 
-/** `isWatched`: it is what the page is about, and is refreshed. */
-export function useApis(isWatched: boolean, isWanted = true): UseQueryResult<Api[]> {
+/** `isWatched`: it is what the page is about, and is refreshed. Else it is read anew when a report knows other prices. */
+export function useApis(isWatched: boolean, isWanted = true, report?: UsageReport): UseQueryResult<Api[]> {
   const { contract, network } = usePlace();
-  return useQuery({
+  const client = useQueryClient();
+  const query = useQuery({
     queryKey: viewKey(contract, "list_apis", []),
     queryFn: ({ signal }) => (contract ? contract.apis({ signal }) : Promise.reject(NO_CONTRACT)),
     enabled: contract !== null && isWanted,
     staleTime: isWatched ? 2_000 : 60_000,
     refetchInterval: isWatched ? network.refreshMs * 2 : false,
   });
+  const other = query.data && report ? otherPrices(report, query.data) : "";
+  useEffect(() => {
+    if (other) void client.invalidateQueries({ queryKey: viewKey(contract, "list_apis", []) });
+  }, [client, contract, other]);
+  return query;
+}
+
+/** The prices of a report that are not those of the plans as they were read. */
+const otherPrices = (report: UsageReport, apis: readonly Api[]): string =>
+  report.apis.filter((line) => line.subscribed).flatMap(({ apiName, planName, costPerCallWei }) => {
+    const plan = apis.find((api) => api.apiName === apiName)?.plans.find((each) => each.planName === planName);
+    return plan?.costPerCallWei === costPerCallWei ? [] : [`${apiName} ${planName} ${costPerCallWei}`];
+  }).join();
+
+/** Reads these views once more, whatever their arguments, where they are shown. */
+export function useReadAnew(views: readonly string[]): void {
+  const client = useQueryClient();
+  const { contract } = usePlace();
+  const wanted = views.join();
+  useEffect(() => {
+    for (const method of wanted ? wanted.split(",") : []) void client.refetchQueries({ queryKey: viewKey(contract, method, []), type: "active" });
+  }, [client, contract, wanted]);
 }
 
 /** GEN in the account itself, outside the contract; no read of the contract. */

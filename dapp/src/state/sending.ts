@@ -125,10 +125,11 @@ const STALE: Readonly<Record<string, readonly string[]>> = {
  * Which views a transaction that got further makes stale. Reads see what is accepted: with finality only payouts arrive,
  * in the balance of the account, which is no read of the contract.
  */
-function staleAfter({ phase, method }: TxRecord, before: TxRecord): readonly string[] {
+function staleAfter({ phase, method, verdict }: TxRecord, before: TxRecord): readonly string[] {
   const isNew = before.phase === "signing" || before.phase === "sent";
   if (phase !== "accepted" && phase !== "finalized") return [];
   if (!isNew) return ["balance"];
   if (OPERATING.has(method)) return ["list_apis", "get_api", "get_promise", "balance"];
-  return STALE[method] ?? CONSUMER_VIEWS;
+  // What was refused may have been offered from plans that are old.
+  return STALE[method] ?? (verdict === "refused" || verdict === "kept" ? [...CONSUMER_VIEWS, "list_apis"] : CONSUMER_VIEWS);
 }

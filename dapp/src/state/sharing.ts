@@ -46,6 +46,11 @@ export function shareAnswers(client: QueryClient, { now, channel, locks }: Surro
   /** When another tab said something; -1 where there is none. */
   let heardAt = -1;
 
+  /** A moment in the future comes from a clock that was set back: it does not count. */
+  const begunAt = (query: Query): number => {
+    const moment = begun.get(query) ?? -1;
+    return moment <= now() ? moment : -1;
+  };
   const post = (message: Message): void => channel.postMessage(message);
   const until = (isSo: () => boolean, ms: number): Promise<void> =>
     new Promise((resolve) => {
@@ -61,10 +66,10 @@ export function shareAnswers(client: QueryClient, { now, channel, locks }: Surro
     if (!("hash" in message)) return;
     const query = client.getQueryCache().get(message.hash);
     if (!query) return;
-    const at = begun.get(query) ?? -1;
+    const at = begunAt(query);
     const { isInvalidated, status } = query.state; // a failure counts as an invalidation too
     const least = isInvalidated && status !== "error" ? (needed.get(query) ?? Infinity) : at + 1;
-    if (message.kind === "answer" && message.at >= least) {
+    if (message.kind === "answer" && message.at >= least && message.at <= now()) {
       begun.set(query, message.at);
       client.setQueryData(query.queryKey, message.data, { updatedAt: message.at });
     } else if (message.kind === "wanted" && at >= Math.max(message.since, 0) && !isInvalidated) {
@@ -104,7 +109,7 @@ export function shareAnswers(client: QueryClient, { now, channel, locks }: Surro
     const { staleTime } = query.options as { staleTime?: unknown };
     const since = isInvalidated ? now() : now() - (isFirst && typeof staleTime === "number" ? staleTime : RECENT_MS);
     if (isInvalidated) needed.set(query, since);
-    const isThere = (): boolean => (begun.get(query) ?? -1) >= Math.max(since, 0);
+    const isThere = (): boolean => begunAt(query) >= Math.max(since, 0);
     if (isFirst) await greeted;
     return alone(query.queryHash, context.signal, async () => {
       if (isFirst && heardAt >= 0 && !isThere()) {

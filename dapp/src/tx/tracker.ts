@@ -58,7 +58,8 @@ export class Tracker {
   }
 
   private isDue(record: TxRecord): boolean {
-    return (this.waits.get(record.id)?.dueAt ?? 0) <= this.now();
+    const { dueAt, pauseMs } = this.waits.get(record.id) ?? { dueAt: 0, pauseMs: 0 };
+    return dueAt <= this.now() || dueAt > this.now() + pauseMs; // the clock was set back
   }
 
   private async look(record: TxRecord): Promise<void> {

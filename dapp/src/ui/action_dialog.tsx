@@ -6,31 +6,46 @@ import { NodeError } from "../chain/rpc";
 import { AmountError, atMostGen, exactGen, exactWei, grouped, parseGen } from "../domain/amounts";
 import { explain } from "../domain/refusals";
 import { useDeployment } from "../state/deployment";
-import { useBalance, useFee, type Fee } from "../state/queries";
+import { useBalance, useFee, useReadAnew, type Fee } from "../state/queries";
 import { useSend } from "../state/sending";
 import { useSigner, useSigningGuard } from "../state/signing";
 import { Banner } from "./parts";
 import { SignerLine } from "./signer_line";
 
-interface ActionButtonProps {
-  /** Made anew with every change of what the page shows, also while the dialog is open: its sums are never old. */
-  make(): Action;
+interface ActionProps<About> {
+  /** What the action is about, where that may change: an open dialog stays about what it was opened for. */
+  about?: About;
+  /** Made anew with every change of what the page shows, also while the dialog is open: its sums are never old. null: there is none. */
+  make(about: About): Action | null;
+}
+
+interface ButtonProps {
   className?: string;
   disabled?: boolean;
+  /** There may be nothing to press while what was opened is still open. */
+  isThere?: boolean;
   children: ReactNode;
 }
 
 /** A button that opens the dialog of an action. */
-export function ActionButton({ make, ...button }: ActionButtonProps) {
-  return <DialogButton {...button} content={(close) => <ActionForm action={make()} onDone={close} />} />;
+export function ActionButton<About>({ about, make, ...button }: ActionProps<About> & ButtonProps) {
+  return <DialogButton {...button} isThere={make(about as About) !== null} content={(close) => <Opened about={about} make={make} onDone={close} />} />;
 }
 
-interface DialogButtonProps extends Omit<ActionButtonProps, "make"> {
+function Opened<About>({ about, make, onDone }: ActionProps<About> & { onDone(): void }) {
+  const [opened] = useState(() => about as About);
+  const action = make(opened);
+  const isGone = action === null;
+  useEffect(() => { if (isGone) onDone(); }, [isGone, onDone]);
+  return action && <ActionForm action={action} onDone={onDone} />;
+}
+
+interface DialogButtonProps extends ButtonProps {
   content(close: () => void): ReactNode;
 }
 
 /** A button that opens a dialog. Going back in the browser's history closes it. */
-export function DialogButton({ content, className = "button small", disabled = false, children }: DialogButtonProps) {
+export function DialogButton({ content, className = "button small", disabled = false, isThere = true, children }: DialogButtonProps) {
   const [isOpen, setOpen] = useState(false);
   const button = useRef<HTMLButtonElement>(null);
   const close = useCallback(() => setOpen(false), []);
@@ -46,7 +61,7 @@ export function DialogButton({ content, className = "button small", disabled = f
   };
   return (
     <Dialog.Root open={isOpen} onOpenChange={setOpen}>
-      <Dialog.Trigger asChild><button ref={button} type="button" className={className} disabled={disabled}>{children}</button></Dialog.Trigger>
+      {isThere && <Dialog.Trigger asChild><button ref={button} type="button" className={className} disabled={disabled}>{children}</button></Dialog.Trigger>}
       <Dialog.Portal>
         <Dialog.Overlay className="overlay" />
         <Dialog.Content className="dialog" aria-modal="true" onCloseAutoFocus={restore}>
@@ -70,6 +85,7 @@ function ActionForm({ action, onDone }: { action: Action; onDone(): void }) {
   const { errors, effects, call } = action.check(values);
   const balance = useBalance(own);
   const fee = useFee(call);
+  useReadAnew(action.views ?? []);
   const isHeld = fee.state === "asking" || fee.state === "failed";
   const depositWei = fee.state === "known" ? fee.fees.depositWei : 0n;
   const totalWei = (call?.valueWei ?? 0n) + depositWei;

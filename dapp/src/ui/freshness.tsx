@@ -29,15 +29,17 @@ export function Freshness({ query }: { query: UseQueryResult<unknown> }) {
     before.current = trouble;
   }, [trouble]);
   if (!query.dataUpdatedAt) return null;
-  const age = Math.max(0, now - query.dataUpdatedAt);
+  const since = now - query.dataUpdatedAt;
+  const isAhead = since < -2_000; // this machine's clock was set back
+  const age = Math.max(0, since);
   const failed = query.error instanceof NodeError && !query.error.isTransient;
-  const isStale = trouble !== null || failed || age > network.refreshMs * 3;
+  const isStale = trouble !== null || failed || isAhead || age > network.refreshMs * 3;
   const wait = Math.max(0, pace.pausedUntil - now);
   return (
     <p className={`freshness ${isStale ? "stale" : ""}`} data-testid="freshness">
       <span className={`dot ${isStale ? "bad" : "good"}`} aria-hidden="true" />
       <span>
-        {isStale ? `Stale: ${duration(age / 1000)} old` : age < 2_000 ? "Up to date" : `${duration(age / 1000)} old`}
+        {isAhead ? "Stale: read before this machine's clock was set back" : isStale ? `Stale: ${duration(age / 1000)} old` : age < 2_000 ? "Up to date" : `${duration(age / 1000)} old`}
         {trouble && (trouble === "busy" ? ", the node limits reads" : ", the node cannot be reached")}
         {trouble && wait > 0 && `, next try in ${duration(wait / 1000 + 1)}`}
       </span>

@@ -53,8 +53,10 @@ describe("subscribing", () => {
     expect(effects(action)).toContain("You accept 0.005 GEN a call");
   });
   it("warns of a cap below one call", () => expect(effects(consumer.subscribe(api(), report(), NOW), { cap: "0.001" })).toContain("every call would be refused"));
-  it("warns of credit below one call", () => expect(effects(consumer.subscribe(api(), undefined, NOW), { cap: "1" })).toContain("top up too"));
-  it("counts the deposit as credit", () => expect(effects(consumer.subscribe(api(), undefined, NOW), { cap: "1", deposit: "1" })).not.toContain("top up too"));
+  const poor = report({ creditBalanceWei: 0n, apis: [] });
+  it("warns of credit below one call", () => expect(effects(consumer.subscribe(api(), poor, NOW), { cap: "1" })).toContain("top up too"));
+  it("counts the deposit as credit", () => expect(effects(consumer.subscribe(api(), poor, NOW), { cap: "1", deposit: "1" })).not.toContain("top up too"));
+  it("says nothing of credit that is not known", () => expect(effects(consumer.subscribe(api(), undefined, NOW), { cap: "1" })).not.toContain("top up too"));
   const held = report({ apis: [line({ holdWei: 1n, holdExpiresAt: NOW + 10, acceptedPriceWei: GEN })] });
   it("with a hold in force keeps the plan, and does not lower the cap", () => {
     expect(fill(consumer.subscribe(api(), held, NOW), { plan: "pro", cap: "0.5" }).errors).toMatchObject({ plan: expect.any(String), cap: expect.any(String) });

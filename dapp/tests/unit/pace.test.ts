@@ -122,6 +122,8 @@ describe("the pace", () => {
   it("is not stopped by a clock that was set back, nor by what is not its own", async () => {
     world.stored.set("api-billing:pace:http://node|0xaa", JSON.stringify({ reads: Array.from({ length: READS }, () => Date.now() + 1e9) }));
     expect(await times([tab().take(true)], 10)).toEqual([0]);
+    world.stored.set("api-billing:pace:http://node|0xaa", JSON.stringify({ failures: 1, trouble: "busy", pausedUntil: Date.now() + 3_600_000 }));
+    expect(await times([tab().take(true)], 10)).toEqual([0]);
     world.stored.set("api-billing:pace:http://node|0xaa", "{");
     expect(await times([tab().take(true)], 10)).toEqual([0]);
   });

@@ -178,4 +178,17 @@ describe("tabs", () => {
     await pass(1_000);
     expect([reads.length, ...tabs.map((tab) => tab.seen())]).toEqual([2, 1n, 1n]);
   });
+
+  it("read on after the machine's clock was set back", async () => {
+    const [own, other] = [watch(), watch()];
+    await pass(1_000);
+    vi.setSystemTime(Date.now() - 600_000);
+    balance = 2n;
+    await pass(6_000);
+    expect([own.seen(), other.seen()]).toEqual([2n, 2n]);
+    balance = 3n;
+    void own.client.invalidateQueries();
+    await pass(1_000);
+    expect([own.seen(), other.seen()]).toEqual([3n, 3n]);
+  });
 });

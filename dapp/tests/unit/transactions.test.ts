@@ -159,6 +159,15 @@ describe("following", () => {
     }
     expect(asked.length).toBeLessThan(20);
   });
+  it("goes on when the machine's clock was set back", async () => {
+    sent();
+    node.set("0x1", outcome());
+    const following = tracker();
+    await following.step();
+    now -= 3_600_000;
+    await following.step();
+    expect(asked).toEqual(["0x1", "0x1"]);
+  });
   it("leaves other nodes' transactions alone", async () => {
     store.update(store.add({ ...NEW, url: "http://other" }).id, { hash: "0x9", phase: "sent" });
     await tracker().step();

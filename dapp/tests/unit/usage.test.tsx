@@ -55,13 +55,13 @@ afterEach(() => {
 });
 
 /** The page of OWN; `signed`: by whoever it is. */
-async function open(report: object, signed = false, more = ""): Promise<void> {
+async function open(report: object, signed = false, more = "", view = "usage"): Promise<void> {
   views["get_usage_report"] = json(report);
   if (signed) localStorage.setItem(`api-billing:signer:${node()}`, JSON.stringify({ kind: "key", address: OWN, key: `0x${"11".repeat(32)}` }));
-  window.location.hash = `#/usage?network=localnet&rpc=${node()}&contract=${CONTRACT}&account=${OWN}${more}`;
+  window.location.hash = `#/${view}?network=localnet&rpc=${node()}&contract=${CONTRACT}&account=${OWN}${more}`;
   client = new QueryClient({ defaultOptions: { queries: { retry: false, networkMode: "always" } } });
   render(<QueryClientProvider client={client}><PlaceProvider><AppFrame /></PlaceProvider></QueryClientProvider>);
-  await screen.findByRole("heading", { name: "Usage" });
+  await screen.findByRole("heading", { level: 1 });
 }
 /** As after a while, or when somebody else did something. */
 async function refresh(report: object): Promise<void> {
@@ -112,6 +112,15 @@ describe("a consumer's page", () => {
     await client.invalidateQueries();
     expect(await screen.findByRole("button", { name: "Choose another plan" })).toBeTruthy();
   });
+  it("says that nothing can be called where all subscriptions have ended", async () => {
+    await open(reportOf({}, line({ subscribed: false })));
+    expect(await screen.findByText("Subscribe to an API to call it.")).toBeTruthy();
+  });
+  it("names the APIs of the first thing to do", async () => {
+    const risen = ["aaa", "ccc"].map((api_name) => line({ api_name, cost_per_call_wei: GEN }));
+    await open(reportOf({}, ...risen));
+    expect(await screen.findByText(/^aaa, ccc. Calls are refused until the new prices are accepted/)).toBeTruthy();
+  });
   it("leads to Operate where an account runs APIs and has no subscriptions", async () => {
     const api = { api_name: "maps", operator: OWN, proposed_operator: "", active: true, plans: [], meters: [], next_sequence: 1 };
     views["list_apis"] = { total: 1, apis: [api] };
@@ -133,6 +142,75 @@ describe("a consumer's page", () => {
     expect(screen.queryByText(/Subscribe again to accept/)).toBeNull();
     await refresh(reportOf({ notices: 2 }, line({ cost_per_call_wei: GEN / 50n })));
     expect(await screen.findByText(/Subscribe again to accept/)).toBeTruthy();
+  });
+});
+
+describe("an open dialog", () => {
+  const plan = { plan_name: "standard", cost_per_call_wei: GEN / 100n, daily_limit_calls: 1_000, monthly_limit_calls: 0 };
+  const apiOf = (api_name: string, ...plans: object[]) =>
+    ({ api_name, operator: OTHER, proposed_operator: "", active: true, plans: [plan, ...plans], meters: [], next_sequence: 1 });
+  const dialog = (): HTMLElement => screen.getByRole("dialog");
+  const offer = (...apis: object[]): void => { views["list_apis"] = { total: apis.length, apis }; };
+
+  it("stays about what it was opened for, whatever is to be done first by then", async () => {
+    offer(apiOf("aaa"), apiOf("bbb", { ...plan, plan_name: "pro" }));
+    const usedUp = line({ api_name: "bbb", calls_today: 1_000 });
+    await open(reportOf({}, line({ api_name: "aaa" }), usedUp), true);
+    await userEvent.click(await screen.findByRole("button", { name: "Choose another plan" }));
+    await userEvent.selectOptions(within(dialog()).getByLabelText("Plan"), "pro");
+    await userEvent.type(within(dialog()).getByLabelText("Daily cap"), "7");
+    const typed = () => ["Plan", "Daily cap"].map((label) => within(dialog()).getByLabelText<HTMLInputElement>(label).value);
+    const before = typed();
+    await refresh(reportOf({}, line({ api_name: "aaa", cost_per_call_wei: GEN }), usedUp));
+    expect(await screen.findByText("The price of aaa rose")).toBeTruthy();
+    expect(within(dialog()).getByRole("heading", { level: 2 }).textContent).toBe("Change subscription to bbb");
+    await refresh(reportOf({ credit_balance_wei: 0n }, line({ api_name: "aaa" }), line({ api_name: "bbb" })));
+    await refresh(reportOf({}, line({ api_name: "aaa" }), line({ api_name: "bbb" })));
+    expect(await screen.findByText("All your APIs can be called.")).toBeTruthy();
+    expect([within(dialog()).getByRole("heading", { level: 2 }).textContent, ...typed()]).toEqual(["Change subscription to bbb", ...before]);
+  });
+  it("keeps what is typed when its own button goes", async () => {
+    await open(reportOf({}, line()), true);
+    await userEvent.click(await screen.findByRole("button", { name: "Top up" }));
+    await userEvent.type(within(dialog()).getByLabelText("Amount"), "5");
+    await refresh(reportOf({ credit_balance_wei: 0n }, line()));
+    expect(await screen.findByText("Credit does not cover a call of weather")).toBeTruthy();
+    expect(within(dialog()).getByLabelText<HTMLInputElement>("Amount").value).toBe("5");
+  });
+  it("accepts the price that the report knows", async () => {
+    offer(apiOf("weather"));
+    await open(reportOf({}, line()), true);
+    await screen.findByTestId("alert");
+    offer({ ...apiOf("weather"), plans: [{ ...plan, cost_per_call_wei: GEN / 50n }] });
+    await refresh(reportOf({}, line({ cost_per_call_wei: GEN / 50n })));
+    await userEvent.click(await screen.findByRole("button", { name: "Accept the new price" }));
+    expect(await within(dialog()).findByText(/^You accept 0.02 GEN a call/)).toBeTruthy();
+  });
+  it("offers the plans that there are when it is opened", async () => {
+    offer(apiOf("weather"));
+    await open(reportOf({}, line()), true);
+    await userEvent.click(await screen.findByRole("button", { name: "weather" }));
+    await screen.findByRole("button", { name: "Change plan or cap" });
+    offer(apiOf("weather", { ...plan, plan_name: "pro" }));
+    await userEvent.click(screen.getByRole("button", { name: "Change plan or cap" }));
+    expect(await within(dialog()).findByRole("option", { name: /^pro/ })).toBeTruthy();
+  });
+  it("about a subscription waits for what whoever signs has", async () => {
+    offer(apiOf("weather", { ...plan, plan_name: "pro" }));
+    const answered = fetch;
+    let letGo = (): void => undefined;
+    const isLetGo = new Promise<void>((resolve) => { letGo = resolve; });
+    vi.stubGlobal("fetch", vi.fn(async (url: string, init?: RequestInit) => {
+      const asked = init?.body ? (JSON.parse(String(init.body)) as { params?: { data?: string }[] }).params?.[0]?.data ?? "" : "";
+      if (Buffer.from(asked.slice(2), "hex").toString("latin1").includes("get_usage_report")) await isLetGo;
+      return answered(url, init);
+    }));
+    await open(reportOf({ credit_balance_wei: 65n * GEN }, line({ plan_name: "pro", consumer_max_daily_spend_wei: 3n * GEN })), true, "", "apis");
+    const button = await screen.findByRole<HTMLButtonElement>("button", { name: "Subscribe weather" });
+    expect([button.disabled, screen.getByText("Reading your subscriptions…").role]).toEqual([true, "status"]);
+    letGo();
+    await userEvent.click(await screen.findByRole("button", { name: "Change plan or cap weather" }));
+    expect(["Plan", "Daily cap"].map((label) => within(dialog()).getByLabelText<HTMLInputElement>(label).value)).toEqual(["pro", "3"]);
   });
 });
 

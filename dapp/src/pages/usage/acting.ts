@@ -27,13 +27,13 @@ export function topUpOf({ report, own, rate }: Acting): Action {
 }
 
 /** The action that remedies it; null where there is none, or not for whoever looks. Anybody can top up anybody. */
-export function remedyFor({ remedy, apiNames }: Advice, acting: Acting): (() => Action) | null {
+export function remedyFor({ remedy, apiNames }: Advice, acting: Acting): Action | null {
   const { report, isOwn, apis, now } = acting;
-  if (remedy === "top_up") return () => topUpOf(acting);
+  if (remedy === "top_up") return topUpOf(acting);
   const line = report.apis.find((each) => each.apiName === apiNames[0]);
   const api = apis?.find((each) => each.apiName === apiNames[0]);
-  if (remedy === "plan" && api?.plans.length === 1) return null;
-  if ((remedy === "subscribe" || remedy === "plan") && isOwn && api) return () => actions.subscribe(api, report, now);
-  if (remedy === "release_hold" && isOwn && line) return () => actions.releaseHold(line);
+  if (remedy === "plan" && (api?.plans.length === 1 || actions.isHoldInForce(line, now))) return null;
+  if ((remedy === "subscribe" || remedy === "plan") && isOwn && api) return actions.subscribe(api, report, now);
+  if (remedy === "release_hold" && isOwn && line) return actions.releaseHold(line);
   return null;
 }

@@ -7,6 +7,8 @@ import { Banner } from "../../ui/parts";
 import { remedyFor, type Acting } from "./acting";
 
 const SHOWN = 1;
+/** The same whichever APIs it is about: an open dialog stays. */
+const kindOf = ({ key }: Advice): string => key.split(":")[0] ?? "";
 
 export function Banners({ advice, ...acting }: Acting & { advice: readonly Advice[] }) {
   const [isAll, setAll] = useState(false);
@@ -15,12 +17,8 @@ export function Banners({ advice, ...acting }: Acting & { advice: readonly Advic
   return (
     <div className="banners">
       {advice.slice(0, isAll ? undefined : SHOWN).map((item) => {
-        const remedy = remedyFor(item, acting);
-        return (
-          <Banner key={item.key} tone={item.severity} title={item.title} action={remedy && <ActionButton make={remedy}>{item.button}</ActionButton>}>
-            {item.which} {item.text}
-          </Banner>
-        );
+        const action = <ActionButton about={item} make={(about) => remedyFor(about, acting)}>{item.button}</ActionButton>;
+        return <Banner key={kindOf(item)} tone={item.severity} title={item.title} action={action}>{item.which} {item.text}</Banner>;
       })}
       {hidden > 0 && (
         <button type="button" className="button quiet small more" aria-expanded={isAll} onClick={() => setAll(!isAll)}>{isAll ? "Show fewer" : `${hidden} more`}</button>

@@ -1,5 +1,6 @@
 // The row that answers: what is left, what was spent, until when it lasts, what to do.
 import { useEffect, type ReactNode } from "react";
+import type { Action } from "../../actions/action";
 import * as actions from "../../actions/consumer";
 import type { Advice } from "../../domain/advice";
 import { grouped } from "../../domain/amounts";
@@ -94,11 +95,11 @@ function lasting(endsAt: LastDays["endsAt"], now: number): string {
 }
 
 function ToDo({ first, ...acting }: Acting & { first: Advice | undefined }) {
-  const remedy = first && remedyFor(first, acting);
+  const remedyOf = (about: Advice | undefined): Action | null => (about ? remedyFor(about, acting) : null);
   return (
     <Figure name="To do" className={`todo ${first?.severity ?? "fine"}`} value={first?.title ?? "Nothing"}>
-      <p>{first ? first.text : acting.report.total ? "All your APIs can be called." : "Subscribe to an API to call it."}</p>
-      {first && remedy && <p><ActionButton className="button primary small" make={remedy}>{first.button}</ActionButton></p>}
+      <p>{first ? `${first.which} ${first.text}` : acting.report.apis.some(({ subscribed }) => subscribed) ? "All your APIs can be called." : "Subscribe to an API to call it."}</p>
+      <p hidden={remedyOf(first) === null}><ActionButton className="button primary small" about={first} make={remedyOf}>{first?.button}</ActionButton></p>
     </Figure>
   );
 }
@@ -114,12 +115,11 @@ function Money({ isTopUpAbove, ...acting }: Acting & { isTopUpAbove: boolean }) 
   useEffect(() => {
     if (toldOf !== undefined && toldOf !== known) void refetch();
   }, [known, toldOf, refetch]);
-  if (!isOwn && isTopUpAbove) return null;
   const { alertPercent = 0, toppedUpWei = 0n } = details.data ?? {};
   return (
-    <div className="glance-foot">
+    <div className="glance-foot" hidden={!isOwn && isTopUpAbove}>
       <div className="actions">
-        {!isTopUpAbove && <ActionButton className="button small primary" make={() => topUpOf(acting)}>Top up</ActionButton>}
+        <ActionButton className="button small primary" about={isTopUpAbove} make={(isElsewhere) => (isElsewhere ? null : topUpOf(acting))}>Top up</ActionButton>
         {isOwn && (
           <>
             <ActionButton disabled={report.creditBalanceWei === 0n} make={() => actions.withdraw(report.creditBalanceWei)}>Withdraw</ActionButton>

@@ -59,7 +59,7 @@ function Report({ told }: { told: UsageReport }) {
   const isOwn = own !== "" && own === report.consumer;
   const isEmpty = report.total === 0;
   // Plans are needed in forms only: the list is read where somebody can act, or to tell what an account without subscriptions is.
-  const apis = useApis(false, isOwn || isEmpty);
+  const apis = useApis(false, isOwn || isEmpty, report);
   const { recent, lastMonthWei } = usePast(report);
   const rate = recent && atLastDays(report, recent, now);
   const advice = adviceFor(report, now, rate);
