@@ -1,7 +1,8 @@
 // What an operator can do.
 import { shortAddress } from "../domain/names";
-import type { Api, Plan } from "../domain/answers";
+import type { Api, Plan, Subscriber } from "../domain/answers";
 import { editableGen } from "../domain/amounts";
+import { momentText } from "../domain/time";
 import { FormReader, gen, limitText, number, type Action, type Field } from "./action";
 
 const MAX_PER_API = 64;
@@ -173,7 +174,8 @@ export function forbidMeter(api: Api, meter: string): Action {
   };
 }
 
-export function handOver(api: Api, own: string): Action {
+/** ``inTheWay``: why nobody could accept it now; empty where nothing is. */
+export function handOver(api: Api, own: string, inTheWay = ""): Action {
   return {
     title: `Hand over ${api.apiName}`,
     intro: "In two steps: you propose somebody, and that account accepts.",
@@ -186,6 +188,7 @@ export function handOver(api: Api, own: string): Action {
       if (operator === own) form.fail("operator", "You are its operator already.");
       return form.result(() => ({
         effects: [
+          ...(inTheWay ? [`It cannot be accepted yet: ${inTheWay}`] : []),
           `Nothing changes until ${shortAddress(operator)} accepts. A later proposal replaces this one.`,
           "Then all that is earned from there on is theirs, they set plans, and your meters end. What you earned before stays yours.",
         ],
@@ -212,38 +215,22 @@ export function acceptApi(api: Api): Action {
   };
 }
 
-export function withdrawEarnings(earningsWei: bigint): Action {
+/** Of one consumer; its hold is what secures usage that is not settled yet. */
+export function releaseHoldOf(apiName: string, consumer: Subscriber, now: number): Action {
+  const { holdWei, holdExpiresAt, signer } = consumer;
   return {
-    title: "Withdraw earnings",
-    intro: `${gen(earningsWei)} can be withdrawn.`,
-    submit: "Withdraw",
-    fields: [{ name: "amount", label: "Amount", kind: "gen", initial: editableGen(earningsWei) }],
-    check(values) {
-      const form = new FormReader(values);
-      const amount = form.gen("amount", 1n, "Enter more than 0.");
-      if (amount > earningsWei) form.fail("amount", `Only ${gen(earningsWei)} are earned.`);
-      return form.result(() => ({
-        effects: [`${gen(amount)} leave your earnings at once, and arrive in your account when the transaction is final.`],
-        call: { method: "withdraw_earnings", args: [amount], valueWei: 0n, title: `Withdraw ${gen(amount)} of earnings` },
-      }));
-    },
-  };
-}
-
-export function releaseHoldOf(api: Api): Action {
-  return {
-    title: `Release a consumer's hold on ${api.apiName}`,
-    intro: "You may do so at any time; afterwards nothing secures what is not settled yet.",
+    title: `Release the hold of ${shortAddress(consumer.consumer)}`,
+    intro: now < holdExpiresAt ? `${gen(holdWei)} for ${apiName}, in force until ${momentText(holdExpiresAt)}.` : `${gen(holdWei)} for ${apiName}; it ended ${momentText(holdExpiresAt)}.`,
     submit: "Release hold",
     isDangerous: true,
-    fields: [{ name: "consumer", label: "Consumer", kind: "address", initial: "" }],
-    check(values) {
-      const form = new FormReader(values);
-      const consumer = form.address("consumer");
-      return form.result(() => ({
-        effects: ["What is left of the hold becomes free credit of the consumer. Settle what is open first."],
-        call: { method: "release_hold", args: [api.apiName, consumer], valueWei: 0n, title: `Release the hold of ${shortAddress(consumer)} on ${api.apiName}` },
-      }));
-    },
+    fields: [],
+    check: () => ({
+      errors: {},
+      effects: [
+        `${gen(holdWei)} become free credit of the consumer.`,
+        ...(now < holdExpiresAt ? [`Nothing secures what is not settled yet. Settle it first${signer ? ": vouchers of a session are paid from its hold only" : ""}.`] : []),
+      ],
+      call: { method: "release_hold", args: [apiName, consumer.consumer], valueWei: 0n, title: `Release the hold of ${shortAddress(consumer.consumer)} on ${apiName}` },
+    }),
   };
 }

@@ -4,7 +4,7 @@ import * as operator from "../../src/actions/operator";
 import { FormReader, type Action } from "../../src/actions/action";
 import { GEN } from "../../src/domain/amounts";
 import { toFieldValue } from "../../src/domain/time";
-import { api, line, NOW, OTHER, OWN, report } from "./samples";
+import { api, line, NOW, OTHER, OWN, report, subscriber } from "./samples";
 
 const fill = (action: Action, values: Record<string, string> = {}) =>
   action.check({ ...Object.fromEntries(action.fields.map((field) => [field.name, field.initial])), ...values });
@@ -126,9 +126,15 @@ describe("further steps of an operator", () => {
   });
   it("do not allow a meter twice", () => expect(fill(operator.allowMeter(api({ meters: [OTHER] })), { meter: OTHER }).call).toBeNull());
   it("do not hand over to oneself", () => expect(fill(operator.handOver(api(), OWN), { operator: OWN }).call).toBeNull());
-  it("withdraw what was earned, not more", () => {
-    expect(fill(operator.withdrawEarnings(GEN)).call?.args).toEqual([GEN]);
-    expect(fill(operator.withdrawEarnings(GEN), { amount: "2" }).call).toBeNull();
+  it("tell who is proposed that it cannot be accepted yet", () => {
+    expect(effects(operator.handOver(api(), OWN, "earnings wait."), { operator: OTHER })).toContain("cannot be accepted yet: earnings wait.");
+    expect(effects(operator.handOver(api(), OWN), { operator: OTHER })).not.toContain("yet");
+  });
+  it("release a hold of a consumer, and say what it secured", () => {
+    const action = operator.releaseHoldOf("weather", subscriber({ holdWei: GEN, holdExpiresAt: NOW + 1, signer: OTHER }), NOW);
+    expect(fill(action).call?.args).toEqual(["weather", OWN]);
+    expect(effects(action)).toContain("vouchers of a session are paid from its hold only");
+    expect(effects(operator.releaseHoldOf("weather", subscriber({ holdWei: GEN, holdExpiresAt: NOW }), NOW))).toBe("1 GEN become free credit of the consumer.");
   });
 });
 

@@ -1,5 +1,5 @@
 // Answers as the contract gives them, for tests.
-import type { Api, ApiDetails, ApiUsage, Session, UsageReport } from "../../src/domain/answers";
+import type { Api, ApiDay, ApiDetails, ApiUsage, Promise as ApiPromise, Session, Subscriber, UsageReport } from "../../src/domain/answers";
 import { GEN } from "../../src/domain/amounts";
 
 export const NOW = 1_767_225_600; // 2026-01-01T00:00:00Z
@@ -33,4 +33,16 @@ export const apiDetails = (change: Partial<ApiDetails> = {}): ApiDetails => ({
 
 export const session = (change: Partial<Session> = {}): Session => ({
   consumer: OWN, apiName: "weather", signer: OWN, holdWei: GEN, holdExpiresAt: NOW + 86_400, holdFromDay: Math.floor(NOW / 86_400), inForce: true, channels: [], ...change,
+});
+
+export const subscriber = (change: Partial<Subscriber> = {}): Subscriber => ({
+  consumer: OWN, planName: "standard", active: true, callsToday: 5n, spendTodayWei: GEN / 20n, callsMonth: 50n, spendMonthWei: GEN / 2n,
+  holdWei: 0n, holdExpiresAt: 0, signer: "", ...change,
+});
+
+export const apiDay = (dayId: number, change: Partial<ApiDay> = {}): ApiDay => ({ dayId, calls: 1n, earnedWei: GEN, payoutDays: 0, ...change });
+
+/** Without a court: that nothing is promised. */
+export const promise = (change: Partial<ApiPromise> = {}): ApiPromise => ({
+  apiName: "weather", dayId: Math.floor(NOW / 86_400), court: "", payoutDays: 0, maxRefundPercent: 0, terms: "", statusUrl: "", termsSha256: "", fromDay: 0, nextFromDay: 0, ...change,
 });

@@ -1,25 +1,39 @@
-// An operator's page: own APIs and plans, meters, earnings, settlements.
+// An operator's page: all its APIs at a glance, or one of them with its consumers, settlements, disputes and promise.
+import { useMemo } from "react";
+import { collectEarnings } from "../../actions/earnings";
 import * as actions from "../../actions/operator";
-import { limitText } from "../../actions/action";
-import type { Api } from "../../domain/answers";
+import type { Api, ApiDay, Earnings } from "../../domain/answers";
+import { handOverHindrance, maturedWei } from "../../domain/operating";
+import { dayOf } from "../../domain/time";
 import { useLocation } from "../../state/location";
+import { useChainNow } from "../../state/now";
 import { usePlace } from "../../state/place";
-import { useSigner } from "../../state/signing";
 import { useApis, useView } from "../../state/queries";
-import { usePageFocus } from "../../ui/page_focus";
-import { ActionButton } from "../../ui/action_dialog";
+import { useSigner } from "../../state/signing";
 import { AccountPicker } from "../../ui/account_picker";
+import { ActionButton } from "../../ui/action_dialog";
 import { Freshness } from "../../ui/freshness";
+import { usePageFocus } from "../../ui/page_focus";
 import { Address, Banner, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
 import { Trouble } from "../../ui/trouble";
+import { ApisTable } from "./apis_table";
+import { Consumers } from "./consumers";
+import { EarnedByDay } from "./earned";
+import { Figures } from "./figures";
+import "./operate.css";
+import { Disputes, PromiseSection, usePromises } from "./promise";
+import { useDays, type ReadOfAll } from "./reading";
+import { Meters, Plans } from "./running";
 import { Settlements } from "./settlements";
 
 export function OperatePage() {
   const { location, href } = useLocation();
-  const { signer } = useSigner();
-  const heading = usePageFocus("Operate");
   const apis = useApis(true);
-  const isOwn = signer.kind !== "none" && signer.address === location.account;
+  const own = useMemo(() => apis.data?.filter((api) => api.operator === location.account) ?? [], [apis.data, location.account]);
+  const chosen = own.length === 1 ? own[0] : own.find((api) => api.apiName === location.api);
+  const heading = usePageFocus(chosen && own.length > 1 ? chosen.apiName : "Operate");
+  const { signer, own: signs } = useSigner();
+  const isOwn = signs !== "" && signs === location.account;
   if (!location.account) {
     return (
       <>
@@ -30,111 +44,117 @@ export function OperatePage() {
       </>
     );
   }
-  const own = apis.data?.filter((api) => api.operator === location.account) ?? [];
-  const offered = apis.data?.filter((api) => api.proposedOperator === location.account) ?? [];
   return (
     <>
       <div className="page-head">
-        <div>
-          <h1 ref={heading} tabIndex={-1}>Operate</h1>
-          <p className="muted page-account">APIs of <Address address={location.account} /></p>
+        <div className="page-title">
+          {chosen && own.length > 1 && <a className="small-text" href={href({ api: "", settlement: 0 })}>All {own.length} APIs</a>}
+          <h1 ref={heading} tabIndex={-1}>{chosen && own.length > 1 ? chosen.apiName : "Operate"}</h1>
+          <p className="muted page-account">{chosen && own.length > 1 ? "Run by" : "APIs of"} <Address address={location.account} /></p>
         </div>
         <div className="page-side"><AccountPicker /><Freshness query={apis} /></div>
       </div>
       {!isOwn && (
-        <Banner tone="info" title="You are only looking at this operator" action={signer.kind !== "none" ? <a className="button small" href={href({ account: signer.address })}>Go to your own</a> : <a className="button small" href={href({ view: "connect" })}>Choose who signs</a>}>
+        <Banner tone="info" title="You are only looking at this operator" action={<a className="button small" href={signer.kind !== "none" ? href({ account: signs, api: "" }) : href({ view: "connect" })}>{signer.kind !== "none" ? "Go to your own" : "Choose who signs"}</a>}>
           To change anything, sign as this account.
         </Banner>
       )}
-      {isOwn && offered.map((api) => (
-        <Banner key={api.apiName} tone="info" title={`${api.apiName} is offered to you`} action={<ActionButton make={() => actions.acceptApi(api)}>Take it over</ActionButton>}>
-          Its operator wants to hand it over.
-        </Banner>
-      ))}
+      {isOwn && apis.data?.filter((api) => api.proposedOperator === location.account).map((api) => <Offered key={api.apiName} api={api} />)}
       {!apis.data ? (
         apis.error || apis.failureReason ? <Trouble error={apis.error ?? apis.failureReason} /> : <Skeleton rows={5} label="Reading the APIs" />
+      ) : own.length === 0 ? (
+        <Section title="APIs" actions={isOwn && <Register known={apis.data} />}>
+          <Empty title="No APIs yet">{isOwn ? "Register the first one: choose a name, a price and a daily limit." : "This account operates none."}</Empty>
+        </Section>
       ) : (
-        <>
-          <Earnings isOwn={isOwn} />
-          <Section title="APIs" actions={isOwn && <ActionButton className="button primary" make={() => actions.registerApi(apis.data)}>Register an API</ActionButton>}>
-            {own.length === 0 ? (
-              <Empty title="No APIs yet">{isOwn ? "Register the first one: choose a name, a price and a daily limit." : "This account operates none."}</Empty>
-            ) : (
-              <ul className="cards wide">{own.map((api) => <li key={api.apiName}><OperatedApi api={api} isOwn={isOwn} /></li>)}</ul>
-            )}
-          </Section>
-          {own.length > 0 && <Settlements apis={own} />}
-        </>
+        <Operated own={own} chosen={chosen} isOwn={isOwn} register={isOwn && <Register known={apis.data} isFirst={false} />} />
       )}
     </>
   );
 }
 
-function Earnings({ isOwn }: { isOwn: boolean }) {
-  const { location } = useLocation();
-  const { network } = usePlace();
-  const earnings = useView("get_earnings", location.account ? [location.account] : null, { everyMs: network.refreshMs * 2 });
-  const button = isOwn && (
-    <ActionButton className="button" disabled={!earnings.data?.earningsWei} make={() => actions.withdrawEarnings(earnings.data?.earningsWei ?? 0n)}>Withdraw earnings</ActionButton>
-  );
+function Register({ known, isFirst = true }: { known: readonly Api[]; isFirst?: boolean }) {
+  return <ActionButton className={`button small ${isFirst ? "primary" : ""}`} make={() => actions.registerApi(known)}>Register an API</ActionButton>;
+}
+
+/** Before it is taken over, what would be refused is said. */
+function Offered({ api }: { api: Api }) {
+  const { inForce, next } = usePromises(api.apiName);
+  const earnings = useView("get_earnings", [api.operator]);
+  const inTheWay = handOverHindrance(inForce, next, earnings.data?.apis.find(({ apiName }) => apiName === api.apiName));
   return (
-    <Section title="Earnings" actions={button}>
-      {earnings.data ? (
-        <dl className="figures">
-          <div className="figure main"><dt>To withdraw</dt><dd data-testid="earnings"><Gen wei={earnings.data.earningsWei} big /></dd></div>
-          <div className="figure"><dt>Withdrawn so far</dt><dd><Gen wei={earnings.data.withdrawnWei} big /></dd></div>
-          <div className="figure"><dt>Ever earned</dt><dd><Gen wei={earnings.data.earningsWei + earnings.data.withdrawnWei} big /></dd></div>
-        </dl>
-      ) : <Skeleton rows={1} label="Reading the earnings" />}
-    </Section>
+    <Banner tone="info" title={`${api.apiName} is offered to you`} action={<ActionButton disabled={!inForce || inTheWay !== ""} make={() => actions.acceptApi(api)}>Take it over</ActionButton>}>
+      Its operator wants to hand it over.{inTheWay && ` It cannot be taken over yet: ${inTheWay}`}
+    </Banner>
   );
 }
 
-function OperatedApi({ api, isOwn }: { api: Api; isOwn: boolean }) {
-  const { signer } = useSigner();
-  const id = `api-${api.apiName}`;
+interface OperatedProps {
+  own: readonly Api[];
+  chosen: Api | undefined;
+  isOwn: boolean;
+  register: React.ReactNode;
+}
+
+function Operated({ own, chosen, isOwn, register }: OperatedProps) {
+  const { location } = useLocation();
+  const { network } = usePlace();
+  const now = useChainNow();
+  const shown = useMemo(() => (chosen ? [chosen] : own), [chosen, own]);
+  const days = useDays(shown);
+  const earnings = useView("get_earnings", [location.account], { everyMs: network.refreshMs * 2 });
+  const today = dayOf(now);
   return (
-    <article className="card" aria-labelledby={id}>
-      <header className="card-head">
-        <h3 id={id}>{api.apiName}</h3>
-        <span className="tags"><Tag tone={api.active ? "good" : "warn"}>{api.active ? "Active" : "Paused"}</Tag></span>
-      </header>
-      <div className="table-scroll" tabIndex={0} role="region" aria-label={`Plans of ${api.apiName}`}>
-        <table>
-          <thead><tr><th scope="col">Plan</th><th scope="col" className="num">Price of a call</th><th scope="col">Limits of each consumer</th>{isOwn && <th scope="col"><span className="visually-hidden">Actions</span></th>}</tr></thead>
-          <tbody>
-            {api.plans.map((plan) => (
-              <tr key={plan.planName}>
-                <th scope="row">{plan.planName}</th>
-                <td className="num">{plan.costPerCallWei ? <Gen wei={plan.costPerCallWei} /> : "free"}</td>
-                <td>{limitText(plan.dailyLimitCalls, "day")}, {limitText(plan.monthlyLimitCalls, "month")}</td>
-                {isOwn && <td className="num"><ActionButton make={() => actions.setPlan(api, plan)}>Change<span className="visually-hidden"> plan {plan.planName} of {api.apiName}</span></ActionButton></td>}
-              </tr>
-            ))}
-          </tbody>
-        </table>
+    <>
+      {isOwn && <Matured days={days} today={today} />}
+      <Figures apis={shown} days={days} earnings={earnings.data} isOwn={isOwn} now={now} />
+      {earnings.error !== null && !earnings.data && <Trouble error={earnings.error} />}
+      {!chosen && (
+        <Section title="APIs" actions={register}>
+          <ApisTable apis={own} days={days.of} earnings={earnings.data} today={today} />
+        </Section>
+      )}
+      <EarnedByDay days={days} today={today} />
+      {chosen && <Chosen key={chosen.apiName} api={chosen} days={days} earnings={earnings.data} isOwn={isOwn} now={now} register={own.length === 1 && register} />}
+    </>
+  );
+}
+
+function Matured({ days, today }: { days: ReadOfAll<ApiDay[]>; today: number }) {
+  return [...days.of].map(([apiName, each]) => {
+    const wei = maturedWei(each, today);
+    return wei > 0n && (
+      <Banner key={apiName} tone="info" title={`${apiName} has earnings to collect`} action={<ActionButton make={() => collectEarnings(apiName, wei)}>Collect</ActionButton>}>
+        <Gen wei={wei} /> have waited as long as was promised.
+      </Banner>
+    );
+  });
+}
+
+interface ChosenProps {
+  api: Api;
+  days: ReadOfAll<ApiDay[]>;
+  earnings: Earnings | undefined;
+  isOwn: boolean;
+  now: number;
+  register: React.ReactNode;
+}
+
+function Chosen({ api, days, earnings, isOwn, now, register }: ChosenProps) {
+  const promises = usePromises(api.apiName);
+  const inTheWay = handOverHindrance(promises.inForce, promises.next, earnings?.apis.find(({ apiName }) => apiName === api.apiName));
+  return (
+    <>
+      <div className="page-head">
+        <p><Tag tone={api.active ? "good" : "warn"}>{api.active ? "Active" : "Paused"}</Tag></p>
+        {isOwn && <div className="actions"><ActionButton make={() => actions.setActive(api)}>{api.active ? "Pause" : "Resume"}</ActionButton>{register}</div>}
       </div>
-      <h4>Meters</h4>
-      {api.meters.length === 0 ? <p className="muted small-text">None: only the operator reports usage.</p> : (
-        <ul className="meters">
-          {api.meters.map((meter) => (
-            <li key={meter}>
-              <span className="mono break">{meter}</span>
-              {isOwn && <ActionButton className="button small quiet" make={() => actions.forbidMeter(api, meter)}>Forbid<span className="visually-hidden"> meter {meter} of {api.apiName}</span></ActionButton>}
-            </li>
-          ))}
-        </ul>
-      )}
-      {api.proposedOperator && <p className="small-text">Offered to <Address address={api.proposedOperator} />, who has not accepted yet.</p>}
-      {isOwn && (
-        <div className="card-actions">
-          <ActionButton make={() => actions.setPlan(api, null)}>Add a plan</ActionButton>
-          <ActionButton make={() => actions.allowMeter(api)}>Allow a meter</ActionButton>
-          <ActionButton make={() => actions.setActive(api)}>{api.active ? "Pause" : "Resume"}</ActionButton>
-          <ActionButton make={() => actions.releaseHoldOf(api)}>Release a hold</ActionButton>
-          <ActionButton make={() => actions.handOver(api, signer.kind === "none" ? "" : signer.address)}>Hand over</ActionButton>
-        </div>
-      )}
-    </article>
+      <Consumers api={api} days={days.of.get(api.apiName) ?? []} earnings={earnings} isOwn={isOwn} now={now} />
+      <Settlements api={api} />
+      <Disputes api={api} promises={promises} />
+      <PromiseSection api={api} promises={promises} isOwn={isOwn} today={dayOf(now)} />
+      <Plans api={api} isOwn={isOwn} />
+      <Meters api={api} isOwn={isOwn} inTheWay={inTheWay} />
+    </>
   );
 }

@@ -1,82 +1,77 @@
-// What a meter posted, batch by batch, with what was refused of it.
-import type { Api, SettledEntry, Settlement } from "../../domain/answers";
+// What a meter posted, batch by batch, the newest first; a line opens what became of each entry.
+import { useState } from "react";
+import type { Api, SettledEntry, SettlementHead } from "../../domain/answers";
 import { explain } from "../../domain/refusals";
 import { dayText, momentText } from "../../domain/time";
 import { go, useLocation } from "../../state/location";
 import { useView } from "../../state/queries";
 import { Address, Calls, Empty, Gen, Section, Skeleton } from "../../ui/parts";
+import { Records, type Column } from "../../ui/records";
 import { Trouble } from "../../ui/trouble";
+import { lastSequence, useHeads } from "./reading";
 
-const KEPT = 64;
+const HEADS: readonly Column<SettlementHead>[] = [
+  { id: "number", title: "Number", by: ({ sequence }) => sequence, show: ({ sequence }) => `Number ${sequence}` },
+  { id: "at", title: "Settled", by: ({ settledAt }) => settledAt, show: ({ settledAt }) => momentText(settledAt) },
+  { id: "calls", title: "Calls billed", by: ({ billedCalls }) => billedCalls, show: ({ billedCalls }) => <Calls count={billedCalls} /> },
+  { id: "billed", title: "Billed", by: ({ billedWei }) => billedWei, show: ({ billedWei }) => <Gen wei={billedWei} /> },
+  {
+    id: "refused", title: "Refused entries", by: ({ refusedEntries }) => refusedEntries,
+    show: ({ refusedEntries }) => (refusedEntries ? <span className="bad-text">{refusedEntries}</span> : <span className="muted">none</span>),
+  },
+];
 
-export function Settlements({ apis }: { apis: readonly Api[] }) {
+export function Settlements({ api }: { api: Api }) {
   const { location } = useLocation();
-  const settled = apis.filter((api) => api.nextSequence > 1n);
-  const api = settled.find((each) => each.apiName === location.api) ?? settled[0];
-  if (!api) return <Section title="Settlements"><Empty title="Nothing was settled yet">What a meter posts in batches appears here.</Empty></Section>;
-  const last = api.nextSequence - 1n;
-  const first = last > BigInt(KEPT) ? last - BigInt(KEPT) + 1n : 1n;
-  const wanted = BigInt(location.settlement);
-  const sequence = wanted >= first && wanted <= last ? wanted : last;
-  const show = (number: bigint): void => go({ settlement: number === last ? 0 : Number(number), api: api.apiName }, { replace: true });
-  const choices = (
-    <>
-      <label className="inline-field">
-        <span className="visually-hidden">Settlements of</span>
-        <select value={api.apiName} onChange={(event) => go({ api: event.target.value, settlement: 0 }, { replace: true })}>
-          {settled.map((each) => <option key={each.apiName} value={each.apiName}>{each.apiName}</option>)}
-        </select>
-      </label>
-      <button type="button" className="button small" disabled={sequence <= first} onClick={() => show(sequence - 1n)}>Earlier</button>
-      <button type="button" className="button small" disabled={sequence >= last} onClick={() => show(sequence + 1n)}>Later</button>
-    </>
-  );
+  const [isFiltered, setFiltered] = useState(false);
+  const { of, error } = useHeads([api]);
+  if (lastSequence(api) === 0) return <Section title="Settlements"><Empty title="Nothing was settled yet">What a meter posts in batches appears here.</Empty></Section>;
+  const heads = of.get(api.apiName);
+  const refused = heads?.filter(({ refusedEntries }) => refusedEntries > 0) ?? [];
+  const rows = [...(isFiltered ? refused : heads ?? [])].reverse();
   return (
-    <Section title="Settlements" actions={choices}>
-      <Shown apiName={api.apiName} sequence={sequence} last={last} />
+    <Section title="Settlements">
+      {!heads ? (error ? <Trouble error={error} /> : <Skeleton rows={4} label="Reading the settlements" />) : (
+        <Records
+          of="settlements" rows={rows} columns={HEADS} keyOf={({ sequence }) => sequence.toString()} opened={location.settlement ? String(location.settlement) : ""}
+          open={({ sequence }) => <Opened apiName={api.apiName} sequence={sequence} />} onOpen={(key) => go({ settlement: Number(key) }, { replace: true })}
+        >
+          <label className="check-field">
+            <input type="checkbox" checked={isFiltered} onChange={({ target }) => setFiltered(target.checked)} /> With refused entries ({refused.length} of {heads.length})
+          </label>
+          {lastSequence(api) > heads.length && <span className="muted small-text">The contract keeps the last {heads.length}.</span>}
+        </Records>
+      )}
     </Section>
   );
 }
 
-function Shown({ apiName, sequence, last }: { apiName: string; sequence: bigint; last: bigint }) {
+const refusedCalls = ({ calls, billedCalls }: SettledEntry): bigint => calls - billedCalls;
+
+const ENTRIES: readonly Column<SettledEntry & { key: string }>[] = [
+  { id: "consumer", title: "Consumer", isText: true, by: ({ consumer }) => consumer, show: ({ consumer }) => <Address address={consumer} link /> },
+  { id: "day", title: "Day", by: ({ dayId }) => dayId, show: ({ dayId }) => dayText(dayId) },
+  {
+    id: "calls", title: "Calls billed", by: ({ billedCalls }) => billedCalls,
+    show: ({ billedCalls, calls }) => <><Calls count={billedCalls} /><span className="muted"> of </span><Calls count={calls} /></>,
+  },
+  { id: "billed", title: "Billed", by: ({ billedWei }) => billedWei, show: ({ billedWei }) => <Gen wei={billedWei} /> },
+  {
+    id: "refused", title: "What was refused", isText: true, by: ({ code }) => code,
+    show: (entry) => entry.code === "" ? <span className="muted">nothing</span>
+      : <span className="bad-text"><Calls count={refusedCalls(entry)} /> {refusedCalls(entry) === 1n ? "call" : "calls"}: {explain(entry.code).meaning.toLowerCase()}</span>,
+  },
+];
+
+function Opened({ apiName, sequence }: { apiName: string; sequence: bigint }) {
   const state = useView("get_settlement", [apiName, sequence], { staleTime: Infinity });
-  if (state.error) return <Trouble error={state.error} />;
   const settlement = state.data?.settlement;
-  if (!settlement) return <Skeleton rows={4} label="Reading the settlement" />;
-  const refused = settlement.entries.filter((entry) => entry.code !== "").length;
+  if (!settlement) return state.error ? <Trouble error={state.error} /> : <Skeleton rows={3} label="Reading the settlement" />;
+  const entries = settlement.entries.map((entry, i) => ({ ...entry, key: String(i) })).sort((a, b) => Number(b.code !== "") - Number(a.code !== ""));
   return (
-    <>
-      <p>
-        <strong>Number {sequence.toString()} of {last.toString()}</strong>, {momentText(settlement.settledAt)}:{" "}
-        <Calls count={settlement.billedCalls} /> {settlement.billedCalls === 1n ? "call" : "calls"} billed for <Gen wei={settlement.billedWei} />
-        {refused > 0 && <span className="bad-text">, {refused} of {settlement.entries.length} entries refused in part or whole</span>}.
-      </p>
-      <Entries settlement={settlement} />
+    <div className="opened-record">
+      <Records of="entries" rows={entries} columns={ENTRIES} keyOf={({ key }) => key} textOf={({ consumer, code }) => `${consumer} ${code && explain(code).meaning.toLowerCase()}`} />
       {settlement.usageRoot && <p className="muted small-text">Merkle root of the usage lines: <span className="mono break">{settlement.usageRoot}</span></p>}
-    </>
-  );
-}
-
-function Entries({ settlement }: { settlement: Settlement }) {
-  const sorted = [...settlement.entries].sort((a, b) => Number(b.code !== "") - Number(a.code !== ""));
-  return (
-    <div className="table-scroll" tabIndex={0} role="region" aria-label="Entries of the settlement">
-      <table>
-        <thead><tr><th scope="col">Consumer</th><th scope="col">Day</th><th scope="col" className="num">Calls billed</th><th scope="col" className="num">Billed</th><th scope="col">What was refused</th></tr></thead>
-        <tbody>{sorted.map((entry, i) => <Entry key={`${entry.consumer}:${entry.dayId}:${i}`} entry={entry} />)}</tbody>
-      </table>
     </div>
-  );
-}
-
-function Entry({ entry }: { entry: SettledEntry }) {
-  return (
-    <tr className={entry.code ? "refused" : ""}>
-      <th scope="row"><Address address={entry.consumer} link /></th>
-      <td>{dayText(entry.dayId)}</td>
-      <td className="num"><Calls count={entry.billedCalls} /><span className="muted"> of </span><Calls count={entry.calls} /></td>
-      <td className="num"><Gen wei={entry.billedWei} /></td>
-      <td>{entry.code ? <><Calls count={entry.calls - entry.billedCalls} /> {entry.calls - entry.billedCalls === 1n ? "call" : "calls"}: {explain(entry.code).meaning.toLowerCase()}</> : <span className="muted">nothing</span>}</td>
-    </tr>
   );
 }

@@ -1,0 +1,98 @@
+// What the operator promises for today and from when on something else; and what consumers dispute.
+import { endPromise, setPromise } from "../../actions/promise";
+import type { Api, DisputeHead, Promise as ApiPromise } from "../../domain/answers";
+import { isPage } from "../../domain/names";
+import { isPromised } from "../../domain/operating";
+import { dayText, momentText } from "../../domain/time";
+import { useDeployment } from "../../state/deployment";
+import { useLocation } from "../../state/location";
+import { useView } from "../../state/queries";
+import { ActionButton } from "../../ui/action_dialog";
+import { Address, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
+import { Records, type Column } from "../../ui/records";
+import { Trouble } from "../../ui/trouble";
+import { useDisputes } from "./reading";
+
+export interface Promises {
+  inForce: ApiPromise | undefined;
+  /** What follows; null: nothing is ahead. */
+  next: ApiPromise | null | undefined;
+  error: unknown;
+}
+
+export function usePromises(apiName: string): Promises {
+  const inForce = useView("get_promise", [apiName]);
+  const from = inForce.data?.nextFromDay ?? 0;
+  const next = useView("get_promise", from ? [apiName, from] : null);
+  return { inForce: inForce.data, next: inForce.data && (from === 0 ? null : next.data), error: inForce.error ?? next.error };
+}
+
+export function PromiseSection({ api, promises: { inForce, next, error }, isOwn, today }: { api: Api; promises: Promises; isOwn: boolean; today: number }) {
+  const { deployment } = useDeployment();
+  if (!inForce || next === undefined) {
+    return <Section title="Promise">{error ? <Trouble error={error} /> : <Skeleton rows={2} label="Reading the promise" />}</Section>;
+  }
+  const isFree = isOwn && next === null;
+  const buttons = isFree && (
+    <>
+      <ActionButton make={() => setPromise(api.apiName, inForce, today, deployment.court)}>{isPromised(inForce) ? "Change the promise" : "Promise something"}</ActionButton>
+      {isPromised(inForce) && <ActionButton make={() => endPromise(api.apiName, inForce, today)}>End it</ActionButton>}
+    </>
+  );
+  return (
+    <Section title="Promise" actions={buttons}>
+      {!isPromised(inForce) && next === null ? (
+        <Empty title="Nothing is promised">What is earned can be withdrawn at once, and no court can give it back.</Empty>
+      ) : (
+        <div className="promises">
+          <Told promise={inForce} when={inForce.fromDay ? `Since ${dayText(inForce.fromDay)}${next ? `, until ${dayText(next.fromDay - 1)}` : ""}` : "Today"} />
+          {next && <Told promise={next} when={`From ${dayText(next.fromDay)} on`} />}
+        </div>
+      )}
+      {isOwn && next && <p className="muted small-text">A change is ahead: the next one can be made from {dayText(next.fromDay)} on.</p>}
+    </Section>
+  );
+}
+
+function Told({ promise, when }: { promise: ApiPromise; when: string }) {
+  return (
+    <div className="promise">
+      <h3>{when}</h3>
+      {!isPromised(promise) ? <p>Nothing is promised.</p> : (
+        <>
+          <p>Earnings of a day wait {promise.payoutDays} days, in which the court <Address address={promise.court} /> can give back up to {promise.maxRefundPercent} % of what a consumer paid.</p>
+          {promise.terms && <details><summary>Terms</summary><p className="terms">{promise.terms}</p></details>}
+          {promise.statusUrl && isPage(promise.statusUrl) && <p className="small-text">Status page: <a className="break" href={promise.statusUrl} target="_blank" rel="noreferrer noopener">{promise.statusUrl}</a></p>}
+        </>
+      )}
+    </div>
+  );
+}
+
+const TONES = { open: "busy", judged: "good", closed: "neutral" } as const;
+
+export function Disputes({ api, promises: { inForce, next } }: { api: Api; promises: Promises }) {
+  const { href } = useLocation();
+  const { deployment } = useDeployment();
+  const court = inForce?.court || next?.court || deployment.court;
+  const disputes = useDisputes(court, api.apiName);
+  if (!court || (disputes.error && !inForce?.court)) return null;
+  const columns: Column<DisputeHead>[] = [
+    { id: "number", title: "Dispute", by: ({ disputeId }) => disputeId, show: ({ disputeId }) => <a href={href({ view: "disputes", api: api.apiName, dispute: disputeId })}>Number {disputeId}</a> },
+    { id: "state", title: "State", isText: true, by: ({ status }) => status, show: (each) => <><Tag tone={TONES[each.status as keyof typeof TONES] ?? "neutral"}>{each.status}</Tag>{each.status === "judged" && <small>{each.refundPercent} % given back</small>}</> },
+    { id: "consumer", title: "Consumer", isText: true, by: ({ consumer }) => consumer, show: ({ consumer }) => <Address address={consumer} link /> },
+    { id: "day", title: "Day", by: ({ dayId }) => dayId, show: ({ dayId }) => dayText(dayId) },
+    { id: "paid", title: "Paid that day", by: ({ paidWei }) => paidWei, show: ({ paidWei }) => <Gen wei={paidWei} /> },
+    { id: "refund", title: "Given back", by: ({ refundWei }) => refundWei, show: ({ refundWei }) => <Gen wei={refundWei} /> },
+    { id: "opened", title: "Opened", by: ({ openedAt }) => openedAt, show: ({ openedAt }) => momentText(openedAt) },
+  ];
+  return (
+    <Section title="Disputes">
+      {disputes.data ? (
+        disputes.data.length === 0 ? <Empty title="Nobody disputes anything">Disputes at the court <Address address={court} /> appear here.</Empty>
+          : <Records of="disputes" rows={disputes.data} columns={columns} keyOf={({ disputeId }) => String(disputeId)} />
+      ) : disputes.error ? <Empty title="This court does not list its disputes">The contract at <Address address={court} /> does not answer as a court of this kind.</Empty>
+        : <Skeleton rows={2} label="Reading the disputes" />}
+    </Section>
+  );
+}

@@ -1,0 +1,115 @@
+// What an operator's page reads: what the page is about at once, what is said of all APIs together when there is room for it.
+import { useQueries, useQuery, type UseQueryResult } from "@tanstack/react-query";
+import { CourtContract, type ArgumentsOf, type BillingContract, type ValueOf } from "../../chain/contract";
+import type { Api, ApiDay, DisputeHead, SettlementHead, Subscriber, VIEWS } from "../../domain/answers";
+import { usePlace } from "../../state/place";
+import { viewKey } from "../../state/queries";
+
+const KEPT = 64;
+const PAGE = 100;
+/** So many reads in 10 seconds are left to others. */
+const MS_FOR_EACH = 3_500;
+
+export interface ReadOfAll<T> {
+  /** By API. */
+  of: ReadonlyMap<string, T>;
+  missing: number;
+  error: unknown;
+}
+
+/** One view of each API; patient where there are several. */
+function useEach<M extends keyof typeof VIEWS>(
+  method: M, apis: readonly Api[], argsOf: (api: Api) => ArgumentsOf<(typeof VIEWS)[M]>, times: { staleTime: number; everyMs?: number },
+): ReadOfAll<ValueOf<(typeof VIEWS)[M]>> {
+  type Value = ValueOf<(typeof VIEWS)[M]>;
+  const { contract } = usePlace();
+  const urgent = apis.length === 1;
+  const results = useQueries({
+    queries: apis.map((api) => ({
+      queryKey: viewKey(contract, method, argsOf(api)),
+      queryFn: ({ signal }: { signal: AbortSignal }): Promise<Value> =>
+        contract ? contract.read(method, argsOf(api), { signal, urgent }) : Promise.reject(new Error("no contract")),
+      enabled: contract !== null,
+      staleTime: times.staleTime,
+      ...(times.everyMs ? { refetchInterval: times.everyMs } : {}),
+    })),
+  }) as UseQueryResult<Value>[];
+  return {
+    of: new Map(apis.flatMap((api, i) => (results[i]?.data === undefined ? [] : [[api.apiName, results[i].data] as const]))),
+    missing: results.filter(({ data }) => data === undefined).length,
+    error: results.find(({ error, data }) => error && data === undefined)?.error ?? null,
+  };
+}
+
+export function useDays(apis: readonly Api[]): ReadOfAll<ApiDay[]> {
+  const { network } = usePlace();
+  const everyMs = Math.max(network.refreshMs * 3, apis.length * MS_FOR_EACH);
+  return useEach("get_api_days", apis, ({ apiName }) => [apiName], { staleTime: everyMs, everyMs });
+}
+
+export const lastSequence = ({ nextSequence }: Api): number => Number(nextSequence) - 1;
+
+/** Of those that have settled; read again as soon as the API has settled again. The oldest first. */
+export function useHeads(apis: readonly Api[]): ReadOfAll<SettlementHead[]> {
+  return useEach("list_settlements", apis.filter((api) => lastSequence(api) > 0), (api) => {
+    const last = lastSequence(api);
+    return [api.apiName, Math.max(last - KEPT, 0), Math.min(last, KEPT)];
+  }, { staleTime: Infinity });
+}
+
+export interface Subscribers {
+  total: number;
+  subscribers: readonly Subscriber[];
+}
+
+/** The first `wanted` of each, a hundred with each read. */
+export function useSubscribers(apis: readonly Api[], wanted = PAGE): ReadOfAll<Subscribers> & { isFetching: boolean } {
+  const { contract, network } = usePlace();
+  const urgent = apis.length === 1;
+  const everyMs = Math.max(network.refreshMs * 3, apis.length * MS_FOR_EACH * 4);
+  const results = useQueries({
+    queries: apis.map(({ apiName }) => ({
+      queryKey: [...viewKey(contract, "list_subscribers", [apiName]), wanted],
+      queryFn: ({ signal }: { signal: AbortSignal }) =>
+        contract ? readSubscribers(contract, apiName, wanted, { signal, urgent }) : Promise.reject(new Error("no contract")),
+      enabled: contract !== null, staleTime: everyMs, refetchInterval: everyMs,
+      placeholderData: (before: Subscribers | undefined) => (apis.length === 1 ? before : undefined),
+    })),
+  });
+  return {
+    of: new Map(apis.flatMap(({ apiName }, i) => (results[i]?.data ? [[apiName, results[i].data] as const] : []))),
+    missing: results.filter(({ data }) => data === undefined).length,
+    error: results.find(({ error, data }) => error && data === undefined)?.error ?? null,
+    isFetching: results.some(({ isPlaceholderData }) => isPlaceholderData),
+  };
+}
+
+async function readSubscribers(contract: BillingContract, apiName: string, wanted: number, options: { signal: AbortSignal; urgent: boolean }): Promise<Subscribers> {
+  const subscribers: Subscriber[] = [];
+  for (;;) {
+    const page = await contract.read("list_subscribers", [apiName, subscribers.length, PAGE], options);
+    subscribers.push(...page.subscribers);
+    if (subscribers.length >= Math.min(wanted, page.total) || page.subscribers.length === 0) return { total: page.total, subscribers };
+  }
+}
+
+/** All that a court has about an API, the newest first; null as long as no court is known. */
+export function useDisputes(court: string, apiName: string): UseQueryResult<DisputeHead[]> {
+  const { contract, network } = usePlace();
+  return useQuery({
+    queryKey: viewKey(contract && { url: contract.url, address: court }, "list_disputes", [apiName]),
+    queryFn: async ({ signal }) => {
+      if (!contract) throw new Error("no contract");
+      const reader = new CourtContract(contract.url, court);
+      const found: DisputeHead[] = [];
+      for (;;) {
+        const page = await reader.read("list_disputes", [apiName, found.at(-1)?.disputeId ?? 0, KEPT], { signal });
+        found.push(...page);
+        if (page.length < KEPT) return found.reverse();
+      }
+    },
+    enabled: contract !== null && court !== "",
+    retry: false,
+    refetchInterval: network.refreshMs * 6,
+  });
+}

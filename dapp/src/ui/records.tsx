@@ -1,0 +1,123 @@
+// A table of many lines: sorted by any column, searched, a few at first, and each line opens what is behind it.
+import { Fragment, useState, type ReactNode } from "react";
+import "./records.css";
+
+export interface Column<R> {
+  id: string;
+  title: string;
+  /** What it is sorted by; of texts the first comes first, of numbers the largest. */
+  by(row: R): string | number | bigint;
+  show(row: R): ReactNode;
+  isText?: boolean;
+}
+
+interface RecordsProps<R> {
+  /** What the lines are, in one word: "consumers". */
+  of: string;
+  rows: readonly R[];
+  /** The first one heads the line. */
+  columns: readonly Column<R>[];
+  keyOf(row: R): string;
+  /** What a search looks through, in small letters; without it there is none. */
+  textOf?(row: R): string;
+  open?(row: R): ReactNode;
+  /** Which one is open at first. */
+  opened?: string;
+  onOpen?(key: string): void;
+  /** Besides the search: filters. */
+  children?: ReactNode;
+}
+
+const SHOWN = 10;
+
+const compare = (a: string | number | bigint, b: string | number | bigint): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** `order`: a column's id, with a minus from the largest; empty: as they are given. */
+export function inOrder<R>(rows: readonly R[], columns: readonly Column<R>[], order: string): readonly R[] {
+  const column = columns.find(({ id }) => id === order.replace("-", ""));
+  const sign = order.startsWith("-") ? -1 : 1;
+  return column ? [...rows].sort((a, b) => sign * compare(column.by(a), column.by(b))) : rows;
+}
+
+export function Records<R>({ of, rows, columns, keyOf, textOf, open, opened = "", onOpen, children }: RecordsProps<R>) {
+  const [order, setOrder] = useState("");
+  const [wanted, setWanted] = useState("");
+  const [shown, setShown] = useState(SHOWN);
+  const [openKey, setOpenKey] = useState(opened);
+  const word = wanted.trim().toLowerCase();
+  const found = inOrder(word && textOf ? rows.filter((row) => textOf(row).includes(word)) : rows, columns, order);
+  const toggle = (key: string): void => {
+    const next = key === openKey ? "" : key;
+    setOpenKey(next);
+    onOpen?.(next);
+  };
+  const isLong = rows.length > SHOWN / 2;
+  // One that a link has opened is there, however far down.
+  const most = Math.max(shown, found.findIndex((row) => keyOf(row) === opened) + 1);
+  return (
+    <>
+      <div className="records-tools">
+        {textOf && isLong && (
+          <>
+            <span className="input records-find"><input type="search" aria-label={`Find ${of}`} placeholder={`Find ${of}`} value={wanted} autoComplete="off" autoCapitalize="off" spellCheck={false} onChange={({ target }) => setWanted(target.value)} /></span>
+            <span className="muted small-text" role="status">{word && `${found.length} of ${rows.length}`}</span>
+          </>
+        )}
+        {rows.length > 1 && <Order of={of} columns={columns} order={order} onChange={setOrder} />}
+        {children}
+      </div>
+      <table className="records" aria-label={of}>
+        <thead>
+          <tr>{columns.map((column) => <Head key={column.id} column={column} order={order} onChange={setOrder} />)}</tr>
+        </thead>
+        <tbody>
+          {found.slice(0, most).map((row) => {
+            const key = keyOf(row);
+            const isOpen = open !== undefined && key === openKey;
+            return (
+              <Fragment key={key}>
+                <tr className={open ? "records-line opens" : "records-line"}>
+                  {columns.map(({ id, title, show, isText }, i) => i === 0
+                    ? <th key={id} scope="row">{open ? <button type="button" className="records-open" aria-expanded={isOpen} onClick={() => toggle(key)}>{show(row)}</button> : show(row)}</th>
+                    : <td key={id} data-label={title} className={isText ? "" : "num"}>{show(row)}</td>)}
+                </tr>
+                {isOpen && <tr className="records-opened"><td colSpan={columns.length}>{open(row)}</td></tr>}
+              </Fragment>
+            );
+          })}
+          {found.length === 0 && <tr><td colSpan={columns.length} className="muted">There are none{word && ` with “${word}”`}.</td></tr>}
+        </tbody>
+      </table>
+      {found.length > most && (
+        <button type="button" className="button quiet small records-more" onClick={() => setShown(most < 50 ? 50 : most + 100)}>
+          Show {Math.min(found.length, most < 50 ? 50 : most + 100) - most} more of {found.length}<span className="visually-hidden"> {of}</span>
+        </button>
+      )}
+    </>
+  );
+}
+
+function Head<R>({ column: { id, title, isText = false }, order, onChange }: { column: Column<R>; order: string; onChange(order: string): void }) {
+  const [first, second] = isText ? [id, `-${id}`] : [`-${id}`, id];
+  const direction = order === id ? "ascending" : order === `-${id}` ? "descending" : "none";
+  return (
+    <th scope="col" aria-sort={direction} className={isText ? "" : "num"}>
+      <button type="button" className="records-sort" onClick={() => onChange(order === first ? second : order === second ? "" : first)}>
+        {title}<span className="records-mark" aria-hidden="true">{direction === "ascending" ? "▲" : direction === "descending" ? "▼" : ""}</span>
+      </button>
+    </th>
+  );
+}
+
+/** On a phone there are no column heads to press. */
+function Order<R>({ of, columns, order, onChange }: { of: string; columns: readonly Column<R>[]; order: string; onChange(order: string): void }) {
+  return (
+    <select className="records-order" aria-label={`Order of ${of}`} value={order} onChange={({ target }) => onChange(target.value)}>
+      <option value="">In the usual order</option>
+      {columns.flatMap(({ id, title, isText }) => [
+        <option key={id} value={id}>{`${title}, ${isText ? "A to Z" : "least first"}`}</option>,
+        <option key={`-${id}`} value={`-${id}`}>{`${title}, ${isText ? "Z to A" : "most first"}`}</option>,
+      ])}
+    </select>
+  );
+}
