@@ -5,6 +5,7 @@ import { ConnectPage, NotConnected } from "./pages/connect";
 import { LinkQuestion } from "./pages/link";
 import { TransactionsPage } from "./pages/transactions";
 import { UsagePage } from "./pages/usage/page";
+import { useDeployment } from "./state/deployment";
 import { useLocation } from "./state/location";
 import { usePlace } from "./state/place";
 import { useTracker, useTransactions } from "./state/sending";
@@ -24,6 +25,7 @@ function later<N extends string>(load: () => Promise<Record<N, ComponentType>>, 
   return lazy(() => load().then((file) => ({ default: file[name] }), () => ({ default: NotLoaded })));
 }
 const OperatePage = later(() => import("./pages/operate/page"), "OperatePage");
+const DisputesPage = later(() => import("./pages/disputes/page"), "DisputesPage");
 const StatementPage = later(() => import("./pages/statement"), "StatementPage");
 
 function NotLoaded() {
@@ -41,6 +43,7 @@ const NAVIGATION: readonly { view: View; label: string; icon: IconName }[] = [
   { view: "usage", label: "Usage", icon: "chart" },
   { view: "apis", label: "APIs", icon: "list" },
   { view: "operate", label: "Operate", icon: "gauge" },
+  { view: "disputes", label: "Disputes", icon: "scales" },
   { view: "transactions", label: "Transactions", icon: "arrows" },
 ];
 
@@ -84,6 +87,7 @@ function Page(): ReactNode {
   switch (location.view) {
     case "apis": return <ApisPage key={key} />;
     case "operate": return <OperatePage key={key} />;
+    case "disputes": return <DisputesPage key={key} />;
     case "statement": return <StatementPage key={key} />;
     default: return <UsagePage key={key} />;
   }
@@ -93,13 +97,15 @@ function Navigation() {
   const { location, href } = useLocation();
   const transactions = useTransactions();
   const { url } = usePlace();
+  const { deployment } = useDeployment();
   const count = openCount(transactions, url);
+  const shown = NAVIGATION.filter(({ view }) => view !== "disputes" || location.view === view || deployment.court);
   return (
     <nav aria-label="Pages" className="navigation">
       <ul>
-        {NAVIGATION.map(({ view, label, icon }) => (
+        {shown.map(({ view, label, icon }) => (
           <li key={view}>
-            <a href={href({ view, api: "", settlement: 0 })} aria-current={location.view === view ? "page" : undefined}>
+            <a href={href({ view, api: "", settlement: 0, dispute: 0, court: "" })} aria-current={location.view === view ? "page" : undefined}>
               <Icon name={icon} />
               <span>{label}</span>
               {view === "transactions" && count > 0 && <span className="count"><span aria-hidden="true">{count}</span><span className="visually-hidden"> ({count} under way)</span></span>}

@@ -30,6 +30,7 @@ from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 
 from . import heavy
+from .tribunal import Tribunal
 from .world import FINALITY_SECONDS, PEOPLE, Prepared, prepare, serve, serve_with_fees
 
 STORIES = PAGE / "tests" / "browser" / "stories.mjs"
@@ -127,15 +128,16 @@ class Told:
 
 
 class Stage:
-    """Nodes: one stays, one goes away when it is told to, one takes fees, and one has much of everything."""
+    """Nodes: one stays, one goes away when it is told to, one takes fees, one has much of everything, one a court."""
 
-    def __init__(self, page: Path, prepared: Prepared) -> None:
+    def __init__(self, page: Path, prepared: Prepared, folder: Path) -> None:
         self._page, self._prepared = page, prepared
         self.node = serve(prepared, page).start()
         self.fickle = serve(prepared, page).start()
         self.paid, self._operator = serve_with_fees(page)
         self._heavy = heavy.prepare_heavy()
         self.heavy = serve(self._heavy, page).start()
+        self.tribunal = Tribunal(page, folder)
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -154,6 +156,7 @@ class Stage:
                 "contract": self._heavy.contract,
                 **heavy.FACTS,
             },
+            "tribunal": self.tribunal.facts(),
             "finalitySeconds": FINALITY_SECONDS,
             "people": {role: asdict(person) for role, person in PEOPLE.items()},
         }
@@ -164,6 +167,8 @@ class Stage:
             "start": self._start,
             "cli": self._cli,
             "register": self._register,
+            "say": self.tribunal.say,
+            "prove": self.tribunal.prove,
         }
         return questions[question["ask"]](*question.get("args", []))
 
@@ -192,12 +197,13 @@ class Stage:
         self.fickle.stop()
         self.paid.stop()
         self.heavy.stop()
+        self.tribunal.server.stop()
 
 
 @pytest.fixture(scope="module")
 def told(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     """All stories, told once."""
-    stage = Stage(page, prepare())
+    stage = Stage(page, prepare(), tmp_path_factory.mktemp("meter"))
     SHOTS.mkdir(parents=True, exist_ok=True)
     errors = tmp_path_factory.mktemp("dapp") / "stderr"
     try:

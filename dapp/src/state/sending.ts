@@ -115,7 +115,7 @@ const progressOf = (record: TxRecord): string =>
 const OPERATING = new Set(["register_api", "set_plan", "set_api_active", "set_meter", "propose_operator", "accept_operator", "set_promise"]);
 const EARNING_VIEWS = ["get_earnings", "list_subscribers", "get_paid_day", "get_api_days", "balance"];
 const CONSUMER_VIEWS = ["get_usage_report", "get_account", "get_session", "balance"];
-const DISPUTE_VIEWS = ["list_disputes", "get_dispute", "get_paid_day", "get_earnings", "balance"];
+const DISPUTE_VIEWS = ["list_disputes", "get_dispute", "get_paid_day", "get_earnings", ...CONSUMER_VIEWS];
 const STALE: Readonly<Record<string, readonly string[]>> = {
   withdraw_earnings: EARNING_VIEWS, collect_earnings: EARNING_VIEWS, refund: EARNING_VIEWS,
   open_dispute: DISPUTE_VIEWS, judge: DISPUTE_VIEWS, close_dispute: DISPUTE_VIEWS,
@@ -128,6 +128,7 @@ const STALE: Readonly<Record<string, readonly string[]>> = {
 function staleAfter({ phase, method, verdict }: TxRecord, before: TxRecord): readonly string[] {
   const isNew = before.phase === "signing" || before.phase === "sent";
   if (phase !== "accepted" && phase !== "finalized") return [];
+  if (STALE[method] === DISPUTE_VIEWS) return DISPUTE_VIEWS; // what a court sends does its work with finality
   if (!isNew) return ["balance"];
   if (OPERATING.has(method)) return ["list_apis", "get_api", "get_promise", "balance"];
   // What was refused may have been offered from plans that are old.

@@ -41,6 +41,8 @@ const PARAMETERS = {
   settlement: positive,
   /** The dispute looked at; 0: none. */
   dispute: positive,
+  /** At which court, where the API has promised several. */
+  court: addressText,
 };
 
 type Parameters = { -readonly [K in keyof typeof PARAMETERS]: ReturnType<(typeof PARAMETERS)[K]["read"]> };

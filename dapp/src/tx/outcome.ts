@@ -58,7 +58,8 @@ export function refusedWith(message: string): Ended {
 /** A payable call that is refused does not fail: it answers what became of the money. */
 export function answered(value: Decoded): Ended {
   if (value === null || typeof value !== "object" || Array.isArray(value) || value["ok"] !== false) return { verdict: "done" };
-  const { code, message, credited_wei: kept } = value;
+  const { code, message, credited_wei: credited, returned_wei: returned } = value; // a court returns, to the credit
+  const kept = credited ?? returned;
   return {
     verdict: "kept",
     code: typeof code === "string" ? code : "",

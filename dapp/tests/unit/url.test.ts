@@ -7,7 +7,7 @@ describe("the URL", () => {
   it("keeps everything", () => {
     const location = {
       view: "operate", network: "custom", rpc: "http://[::1]:4000/api?key=a&b=c", contract: ADDRESS.toLowerCase(), account: `0x${"12".repeat(20)}`,
-      api: "weather.v2", chart: "calls", days: 0, from: 20_000, until: 20_100, sort: "-spend", month: "2026-11", settlement: 12, dispute: 3,
+      api: "weather.v2", chart: "calls", days: 0, from: 20_000, until: 20_100, sort: "-spend", month: "2026-11", settlement: 12, dispute: 3, court: `0x${"34".repeat(20)}`,
     } as const;
     expect(parseLocation(formatLocation(location))).toEqual(location);
   });

@@ -1,0 +1,60 @@
+// What is read of the promise of an API, its court and its disputes, where that takes several reads.
+import type { DisputeHead, PaidDay, Promise as ApiPromise } from "../domain/answers";
+import { SETTLED_DAYS } from "../domain/dispute";
+import type { BillingContract, CourtContract, ReadOptions } from "./contract";
+
+const PAGE = 64;
+const MOST_PAGES = 16;
+const MOST_PROMISES = 8;
+/** So long earnings wait at most. */
+const MOST_PAYOUT_DAYS = 14;
+
+/** From the one of `day` back, the latest first, until the one of `oldest`; those that ended a promise have no court. */
+export async function promisesBack(contract: BillingContract, apiName: string, day: number, oldest: number, options?: ReadOptions): Promise<ApiPromise[]> {
+  const found: ApiPromise[] = [];
+  for (let at = day; found.length < MOST_PROMISES; ) {
+    const promise = await contract.read("get_promise", [apiName, at], options);
+    found.push(promise);
+    at = promise.fromDay - 1;
+    if (at < Math.max(oldest, 1)) break;
+  }
+  return found;
+}
+
+export interface DisputableDays {
+  /** That can be disputed now, with what was promised for them; the latest first. */
+  now: { day: PaidDay; promise: ApiPromise }[];
+  /** Days with usage that can still be settled. */
+  later: { dayId: number; promise: ApiPromise }[];
+}
+
+/** Of what a consumer paid an API: the days whose earnings wait under a promise. */
+export async function disputableDays(contract: BillingContract, apiName: string, consumer: string, today: number, options?: ReadOptions): Promise<DisputableDays> {
+  const first = today - MOST_PAYOUT_DAYS;
+  const promises = await promisesBack(contract, apiName, today, first, options);
+  const found: DisputableDays = { now: [], later: [] };
+  if (promises.every(({ court }) => court === "")) return found;
+  const history = await contract.read("get_usage_history", [consumer, apiName, first, today], options);
+  for (const { dayId, spendWei } of [...history].sort((a, b) => b.dayId - a.dayId)) {
+    const promise = promises.find(({ fromDay }) => fromDay <= dayId);
+    if (!promise?.court || spendWei === 0n || today - dayId > promise.payoutDays) continue;
+    if (today - dayId < SETTLED_DAYS) {
+      found.later.push({ dayId, promise });
+      continue;
+    }
+    const day = await contract.read("get_paid_day", [apiName, consumer, dayId], options);
+    if (day.pending && day.paidWei > day.refundedWei) found.now.push({ day, promise });
+  }
+  return found;
+}
+
+/** All of an API at one court, the latest first. */
+export async function disputesOf(court: CourtContract, apiName: string, options?: ReadOptions): Promise<DisputeHead[]> {
+  const found: DisputeHead[] = [];
+  for (let page = 0; page < MOST_PAGES; page += 1) {
+    const heads = await court.read("list_disputes", [apiName, found.at(-1)?.disputeId ?? 0, PAGE], options);
+    found.push(...heads);
+    if (heads.length < PAGE) break;
+  }
+  return found.reverse();
+}

@@ -1,0 +1,151 @@
+// Disputes: what an API promises, the days that can be disputed, a proven usage line, and what became of each dispute.
+import type { DisputeHead } from "../../domain/answers";
+import { standingOf } from "../../domain/dispute";
+import { useCourts, useDisputableDays, useDisputes, usePromises, useToday } from "../../state/court";
+import { go, useLocation } from "../../state/location";
+import { useApis, useReport } from "../../state/queries";
+import { useSigner } from "../../state/signing";
+import { AccountPicker } from "../../ui/account_picker";
+import { usePageFocus } from "../../ui/page_focus";
+import { Address, Calls, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
+import { Trouble } from "../../ui/trouble";
+import { DisputeView } from "./dispute";
+import { CourtTrouble, dateOf, OpenButton, Terms } from "./parts";
+import { ProofReader } from "./proof_reader";
+import "./disputes.css";
+
+export function DisputesPage() {
+  const { location } = useLocation();
+  return location.api && location.dispute ? <DisputeView key={location.dispute} /> : <Overview />;
+}
+
+function Overview() {
+  const { location, href } = useLocation();
+  const heading = usePageFocus("Disputes");
+  const report = useReport(location.account);
+  const apis = useApis(false);
+  const operated = (apis.data ?? []).filter((api) => api.operator === location.account).map((api) => api.apiName);
+  const names = [...new Set([...(report.data?.apis ?? []).map((line) => line.apiName), ...operated])];
+  const { promised, isLoading } = usePromises(names);
+  const apiName = location.api || (isLoading ? "" : (names.find((name) => promised.has(name)) ?? names[0] ?? ""));
+  const error = report.error ?? apis.error;
+  return (
+    <>
+      <div className="page-head">
+        <div>
+          <h1 ref={heading} tabIndex={-1}>Disputes</h1>
+          <p className="muted page-account">{location.account ? <>For <Address address={location.account} /></> : "An API that broke its promise can be made to pay back."}</p>
+        </div>
+        <div className="page-side"><AccountPicker /></div>
+      </div>
+      {error ? <Trouble error={error} /> : (
+        <>
+          {(names.length > 0 || location.api) && <ApiPicker names={names} promised={promised} chosen={apiName} />}
+          {apiName ? <OfApi apiName={apiName} isOperator={operated.includes(apiName)} /> : names.length > 0 || (location.account && !(report.data && apis.data)) ? <Skeleton /> : (
+            <Empty title="No API to dispute" action={<a className="button" href={href({ view: location.account ? "apis" : "connect" })}>{location.account ? "Look at the APIs" : "Choose an account"}</a>}>
+              Here stand the disputes of the APIs that an account uses or operates.
+            </Empty>
+          )}
+        </>
+      )}
+    </>
+  );
+}
+
+function ApiPicker({ names, promised, chosen }: { names: readonly string[]; promised: ReadonlySet<string>; chosen: string }) {
+  const all = names.includes(chosen) || !chosen ? names : [chosen, ...names];
+  return (
+    <label className="inline-field dispute-api">
+      <span>API </span>
+      <select value={chosen} onChange={(event) => go({ api: event.target.value, dispute: 0, court: "" })}>
+        {all.map((name) => <option key={name} value={name}>{name}{promised.has(name) ? " (has a promise)" : ""}</option>)}
+      </select>
+    </label>
+  );
+}
+
+function OfApi({ apiName, isOperator }: { apiName: string; isOperator: boolean }) {
+  const { location } = useLocation();
+  const { promises, courts, error } = useCourts(apiName);
+  if (error) return <Trouble error={error} />;
+  if (!promises) return <Skeleton rows={4} label="Reading the promise" />;
+  const [today] = promises;
+  const next = today?.nextFromDay ?? 0;
+  return (
+    <>
+      <Section title={`What ${apiName} promises`}>
+        {today?.court ? <Terms promise={today} /> : (
+          <p>Nothing today. {promises.some(({ court }) => court) ? "Days of an earlier promise can still be disputed." : "What is paid to it cannot be disputed; its operator can refund of its own accord."}</p>
+        )}
+        {next > 0 && <p className="muted">From {dateOf(next)} on another promise is in force.</p>}
+      </Section>
+      {!isOperator && location.account && promises.some(({ court }) => court) && <Days apiName={apiName} />}
+      {!isOperator && <ProofReader />}
+      {courts.map((court) => <Disputes key={court} court={court} apiName={apiName} isOnly={courts.length === 1} />)}
+    </>
+  );
+}
+
+function Days({ apiName }: { apiName: string }) {
+  const { location } = useLocation();
+  const { own } = useSigner();
+  const today = useToday();
+  const days = useDisputableDays(apiName, location.account);
+  const isOwn = own === location.account;
+  return (
+    <Section title="Days that can be disputed">
+      {!days.data ? (days.error ? <Trouble error={days.error} /> : <Skeleton rows={2} label="Reading the days" />) : (
+        <>
+          {days.data.now.length === 0 ? <p className="muted">None now: a day can be disputed once, from 2 days after it, while its earnings wait.</p> : (
+            <ul className="disputable">
+              {days.data.now.map(({ day, promise }) => (
+                <li key={day.dayId}>
+                  <span><strong>{dateOf(day.dayId)}</strong>: <Calls count={day.calls} /> {day.calls === 1n ? "call" : "calls"}, <Gen wei={day.paidWei - day.refundedWei} /> paid <span className="muted">· until {dateOf(day.dayId + promise.payoutDays)}</span></span>
+                  {isOwn && <OpenButton apiName={apiName} dayId={day.dayId}>Dispute<span className="visually-hidden"> {dateOf(day.dayId)}</span></OpenButton>}
+                </li>
+              ))}
+            </ul>
+          )}
+          {days.data.later.map(({ dayId }) => <p key={dayId} className="muted small-text">{dayId === today ? "Today" : "Yesterday"} can be disputed from {dateOf(dayId + 2)} on.</p>)}
+          {!isOwn && days.data.now.length > 0 && <p className="muted small-text">Only the consumer itself can dispute: sign as this account.</p>}
+        </>
+      )}
+    </Section>
+  );
+}
+
+function Disputes({ court, apiName, isOnly }: { court: string; apiName: string; isOnly: boolean }) {
+  const disputes = useDisputes(court, apiName);
+  const open = disputes.data?.filter(({ status }) => status === "open").length ?? 0;
+  return (
+    <Section title={isOnly ? `Disputes of ${apiName}` : `Disputes of ${apiName} at ${court.slice(0, 6)}…${court.slice(-4)}`}>
+      {!disputes.data ? (disputes.error ? <CourtTrouble error={disputes.error} /> : <Skeleton rows={2} label="Reading the disputes" />) : disputes.data.length === 0 ? (
+        <p className="muted">None so far.</p>
+      ) : (
+        <>
+          <p>{disputes.data.length} in all, {open} open.</p>
+          <div className="table-scroll" tabIndex={0} role="region" aria-label={`All disputes of ${apiName}`}>
+            <table>
+              <thead><tr><th scope="col">Dispute</th><th scope="col">Day</th><th scope="col">Consumer</th><th scope="col" className="num">Paid</th><th scope="col">State</th></tr></thead>
+              <tbody>{disputes.data.map((each) => <Row key={each.disputeId} dispute={each} court={court} apiName={apiName} />)}</tbody>
+            </table>
+          </div>
+        </>
+      )}
+    </Section>
+  );
+}
+
+function Row({ dispute, court, apiName }: { dispute: DisputeHead; court: string; apiName: string }) {
+  const { href } = useLocation();
+  const { tone, label } = standingOf(dispute);
+  return (
+    <tr>
+      <th scope="row"><a href={href({ api: apiName, dispute: dispute.disputeId, court })}>Dispute {dispute.disputeId}</a></th>
+      <td>{dateOf(dispute.dayId)}</td>
+      <td><Address address={dispute.consumer} /></td>
+      <td className="num"><Gen wei={dispute.paidWei} /></td>
+      <td><Tag tone={tone}>{label}</Tag>{dispute.refundWei > 0n && <> <Gen wei={dispute.refundWei} /></>}</td>
+    </tr>
+  );
+}

@@ -1,0 +1,95 @@
+// What the pages of disputes read: of the billing contract, and of the courts that an API has promised.
+import { useQueries, useQuery, type UseQueryResult } from "@tanstack/react-query";
+import { useMemo } from "react";
+import { CourtContract, type ArgumentsOf, type ValueOf } from "../chain/contract";
+import { disputableDays, disputesOf, promisesBack, type DisputableDays } from "../chain/court";
+import { NodeError } from "../chain/rpc";
+import type { COURT_VIEWS, DisputeHead, Promise as ApiPromise } from "../domain/answers";
+import { dayOf } from "../domain/time";
+import { useDeployment } from "./deployment";
+import { useChainNow } from "./now";
+import { usePlace } from "./place";
+import { viewKey } from "./queries";
+
+const NO_CONTRACT = new NodeError("no_contract", "no contract is chosen");
+const SELDOM_MS = 10 * 60_000;
+const MOST_APIS = 16;
+
+export const useToday = (): number => dayOf(useChainNow());
+
+const useCourt = (address: string): CourtContract | null => {
+  const { url } = usePlace();
+  return useMemo(() => (url && address ? new CourtContract(url, address) : null), [url, address]);
+};
+
+/** What a view of a court answers; it is not read as long as the address is empty. `isWatched`: it is read anew while it is shown. */
+export function useCourtView<M extends keyof typeof COURT_VIEWS>(
+  address: string, method: M, args: ArgumentsOf<(typeof COURT_VIEWS)[M]>, isWatched: boolean | ((value: ValueOf<(typeof COURT_VIEWS)[M]>) => boolean) = false,
+): UseQueryResult<ValueOf<(typeof COURT_VIEWS)[M]>> {
+  const court = useCourt(address);
+  const { network } = usePlace();
+  return useQuery({
+    queryKey: viewKey(court, method, args),
+    queryFn: ({ signal }) => (court ? court.read(method, args, { signal }) : Promise.reject(NO_CONTRACT)),
+    enabled: court !== null,
+    refetchInterval: ({ state: { data } }) => ((typeof isWatched === "function" ? data !== undefined && isWatched(data) : isWatched) ? network.refreshMs * 2 : false),
+  });
+}
+
+/** All disputes of an API at a court, the latest first. */
+export function useDisputes(address: string, apiName: string): UseQueryResult<DisputeHead[]> {
+  const court = useCourt(address);
+  const { network } = usePlace();
+  return useQuery({
+    queryKey: viewKey(court, "list_disputes", [apiName]),
+    queryFn: ({ signal }) => (court ? disputesOf(court, apiName, { signal }) : Promise.reject(NO_CONTRACT)),
+    enabled: court !== null && apiName !== "",
+    refetchInterval: network.refreshMs * 4,
+  });
+}
+
+/** The days of a consumer that can be disputed now, and those that can be later. */
+export function useDisputableDays(apiName: string, consumer: string): { data: DisputableDays | undefined; error: unknown } {
+  const { contract } = usePlace();
+  const today = useToday();
+  const { data, error } = useQuery({
+    queryKey: viewKey(contract, "get_paid_day", [apiName, consumer, "days until", today]),
+    queryFn: ({ signal }) => (contract ? disputableDays(contract, apiName, consumer, today, { signal }) : Promise.reject(NO_CONTRACT)),
+    enabled: contract !== null && apiName !== "" && consumer !== "",
+    staleTime: SELDOM_MS,
+  });
+  // What was disputed a moment ago is frozen with finality only.
+  const disputes = useDisputes(data?.now[0]?.promise.court ?? "", apiName);
+  const isDisputed = (dayId: number): boolean => disputes.data?.some((each) => each.consumer === consumer && each.dayId === dayId) ?? false;
+  return { data: data && { ...data, now: data.now.filter(({ day }) => !isDisputed(day.dayId)) }, error };
+}
+
+/** Which of these APIs promise something today; what is not read yet is not among them. */
+export function usePromises(apiNames: readonly string[]): { promised: ReadonlySet<string>; isLoading: boolean } {
+  const { contract } = usePlace();
+  const today = useToday();
+  return useQueries({
+    queries: apiNames.slice(0, MOST_APIS).map((apiName) => ({
+      queryKey: viewKey(contract, "get_promise", [apiName, today]),
+      queryFn: ({ signal }: { signal: AbortSignal }): Promise<ApiPromise> => (contract ? contract.read("get_promise", [apiName, today], { signal, urgent: false }) : Promise.reject(NO_CONTRACT)),
+      enabled: contract !== null, staleTime: SELDOM_MS,
+    })),
+    combine: (results) => ({
+      promised: new Set(results.flatMap(({ data }) => (data?.court ? [data.apiName] : []))), isLoading: results.some((result) => result.isLoading),
+    }),
+  });
+}
+
+/** What an API promises and has promised, the latest first, and which courts that are; with the one that this site names. */
+export function useCourts(apiName: string): { promises: readonly ApiPromise[] | undefined; courts: readonly string[]; error: unknown } {
+  const { contract } = usePlace();
+  const { deployment } = useDeployment();
+  const today = useToday();
+  const { data: promises, error } = useQuery({
+    queryKey: viewKey(contract, "get_promise", [apiName, "all until", today]),
+    queryFn: ({ signal }) => (contract ? promisesBack(contract, apiName, today, 0, { signal }) : Promise.reject(NO_CONTRACT)),
+    enabled: contract !== null && apiName !== "", staleTime: SELDOM_MS,
+  });
+  const courts = [...new Set([...(promises ?? []).map(({ court }) => court), deployment.court])].filter(Boolean);
+  return { promises, courts, error };
+}
