@@ -1,7 +1,7 @@
 // What a consumer should know now, and what to do about it: from one report, without asking the node anything more.
 import { exactGen, shortGen } from "./amounts";
 import type { ApiUsage, Notice, UsageReport } from "./answers";
-import { leftOf, meteredOf, QUOTE_CODES, type QuoteCode } from "./left";
+import { isCapBelowCall, leftOf, meteredOf, QUOTE_CODES, reportAt, type QuoteCode } from "./left";
 import type { LastDays } from "./outlook";
 import { DAY_SECONDS, duration, momentText } from "./time";
 
@@ -32,12 +32,12 @@ const genOf = (a: bigint, b: bigint): ((wei: bigint) => string) => (shortGen(a) 
 
 /** One for each remedy, the most urgent first, and of these what is about most. `now` is the chain's time. */
 export function adviceFor(report: UsageReport, now: number, rate: LastDays | null = null): Advice[] {
-  const stopped = new Map<QuoteCode, ApiUsage[]>();
+  const stopped = new Map<Stop, ApiUsage[]>();
   const near = new Map<QuoteCode, ApiUsage[]>();
   for (const line of report.apis.filter((each) => each.subscribed)) {
     const { calls, code } = leftOf(line, report.creditBalanceWei);
-    const group = calls === 0n ? stopped : isNear(line, calls, code) ? near : null;
-    group?.set(code, [...(group.get(code) ?? []), line]);
+    if (calls === 0n) add(stopped, code === "daily_spend_exceeded" && isCapBelowCall(line) ? "cap_below_call" : code, line);
+    else if (isNear(line, calls, code)) add(near, code, line);
   }
   const ended = report.apis.filter((line) => meteredOf(line, now)?.kind === "ended");
   return [
@@ -47,6 +47,10 @@ export function adviceFor(report: UsageReport, now: number, rate: LastDays | nul
     ...(ended.length ? [ofEnded(ended)] : []),
   ].sort((a, b) => ORDER[a.severity] - ORDER[b.severity] || reach(b) - reach(a));
 }
+
+type Stop = QuoteCode | "cap_below_call";
+
+const add = <K>(groups: Map<K, ApiUsage[]>, key: K, line: ApiUsage): void => void groups.set(key, [...(groups.get(key) ?? []), line]);
 
 /** How many APIs it is about. */
 const reach = ({ apiNames }: Advice): number => apiNames.length || Infinity;
@@ -60,15 +64,27 @@ function listed(lines: readonly ApiUsage[]): string {
   return `${names}${lines.length > NAMED ? ` and ${lines.length - NAMED} more` : ""}.`;
 }
 
-function ofStopped(code: QuoteCode, lines: readonly ApiUsage[], report: UsageReport, now: number): Advice {
+/** When all of them can be called again if nobody does anything; or why they cannot. */
+function again(lines: readonly ApiUsage[], report: UsageReport, now: number): string {
+  const tomorrow = (report.dayId + 1) * DAY_SECONDS;
+  const stoppedAt = (at: number): QuoteCode[] =>
+    reportAt(report, at).apis.filter(({ apiName }) => lines.some((line) => line.apiName === apiName))
+      .map((line) => leftOf(line, report.creditBalanceWei)).filter(({ calls }) => calls === 0n).map(({ code }) => code);
+  if (stoppedAt(tomorrow).length === 0) return `Calls are possible again in ${duration(report.resetsAt - now)}, at midnight UTC.`;
+  const codes = stoppedAt(report.monthResetsAt);
+  if (codes.length === 0) return `Calls are possible again on ${momentText(report.monthResetsAt)}, with a new month.`;
+  return `Waiting does not help${lines.length === 1 ? "" : " all of them"}: ${codes.includes("daily_spend_exceeded") ? "the daily cap is below a call's price" : "credit does not cover a call"}.`;
+}
+
+function ofStopped(code: Stop, lines: readonly ApiUsage[], report: UsageReport, now: number): Advice {
   const [first] = lines as [ApiUsage];
   const one = lines.length === 1;
   const say = (title: string, text: string, button: string, remedy: Remedy | null = "subscribe", severity: Advice["severity"] = "stop"): Advice => ({
     key: `${code}:${lines.map(({ apiName }) => apiName).join()}`, severity, title, text, which: listed(lines), remedy,
     apiNames: lines.map(({ apiName }) => apiName), button: one || remedy === "top_up" || remedy === null ? button : `${button}: ${first.apiName}`,
   });
-  const tomorrow = `Calls are possible again in ${duration(report.resetsAt - now)}, at midnight UTC`;
   const price = genOf(first.acceptedPriceWei, first.costPerCallWei);
+  const toCap = genOf(first.costPerCallWei, first.consumerMaxDailySpendWei);
   switch (code) {
     case "api_paused":
       return say(one ? `${first.apiName} is paused` : `${lines.length} APIs are paused`, "The operator has paused it. No call is billed until it is resumed.", "", null, "info");
@@ -79,13 +95,18 @@ function ofStopped(code: QuoteCode, lines: readonly ApiUsage[], report: UsageRep
           : "Calls are refused until the new prices are accepted.",
         "Accept the new price");
     case "daily_limit_exceeded":
-      return say(`All calls of ${those(lines)} are used up`, `The plan allows no more today. ${tomorrow}, or with a larger plan.`, "Choose another plan", "plan");
+      return say(`All calls of ${those(lines)} are used up`, `The plan allows no more today. ${again(lines, report, now)}`, "Choose another plan", "plan");
     case "monthly_limit_exceeded":
       return say(`This month's calls of ${those(lines)} are used up`,
-        `The plan allows no more this month. Calls are possible again on ${momentText(report.monthResetsAt)}, or with a larger plan.`, "Choose another plan", "plan");
+        `The plan allows no more this month. ${again(lines, report, now)}`, "Choose another plan", "plan");
     case "daily_spend_exceeded":
       return say(`The daily cap for ${those(lines)} is reached`,
-        `${one ? `${gen(first.spendLeftTodayWei)} are left of ${gen(first.consumerMaxDailySpendWei)}, less than one call costs. ` : ""}${tomorrow}, or with a higher cap.`,
+        `${one ? `${gen(first.spendLeftTodayWei)} are left of ${gen(first.consumerMaxDailySpendWei)}, less than one call costs. ` : ""}${again(lines, report, now)}`,
+        "Raise the cap");
+    case "cap_below_call":
+      return say(`The daily cap for ${those(lines)} is below a call's price`,
+        one ? `A call costs ${toCap(first.costPerCallWei)}, and ${toCap(first.consumerMaxDailySpendWei)} may be spent a day: no call is possible until the cap is raised.`
+          : "No call is possible until the caps are raised.",
         "Raise the cap");
     default: return ofUnpaid(lines, report, now, say);
   }

@@ -49,6 +49,9 @@ export function leftOf(line: ApiUsage, creditWei: bigint): Left {
   return least(price, [...bounds(line, price), [payable(creditWei, price), "insufficient_credit"]]);
 }
 
+/** Then waiting for midnight does not help. */
+export const isCapBelowCall = (line: ApiUsage): boolean => line.costPerCallWei > line.consumerMaxDailySpendWei;
+
 /** Metered use that is settled later: what pays it, and for how many calls. */
 export interface Metered {
   /** A session is a hold with a signer; what has ended is still to be released. */

@@ -1,17 +1,19 @@
 // What a consumer used and paid in a month, to be printed: of the chain alone, with every wei.
+import type { UseQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { alignedGen, exactGen, grouped } from "../domain/amounts";
-import type { Notice, UsageReport } from "../domain/answers";
+import type { DayUsage, Notice, UsageReport } from "../domain/answers";
+import type { Period } from "../domain/bars";
 import { usageCsv } from "../domain/csv";
 import { HISTORY_DAYS, isoDay, monthName, monthOf, monthTitle, sumOf, sumsBy, within, type Sum } from "../domain/history";
 import { explain } from "../domain/refusals";
 import { DAY_SECONDS, momentText } from "../domain/time";
 import { useDeployment } from "../state/deployment";
 import { go, useLocation } from "../state/location";
-import { useChainNow } from "../state/now";
 import { usePlace } from "../state/place";
 import { useHistory, useNotices, useReport } from "../state/queries";
 import { CsvButton } from "../ui/csv_button";
+import { Freshness } from "../ui/freshness";
 import { usePageFocus } from "../ui/page_focus";
 import { Empty, Section, Skeleton } from "../ui/parts";
 import { Trouble } from "../ui/trouble";
@@ -39,7 +41,7 @@ export function StatementPage() {
   const { nameOf } = useDeployment();
   const heading = usePageFocus("Statement");
   const report = useReport(location.account);
-  if (report.data) return <Statement report={report.data} heading={heading} />;
+  if (report.data) return <Statement report={report.data} query={report} heading={heading} />;
   return (
     <>
       <h1 ref={heading} tabIndex={-1}>Statement{nameOf(location.account) && ` of ${nameOf(location.account)}`}</h1>
@@ -50,18 +52,17 @@ export function StatementPage() {
   );
 }
 
-function Statement({ report, heading }: { report: UsageReport; heading: ReturnType<typeof usePageFocus> }) {
+function Statement({ report, query, heading }: { report: UsageReport; query: UseQueryResult<UsageReport>; heading: ReturnType<typeof usePageFocus> }) {
   const { location } = useLocation();
   const { nameOf } = useDeployment();
-  const { contract, place, chainId } = usePlace();
-  const now = useChainNow();
+  const { contract, place, chainId, clockOffset } = usePlace();
+  const madeAt = Math.floor(query.dataUpdatedAt / 1000) + clockOffset;
   const { months, oldest, month } = monthsOf(report.dayId, location.month);
   const history = useHistory(report, month);
   const notices = useNotices(report.consumer, report.notices);
   const usage = within(history.usage, month);
   const isReading = history.missing > 0 || (report.notices > 0 && !notices.data);
-  const told = (notices.data ?? []).filter(({ at }) => at >= month.first * DAY_SECONDS && at < (month.last + 1) * DAY_SECONDS);
-  const forgets = report.notices > (notices.data?.length ?? 0) && (notices.data?.[0]?.at ?? 0) > month.first * DAY_SECONDS;
+  const error = history.error ?? (notices.data ? null : notices.error);
   const name = nameOf(report.consumer);
   const total = sumOf(usage);
   return (
@@ -69,13 +70,14 @@ function Statement({ report, heading }: { report: UsageReport; heading: ReturnTy
       <div className="page-head">
         <h1 ref={heading} tabIndex={-1}>Statement{name && ` of ${name}`} for {monthTitle(month)}</h1>
         <div className="page-side no-print">
+          <Freshness query={query} />
           <label className="inline-field">
             <span className="visually-hidden">Month</span>
             <select value={monthName(month)} onChange={(event) => go({ month: event.target.value }, { replace: true })}>
               {months.map((each) => <option key={each.first} value={monthName(each)}>{monthTitle(each)}</option>)}
             </select>
           </label>
-          <CsvButton name={`usage ${monthName(month)}`} make={() => usageCsv(report.consumer, usage)} />
+          <CsvButton name={`usage ${monthName(month)}`} make={() => usageCsv(report.consumer, usage)} disabled={history.missing > 0} />
           <button type="button" className="button primary small" disabled={isReading} onClick={() => window.print()}>Print</button>
         </div>
       </div>
@@ -85,28 +87,46 @@ function Statement({ report, heading }: { report: UsageReport; heading: ReturnTy
           <Fact term="Billing contract"><span className="mono break">{contract?.address}</span></Fact>
           <Fact term="Network">{place}{chainId > 0 && `, chain ${chainId}`}</Fact>
           <Fact term="Period">{isoDay(month.first)} to {isoDay(month.last)}, whole days of UTC</Fact>
-          <Fact term="Made">{momentText(now)}</Fact>
-          <Fact term="Calls">{grouped(total.calls)}</Fact>
-          <Fact term="Spent"><strong>{exactGen(total.spendWei)} GEN</strong></Fact>
+          <Fact term="Made">{momentText(madeAt)}</Fact>
+          <Fact term="Calls">{isReading ? "…" : grouped(total.calls)}</Fact>
+          <Fact term="Spent"><strong>{isReading ? "…" : `${exactGen(total.spendWei)} GEN`}</strong></Fact>
           <Fact term="Credit when made">{exactGen(report.creditBalanceWei)} GEN free, {exactGen(report.heldWei)} GEN on hold</Fact>
         </dl>
         <ul className="statement-remarks">
-          {month.last >= report.dayId && <li>The month is not over: these are the figures until now.</li>}
+          {month.last >= report.dayId && <li>The month was not over when this was made.</li>}
           {month.last === report.dayId - 1 && <li>Usage of the last day can still be settled until {momentText(report.resetsAt)}.</li>}
           {month.first < oldest && <li>The contract keeps {HISTORY_DAYS} days: what was used before {isoDay(oldest)} is missing.</li>}
           <li>The contract keeps no balance of past days: a month has no opening and closing credit.</li>
         </ul>
-        {history.error !== null && <Trouble error={history.error} />}
-        {isReading && history.error === null && <p role="status">Reading…</p>}
+        {error !== null && <Trouble error={error} />}
+        {isReading && error === null && <p role="status">Reading…</p>}
       </Section>
+      {!isReading && <Tables {...{ report, month, usage, total, notices: notices.data ?? [] }} />}
+    </>
+  );
+}
+
+interface TablesProps {
+  report: UsageReport;
+  month: Period;
+  usage: readonly DayUsage[];
+  total: Sum;
+  notices: readonly Notice[];
+}
+
+function Tables({ report, month, usage, total, notices }: TablesProps) {
+  const told = notices.filter(({ at }) => at >= month.first * DAY_SECONDS && at < (month.last + 1) * DAY_SECONDS);
+  const forgets = report.notices > notices.length && (notices[0]?.at ?? 0) > month.first * DAY_SECONDS;
+  return (
+    <>
       <Section title="By API"><Sums head="API" rows={[...sumsBy(usage, "apiName")].sort(([a], [b]) => (a < b ? -1 : 1))} total={total} /></Section>
       <Section title="By day"><Sums head="Day (UTC)" rows={[...sumsBy(usage, "dayId")].map(([day, sum]) => [isoDay(day), sum])} total={total} /></Section>
       <Section title="Refused calls">
         <Table
           head={["API", "Why", "Calls"]} rows={refusalsOf(told).map(({ apiName, code, calls }) => [apiName, explain(code).meaning, grouped(calls)])}
-          none="No call was refused."
+          none="No refusal is on record."
         />
-        {forgets && <p className="muted small-text">The contract keeps the last {notices.data?.length} of {report.notices} notices: earlier ones of this month are missing.</p>}
+        {forgets && <p className="muted small-text">The contract keeps the last {notices.length} of {report.notices} notices: earlier ones of this month are missing.</p>}
       </Section>
       {told.some(({ kind }) => kind === "refund") && (
         <Section title="Refunds">

@@ -1,5 +1,5 @@
 // What pages read. A refresh of a page is one read of the contract; the rest is read when it changes, or when asked for.
-import { keepPreviousData, QueryClient, useQueries, useQuery, useQueryClient, type UseQueryOptions, type UseQueryResult } from "@tanstack/react-query";
+import { keepPreviousData, partialMatchKey, QueryClient, useQueries, useQuery, useQueryClient, type UseQueryOptions, type UseQueryResult } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import type { Call } from "../actions/action";
 import type { Fees } from "../chain/fees";
@@ -101,16 +101,20 @@ export interface History {
 /** What a consumer used in these days. Past days are read once, today is in the report: a refresh reads nothing here. */
 export function useHistory(report: UsageReport | undefined, days: Period): History {
   const { contract } = usePlace();
+  const question = ({ first, last }: Period) => viewKey(contract, "get_usage_history", [report?.consumer, "", first, last]);
   const reading = ({ first, last }: Period, revision = "") => ({
-    queryKey: [...viewKey(contract, "get_usage_history", [report?.consumer, "", first, last]), report?.total, revision],
+    queryKey: [...question({ first, last }), report?.total, revision],
     queryFn: ({ signal }: { signal: AbortSignal }) =>
       contract && report ? contract.history(report.consumer, first, last, report.total, { signal, urgent: false }) : Promise.reject(NO_CONTRACT),
     enabled: contract !== null && report !== undefined,
     staleTime: Infinity,
   });
   const [newest = { first: 0, last: 0 }, ...older] = report ? windowsOf(days, report.dayId) : [];
-  // Yesterday's usage may still change: what is shown stays until it is read anew.
-  const first = useQuery({ ...reading(newest, report && revisionOf(report)), placeholderData: keepPreviousData });
+  // Yesterday's usage may still change: what is shown of the same days stays until it is read anew.
+  const first = useQuery({
+    ...reading(newest, report && revisionOf(report)),
+    placeholderData: (before, query) => (query && partialMatchKey(query.queryKey, question(newest)) ? before : undefined),
+  });
   const results = [first, ...useQueries({ queries: older.map((each) => reading(each)) })];
   return {
     usage: report ? usageOf(results.map(({ data }) => data ?? []), report) : [],

@@ -23,6 +23,26 @@ describe("advice", () => {
     expect(of({ callsToday: 8n, spendTodayWei: (GEN * 99n) / 100n })).toEqual([]);
     expect(of({ spendTodayWei: (GEN * 99n) / 100n + 1n })[0]).toMatchObject({ remedy: "subscribe", button: "Raise the cap" });
   });
+  it("promises calls by waiting only where waiting helps", () => {
+    const stopped = (change: Partial<ApiUsage>, whole: Partial<UsageReport> = {}) => of(change, whole)[0];
+    const NEVER = "Waiting does not help: the daily cap is below a call's price.";
+    expect(stopped({ callsToday: 100n, consumerMaxDailySpendWei: GEN / 200n })?.text).toContain(NEVER);
+    expect(stopped({ apiMonthlyLimitCalls: 50n, consumerMaxDailySpendWei: GEN / 200n })?.text).toContain(NEVER);
+    expect(stopped({ callsToday: 100n }, { creditBalanceWei: 0n })?.text).toContain("Waiting does not help: credit does not cover a call.");
+    expect(stopped({ callsToday: 100n, apiMonthlyLimitCalls: 50n })?.text).toContain("again on 21 Jan 2026, 00:00 UTC, with a new month.");
+    const both = [line({ apiName: "a", callsToday: 100n }), line({ apiName: "b", callsToday: 100n, consumerMaxDailySpendWei: 1n })];
+    expect(adviceFor(report({ apis: both }), NOW)[0]?.text).toContain("Waiting does not help all of them");
+  });
+  it("tells a cap below a call's price from one that is reached", () => {
+    expect(of({ costPerCallWei: 2n * GEN, acceptedPriceWei: 2n * GEN })).toMatchObject([{
+      title: "The daily cap for weather is below a call's price", button: "Raise the cap", remedy: "subscribe",
+      text: "A call costs 2 GEN, and 1 GEN may be spent a day: no call is possible until the cap is raised.",
+    }]);
+    const apis = [line({ apiName: "a", consumerMaxDailySpendWei: 1n }), line({ apiName: "b", spendTodayWei: GEN })];
+    expect(adviceFor(report({ apis }), NOW).map(({ title }) => title)).toEqual([
+      "The daily cap for a is below a call's price", "The daily cap for b is reached",
+    ]);
+  });
   it("tops up credit that does not cover a call", () => {
     expect(of({}, { creditBalanceWei: GEN / 100n })).toEqual([]);
     expect(of({}, { creditBalanceWei: GEN / 100n - 1n })[0]).toMatchObject({ severity: "stop", remedy: "top_up" });

@@ -1,11 +1,12 @@
 // @vitest-environment happy-dom
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, render, screen, within } from "@testing-library/react";
+import { cleanup, fireEvent, render, screen, within } from "@testing-library/react";
 import { userEvent } from "@testing-library/user-event";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { AppFrame } from "../../src/app";
 import { encode, toHex } from "../../src/chain/calldata";
 import { GEN } from "../../src/domain/amounts";
+import { dayOfIso, isoDay } from "../../src/domain/history";
 import { PlaceProvider } from "../../src/state/place";
 import { OTHER, OWN } from "./samples";
 
@@ -32,20 +33,26 @@ const accountOf = (toppedUpWei: bigint, creditWei: bigint) => ({
 const json = (value: unknown): string => JSON.stringify(value, (_key, each: unknown) => (typeof each === "bigint" ? `big${each}` : each)).replaceAll(/"big(\d+)"/g, "$1");
 
 let views: Record<string, unknown>;
+/** Views that the node does not answer: until then, or ever. */
+let held: Record<string, Promise<void> | "failing">;
 let client: QueryClient;
 
 beforeEach(() => {
   localStorage.clear();
   port += 1;
   for (const end of ["", `|${CONTRACT}`]) localStorage.setItem(`api-billing:trusted:${node()}${end}`, "1");
+  held = {};
   views = { list_apis: { total: 0, apis: [] }, get_usage_history: [], get_account: accountOf(0n, 0n), list_notices: [] };
-  vi.stubGlobal("fetch", vi.fn((_url: string, init?: RequestInit) => {
+  vi.stubGlobal("fetch", vi.fn(async (_url: string, init?: RequestInit) => {
     if (!init?.body) return Promise.resolve(Response.json({ address: CONTRACT, accounts: [{ role: "operator", name: "Olga", address: OTHER }] }));
     const { method, params } = JSON.parse(String(init.body)) as { method: string; params: { data: string }[] };
     if (method === "eth_chainId") return Promise.resolve(Response.json({ result: "0xf22f" }));
     if (method !== "gen_call") return Promise.resolve(Response.json({ error: { code: -32601, message: "no such method" } }));
     const asked = Buffer.from(params[0]?.data.slice(2) ?? "", "hex").toString("latin1");
     const name = Object.keys(views).find((each) => asked.includes(each)) ?? "";
+    const answer = held[name];
+    if (answer === "failing") return Response.json({ error: { code: -32603, message: "internal" } });
+    await answer;
     return Promise.resolve(Response.json({ result: toHex(encode(views[name] as never)).slice(2) }));
   }));
 });
@@ -54,6 +61,12 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
+/** The node does not answer it until the function that is given back is called. */
+function hold(view: string): () => void {
+  let letGo = (): void => undefined;
+  held[view] = new Promise<void>((resolve) => { letGo = resolve; });
+  return letGo;
+}
 /** The page of OWN; `signed`: by whoever it is. */
 async function open(report: object, signed = false, more = "", view = "usage"): Promise<void> {
   views["get_usage_report"] = json(report);
@@ -197,14 +210,7 @@ describe("an open dialog", () => {
   });
   it("about a subscription waits for what whoever signs has", async () => {
     offer(apiOf("weather", { ...plan, plan_name: "pro" }));
-    const answered = fetch;
-    let letGo = (): void => undefined;
-    const isLetGo = new Promise<void>((resolve) => { letGo = resolve; });
-    vi.stubGlobal("fetch", vi.fn(async (url: string, init?: RequestInit) => {
-      const asked = init?.body ? (JSON.parse(String(init.body)) as { params?: { data?: string }[] }).params?.[0]?.data ?? "" : "";
-      if (Buffer.from(asked.slice(2), "hex").toString("latin1").includes("get_usage_report")) await isLetGo;
-      return answered(url, init);
-    }));
+    const letGo = hold("get_usage_report");
     await open(reportOf({ credit_balance_wei: 65n * GEN }, line({ plan_name: "pro", consumer_max_daily_spend_wei: 3n * GEN })), true, "", "apis");
     const button = await screen.findByRole<HTMLButtonElement>("button", { name: "Subscribe weather" });
     expect([button.disabled, screen.getByText("Reading your subscriptions…").role]).toEqual([true, "status"]);
@@ -246,6 +252,69 @@ describe("the table of subscriptions", () => {
     await open(reportOf({ consumer: OTHER }, line()), true);
     await userEvent.click(await screen.findByRole("button", { name: "weather" }));
     expect(screen.queryByRole("button", { name: "Place hold" })).toBeNull();
+  });
+});
+
+describe("what is not read yet", () => {
+  const csv = (): HTMLButtonElement => screen.getByRole("button", { name: /^CSV of usage/ });
+  const days = async () => {
+    await userEvent.click(await screen.findByRole("button", { name: "From–until" }));
+    return screen.getByLabelText<HTMLInputElement>("From");
+  };
+
+  it("is not in a statement as if it were nothing, nor in its file", async () => {
+    const letGo = hold("get_usage_history");
+    await open(reportOf({}, line()), false, "", "statement");
+    expect(await screen.findByText("Reading…")).toBeTruthy();
+    expect([csv().disabled, screen.queryByText(/Nothing was used|No refusal|^0 GEN$/)]).toEqual([true, null]);
+    letGo();
+    expect(await screen.findByText("No refusal is on record.")).toBeTruthy();
+    expect([csv().disabled, screen.queryByText("Reading…")]).toEqual([false, null]);
+  });
+  it("is not in the file of the chart", async () => {
+    const letGo = hold("get_usage_history");
+    await open(reportOf({}, line()));
+    await screen.findByText(/Reading \d more/);
+    expect(csv().disabled).toBe(true);
+    letGo();
+    await vi.waitFor(() => expect(csv().disabled).toBe(false));
+  });
+  it("and cannot be is told, of the notices and of the past", async () => {
+    held = { list_notices: "failing", get_usage_history: "failing" };
+    await open(reportOf({ notices: 1 }, line()));
+    expect(await screen.findByText("The days before today cannot be read.")).toBeTruthy();
+    expect((await screen.findAllByText("The node does not take the request")).length).toBe(2);
+    cleanup();
+    held = { list_notices: "failing" };
+    await open(reportOf({ notices: 1 }, line()), false, "", "statement");
+    expect(await screen.findByText("The node does not take the request")).toBeTruthy();
+    expect(screen.queryByText("Reading…")).toBeNull();
+  });
+  it("of a month is not what was read of another one", async () => {
+    const third = dayOfIso("2026-03-03"); // 31 days before it February begins, and 62 before it January
+    await open(reportOf({ day_id: third }, line({ calls_today: 0 })), false, "", "statement");
+    expect((await screen.findAllByText("Nothing was used.")).length).toBe(2);
+    hold("get_usage_history");
+    await userEvent.selectOptions(screen.getByLabelText("Month"), "January 2026");
+    expect([screen.getByText("Reading…").role, screen.queryByText("Nothing was used.")]).toEqual(["status", null]);
+  });
+  it("anew is told by a statement, which is as old as what it says", async () => {
+    await open(reportOf({}, line()), false, "", "statement");
+    expect(await screen.findByText("Up to date")).toBeTruthy();
+    const [query] = client.getQueryCache().findAll({ predicate: ({ queryKey }) => queryKey.includes("get_usage_report") });
+    client.setQueryData(query?.queryKey ?? [], (data: object) => ({ ...data }), { updatedAt: Date.UTC(2026, 0, 2, 3, 4) });
+    expect(await screen.findByText("2 Jan 2026, 03:04 UTC")).toBeTruthy();
+    expect(screen.getByTestId("freshness").textContent).toContain("Stale");
+  });
+  it("of a date that is typed is left to whoever types", async () => {
+    await open(reportOf({}, line()));
+    const from = await days();
+    const before = window.location.hash;
+    const day = isoDay(today - 20);
+    fireEvent.change(from, { target: { value: `0002${day.slice(4)}` } });
+    expect([from.value, window.location.hash]).toEqual([`0002${day.slice(4)}`, before]);
+    fireEvent.change(from, { target: { value: day } });
+    expect([from.value, window.location.hash.includes(`from=${today - 20}`)]).toEqual([day, true]);
   });
 });
 

@@ -1,5 +1,5 @@
 // Usage by day, stacked by API: the range, what is shown, the file of it, and the way to a statement of a month.
-import { useMemo } from "react";
+import { useMemo, useState } from "react";
 import type { UsageReport } from "../../domain/answers";
 import { exactGen, grouped } from "../../domain/amounts";
 import type { Period } from "../../domain/bars";
@@ -63,7 +63,7 @@ export function ChartSection({ report }: { report: UsageReport }) {
       </StackedBars>
       {history.error !== null && <Trouble error={history.error} />}
       <div className="actions">
-        <CsvButton name={`usage ${isoDay(period.first)} to ${isoDay(period.last)}`} make={() => usageCsv(report.consumer, usage)} />
+        <CsvButton name={`usage ${isoDay(period.first)} to ${isoDay(period.last)}`} make={() => usageCsv(report.consumer, usage)} disabled={history.missing > 0} />
         <a className="button small" href={href({ view: "statement" })}>Statement of a month</a>
       </div>
     </Section>
@@ -71,18 +71,7 @@ export function ChartSection({ report }: { report: UsageReport }) {
 }
 
 function Range({ period, today, days, isChosen }: { period: Period; today: number; days: number; isChosen: boolean }) {
-  const field = (name: "from" | "until", label: string) => (
-    <label className="date-field">
-      {label}
-      <input
-        type="date" value={isoDay(name === "from" ? period.first : period.last)} min={isoDay(Math.max(today - HISTORY_DAYS + 1, 0))} max={isoDay(today)}
-        onChange={(event) => {
-          const day = dayOfIso(event.target.value);
-          if (!Number.isNaN(day)) go({ from: period.first, until: period.last, [name]: day }, { replace: true });
-        }}
-      />
-    </label>
-  );
+  const choose = (change: { from?: number; until?: number }): void => go({ from: period.first, until: period.last, ...change }, { replace: true });
   return (
     <div className="range">
       <div className="toggle" role="group" aria-label="Which days">
@@ -91,7 +80,30 @@ function Range({ period, today, days, isChosen }: { period: Period; today: numbe
         ))}
         <button type="button" aria-pressed={isChosen} onClick={() => go({ days: 0, from: period.first, until: period.last }, { replace: true })}>From–until</button>
       </div>
-      {isChosen && <div className="actions">{field("from", "From")}{field("until", "Until")}<span className="muted small-text">UTC</span></div>}
+      {isChosen && <div className="actions">
+        <DateField label="From" day={period.first} today={today} onChange={(from) => choose({ from })} />
+        <DateField label="Until" day={period.last} today={today} onChange={(until) => choose({ until })} />
+        <span className="muted small-text">UTC</span>
+      </div>}
     </div>
+  );
+}
+
+/** While it is typed it keeps what is typed, of which years like 0002 are a part. */
+function DateField({ label, day, today, onChange }: { label: string; day: number; today: number; onChange(day: number): void }) {
+  const [typed, setTyped] = useState<string | null>(null);
+  const least = Math.max(today - HISTORY_DAYS + 1, 0);
+  return (
+    <label className="date-field">
+      {label}
+      <input
+        type="date" value={typed ?? isoDay(day)} min={isoDay(least)} max={isoDay(today)} onBlur={() => setTyped(null)}
+        onChange={({ target }) => {
+          setTyped(target.value);
+          const chosen = dayOfIso(target.value);
+          if (chosen >= least && chosen <= today) onChange(chosen);
+        }}
+      />
+    </label>
   );
 }

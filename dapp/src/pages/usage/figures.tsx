@@ -18,11 +18,12 @@ interface FiguresProps extends Acting {
   first: Advice | undefined;
   /** null until the past is read. */
   lastMonthWei: bigint | null;
+  isPastUnreadable: boolean;
   /** The report is of a day that has ended. */
   isLate: boolean;
 }
 
-export function Figures({ first, lastMonthWei, isLate, ...acting }: FiguresProps) {
+export function Figures({ first, lastMonthWei, isPastUnreadable, isLate, ...acting }: FiguresProps) {
   const { report, rate, now } = acting;
   const mix = callsAtMix(report);
   return (
@@ -36,7 +37,7 @@ export function Figures({ first, lastMonthWei, isLate, ...acting }: FiguresProps
           <p><Gen wei={sum(report.apis, "spendTodayWei")} /> today{isLate && ", which began at midnight UTC"}</p>
           <p className="muted" data-testid="last-month">{lastMonthWei !== null && <><Gen wei={lastMonthWei} /> in {monthText(monthOf(report.dayId, 1).first * DAY_SECONDS)}</>}</p>
         </Figure>
-        <RunsOut report={report} rate={rate} now={now} />
+        <RunsOut report={report} rate={rate} now={now} isUnreadable={isPastUnreadable} />
         <ToDo first={first} {...acting} />
       </dl>
       <Money {...acting} isTopUpAbove={first?.remedy === "top_up"} />
@@ -56,7 +57,7 @@ function Figure({ name, value, children, className = "" }: { name: string; value
 
 const ENDS = { cap: "reaches its daily cap", plan: "has used up its calls of today" };
 
-function RunsOut({ report, rate, now }: { report: UsageReport; rate: LastDays | null; now: number }) {
+function RunsOut({ report, rate, now, isUnreadable }: { report: UsageReport; rate: LastDays | null; now: number; isUnreadable: boolean }) {
   const today = endOfToday(report, now);
   if (today) {
     return (
@@ -66,7 +67,7 @@ function RunsOut({ report, rate, now }: { report: UsageReport; rate: LastDays | 
       </RunsOutFigure>
     );
   }
-  if (!rate) return <RunsOutFigure value="…" />;
+  if (!rate) return isUnreadable ? <RunsOutFigure value="not known"><p>The days before today cannot be read.</p></RunsOutFigure> : <RunsOutFigure value="…" />;
   const { endsAt, session, days, spentWei } = rate;
   const isSession = session !== null && (typeof endsAt !== "number" || session.endsAt < endsAt);
   const at = isSession ? session.endsAt : endsAt;

@@ -6,6 +6,7 @@ import { explain } from "../../domain/refusals";
 import { dateText, momentText } from "../../domain/time";
 import { useNotices } from "../../state/queries";
 import { Calls, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
+import { Trouble } from "../../ui/trouble";
 
 const SHOWN = 8;
 
@@ -19,7 +20,7 @@ export function Notices({ report, now }: { report: UsageReport; now: number }) {
       {report.notices === 0 ? (
         <Empty title="Nothing to report">Refused calls, low credit and price changes appear here.</Empty>
       ) : !notices.data ? (
-        <Skeleton rows={3} label="Reading the notices" />
+        notices.error || notices.failureReason ? <Trouble error={notices.error ?? notices.failureReason} /> : <Skeleton rows={3} label="Reading the notices" />
       ) : (
         <>
           {reasons.length > 0 && (

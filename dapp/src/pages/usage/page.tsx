@@ -60,7 +60,7 @@ function Report({ told }: { told: UsageReport }) {
   const isEmpty = report.total === 0;
   // Plans are needed in forms only: the list is read where somebody can act, or to tell what an account without subscriptions is.
   const apis = useApis(false, isOwn || isEmpty, report);
-  const { recent, lastMonthWei } = usePast(report);
+  const { recent, lastMonthWei, isUnreadable } = usePast(report);
   const rate = recent && atLastDays(report, recent, now);
   const advice = adviceFor(report, now, rate);
   useNews(advice);
@@ -71,7 +71,7 @@ function Report({ told }: { told: UsageReport }) {
       {isOperator && <OperatorHint />}
       {(isOwn || !isOperator || report.creditBalanceWei + report.heldWei > 0n) && (
         <>
-          <Figures {...acting} first={advice[0]} lastMonthWei={lastMonthWei} isLate={told !== report} />
+          <Figures {...acting} first={advice[0]} lastMonthWei={lastMonthWei} isPastUnreadable={isUnreadable} isLate={told !== report} />
           <Banners {...acting} advice={advice.slice(1)} />
         </>
       )}
@@ -83,12 +83,13 @@ function Report({ told }: { told: UsageReport }) {
 }
 
 /** The days before today for the rate, and the sum of the month before this one; null until they are read. */
-function usePast(report: UsageReport): { recent: readonly DayUsage[] | null; lastMonthWei: bigint | null } {
+function usePast(report: UsageReport): { recent: readonly DayUsage[] | null; lastMonthWei: bigint | null; isUnreadable: boolean } {
   const lastMonth = monthOf(report.dayId, 1);
   const wanted = report.total > 0 ? report : undefined;
   const recent = useHistory(wanted, lastDays(report.dayId, RATE_DAYS + 1));
   const month = useHistory(wanted, lastMonth);
   return {
+    isUnreadable: recent.error !== null,
     recent: recent.missing && wanted ? null : recent.usage,
     lastMonthWei: month.missing && wanted ? null : sumOf(within(month.usage, lastMonth)).spendWei,
   };

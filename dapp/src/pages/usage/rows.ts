@@ -2,7 +2,7 @@
 import { editableGen } from "../../domain/amounts";
 import type { ApiUsage, UsageReport } from "../../domain/answers";
 import { csv } from "../../domain/csv";
-import { leftOf, meteredOf, type Left, type Metered, type QuoteCode } from "../../domain/left";
+import { isCapBelowCall, leftOf, meteredOf, type Left, type Metered, type QuoteCode } from "../../domain/left";
 
 export interface Row {
   line: ApiUsage;
@@ -47,6 +47,7 @@ const STOPPED: Readonly<Record<QuoteCode, Row["state"]>> = {
 function stateOf(line: ApiUsage, left: Left, metered: Metered | null): Row["state"] {
   if (!line.subscribed) return STOPPED.not_subscribed;
   if (left.calls > 0n) return { label: "Active", tone: "good", rank: 7 };
+  if (left.code === "daily_spend_exceeded" && isCapBelowCall(line)) return { ...STOPPED[left.code], label: "Cap too low" };
   return left.code === "insufficient_credit" && metered && metered.calls > 0n ? { label: "Metered only", tone: "warn", rank: 5 } : STOPPED[left.code];
 }
 

@@ -65,7 +65,8 @@ aside("the chart has its days and its file from the URL", async () => {
   check((await page.getByRole("button", { name: "90 days" }).getAttribute("aria-pressed")) === "true", "90 days are chosen");
   check((await days(page).getAttribute("aria-valuemax")) === "90", "a bar for each day");
   await page.getByRole("button", { name: "From–until" }).click();
-  await page.getByLabel("From", { exact: true }).fill("2026-03-01");
+  await page.getByLabel("From", { exact: true }).focus();
+  await page.keyboard.type("03012026");
   await page.getByLabel("Until", { exact: true }).fill("2026-03-07");
   await page.getByText("2026-03-01 to 2026-03-07 (UTC)").waitFor();
   await shot(page, "chart-desktop-dark");
@@ -132,13 +133,13 @@ aside("a statement of a month has all of it to print", async () => {
   const page = await chart({});
   await page.getByRole("link", { name: "Statement of a month" }).click();
   await page.getByRole("heading", { level: 1, name: "Statement of Carl for March 2026" }).waitFor();
-  await shows(page.getByRole("listitem"), "The month is not over");
+  await shows(page.getByRole("listitem"), "The month was not over when this was made.");
   await page.getByLabel("Month").selectOption("February 2026");
   await page.getByRole("heading", { level: 1, name: "for February 2026" }).waitFor();
   const row = (section, name) => page.getByRole("region", { name: section }).getByRole("row", { name });
   await shows(row("By API", /^weather/), "3.15");
   check((await row("By API", /^Together/).innerText()) === (await row("By day", /^Together/).innerText()), "the same sum in both tables");
-  await shows(page.getByRole("region", { name: "Refused calls" }), "No call was refused.");
+  await shows(page.getByRole("region", { name: "Refused calls" }), "No refusal is on record.");
   await shows(page.getByRole("region", { name: "Account and period" }), consumer.address);
   await accessible(page, "a statement");
   await page.evaluate(() => { window.print = () => { document.title = "printed"; }; });
