@@ -28,8 +28,8 @@ interface ButtonProps {
 }
 
 /** A button that opens the dialog of an action. */
-export function ActionButton<About>({ about, make, ...button }: ActionProps<About> & ButtonProps) {
-  return <DialogButton {...button} isThere={make(about as About) !== null} content={(close) => <Opened about={about} make={make} onDone={close} />} />;
+export function ActionButton<About>({ about, make, isThere = true, ...button }: ActionProps<About> & ButtonProps) {
+  return <DialogButton {...button} isThere={isThere && make(about as About) !== null} content={(close) => <Opened about={about} make={make} onDone={close} />} />;
 }
 
 function Opened<About>({ about, make, onDone }: ActionProps<About> & { onDone(): void }) {

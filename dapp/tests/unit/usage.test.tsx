@@ -182,6 +182,23 @@ describe("an open dialog", () => {
     expect(await screen.findByText("All your APIs can be called.")).toBeTruthy();
     expect([within(dialog()).getByRole("heading", { level: 2 }).textContent, ...typed()]).toEqual(["Change subscription to bbb", ...before]);
   });
+  it("of a banner stays when that is not shown any more", async () => {
+    offer(apiOf("aaa"), apiOf("bbb", { ...plan, plan_name: "pro" }));
+    const capped = line({ api_name: "aaa", spend_today_wei: 90n * GEN });
+    const usedUp = line({ api_name: "bbb", calls_today: 1_000 });
+    const risen = [1, 2].map((i) => line({ api_name: `c${i}`, cost_per_call_wei: GEN }));
+    await open(reportOf({ credit_balance_wei: 90n * GEN }, ...risen, usedUp), true);
+    await userEvent.click(await screen.findByRole("button", { name: "Choose another plan" }));
+    await userEvent.type(within(dialog()).getByLabelText("Daily cap"), "7");
+    const isThere = () => [within(dialog()).getByRole("heading", { level: 2 }).textContent, within(dialog()).getByLabelText<HTMLInputElement>("Daily cap").value];
+    const before = isThere();
+    await refresh(reportOf({ credit_balance_wei: 90n * GEN }, ...risen, capped, { ...capped, api_name: "ddd" }, usedUp));
+    expect(await screen.findByText("1 more")).toBeTruthy();
+    expect([screen.queryByText("All calls of bbb are used up"), ...isThere()]).toEqual([null, ...before]);
+    await refresh(reportOf({ credit_balance_wei: 90n * GEN }, usedUp));
+    expect(await screen.findByText("All calls of bbb are used up")).toBeTruthy();
+    expect(isThere()).toEqual(before);
+  });
   it("keeps what is typed when its own button goes", async () => {
     await open(reportOf({}, line()), true);
     await userEvent.click(await screen.findByRole("button", { name: "Top up" }));

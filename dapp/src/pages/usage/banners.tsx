@@ -10,15 +10,20 @@ const SHOWN = 1;
 /** The same whichever APIs it is about: an open dialog stays. */
 const kindOf = ({ key }: Advice): string => key.split(":")[0] ?? "";
 
+/** The first is told above. What is not shown has its place too: it may have been, and its dialog be open. */
 export function Banners({ advice, ...acting }: Acting & { advice: readonly Advice[] }) {
   const [isAll, setAll] = useState(false);
-  const hidden = advice.length - SHOWN;
-  if (advice.length === 0) return null;
+  const hidden = advice.length - 1 - SHOWN;
   return (
-    <div className="banners">
-      {advice.slice(0, isAll ? undefined : SHOWN).map((item) => {
-        const action = <ActionButton about={item} make={(about) => remedyFor(about, acting)}>{item.button}</ActionButton>;
-        return <Banner key={kindOf(item)} tone={item.severity} title={item.title} action={action}>{item.which} {item.text}</Banner>;
+    <div className="banners" hidden={advice.length < 2}>
+      {advice.map((item, i) => {
+        const isShown = i > 0 && (isAll || i <= SHOWN);
+        const action = <ActionButton about={item} make={(about) => remedyFor(about, acting)} isThere={isShown}>{item.button}</ActionButton>;
+        return (
+          <div key={kindOf(item)} hidden={!isShown}>
+            <Banner tone={item.severity} title={isShown ? item.title : ""} action={action}>{isShown && <>{item.which} {item.text}</>}</Banner>
+          </div>
+        );
       })}
       {hidden > 0 && (
         <button type="button" className="button quiet small more" aria-expanded={isAll} onClick={() => setAll(!isAll)}>{isAll ? "Show fewer" : `${hidden} more`}</button>

@@ -72,7 +72,7 @@ function Report({ told }: { told: UsageReport }) {
       {(isOwn || !isOperator || report.creditBalanceWei + report.heldWei > 0n) && (
         <>
           <Figures {...acting} first={advice[0]} lastMonthWei={lastMonthWei} isPastUnreadable={isUnreadable} isLate={told !== report} />
-          <Banners {...acting} advice={advice.slice(1)} />
+          <Banners {...acting} advice={advice} />
         </>
       )}
       {!isEmpty && <ChartSection report={report} />}
