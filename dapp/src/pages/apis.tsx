@@ -44,7 +44,7 @@ export function ApisPage() {
             report.error || report.failureReason ? <Trouble error={report.error ?? report.failureReason} /> : <p role="status">Reading your subscriptions…</p>
           )}
           {found.length === 0 && <Empty title="No API has that in its name" />}
-          <ul className="cards">{found.map((api) => <li key={api.apiName}><ApiCard api={api} report={report.data} isKnown={own === "" || report.data !== undefined} /></li>)}</ul>
+          <ul className="cards">{found.map((api) => <li key={api.apiName}><ApiCard api={api} report={report.data} own={own} isKnown={own === "" || report.data !== undefined} /></li>)}</ul>
         </>
       )}
     </>
@@ -52,7 +52,7 @@ export function ApisPage() {
 }
 
 /** `isKnown`: what whoever signs has is read; before that nothing can be changed. */
-function ApiCard({ api, report, isKnown }: { api: Api; report: UsageReport | undefined; isKnown: boolean }) {
+function ApiCard({ api, report, own, isKnown }: { api: Api; report: UsageReport | undefined; own: string; isKnown: boolean }) {
   const now = useChainNow();
   const line = report?.apis.find((each) => each.apiName === api.apiName && each.subscribed);
   const id = `api-${api.apiName}`;
@@ -76,7 +76,7 @@ function ApiCard({ api, report, isKnown }: { api: Api; report: UsageReport | und
         ))}
       </ul>
       <div className="card-actions">
-        <ActionButton disabled={!isKnown} make={() => subscribe(api, report, now)}>
+        <ActionButton about={own} disabled={!isKnown} make={(whose) => (whose === own ? subscribe(api, report, now) : null)}>
           {line ? "Change plan or cap" : "Subscribe"}<span className="visually-hidden"> {api.apiName}</span>
         </ActionButton>
       </div>

@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, fireEvent, render, screen, within } from "@testing-library/react";
+import { act, cleanup, fireEvent, render, screen, within } from "@testing-library/react";
 import { userEvent } from "@testing-library/user-event";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { AppFrame } from "../../src/app";
@@ -8,6 +8,7 @@ import { encode, toHex } from "../../src/chain/calldata";
 import { GEN } from "../../src/domain/amounts";
 import { dayOfIso, isoDay } from "../../src/domain/history";
 import { PlaceProvider } from "../../src/state/place";
+import { signers } from "../../src/state/signing";
 import { OTHER, OWN } from "./samples";
 
 const CONTRACT = `0x${"cc".repeat(20)}`;
@@ -234,6 +235,14 @@ describe("an open dialog", () => {
     letGo();
     await userEvent.click(await screen.findByRole("button", { name: "Change plan or cap weather" }));
     expect(["Plan", "Daily cap"].map((label) => within(dialog()).getByLabelText<HTMLInputElement>(label).value)).toEqual(["pro", "3"]);
+  });
+  it("about a subscription goes when somebody else signs", async () => {
+    offer(apiOf("weather"));
+    await open(reportOf({}, line()), true, "", "apis");
+    await userEvent.click(await screen.findByRole("button", { name: "Change plan or cap weather" }));
+    expect(dialog()).toBeTruthy();
+    act(() => signers.useKey(OTHER, `0x${"22".repeat(32)}`));
+    await vi.waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
   });
 });
 
