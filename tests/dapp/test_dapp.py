@@ -20,16 +20,19 @@ from threading import Timer
 from typing import Any
 
 import pytest
+from eth_account import Account
 from typer.testing import CliRunner
 
 from api_billing.cli.app import make_app
-from api_billing.networks import NETWORKS
+from api_billing.client import BillingClient
+from api_billing.networks import NETWORKS, find_network
 from api_billing.refusal_codes import EXPLANATIONS
 from demo.web_page import PAGE, built_page, install_packages
 from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 
 from . import heavy
+from .metering import serve_and_settle
 from .tribunal import Tribunal
 from .world import FINALITY_SECONDS, PEOPLE, Prepared, prepare, serve, serve_with_fees
 
@@ -169,6 +172,7 @@ class Stage:
             "register": self._register,
             "say": self.tribunal.say,
             "prove": self.tribunal.prove,
+            "settle": self._settle,
         }
         return questions[question["ask"]](*question.get("args", []))
 
@@ -185,6 +189,13 @@ class Stage:
     def _register(self, api_name: str) -> None:
         """Somebody else registers an API where fees are taken."""
         self._operator.register_api(api_name, 1, 1)
+
+    def _settle(self, api: str, header: str, cost_wei: str) -> dict[str, Any]:
+        """The operator's application serves a request for a voucher, and settles it."""
+        account = Account.from_key(PEOPLE["operator"].key)
+        network = find_network("localnet", self.node.url)
+        operator = BillingClient(network, contract=self._prepared.contract, account=account)
+        return serve_and_settle(operator, api, header, int(cost_wei))
 
     def _cli(self, *arguments: str) -> Any:
         where = ("--url", self.node.url, "--contract", self._prepared.contract, "--json")

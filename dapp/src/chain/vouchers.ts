@@ -29,7 +29,7 @@ const VOUCHER = fields("bytes32 channelId,uint128 maxClaimableAmount");
 const CHANNEL = fields("address payer,address payerAuthorizer,address receiver,address receiverAuthorizer,address token,uint40 withdrawDelay,bytes32 salt");
 
 /** Of what the contract says. Throws NoVoucher where it wants vouchers in another form, or a session has no key. */
-export function channelOf(contract: string, { operator, asset, chainId, voucherDomain, apiName }: ApiDetails, { consumer, signer }: Session, salt: string): Channel {
+export function channelOf(contract: string, { operator, asset, chainId, voucherDomain, apiName }: ApiDetails, { consumer, signer }: Pick<Session, "consumer" | "signer">, salt: string): Channel {
   const { name, version, verifyingContract, chainId: signedFor } = voucherDomain;
   const isOurs = name === DOMAIN.name && version === DOMAIN.version && String(verifyingContract).toLowerCase() === DOMAIN.verifyingContract.toLowerCase();
   if (!isOurs || Number(signedFor) !== chainId) throw new NoVoucher(`Vouchers of ${apiName} are signed in a form that is not known here.`);

@@ -1,5 +1,6 @@
 // All APIs of the contract with their plans.
-import { subscribe } from "../actions/consumer";
+import { isHoldInForce, subscribe } from "../actions/consumer";
+import { openSession } from "../actions/session";
 import { limitText } from "../actions/action";
 import type { Api, UsageReport } from "../domain/answers";
 import { go, useLocation } from "../state/location";
@@ -54,7 +55,8 @@ export function ApisPage() {
 /** `isKnown`: what whoever signs has is read; before that nothing can be changed. */
 function ApiCard({ api, report, own, isKnown }: { api: Api; report: UsageReport | undefined; own: string; isKnown: boolean }) {
   const now = useChainNow();
-  const line = report?.apis.find((each) => each.apiName === api.apiName && each.subscribed);
+  const known = report?.apis.find((each) => each.apiName === api.apiName);
+  const line = known?.subscribed ? known : undefined;
   const id = `api-${api.apiName}`;
   return (
     <article className="card" aria-labelledby={id}>
@@ -79,6 +81,11 @@ function ApiCard({ api, report, own, isKnown }: { api: Api; report: UsageReport 
         <ActionButton about={own} disabled={!isKnown} make={(whose) => (whose === own ? subscribe(api, report, now) : null)}>
           {line ? "Change plan or cap" : "Subscribe"}<span className="visually-hidden"> {api.apiName}</span>
         </ActionButton>
+        {!isHoldInForce(known, now) && (
+          <ActionButton className="button small quiet" about={own} disabled={!isKnown} make={(whose) => (whose === own ? openSession(api, report, own, now) : null)}>
+            Open a session<span className="visually-hidden"> with {api.apiName}</span>
+          </ActionButton>
+        )}
       </div>
     </article>
   );

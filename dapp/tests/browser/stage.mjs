@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import { createAccount, createClient } from "genlayer-js";
 import { localnet } from "genlayer-js/chains";
 import { chromium } from "playwright-core";
+import { privateKeyToAccount } from "viem/accounts";
 
 export const stage = JSON.parse(process.env.STAGE);
 export const { people, contract, url, origin, heavy } = stage;
@@ -67,7 +68,7 @@ export const place = (view, more = {}, at = stage) => {
   return `${at.origin}/app/#/${view}?${where}`;
 };
 
-/** A wallet as extensions put it into pages: EIP-1193, announced by EIP-6963. The node signs for it. */
+/** A wallet as extensions put it into pages: EIP-1193, announced by EIP-6963. The node signs for it; vouchers its owner's key. */
 function wallet({ address, node, chainId }) {
   const listeners = new Map();
   const state = { chainId, declines: false };
@@ -79,7 +80,13 @@ function wallet({ address, node, chainId }) {
       for (const listener of listeners.get("chainChanged") ?? []) listener(params[0].chainId);
       return null;
     }
-    if (method === "eth_sendTransaction" && state.declines) throw Object.assign(new Error("User rejected the request."), { code: 4001 });
+    const isSigning = ["eth_sendTransaction", "eth_signTypedData_v4"].includes(method);
+    if (isSigning && state.declines) throw Object.assign(new Error("User rejected the request."), { code: 4001 });
+    if (method === "eth_signTypedData_v4") {
+      const { domain } = JSON.parse(params[1]);
+      if (domain.chainId !== state.chainId) throw Object.assign(new Error(`Provided chainId "${domain.chainId}" must match the active chainId "${state.chainId}"`), { code: -32603 });
+      return window.signTypedData(params[1]);
+    }
     const response = await fetch(node, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }) });
     const { result, error } = await response.json();
     if (error) throw Object.assign(new Error(error.message), { code: error.code });
@@ -104,6 +111,7 @@ export async function visit({ phone = false, dark = false, owner = null, chainId
     colorScheme: dark ? "dark" : "light", reducedMotion: "reduce", hasTouch: Boolean(phone), isMobile: Boolean(phone), deviceScaleFactor: 1,
   });
   context.setDefaultTimeout(WAIT_MS);
+  if (owner) await context.exposeFunction("signTypedData", (json) => privateKeyToAccount(owner.key).signTypedData(JSON.parse(json)));
   if (owner) await context.addInitScript(wallet, { address: owner.address, node, chainId });
   const faults = [];
   context.on("page", (page) => {
