@@ -2,10 +2,9 @@
 import type { Court, Dispute, DisputeHead, PaidDay, Promise } from "../domain/answers";
 import { editableGen } from "../domain/amounts";
 import { MAX_CLAIM, refundAtMost } from "../domain/dispute";
-import { DAY_SECONDS, dateText } from "../domain/time";
+import { dateOfDay } from "../domain/time";
 import { FormReader, gen, lengthOf, number, type Action } from "./action";
 
-const dayText = (dayId: number): string => dateText(dayId * DAY_SECONDS);
 const callsText = (calls: bigint): string => `${number(calls)} ${calls === 1n ? "call" : "calls"}`;
 
 /** `line`: a usage line that was proven; it is written below the claim. */
@@ -15,7 +14,7 @@ export function openDispute(day: PaidDay, promise: Promise, court: Court, line =
   const most = MAX_CLAIM - lengthOf(under);
   const least = court.minBondWei;
   return {
-    title: `Dispute ${dayText(dayId)} of ${apiName}`,
+    title: `Dispute ${dateOfDay(dayId)} of ${apiName}`,
     intro: "A court of language models reads your claim, your evidence and the API's status page, and decides how much of what you paid for that day comes back.",
     submit: "Open dispute",
     fields: [
@@ -39,7 +38,7 @@ export function openDispute(day: PaidDay, promise: Promise, court: Court, line =
         ],
         call: {
           to: promise.court, method: "open_dispute", args: [apiName, dayId, claim + under, evidence], valueWei: bond,
-          title: `Dispute ${dayText(dayId)} of ${apiName}`,
+          title: `Dispute ${dateOfDay(dayId)} of ${apiName}`,
         },
       }));
     },
@@ -51,7 +50,7 @@ export function judgeDispute(dispute: Dispute, day: PaidDay, promise: Promise, c
   const pages = [...(evidenceUrl ? ["the evidence"] : []), ...(promise.statusUrl ? ["the status page"] : [])];
   return {
     title: `Have dispute ${disputeId} judged`,
-    intro: `About ${dayText(dispute.dayId)} of ${apiName}. Anyone may ask for the verdict; who asks decides nothing.`,
+    intro: `About ${dateOfDay(dispute.dayId)} of ${apiName}. Anyone may ask for the verdict; who asks decides nothing.`,
     submit: "Have it judged",
     fields: [],
     check: () => ({
@@ -70,7 +69,7 @@ export function judgeDispute(dispute: Dispute, day: PaidDay, promise: Promise, c
 export function closeDispute({ disputeId, apiName, bondWei, dayId }: DisputeHead, court: string): Action {
   return {
     title: `Close dispute ${disputeId}`,
-    intro: `About ${dayText(dayId)} of ${apiName}. It ends without a verdict.`,
+    intro: `About ${dateOfDay(dayId)} of ${apiName}. It ends without a verdict.`,
     submit: "Close dispute",
     fields: [],
     check: () => ({

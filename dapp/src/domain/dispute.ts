@@ -25,6 +25,12 @@ export const standingOf = ({ status, refundPercent }: DisputeHead): Standing => 
   return refundPercent > 0 ? { tone: "good", label: `Refund of ${refundPercent} %` } : { tone: "neutral", label: "No refund" };
 };
 
+/** The account's own before the others', open ones before those that ended. */
+export const inOrderFor = (account: string, disputes: readonly DisputeHead[]): DisputeHead[] => {
+  const rank = ({ consumer, status }: DisputeHead): number => (consumer === account ? 0 : 2) + (status === "open" ? 0 : 1);
+  return [...disputes].sort((a, b) => rank(a) - rank(b));
+};
+
 export interface Next {
   can: "judge" | "close" | null;
   text: string;

@@ -6,7 +6,7 @@ import { exactGen, grouped } from "./amounts";
 import { parseJson, toJson } from "./json";
 import { isAddress, shortAddress } from "./names";
 import { explain } from "./refusals";
-import { dayText, momentText } from "./time";
+import { dateOfDay, momentText } from "./time";
 
 export interface UsageLine {
   recordId: string;
@@ -133,7 +133,7 @@ export function judgeProof(proof: Proof, settlement: Settlement | null | "forgot
   const place = `It is line ${grouped(proof.index + 1n)} of ${grouped(proof.leafCount)} in settlement ${sequence}, whose Merkle root the contract keeps`;
   if (mine.some((entry) => entry.code === "")) return { status: "proven", billed: true, text: `${place}, and was billed.` };
   const reasons = [...new Set(mine.map((entry) => explain(entry.code).meaning.toLowerCase()))].join("; ");
-  return { status: "proven", billed: false, text: `${place}. Of this consumer's usage of ${dayText(dayIdOf(line))} a part was refused: ${reasons}.` };
+  return { status: "proven", billed: false, text: `${place}. Of this consumer's usage of ${dateOfDay(dayIdOf(line))} a part was refused: ${reasons}.` };
 }
 
 const unitsText = (units: bigint): string => (units === 1n ? "" : ` (${grouped(units)} units)`);

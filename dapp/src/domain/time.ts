@@ -24,6 +24,7 @@ const MONTH = new Intl.DateTimeFormat("en-GB", { month: "long", timeZone: "UTC" 
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
 
 export const dateText = (at: number): string => DATE.format(at * 1000);
+export const dateOfDay = (dayId: number): string => dateText(dayId * DAY_SECONDS);
 export const dayText = (dayId: number): string => DAY.format(dayId * DAY_SECONDS * 1000);
 export const momentText = (at: number): string => `${MOMENT.format(at * 1000)} UTC`;
 export const monthText = (at: number): string => MONTH.format(at * 1000);

@@ -2,7 +2,7 @@
 import { closeDispute, judgeDispute } from "../../actions/dispute";
 import type { Dispute, PaidDay, Promise } from "../../domain/answers";
 import { nextOf, refundAtMost, standingOf } from "../../domain/dispute";
-import { momentText } from "../../domain/time";
+import { dateOfDay, momentText } from "../../domain/time";
 import { useCourts, useCourtView } from "../../state/court";
 import { useLocation } from "../../state/location";
 import { useChainNow } from "../../state/now";
@@ -12,7 +12,7 @@ import { ActionButton } from "../../ui/action_dialog";
 import { usePageFocus } from "../../ui/page_focus";
 import { Address, Calls, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
 import { Trouble } from "../../ui/trouble";
-import { CourtTrouble, dateOf, Page, Quoted, Terms } from "./parts";
+import { CourtTrouble, Page, Quoted, Terms } from "./parts";
 
 export function DisputeView() {
   const { location, href } = useLocation();
@@ -25,7 +25,7 @@ export function DisputeView() {
     <>
       <div>
         <p><a href={href({ dispute: 0, court: "" })}>All disputes of {location.api}</a></p>
-        <h1 ref={heading} tabIndex={-1}>Dispute {location.dispute}{dispute.data && !isElsewhere && <>: {location.api}, {dateOf(dispute.data.dayId)}</>}</h1>
+        <h1 ref={heading} tabIndex={-1}>Dispute {location.dispute}{dispute.data && !isElsewhere && <>: {location.api}, {dateOfDay(dispute.data.dayId)}</>}</h1>
       </div>
       {error ? <Trouble error={error} /> : promises && !court ? <Empty title={`${location.api} has no court`}>It has promised nothing that could be disputed.</Empty>
         : dispute.error ? <CourtTrouble error={dispute.error} />
@@ -56,14 +56,14 @@ function Shown({ dispute, court }: { dispute: Dispute; court: string }) {
         <Quoted text={claim} by="What the consumer claims" />
         <dl className="dispute-facts">
           <div><dt>Consumer</dt><dd><Address address={consumer} link /></dd></div>
-          <div><dt>Paid for {dateOf(dayId)}</dt><dd><Gen wei={paidWei} /> for <Calls count={calls} /> {calls === 1n ? "call" : "calls"}</dd></div>
+          <div><dt>Paid for {dateOfDay(dayId)}</dt><dd><Gen wei={paidWei} /> for <Calls count={calls} /> {calls === 1n ? "call" : "calls"}</dd></div>
           <div><dt>Bond</dt><dd>{bondWei > 0n ? <Gen wei={bondWei} /> : "none"}</dd></div>
           <div><dt>Opened</dt><dd>{momentText(openedAt)}</dd></div>
           {endedAt > 0 && <div><dt>Ended</dt><dd>{momentText(endedAt)}</dd></div>}
           <div><dt>Evidence</dt><dd><Page url={evidenceUrl} /></dd></div>
         </dl>
       </Section>
-      {promise.data && <Section title={`What was promised for ${dateOf(dayId)}`}>{promise.data.court ? <Terms promise={promise.data} /> : <p>Nothing.</p>}</Section>}
+      {promise.data && <Section title={`What was promised for ${dateOfDay(dayId)}`}>{promise.data.court ? <Terms promise={promise.data} /> : <p>Nothing.</p>}</Section>}
     </>
   );
 }

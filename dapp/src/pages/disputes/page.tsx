@@ -1,16 +1,17 @@
 // Disputes: what an API promises, the days that can be disputed, a proven usage line, and what became of each dispute.
-import type { DisputeHead } from "../../domain/answers";
-import { standingOf } from "../../domain/dispute";
+import { inOrderFor } from "../../domain/dispute";
+import { dateOfDay } from "../../domain/time";
 import { useCourts, useDisputableDays, useDisputes, usePromises, useToday } from "../../state/court";
 import { go, useLocation } from "../../state/location";
 import { useApis, useReport } from "../../state/queries";
 import { useSigner } from "../../state/signing";
 import { AccountPicker } from "../../ui/account_picker";
 import { usePageFocus } from "../../ui/page_focus";
-import { Address, Calls, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
+import { Address, Calls, Empty, Gen, Section, Skeleton } from "../../ui/parts";
 import { Trouble } from "../../ui/trouble";
 import { DisputeView } from "./dispute";
-import { CourtTrouble, dateOf, OpenButton, Terms } from "./parts";
+import { DisputeList } from "./list";
+import { CourtTrouble, OpenButton, Terms } from "./parts";
 import { ProofReader } from "./proof_reader";
 import "./disputes.css";
 
@@ -73,15 +74,15 @@ function OfApi({ apiName, isOperator }: { apiName: string; isOperator: boolean }
   const next = today?.nextFromDay ?? 0;
   return (
     <>
+      {courts.map((court) => <Disputes key={court} court={court} apiName={apiName} isOnly={courts.length === 1} />)}
       <Section title={`What ${apiName} promises`}>
         {today?.court ? <Terms promise={today} /> : (
           <p>Nothing today. {promises.some(({ court }) => court) ? "Days of an earlier promise can still be disputed." : "What is paid to it cannot be disputed; its operator can refund of its own accord."}</p>
         )}
-        {next > 0 && <p className="muted">From {dateOf(next)} on another promise is in force.</p>}
+        {next > 0 && <p className="muted">From {dateOfDay(next)} on another promise is in force.</p>}
       </Section>
       {!isOperator && location.account && promises.some(({ court }) => court) && <Days apiName={apiName} />}
       {!isOperator && <ProofReader />}
-      {courts.map((court) => <Disputes key={court} court={court} apiName={apiName} isOnly={courts.length === 1} />)}
     </>
   );
 }
@@ -100,13 +101,13 @@ function Days({ apiName }: { apiName: string }) {
             <ul className="disputable">
               {days.data.now.map(({ day, promise }) => (
                 <li key={day.dayId}>
-                  <span><strong>{dateOf(day.dayId)}</strong>: <Calls count={day.calls} /> {day.calls === 1n ? "call" : "calls"}, <Gen wei={day.paidWei - day.refundedWei} /> paid <span className="muted">· until {dateOf(day.dayId + promise.payoutDays)}</span></span>
-                  {isOwn && <OpenButton apiName={apiName} dayId={day.dayId}>Dispute<span className="visually-hidden"> {dateOf(day.dayId)}</span></OpenButton>}
+                  <span><strong>{dateOfDay(day.dayId)}</strong>: <Calls count={day.calls} /> {day.calls === 1n ? "call" : "calls"}, <Gen wei={day.paidWei - day.refundedWei} /> paid <span className="muted">· until {dateOfDay(day.dayId + promise.payoutDays)}</span></span>
+                  {isOwn && <OpenButton apiName={apiName} dayId={day.dayId}>Dispute<span className="visually-hidden"> {dateOfDay(day.dayId)}</span></OpenButton>}
                 </li>
               ))}
             </ul>
           )}
-          {days.data.later.map(({ dayId }) => <p key={dayId} className="muted small-text">{dayId === today ? "Today" : "Yesterday"} can be disputed from {dateOf(dayId + 2)} on.</p>)}
+          {days.data.later.map(({ dayId }) => <p key={dayId} className="muted small-text">{dayId === today ? "Today" : "Yesterday"} can be disputed from {dateOfDay(dayId + 2)} on.</p>)}
           {!isOwn && days.data.now.length > 0 && <p className="muted small-text">Only the consumer itself can dispute: sign as this account.</p>}
         </>
       )}
@@ -115,6 +116,7 @@ function Days({ apiName }: { apiName: string }) {
 }
 
 function Disputes({ court, apiName, isOnly }: { court: string; apiName: string; isOnly: boolean }) {
+  const { location } = useLocation();
   const disputes = useDisputes(court, apiName);
   const open = disputes.data?.filter(({ status }) => status === "open").length ?? 0;
   return (
@@ -124,28 +126,9 @@ function Disputes({ court, apiName, isOnly }: { court: string; apiName: string; 
       ) : (
         <>
           <p>{disputes.data.length} in all, {open} open.</p>
-          <div className="table-scroll" tabIndex={0} role="region" aria-label={`All disputes of ${apiName}`}>
-            <table>
-              <thead><tr><th scope="col">Dispute</th><th scope="col">Day</th><th scope="col">Consumer</th><th scope="col" className="num">Paid</th><th scope="col">State</th></tr></thead>
-              <tbody>{disputes.data.map((each) => <Row key={each.disputeId} dispute={each} court={court} apiName={apiName} />)}</tbody>
-            </table>
-          </div>
+          <DisputeList disputes={inOrderFor(location.account, disputes.data)} court={court} />
         </>
       )}
     </Section>
-  );
-}
-
-function Row({ dispute, court, apiName }: { dispute: DisputeHead; court: string; apiName: string }) {
-  const { href } = useLocation();
-  const { tone, label } = standingOf(dispute);
-  return (
-    <tr>
-      <th scope="row"><a href={href({ api: apiName, dispute: dispute.disputeId, court })}>Dispute {dispute.disputeId}</a></th>
-      <td>{dateOf(dispute.dayId)}</td>
-      <td><Address address={dispute.consumer} /></td>
-      <td className="num"><Gen wei={dispute.paidWei} /></td>
-      <td><Tag tone={tone}>{label}</Tag>{dispute.refundWei > 0n && <> <Gen wei={dispute.refundWei} /></>}</td>
-    </tr>
   );
 }

@@ -3,15 +3,13 @@ import type { ReactNode } from "react";
 import { openDispute } from "../../actions/dispute";
 import { isPage } from "../../domain/names";
 import type { Promise } from "../../domain/answers";
-import { DAY_SECONDS, dateText } from "../../domain/time";
+import { dateOfDay } from "../../domain/time";
 import { useCourtView, useDisputableDays } from "../../state/court";
 import { useLocation } from "../../state/location";
 import { usePlace } from "../../state/place";
 import { ActionButton } from "../../ui/action_dialog";
 import { Address, Banner } from "../../ui/parts";
 import { Trouble } from "../../ui/trouble";
-
-export const dateOf = (dayId: number): string => dateText(dayId * DAY_SECONDS);
 
 export function Quoted({ text, by }: { text: string; by: string }) {
   return <blockquote className="quoted" dir="auto" aria-label={by}>{text}</blockquote>;
@@ -31,7 +29,7 @@ export function Terms({ promise }: { promise: Promise }) {
       <dl className="dispute-facts">
         <div><dt>Refund at most</dt><dd>{maxRefundPercent} % of what was paid for the day</dd></div>
         <div><dt>A day can be disputed</dt><dd>from 2 to {payoutDays} days after it</dd></div>
-        <div><dt>In force since</dt><dd>{dateOf(fromDay)}</dd></div>
+        <div><dt>In force since</dt><dd>{dateOfDay(fromDay)}</dd></div>
         <div><dt>Court</dt><dd><Address address={court} /></dd></div>
         <div><dt>Status page</dt><dd><Page url={statusUrl} /></dd></div>
       </dl>

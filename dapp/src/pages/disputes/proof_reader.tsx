@@ -3,6 +3,7 @@ import { useId, useState } from "react";
 import { announce } from "../../browser/announcing";
 import { NodeError } from "../../chain/rpc";
 import { consumerOf, dayIdOf, judgeProof, lineEvidence, lineText, NoProof, readProof, type Finding, type Proof } from "../../domain/proof";
+import { dateOfDay } from "../../domain/time";
 import { useDisputableDays } from "../../state/court";
 import { useLocation } from "../../state/location";
 import { usePlace } from "../../state/place";
@@ -10,7 +11,7 @@ import { useView } from "../../state/queries";
 import { useSigner } from "../../state/signing";
 import { Banner, Section, Skeleton } from "../../ui/parts";
 import { Trouble } from "../../ui/trouble";
-import { dateOf, OpenButton } from "./parts";
+import { OpenButton } from "./parts";
 
 type Given = { proof: Proof } | { why: string } | null;
 
@@ -88,8 +89,8 @@ function Claim({ proof, root }: { proof: Proof; root: string }) {
   if (!days.data) return null;
   if (days.data.now.some(({ day }) => day.dayId === dayId)) {
     if (own !== consumer) return <span className="muted">Sign as its consumer to dispute the day.</span>;
-    return <OpenButton apiName={line.api} dayId={dayId} line={lineEvidence(proof, root)}>Dispute {dateOf(dayId)} with it</OpenButton>;
+    return <OpenButton apiName={line.api} dayId={dayId} line={lineEvidence(proof, root)}>Dispute {dateOfDay(dayId)} with it</OpenButton>;
   }
-  if (days.data.later.some((each) => each.dayId === dayId)) return <span className="muted">Its day can be disputed from {dateOf(dayId + 2)} on.</span>;
+  if (days.data.later.some((each) => each.dayId === dayId)) return <span className="muted">Its day can be disputed from {dateOfDay(dayId + 2)} on.</span>;
   return <span className="muted">Its day cannot be disputed, or not any more.</span>;
 }

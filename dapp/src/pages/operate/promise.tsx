@@ -1,17 +1,16 @@
 // What the operator promises for today and from when on something else; and what consumers dispute.
 import { endPromise, setPromise } from "../../actions/promise";
-import type { Api, DisputeHead, Promise as ApiPromise } from "../../domain/answers";
+import type { Api, Promise as ApiPromise } from "../../domain/answers";
 import { isPage } from "../../domain/names";
 import { isPromised } from "../../domain/operating";
-import { dayText, momentText } from "../../domain/time";
+import { dayText } from "../../domain/time";
+import { useDisputes } from "../../state/court";
 import { useDeployment } from "../../state/deployment";
-import { useLocation } from "../../state/location";
 import { useView } from "../../state/queries";
 import { ActionButton } from "../../ui/action_dialog";
-import { Address, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
-import { Records, type Column } from "../../ui/records";
+import { Address, Empty, Section, Skeleton } from "../../ui/parts";
 import { Trouble } from "../../ui/trouble";
-import { useDisputes } from "./reading";
+import { DisputeList } from "../disputes/list";
 
 export interface Promises {
   inForce: ApiPromise | undefined;
@@ -69,28 +68,16 @@ function Told({ promise, when }: { promise: ApiPromise; when: string }) {
   );
 }
 
-const TONES = { open: "busy", judged: "good", closed: "neutral" } as const;
-
 export function Disputes({ api, promises: { inForce, next } }: { api: Api; promises: Promises }) {
-  const { href } = useLocation();
   const { deployment } = useDeployment();
   const court = inForce?.court || next?.court || deployment.court;
   const disputes = useDisputes(court, api.apiName);
   if (!court || (disputes.error && !inForce?.court)) return null;
-  const columns: Column<DisputeHead>[] = [
-    { id: "number", title: "Dispute", by: ({ disputeId }) => disputeId, show: ({ disputeId }) => <a href={href({ view: "disputes", api: api.apiName, dispute: disputeId })}>Number {disputeId}</a> },
-    { id: "state", title: "State", isText: true, by: ({ status }) => status, show: (each) => <><Tag tone={TONES[each.status as keyof typeof TONES] ?? "neutral"}>{each.status}</Tag>{each.status === "judged" && <small>{each.refundPercent} % given back</small>}</> },
-    { id: "consumer", title: "Consumer", isText: true, by: ({ consumer }) => consumer, show: ({ consumer }) => <Address address={consumer} link /> },
-    { id: "day", title: "Day", by: ({ dayId }) => dayId, show: ({ dayId }) => dayText(dayId) },
-    { id: "paid", title: "Paid that day", by: ({ paidWei }) => paidWei, show: ({ paidWei }) => <Gen wei={paidWei} /> },
-    { id: "refund", title: "Given back", by: ({ refundWei }) => refundWei, show: ({ refundWei }) => <Gen wei={refundWei} /> },
-    { id: "opened", title: "Opened", by: ({ openedAt }) => openedAt, show: ({ openedAt }) => momentText(openedAt) },
-  ];
   return (
     <Section title="Disputes">
       {disputes.data ? (
         disputes.data.length === 0 ? <Empty title="Nobody disputes anything">Disputes at the court <Address address={court} /> appear here.</Empty>
-          : <Records of="disputes" rows={disputes.data} columns={columns} keyOf={({ disputeId }) => String(disputeId)} />
+          : <DisputeList disputes={disputes.data} court={court} />
       ) : disputes.error ? <Empty title="This court does not list its disputes">The contract at <Address address={court} /> does not answer as a court of this kind.</Empty>
         : <Skeleton rows={2} label="Reading the disputes" />}
     </Section>

@@ -1,7 +1,7 @@
 // What an operator's page reads: what the page is about at once, what is said of all APIs together when there is room for it.
-import { useQueries, useQuery, type UseQueryResult } from "@tanstack/react-query";
-import { CourtContract, type ArgumentsOf, type BillingContract, type ValueOf } from "../../chain/contract";
-import type { Api, ApiDay, DisputeHead, SettlementHead, Subscriber, VIEWS } from "../../domain/answers";
+import { useQueries, type UseQueryResult } from "@tanstack/react-query";
+import type { ArgumentsOf, BillingContract, ValueOf } from "../../chain/contract";
+import type { Api, ApiDay, SettlementHead, Subscriber, VIEWS } from "../../domain/answers";
 import { usePlace } from "../../state/place";
 import { viewKey } from "../../state/queries";
 
@@ -91,25 +91,4 @@ async function readSubscribers(contract: BillingContract, apiName: string, wante
     subscribers.push(...page.subscribers);
     if (subscribers.length >= Math.min(wanted, page.total) || page.subscribers.length === 0) return { total: page.total, subscribers };
   }
-}
-
-/** All that a court has about an API, the newest first; null as long as no court is known. */
-export function useDisputes(court: string, apiName: string): UseQueryResult<DisputeHead[]> {
-  const { contract, network } = usePlace();
-  return useQuery({
-    queryKey: viewKey(contract && { url: contract.url, address: court }, "list_disputes", [apiName]),
-    queryFn: async ({ signal }) => {
-      if (!contract) throw new Error("no contract");
-      const reader = new CourtContract(contract.url, court);
-      const found: DisputeHead[] = [];
-      for (;;) {
-        const page = await reader.read("list_disputes", [apiName, found.at(-1)?.disputeId ?? 0, KEPT], { signal });
-        found.push(...page);
-        if (page.length < KEPT) return found.reverse();
-      }
-    },
-    enabled: contract !== null && court !== "",
-    retry: false,
-    refetchInterval: network.refreshMs * 6,
-  });
 }

@@ -5,22 +5,27 @@ import type { ApiUsage, UsageReport } from "../../domain/answers";
 import { explain } from "../../domain/refusals";
 import { duration, momentText } from "../../domain/time";
 import { useLocation } from "../../state/location";
+import { useView } from "../../state/queries";
 import { ActionButton } from "../../ui/action_dialog";
 import { Bar, Calls, Gen } from "../../ui/parts";
 import type { Acting } from "./acting";
 import { MeteredUse } from "./metered";
 import { REASONS, type Row } from "./rows";
 
+const SELDOM_MS = 10 * 60_000;
+
 export function Card({ row, ...acting }: Acting & { row: Row }) {
   const { report, isOwn, now } = acting;
   const { line, left } = row;
   const { href } = useLocation();
+  const promise = useView("get_promise", [line.apiName, report.dayId], { staleTime: SELDOM_MS, isPatient: true });
   return (
     <article className="opened-card" aria-label={line.apiName}>
       <p className="price">
         {line.planName}: {line.acceptedPriceWei === 0n && line.costPerCallWei === 0n ? "free" : <><Gen wei={line.costPerCallWei} /> a call</>}
         {line.costPerCallWei > line.acceptedPriceWei && line.subscribed && <span className="bad-text"> · accepted: <Gen wei={line.acceptedPriceWei} /></span>}
         <span> · <a href={href({ view: "apis", api: line.apiName })}>Plans<span className="visually-hidden"> of {line.apiName}</span></a></span>
+        {promise.data?.court && <span> · <a href={href({ view: "disputes", api: line.apiName })}>Promise and disputes<span className="visually-hidden"> of {line.apiName}</span></a></span>}
       </p>
       {line.subscribed && (
         <p className="small-text">

@@ -1,5 +1,5 @@
 // Disputes, on a node of their own: a promise, a court, a proven line, a dispute from its opening to the refund.
-import { accessible, aside, ask, check, enter, finalize, fits, follow, people, place, shot, shows, stage, submit, visit } from "../stage.mjs";
+import { accessible, aside, ask, card, check, enter, finalize, fits, follow, people, place, shot, shows, stage, submit, visit } from "../stage.mjs";
 
 const { consumer, operator } = people;
 const at = stage.tribunal;
@@ -32,7 +32,8 @@ aside("a proof for a dispute that was changed is refused, exactly", async () => 
 });
 
 aside("a consumer claims a proven line, disputes its day, has it judged and gets a refund", async () => {
-  const page = await enter(consumer, "disputes", { at });
+  const page = await enter(consumer, "usage", { at });
+  await (await card(page, "weather")).getByRole("link", { name: "Promise and disputes of weather" }).click();
   await shows(page.locator("main"), "Answers within a second");
   await page.getByText("Or paste its text").click();
   await page.getByLabel("Text of the proof").fill(await ask("prove"));
@@ -80,6 +81,7 @@ aside("an operator sees disputes against its API, and what others wrote stays te
   await shows(page.locator("main"), /\d in all, \d open/);
   check(await page.getByText("Prove a request").count() === 0, "an operator has nothing to claim from itself");
   await look(page, "disputes-operator-phone-dark", 390);
+  await page.goto(place("operate", { account: operator.address, api: "weather" }, at));
   await page.getByRole("link", { name: "Dispute 2" }).click();
   await shows(page.getByLabel("What the consumer claims"), "<img src=x onerror=alert(1)>");
   check(await page.locator("main img").count() === 0, "a claim brings no elements");
