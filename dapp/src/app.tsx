@@ -1,7 +1,8 @@
 // The frame around every page.
 import { lazy, Suspense, useEffect, useRef, useState, type ComponentType, type ReactNode } from "react";
 import { ApisPage } from "./pages/apis";
-import { ConnectPage, NotConnected } from "./pages/connect";
+import { ConnectPage } from "./pages/connect";
+import { LandingPage } from "./pages/landing";
 import { LinkQuestion } from "./pages/link";
 import { TransactionsPage } from "./pages/transactions";
 import { UsagePage } from "./pages/usage/page";
@@ -9,9 +10,10 @@ import { useDeployment } from "./state/deployment";
 import { useLocation } from "./state/location";
 import { usePlace } from "./state/place";
 import { useTracker, useTransactions } from "./state/sending";
-import { useSigner, useSignerOf } from "./state/signing";
+import { useSignerOf } from "./state/signing";
 import type { View } from "./state/url";
 import { openCount } from "./tx/words";
+import { AccountMenu } from "./ui/account_menu";
 import { ExactSwitch } from "./ui/exact";
 import { usePace } from "./ui/freshness";
 import { Icon, type IconName } from "./ui/icons";
@@ -55,11 +57,12 @@ export function AppFrame() {
       <a className="skip" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById("main")?.focus(); }}>Skip to the content</a>
       <header className="top">
         <div className="top-inner">
-          <span className="brand"><Icon name="logo" /> API billing</span>
+          <Brand />
           <Navigation />
           <div className="top-right">
             <ConnectionChip />
             <ThemeButton />
+            <AccountMenu />
           </div>
         </div>
       </header>
@@ -81,7 +84,7 @@ function Page(): ReactNode {
     case "transactions": return <TransactionsPage />;
     default:
   }
-  if (!contract) return <><h1>API billing</h1><NotConnected /></>;
+  if (!contract || (location.view === "usage" && !location.account)) return <LandingPage />;
   // Another account or contract is another page: nothing of the one before is left in it.
   const key = `${contract.url}|${contract.address}|${location.account}`;
   switch (location.view) {
@@ -117,19 +120,22 @@ function Navigation() {
   );
 }
 
+/** Leads to the first page. */
+function Brand() {
+  const { href } = useLocation();
+  return <a className="brand" href={href({ view: "usage", account: "", api: "", settlement: 0 })}><Icon name="logo" /> <span className="brand-name">API billing</span></a>;
+}
+
 function ConnectionChip() {
   const { location, href } = useLocation();
   const { place, contract, chainId } = usePlace();
-  const { signer } = useSigner();
   const pace = usePace();
   const tone = pace.trouble ? "bad" : contract && chainId ? "good" : "neutral";
-  const who = signer.kind === "none" ? "watching" : `${signer.address.slice(0, 6)}…${signer.address.slice(-4)}`;
   return (
     <a className="chip" href={href({ view: "connect" })} aria-current={location.view === "connect" ? "page" : undefined}>
       <span className={`dot ${tone}`} aria-hidden="true" />
       <span className="visually-hidden">Connection: </span>
-      <span>{place}</span>
-      <span className="chip-who">{who}</span>
+      <span className="chip-place">{place}</span>
       {pace.trouble && <span className="visually-hidden"> ({pace.trouble === "busy" ? "the node limits reads" : "the node cannot be reached"})</span>}
     </a>
   );

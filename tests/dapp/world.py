@@ -123,7 +123,7 @@ def serve(prepared: Prepared, page: Path, port: int = 0) -> RpcServer:
     server = RpcServer(options, port=port, site=StaticSite(page, documents=documents))
     server.node.adopt(prepared.net.clone_world())
     accounts = [
-        {"role": role, "name": person.name, "address": person.address}
+        {"role": role, "name": person.name, "address": person.address, "key": person.key}
         for role, person in PEOPLE.items()
         if role in ("operator", "consumer")
     ]

@@ -1,4 +1,4 @@
-// localStorage where a browser allows it. Where it does not (blocked, full), things last as long as the page.
+// What the browser keeps, where it allows that. Where it does not (blocked, full), things last as long as the page.
 
 export interface Kept {
   get(name: string): string | null;
@@ -10,13 +10,16 @@ export interface Kept {
 class BrowserStorage implements Kept {
   private readonly memory = new Map<string, string>();
 
+  /** ``area`` throws where the browser blocks it. */
+  constructor(private readonly area: () => Storage) {}
+
   get(name: string): string | null {
-    return this.memory.get(name) ?? this.attempt(() => localStorage.getItem(name), null);
+    return this.memory.get(name) ?? this.attempt(() => this.area().getItem(name), null);
   }
 
   set(name: string, value: string): void {
     const isKept = this.attempt(() => {
-      localStorage.setItem(name, value);
+      this.area().setItem(name, value);
       return true;
     }, false);
     if (isKept) this.memory.delete(name);
@@ -25,11 +28,11 @@ class BrowserStorage implements Kept {
 
   remove(name: string): void {
     this.memory.delete(name);
-    this.attempt(() => localStorage.removeItem(name), undefined);
+    this.attempt(() => this.area().removeItem(name), undefined);
   }
 
   names(prefix: string): string[] {
-    const kept = this.attempt(() => Array.from({ length: localStorage.length }, (_, i) => localStorage.key(i) ?? ""), []);
+    const kept = this.attempt(() => Array.from({ length: this.area().length }, (_, i) => this.area().key(i) ?? ""), []);
     return [...new Set([...kept, ...this.memory.keys()])].filter((name) => name.startsWith(prefix));
   }
 
@@ -42,4 +45,6 @@ class BrowserStorage implements Kept {
   }
 }
 
-export const kept: Kept = new BrowserStorage();
+export const kept: Kept = new BrowserStorage(() => localStorage);
+/** Of this tab alone; a reload keeps it. */
+export const keptInTab: Kept = new BrowserStorage(() => sessionStorage);

@@ -7,35 +7,65 @@ export interface Provider {
 }
 
 export interface FoundWallet {
+  /** Its name in reverse DNS, which stays the same. */
   id: string;
   name: string;
+  /** A data: URL of an image, or empty. */
+  icon: string;
   provider: Provider;
 }
 
-interface Announcement {
-  info: { rdns: string; name: string };
-  provider: Provider;
+const MAX_NAME = 40;
+const MAX_ICON = 100_000;
+
+/** What a wallet says of itself; null where that is none. It is another's text: an icon is only ever shown as an image. */
+function announced(event: Event): FoundWallet | null {
+  const { info, provider } = Object((event as CustomEvent<unknown>).detail) as { info?: unknown; provider?: Provider };
+  const { rdns, name, icon } = Object(info) as Readonly<Record<string, unknown>>;
+  if (typeof rdns !== "string" || typeof name !== "string" || !rdns || typeof provider?.request !== "function") return null;
+  const isImage = typeof icon === "string" && /^data:image\//i.test(icon) && icon.length <= MAX_ICON;
+  return { id: rdns, name: name.slice(0, MAX_NAME) || rdns.slice(0, MAX_NAME), icon: isImage ? icon : "", provider };
 }
 
-declare global {
-  interface Window {
-    ethereum?: Provider;
+/** The wallets of this browser. Some announce themselves late, so it listens as long as the page is open. */
+export class WalletList {
+  private found: readonly FoundWallet[] = [];
+  private readonly listeners = new Set<() => void>();
+
+  constructor() {
+    globalThis.addEventListener?.("eip6963:announceProvider", (event) => this.add(announced(event)));
+    globalThis.addEventListener?.("ethereum#initialized", () => this.addUnannounced());
+    this.ask();
+  }
+
+  /** The same array until another one comes. */
+  all = (): readonly FoundWallet[] => this.found;
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  /** Have all announce themselves: those that were put into the page after it was opened, too. */
+  ask(): void {
+    globalThis.dispatchEvent?.(new Event("eip6963:requestProvider"));
+    this.addUnannounced();
+  }
+
+  private add(wallet: FoundWallet | null): void {
+    if (!wallet || this.found.some(({ id }) => id === wallet.id)) return;
+    this.found = [...this.found.filter(({ id }) => id !== UNANNOUNCED), wallet];
+    for (const listener of this.listeners) listener();
+  }
+
+  /** An old one, which only sets a global. Those that announce themselves set it as well. */
+  private addUnannounced(): void {
+    const provider = (globalThis as { ethereum?: Provider }).ethereum;
+    if (this.found.length === 0 && typeof provider?.request === "function") this.add({ id: UNANNOUNCED, name: "Browser wallet", icon: "", provider });
   }
 }
 
-/** Wallets answer the question at once; those that are installed later are found the next time. */
-export function findWallets(): FoundWallet[] {
-  const found: FoundWallet[] = [];
-  const onAnnounce = (event: Event): void => {
-    const { info, provider } = (event as CustomEvent<Announcement>).detail;
-    if (!found.some((wallet) => wallet.id === info.rdns)) found.push({ id: info.rdns, name: info.name, provider });
-  };
-  window.addEventListener("eip6963:announceProvider", onAnnounce);
-  window.dispatchEvent(new Event("eip6963:requestProvider"));
-  window.removeEventListener("eip6963:announceProvider", onAnnounce);
-  if (found.length === 0 && window.ethereum) found.push({ id: "window.ethereum", name: "Browser wallet", provider: window.ethereum });
-  return found;
-}
+const UNANNOUNCED = "window.ethereum";
 
 /** The first account; `ask` opens the wallet, without it only what was allowed before is seen. */
 export async function walletAccount(provider: Provider, ask: boolean): Promise<string> {

@@ -1,5 +1,6 @@
 // What was sent from this browser, and what became of it.
 import { atMostGen } from "../domain/amounts";
+import { momentText } from "../domain/time";
 import { useLocation } from "../state/location";
 import { usePlace } from "../state/place";
 import { transactions, useTransactions } from "../state/sending";
@@ -8,7 +9,6 @@ import { describe, describeChild } from "../tx/words";
 import { usePageFocus } from "../ui/page_focus";
 import { Address, Copy, Empty, Gen, Tag } from "../ui/parts";
 
-const SENT_AT = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 export function TransactionsPage() {
   const records = useTransactions();
@@ -46,7 +46,7 @@ function Transaction({ record }: { record: TxRecord }) {
       {text && <p>{text}</p>}
       {isInterrupted && <p>Another tab asks the wallet, or the page was closed while it was asked. If you confirmed it there, it is among the wallet's activities.</p>}
       <dl className="facts">
-        <div><dt>Sent</dt><dd>{SENT_AT.format(record.createdAt)} by <Address address={record.account} /></dd></div>
+        <div><dt>{record.hash ? "Sent" : "Asked"}</dt><dd>{momentText(record.createdAt / 1000)} by <Address address={record.account} /></dd></div>
         {BigInt(record.valueWei) > 0n && <div><dt>Value</dt><dd><Gen wei={BigInt(record.valueWei)} /></dd></div>}
         {record.depositWei && record.phase !== "ended" && <div><dt>Fee</dt><dd><FeeFact record={record} depositWei={BigInt(record.depositWei)} /></dd></div>}
         {record.code && <div><dt>Code</dt><dd className="mono">{record.code}</dd></div>}

@@ -1,6 +1,6 @@
-// Who signs. A key is kept in this browser only for a localnet on this machine; a wallet is asked anew at every start.
-import { kept as storage } from "../browser/storage";
-import { chainOf, findWallets, walletAccount, walletChain, type Provider } from "../chain/injected";
+// Who signs. Keys are kept in this browser only for a localnet on this machine; a wallet is asked anew at every start.
+import { kept, keptInTab, type Kept } from "../browser/storage";
+import { chainOf, walletAccount, walletChain, type FoundWallet, type Provider, type WalletList } from "../chain/injected";
 
 export type Signer =
   | { kind: "none" }
@@ -8,62 +8,95 @@ export type Signer =
   /** ``chainId``: 0 as long as the wallet has not said it. */
   | { kind: "wallet"; address: string; name: string; chainId: number; provider: Provider };
 
-type KeptSigner = { kind: "key"; address: string; key: string } | { kind: "wallet"; id: string };
+type KeptSigner = { kind: "none" } | { kind: "key"; address: string; key: string } | { kind: "wallet"; id: string };
+
+/** A throw-away key that was made or brought here, for one node. */
+export interface KeptKey {
+  address: string;
+  key: string;
+  /** ms since 1970. */
+  madeAt: number;
+}
 
 const NONE: Signer = { kind: "none" };
 
 export class SignerStore {
   private signer: Signer = NONE;
   private url = "";
+  private keyList: readonly KeptKey[] = [];
   private readonly listeners = new Set<() => void>();
   private stopWatching: () => void = () => undefined;
+  /** The wallet that signed here before, which has not been heard of since. */
+  private awaited = "";
+
+  constructor(private readonly wallets: WalletList, private readonly storage: Kept = kept, private readonly tab: Kept = keptInTab) {
+    wallets.subscribe(() => void this.reconnect());
+    globalThis.addEventListener?.("storage", (event: StorageEvent) => {
+      if (event.key === null || event.key.startsWith(KEY_PREFIX)) this.readKeys();
+    });
+  }
 
   get = (): Signer => this.signer;
+
+  /** All keys that were made here for this node, oldest first; none is ever overwritten. The same array until one comes. */
+  keys = (): readonly KeptKey[] => this.keyList;
 
   subscribe = (listener: () => void): (() => void) => {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   };
 
-  /** Another node: whoever signed there before is found again. Keys come back only where they are allowed. */
+  /** Another node: whoever signed there before is found again, first in this tab. Keys come back only where they are allowed. */
   async open(url: string, allowKeys: boolean): Promise<void> {
     if (url === this.url) return;
     this.url = url;
+    this.awaited = "";
     this.set(NONE);
-    const kept = this.kept();
-    if (kept?.kind === "key" && allowKeys) this.set({ kind: "key", address: kept.address, key: kept.key });
-    if (kept?.kind === "wallet") {
-      const wallet = findWallets().find((each) => each.id === kept.id);
-      if (wallet) await this.useWallet(wallet, false).catch(() => undefined);
+    this.adoptFormerKey();
+    this.readKeys();
+    const before = this.load(this.tab) ?? this.load(this.storage);
+    if (before?.kind === "key" && allowKeys) this.set(before);
+    if (before?.kind === "wallet") {
+      this.awaited = before.id;
+      await this.reconnect();
     }
   }
 
-  /** The throw-away key of this node, where one was made before. */
-  keptKey(): { address: string; key: string } | null {
-    const kept = this.load(`${this.url}#key`) ?? this.kept();
-    return kept?.kind === "key" ? kept : null;
+  /**
+   * One more key than the ``known`` that are shown. Two tabs that make one at the same moment make one: it is the second tab's too.
+   */
+  async makeKey(known: number, make: () => Omit<KeptKey, "madeAt">): Promise<{ key: KeptKey; isNew: boolean }> {
+    const url = this.url;
+    const work = (): { key: KeptKey; isNew: boolean } => {
+      this.readKeys();
+      const last = this.keyList.at(-1);
+      return last && this.keyList.length > known ? { key: last, isNew: false } : { key: this.keepKey(url, make()), isNew: true };
+    };
+    const locks = (navigator as { locks?: LockManager | null }).locks; // in secure contexts only
+    return locks ? locks.request(`${KEY_PREFIX}${url}`, work) : work();
   }
 
+  /** Keeps a key that was made elsewhere. */
+  importKey = (made: Omit<KeptKey, "madeAt">): KeptKey => this.keepKey(this.url, made);
+
+  /** Has a key sign: one of those kept here, or of an account that the deployment tells. */
   useKey(address: string, key: string): void {
-    const kept: KeptSigner = { kind: "key", address, key };
-    this.keep(kept);
-    this.save(`${this.url}#key`, kept);
-    this.set({ kind: "key", address, key });
+    const signer = { kind: "key", address, key } as const;
+    this.remember(signer);
+    this.set(signer);
   }
 
-  async useWallet(wallet: { id: string; name: string; provider: Provider }, ask = true): Promise<string> {
+  async useWallet(wallet: Pick<FoundWallet, "id" | "name" | "provider">, ask = true): Promise<string> {
     const { provider, name } = wallet;
     const url = this.url;
     const address = await walletAccount(provider, ask);
     const chainId = address ? await walletChain(provider) : 0;
     if (url !== this.url) return ""; // another node was chosen meanwhile
-    if (!address) {
-      if (ask) throw new Error("The wallet shows no account.");
-      return "";
-    }
-    this.keep({ kind: "wallet", id: wallet.id });
-    this.set({ kind: "wallet", address, name, provider, chainId });
-    this.watch(provider);
+    if (!address && ask) throw new Error("The wallet shows no account.");
+    if (!ask && this.signer.kind !== "none") return ""; // somebody else was chosen meanwhile
+    if (ask) this.remember({ kind: "wallet", id: wallet.id });
+    this.set(address ? { kind: "wallet", address, name, provider, chainId } : NONE);
+    this.watch(provider, name);
     return address;
   }
 
@@ -76,17 +109,28 @@ export class SignerStore {
   }
 
   leave(): void {
-    storage.remove(this.name(this.url));
+    this.remember({ kind: "none" });
     this.set(NONE);
   }
 
-  private watch(provider: Provider): void {
+  /** Connects with the wallet that signed here before, as soon as it is there. It is not opened for that. */
+  private async reconnect(): Promise<void> {
+    const wallet = this.wallets.all().find(({ id }) => id === this.awaited);
+    if (!wallet) return;
+    this.awaited = "";
+    await this.useWallet(wallet, false).catch(() => undefined);
+  }
+
+  /** A locked wallet shows no account until it is unlocked. */
+  private watch(provider: Provider, name: string): void {
     const onAccounts = (accounts: readonly string[]): void => {
       const address = accounts[0]?.toLowerCase();
-      if (this.signer.kind !== "wallet") return;
-      this.publish(address ? { ...this.signer, address } : NONE);
+      if (!address) return this.publish(NONE);
+      const chainId = this.signer.kind === "wallet" ? this.signer.chainId : 0;
+      this.publish({ kind: "wallet", address, name, provider, chainId });
+      if (chainId === 0) void this.recheckChain();
     };
-    const onChain = (chain: string): void => {
+    const onChain = (chain: unknown): void => {
       if (this.signer.kind === "wallet") this.publish({ ...this.signer, chainId: chainOf(chain) });
     };
     provider.on?.("accountsChanged", onAccounts);
@@ -100,6 +144,7 @@ export class SignerStore {
   private set(signer: Signer): void {
     this.stopWatching();
     this.stopWatching = () => undefined;
+    if (signer.kind !== "none") this.awaited = "";
     this.publish(signer);
   }
 
@@ -108,19 +153,42 @@ export class SignerStore {
     for (const listener of this.listeners) listener();
   }
 
-  private name = (url: string): string => `api-billing:signer:${url}`;
-  private kept = (): KeptSigner | null => this.load(this.url);
-  private keep = (signer: KeptSigner): void => this.save(this.url, signer);
-
-  private load(url: string): KeptSigner | null {
-    try {
-      return JSON.parse(storage.get(this.name(url)) ?? "null") as KeptSigner | null;
-    } catch {
-      return null;
-    }
+  private readKeys(): void {
+    this.keyList = this.storage.names(`${KEY_PREFIX}${this.url}|`).flatMap((name) => parsed<KeptKey>(this.storage.get(name)) ?? [])
+      .sort((a, b) => a.madeAt - b.madeAt);
+    for (const listener of this.listeners) listener();
   }
 
-  private save(url: string, signer: KeptSigner): void {
-    storage.set(this.name(url), JSON.stringify(signer));
+  private keepKey(url: string, { address, key }: Omit<KeptKey, "madeAt">): KeptKey {
+    const name = `${KEY_PREFIX}${url}|${address}`;
+    const before = parsed<KeptKey>(this.storage.get(name));
+    if (before) return before;
+    const made = { address, key, madeAt: Date.now() };
+    this.storage.set(name, JSON.stringify(made));
+    this.readKeys();
+    return made;
+  }
+
+  /** The one key that was kept for a node before there could be more. */
+  private adoptFormerKey(): void {
+    const former = parsed<KeptSigner>(this.storage.get(`${SIGNER_PREFIX}${this.url}#key`));
+    if (former?.kind === "key") this.keepKey(this.url, former);
+  }
+
+  private remember(signer: KeptSigner): void {
+    for (const storage of [this.storage, this.tab]) storage.set(SIGNER_PREFIX + this.url, JSON.stringify(signer));
+  }
+
+  private load = (storage: Kept): KeptSigner | null => parsed(storage.get(SIGNER_PREFIX + this.url));
+}
+
+const SIGNER_PREFIX = "api-billing:signer:";
+const KEY_PREFIX = "api-billing:key:";
+
+function parsed<T>(text: string | null): T | null {
+  try {
+    return JSON.parse(text ?? "null") as T | null;
+  } catch {
+    return null;
   }
 }

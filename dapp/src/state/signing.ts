@@ -1,16 +1,21 @@
 // Who signs at the node that is read.
 import { useEffect, useSyncExternalStore } from "react";
-import { usePlace } from "./place";
+import { WalletList, type FoundWallet } from "../chain/injected";
 import { guardOf, type Guard } from "./guard";
-import { SignerStore, type Signer } from "./signer";
+import { usePlace } from "./place";
+import { SignerStore, type KeptKey, type Signer } from "./signer";
 
-export const signers = new SignerStore();
+export const wallets = new WalletList();
+export const signers = new SignerStore(wallets);
 
 /** ``own``: the signer's address; empty while nobody signs. */
 export function useSigner(): { signer: Signer; own: string } {
   const signer = useSyncExternalStore(signers.subscribe, signers.get);
   return { signer, own: signer.kind === "none" ? "" : signer.address };
 }
+
+export const useWallets = (): readonly FoundWallet[] => useSyncExternalStore(wallets.subscribe, wallets.all);
+export const useKeys = (): readonly KeptKey[] => useSyncExternalStore(signers.subscribe, signers.keys);
 
 /** Whether anything may be signed here and now, a transaction or a voucher; if not, why. */
 export function useSigningGuard(): Guard {

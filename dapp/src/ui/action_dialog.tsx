@@ -3,7 +3,7 @@ import * as Dialog from "@radix-ui/react-dialog";
 import { useCallback, useEffect, useId, useRef, useState, type FormEvent, type ReactNode } from "react";
 import { lengthOf, type Action, type Field } from "../actions/action";
 import { NodeError } from "../chain/rpc";
-import { AmountError, atMostGen, exactGen, exactWei, grouped, parseGen } from "../domain/amounts";
+import { AmountError, atMostGen, editableGen, exactGen, exactWei, grouped, parseGen } from "../domain/amounts";
 import { explain } from "../domain/refusals";
 import { useDeployment } from "../state/deployment";
 import { useBalance, useFee, useReadAnew, type Fee } from "../state/queries";
@@ -81,10 +81,16 @@ function ActionForm({ action, onDone }: { action: Action; onDone(): void }) {
   const { own } = useSigner();
   const [values, setValues] = useState(() => initialValues(action));
   const [touched, setTouched] = useState<ReadonlySet<string>>(new Set());
+  // The field that is at what the account has, but for the fee that was told last: both may change while it is open.
+  const [maxed, setMaxed] = useState("");
+  const [feeWei, setFeeWei] = useState(0n);
   const form = useRef<HTMLFormElement>(null);
-  const { errors, effects, call } = action.check(values);
   const balance = useBalance(own);
+  const mostWei = balance.data === undefined ? undefined : balance.data > feeWei ? balance.data - feeWei : 0n;
+  const filled = maxed && mostWei !== undefined ? { ...values, [maxed]: editableGen(mostWei) } : values;
+  const { errors, effects, call } = action.check(filled);
   const fee = useFee(call);
+  if (fee.state === "known" && fee.fees.depositWei !== feeWei) setFeeWei(fee.fees.depositWei);
   useReadAnew(action.views ?? []);
   const isHeld = fee.state === "asking" || fee.state === "failed";
   const depositWei = fee.state === "known" ? fee.fees.depositWei : 0n;
@@ -112,10 +118,17 @@ function ActionForm({ action, onDone }: { action: Action; onDone(): void }) {
         <FieldInput
           key={field.name}
           field={field}
-          value={values[field.name] ?? ""}
+          value={filled[field.name] ?? ""}
           error={touched.has(field.name) ? (errors[field.name] ?? "") : ""}
-          onChange={(value) => setValues((before) => ({ ...before, [field.name]: value }))}
-          onLeave={() => { if (values[field.name]) setTouched((before) => new Set(before).add(field.name)); }}
+          onChange={(value) => {
+            setValues({ ...filled, [field.name]: value });
+            if (maxed === field.name) setMaxed("");
+          }}
+          onMax={field.max === "balance" && mostWei !== undefined ? () => {
+            setValues(filled);
+            setMaxed(field.name);
+          } : undefined}
+          onLeave={() => { if (filled[field.name]) setTouched((before) => new Set(before).add(field.name)); }}
         />
       ))}
       <div aria-live="polite" className="effects" data-testid="effects">
@@ -170,10 +183,14 @@ interface FieldProps {
   error: string;
   onChange(value: string): void;
   onLeave(): void;
+  /** Where the most is not the field's to know. */
+  onMax?: (() => void) | undefined;
 }
 
-export function FieldInput({ field, value, error, onChange, onLeave }: FieldProps) {
+export function FieldInput({ field, value, error, onChange, onLeave, onMax }: FieldProps) {
   const { known } = useDeployment();
+  const { max } = field;
+  const toMax = typeof max === "bigint" && max > 0n ? () => onChange(editableGen(max)) : onMax;
   const id = useId();
   const hint = hintOf(field, value);
   const described = [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(" ");
@@ -202,6 +219,7 @@ export function FieldInput({ field, value, error, onChange, onLeave }: FieldProp
             onChange={(event) => onChange(event.target.value)}
           />
           {field.kind === "gen" && <span className="suffix" aria-hidden="true">GEN</span>}
+          {toMax && <button type="button" className="button small quiet" onClick={toMax}>Max<span className="visually-hidden"> of {field.label}</span></button>}
         </span>
       )}
       {field.kind === "address" && known.length > 0 && (

@@ -37,7 +37,7 @@ export function Address({ address, link = false, view }: { address: string; link
   );
 }
 
-export function Copy({ text, label }: { text: string; label: string }) {
+export function Copy({ text, label, children = "Copy" }: { text: string; label: string; children?: ReactNode }) {
   const [isCopied, setCopied] = useState(false);
   const copy = async (): Promise<void> => {
     await navigator.clipboard.writeText(text);
@@ -46,8 +46,8 @@ export function Copy({ text, label }: { text: string; label: string }) {
   };
   if (!("clipboard" in navigator)) return null;
   return (
-    <button type="button" className="button quiet small" onClick={() => void copy()} aria-label={label}>
-      {isCopied ? "Copied" : "Copy"}
+    <button type="button" className="button quiet small" onClick={() => void copy()} aria-label={isCopied ? undefined : label}>
+      {isCopied ? "Copied" : children}
     </button>
   );
 }

@@ -5,9 +5,10 @@ import { useLocation } from "../state/location";
 import { usePlace } from "../state/place";
 import { signers, useSigner, useSigningGuard } from "../state/signing";
 import { Address, Banner } from "./parts";
+import { messageOf, WalletChoices } from "./wallets";
 
 export function SignerLine() {
-  const { chainId, place, url, recheckChain } = usePlace();
+  const { allowsKeys, chainId, place, url, recheckChain } = usePlace();
   const { href } = useLocation();
   const { signer } = useSigner();
   const guard = useSigningGuard();
@@ -21,7 +22,12 @@ export function SignerLine() {
   }
   const { why, title, text } = guard;
   if (why === "nobody") {
-    return <Banner tone="info" title={title} action={<a className="button small" href={href({ view: "connect" })}>Choose who signs</a>}>{text}</Banner>;
+    return (
+      <Banner tone="info" title={title} action={<a className="button small" href={href({ view: "connect" })}>{allowsKeys ? "Other ways to sign" : "Who signs"}</a>}>
+        {text}
+        <WalletChoices onConnected={() => undefined} />
+      </Banner>
+    );
   }
   const change = async (): Promise<void> => {
     setFailure("");
@@ -29,14 +35,14 @@ export function SignerLine() {
       if (signer.kind === "wallet") await switchChain(signer.provider, chainId, `GenLayer ${place}`, url);
       await signers.recheckChain();
     } catch (error) {
-      setFailure(String((error as { message?: unknown }).message ?? error));
+      setFailure(messageOf(error));
     }
   };
   const [remedy, label] = why === "other_chain" ? [() => void change(), "Switch the wallet"] as const
     : why === "wallet_silent" ? [() => void signers.recheckChain(), "Ask the wallet again"] as const
     : [recheckChain, "Ask the node again"] as const;
   return (
-    <Banner isAlert={why !== "node_silent"} tone={why === "node_silent" ? "warn" : "stop"} title={title} action={<button type="button" className="button small" onClick={remedy}>{label}</button>}>
+    <Banner isAlert={why !== "node_silent"} tone={why === "node_silent" ? "warn" : "stop"} title={title} action={<button key={why} type="button" className="button small" onClick={remedy}>{label}</button>}>
       {text}
       {failure && <div>{failure}</div>}
     </Banner>

@@ -68,8 +68,9 @@ export const place = (view, more = {}, at = stage) => {
   return `${at.origin}/app/#/${view}?${where}`;
 };
 
-/** A wallet as extensions put it into pages: EIP-1193, announced by EIP-6963. The node signs for it; vouchers its owner's key. */
-function wallet({ address, node, chainId }) {
+/** A wallet as extensions put it into pages: EIP-1193, announced by EIP-6963, a late one when it is told to. The node signs for it; vouchers its owner's key. */
+function wallet({ address, node, chainId, isLate }) {
+  const ICON = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 2 2'%3E%3Crect width='2' height='2' fill='%23c60'/%3E%3C/svg%3E";
   const listeners = new Map();
   const state = { chainId, declines: false };
   const request = async ({ method, params = [] }) => {
@@ -97,22 +98,23 @@ function wallet({ address, node, chainId }) {
     on: (event, listener) => listeners.set(event, [...(listeners.get(event) ?? []), listener]),
     removeListener: (event, listener) => listeners.set(event, (listeners.get(event) ?? []).filter((each) => each !== listener)),
   };
+  const detail = Object.freeze({ info: { uuid: "1", rdns: "test.wallet", name: "Test wallet", icon: ICON }, provider });
+  state.announce = () => window.dispatchEvent(new CustomEvent("eip6963:announceProvider", { detail }));
   window.testWallet = state;
-  const detail = Object.freeze({ info: { uuid: "1", rdns: "test.wallet", name: "Test wallet", icon: "data:," }, provider });
-  window.addEventListener("eip6963:requestProvider", () => window.dispatchEvent(new CustomEvent("eip6963:announceProvider", { detail })));
+  if (!isLate) window.addEventListener("eip6963:requestProvider", state.announce);
 }
 
 let browser;
 
 /** A context of its own: storage, and what went wrong in its pages. `phone`: true, or its width. */
-export async function visit({ phone = false, dark = false, owner = null, chainId = 61999, node = url, tolerate = [] } = {}) {
+export async function visit({ phone = false, dark = false, owner = null, isLate = false, chainId = 61999, node = url, tolerate = [] } = {}) {
   const context = await browser.newContext({
     viewport: phone ? { width: phone === true ? 390 : phone, height: 844 } : { width: 1280, height: 900 },
     colorScheme: dark ? "dark" : "light", reducedMotion: "reduce", hasTouch: Boolean(phone), isMobile: Boolean(phone), deviceScaleFactor: 1,
   });
   context.setDefaultTimeout(WAIT_MS);
   if (owner) await context.exposeFunction("signTypedData", (json) => privateKeyToAccount(owner.key).signTypedData(JSON.parse(json)));
-  if (owner) await context.addInitScript(wallet, { address: owner.address, node, chainId });
+  if (owner) await context.addInitScript(wallet, { address: owner.address, node, chainId, isLate });
   const faults = [];
   context.on("page", (page) => {
     page.on("pageerror", (error) => faults.push(`page error: ${error.message}`));
@@ -132,7 +134,7 @@ export async function enter(owner, view = "usage", { at = stage, ...options } = 
   const context = await visit({ owner, node: at.url, ...options });
   const page = await context.newPage();
   await page.goto(place("connect", {}, at));
-  await page.getByRole("button", { name: "Connect a wallet" }).click();
+  await page.getByRole("button", { name: "Test wallet" }).click();
   await page.getByTestId("signer").waitFor();
   await page.goto(place(view, { account: owner.address }, at));
   return page;

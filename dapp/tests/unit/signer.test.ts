@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { Provider } from "../../src/chain/injected";
-import { switchChain } from "../../src/chain/injected";
+import { switchChain, WalletList } from "../../src/chain/injected";
 import { SignerStore } from "../../src/state/signer";
 import { OTHER, OWN } from "./samples";
 
@@ -29,38 +29,51 @@ class FakeWallet implements Provider {
 
 let wallet: FakeWallet;
 let signers: SignerStore;
+let list: WalletList;
+const announce = (detail: unknown): boolean => window.dispatchEvent(new CustomEvent("eip6963:announceProvider", { detail }));
+const said = { rdns: "test", name: "Test", icon: "data:image/png;base64,AA==" };
+/** As another page of this browser, or this one after a reload; `sameTab` keeps what the tab knows. */
+async function anew(sameTab = true, allowKeys = true): Promise<SignerStore> {
+  if (!sameTab) sessionStorage.clear();
+  list = new WalletList();
+  const other = new SignerStore(list);
+  await other.open(NODE, allowKeys);
+  return other;
+}
 const use = (): Promise<string> => signers.useWallet({ id: "test", name: "Test", provider: wallet });
 
 beforeEach(async () => {
   localStorage.clear();
   wallet = new FakeWallet();
-  signers = new SignerStore();
-  await signers.open(NODE, true);
+  signers = await anew(false);
 });
 
 describe("who signs", () => {
   it("is nobody at first", () => expect(signers.get()).toEqual({ kind: "none" }));
-  it("is a throw-away key again after a reload", async () => {
+  it.each([true, false])("is a key again after a reload, in the same tab: %s", async (sameTab) => {
     signers.useKey(OWN, "0xkey");
-    const again = new SignerStore();
-    await again.open(NODE, true);
-    expect(again.get()).toMatchObject({ kind: "key", address: OWN });
+    expect((await anew(sameTab)).get()).toMatchObject({ kind: "key", address: OWN });
   });
   it("is no key where keys are not allowed", async () => {
     signers.useKey(OWN, "0xkey");
-    const again = new SignerStore();
-    await again.open(NODE, false);
-    expect(again.get()).toEqual({ kind: "none" });
+    expect((await anew(true, false)).get()).toEqual({ kind: "none" });
   });
   it("is each node's own", async () => {
     signers.useKey(OWN, "0xkey");
     await signers.open("http://other", true);
     expect(signers.get()).toEqual({ kind: "none" });
   });
-  it("can come back to the key that was left", () => {
+  it("is each tab's own", async () => {
+    signers.useKey(OWN, "0xkey");
+    const tab = { ...sessionStorage } as Record<string, string>;
+    (await anew(false)).useKey(OTHER, "0xother");
+    for (const [name, value] of Object.entries(tab)) sessionStorage.setItem(name, value);
+    expect((await anew()).get()).toMatchObject({ address: OWN });
+  });
+  it("is nobody after a reload where somebody chose to only watch", async () => {
     signers.useKey(OWN, "0xkey");
     signers.leave();
-    expect([signers.get().kind, signers.keptKey()?.key]).toEqual(["none", "0xkey"]);
+    expect((await anew()).get()).toEqual({ kind: "none" });
   });
   it("follows the wallet to another account and another chain", async () => {
     await use();
@@ -78,6 +91,31 @@ describe("who signs", () => {
     wallet.emit("chainChanged", told);
     expect(signers.get()).toMatchObject({ chainId: 0 });
   });
+  it("is the wallet again when it is unlocked, on the chain where it is now", async () => {
+    await use();
+    wallet.emit("accountsChanged", []);
+    wallet.chainId = "0x1";
+    wallet.emit("accountsChanged", [OTHER]);
+    await vi.waitFor(() => expect(signers.get()).toMatchObject({ kind: "wallet", address: OTHER, chainId: 1 }));
+  });
+  it("is the wallet of before, however late it comes", async () => {
+    announce({ info: said, provider: wallet });
+    await use();
+    const late = await anew();
+    expect(late.get()).toEqual({ kind: "none" });
+    announce({ info: { rdns: "other", name: "Other" }, provider: new FakeWallet() });
+    announce({ info: said, provider: wallet });
+    await vi.waitFor(() => expect(late.get()).toMatchObject({ kind: "wallet", address: OWN }));
+    expect(wallet.calls.filter((call) => call === "eth_requestAccounts")).toHaveLength(1);
+  });
+  it("is who was chosen while the wallet of before was not there", async () => {
+    await use();
+    const late = await anew();
+    late.useKey(OTHER, "0xkey");
+    announce({ info: said, provider: wallet });
+    await new Promise((resolve) => setTimeout(resolve));
+    expect(late.get()).toMatchObject({ kind: "key" });
+  });
   it("is nobody when the wallet is locked", async () => {
     await use();
     wallet.emit("accountsChanged", []);
@@ -86,6 +124,72 @@ describe("who signs", () => {
   it("is not a wallet without accounts", async () => {
     wallet.accounts = [];
     await expect(use()).rejects.toThrow("shows no account");
+  });
+});
+
+describe("throw-away keys", () => {
+  const make = (address: string) => () => ({ address, key: `0x${address.slice(2, 4).repeat(32)}` });
+  const addresses = (store: SignerStore): string[] => store.keys().map((each) => each.address);
+
+  it("are kept, all of them, whoever signs", async () => {
+    await signers.makeKey(0, make(OWN));
+    await signers.makeKey(1, make(OTHER));
+    signers.useKey(OTHER, "0xkey");
+    signers.leave();
+    expect(addresses(await anew(false))).toEqual([OWN, OTHER]);
+  });
+  it("that two tabs make at the same moment are one", async () => {
+    const other = await anew(false);
+    const [first, second] = await Promise.all([signers.makeKey(0, make(OWN)), other.makeKey(0, make(OTHER))]);
+    expect([first.isNew, second.isNew, second.key.key, addresses(await anew(false))]).toEqual([true, false, first.key.key, [OWN]]);
+  });
+  it("of another tab are seen", async () => {
+    const other = await anew(false);
+    await other.makeKey(0, make(OTHER));
+    window.dispatchEvent(new StorageEvent("storage", { key: Object.keys(localStorage).find((name) => name.includes(OTHER)) ?? "" }));
+    expect(addresses(signers)).toEqual([OTHER]);
+  });
+  it("are not overwritten by what is brought", () => {
+    signers.importKey({ address: OWN, key: "0x1" });
+    signers.importKey({ address: OWN, key: "0x2" });
+    expect(signers.keys().map((each) => each.key)).toEqual(["0x1"]);
+  });
+  it("are each node's own", async () => {
+    await signers.makeKey(0, make(OWN));
+    await signers.open("http://other", true);
+    expect(signers.keys()).toEqual([]);
+  });
+  it("of the former form are still there", async () => {
+    localStorage.setItem(`api-billing:signer:${NODE}#key`, JSON.stringify({ kind: "key", address: OWN, key: "0xold" }));
+    expect((await anew(false)).keys()).toMatchObject([{ address: OWN, key: "0xold" }]);
+  });
+  it("of accounts that the deployment tells are not among them", () => {
+    signers.useKey(OTHER, "0xknown");
+    expect(signers.keys()).toEqual([]);
+  });
+});
+
+describe("the list of wallets", () => {
+  it("has each once, with name and icon", () => {
+    announce({ info: said, provider: wallet });
+    announce({ info: said, provider: wallet });
+    expect(list.all()).toMatchObject([{ id: "test", name: "Test", icon: said.icon }]);
+  });
+  it.each(["https://evil.example/x.png", "javascript:alert(1)", "data:text/html,<script>", `data:image/png,${"x".repeat(200_000)}`, 7])("shows no icon that is no image of its own: %#", (icon) => {
+    announce({ info: { ...said, icon }, provider: wallet });
+    expect(list.all()).toMatchObject([{ icon: "" }]);
+  });
+  it.each([undefined, null, {}, { info: said }, { info: {}, provider: { request: (): number => 1 } }, { info: { rdns: 1, name: "x" }, provider: { request: (): number => 1 } }])("takes no wallet that is none: %j", (detail) => {
+    announce(detail);
+    expect(list.all()).toEqual([]);
+  });
+  it("has one that only sets a global, as long as none announces itself", () => {
+    vi.stubGlobal("ethereum", wallet);
+    window.dispatchEvent(new Event("ethereum#initialized"));
+    expect(list.all()).toMatchObject([{ id: "window.ethereum" }]);
+    announce({ info: said, provider: wallet });
+    expect(list.all()).toMatchObject([{ id: "test" }]);
+    vi.unstubAllGlobals();
   });
 });
 

@@ -7,10 +7,11 @@ aside("the bare address fills in the contract, and shows who is known", async ()
   const context = await visit();
   const page = await context.newPage();
   await page.goto(`${origin}/app`);
-  await page.getByRole("heading", { name: "Usage" }).waitFor();
-  await page.getByRole("link", { name: "Choose an account" }).waitFor();
+  await page.getByRole("heading", { name: "API billing" }).waitFor();
+  await page.getByRole("link", { name: /Carl/ }).waitFor();
   check(page.url().includes(contract), "the contract is in the URL");
-  await page.getByRole("link", { name: "Choose an account" }).click();
+  await accessible(page, "the first page");
+  await shot(page, "landing-desktop-light");
   await page.getByRole("link", { name: /Carl/ }).click();
   await page.getByRole("heading", { name: "Usage of Carl" }).waitFor();
   await shows(page.getByTestId("held"), "GEN");
