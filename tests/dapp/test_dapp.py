@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 
 from api_billing.cli.app import make_app
 from api_billing.client import BillingClient
+from api_billing.metering.request.problems import KINDS
 from api_billing.networks import NETWORKS, find_network
 from api_billing.refusal_codes import EXPLANATIONS
 from demo.web_page import PAGE, built_page, install_packages
@@ -32,6 +33,7 @@ from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
 
 from . import heavy
+from .meter import MeteredNode
 from .metering import serve_and_settle
 from .tribunal import Tribunal
 from .world import FINALITY_SECONDS, PEOPLE, Prepared, prepare, serve, serve_with_fees
@@ -72,6 +74,11 @@ def test_refusals__of_the_page__are_those_of_the_table() -> None:
     table = json.loads((PAGE / "src" / "domain" / "refusals.json").read_text(encoding="utf-8"))
     expected = {code: {"meaning": each.meaning, "nextStep": each.next_step} for code, each in EXPLANATIONS.items()}
     assert table == expected
+
+
+def test_refusals__of_a_meter__are_those_of_the_table() -> None:
+    table = json.loads((PAGE / "src" / "meter" / "refusals.json").read_text(encoding="utf-8"))
+    assert table == {code: {"title": kind.title, "detail": kind.detail} for code, kind in KINDS.items()}
 
 
 def test_networks__of_the_page__are_those_of_the_table() -> None:
@@ -141,6 +148,7 @@ class Stage:
         self._heavy = heavy.prepare_heavy()
         self.heavy = serve(self._heavy, page).start()
         self.tribunal = Tribunal(page, folder)
+        self._metered: MeteredNode | None = None
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -173,6 +181,7 @@ class Stage:
             "say": self.tribunal.say,
             "prove": self.tribunal.prove,
             "settle": self._settle,
+            "meter": self._meter,
         }
         return questions[question["ask"]](*question.get("args", []))
 
@@ -197,6 +206,11 @@ class Stage:
         operator = BillingClient(network, contract=self._prepared.contract, account=account)
         return serve_and_settle(operator, api, header, int(cost_wei))
 
+    def _meter(self) -> dict[str, Any]:
+        """A node with a meter, for who asks first; its facts."""
+        self._metered = self._metered or MeteredNode(self._prepared, self._page)
+        return self._metered.facts()
+
     def _cli(self, *arguments: str) -> Any:
         where = ("--url", self.node.url, "--contract", self._prepared.contract, "--json")
         result = CliRunner().invoke(make_app(), [*arguments, *where])
@@ -209,6 +223,8 @@ class Stage:
         self.paid.stop()
         self.heavy.stop()
         self.tribunal.server.stop()
+        if self._metered is not None:
+            self._metered.close()
 
 
 @pytest.fixture(scope="module")

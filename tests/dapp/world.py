@@ -116,8 +116,8 @@ def serve_with_fees(page: Path) -> tuple[RpcServer, BillingClient]:
     return server, BillingClient(network, contract=contract, account=connection.signer)
 
 
-def serve(prepared: Prepared, page: Path, port: int = 0) -> RpcServer:
-    """A server that goes on from there; nothing is final before its clock is moved."""
+def serve(prepared: Prepared, page: Path, port: int = 0, meter: dict[str, str] | None = None) -> RpcServer:
+    """A server that goes on from there; nothing is final before its clock is moved. Its site names a ``meter``."""
     documents: dict[str, bytes] = {}
     options = NodeOptions(std=prepared.net.std.name, finality_window_seconds=FINALITY_SECONDS)
     server = RpcServer(options, port=port, site=StaticSite(page, documents=documents))
@@ -127,6 +127,6 @@ def serve(prepared: Prepared, page: Path, port: int = 0) -> RpcServer:
         for role, person in PEOPLE.items()
         if role in ("operator", "consumer")
     ]
-    deployment = {"network": "localnet", "address": prepared.contract, "accounts": accounts}
+    deployment = {"network": "localnet", "address": prepared.contract, "meter": meter, "accounts": accounts}
     documents["deployments/localnet.json"] = json.dumps(deployment).encode()
     return server

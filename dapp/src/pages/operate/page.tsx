@@ -16,6 +16,7 @@ import { Freshness } from "../../ui/freshness";
 import { usePageFocus } from "../../ui/page_focus";
 import { Address, Banner, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
 import { Trouble } from "../../ui/trouble";
+import { MeterSide } from "../meter/lazily";
 import { ApisTable } from "./apis_table";
 import { Consumers } from "./consumers";
 import { EarnedByDay } from "./earned";
@@ -155,6 +156,7 @@ function Chosen({ api, days, earnings, isOwn, now, register }: ChosenProps) {
       <PromiseSection api={api} promises={promises} isOwn={isOwn} today={dayOf(now)} />
       <Plans api={api} isOwn={isOwn} />
       <Meters api={api} isOwn={isOwn} inTheWay={inTheWay} />
+      <MeterSide api={api} />
     </>
   );
 }

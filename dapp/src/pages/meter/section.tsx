@@ -1,0 +1,190 @@
+// The meter of an operator beside the chain: what it counted of an API, what is not settled, its books and its audit log.
+import { useQuery } from "@tanstack/react-query";
+import { useMemo, useState, useSyncExternalStore, type ReactNode } from "react";
+import type { Api, ApiDay } from "../../domain/answers";
+import { DAY_SECONDS, dateText, dayOf, momentText, monthText } from "../../domain/time";
+import { MeterClient, type Status, type Summary } from "../../meter/client";
+import { meters, nameOf, placeOf } from "../../meter/known";
+import { refusalWords } from "../../meter/words";
+import { useLocation } from "../../state/location";
+import { usePlace } from "../../state/place";
+import { useView } from "../../state/queries";
+import { hostOf } from "../../state/trust";
+import { Banner, Calls, Section, Skeleton, Tag } from "../../ui/parts";
+import { AuditLog } from "./audit_log";
+import { MeterForm } from "./form";
+import "./meter.css";
+import { Amount, CallsBelow, Count, MeterTrouble } from "./parts";
+import { Books } from "./reconciliation";
+
+const SUMMARY_MS = 10_000;
+const STATUS_MS = 60_000;
+
+export function MeterSection({ api }: { api: Api }) {
+  const { contract } = usePlace();
+  const { location } = useLocation();
+  const name = nameOf(contract?.url ?? "", contract?.address ?? "", location.account);
+  const text = useSyncExternalStore(meters.subscribe, () => meters.text(name));
+  const place = useMemo(() => placeOf(text), [text]);
+  const [isChanging, setChanging] = useState(false);
+  if (!place || isChanging) {
+    return (
+      <Section title="Your meter" className="meter">
+        <MeterForm key={text} before={place} onUse={(wanted) => { meters.set(name, wanted); setChanging(false); }} onCancel={place && (() => setChanging(false))} />
+      </Section>
+    );
+  }
+  const actions = (
+    <>
+      <button type="button" className="button small" onClick={() => setChanging(true)}>Change<span className="visually-hidden"> the meter</span></button>
+      <button type="button" className="button small" onClick={() => meters.forget(name)}>Forget<span className="visually-hidden"> the meter and its token</span></button>
+    </>
+  );
+  return (
+    <Section title="Your meter" actions={actions} className="meter">
+      {/* Another address or token is another meter: nothing of the one before is left in it. */}
+      <Meter key={text} api={api} url={place.url} token={place.token} />
+    </Section>
+  );
+}
+
+function Meter({ api, url, token }: { api: Api; url: string; token: string }) {
+  const { contract } = usePlace();
+  const client = useMemo(() => new MeterClient({ url, token }), [url, token]);
+  const options = { retry: false, gcTime: 0 } as const;
+  const summary = useQuery({ ...options, queryKey: ["meter", client.number, "summary"], queryFn: ({ signal }) => client.summary(signal), refetchInterval: SUMMARY_MS });
+  const status = useQuery({ ...options, queryKey: ["meter", client.number, "status"], queryFn: ({ signal }) => client.status(signal), refetchInterval: STATUS_MS, enabled: summary.isSuccess });
+  const trouble = summary.error && <MeterTrouble error={summary.error} url={url} onRetry={() => void summary.refetch()} />;
+  if (!summary.data) return trouble || <Skeleton rows={3} label="Asking the meter" />;
+  const settlesOn = summary.data.contract;
+  if (settlesOn !== null && settlesOn.toLowerCase() !== contract?.address.toLowerCase()) {
+    return (
+      <Banner tone="stop" title="This meter settles on another contract">
+        On <span className="mono break">{settlesOn}</span>: what it counts does not belong beside what this page shows.
+      </Banner>
+    );
+  }
+  return (
+    <>
+      <Head url={url} summary={summary.data} status={status.data} />
+      {trouble}
+      {settlesOn === null && <Banner tone="info" title="This meter settles on no contract">It keeps credit itself: nothing of it comes to the chain.</Banner>}
+      <Beside api={api} summary={summary.data} />
+      <Figures api={api} summary={summary.data} />
+      {settlesOn !== null && <Books key={api.apiName} client={client} api={api} url={url} currency={summary.data} />}
+      <AuditLog client={client} api={api} url={url} />
+    </>
+  );
+}
+
+function Head({ url, summary, status }: { url: string; summary: Summary; status: Status | undefined }) {
+  return (
+    <div className="meter-head">
+      <p>
+        <span className="mono break">{hostOf(url)}</span>{" "}
+        {status && <Tag tone={status.ok ? (status.wrong.length ? "warn" : "good") : "bad"}>{status.ok ? (status.wrong.length ? "Serves, with trouble" : "All is well") : "Cannot serve requests"}</Tag>}
+      </p>
+      <p className="muted small-text">As of {momentText(summary.atMs / 1000)}{status && `, version ${status.version}, store ${status.store}`}.</p>
+      {status && status.wrong.length > 0 && (
+        <ul className="meter-wrong">{status.wrong.map(({ part, detail, stops }, i) => <li key={i} className={stops ? "bad-text" : ""}><strong>{part}</strong>: {detail}</li>)}</ul>
+      )}
+    </div>
+  );
+}
+
+interface Used {
+  calls: bigint;
+  wei: bigint;
+}
+
+const NOTHING = { calls: 0n, chargedWei: 0n };
+
+/** What the chain has of the days that the meter means: both are UTC, but a localnet's clock may be elsewhere. */
+export function onChain(days: readonly ApiDay[], today: number): { today: Used; month: Used } {
+  const month = new Date(today * DAY_SECONDS * 1000).toISOString().slice(0, 7);
+  const sum = (of: readonly ApiDay[]): Used => ({ calls: of.reduce((all, { calls }) => all + calls, 0n), wei: of.reduce((all, { earnedWei }) => all + earnedWei, 0n) });
+  return {
+    today: sum(days.filter(({ dayId }) => dayId === today)),
+    month: sum(days.filter(({ dayId }) => dayId <= today && new Date(dayId * DAY_SECONDS * 1000).toISOString().startsWith(month))),
+  };
+}
+
+function Beside({ api, summary }: { api: Api; summary: Summary }) {
+  const { network } = usePlace();
+  const isSettling = summary.contract !== null;
+  const read = useView("get_api_days", isSettling ? [api.apiName] : null, { everyMs: network.refreshMs * 3 });
+  const own = summary.apis.find((each) => each.api === api.apiName);
+  const at = summary.atMs / 1000;
+  const chain = read.data && onChain(read.data, dayOf(at));
+  const row = (label: string, { calls, chargedWei }: typeof NOTHING, there: Used | undefined) => (
+    <tr>
+      <th scope="row">{label}</th>
+      <td data-label="Charged by the meter" className="num"><Amount units={chargedWei} of={summary} /><CallsBelow count={calls} /></td>
+      {isSettling && <td data-label="Earned on the chain" className="num">{there ? <><Amount units={there.wei} of={summary} /><CallsBelow count={there.calls} /></> : <span className="muted">{read.error ? "not read" : "…"}</span>}</td>}
+    </tr>
+  );
+  return (
+    <>
+      {!own && <p className="muted small-text">This meter has counted nothing of <strong className="break">{api.apiName}</strong> in 31 days.</p>}
+      <div className="table-scroll" tabIndex={0} role="region" aria-label={`Counted of ${api.apiName}`}>
+        <table className="stacking meter-beside">
+          <thead><tr><th scope="col">{api.apiName}</th><th scope="col" className="num">Charged by the meter</th>{isSettling && <th scope="col" className="num">Earned on the chain</th>}</tr></thead>
+          <tbody>
+            {row(`Today, ${dateText(at)}`, own?.today ?? NOTHING, chain?.today)}
+            {row(monthText(at), own?.month ?? NOTHING, chain?.month)}
+          </tbody>
+        </table>
+      </div>
+      {isSettling && (
+        <p className="muted small-text">
+          On the chain are also calls that consumers had billed one by one, and what other meters settle; refunds and what a dispute has frozen are not.
+        </p>
+      )}
+    </>
+  );
+}
+
+function Figures({ api, summary }: { api: Api; summary: Summary }) {
+  const waits = summary.unsettled.find((each) => each.api === api.apiName);
+  const { reserved, refusals } = summary;
+  const ofAll = summary.apis.length > 1 ? " (all APIs of the meter)" : "";
+  const codes = [...refusals.byCode].sort(([, a], [, b]) => (a < b ? 1 : a > b ? -1 : 0));
+  return (
+    <dl className="meter-figures">
+      {summary.contract !== null && (
+        <Figure name="Not settled" testId="meter-unsettled" value={<>{waits && !waits.isComplete && "at least "}<Amount units={waits ? waits.amountWei + waits.requestsWei : 0n} of={summary} big /></>}>
+          {!waits ? <p className="muted">Nothing waits.</p> : (
+            <>
+              {waits.batches > 0n && <p><Count of={waits.batches} one="batch" more="batches" /> on the way, <Amount units={waits.amountWei} of={summary} /></p>}
+              {waits.requests > 0n && <p><Count of={waits.requests} one="call" /> in no batch yet, <Amount units={waits.requestsWei} of={summary} /></p>}
+            </>
+          )}
+        </Figure>
+      )}
+      <Figure name={`Reserved now${ofAll}`} testId="meter-reserved" value={<>{!reserved.isComplete && "at least "}<Amount units={reserved.wei} of={summary} big /></>}>
+        <p className="muted">{reserved.requests === 0n ? "No request is being served." : <><Count of={reserved.requests} one="request is" more="requests are" /> being served.</>}</p>
+      </Figure>
+      <Figure name={`Refused today${ofAll}`} testId="meter-refused" value={<span className="amount-big">{codes.length ? <Calls count={codes.reduce((all, [, count]) => all + count, 0n)} /> : "none"}</span>}>
+        {codes.length > 0 && (
+          <ul>
+            {codes.map(([code, count]) => {
+              const { title, detail } = refusalWords(code);
+              return <li key={code}><Calls count={count} /> {title}{detail && <span className="muted">: {detail}</span>}</li>;
+            })}
+          </ul>
+        )}
+        {!refusals.isComplete && <p className="muted">Of the newest requests of today only.</p>}
+      </Figure>
+    </dl>
+  );
+}
+
+function Figure({ name, value, children, testId }: { name: string; value: ReactNode; children: ReactNode; testId: string }) {
+  return (
+    <div className="meter-figure">
+      <dt>{name}</dt>
+      <dd data-testid={testId}>{value}</dd>
+      <dd className="meter-rest">{children}</dd>
+    </div>
+  );
+}
