@@ -2,7 +2,7 @@
 
 Doing it again is safe. A deployment of the same source, in whatever form, is found and left alone; one that was sent
 but not yet recorded (`deployments/<network>.pending.json`) is waited for instead of being sent a second time. What is
-recorded of a court is in `deployments/<network>.court.json`.
+recorded of a court is in `deployments/<network>.court.json`, and its address with its billing contract.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -318,6 +318,14 @@ class CourtDeployer(Deployer):
         """That of the billing contract, if it is recorded: the court of the other line could not read from it."""
         billing = load_deployment(self._network.name, self._directory)
         return billing.line if billing and billing.address.lower() == self.arguments[0] else super().line
+
+    def run(self, plan: DeploymentPlan, tell: Tell = lambda _: None) -> Checked:
+        """As of every contract; and name the court in the record of its billing contract, for the web page."""
+        done = super().run(plan, tell)
+        billing = load_deployment(self._network.name, self._directory)
+        if billing and billing.address.lower() == self.arguments[0]:
+            save_deployment(replace(billing, court=done.deployment.address), self._directory)
+        return done
 
     def _check_arguments(self, deployment: Deployment) -> None:
         court, (billing, min_bond_wei) = self._court(deployment), self.arguments

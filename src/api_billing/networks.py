@@ -188,7 +188,8 @@ def canonical_name(name: str) -> str:
 class Deployment:
     """A deployed contract, as `deployments/<network>.json` has it. Amounts of source are bytes.
 
-    ``url`` is without credentials: the file can be read by everybody, and is served beside the web page.
+    ``url`` is without credentials: the file can be read by everybody, and is served beside the web page. ``court`` is
+    the address of the one that was deployed for a billing contract last, empty where none was.
     """
 
     network: str
@@ -204,6 +205,7 @@ class Deployment:
     source_bytes: int
     minified: bool
     line: Line = "v0.2"  # as were all before it was recorded
+    court: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The same for JSON."""

@@ -44,7 +44,16 @@ def test_run__court__is_that_of_the_contract_and_recorded_beside_it(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["localnet.court.json", "localnet.json"]
     recorded = load_deployment("localnet", tmp_path)
     assert recorded is not None
-    assert recorded.address == billing
+    assert (recorded.address, recorded.court) == (billing, done.deployment.address)
+
+
+def test_run__court_of_another_contract__is_not_named_in_the_record(
+    courts: CourtDeployer, deployer: Deployer, source: Source, tmp_path: Path
+) -> None:
+    later = deployer.run(deployer.plan(source, force=True)).deployment
+    courts.run(courts.plan(COURT))
+    assert load_deployment("localnet", tmp_path) == later
+    assert later.court == ""
 
 
 def test_run__court__tells_its_checks(courts: CourtDeployer) -> None:

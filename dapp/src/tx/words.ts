@@ -33,10 +33,11 @@ const isUntouched = ({ depositWei, returnedWei }: TxRecord): boolean => depositW
 const UNTOUCHED = "What was sent and the fee came back. Send it again: its fee is estimated anew, at the network's present prices.";
 
 function textOf(record: TxRecord): string {
-  const { verdict, code, message } = record;
+  const { verdict, code, message, method, phase } = record;
   if (verdict === "refused" || verdict === "kept") {
     const { meaning, nextStep } = explain(code);
-    const kept = verdict === "kept" ? ` The ${exactGen(BigInt(record.keptWei))} GEN sent with it became your credit.` : " Nothing was changed.";
+    const became = method === "open_dispute" && phase !== "finalized" ? "become your credit when this is final" : "became your credit";
+    const kept = verdict === "kept" ? ` The ${exactGen(BigInt(record.keptWei))} GEN sent with it ${became}.` : " Nothing was changed.";
     return `${meaning}.${kept} ${nextStep}`.trim();
   }
   switch (verdict) {

@@ -41,6 +41,10 @@ describe("the outcome of a transaction", () => {
     const answer = { ok: false, code: "hold_in_force", message: "[EXPECTED] hold_in_force: hold has not expired", credited_wei: 7n, credit_wei: 9n };
     expect(outcomeOf(tx(returned(answer)))).toMatchObject({ verdict: "kept", code: "hold_in_force", keptWei: 7n });
   });
+  it("tells of a bond that a court returns", () => {
+    const answer = { ok: false, code: "day_open", message: "[EXPECTED] day_open: day open", returned_wei: 7n };
+    expect(outcomeOf(tx(returned(answer)))).toMatchObject({ verdict: "kept", code: "day_open", keptWei: 7n });
+  });
   it("of a payable call that worked is done", () => expect(outcomeOf(tx(returned({ ok: true, credited_wei: 7n }))).verdict).toBe("done"));
   it.each(["UNDETERMINED", "LEADER_TIMEOUT", "VALIDATORS_TIMEOUT", "CANCELED"])("is a failure and final with %s", (status) => {
     expect(outcomeOf(tx(returned(null), { status }))).toMatchObject({ verdict: "failed", isFinal: true });

@@ -192,6 +192,11 @@ describe("in words", () => {
   it("money that was kept is told of", () => {
     expect(words({ phase: "accepted", verdict: "kept", code: "hold_in_force", keptWei: (10n ** 18n).toString() }).text).toContain("The 1 GEN sent with it became your credit.");
   });
+  it("a bond that a court returns is credit when that is final", () => {
+    const returned = { method: "open_dispute", verdict: "kept", code: "day_open", keptWei: (10n ** 18n).toString() } as const;
+    expect(words({ ...returned, phase: "accepted" }).text).toContain("The 1 GEN sent with it become your credit when this is final.");
+    expect(words({ ...returned, phase: "finalized" }).text).toContain("became your credit.");
+  });
   it("what was cancelled for its fee has lost nothing", () => {
     const cancelled = words({ phase: "finalized", verdict: "failed", message: "it was cancelled (MaxPriceExceeded)", depositWei: "5", returnedWei: "5" });
     expect(cancelled.text).toContain("What was sent and the fee came back.");
