@@ -52,11 +52,11 @@ export const isZeroLine = ({ meteredCalls, chainCalls, differenceWei, unexplaine
   meteredCalls === chainCalls && differenceWei === 0n && unexplainedWei === 0n && why.length === 0;
 
 /** What a reconciliation comes to. */
-export function verdictOf({ zero, closed, lines, unknownSettlements }: Reconciliation): { tone: "good" | "warn" | "stop"; title: string } {
+export function verdictOf({ zero, closed, lines, unknownSettlements }: Reconciliation): { tone: "info" | "warn" | "stop"; title: string } {
   const differing = lines.filter((line) => !isZeroLine(line)).length;
   const of = `${differing} of ${lines.length} ${lines.length === 1 ? "line" : "lines"}`;
-  if (zero) return { tone: "good", title: "Zero: all that was counted is billed, and nothing else" };
-  if (closed) return { tone: "good", title: `All that differs was written off, in ${of}` };
+  if (zero) return { tone: "info", title: "Zero: all that was counted is billed, and nothing else" };
+  if (closed) return { tone: "info", title: `All that differs was written off, in ${of}` };
   if (unknownSettlements > 0n || lines.some(({ unexplainedWei }) => unexplainedWei !== 0n)) return { tone: "stop", title: `Meter and chain differ in ${of}, and not all of it is explained` };
   return { tone: "warn", title: `Meter and chain differ in ${of}, all of it explained` };
 }

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { MeterClient, MeterError, answerOf, readConsumers, readReconciliation, type Comparison, type Reconciliation } from "../../src/meter/client";
+import { MeterClient, MeterError, answerOf, readConsumers, readReconciliation, readRecords, type Comparison, type Reconciliation } from "../../src/meter/client";
 import { KnownMeters, isReadableOnTheWay, isToken, meterUrl, nameOf, placeOf } from "../../src/meter/known";
 import { amountText, isZeroLine, reasonWords, troubleOf, verdictOf } from "../../src/meter/words";
-import { onChain } from "../../src/pages/meter/section";
+import { onChain } from "../../src/pages/meter/beside";
 
 const TOKEN = "an-admin-token-of-a-test";
 const PAGE = "https://page.example";
@@ -69,6 +69,15 @@ describe("an answer of a meter", () => {
     }
   });
 
+  it("may have tags of any form", () => {
+    const sent = {
+      id: "01", at_ms: 1, state: "settled", method: "GET", route: "/", estimate_wei: "5", charged_wei: "4", uncollected_wei: "0", code: "", status: 200, duration_ms: 3,
+      tags: { tokens: 1.5 },
+    };
+    const body = JSON.stringify({ currency: "GEN", currency_decimals: 18, records: [sent], next: null });
+    expect(answerOf(200, body, readRecords).records[0]?.chargedWei).toBe(4n);
+  });
+
   it("says what is wrong", () => {
     expect(failureOf(200, '{"consumers":[],"next":null}')).toBe("none");
     expect(failureOf(401, "{}")).toBe("wrong_token");
@@ -122,11 +131,11 @@ describe("words of a meter", () => {
 
   it("tell what a reconciliation comes to", () => {
     const waits = { ...line, meteredWei: 11n, meteredCalls: 3n, differenceWei: 1n, why: [{ reason: "not in a batch yet", calls: 1n, amountWei: 1n }] };
-    expect(verdictOf(books(line)).tone).toBe("good");
+    expect(verdictOf(books(line)).tone).toBe("info");
     expect(verdictOf(books(line, waits))).toEqual({ tone: "warn", title: "Meter and chain differ in 1 of 2 lines, all of it explained" });
     expect(verdictOf(books(line, { ...waits, unexplainedWei: 1n })).tone).toBe("stop");
     expect(verdictOf({ ...books(line, waits), unknownSettlements: 1n }).tone).toBe("stop");
-    expect(verdictOf({ ...books(waits), closed: true }).tone).toBe("good");
+    expect(verdictOf({ ...books(waits), closed: true }).tone).toBe("info");
   });
 
   it("tell what to do where it is not read", () => {

@@ -8,6 +8,7 @@ import type { Entry, MeterClient } from "../../meter/client";
 import { refusalWords, type Currency } from "../../meter/words";
 import { useDeployment } from "../../state/deployment";
 import { Skeleton, Tag } from "../../ui/parts";
+import "../../ui/records.css";
 import { Amount, MeterTrouble } from "./parts";
 
 interface AuditLogProps {
@@ -62,12 +63,10 @@ function Requests({ client, api, url, consumer, name }: AuditLogProps & { consum
   if (!first || entries.length === 0) return <p role="status">The meter has no requests of {name} to {api.apiName}. They are kept as long as the consumer's tier says.</p>;
   return (
     <>
-      <div className="table-scroll" tabIndex={0} role="region" aria-label={`Requests of ${name}, the newest first`}>
-        <table className="stacking">
-          <thead><tr><th scope="col">Time (UTC)</th><th scope="col">Request</th><th scope="col">State</th><th scope="col" className="num">Cost</th><th scope="col">Answer</th></tr></thead>
-          <tbody>{entries.map((entry) => <Request key={entry.id} entry={entry} currency={first} />)}</tbody>
-        </table>
-      </div>
+      <table className="records" aria-label={`Requests of ${name}, the newest first`}>
+        <thead><tr><th scope="col">Time (UTC)</th><th scope="col">Request</th><th scope="col">State</th><th scope="col" className="num">Cost</th><th scope="col">Answer</th></tr></thead>
+        <tbody>{entries.map((entry) => <Request key={entry.id} entry={entry} currency={first} />)}</tbody>
+      </table>
       {read.error && <MeterTrouble error={read.error} url={url} onRetry={() => void read.fetchNextPage()} />}
       <p className="meter-more">
         <button type="button" className="button small" disabled={!read.hasNextPage || read.isFetching} onClick={() => void read.fetchNextPage()}>Older</button>
@@ -93,9 +92,9 @@ const STATES: Readonly<Record<string, { tone: "good" | "bad" | "busy" | "neutral
 function Request({ entry, currency }: { entry: Entry; currency: Currency }) {
   const { tone, label } = STATES[entry.state] ?? { tone: "neutral" as const, label: entry.state };
   return (
-    <tr>
+    <tr className="records-line">
       <th scope="row">{TIME.format(entry.atMs)}</th>
-      <td data-label="Request" className="break">{entry.method} {entry.route}</td>
+      <td data-label="Request" className="meter-route">{entry.method} {entry.route}</td>
       <td data-label="State"><Tag tone={tone}>{label}</Tag></td>
       <td data-label="Cost" className="num">
         {entry.state === "reserved" ? <span className="muted">up to <Amount units={entry.estimateWei} of={currency} /></span> : <Amount units={entry.chargedWei} of={currency} />}

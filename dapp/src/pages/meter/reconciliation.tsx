@@ -1,15 +1,15 @@
 // The meter's books beside those of the contract, line by line.
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
+import { grouped } from "../../domain/amounts";
 import type { Api } from "../../domain/answers";
 import { isAddress } from "../../domain/names";
 import { dayText, momentText } from "../../domain/time";
 import type { Comparison, MeterClient, Reconciliation } from "../../meter/client";
 import { isZeroLine, reasonWords, verdictOf, type Currency } from "../../meter/words";
 import { Address, Banner } from "../../ui/parts";
+import { Records, type Column } from "../../ui/records";
 import { Amount, CallsBelow, Count, MeterTrouble } from "./parts";
-
-const SHOWN = 50;
 
 export function Books({ client, api, url, currency }: { client: MeterClient; api: Api; url: string; currency: Currency }) {
   const books = useMutation({ mutationFn: () => client.reconciliation(api.apiName) });
@@ -32,51 +32,44 @@ function Compared({ found, currency }: { found: Reconciliation; currency: Curren
   const [isAll, setAll] = useState(false);
   const differing = found.lines.filter((line) => !isZeroLine(line));
   const equal = found.lines.length - differing.length;
-  const lines = isAll ? [...differing, ...found.lines.filter(isZeroLine)] : differing.slice(0, SHOWN);
   const { tone, title } = verdictOf(found);
+  const lines = [...(isAll ? found.lines : differing)].sort((a, b) => b.day - a.day);
   return (
     <>
       <div role="status">
-        <Banner tone={tone === "good" ? "info" : tone} title={title}>
+        <Banner tone={tone} title={title}>
           As of {momentText(found.atMs / 1000)}.{" "}
-          {found.lines.length === 0 ? "There is nothing to compare: nothing was counted in 400 days." : equal > 0 && `${equal} ${equal === 1 ? "line agrees" : "lines agree"} to the last wei.`}
-          {found.unknownSettlements > 0n && ` The contract has ${found.unknownSettlements} settlements that this meter did not make: they are another one's, or its store was lost.`}
+          {found.lines.length === 0 ? "There is nothing to compare: nothing was counted in 400 days." : equal > 0 && `${grouped(equal)} ${equal === 1 ? "line agrees" : "lines agree"} to the last wei.`}
+          {found.unknownSettlements > 0n && ` The contract has ${grouped(found.unknownSettlements)} settlements that this meter did not make: they are another one's, or its store was lost.`}
         </Banner>
       </div>
       {lines.length > 0 && (
-        <div className="table-scroll" tabIndex={0} role="region" aria-label="Lines of the reconciliation">
-          <table className="stacking">
-            <thead><tr><th scope="col">Consumer</th><th scope="col">Day (UTC)</th><th scope="col" className="num">Counted</th><th scope="col" className="num">On the chain</th><th scope="col" className="num">Difference</th><th scope="col">Why</th></tr></thead>
-            <tbody>{[...lines].sort((a, b) => b.day - a.day).map((line) => <Line key={`${line.consumer} ${line.day}`} line={line} currency={currency} />)}</tbody>
-          </table>
-        </div>
+        <Records of="lines" rows={lines} keyOf={({ consumer, day }) => `${consumer} ${day}`} textOf={({ consumer }) => consumer.toLowerCase()} columns={columnsOf(currency)} />
       )}
-      {found.lines.length > lines.length || isAll ? (
-        <p><button type="button" className="button quiet small" aria-expanded={isAll} onClick={() => setAll(!isAll)}>{isAll ? "Show only what differs" : `Show all ${found.lines.length} lines`}</button></p>
-      ) : null}
+      {equal > 0 && <button type="button" className="button quiet small records-more" onClick={() => setAll(!isAll)}>{isAll ? "Hide what agrees" : "Show what agrees, too"}</button>}
     </>
   );
 }
 
-function Line({ line, currency }: { line: Comparison; currency: Currency }) {
+const columnsOf = (currency: Currency): Column<Comparison>[] => [
+  { id: "consumer", title: "Consumer", isText: true, by: ({ consumer }) => consumer, show: ({ consumer }) => <Whose consumer={consumer} /> },
+  { id: "day", title: "Day (UTC)", isText: true, by: ({ day }) => day, show: ({ day }) => dayText(day) },
+  { id: "metered", title: "Counted", by: ({ meteredWei }) => meteredWei, show: ({ meteredWei, meteredCalls }) => <><Amount units={meteredWei} of={currency} /><CallsBelow count={meteredCalls} /></> },
+  { id: "chain", title: "On the chain", by: ({ chainWei }) => chainWei, show: ({ chainWei, chainCalls }) => <><Amount units={chainWei} of={currency} /><CallsBelow count={chainCalls} /></> },
+  { id: "difference", title: "Difference", by: ({ differenceWei }) => differenceWei, show: ({ differenceWei }) => (differenceWei === 0n ? "zero" : <Amount units={differenceWei} of={currency} />) },
+  { id: "why", title: "Why", isText: true, by: ({ why }) => why[0]?.reason ?? "", show: (line) => <Why line={line} currency={currency} /> },
+];
+
+function Why({ line, currency }: { line: Comparison; currency: Currency }) {
   return (
-    <tr>
-      <th scope="row"><Whose consumer={line.consumer} /></th>
-      <td data-label="Day">{dayText(line.day)}</td>
-      <td data-label="Counted" className="num"><Amount units={line.meteredWei} of={currency} /><CallsBelow count={line.meteredCalls} /></td>
-      <td data-label="On the chain" className="num"><Amount units={line.chainWei} of={currency} /><CallsBelow count={line.chainCalls} /></td>
-      <td data-label="Difference" className="num">{line.differenceWei === 0n ? "zero" : <Amount units={line.differenceWei} of={currency} />}</td>
-      <td data-label="Why">
-        <ul className="meter-why">
-          {line.why.map(({ reason, calls, amountWei }, i) => <li key={i}>{reasonWords(reason)}: <Count of={calls} one="call" />, <Amount units={amountWei} of={currency} /></li>)}
-          {line.unexplainedWei !== 0n && <li className="bad-text">Not explained: <Amount units={line.unexplainedWei} of={currency} /></li>}
-          {line.receiptCalls > 0n && <li className="muted"><Count of={line.receiptCalls} one="call with a receipt" more="calls with receipts" />, billed one by one by the consumer</li>}
-          {isZeroLine(line) && line.receiptCalls === 0n && <li className="muted">agrees</li>}
-        </ul>
-      </td>
-    </tr>
+    <ul className="meter-why">
+      {line.why.map(({ reason, calls, amountWei }, i) => <li key={i}>{reasonWords(reason)}: <Count of={calls} one="call" />, <Amount units={amountWei} of={currency} /></li>)}
+      {line.unexplainedWei !== 0n && <li className="bad-text">Not explained: <Amount units={line.unexplainedWei} of={currency} /></li>}
+      {line.receiptCalls > 0n && <li className="muted"><Count of={line.receiptCalls} one="call with a receipt" more="calls with receipts" />, billed one by one by the consumer</li>}
+      {isZeroLine(line) && line.receiptCalls === 0n && <li className="muted">agrees</li>}
+    </ul>
   );
 }
 
 /** A meter on a contract knows its consumers by address, another by any name. */
-const Whose = ({ consumer }: { consumer: string }) => (isAddress(consumer) ? <Address address={consumer} /> : <span className="break">{consumer}</span>);
+const Whose = ({ consumer }: { consumer: string }) => (isAddress(consumer) ? <Address address={consumer} /> : <>{consumer}</>);

@@ -1,20 +1,20 @@
 // The meter of an operator beside the chain: what it counted of an API, what is not settled, its books and its audit log.
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState, useSyncExternalStore, type ReactNode } from "react";
-import type { Api, ApiDay } from "../../domain/answers";
-import { DAY_SECONDS, dateText, dayOf, momentText, monthText } from "../../domain/time";
+import type { Api } from "../../domain/answers";
+import { momentText } from "../../domain/time";
 import { MeterClient, type Status, type Summary } from "../../meter/client";
 import { meters, nameOf, placeOf } from "../../meter/known";
 import { refusalWords } from "../../meter/words";
 import { useLocation } from "../../state/location";
 import { usePlace } from "../../state/place";
-import { useView } from "../../state/queries";
 import { hostOf } from "../../state/trust";
 import { Banner, Calls, Section, Skeleton, Tag } from "../../ui/parts";
 import { AuditLog } from "./audit_log";
+import { Beside } from "./beside";
 import { MeterForm } from "./form";
 import "./meter.css";
-import { Amount, CallsBelow, Count, MeterTrouble } from "./parts";
+import { Amount, Count, MeterTrouble } from "./parts";
 import { Books } from "./reconciliation";
 
 const SUMMARY_MS = 10_000;
@@ -92,62 +92,10 @@ function Head({ url, summary, status }: { url: string; summary: Summary; status:
   );
 }
 
-interface Used {
-  calls: bigint;
-  wei: bigint;
-}
-
-const NOTHING = { calls: 0n, chargedWei: 0n };
-
-/** What the chain has of the days that the meter means: both are UTC, but a localnet's clock may be elsewhere. */
-export function onChain(days: readonly ApiDay[], today: number): { today: Used; month: Used } {
-  const month = new Date(today * DAY_SECONDS * 1000).toISOString().slice(0, 7);
-  const sum = (of: readonly ApiDay[]): Used => ({ calls: of.reduce((all, { calls }) => all + calls, 0n), wei: of.reduce((all, { earnedWei }) => all + earnedWei, 0n) });
-  return {
-    today: sum(days.filter(({ dayId }) => dayId === today)),
-    month: sum(days.filter(({ dayId }) => dayId <= today && new Date(dayId * DAY_SECONDS * 1000).toISOString().startsWith(month))),
-  };
-}
-
-function Beside({ api, summary }: { api: Api; summary: Summary }) {
-  const { network } = usePlace();
-  const isSettling = summary.contract !== null;
-  const read = useView("get_api_days", isSettling ? [api.apiName] : null, { everyMs: network.refreshMs * 3 });
-  const own = summary.apis.find((each) => each.api === api.apiName);
-  const at = summary.atMs / 1000;
-  const chain = read.data && onChain(read.data, dayOf(at));
-  const row = (label: string, { calls, chargedWei }: typeof NOTHING, there: Used | undefined) => (
-    <tr>
-      <th scope="row">{label}</th>
-      <td data-label="Charged by the meter" className="num"><Amount units={chargedWei} of={summary} /><CallsBelow count={calls} /></td>
-      {isSettling && <td data-label="Earned on the chain" className="num">{there ? <><Amount units={there.wei} of={summary} /><CallsBelow count={there.calls} /></> : <span className="muted">{read.error ? "not read" : "…"}</span>}</td>}
-    </tr>
-  );
-  return (
-    <>
-      {!own && <p className="muted small-text">This meter has counted nothing of <strong className="break">{api.apiName}</strong> in 31 days.</p>}
-      <div className="table-scroll" tabIndex={0} role="region" aria-label={`Counted of ${api.apiName}`}>
-        <table className="stacking meter-beside">
-          <thead><tr><th scope="col">{api.apiName}</th><th scope="col" className="num">Charged by the meter</th>{isSettling && <th scope="col" className="num">Earned on the chain</th>}</tr></thead>
-          <tbody>
-            {row(`Today, ${dateText(at)}`, own?.today ?? NOTHING, chain?.today)}
-            {row(monthText(at), own?.month ?? NOTHING, chain?.month)}
-          </tbody>
-        </table>
-      </div>
-      {isSettling && (
-        <p className="muted small-text">
-          On the chain are also calls that consumers had billed one by one, and what other meters settle; refunds and what a dispute has frozen are not.
-        </p>
-      )}
-    </>
-  );
-}
-
 function Figures({ api, summary }: { api: Api; summary: Summary }) {
   const waits = summary.unsettled.find((each) => each.api === api.apiName);
   const { reserved, refusals } = summary;
-  const ofAll = summary.apis.length > 1 ? " (all APIs of the meter)" : "";
+  const ofAll = summary.apis.some((each) => each.api !== api.apiName) ? " (all APIs of the meter)" : "";
   const codes = [...refusals.byCode].sort(([, a], [, b]) => (a < b ? 1 : a > b ? -1 : 0));
   return (
     <dl className="meter-figures">
