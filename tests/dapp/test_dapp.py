@@ -46,7 +46,7 @@ NAMES = [
 ]
 SHOTS = PAGE.parent / ".cache" / "dapp-screenshots"
 """Each run leaves its screenshots there, to look at; tools/dapp_pictures.sh puts some into docs/images."""
-SECONDS = 240
+SECONDS = 420
 SMALLEST_BYTES = 1_400
 """What is smaller is not compressed."""
 CHROMIUM = next((path for path in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if path), None)
