@@ -188,7 +188,10 @@ export function unsubscribe(line: ApiUsage, now: number): Action {
 }
 
 export function placeHold(line: ApiUsage, creditWei: bigint, now: number): Action {
-  const isMore = line.holdWei > 0n;
+  const isMore = isHoldInForce(line, now);
+  // One that has ended is released first, into free credit, and a new one begins.
+  const heldWei = isMore ? line.holdWei : 0n;
+  const freeWei = creditWei + line.holdWei - heldWei;
   const earliest = isMore ? line.holdExpiresAt : 0;
   const suggested = Math.max(earliest, (Math.floor(now / DAY_SECONDS) + 30) * DAY_SECONDS);
   return {
@@ -198,8 +201,8 @@ export function placeHold(line: ApiUsage, creditWei: bigint, now: number): Actio
     fields: [
       {
         name: "amount", label: isMore ? "Add to the hold" : "Amount", kind: "gen", initial: "",
-        hint: isMore ? `${gen(line.holdWei)} are on hold already; leave empty to prolong only.` : `${gen(creditWei)} are free.`,
-        max: creditWei, priceWei: line.costPerCallWei, priceName: line.apiName,
+        hint: isMore ? `${gen(heldWei)} are on hold already; leave empty to prolong only.` : `${gen(freeWei)} are free.`,
+        max: freeWei, priceWei: line.costPerCallWei, priceName: line.apiName,
       },
       { name: "until", label: "Ends (UTC)", kind: "moment", initial: toFieldValue(suggested) },
     ],
@@ -207,13 +210,13 @@ export function placeHold(line: ApiUsage, creditWei: bigint, now: number): Actio
       const form = new FormReader(values);
       const amount = form.gen("amount", isMore ? 0n : 1n, ENTER_MORE, isMore ? 0n : undefined);
       const end = holdEnd(form, now, earliest);
-      if (amount > creditWei) form.fail("amount", `Only ${gen(creditWei)} are free.`);
+      if (amount > freeWei) form.fail("amount", `Only ${gen(freeWei)} are free.`);
       return form.result(() => ({
         effects: [
-          ...(amount > 0n ? [`${gen(amount)} of your free credit are set aside: ${gen(line.holdWei + amount)} on hold for ${line.apiName}.`] : []),
+          ...(amount > 0n ? [`${gen(amount)} of your free credit are set aside: ${gen(heldWei + amount)} on hold for ${line.apiName}.`] : []),
           `Until ${momentText(end)} you cannot withdraw it, change the plan or lower the cap. The operator can release it earlier.`,
         ],
-        call: { method: "place_hold", args: [line.apiName, amount, end], valueWei: 0n, title: `Hold ${gen(line.holdWei + amount)} for ${line.apiName}` },
+        call: { method: "place_hold", args: [line.apiName, amount, end], valueWei: 0n, title: `Hold ${gen(heldWei + amount)} for ${line.apiName}` },
       }));
     },
   };

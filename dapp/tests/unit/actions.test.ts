@@ -78,6 +78,12 @@ describe("a hold", () => {
   });
   const held = line({ holdWei: GEN, holdExpiresAt: NOW + 7_250 });
   it("is prolonged without more money", () => expect(fill(consumer.placeHold(held, 0n, NOW), { until: until(10_800) }).call?.args).toEqual(["weather", 0n, NOW + 10_800]));
+  it("that has ended is placed anew, with what it had", () => {
+    const after = held.holdExpiresAt + 1;
+    const asked = fill(consumer.placeHold(held, GEN, after), { amount: "1.5", until: toFieldValue(after + 7_200) });
+    expect(asked.call?.title).toBe("Hold 1.5 GEN for weather");
+    expect(fill(consumer.placeHold(held, GEN, after), { until: toFieldValue(after + 7_200) }).errors["amount"]).toContain("Enter an amount");
+  });
   it("is not cut short", () => expect(fill(consumer.placeHold(held, 0n, NOW), { until: until(3_600) }).errors["until"]).toContain("cannot end before"));
   it("keeps an end between two minutes", () => expect(fill(consumer.placeHold(held, GEN, NOW), { amount: "1", until: until(7_200) }).call?.args).toEqual(["weather", GEN, NOW + 7_250]));
 });
