@@ -62,9 +62,13 @@ export interface EndOfToday {
   apiName: string;
 }
 
+/** Before so much of a day is over, its rate says nothing. */
+const LEAST_OF_DAY = DAY_SECONDS / 8;
+
 /** What ends before midnight UTC if the day goes on as it began: of what is used up by half at least. */
 export function endOfToday(report: UsageReport, now: number): EndOfToday | null {
   const began = report.resetsAt - DAY_SECONDS;
+  if (now - began < LEAST_OF_DAY) return null;
   const elapsed = BigInt(Math.max(now - began, 1));
   const ends: EndOfToday[] = [];
   const add = (what: EndOfToday["what"], apiName: string, used: bigint, left: bigint): void => {

@@ -109,7 +109,7 @@ export function StackedBars({ label, first, last, series, unit, children }: Stac
           </div>
         )}
       </div>
-      {series.length > 1 && <Legend id={id} series={series} values={sums} unit={unit} />}
+      {series.length > 0 && <Legend id={id} series={series} values={sums} unit={unit} />}
       {children && <figcaption>{children}</figcaption>}
       <Table label={label} bars={bars} series={series} sums={sums} unit={unit} />
     </figure>

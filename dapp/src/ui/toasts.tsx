@@ -4,13 +4,17 @@ import { useLocation } from "../state/location";
 import { usePlace } from "../state/place";
 import { useTransactions } from "../state/sending";
 import { useTicking } from "../state/now";
+import type { TxRecord } from "../tx/store";
 import { describe } from "../tx/words";
 import { Icon } from "./icons";
 import { Tag } from "./parts";
 
 const SHOWN = 3;
-/** A good end is shown so long; a bad one until it is closed. */
-const SHOWN_MS = 120_000;
+/** What has gone well, if not yet for good, is shown so long; what has not, until it is closed. */
+const SHOWN_MS = 45_000;
+
+const isWell = (record: TxRecord): boolean =>
+  (record.phase === "accepted" || record.phase === "finalized") && describe(record).tone !== "bad";
 
 export function Toasts() {
   const transactions = useTransactions();
@@ -20,7 +24,7 @@ export function Toasts() {
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
   const recent = transactions.filter((record) => record.url === url && record.createdAt >= openedAt && !closed.has(record.id));
   const now = useTicking(recent.length > 0);
-  const shown = recent.filter((record) => describe(record).tone !== "good" || now - record.createdAt < SHOWN_MS).slice(0, SHOWN);
+  const shown = recent.filter((record) => !isWell(record) || now - record.createdAt < SHOWN_MS).slice(0, SHOWN);
   if (location.view === "transactions" || shown.length === 0) return null;
   return (
     <aside className="toasts" aria-label="Transactions under way">

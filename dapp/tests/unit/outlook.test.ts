@@ -61,5 +61,10 @@ describe("the end of today", () => {
     expect(of({ spendTodayWei: GEN / 3n })).toBeNull();
     expect(endOfToday({ ...whole, apis: [line({ callsToday: 60n })] }, NOW + DAY - 60)).toBeNull();
   });
+  it("is not told while the day is young: minutes after midnight its rate says nothing", () => {
+    const early = { ...whole, creditBalanceWei: 100n * GEN, apis: [line({ spendTodayWei: (GEN * 3n) / 4n })] };
+    expect(endOfToday(early, NOW + 20 * 60)).toBeNull();
+    expect(endOfToday(early, NOW + DAY / 8)).not.toBeNull();
+  });
   it("is not told of what is stopped already", () => expect(of({ spendTodayWei: GEN - 1n })).toBeNull());
 });

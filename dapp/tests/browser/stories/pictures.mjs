@@ -3,12 +3,14 @@ import { aside, fits, origin, people, place, shot, stage, visit } from "../stage
 
 const { consumer, operator } = people;
 const PAGES = {
-  landing: `${origin}/app/#/connect`,
+  landing: `${origin}/app/`,
+  connect: place("connect"),
   usage: place("usage", { account: consumer.address }),
   statement: place("statement", { account: consumer.address }),
   apis: place("apis"),
   operate: place("operate", { account: operator.address }),
-  disputes: place("disputes", { account: consumer.address }),
+  disputes: place("disputes", { account: consumer.address }, stage.tribunal),
+  transactions: place("transactions"),
 };
 
 aside("each page has its picture, on a desk and on a phone", async () => {
