@@ -30,7 +30,8 @@ interface RecordsProps<R> {
 
 const SHOWN = 10;
 
-const compare = (a: string | number | bigint, b: string | number | bigint): number => (a < b ? -1 : a > b ? 1 : 0);
+/** For sorting, the least first. */
+export const compare = (a: string | number | bigint, b: string | number | bigint): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** `order`: a column's id, with a minus from the largest; empty: as they are given. */
 export function inOrder<R>(rows: readonly R[], columns: readonly Column<R>[], order: string): readonly R[] {
@@ -68,7 +69,7 @@ export function Records<R>({ of, rows, columns, keyOf, textOf, open, opened = ""
       </div>
       <table className="records" aria-label={of}>
         <thead>
-          <tr>{columns.map((column) => <Head key={column.id} column={column} order={order} onChange={setOrder} />)}</tr>
+          <tr>{columns.map((column, i) => <Head key={column.id} column={column} isFirst={i === 0} order={order} onChange={setOrder} />)}</tr>
         </thead>
         <tbody>
           {found.slice(0, most).map((row) => {
@@ -97,11 +98,11 @@ export function Records<R>({ of, rows, columns, keyOf, textOf, open, opened = ""
   );
 }
 
-function Head<R>({ column: { id, title, isText = false }, order, onChange }: { column: Column<R>; order: string; onChange(order: string): void }) {
+function Head<R>({ column: { id, title, isText = false }, isFirst, order, onChange }: { column: Column<R>; isFirst: boolean; order: string; onChange(order: string): void }) {
   const [first, second] = isText ? [id, `-${id}`] : [`-${id}`, id];
   const direction = order === id ? "ascending" : order === `-${id}` ? "descending" : "none";
   return (
-    <th scope="col" aria-sort={direction} className={isText ? "" : "num"}>
+    <th scope="col" aria-sort={direction} className={isText || isFirst ? "" : "num"}>
       <button type="button" className="records-sort" onClick={() => onChange(order === first ? second : order === second ? "" : first)}>
         {title}<span className="records-mark" aria-hidden="true">{direction === "ascending" ? "▲" : direction === "descending" ? "▼" : ""}</span>
       </button>

@@ -3,7 +3,7 @@ import type { Api, ApiDay, Earnings } from "../../domain/answers";
 import { earnedIn } from "../../domain/operating";
 import { useLocation } from "../../state/location";
 import { Gen, Tag } from "../../ui/parts";
-import { Records, type Column } from "../../ui/records";
+import { compare, Records, type Column } from "../../ui/records";
 import { lastSequence } from "./reading";
 
 interface ApisTableProps {
@@ -42,5 +42,7 @@ export function ApisTable({ apis, days, earnings, today }: ApisTableProps) {
     { id: "settled", title: "Settlements", by: lastSequence, show: (api) => lastSequence(api) || <span className="muted">–</span> },
     { id: "state", title: "State", isText: true, by: ({ active }) => (active ? 1 : 0), show: ({ active }) => <Tag tone={active ? "good" : "warn"}>{active ? "Active" : "Paused"}</Tag> },
   ];
-  return <Records of="APIs" rows={apis} columns={columns} keyOf={({ apiName }) => apiName} textOf={({ apiName }) => apiName} />;
+  const isComplete = apis.every(({ apiName }) => days.has(apiName));
+  const rows = isComplete ? [...apis].sort((a, b) => compare(earned(b, 30) ?? 0n, earned(a, 30) ?? 0n)) : apis;
+  return <Records of="APIs" rows={rows} columns={columns} keyOf={({ apiName }) => apiName} textOf={({ apiName }) => apiName} />;
 }

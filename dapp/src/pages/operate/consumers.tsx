@@ -10,7 +10,7 @@ import { useDeployment } from "../../state/deployment";
 import { useView } from "../../state/queries";
 import { ActionButton } from "../../ui/action_dialog";
 import { Address, Calls, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
-import { Records, type Column } from "../../ui/records";
+import { compare, Records, type Column } from "../../ui/records";
 import { Trouble } from "../../ui/trouble";
 import { lastSequence, useSubscribers } from "./reading";
 
@@ -50,7 +50,7 @@ export function Consumers({ api, days, earnings, isOwn, now }: ConsumersProps) {
       },
     },
   ];
-  const rows = [...(found?.subscribers ?? [])].sort((a, b) => stateOf(a).rank - stateOf(b).rank || Number(b.spendMonthWei - a.spendMonthWei));
+  const rows = [...(found?.subscribers ?? [])].sort((a, b) => stateOf(a).rank - stateOf(b).rank || compare(b.spendMonthWei, a.spendMonthWei));
   return (
     <Section title="Consumers">
       {!found ? (list.error ? <Trouble error={list.error} /> : <Skeleton rows={3} label="Reading the consumers" />)

@@ -101,8 +101,8 @@ function Others({ apis, isNext, now }: { apis: readonly Api[]; isNext: boolean; 
   const isSettled = settling.length > 0;
   return (
     <>
-      <Figure name="Consumers" testId="consumers" value={lists.length > 0 ? <>{isPart && "at least "}<Calls count={BigInt(consumers.active)} /></> : WAITING}>
-        {consumers.count > consumers.active && <p className="muted">and <Calls count={BigInt(consumers.count - consumers.active)} /> whose subscription ended</p>}
+      <Figure name="Consumers" testId="consumers" value={lists.length > 0 ? <>{isPart && apis.length > 1 && "at least "}<Calls count={BigInt(isPart && apis.length === 1 ? lists[0]?.total ?? 0 : consumers.active)} /></> : WAITING}>
+        {!isPart && consumers.count > consumers.active && <p className="muted">and <Calls count={BigInt(consumers.count - consumers.active)} /> whose subscription ended</p>}
         {consumers.first && <p>most this month: <Address address={consumers.first} link />, <Gen wei={consumers.firstWei} /></p>}
         {isNext && soFar(subscribers.missing, apis.length)}
       </Figure>
@@ -113,8 +113,9 @@ function Others({ apis, isNext, now }: { apis: readonly Api[]; isNext: boolean; 
       </Figure>
       <Figure name="Last settled" testId="settled" value={!isSettled ? <span className="muted">never</span> : last ? `${duration(now - last.settledAt)} ago` : WAITING}>
         {last && <p>number {last.sequence.toString()}{apis.length > 1 && <> of <strong className="break">{last.apiName}</strong></>}: <Gen wei={last.billedWei} /></p>}
-        <p className="muted">What the meter counted since then is not on the chain.{" "}
-          {consumers.held > 0 && <>For it <Calls count={BigInt(consumers.held)} /> {consumers.held === 1 ? "consumer has" : "consumers have"} <Gen wei={consumers.heldWei} /> on hold.</>}
+        <p className="muted">
+          {last ? "What the meter counted since then is not on the chain. " : isSettled ? "" : "What a meter counts is on the chain when it settles. "}
+          {consumers.held > 0 && <>For what is not settled <Calls count={BigInt(consumers.held)} /> {consumers.held === 1 ? "consumer has" : "consumers have"} <Gen wei={consumers.heldWei} /> on hold.</>}
         </p>
       </Figure>
     </>

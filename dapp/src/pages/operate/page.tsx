@@ -32,7 +32,7 @@ export function OperatePage() {
   const apis = useApis(true);
   const own = useMemo(() => apis.data?.filter((api) => api.operator === location.account) ?? [], [apis.data, location.account]);
   const chosen = own.length === 1 ? own[0] : own.find((api) => api.apiName === location.api);
-  const heading = usePageFocus(chosen && own.length > 1 ? chosen.apiName : "Operate");
+  const heading = usePageFocus(chosen?.apiName ?? "Operate");
   const { signer, own: signs } = useSigner();
   const isOwn = signs !== "" && signs === location.account;
   if (!location.account) {
@@ -50,15 +50,22 @@ export function OperatePage() {
       <div className="page-head">
         <div className="page-title">
           {chosen && own.length > 1 && <a className="small-text" href={href({ api: "", settlement: 0 })}>All {own.length} APIs</a>}
-          <h1 ref={heading} tabIndex={-1}>{chosen && own.length > 1 ? chosen.apiName : "Operate"}</h1>
-          <p className="muted page-account">{chosen && own.length > 1 ? "Run by" : "APIs of"} <Address address={location.account} /></p>
+          <h1 ref={heading} tabIndex={-1}>{chosen?.apiName ?? "Operate"}</h1>
+          <p className="muted page-account">
+            {chosen && <><Tag tone={chosen.active ? "good" : "warn"}>{chosen.active ? "Active" : "Paused"}</Tag> </>}
+            {chosen ? "Run by" : "APIs of"} <Address address={location.account} />
+          </p>
         </div>
-        <div className="page-side"><AccountPicker /><Freshness query={apis} /></div>
+        <div className="page-side">
+          {isOwn && chosen && <ActionButton make={() => actions.setActive(chosen)}>{chosen.active ? "Pause" : "Resume"}</ActionButton>}
+          {isOwn && apis.data && chosen && own.length === 1 && <Register known={apis.data} isFirst={false} />}
+          <AccountPicker /><Freshness query={apis} />
+        </div>
       </div>
       {!isOwn && (
-        <Banner tone="info" title="You are only looking at this operator" action={<a className="button small" href={signer.kind !== "none" ? href({ account: signs, api: "" }) : href({ view: "connect" })}>{signer.kind !== "none" ? "Go to your own" : "Choose who signs"}</a>}>
-          To change anything, sign as this account.
-        </Banner>
+        <p className="muted small-text">
+          You are only looking at this operator. To change anything, {signer.kind !== "none" ? <a href={href({ account: signs, api: "" })}>go to your own page</a> : <a href={href({ view: "connect" })}>choose who signs</a>}.
+        </p>
       )}
       {isOwn && apis.data?.filter((api) => api.proposedOperator === location.account).map((api) => <Offered key={api.apiName} api={api} />)}
       {!apis.data ? (
@@ -116,7 +123,7 @@ function Operated({ own, chosen, isOwn, register }: OperatedProps) {
         </Section>
       )}
       <EarnedByDay days={days} today={today} />
-      {chosen && <Chosen key={chosen.apiName} api={chosen} days={days} earnings={earnings.data} isOwn={isOwn} now={now} register={own.length === 1 && register} />}
+      {chosen && <Chosen key={chosen.apiName} api={chosen} days={days} earnings={earnings.data} isOwn={isOwn} now={now} />}
     </>
   );
 }
@@ -138,18 +145,13 @@ interface ChosenProps {
   earnings: Earnings | undefined;
   isOwn: boolean;
   now: number;
-  register: React.ReactNode;
 }
 
-function Chosen({ api, days, earnings, isOwn, now, register }: ChosenProps) {
+function Chosen({ api, days, earnings, isOwn, now }: ChosenProps) {
   const promises = usePromises(api.apiName);
   const inTheWay = handOverHindrance(promises.inForce, promises.next, earnings?.apis.find(({ apiName }) => apiName === api.apiName));
   return (
     <>
-      <div className="page-head">
-        <p><Tag tone={api.active ? "good" : "warn"}>{api.active ? "Active" : "Paused"}</Tag></p>
-        {isOwn && <div className="actions"><ActionButton make={() => actions.setActive(api)}>{api.active ? "Pause" : "Resume"}</ActionButton>{register}</div>}
-      </div>
       <Consumers api={api} days={days.of.get(api.apiName) ?? []} earnings={earnings} isOwn={isOwn} now={now} />
       <Settlements api={api} />
       <Disputes api={api} promises={promises} />

@@ -137,19 +137,41 @@ aside("an operator of 42 APIs sees what came in, who uses them, and what was ref
   await page.screenshot({ path: `${stage.shots}/heavy-operate-api-desktop.png`, fullPage: true });
 });
 
-for (const phone of [390, 320]) {
-  aside(`an operator's APIs fit a phone of ${phone} pixels`, async () => {
-    const page = await (await visit({ phone, dark: phone === 320 })).newPage();
-    await page.goto(place("operate", { account: operator.address }, heavy));
-    await page.getByTestId("earned").locator("data").waitFor();
-    await fits(page, "the APIs");
-    await shot(page, `heavy-operate-${phone}`);
-    for (const api of [heavy.apis.settled, heavy.apis.plans, heavy.apis.often]) {
-      await page.goto(place("operate", { account: operator.address, api }, heavy));
-      await page.getByRole("heading", { level: 1, name: api }).waitFor();
-      await page.waitForFunction(() => !document.querySelector("main .skeleton"));
-      await fits(page, api);
-      await page.screenshot({ path: `${stage.shots}/heavy-operate-${api.slice(0, 6)}${api.slice(-3)}-${phone}.png`, fullPage: true });
-    }
-  });
+aside("an operator sees what has matured, and what a day's refund can be at most", async () => {
+  const page = await enterApi(heavy.apis.often, heavy);
+  await shows(page.getByText("have waited as long as was promised"), "GEN");
+  await page.getByRole("button", { name: "Collect" }).click();
+  await shows(page.getByTestId("effects"), "no court can give them back any more");
+  await page.keyboard.press("Escape");
+  const consumers = section(page, "Consumers");
+  await consumers.getByRole("button", { name: /Carl/ }).click();
+  await consumers.getByLabel("Refund from").selectOption({ label: "20 Mar, whose earnings wait" });
+  await shows(consumers, "at most 0.56 GEN");
+  await consumers.getByRole("button", { name: "Refund" }).click();
+  await page.getByRole("dialog").getByLabel("Amount").fill("0.57");
+  await page.getByRole("dialog").getByLabel("Reason").fill("an outage");
+  await shows(page.getByRole("dialog"), "At most 0.56 GEN: what was paid that day and is not given back");
+  await page.getByRole("dialog").getByLabel("Amount").fill("0.5");
+  await shows(page.getByTestId("effects"), "They come from what waits of 20 Mar");
+  await page.keyboard.press("Escape");
+  await section(page, "Promise").getByRole("button", { name: "End it" }).click();
+  await shows(page.getByTestId("effects"), "From 4 Apr on nothing is promised");
+});
+
+async function apisFit(phone) {
+  const page = await (await visit({ phone, dark: phone === 320 })).newPage();
+  await page.goto(place("operate", { account: operator.address }, heavy));
+  await page.getByTestId("earned").locator("data").waitFor();
+  await fits(page, "the APIs");
+  await shot(page, `heavy-operate-${phone}`);
+  for (const api of [heavy.apis.settled, heavy.apis.plans, heavy.apis.often]) {
+    await page.goto(place("operate", { account: operator.address, api }, heavy));
+    await page.getByRole("heading", { level: 1, name: api }).waitFor();
+    await page.waitForFunction(() => !document.querySelector("main .skeleton"));
+    await fits(page, api);
+    await page.screenshot({ path: `${stage.shots}/heavy-operate-${api.slice(0, 6)}${api.slice(-3)}-${phone}.png`, fullPage: true });
+  }
 }
+
+aside("an operator's APIs fit a phone of 390 pixels", () => apisFit(390));
+aside("an operator's APIs fit a phone of 320 pixels, in the dark", () => apisFit(320));
