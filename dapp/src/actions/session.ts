@@ -95,7 +95,7 @@ export function billWithoutVouchers(line: ApiUsage, creditWei: bigint, now: numb
       if (amount > freeWei) form.fail("amount", `Only ${gen(freeWei)} are free.`);
       return form.result(() => ({
         effects: [
-          `Vouchers of ${shortAddress(line.signer)} are of no use any more, also those that were signed and not billed.`,
+          `Vouchers of ${shortAddress(line.signer)} bill nothing any more, unless you open a session with the same key again.`,
           `${gen(amount)} of your credit are set aside for ${line.apiName} until ${momentText(end)}; then its operator can bill your free credit, too, within your daily cap.`,
         ],
         call: { method: "place_hold", args: [line.apiName, amount, end, "plain"], valueWei: 0n, title: `Hold ${gen(amount)} for ${line.apiName}, without vouchers` },

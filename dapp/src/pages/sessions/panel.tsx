@@ -101,8 +101,8 @@ function Channels({ session, kept }: { session: Session; kept: readonly SignedVo
         return (
           <li key={channelId} data-testid="channel">
             <Bar
-              label={name} used={billedWei === null ? "nothing yet" : <Gen wei={billedWei} />} limit={<Gen wei={signedWei} />}
-              thousandths={share(billedWei ?? 0n, signedWei)} left={billedWei === signedWei ? "all that is signed is billed" : `${exactGen(signedWei - (billedWei ?? 0n))} GEN signed and not billed`}
+              label={name} used={billedWei === null ? "nothing billed" : <><Gen wei={billedWei} /> billed</>} limit={<><Gen wei={signedWei} /> signed</>}
+              thousandths={share(billedWei ?? 0n, signedWei)} left={billedWei === signedWei ? "all that is signed is billed" : `${exactGen(signedWei - (billedWei ?? 0n))} GEN not billed yet`}
             />
             {voucher && <DialogButton className="button quiet small" content={() => <VoucherView voucher={voucher} />}>Show voucher<span className="visually-hidden"> of {name}</span></DialogButton>}
           </li>

@@ -37,7 +37,7 @@ export function VoucherDialog({ line, consumer, kept, onDone }: VoucherDialogPro
     { value: another, label: "A new channel" },
   ];
   return (
-    <>
+    <div className="voucher">
       <Dialog.Title>Sign a voucher for {line.apiName}</Dialog.Title>
       <Dialog.Description className="muted">A voucher says how much {line.apiName} may bill in all. Each one replaces the one before.</Dialog.Description>
       <FieldInput
@@ -47,7 +47,7 @@ export function VoucherDialog({ line, consumer, kept, onDone }: VoucherDialogPro
       {found.ready
         ? <VoucherForm key={found.channelId} {...found.ready} channelId={found.channelId} onSigned={setSigned} onDone={onDone} />
         : found.error ? <Trouble error={found.error} /> : <Skeleton rows={3} label="Reading the channel" />}
-    </>
+    </div>
   );
 }
 
@@ -187,7 +187,10 @@ export function VoucherView({ voucher }: { voucher: SignedVoucher }) {
       </Dialog.Description>
       <Text label="As a header" text={header} what="the header" />
       <p className="muted small-text">For example: <code className="break">curl -H &quot;{VOUCHER_HEADER}: …&quot; URL</code></p>
-      <Text label="As JSON" text={json} what="the JSON" />
+      <details>
+        <summary>As JSON</summary>
+        <Text label="As api-billing session sign prints it" text={json} what="the JSON" />
+      </details>
       <Banner tone="info" title="Keep it as you would keep money">Whoever has it can be served by it as far as it covers. It is kept in this browser, too.</Banner>
       <div className="dialog-buttons">
         <a className="button" download={`voucher-${voucher.apiName}.json`} href={`data:application/json,${encodeURIComponent(json)}`}>Download JSON</a>

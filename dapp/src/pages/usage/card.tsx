@@ -83,7 +83,7 @@ function CardActions({ line, report, apis, now }: Acting & { line: ApiUsage }) {
   return (
     <div className="card-actions">
       {api && <ActionButton make={() => actions.subscribe(api, report, now)}>{line.subscribed ? "Change plan or cap" : "Subscribe again"}</ActionButton>}
-      {line.subscribed && <ActionButton make={() => actions.placeHold(line, report.creditBalanceWei, now)}>{actions.isHoldInForce(line, now) ? "Change hold" : "Place hold"}</ActionButton>}
+      {line.subscribed && !line.signer && <ActionButton make={() => actions.placeHold(line, report.creditBalanceWei, now)}>{actions.isHoldInForce(line, now) ? "Change hold" : "Place hold"}</ActionButton>}
       {isEnded && <ActionButton make={() => actions.releaseHold(line)}>Release hold</ActionButton>}
       {line.subscribed && <ActionButton className="button small quiet" make={() => actions.unsubscribe(line, now)}>End</ActionButton>}
     </div>

@@ -10,7 +10,7 @@ import type { Row } from "./rows";
 export function MeteredUse({ row: { line, metered }, report, apis, isOwn }: Acting & { row: Row }) {
   return (
     <>
-      {metered && metered.kind !== "session" && <Paid metered={metered} />}
+      {metered && !line.signer && <Paid metered={metered} />}
       <SessionPanel line={line} report={report} api={apis?.find((each) => each.apiName === line.apiName)} isOwn={isOwn} />
     </>
   );
