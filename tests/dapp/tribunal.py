@@ -1,5 +1,5 @@
-"""A network with a court: an API whose promise is in force, a usage line that a meter has settled, days that can be
-disputed, a dispute that was judged and one that is open.
+"""A network with a court and with fees: an API whose promise is in force, a usage line that a meter has settled, days
+that can be disputed, a dispute that was judged and one that is open.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from api_billing.cli.app import make_app
 from api_billing.client import BillingClient
 from api_billing.connection import Connection
-from api_billing.contract_source import COURT_FILE_NAME, contract_path
+from api_billing.contract_source import COURT_FILE_NAME, FILE_NAME, Source
 from api_billing.court_client import CourtClient
 from api_billing.metering.ledger.ids import first_id
 from api_billing.metering.ledger.operations import Reserve, Reserved, Settle
@@ -46,14 +46,14 @@ class Tribunal:
 
     def __init__(self, page: Path, folder: Path) -> None:
         self._documents: dict[str, bytes] = {}
-        options = NodeOptions(finality_window_seconds=FINALITY_SECONDS)
+        options = NodeOptions(network="studio-next", finality_window_seconds=FINALITY_SECONDS)
         self.server = RpcServer(options, site=StaticSite(page, documents=self._documents)).start()
-        self._network = find_network("localnet", self.server.url)
+        self._network = find_network("studio-next", self.server.url)
         self._connection = Connection(self._network, Account.from_key(PEOPLE["operator"].key))
         self._store = f"sqlite:///{folder}/meter.db"
         self._at(9)
-        self.contract = self._deploy(contract_path())
-        self.court = self._deploy(contract_path(COURT_FILE_NAME), self.contract, BOND)
+        self.contract = self._deploy(FILE_NAME)
+        self.court = self._deploy(COURT_FILE_NAME, self.contract, BOND)
         self._play()
 
     def _at(self, days: int) -> None:
@@ -62,8 +62,8 @@ class Tribunal:
         self._connection.provider.result("sim_setTime", at - FINALITY_SECONDS - 1)
         self._connection.provider.result("sim_setTime", at)
 
-    def _deploy(self, code: Path, *args: Any) -> str:
-        tx = self._connection.send_deployment(code.read_bytes(), args)
+    def _deploy(self, name: str, *args: Any) -> str:
+        tx = self._connection.send_deployment(Source.read(name, line="v0.3").code, args)
         address = self._connection.follower.wait(tx, "accepted", 30).contract
         assert address is not None
         return address.lower()
@@ -134,6 +134,6 @@ class Tribunal:
             "origin": self.server.url.removesuffix("/api"),
             "url": self.server.url,
             "contract": self.contract,
-            "court": self.court,
+            "chainId": self._connection.chain_id(),
             "record": self.record,
         }

@@ -15,8 +15,9 @@ export type Failure =
 
 const BUSY_CODES = new Set([-32005, -32006, -32029, -32030]);
 const TIMEOUT_MS = 20_000;
-/** Some nodes answer when they have run it. */
-const SENDING_TIMEOUT_MS = 120_000;
+/** Some nodes answer when they have run it; so do all for its fee, and a court asks a language model. */
+const RUNNING_TIMEOUT_MS = 120_000;
+const RUN = new Set(["eth_sendRawTransaction", "sim_estimateTransactionFees"]);
 
 export class NodeError extends Error {
   constructor(readonly failure: Failure, message: string, readonly code = 0, readonly refusalCode = "") {
@@ -68,7 +69,7 @@ let lastId = Date.now();
 
 /** One call; integers of the result are bigints. Throws NodeError. */
 export async function rpc(url: string, method: string, params: readonly unknown[], signal?: AbortSignal): Promise<unknown> {
-  const timeoutMs = method === "eth_sendRawTransaction" ? SENDING_TIMEOUT_MS : TIMEOUT_MS;
+  const timeoutMs = RUN.has(method) ? RUNNING_TIMEOUT_MS : TIMEOUT_MS;
   const response = await post(url, toJson({ jsonrpc: "2.0", id: ++lastId, method, params }), timeoutMs, signal);
   if (response.status === 429) throw new NodeError("busy", "the node limits how often it is asked", 429);
   if (response.status >= 500) throw new NodeError("unreachable", `the node answers with status ${response.status}`);

@@ -20,6 +20,12 @@ describe("JSON-RPC", () => {
     answer('{"jsonrpc":"2.0","id":1,"result":{"timestamp":1.5}}');
     expect(await rpc(URL, "x", [])).toEqual({ timestamp: 1.5 });
   });
+  it.each([["gen_call", 20_000], ["sim_estimateTransactionFees", 120_000], ["eth_sendRawTransaction", 120_000]])("waits for %s %i ms", async (method, ms) => {
+    answer('{"jsonrpc":"2.0","id":1,"result":1}');
+    const timeout = vi.spyOn(AbortSignal, "timeout");
+    await rpc(URL, method, []);
+    expect(timeout).toHaveBeenCalledWith(ms);
+  });
   it("gives null for null", async () => {
     answer('{"jsonrpc":"2.0","id":1,"result":null}');
     expect(await rpc(URL, "x", [])).toBeNull();

@@ -4,6 +4,7 @@ import { accessible, aside, ask, card, check, enter, finalize, fits, follow, peo
 const { consumer, operator } = people;
 const at = stage.tribunal;
 const file = (text) => ({ name: "proof.json", mimeType: "application/json", buffer: Buffer.from(text) });
+const fee = (page) => shows(page.getByTestId("fee"), /Network fee: at most 0\.\d+ GEN/);
 const proof = (page) => page.getByTestId("proof");
 
 /** A page at the width, looked at and left in a picture. */
@@ -32,7 +33,7 @@ aside("a proof for a dispute that was changed is refused, exactly", async () => 
 });
 
 aside("a consumer claims a proven line, disputes its day, has it judged and gets a refund", async () => {
-  const page = await enter(consumer, "usage", { at });
+  const page = await enter(consumer, "usage", { at, chainId: at.chainId });
   await (await card(page, "weather")).getByRole("link", { name: "Promise and disputes of weather" }).click();
   await shows(page.locator("main"), "Answers within a second");
   await page.getByText("Or paste its text").click();
@@ -50,6 +51,7 @@ aside("a consumer claims a proven line, disputes its day, has it judged and gets
   await shows(page.getByTestId("effects"), /0\.08 GEN for 4 calls, is frozen.*At most 0\.064 GEN come back, 80 %.*0\.1 GEN leave your account as a bond.*usage line that you proved/);
   await accessible(page, "the dialog of a dispute");
   await shot(page, "dispute-dialog-desktop-light");
+  await fee(page);
   await submit(page, {}, "Open dispute");
   await follow(page, "Dispute 16 Mar 2026 of weather", "Accepted");
   await page.getByRole("link", { name: "Dispute 3" }).click();
@@ -61,6 +63,7 @@ aside("a consumer claims a proven line, disputes its day, has it judged and gets
   await look(page, "dispute-open-desktop-light");
   await ask("say", 100, "The log shows 503 all morning. <b>Nothing</b> speaks against it.");
   await page.getByRole("button", { name: "Have it judged" }).click();
+  await fee(page);
   await submit(page, {}, "Have it judged");
   await follow(page, "Judge dispute 3 of weather", "Accepted");
   await shows(page.getByTestId("verdict"), "100 %: 0.064 GEN refunded");
@@ -77,7 +80,7 @@ aside("a consumer claims a proven line, disputes its day, has it judged and gets
 });
 
 aside("an operator sees disputes against its API, and what others wrote stays text", async () => {
-  const page = await enter(operator, "disputes", { at, phone: true, dark: true });
+  const page = await enter(operator, "disputes", { at, chainId: at.chainId, phone: true, dark: true });
   await shows(page.locator("main"), /\d in all, \d open/);
   check(await page.getByText("Prove a request").count() === 0, "an operator has nothing to claim from itself");
   await look(page, "disputes-operator-phone-dark", 390);
