@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from starlette.testclient import TestClient
@@ -99,7 +100,10 @@ def test_summary__of_a_meter_that_settles__says_where_and_what_waits(place, ask)
 
 def test_summary__in_the_next_month__still_tells_what_waits(place, ask):
     place.serve(700)
-    later = ask(place.api, what="summary", later_ms=30 * 86_400_000).json()
+    now_ms = place.now_ms()
+    first = datetime.fromtimestamp(now_ms / 1000, UTC).replace(day=1, hour=0, minute=0, second=0)
+    next_month = (first + timedelta(days=31)).replace(day=1)
+    later = ask(place.api, what="summary", later_ms=int(next_month.timestamp() * 1000) - now_ms + 60_000).json()
     assert [each["requests_wei"] for each in later["unsettled"]] == ["700"]
     assert later["apis"] == [{"api": place.api, "today": NOTHING, "month": NOTHING}]
 

@@ -1,6 +1,8 @@
 """Where a request comes by several terms, those nearest to the handler hold, and it is charged once."""
 
+from calendar import monthrange
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -78,7 +80,9 @@ def test_nearer_terms__below_others__hold_and_are_charged_once(
     answers = [client.post("/it", json=BODY, headers=acme) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert answers[0].text in ('{"model":"small"}', "ab")
-    assert answers[0].headers.get_list("ratelimit-policy") == ['"month";q=1000;w=2592000, "2-per-day";q=2;w=86400']
+    today = datetime.now(UTC)
+    seconds = monthrange(today.year, today.month)[1] * 86_400
+    assert answers[0].headers.get_list("ratelimit-policy") == [f'"month";q=1000;w={seconds}, "2-per-day";q=2;w=86400']
     balance = memory_meter.balance("acme")
     assert (balance.charged_wei, balance.reserved_wei) == (2 * DEAR, 0)
     settled = memory_meter.store.call(ListRecords(states=("settled",)))

@@ -25,7 +25,7 @@ _RECORDS: Final = 2_000
 _PAGE: Final = 500
 _RESERVATIONS: Final = 1_000
 _BATCHES: Final = 100
-_DAYS: Final = 31  # of which APIs are known: what was used before a month began may not be settled yet
+_DAYS: Final = 32  # of which APIs are known: on the first of a month all of the one before may wait still
 _FRESH_MS: Final = 2_000  # how long it is told again as it was
 
 
