@@ -18,6 +18,8 @@ export interface KeptKey {
   madeAt: number;
 }
 
+/** How long a tab may take to see what another has kept. */
+const SEEN_MS = 300;
 const NONE: Signer = { kind: "none" };
 
 export class SignerStore {
@@ -73,7 +75,12 @@ export class SignerStore {
       return last && this.keyList.length > known ? { key: last, isNew: false } : { key: this.keepKey(url, make()), isNew: true };
     };
     const locks = (navigator as { locks?: LockManager | null }).locks; // in secure contexts only
-    return locks ? locks.request(`${KEY_PREFIX}${url}`, work) : work();
+    // What is written reaches other tabs a moment later: the next one has to see it.
+    return locks ? locks.request(`${KEY_PREFIX}${url}`, async () => {
+      const made = work();
+      if (made.isNew) await new Promise((resolve) => setTimeout(resolve, SEEN_MS));
+      return made;
+    }) : work();
   }
 
   /** Keeps a key that was made elsewhere. */
