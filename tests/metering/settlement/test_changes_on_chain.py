@@ -15,23 +15,12 @@ from api_billing.metering.ledger.settlement_operations import ListOutgoing, Read
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
 from api_billing.metering.stores.steps import run
-from api_billing.networks import Network, find_network
-from genlayer_localnet.rpc.server import RpcServer
+from api_billing.networks import Network
 from genlayer_localnet.testing.plugin import server_fixture
 
-from .places import ONE_GEN, PRICE, Place, deployed
+from .places import ONE_GEN, PRICE, Place
 
 server = server_fixture(scope="module", finality_window_seconds=3_600, validators=5)
-
-
-@pytest.fixture(scope="module")
-def network(server: RpcServer) -> Network:
-    return find_network("localnet", server.url)
-
-
-@pytest.fixture(scope="module")
-def contract(network: Network) -> str:
-    return deployed(network)
 
 
 @pytest.fixture

@@ -13,26 +13,15 @@ from api_billing.metering.meter import Meter
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.on_chain import OnChain
 from api_billing.metering.web.fastapi import metered
-from api_billing.networks import Network, find_network
+from api_billing.networks import Network
 from api_billing.payments import mpp, x402
 from api_billing.payments.mpp import Credential
 from api_billing.vouchers import Voucher
-from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.plugin import server_fixture
 
-from .places import PRICE, SessionPlace, deployed
+from .places import PRICE, SessionPlace
 
 server = server_fixture(scope="module", finality_window_seconds=3_600)
-
-
-@pytest.fixture(scope="module")
-def network(server: RpcServer) -> Network:
-    return find_network("localnet", server.url)
-
-
-@pytest.fixture(scope="module")
-def contract(network: Network) -> str:
-    return deployed(network)
 
 
 @pytest.fixture

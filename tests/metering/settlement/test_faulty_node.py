@@ -22,16 +22,6 @@ from .places import Place, deployed
 server = server_fixture(scope="module", finality_window_seconds=3_600)
 
 
-@pytest.fixture(scope="module")
-def network(server: RpcServer) -> Network:
-    return find_network("localnet", server.url)
-
-
-@pytest.fixture(scope="module")
-def contract(network: Network) -> str:
-    return deployed(network)
-
-
 @pytest.fixture
 def place(request: Any, network: Network, contract: str) -> Iterator[Place]:
     made = Place(request.node.nodeid, network, contract, hold_wei=10**7)

@@ -14,9 +14,8 @@ from api_billing.metering.ledger.settlement_operations import ListOutgoing, Read
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.proof import prove, verify
 from api_billing.metering.stores.steps import run
-from api_billing.networks import Network, find_network
+from api_billing.networks import find_network
 from api_billing.results import SettlementEntry
-from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.plugin import server_fixture
 from genlayer_localnet.testing.server import local_server
 
@@ -41,16 +40,6 @@ class Lossy:
             self.lost -= 1
             raise OutcomeUnknown("the answer was lost", written.tx)
         return written
-
-
-@pytest.fixture(scope="module")
-def network(server: RpcServer) -> Network:
-    return find_network("localnet", server.url)
-
-
-@pytest.fixture(scope="module")
-def contract(network: Network) -> str:
-    return deployed(network)
 
 
 @pytest.fixture

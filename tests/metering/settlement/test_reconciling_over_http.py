@@ -12,25 +12,14 @@ from api_billing.metering import Meter
 from api_billing.metering.service import create_app
 from api_billing.metering.settlement.cutting import Cutter
 from api_billing.metering.stores.steps import run
-from api_billing.networks import Network, find_network
-from genlayer_localnet.rpc.server import RpcServer
+from api_billing.networks import Network
 from genlayer_localnet.testing.plugin import server_fixture
 
-from .places import Place, deployed
+from .places import Place
 
 SERVICE, ADMIN = "service-token-of-the-tests-0123456789", "admin-token-of-the-tests-0123456789"
 NOTHING = {"calls": 0, "units": 0, "charged_wei": "0", "uncollected_wei": "0"}
 server = server_fixture(scope="module", finality_window_seconds=3_600)
-
-
-@pytest.fixture(scope="module")
-def network(server: RpcServer) -> Network:
-    return find_network("localnet", server.url)
-
-
-@pytest.fixture(scope="module")
-def contract(network: Network) -> str:
-    return deployed(network)
 
 
 @pytest.fixture

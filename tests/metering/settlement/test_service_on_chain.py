@@ -32,8 +32,8 @@ from api_billing.vouchers import Channel, sign_voucher
 from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.plugin import server_fixture
 
+from .places import deployed
 from .service_on_chain import API, COST_WEI
-from .test_localnet import deployed
 from .waiting import LONG_SECONDS, all_is_recorded, eventually
 
 HERE = Path(__file__).parent

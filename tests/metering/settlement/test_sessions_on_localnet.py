@@ -16,26 +16,15 @@ from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.settlement.on_chain import OnChain
 from api_billing.metering.stores import open_store
-from api_billing.networks import Network, find_network
+from api_billing.networks import Network
 from api_billing.results import SettlementEntry
 from api_billing.vouchers import Voucher
-from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.plugin import server_fixture
 
 from .fake_chain import FakeChain
-from .places import ONE_GEN, PRICE, SessionPlace, deployed
+from .places import ONE_GEN, PRICE, SessionPlace
 
 server = server_fixture(scope="module", finality_window_seconds=3_600)
-
-
-@pytest.fixture(scope="module")
-def network(server: RpcServer) -> Network:
-    return find_network("localnet", server.url)
-
-
-@pytest.fixture(scope="module")
-def contract(network: Network) -> str:
-    return deployed(network)
 
 
 @pytest.fixture
