@@ -4,7 +4,7 @@ import { defaultUrl, NETWORKS, networkOf } from "../chain/networks";
 import { useDeployment } from "../state/deployment";
 import { go, useLocation } from "../state/location";
 import { usePlace } from "../state/place";
-import { signers, useSigner } from "../state/signing";
+import { signers, useSigner, useSigningGuard } from "../state/signing";
 import { trust } from "../state/trust";
 import { useBalance } from "../state/queries";
 import { isNodeUrl } from "../state/url";
@@ -130,6 +130,7 @@ function Who() {
 
 function SignerCard() {
   const { signer, own } = useSigner();
+  const guard = useSigningGuard();
   const { nameOf } = useDeployment();
   const balance = useBalance(own);
   if (signer.kind === "none") return null;
@@ -139,7 +140,7 @@ function SignerCard() {
         <strong>{nameOf(own) || (signer.kind === "key" ? "Throw-away key of this browser" : signer.name)}</strong>
         <div className="mono break">{own}</div>
         <div className="muted">{balance.data === undefined ? "…" : <>The account has <Gen wei={balance.data} /></>}</div>
-        {signer.kind === "wallet" && <SignerLine />}
+        {!guard.maySign && <SignerLine />}
       </div>
       {signer.kind === "key" && <div className="actions"><GetMoney address={own} /></div>}
     </div>

@@ -67,13 +67,15 @@ export function LookAt() {
     <form onSubmit={look} noValidate className="form">
       <div className={`field ${error ? "has-error" : ""}`}>
         <label htmlFor="account">Address to look at</label>
-        <span className="input">
-          <input id="account" value={address} onChange={(event) => setAddress(event.target.value)} className="mono" autoComplete="off" autoCapitalize="off"
-            spellCheck={false} aria-invalid={error !== ""} aria-describedby="account-hint" />
+        <span className="look-at">
+          <span className="input">
+            <input id="account" value={address} onChange={(event) => setAddress(event.target.value)} className="mono" autoComplete="off" autoCapitalize="off"
+              spellCheck={false} aria-invalid={error !== ""} aria-describedby="account-hint" />
+          </span>
+          <button type="submit" className="button">Look at it</button>
         </span>
         <span id="account-hint" className={error ? "error" : "hint"}>{error || "Anybody's usage can be looked at; nothing is signed for that."}</span>
       </div>
-      <button type="submit" className="button">Look at it</button>
     </form>
   );
 }

@@ -75,7 +75,7 @@ function ChildLine({ child }: { child: Child }) {
   const { label, tone, text } = describeChild(child);
   return (
     <>
-      <Tag tone={tone}>{label}</Tag> <span>{text}{child.to && <> to <Address address={child.to} /></>}</span>{" "}
+      <Tag tone={tone}>{label}</Tag> <span>{text}{child.to && (BigInt(child.valueWei) > 0n ? <> to <Address address={child.to} /></> : <> (<Address address={child.to} />)</>)}</span>{" "}
       <span className="mono muted break">{child.hash}</span>
     </>
   );

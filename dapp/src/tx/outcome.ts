@@ -17,6 +17,8 @@ export interface Outcome {
   keptWei: bigint;
   children: string[];
   to: string;
+  /** What it calls there; empty where that is not told. */
+  method: string;
   valueWei: bigint;
   /** Null where the network takes none. */
   fee: Fee | null;
@@ -37,6 +39,7 @@ export interface Raw {
   value?: unknown;
   consensus_data?: { leader_receipt?: unknown } | null;
   triggered_transactions?: unknown;
+  data?: unknown;
   fee_accounting?: unknown;
 }
 
@@ -104,6 +107,18 @@ function ended(raw: Raw, status: string, fee: Fee | null): Ended {
   return Number(raw.type ?? -1) === 0 ? { verdict: "done" } : { verdict: "failed", message: "the node tells no result" };
 }
 
+/** The line v0.3 has the name of a method under the empty key. */
+function methodOf(data: unknown): string {
+  const { calldata } = Object(data) as { calldata?: unknown };
+  try {
+    const { method, "": named } = Object(decode(fromBase64(String(calldata ?? "")))) as Record<string, unknown>;
+    const name = method ?? named;
+    return typeof name === "string" ? name : "";
+  } catch {
+    return "";
+  }
+}
+
 export function outcomeOf(raw: Raw): Outcome {
   const status = String(raw.status ?? "PENDING");
   const isFinal = status === "FINALIZED" || NO_RESULT.has(status);
@@ -120,6 +135,7 @@ export function outcomeOf(raw: Raw): Outcome {
     keptWei,
     children,
     to: String(raw.to_address ?? "").toLowerCase(),
+    method: methodOf(raw.data),
     valueWei: BigInt((raw.value as bigint | number | string | null | undefined) ?? 0),
     fee,
   };

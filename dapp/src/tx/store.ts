@@ -17,6 +17,8 @@ export interface Child {
   code: string;
   message: string;
   to: string;
+  /** What it calls there; older records do not say it. */
+  method?: string;
   valueWei: string;
 }
 

@@ -119,6 +119,7 @@ export class Tracker {
         code: outcome.code,
         message: outcome.message,
         to: outcome.to,
+        method: outcome.method,
         valueWei: outcome.valueWei.toString(),
       };
     } catch (error) {

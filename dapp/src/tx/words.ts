@@ -59,9 +59,18 @@ export function describe(record: TxRecord): Words {
   return { label, tone, text, announcement: `${record.title}: ${label}${isBad && text ? `. ${text}` : ""}` };
 }
 
-/** What a contract's message does, as far as its form tells. */
+/** What the messages of the billing contract and its court do. */
+const MESSAGES: Readonly<Record<string, string>> = {
+  freeze_by_court: "Keeps back what was earned on the disputed day, until the verdict",
+  refund_by_court: "Refunds what the verdict says; the rest is the operator's",
+};
+
+/** What a contract's message does, as far as its method and its form tell. */
 export function describeChild(child: Child): { label: string; tone: Tone; text: string } {
-  const text = BigInt(child.valueWei) > 0n ? `Pays ${exactGen(BigInt(child.valueWei))} GEN` : "Message of the contract";
+  const { method = "", valueWei } = child;
+  const amount = `${exactGen(BigInt(valueWei))} GEN`;
+  const pays = method === "top_up_for" ? `Pays ${amount}, as credit,` : `Pays ${amount}`;
+  const text = BigInt(valueWei) > 0n ? pays : MESSAGES[method] ?? (method ? `Calls ${method}` : "Message of the contract");
   if (child.verdict === "refused") return { label: "Refused", tone: "bad", text: `${text}: ${explain(child.code).meaning}` };
   if (child.verdict === "failed") return { label: "Failed", tone: "bad", text: `${text}: ${child.message}` };
   return { label: LABELS[child.phase], tone: child.phase === "finalized" ? "good" : "busy", text };

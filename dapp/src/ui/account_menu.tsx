@@ -5,7 +5,7 @@ import { useDeployment } from "../state/deployment";
 import { go, useLocation } from "../state/location";
 import { usePlace } from "../state/place";
 import { useBalance } from "../state/queries";
-import { signers, useSigner } from "../state/signing";
+import { signers, useSigner, useSigningGuard } from "../state/signing";
 import { ActAs, GetMoney } from "./keys";
 import { Copy, Gen } from "./parts";
 import { SignerLine } from "./signer_line";
@@ -75,6 +75,7 @@ function Connect({ onDone }: { onDone(): void }) {
 function Account({ address, title, onDone }: { address: string; title: string; onDone(): void }) {
   const { href } = useLocation();
   const { signer } = useSigner();
+  const guard = useSigningGuard();
   const balance = useBalance(address);
   const leave = (): void => {
     signers.leave();
@@ -89,7 +90,7 @@ function Account({ address, title, onDone }: { address: string; title: string; o
         <div><span className="mono break">{address}</span> <Copy text={address} label="Copy your address" /></div>
         <div className="actions">{balance.data === undefined ? "…" : <Gen wei={balance.data} />}{signer.kind === "key" && <GetMoney address={address} />}</div>
       </div>
-      {signer.kind === "wallet" && <SignerLine />}
+      {!guard.maySign && <SignerLine />}
       <div className="account-links">
         <a href={href({ ...own, view: "usage" })} onClick={onDone}>My usage</a>
         <a href={href({ ...own, view: "operate" })} onClick={onDone}>My APIs</a>

@@ -1,6 +1,7 @@
 // Who signs; or what is in the way of it, and how to get it out of there.
 import { useState } from "react";
 import { switchChain } from "../chain/injected";
+import { useDeployment } from "../state/deployment";
 import { useLocation } from "../state/location";
 import { usePlace } from "../state/place";
 import { signers, useSigner, useSigningGuard } from "../state/signing";
@@ -11,12 +12,13 @@ export function SignerLine() {
   const { allowsKeys, chainId, place, url, recheckChain } = usePlace();
   const { href } = useLocation();
   const { signer } = useSigner();
+  const { nameOf } = useDeployment();
   const guard = useSigningGuard();
   const [failure, setFailure] = useState("");
   if (guard.maySign) {
     return (
       <p className="muted signer-line">
-        Signed by <Address address={guard.signer.address} />, {guard.signer.kind === "key" ? "a throw-away key of this browser" : guard.signer.name}.
+        Signed by <Address address={guard.signer.address} />, {guard.signer.kind === "wallet" ? guard.signer.name : nameOf(guard.signer.address) ? "whose key this localnet tells" : "a throw-away key of this browser"}.
       </p>
     );
   }

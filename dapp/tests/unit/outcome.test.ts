@@ -12,6 +12,12 @@ const tx = (result: string | null, more: Raw = {}): Raw => ({
 
 describe("the outcome of a transaction", () => {
   it("is done when the contract returned", () => expect(outcomeOf(tx(returned(null)))).toMatchObject({ verdict: "done", isDecided: true, isFinal: false, to: "0xab", valueWei: 5n }));
+  it("has what it calls, where the node tells it", () => {
+    const called = (calldata: unknown) => outcomeOf(tx(returned(null), { data: { calldata } })).method;
+    expect(called(base64(encode({ args: [1n], method: "judge" })))).toBe("judge");
+    expect(called(base64(encode({ args: [1n], "": "judge" })))).toBe("judge"); // as the line v0.3 has it
+    expect([called(undefined), called("%"), called(base64([255])), called(base64(encode({ method: 7n }))), outcomeOf(tx(returned(null), { data: null })).method]).toEqual(["", "", "", "", ""]);
+  });
   it("is pending until it is decided", () => expect(outcomeOf({ status: "PROPOSING" })).toMatchObject({ verdict: "pending", isDecided: false }));
   it("is a refusal with its code", () => {
     expect(outcomeOf(tx(raised("[EXPECTED] not_operator: caller is not the operator")))).toMatchObject({ verdict: "refused", code: "not_operator", message: "caller is not the operator" });

@@ -5,12 +5,12 @@ import type { Outcome } from "../../src/tx/outcome";
 import { isFollowed, PREFIX, TxStore, type TxRecord } from "../../src/tx/store";
 import { LOST_MS, Tracker } from "../../src/tx/tracker";
 import { kept } from "../../src/browser/storage";
-import { describe as inWords } from "../../src/tx/words";
+import { describe as inWords, describeChild } from "../../src/tx/words";
 
 const URL = "http://node";
 const NEW = { url: URL, contract: "0xc", account: "0xa", method: "top_up_credit", title: "Top up 5 GEN", valueWei: "5" };
 const outcome = (change: Partial<Outcome> = {}): Outcome => ({
-  status: "ACCEPTED", isDecided: true, isFinal: false, verdict: "done", code: "", message: "", keptWei: 0n, children: [], to: "", valueWei: 0n, fee: null, ...change,
+  status: "ACCEPTED", isDecided: true, isFinal: false, verdict: "done", code: "", message: "", keptWei: 0n, children: [], to: "", method: "", valueWei: 0n, fee: null, ...change,
 });
 
 let store: TxStore;
@@ -114,9 +114,9 @@ describe("following", () => {
     sent();
     const following = tracker();
     node.set("0x1", outcome({ status: "FINALIZED", isFinal: true, children: ["0x2"] }));
-    node.set("0x2", outcome({ to: "0xa", valueWei: 7n }));
+    node.set("0x2", outcome({ to: "0xa", method: "receive_credit", valueWei: 7n }));
     await following.step();
-    expect(first().children).toMatchObject([{ hash: "0x2", phase: "accepted", to: "0xa", valueWei: "7" }]);
+    expect(first().children).toMatchObject([{ hash: "0x2", phase: "accepted", to: "0xa", method: "receive_credit", valueWei: "7" }]);
     expect(isFollowed(first())).toBe(true);
     node.set("0x2", outcome({ status: "FINALIZED", isFinal: true }));
     now += 20_000;
@@ -205,4 +205,14 @@ describe("in words", () => {
   it("what is under way is not called good", () => expect(words({ phase: "accepted", verdict: "done" })).toMatchObject({ label: "Accepted", tone: "busy" }));
   it("what is final is good", () => expect(words({ phase: "finalized", verdict: "done" })).toMatchObject({ label: "Finalized", tone: "good" }));
   it("a refusal stays one when it is final", () => expect(words({ phase: "finalized", verdict: "refused", code: "no_hold" })).toMatchObject({ label: "Refused", tone: "bad" }));
+  it.each([
+    ["refund_by_court", 0n, "Refunds what the verdict says; the rest is the operator's"],
+    ["top_up_for", 5n, "Pays 0.000000000000000005 GEN, as credit,"],
+    ["", 5n, "Pays 0.000000000000000005 GEN"],
+    ["anything", 0n, "Calls anything"],
+    [undefined, 0n, "Message of the contract"],
+  ])("what it triggered is told by what it calls: %s", (method, valueWei, text) => {
+    const child = { hash: "0x2", phase: "accepted", verdict: "done", code: "", message: "", to: "0xa", valueWei: valueWei.toString(), ...(method !== undefined && { method }) } as const;
+    expect(describeChild(child).text).toBe(text);
+  });
 });

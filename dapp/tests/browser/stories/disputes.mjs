@@ -71,6 +71,10 @@ aside("a consumer claims a proven line, disputes its day, has it judged and gets
   await shows(page.locator("main"), "Money moves when the verdict is final.");
   await finalize(at.url);
   await shows(page.locator("main"), "The refund is in the consumer's credit");
+  await page.getByRole("link", { name: /^Transactions/ }).click();
+  await shows(page.getByTestId("transaction").filter({ hasText: "Judge dispute 3" }), "Refunds what the verdict says; the rest is the operator's");
+  await look(page, "dispute-transaction-desktop-light");
+  await page.goBack();
   await shows(page.getByLabel("The reason that the judges gave"), "<b>Nothing</b> speaks against it");
   await look(page, "dispute-judged-desktop-light");
   await page.getByRole("link", { name: "All disputes of weather" }).click();

@@ -126,7 +126,14 @@ story("on a network with fees, the fee is told before, and what it was after", a
   await fits(other, "a dialog with a fee on a phone");
   await shot(other, "fee-phone-light");
   await submit(other, {}, "Top up");
-  await paid(other, "Top up 1.5 GEN");
+  await other.getByTestId("toast").getByText("Top up 1.5 GEN").waitFor();
+  await other.getByRole("button", { name: "Top up" }).first().click();
+  await other.getByRole("dialog").getByLabel("Amount").fill("0.5");
+  await fee(other);
+  await submit(other, {}, "Top up");
+  await other.getByTestId("toast").getByText("Top up 0.5 GEN").waitFor();
+  check(await other.getByTestId("toast").locator("visible=true").count() === 1, "on a phone the newest transaction alone takes room");
+  await paid(other, "Top up 0.5 GEN");
   await other.getByRole("link", { name: "Operate" }).click();
   await other.getByRole("button", { name: "Register an API" }).click();
   const dialog = other.getByRole("dialog");
