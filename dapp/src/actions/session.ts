@@ -26,7 +26,7 @@ export function openSession(api: Api, report: UsageReport | undefined, own: stri
       ...(isSubscribed || api.plans.length === 1 ? { priceWei: plan?.costPerCallWei ?? 0n } : {}),
     },
     { name: "deposit", label: "Deposit with it", kind: "gen", initial: "", max: "balance", hint: `${gen(freeWei)} are free; what is missing comes from your account.` },
-    { name: "until", label: "Ends (UTC)", kind: "moment", initial: toFieldValue(Math.max(earliest, atMidnight(now, DAYS))), hint: "Nobody but the operator can end it earlier." },
+    { name: "until", label: "Ends (UTC)", kind: "moment", initial: toFieldValue(earliest || atMidnight(now, DAYS)), hint: "Nobody but the operator can end it earlier." },
     ...(inForce ? [] : [{
       name: "signer", label: "Key that signs", kind: "address", initial: own, hint: "Your own account, or a key made for this session.",
     } satisfies Field]),
@@ -59,7 +59,7 @@ export function openSession(api: Api, report: UsageReport | undefined, own: stri
             ...(isSubscribed ? [] : [`You subscribe to ${api.apiName} (${plan.planName}) for ${plan.costPerCallWei ? `${gen(plan.costPerCallWei)} a call` : "nothing"}, at most ${gen(max)} a day.`]),
             ...(deposit > 0n ? [`${gen(deposit)} leave your account and become credit.`] : []),
             ...(amount > 0n ? [`${gen(amount)} of your credit are set aside: ${gen(holdWei)} in the session.`] : []),
-            `Until ${momentText(end)} you cannot withdraw them. What is not billed becomes free credit again.`,
+            `Until ${momentText(end)} you cannot withdraw ${amount > 0n ? "them" : `what is in the session, ${gen(holdWei)}`}. What is not billed becomes free credit again.`,
             `${api.apiName} can bill only what ${signer === own ? "you sign" : `the key ${shortAddress(signer)} signs`}. Your free credit stays yours.`,
             ...(!inForce && line?.signer === signer
               ? ["This key signed for an earlier session. What it signed then and was not billed can be billed now; a new key rules that out."] : []),
@@ -69,7 +69,7 @@ export function openSession(api: Api, report: UsageReport | undefined, own: stri
           call: {
             method: "open_session", valueWei: deposit,
             args: [api.apiName, max, amount, end, signer, plan.planName, priceBound(plan)],
-            title: inForce ? `Add ${gen(amount)} to the session with ${api.apiName}` : `Open a session with ${api.apiName}: ${gen(amount)}`,
+            title: inForce ? `${amount > 0n ? `Add ${gen(amount)} to` : "Prolong"} the session with ${api.apiName}` : `Open a session with ${api.apiName}: ${gen(amount)}`,
           },
         };
       });
@@ -111,25 +111,31 @@ export interface Signable {
   session: Session;
   /** The most that was signed of the channel in this browser. */
   keptWei: bigint;
+  /** What other channels can still be billed of the hold, as far as is known here. */
+  othersWei: bigint;
+  inForce: boolean;
+  /** Whether the session can be billed of the channel: of so many it can. */
+  hasRoom: boolean;
   /** Of a call, as accepted. */
   priceWei: bigint;
 }
 
-export const voucherField = ({ session, keptWei, priceWei, api }: Signable): Field => {
-  const { signedWei, billedWei, mostWei } = sumsOf(session, keptWei);
+export const voucherField = (signable: Signable): Field => {
+  const { signedWei, billedWei, mostWei } = sumsOf(signable);
   return {
-    name: "amount", label: "Up to, in all", kind: "gen", initial: "", max: mostWei, priceWei, priceName: api.apiName,
-    hint: `On this channel ${gen(signedWei)} are signed and ${gen(billedWei)} billed so far; the hold pays up to ${gen(mostWei)}.`,
+    name: "amount", label: "Up to, in all", kind: "gen", initial: "", max: mostWei, priceWei: signable.priceWei, priceName: signable.api.apiName,
+    hint: `On this channel ${gen(billedWei)} are billed so far, and ${gen(signedWei)} known to be signed; the hold pays up to ${gen(mostWei)}.`,
   };
 };
 
 /** What is wrong with a sum, or what signing it means; there is no call, as nothing is sent. */
-export function checkVoucher({ api, session, keptWei }: Signable, values: Readonly<Record<string, string>>): Omit<Checked, "call"> & { cumulativeWei: bigint } {
-  const { signedWei, billedWei, mostWei } = sumsOf(session, keptWei);
+export function checkVoucher(signable: Signable, values: Readonly<Record<string, string>>): Omit<Checked, "call"> & { cumulativeWei: bigint } {
+  const { signedWei, billedWei, mostWei } = sumsOf(signable);
+  const { api, othersWei } = signable;
   const form = new FormReader(values);
   const sum = form.gen("amount", 1n, ENTER_MORE);
   if (!form.errors["amount"] && sum <= signedWei) form.fail("amount", `${gen(signedWei)} are signed already: a voucher is for all since the channel began, so enter more.`);
-  if (sum > mostWei) form.fail("amount", `The hold pays up to ${gen(mostWei)} on this channel. Add to the session first.`);
+  if (sum > mostWei) form.fail("amount", `The hold pays up to ${gen(mostWei)} on this channel${othersWei > 0n ? `, as ${gen(othersWei)} of it are signed on others` : ""}. Add to the session first.`);
   const { errors } = form;
   return {
     errors, cumulativeWei: sum,
@@ -142,7 +148,7 @@ export function checkVoucher({ api, session, keptWei }: Signable, values: Readon
 }
 
 /** ``mostWei``: up to where the hold pays, in all. */
-export function sumsOf({ holdWei, channels: [channel] }: Session, keptWei: bigint): { signedWei: bigint; billedWei: bigint; mostWei: bigint } {
+export function sumsOf({ session: { holdWei, channels: [channel] }, keptWei, othersWei }: Signable): { signedWei: bigint; billedWei: bigint; mostWei: bigint } {
   const { signedWei = 0n, billedWei = 0n } = channel ?? {};
-  return { signedWei: keptWei > signedWei ? keptWei : signedWei, billedWei, mostWei: holdWei + billedWei };
+  return { signedWei: keptWei > signedWei ? keptWei : signedWei, billedWei, mostWei: billedWei + (holdWei > othersWei ? holdWei - othersWei : 0n) };
 }

@@ -1,4 +1,5 @@
 // Vouchers as a person gets them: what they say, and in which form an API takes them.
+import type { Session } from "./answers";
 import { toJson } from "./json";
 
 /** That so much in all may be billed of its channel since that began. */
@@ -20,6 +21,27 @@ export interface SignedVoucher extends Voucher {
   channelId: string;
 }
 
+/** What is known of a channel: the contract hears of a voucher when it is settled. */
+export interface KnownChannel {
+  channelId: string;
+  signedWei: bigint;
+  billedWei: bigint;
+  /** The highest that was signed here. */
+  voucher: SignedVoucher | undefined;
+}
+
+export const withKept = (channels: Session["channels"], kept: readonly SignedVoucher[]): KnownChannel[] =>
+  channels.map(({ channelId, signedWei, billedWei }) => {
+    const voucher = kept.find((each) => each.channelId === channelId);
+    return { channelId, billedWei, voucher, signedWei: voucher && voucher.cumulativeWei > signedWei ? voucher.cumulativeWei : signedWei };
+  });
+
+/** What can still be billed of them, but for one. */
+export const openWei = (channels: readonly KnownChannel[], but = ""): bigint =>
+  channels.reduce((sum, { channelId, signedWei, billedWei }) => (channelId === but ? sum : sum + signedWei - billedWei), 0n);
+
+/** So many channels a session is billed of at most. */
+export const MAX_CHANNELS = 16;
 /** Of the main channel, which needs no remembering. */
 export const NO_SALT = `0x${"0".repeat(64)}`;
 export const VOUCHER_HEADER = "Payment-Voucher";

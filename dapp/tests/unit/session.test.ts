@@ -4,7 +4,7 @@ import { billWithoutVouchers, checkVoucher, openSession, sumsOf, voucherField } 
 import { placeHold } from "../../src/actions/consumer";
 import type { Kept } from "../../src/browser/storage";
 import { GEN } from "../../src/domain/amounts";
-import type { SignedVoucher } from "../../src/domain/session";
+import { openWei, withKept, type SignedVoucher } from "../../src/domain/session";
 import { DAY_SECONDS, toFieldValue } from "../../src/domain/time";
 import { readVouchers, VoucherStore } from "../../src/pages/sessions/kept_vouchers";
 import { api, apiDetails, line, NOW, OTHER, OWN, report, session } from "./samples";
@@ -54,8 +54,10 @@ describe("adding to a session", () => {
     expect(effects(opening(inForce), { amount: "1", until })).toContain("2 GEN in the session");
   });
   it("may prolong only, but not do nothing or shorten", () => {
-    expect(fill(opening(inForce)).call?.args.slice(2, 4)).toEqual([0n, WEEK]);
-    expect(fill(opening(inForce), { until: toFieldValue(inForce.holdExpiresAt) }).errors["amount"]).toBeTruthy();
+    const prolonged = fill(opening(inForce), { until: toFieldValue(WEEK) });
+    expect(prolonged.call).toMatchObject({ args: ["weather", GEN, 0n, WEEK, OWN, "standard", GEN / 100n], title: "Prolong the session with weather" });
+    expect(prolonged.effects[0]).toBe("Until 8 Jan 2026, 00:00 UTC you cannot withdraw what is in the session, 1 GEN. What is not billed becomes free credit again.");
+    expect(fill(opening(inForce)).errors["amount"]).toBeTruthy(); // nothing is prolonged that nobody asked for
     expect(fill(opening(inForce), { until: toFieldValue(NOW + 3_600) }).errors["until"]).toContain("cannot end before");
   });
 });
@@ -73,7 +75,7 @@ describe("a hold", () => {
 
 describe("the sum of a voucher", () => {
   const of = (signedWei: bigint, billedWei: bigint, keptWei = 0n) => ({
-    api: apiDetails(), priceWei: GEN / 100n, keptWei, session: session({ channels: [{ channelId: "0x", signedWei, billedWei }] }),
+    api: apiDetails(), priceWei: GEN / 100n, keptWei, othersWei: 0n, inForce: true, hasRoom: true, session: session({ channels: [{ channelId: "0x", signedWei, billedWei }] }),
   });
   const check = (amount: string, ...given: Parameters<typeof of>) => checkVoucher(of(...given), { amount });
   it("is all since the channel began, and the hold pays beyond what is billed", () => {
@@ -85,9 +87,25 @@ describe("the sum of a voucher", () => {
   it("is above what the contract knows to be signed", () => expect(check("0.5", GEN / 2n, 0n).errors["amount"]).toContain("0.5 GEN are signed already"));
   it("is above what was signed here and the contract has not heard of", () => {
     expect(check("0.7", GEN / 2n, 0n, (GEN * 7n) / 10n).errors["amount"]).toContain("0.7 GEN are signed already");
-    expect(sumsOf(session(), 3n).signedWei).toBe(3n);
+    expect(sumsOf(of(0n, 0n, 3n)).signedWei).toBe(3n);
+  });
+  it("is within what the hold pays beside what is signed on other channels", () => {
+    const sum = (amount: string) => checkVoucher({ ...of(GEN / 2n, GEN / 5n), othersWei: GEN / 4n }, { amount });
+    expect(sum("0.95").errors).toEqual({});
+    expect(sum("0.950000000000000001").errors["amount"]).toBe("The hold pays up to 0.95 GEN on this channel, as 0.25 GEN of it are signed on others. Add to the session first.");
+    expect(sumsOf({ ...of(0n, 0n), othersWei: 3n * GEN }).mostWei).toBe(0n);
   });
   it("is more than nothing", () => expect(check("0", 0n, 0n)).toMatchObject({ errors: { amount: "Enter more than 0." }, effects: [] }));
+});
+
+describe("the channels of a session", () => {
+  const kept = (channelId: string, cumulativeWei: bigint) => ({ channelId, cumulativeWei }) as SignedVoucher;
+  it("are signed for up to the highest voucher, of the contract or of here, and what is not billed of that is open", () => {
+    const channels = withKept([{ channelId: "a", signedWei: 5n, billedWei: 2n }, { channelId: "b", signedWei: 5n, billedWei: 5n }, { channelId: "c", signedWei: 0n, billedWei: 0n }], [kept("a", 3n), kept("b", 9n)]);
+    expect(channels.map(({ signedWei, voucher }) => [signedWei, voucher?.cumulativeWei])).toEqual([[5n, 3n], [9n, 9n], [0n, undefined]]);
+    expect(openWei(channels)).toBe(7n);
+    expect(openWei(channels, "b")).toBe(3n);
+  });
 });
 
 describe("vouchers of this browser", () => {
@@ -95,7 +113,7 @@ describe("vouchers of this browser", () => {
     const values = new Map<string, string>();
     return {
       get: (name) => values.get(name) ?? null, set: (name, value) => void values.set(name, value),
-      remove: (name) => void values.delete(name), names: () => [...values.keys()],
+      remove: (name) => void values.delete(name), names: (prefix) => [...values.keys()].filter((name) => name.startsWith(prefix)),
     };
   };
   const voucher = (change: Partial<SignedVoucher> = {}): SignedVoucher => ({
@@ -106,8 +124,22 @@ describe("vouchers of this browser", () => {
     store.add("0xasset", voucher({ cumulativeWei: 1n }));
     store.add("0xasset", voucher({ channelId: "0xbb" }));
     store.add("0xasset", voucher());
-    expect(readVouchers(store.text("0xasset", OWN))).toEqual([voucher({ channelId: "0xbb" }), voucher()]);
+    expect(readVouchers(store.text("0xasset", OWN))).toEqual([voucher(), voucher({ channelId: "0xbb" })]);
     expect(readVouchers(store.text("0xasset", OTHER))).toEqual([]);
   });
-  it("that cannot be read are none", () => expect(readVouchers("{")).toEqual([]));
+  it("are never replaced by a lower one, whoever was last", () => {
+    const [storage_, high] = [storage(), voucher({ cumulativeWei: 5n })];
+    const [one, another] = [new VoucherStore(storage_), new VoucherStore(storage_)];
+    one.add("0xasset", high);
+    another.add("0xasset", voucher({ cumulativeWei: 3n }));
+    expect(readVouchers(one.text("0xasset", OWN))).toEqual([high]);
+  });
+  it("of two tabs that sign at once are all kept, also where neither has seen the other's", () => {
+    const [values, blind] = [storage(), storage()];
+    const tab = (): Kept => ({ ...values, get: blind.get, names: blind.names });
+    const vouchers = [voucher({ cumulativeWei: 5n }), voucher({ cumulativeWei: 3n }), voucher({ channelId: "0xbb" })];
+    for (const each of vouchers) new VoucherStore(tab()).add("0xasset", each);
+    expect(readVouchers(new VoucherStore(values).text("0xasset", OWN))).toEqual([vouchers[0], vouchers[2]]);
+  });
+  it.each(["{", "null", "5", "[null]"])("that cannot be read, as %j, are none", (text) => expect(readVouchers(text)).toEqual([]));
 });

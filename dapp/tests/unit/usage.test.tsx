@@ -5,6 +5,7 @@ import { userEvent } from "@testing-library/user-event";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { AppFrame } from "../../src/app";
 import { encode, toHex } from "../../src/chain/calldata";
+import "../../src/chain/vouchers"; // is there at once
 import { GEN } from "../../src/domain/amounts";
 import { dayOfIso, isoDay } from "../../src/domain/history";
 import { PlaceProvider } from "../../src/state/place";
@@ -354,5 +355,30 @@ describe("exact amounts", () => {
     expect((await screen.findByTestId("free-credit")).textContent).toBe("1.000000000000000001 GEN");
     await userEvent.click(screen.getByRole("button", { name: "Exact amounts and full addresses" }));
     expect(screen.getByTestId("free-credit").textContent).toBe("1 GEN");
+  });
+});
+
+describe("a session", () => {
+  const held = (end: number) => line({ signer: OWN, hold_wei: GEN, hold_expires_at: end });
+  it("that ends while a voucher is signed leaves the dialog, and nothing to sign there", async () => {
+    const domain = { name: "x402 Batch Settlement", version: "1", chainId: 61_999, verifyingContract: "0x4020074e9df2ce1dee5a9c1b5c3f541d02a10003" };
+    const channel = { channel_id: `0x${"aa".repeat(32)}`, signed_wei: GEN / 2n, billed_wei: GEN / 5n };
+    views["get_api"] = {
+      api_name: "weather", operator: OTHER, proposed_operator: "", active: true, plans: [], meters: [], next_sequence: 1,
+      chain_id: 61_999, asset: OTHER, voucher_domain: domain, promise: null,
+    };
+    views["get_session"] = {
+      consumer: OWN, api_name: "weather", signer: OWN, hold_wei: GEN, hold_expires_at: (today + 2) * DAY, hold_from_day: today, in_force: true, channels: [channel],
+    };
+    await open(reportOf({}, held((today + 2) * DAY)), true);
+    await userEvent.click(await screen.findByRole("button", { name: "weather" }));
+    expect((await screen.findByText(/can be billed by what is signed/)).textContent).toBe("0.3 GEN of it can be billed by what is signed");
+    await userEvent.click(screen.getByRole("button", { name: "Sign a voucher" }));
+    const dialog = within(screen.getByRole("dialog"));
+    await userEvent.type(await dialog.findByLabelText("Up to, in all"), "0.8");
+    expect(dialog.getByRole<HTMLButtonElement>("button", { name: "Sign voucher" }).disabled).toBe(false);
+    await refresh(reportOf({}, held(today * DAY)));
+    await dialog.findByText("The session is not in force");
+    expect(dialog.getByRole<HTMLButtonElement>("button", { name: "Sign voucher" }).disabled).toBe(true);
   });
 });

@@ -4,6 +4,7 @@ import { useMemo, useSyncExternalStore } from "react";
 import { kept as browserStorage, type Kept } from "../../browser/storage";
 import type { SignedVoucher } from "../../domain/session";
 import { parseJson, toJson } from "../../domain/json";
+import { compare } from "../../ui/records";
 
 export class VoucherStore {
   private readonly listeners = new Set<() => void>();
@@ -20,22 +21,27 @@ export class VoucherStore {
   };
 
   /** As text: the same as long as nothing has changed. ``asset`` stands for the API of one contract. */
-  text = (asset: string, payer: string): string => this.storage.get(nameOf(asset, payer)) ?? "[]";
+  text = (asset: string, payer: string): string => `[${this.storage.names(nameOf(asset, payer)).sort().map((name) => this.storage.get(name)).join()}]`;
 
+  /** Each has a name of its own, and none takes the place of a higher one: other tabs sign, too. */
   add(asset: string, voucher: SignedVoucher): void {
-    const others = readVouchers(this.text(asset, voucher.payer)).filter((each) => each.channelId !== voucher.channelId);
-    this.storage.set(nameOf(asset, voucher.payer), toJson([...others, voucher]));
+    const { payer, channelId, cumulativeWei } = voucher;
+    const channel = `${nameOf(asset, payer)}${channelId}:`;
+    this.storage.set(`${channel}${cumulativeWei}`, toJson(voucher));
+    for (const name of this.storage.names(channel)) if (BigInt(name.slice(channel.length)) < cumulativeWei) this.storage.remove(name);
     for (const listener of this.listeners) listener();
   }
 }
 
 export const vouchers = new VoucherStore();
 
-const nameOf = (asset: string, payer: string): string => `api-billing:vouchers:${asset}:${payer}`;
+const nameOf = (asset: string, payer: string): string => `api-billing:voucher:${asset}:${payer}:`;
 
+/** The highest one of each channel. */
 export function readVouchers(text: string): SignedVoucher[] {
   try {
-    return parseJson(text) as SignedVoucher[];
+    const all = (parseJson(text) as SignedVoucher[]).sort((a, b) => compare(a.cumulativeWei, b.cumulativeWei));
+    return [...new Map(all.map((each) => [each.channelId, each])).values()];
   } catch {
     return [];
   }

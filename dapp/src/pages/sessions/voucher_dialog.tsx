@@ -2,13 +2,15 @@
 import * as Dialog from "@radix-ui/react-dialog";
 import { useQuery } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
+import { isHoldInForce } from "../../actions/consumer";
 import { checkVoucher, voucherField, type Signable } from "../../actions/session";
 import { announce } from "../../browser/announcing";
 import { whyNotSent } from "../../chain/errors";
 import type { Channel } from "../../chain/vouchers";
 import { exactGen } from "../../domain/amounts";
-import type { ApiUsage } from "../../domain/answers";
-import { channelName, credentialOf, jsonOfVoucher, newSalt, NO_SALT, VOUCHER_HEADER, type SignedVoucher } from "../../domain/session";
+import type { ApiUsage, Session } from "../../domain/answers";
+import { channelName, credentialOf, jsonOfVoucher, MAX_CHANNELS, newSalt, NO_SALT, openWei, VOUCHER_HEADER, type KnownChannel, type SignedVoucher } from "../../domain/session";
+import { useChainNow } from "../../state/now";
 import { usePlace } from "../../state/place";
 import { useView } from "../../state/queries";
 import { useSigningGuard } from "../../state/signing";
@@ -20,16 +22,19 @@ import { vouchers } from "./kept_vouchers";
 
 interface VoucherDialogProps {
   line: ApiUsage;
-  consumer: string;
+  /** With the channels that it was billed of. */
+  session: Session;
+  channels: readonly KnownChannel[];
   kept: readonly SignedVoucher[];
   onDone(): void;
 }
 
-export function VoucherDialog({ line, consumer, kept, onDone }: VoucherDialogProps) {
+export function VoucherDialog({ onDone, ...props }: VoucherDialogProps) {
+  const { line, kept } = props;
   const [another] = useState(newSalt);
   const [salt, setSalt] = useState(NO_SALT);
   const [signed, setSigned] = useState<SignedVoucher | null>(null);
-  const found = useSignable(line, consumer, salt, kept);
+  const found = useSignable(salt, props);
   if (signed) return <VoucherView voucher={signed} />;
   const choices = [
     { value: NO_SALT, label: "Main channel" },
@@ -52,8 +57,9 @@ export function VoucherDialog({ line, consumer, kept, onDone }: VoucherDialogPro
 }
 
 /** The channel of this salt as the contract has it now. */
-function useSignable(line: ApiUsage, consumer: string, salt: string, kept: readonly SignedVoucher[]) {
+function useSignable(salt: string, { line, session: { consumer, channels: billed }, channels, kept }: Omit<VoucherDialogProps, "onDone">) {
   const { contract } = usePlace();
+  const now = useChainNow();
   const api = useView("get_api", [line.apiName], { staleTime: 60_000 });
   const key = api.data && contract ? { consumer, signer: line.signer, operator: api.data.operator, asset: api.data.asset, chainId: api.data.chainId } : null;
   const channel = useQuery({
@@ -67,12 +73,17 @@ function useSignable(line: ApiUsage, consumer: string, salt: string, kept: reado
   });
   const id = channel.data?.id ?? "";
   const session = useView("get_session", id ? [consumer, line.apiName, id] : null);
-  const keptWei = kept.find((each) => each.channelId === id)?.cumulativeWei ?? 0n;
   return {
     channelId: id,
     error: api.error ?? channel.error ?? session.error,
-    ready: api.data && channel.data && session.data
-      ? { channel: channel.data as Channel, signable: { api: api.data, session: session.data, keptWei, priceWei: line.acceptedPriceWei } } : null,
+    ready: api.data && channel.data && session.data ? {
+      channel: channel.data as Channel,
+      signable: {
+        api: api.data, session: session.data, priceWei: line.acceptedPriceWei, inForce: isHoldInForce(line, now) && session.data.inForce,
+        hasRoom: billed.length < MAX_CHANNELS || billed.some((each) => each.channelId === id),
+        keptWei: kept.find((each) => each.channelId === id)?.cumulativeWei ?? 0n, othersWei: openWei(channels, id),
+      },
+    } : null,
   };
 }
 
@@ -90,7 +101,7 @@ function VoucherForm({ channel, channelId, signable, onSigned, onDone }: Voucher
   const [isTouched, setTouched] = useState(false);
   const [isBusy, setBusy] = useState(false);
   const [failure, setFailure] = useState<{ title: string; text: string } | null>(null);
-  const { api, session } = signable;
+  const { api } = signable;
   const { errors, effects, cumulativeWei } = checkVoucher(signable, { amount });
   const obstacle = obstacleOf(channel, signable, guard.maySign ? { address: guard.signer.address, chainId: guard.chainId } : null);
 
@@ -139,7 +150,7 @@ function VoucherForm({ channel, channelId, signable, onSigned, onDone }: Voucher
       <SignerLine />
       <div className="dialog-buttons">
         <button type="button" className="button quiet" onClick={onDone}>Cancel</button>
-        <button type="submit" className="button primary" disabled={!guard.maySign || obstacle !== null || isBusy || !session.inForce}>
+        <button type="submit" className="button primary" disabled={!guard.maySign || obstacle !== null || isBusy}>
           {isBusy ? "Confirm in your wallet…" : "Sign voucher"}
         </button>
       </div>
@@ -148,8 +159,9 @@ function VoucherForm({ channel, channelId, signable, onSigned, onDone }: Voucher
 }
 
 /** Beside what is in the way of any signing. */
-function obstacleOf(channel: Channel, { api, session }: Signable, signing: { address: string; chainId: number } | null): { title: string; text: string } | null {
-  if (!session.inForce) return { title: "The session is not in force", text: "Nothing would be billed of a voucher. Open the next session first." };
+function obstacleOf(channel: Channel, { api, session, inForce, hasRoom }: Signable, signing: { address: string; chainId: number } | null): { title: string; text: string } | null {
+  if (!inForce) return { title: "The session is not in force", text: "Nothing would be billed of a voucher. Open the next session first." };
+  if (!hasRoom) return { title: `The session has ${MAX_CHANNELS} channels already`, text: "The contract bills it of no other: choose one of them." };
   if (session.signer !== channel.signer) return { title: "The session has another key now", text: "Close this and look again." };
   if (signing && signing.address !== channel.signer) return { title: "Another account signs here now", text: `Vouchers of this session are signed by ${channel.signer}.` };
   if (signing && signing.chainId !== api.chainId) {

@@ -70,7 +70,7 @@ story("a session is opened, a voucher signed in the wallet, settled by the opera
   await dialog.getByLabel("Up to, in all").fill("1.1");
   await dialog.getByText("The hold pays up to 1 GEN on this channel.").waitFor();
   await dialog.getByLabel("Channel").selectOption({ label: "A new channel" });
-  await dialog.getByText("On this channel 0 GEN are signed and 0 GEN billed so far; the hold pays up to 0.8 GEN.").waitFor();
+  await dialog.getByText("On this channel 0 GEN are billed so far, and 0 GEN known to be signed; the hold pays up to 0.5 GEN.").waitFor();
   await dialog.getByLabel("Up to, in all").fill("0.1");
   await dialog.getByRole("button", { name: "Sign voucher" }).click();
   await dialog.getByRole("button", { name: "Done" }).click();
