@@ -3,7 +3,7 @@ import { createClient } from "genlayer-js";
 import { testnetAsimov, testnetBradbury } from "genlayer-js/chains";
 import { answered, outcomeOf, refusedWith, type Outcome } from "../tx/outcome";
 import { decode, fromHex } from "./calldata";
-import { SentButLost } from "./errors";
+import { heardOf, SentButLost } from "./errors";
 import type { Provider } from "./injected";
 import type { Network } from "./networks";
 import { NodeError, rpc } from "./rpc";
@@ -33,8 +33,9 @@ export async function sendOnTestnet({ network, url, contract, method, args, valu
 function noting(provider: Provider, note: (hash: string) => void): Provider {
   return {
     request: async (call) => {
-      const result = await provider.request(call);
-      if (call.method === "eth_sendTransaction") note(String(result));
+      if (call.method !== "eth_sendTransaction") return provider.request(call);
+      const result = await provider.request(call).catch(heardOf);
+      note(String(result));
       return result;
     },
   };

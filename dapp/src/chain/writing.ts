@@ -1,9 +1,10 @@
 // Sending. Loaded with the first transaction, not before; so is genlayer-js, which is needed for testnets alone.
 import { keccak256, toEventSelector } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
+import { alone } from "../browser/alone";
 import { callData, type Encodable } from "./calldata";
 import { readClock, REAL } from "./clock";
-import { NotTaken, SentButLost } from "./errors";
+import { heardOf, NotTaken, SentButLost } from "./errors";
 import { addTransaction, type Fees } from "./fees";
 import { chainOf, confirmChain, type Provider } from "./injected";
 import { isStudio, type Network } from "./networks";
@@ -40,18 +41,25 @@ export const addressOfKey = (key: string): string => privateKeyToAccount(key as 
 export async function send(sending: Sending): Promise<void> {
   const { network, url, chainId, signing, onHash } = sending;
   if (chainOf(chainId) === 0) throw new Error("The node has not said which chain it is. Nothing was sent.");
-  if (signing.kind === "wallet") await confirmChain(signing.provider, chainId);
   if (isStudio(network)) {
-    const sent = signing.kind === "key" ? await sendSigned(sending, signing.key) : await sendByWallet(sending, signing);
+    const sent = await inTurn(sending, () => (signing.kind === "key" ? sendSigned(sending, signing.key) : sendByWallet(sending, signing)));
     onHash(sent);
     const id = await idOf(url, sent, network.pollMs);
     if (id !== sent) onHash(id);
   } else if (signing.kind === "wallet") {
-    await (await import("./testnet")).sendOnTestnet(sending, signing);
+    const { sendOnTestnet } = await import("./testnet");
+    await inTurn(sending, () => sendOnTestnet(sending, signing));
   } else {
     throw new Error("Keys of this browser are for localnets only.");
   }
 }
+
+/** An account's transactions have numbers: each is handed over before the next one asks for its own. */
+const inTurn = <T>({ url, chainId, signing }: Sending, work: () => Promise<T>): Promise<T> =>
+  alone(`api-billing:sending:${url}|${signing.kind === "key" ? addressOfKey(signing.key) : signing.address}`, async () => {
+    if (signing.kind === "wallet") await confirmChain(signing.provider, chainId);
+    return work();
+  });
 
 /** On Studio and the localnet the hash of the signed bytes is the transaction's: kept before it is sent, it is never lost. */
 async function sendSigned(sending: Sending, key: string): Promise<string> {
@@ -65,7 +73,7 @@ async function sendSigned(sending: Sending, key: string): Promise<string> {
 async function sendByWallet(sending: Sending, { provider, address }: { provider: Provider; address: string }): Promise<string> {
   const { to, data, value, nonce, gas, chainId } = await prepared(sending, address);
   const numbers = { value: hex(value), nonce: hex(nonce), gas: hex(gas), chainId: hex(chainId), gasPrice: "0x0", type: "0x0" };
-  return String(await provider.request({ method: "eth_sendTransaction", params: [{ from: address, to, data, ...numbers }] }));
+  return String(await provider.request({ method: "eth_sendTransaction", params: [{ from: address, to, data, ...numbers }] }).catch(heardOf));
 }
 
 const hex = (number: bigint | number): string => `0x${number.toString(16)}`;

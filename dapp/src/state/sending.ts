@@ -4,10 +4,10 @@ import { useEffect, useSyncExternalStore } from "react";
 import type { Call } from "../actions/action";
 import { announce } from "../browser/announcing";
 import { kept } from "../browser/storage";
-import { NotTaken, whyNotSent } from "../chain/errors";
+import { isRefusal, whyNotSent } from "../chain/errors";
 import type { Fees } from "../chain/fees";
 import { isStudio, type Network } from "../chain/networks";
-import { NodeError, rpc } from "../chain/rpc";
+import { rpc } from "../chain/rpc";
 import { outcomeOf, type Outcome, type Raw } from "../tx/outcome";
 import { TxStore, type TxRecord } from "../tx/store";
 import { Tracker } from "../tx/tracker";
@@ -59,19 +59,10 @@ async function sendCall({ call, fees, signer, network, url, chainId, contract }:
       },
     });
   } catch (error) {
-    if (hash && !(error instanceof NotTaken) && (await mayHaveArrived(url, hash))) return; // it is followed like any other
+    if (hash && !isRefusal(error)) return; // it may have arrived: it is followed like any other
     const why = whyNotSent(error);
     transactions.update(id, { phase: "ended", verdict: why.verdict, message: why.message });
     announce(`${call.title}: ${why.message}`);
-  }
-}
-
-/** After a failure: whether the node has it, or cannot be asked now. Then the tracker finds out. */
-async function mayHaveArrived(url: string, hash: string): Promise<boolean> {
-  try {
-    return (await rpc(url, "eth_getTransactionByHash", [hash])) !== null;
-  } catch (error) {
-    return !(error instanceof NodeError && error.failure === "not_found");
   }
 }
 

@@ -1,4 +1,5 @@
 // Who signs. Keys are kept in this browser only for a localnet on this machine; a wallet is asked anew at every start.
+import { alone } from "../browser/alone";
 import { kept, keptInTab, type Kept } from "../browser/storage";
 import { chainOf, walletAccount, walletChain, type FoundWallet, type Provider, type WalletList } from "../chain/injected";
 
@@ -69,18 +70,15 @@ export class SignerStore {
    */
   async makeKey(known: number, make: () => Omit<KeptKey, "madeAt">): Promise<{ key: KeptKey; isNew: boolean }> {
     const url = this.url;
-    const work = (): { key: KeptKey; isNew: boolean } => {
+    return alone(`${KEY_PREFIX}${url}`, async () => {
       this.readKeys();
       const last = this.keyList.at(-1);
-      return last && this.keyList.length > known ? { key: last, isNew: false } : { key: this.keepKey(url, make()), isNew: true };
-    };
-    const locks = (navigator as { locks?: LockManager | null }).locks; // in secure contexts only
-    // What is written reaches other tabs a moment later: the next one has to see it.
-    return locks ? locks.request(`${KEY_PREFIX}${url}`, async () => {
-      const made = work();
-      if (made.isNew) await new Promise((resolve) => setTimeout(resolve, SEEN_MS));
-      return made;
-    }) : work();
+      if (last && this.keyList.length > known) return { key: last, isNew: false };
+      const key = this.keepKey(url, make());
+      // What is written reaches other tabs a moment later: the next one has to see it.
+      await new Promise((resolve) => setTimeout(resolve, SEEN_MS));
+      return { key, isNew: true };
+    });
   }
 
   /** Keeps a key that was made elsewhere. */

@@ -16,13 +16,15 @@ export interface TrackerOptions {
 /** The longest pause: so many first pauses, and never more than this. */
 const SLOWEST_POLLS = 12;
 const SLOWEST_MS = 15_000;
-/** A node that does not know a transaction for so long never will. */
+/** A node that has been asked for a transaction for so long and does not know it never will. */
 export const LOST_MS = 60_000;
 /** A wallet may be asked in another tab; after this nobody waits for it any more. */
 const SIGNING_MS = 15 * 60_000;
 
 export class Tracker {
   private readonly waits = new Map<string, { dueAt: number; pauseMs: number }>();
+  /** When what a node does not know was first asked for: a wallet may have been asked long before. */
+  private readonly missedSince = new Map<string, number>();
   private readonly now: () => number;
 
   constructor(private readonly options: TrackerOptions) {
@@ -85,11 +87,14 @@ export class Tracker {
   private note(record: TxRecord, change: Partial<TxRecord>): void {
     const progressed = JSON.stringify({ ...record, ...change }) !== JSON.stringify(record);
     if (progressed) this.options.store.update(record.id, change);
+    this.missedSince.delete(record.id);
     this.later(record, progressed);
   }
 
   private miss(record: TxRecord): void {
-    if (this.now() - record.createdAt < LOST_MS) return this.later(record, false);
+    const since = this.missedSince.get(record.id) ?? this.now();
+    this.missedSince.set(record.id, since);
+    if (this.now() - since < LOST_MS) return this.later(record, false);
     this.options.store.update(record.id, { phase: "ended", verdict: "lost" });
   }
 

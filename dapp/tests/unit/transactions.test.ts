@@ -142,6 +142,8 @@ describe("following", () => {
   it("gives up on what a node has not known for a minute, not before", async () => {
     sent();
     const following = tracker();
+    now += 2 * LOST_MS; // so long the wallet was asked
+    await following.step();
     now += LOST_MS / 2;
     await following.step();
     expect(first().phase).toBe("sent");

@@ -86,6 +86,20 @@ describe("what a key signs", () => {
     const error = await failing(send(sending(FEES)));
     expect([error instanceof NotTaken, error.message]).toEqual([true, "InsufficientFees"]);
   });
+  it("has a number of its own where two are sent at once, though the node answers late", async () => {
+    const numbers: unknown[] = [];
+    const answered = vi.mocked(fetch).getMockImplementation();
+    vi.mocked(fetch).mockImplementation(async (...call) => {
+      const response = await answered?.(...call) as Response;
+      if (order.at(-1) !== "eth_sendRawTransaction") return response;
+      numbers.push(parseTransaction(raw).nonce);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      answers["eth_getTransactionCount"] = `0x${(2 + numbers.length).toString(16)}`;
+      return response;
+    });
+    await Promise.all([send(sending(null)), send(sending(null))]);
+    expect(numbers).toEqual([2, 3]);
+  });
   it.each([0, NaN])("is nothing for chain %d: the node has not said its own", async (chainId) => {
     expect((await failing(send(sending(null, { chainId })))).message).toContain("has not said");
     expect(order).toEqual([]);
