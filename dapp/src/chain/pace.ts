@@ -1,5 +1,6 @@
 // How fast one contract may be read: hosted nodes allow 20 reads in 10 seconds for each contract, whoever reads. All tabs
 // share one log of reads in localStorage, and one pause after a refusal.
+import { alone } from "../browser/alone";
 import { kept } from "../browser/storage";
 
 export const READS = 16;
@@ -22,7 +23,7 @@ export interface Surroundings {
   now(): number;
   random(): number;
   /** Runs alone, also among tabs. */
-  alone<T>(name: string, work: () => T): Promise<T>;
+  alone(name: string, work: () => void): Promise<void>;
   load(name: string): string | null;
   save(name: string, value: string): void;
 }
@@ -32,12 +33,8 @@ const FRESH: PaceState = { reads: [], failures: 0, trouble: null, pausedUntil: 0
 export const browser: Surroundings = {
   now: () => Date.now(),
   random: () => Math.random(),
-  // Web Locks exist in secure contexts only (https, localhost); elsewhere two tabs may rarely take one read too many,
-  // which the distance between 16 and 20 covers.
-  alone: (name, work) => {
-    const locks = (navigator as { locks?: LockManager | null }).locks;
-    return locks ? locks.request(name, work) : Promise.resolve().then(work);
-  },
+  // Where there are no locks two tabs may rarely take one read too many, which the distance between 16 and 20 covers.
+  alone: (name, work) => alone(name, work, { limitMs: 2_000 }),
   load: (name) => kept.get(name),
   save: (name, value) => kept.set(name, value),
 };

@@ -1,5 +1,6 @@
 // Tabs of this page share what they read of contracts: what one has read the others show, and of two that want the same
 // one reads. Nothing depends on a tab that does not answer: after a while each reads for itself.
+import { alone, browserLocks, type Locks } from "../browser/alone";
 import type { Query, QueryClient, QueryFunction, QueryFunctionContext } from "@tanstack/react-query";
 
 /** The first part of the key of what is shared. */
@@ -21,8 +22,8 @@ type Message =
 export interface Surroundings {
   now(): number;
   channel: Pick<BroadcastChannel, "postMessage" | "addEventListener"> | null;
-  /** There are none outside of secure contexts (https, localhost): then tabs may read the same at the same time. */
-  locks: Pick<LockManager, "request"> | null;
+  /** Without them tabs may read the same at the same time. */
+  locks: Locks;
 }
 
 /** Only tabs with the same build understand each other for certain. */
@@ -30,9 +31,18 @@ const NAME = `api-billing:answers:${import.meta.url}`;
 
 export const browser = (): Surroundings => ({
   now: () => Date.now(),
-  channel: "BroadcastChannel" in globalThis ? new BroadcastChannel(NAME) : null,
-  locks: (navigator as { locks?: LockManager | null }).locks ?? null,
+  channel: openChannel(),
+  locks: browserLocks(),
 });
+
+/** Some browsers refuse one where they keep nothing. */
+function openChannel(): BroadcastChannel | null {
+  try {
+    return new BroadcastChannel(NAME);
+  } catch {
+    return null;
+  }
+}
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -84,23 +94,11 @@ export function shareAnswers(client: QueryClient, { now, channel, locks }: Surro
   post({ kind: "hello" });
   const greeted = until(() => heardAt >= 0, GREETING_MS);
 
-  /** Does it while no other tab does the same; but after a while in any case. */
-  const alone = <T>(hash: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> => {
-    if (!locks) return work();
-    return new Promise((resolve, reject) => {
-      const limit = new AbortController();
-      const timer = setTimeout(() => limit.abort(), WAITING_MS);
-      const turn = async (): Promise<void> => {
-        clearTimeout(timer);
-        await work().then(resolve, reject);
-        await pause(DELIVERY_MS);
-      };
-      locks.request(`${NAME}:${hash}`, { signal: AbortSignal.any([signal, limit.signal]) }, turn).catch((error: unknown) => {
-        if (limit.signal.aborted) work().then(resolve, reject);
-        else reject(error as Error);
-      });
+  const inTurn = <T>(hash: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> =>
+    new Promise((resolve, reject) => {
+      const turn = (): Promise<void> => work().then(resolve, reject).then(() => pause(DELIVERY_MS));
+      alone(`${NAME}:${hash}`, turn, { signal, limitMs: WAITING_MS }, locks).catch(reject);
     });
-  };
 
   const persister = async (queryFn: QueryFunction, context: QueryFunctionContext, query: Query): Promise<unknown> => {
     if (query.queryKey[0] !== SHARED) return queryFn(context);
@@ -111,7 +109,7 @@ export function shareAnswers(client: QueryClient, { now, channel, locks }: Surro
     if (isInvalidated) needed.set(query, since);
     const isThere = (): boolean => begunAt(query) >= Math.max(since, 0);
     if (isFirst) await greeted;
-    return alone(query.queryHash, context.signal, async () => {
+    return inTurn(query.queryHash, context.signal, async () => {
       if (isFirst && heardAt >= 0 && !isThere()) {
         const askedAt = now();
         post({ kind: "wanted", hash: query.queryHash, since });

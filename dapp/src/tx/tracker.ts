@@ -1,4 +1,5 @@
 // Follows sent transactions until they, and what they triggered, are final.
+import { unlessAnother } from "../browser/alone";
 import { NodeError } from "../chain/rpc";
 import { isFollowed, type Child, type TxRecord, type TxStore } from "./store";
 import type { Outcome } from "./outcome";
@@ -33,12 +34,10 @@ export class Tracker {
 
   /** Until the signal. Hidden tabs, whose timers browsers slow down, leave it to those that are seen. */
   async run(signal: AbortSignal): Promise<void> {
-    const locks = (navigator as { locks?: LockManager | null }).locks; // in secure contexts only
-    const step = (): Promise<void> => this.step();
     while (!signal.aborted) {
       if (document.visibilityState !== "hidden") {
         // While one tab looks, another need not; what it finds is stored for all.
-        await (locks ? locks.request(`api-billing:tracker:${this.options.url}`, { ifAvailable: true }, (lock) => (lock ? step() : undefined)) : step());
+        await unlessAnother(`api-billing:tracker:${this.options.url}`, () => this.step());
       }
       await pause(Math.min(this.options.pollMs, 1_000), signal);
     }
