@@ -18,10 +18,14 @@ const TIMEOUT_MS = 20_000;
 /** Some nodes answer when they have run it; so do all for its fee, and a court asks a language model. */
 const RUNNING_TIMEOUT_MS = 120_000;
 const RUN = new Set(["eth_sendRawTransaction", "sim_estimateTransactionFees"]);
+/** No answer is nearly as large; what is sent compressed may become larger than a browser bears. */
+const MOST_BYTES = 16 * 2 ** 20;
+/** Of a node's message so much is told. */
+const MOST_TOLD = 1_000;
 
 export class NodeError extends Error {
   constructor(readonly failure: Failure, message: string, readonly code = 0, readonly refusalCode = "") {
-    super(message);
+    super(message.length > MOST_TOLD ? `${message.slice(0, MOST_TOLD)}…` : message);
   }
 
   /** Whether it is worth trying again by itself. */
@@ -49,20 +53,41 @@ function failureOf(code: number, message: string, data: unknown): NodeError {
   return new NodeError("rejected", message, code);
 }
 
-async function post(url: string, body: string, timeoutMs: number, signal?: AbortSignal): Promise<Response> {
+/** The text of its answer. A node may hang, or go away, also after it has begun. */
+async function post(url: string, body: string, timeoutMs: number, signal?: AbortSignal): Promise<string> {
   const timeout = AbortSignal.timeout(timeoutMs);
   try {
-    return await fetch(url, {
+    const response = await fetch(url, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body,
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
     });
+    if (response.status === 429) throw new NodeError("busy", "the node limits how often it is asked", 429);
+    if (response.status >= 500) throw new NodeError("unreachable", `the node answers with status ${response.status}`);
+    return await textOf(response, url);
   } catch (error) {
-    if (signal?.aborted) throw error;
+    if (signal?.aborted || error instanceof NodeError) throw error;
     throw new NodeError("unreachable", timeout.aborted ? "the node did not answer in time" : "the node cannot be reached");
   }
 }
+
+async function textOf({ body }: Response, url: string): Promise<string> {
+  const reader = body?.getReader();
+  const decoder = new TextDecoder();
+  let [text, bytes] = ["", 0];
+  for (let part = await reader?.read(); part?.value; part = await reader?.read()) {
+    bytes += part.value.length;
+    if (bytes > MOST_BYTES) {
+      void reader?.cancel();
+      throw notANode(url);
+    }
+    text += decoder.decode(part.value, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+const notANode = (url: string): NodeError => new NodeError("not_a_node", `${url} does not answer as a GenLayer node does`);
 
 /** From the time on, like the ids of GenLayer's clients: to whom counts from 1, a localnet answers as Ethereum does. */
 let lastId = Date.now();
@@ -70,22 +95,25 @@ let lastId = Date.now();
 /** One call; integers of the result are bigints. Throws NodeError. */
 export async function rpc(url: string, method: string, params: readonly unknown[], signal?: AbortSignal): Promise<unknown> {
   const timeoutMs = RUN.has(method) ? RUNNING_TIMEOUT_MS : TIMEOUT_MS;
-  const response = await post(url, toJson({ jsonrpc: "2.0", id: ++lastId, method, params }), timeoutMs, signal);
-  if (response.status === 429) throw new NodeError("busy", "the node limits how often it is asked", 429);
-  if (response.status >= 500) throw new NodeError("unreachable", `the node answers with status ${response.status}`);
-  let answer: unknown;
+  const asked = ++lastId;
+  const text = await post(url, toJson({ jsonrpc: "2.0", id: asked, method, params }), timeoutMs, signal);
+  let answer: Answer;
   try {
-    answer = parseRpc(await response.text());
+    answer = Object(parseRpc(text)) as Answer;
   } catch {
-    if (signal?.aborted) throw signal.reason;
-    throw new NodeError("not_a_node", `${url} does not answer as a GenLayer node does`);
+    throw notANode(url);
   }
-  const { error, result } = (answer ?? {}) as { error?: { code?: unknown; message?: unknown; data?: unknown }; result?: unknown };
+  const { error, result, id = asked } = answer;
   if (error) throw failureOf(Number(error.code ?? 0), String(error.message ?? "the node gives no reason"), error.data);
-  if (result === undefined && !("result" in Object(answer))) {
-    throw new NodeError("not_a_node", `${url} does not answer as a GenLayer node does`);
-  }
+  // What is between may mix answers up, or keep old ones.
+  if (!("result" in answer) || Number(id) !== asked) throw notANode(url);
   return result;
+}
+
+interface Answer {
+  id?: unknown;
+  error?: { code?: unknown; message?: unknown; data?: unknown };
+  result?: unknown;
 }
 
 /** Answers may have fractions where we do not look (statistics, models): those that have are read the ordinary way. */

@@ -13,25 +13,25 @@ afterEach(() => vi.unstubAllGlobals());
 
 describe("JSON-RPC", () => {
   it("gives integers as bigints", async () => {
-    answer('{"jsonrpc":"2.0","id":1,"result":{"value":100000000000000000001}}');
+    answer('{"jsonrpc":"2.0","result":{"value":100000000000000000001}}');
     expect(await rpc(URL, "x", [])).toEqual({ value: 100000000000000000001n });
   });
   it("reads answers with fractions too", async () => {
-    answer('{"jsonrpc":"2.0","id":1,"result":{"timestamp":1.5}}');
+    answer('{"jsonrpc":"2.0","result":{"timestamp":1.5}}');
     expect(await rpc(URL, "x", [])).toEqual({ timestamp: 1.5 });
   });
   it.each([["gen_call", 20_000], ["sim_estimateTransactionFees", 120_000], ["eth_sendRawTransaction", 120_000]])("waits for %s %i ms", async (method, ms) => {
-    answer('{"jsonrpc":"2.0","id":1,"result":1}');
+    answer('{"jsonrpc":"2.0","result":1}');
     const timeout = vi.spyOn(AbortSignal, "timeout");
     await rpc(URL, method, []);
     expect(timeout).toHaveBeenCalledWith(ms);
   });
   it("gives null for null", async () => {
-    answer('{"jsonrpc":"2.0","id":1,"result":null}');
+    answer('{"jsonrpc":"2.0","result":null}');
     expect(await rpc(URL, "x", [])).toBeNull();
   });
   it("sends bigints as integers", async () => {
-    answer('{"jsonrpc":"2.0","id":1,"result":1}');
+    answer('{"jsonrpc":"2.0","result":1}');
     await rpc(URL, "sim_fundAccount", ["0x1", 10n ** 20n]);
     expect(vi.mocked(fetch).mock.calls[0]?.[1]?.body).toContain('"params":["0x1",100000000000000000000]');
   });
@@ -55,6 +55,31 @@ describe("JSON-RPC", () => {
   it.each([{ receipt: { result: "???" } }, { receipt: null }, null, "x"])("is not confused by other data of an error: %j", async (data) => {
     answer(JSON.stringify({ error: { code: -32000, message: "exit_code 1", data } }));
     expect(await failureOf()).toMatchObject({ failure: "rejected", message: "exit_code 1" });
+  });
+  it.each([["goes away", undefined, "cannot be reached"], ["hangs", AbortSignal.abort(), "in time"]])("tells that a node %s in the middle of its answer", async (_what, timeout, message) => {
+    if (timeout) vi.spyOn(AbortSignal, "timeout").mockReturnValueOnce(timeout);
+    const body = new ReadableStream({ start: (stream) => { stream.enqueue(new TextEncoder().encode('{"resu')); stream.error(new TypeError("network error")); } });
+    vi.stubGlobal("fetch", vi.fn(async () => new Response(body)));
+    const failure = await failureOf();
+    expect(failure).toMatchObject({ failure: "unreachable", isTransient: true });
+    expect(failure.message).toContain(message);
+  });
+  it("reads no answer without end", async () => {
+    let parts = 0;
+    const body = new ReadableStream({ pull: (stream) => { parts += 1; stream.enqueue(new Uint8Array(2 ** 20).fill(32)); } });
+    vi.stubGlobal("fetch", vi.fn(async () => new Response(body)));
+    expect((await failureOf()).failure).toBe("not_a_node");
+    expect(parts).toBeLessThan(20);
+  });
+  it("takes no answer to another question", async () => {
+    answer('{"jsonrpc":"2.0","id":7,"result":1}');
+    expect((await failureOf()).failure).toBe("not_a_node");
+    vi.stubGlobal("fetch", vi.fn(async (_url: string, { body }: RequestInit) => Response.json({ id: (JSON.parse(String(body)) as { id: number }).id, result: "0x1" })));
+    expect(await rpc(URL, "x", [])).toBe("0x1");
+  });
+  it("tells so much of a message as somebody reads", async () => {
+    answer(error(-32000, "x".repeat(10 ** 6)));
+    expect((await failureOf()).message).toHaveLength(1_001);
   });
   it("tells that nothing answers", async () => {
     vi.stubGlobal("fetch", vi.fn(async () => { throw new TypeError("Failed to fetch"); }));
