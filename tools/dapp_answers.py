@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,10 +22,24 @@ ROOT = Path(__file__).resolve().parent.parent
 ANSWERS = ROOT / "dapp" / "src" / "domain" / "answers.ts"
 HEAD = """\
 // What the contracts' views take and answer. Generated from src/api_billing by tools/dapp_answers.py; do not edit.
-import { anything, big, flag, jsonOf, listOf, nullable, number, record, text, view, type AnswerOf } from "./reading";
+import {
+  address, anything, big, day, flag, instant, jsonOf, listOf, name, nullable, number, record, signed, text, view,
+  type AnswerOf,
+} from "./reading";
 """
 # Amounts and counts of calls go beyond what a double holds; days, instants and sizes do not.
-_BIG = ("wei", "calls", "sequence")
+_NUMBERS = {
+    "surplus": "signed",
+    "wei": "big",
+    "calls": "big",
+    "sequence": "big",
+    "days": "number",
+    "day": "day",
+    "_at": "instant",
+}
+_TEXTS = dict.fromkeys(("api_name", "plan_name", "subscriptions"), "name") | dict.fromkeys(
+    ("consumer", "operator", "proposed_operator", "meters", "signer", "court", "billing", "asset"), "address"
+)
 
 
 def main() -> int:
@@ -45,12 +60,16 @@ def answers() -> str:
         _collect(answer, kinds)
     parts = [HEAD, *(_record(kind) for kind in kinds)]
     for name, views in tables.items():
-        lines = [f"  {method}: view<[{taken}]>()({_whole(answer)})," for method, taken, answer in views]
+        lines = [
+            f"  {method}: view<[{', '.join(map(': '.join, taken.items()))}]>("
+            f"{', '.join(json.dumps(each.rstrip('?')) for each in taken)})({_whole(answer)}),"
+            for method, taken, answer in views
+        ]
         parts.append(f"export const {name} = {{\n" + "\n".join(lines) + "\n};\n")
     return "\n".join(parts)
 
 
-def _views(client: type) -> Iterator[tuple[str, str, Any]]:
+def _views(client: type) -> Iterator[tuple[str, dict[str, str], Any]]:
     """Name, arguments in TypeScript and answer of each view that the contract itself has."""
     for name, method in vars(client).items():
         hints = get_type_hints(method) if inspect.isfunction(method) else {}
@@ -60,11 +79,12 @@ def _views(client: type) -> Iterator[tuple[str, str, Any]]:
         parameters = inspect.signature(method).parameters
         yield (
             name,
-            ", ".join(
-                f"{_camel(each)}{'' if parameters[each].default is inspect.Parameter.empty else '?'}: "
-                f"{'string' if hint is str else 'number | bigint'}"
+            {
+                f"{_camel(each)}{'' if parameters[each].default is inspect.Parameter.empty else '?'}": (
+                    "string" if hint is str else "number | bigint"
+                )
                 for each, hint in hints.items()
-            ),
+            },
             answer,
         )
 
@@ -112,8 +132,8 @@ def _reader(hint: Any, name: str) -> str:
             f"jsonOf(read{hint.__name__})" if name == "calls" and hasattr(hint, "of_json") else f"read{hint.__name__}"
         )
     if hint is int:
-        return "big" if any(part in name for part in _BIG) else "number"
-    return {str: "text", bool: "flag"}.get(hint, "anything")
+        return next((reader for part, reader in _NUMBERS.items() if part in f"_{name}"), "number")
+    return {str: _TEXTS.get(name, "text"), bool: "flag"}.get(hint, "anything")
 
 
 def _camel(name: str) -> str:

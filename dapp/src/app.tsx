@@ -21,6 +21,7 @@ import { onAnnounce } from "./browser/announcing";
 import { Empty, Skeleton } from "./ui/parts";
 import { ThemeButton } from "./ui/theme";
 import { Toasts } from "./ui/toasts";
+import { Guarded } from "./ui/trouble";
 
 /** A page that few begin with: its code comes when it is opened. */
 function later<N extends string>(load: () => Promise<Record<N, ComponentType>>, name: N) {
@@ -52,6 +53,7 @@ const NAVIGATION: readonly { view: View; label: string; icon: IconName }[] = [
 export function AppFrame() {
   useSignerOf();
   useTracker();
+  const { location } = useLocation();
   return (
     <>
       <a className="skip" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById("main")?.focus(); }}>Skip to the content</a>
@@ -66,7 +68,7 @@ export function AppFrame() {
           </div>
         </div>
       </header>
-      <main id="main" tabIndex={-1}><Suspense fallback={<Skeleton />}><Page /></Suspense></main>
+      <main id="main" tabIndex={-1}><Guarded key={location.view}><Suspense fallback={<Skeleton />}><Page /></Suspense></Guarded></main>
       <footer className="foot">Amounts are GEN, cut to six decimals. Days and months are UTC. <ExactSwitch /></footer>
       <Toasts />
       <LiveRegion />

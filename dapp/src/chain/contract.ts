@@ -1,6 +1,6 @@
 // The views of the contracts. Every read is counted by the pace of its contract.
 import { COURT_VIEWS, VIEWS, type Api, type DayUsage, type UsageReport } from "../domain/answers";
-import { UnexpectedAnswer, type View } from "../domain/reading";
+import { answerTo, UnexpectedAnswer, type View } from "../domain/reading";
 import { callData, decode, fromHex, type Encodable } from "./calldata";
 import { paceOf, type Pace } from "./pace";
 import { NodeError, rpc } from "./rpc";
@@ -43,7 +43,8 @@ class ContractReader<V extends Views> {
       type: "read", to: this.address, from: NOBODY, data: callData(method, args as unknown as readonly Encodable[]), transaction_hash_variant: "latest-nonfinal",
     };
     try {
-      const value = this.views[method]?.read(decode(fromHex(payloadOf(await rpc(this.url, "gen_call", [request], signal))))) as ValueOf<V[M]>;
+      const told = decode(fromHex(payloadOf(await rpc(this.url, "gen_call", [request], signal))));
+      const value = answerTo(this.views[method] as V[M], args as unknown as readonly Encodable[], told) as ValueOf<V[M]>;
       this.pace.succeeded();
       return value;
     } catch (error) {

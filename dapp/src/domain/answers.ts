@@ -1,14 +1,17 @@
 // What the contracts' views take and answer. Generated from src/api_billing by tools/dapp_answers.py; do not edit.
-import { anything, big, flag, jsonOf, listOf, nullable, number, record, text, view, type AnswerOf } from "./reading";
+import {
+  address, anything, big, day, flag, instant, jsonOf, listOf, name, nullable, number, record, signed, text, view,
+  type AnswerOf,
+} from "./reading";
 
 export const readApiUsage = record("ApiUsage", {
-  api_name: text,
+  api_name: name,
   calls_today: big,
   spend_today_wei: big,
   cost_per_call_wei: big,
   api_daily_limit_calls: big,
   consumer_max_daily_spend_wei: big,
-  plan_name: text,
+  plan_name: name,
   accepted_price_wei: big,
   calls_month: big,
   spend_month_wei: big,
@@ -16,11 +19,11 @@ export const readApiUsage = record("ApiUsage", {
   calls_left_today: nullable(big),
   spend_left_today_wei: big,
   hold_wei: big,
-  hold_expires_at: number,
+  hold_expires_at: instant,
   active: flag,
   subscribed: flag,
   settlements: number,
-  signer: text,
+  signer: address,
 });
 /**
  * A consumer's line for one API in the usage report. Limits of 0 are none, as is `calls_left_today` None.
@@ -31,14 +34,14 @@ export const readApiUsage = record("ApiUsage", {
 export interface ApiUsage extends AnswerOf<typeof readApiUsage> {}
 
 export const readUsageReport = record("UsageReport", {
-  consumer: text,
-  day_id: number,
+  consumer: address,
+  day_id: day,
   credit_balance_wei: big,
   held_wei: big,
   low_credit: flag,
   notices: number,
-  resets_at: number,
-  month_resets_at: number,
+  resets_at: instant,
+  month_resets_at: instant,
   total: number,
   apis: listOf(readApiUsage),
 });
@@ -46,7 +49,7 @@ export const readUsageReport = record("UsageReport", {
 export interface UsageReport extends AnswerOf<typeof readUsageReport> {}
 
 export const readPlan = record("Plan", {
-  plan_name: text,
+  plan_name: name,
   cost_per_call_wei: big,
   daily_limit_calls: big,
   monthly_limit_calls: big,
@@ -55,25 +58,25 @@ export const readPlan = record("Plan", {
 export interface Plan extends AnswerOf<typeof readPlan> {}
 
 export const readPromiseHead = record("PromiseHead", {
-  court: text,
+  court: address,
   payout_days: number,
   max_refund_percent: number,
   terms_sha256: text,
-  from_day: number,
+  from_day: day,
 });
 /** What is in force of a promise; `terms_sha256` stands for its text, `from_day` is its first day. */
 export interface PromiseHead extends AnswerOf<typeof readPromiseHead> {}
 
 export const readApiDetails = record("ApiDetails", {
-  api_name: text,
-  operator: text,
-  proposed_operator: text,
+  api_name: name,
+  operator: address,
+  proposed_operator: address,
   active: flag,
   plans: listOf(readPlan),
-  meters: listOf(text),
+  meters: listOf(address),
   next_sequence: big,
   chain_id: number,
-  asset: text,
+  asset: address,
   voucher_domain: anything,
   promise: nullable(readPromiseHead),
 });
@@ -81,12 +84,12 @@ export const readApiDetails = record("ApiDetails", {
 export interface ApiDetails extends AnswerOf<typeof readApiDetails> {}
 
 export const readApi = record("Api", {
-  api_name: text,
-  operator: text,
-  proposed_operator: text,
+  api_name: name,
+  operator: address,
+  proposed_operator: address,
   active: flag,
   plans: listOf(readPlan),
-  meters: listOf(text),
+  meters: listOf(address),
   next_sequence: big,
 });
 /** An API with its plans. `proposed_operator` is empty where none is proposed. */
@@ -100,20 +103,20 @@ export const readApiPage = record("ApiPage", {
 export interface ApiPage extends AnswerOf<typeof readApiPage> {}
 
 export const readAccount = record("Account", {
-  consumer: text,
+  consumer: address,
   credit_wei: big,
   held_wei: big,
   topped_up_wei: big,
   alert_percent: number,
   low_credit: flag,
-  subscriptions: listOf(text),
+  subscriptions: listOf(name),
 });
 /** A consumer's money: free credit, what holds keep, and both as they were after the last top-up. */
 export interface Account extends AnswerOf<typeof readAccount> {}
 
 export const readDayUsage = record("DayUsage", {
-  api_name: text,
-  day_id: number,
+  api_name: name,
+  day_id: day,
   calls: big,
   spend_wei: big,
 });
@@ -129,12 +132,12 @@ export const readChannelState = record("ChannelState", {
 export interface ChannelState extends AnswerOf<typeof readChannelState> {}
 
 export const readSession = record("Session", {
-  consumer: text,
-  api_name: text,
-  signer: text,
+  consumer: address,
+  api_name: name,
+  signer: address,
   hold_wei: big,
-  hold_expires_at: number,
-  hold_from_day: number,
+  hold_expires_at: instant,
+  hold_from_day: day,
   in_force: flag,
   channels: listOf(readChannelState),
 });
@@ -154,16 +157,16 @@ export const readReceiptCheck = record("ReceiptCheck", {
   receipt_id: text,
   valid: flag,
   remembered: flag,
-  api_name: text,
-  consumer: text,
-  day_id: number,
+  api_name: name,
+  consumer: address,
+  day_id: day,
   call_no: number,
 });
 /** Whether the contract billed the call of this receipt; `remembered` where it still knows its request. */
 export interface ReceiptCheck extends AnswerOf<typeof readReceiptCheck> {}
 
 export const readWaitingEarnings = record("WaitingEarnings", {
-  api_name: text,
+  api_name: name,
   pending_wei: big,
   frozen_wei: big,
 });
@@ -171,7 +174,7 @@ export const readWaitingEarnings = record("WaitingEarnings", {
 export interface WaitingEarnings extends AnswerOf<typeof readWaitingEarnings> {}
 
 export const readEarnings = record("Earnings", {
-  operator: text,
+  operator: address,
   earnings_wei: big,
   withdrawn_wei: big,
   refunded_wei: big,
@@ -181,7 +184,7 @@ export const readEarnings = record("Earnings", {
 export interface Earnings extends AnswerOf<typeof readEarnings> {}
 
 export const readApiDay = record("ApiDay", {
-  day_id: number,
+  day_id: day,
   calls: big,
   earned_wei: big,
   payout_days: number,
@@ -190,16 +193,16 @@ export const readApiDay = record("ApiDay", {
 export interface ApiDay extends AnswerOf<typeof readApiDay> {}
 
 export const readSubscriber = record("Subscriber", {
-  consumer: text,
-  plan_name: text,
+  consumer: address,
+  plan_name: name,
   active: flag,
   calls_today: big,
   spend_today_wei: big,
   calls_month: big,
   spend_month_wei: big,
   hold_wei: big,
-  hold_expires_at: number,
-  signer: text,
+  hold_expires_at: instant,
+  signer: address,
 });
 /** A consumer of an API as its operator sees it. */
 export interface Subscriber extends AnswerOf<typeof readSubscriber> {}
@@ -212,29 +215,29 @@ export const readSubscriberPage = record("SubscriberPage", {
 export interface SubscriberPage extends AnswerOf<typeof readSubscriberPage> {}
 
 export const readPromise = record("Promise", {
-  api_name: text,
-  day_id: number,
-  court: text,
+  api_name: name,
+  day_id: day,
+  court: address,
   payout_days: number,
   max_refund_percent: number,
   terms: text,
   status_url: text,
   terms_sha256: text,
-  from_day: number,
-  next_from_day: number,
+  from_day: day,
+  next_from_day: day,
 });
 /** What an API promises for a day: nothing where `court` is empty. `next_from_day` is 0 with no change ahead. */
 export interface Promise extends AnswerOf<typeof readPromise> {}
 
 export const readPaidDay = record("PaidDay", {
-  api_name: text,
-  consumer: text,
-  day_id: number,
+  api_name: name,
+  consumer: address,
+  day_id: day,
   calls: big,
   paid_wei: big,
   refunded_wei: big,
   frozen_wei: big,
-  frozen_at: number,
+  frozen_at: instant,
   pending: flag,
 });
 /**
@@ -246,8 +249,8 @@ export const readPaidDay = record("PaidDay", {
 export interface PaidDay extends AnswerOf<typeof readPaidDay> {}
 
 export const readSettledEntry = record("SettledEntry", {
-  consumer: text,
-  day_id: number,
+  consumer: address,
+  day_id: day,
   calls: big,
   spend_wei: big,
   billed_calls: big,
@@ -258,20 +261,20 @@ export const readSettledEntry = record("SettledEntry", {
 export interface SettledEntry extends AnswerOf<typeof readSettledEntry> {}
 
 export const readSettlement = record("Settlement", {
-  api_name: text,
+  api_name: name,
   sequence: big,
   usage_root: text,
   billed_calls: big,
   billed_wei: big,
   refused_entries: number,
-  settled_at: number,
+  settled_at: instant,
   entries: listOf(readSettledEntry),
 });
 /** The outcome of a settlement. */
 export interface Settlement extends AnswerOf<typeof readSettlement> {}
 
 export const readSettlementState = record("SettlementState", {
-  api_name: text,
+  api_name: name,
   next_sequence: big,
   settlement: nullable(readSettlement),
 });
@@ -279,22 +282,22 @@ export const readSettlementState = record("SettlementState", {
 export interface SettlementState extends AnswerOf<typeof readSettlementState> {}
 
 export const readSettlementHead = record("SettlementHead", {
-  api_name: text,
+  api_name: name,
   sequence: big,
   usage_root: text,
   billed_calls: big,
   billed_wei: big,
   refused_entries: number,
-  settled_at: number,
+  settled_at: instant,
 });
 /** The outcome of a settlement without its entries; `refused_entries` counts those that a code stopped. */
 export interface SettlementHead extends AnswerOf<typeof readSettlementHead> {}
 
 export const readNotice = record("Notice", {
   number: number,
-  at: number,
+  at: instant,
   kind: text,
-  api_name: text,
+  api_name: name,
   code: text,
   calls: big,
   amount_wei: big,
@@ -305,7 +308,7 @@ export interface Notice extends AnswerOf<typeof readNotice> {}
 export const readSolvency = record("Solvency", {
   balance_wei: big,
   owed_wei: big,
-  surplus_wei: big,
+  surplus_wei: signed,
   credit_wei: big,
   held_wei: big,
   earnings_wei: big,
@@ -318,15 +321,15 @@ export interface Solvency extends AnswerOf<typeof readSolvency> {}
 
 export const readDispute = record("Dispute", {
   dispute_id: number,
-  api_name: text,
-  consumer: text,
-  day_id: number,
+  api_name: name,
+  consumer: address,
+  day_id: day,
   status: text,
   calls: big,
   paid_wei: big,
   bond_wei: big,
-  opened_at: number,
-  ended_at: number,
+  opened_at: instant,
+  ended_at: instant,
   refund_percent: number,
   refund_wei: big,
   claim: text,
@@ -338,15 +341,15 @@ export interface Dispute extends AnswerOf<typeof readDispute> {}
 
 export const readDisputeHead = record("DisputeHead", {
   dispute_id: number,
-  api_name: text,
-  consumer: text,
-  day_id: number,
+  api_name: name,
+  consumer: address,
+  day_id: day,
   status: text,
   calls: big,
   paid_wei: big,
   bond_wei: big,
-  opened_at: number,
-  ended_at: number,
+  opened_at: instant,
+  ended_at: instant,
   refund_percent: number,
   refund_wei: big,
 });
@@ -354,7 +357,7 @@ export const readDisputeHead = record("DisputeHead", {
 export interface DisputeHead extends AnswerOf<typeof readDisputeHead> {}
 
 export const readCourt = record("Court", {
-  billing: text,
+  billing: address,
   min_bond_wei: big,
   disputes: number,
 });
@@ -364,7 +367,7 @@ export interface Court extends AnswerOf<typeof readCourt> {}
 export const readCourtSolvency = record("CourtSolvency", {
   balance_wei: big,
   owed_wei: big,
-  surplus_wei: big,
+  surplus_wei: signed,
   received_wei: big,
   sent_wei: big,
 });
@@ -372,28 +375,28 @@ export const readCourtSolvency = record("CourtSolvency", {
 export interface CourtSolvency extends AnswerOf<typeof readCourtSolvency> {}
 
 export const VIEWS = {
-  get_usage_report: view<[consumer: string, offset?: number | bigint, limit?: number | bigint]>()(jsonOf(readUsageReport)),
-  get_api: view<[apiName: string]>()(readApiDetails),
-  list_apis: view<[offset?: number | bigint, limit?: number | bigint]>()(readApiPage),
-  get_account: view<[consumer: string]>()(readAccount),
-  get_usage_history: view<[consumer: string, apiName: string, fromDay: number | bigint, toDay: number | bigint, offset?: number | bigint]>()(listOf(readDayUsage)),
-  get_session: view<[consumer: string, apiName: string, channelId?: string]>()(readSession),
-  quote_call: view<[apiName: string, consumer: string, calls?: number | bigint]>()(readQuote),
-  get_receipt: view<[receiptId: string]>()(readReceiptCheck),
-  get_earnings: view<[operator: string, offset?: number | bigint]>()(readEarnings),
-  get_api_days: view<[apiName: string]>()(listOf(readApiDay)),
-  list_subscribers: view<[apiName: string, offset?: number | bigint, limit?: number | bigint]>()(readSubscriberPage),
-  get_promise: view<[apiName: string, dayId?: number | bigint]>()(readPromise),
-  get_paid_day: view<[apiName: string, consumer: string, dayId: number | bigint]>()(readPaidDay),
-  get_settlement: view<[apiName: string, sequence?: number | bigint]>()(readSettlementState),
-  list_settlements: view<[apiName: string, after?: number | bigint, limit?: number | bigint]>()(listOf(readSettlementHead)),
-  list_notices: view<[consumer: string, after?: number | bigint, limit?: number | bigint]>()(listOf(readNotice)),
+  get_usage_report: view<[consumer: string, offset?: number | bigint, limit?: number | bigint]>("consumer", "offset", "limit")(jsonOf(readUsageReport)),
+  get_api: view<[apiName: string]>("apiName")(readApiDetails),
+  list_apis: view<[offset?: number | bigint, limit?: number | bigint]>("offset", "limit")(readApiPage),
+  get_account: view<[consumer: string]>("consumer")(readAccount),
+  get_usage_history: view<[consumer: string, apiName: string, fromDay: number | bigint, toDay: number | bigint, offset?: number | bigint]>("consumer", "apiName", "fromDay", "toDay", "offset")(listOf(readDayUsage)),
+  get_session: view<[consumer: string, apiName: string, channelId?: string]>("consumer", "apiName", "channelId")(readSession),
+  quote_call: view<[apiName: string, consumer: string, calls?: number | bigint]>("apiName", "consumer", "calls")(readQuote),
+  get_receipt: view<[receiptId: string]>("receiptId")(readReceiptCheck),
+  get_earnings: view<[operator: string, offset?: number | bigint]>("operator", "offset")(readEarnings),
+  get_api_days: view<[apiName: string]>("apiName")(listOf(readApiDay)),
+  list_subscribers: view<[apiName: string, offset?: number | bigint, limit?: number | bigint]>("apiName", "offset", "limit")(readSubscriberPage),
+  get_promise: view<[apiName: string, dayId?: number | bigint]>("apiName", "dayId")(readPromise),
+  get_paid_day: view<[apiName: string, consumer: string, dayId: number | bigint]>("apiName", "consumer", "dayId")(readPaidDay),
+  get_settlement: view<[apiName: string, sequence?: number | bigint]>("apiName", "sequence")(readSettlementState),
+  list_settlements: view<[apiName: string, after?: number | bigint, limit?: number | bigint]>("apiName", "after", "limit")(listOf(readSettlementHead)),
+  list_notices: view<[consumer: string, after?: number | bigint, limit?: number | bigint]>("consumer", "after", "limit")(listOf(readNotice)),
   get_solvency: view<[]>()(readSolvency),
 };
 
 export const COURT_VIEWS = {
-  get_dispute: view<[disputeId: number | bigint]>()(readDispute),
-  list_disputes: view<[apiName: string, after?: number | bigint, limit?: number | bigint]>()(listOf(readDisputeHead)),
+  get_dispute: view<[disputeId: number | bigint]>("disputeId")(readDispute),
+  list_disputes: view<[apiName: string, after?: number | bigint, limit?: number | bigint]>("apiName", "after", "limit")(listOf(readDisputeHead)),
   get_court: view<[]>()(readCourt),
   get_solvency: view<[]>()(readCourtSolvency),
 };

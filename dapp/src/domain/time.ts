@@ -1,6 +1,9 @@
 // Unix seconds and UTC days, as the contract counts them.
 
 export const DAY_SECONDS = 86_400;
+/** Of the year 9999: what is later is no date. */
+export const LAST_INSTANT = 253_402_300_799;
+export const LAST_DAY = Math.floor(LAST_INSTANT / DAY_SECONDS);
 
 export const dayOf = (at: number): number => Math.floor(at / DAY_SECONDS);
 

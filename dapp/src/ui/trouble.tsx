@@ -1,4 +1,5 @@
 // Errors of reading, each with what it means and what to do.
+import { Component, type ReactNode } from "react";
 import { NodeError } from "../chain/rpc";
 import { explain } from "../domain/refusals";
 import { useLocation } from "../state/location";
@@ -36,6 +37,17 @@ function tell(error: unknown, url: string): Told {
       return { title: "The node cannot be reached", text: `Nothing answers at ${url}. This goes on by itself when it is back.` };
     case "rejected":
       return { title: "The node does not take the request", text: error.message };
+  }
+}
+
+/** What fails in a page leaves the others, and the way to them. */
+export class Guarded extends Component<{ children: ReactNode }, { error: unknown }> {
+  override state = { error: null };
+
+  static getDerivedStateFromError = (error: unknown): { error: unknown } => ({ error });
+
+  override render(): ReactNode {
+    return this.state.error === null ? this.props.children : <><h1>API billing</h1><Trouble error={this.state.error} /></>;
   }
 }
 

@@ -111,6 +111,15 @@ describe("the page", () => {
     open(`#/usage?network=localnet&rpc=http://127.0.0.1:1/api&contract=${CONTRACT}&account=${OWN}`);
     expect(await screen.findByText("The node cannot be reached")).toBeTruthy();
   });
+  it("that fails says so, and leaves the others", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => undefined);
+    vi.spyOn(document, "title", "set").mockImplementation((title) => { if (title.startsWith("Usage")) throw new RangeError("odd"); });
+    open(`#/usage?network=localnet&rpc=${OWN_NODE}&contract=${CONTRACT}&account=${OWN}`);
+    expect(await screen.findByText("Something went wrong in this page")).toBeTruthy();
+    await userEvent.click(screen.getByRole("link", { name: "APIs" }));
+    expect(await screen.findByRole("heading", { name: "APIs", level: 1 })).toBeTruthy();
+    vi.restoreAllMocks();
+  });
   it("has every page in its navigation, and marks the present one", async () => {
     open(`#/apis?network=localnet&contract=${CONTRACT}`);
     expect((await screen.findByRole("link", { name: "APIs" })).getAttribute("aria-current")).toBe("page");

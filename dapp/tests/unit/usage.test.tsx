@@ -276,7 +276,7 @@ describe("the table of subscriptions", () => {
     expect(screen.getAllByRole("article").map((each) => each.getAttribute("aria-label"))).toEqual(["maps"]);
   });
   it("is without actions for who only watches", async () => {
-    await open(reportOf({ consumer: OTHER }, line()), true);
+    await open(reportOf({}, line()));
     await userEvent.click(await screen.findByRole("button", { name: "weather" }));
     expect(screen.queryByRole("button", { name: "Place hold" })).toBeNull();
   });
