@@ -71,6 +71,10 @@ export function meteredOf(line: ApiUsage, now: number): Metered | null {
   return { ...about, kind: line.signer ? "session" : "hold", calls };
 }
 
+/** Then the session bills the calls: that no credit is free stops none. */
+export const isPaidBySession = ({ calls, code }: Left, metered: Metered | null): boolean =>
+  calls === 0n && code === "insufficient_credit" && metered?.kind === "session" && metered.calls > 0n;
+
 /** The report as it has to be read at another time: after midnight a day has begun of which it knows nothing. */
 export function reportAt(report: UsageReport, now: number): UsageReport {
   const today = dayOf(now);

@@ -1,5 +1,6 @@
 // A table of many lines: sorted by any column, searched, a few at first, and each line opens what is behind it.
 import { Fragment, useState, type ReactNode } from "react";
+import { CsvButton } from "./csv_button";
 import "./records.css";
 
 export interface Column<R> {
@@ -24,6 +25,13 @@ interface RecordsProps<R> {
   /** Which one is open at first. */
   opened?: string;
   onOpen?(key: string): void;
+  /** Where the order is kept elsewhere: in the URL. */
+  order?: string;
+  onOrder?(order: string): void;
+  /** What the order is that they are given in. */
+  usual?: string;
+  /** A file of those that are found, in their order. */
+  csv?: { name: string; make(rows: readonly R[]): string };
   /** Besides the search: filters. */
   children?: ReactNode;
 }
@@ -40,8 +48,9 @@ export function inOrder<R>(rows: readonly R[], columns: readonly Column<R>[], or
   return column ? [...rows].sort((a, b) => sign * compare(column.by(a), column.by(b))) : rows;
 }
 
-export function Records<R>({ of, rows, columns, keyOf, textOf, open, opened = "", onOpen, children }: RecordsProps<R>) {
-  const [order, setOrder] = useState("");
+export function Records<R>({ of, rows, columns, keyOf, textOf, open, opened = "", onOpen, usual = "the usual order", csv, children, ...kept }: RecordsProps<R>) {
+  const [own, setOwn] = useState("");
+  const { order = own, onOrder: setOrder = setOwn } = kept;
   const [wanted, setWanted] = useState("");
   const [shown, setShown] = useState(SHOWN);
   const [openKey, setOpenKey] = useState(opened);
@@ -64,8 +73,9 @@ export function Records<R>({ of, rows, columns, keyOf, textOf, open, opened = ""
             <span className="muted small-text" role="status">{word && `${found.length} of ${rows.length}`}</span>
           </>
         )}
-        {rows.length > 1 && <Order of={of} columns={columns} order={order} onChange={setOrder} />}
+        {rows.length > 1 && <Order of={of} columns={columns} order={order} usual={usual} onChange={setOrder} />}
         {children}
+        {csv && <span className="records-file"><CsvButton name={csv.name} make={() => csv.make(found)} /></span>}
       </div>
       <table className="records" aria-label={of}>
         <thead>
@@ -111,10 +121,10 @@ function Head<R>({ column: { id, title, isText = false }, isFirst, order, onChan
 }
 
 /** On a phone there are no column heads to press. */
-function Order<R>({ of, columns, order, onChange }: { of: string; columns: readonly Column<R>[]; order: string; onChange(order: string): void }) {
+function Order<R>({ of, columns, order, usual, onChange }: { of: string; usual: string; columns: readonly Column<R>[]; order: string; onChange(order: string): void }) {
   return (
     <select className="records-order" aria-label={`Order of ${of}`} value={order} onChange={({ target }) => onChange(target.value)}>
-      <option value="">In the usual order</option>
+      <option value="">Order: {usual}</option>
       {columns.flatMap(({ id, title, isText }) => [
         <option key={id} value={id}>{`${title}, ${isText ? "A to Z" : "least first"}`}</option>,
         <option key={`-${id}`} value={`-${id}`}>{`${title}, ${isText ? "Z to A" : "most first"}`}</option>,

@@ -1,34 +1,20 @@
-// What the table of subscriptions shows, and in which order.
+// What the table of subscriptions shows, and in which order they come.
 import { editableGen } from "../../domain/amounts";
 import type { ApiUsage, UsageReport } from "../../domain/answers";
 import { csv } from "../../domain/csv";
-import { isCapBelowCall, leftOf, meteredOf, type Left, type Metered, type QuoteCode } from "../../domain/left";
+import { isCapBelowCall, isPaidBySession, leftOf, meteredOf, type Left, type Metered, type QuoteCode } from "../../domain/left";
+import { compare } from "../../ui/records";
 
 export interface Row {
   line: ApiUsage;
   left: Left;
   metered: Metered | null;
+  /** That are left, one by one or else of the session. */
+  calls: bigint;
   state: { label: string; tone: "good" | "bad" | "neutral" | "warn"; rank: number };
 }
 
-export interface Column {
-  id: string;
-  title: string;
-  isText: boolean;
-  of(row: Row): string | bigint | number;
-}
-
-export const COLUMNS: readonly Column[] = [
-  { id: "api", title: "API", isText: true, of: ({ line }) => line.apiName },
-  { id: "plan", title: "Plan", isText: true, of: ({ line }) => line.planName },
-  { id: "today", title: "Today", isText: false, of: ({ line }) => line.callsToday },
-  { id: "month", title: "Month", isText: false, of: ({ line }) => line.callsMonth },
-  { id: "spend", title: "Spend", isText: false, of: ({ line }) => line.spendMonthWei },
-  { id: "left", title: "Left", isText: false, of: ({ left }) => left.calls },
-  { id: "state", title: "State", isText: true, of: ({ state }) => state.rank },
-];
-
-/** What binds: why there is no more left. */
+/** What limits it: why there is no more left. */
 export const REASONS: Readonly<Record<QuoteCode, string>> = {
   api_paused: "", not_subscribed: "", price_changed: "price rose", daily_limit_exceeded: "today's plan", monthly_limit_exceeded: "the month's plan",
   daily_spend_exceeded: "today's cap", insufficient_credit: "credit",
@@ -46,34 +32,24 @@ const STOPPED: Readonly<Record<QuoteCode, Row["state"]>> = {
 
 function stateOf(line: ApiUsage, left: Left, metered: Metered | null): Row["state"] {
   if (!line.subscribed) return STOPPED.not_subscribed;
-  if (left.calls > 0n) return { label: "Active", tone: "good", rank: 7 };
+  if (left.calls > 0n || isPaidBySession(left, metered)) return { label: "Active", tone: "good", rank: 7 };
   if (left.code === "daily_spend_exceeded" && isCapBelowCall(line)) return { ...STOPPED[left.code], label: "Cap too low" };
   return left.code === "insufficient_credit" && metered && metered.calls > 0n ? { label: "Metered only", tone: "warn", rank: 5 } : STOPPED[left.code];
 }
 
+/** What needs something first, then what costs most. */
 export const rowsOf = (report: UsageReport, now: number): Row[] =>
   report.apis.map((line) => {
     const left = leftOf(line, report.creditBalanceWei);
     const metered = meteredOf(line, now);
-    return { line, left, metered, state: stateOf(line, left, metered) };
-  });
+    return { line, left, metered, calls: isPaidBySession(left, metered) ? (metered?.calls ?? 0n) : left.calls, state: stateOf(line, left, metered) };
+  }).sort((a, b) => a.state.rank - b.state.rank || compare(b.line.spendMonthWei, a.line.spendMonthWei) || compare(a.line.apiName, b.line.apiName));
 
 /** Amounts and counts as reports of `api-billing` call them. */
 export const rowsCsv = (rows: readonly Row[]): string =>
   csv(
     ["api", "plan", "calls_today", "spend_today_wei", "calls_month", "spend_month_wei", "spend_month GEN", "calls_left", "state"],
-    rows.map(({ line, left, state }) => [
-      line.apiName, line.planName, line.callsToday, line.spendTodayWei, line.callsMonth, line.spendMonthWei, editableGen(line.spendMonthWei), left.calls, state.label,
+    rows.map(({ line, calls, state }) => [
+      line.apiName, line.planName, line.callsToday, line.spendTodayWei, line.callsMonth, line.spendMonthWei, editableGen(line.spendMonthWei), calls, state.label,
     ]),
   );
-
-const compare = (a: string | bigint | number, b: string | bigint | number): number => (a < b ? -1 : a > b ? 1 : 0);
-
-/** `sort` as the URL has it: a column, with a minus from the largest. Else what needs something first, then what costs most. */
-export function sorted(rows: readonly Row[], sort: string): Row[] {
-  const column = COLUMNS.find(({ id }) => id === sort.replace("-", ""));
-  const sign = sort.startsWith("-") ? -1 : 1;
-  return [...rows].sort((a, b) =>
-    (column ? sign * compare(column.of(a), column.of(b)) : compare(a.state.rank, b.state.rank)) ||
-    compare(b.line.spendMonthWei, a.line.spendMonthWei) || compare(a.line.apiName, b.line.apiName));
-}
