@@ -149,6 +149,19 @@ export function subscribe(api: Api, report: UsageReport | undefined, now: number
   };
 }
 
+/** The same call: the plan stays, and the cap alone is asked for. */
+export function changeCap(api: Api, report: UsageReport, line: ApiUsage, now: number): Action {
+  const whole = subscribe(api, report, now);
+  return {
+    ...whole,
+    title: `Daily cap for ${api.apiName}`,
+    intro: `${gen(line.consumerMaxDailySpendWei)} may be spent a day; ${gen(line.spendTodayWei)} are spent today. The plan stays ${line.planName}.`,
+    submit: "Change the cap",
+    fields: whole.fields.filter(({ name }) => name === "cap"),
+    check: ({ cap = "" }) => whole.check({ plan: line.planName, cap }),
+  };
+}
+
 /** The price that was shown, should it have risen meanwhile. 0 would be no bound at all: of a free plan the least there is. */
 export const priceBound = (plan: Plan): bigint => (plan.costPerCallWei > 0n ? plan.costPerCallWei : 1n);
 

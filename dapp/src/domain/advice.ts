@@ -1,12 +1,12 @@
 // What a consumer should know now, and what to do about it: from one report, without asking the node anything more.
 import { exactGen, shortGen } from "./amounts";
 import type { ApiUsage, Notice, UsageReport } from "./answers";
-import { isCapBelowCall, leftOf, meteredOf, QUOTE_CODES, reportAt, type QuoteCode } from "./left";
-import type { LastDays } from "./outlook";
-import { DAY_SECONDS, duration, momentText } from "./time";
+import { isCapBelowCall, isPaidBySession, leftOf, meteredOf, QUOTE_CODES, reportAt, type QuoteCode } from "./left";
+import { endsOfToday, isSignedByHand, type EndOfToday, type LastDays, type SessionEnd, type Unbilled } from "./outlook";
+import { clockText, DAY_SECONDS, duration, momentText } from "./time";
 
-/** ``subscribe``: anew, with another cap or price; ``plan``: to another plan, where there is one. */
-export type Remedy = "top_up" | "subscribe" | "plan" | "release_hold";
+/** ``subscribe``: anew, at another price; ``plan``: to another one, where there is one; ``session``: more of it; ``sign``: a voucher. */
+export type Remedy = "top_up" | "subscribe" | "cap" | "plan" | "release_hold" | "session" | "sign";
 
 export interface Advice {
   /** The same as long as the situation is the same. */
@@ -26,24 +26,31 @@ export interface Advice {
 const ORDER = { stop: 0, warn: 1, info: 2 };
 const NAMED = 3;
 const SOON_SECONDS = 7 * DAY_SECONDS;
+/** A session is made longer in a minute, and is often for a few days only. */
+const SESSION_SECONDS = 2 * DAY_SECONDS;
 const gen = (wei: bigint): string => `${shortGen(wei)} GEN`;
 /** In full where they look alike else. */
 const genOf = (a: bigint, b: bigint): ((wei: bigint) => string) => (shortGen(a) === shortGen(b) ? (wei) => `${exactGen(wei)} GEN` : gen);
 
 /** One for each remedy, the most urgent first, and of these what is about most. `now` is the chain's time. */
-export function adviceFor(report: UsageReport, now: number, rate: LastDays | null = null): Advice[] {
+export function adviceFor(report: UsageReport, now: number, rate: LastDays | null = null, unbilled: Unbilled = new Map()): Advice[] {
   const stopped = new Map<Stop, ApiUsage[]>();
   const near = new Map<QuoteCode, ApiUsage[]>();
+  const today = endsOfToday(report, now);
   for (const line of report.apis.filter((each) => each.subscribed)) {
-    const { calls, code } = leftOf(line, report.creditBalanceWei);
-    if (calls === 0n) add(stopped, code === "daily_spend_exceeded" && isCapBelowCall(line) ? "cap_below_call" : code, line);
-    else if (isNear(line, calls, code)) add(near, code, line);
+    const left = leftOf(line, report.creditBalanceWei);
+    const end = today.find(({ apiName }) => apiName === line.apiName);
+    if (isPaidBySession(left, meteredOf(line, now))) continue;
+    if (left.calls === 0n) add(stopped, left.code === "daily_spend_exceeded" && isCapBelowCall(line) ? "cap_below_call" : left.code, line);
+    else if (end) add(near, end.what === "cap" ? "daily_spend_exceeded" : "daily_limit_exceeded", line);
+    else if (isNear(line, left.calls, left.code)) add(near, left.code, line);
   }
   const ended = report.apis.filter((line) => meteredOf(line, now)?.kind === "ended");
   return [
     ...[...stopped].map(([code, lines]) => ofStopped(code, lines, report, now)),
-    ...[...near].map(([code, lines]) => ofNear(code, lines, report)),
-    ...(stopped.has("insufficient_credit") ? [] : ofCredit(report, now, rate)),
+    ...[...near].map(([code, lines]) => ofNear(code, lines, report, today)),
+    ...ofSessions(report, now, rate?.sessions ?? [], unbilled),
+    ...(stopped.has("insufficient_credit") ? [] : ofCredit(report, now, rate, today)),
     ...(ended.length ? [ofEnded(ended)] : []),
   ].sort((a, b) => ORDER[a.severity] - ORDER[b.severity] || reach(b) - reach(a));
 }
@@ -102,12 +109,12 @@ function ofStopped(code: Stop, lines: readonly ApiUsage[], report: UsageReport, 
     case "daily_spend_exceeded":
       return say(`The daily cap for ${those(lines)} is reached`,
         `${one ? `${gen(first.spendLeftTodayWei)} are left of ${gen(first.consumerMaxDailySpendWei)}, less than one call costs. ` : ""}${again(lines, report, now)}`,
-        "Raise the cap");
+        "Raise the cap", "cap");
     case "cap_below_call":
       return say(`The daily cap for ${those(lines)} is below a call's price`,
         one ? `A call costs ${toCap(first.costPerCallWei)}, and ${toCap(first.consumerMaxDailySpendWei)} may be spent a day: no call is possible until the cap is raised.`
           : "No call is possible until the caps are raised.",
-        "Raise the cap");
+        "Raise the cap", "cap");
     default: return ofUnpaid(lines, report, now, say);
   }
 }
@@ -118,17 +125,39 @@ function isNear(line: ApiUsage, calls: bigint, code: QuoteCode): boolean {
   return code !== "insufficient_credit" && calls * 9n <= used;
 }
 
-function ofNear(code: QuoteCode, lines: readonly ApiUsage[], report: UsageReport): Advice {
+function ofNear(code: QuoteCode, lines: readonly ApiUsage[], report: UsageReport, today: readonly EndOfToday[]): Advice {
   const [first] = lines as [ApiUsage];
   const one = lines.length === 1;
   const { calls } = leftOf(first, report.creditBalanceWei);
-  const [limit, button] = code === "daily_spend_exceeded" ? ["daily cap", "Raise the cap"] : [code === "daily_limit_exceeded" ? "plan's limit for a day" : "plan's limit for a month", "Choose another plan"];
+  const isCap = code === "daily_spend_exceeded";
+  const limit = isCap ? "daily cap" : `plan's limit for a ${code === "daily_limit_exceeded" ? "day" : "month"}`;
+  const button = isCap ? "Raise the cap" : "Choose another plan";
+  const end = today.find(({ apiName }) => lines.some((line) => line.apiName === apiName));
+  const when = end ? `At today's rate ${one ? `its ${limit} is reached` : `${end.apiName} reaches it`} at ${clockText(end.endsAt)}` : one ? `Then its ${limit} is reached` : "";
   return {
     key: `near_${code}:${lines.map(({ apiName }) => apiName).join()}`, severity: "warn", apiNames: lines.map(({ apiName }) => apiName), which: listed(lines),
     title: one ? `${calls} ${calls === 1n ? "call" : "calls"} of ${first.apiName} ${calls === 1n ? "is" : "are"} left` : `${lines.length} APIs are near their ${limit}`,
-    text: one ? `Then its ${limit} is reached, and calls are refused.` : "When it is reached, calls are refused.",
-    remedy: code === "daily_spend_exceeded" ? "subscribe" : "plan", button: one ? button : `${button}: ${first.apiName}`,
+    text: when ? `${when}, and calls are refused.` : "When it is reached, calls are refused.",
+    remedy: isCap ? "cap" : "plan", button: one ? button : `${button}: ${first.apiName}`,
   };
+}
+
+/** Of those with the same remedy the first that ends. */
+function ofSessions(report: UsageReport, now: number, ends: readonly SessionEnd[], unbilled: Unbilled): Advice[] {
+  const inForce = report.apis.filter((line) => meteredOf(line, now)?.kind === "session");
+  const say = (what: string, apiName: string, severity: Advice["severity"], title: string, text: string): Advice =>
+    ({ key: `session_${what}:${apiName}`, severity, title, text, which: "", apiNames: [apiName], ...(what === "signed" ? { remedy: "sign", button: "Sign a voucher" } : { remedy: "session", button: "Add or prolong" }) });
+  const soon = ends.filter(({ endsAt }) => endsAt - now < SESSION_SECONDS).flatMap(({ apiName, endsAt, what }) => inForce.filter((line) => line.apiName === apiName).map((line) => {
+    const until = `At the rate of the last days that lasts until ${momentText(endsAt)}; then`;
+    switch (what) {
+      case "signed": return say(what, apiName, "warn", `${gen(unbilled.get(apiName) ?? 0n)} signed for ${apiName} are left`, `${until} ${apiName} can bill nothing until you sign more.`);
+      case "hold": return say(what, apiName, "warn", `${gen(line.holdWei)} are left in the session of ${apiName}`, `${until} nothing pays its calls.`);
+      default: return say(what, apiName, "warn", `The session of ${apiName} ends on ${momentText(endsAt)}`, `${gen(line.holdWei)} of it are left. Prolong it to go on.`);
+    }
+  }));
+  const unsigned = inForce.filter((line) => isSignedByHand(line, report) && unbilled.get(line.apiName) === 0n)
+    .map(({ apiName }) => say("signed", apiName, "info", `Nothing is signed for ${apiName} that is not billed`, "It can bill no more until you sign, or the program that pays for you does."));
+  return [...soon, ...unsigned].filter(({ button }, i, all) => all.findIndex((each) => each.button === button) === i);
 }
 
 type Say = (title: string, text: string, button: string, remedy: Remedy, severity: Advice["severity"]) => Advice;
@@ -146,11 +175,13 @@ function ofUnpaid(lines: readonly ApiUsage[], report: UsageReport, now: number, 
   );
 }
 
-function ofCredit(report: UsageReport, now: number, rate: LastDays | null): Advice[] {
+function ofCredit(report: UsageReport, now: number, rate: LastDays | null, today: readonly EndOfToday[]): Advice[] {
   const say = (key: string, title: string, text: string): Advice[] => [{ key, severity: "warn", title, text, which: "", apiNames: [], remedy: "top_up", button: "Top up" }];
-  const endsAt = rate?.endsAt;
-  if (typeof endsAt === "number" && endsAt - now < SOON_SECONDS) {
-    return say("soon", `Credit lasts until ${momentText(endsAt)}`, `At the rate of the last ${rate?.days === 1 ? "day" : `${rate?.days} days`}: ${gen(report.creditBalanceWei)} are free.`);
+  const end = today.find(({ what }) => what === "credit")?.endsAt ?? Infinity;
+  const endsAt = typeof rate?.endsAt === "number" ? Math.min(end, rate.endsAt) : end;
+  if (endsAt - now < SOON_SECONDS) {
+    const at = endsAt === end ? "At today's rate" : `At the rate of the last ${rate?.days === 1 ? "day" : `${rate?.days} days`}`;
+    return say("soon", `Credit lasts until ${momentText(endsAt)}`, `${at}: ${gen(report.creditBalanceWei)} are free.`);
   }
   if (!report.lowCredit) return [];
   return say("low_credit", "Credit is low", `${gen(report.creditBalanceWei)} are free and ${gen(report.heldWei)} on hold: the alert level is reached.`);

@@ -21,24 +21,38 @@ export interface LastDays {
   spentWei: bigint;
   /** When the free credit is used up at this rate; `never` within ten years. null: nothing says so. */
   endsAt: number | "never" | null;
-  /** The session that ends first, as it is used or as it expires; null where there is none that is used. */
-  session: { apiName: string; endsAt: number } | null;
+  /** Those sessions that are used, the first to end before the others. */
+  sessions: readonly SessionEnd[];
 }
 
+export interface SessionEnd {
+  apiName: string;
+  endsAt: number;
+  /** What ends it: what is signed, the hold, or its time. */
+  what: "signed" | "hold" | "time";
+}
+
+/** Of sessions by their APIs: what is signed and not billed yet. */
+export type Unbilled = ReadonlyMap<string, bigint>;
+
 /** Holds pay first what is used of their APIs, and sessions all of it. */
-export function atLastDays(report: UsageReport, history: readonly Omit<DayUsage, "calls">[], now: number): LastDays {
+export function atLastDays(report: UsageReport, history: readonly Omit<DayUsage, "calls">[], now: number, unbilled: Unbilled = new Map()): LastDays {
   const past = history.filter(({ dayId }) => dayId < report.dayId);
   const days = Math.min(RATE_DAYS, report.dayId - Math.min(report.dayId, ...past.map(({ dayId }) => dayId)));
   const recent = past.filter(({ dayId }) => dayId >= report.dayId - days);
   const spentWei = recent.reduce((total, { spendWei }) => total + spendWei, 0n);
   const lines = report.apis.filter((line) => line.active && line.subscribed).map((line) => ({
-    apiName: line.apiName, metered: meteredOf(line, now),
+    apiName: line.apiName, metered: meteredOf(line, now), signedWei: isSignedByHand(line, report) ? unbilled.get(line.apiName) : undefined,
     spent: recent.filter(({ apiName }) => apiName === line.apiName).reduce((total, { spendWei }) => total + spendWei, 0n),
   }));
   const span = BigInt(days * DAY_SECONDS);
-  const sessions = lines.flatMap(({ apiName, metered, spent }) =>
-    metered?.kind === "session" && spent > 0n ? [{ apiName, endsAt: Math.min(metered.until, now + Number((metered.wei * span) / spent)) }] : []);
-  const about = { days, spentWei, session: sessions.sort((a, b) => a.endsAt - b.endsAt)[0] ?? null };
+  const sessions = lines.flatMap(({ apiName, metered, spent, signedWei }): SessionEnd[] => {
+    if (metered?.kind !== "session" || spent === 0n) return [];
+    const usedUp = (wei: bigint): number => now + Number((wei * span) / spent);
+    const ends: SessionEnd[] = [{ apiName, endsAt: metered.until, what: "time" }, { apiName, endsAt: usedUp(metered.wei), what: "hold" }];
+    return [(signedWei ? [...ends, { apiName, endsAt: usedUp(signedWei), what: "signed" as const }] : ends).reduce(earlier)];
+  }).sort((a, b) => a.endsAt - b.endsAt);
+  const about = { days, spentWei, sessions };
   const draws = lines.flatMap(({ metered, spent }) => (metered?.kind === "session" ? [] : [{ spent, held: metered?.kind === "hold" ? metered.wei : 0n }]));
   const isPaid = (seconds: number): boolean => {
     const due = draws.map(({ spent, held }) => (spent * BigInt(seconds)) / span - held);
@@ -55,26 +69,30 @@ export function atLastDays(report: UsageReport, history: readonly Omit<DayUsage,
   return { ...about, endsAt: now + low };
 }
 
+/** Else it may be a program that signs, which does so with each request: then that little is signed ahead means nothing. */
+export const isSignedByHand = ({ signer }: ApiUsage, { consumer }: UsageReport): boolean => signer === consumer;
+
+const earlier = <E extends { endsAt: number }>(a: E, b: E): E => (b.endsAt < a.endsAt ? b : a);
+
 export interface EndOfToday {
-  at: number;
+  endsAt: number;
   what: "credit" | "cap" | "plan";
   /** Empty where it is the credit of all. */
   apiName: string;
 }
 
-/** Before so much of a day is over, its rate says nothing. */
+/** Before so much of a day is over, its rate says nothing of what is not nearly used up. */
 const LEAST_OF_DAY = DAY_SECONDS / 8;
 
-/** What ends before midnight UTC if the day goes on as it began: of what is used up by half at least. */
-export function endOfToday(report: UsageReport, now: number): EndOfToday | null {
-  const began = report.resetsAt - DAY_SECONDS;
-  if (now - began < LEAST_OF_DAY) return null;
-  const elapsed = BigInt(Math.max(now - began, 1));
+/** What ends before midnight UTC if the day goes on as it began, the first before the others: of what is used up by half at least. */
+export function endsOfToday(report: UsageReport, now: number): EndOfToday[] {
+  const elapsed = BigInt(Math.max(now - (report.resetsAt - DAY_SECONDS), 1));
+  const least = elapsed < BigInt(LEAST_OF_DAY) ? 9n : 1n;
   const ends: EndOfToday[] = [];
   const add = (what: EndOfToday["what"], apiName: string, used: bigint, left: bigint): void => {
-    if (used === 0n || left <= 0n || used < left) return;
-    const at = now + Number((elapsed * left) / used);
-    if (at < report.resetsAt) ends.push({ at, what, apiName });
+    if (used === 0n || left <= 0n || used < left * least) return;
+    const endsAt = now + Number((elapsed * left) / used);
+    if (endsAt < report.resetsAt) ends.push({ endsAt, what, apiName });
   };
   const open = report.apis.filter((line) => leftOf(line, report.creditBalanceWei).calls > 0n);
   for (const line of open) {
@@ -82,7 +100,7 @@ export function endOfToday(report: UsageReport, now: number): EndOfToday | null 
     add("plan", line.apiName, line.callsToday, line.apiDailyLimitCalls - line.callsToday);
   }
   add("credit", "", sum(open.filter((line) => line.holdWei === 0n || now >= line.holdExpiresAt), "spendTodayWei"), report.creditBalanceWei);
-  return ends.reduce<EndOfToday | null>((first, each) => (first && first.at <= each.at ? first : each), null);
+  return ends.sort((a, b) => a.endsAt - b.endsAt);
 }
 
 export const sum = (lines: readonly ApiUsage[], of: "callsToday" | "spendTodayWei" | "callsMonth" | "spendMonthWei"): bigint =>

@@ -5,7 +5,7 @@ import type { Call } from "../actions/action";
 import type { Fees } from "../chain/fees";
 import { isStudio } from "../chain/networks";
 import { rpc, NodeError } from "../chain/rpc";
-import type { ArgumentsOf, ValueOf } from "../chain/contract";
+import type { ArgumentsOf, BillingContract, ValueOf } from "../chain/contract";
 import type { Api, DayUsage, Notice, UsageReport, VIEWS } from "../domain/answers";
 import { toJson } from "../domain/json";
 import type { Period } from "../domain/bars";
@@ -45,17 +45,23 @@ interface ReadingOptions {
 
 /** What a view answers; it is not read as long as ``args`` is null. An accepted transaction makes some views stale, by their names. */
 export function useView<M extends keyof typeof VIEWS>(
-  method: M, args: ArgumentsOf<(typeof VIEWS)[M]> | null, { everyMs, staleTime, isPatient = false, keepsFormer = false }: ReadingOptions = {},
+  method: M, args: ArgumentsOf<(typeof VIEWS)[M]> | null, options: ReadingOptions = {},
 ): UseQueryResult<ValueOf<(typeof VIEWS)[M]>> {
-  const { contract } = usePlace();
-  return useQuery({
+  return useQuery(viewQuery(usePlace().contract, method, args, options));
+}
+
+/** The same for several at once. */
+export function viewQuery<M extends keyof typeof VIEWS>(
+  contract: BillingContract | null, method: M, args: ArgumentsOf<(typeof VIEWS)[M]> | null, { everyMs, staleTime, isPatient = false, keepsFormer = false }: ReadingOptions = {},
+): UseQueryOptions<ValueOf<(typeof VIEWS)[M]>> {
+  return {
     queryKey: viewKey(contract, method, args ?? []),
     queryFn: ({ signal }) => (contract && args ? contract.read(method, args, { signal, urgent: !isPatient }) : Promise.reject(NO_CONTRACT)),
     enabled: contract !== null && args !== null,
     ...(everyMs === undefined ? {} : { refetchInterval: everyMs }),
     ...(staleTime === undefined ? {} : { staleTime }),
     ...(keepsFormer ? { placeholderData: keepPreviousData } : {}),
-  } as UseQueryOptions<ValueOf<(typeof VIEWS)[M]>>);
+  } as UseQueryOptions<ValueOf<(typeof VIEWS)[M]>>;
 }
 
 /** Of a view with these arguments: where, of which contract, which view. */

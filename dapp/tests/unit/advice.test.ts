@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { GEN } from "../../src/domain/amounts";
 import { adviceFor, stillHolds } from "../../src/domain/advice";
 import type { ApiUsage, Notice, UsageReport } from "../../src/domain/answers";
-import { line, NOW, report } from "./samples";
+import { line, NOW, OTHER, OWN, report } from "./samples";
 
 const of = (change: Partial<ApiUsage>, whole: Partial<UsageReport> = {}) => adviceFor(report({ apis: [line(change)], ...whole }), NOW);
 
@@ -20,8 +20,8 @@ describe("advice", () => {
     expect(of({ apiMonthlyLimitCalls: 50n })[0]?.text).toContain("no more this month");
   });
   it("raises a cap that one more call would break", () => {
-    expect(of({ callsToday: 8n, spendTodayWei: (GEN * 99n) / 100n })).toEqual([]);
-    expect(of({ spendTodayWei: (GEN * 99n) / 100n + 1n })[0]).toMatchObject({ remedy: "subscribe", button: "Raise the cap" });
+    expect(of({ callsToday: 8n, spendTodayWei: (GEN * 99n) / 100n })).toMatchObject([{ key: "near_daily_spend_exceeded:weather" }]);
+    expect(of({ spendTodayWei: (GEN * 99n) / 100n + 1n })[0]).toMatchObject({ remedy: "cap", button: "Raise the cap" });
   });
   it("promises calls by waiting only where waiting helps", () => {
     const stopped = (change: Partial<ApiUsage>, whole: Partial<UsageReport> = {}) => of(change, whole)[0];
@@ -35,7 +35,7 @@ describe("advice", () => {
   });
   it("tells a cap below a call's price from one that is reached", () => {
     expect(of({ costPerCallWei: 2n * GEN, acceptedPriceWei: 2n * GEN })).toMatchObject([{
-      title: "The daily cap for weather is below a call's price", button: "Raise the cap", remedy: "subscribe",
+      title: "The daily cap for weather is below a call's price", button: "Raise the cap", remedy: "cap",
       text: "A call costs 2 GEN, and 1 GEN may be spent a day: no call is possible until the cap is raised.",
     }]);
     const apis = [line({ apiName: "a", consumerMaxDailySpendWei: 1n }), line({ apiName: "b", spendTodayWei: GEN })];
@@ -71,9 +71,42 @@ describe("advice", () => {
     expect(adviceFor(report({ apis }), NOW)).toMatchObject([{ title: "2 APIs are near their plan's limit for a month", button: "Choose another plan: a" }]);
   });
   it("warns of credit that lasts less than a week", () => {
-    const lasting = (days: number) => adviceFor(report(), NOW, { days: 7, spentWei: GEN, endsAt: NOW + days * 86_400, session: null });
+    const lasting = (days: number) => adviceFor(report(), NOW, { days: 7, spentWei: GEN, endsAt: NOW + days * 86_400, sessions: [] });
     expect(lasting(8)).toEqual([]);
     expect(lasting(3)).toMatchObject([{ title: "Credit lasts until 4 Jan 2026, 00:00 UTC", remedy: "top_up" }]);
+  });
+  it("tells of what runs out today, at the time at which it does", () => {
+    const noon = report().resetsAt - 43_200;
+    const at = (change: Partial<ApiUsage>, creditBalanceWei = 4n * GEN, ...apis: ApiUsage[]) => adviceFor(report({ apis: [line(change), ...apis], creditBalanceWei }), noon);
+    expect(at({ callsToday: 80n })).toMatchObject([{
+      title: "20 calls of weather are left", text: "At today's rate its plan's limit for a day is reached at 16:00 UTC, and calls are refused.", remedy: "plan",
+    }]);
+    expect(at({ spendTodayWei: (GEN * 3n) / 4n })).toMatchObject([{ title: "25 calls of weather are left", remedy: "cap" }]);
+    expect(at({ callsToday: 80n }, 4n * GEN, line({ apiName: "maps", callsToday: 60n }))).toMatchObject([{ text: "At today's rate weather reaches it at 16:00 UTC, and calls are refused." }]);
+    expect(at({ spendTodayWei: GEN / 4n }, GEN / 5n)).toMatchObject([{ title: "Credit lasts until 31 Dec 2025, 22:36 UTC", text: "At today's rate: 0.2 GEN are free.", remedy: "top_up" }]);
+  });
+  const inSession = { signer: OWN, holdWei: 2n * GEN, holdExpiresAt: NOW + 86_400 * 9 };
+  const ending = (what: "signed" | "hold" | "time", hours: number, unbilled = new Map<string, bigint>()) =>
+    adviceFor(report({ apis: [line(inSession)] }), NOW, { days: 7, spentWei: GEN, endsAt: "never", sessions: [{ apiName: "weather", endsAt: NOW + hours * 3_600, what }] }, unbilled);
+  it("signs more when little of what is signed is left", () => {
+    expect(ending("signed", 49)).toEqual([]);
+    expect(ending("signed", 47, new Map([["weather", GEN / 5n]]))).toMatchObject([{
+      severity: "warn", title: "0.2 GEN signed for weather are left", remedy: "sign", button: "Sign a voucher",
+      text: "At the rate of the last days that lasts until 2 Jan 2026, 23:00 UTC; then weather can bill nothing until you sign more.",
+    }]);
+  });
+  it("adds to a session, or prolongs it, when its hold or time ends", () => {
+    expect(ending("hold", 3)).toMatchObject([{ title: "2 GEN are left in the session of weather", remedy: "session", button: "Add or prolong" }]);
+    expect(ending("time", 3)).toMatchObject([{ title: "The session of weather ends on 1 Jan 2026, 03:00 UTC", remedy: "session" }]);
+  });
+  it("says that nothing is signed, unless another key does that", () => {
+    const none = (signer: string) => adviceFor(report({ apis: [line({ ...inSession, signer })] }), NOW, null, new Map([["weather", 0n]]));
+    expect(none(OWN)).toMatchObject([{ severity: "info", remedy: "sign", title: "Nothing is signed for weather that is not billed" }]);
+    expect(none(OTHER)).toEqual([]);
+  });
+  it("misses no free credit where a session pays", () => {
+    expect(of(inSession, { creditBalanceWei: 0n })).toEqual([]);
+    expect(of({ ...inSession, holdWei: 1n }, { creditBalanceWei: 0n })).toMatchObject([{ severity: "stop", remedy: "top_up" }]);
   });
   it("releases a hold from the moment it ends", () => {
     expect(of({ holdWei: 1n, holdExpiresAt: NOW + 1 })).toEqual([]);

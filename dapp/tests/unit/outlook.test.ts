@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { GEN } from "../../src/domain/amounts";
 import type { ApiUsage } from "../../src/domain/answers";
-import { atLastDays, callsAtMix, endOfToday } from "../../src/domain/outlook";
-import { line, NOW, report } from "./samples";
+import { atLastDays, callsAtMix, endsOfToday } from "../../src/domain/outlook";
+import { line, NOW, OTHER, OWN, report } from "./samples";
 
 const DAY = 86_400;
 const whole = report({ resetsAt: NOW + DAY }); // at midnight, 4 GEN are free
@@ -39,32 +39,38 @@ describe("the rate of the last seven days", () => {
     const history = [spent(1, 1n), spent(1, 1n, "maps")];
     expect(atLastDays(held({}), history, NOW).endsAt).toBe(NOW + 3 * DAY); // 2 of the hold and 4 free, at 2 a day
     const signer = `0x${"aa".repeat(20)}`;
-    expect(atLastDays(held({ signer }), history, NOW)).toMatchObject({ endsAt: NOW + 4 * DAY, session: { apiName: "weather", endsAt: NOW + 2 * DAY } });
-    expect(atLastDays(held({ signer, holdExpiresAt: NOW + 60 }), history, NOW).session).toEqual({ apiName: "weather", endsAt: NOW + 60 });
+    expect(atLastDays(held({ signer }), history, NOW)).toMatchObject({ endsAt: NOW + 4 * DAY, sessions: [{ apiName: "weather", endsAt: NOW + 2 * DAY, what: "hold" }] });
+    expect(atLastDays(held({ signer, holdExpiresAt: NOW + 60 }), history, NOW).sessions).toEqual([{ apiName: "weather", endsAt: NOW + 60, what: "time" }]);
     expect(atLastDays(held({ holdExpiresAt: NOW }), history, NOW).endsAt).toBe(NOW + 2 * DAY);
+  });
+  it("ends a session with what is signed, where no program signs", () => {
+    const ends = (signer: string, signedWei: bigint) => atLastDays(held({ signer }), [spent(1, 1n)], NOW, new Map([["weather", signedWei]])).sessions;
+    expect(ends(OWN, GEN / 2n)).toEqual([{ apiName: "weather", endsAt: NOW + DAY / 2, what: "signed" }]);
+    expect([ends(OTHER, GEN / 2n), ends(OWN, 3n * GEN), ends(OWN, 0n)].map(([end]) => end?.what)).toEqual(["hold", "hold", "hold"]);
   });
 });
 
 describe("the end of today", () => {
   const noon = NOW + DAY / 2;
-  const of = (change: Partial<ApiUsage>, credit = 100n * GEN) => endOfToday({ ...whole, creditBalanceWei: credit, apis: [line(change)] }, noon);
+  const of = (change: Partial<ApiUsage>, credit = 100n * GEN) => endsOfToday({ ...whole, creditBalanceWei: credit, apis: [line(change)] }, noon)[0];
   it("is when the cap is reached as the day went on", () => {
-    expect(of({ spendTodayWei: (GEN * 3n) / 4n })).toEqual({ at: noon + DAY / 6, what: "cap", apiName: "weather" });
+    expect(of({ spendTodayWei: (GEN * 3n) / 4n })).toEqual({ endsAt: noon + DAY / 6, what: "cap", apiName: "weather" });
   });
-  it("is when the plan's calls are used up", () => expect(of({ callsToday: 80n })).toMatchObject({ at: noon + DAY / 8, what: "plan" }));
+  it("is when the plan's calls are used up", () => expect(of({ callsToday: 80n })).toMatchObject({ endsAt: noon + DAY / 8, what: "plan" }));
   it("is when the credit is used up", () => {
     const of2 = { spendTodayWei: 3n * GEN, consumerMaxDailySpendWei: 100n * GEN };
-    expect(of(of2, 2n * GEN)).toEqual({ at: noon + DAY / 3, what: "credit", apiName: "" });
-    expect(of({ ...of2, holdWei: 1n, holdExpiresAt: noon + 1 }, 2n * GEN)).toBeNull();
+    expect(of(of2, 2n * GEN)).toEqual({ endsAt: noon + DAY / 3, what: "credit", apiName: "" });
+    expect(of({ ...of2, holdWei: 1n, holdExpiresAt: noon + 1 }, 2n * GEN)).toBeUndefined();
   });
   it("is not told of what is used by less than half, or comes after midnight", () => {
-    expect(of({ spendTodayWei: GEN / 3n })).toBeNull();
-    expect(endOfToday({ ...whole, apis: [line({ callsToday: 60n })] }, NOW + DAY - 60)).toBeNull();
+    expect(of({ spendTodayWei: GEN / 3n })).toBeUndefined();
+    expect(endsOfToday({ ...whole, apis: [line({ callsToday: 60n })] }, NOW + DAY - 60)).toEqual([]);
   });
-  it("is not told while the day is young: minutes after midnight its rate says nothing", () => {
+  it("is told while the day is young of what is nearly used up alone: its rate says nothing yet", () => {
     const early = { ...whole, creditBalanceWei: 100n * GEN, apis: [line({ spendTodayWei: (GEN * 3n) / 4n })] };
-    expect(endOfToday(early, NOW + 20 * 60)).toBeNull();
-    expect(endOfToday(early, NOW + DAY / 8)).not.toBeNull();
+    expect(endsOfToday(early, NOW + 20 * 60)).toEqual([]);
+    expect(endsOfToday(early, NOW + DAY / 8)).not.toEqual([]);
+    expect(endsOfToday({ ...early, apis: [line({ spendTodayWei: (GEN * 9n) / 10n })] }, NOW + 20 * 60)).toMatchObject([{ what: "cap" }]);
   });
-  it("is not told of what is stopped already", () => expect(of({ spendTodayWei: GEN - 1n })).toBeNull());
+  it("is not told of what is stopped already", () => expect(of({ spendTodayWei: GEN - 1n })).toBeUndefined());
 });

@@ -95,6 +95,45 @@ describe("a consumer's page", () => {
     expect(await screen.findByText("Credit does not cover a call of weather")).toBeTruthy();
     expect(screen.getByText("Metered only")).toBeTruthy();
   });
+  it("says how little of what is signed is left, and signs more", async () => {
+    const hold = { hold_wei: GEN, hold_expires_at: (today + 9) * DAY, signer: OWN };
+    views["get_session"] = {
+      consumer: OWN, api_name: "weather", ...hold, hold_from_day: today, in_force: true,
+      channels: [{ channel_id: `0x${"aa".repeat(32)}`, signed_wei: 6n * GEN, billed_wei: (584n * GEN) / 100n }],
+    };
+    views["get_api"] = { api_name: "weather", operator: OTHER, proposed_operator: "", active: true, plans: [], meters: [], next_sequence: 1, chain_id: 61_999, asset: OTHER, voucher_domain: {}, promise: null };
+    views["get_usage_history"] = [{ api_name: "weather", day_id: today - 1, calls: 30, spend_wei: (3n * GEN) / 10n }];
+    await open(reportOf({ held_wei: GEN }, line(hold)), true);
+    expect((await screen.findByTestId("signed")).textContent).toBe("0.16 GEN of it signed for weather");
+    expect(await screen.findByText("0.16 GEN signed for weather are left")).toBeTruthy();
+    expect(screen.getByTestId("runs-out").closest("div")?.textContent).toContain("what is signed for weather");
+    await userEvent.click(screen.getByRole("button", { name: "Sign a voucher" }));
+    const dialog = screen.getByRole("dialog");
+    await refresh(reportOf({ credit_balance_wei: 90n * GEN }, line()));
+    expect(await screen.findByText("All your APIs can be called.")).toBeTruthy();
+    expect(within(dialog).getByRole("heading", { level: 2 }).textContent).toBe("Sign a voucher for weather");
+  });
+  it("says what a session pays where no credit is free, and that nothing is to be done", async () => {
+    await open(reportOf({ credit_balance_wei: 0n, held_wei: GEN }, line({ hold_wei: GEN, hold_expires_at: (today + 9) * DAY, signer: OTHER })), false, "&api=weather");
+    expect((await screen.findByRole("article")).textContent).toContain("The session pays 100 calls; free credit pays none.");
+    expect([screen.getByTestId("left").textContent, screen.getByText("Active").className]).toEqual(["100 callssession: 1 GEN", "tag good"]);
+    expect(screen.getByText("All these APIs can be called.")).toBeTruthy();
+  });
+  it("says on what most was spent", async () => {
+    await open(reportOf({}, line(), line({ api_name: "maps", spend_month_wei: GEN })));
+    expect((await screen.findByTestId("most")).textContent).toBe("1 GEN for maps");
+    cleanup();
+    await open(reportOf({}, line()));
+    expect((await screen.findByTestId("most")).textContent).toBe("all for weather");
+  });
+  it("says to who only looks what that can do", async () => {
+    const near = line({ spend_today_wei: (899n * GEN) / 10n, spend_left_today_wei: GEN / 10n });
+    await open(reportOf({}, near));
+    expect(await screen.findByText("For its owner to do")).toBeTruthy();
+    expect(screen.getByTestId("looking").textContent).toBe("You only look at this account. Anybody may top it up; all else its owner has to sign. Connect an account");
+    expect(screen.getByText("10 calls of weather are left")).toBeTruthy();
+    expect(within(screen.getByRole("main")).getAllByRole("button").map(({ textContent }) => textContent).filter((text) => /cap|Top up|Withdraw|Alert/.test(text ?? ""))).toEqual(["Top up"]);
+  });
   it("has one thing to do and keeps the rest behind a button", async () => {
     const apis = ["a", "b"].map((api_name) => line({ api_name, cost_per_call_wei: GEN / 10n }));
     await open(reportOf({}, ...apis, line({ api_name: "c", active: false }), line({ api_name: "d", calls_today: 1_000 })));
@@ -184,6 +223,16 @@ describe("an open dialog", () => {
     expect(await screen.findByText("All your APIs can be called.")).toBeTruthy();
     expect([within(dialog()).getByRole("heading", { level: 2 }).textContent, ...typed()]).toEqual(["Change subscription to bbb", ...before]);
   });
+  it("about a cap asks for the cap", async () => {
+    offer(apiOf("weather", { ...plan, plan_name: "pro" }));
+    await open(reportOf({}, line({ spend_today_wei: 90n * GEN, spend_left_today_wei: 0n })), true);
+    await userEvent.click(await screen.findByRole("button", { name: "Raise the cap" }));
+    expect(within(dialog()).getByRole("heading", { level: 2 }).textContent).toBe("Daily cap for weather");
+    const [field, ...others] = within(dialog()).getAllByRole("textbox");
+    expect([field, others]).toEqual([document.activeElement, []]);
+    expect(within(dialog()).getByText(/^90 GEN may be spent a day/).textContent).toBe("90 GEN may be spent a day; 90 GEN are spent today. The plan stays standard.");
+    expect(within(dialog()).getByTestId("effects").textContent).toContain("At most 90 GEN a day are spent on weather.");
+  });
   it("of a banner stays when that is not shown any more", async () => {
     offer(apiOf("aaa"), apiOf("bbb", { ...plan, plan_name: "pro" }));
     const capped = line({ api_name: "aaa", spend_today_wei: 90n * GEN });
@@ -270,7 +319,7 @@ describe("the table of subscriptions", () => {
     await open(reportOf({}, line(), line({ api_name: "maps" })), true);
     await userEvent.click(await screen.findByRole("button", { name: "weather" }));
     const card = screen.getByRole("article", { name: "weather" });
-    expect(card.textContent).toContain("Left: 43 calls for 0.43 GEN. What binds: credit.");
+    expect(card.textContent).toContain("Left: 43 calls for 0.43 GEN, limited by credit.");
     expect(within(card).getByRole("button", { name: "Place hold" })).toBeTruthy();
     await userEvent.click(screen.getByRole("button", { name: "maps" }));
     expect(screen.getAllByRole("article").map((each) => each.getAttribute("aria-label"))).toEqual(["maps"]);

@@ -47,8 +47,12 @@ export function readVouchers(text: string): SignedVoucher[] {
   }
 }
 
-/** Of one key for one operator: those of others are of no use. */
-export function useKeptVouchers(asset: string, payer: string, signer: string, receiver: string): readonly SignedVoucher[] {
-  const text = useSyncExternalStore(vouchers.subscribe, () => vouchers.text(asset, payer));
-  return useMemo(() => readVouchers(text).filter((each) => each.signer === signer && each.receiver === receiver), [text, signer, receiver]);
+/** Of a session: those of other keys, or for other operators, are of no use. */
+export type OfSession = { asset: string } & Pick<SignedVoucher, "payer" | "signer" | "receiver">;
+
+/** For each of these sessions. */
+export function useKeptVouchers(sessions: readonly OfSession[]): readonly (readonly SignedVoucher[])[] {
+  const texts = useSyncExternalStore(vouchers.subscribe, () => toJson(sessions.map(({ asset, payer, signer, receiver }) => [signer, receiver, vouchers.text(asset, payer)])));
+  return useMemo(() => (parseJson(texts) as [string, string, string][]).map(([signer, receiver, text]) =>
+    readVouchers(text).filter((each) => each.signer === signer && each.receiver === receiver)), [texts]);
 }

@@ -1,23 +1,17 @@
 // A consumer's session with one API: what is signed, what of it was billed, what the hold still pays.
-import { useQueries, useQueryClient } from "@tanstack/react-query";
-import { useEffect } from "react";
 import { billWithoutVouchers, openSession } from "../../actions/session";
 import { isHoldInForce } from "../../actions/consumer";
 import { exactGen, share } from "../../domain/amounts";
-import type { Api, ApiUsage, Session, UsageReport } from "../../domain/answers";
-import { channelName, MAX_CHANNELS, openWei, shortId, withKept, type KnownChannel, type SignedVoucher } from "../../domain/session";
+import type { Api, ApiUsage, UsageReport } from "../../domain/answers";
+import { channelName, openWei, shortId, type KnownChannel } from "../../domain/session";
 import { momentText } from "../../domain/time";
 import { useChainNow } from "../../state/now";
-import { usePlace } from "../../state/place";
-import { useView, viewKey } from "../../state/queries";
 import { useSigner } from "../../state/signing";
 import { ActionButton, DialogButton } from "../../ui/action_dialog";
 import { Address, Bar, Gen, Skeleton, Tag } from "../../ui/parts";
-import { useKeptVouchers } from "./kept_vouchers";
+import { atMost, NOTHING, useSigned } from "./signed";
 import { VoucherDialog, VoucherView } from "./voucher_dialog";
 import "./sessions.css";
-
-const SELDOM_MS = 60_000;
 
 export interface SessionPanelProps {
   line: ApiUsage;
@@ -52,9 +46,7 @@ function None({ line, report, api }: SessionPanelProps) {
 function Opened({ line, report, api, isOwn }: SessionPanelProps) {
   const now = useChainNow();
   const { own } = useSigner();
-  const details = useView("get_api", [line.apiName], { isPatient: true, staleTime: 60_000 });
-  const kept = useKeptVouchers(details.data?.asset ?? "", report.consumer, line.signer, details.data?.operator ?? "");
-  const { session, channels } = useChannels(line, report.consumer, kept);
+  const [{ session, channels, kept } = NOTHING] = useSigned(report.consumer, [line]);
   const inForce = isHoldInForce(line, now);
   const maySign = own === line.signer;
   const signedForWei = openWei(channels ?? []);
@@ -63,7 +55,7 @@ function Opened({ line, report, api, isOwn }: SessionPanelProps) {
       <h3 className="h4">Session <Tag tone={inForce ? "good" : "neutral"}>{inForce ? "In force" : "Ended"}</Tag></h3>
       <dl className="facts">
         <div><dt>Hold</dt><dd><Gen wei={line.holdWei} /> {inForce ? `left, until ${momentText(line.holdExpiresAt)}` : line.holdWei > 0n ? "to be released" : "left"}</dd></div>
-        {inForce && signedForWei > 0n && <div><dt>Signed</dt><dd><Gen wei={signedForWei < line.holdWei ? signedForWei : line.holdWei} /> of it can be billed by what is signed</dd></div>}
+        {inForce && signedForWei > 0n && <div><dt>Signed</dt><dd><Gen wei={atMost(signedForWei, line.holdWei)} /> of it can be billed by what is signed</dd></div>}
         <div><dt>Signer</dt><dd><Address address={line.signer} />{maySign && <span className="muted"> (you)</span>}</dd></div>
       </dl>
       {channels ? <Channels channels={channels} inForce={inForce} /> : <Skeleton rows={1} label="Reading the session" />}
@@ -85,27 +77,6 @@ function Opened({ line, report, api, isOwn }: SessionPanelProps) {
       </div>
     </>
   );
-}
-
-/** Those that this session was billed of, and those that were signed for here: earlier sessions may have been billed of them. */
-function useChannels(line: ApiUsage, consumer: string, kept: readonly SignedVoucher[]): { session: Session | undefined; channels: KnownChannel[] | undefined } {
-  const { apiName } = line;
-  const { contract } = usePlace();
-  const client = useQueryClient();
-  const { data: session } = useView("get_session", [consumer, apiName], { staleTime: SELDOM_MS });
-  const others = session ? kept.filter(({ channelId }) => !session.channels.some((each) => each.channelId === channelId)).slice(-MAX_CHANNELS) : [];
-  const read = useQueries({
-    queries: others.map(({ channelId }) => ({
-      queryKey: viewKey(contract, "get_session", [consumer, apiName, channelId]), staleTime: SELDOM_MS,
-      queryFn: ({ signal }: { signal: AbortSignal }): Promise<Session> => contract ? contract.read("get_session", [consumer, apiName, channelId], { signal }) : Promise.reject(new Error("no contract is chosen")),
-    })),
-  });
-  const seen = `${line.settlements} ${line.holdWei} ${line.holdExpiresAt} ${line.signer}`;
-  useEffect(() => { // a settlement, which the report tells, has changed them
-    void client.invalidateQueries({ queryKey: viewKey(contract, "get_session", [consumer, apiName]) }, { cancelRefetch: false });
-  }, [client, contract, consumer, apiName, seen]);
-  const isRead = session !== undefined && read.every(({ data }) => data);
-  return { session, channels: isRead ? withKept([...session.channels, ...read.flatMap(({ data }) => data?.channels ?? [])], kept) : undefined };
 }
 
 function Channels({ channels, inForce }: { channels: readonly KnownChannel[]; inForce: boolean }) {

@@ -1,6 +1,7 @@
 // What can be done on the page, by whom.
 import type { Action } from "../../actions/action";
 import * as actions from "../../actions/consumer";
+import { openSession } from "../../actions/session";
 import type { Advice } from "../../domain/advice";
 import type { Api, UsageReport } from "../../domain/answers";
 import { callsAtMix, type LastDays } from "../../domain/outlook";
@@ -28,12 +29,14 @@ export function topUpOf({ report, own, rate }: Acting): Action {
 
 /** The action that remedies it; null where there is none, or not for whoever looks. Anybody can top up anybody. */
 export function remedyFor({ remedy, apiNames }: Advice, acting: Acting): Action | null {
-  const { report, isOwn, apis, now } = acting;
+  const { report, own, isOwn, apis, now } = acting;
   if (remedy === "top_up") return topUpOf(acting);
   const line = report.apis.find((each) => each.apiName === apiNames[0]);
   const api = apis?.find((each) => each.apiName === apiNames[0]);
   if (remedy === "plan" && (api?.plans.length === 1 || actions.isHoldInForce(line, now))) return null;
   if ((remedy === "subscribe" || remedy === "plan") && isOwn && api) return actions.subscribe(api, report, now);
+  if (remedy === "cap" && isOwn && api && line) return actions.changeCap(api, report, line, now);
+  if (remedy === "session" && isOwn && api) return openSession(api, report, own, now);
   if (remedy === "release_hold" && isOwn && line) return actions.releaseHold(line);
   return null;
 }

@@ -2,9 +2,9 @@
 import { useEffect, useRef, useState } from "react";
 import { announce } from "../../browser/announcing";
 import type { Advice } from "../../domain/advice";
-import { ActionButton } from "../../ui/action_dialog";
 import { Banner } from "../../ui/parts";
-import { remedyFor, type Acting } from "./acting";
+import type { Acting } from "./acting";
+import { Remedy } from "./remedy";
 
 const SHOWN = 1;
 /** The same whichever APIs it is about: an open dialog stays. */
@@ -18,7 +18,7 @@ export function Banners({ advice, ...acting }: Acting & { advice: readonly Advic
     <div className="banners" hidden={advice.length < 2}>
       {advice.map((item, i) => {
         const isShown = i > 0 && (isAll || i <= SHOWN);
-        const action = <ActionButton about={item} make={(about) => remedyFor(about, acting)} isThere={isShown}>{item.button}</ActionButton>;
+        const action = <Remedy about={item} isThere={isShown} {...acting} />;
         return (
           <div key={kindOf(item)} hidden={!isShown}>
             <Banner tone={item.severity} title={isShown ? item.title : ""} action={action}>{isShown && <>{item.which} {item.text}</>}</Banner>

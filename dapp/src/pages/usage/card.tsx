@@ -16,7 +16,7 @@ const SELDOM_MS = 10 * 60_000;
 
 export function Card({ row, ...acting }: Acting & { row: Row }) {
   const { report, isOwn, now } = acting;
-  const { line, left } = row;
+  const { line } = row;
   const { href } = useLocation();
   const promise = useView("get_promise", [line.apiName, report.dayId], { staleTime: SELDOM_MS, isPatient: true });
   return (
@@ -27,11 +27,7 @@ export function Card({ row, ...acting }: Acting & { row: Row }) {
         <span> · <a href={href({ view: "apis", api: line.apiName })}>Plans<span className="visually-hidden"> of {line.apiName}</span></a></span>
         {promise.data?.court && <span> · <a href={href({ view: "disputes", api: line.apiName })}>Promise and disputes<span className="visually-hidden"> of {line.apiName}</span></a></span>}
       </p>
-      {line.subscribed && (
-        <p className="small-text">
-          {left.calls > 0n ? <>Left: <Calls count={left.calls} /> {left.calls === 1n ? "call" : "calls"} for <Gen wei={left.wei} />. What binds: {REASONS[left.code]}.</> : `No call is left: ${explain(left.code).meaning.toLowerCase()}.`}
-        </p>
-      )}
+      {line.subscribed && <p className="small-text"><WhatIsLeft row={row} /></p>}
       <div className="periods">
         <Today line={line} report={report} now={now} />
         <Month line={line} report={report} />
@@ -40,6 +36,13 @@ export function Card({ row, ...acting }: Acting & { row: Row }) {
       {isOwn && <CardActions line={line} {...acting} />}
     </article>
   );
+}
+
+/** For calls that are billed one by one; a hold pays only what is settled later. */
+function WhatIsLeft({ row: { left, metered } }: { row: Row }) {
+  if (left.calls > 0n) return <>Left: <Calls count={left.calls} /> {left.calls === 1n ? "call" : "calls"} for <Gen wei={left.wei} />, limited by {REASONS[left.code]}.</>;
+  if (left.code !== "insufficient_credit" || !metered?.calls) return `No call is left: ${explain(left.code).meaning.toLowerCase()}.`;
+  return <>The {metered.kind} pays <Calls count={metered.calls} /> {metered.calls === 1n ? "call" : "calls"}; free credit pays none.</>;
 }
 
 function Today({ line, report, now }: { line: ApiUsage; report: UsageReport; now: number }) {

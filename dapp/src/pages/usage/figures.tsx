@@ -1,17 +1,18 @@
 // The row that answers: what is left, what was spent, until when it lasts, what to do.
 import { useEffect, type ReactNode } from "react";
-import type { Action } from "../../actions/action";
 import * as actions from "../../actions/consumer";
 import type { Advice } from "../../domain/advice";
 import { grouped } from "../../domain/amounts";
-import type { UsageReport } from "../../domain/answers";
+import type { ApiUsage, UsageReport } from "../../domain/answers";
 import { monthOf } from "../../domain/history";
-import { callsAtMix, endOfToday, RATE_DAYS, sum, type LastDays } from "../../domain/outlook";
+import { callsAtMix, endsOfToday, RATE_DAYS, sum, type LastDays, type Unbilled } from "../../domain/outlook";
 import { clockText, DAY_SECONDS, dateText, dayOf, monthText } from "../../domain/time";
+import { useLocation } from "../../state/location";
 import { useView } from "../../state/queries";
 import { ActionButton } from "../../ui/action_dialog";
 import { Gen } from "../../ui/parts";
-import { remedyFor, topUpOf, type Acting } from "./acting";
+import { topUpOf, type Acting } from "./acting";
+import { Remedy } from "./remedy";
 
 interface FiguresProps extends Acting {
   /** The most urgent of all advice. */
@@ -21,19 +22,25 @@ interface FiguresProps extends Acting {
   isPastUnreadable: boolean;
   /** The report is of a day that has ended. */
   isLate: boolean;
+  /** What is signed in sessions and not billed yet. */
+  unbilled: Unbilled;
 }
 
-export function Figures({ first, lastMonthWei, isPastUnreadable, isLate, ...acting }: FiguresProps) {
+export function Figures({ first, lastMonthWei, isPastUnreadable, isLate, unbilled, ...acting }: FiguresProps) {
   const { report, rate, now } = acting;
   const mix = callsAtMix(report);
+  const spentWei = sum(report.apis, "spendMonthWei");
+  const most = report.apis.reduce<ApiUsage | null>((found, line) => (line.spendMonthWei > (found?.spendMonthWei ?? 0n) ? line : found), null);
   return (
     <section className="section" aria-label="At a glance">
       <dl className="glance-row">
         <Figure name="Left" value={<span data-testid="free-credit"><Gen wei={report.creditBalanceWei} big /></span>}>
           {mix && <p data-testid="mix">about {grouped(mix.calls)} calls at {mix.of === "today" ? "today's" : "this month's"} mix</p>}
           <p className="muted" data-testid="held">{report.heldWei > 0n ? <>and <Gen wei={report.heldWei} /> on hold</> : <>nothing on hold</>}</p>
+          {unbilled.size > 0 && <p data-testid="signed"><Gen wei={[...unbilled.values()].reduce((a, b) => a + b)} /> of it signed for {unbilled.size === 1 ? [...unbilled.keys()] : `${unbilled.size} APIs`}</p>}
         </Figure>
-        <Figure name="Spent this month" value={<span data-testid="spent"><Gen wei={sum(report.apis, "spendMonthWei")} big /></span>}>
+        <Figure name="Spent this month" value={<span data-testid="spent"><Gen wei={spentWei} big /></span>}>
+          {most && <p data-testid="most">{most.spendMonthWei === spentWei ? "all" : <Gen wei={most.spendMonthWei} />} for <strong>{most.apiName}</strong></p>}
           <p><Gen wei={sum(report.apis, "spendTodayWei")} /> today{isLate && ", which began at midnight UTC"}</p>
           <p className="muted" data-testid="last-month">{lastMonthWei !== null && <><Gen wei={lastMonthWei} /> in {monthText(monthOf(report.dayId, 1).first * DAY_SECONDS)}</>}</p>
         </Figure>
@@ -55,25 +62,26 @@ function Figure({ name, value, children, className = "" }: { name: string; value
   );
 }
 
-const ENDS = { cap: "reaches its daily cap", plan: "has used up its calls of today" };
+const ENDS_TODAY = { cap: "reaches its daily cap", plan: "has used up its calls of today" };
+const ENDS_SESSION = { signed: "what is signed for", hold: "the session of", time: "the session of" };
 
 function RunsOut({ report, rate, now, isUnreadable }: { report: UsageReport; rate: LastDays | null; now: number; isUnreadable: boolean }) {
-  const today = endOfToday(report, now);
+  const [today] = endsOfToday(report, now);
   if (today) {
     return (
-      <RunsOutFigure value={`today at ${clockText(today.at)}`}>
-        <p>{today.what === "credit" ? "at today's rate" : <><strong>{today.apiName}</strong> {ENDS[today.what]}</>}</p>
+      <RunsOutFigure value={`today at ${clockText(today.endsAt)}`}>
+        <p>{today.what === "credit" ? "at today's rate" : <><strong>{today.apiName}</strong> {ENDS_TODAY[today.what]}</>}</p>
         {today.what !== "credit" && typeof rate?.endsAt === "number" && <p className="muted">Credit: {lasting(rate.endsAt, now)}</p>}
       </RunsOutFigure>
     );
   }
   if (!rate) return isUnreadable ? <RunsOutFigure value="not known"><p>The days before today cannot be read.</p></RunsOutFigure> : <RunsOutFigure value="…" />;
-  const { endsAt, session, days, spentWei } = rate;
-  const isSession = session !== null && (typeof endsAt !== "number" || session.endsAt < endsAt);
+  const { endsAt, sessions: [session], days, spentWei } = rate;
+  const isSession = session !== undefined && (typeof endsAt !== "number" || session.endsAt < endsAt);
   const at = isSession ? session.endsAt : endsAt;
   return (
     <RunsOutFigure value={lasting(at, now)}>
-      {isSession && <p>the session of <strong>{session.apiName}</strong></p>}
+      {isSession && <p>{ENDS_SESSION[session.what]} <strong>{session.apiName}</strong></p>}
       {typeof at === "number" && at - now >= DAY_SECONDS && <p>about {dateText(at)}</p>}
       {isSession && typeof endsAt === "number" && <p className="muted">Credit: {lasting(endsAt, now)}</p>}
       {spentWei > 0n ? <p className="muted">at <Gen wei={spentWei / BigInt(days)} /> a day, the last {days === 1 ? "day" : `${days} days`}</p>
@@ -96,18 +104,19 @@ function lasting(endsAt: LastDays["endsAt"], now: number): string {
 }
 
 function ToDo({ first, ...acting }: Acting & { first: Advice | undefined }) {
-  const remedyOf = (about: Advice | undefined): Action | null => (about ? remedyFor(about, acting) : null);
+  const { report, isOwn } = acting;
   return (
-    <Figure name="To do" className={`todo ${first?.severity ?? "fine"}`} value={first?.title ?? "Nothing"}>
-      <p>{first ? `${first.which} ${first.text}` : acting.report.apis.some(({ subscribed }) => subscribed) ? "All your APIs can be called." : "Subscribe to an API to call it."}</p>
-      <p hidden={remedyOf(first) === null}><ActionButton className="button primary small" about={first} make={remedyOf}>{first?.button}</ActionButton></p>
+    <Figure name={isOwn ? "To do" : "For its owner to do"} className={`todo ${first?.severity ?? "fine"}`} value={first?.title ?? "Nothing"}>
+      <p>{first ? `${first.which} ${first.text}` : report.apis.some(({ subscribed }) => subscribed) ? `All ${isOwn ? "your" : "these"} APIs can be called.` : "Subscribe to an API to call it."}</p>
+      <p><Remedy className="button primary small" about={first} {...acting} /></p>
     </Figure>
   );
 }
 
 /** Money in and out, and the level of the alert. */
 function Money({ isTopUpAbove, ...acting }: Acting & { isTopUpAbove: boolean }) {
-  const { report, isOwn } = acting;
+  const { report, own, isOwn } = acting;
+  const { href } = useLocation();
   const details = useView("get_account", isOwn ? [report.consumer] : null);
   const { refetch } = details;
   const known = `${report.creditBalanceWei}|${report.heldWei}|${report.lowCredit}`;
@@ -118,9 +127,9 @@ function Money({ isTopUpAbove, ...acting }: Acting & { isTopUpAbove: boolean }) 
   }, [known, toldOf, refetch]);
   const { alertPercent = 0, toppedUpWei = 0n } = details.data ?? {};
   return (
-    <div className="glance-foot" hidden={!isOwn && isTopUpAbove}>
+    <div className="glance-foot">
       <div className="actions">
-        <ActionButton className="button small primary" about={isTopUpAbove} make={(isElsewhere) => (isElsewhere ? null : topUpOf(acting))}>Top up</ActionButton>
+        <ActionButton className={isOwn ? "button small primary" : "button small"} about={isTopUpAbove} make={(isElsewhere) => (isElsewhere ? null : topUpOf(acting))}>Top up</ActionButton>
         {isOwn && (
           <>
             <ActionButton disabled={report.creditBalanceWei === 0n} make={() => actions.withdraw(report.creditBalanceWei)}>Withdraw</ActionButton>
@@ -128,6 +137,12 @@ function Money({ isTopUpAbove, ...acting }: Acting & { isTopUpAbove: boolean }) 
           </>
         )}
       </div>
+      {!isOwn && (
+        <p className="small-text" data-testid="looking">
+          You only look at this account. Anybody may top it up; all else its owner has to sign.{" "}
+          {own ? <a href={href({ account: own, api: "" })}>Your own usage</a> : <a href={href({ view: "connect" })}>Connect an account</a>}
+        </p>
+      )}
       {details.data && (
         <p className="muted small-text" data-testid="alert">
           {alertPercent === 0 ? "The low-credit alert is off." : toppedUpWei === 0n ? "The low-credit alert begins with the first top-up."

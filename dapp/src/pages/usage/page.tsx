@@ -15,6 +15,7 @@ import { Freshness } from "../../ui/freshness";
 import { usePageFocus } from "../../ui/page_focus";
 import { Copy, Empty, Skeleton } from "../../ui/parts";
 import { Trouble } from "../../ui/trouble";
+import { useUnbilled } from "../sessions/signed";
 import { Banners, useNews } from "./banners";
 import { ChartSection } from "./chart_section";
 import { Figures } from "./figures";
@@ -61,8 +62,9 @@ function Report({ told }: { told: UsageReport }) {
   // Plans are needed in forms only: the list is read where somebody can act, or to tell what an account without subscriptions is.
   const apis = useApis(false, isOwn || isEmpty, report);
   const { recent, lastMonthWei, isUnreadable } = usePast(report);
-  const rate = recent && atLastDays(report, recent, now);
-  const advice = adviceFor(report, now, rate);
+  const unbilled = useUnbilled(report, now);
+  const rate = recent && atLastDays(report, recent, now, unbilled);
+  const advice = adviceFor(report, now, rate, unbilled);
   useNews(advice);
   const acting = { report, own, isOwn, apis: apis.data, now, rate };
   const isOperator = isEmpty && (apis.data ?? []).some((api) => api.operator === report.consumer);
@@ -71,7 +73,7 @@ function Report({ told }: { told: UsageReport }) {
       {isOperator && <OperatorHint />}
       {(isOwn || !isOperator || report.creditBalanceWei + report.heldWei > 0n) && (
         <>
-          <Figures {...acting} first={advice[0]} lastMonthWei={lastMonthWei} isPastUnreadable={isUnreadable} isLate={told !== report} />
+          <Figures {...acting} first={advice[0]} lastMonthWei={lastMonthWei} isPastUnreadable={isUnreadable} isLate={told !== report} unbilled={unbilled} />
           <Banners {...acting} advice={advice} />
         </>
       )}
