@@ -7,8 +7,8 @@ import { FormReader, gen, lengthOf, number, type Action } from "./action";
 
 const callsText = (calls: bigint): string => `${number(calls)} ${calls === 1n ? "call" : "calls"}`;
 
-/** `line`: a usage line that was proven; it is written below the claim. */
-export function openDispute(day: PaidDay, promise: Promise, court: Court, line = ""): Action {
+/** `isKnown`: this site names the court; any contract may be another's. `line`: a usage line that was proven; it is written below the claim. */
+export function openDispute(day: PaidDay, promise: Promise, court: Court, isKnown: boolean, line = ""): Action {
   const { apiName, dayId, calls, paidWei, refundedWei } = day;
   const under = line && `\n\n${line}`;
   const most = MAX_CLAIM - lengthOf(under);
@@ -16,11 +16,11 @@ export function openDispute(day: PaidDay, promise: Promise, court: Court, line =
   return {
     title: `Dispute ${dateOfDay(dayId)} of ${apiName}`,
     intro: "A court of language models reads your claim, your evidence and the API's status page, and decides how much of what you paid for that day comes back.",
-    submit: "Open dispute",
+    submit: "Open dispute", isDangerous: !isKnown,
     fields: [
       { name: "claim", label: "What was not as promised", kind: "text", initial: "", maxLength: most, hint: "With times in UTC. Everybody can read it." },
       { name: "evidence", label: "Page that shows it", kind: "url", initial: "", hint: "Optional, https. Each judge opens it for itself: it has to be public, and text." },
-      { name: "bond", label: "Bond", kind: "gen", initial: editableGen(least), hint: "At least this." },
+      { name: "bond", label: "Bond", kind: "gen", initial: isKnown ? editableGen(least) : "", hint: `At least ${gen(least)}.` },
     ],
     check(values) {
       const form = new FormReader(values);
@@ -32,7 +32,8 @@ export function openDispute(day: PaidDay, promise: Promise, court: Court, line =
         effects: [
           `What you paid on that day, ${gen(paidWei - refundedWei)} for ${callsText(calls)}, is frozen: the operator cannot have it before the dispute has ended.`,
           `At most ${gen(refund)} come back, ${promise.maxRefundPercent} % as promised for that day. A refund becomes your credit.`,
-          ...(bond > 0n ? [`${gen(bond)} leave your account as a bond. They become your credit if anything is refunded; if nothing is, they go to the operator.`] : []),
+          ...(bond > 0n ? [isKnown ? `${gen(bond)} leave your account as a bond. They become your credit if anything is refunded; if nothing is, they go to the operator.`
+            : `${gen(bond)} leave your account and go to ${promise.court}, which ${apiName} calls its court and this site does not know: it may keep them.`] : []),
           ...(line ? ["The usage line that you proved is written below your claim."] : []),
           "When this is final, anyone can have it judged. A day can be disputed once.",
         ],

@@ -2,9 +2,9 @@
 import type { DisputeHead, PaidDay, Promise as ApiPromise } from "../domain/answers";
 import { SETTLED_DAYS } from "../domain/dispute";
 import type { BillingContract, CourtContract, ReadOptions } from "./contract";
+import { NodeError } from "./rpc";
 
 const PAGE = 64;
-const MOST_PAGES = 16;
 const MOST_PROMISES = 8;
 /** So long earnings wait at most. */
 const MOST_PAYOUT_DAYS = 14;
@@ -48,13 +48,23 @@ export async function disputableDays(contract: BillingContract, apiName: string,
   return found;
 }
 
-/** All of an API at one court, the latest first. */
-export async function disputesOf(court: CourtContract, apiName: string, options?: ReadOptions): Promise<DisputeHead[]> {
+export interface Disputes {
+  /** The latest first. */
+  list: DisputeHead[];
+  /** Whether the court has older ones, of whichever API. */
+  hasMore: boolean;
+}
+
+/** Of an API, those among the last `most` of a court, in few reads. Throws where it judges another contract than ``billing``. */
+export async function disputesOf(court: CourtContract, billing: string, apiName: string, most: number, options?: ReadOptions): Promise<Disputes> {
+  const about = await court.read("get_court", [], options);
+  if (about.billing !== billing) throw new NodeError("wrong_contract", "it judges another contract");
+  const first = Math.max(0, about.disputes - most);
   const found: DisputeHead[] = [];
-  for (let page = 0; page < MOST_PAGES; page += 1) {
-    const heads = await court.read("list_disputes", [apiName, found.at(-1)?.disputeId ?? 0, PAGE], options);
+  for (let page = 0; page < most / PAGE; page += 1) {
+    const heads = await court.read("list_disputes", [apiName, found.at(-1)?.disputeId ?? first, PAGE], options);
     found.push(...heads);
     if (heads.length < PAGE) break;
   }
-  return found.reverse();
+  return { list: found.reverse(), hasMore: first > 0 };
 }

@@ -41,7 +41,7 @@ export interface Finding {
 
 const VERSION = 1n;
 const MAX_LEAVES = 2n ** 40n;
-const MAX_FILE = 200_000;
+export const MAX_FILE = 200_000;
 const LAST_MS = 8_640_000_000_000_000n; // that a date can say
 const DAY_MS = 86_400_000n;
 const HASH = /^[0-9a-f]{64}$/i;

@@ -1,10 +1,10 @@
 // What the pages of disputes read: of the billing contract, and of the courts that an API has promised.
-import { useQueries, useQuery, type UseQueryResult } from "@tanstack/react-query";
+import { partialMatchKey, useQueries, useQuery, type UseQueryResult } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { CourtContract, type ArgumentsOf, type ValueOf } from "../chain/contract";
-import { disputableDays, disputesOf, promisesBack, type DisputableDays } from "../chain/court";
+import { disputableDays, disputesOf, promisesBack, type DisputableDays, type Disputes } from "../chain/court";
 import { NodeError } from "../chain/rpc";
-import type { COURT_VIEWS, DisputeHead, Promise as ApiPromise } from "../domain/answers";
+import type { COURT_VIEWS, Promise as ApiPromise } from "../domain/answers";
 import { dayOf } from "../domain/time";
 import { useDeployment } from "./deployment";
 import { useChainNow } from "./now";
@@ -14,6 +14,8 @@ import { viewKey } from "./queries";
 const NO_CONTRACT = new NodeError("no_contract", "no contract is chosen");
 const SELDOM_MS = 10 * 60_000;
 const MOST_APIS = 16;
+/** Of a court, so many are looked through at first: two reads. */
+export const MOST_DISPUTES = 128;
 
 export const useToday = (): number => dayOf(useChainNow());
 
@@ -36,15 +38,17 @@ export function useCourtView<M extends keyof typeof COURT_VIEWS>(
   });
 }
 
-/** All disputes of an API at a court, the latest first. */
-export function useDisputes(address: string, apiName: string): UseQueryResult<DisputeHead[]> {
+/** Of an API, those among the last `most` disputes of a court. */
+export function useDisputes(address: string, apiName: string, most = MOST_DISPUTES): UseQueryResult<Disputes> {
   const court = useCourt(address);
-  const { network } = usePlace();
+  const { network, contract } = usePlace();
+  const ofApi = viewKey(court, "list_disputes", [apiName]);
   return useQuery({
-    queryKey: viewKey(court, "list_disputes", [apiName]),
-    queryFn: ({ signal }) => (court ? disputesOf(court, apiName, { signal }) : Promise.reject(NO_CONTRACT)),
+    queryKey: [...ofApi, most],
+    queryFn: ({ signal }) => (court && contract ? disputesOf(court, contract.address, apiName, most, { signal }) : Promise.reject(NO_CONTRACT)),
     enabled: court !== null && apiName !== "",
     refetchInterval: network.refreshMs * 4,
+    placeholderData: (before, query) => (query && partialMatchKey(query.queryKey, ofApi) ? before : undefined),
   });
 }
 
@@ -52,15 +56,18 @@ export function useDisputes(address: string, apiName: string): UseQueryResult<Di
 export function useDisputableDays(apiName: string, consumer: string): { data: DisputableDays | undefined; error: unknown } {
   const { contract } = usePlace();
   const today = useToday();
+  const days = viewKey(contract, "get_paid_day", [apiName, consumer, "days until"]);
   const { data, error } = useQuery({
-    queryKey: viewKey(contract, "get_paid_day", [apiName, consumer, "days until", today]),
+    queryKey: [...days, String(today)],
     queryFn: ({ signal }) => (contract ? disputableDays(contract, apiName, consumer, today, { signal }) : Promise.reject(NO_CONTRACT)),
     enabled: contract !== null && apiName !== "" && consumer !== "",
     staleTime: SELDOM_MS,
+    // At midnight nobody loses a claim that is half written.
+    placeholderData: (before, query) => (query && partialMatchKey(query.queryKey, days) ? before : undefined),
   });
   // What was disputed a moment ago is frozen with finality only.
   const disputes = useDisputes(data?.now[0]?.promise.court ?? "", apiName);
-  const isDisputed = (dayId: number): boolean => disputes.data?.some((each) => each.consumer === consumer && each.dayId === dayId) ?? false;
+  const isDisputed = (dayId: number): boolean => disputes.data?.list.some((each) => each.consumer === consumer && each.dayId === dayId) ?? false;
   return { data: data && { ...data, now: data.now.filter(({ day }) => !isDisputed(day.dayId)) }, error };
 }
 
@@ -80,16 +87,22 @@ export function usePromises(apiNames: readonly string[]): { promised: ReadonlySe
   });
 }
 
+/** The court that this site names for the contract that is looked at. */
+export function useOwnCourt(): string {
+  const { deployment } = useDeployment();
+  return usePlace().contract?.address === deployment.address ? deployment.court : "";
+}
+
 /** What an API promises and has promised, the latest first, and which courts that are; with the one that this site names. */
 export function useCourts(apiName: string): { promises: readonly ApiPromise[] | undefined; courts: readonly string[]; error: unknown } {
   const { contract } = usePlace();
-  const { deployment } = useDeployment();
+  const own = useOwnCourt();
   const today = useToday();
   const { data: promises, error } = useQuery({
     queryKey: viewKey(contract, "get_promise", [apiName, "all until", today]),
     queryFn: ({ signal }) => (contract ? promisesBack(contract, apiName, today, 0, { signal }) : Promise.reject(NO_CONTRACT)),
     enabled: contract !== null && apiName !== "", staleTime: SELDOM_MS,
   });
-  const courts = [...new Set([...(promises ?? []).map(({ court }) => court), deployment.court])].filter(Boolean);
+  const courts = [...new Set([...(promises ?? []).map(({ court }) => court), own])].filter(Boolean);
   return { promises, courts, error };
 }

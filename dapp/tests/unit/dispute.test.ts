@@ -20,6 +20,7 @@ const dispute = (change: Partial<Dispute> = {}): Dispute => ({
 const frozen = day({ frozenWei: GEN, frozenAt: NOW });
 const fill = (action: Action, values: Record<string, string> = {}) =>
   action.check({ ...Object.fromEntries(action.fields.map((field) => [field.name, field.initial])), ...values });
+const effects = (action: Action, values?: Record<string, string>): string => fill(action, values).effects.join(" ");
 
 describe("the refund at most", () => {
   it("is the promised part of what was paid", () => expect(refundAtMost(GEN, 0n, PROMISE)).toBe(GEN / 2n));
@@ -51,21 +52,28 @@ describe("a list of disputes", () => {
 describe("opening a dispute", () => {
   const given = { claim: "It was down.", evidence: "https://a.example/log" };
   it("sends claim, evidence and the bond to the court", () => {
-    expect(fill(openDispute(day(), PROMISE, COURT), given).call).toMatchObject({ to: OTHER, method: "open_dispute", args: ["weather", DAY, given.claim, given.evidence], valueWei: GEN / 10n });
+    expect(fill(openDispute(day(), PROMISE, COURT, true), given).call).toMatchObject({ to: OTHER, method: "open_dispute", args: ["weather", DAY, given.claim, given.evidence], valueWei: GEN / 10n });
   });
   it("writes a proven line below the claim, which is shorter for that", () => {
-    const action = openDispute(day(), PROMISE, COURT, "Proven.");
+    const action = openDispute(day(), PROMISE, COURT, true, "Proven.");
     expect(fill(action, given).call?.args[2]).toBe("It was down.\n\nProven.");
     expect(fill(action, { ...given, claim: "x".repeat(1_991) }).call?.args[2]).toHaveLength(2_000);
     expect(fill(action, { ...given, claim: "x".repeat(1_992) }).call).toBeNull();
   });
   it.each([["claim", " "], ["evidence", "http://a.example"], ["bond", "0.09"]])("with a wrong %s %j is not sent", (name, value) => {
-    const { call, errors } = fill(openDispute(day(), PROMISE, COURT), { ...given, [name]: value });
+    const { call, errors } = fill(openDispute(day(), PROMISE, COURT, true), { ...given, [name]: value });
     expect(call).toBeNull();
     expect(errors[name]).toBeTruthy();
   });
+  it("at a court that only the operator has chosen says where the bond goes, and has it typed", () => {
+    const action = openDispute(day(), PROMISE, COURT, false);
+    expect(action.isDangerous).toBe(true);
+    expect(fill(action, given).errors["bond"]).toBeTruthy();
+    expect(effects(action, { ...given, bond: "0.1" })).toContain(`0.1 GEN leave your account and go to ${OTHER}, which weather calls its court and this site does not know: it may keep them.`);
+    expect(effects(openDispute(day(), PROMISE, COURT, true), given)).not.toContain("may keep");
+  });
   it("at a court without a bond costs none", () => {
-    const { call, effects } = fill(openDispute(day(), PROMISE, { ...COURT, minBondWei: 0n }), given);
+    const { call, effects } = fill(openDispute(day(), PROMISE, { ...COURT, minBondWei: 0n }, true), given);
     expect(call?.valueWei).toBe(0n);
     expect(effects.join(" ")).not.toContain("bond");
   });

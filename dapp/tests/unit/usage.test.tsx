@@ -431,3 +431,61 @@ describe("a session", () => {
     expect(dialog.getByRole<HTMLButtonElement>("button", { name: "Sign voucher" }).disabled).toBe(true);
   });
 });
+
+describe("disputes", () => {
+  const COURT = `0x${"dd".repeat(20)}`;
+  const promiseOf = (court: string) => ({
+    api_name: "weather", day_id: today, court, payout_days: court ? 7 : 0, max_refund_percent: 50, terms: "", status_url: "", terms_sha256: "", from_day: 1, next_from_day: 0,
+  });
+  const head = (dispute_id: number, consumer: string, change: object = {}) => ({
+    dispute_id, api_name: "weather", consumer, day_id: today - 3, status: "open", calls: 1, paid_wei: GEN, bond_wei: 1, opened_at: today * DAY, ended_at: 0, refund_percent: 0, refund_wei: 0, ...change,
+  });
+  const look = async (court: string, more = ""): Promise<void> => {
+    views["get_promise"] = promiseOf(court);
+    views["get_court"] ??= { billing: CONTRACT, min_bond_wei: 1, disputes: 3 };
+    await open(reportOf({}, line()), false, `&api=weather${more}`, "disputes");
+  };
+  it("of an account come alone, and everybody's by a switch", async () => {
+    views["list_disputes"] = [head(1, OTHER), head(2, OWN), head(3, OTHER)];
+    await look(COURT);
+    expect((await screen.findAllByRole("link", { name: /^Dispute \d/ })).map(({ textContent }) => textContent)).toEqual(["Dispute 2"]);
+    await userEvent.click(screen.getByLabelText("Also those of others (2)"));
+    expect(screen.getAllByRole("link", { name: /^Dispute \d/ }).map(({ textContent }) => textContent)).toEqual(["Dispute 2", "Dispute 3", "Dispute 1"]);
+  });
+  it("have no place where there is no court, and the page says what that means", async () => {
+    await look("");
+    expect((await screen.findByText(/has promised none/)).textContent).toContain("What is paid to it cannot be disputed");
+    expect(screen.getByRole("heading", { name: "There is no court" })).toBeTruthy();
+  });
+  it("of a court that judges another contract are none", async () => {
+    views["list_disputes"] = [head(1, OWN)];
+    views["get_court"] = { billing: OTHER, min_bond_wei: 1, disputes: 1 };
+    await look(COURT);
+    expect(await screen.findByText("This is no court of this contract")).toBeTruthy();
+    cleanup();
+    views["get_dispute"] = { ...head(1, OWN), claim: "x", evidence_url: "", reason: "" };
+    await look(COURT, "&dispute=1");
+    expect(await screen.findByText("This is no court of this contract")).toBeTruthy();
+    expect(screen.queryByText("The claim")).toBeNull();
+  });
+  it("of a court that a link names and the API has not promised are not looked up elsewhere", async () => {
+    await look(COURT, `&dispute=1&court=${OTHER}`);
+    expect(await screen.findByText("weather has no such court")).toBeTruthy();
+  });
+  it("that were judged say nothing of the money before it is known where that is", async () => {
+    views["get_dispute"] = { ...head(1, OWN, { status: "judged", refund_percent: 25, refund_wei: GEN / 4n, ended_at: today * DAY }), claim: "x", evidence_url: "", reason: "so" };
+    const letGo = hold("get_paid_day");
+    views["get_paid_day"] = { api_name: "weather", consumer: OWN, day_id: today - 3, calls: 1, paid_wei: GEN, refunded_wei: 0, frozen_wei: GEN, frozen_at: today * DAY, pending: false };
+    await look(COURT, "&dispute=1");
+    expect((await screen.findByTestId("verdict")).textContent).toBe("25 %: 0.25 GEN refunded");
+    expect(screen.queryByText(/when the verdict is final/)).toBeNull();
+    letGo();
+    expect(await screen.findByText(/Money moves when the verdict is final/)).toBeTruthy();
+  });
+  it("are proven by no file that is too large to be one, and it is not read", async () => {
+    await look(COURT);
+    const file = Object.assign(new File(["x".repeat(200_010)], "proof.json", { type: "application/json" }), { text: () => new Promise(() => undefined) });
+    await userEvent.upload(await screen.findByLabelText("Choose the file, or drop it here"), file);
+    expect(await screen.findByText("It is larger than any proof.")).toBeTruthy();
+  });
+});

@@ -2,7 +2,7 @@
 import { closeDispute, judgeDispute } from "../../actions/dispute";
 import type { Dispute, PaidDay, Promise } from "../../domain/answers";
 import { nextOf, refundAtMost, standingOf } from "../../domain/dispute";
-import { dateOfDay, momentText } from "../../domain/time";
+import { DAY_SECONDS, dateOfDay, momentText } from "../../domain/time";
 import { useCourts, useCourtView } from "../../state/court";
 import { useLocation } from "../../state/location";
 import { useChainNow } from "../../state/now";
@@ -10,27 +10,31 @@ import { usePlace } from "../../state/place";
 import { useView } from "../../state/queries";
 import { ActionButton } from "../../ui/action_dialog";
 import { usePageFocus } from "../../ui/page_focus";
-import { Address, Calls, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
+import { Address, Banner, Calls, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
 import { Trouble } from "../../ui/trouble";
-import { CourtTrouble, Page, Quoted, Terms } from "./parts";
+import { CourtTrouble, NoCourt, Page, Quoted, Terms } from "./parts";
 
 export function DisputeView() {
   const { location, href } = useLocation();
   const heading = usePageFocus(`Dispute ${location.dispute}`);
   const { promises, courts, error } = useCourts(location.api);
-  const court = courts.find((each) => each === location.court) ?? courts[0] ?? "";
+  const court = (location.court ? courts.find((each) => each === location.court) : courts[0]) ?? "";
+  const about = useCourtView(court, "get_court", []);
   const dispute = useCourtView(court, "get_dispute", [location.dispute], ({ status }) => status === "open");
+  const { contract } = usePlace();
+  const isForeign = about.data && about.data.billing !== contract?.address;
   const isElsewhere = dispute.data && dispute.data.apiName !== location.api;
   return (
     <>
       <div>
         <p><a href={href({ dispute: 0, court: "" })}>All disputes of {location.api}</a></p>
-        <h1 ref={heading} tabIndex={-1}>Dispute {location.dispute}{dispute.data && !isElsewhere && <>: {location.api}, {dateOfDay(dispute.data.dayId)}</>}</h1>
+        <h1 ref={heading} tabIndex={-1}>Dispute {location.dispute}{dispute.data && !isElsewhere && !isForeign && <>: {location.api}, {dateOfDay(dispute.data.dayId)}</>}</h1>
       </div>
-      {error ? <Trouble error={error} /> : promises && !court ? <Empty title={`${location.api} has no court`}>It has promised nothing that could be disputed.</Empty>
-        : dispute.error ? <CourtTrouble error={dispute.error} />
+      {error ? <Trouble error={error} /> : promises && !court ? <Empty title={`${location.api} has no ${location.court ? "such " : ""}court`}>{location.court ? `It has not promised that ${location.court} judges it.` : "It has promised nothing that could be disputed."}</Empty>
+        : isForeign ? <NoCourt />
+        : dispute.error ?? about.error ? <CourtTrouble error={dispute.error ?? about.error} />
         : isElsewhere ? <Empty title={`${location.api} has no dispute ${location.dispute}`}>That number is a dispute of another API.</Empty>
-        : dispute.data ? <Shown dispute={dispute.data} court={court} /> : <Skeleton rows={5} label="Reading the dispute" />}
+        : dispute.data && about.data ? <Shown dispute={dispute.data} court={court} /> : <Skeleton rows={5} label="Reading the dispute" />}
     </>
   );
 }
@@ -39,7 +43,8 @@ function Shown({ dispute, court }: { dispute: Dispute; court: string }) {
   const { apiName, consumer, dayId, calls, paidWei, bondWei, openedAt, endedAt, claim, evidenceUrl } = dispute;
   const { network } = usePlace();
   const promise = useView("get_promise", [apiName, dayId], { staleTime: Infinity });
-  const day = useView("get_paid_day", [apiName, consumer, dayId], dispute.status === "open" ? { everyMs: network.refreshMs * 2 } : {});
+  const isMoving = useChainNow() < endedAt + DAY_SECONDS || dispute.status === "open"; // final is a verdict only later
+  const day = useView("get_paid_day", [apiName, consumer, dayId], isMoving ? { everyMs: network.refreshMs * 2 } : {});
   const { tone, label } = standingOf(dispute);
   return (
     <>
@@ -63,7 +68,12 @@ function Shown({ dispute, court }: { dispute: Dispute; court: string }) {
           <div><dt>Evidence</dt><dd><Page url={evidenceUrl} /></dd></div>
         </dl>
       </Section>
-      {promise.data && <Section title={`What was promised for ${dateOfDay(dayId)}`}>{promise.data.court ? <Terms promise={promise.data} /> : <p>Nothing.</p>}</Section>}
+      {promise.data && (
+        <Section title={`What was promised for ${dateOfDay(dayId)}`}>
+          {promise.data.court ? <Terms promise={promise.data} /> : <p>Nothing.</p>}
+          {promise.data.court !== court && <Banner tone="stop" title="This is not the court of that day">What is said here moves no money.</Banner>}
+        </Section>
+      )}
     </>
   );
 }
@@ -71,17 +81,16 @@ function Shown({ dispute, court }: { dispute: Dispute; court: string }) {
 function Verdict({ dispute, day, promise }: { dispute: Dispute; day: PaidDay | undefined; promise: Promise | undefined }) {
   const { status, refundPercent, refundWei, bondWei, reason, paidWei } = dispute;
   if (status !== "judged") return <p>It ended without a verdict. The bond went back to the consumer, as credit; what was frozen went to the operator.</p>;
-  const isFinal = day !== undefined && day.frozenWei === 0n;
   const isCapped = promise !== undefined && refundPercent > promise.maxRefundPercent;
   return (
     <>
       <p className="verdict" data-testid="verdict">{refundPercent > 0 ? <>{refundPercent} %: <Gen wei={refundWei} /> refunded</> : "Nothing is refunded"}</p>
       {isCapped && <p className="muted">{promise.maxRefundPercent} % of <Gen wei={paidWei} /> are the most that was promised; what had been refunded before counts.</p>}
       <Quoted text={reason} by="The reason that the judges gave" />
-      <p>
-        {isFinal ? "The refund is in the consumer's credit, the rest of the day's earnings with the operator." : "Money moves when the verdict is final."}
-        {bondWei > 0n && <> The bond of <Gen wei={bondWei} /> {isFinal ? "went" : "goes"} to the {refundPercent > 0 ? "consumer" : "operator"}, as credit.</>}
-      </p>
+      {day && <p>
+        {day.frozenWei === 0n ? "The refund is in the consumer's credit, the rest of the day's earnings with the operator." : "Money moves when the verdict is final."}
+        {bondWei > 0n && <> The bond of <Gen wei={bondWei} /> {day.frozenWei === 0n ? "went" : "goes"} to the {refundPercent > 0 ? "consumer" : "operator"}, as credit.</>}
+      </p>}
     </>
   );
 }
@@ -90,7 +99,7 @@ function Course({ dispute, day }: { dispute: Dispute; day: PaidDay }) {
   const isEnded = dispute.status !== "open";
   const steps: readonly [boolean, string][] = [
     [true, `Opened ${momentText(dispute.openedAt)}`],
-    [day.frozenAt > 0, day.frozenAt > 0 ? `The day's earnings were frozen ${momentText(day.frozenAt)}` : "The day's earnings are frozen when the opening is final"],
+    [isEnded || day.frozenAt > 0, day.frozenAt > 0 ? `The day's earnings were frozen ${momentText(day.frozenAt)}` : isEnded ? "Nothing was frozen" : "The day's earnings are frozen when the opening is final"],
     [isEnded, isEnded ? `${dispute.status === "judged" ? "Judged" : "Closed"} ${momentText(dispute.endedAt)}` : "Verdict"],
     [isEnded && day.frozenWei === 0n, isEnded && day.frozenWei === 0n ? "Paid out" : "Paid out when the verdict is final"],
   ];

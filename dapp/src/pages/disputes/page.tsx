@@ -1,7 +1,9 @@
 // Disputes: what an API promises, the days that can be disputed, a proven usage line, and what became of each dispute.
+import { useState } from "react";
 import { inOrderFor } from "../../domain/dispute";
+import { shortAddress } from "../../domain/names";
 import { dateOfDay } from "../../domain/time";
-import { useCourts, useDisputableDays, useDisputes, usePromises, useToday } from "../../state/court";
+import { MOST_DISPUTES, useCourts, useDisputableDays, useDisputes, useOwnCourt, usePromises, useToday } from "../../state/court";
 import { go, useLocation } from "../../state/location";
 import { useApis, useReport } from "../../state/queries";
 import { useSigner } from "../../state/signing";
@@ -25,6 +27,7 @@ function Overview() {
   const heading = usePageFocus("Disputes");
   const report = useReport(location.account);
   const apis = useApis(false);
+  const ownCourt = useOwnCourt();
   const operated = (apis.data ?? []).filter((api) => api.operator === location.account).map((api) => api.apiName);
   const names = [...new Set([...(report.data?.apis ?? []).map((line) => line.apiName), ...operated])];
   const { promised, isLoading } = usePromises(names);
@@ -44,7 +47,7 @@ function Overview() {
           {(names.length > 0 || location.api) && <ApiPicker names={names} promised={promised} chosen={apiName} />}
           {apiName ? <OfApi apiName={apiName} isOperator={operated.includes(apiName)} /> : names.length > 0 || (location.account && !(report.data && apis.data)) ? <Skeleton /> : (
             <Empty title="No API to dispute" action={<a className="button" href={href({ view: location.account ? "apis" : "connect" })}>{location.account ? "Look at the APIs" : "Choose an account"}</a>}>
-              Here stand the disputes of the APIs that an account uses or operates.
+              Here stand the disputes of the APIs that an account uses or operates.{!ownCourt && " This site names no court: only what an API has promised with one of its own can be disputed."}
             </Empty>
           )}
         </>
@@ -72,17 +75,25 @@ function OfApi({ apiName, isOperator }: { apiName: string; isOperator: boolean }
   if (!promises) return <Skeleton rows={4} label="Reading the promise" />;
   const [today] = promises;
   const next = today?.nextFromDay ?? 0;
+  const hasPromised = promises.some(({ court }) => court);
   return (
     <>
-      {courts.map((court) => <Disputes key={court} court={court} apiName={apiName} isOnly={courts.length === 1} />)}
-      <Section title={`What ${apiName} promises`}>
-        {today?.court ? <Terms promise={today} /> : (
-          <p>Nothing today. {promises.some(({ court }) => court) ? "Days of an earlier promise can still be disputed." : "What is paid to it cannot be disputed; its operator can refund of its own accord."}</p>
-        )}
-        {next > 0 && <p className="muted">From {dateOfDay(next)} on another promise is in force.</p>}
-      </Section>
-      {!isOperator && location.account && promises.some(({ court }) => court) && <Days apiName={apiName} />}
-      {!isOperator && <ProofReader />}
+      {courts.map((court) => <Disputes key={court} court={court} apiName={apiName} isOnly={courts.length === 1} isOperator={isOperator} />)}
+      {courts.length === 0 && (
+        <Section title="There is no court">
+          <p>This site names none, and {apiName} has promised none. What is paid to it cannot be disputed, and comes back only where its operator refunds it of its own accord.</p>
+        </Section>
+      )}
+      {(courts.length > 0 || next > 0) && (
+        <Section title={`What ${apiName} promises`}>
+          {today?.court ? <Terms promise={today} /> : (
+            <p>Nothing today. {hasPromised ? "Days of an earlier promise can still be disputed." : "What is paid to it cannot be disputed; its operator can refund of its own accord."}</p>
+          )}
+          {next > 0 && <p className="muted">From {dateOfDay(next)} on another promise is in force.</p>}
+        </Section>
+      )}
+      {!isOperator && location.account && hasPromised && <Days apiName={apiName} />}
+      {!isOperator && <ProofReader hasCourt={courts.length > 0} />}
     </>
   );
 }
@@ -115,18 +126,28 @@ function Days({ apiName }: { apiName: string }) {
   );
 }
 
-function Disputes({ court, apiName, isOnly }: { court: string; apiName: string; isOnly: boolean }) {
-  const { location } = useLocation();
-  const disputes = useDisputes(court, apiName);
-  const open = disputes.data?.filter(({ status }) => status === "open").length ?? 0;
+function Disputes({ court, apiName, isOnly, isOperator }: { court: string; apiName: string; isOnly: boolean; isOperator: boolean }) {
+  const { account } = useLocation().location;
+  const [most, setMost] = useState(MOST_DISPUTES);
+  const [isAll, setAll] = useState(false);
+  const { data, error } = useDisputes(court, apiName, most);
+  const own = data?.list.filter(({ consumer }) => isOperator || consumer === account) ?? [];
+  const others = (data?.list.length ?? 0) - own.length;
+  const shown = isAll || !account ? (data?.list ?? []) : own;
   return (
-    <Section title={isOnly ? `Disputes of ${apiName}` : `Disputes of ${apiName} at ${court.slice(0, 6)}…${court.slice(-4)}`}>
-      {!disputes.data ? (disputes.error ? <CourtTrouble error={disputes.error} /> : <Skeleton rows={2} label="Reading the disputes" />) : disputes.data.length === 0 ? (
-        <p className="muted">None so far.</p>
-      ) : (
+    <Section title={isOnly ? `Disputes of ${apiName}` : `Disputes of ${apiName} at ${shortAddress(court)}`}>
+      {!data ? (error ? <CourtTrouble error={error} /> : <Skeleton rows={2} label="Reading the disputes" />) : (
         <>
-          <p>{disputes.data.length} in all, {open} open.</p>
-          <DisputeList disputes={inOrderFor(location.account, disputes.data)} court={court} />
+          {account && others > 0 && <label className="check-field"><input type="checkbox" checked={isAll} onChange={({ target }) => setAll(target.checked)} /> Also those of others ({others})</label>}
+          {shown.length === 0 ? <p className="muted">{others > 0 || data.hasMore ? "None of this account." : "None so far."}</p> : (
+            <>
+              <p>{shown.length} in all, {shown.filter(({ status }) => status === "open").length} open.</p>
+              <DisputeList disputes={inOrderFor(account, shown)} court={court} />
+            </>
+          )}
+          {data.hasMore && (
+            <p className="small-text">Among the last {most} disputes of this court. <button type="button" className="button quiet small" onClick={() => setMost(most * 4)}>Look further back</button></p>
+          )}
         </>
       )}
     </Section>

@@ -2,7 +2,7 @@
 import { useId, useState } from "react";
 import { announce } from "../../browser/announcing";
 import { NodeError } from "../../chain/rpc";
-import { consumerOf, dayIdOf, judgeProof, lineEvidence, lineText, NoProof, readProof, type Finding, type Proof } from "../../domain/proof";
+import { consumerOf, dayIdOf, judgeProof, lineEvidence, lineText, MAX_FILE, NoProof, readProof, type Finding, type Proof } from "../../domain/proof";
 import { dateOfDay } from "../../domain/time";
 import { useDisputableDays } from "../../state/court";
 import { useLocation } from "../../state/location";
@@ -24,18 +24,18 @@ function given(text: string): Given {
   }
 }
 
-export function ProofReader() {
+export function ProofReader({ hasCourt }: { hasCourt: boolean }) {
   const id = useId();
   const [text, setText] = useState("");
   const found = given(text);
   const take = async (file: File | undefined): Promise<void> => {
     if (!file) return;
-    setText(await file.text().catch(() => "?"));
+    setText(await file.slice(0, MAX_FILE + 1).text().catch(() => "?"));
     announce(`${file.name} is read.`);
   };
   return (
     <Section title="Prove a request">
-      <p className="muted">The operator of an API can give you the proof that one of your requests was counted and billed: the file that <code>api-billing usage prove</code> writes. It is checked here, with what the contract keeps, and goes into your claim.</p>
+      <p className="muted">The operator of an API can give you the proof that one of your requests was counted and billed: the file that <code>api-billing usage prove</code> writes. It is checked here, with what the contract keeps{hasCourt && ", and goes into your claim"}.</p>
       <div className="proof-form">
         <label htmlFor={`${id}-file`}>Choose the file, or drop it here</label>
         <input id={`${id}-file`} type="file" accept=".json,application/json" onChange={(event) => void take(event.target.files?.[0])} />

@@ -4,8 +4,7 @@ import type { Api, Promise as ApiPromise } from "../../domain/answers";
 import { isPage } from "../../domain/names";
 import { isPromised } from "../../domain/operating";
 import { dayText } from "../../domain/time";
-import { useDisputes } from "../../state/court";
-import { useDeployment } from "../../state/deployment";
+import { useDisputes, useOwnCourt } from "../../state/court";
 import { useView } from "../../state/queries";
 import { ActionButton } from "../../ui/action_dialog";
 import { Address, Empty, Section, Skeleton } from "../../ui/parts";
@@ -27,14 +26,14 @@ export function usePromises(apiName: string): Promises {
 }
 
 export function PromiseSection({ api, promises: { inForce, next, error }, isOwn, today }: { api: Api; promises: Promises; isOwn: boolean; today: number }) {
-  const { deployment } = useDeployment();
+  const own = useOwnCourt();
   if (!inForce || next === undefined) {
     return <Section title="Promise">{error ? <Trouble error={error} /> : <Skeleton rows={2} label="Reading the promise" />}</Section>;
   }
   const isFree = isOwn && next === null;
   const buttons = isFree && (
     <>
-      <ActionButton make={() => setPromise(api.apiName, inForce, today, deployment.court)}>{isPromised(inForce) ? "Change the promise" : "Promise something"}</ActionButton>
+      <ActionButton make={() => setPromise(api.apiName, inForce, today, own)}>{isPromised(inForce) ? "Change the promise" : "Promise something"}</ActionButton>
       {isPromised(inForce) && <ActionButton make={() => endPromise(api.apiName, inForce, today)}>End it</ActionButton>}
     </>
   );
@@ -69,15 +68,15 @@ function Told({ promise, when }: { promise: ApiPromise; when: string }) {
 }
 
 export function Disputes({ api, promises: { inForce, next } }: { api: Api; promises: Promises }) {
-  const { deployment } = useDeployment();
-  const court = inForce?.court || next?.court || deployment.court;
+  const own = useOwnCourt();
+  const court = inForce?.court || next?.court || own;
   const disputes = useDisputes(court, api.apiName);
   if (!court || (disputes.error && !inForce?.court)) return null;
   return (
     <Section title="Disputes">
       {disputes.data ? (
-        disputes.data.length === 0 ? <Empty title="Nobody disputes anything">Disputes at the court <Address address={court} /> appear here.</Empty>
-          : <DisputeList disputes={disputes.data} court={court} />
+        disputes.data.list.length === 0 ? <Empty title="Nobody disputes anything">Disputes at the court <Address address={court} /> appear here.</Empty>
+          : <DisputeList disputes={disputes.data.list} court={court} />
       ) : disputes.error ? <Empty title="This court does not list its disputes">The contract at <Address address={court} /> does not answer as a court of this kind.</Empty>
         : <Skeleton rows={2} label="Reading the disputes" />}
     </Section>

@@ -73,6 +73,9 @@ aside("a consumer claims a proven line, disputes its day, has it judged and gets
   await shows(page.locator("main"), "The refund is in the consumer's credit");
   await page.getByRole("link", { name: /^Transactions/ }).click();
   await shows(page.getByTestId("transaction").filter({ hasText: "Judge dispute 3" }), "Refunds what the verdict says; the rest is the operator's");
+  for (const title of ["Judge dispute 3", "Dispute 16 Mar 2026"]) {
+    await page.getByTestId("transaction").filter({ hasText: title }).getByText(/^0\.\d+ GEN; 0\.\d+ GEN came back$/).waitFor();
+  }
   await look(page, "dispute-transaction-desktop-light");
   await page.goBack();
   await shows(page.getByLabel("The reason that the judges gave"), "<b>Nothing</b> speaks against it");
@@ -81,6 +84,10 @@ aside("a consumer claims a proven line, disputes its day, has it judged and gets
   await shows(page.getByRole("row", { name: /Dispute 3/ }), "Refund of 100 % 0.064 GEN");
   check(await page.locator("main").getByRole("button", { name: "Dispute 16 Mar 2026" }).count() === 0, "a day is disputed once");
   await page.getByRole("button", { name: "Dispute 17 Mar 2026" }).waitFor();
+  check(await page.getByRole("row", { name: /Dispute 2/ }).count() === 0, "an account sees its own disputes first");
+  await page.getByLabel("Also those of others (1)").check();
+  await page.getByRole("row", { name: /Dispute 2/ }).waitFor();
+  await look(page, "disputes-of-all-desktop-light");
 });
 
 aside("an operator sees disputes against its API, and what others wrote stays text", async () => {
