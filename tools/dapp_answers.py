@@ -1,6 +1,7 @@
-"""Writes `dapp/src/domain/answers.ts`: what the views answer, from the typed clients and their results.
+"""Writes what the dapp knows of the sources: what the views answer, from the typed clients and their results, and why
+the contract and the meter refuse.
 
-Run it after every change of those (a test compares the file with what this prints).
+Run it after every change of those (a test compares the files with what this makes).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import dataclasses
 import inspect
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -17,9 +18,10 @@ from typing import Any, get_args, get_origin, get_type_hints
 from api_billing.answers import Answer
 from api_billing.client import BillingClient
 from api_billing.court_client import CourtClient
+from api_billing.metering.request.problems import KINDS
+from api_billing.refusal_codes import EXPLANATIONS
 
-ROOT = Path(__file__).resolve().parent.parent
-ANSWERS = ROOT / "dapp" / "src" / "domain" / "answers.ts"
+SOURCES = Path(__file__).resolve().parent.parent / "dapp" / "src"
 HEAD = """\
 // What the contracts' views take and answer. Generated from src/api_billing by tools/dapp_answers.py; do not edit.
 import {
@@ -43,17 +45,31 @@ _TEXTS = dict.fromkeys(("api_name", "plan_name", "subscriptions"), "name") | dic
 
 
 def main() -> int:
-    """Write the file; with --check only say whether it is current."""
-    code = answers()
+    """Write the files; with --check only say whether they are current."""
+    refusals = {code: (each.meaning, each.next_step) for code, each in EXPLANATIONS.items()}
+    of_meters: dict[str, Sequence[str]] = {}
+    for code, kind in KINDS.items():
+        of_meters[code] = (kind.title, kind.detail)
+        of_meters |= {f"{code}/{reason}": (kind.title, detail) for reason, detail in kind.reasons.items()}
+    files = {
+        "domain/answers.ts": _answers(),
+        "domain/refusals.json": _table(refusals),
+        "meter/refusals.json": _table(of_meters),
+    }
     if "--check" in sys.argv[1:]:
-        return 0 if ANSWERS.read_text(encoding="utf-8") == code else 1
-    ANSWERS.write_text(code, encoding="utf-8")
-    print(f"wrote {ANSWERS.relative_to(ROOT)}")
+        return 0 if all((SOURCES / name).read_text(encoding="utf-8") == text for name, text in files.items()) else 1
+    for name, text in files.items():
+        (SOURCES / name).write_text(text, encoding="utf-8")
     return 0
 
 
-def answers() -> str:
-    """The whole file."""
+def _table(texts: Mapping[str, Sequence[str]]) -> str:
+    """As JSON, a line for each name."""
+    return "{\n" + ",\n".join(f"  {json.dumps(name)}: {json.dumps(each)}" for name, each in texts.items()) + "\n}\n"
+
+
+def _answers() -> str:
+    """The readers of all views."""
     tables = {"VIEWS": list(_views(BillingClient)), "COURT_VIEWS": list(_views(CourtClient))}
     kinds: dict[type[Answer], None] = {}  # in an order in which each stands before what has it
     for _, _, answer in (view for views in tables.values() for view in views):

@@ -25,9 +25,7 @@ from typer.testing import CliRunner
 
 from api_billing.cli.app import make_app
 from api_billing.client import BillingClient
-from api_billing.metering.request.problems import KINDS
 from api_billing.networks import NETWORKS, find_network
-from api_billing.refusal_codes import EXPLANATIONS
 from demo.web_page import PAGE, built_page, install_packages
 from genlayer_localnet.rpc.options import NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
@@ -70,17 +68,6 @@ def _npx(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, cwd=PAGE, capture_output=True, text=True, check=False, timeout=SECONDS, env=environment)
 
 
-def test_refusals__of_the_page__are_those_of_the_table() -> None:
-    table = json.loads((PAGE / "src" / "domain" / "refusals.json").read_text(encoding="utf-8"))
-    expected = {code: {"meaning": each.meaning, "nextStep": each.next_step} for code, each in EXPLANATIONS.items()}
-    assert table == expected
-
-
-def test_refusals__of_a_meter__are_those_of_the_table() -> None:
-    table = json.loads((PAGE / "src" / "meter" / "refusals.json").read_text(encoding="utf-8"))
-    assert table == {code: {"title": kind.title, "detail": kind.detail} for code, kind in KINDS.items()}
-
-
 def test_networks__of_the_page__are_those_of_the_table() -> None:
     source = (PAGE / "src" / "chain" / "networks.ts").read_text(encoding="utf-8")
     rows = re.findall(r'\{ id: "([^"]+)", .*?url: "([^"]*)", chainId: (\d+),', source)
@@ -89,7 +76,7 @@ def test_networks__of_the_page__are_those_of_the_table() -> None:
     assert found == {name: (NETWORKS[name].rpc_url, chain_id) for name, chain_id in chains.items()}
 
 
-def test_answers__of_the_page__are_those_of_the_clients() -> None:
+def test_answers_and_refusals__of_the_page__are_those_of_the_sources() -> None:
     tool = [sys.executable, PAGE.parent / "tools" / "dapp_answers.py", "--check"]
     assert subprocess.run(tool, check=False).returncode == 0, "run tools/dapp_answers.py"
 

@@ -64,7 +64,7 @@ export const readConsumers = record("Consumers", { consumers: listOf(record("Con
 
 const readRecord = record("Record", {
   id: text, at_ms: number, state: text, method: text, route: text, estimate_wei: amount, charged_wei: amount, uncollected_wei: amount,
-  code: text, status: number, duration_ms: number,
+  code: text, reason: text, status: number, duration_ms: number,
 });
 export interface Entry extends AnswerOf<typeof readRecord> {}
 export const readRecords = record("Records", { ...currency, records: listOf(readRecord), next: nullable(text) });

@@ -71,7 +71,7 @@ describe("an answer of a meter", () => {
 
   it("may have tags of any form", () => {
     const sent = {
-      id: "01", at_ms: 1, state: "settled", method: "GET", route: "/", estimate_wei: "5", charged_wei: "4", uncollected_wei: "0", code: "", status: 200, duration_ms: 3,
+      id: "01", at_ms: 1, state: "settled", method: "GET", route: "/", estimate_wei: "5", charged_wei: "4", uncollected_wei: "0", code: "", reason: "", status: 200, duration_ms: 3,
       tags: { tokens: 1.5 },
     };
     const body = JSON.stringify({ currency: "GEN", currency_decimals: 18, records: [sent], next: null });

@@ -209,10 +209,11 @@ def record_data(record: Record) -> dict[str, Any]:
         "uncollected_wei": record.uncollected_wei,
         "late": record.late,
         "code": record.code,
+        "reason": record.reason,
         "status": outcome.status,
         "duration_ms": outcome.duration_ms,
         "response_bytes": outcome.response_bytes,
-        "error": outcome.error,
+        "error": "" if record.reason else outcome.error,
         "tags": json.loads(outcome.tags) if outcome.tags else {},
         "batch": record.batch,
         **{name: body.decode("utf-8", "replace") for name, body in bodies.items() if body is not None},
@@ -240,13 +241,12 @@ def _stacked(cell: str) -> Text:
 
 def _cells(record: Record, currency: Currency) -> tuple[str, ...]:
     request = f"{record.api} {record.method} {record.route}".strip()
-    ended = record.code or record.state
-    status = f" {record.outcome.status}" if record.outcome.status else ""
+    ended = [record.code or record.state, record.reason, record.outcome.status]
     return (
         _stamp(record.at_ms),
         plain(record.consumer) or "-",
         plain(request),
-        f"{ended}{status}",
+        " ".join(str(part) for part in ended if part),
         currency.text(record.charged_wei) if record.state == "settled" else "-",
         f"{record.outcome.duration_ms:,}" if record.ended_ms else "-",
     )

@@ -132,10 +132,12 @@ def test_audit__in_80_columns__breaks_no_code_stamp_or_amount(
         who, route = "0x" + "ab" * 20, f"/{code}/of/a/long/route"
         record_id = ("01" + code.upper()).ljust(26, "A")[:26].replace("_", "0")
         note = Record(record_id, meter.now_ms(), "refused", "weather", who, "", "", "GET", route, "", 0, 0)
-        meter.store.call(Note(replace(note, code=code, outcome=Outcome(status=409))))
+        meter.store.call(Note(replace(note, code=code, outcome=Outcome(status=409, error="bad_signature"))))
     out = acme("audit").out
     assert max(map(len, out.splitlines())) <= 80
-    assert {"missing_identity", "idempotency_in_progress", "settled", "409", "0.001235"} <= set(out.split())
+    assert {"missing_identity", "idempotency_in_progress", "bad_signature", "settled", "409", "0.001235"} <= set(
+        out.split()
+    )
     assert all(len(each) == 10 for each in out.split() if each.startswith("20") and "-" in each)
 
 

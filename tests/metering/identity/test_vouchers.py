@@ -88,7 +88,7 @@ def test_voucher__none__is_left_to_the_next_extractor():
 def test_voucher__in_another_form__is_refused_and_not_passed_over(text):
     refusal = found(("payment-voucher", text), extractor=first_of(from_voucher(), lambda _: "acme"))
     assert isinstance(refusal, Refusal)
-    assert (refusal.status, refusal.code, refusal.extra["reason"]) == (402, "invalid_voucher", "malformed_voucher")
+    assert (refusal.status, refusal.code, refusal.reason) == (402, "invalid_voucher", "malformed_voucher")
 
 
 def test_voucher__given_twice__is_refused():

@@ -53,6 +53,12 @@ STATUSES = {
 }
 
 
+def test_reason__of_a_code__is_told_with_its_detail() -> None:
+    body = body_of(Refusal("not_subscribed", reason="api_paused"))
+    assert (body["reason"], body["detail"]) == ("api_paused", "The operator has paused this API.")
+    assert "reason" not in body_of(Refusal("not_subscribed"))
+
+
 def body_of(refusal: Refusal, **rest: Any) -> dict[str, Any]:
     body: dict[str, Any] = json.loads(refusal.answer(**rest).body)
     return body

@@ -1,5 +1,6 @@
 """Administration over HTTP: who may, and that what is told and changed is what the meter has."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -8,6 +9,8 @@ from starlette.testclient import TestClient
 from api_billing.metering import Meter, Quota
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.ledger.consumer_operations import GetProfile
+from api_billing.metering.ledger.ids import new_id
+from api_billing.metering.ledger.operations import Outcome, Record
 from api_billing.metering.service import create_app
 
 TOKEN = "service-token-of-the-tests-0123456789"
@@ -22,7 +25,16 @@ class Clock:
         return self.ms
 
 
-READS = ("/v1/consumers", "/v1/keys", "/v1/tiers", "/v1/summary", "/v1/statements?consumer=a&month=2026-01")
+READS = (
+    "/v1/consumers",
+    "/v1/keys",
+    "/v1/tiers",
+    "/v1/summary",
+    "/v1/status",
+    "/v1/limits?api=weather",
+    "/v1/reconciliation?api=weather",
+    "/v1/statements?consumer=a&month=2026-01",
+)
 WRITES = (
     ("POST", "/v1/consumers"),
     ("PATCH", "/v1/consumers/acme"),
@@ -328,6 +340,15 @@ def test_summary__of_a_meter__is_what_happened(small: Small) -> None:
         "reserved": {"requests": 1, "wei": "7", "is_complete": True},
         "unsettled": [],
     }
+
+
+def test_reason__of_a_refusal__is_in_records_and_summary(small: Small) -> None:
+    at_ms, outcome = small.clock.ms, Outcome(403, error="api_paused")
+    note = Record(new_id(at_ms), at_ms, "refused", "weather", "acme", "", "", "GET", "/", "", 0, 0)
+    small.meter.note(replace(note, code="not_subscribed", outcome=outcome))
+    (told,) = small.get("/v1/records?consumer=acme")["records"]
+    assert (told["code"], told["reason"]) == ("not_subscribed", "api_paused")
+    assert small.get("/v1/summary")["refusals"]["by_code"] == {"not_subscribed/api_paused": 1}
 
 
 def test_summary__asked_again__is_soon_what_it_is_then(small: Small) -> None:

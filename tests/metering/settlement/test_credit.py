@@ -54,7 +54,7 @@ def change(world, **values):
 
 
 def reason_of(refusal):
-    return (refusal.code, refusal.extra.get("reason"))
+    return (refusal.code, refusal.reason or None)
 
 
 # --- who is served

@@ -112,7 +112,11 @@ def test_request__refused_by_the_chain__is_in_the_audit_log(desk: Desk) -> None:
     desk.world.chain.paused = True
     assert desk.refused() == (403, "not_subscribed", "api_paused")
     (record,) = desk.world.store.call(ListRecords())
-    assert (record.state, record.code, record.account) == ("refused", "not_subscribed", chain_account(API, WHO))
+    assert (record.state, record.why, record.account) == (
+        "refused",
+        "not_subscribed/api_paused",
+        chain_account(API, WHO),
+    )
 
 
 def test_request__more_than_the_plan_allows_today__waits_for_midnight(world: World) -> None:

@@ -63,7 +63,7 @@ function Requests({ client, api, url, consumer, name }: AuditLogProps & { consum
   if (!first || entries.length === 0) return <p role="status">The meter has no requests of {name} to {api.apiName}. They are kept as long as the consumer's tier says.</p>;
   return (
     <>
-      <table className="records" aria-label={`Requests of ${name}, the newest first`}>
+      <table className="records meter-log" aria-label={`Requests of ${name}, the newest first`}>
         <thead><tr><th scope="col">Time (UTC)</th><th scope="col">Request</th><th scope="col">State</th><th scope="col" className="num">Cost</th><th scope="col">Answer</th></tr></thead>
         <tbody>{entries.map((entry) => <Request key={entry.id} entry={entry} currency={first} />)}</tbody>
       </table>
@@ -89,19 +89,24 @@ const STATES: Readonly<Record<string, { tone: "good" | "bad" | "busy" | "neutral
   reset: { tone: "neutral", label: "Limit begun anew" },
 };
 
+function Refused({ code, reason }: Entry) {
+  const { title, detail } = refusalWords(reason ? `${code}/${reason}` : code);
+  return <><span className="bad-text">{title}</span>{reason && <small>{detail}</small>}</>;
+}
+
 function Request({ entry, currency }: { entry: Entry; currency: Currency }) {
   const { tone, label } = STATES[entry.state] ?? { tone: "neutral" as const, label: entry.state };
   return (
     <tr className="records-line">
       <th scope="row">{TIME.format(entry.atMs)}</th>
-      <td data-label="Request" className="meter-route">{entry.method} {entry.route}</td>
-      <td data-label="State"><Tag tone={tone}>{label}</Tag></td>
-      <td data-label="Cost" className="num">
+      <td className="meter-route">{entry.method} {entry.route}</td>
+      <td><Tag tone={tone}>{label}</Tag></td>
+      <td className="num">
         {entry.state === "reserved" ? <span className="muted">up to <Amount units={entry.estimateWei} of={currency} /></span> : <Amount units={entry.chargedWei} of={currency} />}
         {entry.uncollectedWei > 0n && <span className="meter-below bad-text"><Amount units={entry.uncollectedWei} of={currency} /> more not covered</span>}
       </td>
-      <td data-label="Answer">
-        {entry.code ? <span className="bad-text">{refusalWords(entry.code).title}</span> : entry.status > 0 ? <>{entry.status}<span className="muted"> in {grouped(entry.durationMs)} ms</span></> : <span className="muted">none yet</span>}
+      <td>
+        {entry.code ? <Refused {...entry} /> : entry.status > 0 ? <>{entry.status}<span className="muted"> in {grouped(entry.durationMs)} ms</span></> : <span className="muted">none yet</span>}
       </td>
     </tr>
   );

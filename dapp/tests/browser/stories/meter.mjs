@@ -44,11 +44,11 @@ aside("an operator puts the meter beside the chain, reconciles, and reads the au
   await shows(meter.getByTestId("meter-unsettled"), "0.0005 GEN");
   await meter.getByText("1 call in no batch yet").waitFor();
   await meter.getByText("1 request is being served").waitFor();
-  await meter.getByText("1 Not subscribed").waitFor();
+  await meter.getByText("1 Not subscribed: This request may cost more than the price accepted for a call.").waitFor();
   await reconciled(page);
   await meter.getByText("Waits for the next batch: 1 call, 0.0005 GEN").waitFor();
   const log = meter.getByRole("table", { name: /^Requests of Carl/ });
-  await shows(log.getByRole("row").nth(1), "Refused");
+  await shows(log.getByRole("row").nth(1), /Refused.*This request may cost more/);
   await shows(log.getByRole("row").nth(2), "Being served");
   await shows(log.getByRole("row").nth(3), "Not charged");
   await accessible(page, "the meter");

@@ -21,9 +21,7 @@ from api_billing.vouchers import Voucher
 MAX_VOUCHER_LENGTH: Final = 1024
 FIELDS: Final = ("payer", "salt", "cumulative_wei", "signature")
 _SUM: Final = re.compile("0|[1-9][0-9]{0,38}")
-_NOT_READ: Final = Refusal(
-    "invalid_voucher", "The voucher is none, or cannot be read.", extra={"reason": "malformed_voucher"}
-)
+_NOT_READ: Final = Refusal("invalid_voucher", reason="malformed_voucher")
 
 
 def from_voucher(header: str = "Payment-Voucher") -> Extractor:

@@ -105,7 +105,7 @@ class Outcome(NamedTuple):
     status: int = 0  # HTTP status; 0 when no response was started
     duration_ms: int = 0
     response_bytes: int = 0
-    error: str = ""  # class of the exception, or why the price or response failed
+    error: str = ""  # class of the exception, or why the price or response failed; of a refusal its reason
     tags: str = ""  # JSON object of what the application wants to find again (model, tokens …)
     request_body: bytes | None = None  # only when the audit log is told to keep bodies
     response_body: bytes | None = None
@@ -139,6 +139,16 @@ class Record:
     code: str = ""  # why it was refused
     outcome: Outcome = NO_OUTCOME
     batch: int = 0  # sequence of the settlement batch it is in; 0: in none, -1: in none ever, as it was anonymous
+
+    @property
+    def reason(self) -> str:
+        """Which of the reasons that ``code`` has, where it has some."""
+        return self.outcome.error if self.state == "refused" else ""
+
+    @property
+    def why(self) -> str:
+        """The code, and the reason behind a slash where it has one: ``not_subscribed/above_price``."""
+        return f"{self.code}/{self.reason}" if self.reason else self.code
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ class CreditPayer(Payer):
         meter = self.metering.meter
         assert identity.voucher is not None
         if meter.on_chain is None:
-            return Refusal("invalid_voucher", "This API takes no vouchers.", extra={"reason": "no_session"})
+            return Refusal("invalid_voucher", "This API takes no vouchers.", reason="no_session")
         self.session = BySession("")  # whatever comes of it
         found = yield from meter.on_chain.check_voucher(self.metering.api, identity.consumer, identity.voucher)
         if isinstance(found, Refusal):

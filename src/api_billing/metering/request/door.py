@@ -137,7 +137,7 @@ class Door:
 
     def answer(self, asked: Asked, refusal: Refusal, speaks: str) -> Answer:
         """What is answered to what anybody can send: by its code and reason, the same one for a minute."""
-        return self._answer(asked, refusal.code, refusal.extra.get("reason", ""), speaks)
+        return self._answer(asked, refusal.code, refusal.reason, speaks)
 
     def refused(self, asked: Asked, refusal: Refusal, speaks: str, channel: ChannelSums | None = None) -> Refusal:
         """A refusal in the words of the protocol that the request speaks, with the challenges to answer where paying
@@ -160,7 +160,7 @@ class Door:
 
     def typed(self, refusal: Refusal, speaks: str) -> Refusal:
         """A refusal with the problem type of MPP, where it answers that."""
-        named = _TYPES.get(refusal.extra.get("reason", ""), _TYPES.get(refusal.code, ""))
+        named = _TYPES.get(refusal.reason, _TYPES.get(refusal.code, ""))
         is_answer = speaks == "mpp" or (refusal.code == "payment_required" and "mpp" in self.protocols)
         return replace(refusal, type=named) if named and is_answer else refusal
 
@@ -192,7 +192,7 @@ class Door:
         )
 
     def _made_answer(self, asked: Asked, code: str, reason: str, speaks: str) -> Answer:
-        return self.refused(asked, Refusal(code, extra={"reason": reason} if reason else {}), speaks).answer()
+        return self.refused(asked, Refusal(code, reason=reason), speaks).answer()
 
     def _required(self, asked: Asked, refusal: Refusal, speaks: str, channel: ChannelSums | None) -> list[Field]:
         """x402's offer, with why the payment is refused; when it does not go on from what was charged, with that."""
@@ -220,10 +220,9 @@ def is_credential(value: str) -> bool:
 
 def reason_of(refusal: Refusal) -> str:
     """What x402 calls it."""
-    reason = str(refusal.extra.get("reason", ""))
-    if reason.endswith("_mismatch"):
-        return x402.REASONS + reason
-    return _REASONS.get(reason, _REASONS.get(refusal.code, refusal.code))
+    if refusal.reason.endswith("_mismatch"):
+        return x402.REASONS + refusal.reason
+    return _REASONS.get(refusal.reason, _REASONS.get(refusal.code, refusal.code))
 
 
 def failed(reason: str, network: str) -> Field:

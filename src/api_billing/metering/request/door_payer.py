@@ -153,7 +153,7 @@ class DoorPayer(CreditPayer):
 
     def admission(self, on_chain: ChainSide) -> Steps[Admitted | Refusal]:
         found = yield from super().admission(on_chain)
-        if self._said is not None and isinstance(found, Refusal) and found.extra.get("reason") == "not_final":
+        if self._said is not None and isinstance(found, Refusal) and found.reason == "not_final":
             # Who pays has waited until it is.
             yield from on_chain.look_again(self.metering.api, self.consumer, is_proven=True)
             found = yield from super().admission(on_chain)
@@ -175,7 +175,7 @@ class DoorPayer(CreditPayer):
     def _manage(self, said: Said) -> Steps[Refusal | Answer]:
         api, channel = self.metering.api, None
         if said.action in ("open", "topUp") and not (yield from self._on_chain.look_again(api, said.payer)):
-            return Refusal("invalid_voucher", extra={"reason": "no_session"})
+            return Refusal("invalid_voucher", reason="no_session")
         if said.voucher is not None:
             by = yield from self._check(said)
             if isinstance(by, Refusal):

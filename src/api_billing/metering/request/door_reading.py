@@ -56,7 +56,7 @@ def _by_x402(sent: Sent, offer: Offer) -> Said | Refusal:
         ("withdraw_delay_mismatch", str(paid.withdraw_delay), str(WITHDRAW_DELAY_SECONDS)),
     ):
         if given.lower() != ours.lower():
-            return Refusal("invalid_voucher", extra={"reason": reason})
+            return Refusal("invalid_voucher", reason=reason)
     if paid.refund_wei is not None:
         return Refusal("refund_amount_invalid")
     action: Action = "close" if paid.kind == "refund" else "pay"
@@ -79,7 +79,7 @@ def _by_mpp(sent: Sent, offer: Offer, door: Door, request: MeteredRequest) -> Sa
     try:
         said = mpp.session_payload(credential, offer.chain_id)
     except NotReadable:
-        return Refusal("malformed_credential", extra={"reason": "invalid_payload"})
+        return Refusal("malformed_credential", reason="invalid_payload")
     action: Action = "pay"
     if said.action in ("topUp", "close"):
         action = said.action

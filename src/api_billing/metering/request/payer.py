@@ -220,7 +220,7 @@ class Payer(ABC):
             estimate_wei=self.estimate_wei,
             ended_ms=now_ms,
             code=refusal.code,
-            outcome=Outcome(status=refusal.status, duration_ms=max(0, now_ms - request.at_ms)),
+            outcome=Outcome(refusal.status, max(0, now_ms - request.at_ms), error=refusal.reason),
         )
         meter.note(record)
         if (step := current_step.get()) is not None:

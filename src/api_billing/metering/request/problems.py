@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from api_billing.amounts import GEN, Currency
@@ -33,6 +34,7 @@ class Kind(NamedTuple):
     title: str
     detail: str  # when the refusal has none of its own
     retry: bool = False  # whether waiting helps, so that a Retry-After is due
+    reasons: Mapping[str, str] = MappingProxyType({})  # and the detail of each, where a code has several
 
 
 KINDS: Final[Mapping[str, Kind]] = {
@@ -41,9 +43,29 @@ KINDS: Final[Mapping[str, Kind]] = {
     "revoked_key": Kind(403, "Key revoked", "This API key has been revoked."),
     "expired_key": Kind(401, "Key expired", "This API key has expired; ask for a new one."),
     "key_scope": Kind(403, "Not for this API", "This API key is for other APIs than this one."),
-    "not_subscribed": Kind(403, "Not subscribed", "This consumer has no access to this API."),
+    "not_subscribed": Kind(
+        403,
+        "Not subscribed",
+        "This consumer has no access to this API.",
+        reasons={
+            "not_an_address": "Consumers of this API pay from the chain: their names are addresses.",
+            "api_paused": "The operator has paused this API.",
+            "price_changed": "The price rose; subscribe again to accept it.",
+            "above_price": "This request may cost more than the price accepted for a call.",
+        },
+    ),
     "disabled": Kind(403, "Consumer disabled", "This consumer's access has been switched off."),
-    "insufficient_credit": Kind(402, "Credit exhausted", "The free credit does not cover the cost of this request."),
+    "insufficient_credit": Kind(
+        402,
+        "Credit exhausted",
+        "The free credit does not cover the cost of this request.",
+        reasons={
+            "settlement_refused": "A settlement of earlier usage was refused.",
+            "not_final": "The subscription or the hold is not final yet.",
+            "hold_short": "The hold does not cover what was used already.",
+            "hold_ends": "The hold ends too soon; prolong it.",
+        },
+    ),
     "budget_exceeded": Kind(402, "Budget exhausted", "A budget does not cover the cost of this request."),
     "quota_exceeded": Kind(429, "Quota exceeded", "A quota is used up until its window ends.", retry=True),
     "throttled": Kind(429, "Throttled", "A budget is nearly used up; requests are held back.", retry=True),
@@ -64,7 +86,23 @@ KINDS: Final[Mapping[str, Kind]] = {
     "voucher_required": Kind(
         402, "Voucher required", "What is signed does not cover this request: it takes a voucher for required_wei."
     ),
-    "invalid_voucher": Kind(402, "Voucher not valid", "Nothing is served for this voucher."),
+    "invalid_voucher": Kind(
+        402,
+        "Voucher not valid",
+        "Nothing is served for this voucher.",
+        reasons={
+            "malformed_voucher": "The voucher is none, or cannot be read.",
+            "no_session": "There is no session that this voucher could be of.",
+            "bad_signature": "The key of the session has not signed this for the API, its operator, this contract and"
+            " chain.",
+            "other_channel": "The channel is not that of this session, the API's operator, this contract and chain, and"
+            " the salt.",
+            "receiver_mismatch": "The channel pays another receiver than the API's operator.",
+            "receiver_authorizer_mismatch": "The channel is of another contract.",
+            "token_mismatch": "The channel is in another asset.",
+            "withdraw_delay_mismatch": "The channel has another delay of withdrawals.",
+        },
+    ),
     "too_many_channels": Kind(402, "Too many channels", "This session has all the channels it can: go on in one."),
     "session_closing": Kind(402, "Session closing", "This session is being closed: it pays for nothing more."),
     "payment_required": Kind(
@@ -72,7 +110,12 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "several_payments": Kind(400, "Several payments", "A request has one payment, of one protocol."),
     "malformed_payment": Kind(400, "Payment not readable", "PAYMENT-SIGNATURE is no payment of the scheme offered."),
-    "malformed_credential": Kind(402, "Credential not readable", "The credential is none, or its payload is none."),
+    "malformed_credential": Kind(
+        402,
+        "Credential not readable",
+        "The credential is none, or its payload is none.",
+        reasons={"invalid_payload": "The payload of the credential cannot be read."},
+    ),
     "invalid_challenge": Kind(402, "Challenge not valid", "The credential answers no challenge of this resource."),
     "payment_expired": Kind(402, "Challenge expired", "The challenge has expired; answer a fresh one."),
     "offer_changed": Kind(402, "Offer changed", "What was accepted is not, or no longer, what this request costs."),
@@ -96,7 +139,19 @@ KINDS: Final[Mapping[str, Kind]] = {
     "nothing_to_bill": Kind(
         409, "Nothing to bill", "No settlement is left that could close the session; the operator may release the hold."
     ),
-    "invalid_receipt": Kind(402, "Receipt not valid", "Nothing is served for this receipt."),
+    "invalid_receipt": Kind(
+        402,
+        "Receipt not valid",
+        "Nothing is served for this receipt.",
+        reasons={
+            "several": "The request carries more than one receipt.",
+            "malformed": "A receipt reads API:CONSUMER:DAY:CALL[:TAG], as the contract has written it.",
+            "other_api": "This receipt is for a call of another API.",
+            "expired": "A receipt can be used for some days after the day of its call.",
+            "unknown": "The contract has billed no call of this receipt.",
+            "not_final": "The contract has billed no call of this receipt that is final.",
+        },
+    ),
     "receipt_mismatch": Kind(422, "Receipt used", "This receipt was used for another request."),
     "receipt_in_progress": Kind(
         409, "Request in progress", "The request with this receipt is still being served.", retry=True
@@ -111,7 +166,15 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "estimate_failed": Kind(500, "Cost not known", "This API could not compute what the request would cost."),
     "meter_unavailable": Kind(
-        503, "Meter not available", "Usage cannot be recorded at the moment, so nothing is served.", retry=True
+        503,
+        "Meter not available",
+        "Usage cannot be recorded at the moment, so nothing is served.",
+        retry=True,
+        reasons={
+            "credit_unknown": "The credit of this consumer cannot be read from the chain.",
+            "chain_unavailable": "The contract, which knows this receipt, does not answer.",
+            "chain_reads_used_up": "The contract, which knows this receipt, cannot be asked more often at the moment.",
+        },
     ),
 }
 
@@ -131,7 +194,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A request that is not served. ``code`` is one of ``KINDS``.
+    """A request that is not served. ``code`` is one of ``KINDS``, ``reason`` of those that it has, or empty.
 
     ``retry_after_seconds`` becomes Retry-After; without it, codes for which waiting helps say one second. ``policies``
     are the names of the windows that were exceeded, ``challenge`` the WWW-Authenticate of a 401, ``extra`` further
@@ -147,6 +210,7 @@ class Refusal:
     extra: Mapping[str, Any] = field(default_factory=dict)
     type: str = ""
     fields: tuple[tuple[str, str], ...] = ()
+    reason: str = ""
 
     @property
     def status(self) -> int:
@@ -180,9 +244,11 @@ class Refusal:
             "type": self.type or (QUOTA_EXCEEDED_TYPE if quota else _TYPE + self.code.replace("_", "-")),
             "title": kind.title,
             "status": kind.status,
-            "detail": self.detail or kind.detail,
+            "detail": self.detail or kind.reasons.get(self.reason, kind.detail),
             "code": self.code,
         }
+        if self.reason:
+            members["reason"] = self.reason
         if quota:
             members["violated-policies"] = list(self.policies)
         if instance:
@@ -249,5 +315,5 @@ def by_channel(code: str, channel: ChannelSums, estimate_wei: int) -> Refusal:
 def unavailable(error: StoreUnavailable) -> Refusal:
     """What is answered when nothing can be metered; of the store nobody outside need know more."""
     if isinstance(error, CreditUnavailable):
-        return Refusal("meter_unavailable", str(error), extra={"reason": "credit_unknown"})
+        return Refusal("meter_unavailable", str(error), reason="credit_unknown")
     return Refusal("meter_unavailable")

@@ -59,7 +59,7 @@ def receipt_of(request: MeteredRequest, settings: MeterSettings, *, in_query: bo
     if not texts:
         return None
     if len(set(texts)) > 1:
-        return invalid("several", "The request carries more than one receipt.")
+        return invalid("several")
     return read_receipt(texts[0])
 
 
@@ -67,7 +67,7 @@ def read_receipt(text: str) -> Receipt | Refusal:
     """The receipt of such an id."""
     match = _RECEIPT.fullmatch(text)
     if match is None:
-        return invalid("malformed", "A receipt reads API:CONSUMER:DAY:CALL[:TAG], as the contract has written it.")
+        return invalid("malformed")
     return Receipt(match[0], match[1], match[2], match[3], int(match[4]))
 
 
@@ -84,7 +84,7 @@ def is_receipt_account(account: str) -> bool:
 def refusal_of(receipt: Receipt, api: str, now_ms: int, days: int) -> Refusal | None:
     """Why a receipt is refused without asking the chain; None when only the contract can tell."""
     if receipt.api != api:
-        return invalid("other_api", "This receipt is for a call of another API.")
+        return invalid("other_api")
     if now_ms >= receipt.usable_until_ms(days):
         return invalid("expired", f"A receipt can be used until {days} days after the day of its call.")
     if receipt.day > now_ms // DAY_MS + 1:
@@ -92,9 +92,9 @@ def refusal_of(receipt: Receipt, api: str, now_ms: int, days: int) -> Refusal | 
     return None
 
 
-def invalid(reason: str, detail: str) -> Refusal:
+def invalid(reason: str, detail: str = "") -> Refusal:
     """A receipt that nothing is served for."""
-    return Refusal("invalid_receipt", detail, extra={"reason": reason})
+    return Refusal("invalid_receipt", detail, reason=reason)
 
 
-UNKNOWN: Final = invalid("unknown", "The contract has billed no call of this receipt.")
+UNKNOWN: Final = invalid("unknown")

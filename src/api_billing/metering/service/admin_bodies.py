@@ -364,7 +364,9 @@ class ReservedBody(Body):
 
 
 class RefusalsBody(Body):
-    """Why requests of today (UTC) were refused, by code; of the newest ones where `is_complete` is false."""
+    """Why requests of today (UTC) were refused, by code, or `code/reason` where it has some; of the newest ones where
+    `is_complete` is false.
+    """
 
     by_code: dict[str, int]
     is_complete: bool

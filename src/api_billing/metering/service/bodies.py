@@ -380,6 +380,7 @@ class RecordBody(BaseModel):
     charged_wei: Wei
     uncollected_wei: Wei
     code: str = Field(description="Why it was refused; else empty")
+    reason: str = Field(description="Which of the reasons that the code has; empty where it has none")
     status: int
     duration_ms: int
     tags: dict[str, Any]
@@ -400,6 +401,7 @@ class RecordBody(BaseModel):
             charged_wei=str(record.charged_wei),
             uncollected_wei=str(record.uncollected_wei),
             code=record.code,
+            reason=record.reason,
             status=record.outcome.status,
             duration_ms=record.outcome.duration_ms,
             tags=json.loads(record.outcome.tags) if record.outcome.tags else {},

@@ -117,7 +117,7 @@ def _refusals(today: int) -> Steps[bodies.RefusalsBody]:
         page: tuple[Record, ...] = yield ListRecords(
             since_ms=today * DAY_MS, after=after, limit=_PAGE, newest_first=True
         )
-        codes.update(record.code for record in page if record.state == "refused")
+        codes.update(record.why for record in page if record.state == "refused")
         looked += len(page)
         if len(page) < _PAGE:
             return bodies.RefusalsBody(by_code=dict(codes), is_complete=True)

@@ -161,29 +161,23 @@ def refusal_of(known: Known, settings: CreditSettings, estimate_wei: int, now_ms
             "meter_unavailable", "The credit of this consumer could not be read from the chain for too long."
         )
     if known.refused_parts:
-        return _refused("insufficient_credit", "settlement_refused", "A settlement of earlier usage was refused.")
+        return Refusal("insufficient_credit", reason="settlement_refused")
     if terms.is_provisional and not usable_wei(terms, settings, now_ms):
-        return _refused("insufficient_credit", "not_final", "The subscription or the hold is not final yet.")
+        return Refusal("insufficient_credit", reason="not_final")
     if not terms.subscribed:
         return Refusal("not_subscribed")
     if not terms.active:
-        return _refused("not_subscribed", "api_paused", "The operator has paused this API.")
+        return Refusal("not_subscribed", reason="api_paused")
     if terms.price_wei > terms.accepted_price_wei:
-        return _refused("not_subscribed", "price_changed", "The price rose; subscribe again to accept it.")
+        return Refusal("not_subscribed", reason="price_changed")
     if estimate_wei > terms.accepted_price_wei:
-        return _refused(
-            "not_subscribed", "above_price", "This request may cost more than the price accepted for a call."
-        )
+        return Refusal("not_subscribed", reason="above_price")
     if known.short_wei:
-        return _refused("insufficient_credit", "hold_short", "The hold does not cover what was used already.")
+        return Refusal("insufficient_credit", reason="hold_short")
     on_holds_only = not settings.use_free_credit or terms.signer
     if not usable_wei(terms, settings, now_ms) and terms.hold_wei and on_holds_only:
-        return _refused("insufficient_credit", "hold_ends", "The hold ends too soon; prolong it.")
+        return Refusal("insufficient_credit", reason="hold_ends")
     return None
-
-
-def _refused(code: str, reason: str, detail: str) -> Refusal:
-    return Refusal(code, detail, extra={"reason": reason})
 
 
 @contextmanager

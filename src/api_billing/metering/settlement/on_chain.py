@@ -28,11 +28,7 @@ from api_billing.metering.stores import Store
 from api_billing.metering.stores.steps import Blocking, Steps
 from api_billing.vouchers import Voucher
 
-_NO_ADDRESS: Final = Refusal(
-    "not_subscribed",
-    "Consumers of this API pay from the chain: their names are addresses.",
-    extra={"reason": "not_an_address"},
-)
+_NO_ADDRESS: Final = Refusal("not_subscribed", reason="not_an_address")
 _CLOSING_SECONDS: Final = 5.0
 _LOOKS: Final = 4  # in the time that a read of the chain is fresh
 

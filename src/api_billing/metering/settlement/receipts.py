@@ -27,19 +27,9 @@ _RETRY_SECONDS: Final = 2
 # Anybody can make receipts up: this share of the reads is left for the credit of consumers, whatever comes in.
 _FOR_CREDIT: Final = 2
 
-_UNREADABLE: Final = Refusal(
-    "meter_unavailable",
-    "The contract, which knows this receipt, does not answer.",
-    retry_after_seconds=_RETRY_SECONDS,
-    extra={"reason": "chain_unavailable"},
-)
-_NOT_FINAL: Final = invalid("not_final", "The contract has billed no call of this receipt that is final.")
-_NO_READ_LEFT: Final = Refusal(
-    "meter_unavailable",
-    "The contract, which knows this receipt, cannot be asked more often at the moment.",
-    retry_after_seconds=_RETRY_SECONDS,
-    extra={"reason": "chain_reads_used_up"},
-)
+_UNREADABLE: Final = Refusal("meter_unavailable", retry_after_seconds=_RETRY_SECONDS, reason="chain_unavailable")
+_NOT_FINAL: Final = invalid("not_final")
+_NO_READ_LEFT: Final = Refusal("meter_unavailable", retry_after_seconds=_RETRY_SECONDS, reason="chain_reads_used_up")
 
 _log = logging.getLogger("api_billing.metering.receipts")
 

@@ -33,25 +33,15 @@ _CACHED: Final = 10_000
 _FOR_CHANNELS: Final = 2  # one of so many reads is for channels that are new to the store, at most
 _PAUSE_MS: Final = 2_000  # after the chain could not be read: anybody may have it read
 
-_NO_SESSION: Final = Refusal(
-    "invalid_voucher", "There is no session that this voucher could be of.", extra={"reason": "no_session"}
-)
-_NOT_SIGNED: Final = Refusal(
-    "invalid_voucher",
-    "The key of the session has not signed this for the API, its operator, this contract and chain.",
-    extra={"reason": "bad_signature"},
-)
+_NO_SESSION: Final = Refusal("invalid_voucher", reason="no_session")
+_NOT_SIGNED: Final = Refusal("invalid_voucher", reason="bad_signature")
 
 _log = logging.getLogger("api_billing.metering.sessions")
 _channel: Final = lru_cache(_CACHED)(Channel)  # whose id is computed once
 _is_signed_by: Final = lru_cache(_CACHED)(is_signed_by)
 
 
-_OTHER_CHANNEL: Final = Refusal(
-    "invalid_voucher",
-    "The channel is not that of this session, the API's operator, this contract and chain, and the salt.",
-    extra={"reason": "other_channel"},
-)
+_OTHER_CHANNEL: Final = Refusal("invalid_voucher", reason="other_channel")
 _TOO_MANY: Final = Refusal("too_many_channels")
 
 
