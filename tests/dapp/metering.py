@@ -24,16 +24,15 @@ def serve_and_settle(operator: BillingClient, api: str, header: str, cost_wei: i
     def now_ms() -> int:
         return operator.connection.now() * 1000
 
-    with open_store("memory://") as store:
-        given = {
-            "contract": operator.contract,
-            "holds_from": "accepted",
-            "credit_refresh_seconds": 1,
-            "new_consumers": "enterprise",
-        }
-        settings = MeterSettings.load(store_url="memory://", **given)
-        meter = Meter(store, settings, clock_ms=now_ms)
-        meter.on_chain = OnChain(operator, store, settings, now_ms, lambda alert: None)
+    given = {
+        "contract": operator.contract,
+        "holds_from": "accepted",
+        "credit_refresh_seconds": 1,
+        "new_consumers": "enterprise",
+    }
+    settings = MeterSettings.load(store_url="memory://", **given)
+    with Meter(open_store("memory://"), settings, clock_ms=now_ms) as meter:
+        meter.on_chain = OnChain(operator, meter.store, settings, now_ms, lambda alert: None)
         meter.on_chain.start = lambda: None  # type: ignore[method-assign]
         app = FastAPI()
 
@@ -44,5 +43,5 @@ def serve_and_settle(operator: BillingClient, api: str, header: str, cost_wei: i
 
         answer = TestClient(app).get("/tile", headers={name: credential})
         settler = Settler(operator, holder="test", now_ms=now_ms, alert=lambda alert: None)
-        done = run(settler.round(api), store.call)
+        done = run(settler.round(api), meter.store.call)
         return {"status": answer.status_code, "answer": answer.json(), "settled": done.status}
