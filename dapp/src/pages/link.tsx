@@ -25,7 +25,7 @@ export function LinkQuestion() {
       </dl>
       <div className="actions">
         <button type="button" className="button primary" onClick={() => trust.add(asked.url, asked.contract)}>Use them</button>
-        <a className="button" href={href({ view: "connect", rpc: "", contract: "", account: "", api: "", settlement: 0 })}>Do not use them</a>
+        <a className="button" href={href({ view: "connect", rpc: "", contract: "", account: "" })}>Do not use them</a>
       </div>
     </>
   );

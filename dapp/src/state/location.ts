@@ -1,6 +1,6 @@
 // Where we are: the URL, and going elsewhere.
 import { useMemo, useSyncExternalStore } from "react";
-import { formatLocation, parseLocation, type Location } from "./url";
+import { changed, formatLocation, parseLocation, type Location } from "./url";
 
 const onHash = (listener: () => void): (() => void) => {
   window.addEventListener("hashchange", listener);
@@ -9,7 +9,7 @@ const onHash = (listener: () => void): (() => void) => {
 
 /** ``replace``: without a step in the browser's history. */
 export function go(change: Partial<Location>, options?: { replace?: boolean }): void {
-  const next = formatLocation({ ...parseLocation(window.location.hash), ...change });
+  const next = formatLocation(changed(parseLocation(window.location.hash), change));
   if (next === window.location.hash) return;
   if (options?.replace) {
     window.history.replaceState(null, "", next);
@@ -23,6 +23,6 @@ export function useLocation(): { location: Location; href(change: Partial<Locati
   const hash = useSyncExternalStore(onHash, () => window.location.hash);
   return useMemo(() => {
     const location = parseLocation(hash);
-    return { location, href: (change) => formatLocation({ ...location, ...change }) };
+    return { location, href: (change) => formatLocation(changed(location, change)) };
   }, [hash]);
 }

@@ -15,6 +15,8 @@ export const isNodeUrl = (text: string): boolean => {
 const oneOf = <const T extends string>(first: T, ...others: readonly T[]) => ({ start: first, read: (text: string): T => [first, ...others].find((each) => each === text) ?? first });
 const textThat = (accepts: (text: string) => boolean, start = "") => ({ start, read: (text: string): string => (accepts(text) ? text : start) });
 const addressText = { start: "", read: (text: string): string => (isAddress(text) ? text.toLowerCase() : "") };
+/** It means something on these pages alone, and is chosen there. */
+const on = <P extends object>(views: readonly View[], parameter: P) => ({ ...parameter, views });
 const positive = { start: 0, read: (text: string): number => (/^\d{1,15}$/.test(text) ? Number(text) : 0) };
 
 /** The parameters of the URL: what each is where it is not given, and how its text is read. What is not valid is left out, not guessed. */
@@ -25,7 +27,7 @@ const PARAMETERS = {
   contract: addressText,
   account: addressText,
   /** The API that a view is about. */
-  api: textThat(isName),
+  api: on(["usage", "apis", "operate", "disputes"], textThat(isName)),
   /** What the chart shows. */
   chart: oneOf("spend", "calls"),
   /** The last so many days of the chart; 0: from `from` until `until`. */
@@ -34,35 +36,46 @@ const PARAMETERS = {
   from: positive,
   until: positive,
   /** By which column a table is sorted, with a minus from the largest; empty: as the page thinks best. */
-  sort: textThat((text) => /^-?[a-z]{1,16}$/.test(text)),
-  /** Of a statement, as 2026-11; empty: the present one. */
-  month: textThat((text) => /^\d{4}-(0[1-9]|1[0-2])$/.test(text)),
+  sort: on(["usage"], textThat((text) => /^-?[a-z]{1,16}$/.test(text))),
+  /** Of a statement, as 2026-11; empty: the last one with something in it that is over. */
+  month: on(["statement"], textThat((text) => /^\d{4}-(0[1-9]|1[0-2])$/.test(text))),
   /** The settlement looked at; 0: none. */
-  settlement: positive,
+  settlement: on(["operate"], positive),
   /** The dispute looked at; 0: none. */
-  dispute: positive,
+  dispute: on(["disputes"], positive),
   /** At which court, where the API has promised several. */
-  court: addressText,
+  court: on(["disputes"], addressText),
 };
 
 type Parameters = { -readonly [K in keyof typeof PARAMETERS]: ReturnType<(typeof PARAMETERS)[K]["read"]> };
 export type Location = { view: View } & Parameters;
 
 const NAMES = Object.keys(PARAMETERS) as (keyof Parameters)[];
-const read = (textOf: (name: string) => string): Parameters =>
+const viewsOf = (name: keyof Parameters): readonly View[] | undefined => (PARAMETERS[name] as { views?: readonly View[] }).views;
+const isOn = (view: View, name: keyof Parameters): boolean => viewsOf(name)?.includes(view) ?? true;
+const read = (textOf: (name: keyof Parameters) => string): Parameters =>
   Object.fromEntries(NAMES.map((name) => [name, PARAMETERS[name].read(textOf(name).trim())])) as Parameters;
 
 export const START: Location = { view: "usage", ...read(() => "") };
+const NOTHING_CHOSEN = Object.fromEntries(NAMES.filter(viewsOf).map((name) => [name, START[name]]));
+
+/** On another page, or with another account in place of one, nothing is chosen yet. */
+export function changed(location: Location, change: Partial<Location>): Location {
+  const { view, account } = { ...location, ...change };
+  const isElsewhere = view !== location.view || (location.account !== "" && account !== location.account);
+  return { ...location, ...(isElsewhere && NOTHING_CHOSEN), ...change };
+}
 
 export function parseLocation(hash: string): Location {
   const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?");
   const given = new URLSearchParams(query);
-  return { view: VIEWS.find((view) => view === path) ?? START.view, ...read((name) => given.get(name) ?? "") };
+  const view = VIEWS.find((each) => each === path) ?? START.view;
+  return { view, ...read((name) => (isOn(view, name) ? given.get(name) ?? "" : "")) };
 }
 
 export function formatLocation(location: Location): string {
   const query = new URLSearchParams({ network: location.network });
-  for (const name of NAMES) if (location[name] !== START[name]) query.set(name, String(location[name]));
+  for (const name of NAMES) if (isOn(location.view, name) && location[name] !== START[name]) query.set(name, String(location[name]));
   // Colons and slashes may stand in a fragment as they are, and are easier to read so.
   return `#/${location.view}?${query.toString().replaceAll("%3A", ":").replaceAll("%2F", "/")}`;
 }

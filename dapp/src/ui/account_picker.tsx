@@ -13,7 +13,7 @@ export function AccountPicker() {
   return (
     <label className="inline-field">
       <span className="visually-hidden">Account to look at</span>
-      <select value={location.account} onChange={({ target }) => go({ account: target.value, api: "", settlement: 0, dispute: 0, court: "", ...(target.value === own ? {} : { view: viewOf(target.value) }) })}>
+      <select value={location.account} onChange={({ target }) => go({ account: target.value, ...(target.value === own ? {} : { view: viewOf(target.value) }) })}>
         {!isKnown && <option value={location.account}>Another account</option>}
         {own && <option value={own}>My account</option>}
         {[...new Set(known.map((each) => each.role))].map((role) => (

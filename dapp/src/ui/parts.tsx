@@ -31,7 +31,7 @@ export function Address({ address, link = false, view }: { address: string; link
     </>
   );
   return link ? (
-    <a className="address" title={address} href={href({ view: view ?? viewOf(address), account: address.toLowerCase(), api: "" })}>{text}</a>
+    <a className="address" title={address} href={href({ view: view ?? viewOf(address), account: address.toLowerCase() })}>{text}</a>
   ) : (
     <span className="address" title={address}>{text}</span>
   );

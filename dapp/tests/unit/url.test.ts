@@ -1,15 +1,28 @@
 import { describe, expect, it } from "vitest";
-import { formatLocation, parseLocation, START } from "../../src/state/url";
+import { changed, formatLocation, parseLocation, START } from "../../src/state/url";
 
 const ADDRESS = `0x${"Ab".repeat(20)}`;
 
 describe("the URL", () => {
-  it("keeps everything", () => {
-    const location = {
-      view: "operate", network: "custom", rpc: "http://[::1]:4000/api?key=a&b=c", contract: ADDRESS.toLowerCase(), account: `0x${"12".repeat(20)}`,
-      api: "weather.v2", chart: "calls", days: 0, from: 20_000, until: 20_100, sort: "-spend", month: "2026-11", settlement: 12, dispute: 3, court: `0x${"34".repeat(20)}`,
-    } as const;
-    expect(parseLocation(formatLocation(location))).toEqual(location);
+  const everything = {
+    network: "custom", rpc: "http://[::1]:4000/api?key=a&b=c", contract: ADDRESS.toLowerCase(), account: `0x${"12".repeat(20)}`,
+    api: "weather.v2", chart: "calls", days: 0, from: 20_000, until: 20_100, sort: "-spend", month: "2026-11", settlement: 12, dispute: 3, court: `0x${"34".repeat(20)}`,
+  } as const;
+  const anywhere = { settlement: 0, month: "", dispute: 0, court: "", sort: "", api: "" };
+  it.each([
+    ["usage", { api: "weather.v2", sort: "-spend" }], ["statement", { month: "2026-11" }], ["operate", { api: "weather.v2", settlement: 12 }],
+    ["disputes", { api: "weather.v2", dispute: 3, court: everything.court }], ["transactions", {}], ["apis", { api: "weather.v2" }],
+  ] as const)("keeps everything that means something on the page: %s", (view, own) => {
+    const kept = { view, ...everything, ...anywhere, ...own };
+    expect(parseLocation(formatLocation({ view, ...everything }))).toEqual(kept);
+  });
+  it("does not read what means nothing on the page", () => expect(parseLocation("#/usage?settlement=12&month=2026-11")).toEqual(START));
+  it("chooses nothing elsewhere, unless that is asked for", () => {
+    const there = { view: "disputes", ...everything } as const;
+    expect(changed(there, { dispute: 4 })).toEqual({ ...there, dispute: 4 });
+    expect(changed(there, { view: "operate" })).toEqual({ ...there, ...anywhere, view: "operate" });
+    expect(changed(there, { account: ADDRESS, api: "maps" })).toEqual({ ...there, ...anywhere, account: ADDRESS, api: "maps" });
+    expect(changed({ ...there, account: "" }, { account: ADDRESS })).toEqual({ ...there, account: ADDRESS }); // of whoever connects
   });
   it("is the start when it says nothing", () => expect(parseLocation("")).toEqual(START));
   it("stays readable", () => {

@@ -64,7 +64,7 @@ export function OperatePage() {
       </div>
       {!isOwn && (
         <p className="muted small-text">
-          You are only looking at this operator. To change anything, {signer.kind !== "none" ? <a href={href({ account: signs, api: "" })}>go to your own page</a> : <a href={href({ view: "connect" })}>choose who signs</a>}.
+          You are only looking at this operator. To change anything, {signer.kind !== "none" ? <a href={href({ account: signs })}>go to your own page</a> : <a href={href({ view: "connect" })}>choose who signs</a>}.
         </p>
       )}
       {isOwn && apis.data?.filter((api) => api.proposedOperator === location.account).map((api) => <Offered key={api.apiName} api={api} />)}

@@ -100,7 +100,7 @@ function usePast(report: UsageReport): { recent: readonly DayUsage[] | null; las
 function OperatorHint() {
   const { href } = useLocation();
   return (
-    <Empty title="This account runs APIs; it has no subscriptions" action={<a className="button primary" href={href({ view: "operate", api: "" })}>Go to Operate</a>}>
+    <Empty title="This account runs APIs; it has no subscriptions" action={<a className="button primary" href={href({ view: "operate" })}>Go to Operate</a>}>
       What its APIs earn, and who uses them, is there.
     </Empty>
   );

@@ -20,7 +20,7 @@ const COLUMNS: readonly Column<Row>[] = [
 export function Subscriptions(acting: Acting) {
   const { report, isOwn, now } = acting;
   const { location, href } = useLocation();
-  const all = href({ view: "apis", api: "" });
+  const all = href({ view: "apis" });
   return (
     <Section title="Subscriptions" actions={isOwn && <a className="button small" href={all}>Subscribe to an API</a>}>
       {report.total === 0 ? (
