@@ -110,7 +110,7 @@ function Navigation() {
       <ul>
         {shown.map(({ view, label, icon }) => (
           <li key={view}>
-            <a href={href({ view, api: "", settlement: 0, dispute: 0, court: "" })} aria-current={location.view === view ? "page" : undefined}>
+            <a href={href({ view })} aria-current={location.view === view ? "page" : location.view === "statement" && view === "usage" ? "true" : undefined}>
               <Icon name={icon} />
               <span>{label}</span>
               {view === "transactions" && count > 0 && <span className="count"><span aria-hidden="true">{count}</span><span className="visually-hidden"> ({count} under way)</span></span>}
@@ -125,7 +125,7 @@ function Navigation() {
 /** Leads to the first page. */
 function Brand() {
   const { href } = useLocation();
-  return <a className="brand" href={href({ view: "usage", account: "", api: "", settlement: 0 })}><Icon name="logo" /> <span className="brand-name">API billing</span></a>;
+  return <a className="brand" href={href({ view: "usage", account: "" })}><Icon name="logo" /> <span className="brand-name">API billing</span></a>;
 }
 
 function ConnectionChip() {

@@ -19,12 +19,19 @@ import { Empty, Section, Skeleton } from "../ui/parts";
 import { Trouble } from "../ui/trouble";
 import "./statement.css";
 
-/** Of the months that the contract has days of, the one that is wanted, or else the newest, which comes first. */
-export function monthsOf(today: number, wanted: string) {
+/** The months that the contract has days of, the present one first. */
+export function monthsOf(today: number) {
   const oldest = Math.max(today - HISTORY_DAYS + 1, 0);
   const months = [monthOf(today)];
   for (let before = 1; monthOf(today, before).last >= oldest; before++) months.push(monthOf(today, before));
-  return { months, oldest, month: months.find((each) => monthName(each) === wanted) ?? monthOf(today) };
+  return { months, oldest };
+}
+
+/** The one of them that is wanted, or else the last that is over: a statement is of a closed month. Only where nothing was used in that, the present one. */
+export function monthShown(months: readonly Period[], wanted: string, usage: readonly DayUsage[], isReading: boolean): Period {
+  const [present = { first: 0, last: 0 }, closed = present] = months;
+  const isEmpty = !isReading && within(usage, closed).length === 0;
+  return months.find((each) => monthName(each) === wanted) ?? (isEmpty ? present : closed);
 }
 
 /** Refused calls by API and reason, the most first. */
@@ -57,8 +64,9 @@ function Statement({ report, query, heading }: { report: UsageReport; query: Use
   const { nameOf } = useDeployment();
   const { contract, place, chainId, clockOffset } = usePlace();
   const madeAt = Math.floor(query.dataUpdatedAt / 1000) + clockOffset;
-  const { months, oldest, month } = monthsOf(report.dayId, location.month);
-  const history = useHistory(report, month);
+  const { months, oldest } = monthsOf(report.dayId);
+  const history = useHistory(report, monthShown(months, location.month, [], true));
+  const month = monthShown(months, location.month, history.usage, history.missing > 0);
   const notices = useNotices(report.consumer, report.notices);
   const usage = within(history.usage, month);
   const isReading = history.missing > 0 || (report.notices > 0 && !notices.data);

@@ -1,21 +1,25 @@
 import { describe, expect, it } from "vitest";
 import { dayOfIso, monthName } from "../../src/domain/history";
-import { monthsOf, refusalsOf } from "../../src/pages/statement";
+import { monthShown, monthsOf, refusalsOf } from "../../src/pages/statement";
 
 describe("the months of statements", () => {
   const today = dayOfIso("2026-03-20");
 
   it("are those that the contract has days of, the newest first", () => {
-    const { months, oldest } = monthsOf(today, "");
+    const { months, oldest } = monthsOf(today);
     expect([months.length, monthName(months[0] as never), monthName(months.at(-1) as never)]).toEqual([14, "2026-03", "2025-02"]);
     expect(oldest).toBe(dayOfIso("2025-02-14"));
   });
-  it("is the wanted one, or the present one where there is none", () => {
-    const chosen = ["2026-02", "", "2026-04", "2024-01"].map((wanted) => monthName(monthsOf(today, wanted).month));
-    expect(chosen).toEqual(["2026-02", "2026-03", "2026-03", "2026-03"]);
+  const used = (day: string) => [{ apiName: "a", dayId: dayOfIso(day), calls: 1n, spendWei: 0n }];
+  it.each([
+    ["the wanted one", "2026-01", "2026-02-28", false, "2026-01"], ["the wanted one, though it is not over", "2026-03", "2026-02-28", false, "2026-03"],
+    ["the last that is over", "", "2026-02-28", false, "2026-02"], ["for one that is not kept, too", "2024-01", "2026-02-01", false, "2026-02"],
+    ["the present one where the last has nothing", "", "2026-03-01", false, "2026-03"], ["the last, as long as it is not read", "", "2026-03-01", true, "2026-02"],
+  ] as const)("is %s", (_, wanted, day, isReading, month) => {
+    expect(monthName(monthShown(monthsOf(today).months, wanted, used(day), isReading))).toBe(month);
   });
   it("begin with the days that are counted", () => {
-    expect(monthsOf(3, "").months).toEqual([{ first: 0, last: 30 }]);
+    expect(monthsOf(3).months).toEqual([{ first: 0, last: 30 }]);
   });
 });
 

@@ -132,7 +132,9 @@ aside("the chart needs no colours: forced colours have patterns", async () => {
 aside("a statement of a month has all of it to print", async () => {
   const page = await chart({});
   await page.getByRole("link", { name: "Statement of a month" }).click();
-  await page.getByRole("heading", { level: 1, name: "Statement of Carl for March 2026" }).waitFor();
+  await page.getByRole("heading", { level: 1, name: "Statement of Carl for February 2026" }).waitFor();
+  check(await page.getByRole("link", { name: "Usage" }).getAttribute("aria-current") === "true", "it is one of usage's pages");
+  await page.getByLabel("Month").selectOption("March 2026");
   await shows(page.getByRole("listitem"), "The month was not over when this was made.");
   await page.getByLabel("Month").selectOption("February 2026");
   await page.getByRole("heading", { level: 1, name: "for February 2026" }).waitFor();
