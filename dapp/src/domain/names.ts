@@ -10,3 +10,6 @@ export const isName = (text: string): boolean => NAME.test(text);
 /** Evidence or a status page; none is one too. */
 export const isPage = (text: string): boolean => text === "" || PAGE.test(text);
 export const shortAddress = (address: string): string => `${address.slice(0, 6)}…${address.slice(-4)}`;
+
+/** Of a name that says more: `Carl, low on credit`. */
+export const firstName = (name: string): string => name.split(",")[0] ?? "";

@@ -19,11 +19,12 @@ import { KnownAccounts, LookAt } from "./landing";
 
 export function ConnectPage() {
   const { contract } = usePlace();
+  const { isLoading } = useDeployment();
   const heading = usePageFocus("Connection");
   return (
     <>
       <h1 ref={heading} tabIndex={-1}>Connection</h1>
-      {!contract && (
+      {!contract && !isLoading && (
         <Banner tone="info" title="Choose a billing contract">
           This page shows what a billing contract on a GenLayer network knows. Say where it is.
         </Banner>
@@ -60,7 +61,7 @@ function Where() {
     const chosen = networkOf(id);
     const isDefault = chosen && rpcUrl.trim() === defaultUrl(chosen, window.location.href);
     trust.add(rpcUrl.trim(), address.trim().toLowerCase());
-    go({ network: id, rpc: isDefault ? "" : rpcUrl.trim(), contract: address.trim().toLowerCase(), api: "", settlement: 0 });
+    go({ network: id, rpc: isDefault ? "" : rpcUrl.trim(), contract: address.trim().toLowerCase() });
     announce("Connection changed.");
   };
   return (

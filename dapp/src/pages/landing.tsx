@@ -5,14 +5,15 @@ import { useDeployment } from "../state/deployment";
 import { go, useLocation } from "../state/location";
 import { usePlace } from "../state/place";
 import { useSigner } from "../state/signing";
-import { ActButton } from "../ui/keys";
+import { ActButton, useActing } from "../ui/keys";
 import { usePageFocus } from "../ui/page_focus";
-import { Address, Empty, Section } from "../ui/parts";
+import { Address, Empty, Section, Skeleton } from "../ui/parts";
 import { WalletChoices } from "../ui/wallets";
 
 export function LandingPage() {
   const { href } = useLocation();
   const { place, url, contract } = usePlace();
+  const { isLoading } = useDeployment();
   const { own } = useSigner();
   const heading = usePageFocus("API billing");
   return (
@@ -26,6 +27,7 @@ export function LandingPage() {
       </div>
       {contract ? (
         <>
+          <KnownAccounts />
           <div className="landing">
             <Section title={own ? "Your account" : "Connect a wallet"}>
               {own ? (
@@ -40,9 +42,8 @@ export function LandingPage() {
               <LookAt />
             </Section>
           </div>
-          <KnownAccounts />
         </>
-      ) : (
+      ) : isLoading ? <Skeleton label="Looking for the site's contract" /> : (
         <Empty title="Not connected yet" action={<a className="button primary" href={href({ view: "connect" })}>Choose a contract</a>}>
           No billing contract is known for {place}{url && ` (${url})`}.
         </Empty>
@@ -61,7 +62,7 @@ export function LookAt() {
     const wanted = address.trim();
     if (!isAddress(wanted)) return setError("An address is 0x and 40 hex digits.");
     setError("");
-    go({ account: wanted.toLowerCase(), view: "usage", api: "", settlement: 0 });
+    go({ account: wanted.toLowerCase(), view: "usage" });
   };
   return (
     <form onSubmit={look} noValidate className="form">
@@ -84,20 +85,21 @@ export function LookAt() {
 export function KnownAccounts() {
   const { known } = useDeployment();
   const { href } = useLocation();
-  const { allowsKeys } = usePlace();
+  const acting = useActing();
   const { own } = useSigner();
   if (known.length === 0) return null;
   const roles = [...new Set(known.map((each) => each.role))];
   return (
-    <Section title="Known accounts">
+    <Section title={acting.length > 0 ? "Try it as one of these accounts" : "Known accounts"}>
+      {acting.length > 0 && <p className="muted">A name leads to what that account sees. Who acts as it can also pay, sign and change things: this localnet tells its key.</p>}
       {roles.map((role) => (
         <div key={role}>
           <h3 className="capitalize">{role}s</h3>
           <ul className="known-accounts">
             {known.filter((each) => each.role === role).map((each) => (
               <li key={each.address}>
-                <a href={href({ view: role === "operator" ? "operate" : "usage", account: each.address, api: "", settlement: 0 })}><Address address={each.address} /></a>
-                {allowsKeys && each.key && each.address !== own && <ActButton account={each} isSmall />}
+                <a href={href({ view: role === "operator" ? "operate" : "usage", account: each.address })}><Address address={each.address} /></a>
+                {acting.includes(each) && each.address !== own && <ActButton account={each} isSmall />}
               </li>
             ))}
           </ul>

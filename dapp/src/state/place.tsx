@@ -22,8 +22,9 @@ export interface Place {
   settling: boolean;
   /** Where the figures are from: the network when it is its own node and the site's contract. */
   place: string;
-  /** The chain to sign for; 0 until the node has told its own. */
+  /** The chain to sign for; 0 until the node has told its own. ``isChainAsked``: it has not answered, nor failed, yet. */
   chainId: number;
+  isChainAsked: boolean;
   /** Whether keys may be kept in this browser. */
   allowsKeys: boolean;
   /** Seconds that the chain is ahead of this machine. */
@@ -73,11 +74,11 @@ export function PlaceProvider({ children }: { children: ReactNode }) {
   const chainId = chain.data ? network.chainId || chain.data : 0;
   const clockOffset = (clock.data ?? REAL).offset;
   const place = useMemo<Place>(() => ({
-    network, url, contract, settling, chainId, allowsKeys, clockOffset,
+    network, url, contract, settling, chainId, isChainAsked: chain.isLoading && chain.failureCount === 0, allowsKeys, clockOffset,
     asked: isKnown || settling ? null : { url: named, contract: location.contract, node: !isOwnNode },
     place: [isOwnNode ? network.label : hostOf(named), ...(isOwnContract ? [] : [shortAddress(location.contract)])].join(" · "),
     recheckClock: () => void client.invalidateQueries({ queryKey: ["clock", url] }),
     recheckChain: () => void client.invalidateQueries({ queryKey: ["chain", url] }),
-  }), [network, url, contract, settling, chainId, allowsKeys, clockOffset, isKnown, named, location.contract, isOwnNode, isOwnContract, client]);
+  }), [network, url, contract, settling, chainId, chain.isLoading, chain.failureCount, allowsKeys, clockOffset, isKnown, named, location.contract, isOwnNode, isOwnContract, client]);
   return <Context value={place}>{children}</Context>;
 }

@@ -1,6 +1,7 @@
 // Who signs, at the top right of every page: to connect, and what one does with one's own account.
 import { useEffect, useRef, useState, type FocusEvent, type KeyboardEvent } from "react";
 import { announce } from "../browser/announcing";
+import { firstName } from "../domain/names";
 import { useDeployment } from "../state/deployment";
 import { go, useLocation } from "../state/location";
 import { usePlace } from "../state/place";
@@ -16,6 +17,7 @@ export function AccountMenu() {
   const { nameOf } = useDeployment();
   const [isOpen, setOpen] = useState(false);
   const button = useRef<HTMLButtonElement>(null);
+  const panel = useRef<HTMLElement>(null);
   const whole = useRef<HTMLDivElement>(null);
   useEffect(() => {
     if (!isOpen) return;
@@ -34,6 +36,11 @@ export function AccountMenu() {
     setOpen(false);
     button.current?.focus();
   };
+  const leave = (): void => {
+    signers.leave();
+    announce("Nobody signs now: you are only watching.");
+    panel.current?.focus(); // it stays open, to choose who is next
+  };
   const onKey = (event: KeyboardEvent): void => {
     if (event.key === "Escape" && isOpen) done();
   };
@@ -44,11 +51,11 @@ export function AccountMenu() {
     // Keys and focus of what is in it; it is no control itself.
     <div ref={whole} className="account-menu" role="presentation" onKeyDown={onKey} onBlur={onLeave}>
       <button ref={button} type="button" className={`button small ${own ? "" : "primary"}`} aria-expanded={isOpen} aria-controls="account-panel" onClick={() => setOpen(!isOpen)}>
-        {own ? <><span className="visually-hidden">Your account: </span><span>{nameOf(own) || <span className="mono">{`${own.slice(0, 6)}…${own.slice(-4)}`}</span>}</span></> : "Connect wallet"}
+        {own ? <><span className="visually-hidden">Your account: </span><span>{firstName(nameOf(own)) || <span className="mono">{`${own.slice(0, 6)}…${own.slice(-4)}`}</span>}</span></> : <span>Connect<span className="brief"> wallet</span></span>}
       </button>
       {isOpen && (
-        <section id="account-panel" className="account-panel" aria-label={own ? "Your account" : "Connect"} data-testid="account-menu">
-          {signer.kind === "none" ? <Connect onDone={done} /> : <Account address={own} title={nameOf(own) || (signer.kind === "key" ? "Throw-away key" : signer.name)} onDone={done} />}
+        <section ref={panel} tabIndex={-1} id="account-panel" className="account-panel" aria-label={own ? "Your account" : "Connect"} data-testid="account-menu">
+          {signer.kind === "none" ? <Connect onDone={done} /> : <Account address={own} title={nameOf(own) || (signer.kind === "key" ? "Throw-away key" : signer.name)} onDone={done} onLeave={leave} />}
         </section>
       )}
     </div>
@@ -72,17 +79,11 @@ function Connect({ onDone }: { onDone(): void }) {
   );
 }
 
-function Account({ address, title, onDone }: { address: string; title: string; onDone(): void }) {
+function Account({ address, title, onDone, onLeave }: { address: string; title: string; onDone(): void; onLeave(): void }) {
   const { href } = useLocation();
   const { signer } = useSigner();
   const guard = useSigningGuard();
   const balance = useBalance(address);
-  const leave = (): void => {
-    signers.leave();
-    announce("Nobody signs now: you are only watching.");
-    onDone();
-  };
-  const own = { account: address, api: "", settlement: 0 };
   return (
     <>
       <div>
@@ -92,11 +93,12 @@ function Account({ address, title, onDone }: { address: string; title: string; o
       </div>
       {!guard.maySign && <SignerLine />}
       <div className="account-links">
-        <a href={href({ ...own, view: "usage" })} onClick={onDone}>My usage</a>
-        <a href={href({ ...own, view: "operate" })} onClick={onDone}>My APIs</a>
+        <a href={href({ account: address, view: "usage" })} onClick={onDone}>My usage</a>
+        <a href={href({ account: address, view: "operate" })} onClick={onDone}>My APIs</a>
         <a href={href({ view: "transactions" })} onClick={onDone}>My transactions</a>
       </div>
-      <button type="button" className="button" onClick={leave}>Disconnect</button>
+      <button type="button" className="button" onClick={onLeave}>Disconnect</button>
+      <ActAs onDone={onDone} />
     </>
   );
 }

@@ -3,6 +3,7 @@ import { useState, type FormEvent } from "react";
 import { announce } from "../browser/announcing";
 import { rpc } from "../chain/rpc";
 import { GEN } from "../domain/amounts";
+import { firstName } from "../domain/names";
 import { useDeployment, type KnownAccount } from "../state/deployment";
 import { go } from "../state/location";
 import { usePlace } from "../state/place";
@@ -13,15 +14,21 @@ import { messageOf } from "./wallets";
 
 const FAUCET_WEI = 100n * GEN;
 
-/** Of accounts whose keys are known: they sign from here on. */
-export function ActAs({ onDone }: { onDone?(): void }) {
+/** Accounts that anybody here can act as: a localnet on this machine tells their keys. */
+export function useActing(): readonly KnownAccount[] {
   const { allowsKeys } = usePlace();
   const { known } = useDeployment();
-  const acting = known.filter(({ key }) => key !== "");
-  if (!allowsKeys || acting.length === 0) return null;
+  return allowsKeys ? known.filter(({ key }) => key !== "") : [];
+}
+
+/** Of those one becomes the one that signs. */
+export function ActAs({ onDone }: { onDone?(): void }) {
+  const { own } = useSigner();
+  const acting = useActing().filter(({ address }) => address !== own);
+  if (acting.length === 0) return null;
   return (
     <div className="wallet-choices">
-      <h3 className="h4">Or act as an account of this localnet</h3>
+      <h3 className="h4">Or act as {own ? "another" : "an"} account of this localnet</h3>
       {acting.map((each) => <ActButton key={each.address} account={each} onDone={onDone} />)}
     </div>
   );
@@ -32,10 +39,10 @@ export function ActButton({ account, isSmall = false, onDone }: { account: Known
   const act = (): void => {
     signers.useKey(address, key);
     announce(`You act as ${name} now.`);
-    go({ account: address, view: role === "operator" ? "operate" : "usage", api: "", settlement: 0 });
+    go({ account: address, view: role === "operator" ? "operate" : "usage" });
     onDone?.();
   };
-  return <button type="button" className={`button ${isSmall ? "small" : ""}`} onClick={act}>Act as {name}{!isSmall && ` (${role})`}</button>;
+  return <button type="button" className={`button ${isSmall ? "small" : ""}`} onClick={act}>Act as {firstName(name)}{!isSmall && ` (${role})`}</button>;
 }
 
 /** A localnet's money, for the asking. */

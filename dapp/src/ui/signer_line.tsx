@@ -9,7 +9,7 @@ import { Address, Banner } from "./parts";
 import { messageOf, WalletChoices } from "./wallets";
 
 export function SignerLine() {
-  const { allowsKeys, chainId, place, url, recheckChain } = usePlace();
+  const { allowsKeys, chainId, isChainAsked, place, url, recheckChain } = usePlace();
   const { href } = useLocation();
   const { signer } = useSigner();
   const { nameOf } = useDeployment();
@@ -31,6 +31,7 @@ export function SignerLine() {
       </Banner>
     );
   }
+  if (why === "node_silent" && isChainAsked) return <p className="muted signer-line" role="status">Asking the node which chain it is…</p>;
   const change = async (): Promise<void> => {
     setFailure("");
     try {

@@ -75,10 +75,11 @@ aside("who opens the bare address sees who is there, and acts as one of them", a
     await page.goto(place("operate", { account: operator.address }));
     await page.getByRole("heading", { level: 1, name: "Operate" }).waitFor();
     await page.getByRole("banner").getByRole("button", { name: "Carl" }).click();
-    await menu(page).getByRole("button", { name: "Disconnect" }).click();
-    await page.getByRole("banner").getByRole("button", { name: "Connect wallet" }).click();
     await menu(page).getByRole("button", { name: "Act as Olga (operator)" }).click();
-    await page.getByRole("banner").getByRole("button", { name: "Olga" }).waitFor();
+    await page.getByRole("banner").getByRole("button", { name: "Olga" }).click();
+    await menu(page).getByRole("button", { name: "Disconnect" }).click();
+    await menu(page).getByRole("button", { name: "Act as Carl (consumer)" }).click();
+    await page.getByRole("banner").getByRole("button", { name: "Carl" }).waitFor();
   }
 });
 
