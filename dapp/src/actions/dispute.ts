@@ -15,7 +15,8 @@ export function openDispute(day: PaidDay, promise: Promise, court: Court, isKnow
   const least = court.minBondWei;
   return {
     title: `Dispute ${dateOfDay(dayId)} of ${apiName}`,
-    intro: "A court of language models reads your claim, your evidence and the API's status page, and decides how much of what you paid for that day comes back.",
+    intro: isKnown ? "A court of language models reads your claim, your evidence and the API's status page, and decides how much of what you paid for that day comes back."
+      : `${apiName} calls ${promise.court} its court, and this site does not know it: nobody here can say what that does with a claim, or with a bond.`,
     submit: "Open dispute", isDangerous: !isKnown,
     fields: [
       { name: "claim", label: "What was not as promised", kind: "text", initial: "", maxLength: most, hint: "With times in UTC. Everybody can read it." },

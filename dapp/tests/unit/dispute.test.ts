@@ -67,7 +67,7 @@ describe("opening a dispute", () => {
   });
   it("at a court that only the operator has chosen says where the bond goes, and has it typed", () => {
     const action = openDispute(day(), PROMISE, COURT, false);
-    expect(action.isDangerous).toBe(true);
+    expect([action.isDangerous, action.intro]).toEqual([true, expect.stringContaining(`calls ${OTHER} its court`)]);
     expect(fill(action, given).errors["bond"]).toBeTruthy();
     expect(effects(action, { ...given, bond: "0.1" })).toContain(`0.1 GEN leave your account and go to ${OTHER}, which weather calls its court and this site does not know: it may keep them.`);
     expect(effects(openDispute(day(), PROMISE, COURT, true), given)).not.toContain("may keep");
