@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from api_billing.cli.values import day_text
+from api_billing.court_client import CourtClient
+from api_billing.court_results import Court
 from api_billing.transport import RpcProvider
 from genlayer_localnet.nondet.services import Services
 from genlayer_localnet.rpc.server import RpcServer
@@ -146,6 +148,28 @@ def test_dispute_open__refused__says_that_the_bond_comes_back(promised: Run, day
     assert ran.code == 1
     assert "(bond_too_small)" in ran.err
     assert "the bond sent becomes your credit" in ran.err
+
+
+def test_dispute_open__court_that_only_the_api_names__gets_no_bond_unasked(
+    promised: Run, court: str, day: str, server: RpcServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pass_days(server, 2)
+    monkeypatch.setattr("api_billing.cli.disputes.load_deployment", lambda network: None)
+    command = ("dispute", "open", "weather", day, "--claim", "late", "--account", SECOND)
+    ran = promised(*command)
+    assert (ran.code, "nothing was sent" in ran.err) == (2, True)
+    assert f"the court {court}: it may keep a bond" in ran.err
+    assert promised(*command, "--court", court).code == 0
+
+
+def test_dispute_open__court_of_another_contract__sends_nothing(
+    promised: Run, day: str, server: RpcServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pass_days(server, 2)
+    foreign = Court("0x" + 40 * "1", ONE_GEN, 0)
+    monkeypatch.setattr(CourtClient, "get_court", lambda self: foreign)
+    ran = promised("dispute", "open", "weather", day, "--claim", "late", "--bond", "1gen", "--account", SECOND)
+    assert (ran.code, "judges the contract 0x11" in ran.err, "nothing was sent" in ran.err) == (2, True, True)
 
 
 @pytest.mark.parametrize("recent", [64, 0])

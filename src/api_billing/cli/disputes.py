@@ -18,6 +18,7 @@ from api_billing.cli.values import After, ApiName, amount_parser, day_parser, da
 from api_billing.contract_api import EVIDENCE_URL, KEPT, MAX_CLAIM, SETTLED_DAYS
 from api_billing.court_results import Dispute, DisputeHead
 from api_billing.errors import InvalidInput
+from api_billing.networks import load_deployment
 
 if TYPE_CHECKING:
     from api_billing.court_client import CourtClient
@@ -45,6 +46,8 @@ def open_(
 ) -> Shown:
     """Dispute what you paid an API on a day. The bond comes back as credit if there is a refund.
 
+    An operator may promise any contract as its court: name the bond, or the court, where no deployment here names it.
+
     A request of that day and its proof (api-billing usage prove) are evidence like any other.
 
     Example: api-billing dispute open weather 2026-01-15 --claim "503 from 10 to 12 UTC" --evidence https://a.example/log
@@ -60,9 +63,15 @@ def open_(
             raise InvalidInput(f"the usage of {day_text(day)} can still be settled", hint=hint)
         judge_of = session.court(api, court, day)
         terms = judge_of.get_court()
+        if terms.billing != session.client.contract.lower():
+            raise InvalidInput(f"{judge_of.contract} judges the contract {terms.billing}", hint="nothing was sent")
         if _is_disputed(session, judge_of, api, day, terms.disputes):
             hint = f"nothing was sent; see it with: api-billing dispute list {api}"
             raise InvalidInput(f"you have disputed {day_text(day)} already", hint=hint)
+        if bond is None and court is None and not _is_recorded(session, judge_of.contract):
+            least = format_wei(terms.min_bond_wei, exact=True)
+            hint = f"nothing was sent; it asks for {least}: trust it by --bond, or --court {judge_of.contract}"
+            raise InvalidInput(f"nothing but {api} names the court {judge_of.contract}: it may keep a bond", hint=hint)
         sent = terms.min_bond_wei if bond is None else bond
     if bond is None:
         session.printer.note(f"bond: {format_wei(sent, exact=True)}")
@@ -105,6 +114,13 @@ def list_(session: Session, api: ApiName, after: After = 0, court: Court = None)
     with session.printer.waiting("reading"):
         found = session.court(api, court).list_disputes(api, after)
     return Shown([each.as_dict() for each in found], lambda: _list(found))
+
+
+def _is_recorded(session: Session, court: str) -> bool:
+    """Whether the record of the billing contract names the court: an operator may promise any contract as one."""
+    recorded = load_deployment(session.network.name)
+    known = (recorded.address.lower(), recorded.court.lower()) if recorded else None
+    return known == (session.client.contract.lower(), court.lower())
 
 
 def _is_disputed(session: Session, court: CourtClient, api: str, day: int, disputes: int) -> bool:
