@@ -115,6 +115,14 @@ def _int(value, field: str) -> int:
     return value
 
 
+def _address(value, field: str) -> Address:
+    if isinstance(value, str) and ADDRESS.fullmatch(value):
+        value = Address(value)
+    if not isinstance(value, Address) or value == ZERO:
+        _fail("bad_address", field)
+    return value
+
+
 def _text(value, field: str) -> str:
     """Some clients turn digits into a number and 40 hex digits into an address: take both back."""
     if isinstance(value, Address):
@@ -209,14 +217,11 @@ class UsageCourt(gl.Contract):
     # disputes, by number from 1
     disputes: DynArray[Dispute]
     of_api: TreeMap[str, DynArray[u64]]
+    of_consumer: TreeMap[Address, DynArray[u64]]
     disputed: TreeMap[str, bool]  # api_name:day_id:consumer
 
     def __init__(self, billing: str, min_bond_wei: int):
-        if isinstance(billing, str) and ADDRESS.fullmatch(billing):
-            billing = Address(billing)
-        if not isinstance(billing, Address) or billing == ZERO:
-            _fail("bad_address", "billing")
-        self.billing = billing
+        self.billing = _address(billing, "billing")
         self.min_bond_wei = _int(min_bond_wei, "min_bond_wei")
         self._billing.view().get_solvency()  # no bond shall come to a court without a billing contract
 
@@ -255,6 +260,7 @@ class UsageCourt(gl.Contract):
         self.disputed[key] = True
         dispute_id = len(self.disputes)
         self.of_api.get_or_insert_default(name).append(dispute_id)
+        self.of_consumer.get_or_insert_default(caller).append(dispute_id)
         self._billing.emit(on="finalized").freeze_by_court(name, caller, day_id)
         opened = {"dispute_id": dispute_id, "day_id": day_id, "bond_wei": bond, "paid_wei": day["paid_wei"]}
         _announce(DisputeOpened, api_name=name, consumer=caller, **opened)
@@ -321,11 +327,12 @@ class UsageCourt(gl.Contract):
     @gl.public.view
     def list_disputes(self, api_name: str, after: int = 0, limit: int = MAX_LISTED) -> list:
         """Disputes of an API with a number above `after`, oldest first, without their texts; at most 64."""
-        name = _text(api_name, "api_name").strip().lower()
-        after, limit = _int(after, "after"), min(_int(limit, "limit"), MAX_LISTED)
-        numbers = self.of_api.get(name, [])
-        first = bisect_right(numbers, after)
-        return [self._head(number) for number in numbers[first : first + limit]]
+        return self._listed(self.of_api.get(_text(api_name, "api_name").strip().lower(), []), after, limit)
+
+    @gl.public.view
+    def list_disputes_of(self, consumer: str, after: int = 0, limit: int = MAX_LISTED) -> list:
+        """Disputes of a consumer about all its APIs, as `list_disputes` has those of an API."""
+        return self._listed(self.of_consumer.get(_address(consumer, "consumer"), []), after, limit)
 
     @gl.public.view
     def get_court(self) -> dict:
@@ -345,6 +352,11 @@ class UsageCourt(gl.Contract):
         }
 
     # ---- private ----
+
+    def _listed(self, numbers, after: int, limit: int) -> list:
+        after, limit = _int(after, "after"), min(_int(limit, "limit"), MAX_LISTED)
+        first = bisect_right(numbers, after)
+        return [self._head(number) for number in numbers[first : first + limit]]
 
     @property
     def _billing(self) -> typing.Any:

@@ -200,6 +200,7 @@ class CourtMethod(StrEnum):
     CLOSE_DISPUTE = "close_dispute"
     GET_DISPUTE = "get_dispute"
     LIST_DISPUTES = "list_disputes"
+    LIST_DISPUTES_OF = "list_disputes_of"
     GET_COURT = "get_court"
     GET_SOLVENCY = "get_solvency"
 
@@ -211,6 +212,7 @@ COURT_METHODS: Final[Mapping[CourtMethod, Signature]] = MappingProxyType(
         CourtMethod.CLOSE_DISPUTE: _signature(Kind.WRITE, "dispute_id"),
         CourtMethod.GET_DISPUTE: _signature(Kind.VIEW, "dispute_id"),
         CourtMethod.LIST_DISPUTES: _signature(Kind.VIEW, "api_name after limit"),
+        CourtMethod.LIST_DISPUTES_OF: _signature(Kind.VIEW, "consumer after limit"),
         CourtMethod.GET_COURT: _signature(Kind.VIEW),
         CourtMethod.GET_SOLVENCY: _signature(Kind.VIEW),
     }

@@ -51,6 +51,10 @@ class CourtClient(ContractClient):
         """Disputes of an API with a number above `after`, oldest first, at most 64 at a time."""
         return all_of(DisputeHead.of, self._read(CourtMethod.LIST_DISPUTES, api_name, after, limit))
 
+    def list_disputes_of(self, consumer: str, after: int = 0, limit: int = KEPT) -> tuple[DisputeHead, ...]:
+        """Disputes of a consumer about all its APIs, in the same order."""
+        return all_of(DisputeHead.of, self._read(CourtMethod.LIST_DISPUTES_OF, consumer, after, limit))
+
     def get_court(self) -> Court:
         """Of which contract it judges, and the least bond."""
         return Court.of(self._read(CourtMethod.GET_COURT))

@@ -114,6 +114,7 @@ def test_open_dispute__of_a_paid_day__freezes_it_when_final(
         "https://log.example/",
     )
     (head,) = court.list_disputes(api)
+    assert court.list_disputes_of(consumer.address) == (head,)
     assert (head.dispute_id, head.consumer) == (opened.dispute_id, consumer.address.lower())
     assert court.get_solvency().owed_wei >= BOND
 

@@ -397,6 +397,7 @@ export const VIEWS = {
 export const COURT_VIEWS = {
   get_dispute: view<[disputeId: number | bigint]>("disputeId")(readDispute),
   list_disputes: view<[apiName: string, after?: number | bigint, limit?: number | bigint]>("apiName", "after", "limit")(listOf(readDisputeHead)),
+  list_disputes_of: view<[consumer: string, after?: number | bigint, limit?: number | bigint]>("consumer", "after", "limit")(listOf(readDisputeHead)),
   get_court: view<[]>()(readCourt),
   get_solvency: view<[]>()(readCourtSolvency),
 };

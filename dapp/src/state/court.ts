@@ -4,7 +4,7 @@ import { useMemo } from "react";
 import { CourtContract, type ArgumentsOf, type ValueOf } from "../chain/contract";
 import { disputableDays, disputesOf, promisesBack, type DisputableDays, type Disputes } from "../chain/court";
 import { NodeError } from "../chain/rpc";
-import type { COURT_VIEWS, Promise as ApiPromise } from "../domain/answers";
+import type { COURT_VIEWS, DisputeHead, Promise as ApiPromise } from "../domain/answers";
 import { dayOf } from "../domain/time";
 import { useDeployment } from "./deployment";
 import { useChainNow } from "./now";
@@ -50,6 +50,19 @@ export function useDisputes(address: string, apiName: string, most = MOST_DISPUT
     refetchInterval: network.refreshMs * 4,
     placeholderData: (before, query) => (query && partialMatchKey(query.queryKey, ofApi) ? before : undefined),
   });
+}
+
+/** Those of a consumer, the latest first, at the court that this site names; none where it names none, or one of another contract. */
+export function useDisputesOf(consumer: string): { court: string; disputes: readonly DisputeHead[] } {
+  const { contract } = usePlace();
+  const { address, court: named } = useDeployment().deployment;
+  const court = useCourt(contract?.address === address ? named : "");
+  const { data } = useQuery({
+    queryKey: viewKey(court, "list_disputes_of", [consumer]),
+    queryFn: async ({ signal }) => (court ? (await court.read("list_disputes_of", [consumer], { signal, urgent: false })).reverse() : Promise.reject(NO_CONTRACT)),
+    enabled: court !== null, staleTime: SELDOM_MS,
+  });
+  return { court: named, disputes: data ?? [] };
 }
 
 /** The days of a consumer that can be disputed now, and those that can be later. */

@@ -106,7 +106,7 @@ const progressOf = (record: TxRecord): string =>
 const OPERATING = new Set(["register_api", "set_plan", "set_api_active", "set_meter", "propose_operator", "accept_operator", "set_promise"]);
 const EARNING_VIEWS = ["get_earnings", "list_subscribers", "get_paid_day", "get_api_days", "quote_call", "balance"];
 const CONSUMER_VIEWS = ["get_usage_report", "get_account", "get_session", "balance"];
-const DISPUTE_VIEWS = ["list_disputes", "get_dispute", "get_paid_day", "get_earnings", ...CONSUMER_VIEWS];
+const DISPUTE_VIEWS = ["list_disputes", "list_disputes_of", "get_dispute", "get_paid_day", "get_earnings", ...CONSUMER_VIEWS];
 const STALE: Readonly<Record<string, readonly string[]>> = {
   withdraw_earnings: EARNING_VIEWS, collect_earnings: EARNING_VIEWS, refund: EARNING_VIEWS, release_hold: [...EARNING_VIEWS, ...CONSUMER_VIEWS],
   open_dispute: DISPUTE_VIEWS, judge: DISPUTE_VIEWS, close_dispute: DISPUTE_VIEWS,

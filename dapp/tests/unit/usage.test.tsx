@@ -8,6 +8,7 @@ import { encode, toHex } from "../../src/chain/calldata";
 import "../../src/chain/vouchers"; // is there at once
 import { GEN } from "../../src/domain/amounts";
 import { dayOfIso, isoDay } from "../../src/domain/history";
+import { dateOfDay } from "../../src/domain/time";
 import { PlaceProvider } from "../../src/state/place";
 import { signers } from "../../src/state/signing";
 import { OTHER, OWN } from "./samples";
@@ -34,6 +35,7 @@ const accountOf = (toppedUpWei: bigint, creditWei: bigint) => ({
 });
 const json = (value: unknown): string => JSON.stringify(value, (_key, each: unknown) => (typeof each === "bigint" ? `big${each}` : each)).replaceAll(/"big(\d+)"/g, "$1");
 
+let court: string;
 let views: Record<string, unknown>;
 /** Views that the node does not answer: until then, or ever. */
 let held: Record<string, Promise<void> | "failing">;
@@ -44,9 +46,10 @@ beforeEach(() => {
   port += 1;
   for (const end of ["", `|${CONTRACT}`]) localStorage.setItem(`api-billing:trusted:${node()}${end}`, "1");
   held = {};
+  court = "";
   views = { list_apis: { total: 0, apis: [] }, get_usage_history: [], get_account: accountOf(0n, 0n), list_notices: [] };
   vi.stubGlobal("fetch", vi.fn(async (_url: string, init?: RequestInit) => {
-    if (!init?.body) return Promise.resolve(Response.json({ address: CONTRACT, accounts: [{ role: "operator", name: "Olga", address: OTHER }] }));
+    if (!init?.body) return Promise.resolve(Response.json({ address: CONTRACT, court, accounts: [{ role: "operator", name: "Olga", address: OTHER }] }));
     const { method, params } = JSON.parse(String(init.body)) as { method: string; params: { data: string }[] };
     if (method === "eth_chainId") return Promise.resolve(Response.json({ result: "0xf22f" }));
     if (method !== "gen_call") return Promise.resolve(Response.json({ error: { code: -32601, message: "no such method" } }));
@@ -118,6 +121,26 @@ describe("a consumer's page", () => {
     expect((await screen.findByRole("article")).textContent).toContain("The session pays 100 calls; free credit pays none.");
     expect([screen.getByTestId("left").textContent, screen.getByText("Active").className]).toEqual(["100 callssession: 1 GEN", "tag good"]);
     expect(screen.getByText("All these APIs can be called.")).toBeTruthy();
+  });
+  it("leads to the disputes that are open or were judged lately, by one read, and where there is a court", async () => {
+    const dispute = (dispute_id: number, change: object) => ({
+      dispute_id, api_name: "weather", consumer: OWN, day_id: today - 3, status: "open", calls: 4, paid_wei: GEN, bond_wei: 0, opened_at: 1, ended_at: 0, refund_percent: 0, refund_wei: 0, ...change,
+    });
+    const judged = { status: "judged", refund_percent: 75, refund_wei: (3n * GEN) / 4n };
+    views["list_disputes_of"] = [dispute(1, { ...judged, ended_at: (today - 40) * DAY }), dispute(2, { ...judged, ended_at: (today - 1) * DAY }), dispute(3, {})];
+    await open(reportOf({}, line()));
+    await screen.findByTestId("left");
+    expect(screen.queryByRole("list", { name: "Disputes" })).toBeNull();
+    cleanup();
+    court = `0x${"dd".repeat(20)}`;
+    await open(reportOf({}, line()));
+    const told = within(await screen.findByRole("list", { name: "Disputes" })).getAllByRole("listitem");
+    const date = dateOfDay(today - 3);
+    expect(told.map(({ textContent }) => textContent)).toEqual([
+      `Open Dispute 3: weather, ${date}: 1 GEN paid for that day wait for the verdict`, `Refund of 75 % Dispute 2: weather, ${date}: 0.75 GEN of 1 GEN back`,
+    ]);
+    expect(screen.getByRole("link", { name: /^Dispute 3/ }).getAttribute("href")).toMatch(/^#\/disputes.*dispute=3/);
+    expect(client.getQueryCache().findAll({ predicate: ({ queryKey }) => queryKey.includes(court) }).length).toBe(1);
   });
   it("says on what most was spent", async () => {
     await open(reportOf({}, line(), line({ api_name: "maps", spend_month_wei: GEN })));

@@ -94,6 +94,16 @@ def test_open__name_as_the_consumer_writes_it__is_the_apis(tribunal: Tribunal) -
     assert [head["dispute_id"] for head in tribunal.view("list_disputes", " Weather")] == [1]
 
 
+def test_list__of_a_consumer__has_its_disputes_alone(tribunal: Tribunal) -> None:
+    number = tribunal.open()
+    assert [head["dispute_id"] for head in tribunal.view("list_disputes_of", ALICE)] == [number]
+    assert tribunal.view("list_disputes_of", ALICE, number) == tribunal.view("list_disputes_of", STRANGER) == []
+
+
+def test_list__of_what_is_no_consumer__is_refused(tribunal: Tribunal) -> None:
+    tribunal.refused("bad_address", "list_disputes_of", API)
+
+
 def nothing(tribunal: Tribunal) -> None:
     pass
 

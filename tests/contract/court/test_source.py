@@ -30,7 +30,7 @@ each_method = pytest.mark.parametrize("method", PUBLIC)
 
 def test_methods__of_the_specification__are_those_of_the_court() -> None:
     writes = {"open_dispute", "judge", "close_dispute"}
-    assert set(PUBLIC) == writes | {"get_dispute", "list_disputes", "get_court", "get_solvency"}
+    assert set(PUBLIC) == writes | {"get_dispute", "list_disputes", "list_disputes_of", "get_court", "get_solvency"}
     assert {"DisputeOpened", "DisputeJudged", "DisputeClosed", "BondReturned"} == EVENTS
 
 

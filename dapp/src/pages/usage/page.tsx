@@ -18,6 +18,7 @@ import { Trouble } from "../../ui/trouble";
 import { useUnbilled } from "../sessions/signed";
 import { Banners, useNews } from "./banners";
 import { ChartSection } from "./chart_section";
+import { Disputes } from "./disputes";
 import { Figures } from "./figures";
 import { Notices } from "./notices";
 import { Subscriptions } from "./subscriptions";
@@ -77,6 +78,7 @@ function Report({ told }: { told: UsageReport }) {
           <Banners {...acting} advice={advice} />
         </>
       )}
+      <Disputes consumer={report.consumer} now={now} />
       {!isEmpty && <ChartSection report={report} />}
       {!(isOperator && !isOwn) && <Subscriptions {...acting} />}
       <Notices report={report} now={now} />

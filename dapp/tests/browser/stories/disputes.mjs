@@ -88,6 +88,8 @@ aside("a consumer claims a proven line, disputes its day, has it judged and gets
   await page.getByLabel("Also those of others (1)").check();
   await page.getByRole("row", { name: /Dispute 2/ }).waitFor();
   await look(page, "disputes-of-all-desktop-light");
+  await page.goto(place("usage", { account: consumer.address }, at));
+  await shows(page.getByRole("list", { name: "Disputes" }), "Dispute 3: weather, 16 Mar 2026: 0.064 GEN of 0.08 GEN back");
 });
 
 aside("an operator sees disputes against its API, and what others wrote stays text", async () => {
