@@ -206,7 +206,7 @@ export function placeHold(line: ApiUsage, creditWei: bigint, now: number): Actio
   const heldWei = isMore ? line.holdWei : 0n;
   const freeWei = creditWei + line.holdWei - heldWei;
   const earliest = isMore ? line.holdExpiresAt : 0;
-  const suggested = Math.max(earliest, (Math.floor(now / DAY_SECONDS) + 30) * DAY_SECONDS);
+  const suggested = earliest || (Math.floor(now / DAY_SECONDS) + 30) * DAY_SECONDS;
   return {
     title: isMore ? `Raise or prolong the hold for ${line.apiName}` : `Place a hold for ${line.apiName}`,
     intro: "A hold sets credit aside for what this API settles in batches. It cannot be taken back before it ends.",
@@ -223,6 +223,7 @@ export function placeHold(line: ApiUsage, creditWei: bigint, now: number): Actio
       const form = new FormReader(values);
       const amount = form.gen("amount", isMore ? 0n : 1n, ENTER_MORE, isMore ? 0n : undefined);
       const end = holdEnd(form, now, earliest);
+      if (isMore && amount === 0n && end === earliest) form.fail("amount", "Enter an amount, or a later end.");
       if (amount > freeWei) form.fail("amount", `Only ${gen(freeWei)} are free.`);
       return form.result(() => ({
         effects: [

@@ -84,6 +84,10 @@ describe("a hold", () => {
     expect(asked.call?.title).toBe("Hold 1.5 GEN for weather");
     expect(fill(consumer.placeHold(held, GEN, after), { until: toFieldValue(after + 7_200) }).errors["amount"]).toContain("Enter an amount");
   });
+  it("is not prolonged unasked", () => {
+    expect(fill(consumer.placeHold(held, GEN, NOW), { amount: "1" }).call?.args.at(-1)).toBe(NOW + 7_250);
+    expect(fill(consumer.placeHold(held, GEN, NOW)).errors["amount"]).toBe("Enter an amount, or a later end.");
+  });
   it("is not cut short", () => expect(fill(consumer.placeHold(held, 0n, NOW), { until: until(3_600) }).errors["until"]).toContain("cannot end before"));
   it("keeps an end between two minutes", () => expect(fill(consumer.placeHold(held, GEN, NOW), { amount: "1", until: until(7_200) }).call?.args).toEqual(["weather", GEN, NOW + 7_250]));
 });

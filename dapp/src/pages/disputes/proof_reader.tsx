@@ -1,5 +1,5 @@
 // Reads the file that `api-billing usage prove` writes, and says what it proves.
-import { useId, useState } from "react";
+import { useId, useState, type MouseEvent } from "react";
 import { announce } from "../../browser/announcing";
 import { NodeError } from "../../chain/rpc";
 import { consumerOf, dayIdOf, judgeProof, lineEvidence, lineText, MAX_FILE, NoProof, readProof, type Finding, type Proof } from "../../domain/proof";
@@ -24,6 +24,9 @@ function given(text: string): Given {
   }
 }
 
+/** So that a file that has changed can be chosen once more. */
+const clear = ({ currentTarget }: MouseEvent<HTMLInputElement>): void => { currentTarget.value = ""; };
+
 export function ProofReader({ hasCourt }: { hasCourt: boolean }) {
   const id = useId();
   const [text, setText] = useState("");
@@ -38,7 +41,7 @@ export function ProofReader({ hasCourt }: { hasCourt: boolean }) {
       <p className="muted">The operator of an API can give you the proof that one of your requests was counted and billed: the file that <code>api-billing usage prove</code> writes. It is checked here, with what the contract keeps{hasCourt && ", and goes into your claim"}.</p>
       <div className="proof-form">
         <label htmlFor={`${id}-file`}>Choose the file, or drop it here</label>
-        <input id={`${id}-file`} type="file" accept=".json,application/json" onChange={(event) => void take(event.target.files?.[0])} />
+        <input id={`${id}-file`} type="file" accept=".json,application/json" onClick={clear} onChange={(event) => void take(event.target.files?.[0])} />
         <details>
           <summary>Or paste its text</summary>
           <textarea aria-label="Text of the proof" rows={4} spellCheck={false} value={text} onChange={(event) => setText(event.target.value)} />
