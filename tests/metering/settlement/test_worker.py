@@ -421,7 +421,7 @@ def test_reconcile__billed_by_nobody_known__is_not_zero(world):
     subscription.settled[NOON_MS // DAY_MS] += 1
     found = world.reconcile()
     assert not found.is_zero
-    assert found.lines[0].difference_wei == -5
+    assert (found.lines[0].difference_wei, found.lines[0].unexplained_wei, found.lines[0].why) == (-5, -5, [])
 
 
 def test_reconcile__settled_on_a_chain_that_lost_it__is_not_zero(world):

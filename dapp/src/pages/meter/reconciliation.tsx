@@ -64,7 +64,7 @@ function Why({ line, currency }: { line: Comparison; currency: Currency }) {
   return (
     <ul className="meter-why">
       {line.why.map(({ reason, calls, amountWei }, i) => <li key={i}>{reasonWords(reason)}: <Count of={calls} one="call" />, <Amount units={amountWei} of={currency} /></li>)}
-      {line.unexplainedWei !== 0n && <li className="bad-text">Not explained: <Amount units={line.unexplainedWei} of={currency} /></li>}
+      {line.unexplainedWei !== 0n && <li className="bad-text">{line.unexplainedWei < 0n ? "Billed on the chain, and not by this meter" : "Not explained"}: <Amount units={line.unexplainedWei} of={currency} /></li>}
       {line.receiptCalls > 0n && <li className="muted"><Count of={line.receiptCalls} one="call with a receipt" more="calls with receipts" />, billed one by one by the consumer</li>}
       {isZeroLine(line) && line.receiptCalls === 0n && <li className="muted">agrees</li>}
     </ul>

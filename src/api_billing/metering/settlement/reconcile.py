@@ -1,8 +1,8 @@
 """Compares what the meter counted, what the outbox says became of it, and what the contract has billed.
 
 For each consumer, API and day. The difference is zero when all that was counted is billed; what is not is explained
-line by line: not in a batch yet, built, in flight, refused, written off, or billed on chain without the meter. What the
-consumer was billed call by call (with receipts) is the contract's own business and is told apart.
+line by line: not in a batch yet, built, in flight, refused, written off; what was billed on chain without the meter is
+not explained. What the consumer was billed call by call (with receipts) is the contract's own business and told apart.
 """
 
 from __future__ import annotations
@@ -250,7 +250,8 @@ def _add_chain(
     for (name, _), line in list(lines.items()):
         if name == consumer:
             missing = line.billed_calls - line.chain_calls, line.billed_wei - line.chain_wei
-            _explain(line, "billed by the outbox, but not on chain", *missing)
+            if min(missing) >= 0:  # else somebody else has billed it, which nothing here accounts for
+                _explain(line, "billed by the outbox, but not on chain", *missing)
 
 
 def _tell_receipts_apart(
