@@ -326,6 +326,7 @@ def test_summary__of_a_meter__is_what_happened(small: Small) -> None:
     assert small.get("/v1/summary") == {
         "at_ms": clock.ms,
         "contract": None,
+        "network": None,
         "currency": "GEN",
         "currency_decimals": 18,
         "consumers": 1,

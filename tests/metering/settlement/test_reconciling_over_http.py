@@ -71,7 +71,7 @@ def test_reconciliation__before_and_after_settling__tells_the_difference_and_why
 def test_summary__of_a_meter_that_settles__says_where_and_what_waits(place, ask):
     def waits(later_ms: int = 2_000) -> list[tuple[int, str, int, str, bool]]:
         told = ask(place.api, what="summary", later_ms=later_ms).json()
-        assert told["contract"] == place.contract
+        assert (told["contract"], told["network"]) == (place.contract, "localnet")
         fields = ("batches", "amount_wei", "requests", "requests_wei", "is_complete")
         return [tuple(each[name] for name in fields) for each in told["unsettled"]]
 

@@ -49,18 +49,19 @@ export function MeterSection({ api }: { api: Api }) {
 }
 
 function Meter({ api, url, token }: { api: Api; url: string; token: string }) {
-  const { contract } = usePlace();
+  const { contract, network } = usePlace();
   const client = useMemo(() => new MeterClient({ url, token }), [url, token]);
   const options = { retry: false, gcTime: 0 } as const;
   const summary = useQuery({ ...options, queryKey: ["meter", client.number, "summary"], queryFn: ({ signal }) => client.summary(signal), refetchInterval: SUMMARY_MS });
   const status = useQuery({ ...options, queryKey: ["meter", client.number, "status"], queryFn: ({ signal }) => client.status(signal), refetchInterval: STATUS_MS, enabled: summary.isSuccess });
   const trouble = summary.error && <MeterTrouble error={summary.error} url={url} onRetry={() => void summary.refetch()} />;
   if (!summary.data) return trouble || <Skeleton rows={3} label="Asking the meter" />;
-  const settlesOn = summary.data.contract;
-  if (settlesOn !== null && settlesOn.toLowerCase() !== contract?.address.toLowerCase()) {
+  const { contract: settlesOn, network: where } = summary.data;
+  const isOtherNetwork = where !== network.id && network.id !== "custom";
+  if (settlesOn !== null && (isOtherNetwork || settlesOn.toLowerCase() !== contract?.address.toLowerCase())) {
     return (
-      <Banner tone="stop" title="This meter settles on another contract">
-        On <span className="mono break">{settlesOn}</span>: what it counts does not belong beside what this page shows.
+      <Banner tone="stop" title={`This meter settles on another ${isOtherNetwork ? "network" : "contract"}`}>
+        On <span className="mono break">{settlesOn}</span> of <span className="break">{where}</span>: what it counts does not belong beside what this page shows.
       </Banner>
     );
   }
@@ -84,7 +85,7 @@ function Head({ url, summary, status }: { url: string; summary: Summary; status:
         <span className="mono break">{hostOf(url)}</span>{" "}
         {status && <Tag tone={status.ok ? (status.wrong.length ? "warn" : "good") : "bad"}>{status.ok ? (status.wrong.length ? "Serves, with trouble" : "All is well") : "Cannot serve requests"}</Tag>}
       </p>
-      <p className="muted small-text">As of {momentText(summary.atMs / 1000)}{status && `, version ${status.version}, store ${status.store}`}.</p>
+      <p className="muted small-text">As of {momentText(summary.atMs / 1000)}{status && `, version ${status.version}, store ${status.store}`}{summary.network && `, settles on ${summary.network}`}.</p>
       {status && status.wrong.length > 0 && (
         <ul className="meter-wrong">{status.wrong.map(({ part, detail, stops }, i) => <li key={i} className={stops ? "bad-text" : ""}><strong>{part}</strong>: {detail}</li>)}</ul>
       )}

@@ -398,6 +398,7 @@ class SummaryAnswer(Body):
 
     at_ms: int
     contract: str | None = Field(description="That it settles on; without one null")
+    network: str | None = Field(description="Of the contract, as deployments are named; without one null")
     currency: str
     currency_decimals: int
     consumers: int

@@ -42,7 +42,7 @@ class Summary:
         now_ms, told = self._meter.now_ms(), self._told
         if told is not None and 0 <= now_ms - told.at_ms < _FRESH_MS:
             return told
-        today = now_ms // DAY_MS
+        settings, today = self._meter.settings, now_ms // DAY_MS
         first = day_of(date_of(today).replace(day=1))
         month: list[Sums] = []
         of_today: list[Sums] = []
@@ -54,7 +54,8 @@ class Summary:
         there: Summed = yield Summarize(_RESERVATIONS)
         told = bodies.SummaryAnswer(
             at_ms=now_ms,
-            contract=self._meter.settings.contract or None,
+            contract=settings.contract or None,
+            network=settings.network if settings.contract else None,
             **counted(self._meter.currency),
             consumers=there.consumers,
             keys=there.keys,
