@@ -93,6 +93,7 @@ class MeteredNode:
         consumer.connection.provider.result("sim_increaseTime", int(FINALITY_SECONDS) + 1)
 
     def _fill(self) -> None:
+        self.meter.add_consumer("zz <img src=x onerror=alert(1)> ".ljust(200, "x"))
         for _ in range(SETTLED):
             self._serve()
         settler = Settler(self._people["meter"], holder="stories", now_ms=self._now_ms, alert=lambda _: None)

@@ -1,5 +1,6 @@
 // Reads the HTTP meter of an operator with its admin token, which goes to that address alone.
 import { nullable, listOf, number, flag, big, record, text, UnexpectedAnswer, type AnswerOf, type Reader } from "../domain/reading";
+import { LAST_DAY, LAST_INSTANT } from "../domain/time";
 
 export type MeterFailure =
   | "silent" // nothing answers there, or not in time
@@ -27,6 +28,14 @@ const RECONCILING_MS = 180_000;
 const RECORDS = 25;
 const CONSUMERS = 1_000;
 
+/** What is more is no such number, and could not be shown. */
+const upTo = (most: number): Reader<number> => (value) => {
+  const small = number(value);
+  if (small < 0 || small > most) throw new UnexpectedAnswer("a number is out of bounds");
+  return small;
+};
+const instantMs = upTo(LAST_INSTANT * 1000);
+
 /** In smallest units. */
 const amount: Reader<bigint> = (value) => {
   const digits = text(value);
@@ -40,11 +49,12 @@ const counts: Reader<[name: string, count: bigint][]> = (value) => {
 };
 
 const sums = record("Sums", { calls: big, charged_wei: amount });
-const currency = { currency: text, currency_decimals: number };
+const currency = { currency: text, currency_decimals: upTo(77) };
 
 export const readSummary = record("Summary", {
-  at_ms: number,
+  at_ms: instantMs,
   contract: nullable(text),
+  network: nullable(text),
   ...currency,
   today: sums,
   month: sums,
@@ -63,32 +73,35 @@ export interface Status extends AnswerOf<typeof readStatus> {}
 export const readConsumers = record("Consumers", { consumers: listOf(record("Consumer", { consumer: text, disabled: flag })), next: nullable(text) });
 
 const readRecord = record("Record", {
-  id: text, at_ms: number, state: text, method: text, route: text, estimate_wei: amount, charged_wei: amount, uncollected_wei: amount,
+  id: text, at_ms: instantMs, state: text, method: text, route: text, estimate_wei: amount, charged_wei: amount, uncollected_wei: amount,
   code: text, reason: text, status: number, duration_ms: number,
 });
 export interface Entry extends AnswerOf<typeof readRecord> {}
 export const readRecords = record("Records", { ...currency, records: listOf(readRecord), next: nullable(text) });
 
 const readLine = record("Comparison", {
-  consumer: text, day: number, metered_calls: big, metered_wei: amount, chain_calls: big, chain_wei: amount, receipt_calls: big,
+  consumer: text, day: upTo(LAST_DAY), metered_calls: big, metered_wei: amount, chain_calls: big, chain_wei: amount, receipt_calls: big,
   difference_wei: amount, unexplained_wei: amount, why: listOf(record("Why", { reason: text, calls: big, amount_wei: amount })),
 });
 export interface Comparison extends AnswerOf<typeof readLine> {}
-export const readReconciliation = record("Reconciliation", { at_ms: number, zero: flag, closed: flag, unknown_settlements: big, lines: listOf(readLine) });
+export const readReconciliation = record("Reconciliation", { at_ms: instantMs, zero: flag, closed: flag, unknown_settlements: big, lines: listOf(readLine) });
 export interface Reconciliation extends AnswerOf<typeof readReconciliation> {}
 
 /** Whole numbers become bigints, which the readers expect; amounts are texts, so that none is rounded. */
 const parse = (body: string): unknown =>
   JSON.parse(body, (_name, value: unknown) => (Number.isSafeInteger(value) ? BigInt(value as number) : value));
 
-/** Whether anything answers there, to whomever: asked without the token. */
-async function answersAnybody(url: string): Promise<boolean> {
-  try {
-    await fetch(`${url}/healthz`, { mode: "no-cors", credentials: "omit", referrerPolicy: "no-referrer", signal: AbortSignal.timeout(TIMEOUT_MS) });
-    return true;
-  } catch {
-    return false;
+/** What is the matter where no answer can be read: asked without the token, which is not to be sent to whatever is there. */
+async function failureAt(url: string): Promise<MeterFailure> {
+  for (const [mode, failure] of [["cors", "unavailable"], ["no-cors", "closed"]] as const) {
+    try {
+      await fetch(`${url}/healthz`, { mode, credentials: "omit", referrerPolicy: "no-referrer", signal: AbortSignal.timeout(TIMEOUT_MS) });
+      return failure;
+    } catch {
+      // not to this page, or nobody at all
+    }
   }
+  return "silent";
 }
 
 let made = 0;
@@ -124,7 +137,7 @@ export class MeterClient {
       body = await response.text();
     } catch (error) {
       if (signal?.aborted) throw error;
-      throw new MeterError(!timeout.aborted && (await answersAnybody(url)) ? "closed" : "silent");
+      throw new MeterError(timeout.aborted ? "silent" : await failureAt(url));
     }
     return answerOf(response.status, body, read);
   }
@@ -133,15 +146,16 @@ export class MeterClient {
 /** What is in an answer. Throws MeterError. */
 export function answerOf<T>(status: number, body: string, read: Reader<T>): T {
   if (status === 401 || status === 403) throw new MeterError("wrong_token");
+  const isBusy = status === 429 || status >= 500;
   let answer: unknown;
   try {
     answer = parse(body);
   } catch {
-    throw new MeterError(status >= 500 ? "unavailable" : "not_a_meter");
+    throw new MeterError(isBusy ? "unavailable" : "not_a_meter");
   }
   if (status !== 200) {
     const { detail, code } = Object(answer) as Record<string, unknown>;
-    if (status >= 500) throw new MeterError("unavailable", typeof detail === "string" ? detail : "");
+    if (isBusy) throw new MeterError("unavailable", typeof detail === "string" ? detail : "");
     if (typeof detail !== "string" || typeof code !== "string" || code === "not_found") throw new MeterError("not_a_meter");
     throw new MeterError("refused", detail);
   }

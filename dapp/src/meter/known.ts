@@ -33,7 +33,11 @@ export class KnownMeters {
 
   subscribe = (listener: () => void): (() => void) => {
     this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+    window.addEventListener("storage", listener); // another tab forgets it, too
+    return () => {
+      this.listeners.delete(listener);
+      window.removeEventListener("storage", listener);
+    };
   };
 
   /** As it is kept: the same text as long as nothing changes. */

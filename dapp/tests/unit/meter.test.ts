@@ -1,3 +1,4 @@
+// @vitest-environment happy-dom
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { MeterClient, MeterError, answerOf, readConsumers, readReconciliation, readRecords, type Comparison, type Reconciliation } from "../../src/meter/client";
 import { KnownMeters, isReadableOnTheWay, isToken, meterUrl, nameOf, placeOf } from "../../src/meter/known";
@@ -45,9 +46,11 @@ describe("an address and a token", () => {
     known.set(mine, { url: "https://meter.example", token: TOKEN });
     expect(placeOf(known.text(mine))).toEqual({ url: "https://meter.example", token: TOKEN });
     expect(known.text(other)).toBe("");
+    window.dispatchEvent(new StorageEvent("storage", { key: mine }));
+    expect(told).toHaveBeenCalledTimes(2); // another tab may have forgotten it
     known.forget(mine);
     expect(known.text(mine)).toBe("");
-    expect(told).toHaveBeenCalledTimes(2);
+    expect(told).toHaveBeenCalledTimes(3);
   });
 
   it("are none where something else was kept", () => {
@@ -69,6 +72,15 @@ describe("an answer of a meter", () => {
     }
   });
 
+  it("has no number that nobody can show", () => {
+    const answer = (of: object) => JSON.stringify({ at_ms: 1, zero: false, closed: false, unknown_settlements: 0, lines: [], ...of });
+    expect(answerOf(200, answer({}), readReconciliation).atMs).toBe(1);
+    for (const wrong of [{ at_ms: 9e15 }, { at_ms: -1 }, { unknown_settlements: 2 ** 53 + 2 }, { unknown_settlements: "1" }]) {
+      expect(() => answerOf(200, answer(wrong), readReconciliation), JSON.stringify(wrong)).toThrow(MeterError);
+    }
+    expect(() => answerOf(200, '{"currency":"GEN","currency_decimals":1000000000,"records":[],"next":null}', readRecords)).toThrow(MeterError);
+  });
+
   it("may have tags of any form", () => {
     const sent = {
       id: "01", at_ms: 1, state: "settled", method: "GET", route: "/", estimate_wei: "5", charged_wei: "4", uncollected_wei: "0", code: "", reason: "", status: 200, duration_ms: 3,
@@ -86,13 +98,14 @@ describe("an answer of a meter", () => {
     expect(failureOf(404, '{"code":"not_found","detail":"x"}')).toBe("not_a_meter");
     expect(failureOf(200, "[]")).toBe("not_a_meter");
     expect(failureOf(502, "<html>")).toBe("unavailable");
+    expect(failureOf(429, "slow down")).toBe("unavailable");
     expect(failureOf(503, '{"code":"store","detail":"The store does not answer"}')).toBe("unavailable");
     expect(failureOf(400, '{"code":"no_contract","detail":"It settles on none"}')).toBe("refused");
   });
 
   it("is asked for with the token in its header alone, and where another site stands in front of it, without", async () => {
     const asked: [string, RequestInit][] = [];
-    const answers: (Response | null)[] = [new Response('{"consumers":[],"next":null}'), null, new Response("ok"), null, null];
+    const answers: (Response | null)[] = [new Response('{"consumers":[],"next":null}'), null, null, new Response("ok"), null, null, null, null, new Response("ok")];
     vi.stubGlobal("fetch", async (url: string, init: RequestInit) => {
       asked.push([url, init]);
       const answer = answers.shift();
@@ -103,7 +116,10 @@ describe("an answer of a meter", () => {
     await client.consumers("");
     await expect(client.consumers("")).rejects.toMatchObject({ failure: "closed" });
     await expect(client.consumers("")).rejects.toMatchObject({ failure: "silent" });
-    expect(asked.map(([url]) => new URL(url).pathname)).toEqual(["/v1/consumers", "/v1/consumers", "/healthz", "/v1/consumers", "/healthz"]);
+    await expect(client.consumers("")).rejects.toMatchObject({ failure: "unavailable" });
+    expect(asked.map(([url, { mode }]) => `${new URL(url).pathname} ${mode ?? ""}`)).toEqual([
+      "/v1/consumers ", "/v1/consumers ", "/healthz cors", "/healthz no-cors", "/v1/consumers ", "/healthz cors", "/healthz no-cors", "/v1/consumers ", "/healthz cors",
+    ]);
     for (const [url, { headers, redirect, credentials }] of asked) {
       expect(url).not.toContain(TOKEN);
       expect(credentials).toBe("omit");

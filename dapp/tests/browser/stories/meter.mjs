@@ -71,13 +71,16 @@ aside("the meter of the demo is one button, on phones and in the dark", async ()
     const { page } = await open({ phone, dark });
     await section(page).getByRole("button", { name: "Use the demo's meter" }).click();
     await section(page).getByText("All is well").waitFor();
-    await reconciled(page);
+    const meter = await reconciled(page);
     await fits(page, `the meter on ${phone}`);
     await accessible(page, `the meter on ${phone}`);
     for (const part of ["Your meter", "Reconciliation", "Audit log"]) {
       await section(page).getByRole("heading", { name: part }).evaluate((heading) => heading.scrollIntoView());
       await shot(page, `meter-phone-${phone}-${dark ? "dark" : "light"}-${part.split(" ")[0].toLowerCase()}`);
     }
+    await meter.getByLabel("Requests of", { exact: true }).selectOption({ index: 2 });
+    await meter.getByText("The meter has no requests of zz <img").waitFor();
+    await fits(page, `a name of 200 characters on ${phone}`);
   }
 });
 
@@ -111,6 +114,9 @@ aside("a meter that does not answer says why, and what to do", async () => {
   await again({});
   await meter.getByText("This meter settles on another contract").waitFor();
   await meter.getByText(other).waitFor();
+  Object.assign(changed, { contract: metered.contract, network: "testnet-asimov" });
+  await again({});
+  await meter.getByText("This meter settles on another network").waitFor();
   changed.contract = null;
   await again({});
   await meter.getByText("This meter settles on no contract").waitFor();
