@@ -449,6 +449,7 @@ describe("a session", () => {
     const dialog = within(screen.getByRole("dialog"));
     await userEvent.type(await dialog.findByLabelText("Up to, in all"), "0.8");
     expect(dialog.getByRole<HTMLButtonElement>("button", { name: "Sign voucher" }).disabled).toBe(false);
+    expect(dialog.getByText("What the wallet shows").parentElement?.textContent).toMatch(/verifyingContract0x4020074e9df2ce1dee5a9c1b5c3f541d02a10003.*maxClaimableAmount800000000000000000/);
     await refresh(reportOf({}, held(today * DAY)));
     await dialog.findByText("The session is not in force");
     expect(dialog.getByRole<HTMLButtonElement>("button", { name: "Sign voucher" }).disabled).toBe(true);

@@ -30,7 +30,7 @@ export function DisputeView() {
         <p><a href={href({ dispute: 0, court: "" })}>All disputes of {location.api}</a></p>
         <h1 ref={heading} tabIndex={-1}>Dispute {location.dispute}{dispute.data && !isElsewhere && !isForeign && <>: {location.api}, {dateOfDay(dispute.data.dayId)}</>}</h1>
       </div>
-      {error ? <Trouble error={error} /> : promises && !court ? <Empty title={`${location.api} has no ${location.court ? "such " : ""}court`}>{location.court ? `It has not promised that ${location.court} judges it.` : "It has promised nothing that could be disputed."}</Empty>
+      {error ? <Trouble error={error} /> : promises && !court ? <Empty title={`${location.api} has no ${location.court ? "such " : ""}court`}>{location.court ? `None of its last promises names ${location.court}.` : "It has promised nothing that could be disputed."}</Empty>
         : isForeign ? <NoCourt />
         : dispute.error ?? about.error ? <CourtTrouble error={dispute.error ?? about.error} />
         : isElsewhere ? <Empty title={`${location.api} has no dispute ${location.dispute}`}>That number is a dispute of another API.</Empty>

@@ -8,7 +8,7 @@ import { announce } from "../../browser/announcing";
 import { whyNotSent } from "../../chain/errors";
 import type { Channel } from "../../chain/vouchers";
 import { exactGen } from "../../domain/amounts";
-import type { ApiUsage, Session } from "../../domain/answers";
+import type { ApiDetails, ApiUsage, Session } from "../../domain/answers";
 import { channelName, credentialOf, jsonOfVoucher, MAX_CHANNELS, newSalt, NO_SALT, openWei, VOUCHER_HEADER, type KnownChannel, type SignedVoucher } from "../../domain/session";
 import { useChainNow } from "../../state/now";
 import { usePlace } from "../../state/place";
@@ -141,7 +141,7 @@ function VoucherForm({ channel, channelId, signable, onSigned, onDone }: Voucher
           <>
             <h3>What you sign</h3>
             <ul>{effects.map((effect) => <li key={effect}>{effect}</li>)}</ul>
-            <Facts channel={channel} channelId={channelId} apiName={api.apiName} wei={cumulativeWei} />
+            <Facts channel={channel} channelId={channelId} api={api} wei={cumulativeWei} />
           </>
         )}
       </div>
@@ -171,17 +171,18 @@ function obstacleOf(channel: Channel, { api, session, inForce, hasRoom }: Signab
 }
 
 /** All that the signature binds, and how a wallet shows it. */
-function Facts({ channel, channelId, apiName, wei }: { channel: Channel; channelId: string; apiName: string; wei: bigint }) {
+function Facts({ channel, channelId, api, wei }: { channel: Channel; channelId: string; api: ApiDetails; wei: bigint }) {
   const facts: [string, string][] = [
-    ["Payer", channel.payer], ["Receiver", `${channel.receiver}, the operator of ${apiName}`], ["Contract", `${channel.contract}, on chain ${channel.chainId}`],
+    ["Payer", channel.payer], ["Receiver", `${channel.receiver}, the operator of ${api.apiName}`], ["Contract", `${channel.contract}, on chain ${channel.chainId}`],
   ];
-  const shown: [string, string][] = [["name", "x402 Batch Settlement"], ["channelId", channelId], ["maxClaimableAmount", wei.toString()]];
+  const shown = [...Object.entries(api.voucherDomain), ["channelId", channelId], ["maxClaimableAmount", wei]] as const;
   return (
     <>
       <dl className="facts voucher-facts">{facts.map(([name, text]) => <div key={name}><dt>{name}</dt><dd className="break">{text}</dd></div>)}</dl>
       <details>
         <summary>What the wallet shows</summary>
-        <dl className="voucher-typed">{shown.map(([name, text]) => <div key={name}><dt>{name}</dt><dd className="mono break">{text}</dd></div>)}</dl>
+        <dl className="voucher-typed">{shown.map(([name, text]) => <div key={name}><dt>{name}</dt><dd className="mono break">{String(text)}</dd></div>)}</dl>
+        <p className="muted small-text">The verifying contract is the form's, the same for every API, and has none of your money. The channel stands for all that is above.</p>
       </details>
     </>
   );
