@@ -11,14 +11,14 @@ import { useLocation } from "./state/location";
 import { usePlace } from "./state/place";
 import { useTracker, useTransactions } from "./state/sending";
 import { useSignerOf } from "./state/signing";
-import type { View } from "./state/url";
+import { leftOutOf, type View } from "./state/url";
 import { openCount } from "./tx/words";
 import { AccountMenu } from "./ui/account_menu";
 import { ExactSwitch } from "./ui/exact";
 import { usePace } from "./ui/freshness";
 import { Icon, type IconName } from "./ui/icons";
 import { onAnnounce } from "./browser/announcing";
-import { Empty, Skeleton } from "./ui/parts";
+import { Banner, Empty, Skeleton } from "./ui/parts";
 import { ThemeButton } from "./ui/theme";
 import { Toasts } from "./ui/toasts";
 import { Guarded } from "./ui/trouble";
@@ -68,12 +68,21 @@ export function AppFrame() {
           </div>
         </div>
       </header>
-      <main id="main" tabIndex={-1}><Guarded key={location.view}><Suspense fallback={<Skeleton />}><Page /></Suspense></Guarded></main>
+      <main id="main" tabIndex={-1}>
+        <LeftOut key={`${location.view}|${location.account}|${location.api}`} />
+        <Guarded key={location.view}><Suspense fallback={<Skeleton />}><Page /></Suspense></Guarded>
+      </main>
       <footer className="foot">Amounts are GEN, cut to six decimals. Days and months are UTC. <ExactSwitch /></footer>
       <Toasts />
       <LiveRegion />
     </>
   );
+}
+
+/** Of the link as it was followed: what is found out later is put in its place. */
+function LeftOut() {
+  const [names] = useState(() => leftOutOf(window.location.hash));
+  return names.length > 0 && <Banner tone="warn" title="A part of the link cannot be read">{names.join(", ")}: left out, as if the link did not say it.</Banner>;
 }
 
 function Page(): ReactNode {

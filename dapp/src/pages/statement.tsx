@@ -101,6 +101,7 @@ function Statement({ report, query, heading }: { report: UsageReport; query: Use
           <Fact term="Credit when made">{exactGen(report.creditBalanceWei)} GEN free, {exactGen(report.heldWei)} GEN on hold</Fact>
         </dl>
         <ul className="statement-remarks">
+          {location.month !== "" && location.month !== monthName(month) && <li>The link is to {location.month}, of which the contract keeps nothing.</li>}
           {month.last >= report.dayId && <li>The month was not over when this was made.</li>}
           {month.last === report.dayId - 1 && <li>Usage of the last day can still be settled until {momentText(report.resetsAt)}.</li>}
           {month.first < oldest && <li>The contract keeps {HISTORY_DAYS} days: what was used before {isoDay(oldest)} is missing.</li>}

@@ -1,4 +1,5 @@
 // What is looked at is in the fragment of the URL, so that a view can be shared and any host can serve the page.
+import { networkOf } from "../chain/networks";
 import { isAddress, isName } from "../domain/names";
 
 export const VIEWS = ["usage", "apis", "operate", "disputes", "statement", "transactions", "connect"] as const;
@@ -21,7 +22,7 @@ const positive = { start: 0, read: (text: string): number => (/^\d{1,15}$/.test(
 
 /** The parameters of the URL: what each is where it is not given, and how its text is read. What is not valid is left out, not guessed. */
 const PARAMETERS = {
-  network: textThat(isName, "localnet"),
+  network: textThat((text) => networkOf(text) !== undefined, "localnet"),
   /** Empty: the network's own. */
   rpc: textThat(isNodeUrl),
   contract: addressText,
@@ -54,7 +55,7 @@ const NAMES = Object.keys(PARAMETERS) as (keyof Parameters)[];
 const viewsOf = (name: keyof Parameters): readonly View[] | undefined => (PARAMETERS[name] as { views?: readonly View[] }).views;
 const isOn = (view: View, name: keyof Parameters): boolean => viewsOf(name)?.includes(view) ?? true;
 const read = (textOf: (name: keyof Parameters) => string): Parameters =>
-  Object.fromEntries(NAMES.map((name) => [name, PARAMETERS[name].read(textOf(name).trim())])) as Parameters;
+  Object.fromEntries(NAMES.map((name) => [name, PARAMETERS[name].read(textOf(name))])) as Parameters;
 
 export const START: Location = { view: "usage", ...read(() => "") };
 const NOTHING_CHOSEN = Object.fromEntries(NAMES.filter(viewsOf).map((name) => [name, START[name]]));
@@ -66,11 +67,24 @@ export function changed(location: Location, change: Partial<Location>): Location
   return { ...location, ...(isElsewhere && NOTHING_CHOSEN), ...change };
 }
 
-export function parseLocation(hash: string): Location {
+const partsOf = (hash: string): [path: string, view: View, textOf: (name: keyof Parameters) => string] => {
   const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?");
   const given = new URLSearchParams(query);
   const view = VIEWS.find((each) => each === path) ?? START.view;
-  return { view, ...read((name) => (isOn(view, name) ? given.get(name) ?? "" : "")) };
+  return [path, view, (name) => (isOn(view, name) ? given.get(name) ?? "" : "").trim()];
+};
+
+export function parseLocation(hash: string): Location {
+  const [, view, textOf] = partsOf(hash);
+  return { view, ...read(textOf) };
+}
+
+/** What was given and left out, by the names of the URL. */
+export function leftOutOf(hash: string): string[] {
+  const [path, view, textOf] = partsOf(hash);
+  const values = read(textOf);
+  const differs = (given: string, value: string | number): boolean => given !== "" && given.toLowerCase() !== String(value).toLowerCase();
+  return [...(differs(path, view) ? ["page"] : []), ...NAMES.filter((name) => differs(textOf(name), values[name]))];
 }
 
 export function formatLocation(location: Location): string {

@@ -105,6 +105,12 @@ export function Banner({ tone, title, children, action, isAlert }: BannerProps) 
   );
 }
 
+/** A link names an API that is not there. */
+export function NotAmong({ names, what }: { names: readonly string[]; what: string }) {
+  const { api } = useLocation().location;
+  return api !== "" && !names.includes(api) && <Banner tone="info" title={`${api} is not among ${what}`} />;
+}
+
 export function Empty({ title, children, action }: { title: string; children?: ReactNode; action?: ReactNode }) {
   return (
     <div className="empty">

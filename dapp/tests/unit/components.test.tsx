@@ -76,6 +76,14 @@ describe("a link", () => {
     expect(await screen.findByLabelText("URL of its node")).toHaveProperty("value", OWN_NODE);
     expect(asked().every((url) => url === OWN_NODE)).toBe(true);
   });
+  it("of which a part is none says so, also after the contract was filled in", async () => {
+    vi.stubGlobal("fetch", vi.fn((url: string, init?: RequestInit) => (init?.body ? node(url, init) : Promise.resolve(Response.json({ address: CONTRACT })))));
+    open("#/usage?network=mainnet&account=0x12");
+    await vi.waitFor(() => expect(window.location.hash).toContain(CONTRACT));
+    expect(screen.getByText("network, account: left out, as if the link did not say it.")).toBeTruthy();
+    await userEvent.click(screen.getByRole("link", { name: "APIs" }));
+    expect(screen.queryByText(/left out/)).toBeNull();
+  });
   it("is not asked about again", async () => {
     trust(FOREIGN);
     open(`#/usage?network=localnet&rpc=${FOREIGN}&contract=${CONTRACT}&account=${OWN}`);

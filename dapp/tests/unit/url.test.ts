@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { changed, formatLocation, parseLocation, START } from "../../src/state/url";
+import { changed, formatLocation, leftOutOf, parseLocation, START } from "../../src/state/url";
 
 const ADDRESS = `0x${"Ab".repeat(20)}`;
 
@@ -33,6 +33,14 @@ describe("the URL", () => {
     ["contract", "0x12"], ["contract", `0x${"0".repeat(40)}`], ["account", "javascript:alert(1)"], ["rpc", "javascript:alert(1)"], ["rpc", "file:///etc/passwd"], ["api", "<b>"],
   ] as const)("leaves out an invalid %s: %s", (name, value) => {
     expect(parseLocation(`#/usage?${name}=${encodeURIComponent(value)}`)[name]).toBe("");
+  });
+  it("tells what it leaves out", () => {
+    expect(leftOutOf("#/elsewhere?network=mainnet&contract=0x12&account=%F0%9F%98%80&api=..%2Fa&month=2026-13&days=31&rpc=http://x/api")).toEqual(
+      ["page", "network", "contract", "account", "api", "days"],
+    );
+    expect(leftOutOf("#/statement?month=2026-13&api=weather")).toEqual(["month"]);
+    expect(leftOutOf(`#/usage?network=testnet_bradbury&account=${ADDRESS}&api=%20weather%20&days=7&from=&later=1&%E0%A4%A`)).toEqual([]);
+    expect(["", "#", "#/", formatLocation(START)].flatMap(leftOutOf)).toEqual([]);
   });
   it("does not take a settlement that is no number", () => expect(parseLocation("#/operate?settlement=1e99").settlement).toBe(0));
   it("goes to usage for an unknown page", () => expect(parseLocation("#/elsewhere").view).toBe("usage"));

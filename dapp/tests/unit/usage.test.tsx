@@ -347,6 +347,10 @@ describe("the table of subscriptions", () => {
     await userEvent.click(screen.getByRole("button", { name: "maps" }));
     expect(screen.getAllByRole("article").map((each) => each.getAttribute("aria-label"))).toEqual(["maps"]);
   });
+  it("says that what a link names is not among them", async () => {
+    await open(reportOf({}, line()), false, "&api=maps");
+    expect(await screen.findByText("maps is not among the subscriptions of this account")).toBeTruthy();
+  });
   it("is without actions for who only watches", async () => {
     await open(reportOf({}, line()));
     await userEvent.click(await screen.findByRole("button", { name: "weather" }));

@@ -14,7 +14,7 @@ import { AccountPicker } from "../../ui/account_picker";
 import { ActionButton } from "../../ui/action_dialog";
 import { Freshness } from "../../ui/freshness";
 import { usePageFocus } from "../../ui/page_focus";
-import { Address, Banner, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
+import { Address, Banner, Empty, Gen, NotAmong, Section, Skeleton, Tag } from "../../ui/parts";
 import { Trouble } from "../../ui/trouble";
 import { MeterSide } from "../meter/lazily";
 import { ApisTable } from "./apis_table";
@@ -75,7 +75,10 @@ export function OperatePage() {
           <Empty title="No APIs yet">{isOwn ? "Register the first one: choose a name, a price and a daily limit." : "This account operates none."}</Empty>
         </Section>
       ) : (
-        <Operated own={own} chosen={chosen} isOwn={isOwn} register={isOwn && <Register known={apis.data} isFirst={false} />} />
+        <>
+          <NotAmong names={own.map(({ apiName }) => apiName)} what="the APIs of this operator" />
+          <Operated own={own} chosen={chosen} isOwn={isOwn} register={isOwn && <Register known={apis.data} isFirst={false} />} />
+        </>
       )}
     </>
   );

@@ -13,7 +13,7 @@ import { useSigner } from "../../state/signing";
 import { AccountPicker } from "../../ui/account_picker";
 import { Freshness } from "../../ui/freshness";
 import { usePageFocus } from "../../ui/page_focus";
-import { Copy, Empty, Skeleton } from "../../ui/parts";
+import { Copy, Empty, NotAmong, Skeleton } from "../../ui/parts";
 import { Trouble } from "../../ui/trouble";
 import { useUnbilled } from "../sessions/signed";
 import { Banners, useNews } from "./banners";
@@ -79,6 +79,7 @@ function Report({ told }: { told: UsageReport }) {
         </>
       )}
       <Disputes consumer={report.consumer} now={now} />
+      <NotAmong names={report.apis.map(({ apiName }) => apiName)} what="the subscriptions of this account" />
       {!isEmpty && <ChartSection report={report} />}
       {!(isOperator && !isOwn) && <Subscriptions {...acting} />}
       <Notices report={report} now={now} />
