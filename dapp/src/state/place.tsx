@@ -1,7 +1,7 @@
 // The network, node and contract that the URL says, as far as a person has agreed to them.
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { createContext, useContext, useEffect, useMemo, useSyncExternalStore, type ReactNode } from "react";
-import { readClock, REAL } from "../chain/clock";
+import { createContext, useContext, useEffect, useMemo, useState, useSyncExternalStore, type ReactNode } from "react";
+import { offsetOn, readClock } from "../chain/clock";
 import { BillingContract } from "../chain/contract";
 import { chainOf } from "../chain/injected";
 import { allowsThrowAwayKeys, defaultUrl, networkOf, NETWORKS, type Network } from "../chain/networks";
@@ -29,7 +29,8 @@ export interface Place {
   allowsKeys: boolean;
   /** Seconds that the chain is ahead of this machine. */
   clockOffset: number;
-  recheckClock(): void;
+  /** The contract's day, as it was read at that moment of this machine, in unix seconds. */
+  sawDay(dayId: number, at: number): void;
   recheckChain(): void;
 }
 
@@ -72,12 +73,19 @@ export function PlaceProvider({ children }: { children: ReactNode }) {
   }, [location.contract, deployment.address]);
 
   const chainId = chain.data ? network.chainId || chain.data : 0;
-  const clockOffset = (clock.data ?? REAL).offset;
+  // Where the node has no clock to ask, reports tell at least the day.
+  const [seen, setSeen] = useState({ url, offset: 0 });
+  const clockOffset = clock.data?.offset ?? (seen.url === url ? seen.offset : 0);
   const place = useMemo<Place>(() => ({
     network, url, contract, settling, chainId, isChainAsked: chain.isLoading && chain.failureCount === 0, allowsKeys, clockOffset,
     asked: isKnown || settling ? null : { url: named, contract: location.contract, node: !isOwnNode },
     place: [isOwnNode ? network.label : hostOf(named), ...(isOwnContract ? [] : [shortAddress(location.contract)])].join(" · "),
-    recheckClock: () => void client.invalidateQueries({ queryKey: ["clock", url] }),
+    sawDay: (dayId, at) => {
+      const offset = offsetOn(dayId, at, clockOffset);
+      if (offset === clockOffset) return;
+      setSeen({ url, offset });
+      void client.invalidateQueries({ queryKey: ["clock", url] });
+    },
     recheckChain: () => void client.invalidateQueries({ queryKey: ["chain", url] }),
   }), [network, url, contract, settling, chainId, chain.isLoading, chain.failureCount, allowsKeys, clockOffset, isKnown, named, location.contract, isOwnNode, isOwnContract, client]);
   return <Context value={place}>{children}</Context>;

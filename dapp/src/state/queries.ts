@@ -10,7 +10,6 @@ import type { Api, DayUsage, Notice, UsageReport, VIEWS } from "../domain/answer
 import { toJson } from "../domain/json";
 import type { Period } from "../domain/bars";
 import { revisionOf, usageOf, windowsOf } from "../domain/history";
-import { dayOf } from "../domain/time";
 import { usePlace } from "./place";
 import { useSigner } from "./signing";
 
@@ -69,7 +68,7 @@ export const viewKey = (contract: { url: string; address: string } | null, metho
   ["contract", contract?.url ?? "", contract?.address ?? "", method, ...args.map(String)];
 
 export function useReport(consumer: string): UseQueryResult<UsageReport> {
-  const { contract, network, clockOffset, recheckClock } = usePlace();
+  const { contract, network, sawDay } = usePlace();
   const query = useQuery({
     queryKey: viewKey(contract, "get_usage_report", [consumer]),
     queryFn: ({ signal }) => (contract ? contract.report(consumer, { signal }) : Promise.reject(NO_CONTRACT)),
@@ -77,10 +76,10 @@ export function useReport(consumer: string): UseQueryResult<UsageReport> {
     refetchInterval: network.refreshMs,
   });
   const day = query.data?.dayId;
+  const { dataUpdatedAt } = query;
   useEffect(() => {
-    // Somebody moved the localnet's clock, or midnight was passed.
-    if (day !== undefined && day !== dayOf(Date.now() / 1000 + clockOffset)) recheckClock();
-  }, [day, clockOffset, recheckClock]);
+    if (day !== undefined) sawDay(day, dataUpdatedAt / 1000);
+  }, [day, dataUpdatedAt, sawDay]);
   return query;
 }
 

@@ -5,6 +5,7 @@ import { userEvent } from "@testing-library/user-event";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { AppFrame } from "../../src/app";
 import { encode, toHex } from "../../src/chain/calldata";
+import { VIEWS } from "../../src/domain/answers";
 import "../../src/chain/vouchers"; // is there at once
 import { GEN } from "../../src/domain/amounts";
 import { dayOfIso, isoDay } from "../../src/domain/history";
@@ -174,8 +175,16 @@ describe("a consumer's page", () => {
     expect(screen.getByTestId("alert").textContent).toBe("Alert at 2 GEN: 20 % of 10 GEN after the last top-up.");
   });
   it("begins a day at zero when midnight has passed since the report", async () => {
-    await open(reportOf({ day_id: today - 1, resets_at: today * DAY }, line()));
+    hold("get_usage_report");
+    await open(reportOf());
+    const yesterday = VIEWS.get_usage_report.read(json(reportOf({ day_id: today - 1, resets_at: today * DAY }, line())));
+    act(() => void client.setQueryData(["contract", node(), CONTRACT, "get_usage_report", OWN], yesterday, { updatedAt: Date.now() - DAY * 1_000 }));
     expect((await screen.findByText(/today, which began at midnight UTC/)).textContent).toContain("0 GEN today");
+  });
+  it.each([["ahead", -1], ["behind", 1]])("goes by the contract's day where this machine's clock is %s", async (_what, days) => {
+    await open(reportOf({ day_id: today + days, resets_at: (today + days + 1) * DAY }, line({ calls_today: 1_000 })));
+    expect((await screen.findByTestId("spent")).closest("div")?.textContent).toMatch(/0\.1 GEN today(0 GEN in .*)?$/);
+    expect(screen.getByText(/Calls are possible again in/).textContent).toMatch(days < 0 ? /in (1 h 00|59) min/ : /in 2[34] h/);
   });
   it("offers another plan only where there is one", async () => {
     const plan = { plan_name: "standard", cost_per_call_wei: GEN / 100n, daily_limit_calls: 1_000, monthly_limit_calls: 0 };
