@@ -29,7 +29,7 @@ from demo.present import DAYS, Present, present
 from demo.progress import Progress, progress
 from demo.report import print_report
 from demo.run import run
-from demo.serving import DEFAULT_PORT, link, server_of
+from demo.serving import DEFAULT_PORT, links, server_of
 from demo.summary import SummaryNotWrittenError, write_json
 from demo.terms import KIB
 from demo.web_page import PageNotBuiltError, built_page
@@ -236,7 +236,7 @@ def _bill(options: _Arguments) -> int:
         result = run(log, std, shown.phase, shown.expect)
         made = present(log, std, shown.phase) if page is not None else None
     with suppress(BrokenPipeError):  # `| head` has seen enough; the verdict counts all the same
-        print_report(result.summary, make_console())
+        print_report(result.summary, make_console(), is_brief=made is not None)
         sys.stdout.flush()
     if options.json is not None:
         write_json(result.summary.to_json(), options.json)
@@ -263,14 +263,13 @@ def _serve(made: Present, page: Path, port: int) -> None:
     beside = running(meter, server.url, made.contract) if meter is not None else nullcontext()
     with suppress(KeyboardInterrupt), ending_on_signals(), server, beside:
         people = "\n".join(f"  {each.name:<22} {each.question}" for each in PEOPLE)
+        ways = "\n".join(f"  {url}\n    {text}" for url, text in links(server))
         print(
-            f"\nA network with {DAYS} days of such usage, up to now, is at {server.url}. Look at it in the browser:\n\n"
-            f"  {link(made, server)}\n\n"
+            f"\nA network with {DAYS} days of such usage, up to now, is at {server.url}. At the command line:\n\n"
+            f"  {_api_billing()} report {CARL.account} --url {server.url} --contract {made.contract}\n\n"
             "Who is there, and what to find out or to do; the page has a key of each of them:\n\n"
             f"{people}\n\n"
-            "Or look at it at the command line:\n\n"
-            f"  {_api_billing()} report {CARL.account} --url {server.url} --contract {made.contract}\n\n"
-            "Ctrl-c ends it.",
+            f"Look at it in the browser; ctrl-c ends it:\n\n{ways}",
             flush=True,
         )
         threading.Event().wait()

@@ -17,18 +17,25 @@ from demo.summary import ContractRequest, RunSummary, Usage
 _SHOWN_BAD_LINES: Final = 5
 
 
-def print_report(summary: RunSummary, console: Console) -> None:
-    """Print the report of a run."""
-    _Report(summary, console).print()
+def print_report(summary: RunSummary, console: Console, *, is_brief: bool = False) -> None:
+    """Print the report of a run. ``is_brief``: what was billed and whether the books are right, no more."""
+    _Report(summary, console, is_brief).print()
 
 
 class _Report(Report):
-    def __init__(self, summary: RunSummary, console: Console) -> None:
+    def __init__(self, summary: RunSummary, console: Console, is_brief: bool) -> None:
         super().__init__(console)
-        self.summary = summary
+        self.summary, self.is_brief = summary, is_brief
 
     def sections(self) -> Iterator[RenderableType]:
         yield from self._totals()
+        if not self.is_brief:
+            yield from self._details()
+        yield from self.solvency(self.summary.solvency)
+        if self.summary.checked:
+            yield indented(self.text(f"checked against the contract's own views: {self.summary.checked}"))
+
+    def _details(self) -> Iterator[RenderableType]:
         yield from self._days()
         yield from self._consumers()
         yield from self._apis()
@@ -36,9 +43,6 @@ class _Report(Report):
         yield from self._low_credit()
         yield from self._operators()
         yield from self._contract_story()
-        yield from self.solvency(self.summary.solvency)
-        if self.summary.checked:
-            yield indented(self.text(f"checked against the contract's own views: {self.summary.checked}"))
 
     def _totals(self) -> Iterator[RenderableType]:
         summary, total = self.summary, self.summary.total

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from api_billing.contract_source import contract_path
 from demo.live_meter import LiveMeter
 from demo.market import ANSWER, EVIDENCE, EVIDENCE_URL
-from demo.people import CARL, PEOPLE
+from demo.people import CARL, OLGA, PEOPLE
 from demo.present import Present
 from genlayer_localnet.rpc.options import DEFAULT_FINALITY_WINDOW_SECONDS, NodeOptions
 from genlayer_localnet.rpc.server import RpcServer
@@ -44,10 +43,12 @@ def server_of(
     return server
 
 
-def link(made: Present, server: RpcServer) -> str:
-    """The page, at the consumer whose credit runs out."""
-    where = {"network": _NETWORK, "rpc": server.url, "contract": made.contract, "account": CARL.account}
-    return f"{server.url.removesuffix('/api')}/app/#/usage?{urlencode(where, safe=':/')}"
+def links(server: RpcServer) -> Iterator[tuple[str, str]]:
+    """Ways into the page, and what is there. It finds the node and the contract by itself."""
+    page = f"{server.url.removesuffix('/api')}/app/"
+    yield page, "who is there: act as any of them"
+    for view, person in (("usage", CARL), ("operate", OLGA)):
+        yield f"{page}#/{view}?account={person.account}", person.name
 
 
 def _have_judges(server: RpcServer) -> None:

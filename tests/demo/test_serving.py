@@ -13,7 +13,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
-from urllib.parse import parse_qs, urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
@@ -28,7 +27,7 @@ from demo.live_meter import LiveMeter, running
 from demo.market import REFUND_PERCENT
 from demo.people import CARL, FIONA, OLGA, PEOPLE
 from demo.present import Present, present
-from demo.serving import link, server_of
+from demo.serving import links, server_of
 from demo.web_page import PageNotBuiltError
 from genlayer_localnet.loading.standard_library import choose
 from genlayer_localnet.rpc.server import RpcServer
@@ -68,10 +67,10 @@ def key_of(deployment: Any, name: str) -> LocalAccount:
     return account
 
 
-def test_link__of_the_demo__names_carl(made: Present, server: RpcServer) -> None:
-    parts = urlsplit(link(made, server))
-    where = parse_qs(parts.fragment.partition("?")[2])
-    assert (parts.path, where["rpc"], where["account"]) == ("/app/", [server.url], [CARL.account])
+def test_links__of_the_demo__lead_to_all_to_carl_and_to_olga(server: RpcServer) -> None:
+    page = f"{server.url.removesuffix('/api')}/app/"
+    places = [page, f"{page}#/usage?account={CARL.account}", f"{page}#/operate?account={OLGA.account}"]
+    assert [url for url, _ in links(server)] == places
 
 
 def test_report__over_json_rpc__is_that_of_the_network(made: Present, server: RpcServer) -> None:
@@ -158,8 +157,10 @@ def test_serve__ctrl_c__ends_it_cleanly(tmp_path: Path) -> None:
         cwd=ROOT,
     ) as demo:
         assert demo.stdout is not None
-        told = "".join(takewhile(lambda each: not each.startswith("Ctrl-c ends it."), demo.stdout))
+        told = "".join(takewhile(lambda each: each.strip() != OLGA.name, demo.stdout))
         demo.send_signal(signal.SIGINT)
         out, errors = demo.communicate(timeout=60)
     assert [person.name for person in PEOPLE if person.question not in told] == [], errors
+    assert ("API usage" in told, "solvent" in told, "Top consumers" in told) == (True, True, False)
+    assert told.splitlines()[-1].endswith(f"/app/#/operate?account={OLGA.account}")
     assert (demo.returncode, out.strip(), complaints(errors)) == (0, "ended", [])
