@@ -37,7 +37,8 @@ _RENAMED: Final = re.compile(r"([A-Za-z0-9-]+)=([A-Za-z0-9-]{0,64})")
 SWITCHES: Final = ("enabled", "enforce_limits", "enforce_budgets", "send_alerts", "idempotency", "record_refusals")
 _STATUS: Final = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
 _METHOD: Final = re.compile(r"[A-Z][A-Z0-9!#$%&'*+.^_`|~-]{0,31}")
-_ORIGIN: Final = re.compile(r"https?://[a-z0-9.:\[\]-]+")
+# As browsers write it: they leave a scheme's own port out.
+_ORIGIN: Final = re.compile(r"(http(?!.*:80$)|https(?!.*:443$))://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _CLOSE: Final = 0.85  # how alike names are, of 1, that one is taken for a slip of the other
 
 _log = logging.getLogger("api_billing.metering")
