@@ -31,6 +31,7 @@ SHOTS = ROOT / ".cache" / "status-page-screenshots"
 """Each run leaves its screenshots there, to look at."""
 SCRIPT = '<img src=x onerror="broken=true">'
 SECONDS = 120
+COST_WEI = GWEI * 1000 - 1
 CHROMIUM = next((path for path in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if path), None)
 
 
@@ -52,7 +53,7 @@ def meter() -> Iterator[Meter]:
             meter.store.call(
                 Reserve(record, at_ms, at_ms + 60_000, "consumer 00", "weather", "consumer 00", GWEI * 1000)
             )
-            meter.store.call(Settle(record, "consumer 00", at_ms, GWEI * 1000))
+            meter.store.call(Settle(record, "consumer 00", at_ms, COST_WEI))
         yield meter
 
 
@@ -92,7 +93,7 @@ def test_status__days__are_thirty_with_what_was_used(client: TestClient) -> None
     status = client.get("/v1/status", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"}).json()
     calls = [day["calls"] for day in status["days"]]
     assert (len(calls), calls[-1], calls[-4], calls[-13], sum(calls)) == (30, 2, 1, 3, 6)
-    assert status["days"][-1]["charged_wei"] == str(2000 * GWEI)
+    assert status["days"][-1]["charged_wei"] == str(2 * COST_WEI)
     assert (status["version"], status["store"], status["ok"], status["wrong"]) == (__version__, "memory", True, [])
 
 
@@ -126,7 +127,7 @@ def test_page__in_a_browser__shows_what_there_is_and_changes_nothing(url: str) -
     assert done.returncode == 0, done.stderr[-3000:]
     seen: dict[str, Any] = json.loads(done.stdout)
     assert seen["refused"] == "This is not the admin token."
-    assert seen["today"].split("\n") == ["Today", "2 calls", "0.000002 GEN"]
+    assert seen["today"].split("\n") == ["Today", "2 calls", "0.000001999999999998 GEN"]
     assert seen["bars"] == "6 calls in 30 days; the most on one day: 3"
     assert (seen["health"].split("\n")[0], f"api-billing {__version__}" in seen["about"]) == ("All is well", True)
     assert seen["refusals"].split() == ["insufficient_credit", "1"]

@@ -33,7 +33,7 @@ function amount(text) {
   const digits = text.padStart(decimals + 1, "0");
   const whole = digits.slice(0, digits.length - decimals);
   const rest = decimals ? digits.slice(-decimals).replace(/0+$/, "") : "";
-  return `${numbers.format(BigInt(whole))}${rest ? `.${rest.slice(0, 9)}` : ""} ${money.currency}`;
+  return `${numbers.format(BigInt(whole))}${rest && `.${rest}`} ${money.currency}`;
 }
 
 function cards(id, entries) {
