@@ -1,4 +1,5 @@
 // JSON-RPC over fetch, and what its failures mean to a person.
+import { textOf, TooLarge } from "../browser/answers";
 import { splitRefusal } from "../domain/refusals";
 import { errorText, fromBase64 } from "./calldata";
 import { parseJson, toJson } from "../domain/json";
@@ -18,8 +19,6 @@ const TIMEOUT_MS = 20_000;
 /** Some nodes answer when they have run it; so do all for its fee, and a court asks a language model. */
 const RUNNING_TIMEOUT_MS = 120_000;
 const RUN = new Set(["eth_sendRawTransaction", "sim_estimateTransactionFees"]);
-/** No answer is nearly as large; what is sent compressed may become larger than a browser bears. */
-const MOST_BYTES = 16 * 2 ** 20;
 /** Of a node's message so much is told. */
 const MOST_TOLD = 1_000;
 
@@ -65,26 +64,12 @@ async function post(url: string, body: string, timeoutMs: number, signal?: Abort
     });
     if (response.status === 429) throw new NodeError("busy", "the node limits how often it is asked", 429);
     if (response.status >= 500) throw new NodeError("unreachable", `the node answers with status ${response.status}`);
-    return await textOf(response, url);
+    return await textOf(response);
   } catch (error) {
     if (signal?.aborted || error instanceof NodeError) throw error;
+    if (error instanceof TooLarge) throw notANode(url);
     throw new NodeError("unreachable", timeout.aborted ? "the node did not answer in time" : "the node cannot be reached");
   }
-}
-
-async function textOf({ body }: Response, url: string): Promise<string> {
-  const reader = body?.getReader();
-  const decoder = new TextDecoder();
-  let [text, bytes] = ["", 0];
-  for (let part = await reader?.read(); part?.value; part = await reader?.read()) {
-    bytes += part.value.length;
-    if (bytes > MOST_BYTES) {
-      void reader?.cancel();
-      throw notANode(url);
-    }
-    text += decoder.decode(part.value, { stream: true });
-  }
-  return text + decoder.decode();
 }
 
 const notANode = (url: string): NodeError => new NodeError("not_a_node", `${url} does not answer as a GenLayer node does`);

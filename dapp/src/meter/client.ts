@@ -1,4 +1,5 @@
 // Reads the HTTP meter of an operator with its admin token, which goes to that address alone.
+import { textOf, TooLarge } from "../browser/answers";
 import { nullable, listOf, number, flag, big, record, text, UnexpectedAnswer, type AnswerOf, type Reader } from "../domain/reading";
 import { LAST_DAY, LAST_INSTANT } from "../domain/time";
 
@@ -134,9 +135,10 @@ export class MeterClient {
         credentials: "omit", referrerPolicy: "no-referrer", redirect: "error", cache: "no-store",
         signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
       });
-      body = await response.text();
+      body = await textOf(response);
     } catch (error) {
       if (signal?.aborted) throw error;
+      if (error instanceof TooLarge) throw new MeterError("not_a_meter");
       throw new MeterError(timeout.aborted ? "silent" : await failureAt(url));
     }
     return answerOf(response.status, body, read);

@@ -130,6 +130,12 @@ describe("an answer of a meter", () => {
   });
 });
 
+it("an answer without an end is none of a meter", async () => {
+  const endless = new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(2 ** 20).fill(32)) });
+  vi.stubGlobal("fetch", async () => new Response(endless));
+  await expect(new MeterClient({ url: "https://meter.example", token: TOKEN }).status()).rejects.toMatchObject({ failure: "not_a_meter" });
+});
+
 describe("words of a meter", () => {
   it("tell amounts of its currency with all digits", () => {
     const usd = { currency: "USD", currencyDecimals: 6 };
