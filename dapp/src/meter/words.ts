@@ -60,7 +60,7 @@ export function verdictOf({ zero, closed, lines, unknownSettlements }: Reconcili
   const differing = lines.filter((line) => !isZeroLine(line)).length;
   const of = `${differing} of ${lines.length} ${lines.length === 1 ? "line" : "lines"}`;
   if (zero) return { tone: "info", title: "Zero: all that was counted is billed, and nothing else" };
-  if (closed) return { tone: "info", title: `All that differs was written off, in ${of}` };
+  if (closed) return { tone: "info", title: `All that differs was written off, or billed on another day, in ${of}` };
   if (unknownSettlements > 0n || lines.some(({ unexplainedWei }) => unexplainedWei !== 0n)) return { tone: "stop", title: `Meter and chain differ in ${of}, and not all of it is explained` };
   return { tone: "warn", title: `Meter and chain differ in ${of}, all of it explained` };
 }

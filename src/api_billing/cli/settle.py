@@ -267,8 +267,8 @@ def renumber(session: Session, api: ApiName, store: Store = None) -> Shown:
 def reconcile(session: Session, api: ApiName, store: Store = None) -> None:
     """Compare meter, outbox and contract; exit code 1 when a difference is left, with the reasons for it.
 
-    What was written off is no difference to look after. A store that has settled nothing, where the contract has
-    settlements, is the wrong one, or was lost.
+    What was written off, or billed on another day, is no difference to look after. A store that has settled nothing,
+    where the contract has settlements, is the wrong one, or was lost.
 
     Example: api-billing reconcile weather
     """

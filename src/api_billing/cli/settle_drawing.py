@@ -109,5 +109,5 @@ def draw_reconciliation(found: Reconciliation) -> RenderableType:
         settled = counted(found.unknown_settlements, "settlement")
         end = f"the contract has {settled}, of which this store knows nothing: is it the right one (--store)?"
     elif found.is_closed and not found.is_zero:
-        end += ", all of it written off"
+        end += ", all of it written off, or billed on another day"
     return Text("\n".join([head, *(plain(each) for each in explained(found.lines)), end]))

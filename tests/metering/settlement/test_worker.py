@@ -188,6 +188,7 @@ def test_retry__on_today_for_a_day_that_is_closed__bills_it_and_explains_both_da
     found = world.reconcile()
     assert [line.unexplained_wei for line in found.lines] == [0, 0]
     assert [line.difference_wei for line in found.lines] == [10, -10]
+    assert (found.is_zero, found.is_closed) == (False, True)
     assert world.billed_wei() == 10
 
 

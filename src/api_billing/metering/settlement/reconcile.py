@@ -24,6 +24,7 @@ from api_billing.results import DayUsage, SettlementState
 
 Key = tuple[str, int]  # consumer's address (or its name, when it has none), day
 _WRITTEN_OFF: Final = "written off"
+_MOVED: Final = "retried on day"
 
 
 class Why(NamedTuple):
@@ -67,10 +68,10 @@ class Comparison:
 
     @property
     def is_closed(self) -> bool:
-        """Whether all that differs was written off."""
+        """Whether all that differs was written off, or billed on another day: nothing is left to look after."""
         calls, amount_wei = sum(why.calls for why in self.why), sum(why.amount_wei for why in self.why)
         differs = (self.difference_calls, self.difference_wei) != (calls, amount_wei)
-        return not differs and all(why.reason.startswith(_WRITTEN_OFF) for why in self.why)
+        return not differs and all(why.reason.startswith((_WRITTEN_OFF, _MOVED)) for why in self.why)
 
     @property
     def unexplained_wei(self) -> int:
@@ -96,7 +97,7 @@ class Reconciliation:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it is zero but for what somebody has written off: nothing is left to look after."""
+        """Whether nothing is left to look after: it is zero but for what was written off, or retried on another day."""
         return not self.unknown_settlements and all(line.is_closed for line in self.lines)
 
     def as_dict(self) -> dict[str, Any]:
@@ -231,7 +232,7 @@ def _add_moved(lines: defaultdict[Key, Comparison], outgoing: Sequence[Outgoing]
             for old, new in zip(before, batches[sequence].lines, strict=True):
                 if new.day != old.day:
                     name = _named(old.account)
-                    reason = f"retried on day {new.day} instead of {old.day} (batch {sequence})"
+                    reason = f"{_MOVED} {new.day} instead of {old.day} (batch {sequence})"
                     _explain(lines[name, old.day], reason, new.calls, new.amount_wei)
                     _explain(lines[name, new.day], reason, -new.calls, -new.amount_wei)
 
