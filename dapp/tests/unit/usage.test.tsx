@@ -445,7 +445,7 @@ describe("exact amounts", () => {
 
 describe("a session", () => {
   const held = (end: number) => line({ signer: OWN, hold_wei: GEN, hold_expires_at: end });
-  it("that ends while a voucher is signed leaves the dialog, and nothing to sign there", async () => {
+  const ready = (): void => {
     const domain = { name: "x402 Batch Settlement", version: "1", chainId: 61_999, verifyingContract: "0x4020074e9df2ce1dee5a9c1b5c3f541d02a10003" };
     const channel = { channel_id: `0x${"aa".repeat(32)}`, signed_wei: GEN / 2n, billed_wei: GEN / 5n };
     views["get_api"] = {
@@ -455,6 +455,21 @@ describe("a session", () => {
     views["get_session"] = {
       consumer: OWN, api_name: "weather", signer: OWN, hold_wei: GEN, hold_expires_at: (today + 2) * DAY, hold_from_day: today, in_force: true, channels: [channel],
     };
+  };
+  it("that is not read yet is signed for in a dialog that says so, and can be left", async () => {
+    ready();
+    const letGo = hold("get_session");
+    await open(reportOf({}, held((today + 2) * DAY)), true);
+    await userEvent.click(await screen.findByRole("button", { name: "weather" }));
+    await userEvent.click(await screen.findByRole("button", { name: "Sign a voucher" }));
+    const dialog = within(screen.getByRole("dialog", { name: "Sign a voucher for weather" }));
+    expect(dialog.getByLabelText("Reading the channel")).toBeTruthy();
+    await userEvent.click(dialog.getByRole("button", { name: "Cancel" }));
+    expect(screen.queryByRole("dialog")).toBeNull();
+    letGo();
+  });
+  it("that ends while a voucher is signed leaves the dialog, and nothing to sign there", async () => {
+    ready();
     await open(reportOf({}, held((today + 2) * DAY)), true);
     await userEvent.click(await screen.findByRole("button", { name: "weather" }));
     expect((await screen.findByText(/can be billed by what is signed/)).textContent).toBe("0.3 GEN of it can be billed by what is signed");

@@ -46,7 +46,8 @@ function None({ line, report, api }: SessionPanelProps) {
 function Opened({ line, report, api, isOwn }: SessionPanelProps) {
   const now = useChainNow();
   const { own } = useSigner();
-  const [{ session, channels, kept } = NOTHING] = useSigned(report.consumer, [line]);
+  const [signed = NOTHING] = useSigned(report.consumer, [line]);
+  const { channels } = signed;
   const inForce = isHoldInForce(line, now);
   const maySign = own === line.signer;
   const signedForWei = openWei(channels ?? []);
@@ -67,9 +68,7 @@ function Opened({ line, report, api, isOwn }: SessionPanelProps) {
         <p className="muted small-text">To end it earlier, ask the API to close it (<code>api-billing pay --close URL</code>): what is left becomes credit.</p>
       )}
       <div className="card-actions">
-        {session && channels && (
-          <DialogButton className="button small primary" isThere={inForce && maySign} content={(close) => <VoucherDialog {...{ line, session, channels, kept }} onDone={close} />}>Sign a voucher</DialogButton>
-        )}
+        <DialogButton className="button small primary" isThere={inForce && maySign} content={(close) => <VoucherDialog line={line} consumer={report.consumer} {...signed} onDone={close} />}>Sign a voucher</DialogButton>
         {isOwn && api && <ActionButton make={() => openSession(api, report, own, now)}>{inForce ? "Add or prolong" : "Open the next session"}</ActionButton>}
         {isOwn && !inForce && line.subscribed && (
           <ActionButton className="button small quiet" make={() => billWithoutVouchers(line, report.creditBalanceWei, now)}>Without vouchers again</ActionButton>

@@ -8,8 +8,8 @@ import { announce } from "../../browser/announcing";
 import { whyNotSent } from "../../chain/errors";
 import type { Channel } from "../../chain/vouchers";
 import { exactGen } from "../../domain/amounts";
-import type { ApiDetails, ApiUsage, Session } from "../../domain/answers";
-import { channelName, credentialOf, jsonOfVoucher, MAX_CHANNELS, newSalt, NO_SALT, openWei, VOUCHER_HEADER, type KnownChannel, type SignedVoucher } from "../../domain/session";
+import type { ApiDetails, ApiUsage } from "../../domain/answers";
+import { channelName, credentialOf, jsonOfVoucher, MAX_CHANNELS, newSalt, NO_SALT, openWei, VOUCHER_HEADER, type SignedVoucher } from "../../domain/session";
 import { useChainNow } from "../../state/now";
 import { usePlace } from "../../state/place";
 import { useView } from "../../state/queries";
@@ -19,13 +19,11 @@ import { Banner, Copy, Skeleton } from "../../ui/parts";
 import { SignerLine } from "../../ui/signer_line";
 import { Trouble } from "../../ui/trouble";
 import { vouchers } from "./kept_vouchers";
+import type { Signed } from "./signed";
 
-interface VoucherDialogProps {
+interface VoucherDialogProps extends Signed {
   line: ApiUsage;
-  /** With the channels that it was billed of. */
-  session: Session;
-  channels: readonly KnownChannel[];
-  kept: readonly SignedVoucher[];
+  consumer: string;
   onDone(): void;
 }
 
@@ -51,13 +49,18 @@ export function VoucherDialog({ onDone, ...props }: VoucherDialogProps) {
       />
       {found.ready
         ? <VoucherForm key={found.channelId} {...found.ready} channelId={found.channelId} onSigned={setSigned} onDone={onDone} />
-        : found.error ? <Trouble error={found.error} /> : <Skeleton rows={3} label="Reading the channel" />}
+        : (
+          <>
+            {found.error ? <Trouble error={found.error} /> : <Skeleton rows={3} label="Reading the channel" />}
+            <div className="dialog-buttons"><button type="button" className="button quiet" onClick={onDone}>Cancel</button></div>
+          </>
+        )}
     </div>
   );
 }
 
 /** The channel of this salt as the contract has it now. */
-function useSignable(salt: string, { line, session: { consumer, channels: billed }, channels, kept }: Omit<VoucherDialogProps, "onDone">) {
+function useSignable(salt: string, { line, consumer, session: known, channels, kept }: Omit<VoucherDialogProps, "onDone">) {
   const { contract } = usePlace();
   const now = useChainNow();
   const api = useView("get_api", [line.apiName], { staleTime: 60_000 });
@@ -76,11 +79,11 @@ function useSignable(salt: string, { line, session: { consumer, channels: billed
   return {
     channelId: id,
     error: api.error ?? channel.error ?? session.error,
-    ready: api.data && channel.data && session.data ? {
+    ready: api.data && channel.data && session.data && known && channels ? {
       channel: channel.data as Channel,
       signable: {
         api: api.data, session: session.data, priceWei: line.acceptedPriceWei, inForce: isHoldInForce(line, now) && session.data.inForce,
-        hasRoom: billed.length < MAX_CHANNELS || billed.some((each) => each.channelId === id),
+        hasRoom: known.channels.length < MAX_CHANNELS || known.channels.some((each) => each.channelId === id),
         keptWei: kept.find((each) => each.channelId === id)?.cumulativeWei ?? 0n, othersWei: openWei(channels, id),
       },
     } : null,

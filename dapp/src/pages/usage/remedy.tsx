@@ -31,5 +31,5 @@ function Signing({ line, consumer, onDone }: { line: ApiUsage | undefined; consu
   const [lines] = useState(line ? [line] : []);
   const [signed] = useSigned(consumer, lines);
   const [opened] = lines;
-  return opened && signed?.session && signed.channels && <VoucherDialog line={opened} session={signed.session} channels={signed.channels} kept={signed.kept} onDone={onDone} />;
+  return opened && signed && <VoucherDialog line={opened} consumer={consumer} {...signed} onDone={onDone} />;
 }
