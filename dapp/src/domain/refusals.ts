@@ -17,8 +17,6 @@ export function explain(code: string): Explanation {
   return { meaning: sentence(meaning), nextStep: nextStep && `${sentence(nextStep)}.` };
 }
 
-export const isKnownCode = (code: string): boolean => TABLE.has(code);
-
 /** Code and text of a contract's error wherever it stands in a message. */
 export function splitRefusal(message: string): { code: string; text: string } | null {
   const found = EXPECTED.exec(message);

@@ -23,7 +23,7 @@ function tell(error: unknown, url: string): Told {
     case "wrong_contract":
       return {
         title: "This is not the billing contract",
-        text: "There is a contract at this address, but it does not answer as the billing contract does. Check the address.",
+        text: "There is a contract at this address, but it does not answer as this edition of the billing contract does. Check the address.",
       };
     case "not_a_node":
       return { title: "No GenLayer node answers there", text: `${url} answers, but not as a GenLayer node. Check network and URL.` };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { explain, isKnownCode, splitRefusal } from "../../src/domain/refusals";
+import { explain, splitRefusal } from "../../src/domain/refusals";
 
 describe("refusals", () => {
   it("are explained", () => {
@@ -12,7 +12,7 @@ describe("refusals", () => {
   });
   it("that are not known are shown as they are", () => {
     expect(explain("brand_new")).toEqual({ meaning: "Brand new", nextStep: "" });
-    expect(isKnownCode("toString")).toBe(false);
+    expect(explain("toString").meaning).toBe("ToString");
   });
   it("are found within longer messages", () => {
     expect(splitRefusal("execution failed: [EXPECTED] no_hold: no hold on this api\n")).toEqual({ code: "no_hold", text: "no hold on this api" });
