@@ -61,7 +61,8 @@ def page() -> Path:
     return built_page()
 
 
-def _npx(*arguments: str) -> subprocess.CompletedProcess[str]:
+def npx(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a tool of the page."""
     install_packages(PAGE)
     line = [str(PAGE / "node_modules" / ".bin" / arguments[0]), *arguments[1:]]
     environment = {**os.environ, "NO_COLOR": "1"}
@@ -88,13 +89,13 @@ def test_lock__of_the_page__names_no_registry() -> None:
 
 @needs_npm
 def test_components__all__pass_vitest(page: Path) -> None:
-    done = _npx("vitest", "run")
+    done = npx("vitest", "run")
     assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
 
 
 @needs_npm
 def test_sources__all__pass_eslint(page: Path) -> None:
-    done = _npx("eslint", "--max-warnings", "0", ".")
+    done = npx("eslint", "--max-warnings", "0", ".")
     assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
 
 
