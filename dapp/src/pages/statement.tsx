@@ -73,6 +73,9 @@ function Statement({ report, query, heading }: { report: UsageReport; query: Use
   const error = history.error ?? (notices.data ? null : notices.error);
   const name = nameOf(report.consumer);
   const total = sumOf(usage);
+  const told = (notices.data ?? []).filter(({ at }) => at >= month.first * DAY_SECONDS && at < (month.last + 1) * DAY_SECONDS);
+  const refunds = told.filter(({ kind }) => kind === "refund");
+  const refundedWei = refunds.reduce((sum, { amountWei }) => sum + amountWei, 0n);
   return (
     <>
       <div className="page-head">
@@ -98,6 +101,7 @@ function Statement({ report, query, heading }: { report: UsageReport; query: Use
           <Fact term="Made">{momentText(madeAt)}</Fact>
           <Fact term="Calls">{isReading ? "…" : grouped(total.calls)}</Fact>
           <Fact term="Spent"><strong>{isReading ? "…" : `${exactGen(total.spendWei)} GEN`}</strong></Fact>
+          {refundedWei > 0n && <Fact term="Refunded">{exactGen(refundedWei)} GEN, of what is spent above or was before</Fact>}
           <Fact term="Credit when made">{exactGen(report.creditBalanceWei)} GEN free, {exactGen(report.heldWei)} GEN on hold</Fact>
         </dl>
         <ul className="statement-remarks">
@@ -110,7 +114,7 @@ function Statement({ report, query, heading }: { report: UsageReport; query: Use
         {error !== null && <Trouble error={error} />}
         {isReading && error === null && <p role="status">Reading…</p>}
       </Section>
-      {!isReading && <Tables {...{ report, month, usage, total, notices: notices.data ?? [] }} />}
+      {!isReading && <Tables {...{ report, month, usage, total, notices: notices.data ?? [], told, refunds }} />}
     </>
   );
 }
@@ -121,10 +125,12 @@ interface TablesProps {
   usage: readonly DayUsage[];
   total: Sum;
   notices: readonly Notice[];
+  /** Of them, those of the month, and the refunds among those. */
+  told: readonly Notice[];
+  refunds: readonly Notice[];
 }
 
-function Tables({ report, month, usage, total, notices }: TablesProps) {
-  const told = notices.filter(({ at }) => at >= month.first * DAY_SECONDS && at < (month.last + 1) * DAY_SECONDS);
+function Tables({ report, month, usage, total, notices, told, refunds }: TablesProps) {
   const forgets = report.notices > notices.length && (notices[0]?.at ?? 0) > month.first * DAY_SECONDS;
   return (
     <>
@@ -137,11 +143,11 @@ function Tables({ report, month, usage, total, notices }: TablesProps) {
         />
         {forgets && <p className="muted small-text">The contract keeps the last {notices.length} of {report.notices} notices: earlier ones of this month are missing.</p>}
       </Section>
-      {told.some(({ kind }) => kind === "refund") && (
+      {refunds.length > 0 && (
         <Section title="Refunds">
           <Table
             head={["When", "API", "GEN"]} none=""
-            rows={told.filter(({ kind }) => kind === "refund").map(({ at, apiName, amountWei }) => [momentText(at), apiName, exactGen(amountWei)])}
+            rows={refunds.map(({ at, apiName, amountWei }) => [momentText(at), apiName, exactGen(amountWei)])}
           />
         </Section>
       )}

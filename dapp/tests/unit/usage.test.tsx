@@ -402,6 +402,12 @@ describe("what is not read yet", () => {
     expect(await screen.findByText("The node does not take the request")).toBeTruthy();
     expect(screen.queryByText("Reading…")).toBeNull();
   });
+  it("of refunds is in the sums of a statement", async () => {
+    const notice = { number: 1, at: Math.floor(Date.now() / 1000), kind: "refund", api_name: "weather", code: "", calls: 0, amount_wei: 1 };
+    views["list_notices"] = [notice, { ...notice, number: 2, amount_wei: GEN }];
+    await open(reportOf({ notices: 2 }, line()), false, "", "statement");
+    expect((await screen.findByText("Refunded")).nextSibling?.textContent).toContain("1.000000000000000001 GEN");
+  });
   it("of a month is not what was read of another one", async () => {
     const third = dayOfIso("2026-03-03"); // 31 days before it February begins, and 62 before it January
     await open(reportOf({ day_id: third }, line({ calls_today: 0 })), false, "", "statement");
