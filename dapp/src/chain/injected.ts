@@ -1,4 +1,5 @@
 // Wallets of the browser: EIP-1193 providers, found by EIP-6963 or as window.ethereum.
+import { isAddress } from "../domain/names";
 
 export interface Provider {
   request(call: { method: string; params?: readonly unknown[] }): Promise<unknown>;
@@ -69,9 +70,13 @@ const UNANNOUNCED = "window.ethereum";
 
 /** The first account; `ask` opens the wallet, without it only what was allowed before is seen. */
 export async function walletAccount(provider: Provider, ask: boolean): Promise<string> {
-  const accounts = await provider.request({ method: ask ? "eth_requestAccounts" : "eth_accounts" });
+  return accountOf(await provider.request({ method: ask ? "eth_requestAccounts" : "eth_accounts" }));
+}
+
+/** The first of a wallet's accounts; empty where it shows none. */
+export function accountOf(accounts: unknown): string {
   const first: unknown = Array.isArray(accounts) ? accounts[0] : undefined;
-  return typeof first === "string" ? first.toLowerCase() : "";
+  return typeof first === "string" && isAddress(first) ? first.toLowerCase() : "";
 }
 
 /** 0 where it does not say. */

@@ -1,7 +1,8 @@
 // Who signs. Keys are kept in this browser only for a localnet on this machine; a wallet is asked anew at every start.
 import { alone } from "../browser/alone";
 import { kept, keptInTab, type Kept } from "../browser/storage";
-import { chainOf, walletAccount, walletChain, type FoundWallet, type Provider, type WalletList } from "../chain/injected";
+import { isAddress } from "../domain/names";
+import { accountOf, chainOf, walletAccount, walletChain, type FoundWallet, type Provider, type WalletList } from "../chain/injected";
 
 export type Signer =
   | { kind: "none" }
@@ -29,6 +30,8 @@ export class SignerStore {
   private keyList: readonly KeptKey[] = [];
   private readonly listeners = new Set<() => void>();
   private stopWatching: () => void = () => undefined;
+  /** How often somebody was chosen: a wallet that answers later is not the last choice any more. */
+  private choices = 0;
   /** The wallet that signed here before, which has not been heard of since. */
   private awaited = "";
 
@@ -93,12 +96,12 @@ export class SignerStore {
 
   async useWallet(wallet: Pick<FoundWallet, "id" | "name" | "provider">, ask = true): Promise<string> {
     const { provider, name } = wallet;
-    const url = this.url;
+    if (ask) this.choices += 1;
+    const mine = this.choices;
     const address = await walletAccount(provider, ask);
     const chainId = address ? await walletChain(provider) : 0;
-    if (url !== this.url) return ""; // another node was chosen meanwhile
+    if (mine !== this.choices) return ""; // another node, or somebody else, was chosen meanwhile
     if (!address && ask) throw new Error("The wallet shows no account.");
-    if (!ask && this.signer.kind !== "none") return ""; // somebody else was chosen meanwhile
     if (ask) this.remember({ kind: "wallet", id: wallet.id });
     this.set(address ? { kind: "wallet", address, name, provider, chainId } : NONE);
     this.watch(provider, name);
@@ -128,8 +131,8 @@ export class SignerStore {
 
   /** A locked wallet shows no account until it is unlocked. */
   private watch(provider: Provider, name: string): void {
-    const onAccounts = (accounts: readonly string[]): void => {
-      const address = accounts[0]?.toLowerCase();
+    const onAccounts = (accounts: unknown): void => {
+      const address = accountOf(accounts);
       if (!address) return this.publish(NONE);
       const chainId = this.signer.kind === "wallet" ? this.signer.chainId : 0;
       this.publish({ kind: "wallet", address, name, provider, chainId });
@@ -147,6 +150,7 @@ export class SignerStore {
   }
 
   private set(signer: Signer): void {
+    this.choices += 1;
     this.stopWatching();
     this.stopWatching = () => undefined;
     if (signer.kind !== "none") this.awaited = "";
@@ -159,14 +163,14 @@ export class SignerStore {
   }
 
   private readKeys(): void {
-    this.keyList = this.storage.names(`${KEY_PREFIX}${this.url}|`).flatMap((name) => parsed<KeptKey>(this.storage.get(name)) ?? [])
+    this.keyList = this.storage.names(`${KEY_PREFIX}${this.url}|`).flatMap((name) => parsedKey(this.storage.get(name)) ?? [])
       .sort((a, b) => a.madeAt - b.madeAt);
     for (const listener of this.listeners) listener();
   }
 
   private keepKey(url: string, { address, key }: Omit<KeptKey, "madeAt">): KeptKey {
     const name = `${KEY_PREFIX}${url}|${address}`;
-    const before = parsed<KeptKey>(this.storage.get(name));
+    const before = parsedKey(this.storage.get(name));
     if (before) return before;
     const made = { address, key, madeAt: Date.now() };
     this.storage.set(name, JSON.stringify(made));
@@ -176,19 +180,29 @@ export class SignerStore {
 
   /** The one key that was kept for a node before there could be more. */
   private adoptFormerKey(): void {
-    const former = parsed<KeptSigner>(this.storage.get(`${SIGNER_PREFIX}${this.url}#key`));
-    if (former?.kind === "key") this.keepKey(this.url, former);
+    const former = parsedKey(this.storage.get(`${SIGNER_PREFIX}${this.url}#key`));
+    if (former) this.keepKey(this.url, former);
   }
 
   private remember(signer: KeptSigner): void {
     for (const storage of [this.storage, this.tab]) storage.set(SIGNER_PREFIX + this.url, JSON.stringify(signer));
   }
 
-  private load = (storage: Kept): KeptSigner | null => parsed(storage.get(SIGNER_PREFIX + this.url));
+  private load(storage: Kept): KeptSigner | null {
+    const text = storage.get(SIGNER_PREFIX + this.url);
+    const found = parsed<KeptSigner>(text);
+    return found?.kind === "key" && !parsedKey(text) ? null : found;
+  }
 }
 
 const SIGNER_PREFIX = "api-billing:signer:";
 const KEY_PREFIX = "api-billing:key:";
+
+/** Null where it is none: others write into what a browser keeps, too. */
+function parsedKey(text: string | null): KeptKey | null {
+  const found = parsed<KeptKey>(text);
+  return typeof found?.key === "string" && isAddress(String(found.address)) ? found : null;
+}
 
 function parsed<T>(text: string | null): T | null {
   try {

@@ -49,6 +49,13 @@ export interface TxRecord {
 export const PREFIX = "api-billing:tx:";
 const KEPT = 200;
 
+/** Others write into what a browser keeps, too. */
+function isRecord(found: unknown): found is TxRecord {
+  const { children, ...rest } = Object(found) as Partial<TxRecord>;
+  const texts = [rest.id, rest.url, rest.account, rest.title, rest.hash, rest.phase, rest.verdict, rest.code, rest.message];
+  return texts.every((each) => typeof each === "string") && [rest.valueWei, rest.keptWei].every((each) => /^\d+$/.test(String(each))) && Array.isArray(children);
+}
+
 export const isOpen = (record: TxRecord): boolean => record.phase !== "finalized" && record.phase !== "ended";
 
 /** Something of it still has to happen: the transaction itself, or what it triggered. */
@@ -104,7 +111,8 @@ export class TxStore {
 
   private load(id: string): TxRecord | null {
     try {
-      return JSON.parse(this.storage.get(PREFIX + id) ?? "null") as TxRecord | null;
+      const found: unknown = JSON.parse(this.storage.get(PREFIX + id) ?? "null");
+      return isRecord(found) ? found : null;
     } catch {
       return null;
     }

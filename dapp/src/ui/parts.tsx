@@ -1,5 +1,6 @@
 // Small parts that every page is made of.
 import { Fragment, useId, useState, type ReactNode } from "react";
+import { announce } from "../browser/announcing";
 import { exactGen, exactWei, grouped, shortGen } from "../domain/amounts";
 import { shortAddress } from "../domain/names";
 import { useDeployment } from "../state/deployment";
@@ -40,9 +41,13 @@ export function Address({ address, link = false, view }: { address: string; link
 export function Copy({ text, label, children = "Copy" }: { text: string; label: string; children?: ReactNode }) {
   const [isCopied, setCopied] = useState(false);
   const copy = async (): Promise<void> => {
-    await navigator.clipboard.writeText(text);
-    setCopied(true);
-    setTimeout(() => setCopied(false), 2_000);
+    try {
+      await navigator.clipboard.writeText(text);
+      setCopied(true);
+      setTimeout(() => setCopied(false), 2_000);
+    } catch {
+      announce("The browser does not let this page copy.");
+    }
   };
   if (!("clipboard" in navigator)) return null;
   return (

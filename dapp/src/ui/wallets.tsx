@@ -26,14 +26,14 @@ export function WalletChoices({ onConnected }: { onConnected(account: string): v
       const { code } = Object(error) as { code?: unknown };
       setFailure(code === 4001 ? "You declined it in the wallet." : code === -32002 ? "The wallet asks you already: open it." : messageOf(error));
     } finally {
-      setAsked("");
+      setAsked((now) => (now === wallet.id ? "" : now));
     }
   };
   return (
     <div className="wallet-choices">
       {found.length === 0 && <p className="muted small-text">No wallet was found. One that is installed or switched on while this page is open appears here.</p>}
       {found.map((wallet) => (
-        <button key={wallet.id} type="button" className="button wallet-choice" disabled={asked !== ""} onClick={() => void connect(wallet)}>
+        <button key={wallet.id} type="button" className="button wallet-choice" disabled={asked === wallet.id} onClick={() => void connect(wallet)}>
           {wallet.icon ? <img src={wallet.icon} alt="" width={24} height={24} /> : <span className="wallet-blank" aria-hidden="true" />}
           <span>{wallet.name}</span>
         </button>

@@ -116,6 +116,26 @@ describe("who signs", () => {
     await new Promise((resolve) => setTimeout(resolve));
     expect(late.get()).toMatchObject({ kind: "key" });
   });
+  it("is who was chosen last, though a wallet that was asked before answers now", async () => {
+    let answer: (accounts: string[]) => void = () => undefined;
+    const slow: Provider = { request: ({ method }) => (method === "eth_chainId" ? wallet.request({ method }) : new Promise((resolve) => { answer = resolve; })) };
+    const asked = signers.useWallet({ id: "slow", name: "Slow", provider: slow });
+    await use();
+    answer([OTHER]);
+    expect([await asked, signers.get()]).toEqual(["", expect.objectContaining({ kind: "wallet", address: OWN })]);
+  });
+  it.each(["{", "5", "null", "[]", '{"kind":"key"}', '{"kind":"key","address":7,"key":"0x1"}', '{"kind":"wallet"}'])("is nobody where what was kept is garbage: %s", async (garbage) => {
+    localStorage.setItem(`api-billing:signer:${NODE}`, garbage);
+    localStorage.setItem(`api-billing:signer:${NODE}#key`, garbage);
+    localStorage.setItem(`api-billing:key:${NODE}|x`, garbage);
+    const other = await anew(false);
+    expect([other.get(), other.keys()]).toEqual([{ kind: "none" }, []]);
+  });
+  it.each([[[7]], [undefined], [["0x12"]]])("is nobody when the wallet shows what is no account: %j", async (accounts) => {
+    await use();
+    wallet.emit("accountsChanged", accounts);
+    expect(signers.get()).toEqual({ kind: "none" });
+  });
   it("is nobody when the wallet is locked", async () => {
     await use();
     wallet.emit("accountsChanged", []);

@@ -67,8 +67,8 @@ describe("the list of transactions", () => {
     store.remove(first().id);
     vi.unstubAllGlobals();
   });
-  it("is not broken by an entry that is no record", () => {
-    localStorage.setItem(`${PREFIX}x`, "{");
+  it.each(["{", "5", "[]", "{}", '{"url":"http://node","children":7}'])("is not broken by an entry that is no record: %s", (garbage) => {
+    localStorage.setItem(`${PREFIX}x`, garbage);
     expect(new TxStore(kept).all()).toEqual([]);
   });
   it("does not grow for ever, and keeps what is under way", () => {
