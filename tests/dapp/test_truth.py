@@ -129,6 +129,7 @@ class _World:
                 [*each, history] for each in windows if (history := self.view("get_usage_history", CONSUMER, "", *each))
             ],
             "api_days": {name: self.view("get_api_days", name) for name in PRICES},
+            "pending": self.view("get_earnings", OPERATOR)["apis"][0]["pending_wei"],
             "matured": self.collect(),
             "used": [
                 [*key[:2], calls, self.used[*key[:2], "wei"], self.used[*key[:2], "refunded"]]

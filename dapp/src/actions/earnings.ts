@@ -62,9 +62,10 @@ export function refund(apiName: string, consumer: string, source: RefundSource):
       : `For ${apiName}, from the ${gen(most)} that you can withdraw.`,
     submit: "Refund",
     isDangerous: true,
+    views: ["get_earnings", "get_paid_day"],
     fields: [
       { name: "amount", label: "Amount", kind: "gen", initial: "", max: most },
-      { name: "reason", label: "Reason", kind: "text", initial: "", maxLength: MAX_REASON, hint: "In public, on one line; may be empty." },
+      { name: "reason", label: "Reason", kind: "text", initial: "", maxLength: MAX_REASON, hint: "One line; may be empty. It is public for ever, in this transaction; the consumer's notice has only the amount." },
     ],
     check(values) {
       const form = new FormReader(values);

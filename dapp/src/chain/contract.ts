@@ -1,5 +1,5 @@
 // The views of the contracts. Every read is counted by the pace of its contract.
-import { COURT_VIEWS, VIEWS, type Api, type DayUsage, type UsageReport } from "../domain/answers";
+import { COURT_VIEWS, VIEWS, type Api, type DayUsage, type Earnings, type UsageReport } from "../domain/answers";
 import { answerTo, UnexpectedAnswer, type View } from "../domain/reading";
 import { callData, decode, fromHex, type Encodable } from "./calldata";
 import { paceOf, type Pace } from "./pace";
@@ -78,6 +78,13 @@ export class BillingContract extends ContractReader<typeof VIEWS> {
   async history(consumer: string, first: number, last: number, total: number, options?: ReadOptions): Promise<DayUsage[]> {
     const found = await this.read("get_usage_history", [consumer, "", first, last], options);
     for (let offset = PAGE; offset < total; offset += PAGE) found.push(...(await this.read("get_usage_history", [consumer, "", first, last, offset], options)));
+    return found;
+  }
+
+  /** With what waits of all `total` APIs of the operator, a hundred with each read. */
+  async earnings(operator: string, total: number, options?: ReadOptions): Promise<Earnings> {
+    const found = await this.read("get_earnings", [operator], options);
+    for (let offset = PAGE; offset < total; offset += PAGE) found.apis.push(...(await this.read("get_earnings", [operator, offset], options)).apis);
     return found;
   }
 

@@ -5,7 +5,8 @@ import type { BillingContract, CourtContract, ReadOptions } from "./contract";
 import { NodeError } from "./rpc";
 
 const PAGE = 64;
-const MOST_PROMISES = 8;
+/** An API can promise something 64 times; the last can be ended, and before the first is nothing. */
+const MOST_PROMISES = 66;
 /** So long earnings wait at most. */
 const MOST_PAYOUT_DAYS = 14;
 

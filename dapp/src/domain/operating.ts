@@ -6,18 +6,28 @@ import { dayText } from "./time";
 export const earnedIn = (days: readonly ApiDay[], today: number, count = 1): bigint =>
   days.reduce((sum, { dayId, earnedWei }) => (dayId <= today && dayId > today - count ? sum + earnedWei : sum), 0n);
 
-const isMature = ({ dayId, payoutDays }: ApiDay, today: number): boolean => payoutDays > 0 && dayId + payoutDays < today;
+export interface Pending {
+  /** What `collect_earnings` would move to what can be withdrawn. */
+  collectableWei: bigint;
+  /** What waits on. */
+  waitingWei: bigint;
+  /** The day from which more can be collected, and how much; 0: none. */
+  nextDay: number;
+  nextWei: bigint;
+}
 
-/** What `collect_earnings` would move to what can be withdrawn. */
-export const maturedWei = (days: readonly ApiDay[], today: number): bigint =>
-  days.reduce((sum, day) => (isMature(day, today) ? sum + day.earnedWei : sum), 0n);
-
-/** The day from which more can be collected; 0: nothing waits. */
-export const nextMaturing = (days: readonly ApiDay[], today: number): number =>
-  days.reduce((next, day) => {
-    const from = day.dayId + day.payoutDays + 1;
-    return day.payoutDays > 0 && day.earnedWei > 0n && from > today && (next === 0 || from < next) ? from : next;
-  }, 0);
+/** Of the contract's `pending_wei` of an API: what has waited as long as was promised, and what waits on. */
+export function pendingOf(days: readonly ApiDay[], pendingWei: bigint, today: number): Pending {
+  const collectableFrom = ({ dayId, payoutDays }: ApiDay): number => dayId + payoutDays + 1;
+  const waiting = days.filter(({ payoutDays, earnedWei }) => payoutDays > 0 && earnedWei > 0n);
+  const later = waiting.filter((day) => collectableFrom(day) > today);
+  const sum = (some: readonly ApiDay[]): bigint => some.reduce((total, { earnedWei }) => total + earnedWei, 0n);
+  const matured = sum(waiting) - sum(later);
+  const nextDay = later.reduce((next, day) => (next === 0 ? collectableFrom(day) : Math.min(next, collectableFrom(day))), 0);
+  // Where no day waits on, all that is pending has matured: also that of days before the 64 that the contract lists.
+  const collectableWei = later.length === 0 || matured > pendingWei ? pendingWei : matured;
+  return { collectableWei, waitingWei: pendingWei - collectableWei, nextDay, nextWei: sum(later.filter((day) => collectableFrom(day) === nextDay)) };
+}
 
 export const waits = (days: readonly ApiDay[], dayId: number): boolean => days.some((day) => day.dayId === dayId && day.payoutDays > 0);
 
@@ -43,7 +53,7 @@ export function consumerState(consumer: Subscriber, api: Api, now: number, refus
   const isUsedUp = (calls: bigint, limit = 0n): boolean => limit > 0n && calls >= limit;
   const held = isHeld(consumer, now);
   if (!consumer.active) {
-    return { label: "Ended", tone: "neutral", rank: 9, text: held ? "What was used before can be settled from its hold." : "What was used until its last day can be settled until the day after." };
+    return { label: "Ended", tone: "neutral", rank: 9, text: consumer.holdWei > 0n ? "What was used until its last day can be settled until the day after, from its hold." : "Nothing more can be settled." };
   }
   if (consumer.signer && !held) return { label: "No hold", tone: "bad", rank: 0, text: "It is billed by vouchers, from a hold only, and none is in force." };
   if (isUsedUp(consumer.callsMonth, plan?.monthlyLimitCalls)) return { label: "Used up", tone: "warn", rank: 2, text: "All calls of its plan this month are used up." };
@@ -92,15 +102,15 @@ export interface Settled {
   /** Of the settlements that are kept, so many had refused entries. */
   count: number;
   withRefused: number;
+  /** The APIs of these, the latest first. */
+  refusing: string[];
   last: SettlementHead | undefined;
 }
 
 export function settledOf(lists: readonly (readonly SettlementHead[])[]): Settled {
-  const heads = lists.flat();
-  return {
-    count: heads.length, withRefused: heads.filter(({ refusedEntries }) => refusedEntries > 0).length,
-    last: heads.reduce<SettlementHead | undefined>((last, head) => (last && last.settledAt >= head.settledAt ? last : head), undefined),
-  };
+  const heads = lists.flat().sort((a, b) => b.settledAt - a.settledAt || Number(b.sequence - a.sequence));
+  const refused = heads.filter(({ refusedEntries }) => refusedEntries > 0);
+  return { count: heads.length, withRefused: refused.length, refusing: [...new Set(refused.map(({ apiName }) => apiName))], last: heads[0] };
 }
 
 export interface Refused {
@@ -133,6 +143,8 @@ export function handOverHindrance(inForce: ApiPromise | undefined, next: ApiProm
   if (inForce && isPromised(inForce)) {
     return next && !isPromised(next) ? `its promise is in force until ${dayText(next.fromDay - 1)}, and earnings wait after that.` : "its promise is in force. End it first.";
   }
+  // Yesterday's usage can still be settled, and waits.
+  if (inForce && inForce.fromDay > 0 && inForce.fromDay === inForce.dayId) return `its promise held until yesterday. It can be accepted from ${dayText(inForce.dayId + 1)} on.`;
   if (next && isPromised(next)) return `a promise begins on ${dayText(next.fromDay)}.`;
   if (waiting?.frozenWei) return "earnings are frozen by a dispute.";
   return waiting?.pendingWei ? "earnings wait under a promise. They have to be collected first." : "";

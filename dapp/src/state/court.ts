@@ -13,7 +13,7 @@ import { viewKey } from "./queries";
 
 const NO_CONTRACT = new NodeError("no_contract", "no contract is chosen");
 const SELDOM_MS = 10 * 60_000;
-const MOST_APIS = 16;
+export const MOST_APIS = 16;
 /** Of a court, so many are looked through at first: two reads. */
 export const MOST_DISPUTES = 128;
 

@@ -42,6 +42,8 @@ const PARAMETERS = {
   month: on(["statement"], textThat((text) => /^\d{4}-(0[1-9]|1[0-2])$/.test(text))),
   /** The settlement looked at; 0: none. */
   settlement: on(["operate"], positive),
+  /** Which settlements of an API are listed. */
+  entries: on(["operate"], oneOf("all", "refused")),
   /** The dispute looked at; 0: none. */
   dispute: on(["disputes"], positive),
   /** At which court, where the API has promised several. */

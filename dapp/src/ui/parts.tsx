@@ -1,5 +1,5 @@
 // Small parts that every page is made of.
-import { Fragment, useId, useState, type ReactNode } from "react";
+import { Fragment, useId, useState, type ReactNode, type Ref } from "react";
 import { announce } from "../browser/announcing";
 import { exactGen, exactWei, grouped, shortGen } from "../domain/amounts";
 import { shortAddress } from "../domain/names";
@@ -135,10 +135,10 @@ export function Skeleton({ rows = 3, label = "Loading" }: { rows?: number; label
   );
 }
 
-export function Section({ title, actions, children, className = "" }: { title: string; actions?: ReactNode; children: ReactNode; className?: string }) {
+export function Section({ title, actions, children, className = "", ref }: { title: string; actions?: ReactNode; children: ReactNode; className?: string; ref?: Ref<HTMLElement> }) {
   const id = useId();
   return (
-    <section aria-labelledby={id} className={`section ${className}`}>
+    <section ref={ref} aria-labelledby={id} className={`section ${className}`}>
       <div className="section-head">
         <h2 id={id}>{title}</h2>
         {actions && <div className="actions">{actions}</div>}

@@ -22,7 +22,7 @@ interface RecordsProps<R> {
   /** What a search looks through, in small letters; without it there is none. */
   textOf?(row: R): string;
   open?(row: R): ReactNode;
-  /** Which one is open at first. */
+  /** Which one is open, where that is kept elsewhere. */
   opened?: string;
   onOpen?(key: string): void;
   /** Where the order is kept elsewhere: in the URL. */
@@ -53,13 +53,13 @@ export function Records<R>({ of, rows, columns, keyOf, textOf, open, opened = ""
   const { order = own, onOrder: setOrder = setOwn } = kept;
   const [wanted, setWanted] = useState("");
   const [shown, setShown] = useState(SHOWN);
-  const [openKey, setOpenKey] = useState(opened);
+  const [ownKey, setOpenKey] = useState("");
+  const openKey = onOpen ? opened : ownKey;
   const word = wanted.trim().toLowerCase();
   const found = inOrder(word && textOf ? rows.filter((row) => textOf(row).includes(word)) : rows, columns, order);
   const toggle = (key: string): void => {
     const next = key === openKey ? "" : key;
-    setOpenKey(next);
-    onOpen?.(next);
+    (onOpen ?? setOpenKey)(next);
   };
   const isLong = rows.length > SHOWN / 2;
   // One that a link has opened is there, however far down.

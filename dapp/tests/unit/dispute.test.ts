@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { closeDispute, judgeDispute, openDispute } from "../../src/actions/dispute";
 import type { Action } from "../../src/actions/action";
+import { BillingContract } from "../../src/chain/contract";
+import { promisesBack } from "../../src/chain/court";
 import type { Dispute, PaidDay } from "../../src/domain/answers";
 import { GEN } from "../../src/domain/amounts";
 import { inOrderFor, nextOf, refundAtMost, standingOf } from "../../src/domain/dispute";
@@ -89,5 +91,13 @@ describe("ending a dispute", () => {
     const { call, effects } = fill(closeDispute(dispute(), OTHER));
     expect(call).toMatchObject({ to: OTHER, method: "close_dispute", args: [1] });
     expect(effects[0]).toContain("0.1 GEN goes back to the consumer");
+  });
+});
+
+describe("the courts of an API", () => {
+  it("are those of all its promises, as many as the contract lets it have", async () => {
+    const read = (_: string, [, at]: readonly [string, number]) => Promise.resolve(promise({ court: OTHER, fromDay: Math.max(at - 3, 0) }));
+    const contract = Object.assign(new BillingContract("http://127.0.0.1:1", OWN), { read });
+    expect(await promisesBack(contract, "weather", 4 * 64, 0)).toHaveLength(64);
   });
 });

@@ -2,10 +2,11 @@ import { describe, expect, it } from "vitest";
 import { collectEarnings, refund, refundableWei, withdrawEarnings } from "../../src/actions/earnings";
 import { endPromise, setPromise } from "../../src/actions/promise";
 import type { Action } from "../../src/actions/action";
+import { BillingContract } from "../../src/chain/contract";
 import { GEN } from "../../src/domain/amounts";
 import type { PaidDay, SettledEntry, SettlementHead } from "../../src/domain/answers";
 import {
-  consumersOf, consumerState, earnedIn, handOverHindrance, maturedWei, nextMaturing, percentText, refusedIn, refusedOf, settledOf, waits,
+  consumersOf, consumerState, earnedIn, handOverHindrance, pendingOf, percentText, refusedIn, refusedOf, settledOf, waits,
 } from "../../src/domain/operating";
 import { inOrder, type Column } from "../../src/ui/records";
 import { api, apiDay, NOW, OTHER, OWN, promise, subscriber } from "./samples";
@@ -26,10 +27,28 @@ describe("what was earned", () => {
 
 describe("what waits", () => {
   const days = [apiDay(TODAY - 9, { payoutDays: 0 }), apiDay(TODAY - 8, { payoutDays: 7 }), apiDay(TODAY - 7, { payoutDays: 7, earnedWei: 5n }), apiDay(TODAY, { payoutDays: 7 })];
-  it("matures when more than its days have passed, as in the contract", () => expect(maturedWei(days, TODAY)).toBe(GEN));
-  it("next can be collected the day after its last", () => expect(nextMaturing(days, TODAY)).toBe(TODAY + 1));
-  it("is nothing where nothing was promised", () => expect([nextMaturing([apiDay(TODAY)], TODAY), maturedWei([apiDay(TODAY - 20)], TODAY)]).toEqual([0, 0n]));
+  it("can be collected when more than its days have passed, as in the contract", () => {
+    expect(pendingOf(days, 2n * GEN + 5n, TODAY)).toEqual({ collectableWei: GEN, waitingWei: GEN + 5n, nextDay: TODAY + 1, nextWei: 5n });
+    expect(pendingOf(days, 2n * GEN + 5n, TODAY + 1)).toEqual({ collectableWei: GEN + 5n, waitingWei: GEN, nextDay: TODAY + 8, nextWei: GEN });
+  });
+  it("can all be collected where no day waits on, also that of days which the contract lists no more", () => {
+    expect(pendingOf([apiDay(TODAY)], 7n, TODAY)).toEqual({ collectableWei: 7n, waitingWei: 0n, nextDay: 0, nextWei: 0n });
+  });
+  it("is never more than the contract says", () => expect(pendingOf(days, 3n, TODAY)).toMatchObject({ collectableWei: 3n, waitingWei: 0n }));
+  it("is nothing where nothing was promised", () => expect(pendingOf([apiDay(TODAY - 20)], 0n, TODAY)).toEqual({ collectableWei: 0n, waitingWei: 0n, nextDay: 0, nextWei: 0n }));
   it("is known by day", () => expect([waits(days, TODAY - 9), waits(days, TODAY - 7), waits(days, TODAY - 3)]).toEqual([false, true, false]));
+});
+
+describe("what more than 100 APIs have pending", () => {
+  it("is read of all of them", async () => {
+    const pages: number[] = [];
+    const read = (_: string, [, offset = 0]: readonly [string, number?]) => {
+      pages.push(offset);
+      return Promise.resolve({ operator: OWN, earningsWei: 1n, withdrawnWei: 0n, refundedWei: 0n, apis: [{ apiName: `api-${offset}`, pendingWei: 1n, frozenWei: 0n }] });
+    };
+    const { apis } = await Object.assign(new BillingContract("http://127.0.0.1:1", OWN), { read }).earnings(OWN, 201);
+    expect([pages, apis.length]).toEqual([[0, 100, 200], 3]);
+  });
 });
 
 describe("the state of a consumer", () => {
@@ -39,6 +58,11 @@ describe("the state of a consumer", () => {
     ["Active", { signer: OTHER, holdWei: 1n, holdExpiresAt: NOW + 1 }], ["Used up today", { callsToday: 100n }], ["Used up", { planName: "pro", callsMonth: 10_000n }],
   ])("is %s", (expected, change) => expect(label(change)).toBe(expected));
   it("tells that the API is paused", () => expect(label({}, api({ active: false }))).toBe("Paused"));
+  it.each([
+    ["from its hold, also one that has ended since", 1n, "can be settled until the day after, from its hold"], ["not without one, as in the contract", 0n, "Nothing more can be settled."],
+  ])("says of one that ended what can be settled: %s", (_, holdWei, text) => {
+    expect(consumerState(subscriber({ active: false, holdWei, holdExpiresAt: NOW }), api(), NOW).text).toContain(text);
+  });
   it("tells what the last settlement refused", () => {
     const { label: found, text } = consumerState(subscriber(), api(), NOW, "daily_spend_exceeded", (code) => `why: ${code}`);
     expect([found, text]).toEqual(["Refused", "In the last settlement: why: daily_spend_exceeded."]);
@@ -142,6 +166,9 @@ describe("a promise", () => {
     expect(handOverHindrance(promise(), null, { ...waiting, frozenWei: 1n })).toContain("frozen");
     expect(handOverHindrance(promise(), null, { ...waiting, pendingWei: 1n })).toContain("collected first");
     expect(handOverHindrance(promise(), null, waiting)).toBe("");
+    const ended = { dayId: TODAY, fromDay: TODAY };
+    expect(handOverHindrance(promise(ended), null, waiting)).toContain("accepted from 2 Jan on");
+    expect(handOverHindrance(promise({ ...ended, dayId: TODAY + 1 }), null, waiting)).toBe("");
   });
 });
 

@@ -5,15 +5,16 @@ import { VIEWS, type ApiDay, type DayUsage, type UsageReport } from "../../src/d
 import { lastDays, monthOf, revisionOf, stackOf, sumOf, sumsBy, usageOf, windowsOf, within } from "../../src/domain/history";
 import { parseJson } from "../../src/domain/json";
 import { reportAt } from "../../src/domain/left";
-import { earnedIn, maturedWei } from "../../src/domain/operating";
+import { earnedIn, pendingOf } from "../../src/domain/operating";
 import { sum } from "../../src/domain/outlook";
 
-type Told = Record<"report" | "windows" | "api_days" | "matured" | "used" | "later", unknown>;
+type Told = Record<"report" | "windows" | "api_days" | "pending" | "matured" | "used" | "later", unknown>;
 type Used = [apiName: string, day: bigint, calls: bigint, wei: bigint, refundedWei: bigint];
 interface Look {
   report: UsageReport;
   windows: { first: number; last: number; history: DayUsage[] }[];
   days: Map<string, ApiDay[]>;
+  pending: bigint;
   /** What `collect_earnings` gave then. */
   matured: bigint;
   used: DayUsage[];
@@ -29,6 +30,7 @@ function lookOf(told: Told): Look {
     report: VIEWS.get_usage_report.read(told.report),
     windows: (told.windows as [bigint, bigint, unknown][]).map(([first, last, history]) => ({ first: Number(first), last: Number(last), history: VIEWS.get_usage_history.read(history) })),
     days: new Map(Object.entries(told.api_days as object).map(([name, days]) => [name, VIEWS.get_api_days.read(days)])),
+    pending: told.pending as bigint,
     matured: told.matured as bigint,
     used: (told.used as Used[]).map(([apiName, day, calls, spendWei]) => ({ apiName, dayId: Number(day), calls, spendWei })),
     refunded: (told.used as Used[]).map(([apiName, day, , , spendWei]) => ({ apiName, dayId: Number(day), calls: 0n, spendWei })),
@@ -65,14 +67,14 @@ describe.skipIf(!TRUTH)("of months of use, the page", () => {
   it.each(looks)("knows before it is read what a report of later says", ({ report, later }) => {
     for (const { at, report: then } of later) expect(reportAt(report, at)).toEqual(then);
   });
-  it.each(looks)("knows what each API earned today, and in 7 and 30 days, and what has matured", ({ report: { dayId: today }, days, matured, used, refunded }) => {
+  it.each(looks)("knows what each API earned today, and in 7 and 30 days, and what has matured", ({ report: { dayId: today }, days, pending, matured, used, refunded }) => {
     for (const [name, each] of days) {
       for (const count of [1, 7, 30]) {
         const of = (all: readonly DayUsage[]): bigint => sumOf(all.filter(({ apiName, dayId }) => apiName === name && dayId > today - count)).spendWei;
         expect(earnedIn(each, today, count)).toBe(of(used) - of(refunded));
       }
     }
-    expect(maturedWei(days.get("waits") ?? [], today)).toBe(matured);
+    expect(pendingOf(days.get("waits") ?? [], pending, today).collectableWei).toBe(matured);
   });
   it("reads the past anew when a day of it has changed", () => {
     const past = (look: Look): string => usage(look).filter(({ dayId }) => dayId < look.report.dayId).map((each) => Object.values(each).join()).join(";");

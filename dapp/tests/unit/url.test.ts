@@ -6,11 +6,11 @@ const ADDRESS = `0x${"Ab".repeat(20)}`;
 describe("the URL", () => {
   const everything = {
     network: "custom", rpc: "http://[::1]:4000/api?key=a&b=c", contract: ADDRESS.toLowerCase(), account: `0x${"12".repeat(20)}`,
-    api: "weather.v2", chart: "calls", days: 0, from: 20_000, until: 20_100, sort: "-spend", month: "2026-11", settlement: 12, dispute: 3, court: `0x${"34".repeat(20)}`,
+    api: "weather.v2", chart: "calls", days: 0, from: 20_000, until: 20_100, sort: "-spend", month: "2026-11", settlement: 12, entries: "refused", dispute: 3, court: `0x${"34".repeat(20)}`,
   } as const;
-  const anywhere = { settlement: 0, month: "", dispute: 0, court: "", sort: "", api: "" };
+  const anywhere = { settlement: 0, entries: "all", month: "", dispute: 0, court: "", sort: "", api: "" };
   it.each([
-    ["usage", { api: "weather.v2", sort: "-spend" }], ["statement", { month: "2026-11" }], ["operate", { api: "weather.v2", settlement: 12 }],
+    ["usage", { api: "weather.v2", sort: "-spend" }], ["statement", { month: "2026-11" }], ["operate", { api: "weather.v2", settlement: 12, entries: "refused" }],
     ["disputes", { api: "weather.v2", dispute: 3, court: everything.court }], ["transactions", {}], ["apis", { api: "weather.v2" }],
   ] as const)("keeps everything that means something on the page: %s", (view, own) => {
     const kept = { view, ...everything, ...anywhere, ...own };

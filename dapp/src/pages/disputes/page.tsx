@@ -1,9 +1,6 @@
 // Disputes: what an API promises, the days that can be disputed, a proven usage line, and what became of each dispute.
-import { useState } from "react";
-import { inOrderFor } from "../../domain/dispute";
-import { shortAddress } from "../../domain/names";
 import { dateOfDay } from "../../domain/time";
-import { MOST_DISPUTES, useCourts, useDisputableDays, useDisputes, useOwnCourt, usePromises, useToday } from "../../state/court";
+import { MOST_APIS, useCourts, useDisputableDays, useOwnCourt, usePromises, useToday } from "../../state/court";
 import { go, useLocation } from "../../state/location";
 import { useApis, useReport } from "../../state/queries";
 import { useSigner } from "../../state/signing";
@@ -12,8 +9,8 @@ import { usePageFocus } from "../../ui/page_focus";
 import { Address, Calls, Empty, Gen, Section, Skeleton } from "../../ui/parts";
 import { Trouble } from "../../ui/trouble";
 import { DisputeView } from "./dispute";
-import { DisputeList } from "./list";
-import { CourtTrouble, OpenButton, Terms } from "./parts";
+import { Disputes } from "./list";
+import { OpenButton, Terms } from "./parts";
 import { ProofReader } from "./proof_reader";
 import "./disputes.css";
 
@@ -64,6 +61,7 @@ function ApiPicker({ names, promised, chosen }: { names: readonly string[]; prom
       <select value={chosen} onChange={(event) => go({ api: event.target.value, dispute: 0, court: "" })}>
         {all.map((name) => <option key={name} value={name}>{name}{promised.has(name) ? " (has a promise)" : ""}</option>)}
       </select>
+      {names.length > MOST_APIS && <small className="muted"> Of these {names.length}, the first {MOST_APIS} were asked for a promise: choose another to see its own.</small>}
     </label>
   );
 }
@@ -120,34 +118,6 @@ function Days({ apiName }: { apiName: string }) {
           )}
           {days.data.later.map(({ dayId }) => <p key={dayId} className="muted small-text">{dayId === today ? "Today" : "Yesterday"} can be disputed from {dateOfDay(dayId + 2)} on.</p>)}
           {!isOwn && days.data.now.length > 0 && <p className="muted small-text">Only the consumer itself can dispute: sign as this account.</p>}
-        </>
-      )}
-    </Section>
-  );
-}
-
-function Disputes({ court, apiName, isOnly, isOperator }: { court: string; apiName: string; isOnly: boolean; isOperator: boolean }) {
-  const { account } = useLocation().location;
-  const [most, setMost] = useState(MOST_DISPUTES);
-  const [isAll, setAll] = useState(false);
-  const { data, error } = useDisputes(court, apiName, most);
-  const own = data?.list.filter(({ consumer }) => isOperator || consumer === account) ?? [];
-  const others = (data?.list.length ?? 0) - own.length;
-  const shown = isAll || !account ? (data?.list ?? []) : own;
-  return (
-    <Section title={isOnly ? `Disputes of ${apiName}` : `Disputes of ${apiName} at ${shortAddress(court)}`}>
-      {!data ? (error ? <CourtTrouble error={error} /> : <Skeleton rows={2} label="Reading the disputes" />) : (
-        <>
-          {account && others > 0 && <label className="check-field"><input type="checkbox" checked={isAll} onChange={({ target }) => setAll(target.checked)} /> Also those of others ({others})</label>}
-          {shown.length === 0 ? <p className="muted">{others > 0 || data.hasMore ? "None of this account." : "None so far."}</p> : (
-            <>
-              <p>{shown.length} in all, {shown.filter(({ status }) => status === "open").length} open.</p>
-              <DisputeList disputes={inOrderFor(account, shown)} court={court} />
-            </>
-          )}
-          {data.hasMore && (
-            <p className="small-text">Among the last {most} disputes of this court. <button type="button" className="button quiet small" onClick={() => setMost(most * 4)}>Look further back</button></p>
-          )}
         </>
       )}
     </Section>

@@ -3,41 +3,47 @@ import { useMemo, useState } from "react";
 import { refund, refundableWei, type RefundSource } from "../../actions/earnings";
 import { releaseHoldOf } from "../../actions/operator";
 import type { Api, ApiDay, Earnings, Subscriber } from "../../domain/answers";
-import { consumerState, isHeld, refusedIn, waits } from "../../domain/operating";
+import { consumerState, isHeld, waits } from "../../domain/operating";
 import { explain } from "../../domain/refusals";
 import { dayOf, dayText, momentText } from "../../domain/time";
 import { useDeployment } from "../../state/deployment";
+import { useLocation } from "../../state/location";
+import { usePlace } from "../../state/place";
 import { useView } from "../../state/queries";
 import { ActionButton } from "../../ui/action_dialog";
 import { Address, Calls, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
 import { compare, Records, type Column } from "../../ui/records";
 import { Trouble } from "../../ui/trouble";
-import { lastSequence, useSubscribers } from "./reading";
+import { PAGE, type ReadOfAll, type useSubscribers } from "./reading";
 
 interface ConsumersProps {
-  api: Api;
-  days: readonly ApiDay[];
+  /** All of them, or the one that the page is about. */
+  apis: readonly Api[];
+  list: ReturnType<typeof useSubscribers>;
+  /** Of the last settlements, by API and consumer. */
+  refused: ReadonlyMap<string, ReadonlyMap<string, string>>;
+  /** Reads more of them. */
+  onMore(): void;
+  days: ReadOfAll<ApiDay[]>;
   earnings: Earnings | undefined;
   isOwn: boolean;
   now: number;
 }
 
-const FIRST = 100;
-const MORE = 500;
+type Line = Subscriber & { api: Api };
+
 const HISTORY_DAYS = 64;
 const inSmall = (code: string): string => explain(code).meaning.toLowerCase();
 
-export function Consumers({ api, days, earnings, isOwn, now }: ConsumersProps) {
+/** A line for each consumer of each API. */
+export function Consumers({ apis, list, refused, onMore, days, earnings, isOwn, now }: ConsumersProps) {
   const { nameOf } = useDeployment();
-  const [wanted, setWanted] = useState(FIRST);
-  const list = useSubscribers([api], wanted);
-  const last = lastSequence(api);
-  const settlement = useView("get_settlement", last > 0 ? [api.apiName, last] : null, { staleTime: Infinity });
-  const refused = refusedIn(settlement.data?.settlement);
-  const found = list.of.get(api.apiName);
-  const stateOf = (each: Subscriber) => consumerState(each, api, now, refused.get(each.consumer), inSmall);
-  const columns: Column<Subscriber>[] = [
+  const lines = apis.flatMap((api) => (list.of.get(api.apiName)?.subscribers ?? []).map((each): Line => ({ ...each, api })));
+  const total = [...list.of.values()].reduce((sum, each) => sum + each.total, 0);
+  const stateOf = (each: Line) => consumerState(each, each.api, now, refused.get(each.api.apiName)?.get(each.consumer), inSmall);
+  const columns: Column<Line>[] = [
     { id: "consumer", title: "Consumer", isText: true, by: ({ consumer }) => nameOf(consumer) || consumer, show: ({ consumer }) => <Address address={consumer} /> },
+    ...(apis.length > 1 ? [{ id: "api", title: "API", isText: true, by: ({ api }: Line) => api.apiName, show: ({ api }: Line) => api.apiName }] : []),
     { id: "plan", title: "Plan", isText: true, by: ({ planName }) => planName, show: ({ planName }) => planName },
     { id: "today", title: "Today", by: ({ spendTodayWei }) => spendTodayWei, show: (each) => <Used calls={each.callsToday} wei={each.spendTodayWei} /> },
     { id: "month", title: "Month", by: ({ spendMonthWei }) => spendMonthWei, show: (each) => <Used calls={each.callsMonth} wei={each.spendMonthWei} /> },
@@ -50,21 +56,24 @@ export function Consumers({ api, days, earnings, isOwn, now }: ConsumersProps) {
       },
     },
   ];
-  const rows = [...(found?.subscribers ?? [])].sort((a, b) => stateOf(a).rank - stateOf(b).rank || compare(b.spendMonthWei, a.spendMonthWei));
+  const rows = lines.sort((a, b) => stateOf(a).rank - stateOf(b).rank || compare(b.spendMonthWei, a.spendMonthWei));
   return (
     <Section title="Consumers">
-      {!found ? (list.error ? <Trouble error={list.error} /> : <Skeleton rows={3} label="Reading the consumers" />)
-        : found.total === 0 ? <Empty title="Nobody has subscribed yet">Whoever subscribes appears here, with what is used and paid.</Empty> : (
+      {list.of.size === 0 ? (list.error ? <Trouble error={list.error} /> : <Skeleton rows={3} label="Reading the consumers" />)
+        : total === 0 && list.missing === 0 ? <Empty title="Nobody has subscribed yet">Whoever subscribes appears here, with what is used and paid.</Empty> : (
           <Records
-            of="consumers" rows={rows} columns={columns} keyOf={({ consumer }) => consumer} textOf={({ consumer, planName }) => `${consumer} ${nameOf(consumer).toLowerCase()} ${planName}`}
-            open={(consumer) => <Consumer api={api} consumer={consumer} days={days} earnings={earnings} isOwn={isOwn} now={now} />}
+            of="consumers" rows={rows} columns={columns} keyOf={({ api, consumer }) => `${api.apiName} ${consumer}`}
+            textOf={({ api, consumer, planName }) => `${consumer} ${nameOf(consumer).toLowerCase()} ${planName} ${api.apiName}`}
+            open={(each) => <Consumer consumer={each} days={days.of.get(each.api.apiName) ?? []} earnings={earnings} isOwn={isOwn} now={now} />}
           >
-            {found.total > found.subscribers.length && (
+            {total > lines.length && (
               <span className="small-text">
-                These are {found.subscribers.length} of {found.total}: they are sorted and searched.{" "}
-                <button type="button" className="button small" disabled={list.isFetching} onClick={() => setWanted(wanted + MORE)}>{list.isFetching ? "Reading…" : "Read more"}</button>
+                These are {lines.length} of {total}: they are sorted and searched.{" "}
+                {apis.length > 1 ? `Of each API the first ${PAGE} are here; its own page has all.`
+                  : <button type="button" className="button small" disabled={list.isFetching} onClick={onMore}>{list.isFetching ? "Reading…" : "Read more"}</button>}
               </span>
             )}
+            {apis.length > 1 && <span className="muted small-text" role="status">{list.missing > 0 && `${list.of.size} of ${apis.length} APIs so far`}</span>}
           </Records>
         )}
     </Section>
@@ -81,21 +90,29 @@ function Hold({ consumer, now }: { consumer: Subscriber; now: number }) {
   return <><Gen wei={holdWei} /><small>{signer ? "session, " : ""}{isHeld(consumer, now) ? "until" : "ended"} {momentText(holdExpiresAt)}</small></>;
 }
 
-interface ConsumerProps extends ConsumersProps {
-  consumer: Subscriber;
+interface ConsumerProps {
+  consumer: Line;
+  days: readonly ApiDay[];
+  earnings: Earnings | undefined;
+  isOwn: boolean;
+  now: number;
 }
 
-function Consumer({ api, consumer, days, earnings, isOwn, now }: ConsumerProps) {
-  const quote = useView("quote_call", [api.apiName, consumer.consumer]);
+function Consumer({ consumer, days, earnings, isOwn, now }: ConsumerProps) {
+  const { api } = consumer;
+  const { location, href } = useLocation();
+  const { network } = usePlace();
+  const quote = useView("quote_call", [api.apiName, consumer.consumer], { everyMs: network.refreshMs * 2 });
   const session = useView("get_session", consumer.signer ? [consumer.consumer, api.apiName] : null);
   const signedWei = session.data?.channels.reduce((sum, each) => sum + each.signedWei - each.billedWei, 0n);
   return (
     <div className="opened-record">
       <dl className="facts">
+        {location.api !== api.apiName && <div><dt>API</dt><dd><a className="break" href={href({ api: api.apiName, settlement: 0, entries: "all" })}>{api.apiName}</a></dd></div>}
         <div><dt>Address</dt><dd><Address address={consumer.consumer} link /> <span className="mono break">{consumer.consumer}</span></dd></div>
         <div>
           <dt>A call now</dt>
-          <dd>{quote.data ? (quote.data.allowed ? <>is billed, <Gen wei={quote.data.costWei} /></> : <span className="bad-text">is refused: {inSmall(quote.data.code)}</span>) : "…"}
+          <dd>{quote.data ? (quote.data.allowed ? <>is billed{consumer.signer && " if the consumer sends it itself"}, <Gen wei={quote.data.costWei} /></> : <span className="bad-text">is refused: {inSmall(quote.data.code)}</span>) : "…"}
             {quote.data && <span className="muted">; free credit <Gen wei={quote.data.creditWei} /></span>}</dd>
         </div>
         {consumer.signer && (
@@ -124,9 +141,11 @@ interface RefundProps {
 }
 
 function Refund({ apiName, consumer, days, earnings, today }: RefundProps) {
-  const [dayId, setDay] = useState(0);
+  const [chosen, setDay] = useState(0);
   const history = useView("get_usage_history", [consumer, apiName, Math.max(today - HISTORY_DAYS + 1, 0), today]);
   const waiting = useMemo(() => (history.data ?? []).filter((day) => day.spendWei > 0n && waits(days, day.dayId)).reverse(), [history.data, days]);
+  // One that anybody has collected meanwhile waits no more.
+  const dayId = waiting.some((day) => day.dayId === chosen) ? chosen : 0;
   const paid = useView("get_paid_day", dayId ? [apiName, consumer, dayId] : null);
   const source: RefundSource | null = dayId === 0 ? earnings ? { withdrawableWei: earnings.earningsWei } : null : paid.data ? { day: paid.data } : null;
   const { frozenWei = 0n, frozenAt = 0 } = dayId ? paid.data ?? {} : {};
@@ -139,7 +158,7 @@ function Refund({ apiName, consumer, days, earnings, today }: RefundProps) {
           {waiting.map((day) => <option key={day.dayId} value={day.dayId}>{dayText(day.dayId)}, whose earnings wait</option>)}
         </select>
       </label>
-      <ActionButton disabled={source === null || refundableWei(source) === 0n} make={() => refund(apiName, consumer, source ?? { withdrawableWei: 0n })}>Refund</ActionButton>
+      <ActionButton about={dayId} disabled={source === null || refundableWei(source) === 0n} make={(about) => (about === dayId ? refund(apiName, consumer, source ?? { withdrawableWei: 0n }) : null)}>Refund</ActionButton>
       <span className="small-text muted" role="status">
         {source && (refundableWei(source) === 0n && frozenAt ? frozenWei ? <><Gen wei={frozenWei} /> are frozen: a court decides.</> : "A dispute about this day has ended." : <>at most <Gen wei={refundableWei(source)} /></>)}
       </span>

@@ -37,7 +37,7 @@ export function EarnedByDay({ days, today }: { days: ReadOfAll<ApiDay[]>; today:
       )}
     >
       <StackedBars label={unit === "GEN" ? "GEN earned, by API" : "Calls billed, by API"} first={period.first} last={period.last} series={stackOf(shown, unit)} unit={unit}>
-        {exactGen(sum.spendWei)} GEN earned, without what was refunded or frozen.
+        {exactGen(sum.spendWei)} GEN earned, whoever ran the API that day, without what was refunded from days that waited, or frozen.
         <span role="status">{days.missing > 0 && days.error === null && ` Reading ${days.missing} more ${days.missing === 1 ? "API" : "APIs"}…`}</span>
       </StackedBars>
       {days.error !== null && <Trouble error={days.error} />}

@@ -1,29 +1,27 @@
 // An operator's page: all its APIs at a glance, or one of them with its consumers, settlements, disputes and promise.
-import { useMemo } from "react";
-import { collectEarnings } from "../../actions/earnings";
+import { useMemo, useState } from "react";
 import * as actions from "../../actions/operator";
-import type { Api, ApiDay, Earnings } from "../../domain/answers";
-import { handOverHindrance, maturedWei } from "../../domain/operating";
+import type { Api, Earnings } from "../../domain/answers";
+import { handOverHindrance } from "../../domain/operating";
 import { dayOf } from "../../domain/time";
 import { useLocation } from "../../state/location";
 import { useChainNow } from "../../state/now";
-import { usePlace } from "../../state/place";
-import { useApis, useView } from "../../state/queries";
+import { useApis } from "../../state/queries";
 import { useSigner } from "../../state/signing";
 import { AccountPicker } from "../../ui/account_picker";
 import { ActionButton } from "../../ui/action_dialog";
 import { Freshness } from "../../ui/freshness";
 import { usePageFocus } from "../../ui/page_focus";
-import { Address, Banner, Empty, Gen, NotAmong, Section, Skeleton, Tag } from "../../ui/parts";
+import { Address, Banner, Empty, NotAmong, Section, Skeleton, Tag } from "../../ui/parts";
 import { Trouble } from "../../ui/trouble";
 import { MeterSide } from "../meter/lazily";
 import { ApisTable } from "./apis_table";
 import { Consumers } from "./consumers";
 import { EarnedByDay } from "./earned";
-import { Figures } from "./figures";
+import { Figures, ToWithdraw } from "./figures";
 import "./operate.css";
 import { Disputes, PromiseSection, usePromises } from "./promise";
-import { useDays, type ReadOfAll } from "./reading";
+import { PAGE, useDays, useEarnings, useHeads, useRefused, useSubscribers } from "./reading";
 import { Meters, Plans } from "./running";
 import { Settlements } from "./settlements";
 
@@ -49,7 +47,7 @@ export function OperatePage() {
     <>
       <div className="page-head">
         <div className="page-title">
-          {chosen && own.length > 1 && <a className="small-text" href={href({ api: "", settlement: 0 })}>All {own.length} APIs</a>}
+          {chosen && own.length > 1 && <a className="small-text" href={href({ api: "", settlement: 0, entries: "all" })}>All {own.length} APIs</a>}
           <h1 ref={heading} tabIndex={-1}>{chosen?.apiName ?? "Operate"}</h1>
           <p className="muted page-account">
             {chosen && <><Tag tone={chosen.active ? "good" : "warn"}>{chosen.active ? "Active" : "Paused"}</Tag> </>}
@@ -67,17 +65,20 @@ export function OperatePage() {
           You are only looking at this operator. To change anything, {signer.kind !== "none" ? <a href={href({ account: signs })}>go to your own page</a> : <a href={href({ view: "connect" })}>choose who signs</a>}.
         </p>
       )}
-      {isOwn && apis.data?.filter((api) => api.proposedOperator === location.account).map((api) => <Offered key={api.apiName} api={api} />)}
+      {isOwn && apis.data?.filter((api) => api.proposedOperator === location.account).map((api) => <Offered key={api.apiName} api={api} known={apis.data} />)}
       {!apis.data ? (
         apis.error || apis.failureReason ? <Trouble error={apis.error ?? apis.failureReason} /> : <Skeleton rows={5} label="Reading the APIs" />
       ) : own.length === 0 ? (
-        <Section title="APIs" actions={isOwn && <Register known={apis.data} />}>
-          <Empty title="No APIs yet">{isOwn ? "Register the first one: choose a name, a price and a daily limit." : "This account operates none."}</Empty>
-        </Section>
+        <>
+          <Section title="APIs" actions={isOwn && <Register known={apis.data} />}>
+            <Empty title="No APIs yet">{isOwn ? "Register the first one: choose a name, a price and a daily limit." : "This account operates none."}</Empty>
+          </Section>
+          <Former isOwn={isOwn} />
+        </>
       ) : (
         <>
           <NotAmong names={own.map(({ apiName }) => apiName)} what="the APIs of this operator" />
-          <Operated own={own} chosen={chosen} isOwn={isOwn} register={isOwn && <Register known={apis.data} isFirst={false} />} />
+          <Operated key={chosen?.apiName ?? ""} own={own} chosen={chosen} isOwn={isOwn} register={isOwn && <Register known={apis.data} isFirst={false} />} />
         </>
       )}
     </>
@@ -89,9 +90,9 @@ function Register({ known, isFirst = true }: { known: readonly Api[]; isFirst?: 
 }
 
 /** Before it is taken over, what would be refused is said. */
-function Offered({ api }: { api: Api }) {
+function Offered({ api, known }: { api: Api; known: readonly Api[] }) {
   const { inForce, next } = usePromises(api.apiName);
-  const earnings = useView("get_earnings", [api.operator]);
+  const earnings = useEarnings(api.operator, known.filter(({ operator }) => operator === api.operator).length);
   const inTheWay = handOverHindrance(inForce, next, earnings.data?.apis.find(({ apiName }) => apiName === api.apiName));
   return (
     <Banner tone="info" title={`${api.apiName} is offered to you`} action={<ActionButton disabled={!inForce || inTheWay !== ""} make={() => actions.acceptApi(api)}>Take it over</ActionButton>}>
@@ -99,6 +100,17 @@ function Offered({ api }: { api: Api }) {
     </Banner>
   );
 }
+
+/** What somebody has earned by APIs that others run now. */
+function Former({ isOwn }: { isOwn: boolean }) {
+  const { location } = useLocation();
+  const { data } = useEarnings(location.account, 0);
+  return data && data.earningsWei + data.withdrawnWei > 0n && <Section title="Earned by former APIs"><dl><ToWithdraw earnings={data} isOwn={isOwn} /></dl></Section>;
+}
+
+/** So many consumers more are read at once. */
+const MORE = 500;
+const NO_APIS: readonly Api[] = [];
 
 interface OperatedProps {
   own: readonly Api[];
@@ -109,56 +121,41 @@ interface OperatedProps {
 
 function Operated({ own, chosen, isOwn, register }: OperatedProps) {
   const { location } = useLocation();
-  const { network } = usePlace();
   const now = useChainNow();
   const shown = useMemo(() => (chosen ? [chosen] : own), [chosen, own]);
+  const [wanted, setWanted] = useState(PAGE);
+  // Of many APIs the days are read first: they are what most look for.
   const days = useDays(shown);
-  const earnings = useView("get_earnings", [location.account], { everyMs: network.refreshMs * 2 });
+  const subscribers = useSubscribers(days.missing === 0 || chosen ? shown : NO_APIS, wanted);
+  const heads = useHeads((days.missing === 0 && subscribers.missing === 0) || chosen ? shown : NO_APIS);
+  const refused = useRefused(heads, shown);
+  const earnings = useEarnings(location.account, own.length);
   const today = dayOf(now);
+  const about = { days, earnings: earnings.data, isOwn, now };
   return (
     <>
-      {isOwn && <Matured days={days} today={today} />}
-      <Figures apis={shown} days={days} earnings={earnings.data} isOwn={isOwn} now={now} />
+      <Figures apis={shown} areAll={!chosen || own.length === 1} subscribers={subscribers} heads={heads} {...about} />
       {earnings.error !== null && !earnings.data && <Trouble error={earnings.error} />}
       {!chosen && (
         <Section title="APIs" actions={register}>
-          <ApisTable apis={own} days={days.of} earnings={earnings.data} today={today} />
+          <ApisTable apis={own} days={days.of} heads={heads} earnings={earnings.data} isOwn={isOwn} today={today} />
         </Section>
       )}
       <EarnedByDay days={days} today={today} />
-      {chosen && <Chosen key={chosen.apiName} api={chosen} days={days} earnings={earnings.data} isOwn={isOwn} now={now} />}
+      <Consumers apis={shown} list={subscribers} refused={refused} onMore={() => setWanted(wanted + MORE)} {...about} />
+      {chosen && <Chosen api={chosen} earnings={earnings.data} isOwn={isOwn} today={today} />}
     </>
   );
 }
 
-function Matured({ days, today }: { days: ReadOfAll<ApiDay[]>; today: number }) {
-  return [...days.of].map(([apiName, each]) => {
-    const wei = maturedWei(each, today);
-    return wei > 0n && (
-      <Banner key={apiName} tone="info" title={`${apiName} has earnings to collect`} action={<ActionButton make={() => collectEarnings(apiName, wei)}>Collect</ActionButton>}>
-        <Gen wei={wei} /> have waited as long as was promised.
-      </Banner>
-    );
-  });
-}
-
-interface ChosenProps {
-  api: Api;
-  days: ReadOfAll<ApiDay[]>;
-  earnings: Earnings | undefined;
-  isOwn: boolean;
-  now: number;
-}
-
-function Chosen({ api, days, earnings, isOwn, now }: ChosenProps) {
+function Chosen({ api, earnings, isOwn, today }: { api: Api; earnings: Earnings | undefined; isOwn: boolean; today: number }) {
   const promises = usePromises(api.apiName);
   const inTheWay = handOverHindrance(promises.inForce, promises.next, earnings?.apis.find(({ apiName }) => apiName === api.apiName));
   return (
     <>
-      <Consumers api={api} days={days.of.get(api.apiName) ?? []} earnings={earnings} isOwn={isOwn} now={now} />
       <Settlements api={api} />
-      <Disputes api={api} promises={promises} />
-      <PromiseSection api={api} promises={promises} isOwn={isOwn} today={dayOf(now)} />
+      <Disputes api={api} />
+      <PromiseSection api={api} promises={promises} isOwn={isOwn} today={today} />
       <Plans api={api} isOwn={isOwn} />
       <Meters api={api} isOwn={isOwn} inTheWay={inTheWay} />
       <MeterSide api={api} />

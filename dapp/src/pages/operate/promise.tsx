@@ -4,12 +4,12 @@ import type { Api, Promise as ApiPromise } from "../../domain/answers";
 import { isPage } from "../../domain/names";
 import { isPromised } from "../../domain/operating";
 import { dayText } from "../../domain/time";
-import { useDisputes, useOwnCourt } from "../../state/court";
+import { useCourts, useOwnCourt, useToday } from "../../state/court";
 import { useView } from "../../state/queries";
 import { ActionButton } from "../../ui/action_dialog";
 import { Address, Empty, Section, Skeleton } from "../../ui/parts";
 import { Trouble } from "../../ui/trouble";
-import { DisputeList } from "../disputes/list";
+import { Disputes as DisputesAt } from "../disputes/list";
 
 export interface Promises {
   inForce: ApiPromise | undefined;
@@ -19,7 +19,7 @@ export interface Promises {
 }
 
 export function usePromises(apiName: string): Promises {
-  const inForce = useView("get_promise", [apiName]);
+  const inForce = useView("get_promise", [apiName, useToday()]);
   const from = inForce.data?.nextFromDay ?? 0;
   const next = useView("get_promise", from ? [apiName, from] : null);
   return { inForce: inForce.data, next: inForce.data && (from === 0 ? null : next.data), error: inForce.error ?? next.error };
@@ -67,18 +67,8 @@ function Told({ promise, when }: { promise: ApiPromise; when: string }) {
   );
 }
 
-export function Disputes({ api, promises: { inForce, next } }: { api: Api; promises: Promises }) {
-  const own = useOwnCourt();
-  const court = inForce?.court || next?.court || own;
-  const disputes = useDisputes(court, api.apiName);
-  if (!court || (disputes.error && !inForce?.court)) return null;
-  return (
-    <Section title="Disputes">
-      {disputes.data ? (
-        disputes.data.list.length === 0 ? <Empty title="Nobody disputes anything">Disputes at the court <Address address={court} /> appear here.</Empty>
-          : <DisputeList disputes={disputes.data.list} court={court} />
-      ) : disputes.error ? <Empty title="This court does not list its disputes">The contract at <Address address={court} /> does not answer as a court of this kind.</Empty>
-        : <Skeleton rows={2} label="Reading the disputes" />}
-    </Section>
-  );
+/** At each court that it has promised, and at the one that this site names. */
+export function Disputes({ api }: { api: Api }) {
+  const { courts } = useCourts(api.apiName);
+  return courts.map((court) => <DisputesAt key={court} court={court} apiName={api.apiName} isOnly={courts.length === 1} isOperator />);
 }

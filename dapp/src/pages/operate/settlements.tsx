@@ -1,5 +1,5 @@
 // What a meter posted, batch by batch, the newest first; a line opens what became of each entry.
-import { useState } from "react";
+import { useEffect, useRef } from "react";
 import type { Api, SettledEntry, SettlementHead } from "../../domain/answers";
 import { explain } from "../../domain/refusals";
 import { dayText, momentText } from "../../domain/time";
@@ -23,21 +23,25 @@ const HEADS: readonly Column<SettlementHead>[] = [
 
 export function Settlements({ api }: { api: Api }) {
   const { location } = useLocation();
-  const [isFiltered, setFiltered] = useState(false);
+  const isFiltered = location.entries === "refused";
+  const section = useRef<HTMLElement>(null);
   const { of, error } = useHeads([api]);
-  if (lastSequence(api) === 0) return <Section title="Settlements"><Empty title="Nothing was settled yet">What a meter posts in batches appears here.</Empty></Section>;
   const heads = of.get(api.apiName);
+  const isRead = heads !== undefined;
+  // A link leads here.
+  useEffect(() => { if (isRead && isFiltered) section.current?.scrollIntoView(); }, [isRead, isFiltered]);
+  if (lastSequence(api) === 0) return <Section title="Settlements"><Empty title="Nothing was settled yet">What a meter posts in batches appears here.</Empty></Section>;
   const refused = heads?.filter(({ refusedEntries }) => refusedEntries > 0) ?? [];
   const rows = [...(isFiltered ? refused : heads ?? [])].reverse();
   return (
-    <Section title="Settlements">
+    <Section title="Settlements" ref={section}>
       {!heads ? (error ? <Trouble error={error} /> : <Skeleton rows={4} label="Reading the settlements" />) : (
         <Records
           of="settlements" rows={rows} columns={HEADS} keyOf={({ sequence }) => sequence.toString()} opened={location.settlement ? String(location.settlement) : ""}
           open={({ sequence }) => <Opened apiName={api.apiName} sequence={sequence} />} onOpen={(key) => go({ settlement: Number(key) }, { replace: true })}
         >
           <label className="check-field">
-            <input type="checkbox" checked={isFiltered} onChange={({ target }) => setFiltered(target.checked)} /> With refused entries ({refused.length} of {heads.length})
+            <input type="checkbox" checked={isFiltered} onChange={({ target }) => go({ entries: target.checked ? "refused" : "all" }, { replace: true })} /> With refused entries ({refused.length} of {heads.length})
           </label>
           {location.settlement > 0 && !heads.some(({ sequence }) => sequence === BigInt(location.settlement)) && <span>Number {location.settlement} is not among them.</span>}
           {lastSequence(api) > heads.length && <span className="muted small-text">The contract keeps the last {heads.length}.</span>}

@@ -65,6 +65,10 @@ story("an operator registers an API, sees what was refused, and withdraws earnin
   await shows(page.getByTestId("refused"), "%");
   await shot(page, "operate-desktop-light");
   await page.getByRole("link", { name: "All 3 APIs" }).or(page.getByRole("link", { name: "All 2 APIs" })).click();
+  await page.getByRole("link", { name: "1 with refused entries of maps" }).click();
+  await settlements.getByRole("button", { name: "Number 16" }).waitFor();
+  check(await settlements.getByLabel(/With refused entries/).isChecked(), "the link leads to those with refused entries");
+  await page.goBack();
   await page.getByRole("button", { name: "Register an API" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByRole("button", { name: "Register API" }).click();
@@ -79,15 +83,19 @@ story("an operator registers an API, sees what was refused, and withdraws earnin
 });
 
 story("an operator refunds from a consumer's line, and releases its hold", async () => {
-  const page = await enterApi("maps");
+  const page = await enter(operator, "operate");
   const consumers = section(page, "Consumers");
-  await consumers.getByRole("button", { name: /Carl/ }).click();
+  await consumers.getByRole("row", { name: /Carl.*maps/ }).getByRole("button").click();
   await shows(consumers, "A call now");
   await consumers.getByRole("button", { name: "Refund" }).click();
-  await shows(page.getByRole("dialog"), "of 200 characters");
+  await shows(page.getByRole("dialog"), "public for ever");
   await submit(page, { Amount: "0.25", Reason: "an outage" }, "Refund");
   await follow(page, "Refund 0.25 GEN", "Accepted");
   await shows(page.getByText("so far"), "0.25 GEN refunded");
+  await consumers.getByRole("link", { name: "maps" }).click();
+  await page.getByRole("heading", { level: 1, name: "maps" }).waitFor();
+  check(!(await page.getByTestId("earnings").isVisible()), "what all APIs earned is not told as if one had");
+  await consumers.getByRole("button", { name: /Carl/ }).click();
   await consumers.getByRole("button", { name: "Release the hold" }).click();
   await shows(page.getByTestId("effects"), "Nothing secures what is not settled yet");
   await page.keyboard.press("Escape");
@@ -125,8 +133,8 @@ aside("an operator of 42 APIs sees what came in, who uses them, and what was ref
   await page.goto(place("operate", { account: operator.address, api: heavy.apis.settled }, heavy));
   const consumers = section(page, "Consumers");
   await shows(consumers, "These are 100 of 121");
-  await consumers.getByRole("button", { name: "Read more" }).click();
   await consumers.getByLabel("Find consumers").fill("b0b00077");
+  await consumers.getByRole("button", { name: "Read more" }).click();
   await shows(consumers, "1 of 121");
   await consumers.getByRole("button", { name: /0x0000/ }).click();
   await shows(consumers, "free credit");
@@ -139,7 +147,7 @@ aside("an operator of 42 APIs sees what came in, who uses them, and what was ref
 
 aside("an operator sees what has matured, and what a day's refund can be at most", async () => {
   const page = await enterApi(heavy.apis.often, heavy);
-  await shows(page.getByText("have waited as long as was promised"), "GEN");
+  await shows(page.getByText("to collect now"), "GEN");
   await page.getByRole("button", { name: "Collect" }).click();
   await shows(page.getByTestId("effects"), "no court can give them back any more");
   await page.keyboard.press("Escape");
