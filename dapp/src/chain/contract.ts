@@ -13,6 +13,8 @@ export interface ReadOptions {
 
 const NOBODY = `0x${"0".repeat(40)}`;
 const PAGE = 100;
+/** What is summed of a part would be told as that of all. */
+const TORN = new NodeError("rejected", "Its answers do not fit together: there should be more.");
 
 /** What goes wrong with a view says whether the contract is there, and whether it is the billing contract. */
 function asViewFailure(error: unknown): unknown {
@@ -68,7 +70,7 @@ export class BillingContract extends ContractReader<typeof VIEWS> {
     const report = await this.read("get_usage_report", [consumer], options);
     while (report.apis.length < report.total) {
       const page = await this.read("get_usage_report", [consumer, report.apis.length], options);
-      if (page.apis.length === 0) break;
+      if (page.apis.length === 0) throw TORN;
       report.apis.push(...page.apis);
     }
     return report;
@@ -94,7 +96,8 @@ export class BillingContract extends ContractReader<typeof VIEWS> {
     for (;;) {
       const page = await this.read("list_apis", [found.length, PAGE], options);
       found.push(...page.apis);
-      if (found.length >= page.total || page.apis.length === 0) return found;
+      if (found.length >= page.total) return found;
+      if (page.apis.length === 0) throw TORN;
     }
   }
 }
