@@ -149,7 +149,7 @@ not_subscribed | the client has no subscription to the API | subscribe first
 price_changed | the price rose above the one the client accepted | subscribe again to accept the new price
 daily_limit_exceeded | all calls of the day were used up | wait until midnight UTC, or choose a larger plan
 monthly_limit_exceeded | all calls of the month were used up | wait until next month, or choose a larger plan
-daily_spend_exceeded | the client's own cap for the day was reached | raise the cap by subscribing again, or wait a day
+daily_spend_exceeded | the daily spending cap was reached | raise the cap by subscribing again, or wait a day
 insufficient_credit | not covered by free credit or, in a session, by its hold | top up, take less, or place a hold
 day_closed | the day is over, or was before or after the subscription | settle usage on its day or on the day after
 spend_above_price | more was charged than the accepted price | charge at most calls times the accepted price

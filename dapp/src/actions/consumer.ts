@@ -156,7 +156,7 @@ export function changeCap(api: Api, report: UsageReport, line: ApiUsage, now: nu
     ...whole,
     title: `Daily cap for ${api.apiName}`,
     intro: `${gen(line.consumerMaxDailySpendWei)} may be spent a day; ${gen(line.spendTodayWei)} are spent today. The plan stays ${line.planName}.`,
-    submit: "Change the cap",
+    submit: "Set cap",
     fields: whole.fields.filter(({ name }) => name === "cap"),
     check: ({ cap = "" }) => whole.check({ plan: line.planName, cap }),
   };

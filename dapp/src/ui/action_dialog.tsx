@@ -4,8 +4,11 @@ import { useCallback, useEffect, useId, useRef, useState, type FormEvent, type R
 import { lengthOf, type Action, type Field } from "../actions/action";
 import { NodeError } from "../chain/rpc";
 import { AmountError, atMostGen, editableGen, exactGen, exactWei, grouped, parseGen } from "../domain/amounts";
+import { isAddress } from "../domain/names";
 import { explain } from "../domain/refusals";
+import { isStudio } from "../chain/networks";
 import { useDeployment } from "../state/deployment";
+import { usePlace } from "../state/place";
 import { useBalance, useFee, useReadAnew, type Fee } from "../state/queries";
 import { useSend } from "../state/sending";
 import { useSigner, useSigningGuard } from "../state/signing";
@@ -124,7 +127,7 @@ function ActionForm({ action, onDone }: { action: Action; onDone(): void }) {
             setValues({ ...filled, [field.name]: value });
             if (maxed === field.name) setMaxed("");
           }}
-          onMax={field.max === "balance" && mostWei !== undefined ? () => {
+          onMax={field.max === "balance" && mostWei ? () => {
             setValues(filled);
             setMaxed(field.name);
           } : undefined}
@@ -140,10 +143,12 @@ function ActionForm({ action, onDone }: { action: Action; onDone(): void }) {
         )}
       </div>
       <FeeLine fee={fee} />
-      {isShort && (
+      {isShort ? (
         <Banner tone="warn" title="Your account has too little">
-          It has {exactGen(balance.data ?? 0n)} GEN; {exactGen(totalWei)} GEN are to be sent{depositWei > 0n && ", with the fee"}.
+          It has {exactGen(balance.data ?? 0n)} GEN; {exactGen(totalWei)} GEN are to be sent{depositWei > 0n && ", with the fee"}. <WhereFrom own={own} />
         </Banner>
+      ) : balance.data === 0n && action.fields.some(({ max }) => max === "balance") && (
+        <Banner tone="info" title="Your account has no GEN"><WhereFrom own={own} /></Banner>
       )}
       <SignerLine />
       <div className="dialog-buttons">
@@ -152,6 +157,13 @@ function ActionForm({ action, onDone }: { action: Action; onDone(): void }) {
       </div>
     </form>
   );
+}
+
+/** Where an account gets GEN. */
+function WhereFrom({ own }: { own: string }) {
+  const { network, url } = usePlace();
+  if (!isStudio(network)) return "GEN come from any account that has some, or from the network's faucet.";
+  return <>Its network gives GEN to whoever asks: <code className="break">api-billing localnet fund 10gen {own} --url {url}</code></>;
 }
 
 /** What the network takes besides; or why that is not known, and nothing can be sent. */
@@ -188,11 +200,12 @@ interface FieldProps {
 }
 
 export function FieldInput({ field, value, error, onChange, onLeave, onMax }: FieldProps) {
-  const { known } = useDeployment();
+  const { known, nameOf } = useDeployment();
   const { max } = field;
   const toMax = typeof max === "bigint" && max > 0n ? () => onChange(editableGen(max)) : onMax;
   const id = useId();
-  const hint = hintOf(field, value);
+  // An address is cut where the screen is narrow.
+  const hint = field.kind === "address" && isAddress(value) ? <>{nameOf(value)} <span className="mono break">{value}</span></> : hintOf(field, value);
   const described = [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(" ");
   const common = {
     id, name: field.name, value, onBlur: onLeave,

@@ -22,7 +22,7 @@ describe("a proof that the meter made", () => {
   });
   it("whose day was refused in part says so", () => {
     const found = judgeProof(proof, { ...SETTLEMENT, entries: [{ ...ENTRY, code: "daily_spend_exceeded" }] });
-    expect(found).toMatchObject({ status: "proven", billed: false, text: expect.stringContaining("own cap for the day") });
+    expect(found).toMatchObject({ status: "proven", billed: false, text: expect.stringContaining("daily spending cap") });
   });
   it("of a settlement that the contract forgot is consistent, no more", () => expect(judgeProof(proof, "forgotten").status).toBe("forgotten"));
   it("says in words what was counted, and when", () => {

@@ -52,6 +52,7 @@ beforeEach(() => {
   vi.stubGlobal("fetch", vi.fn(async (_url: string, init?: RequestInit) => {
     if (!init?.body) return Promise.resolve(Response.json({ address: CONTRACT, court, accounts: [{ role: "operator", name: "Olga", address: OTHER }] }));
     const { method, params } = JSON.parse(String(init.body)) as { method: string; params: { data: string }[] };
+    if (method === "eth_getBalance") return Promise.resolve(Response.json({ result: "0x0" }));
     if (method === "eth_chainId") return Promise.resolve(Response.json({ result: "0xf22f" }));
     if (method !== "gen_call") return Promise.resolve(Response.json({ error: { code: -32601, message: "no such method" } }));
     const asked = Buffer.from(params[0]?.data.slice(2) ?? "", "hex").toString("latin1");
@@ -200,7 +201,7 @@ describe("a consumer's page", () => {
   });
   it("says that nothing can be called where all subscriptions have ended", async () => {
     await open(reportOf({}, line({ subscribed: false })));
-    expect(await screen.findByText("Subscribe to an API to call it.")).toBeTruthy();
+    expect((await screen.findByText("None can be called yet.")).closest("div")?.textContent).toContain("Subscribe to an API");
   });
   it("names the APIs of the first thing to do", async () => {
     const risen = ["aaa", "ccc"].map((api_name) => line({ api_name, cost_per_call_wei: GEN }));
@@ -254,6 +255,17 @@ describe("an open dialog", () => {
     await refresh(reportOf({}, line({ api_name: "aaa" }), line({ api_name: "bbb" })));
     expect(await screen.findByText("All your APIs can be called.")).toBeTruthy();
     expect([within(dialog()).getByRole("heading", { level: 2 }).textContent, ...typed()]).toEqual(["Change subscription to bbb", ...before]);
+  });
+  it("that needs GEN says where they come from, where there are none, and offers none", async () => {
+    await open(reportOf({}, line()), true);
+    await userEvent.click(await screen.findByRole("button", { name: "Top up" }));
+    expect(await within(dialog()).findByText("Your account has no GEN")).toBeTruthy();
+    expect(dialog().textContent).toContain(`api-billing localnet fund 10gen ${OWN} --url ${node()}`);
+    expect(within(dialog()).queryByRole("button", { name: /^Max/ })).toBeNull();
+    fireEvent.change(within(dialog()).getByLabelText("Consumer"), { target: { value: OTHER } });
+    expect(within(dialog()).getByText("Olga").textContent).toContain(OTHER);
+    await userEvent.type(within(dialog()).getByLabelText("Amount"), "5");
+    expect(within(dialog()).getByText("Your account has too little")).toBeTruthy();
   });
   it("about a cap asks for the cap", async () => {
     offer(apiOf("weather", { ...plan, plan_name: "pro" }));

@@ -105,9 +105,11 @@ function lasting(endsAt: LastDays["endsAt"], now: number): string {
 
 function ToDo({ first, ...acting }: Acting & { first: Advice | undefined }) {
   const { report, isOwn } = acting;
+  const [title, text] = first ? [first.title, `${first.which} ${first.text}`]
+    : report.apis.some(({ subscribed }) => subscribed) ? ["Nothing", `All ${isOwn ? "your" : "these"} APIs can be called.`] : ["Subscribe to an API", "None can be called yet."];
   return (
-    <Figure name={isOwn ? "To do" : "For its owner to do"} className={`todo ${first?.severity ?? "fine"}`} value={first?.title ?? "Nothing"}>
-      <p>{first ? `${first.which} ${first.text}` : report.apis.some(({ subscribed }) => subscribed) ? `All ${isOwn ? "your" : "these"} APIs can be called.` : "Subscribe to an API to call it."}</p>
+    <Figure name={isOwn ? "To do" : "For its owner to do"} className={`todo ${first?.severity ?? "fine"}`} value={title}>
+      <p>{text}</p>
       <p><Remedy className="button primary small" about={first} {...acting} /></p>
     </Figure>
   );
@@ -140,7 +142,7 @@ function Money({ isTopUpAbove, ...acting }: Acting & { isTopUpAbove: boolean }) 
       {!isOwn && (
         <p className="small-text" data-testid="looking">
           You only look at this account. Anybody may top it up; all else its owner has to sign.{" "}
-          {own ? <a href={href({ account: own, api: "" })}>Your own usage</a> : <a href={href({ view: "connect" })}>Connect an account</a>}
+          {own ? <a href={href({ account: own })}>Your own usage</a> : <a href={href({ view: "connect" })}>Connect an account</a>}
         </p>
       )}
       {details.data && (

@@ -94,7 +94,7 @@ aside("notices and chart tell what was refused and used", async () => {
   const context = await visit();
   const page = await context.newPage();
   await page.goto(place("usage", { account: consumer.address, chart: "calls", api: "maps" }));
-  await page.getByLabel("Refused calls by reason").getByText(/calls refused: the client's own cap/).waitFor();
+  await page.getByLabel("Refused calls by reason").getByText(/calls refused: the daily spending cap/).waitFor();
   check((await page.getByRole("button", { name: "Calls" }).getAttribute("aria-pressed")) === "true", "the chart is what the URL says");
   check((await page.getByLabel("Which API").inputValue()) === "maps", "the API is what the URL says");
   await page.locator(".chart-bar rect").first().waitFor();

@@ -55,10 +55,10 @@ story("an operator registers an API, sees what was refused, and withdraws earnin
   const page = await enterApi("maps");
   const settlements = section(page, "Settlements");
   await settlements.getByRole("button", { name: "Number 16" }).click();
-  await shows(settlements, "calls: the client's own cap for the day was reached");
+  await shows(settlements, "calls: the daily spending cap was reached");
   check(page.url().includes("settlement=16"), "the settlement is in the URL");
   await page.reload();
-  await shows(settlements, "calls: the client's own cap for the day was reached");
+  await shows(settlements, "calls: the daily spending cap was reached");
   await settlements.getByLabel(/With refused entries/).check();
   await settlements.getByRole("button", { name: "Number 15" }).waitFor({ state: "hidden" });
   check((await settlements.getByRole("button", { name: /^Number \d/ }).count()) === 1, "one settlement had refused entries");
