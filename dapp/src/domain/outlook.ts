@@ -58,6 +58,7 @@ export function atLastDays(report: UsageReport, history: readonly Omit<DayUsage,
     const due = draws.map(({ spent, held }) => (spent * BigInt(seconds)) / span - held);
     return due.reduce((total, wei) => (wei > 0n ? total + wei : total), 0n) <= report.creditBalanceWei;
   };
+  if (isOut(report, now)) return { ...about, endsAt: now };
   if (days === 0 || draws.every(({ spent }) => spent === 0n)) return { ...about, endsAt: null };
   if (isPaid(FAR)) return { ...about, endsAt: "never" };
   let [low, high] = [0, FAR];
@@ -67,6 +68,13 @@ export function atLastDays(report: UsageReport, history: readonly Omit<DayUsage,
     else high = middle;
   }
   return { ...about, endsAt: now + low };
+}
+
+/** Whether credit pays no call of any API, and nothing else does. */
+function isOut(report: UsageReport, now: number): boolean {
+  const unheld = report.apis.filter((line) => line.active && line.subscribed && !meteredOf(line, now)?.calls);
+  const left = unheld.map((line) => leftOf(line, report.creditBalanceWei));
+  return left.length > 0 && left.every(({ calls, code }) => calls === 0n && code === "insufficient_credit");
 }
 
 /** Else it may be a program that signs, which does so with each request: then that little is signed ahead means nothing. */

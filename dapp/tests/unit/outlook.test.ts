@@ -30,6 +30,11 @@ describe("the rate of the last seven days", () => {
     expect(atLastDays(whole, [], NOW).endsAt).toBeNull();
     expect(atLastDays(whole, [spent(20, 1n)], NOW)).toMatchObject({ days: 7, spentWei: 0n, endsAt: null });
   });
+  it("has ended where credit pays no call, whatever was used, unless a hold does", () => {
+    const poor = (change: Partial<ApiUsage>) => atLastDays({ ...whole, creditBalanceWei: 1n, apis: [line(change)] }, [], NOW).endsAt;
+    expect(poor({})).toBe(NOW);
+    expect([poor({ holdWei: GEN, holdExpiresAt: NOW + 1 }), poor({ subscribed: false }), poor({ spendTodayWei: GEN })]).toEqual([null, null, null]);
+  });
   it("has an end within ten years, or none", () => {
     expect(atLastDays({ ...whole, creditBalanceWei: 10n ** 9n * GEN }, [spent(1, 1n)], NOW).endsAt).toBe("never");
     expect(atLastDays({ ...whole, creditBalanceWei: 0n }, [spent(1, 1n)], NOW).endsAt).toBe(NOW);
