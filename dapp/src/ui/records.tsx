@@ -53,7 +53,7 @@ export function Records<R>({ of, rows, columns, keyOf, textOf, open, opened = ""
   const { order = own, onOrder: setOrder = setOwn } = kept;
   const [wanted, setWanted] = useState("");
   const [shown, setShown] = useState(SHOWN);
-  const [ownKey, setOpenKey] = useState("");
+  const [ownKey, setOpenKey] = useState(opened);
   const openKey = onOpen ? opened : ownKey;
   const word = wanted.trim().toLowerCase();
   const found = inOrder(word && textOf ? rows.filter((row) => textOf(row).includes(word)) : rows, columns, order);

@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { act, cleanup, fireEvent, render, screen, within } from "@testing-library/react";
+import { act, cleanup, configure, fireEvent, render, screen, within } from "@testing-library/react";
 import { userEvent } from "@testing-library/user-event";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { AppFrame } from "../../src/app";
@@ -13,6 +13,8 @@ import { dateOfDay } from "../../src/domain/time";
 import { PlaceProvider } from "../../src/state/place";
 import { signers } from "../../src/state/signing";
 import { OTHER, OWN } from "./samples";
+
+configure({ asyncUtilTimeout: 5_000 }); // for a machine that has much else to do
 
 const CONTRACT = `0x${"cc".repeat(20)}`;
 /** Each test has another: who signs at one is asked for once. */
