@@ -31,7 +31,7 @@ export const address: Reader<string> = (value) => {
   return text(value).toLowerCase();
 };
 const whole = of("a number", (value) => typeof value === "bigint");
-const within = <T>(least: bigint, most: bigint | number, as: (value: bigint) => T): Reader<T> => (value) => {
+export const within = <T>(least: bigint, most: bigint | number, as: (value: bigint) => T): Reader<T> => (value) => {
   if (whole(value) < least || whole(value) > BigInt(most)) throw new UnexpectedAnswer(`a number from ${least} to ${most} was expected`);
   return as(whole(value));
 };

@@ -1,7 +1,7 @@
 // Reads the HTTP meter of an operator with its admin token, which goes to that address alone.
 import { textOf, TooLarge } from "../browser/answers";
-import { nullable, listOf, number, flag, big, record, text, UnexpectedAnswer, type AnswerOf, type Reader } from "../domain/reading";
-import { LAST_DAY, LAST_INSTANT } from "../domain/time";
+import { nullable, listOf, number, flag, big, day, record, signed, text, within, UnexpectedAnswer, type AnswerOf, type Reader } from "../domain/reading";
+import { LAST_INSTANT } from "../domain/time";
 
 export type MeterFailure =
   | "silent" // nothing answers there, or not in time
@@ -29,13 +29,7 @@ const RECONCILING_MS = 180_000;
 const RECORDS = 25;
 const CONSUMERS = 1_000;
 
-/** What is more is no such number, and could not be shown. */
-const upTo = (most: number): Reader<number> => (value) => {
-  const small = number(value);
-  if (small < 0 || small > most) throw new UnexpectedAnswer("a number is out of bounds");
-  return small;
-};
-const instantMs = upTo(LAST_INSTANT * 1000);
+const instantMs = within(0n, LAST_INSTANT * 1000, Number);
 
 /** In smallest units. */
 const amount: Reader<bigint> = (value) => {
@@ -50,7 +44,7 @@ const counts: Reader<[name: string, count: bigint][]> = (value) => {
 };
 
 const sums = record("Sums", { calls: big, charged_wei: amount });
-const currency = { currency: text, currency_decimals: upTo(77) };
+const currency = { currency: text, currency_decimals: within(0n, 77, Number) };
 
 export const readSummary = record("Summary", {
   at_ms: instantMs,
@@ -81,8 +75,8 @@ export interface Entry extends AnswerOf<typeof readRecord> {}
 export const readRecords = record("Records", { ...currency, records: listOf(readRecord), next: nullable(text) });
 
 const readLine = record("Comparison", {
-  consumer: text, day: upTo(LAST_DAY), metered_calls: big, metered_wei: amount, chain_calls: big, chain_wei: amount, receipt_calls: big,
-  difference_wei: amount, unexplained_wei: amount, why: listOf(record("Why", { reason: text, calls: big, amount_wei: amount })),
+  consumer: text, day, metered_calls: big, metered_wei: amount, chain_calls: big, chain_wei: amount, receipt_calls: big,
+  difference_wei: amount, unexplained_wei: amount, why: listOf(record("Why", { reason: text, calls: signed, amount_wei: amount })),
 });
 export interface Comparison extends AnswerOf<typeof readLine> {}
 export const readReconciliation = record("Reconciliation", { at_ms: instantMs, zero: flag, closed: flag, unknown_settlements: big, lines: listOf(readLine) });

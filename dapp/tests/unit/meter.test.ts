@@ -60,7 +60,7 @@ describe("an address and a token", () => {
 
 describe("an answer of a meter", () => {
   it("has amounts as texts, of which none is rounded", () => {
-    const why = [{ reason: "not in a batch yet", calls: 1, amount_wei: "900719925474099312345" }];
+    const why = [{ reason: "retried on day 2 instead of 1", calls: -1, amount_wei: "-900719925474099312345" }];
     const sent = {
       consumer: "acme", day: 1, metered_calls: 1, metered_wei: "900719925474099312345", chain_calls: 0, chain_wei: "0", receipt_calls: 0,
       difference_wei: "-900719925474099312345", unexplained_wei: "0", why,
