@@ -39,7 +39,7 @@ const REASONS: readonly [RegExp, (...found: string[]) => string][] = [
   [/^sent, outcome not known$/, () => "In a batch that was sent, and whose outcome is not known yet"],
   [/^refused: (\w+)$/, (code) => `Refused by the contract: ${explain(code).meaning.toLowerCase()}`],
   [/^written off$/, () => "Written off: it is never billed"],
-  [/^retried on day (\d+) instead of (\d+)$/, (day, instead) => `Billed on ${dayName(day)}, used on ${dayName(instead)}`],
+  [/^retried on day (\d{1,6}) instead of (\d{1,6})$/, (day, instead) => `Billed on ${dayName(day)}, used on ${dayName(instead)}`],
   [/^billed by the outbox, but not on chain$/, () => "The meter has it as billed, the chain does not: an appeal may have undone it"],
 ];
 

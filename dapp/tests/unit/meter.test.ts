@@ -148,7 +148,7 @@ describe("words of a meter", () => {
     expect(reasonWords("not in a batch yet")).toBe("Waits for the next batch");
     expect(reasonWords("sent, outcome not known (batch 7)")).toBe("In a batch that was sent, and whose outcome is not known yet (batch 7)");
     expect(reasonWords("retried on day 20001 instead of 20000")).toMatch(/^Billed on 5 Oct 2024, used on 4 Oct 2024$/);
-    expect(reasonWords("something new")).toBe("Something new");
+    for (const odd of ["something new", "retried on day 99999999999 instead of 1"]) expect(reasonWords(odd).toLowerCase()).toBe(odd);
   });
 
   it("tell what a reconciliation comes to", () => {

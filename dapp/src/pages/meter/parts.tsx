@@ -5,7 +5,8 @@ import { Banner, Calls, Gen } from "../../ui/parts";
 /** In the meter's own currency. */
 export function Amount({ units, of, big = false }: { units: bigint; of: Currency; big?: boolean }) {
   if (isGen(of)) return <>{units < 0n && "−"}<Gen wei={units < 0n ? -units : units} big={big} /></>;
-  return <data className={`amount${big ? " amount-big" : ""}`} value={units.toString()}>{amountText(units, of)}</data>;
+  const text = amountText(units, of);
+  return <data className={`amount${text.length > 24 ? " long" : ""}${big ? " amount-big" : ""}`} value={units.toString()}>{text}</data>;
 }
 
 /** So many, of what there is one or more of. */
