@@ -63,9 +63,9 @@ export function consumerState(consumer: Subscriber, api: Api, now: number, refus
   return { label: "Active", tone: "good", rank: 6, text: "" };
 }
 
-/** By consumer the code that stopped an entry of a settlement. */
+/** By consumer the code that first stopped an entry of a settlement, which is what its notice says. */
 export const refusedIn = (settlement: Settlement | null | undefined): ReadonlyMap<string, string> =>
-  new Map((settlement?.entries ?? []).filter(({ code }) => code !== "").map(({ consumer, code }) => [consumer, code]));
+  new Map((settlement?.entries ?? []).filter(({ code }) => code !== "").reverse().map(({ consumer, code }) => [consumer, code]));
 
 export interface Consumers {
   /** How many there are, of whom so many have a subscription. */

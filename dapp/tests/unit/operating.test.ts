@@ -94,6 +94,10 @@ describe("settlements", () => {
     expect(refusedOf(entries)).toEqual({ calls: 6n, ofCalls: 20n, spendWei: 60n });
     expect([...refusedIn({ ...head({}), entries })]).toEqual([[OTHER, "insufficient_credit"]]);
   });
+  it("tell of several entries of a consumer what the notice to it says: the first", () => {
+    const entries = [entry({}), entry({ code: "insufficient_credit" }), entry({ code: "day_closed" })];
+    expect(refusedIn({ ...head({}), entries }).get(OWN)).toBe("insufficient_credit");
+  });
   it.each([[0n, 10n, "0 %"], [1n, 1_000n, "under 1 %"], [6n, 20n, "30 %"], [0n, 0n, "0 %"]])("%s of %s calls are %s", (part, whole, text) => expect(percentText(part, whole)).toBe(text));
 });
 

@@ -125,7 +125,7 @@ function Settled({ apis, heads, subscribers, now }: Pick<FiguresProps, "apis" | 
     <>
       <Figure name="Refused in the last settlement" testId="refused" value={!isSettled ? <span className="muted">nothing</span> : settlement.data ? <span className={refused.calls ? "bad-text" : ""}>{percentText(refused.calls, refused.ofCalls)}</span> : WAITING}>
         {refused.calls > 0n && <p><Calls count={refused.calls} /> of <Calls count={refused.ofCalls} /> calls, <Gen wei={refused.spendWei} /></p>}
-        {count > 0 && <p className="muted">{withRefused} of the last {count} settlements had refused entries</p>}
+        {count > 0 && <p className="muted">{withRefused} of the last {count} {count === 1 ? "settlement" : "settlements"} had refused entries</p>}
         {refusing.length > 0 && (
           <p>
             See {refusing.slice(0, NAMED).map((apiName, i) => <Fragment key={apiName}>{i > 0 && ", "}<a className="break" href={href({ api: apiName, entries: "refused", settlement: 0 })}>{apis.length > 1 ? `those of ${apiName}` : "them"}</a></Fragment>)}
