@@ -134,6 +134,7 @@ def test_records__listed__in_the_order_of_ids_by_page(desk):
 def test_records__newest_first__come_by_pages_the_other_way(desk):
     made = [desk.served(now_ms=desk.now_ms + minute * 60_000, consumer="ab"[minute % 2]) for minute in range(5)]
     first = ids(desk.call(ListRecords(limit=2, newest_first=True)))
+    desk.served(now_ms=desk.now_ms + 9 * 60_000)  # meanwhile
     second = ids(desk.call(ListRecords(limit=9, newest_first=True, after=first[-1])))
     assert first + second == made[::-1]
     assert ids(desk.call(ListRecords(consumer="a", newest_first=True, limit=2))) == [made[4], made[2]]
