@@ -5,6 +5,8 @@ import type { BillingContract, CourtContract, ReadOptions } from "./contract";
 import { NodeError } from "./rpc";
 
 const PAGE = 64;
+/** One a day and API; of more, the oldest are told. */
+const MOST_OF_CONSUMER = 1_024;
 /** An API can promise something 64 times; the last can be ended, and before the first is nothing. */
 const MOST_PROMISES = 66;
 /** So long earnings wait at most. */
@@ -61,11 +63,20 @@ export async function disputesOf(court: CourtContract, billing: string, apiName:
   const about = await court.read("get_court", [], options);
   if (about.billing !== billing) throw new NodeError("wrong_contract", "it judges another contract");
   const first = Math.max(0, about.disputes - most);
+  const list = await latestFirst((after) => court.read("list_disputes", [apiName, after, PAGE], options), first, most);
+  return { list, hasMore: first > 0 };
+}
+
+/** Those of a consumer, the latest first. */
+export const disputesOfConsumer = (court: CourtContract, consumer: string, options?: ReadOptions): Promise<DisputeHead[]> =>
+  latestFirst((after) => court.read("list_disputes_of", [consumer, after, PAGE], options), 0, MOST_OF_CONSUMER);
+
+async function latestFirst(page: (after: number) => Promise<DisputeHead[]>, after: number, most: number): Promise<DisputeHead[]> {
   const found: DisputeHead[] = [];
-  for (let page = 0; page < most / PAGE; page += 1) {
-    const heads = await court.read("list_disputes", [apiName, found.at(-1)?.disputeId ?? first, PAGE], options);
+  for (let pages = 0; pages < most / PAGE; pages += 1) {
+    const heads = await page(found.at(-1)?.disputeId ?? after);
     found.push(...heads);
     if (heads.length < PAGE) break;
   }
-  return { list: found.reverse(), hasMore: first > 0 };
+  return found.reverse();
 }

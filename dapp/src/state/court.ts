@@ -2,7 +2,7 @@
 import { partialMatchKey, useQueries, useQuery, type UseQueryResult } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { CourtContract, type ArgumentsOf, type ValueOf } from "../chain/contract";
-import { disputableDays, disputesOf, promisesBack, type DisputableDays, type Disputes } from "../chain/court";
+import { disputableDays, disputesOf, disputesOfConsumer, promisesBack, type DisputableDays, type Disputes } from "../chain/court";
 import { NodeError } from "../chain/rpc";
 import type { COURT_VIEWS, DisputeHead, Promise as ApiPromise } from "../domain/answers";
 import { dayOf } from "../domain/time";
@@ -59,7 +59,7 @@ export function useDisputesOf(consumer: string): { court: string; disputes: read
   const court = useCourt(contract?.address === address ? named : "");
   const { data } = useQuery({
     queryKey: viewKey(court, "list_disputes_of", [consumer]),
-    queryFn: async ({ signal }) => (court ? (await court.read("list_disputes_of", [consumer], { signal, urgent: false })).reverse() : Promise.reject(NO_CONTRACT)),
+    queryFn: ({ signal }) => (court ? disputesOfConsumer(court, consumer, { signal, urgent: false }) : Promise.reject(NO_CONTRACT)),
     enabled: court !== null, staleTime: SELDOM_MS,
   });
   return { court: named, disputes: data ?? [] };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { disputesOf } from "../../src/chain/court";
+import { disputesOf, disputesOfConsumer } from "../../src/chain/court";
 import type { CourtContract } from "../../src/chain/contract";
 import type { DisputeHead } from "../../src/domain/answers";
 import { OTHER, OWN } from "./samples";
@@ -34,5 +34,12 @@ describe("the disputes of an API", () => {
     const endless = { read: (method: string, args: readonly unknown[]) => court.read(method as "list_disputes", method === "get_court" ? args as never : ["weather", 0, 64]) } as CourtContract;
     await disputesOf(endless, OTHER, "weather", 256);
     expect(asked.length).toBe(5);
+  });
+});
+
+describe("the disputes of a consumer", () => {
+  it("are the newest, too, of one with many", async () => {
+    const list = await disputesOfConsumer(courtOf(300).court, OWN);
+    expect([list.length, list[0]?.disputeId]).toEqual([100, 300]);
   });
 });
