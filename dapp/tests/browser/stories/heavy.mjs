@@ -18,7 +18,8 @@ async function everythingFits(width) {
     const page = entered.get(person);
     await page.goto(place(view, { account: person.address }, heavy));
     await isThere(page).waitFor();
-    await page.waitForFunction(() => !document.querySelector("main .skeleton"));
+    // The consumers of 42 APIs come after what these earned, at the pace that nodes allow.
+    await page.waitForFunction(() => !document.querySelector("main .skeleton"), null, { timeout: 75_000 });
     await fits(page, `${view} at ${width}`);
     await accessible(page, `${view} at ${width}`);
     await shot(page, `heavy-${view}-${width}`);
