@@ -2,8 +2,10 @@
 import { useEffect, useSyncExternalStore } from "react";
 import { WalletList, type FoundWallet } from "../chain/injected";
 import { guardOf, type Guard } from "./guard";
+import { go, useLocation } from "./location";
 import { usePlace } from "./place";
 import { SignerStore, type KeptKey, type Signer } from "./signer";
+import { OF_AN_ACCOUNT } from "./url";
 
 export const wallets = new WalletList();
 export const signers = new SignerStore(wallets);
@@ -23,10 +25,15 @@ export function useSigningGuard(): Guard {
   return guardOf(useSigner().signer, chainId);
 }
 
-/** Finds who signed here before, at every other node anew. */
+/** Finds who signed here before, at every other node anew; a page of an account that the URL does not name is the signer's. */
 export function useSignerOf(): void {
   const { url, allowsKeys } = usePlace();
+  const { location: { view, account } } = useLocation();
+  const { own } = useSigner();
   useEffect(() => {
     if (url) void signers.open(url, allowsKeys);
   }, [url, allowsKeys]);
+  useEffect(() => {
+    if (own && !account && OF_AN_ACCOUNT.includes(view)) go({ account: own }, { replace: true });
+  }, [own, account, view]);
 }

@@ -4,6 +4,8 @@ import { isAddress, isName } from "../domain/names";
 
 export const VIEWS = ["usage", "apis", "operate", "disputes", "statement", "transactions", "connect"] as const;
 export type View = (typeof VIEWS)[number];
+/** They are of an account: of the one that acts, where the URL names none. Usage without one is the first page. */
+export const OF_AN_ACCOUNT: readonly View[] = ["operate", "disputes", "statement"];
 
 export const isNodeUrl = (text: string): boolean => {
   try {

@@ -9,12 +9,12 @@ export function AccountPicker() {
   const { signer } = useSigner();
   const own = signer.kind === "none" ? "" : signer.address;
   if (known.length === 0) return null;
-  const isKnown = location.account === own || known.some((each) => each.address.toLowerCase() === location.account);
+  const isKnown = location.account !== "" && (location.account === own || known.some((each) => each.address.toLowerCase() === location.account));
   return (
     <label className="inline-field">
       <span className="visually-hidden">Account to look at</span>
       <select value={location.account} onChange={({ target }) => go({ account: target.value, ...(target.value === own ? {} : { view: viewOf(target.value) }) })}>
-        {!isKnown && <option value={location.account}>Another account</option>}
+        {!isKnown && <option value={location.account}>{location.account ? "Another account" : "Choose an account"}</option>}
         {own && <option value={own}>My account</option>}
         {[...new Set(known.map((each) => each.role))].map((role) => (
           <optgroup key={role} label={`${role.charAt(0).toUpperCase()}${role.slice(1)}s`}>

@@ -1,11 +1,12 @@
 // @vitest-environment happy-dom
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, configure, render, screen } from "@testing-library/react";
+import { act, cleanup, configure, render, screen, waitFor } from "@testing-library/react";
 import { userEvent } from "@testing-library/user-event";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { AppFrame } from "../../src/app";
 import { callData, encode, toHex } from "../../src/chain/calldata";
 import { PlaceProvider } from "../../src/state/place";
+import { signers } from "../../src/state/signing";
 import { OWN } from "./samples";
 
 configure({ asyncUtilTimeout: 5_000 }); // for a machine that has much else to do
@@ -20,6 +21,8 @@ const reads = new Map<string, unknown>([
   [callData("list_apis", [0, 100]), { total: 0, apis: [] }],
 ]);
 let gone = false;
+/** What the site says of the localnet, where it says something. */
+let site: object | null = null;
 
 async function node(_url: string, init: RequestInit): Promise<Response> {
   if (gone) throw new TypeError("Failed to fetch");
@@ -45,9 +48,10 @@ function open(hash: string): void {
 
 beforeEach(() => {
   gone = false;
+  site = null;
   localStorage.clear();
   trust(OWN_NODE);
-  vi.stubGlobal("fetch", vi.fn((url: string, init?: RequestInit) => (init?.body ? node(url, init) : Promise.resolve(new Response("", { status: 404 })))));
+  vi.stubGlobal("fetch", vi.fn((url: string, init?: RequestInit) => (init?.body ? node(url, init) : Promise.resolve(site ? Response.json(site) : new Response("", { status: 404 })))));
 });
 afterEach(() => {
   cleanup();
@@ -112,6 +116,16 @@ describe("the page", () => {
     expect(await screen.findByText("You are only watching")).toBeTruthy();
     const submit = screen.getAllByRole("button", { name: "Top up" }).at(-1) as HTMLButtonElement;
     expect(submit.disabled).toBe(true);
+  });
+  it("that is of an account is the signer's where the link names none", async () => {
+    site = { address: CONTRACT, accounts: [{ address: `0x${"ca".repeat(20)}`, name: "Carl", role: "consumer" }] };
+    open(`#/disputes?network=localnet&contract=${CONTRACT}`);
+    const shown = async () => (await screen.findByRole<HTMLSelectElement>("combobox", { name: "Account to look at" })).selectedOptions[0]?.text;
+    expect(await shown()).toBe("Choose an account");
+    act(() => signers.useKey(OWN, `0x${"11".repeat(32)}`));
+    await waitFor(() => expect(window.location.hash).toContain(`account=${OWN}`));
+    expect(await shown()).toBe("My account");
+    act(() => signers.leave());
   });
   it("tells of a node that is not there", async () => {
     gone = true;
