@@ -64,7 +64,7 @@ export function consumerState(consumer: Subscriber, api: Api, now: number, refus
 }
 
 /** By consumer the code that first stopped an entry of a settlement, which is what its notice says. */
-export const refusedIn = (settlement: Settlement | null | undefined): ReadonlyMap<string, string> =>
+export const refusedIn = (settlement: Pick<Settlement, "entries"> | null | undefined): ReadonlyMap<string, string> =>
   new Map((settlement?.entries ?? []).filter(({ code }) => code !== "").reverse().map(({ consumer, code }) => [consumer, code]));
 
 export interface Consumers {
@@ -105,12 +105,13 @@ export interface Settled {
   /** The APIs of these, the latest first. */
   refusing: string[];
   last: SettlementHead | undefined;
+  lastRefusing: SettlementHead | undefined;
 }
 
 export function settledOf(lists: readonly (readonly SettlementHead[])[]): Settled {
   const heads = lists.flat().sort((a, b) => b.settledAt - a.settledAt || Number(b.sequence - a.sequence));
   const refused = heads.filter(({ refusedEntries }) => refusedEntries > 0);
-  return { count: heads.length, withRefused: refused.length, refusing: [...new Set(refused.map(({ apiName }) => apiName))], last: heads[0] };
+  return { count: heads.length, withRefused: refused.length, refusing: [...new Set(refused.map(({ apiName }) => apiName))], last: heads[0], lastRefusing: refused[0] };
 }
 
 export interface Refused {

@@ -86,8 +86,8 @@ describe("settlements", () => {
   });
   const entry = (change: Partial<SettledEntry>): SettledEntry => ({ consumer: OWN, dayId: TODAY, calls: 10n, spendWei: 100n, billedCalls: 10n, billedWei: 100n, code: "", ...change });
   it("of all APIs have one that is the last", () => {
-    const found = settledOf([[head({}), head({ sequence: 2n, settledAt: NOW + 5, refusedEntries: 2 })], [head({ apiName: "maps", settledAt: NOW + 2 })]]);
-    expect([found.count, found.withRefused, found.last?.sequence]).toEqual([3, 1, 2n]);
+    const found = settledOf([[head({}), head({ sequence: 2n, settledAt: NOW + 5 })], [head({ apiName: "maps", settledAt: NOW + 2, refusedEntries: 2 })]]);
+    expect([found.count, found.withRefused, found.last?.sequence, found.lastRefusing?.apiName]).toEqual([3, 1, 2n, "maps"]);
   });
   it("tell what was refused, and of whom", () => {
     const entries = [entry({}), entry({ consumer: OTHER, billedCalls: 4n, billedWei: 40n, code: "insufficient_credit" })];

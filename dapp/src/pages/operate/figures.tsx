@@ -2,7 +2,8 @@
 import { Fragment, type ReactNode } from "react";
 import { collectEarnings, withdrawEarnings } from "../../actions/earnings";
 import type { Api, ApiDay, Earnings, SettlementHead } from "../../domain/answers";
-import { consumersOf, earnedIn, pendingOf, percentText, refusedOf, settledOf } from "../../domain/operating";
+import { consumersOf, earnedIn, pendingOf, percentText, refusedIn, refusedOf, settledOf } from "../../domain/operating";
+import { explain } from "../../domain/refusals";
 import { dayOf, dayText, duration } from "../../domain/time";
 import { useLocation } from "../../state/location";
 import { useView } from "../../state/queries";
@@ -115,16 +116,31 @@ const NAMED = 3;
 
 function Settled({ apis, heads, subscribers, now }: Pick<FiguresProps, "apis" | "heads" | "subscribers" | "now">) {
   const { href } = useLocation();
-  const { count, withRefused, refusing, last } = settledOf([...heads.of.values()]);
+  const { count, withRefused, refusing, last, lastRefusing } = settledOf([...heads.of.values()]);
   const { held, heldWei } = consumersOf([...subscribers.of.values()].map((each) => each.subscribers), now);
-  const settlement = useView("get_settlement", last ? [last.apiName, last.sequence] : null, { staleTime: Infinity, isPatient: apis.length > 1, keepsFormer: true });
-  const refused = refusedOf(settlement.data?.settlement?.entries ?? []);
+  const settlement = useView("get_settlement", lastRefusing ? [lastRefusing.apiName, lastRefusing.sequence] : null, { staleTime: Infinity, isPatient: apis.length > 1, keepsFormer: true });
+  const entries = settlement.data?.settlement?.entries ?? [];
+  const refused = refusedOf(entries);
+  const why = [...refusedIn({ entries })];
   const settling = apis.filter((api) => lastSequence(api) > 0);
   const isSettled = settling.length > 0;
   return (
     <>
-      <Figure name="Refused in the last settlement" testId="refused" value={!isSettled ? <span className="muted">nothing</span> : settlement.data ? <span className={refused.calls ? "bad-text" : ""}>{percentText(refused.calls, refused.ofCalls)}</span> : WAITING}>
-        {refused.calls > 0n && <p><Calls count={refused.calls} /> of <Calls count={refused.ofCalls} /> calls, <Gen wei={refused.spendWei} /></p>}
+      <Figure
+        name="Last refused" testId="refused"
+        value={!isSettled || (!lastRefusing && heads.missing === 0) ? <span className="muted">nothing</span>
+          : lastRefusing && settlement.data ? <span className="bad-text"><Calls count={refused.calls} /> {refused.calls === 1n ? "call" : "calls"}</span> : WAITING}
+      >
+        {lastRefusing && settlement.data && (
+          <>
+            {why.slice(0, NAMED).map(([consumer, code]) => <p key={consumer}><Address address={consumer} link />: {explain(code).meaning.toLowerCase()}</p>)}
+            {why.length > NAMED && <p>and <Calls count={BigInt(why.length - NAMED)} /> more {why.length - NAMED === 1 ? "consumer" : "consumers"}</p>}
+            <p>
+              <Gen wei={refused.spendWei} />, {percentText(refused.calls, refused.ofCalls)} of the calls of{" "}
+              <a className="break" href={href({ api: lastRefusing.apiName, settlement: Number(lastRefusing.sequence), entries: "refused" })}>settlement {lastRefusing.sequence.toString()}{apis.length > 1 && ` of ${lastRefusing.apiName}`}</a>, {duration(now - lastRefusing.settledAt)} ago
+            </p>
+          </>
+        )}
         {count > 0 && <p className="muted">{withRefused} of the last {count} {count === 1 ? "settlement" : "settlements"} had refused entries</p>}
         {refusing.length > 0 && (
           <p>

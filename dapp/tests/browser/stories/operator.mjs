@@ -62,7 +62,7 @@ story("an operator registers an API, sees what was refused, and withdraws earnin
   await settlements.getByLabel(/With refused entries/).check();
   await settlements.getByRole("button", { name: "Number 15" }).waitFor({ state: "hidden" });
   check((await settlements.getByRole("button", { name: /^Number \d/ }).count()) === 1, "one settlement had refused entries");
-  await shows(page.getByTestId("refused"), "%");
+  await page.getByRole("region", { name: "At a glance" }).getByText(/: the daily spending cap was reached$/).waitFor();
   await shot(page, "operate-desktop-light");
   await page.getByRole("link", { name: "All 3 APIs" }).or(page.getByRole("link", { name: "All 2 APIs" })).click();
   await page.getByRole("link", { name: "1 with refused entries of maps" }).click();
@@ -140,7 +140,7 @@ aside("an operator of 42 APIs sees what came in, who uses them, and what was ref
   await shows(consumers, "free credit");
   await section(page, "Settlements").getByRole("button", { name: "Number 80" }).click();
   await shows(section(page, "Settlements"), "What was refused");
-  await page.getByTestId("refused").getByText("%").waitFor();
+  await page.getByTestId("refused").getByText("call").waitFor();
   await accessible(page, "an API with 121 consumers");
   await page.screenshot({ path: `${stage.shots}/heavy-operate-api-desktop.png`, fullPage: true });
 });
