@@ -102,6 +102,17 @@ def test_reconciliation__of_an_api_that_is_not_on_the_contract__says_so(ask):
     assert (answer.status_code, answer.json()["code"]) == (409, "not_possible")
 
 
+def test_reconciliation__node_that_does_not_answer__can_be_asked_for_again(contract):
+    away = {"url": "http://127.0.0.1:9/api", "key_pepper": "pepper of the tests, long enough"}
+    with Meter.open("memory://", contract=contract, **away) as meter:
+        client = TestClient(create_app(meter, service_token=SERVICE, admin_token=ADMIN))
+        answer = client.get(
+            "/v1/reconciliation", params={"api": "weather"}, headers={"authorization": f"Bearer {ADMIN}"}
+        )
+    assert (answer.status_code, answer.json()["code"]) == (503, "chain_unavailable")
+    assert "The chain cannot be read" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("token", ["", SERVICE])
 def test_reconciliation__without_the_admin_token__is_refused(place, ask, token):
     assert ask(place.api, token).status_code == 401

@@ -38,6 +38,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "id_conflict": _Kind(409, "Id used for something else"),
     "not_possible": _Kind(409, "Not possible"),
     "request_too_large": _Kind(413, "Request too large"),
+    "chain_unavailable": _Kind(503, "Chain not available"),
 }
 CODES: Final = frozenset(_KINDS)
 _BY_STATUS: Final = {404: "not_found", 405: "method_not_allowed"}
@@ -91,7 +92,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
         410: "Receipt used up",
     }
     texts |= {422: "Idempotency key or receipt reused"}
-    texts |= {429: "Quota used up", 503: "The store does not answer: repeat the request"}
+    texts |= {429: "Quota used up", 503: "The store or the chain does not answer: repeat the request"}
     documents: dict[int | str, dict[str, Any]] = {
         status: {"description": texts[status], "content": content} for status in statuses
     }

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from fastapi import FastAPI, Query
 from pydantic import BaseModel, Field
 
-from api_billing.errors import BillingError
+from api_billing.errors import BillingError, NetworkError
 from api_billing.metering.errors import StoreUnavailable
 from api_billing.metering.meter import Meter
 from api_billing.metering.service.access import Access
@@ -90,6 +90,8 @@ class Routes:
             found = run(reconcile(self._meter.on_chain.chain, api, now_ms), self._meter.store.call)
         except StoreUnavailable:
             raise
+        except NetworkError as error:
+            raise ServiceProblem("chain_unavailable", f"The chain cannot be read: {error}") from error
         except BillingError as error:
             raise ServiceProblem("not_possible", str(error)) from error
         return ReconciliationAnswer.model_validate({"at_ms": now_ms, **_texts(found.as_dict())})
