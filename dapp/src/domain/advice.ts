@@ -1,12 +1,13 @@
 // What a consumer should know now, and what to do about it: from one report, without asking the node anything more.
 import { exactGen, shortGen } from "./amounts";
-import type { ApiUsage, Notice, UsageReport } from "./answers";
+import type { ApiUsage, DisputeHead, Notice, PaidDay, UsageReport } from "./answers";
+import { nextOf } from "./dispute";
 import { isCapBelowCall, isPaidBySession, leftOf, meteredOf, QUOTE_CODES, reportAt, type QuoteCode } from "./left";
 import { endsOfToday, isSignedByHand, type EndOfToday, type LastDays, type SessionEnd, type Unbilled } from "./outlook";
 import { clockText, DAY_SECONDS, duration, momentText } from "./time";
 
-/** ``subscribe``: anew, at another price; ``plan``: to another one, where there is one; ``session``: more of it; ``sign``: a voucher. */
-export type Remedy = "top_up" | "subscribe" | "cap" | "plan" | "release_hold" | "session" | "sign";
+/** ``subscribe``: anew, at another price; ``plan``: to another one, where there is one; ``session``: more of it; ``sign``: a voucher; ``dispute``: on its page. */
+export type Remedy = "top_up" | "subscribe" | "cap" | "plan" | "release_hold" | "session" | "sign" | "dispute";
 
 export interface Advice {
   /** The same as long as the situation is the same. */
@@ -21,6 +22,14 @@ export interface Advice {
   remedy: Remedy | null;
   /** What the button says. */
   button: string;
+  /** Of the remedy ``dispute``. */
+  disputeId?: number;
+}
+
+/** With what is known of its day: that says what can be done. */
+export interface OpenDispute {
+  dispute: DisputeHead;
+  day: PaidDay;
 }
 
 const ORDER = { stop: 0, warn: 1, info: 2 };
@@ -33,7 +42,7 @@ const gen = (wei: bigint): string => `${shortGen(wei)} GEN`;
 const genOf = (a: bigint, b: bigint): ((wei: bigint) => string) => (shortGen(a) === shortGen(b) ? (wei) => `${exactGen(wei)} GEN` : gen);
 
 /** One for each remedy, the most urgent first, and of these what is about most. `now` is the chain's time. */
-export function adviceFor(report: UsageReport, now: number, rate: LastDays | null = null, unbilled: Unbilled = new Map()): Advice[] {
+export function adviceFor(report: UsageReport, now: number, rate: LastDays | null = null, unbilled: Unbilled = new Map(), disputes: readonly OpenDispute[] = []): Advice[] {
   const stopped = new Map<Stop, ApiUsage[]>();
   const near = new Map<QuoteCode, ApiUsage[]>();
   const today = endsOfToday(report, now);
@@ -52,6 +61,7 @@ export function adviceFor(report: UsageReport, now: number, rate: LastDays | nul
     ...ofSessions(report, now, rate?.sessions ?? [], unbilled),
     ...(stopped.has("insufficient_credit") ? [] : ofCredit(report, now, rate, today)),
     ...(ended.length ? [ofEnded(ended)] : []),
+    ...ofDisputes(disputes, now),
   ].sort((a, b) => ORDER[a.severity] - ORDER[b.severity] || reach(b) - reach(a));
 }
 
@@ -196,6 +206,16 @@ function ofEnded(lines: readonly ApiUsage[]): Advice {
     which: listed(lines), text: `${gen(wei)} are still set aside. Release them to use or withdraw them.`,
     remedy: "release_hold", button: lines.length === 1 ? "Release hold" : `Release hold: ${first.apiName}`,
   };
+}
+
+/** The first about which something can be done, else one that waits. */
+function ofDisputes(disputes: readonly OpenDispute[], now: number): Advice[] {
+  const all = disputes.map(({ dispute, day }) => ({ ...dispute, ...nextOf(dispute, day, now) }));
+  const found = all.find(({ can }) => can) ?? all[0];
+  if (!found) return [];
+  const { disputeId, apiName, can, text } = found;
+  const [what, button] = can === "judge" ? ["can be judged", "Have it judged"] : can === "close" ? ["can be closed", "Close it"] : ["waits", "See the dispute"];
+  return [{ key: `dispute_${can}:${disputeId}`, severity: "info", title: `Dispute ${disputeId} about ${apiName} ${what}`, text, which: "", apiNames: [apiName], remedy: "dispute", button, disputeId }];
 }
 
 /** Whether what a notice told is still so: only then it says what to do. What only a settlement tells is so for a day. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { GEN } from "../../src/domain/amounts";
 import { adviceFor, stillHolds } from "../../src/domain/advice";
-import type { ApiUsage, Notice, UsageReport } from "../../src/domain/answers";
+import type { ApiUsage, DisputeHead, Notice, PaidDay, UsageReport } from "../../src/domain/answers";
 import { line, NOW, OTHER, OWN, report } from "./samples";
 
 const of = (change: Partial<ApiUsage>, whole: Partial<UsageReport> = {}) => adviceFor(report({ apis: [line(change)], ...whole }), NOW);
@@ -111,6 +111,16 @@ describe("advice", () => {
   it("releases a hold from the moment it ends", () => {
     expect(of({ holdWei: 1n, holdExpiresAt: NOW + 1 })).toEqual([]);
     expect(of({ holdWei: 1n, holdExpiresAt: NOW })[0]).toMatchObject({ remedy: "release_hold" });
+  });
+  it("has an open dispute judged, or says for what it waits", () => {
+    const open = (disputeId: number, change: Partial<PaidDay>) => ({ dispute: { disputeId, apiName: "weather", openedAt: NOW - 86_400 } as DisputeHead, day: change as PaidDay });
+    const ofDispute = (...days: Partial<PaidDay>[]) => adviceFor(report(), NOW, null, new Map(), days.map((change, i) => open(i + 1, change)));
+    expect(ofDispute({ frozenWei: 0n, pending: true }, { frozenWei: GEN })).toMatchObject([{
+      severity: "info", title: "Dispute 2 about weather can be judged", remedy: "dispute", button: "Have it judged", disputeId: 2, text: expect.stringMatching(/^Anyone can have it judged until 28 Jan 2026/) as string,
+    }]);
+    expect(ofDispute({ frozenWei: 0n, pending: true })).toMatchObject([{ title: "Dispute 1 about weather waits", button: "See the dispute" }]);
+    expect(ofDispute({ frozenWei: 0n, pending: false })).toMatchObject([{ title: "Dispute 1 about weather can be closed", button: "Close it" }]);
+    expect(adviceFor(report({ lowCredit: true }), NOW, null, new Map(), [open(1, { frozenWei: GEN })]).map(({ severity }) => severity)).toEqual(["warn", "info"]);
   });
   it("says nothing about calls of an API that is not subscribed", () => expect(of({ subscribed: false, callsToday: 100n })).toEqual([]));
   it("has one reason for an API, the one the contract would give", () => {

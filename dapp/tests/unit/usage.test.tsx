@@ -128,7 +128,7 @@ describe("a consumer's page", () => {
   });
   it("leads to the disputes that are open or were judged lately, by one read, and where there is a court", async () => {
     const dispute = (dispute_id: number, change: object) => ({
-      dispute_id, api_name: "weather", consumer: OWN, day_id: today - 3, status: "open", calls: 4, paid_wei: GEN, bond_wei: 0, opened_at: 1, ended_at: 0, refund_percent: 0, refund_wei: 0, ...change,
+      dispute_id, api_name: "weather", consumer: OWN, day_id: today - 3, status: "open", calls: 4, paid_wei: GEN, bond_wei: 0, opened_at: (today - 1) * DAY, ended_at: 0, refund_percent: 0, refund_wei: 0, ...change,
     });
     const judged = { status: "judged", refund_percent: 75, refund_wei: (3n * GEN) / 4n };
     views["list_disputes_of"] = [dispute(1, { ...judged, ended_at: (today - 40) * DAY }), dispute(2, { ...judged, ended_at: (today - 1) * DAY }), dispute(3, {})];
@@ -137,6 +137,7 @@ describe("a consumer's page", () => {
     expect(screen.queryByRole("list", { name: "Disputes" })).toBeNull();
     cleanup();
     court = `0x${"dd".repeat(20)}`;
+    views["get_paid_day"] = { api_name: "weather", consumer: OWN, day_id: today - 3, calls: 4, paid_wei: GEN, refunded_wei: 0, frozen_wei: 0, frozen_at: 0, pending: true };
     await open(reportOf({}, line()));
     const told = within(await screen.findByRole("list", { name: "Disputes" })).getAllByRole("listitem");
     const date = dateOfDay(today - 3);
@@ -145,6 +146,8 @@ describe("a consumer's page", () => {
     ]);
     expect(screen.getByRole("link", { name: /^Dispute 3/ }).getAttribute("href")).toMatch(/^#\/disputes.*dispute=3/);
     expect(client.getQueryCache().findAll({ predicate: ({ queryKey }) => queryKey.includes(court) }).length).toBe(1);
+    expect((await screen.findByRole("link", { name: "See the dispute" })).getAttribute("href")).toMatch(/^#\/disputes.*dispute=3/);
+    expect(screen.queryByText("Nothing")).toBeNull();
   });
   it("says on what most was spent", async () => {
     await open(reportOf({}, line(), line({ api_name: "maps", spend_month_wei: GEN })));

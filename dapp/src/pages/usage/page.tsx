@@ -18,7 +18,7 @@ import { Trouble } from "../../ui/trouble";
 import { useUnbilled } from "../sessions/signed";
 import { Banners, useNews } from "./banners";
 import { ChartSection } from "./chart_section";
-import { Disputes } from "./disputes";
+import { Disputes, useOpenDisputes } from "./disputes";
 import { Figures } from "./figures";
 import { Notices } from "./notices";
 import { Subscriptions } from "./subscriptions";
@@ -65,7 +65,7 @@ function Report({ told }: { told: UsageReport }) {
   const { recent, lastMonthWei, isUnreadable } = usePast(report);
   const unbilled = useUnbilled(report, now);
   const rate = recent && atLastDays(report, recent, now, unbilled);
-  const advice = adviceFor(report, now, rate, unbilled);
+  const advice = adviceFor(report, now, rate, unbilled, useOpenDisputes(report.consumer));
   useNews(advice);
   const acting = { report, own, isOwn, apis: apis.data, now, rate };
   const isOperator = isEmpty && (apis.data ?? []).some((api) => api.operator === report.consumer);

@@ -2,6 +2,8 @@
 import { useState } from "react";
 import type { Advice } from "../../domain/advice";
 import type { ApiUsage } from "../../domain/answers";
+import { useOwnCourt } from "../../state/court";
+import { useLocation } from "../../state/location";
 import { ActionButton, DialogButton } from "../../ui/action_dialog";
 import { useSigned } from "../sessions/signed";
 import { VoucherDialog } from "../sessions/voucher_dialog";
@@ -16,10 +18,13 @@ interface RemedyProps extends Acting {
 
 export function Remedy({ about, className = "button small", isThere = true, ...acting }: RemedyProps) {
   const { report, own } = acting;
+  const { href } = useLocation();
+  const court = useOwnCourt();
   const line = report.apis.find(({ apiName }) => apiName === about?.apiNames[0]);
   const maySign = about?.remedy === "sign" && own !== "" && line?.signer === own;
   return (
     <>
+      {isThere && about?.disputeId !== undefined && <a className={className} href={href({ view: "disputes", api: about.apiNames[0] ?? "", dispute: about.disputeId, court })}>{about.button}</a>}
       <ActionButton className={className} about={about} make={(opened) => (opened ? remedyFor(opened, acting) : null)} isThere={isThere}>{about?.button}</ActionButton>
       <DialogButton className={className} isThere={isThere && maySign} content={(close) => <Signing line={line} consumer={report.consumer} onDone={close} />}>{about?.button}</DialogButton>
     </>
