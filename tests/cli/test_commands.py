@@ -154,6 +154,14 @@ def test_earnings__withdrawn__are_none_left(market: Run) -> None:
     assert market("earnings", "--json").json["earnings_wei"] == 0
 
 
+@pytest.mark.parametrize(("command", "option"), [("earnings", "--operator"), ("notices", "--consumer")])
+def test_whose__named_alone_or_by_the_option__is_the_same(market: Run, command: str, option: str) -> None:
+    named = market(command, SECOND, "--json")
+    assert (named.code, named.json) == (0, market(command, option, SECOND, "--json").json)
+    ran = market(command, SECOND, option, SECOND)
+    assert (ran.code, "name one" in ran.err) == (2, True)
+
+
 def test_earnings__more_than_there_are__are_refused(market: Run) -> None:
     assert market("earnings", "--withdraw", "1gen").code == 1
 

@@ -247,6 +247,21 @@ def test_dispute_list__none__says_so(promised: Run) -> None:
     assert promised("dispute", "list", "weather").out == "no disputes\n"
 
 
+def test_dispute_list__of_a_consumer__is_of_all_its_apis(disputed: Run, court: str) -> None:
+    (head,) = disputed("dispute", "list", "weather", "--json").json
+    for line in (("--consumer", SECOND), ("--account", SECOND), ("--consumer", SECOND, "--court", court)):
+        assert disputed("dispute", "list", *line, "--json").json == [head]
+    assert "weather" in disputed("dispute", "list", "--consumer", SECOND).out
+    assert disputed("dispute", "list").out == "no disputes\n"
+    ran = disputed("dispute", "list", "weather", "--consumer", SECOND)
+    assert (ran.code, "of an API or of a consumer" in ran.err) == (2, True)
+
+
+def test_dispute_list__of_a_consumer_where_no_court_is_recorded__needs_one(market: Run) -> None:
+    ran = market("dispute", "list", "--consumer", SECOND)
+    assert (ran.code, "name one with --court" in ran.err) == (2, True)
+
+
 @pytest.mark.parametrize("number", ["0", "x"])
 def test_dispute_show__what_is_no_number__is_a_wrong_command(promised: Run, number: str) -> None:
     assert promised("dispute", "show", "weather", number).code == 2

@@ -14,7 +14,7 @@ from api_billing.cli.command import command
 from api_billing.cli.drawing import counted, pairs, right, short, table
 from api_billing.cli.output import Shown, shown_write
 from api_billing.cli.session import Session
-from api_billing.cli.values import After, ApiName, amount_parser, day_parser, day_text, moment_text
+from api_billing.cli.values import After, ApiName, Consumer, amount_parser, day_parser, day_text, moment_text
 from api_billing.contract_api import EVIDENCE_URL, KEPT, MAX_CLAIM, SETTLED_DAYS
 from api_billing.court_results import Dispute, DisputeHead
 from api_billing.errors import InvalidInput
@@ -68,7 +68,7 @@ def open_(
         if _is_disputed(session, judge_of, api, day, terms.disputes):
             hint = f"nothing was sent; see it with: api-billing dispute list {api}"
             raise InvalidInput(f"you have disputed {day_text(day)} already", hint=hint)
-        if bond is None and court is None and not _is_recorded(session, judge_of.contract):
+        if bond is None and court is None and judge_of.contract.lower() != _recorded_court(session):
             least = format_wei(terms.min_bond_wei, exact=True)
             hint = f"nothing was sent; it asks for {least}: trust it by --bond, or --court {judge_of.contract}"
             raise InvalidInput(f"nothing but {api} names the court {judge_of.contract}: it may keep a bond", hint=hint)
@@ -109,18 +109,35 @@ def show(session: Session, api: ApiName, number: Number, court: Court = None) ->
 
 
 @command(app, "list")
-def list_(session: Session, api: ApiName, after: After = 0, court: Court = None) -> Shown:
-    """Disputes of an API, the oldest first, at most 64."""
+def list_(
+    session: Session,
+    api: Annotated[
+        str | None, typer.Argument(metavar="[API]", help="Name of the API; else those of a consumer")
+    ] = None,
+    consumer: Consumer = None,
+    after: After = 0,
+    court: Court = None,
+) -> Shown:
+    """Disputes of an API, or of a consumer about all APIs; the oldest first, at most 64.
+
+    Those of a consumer are at one court: the one that is recorded beside the contract, unless named.
+    """
+    if api and consumer:
+        raise InvalidInput("disputes are listed of an API or of a consumer", hint="name one of them")
+    named = court if api else court or _recorded_court(session)
+    if not (api or named):
+        raise InvalidInput("no court is recorded here", hint="name one with --court 0x..., or an API that promises one")
     with session.printer.waiting("reading"):
-        found = session.court(api, court).list_disputes(api, after)
+        asked = session.court(api or "", named)
+        found = asked.list_disputes(api, after) if api else asked.list_disputes_of(session.address(consumer), after)
     return Shown([each.as_dict() for each in found], lambda: _list(found))
 
 
-def _is_recorded(session: Session, court: str) -> bool:
-    """Whether the record of the billing contract names the court: an operator may promise any contract as one."""
+def _recorded_court(session: Session) -> str:
+    """The court that the record of the billing contract names: an operator may promise any contract as one."""
     recorded = load_deployment(session.network.name)
-    known = (recorded.address.lower(), recorded.court.lower()) if recorded else None
-    return known == (session.client.contract.lower(), court.lower())
+    same = recorded is not None and recorded.address.lower() == session.client.contract.lower()
+    return recorded.court.lower() if recorded and same else ""
 
 
 def _is_disputed(session: Session, court: CourtClient, api: str, day: int, disputes: int) -> bool:
@@ -161,7 +178,14 @@ def _list(found: Sequence[DisputeHead]) -> RenderableType:
         return Text("no disputes")
     scale = Scale.of(each.paid_wei for each in found)
     rows = [
-        (str(each.dispute_id), day_text(each.day_id), short(each.consumer), scale.number(each.paid_wei), _status(each))
+        (
+            str(each.dispute_id),
+            each.api_name,
+            day_text(each.day_id),
+            short(each.consumer),
+            scale.number(each.paid_wei),
+            _status(each),
+        )
         for each in found
     ]
-    return table(right("no"), "day", "consumer", right(f"paid {scale.unit.name}"), "status", rows=rows)
+    return table(right("no"), "API", "day", "consumer", right(f"paid {scale.unit.name}"), "status", rows=rows)

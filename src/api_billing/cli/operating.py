@@ -15,7 +15,19 @@ from api_billing.cli.consumer import arrival
 from api_billing.cli.drawing import counted, pairs, right, short, table
 from api_billing.cli.output import Shown, shown_write
 from api_billing.cli.session import Session
-from api_billing.cli.values import After, Amount, ApiName, Offset, To, day_parser, day_text, moment_text, require_wei
+from api_billing.cli.values import (
+    After,
+    Amount,
+    ApiName,
+    Offset,
+    To,
+    Whose,
+    day_parser,
+    day_text,
+    either,
+    moment_text,
+    require_wei,
+)
 from api_billing.errors import InvalidInput
 from api_billing.results import Earnings, SettlementHead, SubscriberPage, WaitingEarnings
 
@@ -31,6 +43,7 @@ def add_to(app: typer.Typer) -> None:
 
 def earnings(
     session: Session,
+    who: Whose = None,
     operator: Annotated[
         str | None, typer.Option(metavar="WHO", help="Address or account of the operator; yours unless named.")
     ] = None,
@@ -44,7 +57,7 @@ def earnings(
         if to:
             raise InvalidInput("--to says who is paid", hint="say how much with --withdraw")
         session.writes = False
-    client, address = session.client, session.address(None if withdraw else operator)
+    client, address = session.client, session.address(None if withdraw else either(who, operator))
     with session.printer.waiting("reading"):
         found = client.get_earnings(address)
     if withdraw is None:

@@ -15,7 +15,7 @@ from api_billing.cli.command import command
 from api_billing.cli.drawing import counted, pairs, right, sparkline, table, usage_bar
 from api_billing.cli.output import Shown
 from api_billing.cli.session import Session
-from api_billing.cli.values import After, ApiName, Consumer, WhoseReport, day_text, moment_text
+from api_billing.cli.values import After, ApiName, Consumer, Whose, WhoseReport, day_text, either, moment_text
 from api_billing.contract_api import DAY_SECONDS, HISTORY_DAYS, KEPT, MAX_PAGE, NoticeKind, in_words
 from api_billing.results import ApiUsage, DayUsage, Notice, Solvency, UsageReport
 
@@ -62,12 +62,13 @@ def history(
 
 def notices(
     session: Session,
+    who: Whose = None,
     consumer: Consumer = None,
     after: After = 0,
     limit: Annotated[int, typer.Option(metavar="N", help="How many, the oldest first.", min=1, max=KEPT)] = KEPT,
 ) -> Shown:
     """Refusals, price changes and low credit that a consumer was told of."""
-    address = session.address(consumer)
+    address = session.address(either(who, consumer))
     with session.printer.waiting("reading"):
         found = session.client.list_notices(address, after, limit)
     return Shown([each.as_dict() for each in found], lambda: _notices(found))

@@ -80,6 +80,13 @@ def require_wei(text: str) -> int:
         raise InvalidInput(str(error)) from None
 
 
+def either(argument: str | None, option: str | None) -> str | None:
+    """What may be named in two ways. Raises: InvalidInput, when it is in both."""
+    if argument and option:
+        raise InvalidInput(f"{argument} and {option}: name one")
+    return argument or option
+
+
 AMOUNT_HELP: Final = "0.5gen, 3gwei, 7wei or whole wei"
 Amount = Annotated[int, typer.Argument(metavar="AMOUNT", parser=_checked(parse_wei), help=AMOUNT_HELP.capitalize())]
 Price = Annotated[
@@ -92,6 +99,7 @@ Consumer = Annotated[
     str | None, typer.Option(metavar="WHO", help="Address or account of the consumer; yours unless named.")
 ]
 WhoseReport = Annotated[str | None, typer.Argument(metavar="[CONSUMER]", help="Address or account; yours unless named")]
+Whose = Annotated[str | None, typer.Argument(metavar="[WHO]", help="Address or account; yours unless named")]
 Calls = Annotated[int, typer.Option(help="How many calls.", metavar="N", min=1)]
 amount_parser: Final = _checked(parse_wei)
 seconds_parser: Final = _checked(seconds_of)
