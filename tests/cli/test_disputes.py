@@ -118,7 +118,7 @@ def test_promise__in_force__is_in_the_api_its_days_and_the_earnings(promised: Ru
     assert "earnings wait 7 days, a court may refund 50%" in shown
     assert court in shown
     assert promised("api", "days", "weather", "--json").json[0]["payout_days"] == 7
-    assert "0.04 GEN waits" in promised("earnings").out
+    assert "0.04 GEN pending" in promised("earnings").out
 
 
 def test_collect__before_and_after_they_have_matured__moves_what_has(promised: Run, server: RpcServer) -> None:

@@ -14,6 +14,8 @@ export interface Pending {
   /** The day from which more can be collected, and how much; 0: none. */
   nextDay: number;
   nextWei: bigint;
+  /** From which all that waits now can be; 0: nothing waits. */
+  lastDay: number;
 }
 
 /** Of the contract's `pending_wei` of an API: what has waited as long as was promised, and what waits on. */
@@ -23,10 +25,11 @@ export function pendingOf(days: readonly ApiDay[], pendingWei: bigint, today: nu
   const later = waiting.filter((day) => collectableFrom(day) > today);
   const sum = (some: readonly ApiDay[]): bigint => some.reduce((total, { earnedWei }) => total + earnedWei, 0n);
   const matured = sum(waiting) - sum(later);
-  const nextDay = later.reduce((next, day) => (next === 0 ? collectableFrom(day) : Math.min(next, collectableFrom(day))), 0);
+  const from = later.map(collectableFrom);
+  const [nextDay, lastDay] = later.length === 0 ? [0, 0] : [Math.min(...from), Math.max(...from)];
   // Where no day waits on, all that is pending has matured: also that of days before the 64 that the contract lists.
   const collectableWei = later.length === 0 || matured > pendingWei ? pendingWei : matured;
-  return { collectableWei, waitingWei: pendingWei - collectableWei, nextDay, nextWei: sum(later.filter((day) => collectableFrom(day) === nextDay)) };
+  return { collectableWei, waitingWei: pendingWei - collectableWei, nextDay, nextWei: sum(later.filter((day) => collectableFrom(day) === nextDay)), lastDay };
 }
 
 export const waits = (days: readonly ApiDay[], dayId: number): boolean => days.some((day) => day.dayId === dayId && day.payoutDays > 0);

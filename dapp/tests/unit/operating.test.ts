@@ -28,14 +28,14 @@ describe("what was earned", () => {
 describe("what waits", () => {
   const days = [apiDay(TODAY - 9, { payoutDays: 0 }), apiDay(TODAY - 8, { payoutDays: 7 }), apiDay(TODAY - 7, { payoutDays: 7, earnedWei: 5n }), apiDay(TODAY, { payoutDays: 7 })];
   it("can be collected when more than its days have passed, as in the contract", () => {
-    expect(pendingOf(days, 2n * GEN + 5n, TODAY)).toEqual({ collectableWei: GEN, waitingWei: GEN + 5n, nextDay: TODAY + 1, nextWei: 5n });
-    expect(pendingOf(days, 2n * GEN + 5n, TODAY + 1)).toEqual({ collectableWei: GEN + 5n, waitingWei: GEN, nextDay: TODAY + 8, nextWei: GEN });
+    expect(pendingOf(days, 2n * GEN + 5n, TODAY)).toEqual({ collectableWei: GEN, waitingWei: GEN + 5n, nextDay: TODAY + 1, nextWei: 5n, lastDay: TODAY + 8 });
+    expect(pendingOf(days, 2n * GEN + 5n, TODAY + 1)).toEqual({ collectableWei: GEN + 5n, waitingWei: GEN, nextDay: TODAY + 8, nextWei: GEN, lastDay: TODAY + 8 });
   });
   it("can all be collected where no day waits on, also that of days which the contract lists no more", () => {
-    expect(pendingOf([apiDay(TODAY)], 7n, TODAY)).toEqual({ collectableWei: 7n, waitingWei: 0n, nextDay: 0, nextWei: 0n });
+    expect(pendingOf([apiDay(TODAY)], 7n, TODAY)).toEqual({ collectableWei: 7n, waitingWei: 0n, nextDay: 0, nextWei: 0n, lastDay: 0 });
   });
   it("is never more than the contract says", () => expect(pendingOf(days, 3n, TODAY)).toMatchObject({ collectableWei: 3n, waitingWei: 0n }));
-  it("is nothing where nothing was promised", () => expect(pendingOf([apiDay(TODAY - 20)], 0n, TODAY)).toEqual({ collectableWei: 0n, waitingWei: 0n, nextDay: 0, nextWei: 0n }));
+  it("is nothing where nothing was promised", () => expect(pendingOf([apiDay(TODAY - 20)], 0n, TODAY)).toEqual({ collectableWei: 0n, waitingWei: 0n, nextDay: 0, nextWei: 0n, lastDay: 0 }));
   it("is known by day", () => expect([waits(days, TODAY - 9), waits(days, TODAY - 7), waits(days, TODAY - 3)]).toEqual([false, true, false]));
 });
 

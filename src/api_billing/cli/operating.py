@@ -122,7 +122,7 @@ def _earnings(found: Earnings) -> RenderableType:
             ("withdrawn so far", format_wei(found.withdrawn_wei, exact=True)),
             ("refunded so far", format_wei(found.refunded_wei, exact=True)),
             *(
-                (f"of {each.api_name}", f"{format_wei(each.pending_wei, exact=True)} waits{_frozen(each)}")
+                (f"of {each.api_name}", f"{format_wei(each.pending_wei, exact=True)} pending{_frozen(each)}")
                 for each in found.apis
             ),
         ]

@@ -26,7 +26,8 @@ export function ApisTable({ apis, days, heads, earnings, isOwn, today }: ApisTab
     return known && earnedIn(known, today, count);
   };
   const promised = ({ apiName }: Api) => earnings?.apis.find((each) => each.apiName === apiName);
-  const pending = (api: Api): Pending => pendingOf(days.get(api.apiName) ?? [], (days.has(api.apiName) && promised(api)?.pendingWei) || 0n, today);
+  const pendingWei = (api: Api): bigint => (days.has(api.apiName) && promised(api)?.pendingWei) || 0n;
+  const pending = (api: Api): Pending => pendingOf(days.get(api.apiName) ?? [], pendingWei(api), today);
   const refused = ({ apiName }: Api): number => heads.of.get(apiName)?.filter(({ refusedEntries }) => refusedEntries > 0).length ?? 0;
   const sum = (count: number) => ({
     by: (api: Api) => earned(api, count) ?? -1n,
@@ -41,14 +42,14 @@ export function ApisTable({ apis, days, heads, earnings, isOwn, today }: ApisTab
     { id: "week", title: "7 days", ...sum(7) },
     { id: "month", title: "30 days", ...sum(30) },
     ...(earnings?.apis.length ? [{
-      id: "pending", title: "Pending", by: (api: Api) => pending(api).waitingWei,
+      id: "pending", title: "Pending", by: pendingWei,
       show: (api: Api) => {
-        const { waitingWei, nextDay, nextWei } = pending(api);
+        const { nextDay, nextWei, lastDay } = pending(api);
         const { frozenWei = 0n } = promised(api) ?? {};
         return (
           <>
-            {waitingWei > 0n ? <Gen wei={waitingWei} /> : NOTHING}
-            {nextDay > 0 && <small><Gen wei={nextWei} /> from {dayText(nextDay)} on</small>}
+            {pendingWei(api) > 0n ? <Gen wei={pendingWei(api)} /> : NOTHING}
+            {nextDay > 0 && <small><Gen wei={nextWei} /> from {dayText(nextDay)} on{lastDay > nextDay && `, all by ${dayText(lastDay)}`}</small>}
             {frozenWei > 0n && <small className="bad-text"><Gen wei={frozenWei} /> frozen</small>}
           </>
         );

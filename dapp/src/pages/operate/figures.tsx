@@ -24,6 +24,8 @@ interface FiguresProps {
   now: number;
 }
 
+/** So many APIs are named; the table of them has the rest. */
+const NAMED = 3;
 const WAITING = <span className="muted">…</span>;
 
 export function Figures({ apis, days, subscribers, heads, earnings, areAll, isOwn, now }: FiguresProps) {
@@ -40,17 +42,18 @@ export function Figures({ apis, days, subscribers, heads, earnings, areAll, isOw
   );
 }
 
-function Figure({ name, value, children, testId }: { name: string; value: ReactNode; children?: ReactNode; testId?: string }) {
+function Figure({ name, value, action, children, testId }: { name: string; value: ReactNode; action?: ReactNode; children?: ReactNode; testId?: string }) {
   return (
     <div className="operating-figure">
       <dt>{name}</dt>
-      <dd className="operating-value" data-testid={testId}>{value}</dd>
+      <dd className="operating-value"><span data-testid={testId}>{value}</span>{action}</dd>
       {children && <dd className="operating-rest">{children}</dd>}
     </div>
   );
 }
 
-const soFar = (missing: number, all: number): ReactNode => missing > 0 && <p className="muted" role="status">{all - missing} of {all} APIs so far</p>;
+/** Also while nothing is asked for yet: what is read first goes before. */
+export const soFar = (of: ReadonlyMap<string, unknown>, all: number): ReactNode => of.size < all && <p className="muted" role="status">{of.size} of {all} APIs so far</p>;
 
 function Earned({ apis, days, today }: Pick<FiguresProps, "apis" | "days"> & { today: number }) {
   const sum = (count: number): bigint => [...days.of.values()].reduce((total, each) => total + earnedIn(each, today, count), 0n);
@@ -58,7 +61,7 @@ function Earned({ apis, days, today }: Pick<FiguresProps, "apis" | "days"> & { t
   return (
     <Figure name="Earned today" testId="earned" value={isThere ? <Gen wei={sum(1)} big /> : WAITING}>
       {isThere && <p><Gen wei={sum(7)} /> in 7 days, <Gen wei={sum(30)} /> in 30</p>}
-      {soFar(days.missing, apis.length)}
+      {soFar(days.of, apis.length)}
     </Figure>
   );
 }
@@ -66,9 +69,11 @@ function Earned({ apis, days, today }: Pick<FiguresProps, "apis" | "days"> & { t
 /** Of an operator, whatever APIs it has, or had. */
 export function ToWithdraw({ earnings, isOwn }: Pick<FiguresProps, "earnings" | "isOwn">) {
   return (
-    <Figure name="Withdrawable" testId="earnings" value={earnings ? <Gen wei={earnings.earningsWei} big /> : WAITING}>
+    <Figure
+      name="Withdrawable" testId="earnings" value={earnings ? <Gen wei={earnings.earningsWei} big /> : WAITING}
+      action={isOwn && <ActionButton className="button primary small" disabled={!earnings?.earningsWei} make={() => withdrawEarnings(earnings?.earningsWei ?? 0n)}>Withdraw<span className="visually-hidden"> earnings</span></ActionButton>}
+    >
       {earnings && <p className="muted"><Gen wei={earnings.withdrawnWei} /> withdrawn{earnings.refundedWei > 0n && <>, <Gen wei={earnings.refundedWei} /> refunded</>} so far</p>}
-      {isOwn && <p><ActionButton className="button primary small" disabled={!earnings?.earningsWei} make={() => withdrawEarnings(earnings?.earningsWei ?? 0n)}>Withdraw earnings</ActionButton></p>}
     </Figure>
   );
 }
@@ -76,43 +81,44 @@ export function ToWithdraw({ earnings, isOwn }: Pick<FiguresProps, "earnings" | 
 function Waiting({ apis, days, earnings, isOwn, today }: Pick<FiguresProps, "apis" | "days" | "earnings" | "isOwn"> & { today: number }) {
   const { href } = useLocation();
   const promised = earnings?.apis.filter(({ apiName }) => apis.some((api) => api.apiName === apiName)) ?? [];
-  const each = promised.flatMap(({ apiName, pendingWei }) => (days.of.has(apiName) ? [pendingOf(days.of.get(apiName) ?? [], pendingWei, today)] : []));
-  const [waitingWei, collectableWei] = each.reduce(([waits, can], one) => [waits + one.waitingWei, can + one.collectableWei], [0n, 0n]);
-  const nextDay = each.reduce((next, one) => (one.nextDay && (next === 0 || one.nextDay < next) ? one.nextDay : next), 0);
-  const nextWei = each.reduce((sum, one) => (one.nextDay === nextDay ? sum + one.nextWei : sum), 0n);
-  const only = apis.length === 1 ? apis[0] : undefined;
+  const each = promised.flatMap(({ apiName, pendingWei }) => (days.of.has(apiName) ? [{ apiName, pendingWei, ...pendingOf(days.of.get(apiName) ?? [], pendingWei, today) }] : []));
+  const sum = (some: typeof each, what: "pendingWei" | "collectableWei" | "nextWei"): bigint => some.reduce((total, one) => total + one[what], 0n);
+  const later = each.filter(({ nextDay }) => nextDay > 0);
+  const nextDay = Math.min(...later.map((one) => one.nextDay));
+  const lastDay = Math.max(...later.map((one) => one.lastDay));
+  const collectable = each.filter(({ collectableWei }) => collectableWei > 0n);
+  const isOne = apis.length === 1;
   return (
-    <Figure name="Pending" testId="pending" value={earnings && each.length === promised.length ? <Gen wei={waitingWei} big /> : WAITING}>
+    <Figure
+      name="Pending" testId="pending" value={earnings && each.length === promised.length ? <Gen wei={sum(each, "pendingWei")} big /> : WAITING}
+      action={isOwn && collectable.slice(0, NAMED).map(({ apiName, collectableWei }) => <CollectButton key={apiName} apiName={apiName} wei={collectableWei} isNamed={collectable.length > 1} />)}
+    >
       {promised.length === 0 && earnings && <p className="muted">Nothing was promised: what is earned is withdrawable at once.</p>}
-      {nextDay > 0 && <p><Gen wei={nextWei} /> of it to collect from {dayText(nextDay)} on</p>}
-      {collectableWei > 0n && <p><strong>besides <Gen wei={collectableWei} /> to collect now</strong></p>}
-      {only && isOwn && <p><CollectButton apiName={only.apiName} wei={collectableWei} /></p>}
+      {collectable.length > 0 && <p><strong><Gen wei={sum(collectable, "collectableWei")} /> of it to collect now</strong></p>}
+      {later.length > 0 && <p><Gen wei={sum(later.filter((one) => one.nextDay === nextDay), "nextWei")} /> from {dayText(nextDay)} on{lastDay > nextDay && `, all by ${dayText(lastDay)}`}</p>}
       {promised.filter(({ frozenWei }) => frozenWei > 0n).map(({ apiName, frozenWei }) => (
-        <p key={apiName} className="bad-text"><Gen wei={frozenWei} /> frozen: <a className="break" href={href({ view: "disputes", api: apiName })}>disputes{only ? "" : ` of ${apiName}`}</a></p>
+        <p key={apiName} className="bad-text"><Gen wei={frozenWei} /> frozen: <a className="break" href={href({ view: "disputes", api: apiName })}>disputes{isOne ? "" : ` of ${apiName}`}</a></p>
       ))}
     </Figure>
   );
 }
 
-export function CollectButton({ apiName, wei }: { apiName: string; wei: bigint }) {
-  return <ActionButton make={() => (wei > 0n ? collectEarnings(apiName, wei) : null)}>Collect<span className="visually-hidden"> what {apiName} earned</span></ActionButton>;
+export function CollectButton({ apiName, wei, isNamed = false }: { apiName: string; wei: bigint; isNamed?: boolean }) {
+  return <ActionButton make={() => (wei > 0n ? collectEarnings(apiName, wei) : null)}>Collect<span className={isNamed ? "break" : "visually-hidden"}> what {apiName} earned</span></ActionButton>;
 }
 
 function Consumers({ apis, subscribers, now }: Pick<FiguresProps, "apis" | "subscribers" | "now">) {
   const lists = [...subscribers.of.values()];
   const { active, count, first, firstWei } = consumersOf(lists.map((each) => each.subscribers), now);
-  const isPart = subscribers.missing > 0 || lists.some((each) => each.total > each.subscribers.length);
+  const isPart = lists.length < apis.length || lists.some((each) => each.total > each.subscribers.length);
   return (
     <Figure name="Consumers" testId="consumers" value={lists.length > 0 ? <>{isPart && "at least "}<Calls count={BigInt(active)} /></> : WAITING}>
       {count > active && <p className="muted">and <Calls count={BigInt(count - active)} /> whose subscription ended</p>}
-      {first && <p>most this month{isPart && " so far"}: <Address address={first} link />, <Gen wei={firstWei} /></p>}
-      {soFar(subscribers.missing, apis.length)}
+      {first && <p>spent most here this month{isPart && ", so far"}: <Address address={first} link />, <Gen wei={firstWei} /></p>}
+      {soFar(subscribers.of, apis.length)}
     </Figure>
   );
 }
-
-/** So many APIs are named; the table of them has the rest. */
-const NAMED = 3;
 
 function Settled({ apis, heads, subscribers, now }: Pick<FiguresProps, "apis" | "heads" | "subscribers" | "now">) {
   const { href } = useLocation();
@@ -128,7 +134,7 @@ function Settled({ apis, heads, subscribers, now }: Pick<FiguresProps, "apis" | 
     <>
       <Figure
         name="Last refused" testId="refused"
-        value={!isSettled || (!lastRefusing && heads.missing === 0) ? <span className="muted">nothing</span>
+        value={!isSettled || (!lastRefusing && heads.of.size === settling.length) ? <span className="muted">nothing</span>
           : lastRefusing && settlement.data ? <span className="bad-text"><Calls count={refused.calls} /> {refused.calls === 1n ? "call" : "calls"}</span> : WAITING}
       >
         {lastRefusing && settlement.data && (
@@ -148,7 +154,7 @@ function Settled({ apis, heads, subscribers, now }: Pick<FiguresProps, "apis" | 
             {refusing.length > NAMED && ` and, below, ${refusing.length - NAMED} more APIs`}
           </p>
         )}
-        {soFar(heads.missing, settling.length)}
+        {soFar(heads.of, settling.length)}
       </Figure>
       <Figure name="Last settled" testId="settled" value={!isSettled ? <span className="muted">never</span> : last ? `${duration(now - last.settledAt)} ago` : WAITING}>
         {last && <p>number {last.sequence.toString()}{apis.length > 1 && <> of <strong className="break">{last.apiName}</strong></>}: <Gen wei={last.billedWei} /></p>}
