@@ -14,6 +14,7 @@ import { ActionButton } from "../../ui/action_dialog";
 import { Address, Calls, Empty, Gen, Section, Skeleton, Tag } from "../../ui/parts";
 import { compare, Records, type Column } from "../../ui/records";
 import { Trouble } from "../../ui/trouble";
+import { soFar } from "./figures";
 import { PAGE, type ReadOfAll, type useSubscribers } from "./reading";
 
 interface ConsumersProps {
@@ -59,7 +60,7 @@ export function Consumers({ apis, list, refused, onMore, days, earnings, isOwn, 
   const rows = lines.sort((a, b) => stateOf(a).rank - stateOf(b).rank || compare(b.spendMonthWei, a.spendMonthWei));
   return (
     <Section title="Consumers">
-      {list.of.size === 0 ? (list.error ? <Trouble error={list.error} /> : <Skeleton rows={3} label="Reading the consumers" />)
+      {list.of.size === 0 ? (list.error ? <Trouble error={list.error} /> : <><Skeleton rows={3} label="Reading the consumers" />{apis.length > 1 && soFar(list.of, apis.length)}</>)
         : total === 0 && list.missing === 0 ? <Empty title="Nobody has subscribed yet">Whoever subscribes appears here, with what is used and paid.</Empty> : (
           <Records
             of="consumers" rows={rows} columns={columns} keyOf={({ api, consumer }) => `${api.apiName} ${consumer}`}
@@ -73,7 +74,7 @@ export function Consumers({ apis, list, refused, onMore, days, earnings, isOwn, 
                   : <button type="button" className="button small" disabled={list.isFetching} onClick={onMore}>{list.isFetching ? "Reading…" : "Read more"}</button>}
               </span>
             )}
-            {apis.length > 1 && <span className="muted small-text" role="status">{list.missing > 0 && `${list.of.size} of ${apis.length} APIs so far`}</span>}
+            {soFar(list.of, apis.length)}
           </Records>
         )}
     </Section>
