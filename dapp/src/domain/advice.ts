@@ -3,7 +3,7 @@ import { exactGen, shortGen } from "./amounts";
 import type { ApiUsage, DisputeHead, Notice, PaidDay, UsageReport } from "./answers";
 import { nextOf } from "./dispute";
 import { isCapBelowCall, isPaidBySession, leftOf, meteredOf, QUOTE_CODES, reportAt, type QuoteCode } from "./left";
-import { endsOfToday, isSignedByHand, type EndOfToday, type LastDays, type SessionEnd, type Unbilled } from "./outlook";
+import { endsOfToday, isNear, isSignedByHand, type EndOfToday, type LastDays, type SessionEnd, type Unbilled } from "./outlook";
 import { clockText, DAY_SECONDS, duration, momentText } from "./time";
 
 /** ``subscribe``: anew, at another price; ``plan``: to another one, where there is one; ``session``: more of it; ``sign``: a voucher; ``dispute``: on its page. */
@@ -24,6 +24,8 @@ export interface Advice {
   button: string;
   /** Of the remedy ``dispute``. */
   disputeId?: number;
+  /** When it stops calls, where that is known. */
+  at?: number;
 }
 
 /** With what is known of its day: that says what can be done. */
@@ -34,6 +36,7 @@ export interface OpenDispute {
 
 const ORDER = { stop: 0, warn: 1, info: 2 };
 const NAMED = 3;
+const FAR = Number.MAX_SAFE_INTEGER;
 const SOON_SECONDS = 7 * DAY_SECONDS;
 /** A session is made longer in a minute, and is often for a few days only. */
 const SESSION_SECONDS = 2 * DAY_SECONDS;
@@ -41,7 +44,7 @@ const gen = (wei: bigint): string => `${shortGen(wei)} GEN`;
 /** In full where they look alike else. */
 const genOf = (a: bigint, b: bigint): ((wei: bigint) => string) => (shortGen(a) === shortGen(b) ? (wei) => `${exactGen(wei)} GEN` : gen);
 
-/** One for each remedy, the most urgent first, and of these what is about most. `now` is the chain's time. */
+/** One for each remedy, the most urgent first, of these what is soonest, then what is about most. `now` is the chain's time. */
 export function adviceFor(report: UsageReport, now: number, rate: LastDays | null = null, unbilled: Unbilled = new Map(), disputes: readonly OpenDispute[] = []): Advice[] {
   const stopped = new Map<Stop, ApiUsage[]>();
   const near = new Map<QuoteCode, ApiUsage[]>();
@@ -52,7 +55,7 @@ export function adviceFor(report: UsageReport, now: number, rate: LastDays | nul
     if (isPaidBySession(left, meteredOf(line, now))) continue;
     if (left.calls === 0n) add(stopped, left.code === "daily_spend_exceeded" && isCapBelowCall(line) ? "cap_below_call" : left.code, line);
     else if (end) add(near, end.what === "cap" ? "daily_spend_exceeded" : "daily_limit_exceeded", line);
-    else if (isNear(line, left.calls, left.code)) add(near, left.code, line);
+    else if (line.apiMonthlyLimitCalls > 0n && isNear(line.callsMonth, line.apiMonthlyLimitCalls - line.callsMonth)) add(near, "monthly_limit_exceeded", line);
   }
   const ended = report.apis.filter((line) => meteredOf(line, now)?.kind === "ended");
   return [
@@ -62,7 +65,7 @@ export function adviceFor(report: UsageReport, now: number, rate: LastDays | nul
     ...(stopped.has("insufficient_credit") ? [] : ofCredit(report, now, rate, today)),
     ...(ended.length ? [ofEnded(ended)] : []),
     ...ofDisputes(disputes, now),
-  ].sort((a, b) => ORDER[a.severity] - ORDER[b.severity] || reach(b) - reach(a));
+  ].sort((a, b) => ORDER[a.severity] - ORDER[b.severity] || (a.at ?? FAR) - (b.at ?? FAR) || reach(b) - reach(a));
 }
 
 type Stop = QuoteCode | "cap_below_call";
@@ -129,12 +132,6 @@ function ofStopped(code: Stop, lines: readonly ApiUsage[], report: UsageReport, 
   }
 }
 
-/** Nine tenths of what plan or cap allow are used: there are no more than a ninth as many calls as there were. */
-function isNear(line: ApiUsage, calls: bigint, code: QuoteCode): boolean {
-  const used = code === "monthly_limit_exceeded" ? line.callsMonth : line.callsToday;
-  return code !== "insufficient_credit" && calls * 9n <= used;
-}
-
 function ofNear(code: QuoteCode, lines: readonly ApiUsage[], report: UsageReport, today: readonly EndOfToday[]): Advice {
   const [first] = lines as [ApiUsage];
   const one = lines.length === 1;
@@ -142,13 +139,13 @@ function ofNear(code: QuoteCode, lines: readonly ApiUsage[], report: UsageReport
   const isCap = code === "daily_spend_exceeded";
   const limit = isCap ? "daily cap" : `plan's limit for a ${code === "daily_limit_exceeded" ? "day" : "month"}`;
   const button = isCap ? "Raise the cap" : "Choose another plan";
-  const end = today.find(({ apiName }) => lines.some((line) => line.apiName === apiName));
+  const end = today.find(({ apiName, endsAt }) => lines.some((line) => line.apiName === apiName) && endsAt < Infinity);
   const when = end ? `At today's rate ${one ? `its ${limit} is reached` : `${end.apiName} reaches it`} at ${clockText(end.endsAt)}` : one ? `Then its ${limit} is reached` : "";
   return {
     key: `near_${code}:${lines.map(({ apiName }) => apiName).join()}`, severity: "warn", apiNames: lines.map(({ apiName }) => apiName), which: listed(lines),
     title: one ? `${calls} ${calls === 1n ? "call" : "calls"} of ${first.apiName} ${calls === 1n ? "is" : "are"} left` : `${lines.length} APIs are near their ${limit}`,
     text: when ? `${when}, and calls are refused.` : "When it is reached, calls are refused.",
-    remedy: isCap ? "cap" : "plan", button: one ? button : `${button}: ${first.apiName}`,
+    remedy: isCap ? "cap" : "plan", button: one ? button : `${button}: ${first.apiName}`, ...(end ? { at: end.endsAt } : {}),
   };
 }
 
@@ -164,7 +161,7 @@ function ofSessions(report: UsageReport, now: number, ends: readonly SessionEnd[
       case "hold": return say(what, apiName, "warn", `${gen(line.holdWei)} are left in the session of ${apiName}`, `${until} nothing pays its calls.`);
       default: return say(what, apiName, "warn", `The session of ${apiName} ends on ${momentText(endsAt)}`, `${gen(line.holdWei)} of it are left. Prolong it to go on.`);
     }
-  }));
+  }).map((each) => ({ ...each, at: endsAt })));
   const unsigned = inForce.filter((line) => isSignedByHand(line, report) && unbilled.get(line.apiName) === 0n)
     .map(({ apiName }) => say("signed", apiName, "info", `Nothing is signed for ${apiName} that is not billed`, "It can bill no more until you sign, or the program that pays for you does."));
   return [...soon, ...unsigned].filter(({ button }, i, all) => all.findIndex((each) => each.button === button) === i);
@@ -186,12 +183,12 @@ function ofUnpaid(lines: readonly ApiUsage[], report: UsageReport, now: number, 
 }
 
 function ofCredit(report: UsageReport, now: number, rate: LastDays | null, today: readonly EndOfToday[]): Advice[] {
-  const say = (key: string, title: string, text: string): Advice[] => [{ key, severity: "warn", title, text, which: "", apiNames: [], remedy: "top_up", button: "Top up" }];
+  const say = (key: string, title: string, text: string, at = FAR): Advice[] => [{ at, key, severity: "warn", title, text, which: "", apiNames: [], remedy: "top_up", button: "Top up" }];
   const end = today.find(({ what }) => what === "credit")?.endsAt ?? Infinity;
   const endsAt = typeof rate?.endsAt === "number" ? Math.min(end, rate.endsAt) : end;
   if (endsAt - now < SOON_SECONDS) {
     const at = endsAt === end ? "At today's rate" : `At the rate of the last ${rate?.days === 1 ? "day" : `${rate?.days} days`}`;
-    return say("soon", `Credit lasts until ${momentText(endsAt)}`, `${at}: ${gen(report.creditBalanceWei)} are free.`);
+    return say("soon", `Credit lasts until ${momentText(endsAt)}`, `${at}: ${gen(report.creditBalanceWei)} are free.`, endsAt);
   }
   if (!report.lowCredit) return [];
   return say("low_credit", "Credit is low", `${gen(report.creditBalanceWei)} are free and ${gen(report.heldWei)} on hold: the alert level is reached.`);

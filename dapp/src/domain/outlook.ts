@@ -83,32 +83,55 @@ export const isSignedByHand = ({ signer }: ApiUsage, { consumer }: UsageReport):
 const earlier = <E extends { endsAt: number }>(a: E, b: E): E => (b.endsAt < a.endsAt ? b : a);
 
 export interface EndOfToday {
+  /** After midnight, where the day's rate leaves something and it is near all the same: then Infinity. */
   endsAt: number;
   what: "credit" | "cap" | "plan";
   /** Empty where it is the credit of all. */
   apiName: string;
 }
 
-/** Before so much of a day is over, its rate says nothing of what is not nearly used up. */
+/** A burst in the first minutes of a day counts as if it had taken so long. */
 const LEAST_OF_DAY = DAY_SECONDS / 8;
+const FEW = 3n;
 
-/** What ends before midnight UTC if the day goes on as it began, the first before the others: of what is used up by half at least. */
+/** Nine tenths are used, or half and a few calls are left: whatever the hour is. */
+export const isNear = (used: bigint, left: bigint, ofCall = 1n): boolean => left * 9n <= used || (left <= used && left < (FEW + 1n) * ofCall);
+
+/** What ends before midnight UTC if the day goes on as it began, of what is used up by half at least, the first before the others; then what is near. */
 export function endsOfToday(report: UsageReport, now: number): EndOfToday[] {
-  const elapsed = BigInt(Math.max(now - (report.resetsAt - DAY_SECONDS), 1));
-  const least = elapsed < BigInt(LEAST_OF_DAY) ? 9n : 1n;
+  const elapsed = BigInt(Math.max(now - (report.resetsAt - DAY_SECONDS), LEAST_OF_DAY));
   const ends: EndOfToday[] = [];
-  const add = (what: EndOfToday["what"], apiName: string, used: bigint, left: bigint): void => {
-    if (used === 0n || left <= 0n || used < left * least) return;
+  const add = (what: EndOfToday["what"], apiName: string, used: bigint, left: bigint, near: boolean): void => {
+    if (used === 0n || left <= 0n || used < left) return;
     const endsAt = now + Number((elapsed * left) / used);
     if (endsAt < report.resetsAt) ends.push({ endsAt, what, apiName });
+    else if (near) ends.push({ endsAt: Infinity, what, apiName });
   };
   const open = report.apis.filter((line) => leftOf(line, report.creditBalanceWei).calls > 0n);
   for (const line of open) {
-    add("cap", line.apiName, line.spendTodayWei, line.consumerMaxDailySpendWei - line.spendTodayWei);
-    add("plan", line.apiName, line.callsToday, line.apiDailyLimitCalls - line.callsToday);
+    const [spendLeft, callsLeft] = [line.consumerMaxDailySpendWei - line.spendTodayWei, line.apiDailyLimitCalls - line.callsToday];
+    add("cap", line.apiName, line.spendTodayWei, spendLeft, isNear(line.spendTodayWei, spendLeft, line.costPerCallWei));
+    add("plan", line.apiName, line.callsToday, callsLeft, isNear(line.callsToday, callsLeft));
   }
-  add("credit", "", sum(open.filter((line) => line.holdWei === 0n || now >= line.holdExpiresAt), "spendTodayWei"), report.creditBalanceWei);
-  return ends.sort((a, b) => a.endsAt - b.endsAt);
+  add("credit", "", sum(open.filter((line) => line.holdWei === 0n || now >= line.holdExpiresAt), "spendTodayWei"), report.creditBalanceWei, false);
+  return ends.sort((a, b) => (a.endsAt === b.endsAt ? 0 : a.endsAt - b.endsAt));
+}
+
+export interface FirstEnd {
+  /** null: nothing says so; `never` within ten years. */
+  endsAt: number | "never" | null;
+  what: EndOfToday["what"] | SessionEnd["what"];
+  apiName: string;
+  /** Else that of the last days. */
+  isTodaysRate: boolean;
+}
+
+/** What runs out first of all, at the faster of both rates. */
+export function firstEnd(report: UsageReport, now: number, rate: LastDays | null): FirstEnd {
+  const today: FirstEnd[] = endsOfToday(report, now).filter(({ endsAt }) => endsAt < Infinity).map((end) => ({ ...end, isTodaysRate: true }));
+  const sessions: FirstEnd[] = (rate?.sessions ?? []).map((end) => ({ ...end, isTodaysRate: false }));
+  const when = ({ endsAt }: FirstEnd): number => (typeof endsAt === "number" ? endsAt : Infinity);
+  return [...today, ...sessions].reduce<FirstEnd>((a, b) => (when(b) < when(a) ? b : a), { endsAt: rate?.endsAt ?? null, what: "credit", apiName: "", isTodaysRate: false });
 }
 
 export const sum = (lines: readonly ApiUsage[], of: "callsToday" | "spendTodayWei" | "callsMonth" | "spendMonthWei"): bigint =>

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { GEN } from "../../src/domain/amounts";
+import { adviceFor } from "../../src/domain/advice";
 import type { ApiUsage } from "../../src/domain/answers";
-import { atLastDays, callsAtMix, endsOfToday } from "../../src/domain/outlook";
+import { atLastDays, callsAtMix, endsOfToday, firstEnd } from "../../src/domain/outlook";
 import { line, NOW, OTHER, OWN, report } from "./samples";
 
 const DAY = 86_400;
@@ -71,11 +72,42 @@ describe("the end of today", () => {
     expect(of({ spendTodayWei: GEN / 3n })).toBeUndefined();
     expect(endsOfToday({ ...whole, apis: [line({ callsToday: 60n })] }, NOW + DAY - 60)).toEqual([]);
   });
-  it("is told while the day is young of what is nearly used up alone: its rate says nothing yet", () => {
+  it("takes a burst of the first minutes for one of three hours", () => {
     const early = { ...whole, creditBalanceWei: 100n * GEN, apis: [line({ spendTodayWei: (GEN * 3n) / 4n })] };
-    expect(endsOfToday(early, NOW + 20 * 60)).toEqual([]);
-    expect(endsOfToday(early, NOW + DAY / 8)).not.toEqual([]);
-    expect(endsOfToday({ ...early, apis: [line({ spendTodayWei: (GEN * 9n) / 10n })] }, NOW + 20 * 60)).toMatchObject([{ what: "cap" }]);
+    expect(endsOfToday(early, NOW + 20 * 60)).toMatchObject([{ what: "cap", endsAt: NOW + 20 * 60 + 3_600 }]);
+    expect(endsOfToday(early, NOW + DAY / 8)).toMatchObject([{ endsAt: NOW + DAY / 6 }]);
+  });
+  it("is told of what is near, though its rate leaves something", () => {
+    const late = (change: Partial<ApiUsage>) => endsOfToday({ ...whole, apis: [line(change)] }, NOW + DAY - 60).map(({ what, endsAt }) => [what, endsAt]);
+    expect(late({ spendTodayWei: (GEN * 9n) / 10n })).toEqual([["cap", Infinity]]);
+    expect(late({ spendTodayWei: GEN / 10n, consumerMaxDailySpendWei: (GEN * 139n) / 1_000n })).toEqual([["cap", Infinity]]);
+    expect(late({ spendTodayWei: GEN / 10n, consumerMaxDailySpendWei: (GEN * 14n) / 100n })).toEqual([]);
   });
   it("is not told of what is stopped already", () => expect(of({ spendTodayWei: GEN - 1n })).toBeUndefined());
 });
+
+describe("what runs out first", () => {
+  it("is said at the faster rate, and which that is", () => {
+    const carl = { ...whole, creditBalanceWei: GEN / 4n, apis: [line({ spendTodayWei: (GEN * 36n) / 100n, consumerMaxDailySpendWei: 9n * GEN })] };
+    const now = NOW + 10_600; // at 02:56
+    const first = (endsAt: number) => firstEnd(carl, now, { days: 7, spentWei: GEN, endsAt, sessions: [] });
+    expect(first(NOW + 66_180)).toEqual({ what: "credit", apiName: "", isTodaysRate: true, endsAt: now + 7_500 });
+    expect(first(now + 60)).toMatchObject({ isTodaysRate: false, endsAt: now + 60 });
+    const session = { apiName: "maps", endsAt: now + 30, what: "hold" as const };
+    expect(firstEnd(carl, now, { days: 7, spentWei: GEN, endsAt: "never", sessions: [session] })).toEqual({ ...session, isTodaysRate: false });
+  });
+  it("agrees with the first thing to do at each hour of the day", () => {
+    const cases: [Partial<ApiUsage>, bigint][] = [
+      [{ spendTodayWei: GEN / 10n, consumerMaxDailySpendWei: (GEN * 13n) / 100n }, 90n * GEN], [{ spendTodayWei: (GEN * 95n) / 100n }, 90n * GEN],
+      [{ callsToday: 90n }, 90n * GEN], [{ callsToday: 60n, spendTodayWei: GEN / 2n }, GEN / 4n], [{ spendTodayWei: (GEN * 6n) / 10n, callsToday: 70n }, GEN / 2n],
+    ];
+    for (const [change, creditBalanceWei] of cases) for (let minute = 5; minute < 1_440; minute += 15) {
+      const [now, told] = [NOW + minute * 60, { ...whole, creditBalanceWei, apis: [line(change), line({ apiName: "maps" })] }];
+      const first = firstEnd(told, now, { days: 7, spentWei: GEN, endsAt: NOW + 122 * DAY, sessions: [] });
+      const [advice] = adviceFor(told, now);
+      expect(first.isTodaysRate ? [first.endsAt, first.what] : [undefined, ...endsOfToday(told, now).map(({ what }) => what)]).toEqual([advice?.at, ...(advice ? [WHAT[advice.remedy ?? ""]] : [])]);
+      if (creditBalanceWei > GEN) expect(advice).toMatchObject({ severity: "warn" });
+    }
+  });
+});
+const WHAT: Readonly<Record<string, string>> = { cap: "cap", plan: "plan", top_up: "credit" };

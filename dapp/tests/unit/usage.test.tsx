@@ -158,7 +158,7 @@ describe("a consumer's page", () => {
   });
   it("says to who only looks what that can do", async () => {
     const near = line({ spend_today_wei: (899n * GEN) / 10n, spend_left_today_wei: GEN / 10n });
-    await open(reportOf({}, near));
+    await open(reportOf({ credit_balance_wei: 90n * GEN }, near));
     expect(await screen.findByText("For its owner to do")).toBeTruthy();
     expect(screen.getByTestId("looking").textContent).toBe("You only look at this account. Anybody may top it up; all else its owner has to sign. Connect an account");
     expect(screen.getByText("10 calls of weather are left")).toBeTruthy();

@@ -5,7 +5,7 @@ import type { Advice } from "../../domain/advice";
 import { grouped } from "../../domain/amounts";
 import type { ApiUsage, UsageReport } from "../../domain/answers";
 import { monthOf } from "../../domain/history";
-import { callsAtMix, endsOfToday, RATE_DAYS, sum, type LastDays, type Unbilled } from "../../domain/outlook";
+import { callsAtMix, endsOfToday, firstEnd, RATE_DAYS, sum, type LastDays, type Unbilled } from "../../domain/outlook";
 import { clockText, DAY_SECONDS, dateText, dayOf, monthText } from "../../domain/time";
 import { useLocation } from "../../state/location";
 import { useView } from "../../state/queries";
@@ -62,29 +62,24 @@ function Figure({ name, value, children, className = "" }: { name: string; value
   );
 }
 
-const ENDS_TODAY = { cap: "reaches its daily cap", plan: "has used up its calls of today" };
-const ENDS_SESSION = { signed: "what is signed for", hold: "the session of", time: "the session of" };
+const ENDS = {
+  cap: ["", "reaches its daily cap"], plan: ["", "has used up its calls of today"],
+  signed: ["what is signed for", ""], hold: ["the session of", ""], time: ["the session of", ""],
+};
 
 function RunsOut({ report, rate, now, isUnreadable }: { report: UsageReport; rate: LastDays | null; now: number; isUnreadable: boolean }) {
-  const [today] = endsOfToday(report, now);
-  if (today) {
-    return (
-      <RunsOutFigure value={`today at ${clockText(today.endsAt)}`}>
-        <p>{today.what === "credit" ? "at today's rate" : <><strong>{today.apiName}</strong> {ENDS_TODAY[today.what]}</>}</p>
-        {today.what !== "credit" && typeof rate?.endsAt === "number" && <p className="muted">Credit: {lasting(rate.endsAt, now)}</p>}
-      </RunsOutFigure>
-    );
-  }
-  if (!rate) return isUnreadable ? <RunsOutFigure value="not known"><p>The days before today cannot be read.</p></RunsOutFigure> : <RunsOutFigure value="…" />;
-  const { endsAt, sessions: [session], days, spentWei } = rate;
-  const isSession = session !== undefined && (typeof endsAt !== "number" || session.endsAt < endsAt);
-  const at = isSession ? session.endsAt : endsAt;
+  const { endsAt, what, apiName, isTodaysRate } = firstEnd(report, now, rate);
+  const near = isTodaysRate ? undefined : endsOfToday(report, now).find((end) => end.endsAt === Infinity);
+  if (!rate && !isTodaysRate) return isUnreadable ? <RunsOutFigure value="not known"><p>The days before today cannot be read.</p></RunsOutFigure> : <RunsOutFigure value="…" />;
+  const { days, spentWei } = rate ?? { days: 0, spentWei: 0n };
   return (
-    <RunsOutFigure value={lasting(at, now)}>
-      {isSession && <p>{ENDS_SESSION[session.what]} <strong>{session.apiName}</strong></p>}
-      {typeof at === "number" && at - now >= DAY_SECONDS && <p>about {dateText(at)}</p>}
-      {isSession && typeof endsAt === "number" && <p className="muted">Credit: {lasting(endsAt, now)}</p>}
-      {spentWei > 0n ? <p className="muted">at <Gen wei={spentWei / BigInt(days)} /> a day, the last {days === 1 ? "day" : `${days} days`}</p>
+    <RunsOutFigure value={lasting(endsAt, now)}>
+      {what !== "credit" && <p>{ENDS[what][0]} <strong>{apiName}</strong> {ENDS[what][1]}</p>}
+      {near && <p><strong>{near.apiName}</strong> is near its {near.what === "cap" ? "daily cap" : "plan's limit"} today</p>}
+      {typeof endsAt === "number" && endsAt - now >= DAY_SECONDS && <p>about {dateText(endsAt)}</p>}
+      {what !== "credit" && typeof rate?.endsAt === "number" && <p className="muted">Credit: {lasting(rate.endsAt, now)}</p>}
+      {isTodaysRate ? <p className="muted">at today's rate</p>
+        : spentWei > 0n ? <p className="muted">at <Gen wei={spentWei / BigInt(days)} /> a day, the last {days === 1 ? "day" : `${days} days`}</p>
         : <p className="muted">{days === RATE_DAYS ? "Nothing was spent in the last 7 days." : "There is no day of use to judge by yet."}</p>}
     </RunsOutFigure>
   );
