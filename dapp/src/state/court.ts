@@ -1,7 +1,7 @@
 // What the pages of disputes read: of the billing contract, and of the courts that an API has promised.
 import { partialMatchKey, useQueries, useQuery, type UseQueryResult } from "@tanstack/react-query";
 import { useMemo } from "react";
-import { CourtContract, type ArgumentsOf, type ValueOf } from "../chain/contract";
+import { CourtContract, type ArgumentsOf, type BillingContract, type ValueOf } from "../chain/contract";
 import { disputableDays, disputesOf, disputesOfConsumer, promisesBack, type DisputableDays, type Disputes } from "../chain/court";
 import { NodeError } from "../chain/rpc";
 import type { COURT_VIEWS, DisputeHead, Promise as ApiPromise } from "../domain/answers";
@@ -44,12 +44,29 @@ export function useDisputes(address: string, apiName: string, most = MOST_DISPUT
   const { network, contract } = usePlace();
   const ofApi = viewKey(court, "list_disputes", [apiName]);
   return useQuery({
-    queryKey: [...ofApi, most],
-    queryFn: ({ signal }) => (court && contract ? disputesOf(court, contract.address, apiName, most, { signal }) : Promise.reject(NO_CONTRACT)),
-    enabled: court !== null && apiName !== "",
+    ...disputesQuery(court, contract, apiName, most),
     refetchInterval: network.refreshMs * 4,
     placeholderData: (before, query) => (query && partialMatchKey(query.queryKey, ofApi) ? before : undefined),
   });
+}
+
+const disputesQuery = (court: CourtContract | null, contract: BillingContract | null, apiName: string, most: number, urgent = true) => ({
+  queryKey: [...viewKey(court, "list_disputes", [apiName]), most],
+  queryFn: ({ signal }: { signal: AbortSignal }): Promise<Disputes> =>
+    court && contract ? disputesOf(court, contract.address, apiName, most, { signal, urgent }) : Promise.reject(NO_CONTRACT),
+  enabled: court !== null && apiName !== "",
+});
+
+/** Those of several APIs, the latest first, at the court that this site names. */
+export function useDisputesAbout(apiNames: readonly string[]): { court: string; disputes: readonly DisputeHead[] } {
+  const { contract } = usePlace();
+  const address = useOwnCourt();
+  const court = useCourt(address);
+  const disputes = useQueries({
+    queries: apiNames.slice(0, MOST_APIS).map((apiName) => ({ ...disputesQuery(court, contract, apiName, MOST_DISPUTES, false), staleTime: SELDOM_MS })),
+    combine: (results) => results.flatMap(({ data }) => data?.list ?? []).sort((a, b) => b.disputeId - a.disputeId),
+  });
+  return { court: address, disputes };
 }
 
 /** Those of a consumer, the latest first, at the court that this site names; none where it names none, or one of another contract. */

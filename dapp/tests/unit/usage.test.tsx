@@ -527,6 +527,19 @@ describe("disputes", () => {
     await userEvent.click(screen.getByLabelText("Also those of others (2)"));
     expect(screen.getAllByRole("link", { name: /^Dispute \d/ }).map(({ textContent }) => textContent)).toEqual(["Dispute 2", "Dispute 3", "Dispute 1"]);
   });
+  it("of all its APIs are told to an operator, open or judged lately: whose, and what each costs", async () => {
+    court = COURT;
+    views["get_court"] = { billing: CONTRACT, min_bond_wei: 1, disputes: 3 };
+    views["list_disputes"] = [head(2, OTHER, { status: "judged", ended_at: today * DAY, refund_percent: 50, refund_wei: GEN / 2n }), head(3, OTHER)];
+    views["list_apis"] = { total: 1, apis: [{ api_name: "weather", operator: OWN, proposed_operator: "", active: true, plans: [], meters: [], next_sequence: 1 }] };
+    views["get_earnings"] = { operator: OWN, earnings_wei: 0, withdrawn_wei: 0, refunded_wei: 0, apis: [{ api_name: "weather", pending_wei: 0, frozen_wei: GEN }] };
+    await open(reportOf(), false, "", "operate");
+    const told = within(await screen.findByRole("list", { name: "Disputes" })).getAllByRole("listitem");
+    expect(told.map(({ textContent }) => textContent)).toEqual([
+      expect.stringMatching(/^Open Dispute 3: weather, .* by Olga 0x.*: 1 GEN paid for that day wait for the verdict$/),
+      expect.stringMatching(/^Refund of 50 % Dispute 2: weather, .* by Olga 0x.*: 0.5 GEN of 1 GEN given back$/),
+    ]);
+  });
   it("have no place where there is no court, and the page says what that means", async () => {
     await look("");
     expect((await screen.findByText(/has promised none/)).textContent).toContain("What is paid to it cannot be disputed");

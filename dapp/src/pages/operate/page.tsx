@@ -4,6 +4,7 @@ import * as actions from "../../actions/operator";
 import type { Api, Earnings } from "../../domain/answers";
 import { handOverHindrance } from "../../domain/operating";
 import { dayOf } from "../../domain/time";
+import { useDisputesAbout } from "../../state/court";
 import { useLocation } from "../../state/location";
 import { useChainNow } from "../../state/now";
 import { useApis } from "../../state/queries";
@@ -14,6 +15,7 @@ import { Freshness } from "../../ui/freshness";
 import { usePageFocus } from "../../ui/page_focus";
 import { Address, Banner, Empty, NotAmong, Section, Skeleton, Tag } from "../../ui/parts";
 import { Trouble } from "../../ui/trouble";
+import { LatelyDisputed } from "../disputes/lately";
 import { MeterSide } from "../meter/lazily";
 import { ApisTable } from "./apis_table";
 import { Consumers } from "./consumers";
@@ -130,11 +132,13 @@ function Operated({ own, chosen, isOwn, register }: OperatedProps) {
   const heads = useHeads((days.missing === 0 && subscribers.missing === 0) || chosen ? shown : NO_APIS);
   const refused = useRefused(heads, shown);
   const earnings = useEarnings(location.account, own.length);
+  const disputed = useDisputesAbout(earnings.data?.apis.map(({ apiName }) => apiName).filter((name) => shown.some(({ apiName }) => apiName === name)) ?? []);
   const today = dayOf(now);
   const about = { days, earnings: earnings.data, isOwn, now };
   return (
     <>
       <Figures apis={shown} areAll={!chosen || own.length === 1} subscribers={subscribers} heads={heads} {...about} />
+      <LatelyDisputed {...disputed} now={now} isOperator />
       {earnings.error !== null && !earnings.data && <Trouble error={earnings.error} />}
       {!chosen && (
         <Section title="APIs" actions={register}>
