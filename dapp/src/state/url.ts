@@ -46,6 +46,8 @@ const PARAMETERS = {
   settlement: on(["operate"], positive),
   /** Which settlements of an API are listed. */
   entries: on(["operate"], oneOf("all", "refused")),
+  /** What of an API's page a link is about. */
+  part: on(["operate"], oneOf("", "meter")),
   /** The dispute looked at; 0: none. */
   dispute: on(["disputes"], positive),
   /** At which court, where the API has promised several. */
@@ -63,12 +65,13 @@ const read = (textOf: (name: keyof Parameters) => string): Parameters =>
 
 export const START: Location = { view: "usage", ...read(() => "") };
 const NOTHING_CHOSEN = Object.fromEntries(NAMES.filter(viewsOf).map((name) => [name, START[name]]));
+const OF_AN_API = { settlement: START.settlement, entries: START.entries, part: START.part };
 
-/** On another page, or with another account in place of one, nothing is chosen yet. */
+/** On another page, or with another account in place of one, nothing is chosen yet; and nothing of another API. */
 export function changed(location: Location, change: Partial<Location>): Location {
-  const { view, account } = { ...location, ...change };
+  const { view, account, api } = { ...location, ...change };
   const isElsewhere = view !== location.view || (location.account !== "" && account !== location.account);
-  return { ...location, ...(isElsewhere && NOTHING_CHOSEN), ...change };
+  return { ...location, ...(isElsewhere && NOTHING_CHOSEN), ...(api !== location.api && OF_AN_API), ...change };
 }
 
 const partsOf = (hash: string): [path: string, view: View, textOf: (name: keyof Parameters) => string] => {

@@ -6,11 +6,11 @@ const ADDRESS = `0x${"Ab".repeat(20)}`;
 describe("the URL", () => {
   const everything = {
     network: "custom", rpc: "http://[::1]:4000/api?key=a&b=c", contract: ADDRESS.toLowerCase(), account: `0x${"12".repeat(20)}`,
-    api: "weather.v2", chart: "calls", days: 0, from: 20_000, until: 20_100, sort: "-spend", month: "2026-11", settlement: 12, entries: "refused", dispute: 3, court: `0x${"34".repeat(20)}`,
+    api: "weather.v2", chart: "calls", days: 0, from: 20_000, until: 20_100, sort: "-spend", month: "2026-11", settlement: 12, entries: "refused", part: "meter", dispute: 3, court: `0x${"34".repeat(20)}`,
   } as const;
-  const anywhere = { settlement: 0, entries: "all", month: "", dispute: 0, court: "", sort: "", api: "" };
+  const anywhere = { settlement: 0, entries: "all", part: "", month: "", dispute: 0, court: "", sort: "", api: "" };
   it.each([
-    ["usage", { api: "weather.v2", sort: "-spend" }], ["statement", { month: "2026-11" }], ["operate", { api: "weather.v2", settlement: 12, entries: "refused" }],
+    ["usage", { api: "weather.v2", sort: "-spend" }], ["statement", { month: "2026-11" }], ["operate", { api: "weather.v2", settlement: 12, entries: "refused", part: "meter" }],
     ["disputes", { api: "weather.v2", dispute: 3, court: everything.court }], ["transactions", {}], ["apis", { api: "weather.v2" }],
   ] as const)("keeps everything that means something on the page: %s", (view, own) => {
     const kept = { view, ...everything, ...anywhere, ...own };
@@ -23,6 +23,11 @@ describe("the URL", () => {
     expect(changed(there, { view: "operate" })).toEqual({ ...there, ...anywhere, view: "operate" });
     expect(changed(there, { account: ADDRESS, api: "maps" })).toEqual({ ...there, ...anywhere, account: ADDRESS, api: "maps" });
     expect(changed({ ...there, account: "" }, { account: ADDRESS })).toEqual({ ...there, account: ADDRESS }); // of whoever connects
+  });
+  it("leads to the page of another API from its beginning", () => {
+    const there = { view: "operate", ...everything } as const;
+    expect(changed(there, { api: "maps" })).toEqual({ ...there, api: "maps", settlement: 0, entries: "all", part: "" });
+    expect(changed(there, { api: "maps", part: "meter" }).part).toBe("meter");
   });
   it("is the start when it says nothing", () => expect(parseLocation("")).toEqual(START));
   it("stays readable", () => {

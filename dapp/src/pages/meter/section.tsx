@@ -1,6 +1,6 @@
 // The meter of an operator beside the chain: what it counted of an API, what is not settled, its books and its audit log.
 import { useQuery } from "@tanstack/react-query";
-import { useMemo, useState, useSyncExternalStore, type ReactNode } from "react";
+import { useEffect, useMemo, useRef, useState, useSyncExternalStore, type ReactNode } from "react";
 import type { Api } from "../../domain/answers";
 import { momentText } from "../../domain/time";
 import { MeterClient, type Status, type Summary } from "../../meter/client";
@@ -27,9 +27,12 @@ export function MeterSection({ api }: { api: Api }) {
   const text = useSyncExternalStore(meters.subscribe, () => meters.text(name));
   const place = useMemo(() => placeOf(text), [text]);
   const [isChanging, setChanging] = useState(false);
+  const section = useRef<HTMLElement>(null);
+  const isMeant = location.part === "meter";
+  useEffect(() => { if (isMeant) section.current?.scrollIntoView(); }, [isMeant]);
   if (!place || isChanging) {
     return (
-      <Section title="Your meter" className="meter">
+      <Section title="Your meter" className="meter" ref={section}>
         <MeterForm key={text} before={place} onUse={(wanted) => { meters.set(name, wanted); setChanging(false); }} onCancel={place && (() => setChanging(false))} />
       </Section>
     );
@@ -41,7 +44,7 @@ export function MeterSection({ api }: { api: Api }) {
     </>
   );
   return (
-    <Section title="Your meter" actions={actions} className="meter">
+    <Section title="Your meter" actions={actions} className="meter" ref={section}>
       {/* Another address or token is another meter: nothing of the one before is left in it. */}
       <Meter key={text} api={api} url={place.url} token={place.token} />
     </Section>

@@ -37,7 +37,7 @@ export function ApisTable({ apis, days, heads, earnings, isOwn, today }: ApisTab
     },
   });
   const columns: Column<Api>[] = [
-    { id: "api", title: "API", isText: true, by: ({ apiName }) => apiName, show: ({ apiName }) => <a href={href({ api: apiName, settlement: 0, entries: "all" })}>{apiName}</a> },
+    { id: "api", title: "API", isText: true, by: ({ apiName }) => apiName, show: ({ apiName }) => <a href={href({ api: apiName })}>{apiName}</a> },
     { id: "today", title: "Earned today", ...sum(1) },
     { id: "week", title: "7 days", ...sum(7) },
     { id: "month", title: "30 days", ...sum(30) },

@@ -109,7 +109,7 @@ function Consumer({ consumer, days, earnings, isOwn, now }: ConsumerProps) {
   return (
     <div className="opened-record">
       <dl className="facts">
-        {location.api !== api.apiName && <div><dt>API</dt><dd><a className="break" href={href({ api: api.apiName, settlement: 0, entries: "all" })}>{api.apiName}</a></dd></div>}
+        {location.api !== api.apiName && <div><dt>API</dt><dd><a className="break" href={href({ api: api.apiName })}>{api.apiName}</a></dd></div>}
         <div><dt>Address</dt><dd><Address address={consumer.consumer} link /> <span className="mono break">{consumer.consumer}</span></dd></div>
         <div>
           <dt>A call now</dt>

@@ -16,7 +16,7 @@ import { usePageFocus } from "../../ui/page_focus";
 import { Address, Banner, Empty, NotAmong, Section, Skeleton, Tag } from "../../ui/parts";
 import { Trouble } from "../../ui/trouble";
 import { LatelyDisputed } from "../disputes/lately";
-import { MeterSide } from "../meter/lazily";
+import { MeterLink, MeterSide } from "../meter/lazily";
 import { ApisTable } from "./apis_table";
 import { Consumers } from "./consumers";
 import { EarnedByDay } from "./earned";
@@ -49,7 +49,7 @@ export function OperatePage() {
     <>
       <div className="page-head">
         <div className="page-title">
-          {chosen && own.length > 1 && <a className="small-text" href={href({ api: "", settlement: 0, entries: "all" })}>All {own.length} APIs</a>}
+          {chosen && own.length > 1 && <a className="small-text" href={href({ api: "" })}>All {own.length} APIs</a>}
           <h1 ref={heading} tabIndex={-1}>{chosen?.apiName ?? "Operate"}</h1>
           <p className="muted page-account">
             {chosen && <><Tag tone={chosen.active ? "good" : "warn"}>{chosen.active ? "Active" : "Paused"}</Tag> </>}
@@ -57,6 +57,7 @@ export function OperatePage() {
           </p>
         </div>
         <div className="page-side">
+          {chosen && <MeterLink api={chosen} className="button small" />}
           {isOwn && chosen && <ActionButton make={() => actions.setActive(chosen)}>{chosen.active ? "Pause" : "Resume"}</ActionButton>}
           {isOwn && apis.data && chosen && own.length === 1 && <Register known={apis.data} isFirst={false} />}
           <AccountPicker /><Freshness query={apis} />

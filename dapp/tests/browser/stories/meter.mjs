@@ -10,6 +10,7 @@ async function open(options = {}) {
   const context = await visit({ node: metered.url, ...options });
   const page = await context.newPage();
   await page.goto(place("operate", { account: operator.address, api: metered.api }, metered));
+  await page.getByRole("link", { name: "HTTP meter" }).first().click();
   await section(page).waitFor();
   return { page, metered };
 }
