@@ -17,6 +17,7 @@ from api_billing.refusal_codes import EXPLANATIONS, Code, CourtCode, Explanation
 
 __all__ = [
     "API_NAME",
+    "CLOSE_SECONDS",
     "CONSUMER_MESSAGES",
     "COURT_METHODS",
     "DAY_SECONDS",
@@ -24,6 +25,7 @@ __all__ = [
     "EVIDENCE_URL",
     "EXPLANATIONS",
     "HISTORY_DAYS",
+    "JUDGE_SECONDS",
     "KEPT",
     "MAX_CLAIM",
     "MAX_HOLD_DAYS",
@@ -67,6 +69,9 @@ DAY_SECONDS: Final = 86_400
 MAX_HOLD_DAYS: Final = 366
 SETTLED_DAYS: Final = 2
 """So old is a day whose usage can no longer be settled; then it can be disputed."""
+JUDGE_SECONDS: Final = 28 * DAY_SECONDS
+"""For so long a dispute can be judged; in the two days until it can be closed, nothing can be done about it."""
+CLOSE_SECONDS: Final = 30 * DAY_SECONDS
 MAX_CLAIM: Final = 2_000
 EVIDENCE_URL: Final = re.compile("(https://[!-~]{1,192})?")
 

@@ -182,7 +182,7 @@ already_disputed | the client has disputed this day before | look at the dispute
 dispute_not_found | the court has no dispute of this number | look at the list of disputes
 not_open | the dispute is judged or closed | look at how it ended
 too_late | a dispute is judged in its first 28 days | close it 30 days after it was opened
-too_early | a dispute can still be judged | have it judged, or wait until 30 days after it was opened
+too_early | a dispute is closed from 30 days after it was opened on | have it judged in its first 28 days, or wait
 no_verdict | the answer of a language model was no verdict | ask for the verdict again"""
 
 

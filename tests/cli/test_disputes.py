@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api_billing.cli.values import day_text
+from api_billing.cli.values import day_text, moment_text
 from api_billing.court_client import CourtClient
 from api_billing.court_results import Court
 from api_billing.transport import RpcProvider
@@ -241,6 +241,13 @@ def test_dispute_close__before_30_days__is_refused_and_after_them_done(disputed:
     assert disputed("dispute", "close", "weather", "1").code == 1
     pass_days(server, 30)
     assert disputed("dispute", "close", "weather", "1").out.startswith("dispute 1 is closed\n")
+
+
+def test_dispute_show__open__says_until_when_it_can_be_judged_and_from_when_closed(disputed: Run) -> None:
+    opened = disputed("dispute", "show", "weather", "1", "--json").json["opened_at"]
+    shown = disputed("dispute", "show", "weather", "1").out
+    assert f"to be judged  until {moment_text(opened + 28 * DAY_SECONDS)}" in shown
+    assert f"to be closed  from {moment_text(opened + 30 * DAY_SECONDS)} on" in shown
 
 
 def test_dispute_list__none__says_so(promised: Run) -> None:

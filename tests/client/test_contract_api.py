@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from api_billing.contract_api import (
+    CLOSE_SECONDS,
     DAY_SECONDS,
     EVENTS,
     EVIDENCE_URL,
     EXPLANATIONS,
+    JUDGE_SECONDS,
     MAX_CLAIM,
     MAX_HOLD_DAYS,
     METHODS,
@@ -44,7 +46,12 @@ def schema_methods() -> dict[str, dict[str, object]]:
 def test_bounds__checked_before_sending__are_those_of_the_contracts() -> None:
     court = contract_path().with_name("usage_court.py").read_text(encoding="utf-8")
     assert f"\nMAX_HOLD_SECONDS = {MAX_HOLD_DAYS} * DAY_SECONDS\n" in SOURCE
-    for line in (f"\nSETTLED_DAYS = {SETTLED_DAYS} ", f"\nMAX_CLAIM = {MAX_CLAIM:_} "):
+    for line in (
+        f"\nSETTLED_DAYS = {SETTLED_DAYS} ",
+        f"\nJUDGE_SECONDS = {JUDGE_SECONDS // DAY_SECONDS} * DAY_SECONDS ",
+        f"\nCLOSE_SECONDS = {CLOSE_SECONDS // DAY_SECONDS} * DAY_SECONDS ",
+        f"\nMAX_CLAIM = {MAX_CLAIM:_} ",
+    ):
         assert line in court
     assert f'\nURL = re.compile("{EVIDENCE_URL.pattern}")\n' in court
 

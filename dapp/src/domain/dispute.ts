@@ -44,7 +44,7 @@ export function nextOf({ openedAt }: DisputeHead, day: PaidDay, now: number): Ne
     return { can: "close", text: "Nothing could be frozen: the earnings of that day had been paid out before the opening was final. Anyone can close it; the bond goes back." };
   }
   if (now >= openedAt + CLOSE_SECONDS) return { can: "close", text: "Nobody has had it judged in time. Anyone can close it; the bond goes back." };
+  if (now >= openedAt + JUDGE_SECONDS) return { can: null, text: `It was not judged in 28 days, and cannot be any more. From ${closes} on anyone can close it, and the bond goes back.` };
   if (!isFrozen) return { can: null, text: "It can be judged as soon as the opening is final and the earnings of that day are frozen." };
-  if (now >= openedAt + JUDGE_SECONDS) return { can: null, text: `It was not judged in 28 days. From ${closes} on anyone can close it, and the bond goes back.` };
-  return { can: "judge", text: `Anyone can have it judged until ${momentText(openedAt + JUDGE_SECONDS)}. If nobody does, anyone can close it from ${closes} on, and the bond goes back.` };
+  return { can: "judge", text: `Anyone can have it judged until ${momentText(openedAt + JUDGE_SECONDS)}. If nobody does, nothing can be done for 2 days; from ${closes} on anyone can close it, and the bond goes back.` };
 }

@@ -39,6 +39,10 @@ describe("an open dispute", () => {
     ["is 30 days old: it can be closed", frozen, NOW + 30 * DAY_SECONDS, "close"], ["came too late to freeze: it can be closed", day({ pending: false }), NOW, "close"],
     ["was never frozen, after 30 days", day(), NOW + 30 * DAY_SECONDS, "close"],
   ] as const)("%s", (_what, paid, now, can) => expect(nextOf(dispute(), paid, now).can).toBe(can));
+  it("says of the days between judging and closing that nothing can be done", () => {
+    expect(nextOf(dispute(), frozen, NOW).text).toContain("If nobody does, nothing can be done for 2 days; from ");
+    for (const paid of [frozen, day()]) expect(nextOf(dispute(), paid, NOW + 29 * DAY_SECONDS).text).toContain("It was not judged in 28 days, and cannot be any more. From ");
+  });
 });
 
 describe("a list of disputes", () => {

@@ -15,7 +15,7 @@ from api_billing.cli.drawing import counted, pairs, right, short, table
 from api_billing.cli.output import Shown, shown_write
 from api_billing.cli.session import Session
 from api_billing.cli.values import After, ApiName, Consumer, amount_parser, day_parser, day_text, moment_text
-from api_billing.contract_api import EVIDENCE_URL, KEPT, MAX_CLAIM, SETTLED_DAYS
+from api_billing.contract_api import CLOSE_SECONDS, EVIDENCE_URL, JUDGE_SECONDS, KEPT, MAX_CLAIM, SETTLED_DAYS
 from api_billing.court_results import Dispute, DisputeHead
 from api_billing.errors import InvalidInput
 from api_billing.networks import load_deployment
@@ -85,7 +85,10 @@ def open_(
 
 @command(app, "judge", writes=True)
 def judge(session: Session, api: ApiName, number: Number, court: Court = None) -> Shown:
-    """Have a dispute judged: each validator reads the evidence and asks its language model. Anyone may ask for it."""
+    """Have a dispute judged: each validator reads the evidence and asks its language model.
+
+    Anyone may ask for it, in the first 28 days of the dispute.
+    """
     with session.printer.waiting("judging; this takes its time"):
         written = session.court(api, court).judge(number)
     done = written.result
@@ -95,7 +98,7 @@ def judge(session: Session, api: ApiName, number: Number, court: Court = None) -
 
 @command(app, "close", writes=True)
 def close(session: Session, api: ApiName, number: Number, court: Court = None) -> Shown:
-    """End a dispute that nobody has judged in 30 days; the bond goes back. Anyone may."""
+    """End a dispute that nobody has had judged; the bond goes back. Anyone may, from 30 days after its opening on."""
     with session.printer.waiting("closing the dispute"):
         return shown_write(session.court(api, court).close_dispute(number), f"dispute {number} is closed")
 
@@ -162,6 +165,11 @@ def _show(found: Dispute) -> RenderableType:
         ("claim", found.claim),
         ("evidence", found.evidence_url or "none"),
     ]
+    if found.status == "open":
+        facts += [
+            ("to be judged", f"until {moment_text(found.opened_at + JUDGE_SECONDS)}"),
+            ("to be closed", f"from {moment_text(found.opened_at + CLOSE_SECONDS)} on, if it was not judged"),
+        ]
     if found.ended_at:
         facts += [("ended", moment_text(found.ended_at)), ("reason", found.reason or "none")]
     return pairs(facts)
