@@ -105,7 +105,7 @@ export class MeterClient {
   /** In keys of what is read, in the place of the token. */
   readonly number = ++made;
 
-  constructor(private readonly place: MeterPlace) {}
+  constructor(readonly place: MeterPlace) {}
 
   summary = (signal?: AbortSignal): Promise<Summary> => this.ask("summary", {}, readSummary, signal);
   status = (signal?: AbortSignal): Promise<Status> => this.ask("status", {}, readStatus, signal);

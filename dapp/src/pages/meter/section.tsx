@@ -1,10 +1,10 @@
 // The meter of an operator beside the chain: what it counted of an API, what is not settled, its books and its audit log.
-import { useQuery } from "@tanstack/react-query";
-import { useEffect, useMemo, useRef, useState, useSyncExternalStore, type ReactNode } from "react";
+import { useQuery, type UseQueryResult } from "@tanstack/react-query";
+import { useEffect, useMemo, useRef, useState, type ReactNode } from "react";
 import type { Api } from "../../domain/answers";
 import { momentText } from "../../domain/time";
-import { MeterClient, type Status, type Summary } from "../../meter/client";
-import { meters, nameOf, placeOf } from "../../meter/known";
+import { MeterClient, type MeterPlace, type Status, type Summary } from "../../meter/client";
+import { meters } from "../../meter/known";
 import { refusalWords } from "../../meter/words";
 import { useLocation } from "../../state/location";
 import { usePlace } from "../../state/place";
@@ -13,6 +13,7 @@ import { Banner, Calls, Section, Skeleton, Tag } from "../../ui/parts";
 import { AuditLog } from "./audit_log";
 import { Beside } from "./beside";
 import { MeterForm } from "./form";
+import { useKnownMeter } from "./known";
 import "./meter.css";
 import { Amount, Count, MeterTrouble } from "./parts";
 import { Books } from "./reconciliation";
@@ -21,11 +22,8 @@ const SUMMARY_MS = 10_000;
 const STATUS_MS = 60_000;
 
 export function MeterSection({ api }: { api: Api }) {
-  const { contract } = usePlace();
   const { location } = useLocation();
-  const name = nameOf(contract?.url ?? "", contract?.address ?? "", location.account);
-  const text = useSyncExternalStore(meters.subscribe, () => meters.text(name));
-  const place = useMemo(() => placeOf(text), [text]);
+  const { name, text, place } = useKnownMeter();
   const [isChanging, setChanging] = useState(false);
   const section = useRef<HTMLElement>(null);
   const isMeant = location.part === "meter";
@@ -40,7 +38,7 @@ export function MeterSection({ api }: { api: Api }) {
   const actions = (
     <>
       <button type="button" className="button small" onClick={() => setChanging(true)}>Change<span className="visually-hidden"> the meter</span></button>
-      <button type="button" className="button small" onClick={() => meters.forget(name)}>Forget<span className="visually-hidden"> the meter and its token</span></button>
+      <button type="button" className="button small" onClick={() => { latest = undefined; meters.forget(name); }}>Forget<span className="visually-hidden"> the meter and its token</span></button>
     </>
   );
   return (
@@ -51,19 +49,53 @@ export function MeterSection({ api }: { api: Api }) {
   );
 }
 
-function Meter({ api, url, token }: { api: Api; url: string; token: string }) {
+const OPTIONS = { retry: false, gcTime: 0 } as const;
+
+let latest: MeterClient | undefined;
+/** One for all parts of the page, so that they ask once. */
+const clientOf = ({ url, token }: MeterPlace): MeterClient =>
+  latest?.place.url === url && latest.place.token === token ? latest : (latest = new MeterClient({ url, token }));
+
+const useSummary = (client: MeterClient): UseQueryResult<Summary> =>
+  useQuery({ ...OPTIONS, queryKey: ["meter", client.number, "summary"], queryFn: ({ signal }) => client.summary(signal), refetchInterval: SUMMARY_MS });
+
+/** Whether what it counts belongs beside the chain that the page shows. */
+function useIsElsewhere(): (summary: Summary) => "network" | "contract" | "" {
   const { contract, network } = usePlace();
-  const client = useMemo(() => new MeterClient({ url, token }), [url, token]);
-  const options = { retry: false, gcTime: 0 } as const;
-  const summary = useQuery({ ...options, queryKey: ["meter", client.number, "summary"], queryFn: ({ signal }) => client.summary(signal), refetchInterval: SUMMARY_MS });
-  const status = useQuery({ ...options, queryKey: ["meter", client.number, "status"], queryFn: ({ signal }) => client.status(signal), refetchInterval: STATUS_MS, enabled: summary.isSuccess });
+  return ({ contract: settlesOn, network: where }) =>
+    settlesOn === null ? "" : where !== network.id && network.id !== "custom" ? "network" : settlesOn.toLowerCase() !== contract?.address.toLowerCase() ? "contract" : "";
+}
+
+/** What it refused today, and has not settled, in a line each. */
+export function MeterGlance({ place }: { place: MeterPlace }) {
+  const { data } = useSummary(useMemo(() => clientOf(place), [place]));
+  const elsewhere = useIsElsewhere();
+  if (!data || elsewhere(data)) return null;
+  const refused = byCount(data);
+  const [[most] = [""]] = refused;
+  return (
+    <>
+      <p className={refused.length ? "bad-text" : ""}>The meter refused {refused.length ? <>{!data.refusals.isComplete && "at least "}<Count of={sumOf(refused)} one="call" /> today{refused.length > 1 && ", most"}: {refusalWords(most).title.toLowerCase()}</> : "nothing today"}</p>
+      {data.contract !== null && <p>and has <Amount units={data.unsettled.reduce((sum, each) => sum + each.amountWei + each.requestsWei, 0n)} of={data} /> to settle</p>}
+    </>
+  );
+}
+
+const byCount = ({ refusals }: Summary): [code: string, count: bigint][] => [...refusals.byCode].sort(([, a], [, b]) => (a < b ? 1 : a > b ? -1 : 0));
+const sumOf = (codes: readonly [string, bigint][]): bigint => codes.reduce((all, [, count]) => all + count, 0n);
+
+function Meter({ api, url, token }: { api: Api; url: string; token: string }) {
+  const client = useMemo(() => clientOf({ url, token }), [url, token]);
+  const summary = useSummary(client);
+  const elsewhere = useIsElsewhere();
+  const status = useQuery({ ...OPTIONS, queryKey: ["meter", client.number, "status"], queryFn: ({ signal }) => client.status(signal), refetchInterval: STATUS_MS, enabled: summary.isSuccess });
   const trouble = summary.error && <MeterTrouble error={summary.error} url={url} onRetry={() => void summary.refetch()} />;
   if (!summary.data) return trouble || <Skeleton rows={3} label="Asking the meter" />;
   const { contract: settlesOn, network: where } = summary.data;
-  const isOtherNetwork = where !== network.id && network.id !== "custom";
-  if (settlesOn !== null && (isOtherNetwork || settlesOn.toLowerCase() !== contract?.address.toLowerCase())) {
+  const other = elsewhere(summary.data);
+  if (other) {
     return (
-      <Banner tone="stop" title={`This meter settles on another ${isOtherNetwork ? "network" : "contract"}`}>
+      <Banner tone="stop" title={`This meter settles on another ${other}`}>
         On <span className="mono break">{settlesOn}</span> of <span className="break">{where}</span>: what it counts does not belong beside what this page shows.
       </Banner>
     );
@@ -100,7 +132,7 @@ function Figures({ api, summary }: { api: Api; summary: Summary }) {
   const waits = summary.unsettled.find((each) => each.api === api.apiName);
   const { reserved, refusals } = summary;
   const ofAll = summary.apis.some((each) => each.api !== api.apiName) ? " (all APIs of the meter)" : "";
-  const codes = [...refusals.byCode].sort(([, a], [, b]) => (a < b ? 1 : a > b ? -1 : 0));
+  const codes = byCount(summary);
   return (
     <dl className="meter-figures">
       {summary.contract !== null && (
@@ -116,7 +148,7 @@ function Figures({ api, summary }: { api: Api; summary: Summary }) {
       <Figure name={`Reserved now${ofAll}`} testId="meter-reserved" value={<>{!reserved.isComplete && "at least "}<Amount units={reserved.wei} of={summary} big /></>}>
         <p className="muted">{reserved.requests === 0n ? "No request is being served." : <><Count of={reserved.requests} one="request is" more="requests are" /> being served.</>}</p>
       </Figure>
-      <Figure name={`Refused today${ofAll}`} testId="meter-refused" value={<span className="amount-big">{codes.length ? <Calls count={codes.reduce((all, [, count]) => all + count, 0n)} /> : "none"}</span>}>
+      <Figure name={`Refused today${ofAll}`} testId="meter-refused" value={<span className="amount-big">{codes.length ? <Calls count={sumOf(codes)} /> : "none"}</span>}>
         {codes.length > 0 && (
           <ul>
             {codes.map(([code, count]) => {

@@ -9,7 +9,7 @@ import { useLocation } from "../../state/location";
 import { useView } from "../../state/queries";
 import { ActionButton } from "../../ui/action_dialog";
 import { Address, Calls, Gen, Section } from "../../ui/parts";
-import { MeterLink } from "../meter/lazily";
+import { MeterGlance, MeterLink } from "../meter/lazily";
 import { lastSequence, type ReadOfAll, type Subscribers } from "./reading";
 
 interface FiguresProps {
@@ -159,6 +159,7 @@ function Settled({ apis, heads, subscribers, now }: Pick<FiguresProps, "apis" | 
       </Figure>
       <Figure name="Last settled" testId="settled" value={!isSettled ? <span className="muted">never</span> : last ? `${duration(now - last.settledAt)} ago` : WAITING}>
         {last && <p>number {last.sequence.toString()}{apis.length > 1 && <> of <strong className="break">{last.apiName}</strong></>}: <Gen wei={last.billedWei} /></p>}
+        <MeterGlance />
         <p className="muted">
           {last ? "What the meter counted since then, and what it refused, is not on the chain. " : isSettled ? "" : "What a meter counts is on the chain when it settles. "}
           {apis[0] && <>An <MeterLink api={apis.find(({ apiName }) => apiName === last?.apiName) ?? apis[0]} /> has it. </>}

@@ -61,6 +61,9 @@ aside("an operator puts the meter beside the chain, reconciles, and reads the au
   check(!page.url().includes(metered.token) && !page.url().includes(new URL(metered.meter).host), "nothing of it is in the URL");
   await page.reload();
   await meter.getByText("All is well").waitFor();
+  const glance = page.getByRole("region", { name: "At a glance" });
+  await glance.getByText("The meter refused 1 call today: not subscribed").waitFor();
+  await glance.getByText("and has 0.0005 GEN to settle").waitFor();
   await meter.getByRole("button", { name: "Forget" }).click();
   await meter.getByLabel("Admin token").waitFor();
   const left = await page.evaluate(() => JSON.stringify({ ...localStorage }));
