@@ -215,8 +215,8 @@ export function acceptApi(api: Api): Action {
   };
 }
 
-/** Of one consumer; its hold is what secures usage that is not settled yet. */
-export function releaseHoldOf(apiName: string, consumer: Subscriber, now: number): Action {
+/** Of one consumer; its hold is what secures usage that is not settled yet. `signedWei`: known to be signed in its session, and not billed. */
+export function releaseHoldOf(apiName: string, consumer: Subscriber, now: number, signedWei = 0n): Action {
   const { holdWei, holdExpiresAt, signer } = consumer;
   return {
     title: `Release the hold of ${shortAddress(consumer.consumer)}`,
@@ -229,6 +229,7 @@ export function releaseHoldOf(apiName: string, consumer: Subscriber, now: number
       effects: [
         `${gen(holdWei)} become free credit of the consumer.`,
         ...(now < holdExpiresAt ? [`Nothing secures what is not settled yet. Settle it first${signer ? ": vouchers of a session are paid from its hold only" : ""}.`] : []),
+        ...(signedWei > 0n ? [`${gen(signedWei)} are signed and not billed yet, as far as they were settled.`] : []),
       ],
       call: { method: "release_hold", args: [apiName, consumer.consumer], valueWei: 0n, title: `Release the hold of ${shortAddress(consumer.consumer)} on ${apiName}` },
     }),

@@ -144,6 +144,8 @@ describe("further steps of an operator", () => {
     const action = operator.releaseHoldOf("weather", subscriber({ holdWei: GEN, holdExpiresAt: NOW + 1, signer: OTHER }), NOW);
     expect(fill(action).call?.args).toEqual(["weather", OWN]);
     expect(effects(action)).toContain("vouchers of a session are paid from its hold only");
+    const signed = operator.releaseHoldOf("weather", subscriber({ holdWei: GEN, holdExpiresAt: NOW + 1, signer: OTHER }), NOW, GEN / 2n);
+    expect(effects(signed)).toContain("0.5 GEN are signed and not billed yet, as far as they were settled.");
     expect(effects(operator.releaseHoldOf("weather", subscriber({ holdWei: GEN, holdExpiresAt: NOW }), NOW))).toBe("1 GEN become free credit of the consumer.");
   });
 });

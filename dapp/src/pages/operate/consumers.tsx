@@ -126,7 +126,7 @@ function Consumer({ consumer, days, earnings, isOwn, now }: ConsumerProps) {
       {isOwn && (
         <>
           <Refund apiName={api.apiName} consumer={consumer.consumer} days={days} earnings={earnings} today={dayOf(now)} />
-          {consumer.holdWei > 0n && <div className="actions"><ActionButton make={() => releaseHoldOf(api.apiName, consumer, now)}>Release the hold</ActionButton></div>}
+          {consumer.holdWei > 0n && <div className="actions"><ActionButton make={() => releaseHoldOf(api.apiName, consumer, now, signedWei)}>Release the hold</ActionButton></div>}
         </>
       )}
     </div>
