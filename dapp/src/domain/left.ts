@@ -58,17 +58,21 @@ export interface Metered {
   kind: "hold" | "session" | "ended";
   wei: bigint;
   until: number;
-  /** What the hold alone pays, within plan and cap. */
+  /** What the hold alone pays, of what is signed where that is known, within plan and cap. */
   calls: bigint;
+  /** What allows no more of them. */
+  binds: QuoteCode | "hold" | "signed";
 }
 
-export function meteredOf(line: ApiUsage, now: number): Metered | null {
+/** ``signedWei``: what is signed and not billed yet, where that binds. */
+export function meteredOf(line: ApiUsage, now: number, signedWei = line.holdWei): Metered | null {
   if (line.holdWei === 0n) return null;
   const about = { wei: line.holdWei, until: line.holdExpiresAt };
-  if (now >= line.holdExpiresAt) return { ...about, kind: "ended", calls: 0n };
+  if (now >= line.holdExpiresAt) return { ...about, kind: "ended", calls: 0n, binds: "hold" };
   const price = line.costPerCallWei < line.acceptedPriceWei ? line.costPerCallWei : line.acceptedPriceWei;
-  const { calls } = least(price, [...bounds(line, price), [payable(line.holdWei, price), "insufficient_credit"]]);
-  return { ...about, kind: line.signer ? "session" : "hold", calls };
+  const isSignedLess = signedWei < line.holdWei;
+  const { calls, code } = least(price, [...bounds(line, price), [payable(isSignedLess ? signedWei : line.holdWei, price), "insufficient_credit"]]);
+  return { ...about, kind: line.signer ? "session" : "hold", calls, binds: code !== "insufficient_credit" ? code : isSignedLess ? "signed" : "hold" };
 }
 
 /** Then the session bills the calls: that no credit is free stops none. */

@@ -7,8 +7,9 @@ export const RATE_DAYS = 7;
 /** Beyond ten years nobody counts. */
 const FAR = 3_650 * DAY_SECONDS;
 
-/** Calls that the free credit pays as today's are made up, or this month's where there were none today; and what one costs. */
-export function callsAtMix({ apis, creditBalanceWei }: UsageReport): { calls: bigint; callWei: bigint; of: "today" | "month" } | null {
+/** Calls that the free credit pays as today's are made up, or this month's where there were none today, but those of sessions; and what one costs. */
+export function callsAtMix({ apis: all, creditBalanceWei }: UsageReport, now: number): { calls: bigint; callWei: bigint; of: "today" | "month" } | null {
+  const apis = all.filter((line) => meteredOf(line, now)?.kind !== "session");
   const today = [sum(apis, "callsToday"), sum(apis, "spendTodayWei"), "today"] as const;
   const month = [sum(apis, "callsMonth"), sum(apis, "spendMonthWei"), "month"] as const;
   const found = [today, month].find(([calls, spend]) => calls > 0n && spend > 0n);

@@ -12,11 +12,12 @@ const spent = (daysAgo: number, gen: bigint, apiName = "weather") => ({ apiName,
 describe("calls at the mix", () => {
   it("are those of today's spend per call", () => {
     const apis = [line({ callsToday: 30n, spendTodayWei: GEN }), line({ apiName: "maps", callsToday: 10n, spendTodayWei: GEN })];
-    expect(callsAtMix(report({ apis }))).toEqual({ calls: 80n, callWei: GEN / 20n, of: "today" });
+    expect(callsAtMix(report({ apis }), NOW)).toEqual({ calls: 80n, callWei: GEN / 20n, of: "today" });
   });
   it("are those of the month where nothing was spent today", () => {
-    expect(callsAtMix(report({ apis: [line({ callsToday: 0n, spendTodayWei: 0n })] }))).toEqual({ calls: 400n, callWei: GEN / 100n, of: "month" });
-    expect(callsAtMix(report({ apis: [] }))).toBeNull();
+    expect(callsAtMix(report({ apis: [line({ callsToday: 0n, spendTodayWei: 0n })] }), NOW)).toEqual({ calls: 400n, callWei: GEN / 100n, of: "month" });
+    expect(callsAtMix(report({ apis: [] }), NOW)).toBeNull();
+    expect(callsAtMix(report({ apis: [line({ signer: OWN, holdWei: 1n, holdExpiresAt: NOW + 1 })] }), NOW)).toBeNull();
   });
 });
 

@@ -1,6 +1,20 @@
 import { describe, expect, it } from "vitest";
+import { GEN } from "../../src/domain/amounts";
 import { rowsCsv, rowsOf } from "../../src/pages/usage/rows";
-import { line, NOW, report } from "./samples";
+import { line, NOW, OTHER, OWN, report } from "./samples";
+
+describe("what is left of a session", () => {
+  const left = (signer: string, change = {}) => {
+    const [row] = rowsOf(report({ apis: [line({ signer, holdWei: GEN / 2n, holdExpiresAt: NOW + 1, ...change })] }), NOW, new Map([["weather", GEN / 10n]]));
+    return [row?.calls, row?.limit];
+  };
+  it("is the least of what is signed by hand, hold, plan and cap", () => {
+    expect(left(OWN)).toEqual([10n, "what is signed"]);
+    expect(left(OTHER)).toEqual([50n, "its hold"]);
+    expect(left(OWN, { callsToday: 95n })).toEqual([5n, "today's plan"]);
+    expect(left(OWN, { active: false })).toEqual([0n, ""]);
+  });
+});
 
 describe("the file of the subscriptions", () => {
   it("has what the table shows, exactly", () => {

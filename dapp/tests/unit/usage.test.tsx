@@ -111,8 +111,10 @@ describe("a consumer's page", () => {
     views["get_api"] = { api_name: "weather", operator: OTHER, proposed_operator: "", active: true, plans: [], meters: [], next_sequence: 1, chain_id: 61_999, asset: OTHER, voucher_domain: {}, promise: null };
     views["get_usage_history"] = [{ api_name: "weather", day_id: today - 1, calls: 30, spend_wei: (3n * GEN) / 10n }];
     await open(reportOf({ held_wei: GEN }, line(hold)), true);
-    expect((await screen.findByTestId("signed")).textContent).toBe("0.16 GEN of it signed for weather");
+    expect((await screen.findByTestId("signed")).textContent).toBe("0.16 GEN of 6 GEN signed for weather are not billed yet");
     expect(await screen.findByText("0.16 GEN signed for weather are left")).toBeTruthy();
+    expect(screen.getByTestId("left").textContent).toBe("16 callswhat is signedsession: 1 GEN");
+    expect(screen.queryByTestId("mix")).toBeNull();
     expect(screen.getByTestId("runs-out").closest("div")?.textContent).toContain("what is signed for weather");
     await userEvent.click(screen.getByRole("button", { name: "Sign a voucher" }));
     const dialog = screen.getByRole("dialog");
@@ -122,8 +124,8 @@ describe("a consumer's page", () => {
   });
   it("says what a session pays where no credit is free, and that nothing is to be done", async () => {
     await open(reportOf({ credit_balance_wei: 0n, held_wei: GEN }, line({ hold_wei: GEN, hold_expires_at: (today + 9) * DAY, signer: OTHER })), false, "&api=weather");
-    expect((await screen.findByRole("article")).textContent).toContain("The session pays 100 calls; free credit pays none.");
-    expect([screen.getByTestId("left").textContent, screen.getByText("Active").className]).toEqual(["100 callssession: 1 GEN", "tag good"]);
+    expect((await screen.findByRole("article")).textContent).toContain("The session pays 100 calls, limited by its hold; free credit pays none.");
+    expect([screen.getByTestId("left").textContent, screen.getByText("Active").className]).toEqual(["100 callsits holdsession: 1 GEN", "tag good"]);
     expect(screen.getByText("All these APIs can be called.")).toBeTruthy();
   });
   it("leads to the disputes that are open or were judged lately, by one read, and where there is a court", async () => {

@@ -44,14 +44,15 @@ export function useSigned(consumer: string, lines: readonly ApiUsage[]): readonl
   });
 }
 
-/** What of that the sessions in force still pay. */
-export function useUnbilled(report: UsageReport, now: number): Unbilled {
+/** What of that the sessions in force still pay, and of how much that is signed for them. */
+export function useUnbilled(report: UsageReport, now: number): { unbilled: Unbilled; signedWei: bigint } {
   const lines = report.apis.filter((line) => meteredOf(line, now)?.kind === "session").slice(0, MOST);
   const signed = useSigned(report.consumer, lines);
-  return new Map(lines.flatMap(({ apiName, holdWei }, i) => {
+  const unbilled = new Map(lines.flatMap(({ apiName, holdWei }, i) => {
     const channels = signed[i]?.channels;
     return channels ? [[apiName, atMost(openWei(channels), holdWei)] as const] : [];
   }));
+  return { unbilled, signedWei: signed.flatMap(({ channels }) => channels ?? []).reduce((sum, each) => sum + each.signedWei, 0n) };
 }
 
 export const atMost = (wei: bigint, most: bigint): bigint => (wei < most ? wei : most);

@@ -20,8 +20,8 @@ export interface Acting {
   rate: LastDays | null;
 }
 
-export function topUpOf({ report, own, rate }: Acting): Action {
-  const mix = callsAtMix(report);
+export function topUpOf({ report, own, rate, now }: Acting): Action {
+  const mix = callsAtMix(report, now);
   return actions.topUp(own, report.consumer, {
     callWei: mix?.callWei ?? 0n, monthWei: rate && rate.days > 0 ? (rate.spentWei * 30n) / BigInt(rate.days) : 0n,
   });

@@ -10,7 +10,7 @@ import { ActionButton } from "../../ui/action_dialog";
 import { Bar, Calls, Gen } from "../../ui/parts";
 import type { Acting } from "./acting";
 import { MeteredUse } from "./metered";
-import { REASONS, type Row } from "./rows";
+import type { Row } from "./rows";
 
 const SELDOM_MS = 10 * 60_000;
 
@@ -39,8 +39,9 @@ export function Card({ row, ...acting }: Acting & { row: Row }) {
 }
 
 /** For calls that are billed one by one; a hold pays only what is settled later. */
-function WhatIsLeft({ row: { left, metered } }: { row: Row }) {
-  if (left.calls > 0n) return <>Left: <Calls count={left.calls} /> {left.calls === 1n ? "call" : "calls"} for <Gen wei={left.wei} />, limited by {REASONS[left.code]}.</>;
+function WhatIsLeft({ row: { left, metered, calls, isOfSession, limit } }: { row: Row }) {
+  if (isOfSession) return <>The session pays <Calls count={calls} /> {calls === 1n ? "call" : "calls"}, limited by {limit}; free credit pays none.</>;
+  if (left.calls > 0n) return <>Left: <Calls count={left.calls} /> {left.calls === 1n ? "call" : "calls"} for <Gen wei={left.wei} />, limited by {limit}.</>;
   if (left.code !== "insufficient_credit" || !metered?.calls) return `No call is left: ${explain(left.code).meaning.toLowerCase()}.`;
   return <>The {metered.kind} pays <Calls count={metered.calls} /> {metered.calls === 1n ? "call" : "calls"}; free credit pays none.</>;
 }

@@ -24,11 +24,13 @@ interface FiguresProps extends Acting {
   isLate: boolean;
   /** What is signed in sessions and not billed yet. */
   unbilled: Unbilled;
+  /** All that was signed of these. */
+  signedWei: bigint;
 }
 
-export function Figures({ first, lastMonthWei, isPastUnreadable, isLate, unbilled, ...acting }: FiguresProps) {
+export function Figures({ first, lastMonthWei, isPastUnreadable, isLate, unbilled, signedWei, ...acting }: FiguresProps) {
   const { report, rate, now } = acting;
-  const mix = callsAtMix(report);
+  const mix = callsAtMix(report, now);
   const spentWei = sum(report.apis, "spendMonthWei");
   const most = report.apis.reduce<ApiUsage | null>((found, line) => (line.spendMonthWei > (found?.spendMonthWei ?? 0n) ? line : found), null);
   return (
@@ -37,7 +39,7 @@ export function Figures({ first, lastMonthWei, isPastUnreadable, isLate, unbille
         <Figure name="Left" value={<span data-testid="free-credit"><Gen wei={report.creditBalanceWei} big /></span>}>
           {mix && <p data-testid="mix">about {grouped(mix.calls)} calls at {mix.of === "today" ? "today's" : "this month's"} mix</p>}
           <p className="muted" data-testid="held">{report.heldWei > 0n ? <>and <Gen wei={report.heldWei} /> on hold</> : <>nothing on hold</>}</p>
-          {unbilled.size > 0 && <p data-testid="signed"><Gen wei={[...unbilled.values()].reduce((a, b) => a + b)} /> of it signed for {unbilled.size === 1 ? [...unbilled.keys()] : `${unbilled.size} APIs`}</p>}
+          {unbilled.size > 0 && <p data-testid="signed"><Gen wei={[...unbilled.values()].reduce((a, b) => a + b)} /> of <Gen wei={signedWei} /> signed for {unbilled.size === 1 ? [...unbilled.keys()] : `${unbilled.size} APIs`} are not billed yet</p>}
         </Figure>
         <Figure name="Spent this month" value={<span data-testid="spent"><Gen wei={spentWei} big /></span>}>
           {most && <p data-testid="most">{most.spendMonthWei === spentWei ? "all" : <Gen wei={most.spendMonthWei} />} for <strong>{most.apiName}</strong></p>}

@@ -63,7 +63,7 @@ function Report({ told }: { told: UsageReport }) {
   // Plans are needed in forms only: the list is read where somebody can act, or to tell what an account without subscriptions is.
   const apis = useApis(false, isOwn || isEmpty, report);
   const { recent, lastMonthWei, isUnreadable } = usePast(report);
-  const unbilled = useUnbilled(report, now);
+  const { unbilled, signedWei } = useUnbilled(report, now);
   const rate = recent && atLastDays(report, recent, now, unbilled);
   const advice = adviceFor(report, now, rate, unbilled, useOpenDisputes(report.consumer));
   useNews(advice);
@@ -74,14 +74,14 @@ function Report({ told }: { told: UsageReport }) {
       {isOperator && <OperatorHint />}
       {(isOwn || !isOperator || report.creditBalanceWei + report.heldWei > 0n) && (
         <>
-          <Figures {...acting} first={advice[0]} lastMonthWei={lastMonthWei} isPastUnreadable={isUnreadable} isLate={told !== report} unbilled={unbilled} />
+          <Figures {...acting} first={advice[0]} lastMonthWei={lastMonthWei} isPastUnreadable={isUnreadable} isLate={told !== report} unbilled={unbilled} signedWei={signedWei} />
           <Banners {...acting} advice={advice} />
         </>
       )}
       <Disputes consumer={report.consumer} now={now} />
       <NotAmong names={report.apis.map(({ apiName }) => apiName)} what="the subscriptions of this account" />
       {!isEmpty && <ChartSection report={report} />}
-      {!(isOperator && !isOwn) && <Subscriptions {...acting} />}
+      {!(isOperator && !isOwn) && <Subscriptions {...acting} unbilled={unbilled} />}
       <Notices report={report} now={now} />
     </>
   );

@@ -2,6 +2,7 @@
 import { editableGen } from "../../domain/amounts";
 import type { ApiUsage, UsageReport } from "../../domain/answers";
 import { csv } from "../../domain/csv";
+import { isSignedByHand, type Unbilled } from "../../domain/outlook";
 import { isCapBelowCall, isPaidBySession, leftOf, meteredOf, type Left, type Metered, type QuoteCode } from "../../domain/left";
 import { compare } from "../../ui/records";
 
@@ -9,15 +10,20 @@ export interface Row {
   line: ApiUsage;
   left: Left;
   metered: Metered | null;
-  /** That are left, one by one or else of the session. */
+  /** That are left, of the session or else one by one. */
   calls: bigint;
+  /** The session pays them, and free credit none. */
+  isOfSession: boolean;
+  /** Why there are no more. */
+  limit: string;
   state: { label: string; tone: "good" | "bad" | "neutral" | "warn"; rank: number };
 }
 
 /** What limits it: why there is no more left. */
-export const REASONS: Readonly<Record<QuoteCode, string>> = {
+const REASONS: Readonly<Record<Metered["binds"], string>> = {
   api_paused: "", not_subscribed: "", price_changed: "price rose", daily_limit_exceeded: "today's plan", monthly_limit_exceeded: "the month's plan",
   daily_spend_exceeded: "today's cap", insufficient_credit: "credit",
+  hold: "its hold", signed: "what is signed",
 };
 
 const STOPPED: Readonly<Record<QuoteCode, Row["state"]>> = {
@@ -38,11 +44,12 @@ function stateOf(line: ApiUsage, left: Left, metered: Metered | null): Row["stat
 }
 
 /** What needs something first, then what costs most. */
-export const rowsOf = (report: UsageReport, now: number): Row[] =>
+export const rowsOf = (report: UsageReport, now: number, unbilled: Unbilled = new Map()): Row[] =>
   report.apis.map((line) => {
     const left = leftOf(line, report.creditBalanceWei);
-    const metered = meteredOf(line, now);
-    return { line, left, metered, calls: isPaidBySession(left, metered) ? (metered?.calls ?? 0n) : left.calls, state: stateOf(line, left, metered) };
+    const metered = meteredOf(line, now, isSignedByHand(line, report) ? unbilled.get(line.apiName) : undefined);
+    const isOfSession = metered?.kind === "session" && (left.calls > 0n || isPaidBySession(left, metered));
+    return { line, left, metered, calls: isOfSession ? metered.calls : left.calls, isOfSession, limit: REASONS[isOfSession ? metered.binds : left.code], state: stateOf(line, left, metered) };
   }).sort((a, b) => a.state.rank - b.state.rank || compare(b.line.spendMonthWei, a.line.spendMonthWei) || compare(a.line.apiName, b.line.apiName));
 
 /** Amounts and counts as reports of `api-billing` call them. */

@@ -1,11 +1,12 @@
 // All subscriptions, one line each; a line opens its card.
+import type { Unbilled } from "../../domain/outlook";
 import { isoDay } from "../../domain/history";
 import { go, useLocation } from "../../state/location";
 import { Calls, Empty, Gen, Section, Tag } from "../../ui/parts";
 import { Records, type Column } from "../../ui/records";
 import type { Acting } from "./acting";
 import { Card } from "./card";
-import { REASONS, rowsCsv, rowsOf, type Row } from "./rows";
+import { rowsCsv, rowsOf, type Row } from "./rows";
 
 const COLUMNS: readonly Column<Row>[] = [
   { id: "api", title: "API", isText: true, by: ({ line }) => line.apiName, show: ({ line }) => line.apiName },
@@ -17,7 +18,7 @@ const COLUMNS: readonly Column<Row>[] = [
   { id: "state", title: "State", isText: true, by: ({ state }) => state.rank, show: ({ state }) => <Tag tone={state.tone}>{state.label}</Tag> },
 ];
 
-export function Subscriptions(acting: Acting) {
+export function Subscriptions({ unbilled, ...acting }: Acting & { unbilled: Unbilled }) {
   const { report, isOwn, now } = acting;
   const { location, href } = useLocation();
   const all = href({ view: "apis" });
@@ -29,7 +30,7 @@ export function Subscriptions(acting: Acting) {
         </Empty>
       ) : (
         <Records
-          of="subscriptions" rows={rowsOf(report, now)} columns={COLUMNS} keyOf={({ line }) => line.apiName} textOf={({ line }) => line.apiName}
+          of="subscriptions" rows={rowsOf(report, now, unbilled)} columns={COLUMNS} keyOf={({ line }) => line.apiName} textOf={({ line }) => line.apiName}
           open={(row) => <Card row={row} {...acting} />} opened={location.api}
           order={location.sort} onOrder={(sort) => go({ sort }, { replace: true })} usual="what needs you first"
           csv={{ name: `subscriptions ${isoDay(report.dayId)}`, make: rowsCsv }}
@@ -40,11 +41,11 @@ export function Subscriptions(acting: Acting) {
 }
 
 /** How many calls, what limits them, and what is on hold. */
-function WhatIsLeft({ row: { line, left, metered, calls } }: { row: Row }) {
+function WhatIsLeft({ row: { line, metered, calls, limit } }: { row: Row }) {
   return (
     <div data-testid="left">
       <span>{calls > 0n ? <><Calls count={calls} /> {calls === 1n ? "call" : "calls"}</> : "none"}</span>
-      {line.subscribed && calls === left.calls && <small>{REASONS[left.code]}</small>}
+      {line.subscribed && <small>{limit}</small>}
       {metered && metered.kind !== "ended" && <small>{metered.kind}: <Gen wei={metered.wei} /></small>}
     </div>
   );

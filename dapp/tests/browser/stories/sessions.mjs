@@ -58,7 +58,7 @@ story("a session is opened, a voucher signed in the wallet, settled by the opera
   const served = await ask("settle", "tiles", header, String(GEN / 5n));
   check(served.status === 200 && served.settled === "done", `the meter takes the voucher as it is: ${JSON.stringify(served)}`);
   await shows(channel(page), "0.3 GEN not billed yet");
-  await shows(page.getByTestId("signed"), "0.3 GEN of it signed for tiles");
+  await shows(page.getByTestId("signed"), "0.3 GEN of 0.5 GEN signed for tiles are not billed yet");
   await shows(channel(page), "Main channel");
   const after = await ask("cli", "session", "status", "tiles", "--consumer", newcomer.address);
   check(after.channels.length === 1 && BigInt(after.channels[0].billed_wei) === GEN / 5n && after.channels[0].signed_wei === Number(GEN / 2n), "the contract has billed 0.2 of 0.5 GEN");
