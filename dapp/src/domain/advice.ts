@@ -157,13 +157,13 @@ function ofSessions(report: UsageReport, now: number, ends: readonly SessionEnd[
   const soon = ends.filter(({ endsAt }) => endsAt - now < SESSION_SECONDS).flatMap(({ apiName, endsAt, what }) => inForce.filter((line) => line.apiName === apiName).map((line) => {
     const until = `At the rate of the last days that lasts until ${momentText(endsAt)}; then`;
     switch (what) {
-      case "signed": return say(what, apiName, "warn", `${gen(unbilled.get(apiName) ?? 0n)} signed for ${apiName} are left`, `${until} ${apiName} can bill nothing until you sign more.`);
+      case "signed": return say(what, apiName, "warn", `${gen(unbilled.get(apiName) ?? 0n)} signed for ${apiName} are left`, `${until} ${apiName} can bill nothing until more is signed.`);
       case "hold": return say(what, apiName, "warn", `${gen(line.holdWei)} are left in the session of ${apiName}`, `${until} nothing pays its calls.`);
       default: return say(what, apiName, "warn", `The session of ${apiName} ends on ${momentText(endsAt)}`, `${gen(line.holdWei)} of it are left. Prolong it to go on.`);
     }
   }).map((each) => ({ ...each, at: endsAt })));
   const unsigned = inForce.filter((line) => isSignedByHand(line, report) && unbilled.get(line.apiName) === 0n)
-    .map(({ apiName }) => say("signed", apiName, "info", `Nothing is signed for ${apiName} that is not billed`, "It can bill no more until you sign, or the program that pays for you does."));
+    .map(({ apiName }) => say("signed", apiName, "info", `Nothing is signed for ${apiName} that is not billed`, "It can bill no more until a voucher is signed, here or by the program that pays."));
   return [...soon, ...unsigned].filter(({ button }, i, all) => all.findIndex((each) => each.button === button) === i);
 }
 

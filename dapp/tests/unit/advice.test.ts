@@ -92,7 +92,7 @@ describe("advice", () => {
     expect(ending("signed", 49)).toEqual([]);
     expect(ending("signed", 47, new Map([["weather", GEN / 5n]]))).toMatchObject([{
       severity: "warn", title: "0.2 GEN signed for weather are left", remedy: "sign", button: "Sign a voucher",
-      text: "At the rate of the last days that lasts until 2 Jan 2026, 23:00 UTC; then weather can bill nothing until you sign more.",
+      text: "At the rate of the last days that lasts until 2 Jan 2026, 23:00 UTC; then weather can bill nothing until more is signed.",
     }]);
   });
   it("adds to a session, or prolongs it, when its hold or time ends", () => {
@@ -125,6 +125,10 @@ describe("advice", () => {
   it("says nothing about calls of an API that is not subscribed", () => expect(of({ subscribed: false, callsToday: 100n })).toEqual([]));
   it("has one reason for an API, the one the contract would give", () => {
     expect(of({ active: false, costPerCallWei: GEN, callsToday: 100n }).map((each) => each.key)).toEqual(["api_paused:weather"]);
+  });
+  it("speaks to whoever looks", () => {
+    const told = [ending("signed", 3), ending("hold", 3), ending("time", 3), adviceFor(report({ apis: [line(inSession)] }), NOW, null, new Map([["weather", 0n]]))].flat();
+    expect(told.map(({ title, text }) => title + text).filter((text) => /\byou/.test(text))).toEqual([]);
   });
   it("begins with what stops calls", () => {
     expect(of({ costPerCallWei: GEN }, { lowCredit: true }).map((each) => each.severity)).toEqual(["stop", "warn"]);

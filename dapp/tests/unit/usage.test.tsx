@@ -39,6 +39,7 @@ const accountOf = (toppedUpWei: bigint, creditWei: bigint) => ({
 const json = (value: unknown): string => JSON.stringify(value, (_key, each: unknown) => (typeof each === "bigint" ? `big${each}` : each)).replaceAll(/"big(\d+)"/g, "$1");
 
 let court: string;
+let known: object[];
 let views: Record<string, unknown>;
 /** Views that the node does not answer: until then, or ever. */
 let held: Record<string, Promise<void> | "failing">;
@@ -50,9 +51,10 @@ beforeEach(() => {
   for (const end of ["", `|${CONTRACT}`]) localStorage.setItem(`api-billing:trusted:${node()}${end}`, "1");
   held = {};
   court = "";
+  known = [];
   views = { list_apis: { total: 0, apis: [] }, get_usage_history: [], get_account: accountOf(0n, 0n), list_notices: [] };
   vi.stubGlobal("fetch", vi.fn(async (_url: string, init?: RequestInit) => {
-    if (!init?.body) return Promise.resolve(Response.json({ address: CONTRACT, court, accounts: [{ role: "operator", name: "Olga", address: OTHER }] }));
+    if (!init?.body) return Promise.resolve(Response.json({ address: CONTRACT, court, accounts: [{ role: "operator", name: "Olga", address: OTHER }, ...known] }));
     const { method, params } = JSON.parse(String(init.body)) as { method: string; params: { data: string }[] };
     if (method === "eth_getBalance") return Promise.resolve(Response.json({ result: "0x0" }));
     if (method === "eth_chainId") return Promise.resolve(Response.json({ result: "0xf22f" }));
@@ -165,6 +167,13 @@ describe("a consumer's page", () => {
     expect(screen.getByTestId("looking").textContent).toBe("You only look at this account. Anybody may top it up; all else its owner has to sign. Connect an account");
     expect(screen.getByText("10 calls of weather are left")).toBeTruthy();
     expect(within(screen.getByRole("main")).getAllByRole("button").map(({ textContent }) => textContent).filter((text) => /cap|Top up|Withdraw|Alert/.test(text ?? ""))).toEqual(["Top up"]);
+  });
+  it("offers who only looks to act as its owner, where a localnet tells the key", async () => {
+    known = [{ role: "consumer", name: "Dan, weather", address: OWN, key: `0x${"11".repeat(32)}` }];
+    await open(reportOf({}, line()));
+    await userEvent.click(await screen.findByRole("button", { name: "Act as Dan" }));
+    expect(await screen.findByText("To do")).toBeTruthy();
+    expect(screen.queryByRole("button", { name: "Act as Dan" })).toBeNull();
   });
   it("has one thing to do and keeps the rest behind a button", async () => {
     const apis = ["a", "b"].map((api_name) => line({ api_name, cost_per_call_wei: GEN / 10n }));

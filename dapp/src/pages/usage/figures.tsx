@@ -10,6 +10,7 @@ import { clockText, DAY_SECONDS, dateText, dayOf, monthText } from "../../domain
 import { useLocation } from "../../state/location";
 import { useView } from "../../state/queries";
 import { ActionButton } from "../../ui/action_dialog";
+import { ActButton, useActing } from "../../ui/keys";
 import { Gen } from "../../ui/parts";
 import { topUpOf, type Acting } from "./acting";
 import { Remedy } from "./remedy";
@@ -116,6 +117,7 @@ function ToDo({ first, ...acting }: Acting & { first: Advice | undefined }) {
 function Money({ isTopUpAbove, ...acting }: Acting & { isTopUpAbove: boolean }) {
   const { report, own, isOwn } = acting;
   const { href } = useLocation();
+  const owner = useActing().find(({ address }) => !isOwn && address === report.consumer);
   const details = useView("get_account", isOwn ? [report.consumer] : null);
   const { refetch } = details;
   const known = `${report.creditBalanceWei}|${report.heldWei}|${report.lowCredit}`;
@@ -129,6 +131,7 @@ function Money({ isTopUpAbove, ...acting }: Acting & { isTopUpAbove: boolean }) 
     <div className="glance-foot">
       <div className="actions">
         <ActionButton className={isOwn ? "button small primary" : "button small"} about={isTopUpAbove} make={(isElsewhere) => (isElsewhere ? null : topUpOf(acting))}>Top up</ActionButton>
+        {owner && <ActButton account={owner} isSmall />}
         {isOwn && (
           <>
             <ActionButton disabled={report.creditBalanceWei === 0n} make={() => actions.withdraw(report.creditBalanceWei)}>Withdraw</ActionButton>
