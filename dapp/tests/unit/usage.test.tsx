@@ -154,8 +154,10 @@ describe("a consumer's page", () => {
     expect(screen.queryByText("Nothing")).toBeNull();
   });
   it("says on what most was spent", async () => {
-    await open(reportOf({}, line(), line({ api_name: "maps", spend_month_wei: GEN })));
-    expect((await screen.findByTestId("most")).textContent).toBe("1 GEN for maps");
+    const four = ["maps", "tiles", "routes"].map((api_name, i) => line({ api_name, spend_month_wei: BigInt(i + 1) * GEN, spend_today_wei: BigInt(i + 1) * GEN }));
+    await open(reportOf({}, line({ spend_month_wei: GEN / 10n }), ...four));
+    expect((await screen.findByTestId("most")).textContent).toBe("3 GEN for routes, 2 GEN for tiles, 1 GEN for maps");
+    expect(screen.getByTestId("spent").closest("div")?.textContent).not.toContain("today");
     cleanup();
     await open(reportOf({}, line()));
     expect((await screen.findByTestId("most")).textContent).toBe("all for weather");

@@ -1,15 +1,17 @@
 // The row that answers: what is left, what was spent, until when it lasts, what to do.
-import { useEffect, type ReactNode } from "react";
+import { Fragment, useEffect, type ReactNode } from "react";
 import * as actions from "../../actions/consumer";
 import type { Advice } from "../../domain/advice";
 import { grouped } from "../../domain/amounts";
-import type { ApiUsage, UsageReport } from "../../domain/answers";
+import type { UsageReport } from "../../domain/answers";
 import { monthOf } from "../../domain/history";
+import { meteredOf } from "../../domain/left";
 import { callsAtMix, endsOfToday, firstEnd, RATE_DAYS, sum, type LastDays, type Unbilled } from "../../domain/outlook";
 import { clockText, DAY_SECONDS, dateText, dayOf, monthText } from "../../domain/time";
 import { useLocation } from "../../state/location";
 import { useView } from "../../state/queries";
 import { ActionButton } from "../../ui/action_dialog";
+import { compare } from "../../ui/records";
 import { ActButton, useActing } from "../../ui/keys";
 import { Gen } from "../../ui/parts";
 import { topUpOf, type Acting } from "./acting";
@@ -29,11 +31,15 @@ interface FiguresProps extends Acting {
   signedWei: bigint;
 }
 
+/** On so many APIs most was spent. */
+const NAMED = 3;
+
 export function Figures({ first, lastMonthWei, isPastUnreadable, isLate, unbilled, signedWei, ...acting }: FiguresProps) {
   const { report, rate, now } = acting;
   const mix = callsAtMix(report, now);
   const spentWei = sum(report.apis, "spendMonthWei");
-  const most = report.apis.reduce<ApiUsage | null>((found, line) => (line.spendMonthWei > (found?.spendMonthWei ?? 0n) ? line : found), null);
+  const todayWei = sum(report.apis, "spendTodayWei");
+  const paid = report.apis.filter((line) => line.spendMonthWei > 0n).sort((a, b) => compare(b.spendMonthWei, a.spendMonthWei));
   return (
     <section className="section" aria-label="At a glance">
       <dl className="glance-row">
@@ -43,8 +49,12 @@ export function Figures({ first, lastMonthWei, isPastUnreadable, isLate, unbille
           {unbilled.size > 0 && <p data-testid="signed"><Gen wei={[...unbilled.values()].reduce((a, b) => a + b)} /> of <Gen wei={signedWei} /> signed for {unbilled.size === 1 ? [...unbilled.keys()] : `${unbilled.size} APIs`} are not billed yet</p>}
         </Figure>
         <Figure name="Spent this month" value={<span data-testid="spent"><Gen wei={spentWei} big /></span>}>
-          {most && <p data-testid="most">{most.spendMonthWei === spentWei ? "all" : <Gen wei={most.spendMonthWei} />} for <strong>{most.apiName}</strong></p>}
-          <p><Gen wei={sum(report.apis, "spendTodayWei")} /> today{isLate && ", which began at midnight UTC"}</p>
+          {paid.length > 0 && (
+            <p data-testid="most">
+              {paid.slice(0, NAMED).map(({ apiName, spendMonthWei }, i) => <Fragment key={apiName}>{i > 0 && ", "}{paid.length === 1 ? "all" : <Gen wei={spendMonthWei} />} for <strong>{apiName}</strong></Fragment>)}
+            </p>
+          )}
+          {(todayWei !== spentWei || isLate) && <p><Gen wei={todayWei} /> today{isLate && ", which began at midnight UTC"}</p>}
           <p className="muted" data-testid="last-month">{lastMonthWei !== null && <><Gen wei={lastMonthWei} /> in {monthText(monthOf(report.dayId, 1).first * DAY_SECONDS)}</>}</p>
         </Figure>
         <RunsOut report={report} rate={rate} now={now} isUnreadable={isPastUnreadable} />
@@ -74,6 +84,7 @@ function RunsOut({ report, rate, now, isUnreadable }: { report: UsageReport; rat
   const { endsAt, what, apiName, isTodaysRate } = firstEnd(report, now, rate);
   const near = isTodaysRate ? undefined : endsOfToday(report, now).find((end) => end.endsAt === Infinity);
   if (!rate && !isTodaysRate) return isUnreadable ? <RunsOutFigure value="not known"><p>The days before today cannot be read.</p></RunsOutFigure> : <RunsOutFigure value="…" />;
+  const isHeld = what === "credit" && report.apis.some((line) => meteredOf(line, now)?.kind === "hold");
   const { days, spentWei } = rate ?? { days: 0, spentWei: 0n };
   return (
     <RunsOutFigure value={lasting(endsAt, now)}>
@@ -82,7 +93,7 @@ function RunsOut({ report, rate, now, isUnreadable }: { report: UsageReport; rat
       {typeof endsAt === "number" && endsAt - now >= DAY_SECONDS && <p>about {dateText(endsAt)}</p>}
       {what !== "credit" && typeof rate?.endsAt === "number" && <p className="muted">Credit: {lasting(rate.endsAt, now)}</p>}
       {isTodaysRate ? <p className="muted">at today's rate</p>
-        : spentWei > 0n ? <p className="muted">at <Gen wei={spentWei / BigInt(days)} /> a day, the last {days === 1 ? "day" : `${days} days`}</p>
+        : spentWei > 0n ? <p className="muted">at <Gen wei={spentWei / BigInt(days)} /> a day, the last {days === 1 ? "day" : `${days} days`}{isHeld && "; holds pay first"}</p>
         : <p className="muted">{days === RATE_DAYS ? "Nothing was spent in the last 7 days." : "There is no day of use to judge by yet."}</p>}
     </RunsOutFigure>
   );
