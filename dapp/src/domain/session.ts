@@ -62,5 +62,5 @@ export function newSalt(): string {
 }
 
 export const channelName = ({ salt, channelId }: { salt: string; channelId: string }): string =>
-  salt === NO_SALT ? "Main channel" : `Channel ${shortId(channelId)}`;
+  `${salt === NO_SALT ? "Main channel" : "Channel"} ${shortId(channelId)}`;
 export const shortId = (channelId: string): string => `${channelId.slice(0, 8)}…${channelId.slice(-6)}`;

@@ -35,7 +35,7 @@ export function VoucherDialog({ onDone, ...props }: VoucherDialogProps) {
   const found = useSignable(salt, props);
   if (signed) return <VoucherView voucher={signed} />;
   const choices = [
-    { value: NO_SALT, label: "Main channel" },
+    { value: NO_SALT, label: salt === NO_SALT && found.channelId ? channelName({ salt, channelId: found.channelId }) : "Main channel" },
     ...kept.filter((each) => each.salt !== NO_SALT).map((each) => ({ value: each.salt, label: channelName(each) })),
     { value: another, label: "A new channel" },
   ];
@@ -136,7 +136,7 @@ function VoucherForm({ channel, channelId, signable, onSigned, onDone }: Voucher
   return (
     <form onSubmit={submit} noValidate>
       <FieldInput
-        field={voucherField(signable)} value={amount} error={isTouched ? (errors["amount"] ?? "") : ""}
+        field={voucherField(signable)} value={amount} error={isTouched || cumulativeWei > 0n ? (errors["amount"] ?? "") : ""}
         onChange={setAmount} onLeave={() => { if (amount) setTouched(true); }}
       />
       <div aria-live="polite" className="effects" data-testid="effects">

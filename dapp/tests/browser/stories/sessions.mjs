@@ -66,7 +66,6 @@ story("a session is opened, a voucher signed in the wallet, settled by the opera
   await accessible(page, "a session in its card");
 
   await signing(page, "tiles", "0.4");
-  await dialog.getByRole("button", { name: "Sign voucher" }).click();
   await dialog.getByText("0.5 GEN are signed already").waitFor();
   await dialog.getByLabel("Up to, in all").fill("1.1");
   await dialog.getByText("The hold pays up to 1 GEN on this channel.").waitFor();
