@@ -91,7 +91,7 @@ export function KnownAccounts() {
   const roles = [...new Set(known.map((each) => each.role))];
   return (
     <Section title={acting.length > 0 ? "Try it as one of these accounts" : "Known accounts"}>
-      {acting.length > 0 && <p className="muted">A name leads to what that account sees. Who acts as it can also pay, sign and change things: this localnet tells its key.</p>}
+      {acting.length > 0 && <p className="muted">A name leads to what that account sees. Acting as one, you can also pay, sign and change things: they are test accounts of this localnet, whose keys anybody may know.</p>}
       {roles.map((role) => (
         <div key={role}>
           <h3 className="capitalize">{role}s</h3>

@@ -6,6 +6,7 @@ import type { DayUsage, Notice, UsageReport } from "../domain/answers";
 import type { Period } from "../domain/bars";
 import { usageCsv } from "../domain/csv";
 import { HISTORY_DAYS, isoDay, monthName, monthOf, monthTitle, sumOf, sumsBy, within, type Sum } from "../domain/history";
+import { shortAddress } from "../domain/names";
 import { explain } from "../domain/refusals";
 import { DAY_SECONDS, momentText } from "../domain/time";
 import { useDeployment } from "../state/deployment";
@@ -14,7 +15,7 @@ import { usePlace } from "../state/place";
 import { useHistory, useNotices, useReport } from "../state/queries";
 import { CsvButton } from "../ui/csv_button";
 import { Freshness } from "../ui/freshness";
-import { usePageFocus } from "../ui/page_focus";
+import { usePageFocus, usePageTitle } from "../ui/page_focus";
 import { Empty, Section, Skeleton } from "../ui/parts";
 import { Trouble } from "../ui/trouble";
 import "./statement.css";
@@ -76,6 +77,7 @@ function Statement({ report, query, heading }: { report: UsageReport; query: Use
   const told = (notices.data ?? []).filter(({ at }) => at >= month.first * DAY_SECONDS && at < (month.last + 1) * DAY_SECONDS);
   const refunds = told.filter(({ kind }) => kind === "refund");
   const refundedWei = refunds.reduce((sum, { amountWei }) => sum + amountWei, 0n);
+  usePageTitle(`Statement of ${name || shortAddress(report.consumer)}, ${monthName(month)}`);
   return (
     <>
       <div className="page-head">

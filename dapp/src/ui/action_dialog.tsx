@@ -232,7 +232,7 @@ export function FieldInput({ field, value, error, onChange, onLeave, onMax }: Fi
             onChange={(event) => onChange(event.target.value)}
           />
           {field.kind === "gen" && <span className="suffix" aria-hidden="true">GEN</span>}
-          {toMax && <button type="button" className="button small quiet" onClick={toMax}>Max<span className="visually-hidden"> of {field.label}</span></button>}
+          {toMax && <button type="button" className="button small quiet" onClick={toMax}>Max<span className="visually-hidden"> for {field.label}</span></button>}
         </span>
       )}
       {field.kind === "address" && known.length > 0 && (

@@ -21,7 +21,7 @@ const show = (max: bigint) => render(<QueryClientProvider client={new QueryClien
 describe("an amount", () => {
   it("is filled with the most there is, to the wei, and says how many calls that is", async () => {
     show(3n * GEN + 7n);
-    await userEvent.click(screen.getByRole("button", { name: "Max of Amount" }));
+    await userEvent.click(screen.getByRole("button", { name: "Max for Amount" }));
     expect(screen.getByLabelText("Amount")).toHaveProperty("value", "3.000000000000000007");
     expect(screen.getByText(/about 150 calls of maps/)).toBeTruthy();
   });

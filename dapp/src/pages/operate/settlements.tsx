@@ -43,6 +43,7 @@ export function Settlements({ api }: { api: Api }) {
           <label className="check-field">
             <input type="checkbox" checked={isFiltered} onChange={({ target }) => go({ entries: target.checked ? "refused" : "all" }, { replace: true })} /> With refused entries ({refused.length} of {heads.length})
           </label>
+          <span className="muted small-text">An entry is what one consumer used on one day.</span>
           {location.settlement > 0 && !heads.some(({ sequence }) => sequence === BigInt(location.settlement)) && <span>Number {location.settlement} is not among them.</span>}
           {lastSequence(api) > heads.length && <span className="muted small-text">The contract keeps the last {heads.length}.</span>}
         </Records>

@@ -31,6 +31,7 @@ export function ChartSection({ report }: { report: UsageReport }) {
   const usage = within(history.usage, period).filter(({ apiName }) => !api || apiName === api);
   const sum = sumOf(usage);
   const used = new Set(usage.map(({ dayId }) => dayId)).size;
+  const length = period.last - period.first + 1;
   if (names.length === 0) return null;
   const choices = (
     <>
@@ -57,7 +58,7 @@ export function ChartSection({ report }: { report: UsageReport }) {
         label={unit === "GEN" ? "GEN spent, by API" : "Calls, by API"} first={period.first} last={period.last}
         series={stackOf(usage, unit)} unit={unit}
       >
-        {exactGen(sum.spendWei)} GEN spent for {grouped(sum.calls)} {sum.calls === 1n ? "call" : "calls"} on {used} {used === 1 ? "day" : "days"},
+        {exactGen(sum.spendWei)} GEN spent for {grouped(sum.calls)} {sum.calls === 1n ? "call" : "calls"}, used on {used} of {length} {length === 1 ? "day" : "days"},
         {" "}{isoDay(period.first)} to {isoDay(period.last)} (UTC).
         <span role="status">{history.missing > 0 && !history.error && ` Reading ${history.missing} more…`}</span>
       </StackedBars>

@@ -133,6 +133,7 @@ aside("a statement of a month has all of it to print", async () => {
   const page = await chart({});
   await page.getByRole("link", { name: "Statement of a month" }).click();
   await page.getByRole("heading", { level: 1, name: "Statement of Carl for February 2026" }).waitFor();
+  check((await page.title()) === "Statement of Carl, 2026-02 · API billing", "a printed file is named after account and month");
   check(await page.getByRole("link", { name: "Usage" }).getAttribute("aria-current") === "true", "it is one of usage's pages");
   await page.getByLabel("Month").selectOption("March 2026");
   await shows(page.getByRole("listitem"), "The month was not over when this was made.");
