@@ -23,7 +23,6 @@ from api_billing.metering.observing.metrics import _dead, counting_together, mul
 HERE = Path(__file__).parent
 TOKEN = "service-token-of-the-tests-0123456789"
 TRIES = 2_000
-MANY = 30
 WAIT_SECONDS = 60
 
 
