@@ -34,6 +34,13 @@ def test_earnings__withdrawn_to_another__names_who_is_paid(earned: Run) -> None:
     assert ran.out.startswith(f"0.03 GEN of earnings withdrawn to {payee}; it")
 
 
+@pytest.mark.parametrize("whose", [("0x" + 40 * "5",), ("--operator", "localnet:2")])
+def test_earnings__withdrawn_of_somebody_named__are_not(earned: Run, whose: tuple[str, ...]) -> None:
+    ran = earned("earnings", *whose, "--withdraw", "all")
+    assert (ran.code, "--to" in ran.err) == (2, True)
+    assert earned("earnings", "--json").json["earnings_wei"] > 0
+
+
 @pytest.mark.parametrize("words", [("withdraw", "1gwei", "--account", SECOND), ("earnings", "--withdraw", "all")])
 def test_payout__to_a_contract__is_refused_before_it_is_lost(earned: Run, words: tuple[str, ...]) -> None:
     before = earned("solvency", "--json").json

@@ -57,7 +57,10 @@ def earnings(
         if to:
             raise InvalidInput("--to says who is paid", hint="say how much with --withdraw")
         session.writes = False
-    client, address = session.client, session.address(None if withdraw else either(who, operator))
+    elif who or operator:
+        hint = "name who signs with --account, and who is paid with --to"
+        raise InvalidInput("only one's own earnings can be withdrawn", hint=hint)
+    client, address = session.client, session.address(either(who, operator))
     with session.printer.waiting("reading"):
         found = client.get_earnings(address)
     if withdraw is None:
