@@ -75,7 +75,7 @@ export function MeterGlance({ place }: { place: MeterPlace }) {
   const [[most] = [""]] = refused;
   return (
     <>
-      <p className={refused.length ? "bad-text" : ""}>The meter refused {refused.length ? <>{!data.refusals.isComplete && "at least "}<Count of={sumOf(refused)} one="call" /> today{refused.length > 1 && ", most"}: {refusalWords(most).title.toLowerCase()}</> : "nothing today"}</p>
+      <p className={refused.length ? "bad-text" : ""}>Of all its APIs, the meter refused {refused.length ? <>{!data.refusals.isComplete && "at least "}<Count of={sumOf(refused)} one="call" /> today{refused.length > 1 && ", most"}: {refusalWords(most).title.toLowerCase()}</> : "nothing today"}</p>
       {data.contract !== null && <p>and has <Amount units={data.unsettled.reduce((sum, each) => sum + each.amountWei + each.requestsWei, 0n)} of={data} /> to settle</p>}
     </>
   );

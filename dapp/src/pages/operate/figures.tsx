@@ -162,7 +162,7 @@ function Settled({ apis, heads, subscribers, now }: Pick<FiguresProps, "apis" | 
         <MeterGlance />
         <p className="muted">
           {last ? "What the meter counted since then, and what it refused, is not on the chain. " : isSettled ? "" : "What a meter counts is on the chain when it settles. "}
-          {apis[0] && <>An <MeterLink api={apis.find(({ apiName }) => apiName === last?.apiName) ?? apis[0]} /> has it. </>}
+          {apis[0] && (last || !isSettled) && <>An <MeterLink api={apis.find(({ apiName }) => apiName === last?.apiName) ?? apis[0]} /> has it. </>}
           {held > 0 && <>For what is not settled <Calls count={BigInt(held)} /> {held === 1 ? "consumer has" : "consumers have"} <Gen wei={heldWei} /> on hold.</>}
         </p>
       </Figure>

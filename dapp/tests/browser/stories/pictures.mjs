@@ -22,6 +22,7 @@ aside("each page has its picture, on a desk and on a phone", async () => {
       await page.goto(url);
       await page.getByRole("heading", { level: 1 }).waitFor();
       await page.locator(".skeleton").first().waitFor({ state: "hidden" });
+      await page.waitForFunction(() => !/ APIs? so far/.test(document.querySelector("main").innerText)); // at the pace of reads
       await page.waitForLoadState("networkidle");
       await fits(page, name);
       const file = `dapp-${name}${phone ? "-phone" : ""}`;
