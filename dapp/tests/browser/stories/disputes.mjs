@@ -98,7 +98,7 @@ aside("an operator sees disputes against its API, and what others wrote stays te
   check(await page.getByText("Prove a request").count() === 0, "an operator has nothing to claim from itself");
   await look(page, "disputes-operator-phone-dark", 390);
   await page.goto(place("operate", { account: operator.address, api: "weather" }, at));
-  await page.getByRole("link", { name: "Dispute 2" }).click();
+  await page.getByRole("link", { name: "Dispute 2", exact: true }).click();
   await shows(page.getByLabel("What the consumer claims"), "<img src=x onerror=alert(1)>");
   check(await page.locator("main img").count() === 0, "a claim brings no elements");
   check(await page.getByRole("link", { name: "https://weather.example/status" }).getAttribute("rel") === "noreferrer noopener", "a page is not told from where");
