@@ -141,9 +141,9 @@ def wei() -> Any:
     return wei_window
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def emptied() -> Iterator[Any]:
-    """Empties what a URL of PostgreSQL or Redis names, so that a store opened on it is new."""
+    """Empties what a URL of PostgreSQL or Redis names: a store opened on it is new, and the next module finds it so."""
     with ExitStack() as stack:
         connections: dict[str, Any] = {}
 
@@ -163,6 +163,8 @@ def emptied() -> Iterator[Any]:
             return url
 
         yield empty
+        for url in connections:
+            empty(url)
 
 
 def _empty_tables(connection: Any) -> None:
