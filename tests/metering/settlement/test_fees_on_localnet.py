@@ -7,25 +7,13 @@ import pytest
 from api_billing.metering.ledger.settlement_operations import ListOutgoing
 from api_billing.metering.settlement.fee_budget import FeeBudget
 from api_billing.metering.stores.steps import run
-from api_billing.networks import Network, find_network
-from genlayer_localnet.rpc.server import RpcServer
 from genlayer_localnet.testing.plugin import server_fixture
 
-from .places import ONE_GEN, Place, deployed
+from .places import ONE_GEN, Place
 
 WINDOW_SECONDS = 3_600
 DAY_SECONDS = 86_400
-costly = server_fixture("module", fee_prices=(10**12, 10**9, 10**8), finality_window_seconds=WINDOW_SECONDS)
-
-
-@pytest.fixture(scope="module")
-def network(costly: RpcServer) -> Network:
-    return find_network("localnet", costly.url)
-
-
-@pytest.fixture(scope="module")
-def contract(network: Network) -> str:
-    return deployed(network)
+server = server_fixture("module", fee_prices=(10**12, 10**9, 10**8), finality_window_seconds=WINDOW_SECONDS)
 
 
 @pytest.fixture
