@@ -63,7 +63,7 @@ export function ApisTable({ apis, days, heads, earnings, isOwn, today }: ApisTab
     }] : []),
     {
       id: "settled", title: "Settlements", by: lastSequence,
-      show: (api) => <>{lastSequence(api) || NOTHING}{refused(api) > 0 && <small><a href={href({ api: api.apiName, entries: "refused", settlement: 0 })}>{refused(api)} with refused entries<span className="visually-hidden"> of {api.apiName}</span></a></small>}</>,
+      show: (api) => <>{lastSequence(api) || NOTHING}{refused(api) > 0 && <small><a href={href({ api: api.apiName, entries: "refused" })}>{refused(api)} with refused entries<span className="visually-hidden"> of {api.apiName}</span></a></small>}</>,
     },
     { id: "state", title: "State", isText: true, by: ({ active }) => (active ? 1 : 0), show: ({ active }) => <Tag tone={active ? "good" : "warn"}>{active ? "Active" : "Paused"}</Tag> },
   ];
