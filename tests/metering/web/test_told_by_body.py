@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from api_billing.metering import MeteredRequest, MeteredResponse
+from api_billing.metering import MeteredRequest, MeteredResponse, first_of, from_header, from_json_field
 from api_billing.metering.ledger.operations import ListRecords, Record
 
-from .subjects import ADAPTERS, Subject, subject_of
+from .subjects import ADAPTERS, CHUNKED, OF_CHUNKS, Subject, subject_of
 from .terms import TERMS, open_meter
 
 ASKED = {"model": "large", "wei": 300, "of": "ann"}
 BODY = json.dumps(ASKED).encode()
+LONG = BODY + bytes(100_000)
+IN_CHUNKS = {CHUNKED: "chunked"}
 
 
 def sync_told(name: str) -> Callable[[MeteredRequest], Any]:
@@ -85,3 +87,20 @@ def test_body__that_tells_nothing__is_refused_before_the_handler(
         reply = subject.post("/echo", body)
         assert (reply.status, json.loads(reply.body)["code"]) == (status, code)
         assert subject.seen == []
+
+
+def test_body__in_chunks_and_too_long__is_refused(adapter: str, told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TERMS, "estimate_wei", told("wei"))
+    with open_meter(max_fingerprint_bytes=len(BODY) + 99) as meter, subject_of(adapter, meter, OF_CHUNKS) as subject:
+        reply = subject.post("/echo", BODY + 100 * b" ", IN_CHUNKS)
+        assert (reply.status, json.loads(reply.body)["code"]) == (413, "body_too_large")
+        assert subject.seen == []
+        assert subject.post("/echo", BODY + 99 * b" ", IN_CHUNKS).status == 200
+
+
+def test_body__in_chunks_and_too_long_to_say_who__reaches_the_handler(
+    adapter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TERMS, "identify", first_of(from_json_field("of"), from_header("X-Consumer")))
+    with open_meter(max_fingerprint_bytes=9) as meter, subject_of(adapter, meter, OF_CHUNKS) as subject:
+        assert subject.post("/echo", LONG, IN_CHUNKS).body == LONG

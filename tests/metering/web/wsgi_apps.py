@@ -41,7 +41,8 @@ def bare(meter: Meter, seen: list[str]) -> Any:
         elif path == "/own":
             own = list(OWN_FIELDS.items())
         elif path == "/echo":
-            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            size = -1 if environ.get("wsgi.input_terminated") else int(environ.get("CONTENT_LENGTH") or 0)
+            body = environ["wsgi.input"].read(size)
         elif path == "/cost":
             exchange = current_exchange()
             assert exchange is not None

@@ -26,7 +26,19 @@ class BodyWanted(BaseException):
     """
 
 
-# Reads the whole body: None when it cannot be read (the client went away, too large, consumed by somebody else).
+class BodyTooLarge(Exception):
+    """A body is longer than is read of one. What came of it is still there for the application, where it can be."""
+
+
+def within(limit: int, body: bytes) -> bytes:
+    """A body of at most so many bytes. Raises: BodyTooLarge."""
+    if len(body) > limit:
+        raise BodyTooLarge
+    return body
+
+
+# Reads the whole body: None when it cannot be read (the client went away, consumed by somebody else). Raises:
+# BodyTooLarge.
 BodySource = Callable[[], "bytes | Awaitable[bytes | None] | None"]
 
 
@@ -166,6 +178,7 @@ class MeteredRequest:
         "client",
         "headers",
         "is_begun",
+        "is_too_large",
         "method",
         "native",
         "path",
@@ -205,6 +218,7 @@ class MeteredRequest:
         self._parsed: Any = BodyWanted  # the body's JSON, once it was asked for
         self.body_read = not callable(body)
         self.is_begun = False  # nothing more is read before serving
+        self.is_too_large = False  # its body, as reading it has shown
 
     @property
     def request_id(self) -> str:
@@ -273,8 +287,11 @@ class MeteredRequest:
     def read_body(self) -> Steps[bytes | None]:
         """Read the body once and keep it; None when it cannot be read. A flow: ``body = yield from …``."""
         if not self.body_read:
-            got = cast(BodySource, self._body)()
-            read = (yield cast("Awaitable[bytes | None]", got)) if is_waiting(got) else got
+            try:
+                got = cast(BodySource, self._body)()
+                read = (yield cast("Awaitable[bytes | None]", got)) if is_waiting(got) else got
+            except BodyTooLarge:
+                read, self.is_too_large = None, True
             self._body = cast("bytes | None", read)
             self.body_read = True
         return self.body

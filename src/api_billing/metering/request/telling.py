@@ -93,5 +93,5 @@ def read_bounded(request: MeteredRequest, limit: int) -> Steps[bytes | Refusal]:
         yield from request.read_body()
     body = request.body
     if body is None:
-        return Refusal("unreadable_body")
+        return Refusal("body_too_large" if request.is_too_large else "unreadable_body")
     return Refusal("body_too_large") if len(body) > limit else body

@@ -7,7 +7,7 @@ from typing import Final
 
 from fastapi import Request
 
-from api_billing.metering.request.http import AsgiHeaders
+from api_billing.metering.request.http import AsgiHeaders, BodyTooLarge
 from api_billing.metering.service.access import Access
 from api_billing.metering.service.problems import ServiceProblem, response_of
 from api_billing.metering.web.asgi_messages import AsgiApp, Incoming, Receive, Scope, Send
@@ -45,11 +45,11 @@ class BodyLimit:
         incoming = Incoming(receive, self._max_bytes)
         try:
             if (AsgiHeaders(scope["headers"]).content_length() or 0) > self._max_bytes:
-                raise self._too_large()
+                raise BodyTooLarge
             require(Request(scope))
-            if await incoming.read() is None and not incoming.gone:
-                raise self._too_large()
-        except ServiceProblem as problem:
+            await incoming.read()
+        except (ServiceProblem, BodyTooLarge) as error:
+            problem = error if isinstance(error, ServiceProblem) else self._too_large()
             problem.headers = {"connection": "close"}
             await response_of(problem.answer())(scope, receive, send)
             return

@@ -12,7 +12,7 @@ from typing import Any, Final
 from api_billing.metering.errors import NotAllowed
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.exchange import Exchange
-from api_billing.metering.request.http import AsgiHeaders
+from api_billing.metering.request.http import AsgiHeaders, BodyTooLarge
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.web.delivery import Delivery, StreamCut
 from api_billing.metering.web.fields import is_plain, merged
@@ -69,7 +69,7 @@ class Incoming:
             self._waiting -= 1
 
     async def read(self) -> bytes | None:
-        """The whole body, before the application sees it; None when it breaks off or is longer than the limit."""
+        """The whole body, before the application sees it; None when it breaks off. Raises: BodyTooLarge."""
         self.read_ahead = True
         parts: list[bytes] = []
         size = 0
@@ -85,7 +85,7 @@ class Incoming:
             part = message.get("body", b"")
             size += len(part)
             if size > self._limit:
-                return None
+                raise BodyTooLarge
             parts.append(part)
         return b"".join(parts)
 

@@ -16,7 +16,7 @@ from django.template.response import SimpleTemplateResponse
 from django.urls import get_resolver, get_urlconf
 
 from api_billing.metering.limits.plan import Fields
-from api_billing.metering.request.http import TextHeaders
+from api_billing.metering.request.http import BodyTooLarge, TextHeaders, within
 from api_billing.metering.seldom import Seldom
 from api_billing.metering.web.delivery import Delivery, metered_pieces
 from api_billing.metering.web.fields import joined
@@ -187,10 +187,12 @@ def rendered_error(request: HttpRequest, error: BaseException, status: int) -> H
 
 
 def read_body(request: HttpRequest, limit: int) -> bytes | None:
-    """The request's body, which views can read as before; None when it cannot be had, or is too long."""
+    """The request's body, which views can read as before; None when it cannot be had. Raises: BodyTooLarge."""
     length = request.META.get("CONTENT_LENGTH") or ""
-    if length and (not length.isdecimal() or int(length) > limit):
+    if length and not length.isdecimal():
         return None
+    if length and int(length) > limit:
+        raise BodyTooLarge
     try:
         body = request.body
     except RawPostDataException:
@@ -200,11 +202,13 @@ def read_body(request: HttpRequest, limit: int) -> bytes | None:
             pieces += ["text", name, *[str(value) for value in values]]
         for name, files in request.FILES.lists():
             for file in files:
-                pieces += ["file", name, file.name or "", file.read()]
+                pieces += ["file", name, file.name or "", file.read(limit + 1)]
                 file.seek(0)
         return form_bytes(pieces, limit)
-    except (UnreadablePostError, RequestDataTooBig, OSError) as error:
+    except RequestDataTooBig:
+        raise BodyTooLarge from None
+    except (UnreadablePostError, OSError) as error:
         _log.debug("the body of a request could not be read: %r", error)
         return None
     # Django does not mind a body that breaks off.
-    return body if len(body) <= limit and (not length or len(body) == int(length)) else None
+    return within(limit, body) if not length or len(body) == int(length) else None

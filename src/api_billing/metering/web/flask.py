@@ -25,7 +25,7 @@ with needed_by(__name__):
 from api_billing.metering.errors import NotAllowed
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.exchange import Exchange
-from api_billing.metering.request.http import MeteredRequest, TextHeaders, wsgi_request
+from api_billing.metering.request.http import MeteredRequest, TextHeaders, within, wsgi_request
 from api_billing.metering.request.identity import Extractor
 from api_billing.metering.request.metering import Metering, Terms
 from api_billing.metering.request.problems import Answer
@@ -231,7 +231,7 @@ def _read_body(limit: int) -> bytes | None:
     # Somebody has read it before us. Flask keeps it, unless it was parsed as a form.
     body = request.get_data()
     if body or "form" not in request.__dict__:
-        return body if len(body) <= limit else None
+        return within(limit, body)
     pieces: list[str | bytes] = []
     for name, value in request.form.items(multi=True):
         pieces += ["text", name, value]

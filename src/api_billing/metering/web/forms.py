@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from api_billing.metering.request.http import BodyTooLarge
 
-def form_bytes(pieces: Iterable[str | bytes], limit: int) -> bytes | None:
-    """Names and values in their order, each with its length; None when they are longer than the limit."""
+
+def form_bytes(pieces: Iterable[str | bytes], limit: int) -> bytes:
+    """Names and values in their order, each with its length. Raises: BodyTooLarge, when they are longer than the
+    limit.
+    """
     parts: list[bytes] = []
     size = 0
     for piece in pieces:
         raw = piece if isinstance(piece, bytes) else piece.encode("utf-8", "surrogatepass")
         size += len(raw)
         if size > limit:
-            return None
+            raise BodyTooLarge
         parts.append(b"%d:" % len(raw) + raw)
     return b"".join(parts)

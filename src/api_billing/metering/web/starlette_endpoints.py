@@ -23,7 +23,7 @@ from starlette.responses import Response
 from api_billing.metering.errors import NotAllowed
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.exchange import Exchange
-from api_billing.metering.request.http import AsgiHeaders, asgi_request
+from api_billing.metering.request.http import AsgiHeaders, BodyTooLarge, asgi_request, within
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.seldom import Seldom
@@ -176,10 +176,12 @@ def _is_async(handler: Any) -> bool:
 
 
 async def read_body(request: Request, incoming: Incoming, limit: int) -> bytes | None:
-    """The body of a request that the framework may have read before; None when it cannot be had, or is too long."""
-    body = getattr(request, "_body", None)
+    """The body of a request that the framework may have read before; None when it cannot be had. Raises:
+    BodyTooLarge.
+    """
+    body: bytes | None = getattr(request, "_body", None)
     if body is not None:
-        return body if len(body) <= limit else None
+        return within(limit, body)
     form = getattr(request, "_form", None)
     if form is not None:
         return await _of_form(form, limit)
@@ -188,12 +190,12 @@ async def read_body(request: Request, incoming: Incoming, limit: int) -> bytes |
     return await incoming.read()
 
 
-async def _of_form(form: FormData, limit: int) -> bytes | None:
+async def _of_form(form: FormData, limit: int) -> bytes:
     pieces: list[str | bytes] = []
     for name, value in form.multi_items():
         if isinstance(value, UploadFile):
             if (value.size or 0) > limit:
-                return None
+                raise BodyTooLarge
             pieces += ["file", name, value.filename or "", await value.read()]
             await value.seek(0)
         else:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from api_billing.metering.errors import NotAllowed
 from api_billing.metering.limits.plan import Fields
 from api_billing.metering.request.exchange import Exchange
-from api_billing.metering.request.http import TextHeaders, WsgiHeaders, wsgi_request
+from api_billing.metering.request.http import BodyTooLarge, TextHeaders, WsgiHeaders, wsgi_request
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.web.delivery import EXCHANGE_KEY, Delivery, StreamCut, is_metered, metered_pieces
@@ -30,6 +30,7 @@ StartResponse = Callable[..., Callable[[bytes], object]]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _CHUNK: Final = 65_536
+_MAX_DIGITS: Final = 20
 
 _log = logging.getLogger("api_billing.metering.web")
 
@@ -185,23 +186,43 @@ def status_line(status: int) -> str:
 
 
 def read_input(environ: Environ, limit: int) -> bytes | None:
-    """Read the request's body and put it back for the application; None when it breaks off or is over the limit."""
+    """Read the request's body and put it back for the application; None when it breaks off. Raises: BodyTooLarge."""
     length = environ.get("CONTENT_LENGTH") or ""
     source = environ["wsgi.input"]
     if not length and not environ.get("wsgi.input_terminated") and not environ.get("HTTP_TRANSFER_ENCODING"):
         return b""
+    if length and not length.isdecimal():
+        return None
+    size = int(length[:_MAX_DIGITS]) if length else limit + 1
+    if length and size > limit:
+        raise BodyTooLarge
     try:
-        size = int(length) if length else limit + 1
-        if size < 0 or (length and size > limit):
-            return None
         body = _read(source, size)
     except Exception as error:
         _log.debug("the body of a request could not be read: %r", error)
         return None
-    if len(body) != size if length else len(body) > limit:
-        return None
+    if len(body) > limit:
+        environ["wsgi.input"] = io.BufferedReader(_Begun(io.BytesIO(body), source))
+        raise BodyTooLarge
     environ["wsgi.input"] = io.BytesIO(body)
-    return body
+    return body if len(body) == size or not length else None
+
+
+class _Begun(io.RawIOBase):
+    """A body of which something was read, from its beginning."""
+
+    def __init__(self, *sources: Any) -> None:
+        self._sources = list(sources)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = b""
+        while self._sources and not (piece := self._sources[0].read(len(buffer))):
+            del self._sources[0]
+        buffer[: len(piece)] = piece
+        return len(piece)
 
 
 def _read(source: Any, size: int) -> bytes:
