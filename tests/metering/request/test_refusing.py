@@ -60,6 +60,12 @@ def test_refusal__that_is_left_to_the_meter__is_the_problem(desk: Desk) -> None:
     assert code_of(refused(desk, on_refusal=lambda request, refusal: None)) == (402, "insufficient_credit")
 
 
+@pytest.mark.parametrize("status", [204, 304])
+def test_own_answer__of_a_status_without_a_body__has_no_length(desk: Desk, status: int) -> None:
+    answer = refused(desk, on_refusal=lambda *_: (status, [("X-Own", "yes"), ("Content-Length", "0")], b""))
+    assert answer == (status, (("x-own", "yes"),), b"")
+
+
 def raises(request: MeteredRequest, refusal: NotAllowed) -> Answer:
     raise KeyError("of its own")
 
@@ -74,6 +80,7 @@ def raises(request: MeteredRequest, refusal: NotAllowed) -> Answer:
         lambda *_: (402, [("x-own", "a\r\nset-cookie: b")], b""),
         lambda *_: (402, [("x-own", "\u20ac")], b""),
         lambda *_: (402, ["x-own"], b""),
+        lambda *_: (204, [], b"a status of no body"),
         lambda request, _: request.content(),
     ],
 )

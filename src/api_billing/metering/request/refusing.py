@@ -6,6 +6,7 @@ import logging
 from typing import Any, Final
 
 from api_billing.metering.errors import CreditUnavailable, NotAllowed, StoreUnavailable
+from api_billing.metering.request.http import BODILESS
 from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.problems import Answer, Refusal, unavailable
 from api_billing.metering.stores.steps import Steps, is_waiting
@@ -98,4 +99,6 @@ def _checked(own: Any) -> Answer | None:
     if lines or type(status) is not int or not 200 <= status <= 599 or type(body) is not bytes:
         return None
     kept = [pair for pair in pairs if pair[0] != "content-length"]
+    if status in BODILESS:
+        return None if body else Answer(status, tuple(kept), b"")
     return Answer(status, (*kept, ("content-length", str(len(body)))), body)
