@@ -194,6 +194,23 @@ def test_store__once_an_amount_of_money_was_written__counts_in_no_other_currency
         Meter.open(url, currency="USD")
 
 
+@pytest.mark.parametrize(
+    ("kept", "given", "hint"),
+    [
+        (("USD", -1), ("EUR", -1), "API_BILLING_CURRENCY=USD, or"),
+        (("USD", 2), ("USD", -1), "API_BILLING_CURRENCY=USD API_BILLING_CURRENCY_DECIMALS=2, or"),
+        (("USD", -1), ("USD", 2), "API_BILLING_CURRENCY=USD API_BILLING_CURRENCY_DECIMALS=9, or"),
+    ],
+)
+def test_store__in_another_currency__says_which_settings_are_its(kept: Any, given: Any, hint: str) -> None:
+    with Meter.open("memory://", currency=kept[0], currency_decimals=kept[1]) as meter:
+        meter.add_consumer("acme")
+        meter.grant("acme", 1, grant_id="first")
+        with pytest.raises(InvalidSetting) as error:
+            run(check_currency(Currency(*given), decides=True), meter.store.call)
+    assert hint in str(error.value.hint)
+
+
 def test_store__where_no_money_was_written__may_count_in_any_currency(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'meter.db'}"
     with Meter.open(url) as meter:

@@ -31,7 +31,8 @@ def check_currency(currency: Currency, *, decides: bool) -> Steps[bool]:
         return False
     found = currency_of(kept)
     if (found.code.lower(), found.decimals) != (currency.code.lower(), currency.decimals):
-        decimals = f" API_BILLING_CURRENCY_DECIMALS={found.decimals}" if found != Currency(found.code) else ""
+        is_usual = all(each == Currency(each.code) for each in (found, currency))
+        decimals = "" if is_usual else f" API_BILLING_CURRENCY_DECIMALS={found.decimals}"
         raise InvalidSetting(
             f"this store counts money in {found}, and not in {currency}",
             hint=f"set API_BILLING_CURRENCY={found.code}{decimals}, or take another store",
