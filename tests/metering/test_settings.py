@@ -67,6 +67,7 @@ def test_load__variables_of_the_command_line__are_ignored(monkeypatch: pytest.Mo
         ({"free_statuses": "600"}, "free_statuses"),
         ({"free_statuses": "500-400"}, "free_statuses"),
         ({"alert_thresholds": ("101%",)}, "alert_thresholds"),
+        ({"alert_thresholds": "1,000gen"}, "alert_thresholds"),  # a list of two
         ({"include_paths": ("health",)}, "include_paths"),
         ({"excluded_methods": ("GET POST",)}, "excluded_methods"),
         ({"alert_webhook_url": "https://x"}, "alert_webhook_secret"),

@@ -320,7 +320,7 @@ def test_runway__clock_set_back__does_not_fire() -> None:
     assert meter.charge(1_000) == []
 
 
-@pytest.mark.parametrize("text", ["101%", "-1%", "x", "", "1.5h", "5 days", "20%%"])
+@pytest.mark.parametrize("text", ["101%", "-1%", "x", "", "1.5h", "5 days", "20%%", "1"])
 def test_threshold_parse__no_threshold__invalid_setting(text: str) -> None:
     with pytest.raises(InvalidSetting):
         Threshold.parse(text)
@@ -333,7 +333,8 @@ def test_threshold_parse__no_threshold__invalid_setting(text: str) -> None:
         (" 100 % ", Threshold(100, "percent")),
         ("24h", Threshold(24, "hours")),
         ("0.5gen", Threshold(5 * 10**17, "wei")),
-        ("7", Threshold(7, "wei")),
+        ("7wei", Threshold(7, "wei")),
+        ("0", Threshold(0, "wei")),
     ],
 )
 def test_threshold_parse__each_form__is_read(text: str, threshold: Threshold) -> None:

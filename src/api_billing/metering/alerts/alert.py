@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from api_billing.amounts import GEN, Currency
+from api_billing.amounts import GEN, Currency, has_unit
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.ledger.operations import FireOnce
@@ -63,6 +63,9 @@ class Threshold(NamedTuple):
         if short is not None and (short[2] == "h" or int(short[1]) <= 100):
             return cls(int(short[1]), "percent" if short[2] == "%" else "hours")
         try:
+            # A number alone is half of one that was taken for a list: 1,000gen.
+            if not has_unit(text) and text.strip() != "0":
+                raise ValueError("it has no unit")
             return cls(currency.amount(text), "wei")
         except ValueError as exc:
             like = f"20% (0 to 100), 24h or {currency.example}"
