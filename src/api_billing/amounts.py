@@ -33,7 +33,7 @@ _MONEY_DECIMALS: Final = 9
 _MAX_WEI: Final = 2**128 - 1
 _CODE: Final = re.compile("[A-Za-z]{3,16}")
 # What amounts and limits are written with beside currencies.
-_TAKEN: Final = frozenset({"wei", "gwei", "call", "calls", "per"})
+_TAKEN: Final = frozenset({"wei", "gwei", "call", "calls", "request", "requests", "per"})
 _MAX_SHOWN_DECIMALS: Final = 6
 _MAX_DIGITS: Final = 80
 _WRITTEN: Final = re.compile(r"(?P<whole>[0-9]+|[0-9]{1,3}(,[0-9]{3})+)(\.(?P<fraction>[0-9]+))? ?(?P<unit>[a-z]*)")

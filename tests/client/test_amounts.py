@@ -151,7 +151,9 @@ def test_currency__decimals_not_given__are_those_that_suit_it(code: str, named: 
     assert Currency(code) == Currency(named, decimals)
 
 
-@pytest.mark.parametrize("code", ["", "US", "h", "wei", "Gwei", "calls", "a b", "usd1", "x" * 17, "ÄÖÜ", None])
+@pytest.mark.parametrize(
+    "code", ["", "US", "h", "wei", "Gwei", "calls", "Requests", "a b", "usd1", "x" * 17, "ÄÖÜ", None]
+)
 def test_currency__code_that_is_none__says_what_one_is(code: str) -> None:
     with pytest.raises(ValueError, match="3 to 16 letters"):
         Currency(code)
