@@ -6,7 +6,7 @@ from threading import Barrier
 
 import pytest
 
-from api_billing.metering import Meter, NotAllowed
+from api_billing.metering import Charged, Meter, NotAllowed
 from api_billing.metering.ledger.operations import GetRecord
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.stores import Store
@@ -26,6 +26,25 @@ def test_charge__repeated_with_its_key__has_the_first_record(meter: Meter) -> No
     record = meter.store.call(GetRecord(first.record_id))
     assert record is not None
     assert (record.state, record.charged_wei, record.method) == ("settled", 300, "")
+
+
+def test_charges__with_one_key_at_once__are_charged_once(meter: Meter) -> None:
+    barrier = Barrier(8)
+
+    def charge(number: int) -> Charged:
+        barrier.wait()
+        while True:
+            try:
+                return meter.charge("alice", 300, api="jobs", idempotency_key="job 1")
+            except NotAllowed as error:
+                if error.code != "idempotency_in_progress":
+                    raise
+
+    with ThreadPoolExecutor(8) as pool:
+        charged = list(pool.map(charge, range(8)))
+    assert sorted(each.is_repeated for each in charged) == [False] + [True] * 7
+    assert len({each.record_id for each in charged}) == 1
+    assert meter.balance("alice").free_wei == 700
 
 
 def test_reservation__extended__is_charged_as_a_whole(meter: Meter) -> None:
