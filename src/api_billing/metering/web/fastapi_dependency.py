@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api_billing.metering.errors import NotAllowed
+from api_billing.metering.limits.checks import Amount
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import asgi_request
@@ -65,12 +66,12 @@ class Charge:
         """Why it ought not to be served, with ``on_refusal="pass"``: to be answered, or raised."""
         return self._exchange.refusal if self._exchange is not None else None
 
-    def set_cost_wei(self, cost_wei: int) -> None:
+    def set_cost_wei(self, cost_wei: Amount) -> None:
         """Charge this, instead of what the price says. Raises: InvalidSetting for an amount that is none."""
         if self._exchange is not None:
             self._exchange.set_cost_wei(cost_wei)
 
-    def extend(self, more_wei: int) -> None:
+    def extend(self, more_wei: Amount) -> None:
         """It costs so much more than its price says: see ``Exchange.extend``. Raises: InvalidSetting for no amount."""
         if self._exchange is not None:
             self._exchange.extend(more_wei)
