@@ -48,7 +48,8 @@ from api_billing.metering.ledger.ids import new_id
 from api_billing.metering.ledger.operations import ListRecords, Operation, Reserve, Reserved, Settle
 from api_billing.metering.ledger.settlement_operations import ListOutgoing
 from api_billing.metering.settlement.chain import chain_account
-from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
+from api_billing.metering.settlement.credit import ChainCredit
+from api_billing.metering.settlement.credit_rules import CreditSettings
 from api_billing.metering.settlement.cutting import MAX_LINES
 from api_billing.metering.settlement.reconcile import reconcile
 from api_billing.metering.settlement.worker import Settler

@@ -21,7 +21,8 @@ from api_billing.court_client import CourtClient
 from api_billing.metering.ledger.ids import first_id
 from api_billing.metering.ledger.operations import Reserve, Reserved, Settle
 from api_billing.metering.settlement.chain import chain_account
-from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
+from api_billing.metering.settlement.credit import ChainCredit
+from api_billing.metering.settlement.credit_rules import CreditSettings
 from api_billing.metering.settlement.worker import Settler
 from api_billing.metering.stores import open_store
 from api_billing.metering.stores.steps import run

@@ -18,8 +18,10 @@ from api_billing.contract_source import contract_path
 from api_billing.metering import Meter
 from api_billing.metering.ledger.ids import new_id
 from api_billing.metering.ledger.operations import Reserve, Reserved, Settle
+from api_billing.metering.request.request_meter import Admitted
 from api_billing.metering.settlement.chain import chain_account
-from api_billing.metering.settlement.credit import Admitted, ChainCredit, CreditSettings
+from api_billing.metering.settlement.credit import ChainCredit
+from api_billing.metering.settlement.credit_rules import CreditSettings
 from api_billing.metering.stores.steps import run as drive
 from api_billing.networks import find_network
 from api_billing.results import SettlementEntry

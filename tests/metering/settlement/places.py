@@ -16,7 +16,8 @@ from api_billing.metering.ledger.operations import Reserve, Reserved, Settle
 from api_billing.metering.ledger.session_operations import ReadSession
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums
 from api_billing.metering.settlement.chain import chain_account
-from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
+from api_billing.metering.settlement.credit import ChainCredit
+from api_billing.metering.settlement.credit_rules import CreditSettings
 from api_billing.metering.settlement.reconcile import Reconciliation, reconcile
 from api_billing.metering.settlement.worker import Round, Settler
 from api_billing.metering.stores import open_store

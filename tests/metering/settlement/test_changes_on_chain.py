@@ -13,7 +13,8 @@ from api_billing.metering.clock import DAY_MS
 from api_billing.metering.ledger.operations import ReadBalance
 from api_billing.metering.ledger.settlement_operations import ListOutgoing, ReadBook, RetryRefused
 from api_billing.metering.settlement.chain import chain_account
-from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
+from api_billing.metering.settlement.credit import ChainCredit
+from api_billing.metering.settlement.credit_rules import CreditSettings
 from api_billing.metering.stores.steps import run
 from api_billing.networks import Network
 from genlayer_localnet.testing.plugin import server_fixture

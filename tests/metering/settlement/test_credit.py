@@ -6,8 +6,10 @@ import pytest
 
 from api_billing.errors import ContractNotFound, Unreachable
 from api_billing.metering.ledger.settlement_operations import ChainTerms
+from api_billing.metering.request.request_meter import Admitted
 from api_billing.metering.settlement.chain import chain_account
-from api_billing.metering.settlement.credit import Admitted, ChainCredit, CreditSettings, usable_wei
+from api_billing.metering.settlement.credit import ChainCredit
+from api_billing.metering.settlement.credit_rules import CreditSettings, usable_wei
 from api_billing.metering.stores.steps import run
 
 from .world import API, DAY_MS, NOON_MS, address

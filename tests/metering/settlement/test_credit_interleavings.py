@@ -14,7 +14,8 @@ from api_billing.metering.ledger.session_operations import CloseSession, ReadSes
 from api_billing.metering.ledger.settlement_operations import ListOutgoing
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums
 from api_billing.metering.settlement.chain import chain_account
-from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
+from api_billing.metering.settlement.credit import ChainCredit
+from api_billing.metering.settlement.credit_rules import CreditSettings
 from api_billing.metering.stores.steps import Blocking
 from api_billing.vouchers import sign_voucher
 

@@ -9,7 +9,7 @@ import pytest
 from api_billing.errors import Unreachable
 from api_billing.metering.ledger.settlement_operations import ListOutgoing, ReadBook
 from api_billing.metering.request.problems import Answer
-from api_billing.metering.settlement.credit import CreditSettings, usable_wei
+from api_billing.metering.settlement.credit_rules import CreditSettings, usable_wei
 
 from .signing import open_session, sign
 from .test_credit import TERMS

@@ -22,7 +22,7 @@ from api_billing.metering.request.http import MeteredRequest, MeteredResponse, T
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.chain import chain_account
-from api_billing.metering.settlement.credit import CreditSettings, cover_wei, usable_wei
+from api_billing.metering.settlement.credit_rules import CreditSettings, cover_wei, usable_wei
 from api_billing.metering.web.identified import consumer_of
 from api_billing.vouchers import Voucher
 

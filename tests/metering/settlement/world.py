@@ -14,7 +14,8 @@ from api_billing.metering.ledger.ids import first_id
 from api_billing.metering.ledger.operations import Operation, ReadBalance, Reserve, Reserved, Settle
 from api_billing.metering.ledger.settlement_operations import ReadCredit, SetGranted
 from api_billing.metering.settlement.chain import chain_account
-from api_billing.metering.settlement.credit import ChainCredit, CreditSettings
+from api_billing.metering.settlement.credit import ChainCredit
+from api_billing.metering.settlement.credit_rules import CreditSettings
 from api_billing.metering.settlement.reconcile import Reconciliation, reconcile
 from api_billing.metering.settlement.worker import Round, Settler
 from api_billing.metering.stores import Store, open_store

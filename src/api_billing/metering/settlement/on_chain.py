@@ -19,7 +19,8 @@ from api_billing.metering.request.problems import Refusal
 from api_billing.metering.request.request_meter import Admitted
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.settlement.chain import SettlementChain, is_address
-from api_billing.metering.settlement.credit import FOR_NEW, ChainCredit, CreditSettings
+from api_billing.metering.settlement.credit import FOR_NEW, ChainCredit
+from api_billing.metering.settlement.credit_rules import CreditSettings
 from api_billing.metering.settlement.process import SettlementProcess, can_run
 from api_billing.metering.settlement.receipts import ReceiptChecks
 from api_billing.metering.settlement.running import SettlementLoop, loop_of
