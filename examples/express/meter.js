@@ -8,8 +8,9 @@
 // `limits: ["100/minute", "5/second; burst=10; per=address"]` are limits of requests, in which each counts as so many `units`.
 // The address is that of `req.ip`: behind a proxy, say `app.set("trust proxy", …)`.
 //
-// A handler may say what serving really cost: res.locals.costWei = 3_000_000_000n. Amounts are BigInt; on the wire they
-// are decimal strings, as a JSON number would be rounded.
+// A handler may say what serving really cost: res.locals.costWei = 3_000_000_000n; what is no amount is logged, and the
+// estimate charged. Amounts are BigInt of smallest units; on the wire they are decimal strings, as a JSON number would be
+// rounded.
 //
 // With `payments: true` a client without an API key is told what the request costs, and pays over x402 or MPP. A response
 // that is complete has the receipt of what it really cost; one that is streamed that of what it costs at most.
@@ -18,6 +19,7 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 
 const DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+const AMOUNT = /^\d{1,78}$/;
 const PAUSES_MS = [100, 400, 1600];
 const OWN_PROBLEMS = new Set(["invalid_request", "invalid_service_token", "reservation_ended", "id_conflict", "request_too_large"]);
 
@@ -28,6 +30,7 @@ const REFUSED_WITH = [
 const PAYING = ["authorization", "payment-authorization", "payment-signature", "accept-payment"];
 
 export function metered({ url, token, api, payments = false, failOpen = false, timeoutMs = 5000, ...terms }) {
+  if (typeof terms.estimateWei !== "function") amount("estimateWei", terms.estimateWei);
   // Every request to the meter may be repeated: the id keeps it from being done twice.
   async function ask(path, body, pauses = PAUSES_MS) {
     const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
@@ -79,7 +82,12 @@ export function metered({ url, token, api, payments = false, failOpen = false, t
     if (req.socket.destroyed) return void end("release", { error: "client gone" });
     let settled;
     const settle = () => {
-      const cost = res.locals.costWei === undefined ? {} : { cost_wei: String(res.locals.costWei) };
+      const cost = {};
+      try {
+        if (res.locals.costWei !== undefined) cost.cost_wei = amount("costWei", res.locals.costWei);
+      } catch (error) {
+        console.error(`${id}: charged its estimate: ${error.message}`);
+      }
       const paid = reserved.protocol ? { payment: paymentOf(req), has_begun: res.headersSent } : {};
       settled ??= end("settle", { status: res.statusCode, ...cost, ...paid });
       return settled;
@@ -126,10 +134,8 @@ function settleBeforeTheEnd(res, { begun_fields: begun }, settle) {
 async function told({ estimateWei, model = "", operation = "", units = 1, limits = [] }, req) {
   const tell = (term) => (typeof term === "function" ? term(req) : term);
   try {
-    const wei = BigInt(await tell(estimateWei));
-    if (wei < 0n) throw new RangeError(`an estimate of ${wei} wei`);
     return {
-      estimate_wei: String(wei),
+      estimate_wei: amount("estimateWei", await tell(estimateWei)),
       model: String((await tell(model)) ?? "").slice(0, 100),
       operation: String((await tell(operation)) ?? "").slice(0, 200),
       units: Number(await tell(units)),
@@ -140,6 +146,12 @@ async function told({ estimateWei, model = "", operation = "", units = 1, limits
     console.error(`not estimable: ${req.method} ${req.path}: ${error.message}`);
     return problem(400, "not_estimable");
   }
+}
+
+// As it goes over the wire. BigInt would take "" and false for nothing, and true for one.
+function amount(what, wei) {
+  if (!AMOUNT.test(String(wei))) throw new TypeError(`${what} is ${wei}, and no amount: give a BigInt of smallest units`);
+  return String(BigInt(wei));
 }
 
 function hasKey(req) {

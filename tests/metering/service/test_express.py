@@ -80,6 +80,39 @@ def seen(express: Path, meter: Meter, served: str) -> dict[str, Any]:
         node.communicate(timeout=WAIT_SECONDS)
 
 
+# Amounts that are none: of a request, of a handler, and of the terms. It prints what becomes of each.
+OF_NO_AMOUNTS = """
+import express from "express";
+import { metered } from "./meter.js";
+
+const [token, key] = [process.env.TOKEN, process.env.KEY];
+const meter = { url: process.env.METER_URL, token, api: "odd" };
+const app = express();
+const byQuery = (req) => (req.query.wei === "true" ? true : req.query.wei);
+app.get("/asked", metered({ ...meter, estimateWei: byQuery }), (req, res) => res.json("served"));
+app.get("/odd", metered({ ...meter, estimateWei: 3n }), (req, res) => {
+  res.locals.costWei = 1.5;
+  res.json("served");
+});
+const server = app.listen(0, "127.0.0.1", async () => {
+  const statuses = [];
+  for (const path of ["asked?wei=", "asked?wei=true", "asked?wei=1.5", "asked?wei=-1", "asked", "asked?wei=2", "odd"]) {
+    const asked = { headers: { authorization: `Bearer ${key}`, connection: "close" } };
+    statuses.push((await fetch(`http://127.0.0.1:${server.address().port}/${path}`, asked)).status);
+  }
+  const refused = ["0.5 gen", undefined, 1.5, -1n].filter((estimateWei) => {
+    try {
+      metered({ ...meter, estimateWei });
+    } catch {
+      return true;
+    }
+  });
+  console.log(JSON.stringify({ statuses, refused: refused.length }));
+  server.close();
+});
+"""
+
+
 def settled(meter: Meter) -> None:
     """Wait until nothing is reserved: the middleware settles after the response."""
     done = threading.Event()
@@ -133,3 +166,18 @@ def test_express__terms_told_by_the_body__are_what_is_reserved(seen: dict[str, A
     (found,) = [record for record in meter.store.call(ListRecords("acme")) if record.route == "many"]
     assert (seen["two"].status_code, found.estimate_wei) == (200, 2 * GWEI)
     assert (seen["no cities"].status_code, seen["no cities"].json()["code"]) == (400, "not_estimable")
+
+
+def test_express__amounts_that_are_none__are_refused_or_cost_the_estimate(
+    express: Path, seen: dict[str, Any], served: str, meter: Meter
+) -> None:
+    meter.add_consumer("odd")
+    meter.grant("odd", 1_000, grant_id="odd")
+    environment = {**os.environ, "TOKEN": TOKEN, "KEY": meter.create_key("odd").text, "METER_URL": served}
+    command = ["node", "--input-type=module", "-e", OF_NO_AMOUNTS]
+    done = subprocess.run(
+        command, cwd=express, env=environment, capture_output=True, text=True, timeout=WAIT_SECONDS, check=True
+    )
+    assert json.loads(done.stdout) == {"statuses": [400, 400, 400, 400, 400, 200, 200], "refused": 4}
+    assert "costWei is 1.5" in done.stderr
+    assert (meter.balance("odd").charged_wei, meter.balance("odd").reserved_wei) == (2 + 3, 0)
