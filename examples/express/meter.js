@@ -58,7 +58,12 @@ export function metered({ url, token, api, payments = false, failOpen = false, t
     if (answer.status === 200) return { response: body.response };
     // Anybody can use up the reads of the chain: that nobody knows what a consumer has is no outage to serve in.
     const isOutage = answer.status >= 500 && body.reason !== "credit_unknown";
-    if (OWN_PROBLEMS.has(body.code) || isOutage) throw new Error(`the meter answered ${body.code}`);
+    if (isOutage) throw new Error(`the meter answered ${body.code}`);
+    if (OWN_PROBLEMS.has(body.code)) {
+      // What a client sends may be the cause, such as a key of 5,000 characters: nothing to serve for, either.
+      console.error(`not metered: the meter answered ${body.code}: ${body.detail}`);
+      return { refusal: problem(503, "meter_unavailable") };
+    }
     return { refusal: { status: answer.status, body, headers: answer.headers } };
   }
 
@@ -136,8 +141,8 @@ async function told({ estimateWei, model = "", operation = "", units = 1, limits
   try {
     return {
       estimate_wei: amount("estimateWei", await tell(estimateWei)),
-      model: String((await tell(model)) ?? "").slice(0, 100),
-      operation: String((await tell(operation)) ?? "").slice(0, 200),
+      model: name(await tell(model), 100),
+      operation: name(await tell(operation), 200),
       units: Number(await tell(units)),
       limits: [limits].flat(),
       address: req.ip ?? "",
@@ -152,6 +157,10 @@ async function told({ estimateWei, model = "", operation = "", units = 1, limits
 function amount(what, wei) {
   if (!AMOUNT.test(String(wei))) throw new TypeError(`${what} is ${wei}, and no amount: give a BigInt of smallest units`);
   return String(BigInt(wei));
+}
+
+function name(said, most) {
+  return String(said ?? "").slice(0, most).replace(/[\0-\x1f\x7f]/g, " ").toWellFormed();
 }
 
 function hasKey(req) {

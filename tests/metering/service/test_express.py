@@ -80,8 +80,8 @@ def seen(express: Path, meter: Meter, served: str) -> dict[str, Any]:
         node.communicate(timeout=WAIT_SECONDS)
 
 
-# Amounts that are none: of a request, of a handler, and of the terms. It prints what becomes of each.
-OF_NO_AMOUNTS = """
+# Amounts that are none, of a request, of a handler, and of the terms; and what is served where nothing can be metered.
+ODD = """
 import express from "express";
 import { metered } from "./meter.js";
 
@@ -90,16 +90,25 @@ const meter = { url: process.env.METER_URL, token, api: "odd" };
 const app = express();
 const byQuery = (req) => (req.query.wei === "true" ? true : req.query.wei);
 app.get("/asked", metered({ ...meter, estimateWei: byQuery }), (req, res) => res.json("served"));
+const open = { ...meter, estimateWei: 1n, failOpen: true };
+app.get("/open", metered({ ...open, model: (req) => req.query.model }), (req, res) => res.json("served"));
+app.get("/away", metered({ ...open, url: "http://127.0.0.1:1" }), (req, res) => res.json("served"));
 app.get("/odd", metered({ ...meter, estimateWei: 3n }), (req, res) => {
   res.locals.costWei = 1.5;
   res.json("served");
 });
 const server = app.listen(0, "127.0.0.1", async () => {
+  const ask = (path, credential) =>
+    fetch(`http://127.0.0.1:${server.address().port}/${path}`, { headers: { authorization: `Bearer ${credential}` } });
   const statuses = [];
   for (const path of ["asked?wei=", "asked?wei=true", "asked?wei=1.5", "asked?wei=-1", "asked", "asked?wei=2", "odd"]) {
-    const asked = { headers: { authorization: `Bearer ${key}`, connection: "close" } };
-    statuses.push((await fetch(`http://127.0.0.1:${server.address().port}/${path}`, asked)).status);
+    statuses.push((await ask(path, key)).status);
   }
+  const opened = {
+    away: (await ask("away", key)).status,
+    model: (await ask("open?model=a%0Ab", key)).status,
+    key: (await ask("open", "x".repeat(5_000))).status,
+  };
   const refused = ["0.5 gen", undefined, 1.5, -1n].filter((estimateWei) => {
     try {
       metered({ ...meter, estimateWei });
@@ -107,7 +116,8 @@ const server = app.listen(0, "127.0.0.1", async () => {
       return true;
     }
   });
-  console.log(JSON.stringify({ statuses, refused: refused.length }));
+  console.log(JSON.stringify({ statuses, opened, refused: refused.length }));
+  server.closeAllConnections();
   server.close();
 });
 """
@@ -168,16 +178,25 @@ def test_express__terms_told_by_the_body__are_what_is_reserved(seen: dict[str, A
     assert (seen["no cities"].status_code, seen["no cities"].json()["code"]) == (400, "not_estimable")
 
 
-def test_express__amounts_that_are_none__are_refused_or_cost_the_estimate(
-    express: Path, seen: dict[str, Any], served: str, meter: Meter
-) -> None:
+@pytest.fixture(scope="module")
+def odd(express: Path, seen: dict[str, Any], served: str, meter: Meter) -> subprocess.CompletedProcess[str]:
+    """What becomes of ``ODD``."""
     meter.add_consumer("odd")
     meter.grant("odd", 1_000, grant_id="odd")
     environment = {**os.environ, "TOKEN": TOKEN, "KEY": meter.create_key("odd").text, "METER_URL": served}
-    command = ["node", "--input-type=module", "-e", OF_NO_AMOUNTS]
-    done = subprocess.run(
+    command = ["node", "--input-type=module", "-e", ODD]
+    return subprocess.run(
         command, cwd=express, env=environment, capture_output=True, text=True, timeout=WAIT_SECONDS, check=True
     )
-    assert json.loads(done.stdout) == {"statuses": [400, 400, 400, 400, 400, 200, 200], "refused": 4}
-    assert "costWei is 1.5" in done.stderr
-    assert (meter.balance("odd").charged_wei, meter.balance("odd").reserved_wei) == (2 + 3, 0)
+
+
+def test_express__amounts_that_are_none__are_refused_or_cost_the_estimate(odd: Any, meter: Meter) -> None:
+    told = json.loads(odd.stdout)
+    assert (told["statuses"], told["refused"]) == ([400, 400, 400, 400, 400, 200, 200], 4)
+    assert "costWei is 1.5" in odd.stderr
+    estimated_wei = 1  # that of the model
+    assert (meter.balance("odd").charged_wei, meter.balance("odd").reserved_wei) == (2 + 3 + estimated_wei, 0)
+
+
+def test_express__fail_open__serves_while_the_meter_is_away_and_not_what_it_cannot_take(odd: Any) -> None:
+    assert json.loads(odd.stdout)["opened"] == {"away": 200, "model": 200, "key": 503}
