@@ -16,7 +16,7 @@ from api_billing.metering.alerts.channels import signed_headers
 from api_billing.metering.web.fastapi import metered
 from api_billing.testing import MeterClock, paying
 
-from .test_documents import FENCE, ROOT, spans_of, text_of
+from .test_documents import FENCE, ROOT, python_of, spans_of, text_of
 
 
 def blocks_of(heading: str) -> list[str]:
@@ -38,6 +38,19 @@ def test_test_of_an_application__passes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", *without, "--rootdir", str(tmp_path), str(module)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", ["README", "docs/metering", "docs/metering-fastapi", "docs/metering-flask"])
+def test_examples__imported_by_a_test__have_the_store_of_its_environment(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("API_BILLING_STORE_URL", "memory://")
+    names: dict[str, Any] = {"__name__": __name__}
+    exec(python_of(f"{page}.md")[0], names)
+    with names["meter"] as meter:
+        assert meter.store.url == "memory://"
+    assert not list(tmp_path.iterdir())
 
 
 def test_credit_lock__served_and_failed__charges_the_time_and_nothing(memory_meter: Meter) -> None:

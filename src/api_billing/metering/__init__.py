@@ -1,6 +1,6 @@
 """The off-chain meter: bills HTTP requests from a local store, before and after each one.
 
-    meter = Meter.open("sqlite:///meter.db")
+    meter = Meter.open()
 
 and an adapter of ``api_billing.metering.web`` for the framework. ``reserve`` before serving, ``settle`` what it cost
 after, ``release`` when it failed; all three are one atomic step in the store.
