@@ -43,7 +43,7 @@ from api_billing.metering.request.currency import currency_of
 from api_billing.metering.request.door import Door
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import Extractor, consumer_name
-from api_billing.metering.request.metering import ChargeTerms, FurtherTerms, Metering
+from api_billing.metering.request.metering import ChargeTerms, FurtherTerms, Metering, Terms, check_terms
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.request.request_meter import OnBreach, OwnAnswer
 from api_billing.metering.settings import MeterSettings
@@ -155,7 +155,8 @@ class Meter(Administration):
     # --- what is metered
 
     def metering(self, api: str, **terms: Unpack[FurtherTerms]) -> Metering:
-        """Say what is metered how; see ``Metering``."""
+        """Say what is metered how; see ``Metering``. Raises: InvalidSetting for what is no term."""
+        check_terms(terms, Terms, "metering")
         return Metering(self, api, **terms)
 
     # --- what is charged without a request
@@ -184,9 +185,8 @@ class Meter(Administration):
         return Reservation(self._job(consumer, estimate_wei, terms, replays=False))
 
     def _job(self, consumer: str, amount_wei: Amount, terms: ChargeTerms, *, replays: bool) -> Job:
-        if unknown := terms.keys() - ChargeTerms.__annotations__.keys():
-            # Those of requests would be believed, and one of them has what is refused served all the same.
-            raise InvalidSetting(f"no terms of a charge: {', '.join(sorted(unknown))}")
+        # Those of requests would be believed, and one of them has what is refused served all the same.
+        check_terms(terms, ChargeTerms, "a charge")
         given: dict[str, Any] = {**terms, "estimate_wei": self.amount("the amount of a charge", amount_wei)}
         key, tags = given.pop("idempotency_key", ""), given.pop("tags", None)
         if (model := terms.get("model")) is not None:

@@ -17,6 +17,7 @@ from api_billing.metering.request.identity import Extractor, Identity
 from api_billing.metering.request.prices import Price, Watcher, fixed
 from api_billing.metering.request.request_meter import OnBreach, OwnAnswer, RequestMeter
 from api_billing.metering.request.tokens import ByTokens
+from api_billing.metering.settings import MeterSettings
 
 Estimate = Amount | Callable[[MeteredRequest], "Amount | Awaitable[Amount]"]
 Units = int | Callable[[MeteredRequest], "int | Awaitable[int]"]
@@ -199,6 +200,17 @@ class Metering:
     def covers(self, method: str, path: str) -> bool:
         """Whether requests of this method and path are metered at all."""
         return self.meter.covers(method, path)
+
+
+def check_terms(given: Iterable[str], kind: Any, what: str) -> None:
+    """Raises: InvalidSetting for names that are no terms of this kind, a TypedDict."""
+    known = kind.__annotations__
+    for name in given:
+        if name in known:
+            continue
+        if name in MeterSettings.model_fields:
+            raise InvalidSetting(f"{name} is no term of {what}, but a setting of the meter: Meter.open(…, {name}=…)")
+        raise InvalidSetting(f"{name} is no term of {what}, which are: {', '.join(known)}")
 
 
 def check_api(name: object) -> None:

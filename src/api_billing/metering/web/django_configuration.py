@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from api_billing.metering.meter import Meter
-from api_billing.metering.request.metering import Metering, Terms
+from api_billing.metering.request.metering import Metering, Terms, check_terms
 from api_billing.metering.web.terms import meter_from, metering_from
 
 _lock = threading.Lock()
@@ -41,13 +41,14 @@ class LazyMetering:
     """Terms of one view. Views are imported before settings have to be complete, so a meter may come later."""
 
     def __init__(self, meter: Meter | None, terms: Terms) -> None:
-        inspect.signature(Metering).bind(meter, **terms)  # a term that is none is a TypeError where it is written
+        inspect.signature(Meter.metering).bind(meter, **terms)  # without an API: a TypeError where it is written
+        check_terms(terms, Terms, "metering")
         self._terms = terms
-        self._metering = Metering(meter, **terms) if meter is not None else None
+        self._metering = meter.metering(**terms) if meter is not None else None
 
     @property
     def metering(self) -> Metering:
         """The terms. Raises: InvalidSetting, StoreUnavailable, when they come from settings that cannot be."""
         if self._metering is None:
-            self._metering = Metering(configured_meter(), **self._terms)
+            self._metering = configured_meter().metering(**self._terms)
         return self._metering

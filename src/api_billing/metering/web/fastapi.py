@@ -83,7 +83,7 @@ def metered[EndpointT: Callable[..., Any]](
     or the middleware. Raises: InvalidSetting for a name or amount that is none, TypeError for what is no function, or
     has a route already.
     """
-    metering = Metering(meter, **terms)
+    metering = meter.metering(**terms)
 
     def decorate(endpoint: EndpointT) -> EndpointT:
         return cast(EndpointT, _wrapped(metering, endpoint_of(endpoint)))

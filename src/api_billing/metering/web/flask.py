@@ -61,7 +61,7 @@ def metered[ViewT: Callable[..., Any]](
     terms. On a class of views all its methods are metered. Raises: InvalidSetting for a name or amount that is none,
     TypeError for what is no view, or has a route already.
     """
-    metering = Metering(meter, **terms)
+    metering = meter.metering(**terms)
 
     def decorate(view: Any) -> Any:
         if isinstance(view, type) and issubclass(view, View):

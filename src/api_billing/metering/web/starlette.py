@@ -34,7 +34,7 @@ def metered[EndpointT: Callable[..., Any]](
 
     Raises: InvalidSetting for a name or amount that is none, TypeError for what is no function, or has a route already.
     """
-    metering = Metering(meter, **terms)
+    metering = meter.metering(**terms)
 
     def decorate(endpoint: EndpointT) -> EndpointT:
         return cast(EndpointT, wrapped(metering, endpoint_of(endpoint)))
