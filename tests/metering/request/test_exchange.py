@@ -891,6 +891,26 @@ def test_estimate__whose_body_cannot_be_read__is_refused(desk: Desk) -> None:
     assert code_of(answer) == (400, "unreadable_body")
 
 
+def test_price__alone__is_set_aside_before_serving(desk: Desk) -> None:
+    metering = desk.metering(estimate_wei=None, price="600wei")
+    assert desk.begin(Exchange(metering, desk.request())) is None
+    assert desk.balance.reserved_wei == 600
+    assert code_of(desk.begin(Exchange(metering, desk.request()))) == (402, "insufficient_credit")
+
+
+def test_price__told_by_a_callable_without_an_estimate__is_refused(desk: Desk) -> None:
+    with pytest.raises(InvalidSetting, match="a price that is computed needs an estimate"):
+        desk.metering(estimate_wei=None, price=by_response_size(1, 1))
+    assert desk.metering(estimate_wei=0, price=by_response_size(1, 1)).estimate_wei == 0
+
+
+def test_terms__without_estimate_and_price__cost_nothing(desk: Desk) -> None:
+    metering = desk.meter.metering("weather", identify=BY_NAME)
+    exchange = Exchange(metering, desk.request())
+    assert desk.begin(exchange) is None
+    assert desk.finish(exchange)["x-cost-wei"] == "0"
+
+
 def test_price__that_asks_for_a_body_nobody_read__is_the_fallback(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     request = MeteredRequest("POST", "/forecast", TextHeaders([("x-consumer", "alice")]), body=lambda: b"sunny")
     exchange = Exchange(desk.metering(price=lambda request, _: len(request.content())), request)

@@ -34,7 +34,7 @@ _MAX_UNITS: Final = 2**31 - 1
 class FurtherTerms(TypedDict, total=False):
     """The terms beside the API as keyword arguments; ``Metering`` says what each means."""
 
-    estimate_wei: Estimate
+    estimate_wei: Estimate | None
     price: Price | Amount | None
     identify: Extractor | None
     operation: str | Text
@@ -76,17 +76,18 @@ class Metering:
     """What is metered how. One for each decorated route, middleware or application; immutable, shared by all requests.
 
     ``estimate_wei`` is what is set aside before serving, an amount or a callable of the request; ``price`` what serving
-    has cost then, an amount or a callable of request and response (default: the estimate). An amount is an int of
-    smallest units, or a text in the meter's currency (``"0.002 usd"``). ``identify`` says who it is
-    (default: the meter's, API keys). ``operation`` names the route for budgets and the audit log, as a text or a
-    callable of the request (default: the request's own), ``model`` is a callable that tells the model that a request
-    asks for. All of these callables may be async, and may ask for the body (``request.json()``); a price only when
-    something has read it before serving: with ``reads_body`` the meter does. ``units`` (from 1, or a callable of the
-    request) is what a request counts as in usage, and in limits of calls. With ``idempotent`` an ``Idempotency-Key`` is
-    honoured. With ``on_refusal="pass"`` a request that is refused is served all the same, and costs nothing: its
-    handler looks at ``current_exchange().refusal``. As a callable of the request and the ``NotAllowed`` it gives the
-    ``Answer``, or None for the problem; ``on_breach`` is one that is told what a limit or the credit refuses. Both may
-    be async, do not fail a request, and are the meter's where they are not given.
+    has cost then, an amount or a callable of request and response. Each is the other where it is not given (0 where
+    neither is); a price that is computed needs an estimate. An amount is an int of smallest units, or a text in the
+    meter's currency (``"0.002 usd"``). ``identify`` says who it is (default: the meter's, API keys). ``operation``
+    names the route for budgets and the audit log, as a text or a callable of the request (default: the request's own),
+    ``model`` is a callable that tells the model that a request asks for. All of these callables may be async, and may
+    ask for the body (``request.json()``); a price only when something has read it before serving: with ``reads_body``
+    the meter does. ``units`` (from 1, or a callable of the request) is what a request counts as in usage, and in limits
+    of calls. With ``idempotent`` an ``Idempotency-Key`` is honoured. With ``on_refusal="pass"`` a request that is
+    refused is served all the same, and costs nothing: its handler looks at ``current_exchange().refusal``. As a
+    callable of the request and the ``NotAllowed`` it gives the ``Answer``, or None for the problem; ``on_breach`` is
+    one that is told what a limit or the credit refuses. Both may be async, do not fail a request, and are the meter's
+    where they are not given.
 
     ``limits`` are those of requests, as texts (``"100/minute; per=address"``) or ``Limit``s. Requests of which
     ``exempt_when``, a callable of the request, or of it and its ``Identity``, says so have none of them; those of whose
@@ -97,7 +98,7 @@ class Metering:
 
     meter: RequestMeter
     api: str
-    estimate_wei: Estimate = 0
+    estimate_wei: Estimate | None = None
     price: Price | Amount | None = None
     identify: Extractor | None = None
     operation: str | Text = ""
@@ -129,6 +130,10 @@ class Metering:
         if type(price) is str:
             price = self.meter.amount("price", price)
         object.__setattr__(self, "watch", getattr(price, "watch", None))
+        if estimate is None:
+            if callable(price):
+                raise InvalidSetting("a price that is computed needs an estimate, which the credit is asked for before")
+            estimate = 0 if price is None else price
         if callable(estimate):
             check_callable("estimate_wei", estimate, "request")
             if price is None:
