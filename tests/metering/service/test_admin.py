@@ -14,6 +14,7 @@ from api_billing.metering.ledger.operations import Outcome, Record
 from api_billing.metering.service import create_app
 
 TOKEN = "service-token-of-the-tests-0123456789"
+ADMIN = "admin-token-of-the-tests-0123456789"
 
 
 class Clock:
@@ -45,15 +46,18 @@ WRITES = (
     ("POST", "/v1/keys/12345678/revoke"),
     ("POST", "/v1/credit"),
     ("PUT", "/v1/tiers"),
+    ("PUT", "/v1/limits"),
 )
 GWEI = 10**9
 
 
-@pytest.mark.parametrize("path", READS)
-@pytest.mark.parametrize("token", ["", "wrong", TOKEN, "{key}"])
-def test_admin__other_credentials__are_refused(service: Any, path: str, token: str) -> None:
-    answer = service.admin("GET", path, token.format(key=service.keys["acme"]))
-    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_admin_token")
+@pytest.mark.parametrize("token", ["", "wrong", ADMIN[:-1], TOKEN, "{key}"])
+def test_admin__other_credentials__are_refused_on_every_route(service: Any, token: str) -> None:
+    paths = service.client.get("/openapi.json").json()["paths"]
+    routes = [(way, path) for path, ways in paths.items() for way in ways if "administration" in ways[way]["tags"]]
+    answers = [service.admin(way.upper(), path, token.format(key=service.keys["acme"])) for way, path in routes]
+    assert [(each.status_code, each.json()["code"]) for each in answers] == [(401, "invalid_admin_token")] * len(routes)
+    assert {path for _, path in routes} >= {path.partition("?")[0] for path in READS}
 
 
 @pytest.mark.parametrize(("method", "path"), WRITES)

@@ -69,6 +69,10 @@ def test_operations__all_that_are_described__are_tried(client: TestClient) -> No
     assert {each for each in described if each[0].startswith("/v1/")} <= {*OPERATIONS, *OF_ADMINS}
 
 
+def test_description__as_a_document__is_openapi(described: Any) -> None:
+    described.validate()  # by the schema of OpenAPI itself
+
+
 def test_body__larger_than_allowed__is_refused_unread(service: Any) -> None:
     answer = service.client.post("/v1/reservations", content=b" " * 10**6, headers={"Authorization": "Bearer x"})
     assert (answer.status_code, answer.json()["code"]) == (413, "request_too_large")

@@ -50,7 +50,7 @@ _NO_ROTATION: Final = bodies.RotationBody.model_validate({})
 
 def of_admins(access: Access) -> dict[str, Any]:
     """What a route has that only the admin token opens."""
-    token = HTTPBearer(auto_error=False, scheme_name="admin token", description="The admin token")
+    token = HTTPBearer(auto_error=False, scheme_name="admin_token", description="The admin token")
     return {"dependencies": [Security(token), Depends(access.require_admin)], "tags": ["administration"]}
 
 

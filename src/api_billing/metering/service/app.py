@@ -109,7 +109,7 @@ class _Routes:
 
     def add_to(self, app: FastAPI) -> None:
         token = HTTPBearer(auto_error=False, scheme_name="token", description="The service token")
-        key = HTTPBearer(auto_error=False, scheme_name="token or key", description="It, or a consumer's own API key")
+        key = HTTPBearer(auto_error=False, scheme_name="token_or_key", description="It, or a consumer's own API key")
         service: dict[str, Any] = {
             "dependencies": [Security(token), Depends(self._access.require_service)],
             "tags": ["meter"],
