@@ -1,5 +1,6 @@
 """Who reaches what: the service token everything, a consumer's key its own usage, nobody else anything."""
 
+from itertools import count
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from api_billing.metering.errors import InvalidSetting, StoreUnavailable
 from api_billing.metering.ledger.consumer_operations import RevokeKey
 from api_billing.metering.service import create_app
 
+NUMBERS = count(10)
 READS = ("balance", "usage", "records")
 GWEI = 10**9
 
@@ -109,9 +111,11 @@ def test_read__with_a_limited_key__is_refused_unless_the_settings_allow_it(
     assert service.get(f"/v1/{read}", token=key).json()["consumer"] == service.acme
 
 
-def test_read__with_a_key_from_elsewhere__is_its_own(service: Any) -> None:
-    service.meter.import_key("sk_live_of_a_service_test", service.acme)
-    assert service.get("/v1/balance", token="sk_live_of_a_service_test").json()["consumer"] == service.acme
+@pytest.mark.parametrize("length", [16, 4_096])
+def test_read__with_a_key_from_elsewhere__is_its_own(service: Any, length: int) -> None:
+    text = f"{next(NUMBERS)}-of-a-service-".ljust(length, "x")
+    service.meter.import_key(text, service.acme)
+    assert service.get("/v1/balance", token=text).json()["consumer"] == service.acme
 
 
 def test_reserve__with_a_key_for_other_apis__is_refused_as_its_consumer_may_know(service: Any) -> None:

@@ -14,7 +14,7 @@ from fastapi import Request
 
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.identity.api_keys import read_key
-from api_billing.metering.identity.extractors import api_key
+from api_billing.metering.identity.extractors import MAX_CREDENTIAL_LENGTH, api_key
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.http import MeteredRequest, TextHeaders
 from api_billing.metering.request.identity import Extractor, Identity, identify
@@ -24,7 +24,6 @@ from api_billing.metering.web.tokens import Token, bearer_of
 from api_billing.networks import canonical_name
 
 _MIN_TOKEN_BYTES: Final = 16
-_MAX_CREDENTIAL: Final = 4096
 
 
 class Access:
@@ -113,6 +112,6 @@ def bearer(
 
 def _credential(request: Request) -> str:
     values = request.headers.getlist("authorization")
-    if len(values) != 1 or len(values[0]) > _MAX_CREDENTIAL:
+    if len(values) != 1 or len(values[0]) > MAX_CREDENTIAL_LENGTH:
         return ""
     return bearer_of(values[0])
