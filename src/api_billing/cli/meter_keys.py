@@ -26,15 +26,17 @@ keys = typer.Typer(no_args_is_help=True, help="Make, import, change, list, rotat
 
 _SPAN: Final = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_LONGEST: Final = timedelta(days=36_500)
 _MAX_BYTES: Final = 8_192
 
 
 def span(text: str) -> timedelta:
     """A span of time as 90d, 12h, 30m, 2w. Raises: InvalidInput."""
     found = _SPAN.fullmatch(text)
-    if found is None:
-        raise InvalidInput(f"{text!r} is no span of time: write it as 90d, 12h, 30m or 2w")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    length = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found is not None else None
+    if length is None or length > _LONGEST:
+        raise InvalidInput(f"{text!r} is no span of time: write it as 90d, 12h, 30m or 2w, up to 36500d")
+    return length
 
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY", help="Id of the key: of ours the 8 characters after ab_")]
