@@ -5,7 +5,8 @@ MeterError (a BillingError)
 │   ├── StoreBusy           too many operations are waiting
 │   ├── StoreUnusable       it answers, but cannot be used as it is: waiting does not help
 │   ├── CannotBeStored      no store can ever do this one, whatever is waited for: nothing changed
-│   └── CreditUnavailable   a consumer's credit cannot be read from the chain, or was read too long ago
+│   ├── CreditUnavailable   a consumer's credit cannot be read from the chain, or was read too long ago
+│   └── IdentityUnavailable whoever knows who asks does not answer: an identity provider, say
 ├── NotAllowed              a limit, the credit or whatever else does not allow it: nothing was charged
 ├── VoucherRefused          a voucher that was put is not kept: ``code`` and ``reason`` say why
 ├── IdConflict              an id that the caller chose was used before, for something else: nothing changed
@@ -46,6 +47,16 @@ class StoreUnusable(StoreUnavailable):
 
 class CreditUnavailable(StoreUnavailable):
     """What a consumer may use is on the chain, and the chain does not tell."""
+
+
+class IdentityUnavailable(StoreUnavailable):
+    """Whoever knows who asks does not answer. Extractors raise it: nobody is served then, and no credential is said to
+    be bad. ``retry_after_seconds`` from when it is worth asking again.
+    """
+
+    def __init__(self, message: str = "who asks cannot be told", retry_after_seconds: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class _Refusal(Protocol):

@@ -12,7 +12,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.errors import IdentityUnavailable, InvalidSetting
 from api_billing.metering.identity.jwks import KeySet
 
 URL = "https://issuer.example/keys"
@@ -53,6 +53,15 @@ def key_set(issuer: FakeIssuer, clock: FakeClock) -> KeySet:
     return KeySet(URL, source=issuer, clock=clock, lifespan_seconds=300, refetch_seconds=30, stale_seconds=600)
 
 
+def is_told(keys: KeySet, name: str) -> bool:
+    """Whether it can be told that there is such a key, or none."""
+    try:
+        keys.fetch(name)
+    except IdentityUnavailable:
+        return False
+    return True
+
+
 def test_find__nothing_fetched_yet__is_none(clock: FakeClock) -> None:
     assert key_set(FakeIssuer("a"), clock).find("a") is None
 
@@ -70,18 +79,39 @@ def test_find__past_the_lifespan__is_none(clock: FakeClock) -> None:
     assert keys.find("a") is None
 
 
-def test_fetch__many_invented_ids__asks_the_issuer_once(clock: FakeClock) -> None:
+def test_fetch__many_invented_ids_at_once__asks_the_issuer_once(clock: FakeClock) -> None:
     issuer = FakeIssuer("a")
     keys = key_set(issuer, clock)
     assert [keys.fetch(f"invented {number}") for number in range(50)] == [None] * 50
     assert issuer.asked == 1
 
 
-def test_fetch__key_published_later__is_found_after_the_pause(clock: FakeClock) -> None:
+def test_fetch__many_invented_ids__asks_the_issuer_five_times_and_then_once_in_the_pause(clock: FakeClock) -> None:
+    issuer = FakeIssuer("a")
+    keys = key_set(issuer, clock)
+    for second in range(300):
+        clock.now += 1
+        keys.fetch(f"invented {second}")
+    assert issuer.asked == 5 + 299 // 30
+
+
+def test_fetch__key_published_later__is_found_at_once(clock: FakeClock) -> None:
     issuer = FakeIssuer("a")
     keys = key_set(issuer, clock)
     keys.fetch("a")
     issuer.names.append("b")
+    clock.now += 1
+    assert keys.fetch("b") is not None
+
+
+def test_fetch__key_published_after_many_invented_ids__is_found_after_the_pause(clock: FakeClock) -> None:
+    issuer = FakeIssuer("a")
+    keys = key_set(issuer, clock)
+    for number in range(10):
+        clock.now += 0.001
+        keys.fetch(f"invented {number}")
+    issuer.names.append("b")
+    assert keys.fetch("b") is None
     clock.now += 30
     assert keys.fetch("b") is not None
 
@@ -104,25 +134,42 @@ def test_fetch__issuer_down__known_keys_stay_good(clock: FakeClock) -> None:
     assert keys.fetch("a") is not None
 
 
-def test_fetch__issuer_down_too_long__known_keys_are_refused(clock: FakeClock) -> None:
+def test_fetch__issuer_down_too_long__cannot_be_told(clock: FakeClock) -> None:
     issuer = FakeIssuer("a")
     keys = key_set(issuer, clock)
     keys.fetch("a")
     issuer.down = True
     clock.now += 900
-    assert keys.fetch("a") is None
+    assert not is_told(keys, "a")
 
 
-def test_fetch__issuer_down__is_logged_and_not_asked_again_at_once(
+def test_fetch__issuer_down__new_key_cannot_be_told_until_it_answers(clock: FakeClock) -> None:
+    issuer = FakeIssuer("a")
+    keys = key_set(issuer, clock)
+    keys.fetch("a")
+    issuer.down = True
+    clock.now += 1
+    assert not is_told(keys, "b")
+    issuer.down = False
+    clock.now += 30
+    assert keys.fetch("b") is None
+
+
+def test_fetch__issuer_down__is_logged_and_not_asked_again_within_the_pause(
     clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     issuer = FakeIssuer("a")
     issuer.down = True
     keys = key_set(issuer, clock)
     with caplog.at_level(logging.WARNING):
-        keys.fetch("a")
-        keys.fetch("a")
-    assert (issuer.asked, len(caplog.records)) == (1, 1)
+        assert not is_told(keys, "a")
+        clock.now += 20.5
+        with pytest.raises(IdentityUnavailable, match=r"issuer\.example") as caught:
+            keys.fetch("a")
+    assert (issuer.asked, len(caplog.records), caught.value.retry_after_seconds) == (1, 1, 10)
+    issuer.down = False
+    clock.now += 10
+    assert keys.fetch("a") is not None
 
 
 def test_fetch__two_keys_and_no_id__is_none(clock: FakeClock) -> None:
@@ -191,16 +238,16 @@ def test_fetch__over_http__has_the_published_key(issuer_url: str) -> None:
 
 
 @pytest.mark.parametrize("path", [*NONSENSE, "/redirect"])
-def test_fetch__nonsense_or_redirect__is_none(issuer_url: str, path: str) -> None:
-    assert KeySet(f"{issuer_url}{path}").fetch("a") is None
+def test_fetch__nonsense_or_redirect__cannot_be_told(issuer_url: str, path: str) -> None:
+    assert not is_told(KeySet(f"{issuer_url}{path}"), "a")
 
 
 def test_fetch__that_dribbles_in__is_given_up_in_time_and_not_begun_beside_it(issuer_url: str) -> None:
     keys = KeySet(f"{issuer_url}/slow", timeout_seconds=0.2, refetch_seconds=0)
-    assert [keys.fetch("a"), keys.fetch("a")] == [None, None]
+    assert [is_told(keys, "a"), is_told(keys, "a")] == [False, False]
     assert ARRIVED.wait(30)
     assert len(SLOW) == 1
 
 
-def test_fetch__nobody_listens__is_none() -> None:
-    assert KeySet("http://127.0.0.1:9/keys", timeout_seconds=1).fetch("a") is None
+def test_fetch__nobody_listens__cannot_be_told() -> None:
+    assert not is_told(KeySet("http://127.0.0.1:9/keys", timeout_seconds=1), "a")

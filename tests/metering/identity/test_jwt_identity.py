@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.errors import IdentityUnavailable, InvalidSetting
 from api_billing.metering.identity.extractors import api_key, first_of
 from api_billing.metering.identity.jwks import KeySet
 from api_billing.metering.identity.jwt import fits, from_jwt
@@ -234,6 +234,12 @@ def test_from_jwt__not_one_source_of_keys__invalid_setting(source: dict[str, Any
 def test_from_jwt__secret_algorithm_with_published_keys__invalid_setting() -> None:
     with pytest.raises(InvalidSetting, match="secret key"):
         from_jwt(jwks_url="https://issuer/keys", algorithms=("HS256",))
+
+
+def test_published_key__that_nobody_publishes_at_the_moment__makes_no_token_a_bad_one() -> None:
+    extractor = from_jwt(key_set=KeySet("http://127.0.0.1:9/keys", timeout_seconds=1), algorithms=("RS256",))
+    with pytest.raises(IdentityUnavailable):
+        found(first_of(api_key("a pepper of the tests"), extractor), signed(key=RSA, algorithm="RS256", kid="a"))
 
 
 class FakeIssuer:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api_billing.metering import Identity, Limit, Meter, api_key, first_of, from_address, from_header
-from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.errors import InvalidSetting, StoreUnavailable
 from api_billing.metering.ledger.consumer_operations import PutTier
 from api_billing.metering.ledger.operations import ListRecords, ReadBalance, SumUsage
 from api_billing.metering.ledger.rows import ACCOUNTS
@@ -146,6 +146,18 @@ def test_anonymous_client__on_a_page_of_a_consumer__is_nobody(meter: Meter) -> N
     answer = consumer_of(meter, request_of(), from_address())
     assert isinstance(answer, Answer)
     assert answer.status == 401
+
+
+def test_page_of_a_consumer__store_does_not_answer__is_503(meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = meter.create_key("ann").text
+
+    def away(operation: object) -> object:
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(meter.store, "call", away)
+    answer = consumer_of(meter, request_of(authorization=f"Bearer {key}"))
+    assert isinstance(answer, Answer)
+    assert (answer.status, dict(answer.headers)["retry-after"]) == (503, "1")
 
 
 def test_tier__called_as_anonymous_clients_are__is_refused() -> None:

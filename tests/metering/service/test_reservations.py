@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api_billing.metering.errors import StoreUnavailable
-from api_billing.metering.ledger.consumer_operations import PutTier, RevokeKey
+from api_billing.metering.ledger.consumer_operations import FindKey, PutTier, RevokeKey
 from api_billing.metering.ledger.operations import GetRecord, ReadBalance, Reserve, Settle, Sweep
 from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.service import create_app
@@ -381,6 +381,16 @@ def test_store_fails__while_settling__is_503_and_can_be_repeated(service: Any, m
     assert service.end("settle", reservation_id).status_code == 503
     monkeypatch.undo()
     assert service.end("settle", reservation_id).json()["charged_wei"] == str(5 * GWEI)
+
+
+def test_key__while_the_store_does_not_answer__is_no_bad_one(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken(service, monkeypatch, FindKey)
+    for answer in (service.reserve(api_key=service.keys["acme"]), service.get("/v1/balance", service.keys["acme"])):
+        assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (
+            503,
+            "meter_unavailable",
+            "1",
+        )
 
 
 def broken(service: Any, monkeypatch: pytest.MonkeyPatch, kind: type) -> None:

@@ -2,11 +2,16 @@
 
 import json
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
+from api_billing.metering.errors import IdentityUnavailable, StoreUnavailable
 from api_billing.metering.ledger.operations import ListRecords
 from api_billing.metering.meter import Meter
+from api_billing.metering.request.http import MeteredRequest
+from api_billing.metering.request.identity import Identity
+from api_billing.metering.stores.steps import Blocking, Steps
 
 from .subjects import ADAPTERS, Subject, subject_of
 from .terms import BASE_WEI, CHUNKS, CREDIT_WEI, ESTIMATE_WEI, OWN_COST_WEI, PLAIN, Boom, open_meter
@@ -40,6 +45,35 @@ def test_request__of_nobody__is_refused_before_the_handler(subject: Subject) -> 
     assert (reply.status, json.loads(reply.body)["code"]) == (401, "missing_identity")
     assert reply.fields["content-type"] == "application/problem+json"
     assert subject.seen == []
+
+
+def away(request: MeteredRequest) -> Steps[Identity]:
+    yield Blocking(lambda: None)
+    raise IdentityUnavailable("the issuer of 127.0.0.1 does not answer", 7)
+
+
+def without_a_store(request: MeteredRequest) -> Steps[Identity]:
+    yield Blocking(lambda: None)
+    raise StoreUnavailable("the store of 127.0.0.1 does not answer")
+
+
+@pytest.mark.parametrize(("who", "wait", "reason"), [(away, "7", "identity_unknown"), (without_a_store, "1", None)])
+def test_request__of_whom_nobody_can_tell__is_503_and_not_the_clients_fault(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch, who: Any, wait: str, reason: str | None
+) -> None:
+    monkeypatch.setattr(subject.meter, "identify", who)
+    reply = subject.get("/plain")
+    problem = json.loads(reply.body)
+    assert (reply.status, problem["code"], problem.get("reason")) == (503, "meter_unavailable", reason)
+    assert (reply.fields["retry-after"], "www-authenticate" in reply.fields) == (wait, False)
+    assert (subject.seen, b"127.0.0.1" in reply.body) == ([], False)
+
+
+def test_request__of_whom_an_identity_provider_cannot_tell__is_refused_with_fail_open_too() -> None:
+    for name in ADAPTERS:
+        with open_meter(fail_open=True) as meter, subject_of(name, meter) as subject:
+            meter.identify = away
+            assert (subject.get("/plain").status, subject.seen) == (503, []), name
 
 
 def test_request__without_credit__is_refused_before_the_handler(subject: Subject) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import queue
 import threading
 import time
@@ -18,13 +19,14 @@ from api_billing.extras import needed_by
 with needed_by(__name__):
     import jwt
 
-from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.errors import IdentityUnavailable, InvalidSetting
 from api_billing.metering.forks import at_fork
 from api_billing.metering.https import NoRedirect, is_https
 from api_billing.showing import redacted
 
 _LOG: Final = logging.getLogger("api_billing.metering.jwks")
 _MAX_BYTES: Final = 2**20
+_AT_ONCE: Final = 5  # fetches, where the last ones are long ago
 
 
 class KeySource(Protocol):
@@ -72,9 +74,10 @@ class _Issuer:
 class KeySet:
     """The signing keys of one URL. Thread-safe.
 
-    Keys are believed for ``lifespan_seconds``; one fetch at a time, and none within ``refetch_seconds`` of the last,
-    so that tokens with invented key ids cannot make the meter a load on the issuer. While the issuer does not answer,
-    keys that were fetched before stay good for ``stale_seconds`` more.
+    Keys are believed for ``lifespan_seconds``. A key id that is not known has the set fetched at once, but no more than
+    one in ``refetch_seconds`` in the long run, so that tokens with invented ones cannot make the meter a load on the
+    issuer. While the issuer does not answer, it is asked once in that time, and keys that were fetched before stay good
+    for ``stale_seconds`` more.
 
     Raises: InvalidSetting for a URL that is not https (http is for this machine only).
     """
@@ -85,7 +88,7 @@ class KeySet:
         *,
         timeout_seconds: float = 5.0,
         lifespan_seconds: float = 300.0,
-        refetch_seconds: float = 30.0,
+        refetch_seconds: float = 10.0,
         stale_seconds: float = 3600.0,
         clock: Callable[[], float] = time.monotonic,
         source: KeySource | None = None,
@@ -98,7 +101,8 @@ class KeySet:
         self._clock = clock
         self._lock = threading.Lock()
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._fetched_at = self._tried_at = -float("inf")
+        self._fetched_at = self._tried_at = self._used_until = -float("inf")
+        self._is_away = False
         at_fork(in_child=self._renew_lock)
 
     def find(self, key_id: str) -> jwt.PyJWK | None:
@@ -108,21 +112,37 @@ class KeySet:
         return self._known(key_id)
 
     def fetch(self, key_id: str) -> jwt.PyJWK | None:
-        """A key, after fetching the set when it is time to. Waits for the network; None when there is no such key."""
+        """A key, after fetching the set when it is time to. Waits for the network; None when there is no such key.
+
+        Raises: IdentityUnavailable, when that cannot be told, as the issuer does not answer.
+        """
+        asked_at = self._clock()
         with self._lock:
             now = self._clock()
             fresh = now - self._fetched_at < self._lifespan and self._known(key_id) is not None
-            if not fresh and now - self._tried_at >= self._refetch:
+            # Of many who wait here, the next one fetches for all.
+            if not fresh and self._tried_at < asked_at and self._wait(now) <= 0:
                 self._tried_at = now
+                self._used_until = max(self._used_until, now) + self._refetch
                 self._load(now)
-            return self._known(key_id) if now - self._fetched_at < self._lifespan + self._stale else None
+            known = self._known(key_id) if now - self._fetched_at < self._lifespan + self._stale else None
+            if known is None and self._is_away:
+                wait = math.ceil(self._wait(self._clock()))
+                raise IdentityUnavailable(f"the signing keys of {self._host} cannot be fetched", wait)
+            return known
+
+    def _wait(self, now: float) -> float:
+        """After how many seconds the issuer may be asked again."""
+        return self._used_until - (_AT_ONCE - 1) * self._refetch - now
 
     def _load(self, now: float) -> None:
         try:
             published = self._source.get_jwk_set(refresh=True)
         except Exception as exc:
             _LOG.warning("the signing keys of %s cannot be fetched: %s", self._host, type(exc).__name__)
+            self._is_away, self._used_until = True, self._clock() + _AT_ONCE * self._refetch
             return
+        self._is_away = False
         keys = {key.key_id or "": key for key in published.keys if key.public_key_use in (None, "sig")}
         if len(keys) == 1:
             keys[""] = next(iter(keys.values()))

@@ -13,7 +13,7 @@ from functools import lru_cache
 from types import GeneratorType
 from typing import Final, NamedTuple, cast
 
-from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.errors import InvalidSetting, StoreUnavailable
 from api_billing.metering.ledger.consumer_operations import ApiKey
 from api_billing.metering.request.http import BodyWanted, MeteredRequest
 from api_billing.metering.request.problems import Refusal
@@ -60,12 +60,16 @@ def identify(
 ) -> Steps[Identity | Refusal]:
     """Run an extractor, built-in or own; once more when it asks for the body, of at most ``limit`` bytes. An own one
     that raises refuses the request, and is logged.
+
+    Raises: StoreUnavailable, when nobody who could tell answers: that makes no credential a bad one.
     """
     try:
         return (yield from identified(extractor, request))
     except BodyWanted:
         body = yield from read_bounded(request, limit)
         return body if isinstance(body, Refusal) else (yield from identify(extractor, request, seldom, limit))
+    except StoreUnavailable:
+        raise
     except Exception:
         (seldom or Seldom()).log(
             _LOG, logging.ERROR, "the identity of a request to %.200r could not be told", request.route, exc_info=True

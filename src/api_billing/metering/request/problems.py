@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from api_billing.amounts import GEN, Currency
-from api_billing.metering.errors import CreditUnavailable, StoreUnavailable
+from api_billing.metering.errors import CreditUnavailable, IdentityUnavailable, StoreUnavailable
 from api_billing.metering.ledger.operations import Refused
 from api_billing.metering.ledger.vouchers import ChannelSums
 from api_billing.metering.limits.budgets import refused_code
@@ -172,6 +172,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         retry=True,
         reasons={
             "credit_unknown": "The credit of this consumer cannot be read from the chain.",
+            "identity_unknown": "Whether the credentials of the request are valid cannot be told at the moment.",
             "chain_unavailable": "The contract, which knows this receipt, does not answer.",
             "chain_reads_used_up": "The contract, which knows this receipt, cannot be asked more often at the moment.",
         },
@@ -316,4 +317,6 @@ def unavailable(error: StoreUnavailable) -> Refusal:
     """What is answered when nothing can be metered; of the store nobody outside need know more."""
     if isinstance(error, CreditUnavailable):
         return Refusal("meter_unavailable", str(error), reason="credit_unknown")
+    if isinstance(error, IdentityUnavailable):
+        return Refusal("meter_unavailable", "", error.retry_after_seconds, reason="identity_unknown")
     return Refusal("meter_unavailable")

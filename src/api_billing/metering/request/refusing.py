@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from api_billing.metering.errors import CreditUnavailable, NotAllowed, StoreUnavailable
+from api_billing.metering.errors import CreditUnavailable, IdentityUnavailable, NotAllowed, StoreUnavailable
 from api_billing.metering.request.http import BODILESS
 from api_billing.metering.request.payer import Payer
 from api_billing.metering.request.problems import Answer, Refusal, unavailable
@@ -32,8 +32,8 @@ def left_of(payer: Payer) -> tuple[int | None, int | None]:
 def unmetered_or_refused(payer: Payer, error: StoreUnavailable) -> Answer | None:
     """What is answered where nothing can be metered; None: it is served all the same, and logged."""
     meter, api, request = payer.metering.meter, payer.metering.api, payer.request
-    # That the chain does not tell is no outage of ours: anybody can use up its reads.
-    is_ours = not isinstance(error, CreditUnavailable)
+    # That the chain or an identity provider does not tell is no outage of ours: anybody can use up its reads.
+    is_ours = not isinstance(error, CreditUnavailable | IdentityUnavailable)
     if meter.settings.fail_open and is_ours and payer.may_go_unmetered:
         # Each one, as nothing else says who was served.
         who = payer.consumer or "an unknown consumer"

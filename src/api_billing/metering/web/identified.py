@@ -6,9 +6,10 @@ pays, and says nothing here: it is no secret for long; and an address is nobody'
 
 from __future__ import annotations
 
+from api_billing.metering.errors import StoreUnavailable
 from api_billing.metering.request.http import MeteredRequest
 from api_billing.metering.request.identity import INVALID, MISSING, Extractor, Identity, identify
-from api_billing.metering.request.problems import Answer, Refusal
+from api_billing.metering.request.problems import Answer, Refusal, unavailable
 from api_billing.metering.request.request_meter import RequestMeter
 from api_billing.metering.stores.steps import Steps, arun, run
 
@@ -27,7 +28,14 @@ async def aconsumer_of(
 
 def _identify(meter: RequestMeter, request: MeteredRequest, extractor: Extractor | None) -> Steps[Identity | Refusal]:
     request.proxies = meter.settings.proxies
-    return identify(extractor or meter.identify, request, meter.seldom, meter.settings.max_fingerprint_bytes)
+    try:
+        return (
+            yield from identify(
+                extractor or meter.identify, request, meter.seldom, meter.settings.max_fingerprint_bytes
+            )
+        )
+    except StoreUnavailable as error:
+        return unavailable(error)
 
 
 def _told(identity: Identity | Refusal) -> str | Answer:
