@@ -32,6 +32,17 @@ def test_message__another_one__is_told(caplog: pytest.LogCaptureFixture) -> None
     assert [record.getMessage() for record in caplog.records] == ["one", "two"]
 
 
+def test_message__with_another_exception_or_of_another_kind__is_told(caplog: pytest.LogCaptureFixture) -> None:
+    seldom = Seldom(lambda: 0)
+    for number in (0, 1, 0, 1):
+        try:
+            assert 1 // number == 2
+        except (ZeroDivisionError, AssertionError):
+            seldom.log(LOG, logging.ERROR, "it failed", exc_info=True)
+        seldom.log(LOG, logging.ERROR, "it is", kind=number)
+    assert [record.getMessage() for record in caplog.records] == ["it failed", "it is"] * 2
+
+
 def test_record__of_a_message__names_who_logged_it(caplog: pytest.LogCaptureFixture) -> None:
     Seldom(lambda: 0).log(LOG, logging.WARNING, "one")
     assert caplog.records[0].filename == "test_seldom.py"

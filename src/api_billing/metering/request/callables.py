@@ -24,6 +24,11 @@ def is_callable(value: object, *arguments: str) -> bool:
     return callable(value) and not isinstance(value, type) and _takes(value, len(arguments))
 
 
+def name_of(value: object) -> str:
+    """What a callable is called."""
+    return getattr(value, "__qualname__", type(value).__name__)
+
+
 def _takes(value: Any, count: int) -> bool:
     if type(value) is FunctionType:  # which takes no time: there may be one for each request
         code = value.__code__

@@ -17,6 +17,7 @@ from api_billing.amounts import GEN, Currency
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.ledger.operations import MAX_AMOUNT_WEI
 from api_billing.metering.limits.checks import Amount, amount_in, check_amount
+from api_billing.metering.request.callables import name_of
 from api_billing.metering.request.http import Headers, MeteredRequest, MeteredResponse
 from api_billing.metering.seldom import Seldom
 from api_billing.metering.stores.steps import Steps, is_waiting
@@ -152,7 +153,7 @@ def price_of(
             amount = amount_in(currency, "the price", amount)
     except ChargeEstimate as exc:
         what = (request.method, request.route, str(exc))
-        (seldom or Seldom()).log(_LOG, logging.ERROR, "%.20r %.200r is charged its whole estimate: %s", *what)
+        (seldom or Seldom()).log(_LOG, logging.ERROR, "%.20r %.200r is charged its whole estimate: %s", *what, kind=exc)
         return Priced(estimate_wei, str(exc))
     except Exception as exc:
         where = (request.method, request.route)
@@ -160,8 +161,10 @@ def price_of(
         return Priced(fallback_wei(estimate_wei, fallback_percent), type(exc).__name__)
     if type(amount) is int and 0 <= amount <= MAX_AMOUNT_WEI:
         return Priced(amount)
-    what = (request.method, request.route, type(amount).__name__)
-    (seldom or Seldom()).log(_LOG, logging.ERROR, "the price of %.20r %.200r is no amount of wei but %s", *what)
+    what, kind = (request.method, request.route, type(amount).__name__), (name_of(price), type(amount).__name__)
+    (seldom or Seldom()).log(
+        _LOG, logging.ERROR, "the price of %.20r %.200r is no amount of wei but %s", *what, kind=kind
+    )
     return Priced(fallback_wei(estimate_wei, fallback_percent), "no amount")
 
 
