@@ -28,6 +28,7 @@ from api_billing.metering.request.identity import Identity
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.prices import ChargeEstimate, by_processing_time, by_response_size, fixed
 from api_billing.metering.request.problems import Answer
+from api_billing.metering.request.telling import NotEstimable
 from api_billing.metering.request.tokens import TokenPrice, by_tokens, estimate_tokens
 from api_billing.metering.stores import Store, open_store
 
@@ -44,6 +45,7 @@ __all__ = [
     "MeteredResponse",
     "Metering",
     "NotAllowed",
+    "NotEstimable",
     "Quota",
     "Reservation",
     "Step",

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -10,7 +11,17 @@ from typing import Any
 
 import pytest
 
-from api_billing.metering import Budget, Meter, Metering, Quota, Step, by_response_size, first_of, from_header
+from api_billing.metering import (
+    Budget,
+    Meter,
+    Metering,
+    NotEstimable,
+    Quota,
+    Step,
+    by_response_size,
+    first_of,
+    from_header,
+)
 from api_billing.metering.alerts.alert import Alert
 from api_billing.metering.errors import InvalidSetting, MeterError, StoreUnavailable
 from api_billing.metering.ledger.consumer_operations import GetProfile, ListTiers, PutProfile, RevokeKey
@@ -30,7 +41,7 @@ from api_billing.metering.ledger.operations import (
 from api_billing.metering.ledger.rows import REQUESTS
 from api_billing.metering.request.exchange import Exchange, current_exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
-from api_billing.metering.request.problems import Answer
+from api_billing.metering.request.problems import KINDS, Answer
 from api_billing.metering.settings import MeterSettings
 from api_billing.metering.stores.memory.store import MemoryStore
 
@@ -933,6 +944,11 @@ def test_model__none__has_no_tag(desk: Desk) -> None:
     assert desk.records[-1].outcome.tags == ""
 
 
+class Unspoken(Exception):
+    def __str__(self) -> str:
+        raise LookupError("nothing to say")
+
+
 def failing(error: Exception) -> Callable[[MeteredRequest], Any]:
     def of_body(request: MeteredRequest) -> Any:
         raise error
@@ -964,6 +980,44 @@ def test_estimate__that_fails__is_the_requests_fault_or_the_applications(
 ) -> None:
     assert code_of(desk.serve(estimate_wei=function, price=7)) == (status, code)
     assert (desk.records[-1].code, desk.balance[:3]) == (code, (1_000, 0, 0))
+    assert desk.records[-1].outcome.error.startswith("estimate: ")
+
+
+@pytest.mark.parametrize(
+    ("term", "function", "why"),
+    [
+        ("estimate_wei", failing(KeyError("pages")), "estimate: KeyError: 'pages'"),
+        ("estimate_wei", failing(RecursionError()), "estimate: RecursionError"),
+        ("estimate_wei", lambda request: None, "estimate: it returned NoneType"),
+        ("units", lambda request: 0, "units: it returned 0"),
+        ("operation", failing(OSError("no table")), "operation: OSError: no table"),
+        ("operation", failing(Unspoken()), "operation: Unspoken"),
+    ],
+)
+def test_callable__that_fails__is_told_to_the_operator_and_not_to_the_client(
+    desk: Desk, caplog: pytest.LogCaptureFixture, term: str, function: Any, why: str
+) -> None:
+    answer = desk.serve(**{"price": 7, term: function})
+    record = desk.records[-1]
+    assert (record.outcome.error, record.reason) == (why, "")
+    assert why.split(": ")[1] in caplog.text
+    assert isinstance(answer, Answer)
+    assert json.loads(answer.body)["detail"] == KINDS[record.code].detail
+
+
+def test_callable__that_fails_with_half_a_character__leaves_a_record_all_the_same(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("api_billing.metering"), "disabled", True)  # pytest cannot show it
+    desk.serve(operation=failing(ValueError(HALF)))
+    assert desk.records[-1].outcome.error == "operation: ValueError: \ufffd"
+
+
+def test_callable__that_says_why_it_is_not_estimable__has_the_client_told(desk: Desk) -> None:
+    answer = desk.serve(estimate_wei=failing(NotEstimable("at most 9 pages")), price=7)
+    assert isinstance(answer, Answer)
+    assert code_of(answer) == (400, "not_estimable")
+    assert json.loads(answer.body)["detail"] == "at most 9 pages"
 
 
 @pytest.mark.parametrize(
@@ -990,6 +1044,24 @@ def test_estimate__that_fails_again_and_again__is_logged_with_its_name_and_not_e
     first, second = [record.getMessage() for record in caplog.records]
     assert first.startswith("not_estimable: failing.<locals>.of_body, which tells the estimate of 'GET' '/forecast'")
     assert second.endswith("(and 8 more of these)")
+
+
+def test_callables__that_fail_at_several_places__are_logged_for_each(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    by_turns = iter([{}, {"missing": 0}, {}, {"missing": 0}])
+
+    def price(request: MeteredRequest, response: MeteredResponse) -> int:
+        found = next(by_turns)["missing"]
+        return 1 // found
+
+    for _ in range(4):
+        desk.serve(price=price)
+    for _ in range(2):
+        desk.serve(price=lambda *_: {}["other"])
+        desk.serve(price=lambda *_: None)
+        desk.serve(estimate_wei=lambda _: -1, price=1)
+    assert len(caplog.records) == 5
 
 
 class Broken:

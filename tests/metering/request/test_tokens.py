@@ -224,19 +224,24 @@ def test_estimate__of_what_the_api_remembers__is_at_least_of_the_most_input(said
         ({"max_tokens": "7"}, "max_tokens is '7'"),
         ({"n": 0}, "n is 0"),
         ({"n": 10**9}, "n is 1000000000"),
-        ({"previous_response_id": "r1"}, "max_input"),
-        ({"conversation": {"id": "c1"}}, "max_input"),
-        ({"prompt": {"id": "p1"}}, "max_input"),
+        ({"previous_response_id": "r1"}, "what the API remembers"),
+        ({"conversation": {"id": "c1"}}, "what the API remembers"),
+        ({"prompt": {"id": "p1"}}, "what the API remembers"),
+        (["small"], "no JSON object with a model"),
     ],
 )
-def test_estimate__of_what_cannot_be_priced__refuses_the_request_and_logs_why(
-    said: dict[str, Any], logged: str, caplog: pytest.LogCaptureFixture
+def test_estimate__of_what_cannot_be_priced__refuses_the_request_and_says_why(
+    said: Any, logged: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk = Desk()
     terms = {"estimate_wei": estimate_tokens(TABLE, max_output=50), "price": by_tokens(TABLE)}
-    body = json.dumps({"model": "small", **said}).encode()
+    body = json.dumps({"model": "small", **said} if isinstance(said, dict) else said).encode()
     exchange = Exchange(desk.metering(**terms), desk.request(method="POST", body=body))
-    assert code_of(desk.begin(exchange)) == (400, "not_estimable")
+    answer = desk.begin(exchange)
+    assert code_of(answer) == (400, "not_estimable")
+    assert answer is not None
+    assert logged in json.loads(answer.body)["detail"]
+    assert logged in desk.records[-1].outcome.error
     assert logged in caplog.text
 
 

@@ -105,7 +105,7 @@ class Outcome(NamedTuple):
     status: int = 0  # HTTP status; 0 when no response was started
     duration_ms: int = 0
     response_bytes: int = 0
-    error: str = ""  # class of the exception, or why the price or response failed; of a refusal its reason
+    error: str = ""  # class of the exception, or why the price or response failed; of a refusal its reason, or why
     tags: str = ""  # JSON object of what the application wants to find again (model, tokens …)
     request_body: bytes | None = None  # only when the audit log is told to keep bodies
     response_body: bytes | None = None
@@ -143,7 +143,8 @@ class Record:
     @property
     def reason(self) -> str:
         """Which of the reasons that ``code`` has, where it has some."""
-        return self.outcome.error if self.state == "refused" else ""
+        error = self.outcome.error
+        return error if self.state == "refused" and error.isidentifier() else ""
 
     @property
     def why(self) -> str:

@@ -220,7 +220,7 @@ class Payer(ABC):
             estimate_wei=self.estimate_wei,
             ended_ms=now_ms,
             code=refusal.code,
-            outcome=Outcome(refusal.status, max(0, now_ms - request.at_ms), error=refusal.reason),
+            outcome=Outcome(refusal.status, max(0, now_ms - request.at_ms), error=refusal.reason or refusal.why),
         )
         meter.note(record)
         if (step := current_step.get()) is not None:

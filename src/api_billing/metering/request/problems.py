@@ -200,7 +200,8 @@ class Refusal:
     ``retry_after_seconds`` becomes Retry-After; without it, codes for which waiting helps say one second. ``policies``
     are the names of the windows that were exceeded, ``challenge`` the WWW-Authenticate of a 401, ``extra`` further
     members of the body (never secrets). Names that the standard or this class gives to members win over ``extra``.
-    ``type`` is the problem's where a protocol has its own, ``fields`` are further header fields.
+    ``type`` is the problem's where a protocol has its own, ``fields`` are further header fields. ``why`` stands in
+    the audit log only.
     """
 
     code: str
@@ -212,6 +213,7 @@ class Refusal:
     type: str = ""
     fields: tuple[tuple[str, str], ...] = ()
     reason: str = ""
+    why: str = ""
 
     @property
     def status(self) -> int:

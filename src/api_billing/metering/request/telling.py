@@ -10,15 +10,23 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from api_billing.metering.request.callables import name_of
 from api_billing.metering.request.http import BodyWanted, MeteredRequest
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.seldom import Seldom
 from api_billing.metering.stores.steps import Steps, is_waiting
+from api_billing.metering.texts import storable
 
 # What reading an input raises that is not what it should be.
 _OF_INPUT: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
+_MAX_TEXT: Final = 200
+
 _log = logging.getLogger("api_billing.metering")
+
+
+class NotEstimable(ValueError):
+    """Raised by a callable of the terms: this is no request for this API. The client is told why, in these words."""
 
 
 def told(
@@ -42,7 +50,7 @@ def told(
         if is_right(found):
             return found
         code = "not_estimable" if type(found) is int or what != "estimate" else "estimate_failed"
-        problem = f"it returned {type(found).__name__}"
+        problem = f"it returned {found!r:.80}" if type(found) is int else f"it returned {type(found).__name__}"
     except BodyWanted:
         body = yield from read_bounded(request, limit)
         if isinstance(body, Refusal):
@@ -51,11 +59,19 @@ def told(
     except Exception as error:
         code = "not_estimable" if isinstance(error, _OF_INPUT) else "estimate_failed"
         problem, raised = type(error).__name__, error
-    name = getattr(function, "__qualname__", type(function).__name__)
+    name, text = name_of(function), "" if raised is None else _text_of(raised)
     where = (request.method, request.route)
     message = f"{code}: %s, which tells the {what} of %.20r %.200r: %s"
-    seldom.log(_log, logging.ERROR, message, name, *where, problem, exc_info=raised)
-    return Refusal(code)
+    seldom.log(_log, logging.ERROR, message, name, *where, problem, exc_info=raised, kind=raised or name)
+    detail = storable(text, _MAX_TEXT) if isinstance(raised, NotEstimable) else ""
+    return Refusal(code, detail, why=storable(f"{what}: {problem}" + (f": {text}" if text else ""), _MAX_TEXT))
+
+
+def _text_of(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return ""
 
 
 def is_text(found: object) -> bool:

@@ -17,6 +17,7 @@ from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.limits.checks import Amount, amount_in, check_amount, check_whole
 from api_billing.metering.request.http import Headers, MeteredRequest, MeteredResponse
 from api_billing.metering.request.prices import ChargeEstimate
+from api_billing.metering.request.telling import NotEstimable
 
 MILLION: Final = 1_000_000
 MAX_EVENT_BYTES: Final = 2**20
@@ -125,20 +126,24 @@ class EstimateTokens:
         check_whole("max_input", self.max_input, _MAX_TOKENS)
 
     def __call__(self, request: MeteredRequest) -> int:
-        asked = request.json()
-        price = _price_of(self.models, asked["model"])
+        try:
+            asked = request.json()
+            model = asked["model"]
+        except (ValueError, TypeError, LookupError, RecursionError):
+            raise NotEstimable("the body is no JSON object with a model") from None
+        price = _price_of(self.models, model)
         if price is None:
-            raise ValueError(f"no price for the model {asked['model']!r:.80}")
+            raise NotEstimable(f"no price for the model {model!r:.80}")
         numbers = {name: asked[name] for name in (*_MOST_OUTPUT, "n") if asked.get(name) is not None}
         for name, number in numbers.items():
             if type(number) is not int or not 0 < number <= (_MAX_CHOICES if name == "n" else number):
-                raise ValueError(f"{name} is {number!r:.80}")
+                raise NotEstimable(f"{name} is {number!r:.80}")
         choices, wanted = numbers.pop("n", 1), numbers.values()
         output = min(self.max_output, max(wanted, default=self.max_output)) * choices
         given = -(-len(request.content()) // _BYTES_A_TOKEN)
         if isinstance(asked.get("prompt"), dict) or any(asked.get(name) is not None for name in _REMEMBERED):
             if not self.max_input:
-                raise ValueError("the terms give no max_input, for what the API remembers")
+                raise NotEstimable("what the API remembers has no price here")  # the terms give no max_input
             given = max(given, self.max_input)
         return price.of(Tokens(given, output), self.per)
 
