@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from api_billing.metering.key_administration import KeyTerms
     from api_billing.metering.ledger.consumer_operations import ApiKey
+    from api_billing.metering.limits.quotas import Quota
 
 keys = typer.Typer(no_args_is_help=True, help="Make, import, change, list, rotate and revoke API keys of consumers.")
 
@@ -133,8 +134,7 @@ def change(
     if not terms:
         raise InvalidInput("nothing is to be changed: give --label, --expires, --api, --cap or --per")
     changed = desk.meter.change_key(key_id, **terms)
-    now_ms = desk.meter.now_ms()
-    return Shown(_key_data(changed), lambda: _keys([changed], now_ms))
+    return Shown(_key_data(changed), lambda: _keys(desk, [changed]))
 
 
 @meter_command(keys, "list")
@@ -146,8 +146,7 @@ def list_keys(
     from api_billing.metering.ledger.consumer_operations import ListKeys
 
     found = desk.store.call(ListKeys(desk.consumer(consumer)))
-    now_ms = desk.meter.now_ms()
-    return Shown([_key_data(each) for each in found], lambda: _keys(found, now_ms))
+    return Shown([_key_data(each) for each in found], lambda: _keys(desk, found))
 
 
 @meter_command(keys, "revoke")
@@ -220,22 +219,28 @@ def _key_data(key: ApiKey) -> dict[str, Any]:
     }
 
 
-def _keys(found: Sequence[ApiKey], now_ms: int) -> RenderableType:
+def _keys(desk: Desk, found: Sequence[ApiKey]) -> RenderableType:
     if not found:
         return "no keys; make one with: api-billing meter keys create CONSUMER"
+    now_ms = desk.meter.now_ms()
     rows = [
         (
             each.key_id,
             plain(each.consumer),
             each.tier or "-",
             plain(each.label) or "-",
-            ", ".join([*map(plain, each.apis), *(quota.name for quota in each.quotas)]) or "-",
+            ", ".join([*map(plain, each.apis), *(_quota(desk, quota) for quota in each.quotas)]) or "-",
             instant_text(each.created_ms),
             _state(each, now_ms),
         )
         for each in found
     ]
     return table("id", "consumer", "tier", "label", "only", "made", "state", rows=rows)
+
+
+def _quota(desk: Desk, quota: Quota) -> str:
+    most = desk.currency.text(quota.most, exact=True) if quota.unit == "wei" else f"{quota.most:,} calls"
+    return f"{quota.name} {most} a {quota.period}"
 
 
 def _state(key: ApiKey, now_ms: int) -> str:

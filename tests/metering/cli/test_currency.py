@@ -34,6 +34,8 @@ def test_limits__in_dollars__are_shown_in_them(usd: Any) -> None:
     assert "2.5 USD a month" in usd(*budget, "2.5 usd").out
     assert "0.5 USD" in usd("quota", "set", "acme", "day", "--per", "day", "--spending", "0.5usd").out
     assert "write it as 0.5usd" in usd(*budget, "2gen", code=2).err
+    usd("keys", "create", "acme", "--cap", "2.5 usd", "--per", "day")
+    assert "cap 2.5 USD a day" in usd("keys", "list").out
 
 
 def test_credit__in_counted_credits__needs_no_unit(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
