@@ -10,7 +10,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from api_billing.metering import Budget, Limit, Meter, NotAllowed, Quota, Reservation, current_exchange, from_header
+from api_billing.metering import (
+    Budget,
+    Limit,
+    Meter,
+    NotAllowed,
+    Quota,
+    Reservation,
+    Step,
+    current_exchange,
+    from_header,
+)
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.errors import InvalidSetting, StoreUnavailable
 from api_billing.metering.ledger.operations import ListRecords, Record, Reserve, Settle
@@ -256,6 +266,8 @@ def test_reservation__extended__has_more_set_aside_and_charges_it(meter: Meter) 
         with pytest.raises(NotAllowed) as found:
             job.extend(101)
         assert (found.value.code, found.value.free_wei) == ("insufficient_credit", 100)
+        assert json.loads(found.value.answer[2])["estimate_wei"] == "101"
+        assert [record.estimate_wei for record in meter.store.call(ListRecords(states=("refused",)))] == [101]
     assert money(meter) == (100, 0, 900)
 
 
@@ -264,6 +276,16 @@ def test_reservation__extended_beyond_a_budget__is_not_allowed(meter: Meter) -> 
     with meter.reservation("alice", 400, api="jobs") as job, pytest.raises(NotAllowed) as found:
         job.extend(51)
     assert (found.value.code, money(meter)) == ("budget_exceeded", (600, 0, 400))
+
+
+def test_reservation__extended_to_where_a_budget_throttles__is_throttled(meter: Meter) -> None:
+    steps = (Step(80, "throttle"), Step(100, "reject"))
+    meter.change_consumer("alice", budgets=[Budget("all", "day", 1_000, steps)])
+    with meter.reservation("alice", 600, api="jobs") as job:
+        with pytest.raises(NotAllowed) as found:
+            job.extend(201)
+        assert (found.value.code, found.value.remaining) == ("throttled", 0)
+        job.extend(200)
 
 
 def test_reservation__extended_beyond_a_limit_that_was_set__is_not_allowed(meter: Meter) -> None:

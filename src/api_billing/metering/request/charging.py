@@ -137,8 +137,11 @@ class Job(Exchange):
         reply: Reserved | NotReserved | Any = yield from running.set_aside(reserve, running.held_wei + more_wei)
         if isinstance(reply, Reserved):
             return
+        held_wei, job.estimate_wei = job.estimate_wei, more_wei  # which is what is refused
         refusal = Refusal("meter_unavailable") if isinstance(reply, NotReserved) else job.refusal(reply)
-        raise (yield from refused(job, refusal, job.refuse(refusal)))
+        error = yield from refused(job, refusal, job.refuse(refusal))
+        job.estimate_wei = held_wei
+        raise error
 
     def settle_steps(self) -> Steps[Charged]:
         """Charge what it cost: what is set aside, when nothing else was said."""
