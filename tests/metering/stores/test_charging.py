@@ -1,5 +1,6 @@
 """Charges without a request, with their keys, in every store."""
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -54,6 +55,21 @@ def test_reservation__extended__is_charged_as_a_whole(meter: Meter) -> None:
             job.extend(1)
     balance = meter.balance("alice")
     assert (balance.free_wei, balance.reserved_wei, balance.charged_wei) == (0, 0, 1_000)
+
+
+def test_reservation__extended_by_several_tasks__has_all_of_it_set_aside(meter: Meter) -> None:
+    async def extend() -> None:
+        async with meter.reservation("alice", 400, api="jobs") as job:
+            await asyncio.gather(*[job.aextend(100) for _ in range(5)])
+
+    asyncio.run(extend())
+    assert meter.balance("alice").charged_wei == 900
+
+
+def test_reservation__extended_by_several_threads__has_all_of_it_set_aside(meter: Meter) -> None:
+    with meter.reservation("alice", 400, api="jobs") as job, ThreadPoolExecutor(5) as pool:
+        list(pool.map(job.extend, [100] * 5))
+    assert meter.balance("alice").charged_wei == 900
 
 
 def test_charges__of_many_at_once__are_as_many_as_there_is_credit_for(meter: Meter) -> None:

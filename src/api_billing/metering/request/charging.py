@@ -5,6 +5,8 @@ Something that is no request has an exchange of its own, which no handler sees a
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -164,11 +166,14 @@ class Reservation:
     """Credit that is set aside for something that is no request, from entering it to leaving it.
 
     Left normally, what it cost is charged: what is set aside, unless ``settle`` has said otherwise. Left by an
-    exception, it is released and costs nothing. Not thread-safe. ``charged`` is what was, once it is left.
+    exception, it is released and costs nothing. Several threads, or several tasks, may extend one; else it is not
+    thread-safe. ``charged`` is what was, once it is left.
     """
 
     def __init__(self, job: Job) -> None:
         self._exchange = job
+        self._thread_extends = threading.Lock()
+        self._task_extends = asyncio.Lock()
         self.charged: Charged | None = None
 
     @property
@@ -192,11 +197,13 @@ class Reservation:
         """Set so much more aside, now. Raises: NotAllowed; StoreUnavailable, when it is not known whether it is;
         InvalidSetting for an amount that is none.
         """
-        run(self._exchange.more_steps(more_wei), self._exchange.metering.meter.store.call)
+        with self._thread_extends:
+            run(self._exchange.more_steps(more_wei), self._exchange.metering.meter.store.call)
 
     async def aextend(self, more_wei: Amount) -> None:
         """The same in a coroutine."""
-        await arun(self._exchange.more_steps(more_wei), self._exchange.metering.meter.store.acall)
+        async with self._task_extends:
+            await arun(self._exchange.more_steps(more_wei), self._exchange.metering.meter.store.acall)
 
     def tag(self, **values: str | int | bool | None) -> None:
         """Keep something with its record."""
