@@ -47,6 +47,11 @@ def test_fastapi_page__its_service__bills_as_it_says(names: dict[str, Any]) -> N
     assert int(client.get("/balance").json()) == names["meter"].balance("acme").free_wei
 
 
+def broken_off(asked: dict[str, Any]) -> Iterator[bytes]:
+    yield b'data: {"model": "small", "usage": null}\n\n'
+    raise ConnectionError("upstream went away")
+
+
 @pytest.mark.parametrize("names", ["metering-costs.md"], indirect=True)
 def test_page_about_costs__its_service__bills_as_it_says(names: dict[str, Any]) -> None:
     client, meter = TestClient(names["app"], headers=names["key"]), names["meter"]
@@ -61,6 +66,10 @@ def test_page_about_costs__its_service__bills_as_it_says(names: dict[str, Any]) 
     told = client.post("/v1/chat/completions", json={"model": "small", "max_tokens": 9})
     assert told.text.endswith("[DONE]\n\n")
     assert meter.store.call(ListRecords(api="chat"))[0].charged_wei == 5 * 150 * 10**6 + 2 * 600 * 10**6
+    names["upstream"] = broken_off
+    assert '"it broke off"' in client.post("/v1/chat/completions", json={"model": "small", "max_tokens": 9}).text
+    newest = meter.store.call(ListRecords(api="chat"))[-1]
+    assert (newest.charged_wei, newest.outcome.error) == (newest.estimate_wei, "price: no usage")
     news = [client.get("/news") for _ in range(3)]
     assert [reply.status_code for reply in news] == [200, 200, 429]
     assert (news[2].json()["error"]["type"], "retry-after" in news[2].headers) == ("rate_limit", True)
