@@ -24,6 +24,8 @@ from api_billing.metering import (
 from api_billing.metering.clock import DAY_MS
 from api_billing.metering.errors import InvalidSetting, StoreUnavailable
 from api_billing.metering.ledger.operations import ListRecords, Record, Reserve, Settle
+from api_billing.metering.request import charging
+from api_billing.metering.stores.steps import run
 
 from .test_exchange import Desk
 
@@ -153,6 +155,13 @@ def test_charge__repeated_with_its_key_long_after__is_charged_once(days: int) ->
         meter.keeper.tick(clock[0])
         assert meter.charge("alice", 300, api="jobs", idempotency_key="invoice 1").is_repeated
         assert money(meter) == (700, 0, 300)
+
+
+def test_charge__whose_key_stays_in_progress__is_not_allowed(meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(charging, "_WAITS_SECONDS", 0.05)
+    keyed = {"api": "jobs", "idempotency_key": "job 1"}
+    run(meter._job("alice", 300, keyed, replays=True).reserve_steps(), meter.store.call)  # type: ignore[arg-type]
+    assert refused(meter, 300, idempotency_key="job 1").code == "idempotency_in_progress"
 
 
 def test_charge__of_another_amount_with_a_key__is_not_allowed(meter: Meter) -> None:
@@ -312,7 +321,7 @@ def test_reservation__whose_key_was_charged__is_not_entered_again(meter: Meter) 
     with pytest.raises(NotAllowed) as found, meter.reservation("alice", 400, api="jobs", idempotency_key="job 1"):
         pass
     assert (found.value.code, money(meter)) == ("idempotency_used", (600, 0, 400))
-    assert str(found.value) == "What has this key was charged before."
+    assert str(found.value) == "A reservation with this idempotency key was charged before."
 
 
 def test_reservation__whose_key_failed__is_entered_again(meter: Meter) -> None:
@@ -348,10 +357,11 @@ def test_reservation__entered_again_or_extended_afterwards__is_an_error(meter: M
     assert money(meter) == (900, 0, 100)
 
 
-def test_reservation__extended_before_it_is_entered__is_an_error(meter: Meter) -> None:
+def test_reservation__extended_or_settled_before_it_is_entered__is_an_error(meter: Meter) -> None:
     job = meter.reservation("alice", 100, api="jobs")
-    with pytest.raises(RuntimeError, match="not been entered"):
-        job.extend(1)
+    for call in (job.extend, job.settle):
+        with pytest.raises(RuntimeError, match="not been entered"):
+            call(1)
     with job:
         pass
     assert money(meter) == (900, 0, 100)

@@ -16,6 +16,7 @@ from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.ledger.operations import (
     Balance,
     Claim,
+    ClaimInProgress,
     NotReserved,
     ReadBalance,
     Replay,
@@ -35,13 +36,15 @@ from api_billing.metering.request.http import MeteredRequest, MeteredResponse, T
 from api_billing.metering.request.identity import Identity, consumer_name
 from api_billing.metering.request.metering import Metering
 from api_billing.metering.request.problems import Answer, Refusal
+from api_billing.metering.request.receipt_payer import pauses
 from api_billing.metering.request.refusing import left_of, not_allowed, refused
-from api_billing.metering.stores.steps import Steps, arun, run
+from api_billing.metering.stores.steps import Pause, Steps, arun, run
 
 _NO_FIELDS: Final = TextHeaders(())
 _DONE: Final = Answer(200, (), b"")
 # Longer than those of requests: a queue repeats a job after a weekend, and a run of invoices after a month.
 _KEY_KEPT_MS: Final = 400 * DAY_MS
+_WAITS_SECONDS: Final = 5.0  # for another charge with the same key
 
 
 class Charged(NamedTuple):
@@ -85,11 +88,23 @@ class _JobPayer(CreditPayer):
         yield from ()
         return Identity(self._name)
 
+    def reserve(self) -> Steps[ReserveReply | Refusal | Answer]:
+        reply = yield from super().reserve()
+        # Another charge is made in a moment; what a reservation is for may take hours.
+        for pause in pauses(_WAITS_SECONDS if self._replays else 0):
+            if not isinstance(reply, ClaimInProgress):
+                break
+            yield Pause(pause)
+            reply = yield from super().reserve()
+        return reply
+
     def answer(self, reply: ReserveReply | Refusal | Answer) -> Answer:
         if not isinstance(reply, Replay):
             return super().answer(reply)
         if not self._replays:
-            return self.refuse(Refusal("idempotency_used", "What has this key was charged before."))
+            return self.refuse(
+                Refusal("idempotency_used", "A reservation with this idempotency key was charged before.")
+            )
         self.replay = reply
         self.metering.meter.metrics.replayed(self.metering.api)
         return _DONE
@@ -123,17 +138,17 @@ class Job(Exchange):
             raise not_allowed(self._job, refused, answer)
 
     def check_open(self) -> None:
-        """Raises: RuntimeError when it has been left, settled or released."""
+        """Raises: RuntimeError before it is entered, and when it has been left, settled or released."""
         if self._ended:
             raise RuntimeError("the reservation has been left")
+        if not self._is_entered:
+            raise RuntimeError("the reservation has not been entered yet: with meter.reservation(…) as job:")
 
     def more_steps(self, more_wei: Amount) -> Steps[None]:
         """Set more aside. Raises: NotAllowed; StoreUnavailable, when it is not known whether it is."""
         reserve, running, job = self._reserve, self._running, self._job
         more_wei = self._meter.amount("what it costs more", more_wei)
         self.check_open()
-        if not self._is_entered:
-            raise RuntimeError("the reservation has not been entered yet")
         if reserve is None:
             return  # served without being metered
         reply: Reserved | NotReserved | Any = yield from running.set_aside(reserve, running.held_wei + more_wei)
@@ -188,7 +203,7 @@ class Reservation:
 
     def settle(self, cost_wei: Amount) -> None:
         """Charge this when it is left, in place of what is set aside. Raises: InvalidSetting for an amount that is
-        none; RuntimeError once it is left.
+        none; RuntimeError before it is entered, and once it is left.
         """
         self._exchange.check_open()
         self._exchange.set_cost_wei(cost_wei)
