@@ -252,7 +252,9 @@ class MeterSettings(BaseSettings):
         ("20%",),
         description="Credit left at which an alert is sent: `20%`, `24h` at the recent rate, or `0.5gen` (`5usd`, …).",
     )
-    alert_webhook_url: str = Field("", description="HTTPS URL that alerts are posted to.", repr=False)
+    alert_webhook_url: str = Field(
+        "", description="HTTPS URL that alerts are posted to; `http://` for this machine only.", repr=False
+    )
     alert_webhook_secret: SecretStr = Field(
         SecretStr(""), description="Secret that posted alerts are signed with, at least 16 bytes."
     )

@@ -33,7 +33,9 @@ _FORM: Final = re.compile(r"(\d{1,9})\s*(%|h)")
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something an operator wants to know. ``subject`` is the account, or the consumer of a budget, or the API."""
+    """Something an operator wants to know. ``subject`` is the account, or the consumer of a budget, or the API;
+    ``left`` is ``left_wei`` in the meter's currency.
+    """
 
     kind: AlertKind
     subject: str
@@ -42,6 +44,7 @@ class Alert:
     threshold: str = ""
     left_wei: int | None = None  # unspent credit, or what a budget has left
     details: tuple[tuple[str, str], ...] = ()
+    left: str = ""
 
 
 class Threshold(NamedTuple):
@@ -141,6 +144,7 @@ def _recovery_alert(candidate: Recovery, left_behind: list[Threshold], now_ms: i
         f"credit of {candidate.account} has recovered from {names} to {left}",
         names,
         candidate.left_wei,
+        left=left,
     )
 
 

@@ -84,11 +84,12 @@ def _budget_crossing(
 ) -> Crossing:
     left_wei = max(0, budget.most_wei - used_wei)
     is_past = used_wei * 100 >= budget.most_wei * step.percent
+    left = currency.text(left_wei)
     message = (
-        f"budget {budget.name} of {consumer} has {currency.text(left_wei)} of {currency.text(budget.most_wei)} left,"
+        f"budget {budget.name} of {consumer} has {left} of {currency.text(budget.most_wei)} left,"
         f" {'' if is_past else 'and the estimate of a request goes '}past {step.percent}%: it {_DOES[step.action]}"
     )
     details = (("budget", budget.name), ("action", step.action), ("scope", budget.scope))
-    alert = Alert("budget", consumer, now_ms, message, f"{step.percent}%", left_wei, details)
+    alert = Alert("budget", consumer, now_ms, message, f"{step.percent}%", left_wei, details, left)
     key = f"budget/{check.counter}/{check.starts_ms}/{step.percent}/{step.action}"
     return Crossing(key, alert, check.ends_ms + DAY_MS)

@@ -62,7 +62,7 @@ class WebhookChannel:
         clock: Callable[[], float] = time.time,
     ) -> None:
         if not is_https(url):
-            raise InvalidSetting("alert_webhook_url is an https URL, without credentials")
+            raise InvalidSetting("alert_webhook_url is an https URL, without credentials; http for this machine only")
         if len(_key_of(secret)) < _MIN_SECRET_BYTES:
             raise InvalidSetting(f"alert_webhook_secret has at least {_MIN_SECRET_BYTES} bytes: openssl rand -hex 32")
         self._url, self._secret = url, secret
@@ -107,6 +107,7 @@ def alert_json(alert: Alert) -> dict[str, Any]:
         "message": alert.message,
         "threshold": alert.threshold,
         "left_wei": None if alert.left_wei is None else str(alert.left_wei),
+        "left": alert.left,
         "details": dict(alert.details),
     }
 

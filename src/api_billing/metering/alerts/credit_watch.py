@@ -191,5 +191,5 @@ def _crossing(account: str, threshold: Threshold, balance: Balance, now_ms: int,
     else:
         kind = "dropped"
         message = f"credit of {account} has dropped to {left}, not more than {bound}"
-    alert = Alert(kind, account, now_ms, message, "" if threshold == DEPLETED else bound, left_wei)
+    alert = Alert(kind, account, now_ms, message, "" if threshold == DEPLETED else bound, left_wei, left=left)
     return Crossing(credit_key(account, threshold, balance.epoch, "below"), alert, now_ms + KEEP_MS)
