@@ -343,7 +343,7 @@ class Administration(KeyAdministration):
                 f"{consumer} has {self.currency.text(reply.balance.free_wei, exact=True)} free: less than "
                 f"{self.currency.text(-amount_wei, exact=True)} to take back"
                 if amount_wei < 0
-                else f"the credit of {consumer} would exceed 2^256 - 1 wei"
+                else f"the credit of {consumer} would exceed 2^256 - 1 smallest units"
             )
         if not reply.repeated:
             self.watcher.granted(self.account_of("", consumer), reply.balance)

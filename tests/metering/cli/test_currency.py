@@ -1,8 +1,12 @@
 """The commands of a meter that counts in another currency than GEN."""
 
+import re
 from typing import Any
 
 import pytest
+
+from api_billing.metering import Meter, fixed
+from api_billing.metering.errors import InvalidSetting
 
 USD = 10**9
 
@@ -26,6 +30,16 @@ def test_credit__in_dollars__is_shown_in_them(usd: Any) -> None:
 def test_credit__amount_that_is_none_in_the_currency__is_refused(usd: Any, amount: str) -> None:
     assert "write it as 0.5usd" in usd("credit", "add", "acme", amount, code=2).err
     assert usd("credit", "show", "acme", "--json").json["granted_wei"] == 5 * USD
+
+
+def test_refusals__in_dollars__speak_of_no_wei(usd: Any) -> None:
+    again = usd("credit", "add", "acme", "6usd", "--id", "first", code=1).err
+    assert "was made before: 5000000000 smallest units for 'acme'" in again
+    with Meter.open("memory://", currency="USD") as meter:
+        for terms in ({"estimate_wei": 1.5}, {"price": 1.5}, {"price": fixed("0.1 usd"), "estimate_wei": -1}):
+            with pytest.raises(InvalidSetting) as error:
+                meter.metering(api="weather", **terms)
+            assert not re.search(r"\bwei\b", str(error.value))
 
 
 def test_limits__in_dollars__are_shown_in_them(usd: Any) -> None:

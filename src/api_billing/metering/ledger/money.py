@@ -267,7 +267,8 @@ def grant(tables: Tables, op: Grant) -> Granted | GrantRefused:
     made: GrantRow | None = tables.find(GRANTS, (op.grant_id,))
     if made is not None:
         if made.account != op.account or made.amount_wei != op.amount_wei:
-            raise IdConflict(f"the grant {op.grant_id!r} was made before: {made.amount_wei} wei for {made.account!r}")
+            was = f"{made.amount_wei} smallest units for {made.account!r}"
+            raise IdConflict(f"the grant {op.grant_id!r} was made before: {was}")
         return Granted(account.balance(), repeated=True)
     granted_wei = account.granted_wei + op.amount_wei
     free_wei = granted_wei - account.reserved_wei - account.charged_wei

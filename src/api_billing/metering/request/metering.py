@@ -146,7 +146,7 @@ class Metering:
         if price is None or type(price) is int:
             object.__setattr__(self, "price", fixed(cast(int, estimate if price is None else price)))
         else:
-            check_callable("price", price, "request", "response", or_else="an amount of wei")
+            check_callable("price", price, "request", "response", or_else="an amount")
         if self.identify is not None:
             check_callable("identify", self.identify, "request", or_else="such as from_header('X-User')")
         if self.model is not None:

@@ -109,7 +109,8 @@ by_processing_time = ByProcessingTime
 def check_wei(what: str, amount: object) -> int:
     """Return an amount that is one: an int from 0 to 2^256 - 1, and no bool. Raises: InvalidSetting."""
     if not is_wei(amount):
-        raise InvalidSetting(f"{what} is a whole number of wei from 0 to 2^256 - 1, not {amount!r:.80}")
+        like = "an int of smallest units, from 0 to 2^256 - 1, or a text such as '0.002 usd'"
+        raise InvalidSetting(f"{what} is {like}, not {amount!r:.80}")
     return cast(int, amount)
 
 
@@ -162,9 +163,7 @@ def price_of(
     if type(amount) is int and 0 <= amount <= MAX_AMOUNT_WEI:
         return Priced(amount)
     what, kind = (request.method, request.route, type(amount).__name__), (name_of(price), type(amount).__name__)
-    (seldom or Seldom()).log(
-        _LOG, logging.ERROR, "the price of %.20r %.200r is no amount of wei but %s", *what, kind=kind
-    )
+    (seldom or Seldom()).log(_LOG, logging.ERROR, "the price of %.20r %.200r is no amount but %s", *what, kind=kind)
     return Priced(fallback_wei(estimate_wei, fallback_percent), "no amount")
 
 
