@@ -21,7 +21,6 @@ class Told:
     """What clients know, all together."""
 
     served: dict[str, tuple[str, int]] = field(default_factory=dict)  # by key: consumer, what it paid
-    unserved: Counter[str] = field(default_factory=Counter)  # by what became of them
     granted: Counter[str] = field(default_factory=Counter)
     seen: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)

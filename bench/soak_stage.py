@@ -24,7 +24,7 @@ from tools.relay import Relay, relay_to
 WORKERS = 2
 ANSWER_SECONDS = 8.0
 RECOVERY_SECONDS = 60.0
-DISK_BYTES = 512 * 2**20
+DISK_BYTES = 2 * 2**30  # PostgreSQL keeps 1 GiB of its log
 HOUR_SECONDS = 3600
 
 
@@ -92,9 +92,8 @@ class Stage:
         self._folder = folder
         self.server: PrivateServer | None = None
         self.relay: Relay | None = None
-        self.has_disk = False
+        self.has_disk = stack.enter_context(own_disk(folder))
         if kind == "sqlite":
-            self.has_disk = stack.enter_context(own_disk(folder))
             self.url = far = f"sqlite:///{folder}/meter.db"
         elif kind == "postgresql":
             self.server = stack.enter_context(private_postgresql_server(folder, durable=True))
@@ -126,6 +125,7 @@ class Stage:
             faults |= {
                 "server killed": lambda: self._kill_server(0),
                 "server away": lambda: self._kill_server(random.uniform(1, 5)),
+                "server away for minutes": lambda: self._kill_server(random.uniform(60, 150)),
                 "server frozen": self._freeze_server,
                 "network cut": self._cut,
                 "network stalled": self._stall,
@@ -167,6 +167,10 @@ class Stage:
         assert self.server is not None
         self.server.kill()
         time.sleep(away_seconds)
+        self._start_server()
+
+    def _start_server(self) -> None:
+        assert self.server is not None
         until = time.monotonic() + RECOVERY_SECONDS
         while True:
             try:
@@ -201,6 +205,8 @@ class Stage:
                 file.write(bytes(2**16))
         time.sleep(random.uniform(1, 4))
         filler.unlink()
+        if self.server is not None and self.server.has_ended():
+            self._start_server()  # Redis that has to keep each answer ends when it cannot; PostgreSQL may
 
 
 @contextmanager

@@ -192,6 +192,10 @@ class PrivateServer:
         self._signal(signal.SIGKILL)
         self._process.wait()
 
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._process.poll() is not None
+
     def freeze(self) -> None:
         """Have it say nothing any more, without closing anything."""
         self._signal(signal.SIGSTOP)
