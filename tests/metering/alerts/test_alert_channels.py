@@ -357,6 +357,31 @@ def test_desk__store_fails_once__is_asked_again(desk: Desk) -> None:
     assert channel.alerts == [ALERT]
 
 
+def test_desk__store_is_away_for_minutes__is_asked_until_it_is_back(desk: Desk) -> None:
+    channel = RecordingChannel()
+    away = [StoreUnavailable("down")] * 12
+
+    def call(_: Any) -> Any:
+        if away:
+            raise away.pop()
+        return True
+
+    desk(channel, call=call).examine([CROSSING], 5)
+    assert channel.came.wait(10)
+    assert desk.pauses[:6] == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0]
+    assert set(desk.pauses[6:]) == {30.0}
+
+
+def test_desk__closed_while_the_store_is_away__gives_up(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    def call(_: Any) -> Any:
+        raise StoreUnavailable("down")
+
+    one = desk(RecordingChannel(), call=call)
+    one.examine([CROSSING], 5)
+    one.close()
+    assert "asking the store about an alert failed" in caplog.text
+
+
 def test_desk__full__loses_the_newest_and_says_so(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     go, began = threading.Event(), threading.Event()
 

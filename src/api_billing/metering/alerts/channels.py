@@ -19,7 +19,7 @@ from urllib.request import Request, build_opener
 
 from api_billing.extras import needed_by
 from api_billing.metering.alerts.alert import Alert, Candidate, confirmed
-from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.errors import InvalidSetting, StoreUnavailable
 from api_billing.metering.forks import at_fork
 from api_billing.metering.https import NoRedirect, is_https
 from api_billing.metering.ledger.operations import Operation
@@ -27,6 +27,7 @@ from api_billing.metering.stores.steps import run
 
 _LOG: Final = logging.getLogger("api_billing.metering.alerts")
 _MIN_SECRET_BYTES: Final = 16
+_LONGEST_PAUSE_SECONDS: Final = 30.0
 _WARNINGS: Final = frozenset({"dropped", "depleted", "budget", "settlement"})
 
 
@@ -159,8 +160,8 @@ class AlertDesk:
     """Confirms candidates and delivers alerts, in one thread of its own; requests never wait for it. Thread-safe.
 
     What fails is tried again with growing pauses, ``attempts`` times in all, then logged and given up, and so is what a
-    full queue has no room for. ``call`` asks the store and may wait. Each channel is tried on its own; ``on_alert`` is
-    called once for each alert, for metrics.
+    full queue has no room for; a store that is away is asked until it is back, or the desk is closed. ``call`` asks the
+    store and may wait. Each channel is tried on its own; ``on_alert`` is called once for each alert, for metrics.
     """
 
     def __init__(
@@ -249,18 +250,19 @@ class AlertDesk:
         return alerts
 
     def _try[T](self, what: str, action: Callable[[], T]) -> T | None:
-        pause = self._first_pause
-        for attempt in range(1, self._attempts + 1):
+        pause, attempt = self._first_pause, 0
+        while True:
+            attempt += 1
             try:
                 return action()
             except Exception as exc:
-                if attempt == self._attempts:
+                is_away = isinstance(exc, StoreUnavailable) and not self._closing.is_set()
+                if attempt >= self._attempts and not is_away:
                     # The class only: a message may have a URL with a password in it.
                     _LOG.error("%s failed %d times: %s", what, attempt, type(exc).__name__)
                     return None
             self._wait(pause)
-            pause *= 2
-        return None
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 def open_channels(webhook_url: str, webhook_secret: str, apprise_urls: Sequence[str]) -> list[Channel]:
