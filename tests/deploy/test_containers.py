@@ -59,6 +59,20 @@ def test_service__what_it_depends_on__is_there_and_tells_its_health(name: str) -
         assert health.get("test") if health is not None else SERVICES[other]["build"], "the image's own"
 
 
+def test_postgresql__being_made__is_not_healthy_yet() -> None:
+    # While its image makes the database, a server answers at the socket, and is stopped again: a meter would end.
+    assert "--host 127.0.0.1" in SERVICES["postgres"]["healthcheck"]["test"][-1]
+
+
+def test_upgrade__as_written__stops_and_migrates_with_what_there_is() -> None:
+    text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    words = [line.split() for line in text.splitlines() if line.startswith("docker compose -f deploy/compose.yaml")]
+    (stopped,) = [each[each.index("stop") + 1 :] for each in words if "stop" in each]
+    assert set(stopped) == {name for name, service in SERVICES.items() if "env_file" in service}
+    did = [next(word for word in each[4:] if word in ("build", "stop", "exec", "run", "up")) for each in words]
+    assert did[-5:] == ["build", "stop", "exec", "run", "up"]
+
+
 def test_volumes__named__are_declared() -> None:
     used = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
     assert used == set(COMPOSE["volumes"])
