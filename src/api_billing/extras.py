@@ -46,6 +46,6 @@ def needed_by(what: str) -> Iterator[None]:
         missing = (error.name or "").partition(".")[0]
         for extra, (distribution, modules) in EXTRAS.items():
             if missing in modules:
-                message = f"{what} needs {distribution}: pip install 'api-billing[{extra}]'"
+                message = f"{what} needs {distribution}: pip install 'api-billing[{extra}]', of a checkout '.[{extra}]'"
                 raise MissingExtra(message, name=missing) from error
         raise

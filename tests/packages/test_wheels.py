@@ -315,13 +315,14 @@ print(json.dumps(said))
 @pytest.mark.parametrize("statement", WITHOUT_EXTRAS)
 def test_billing_wheel__without_its_extra__says_what_to_install(said: dict[str, str], statement: str) -> None:
     who, extra = WITHOUT_EXTRAS[statement].split(": ")
-    assert said.get(statement) == f"{who}: pip install 'api-billing{extra}'"
+    assert said.get(statement) == f"{who}: pip install 'api-billing{extra}', of a checkout '.{extra}'"
 
 
 def test_billing_wheel__command_without_its_extra__is_one_line_and_exit_code_1(installed: dict[str, Installed]) -> None:
     done = installed[BILLING].python("from api_billing.cli.__main__ import main; main()")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "api-billing: the command needs typer: pip install 'api-billing[cli]'\n"
+    says = "the command needs typer: pip install 'api-billing[cli]', of a checkout '.[cli]'"
+    assert done.stderr == f"api-billing: {says}\n"
 
 
 def test_billing_wheel__entry_points__are_the_command_and_the_plugin(wheels: dict[str, Wheel]) -> None:
