@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import types
 from collections.abc import AsyncIterator
 from typing import Any
@@ -27,7 +28,7 @@ from api_billing.metering.web.django import exempt, metered
 from api_billing.metering.web.django_configuration import configured_meter
 
 from .django_apps import MIDDLEWARE
-from .terms import BASE_WEI, CONSUMER, TERMS, Boom
+from .terms import BASE_WEI, CONSUMER, CREDIT_WEI, TERMS, Boom
 
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates"}]
 
@@ -52,6 +53,16 @@ def get(view: Any, *middleware: str, **settings: Any) -> Any:
 
 def billing(meter: Meter) -> dict[str, Any]:
     return {"API_BILLING": {"meter": meter, **TERMS}}
+
+
+def test_view__exempt_that_charges_what_is_not_allowed__is_its_problem(meter: Meter) -> None:
+    @exempt
+    def view(request: HttpRequest, number: int) -> HttpResponse:
+        meter.charge("ann", 2 * CREDIT_WEI, api="jobs")
+        return HttpResponse()
+
+    refused = get(view, MIDDLEWARE, **billing(meter))
+    assert (refused.status_code, json.loads(refused.content)["code"]) == (402, "insufficient_credit")
 
 
 def test_view__with_a_pattern__is_recorded_by_it(meter: Meter) -> None:

@@ -88,6 +88,10 @@ def test_flask_page__its_service__bills_as_it_says(names: dict[str, Any]) -> Non
     assert client.get("/forecast", headers=names["key"]).status_code == 200
     assert client.post("/summary", headers=names["key"]).headers["x-cost-wei"] == str(7 * 10**9)
     assert int(client.get("/balance", headers=names["key"]).text) == names["meter"].balance("acme").free_wei
+    assert client.post("/jobs", headers=names["key"]).text == "queued"
+    names["meter"].grant("acme", 1 - names["meter"].balance("acme").free_wei, grant_id="taken back")
+    refused = client.post("/jobs", headers=names["key"])
+    assert (refused.status_code, refused.json["code"]) == (402, "insufficient_credit")
     assert names["other"].test_client().get("/health").text == "ok"
     sold = client.get("/.well-known/x402").json["resources"]
     assert [each["url"] for each in sold] == ["http://localhost/forecast", "http://localhost/summary"]

@@ -46,7 +46,7 @@ from api_billing.metering.web.identified import consumer_of
 from api_billing.metering.web.terms import metering_from
 from api_billing.metering.web.wsgi import read_input
 
-__all__ = ["ApiBilling", "identified", "metered"]
+__all__ = ["ApiBilling", "identified", "install", "metered"]
 
 _EXTENSION: Final = "api_billing"
 
@@ -110,6 +110,11 @@ def identified(meter: Meter, identify: Extractor | None = None) -> Callable[[Cal
     return decorate
 
 
+def install(app: Flask) -> None:
+    """Answer ``NotAllowed``, of what views without terms charge themselves, as its problem, as ``ApiBilling`` does."""
+    app.register_error_handler(NotAllowed, _answer_not_allowed)
+
+
 class ApiBilling:
     """Meters every view of an application, but those with ``@metered`` terms of their own and those that are exempt.
 
@@ -131,7 +136,7 @@ class ApiBilling:
         metering = metering_from({**app.config.get("API_BILLING", {}), **self._terms}, self._meter)
         app.extensions[_EXTENSION] = metering
         app.before_request(_begin_any)
-        app.register_error_handler(NotAllowed, _answer_not_allowed)
+        install(app)
         app.teardown_request(_abort)
 
     def exempt[ViewT: Callable[..., Any] | Blueprint](self, view: ViewT) -> ViewT:
