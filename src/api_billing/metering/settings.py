@@ -152,7 +152,8 @@ class MeterSettings(BaseSettings):
     )
     limited_keys_read: bool = Field(
         False,
-        description="Let API keys that are limited to some APIs, or have a cap, read their consumer's usage, too.",
+        description="Let API keys that are limited to some APIs, or have a cap, read their consumer's usage, and what"
+        " is left of its limits, too.",
     )
     new_consumers: str = Field(
         "refuse",

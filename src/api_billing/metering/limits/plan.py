@@ -33,18 +33,19 @@ class Tightest(NamedTuple):
 
 class KeyQuotas(NamedTuple):
     """An API key's own quotas. What keys that were made in each other's place use is counted together, under the id of
-    the first: ``family``.
+    the first: ``family``. Who has a key that ``hides`` them is not told of the limits of its consumer.
     """
 
     family: str
     quotas: tuple[Quota, ...]
+    hides: bool = False
 
 
 class WindowPlan:
     """The windows of requests of one consumer (of one operation and model, where budgets tell them apart). Immutable.
 
-    ``checks`` go into ``Reserve``, those of limits ``weighed_from`` on; ``budgets`` has the budget of each, None where
-    it is of none. Good from ``from_ms`` up to, and without, ``until_ms``.
+    ``checks`` go into ``Reserve``, those of limits ``weighed_from`` on; who asks is told of those ``shown_from`` on.
+    ``budgets`` has the budget of each, None where it is of none. Good from ``from_ms`` until before ``until_ms``.
     """
 
     __slots__ = (
@@ -58,6 +59,7 @@ class WindowPlan:
         "policy",
         "profile",
         "shown",
+        "shown_from",
         "tier",
         "until_ms",
         "weighed_from",
@@ -75,9 +77,11 @@ class WindowPlan:
         weighed_from: int = 0,
         currency: Currency = GEN,
         own: KeyQuotas | None = None,
+        shown_from: int = 0,
     ) -> None:
         self.profile = profile
         self.own = own
+        self.shown_from = shown_from
         self.weighed_from = weighed_from
         self._twins: dict[int, WindowPlan] = {}  # by the weight of their requests
         self.also = also
@@ -87,8 +91,8 @@ class WindowPlan:
         self.from_ms = from_ms
         self.until_ms = until_ms
         self.currency = currency
-        self.shown = _shown(checks, currency)
-        self.policy = policy_field(checks, currency)
+        self.shown = _shown(checks, currency, shown_from)
+        self.policy = policy_field(checks[shown_from:], currency)
 
     def weighing(self, weight: int) -> WindowPlan:
         """The same, of a request that counts as so many calls in its limits."""
@@ -103,7 +107,7 @@ class WindowPlan:
                     for index, check in enumerate(self.checks)
                 ]
             )
-            twin.shown = _shown(twin.checks, self.currency)
+            twin.shown = _shown(twin.checks, self.currency, self.shown_from)
             if len(self._twins) < _MAX_TWINS:
                 self._twins[weight] = twin
         return twin
@@ -181,7 +185,9 @@ class WindowPlan:
         ]
 
 
-def _shown(checks: Sequence[WindowCheck], currency: Currency) -> tuple[tuple[int, int, int, int, str, str, int], ...]:
+def _shown(
+    checks: Sequence[WindowCheck], currency: Currency, shown_from: int
+) -> tuple[tuple[int, int, int, int, str, str, int], ...]:
     """What header fields need of each window with a limit: index, limit, scale, end (0 where it moves), unit, name and
     weight.
     """
@@ -197,7 +203,7 @@ def _shown(checks: Sequence[WindowCheck], currency: Currency) -> tuple[tuple[int
                 check.weight or 1,
             )
             for index, check in enumerate(checks)
-            if check.limit is not None
+            if check.limit is not None and index >= shown_from
         ]
     )
 
@@ -238,6 +244,7 @@ def make_plan(
             checks.append(check)
             budgets.append(budget)
     checks += also
+    shown_from = len(checks) if own is not None and own.hides else 0
     if own is not None:
         checks += _key_checks(profile.consumer, own, now_ms)
     weighed_from = len(checks)
@@ -252,7 +259,7 @@ def make_plan(
     ]
     from_ms, until_ms = _validity(checks, begin, now_ms)
     windows = (tuple(checks), tuple(budgets), from_ms, until_ms)
-    return WindowPlan(profile, in_force, *windows, also, weighed_from, currency, own)
+    return WindowPlan(profile, in_force, *windows, also, weighed_from, currency, own, shown_from)
 
 
 def _quota_check(consumer: str, quota: Quota, window: Window) -> WindowCheck:
@@ -296,6 +303,7 @@ def _relaxed(plan: WindowPlan, currency: Currency, *, limits: bool, budgets: boo
         plan.weighed_from,
         currency,
         plan.own,
+        plan.shown_from,
     )
 
 

@@ -148,6 +148,7 @@ class CreditPayer(Payer):
                 family = identity.key_id if key is None else key.family
                 address = counted_as(request.address) if limits.by_address else ""
                 place = limits.place(self.operation, request.method, family, address)
+        hides = meter.hides_usage(key)
         plan = meter.plans.plan(
             profile,
             request.at_ms,
@@ -156,7 +157,7 @@ class CreditPayer(Payer):
             model=self.tags.get("model", ""),
             tier=(yield from meter.profiles.tier(tier_name)) if tier_name else None,
             also=also,
-            own=KeyQuotas(key.family, key.quotas) if key is not None and key.quotas else None,
+            own=KeyQuotas(key.family, key.quotas, hides) if key is not None and (hides or key.quotas) else None,
             limits=limits,
             place=place,
         )

@@ -42,7 +42,12 @@ KINDS: Final[Mapping[str, Kind]] = {
     "invalid_identity": Kind(401, "Identity not valid", "The credentials of the request are not valid."),
     "revoked_key": Kind(403, "Key revoked", "This API key has been revoked."),
     "expired_key": Kind(401, "Key expired", "This API key has expired; ask for a new one."),
-    "key_scope": Kind(403, "Not for this API", "This API key is for other APIs than this one."),
+    "key_scope": Kind(
+        403,
+        "Not for this API",
+        "This API key is for other APIs than this one.",
+        reasons={"limited_key": "A key that is limited to some APIs, or has a cap, reads no usage."},
+    ),
     "not_subscribed": Kind(
         403,
         "Not subscribed",
@@ -276,6 +281,8 @@ def refusal_by(
     """
     if refused.code == "insufficient_credit":
         amounts = {"free": refused.balance.free_wei, "estimate": estimate_wei}
+        if plan.own is not None and plan.own.hides:
+            del amounts["free"]
         in_words = {name: currency.text(amount, exact=True) for name, amount in amounts.items()}
         in_wei = {f"{name}_wei": str(amount) for name, amount in amounts.items()}
         return Refusal(refused.code, extra={**in_words, **in_wei})

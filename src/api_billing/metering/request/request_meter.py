@@ -18,6 +18,7 @@ from api_billing.metering.errors import (
     StoreUnavailable,
     StoreUnusable,
 )
+from api_billing.metering.ledger.consumer_operations import ApiKey
 from api_billing.metering.ledger.operations import Note, Operation, Record
 from api_billing.metering.ledger.settlement_operations import TakeLease
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums
@@ -218,6 +219,10 @@ class RequestMeter(Checked):
     @abstractmethod
     def account_of(self, api: str, consumer: str) -> str:
         """Whose credit pays for a consumer's requests to an API."""
+
+    def hides_usage(self, key: ApiKey | None) -> bool:
+        """Whether who has this key is not told what its consumer has used and may use."""
+        return key is not None and key.is_limited and not self.settings.limited_keys_read
 
     def check_currency(self, *, decides: bool = True) -> None:
         """See that the store counts in the meter's currency, which it does from now on if this ``decides``. With

@@ -83,8 +83,7 @@ class Access:
             raise ServiceProblem(
                 "invalid_credentials", "Authorization: Bearer has to carry the service token or a valid API key."
             )
-        is_limited = identity.key is not None and identity.key.is_limited
-        if is_limited and not self._meter.settings.limited_keys_read:
+        if self._meter.hides_usage(identity.key):
             raise ServiceProblem("limited_key", "A key that is limited to some APIs, or has a cap, reads no usage.")
         if consumer is not None and canonical_name(consumer) != identity.consumer:
             raise ServiceProblem("other_consumer", "An API key reads the usage of its own consumer only.")

@@ -1,7 +1,8 @@
 """Who asks, for routes that cost nothing: a consumer's own balance and usage, account pages.
 
 The answer is the consumer's name, or the refusal to send instead. Nothing is reserved, counted or recorded. A voucher
-pays, and says nothing here: it is no secret for long; and an address is nobody's alone.
+pays, and says nothing here: it is no secret for long; an address is nobody's alone, and a key that is limited may be
+public.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from api_billing.metering.stores.steps import Steps, arun, run
 
 def consumer_of(meter: RequestMeter, request: MeteredRequest, extractor: Extractor | None = None) -> str | Answer:
     """The consumer of a request, in this thread."""
-    return _told(run(_identify(meter, request, extractor), meter.store.call))
+    return _told(meter, run(_identify(meter, request, extractor), meter.store.call))
 
 
 async def aconsumer_of(
     meter: RequestMeter, request: MeteredRequest, extractor: Extractor | None = None
 ) -> str | Answer:
     """The same in a coroutine."""
-    return _told(await arun(_identify(meter, request, extractor), meter.store.acall))
+    return _told(meter, await arun(_identify(meter, request, extractor), meter.store.acall))
 
 
 def _identify(meter: RequestMeter, request: MeteredRequest, extractor: Extractor | None) -> Steps[Identity | Refusal]:
@@ -38,7 +39,10 @@ def _identify(meter: RequestMeter, request: MeteredRequest, extractor: Extractor
         return unavailable(error)
 
 
-def _told(identity: Identity | Refusal) -> str | Answer:
-    if isinstance(identity, Identity) and (identity.voucher is not None or identity.anonymous):
-        identity = MISSING if identity.anonymous else INVALID
+def _told(meter: RequestMeter, identity: Identity | Refusal) -> str | Answer:
+    if isinstance(identity, Identity):
+        if identity.voucher is not None or identity.anonymous:
+            identity = MISSING if identity.anonymous else INVALID
+        elif meter.hides_usage(identity.key):
+            identity = Refusal("key_scope", reason="limited_key")
     return identity.answer() if isinstance(identity, Refusal) else identity.consumer
