@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from api_billing.metering import Meter
-from api_billing.metering.errors import StoreUnavailable, StoreUnusable
+from api_billing.metering.errors import InvalidSetting, StoreUnavailable, StoreUnusable
 from api_billing.metering.identity.extractors import from_header
 from api_billing.metering.ledger.operations import Grant, ListRecords
 from api_billing.metering.request.exchange import Exchange
@@ -19,8 +19,12 @@ AWAY = {
 }
 
 
-def served(meter):
-    metering = meter.metering("weather", estimate_wei=0, identify=from_header("x-consumer"))
+def terms(meter):
+    return meter.metering("weather", estimate_wei=0, identify=from_header("x-consumer"))
+
+
+def served(meter, metering=None):
+    metering = metering or terms(meter)
     request = MeteredRequest("GET", "/", TextHeaders([("x-consumer", "acme")]), at_ms=meter.now_ms())
     return Exchange(metering, request).begin()
 
@@ -46,6 +50,28 @@ def test_open__store_that_was_away_comes_back__meters_from_then_on(folder):
         (folder / "nothing").mkdir()
         assert served(meter) is None
         assert [record.state for record in meter.store.call(ListRecords())] == ["reserved"]
+
+
+def test_open__store_that_was_away_counts_in_another_currency__is_refused_when_it_comes_back(folder):
+    url = AWAY["sqlite"].format(folder=folder)
+    with Meter.open(url, fail_open=True, currency="USD", new_consumers="free") as meter:
+        metering = terms(meter)
+        assert served(meter, metering) is None
+        (folder / "nothing").mkdir()
+        with Meter.open(url, currency="EUR") as other:
+            other.check_currency()
+        with pytest.raises(InvalidSetting, match="counts money in EUR"):
+            served(meter, metering)
+
+
+def test_open__store_that_was_away_and_is_empty__counts_in_the_currency_of_the_first_request(folder):
+    url = AWAY["sqlite"].format(folder=folder)
+    with Meter.open(url, fail_open=True, currency="USD", new_consumers="free") as meter:
+        metering = terms(meter)
+        (folder / "nothing").mkdir()
+        assert served(meter, metering) is None
+    with pytest.raises(InvalidSetting, match="counts money in USD"):
+        Meter.open(url, currency="EUR")
 
 
 def test_open__store_of_another_version_and_fail_open_is_set__is_refused(folder):

@@ -243,6 +243,8 @@ class Payer(ABC):
     ) -> Steps[ReserveReply]:
         """Ask the store for the reservation, on this account."""
         metering, request, plan = self.metering, self.request, self.plan
+        if not metering.meter.counts_in_it:  # the store was away when these terms were made
+            yield from metering.meter.counting()
         self.reservation = Reserve(
             reservation_id=self.remote_id or new_id(now_ms),
             now_ms=now_ms,

@@ -127,7 +127,7 @@ class RequestMeter(Checked):
         self.store = store
         self.settings = settings
         self.currency = settings.money
-        self._counts_in_it = False  # or it is not known whether the store does
+        self.counts_in_it = False  # or it is not known yet whether the store does
         self.identify = identify
         self.now_ms = clock_ms
         self.seldom = Seldom(clock_ms)
@@ -238,8 +238,8 @@ class RequestMeter(Checked):
 
     def counting(self, *, decides: bool = True) -> Steps[None]:
         """The same as a flow, which needs the store."""
-        if not self._counts_in_it and self.is_on:
-            self._counts_in_it = yield from check_currency(self.currency, decides=decides)
+        if not self.counts_in_it and self.is_on:
+            self.counts_in_it = yield from check_currency(self.currency, decides=decides)
 
     def keeping[ResultT](self, put: Operation[ResultT], limits: Iterable[Quota | Budget | Limit]) -> Steps[ResultT]:
         """A flow that keeps something with these limits: in the meter's currency, where they are amounts of money."""
