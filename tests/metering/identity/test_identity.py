@@ -16,13 +16,14 @@ from api_billing.metering.identity.extractors import (
     api_key,
     credential,
     first_of,
+    from_address,
     from_header,
     from_json_field,
     from_query,
 )
 from api_billing.metering.ledger.consumer_operations import ApiKey, FindKey
 from api_billing.metering.ledger.operations import Operation
-from api_billing.metering.request.http import AsgiHeaders, MeteredRequest
+from api_billing.metering.request.http import AsgiHeaders, MeteredRequest, TextHeaders
 from api_billing.metering.request.identity import INVALID, Extractor, Identity, identify
 from api_billing.metering.request.problems import Refusal
 from api_billing.metering.stores.steps import Steps, arun, run
@@ -312,6 +313,23 @@ def test_first_of__first_is_wrong__second_is_not_asked() -> None:
 def test_first_of__first_cannot_read_the_form__second_decides() -> None:
     extractor = first_of(api_key(PEPPER), lambda one: "ann")
     assert found(extractor, request(("authorization", "Bearer e30.e30.x"))) == Identity("ann")
+
+
+@pytest.mark.parametrize(
+    ("credential", "who"),
+    [
+        (None, Identity("ip:203.0.113.7", anonymous=True)),
+        ("Basic YTpi", Identity("ip:203.0.113.7", anonymous=True)),
+        ("Bearer mistyped-imported-key", "invalid_identity"),
+        ("ab_12345678_without_its_scheme", "invalid_identity"),
+    ],
+)
+def test_first_of__anonymous_with_a_credential_that_nobody_reads__is_invalid(
+    credential: str | None, who: Identity | str
+) -> None:
+    fields = [("authorization", credential)] if credential else []
+    one = MeteredRequest("GET", "/", TextHeaders(fields), client="203.0.113.7")
+    assert found(first_of(api_key(PEPPER), from_address()), one, lambda _: None) == who
 
 
 def test_first_of__nobody_can_read_the_form__is_invalid() -> None:

@@ -152,7 +152,7 @@ def api_key(
 def credential(header: str) -> Callable[[MeteredRequest], str | Refusal | None]:
     """Read a credential from ``Authorization: <scheme>`` or from a field that has nothing else in it.
 
-    None when there is none, or one of another scheme; a refusal when there are several or it is too long.
+    None when there is none, or one of another scheme; a refusal for several, one that is too long, and one without any.
     """
     name, _, scheme = (part.strip() for part in header.partition(":"))
     field, wanted = name.lower(), scheme.lower()
@@ -169,7 +169,7 @@ def credential(header: str) -> Callable[[MeteredRequest], str | Refusal | None]:
         if wanted:
             given, _, text = text.partition(" ")
             if given.lower() != wanted:
-                return None
+                return None if text else OTHER_FORM
             text = text.strip()
         return INVALID if len(values[0]) > MAX_CREDENTIAL_LENGTH else text or None
 
@@ -179,7 +179,8 @@ def credential(header: str) -> Callable[[MeteredRequest], str | Refusal | None]:
 def first_of(*extractors: Extractor) -> Extractor:
     """The first extractor that finds something decides: a wrong credential is refused, not passed over.
 
-    A credential of another form (a JWT where an API key is looked for) is left to the next extractor.
+    A credential of another form (a JWT where an API key is looked for) is left to the next extractor. One that none of
+    them reads is refused, also where who says nothing is let in (``from_address``).
     """
     if not extractors:
         raise InvalidSetting("first_of needs at least one extractor")
@@ -190,6 +191,8 @@ def first_of(*extractors: Extractor) -> Extractor:
         refusal = MISSING
         for extractor in extractors:
             found = yield from identified(extractor, request)
+            if isinstance(found, Identity) and found.anonymous and refusal is OTHER_FORM:
+                continue
             if isinstance(found, Identity) or (found is not OTHER_FORM and found.code != MISSING.code):
                 return found
             refusal = found if found is OTHER_FORM else refusal
