@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.testclient import TestClient
 from flask import Flask
 
 from api_billing.metering import Meter, from_address
+from api_billing.metering.web.fastapi import MeterDependency, install
 from api_billing.metering.web.flask import ApiBilling, metered
 from api_billing.testing import paying
 
@@ -88,7 +90,7 @@ def test_litellm__tokens_of_an_answer__are_charged_and_the_estimate_is_bounded_b
     names = names_of(after, completion=completion)
     exec(budget, names)
     assert names["meter"].balance("acme").free_wei == 1_000 * 10**9
-    asked = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
+    asked = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
     assert paid(names, "/chat/completions", json=asked) == 1_000 * 150 + 100 * 600
 
 
@@ -101,3 +103,17 @@ def test_flask__view_with_limits_of_its_own__has_those_instead_of_the_applicatio
         client = app.test_client()
         assert [client.get("/tides").status_code for _ in range(2)] == [200, 429]
         assert [client.get("/forecast").status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_fastapi__several_dependencies__have_the_limits_of_the_last() -> None:
+    app = FastAPI()
+    install(app)
+    with Meter.open("memory://", identify=from_address()) as meter:
+        one, two = (MeterDependency(meter.metering(f"{most}", limits=f"{most}/minute")) for most in (1, 2))
+        router = APIRouter(dependencies=[Depends(one)])
+        app.get("/at-the-route", dependencies=[Depends(one), Depends(two)])(lambda: "sunny")
+        router.get("/at-the-router", dependencies=[Depends(two)])(lambda: "sunny")
+        app.include_router(router)
+        client = TestClient(app)
+        for path in ("/at-the-route", "/at-the-router"):
+            assert [client.get(path).status_code for _ in range(3)] == [200, 200, 429]

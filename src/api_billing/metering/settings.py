@@ -137,7 +137,11 @@ class MeterSettings(BaseSettings):
         description="Larger request bodies are refused together with an `Idempotency-Key`, and where a callable of the"
         " terms asks for them.",
     )
-    audit_bodies: bool = Field(False, description="Keep bodies of requests and responses in the audit log.")
+    audit_bodies: bool = Field(
+        False,
+        description="Keep bodies in the audit log: of responses, and of requests as far as they were read for an"
+        " `Idempotency-Key` or a term (`reads_body=True`).",
+    )
     audit_body_bytes: int = Field(2_048, ge=0, le=2**20, description="How much of each body the audit log keeps.")
     key_pepper: SecretStr = Field(
         SecretStr(""),
