@@ -118,7 +118,7 @@ def set_(
     except ValueError as error:
         raise InvalidInput(str(error)) from None
     desk.store.call(PutTier(tier))
-    return Shown(_tier_data(tier), lambda: _tiers([tier]))
+    return shown_tier(tier)
 
 
 @meter_command(tiers, "list")
@@ -169,6 +169,11 @@ def _profiles(found: Sequence[Profile]) -> RenderableType:
     return table("consumer", "tier", "state", "own limits", rows=rows)
 
 
+def shown_tier(tier: Tier) -> Shown:
+    """A tier, as it is now."""
+    return Shown(_tier_data(tier), lambda: _tiers([tier]))
+
+
 def _tier_data(tier: Tier) -> dict[str, Any]:
     return {
         "tier": tier.name,
@@ -184,7 +189,8 @@ def _tiers(found: Sequence[Tier]) -> RenderableType:
             each.name,
             "unlimited" if each.monthly_calls is None else f"{each.monthly_calls:,}",
             f"{each.retention_days:,} days",
+            ", ".join([quota.name for quota in each.quotas]) or "-",
         )
         for each in found
     ]
-    return table("tier", right("calls a month"), right("records kept"), rows=rows)
+    return table("tier", right("calls a month"), right("records kept"), "quotas", rows=rows)

@@ -11,12 +11,13 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from api_billing.cli.drawing import right, table, usage_bar
+from api_billing.cli.meter_consumers import shown_tier
 from api_billing.cli.meter_session import MONEY_HELP, ConsumerName, Desk, instant_text, meter_command, plain
 from api_billing.cli.output import Shown
 from api_billing.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from api_billing.amounts import Currency
     from api_billing.metering.ledger.consumer_operations import PutProfile
@@ -34,6 +35,7 @@ PeriodName = Annotated[
 Anchor = Annotated[
     str, typer.Option("--from", metavar="DAY", help="Day that windows begin on, as 2026-01-31; else the calendar's.")
 ]
+OfTier = Annotated[bool, typer.Option("--tier", help="Of the tier of this name, so of all its consumers.")]
 Spending = Annotated[str | None, typer.Option(metavar="AMOUNT", help=f"At most this is spent: {MONEY_HELP}.")]
 
 
@@ -46,6 +48,7 @@ def set_quota(
     calls: Annotated[int | None, typer.Option(metavar="N", help="At most so many calls.", min=0)] = None,
     spending: Spending = None,
     start: Anchor = "",
+    of_tier: OfTier = False,
 ) -> Shown:
     """Set a quota of a consumer, or change the one of this name; what is counted already stays counted."""
     from api_billing.metering.limits.quotas import Quota
@@ -54,10 +57,7 @@ def set_quota(
         raise InvalidInput("a quota needs --calls N or --spending AMOUNT, and not both")
     limit, unit = (desk.amount(spending), "wei") if spending is not None else (calls, "calls")
     quota = _made(Quota, name, per, limit, unit=unit, anchor=_anchor(start))
-    profile = desk.meter.revise_consumer(
-        consumer, lambda was: replace(was, quotas=(*_without(was.quotas, name), quota))
-    )
-    return _shown(desk, profile)
+    return _revised(desk, consumer, lambda was: (*_without(was, name), quota), of_tier)
 
 
 @meter_command(quotas, "show")
@@ -69,16 +69,29 @@ def show_quotas(desk: Desk, consumer: ConsumerName) -> Shown:
 
 
 @meter_command(quotas, "remove")
-def remove_quota(desk: Desk, consumer: ConsumerName, name: LimitName) -> Shown:
+def remove_quota(desk: Desk, consumer: ConsumerName, name: LimitName, of_tier: OfTier = False) -> Shown:
     """Remove a quota of a consumer; those of its tier stay."""
 
-    def revise(was: PutProfile) -> PutProfile:
-        left = _without(was.quotas, name)
-        if len(left) == len(was.quotas):
+    def revise(was: tuple[Quota, ...]) -> tuple[Quota, ...]:
+        left = _without(was, name)
+        if len(left) == len(was):
             raise InvalidInput(f"{plain(consumer)} has no own quota {name!r}")
-        return replace(was, quotas=left)
+        return left
 
-    return _shown(desk, desk.meter.revise_consumer(consumer, revise))
+    return _revised(desk, consumer, revise, of_tier)
+
+
+def _revised(desk: Desk, named: str, revise: Callable[[tuple[Quota, ...]], tuple[Quota, ...]], of_tier: bool) -> Shown:
+    """Replace the quotas of a consumer, or a tier."""
+    if not of_tier:
+        profile = desk.meter.revise_consumer(named, lambda was: replace(was, quotas=revise(was.quotas)))
+        return _shown(desk, profile)
+    tier = next((each for each in desk.meter.tiers() if each.name == named), None)
+    if tier is None:
+        raise InvalidInput(f"no tier is called {named!r}", hint="see: api-billing meter tier list")
+    tier = replace(tier, quotas=revise(tier.quotas))
+    desk.meter.set_tier(tier)
+    return shown_tier(tier)
 
 
 @meter_command(budgets, "set")

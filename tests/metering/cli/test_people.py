@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from api_billing.metering import Quota
 from api_billing.metering.ledger.ids import new_id
 from api_billing.metering.ledger.operations import Grant, GrantMade, Reserve, Settle
 from api_billing.metering.statements import Days, make_statement
@@ -76,6 +77,19 @@ def test_keys_change__what_is_given__is_that_and_the_rest_stays(acme: Any, meter
     two = acme("keys", "change", key, *none, "--json").json
     assert (two["quotas"], two["expires_ms"], two["apis"], two["label"]) == ([], None, [], "")
     assert "nothing" in acme("keys", "change", key, code=2).err
+
+
+def test_quota__of_a_tier__is_set_shown_and_removed(acme: Any, meter: Any) -> None:
+    made = acme("quota", "set", "free", "daily", "--tier", "--per", "day", "--calls", "2", "--json").json
+    assert (made["tier"], made["monthly_calls"], made["quotas"]) == ("free", 1_000, ["daily"])
+    acme("quota", "set", "free", "spend", "--tier", "--per", "month", "--spending", "1.5gen")
+    acme("quota", "set", "free", "daily", "--tier", "--per", "day", "--calls", "3")
+    [free] = [tier for tier in meter.tiers() if tier.name == "free"]
+    assert free.quotas == (Quota("spend", "month", 15 * 10**17, "wei"), Quota("daily", "day", 3))
+    assert "spend, daily" in acme("tier", "list").out
+    assert acme("quota", "remove", "free", "daily", "--tier", "--json").json["quotas"] == ["spend"]
+    assert "daily" in acme("quota", "remove", "free", "daily", "--tier", code=2).err
+    assert "platinum" in acme("quota", "set", "platinum", "d", "--tier", "--per", "day", "--calls", "1", code=2).err
 
 
 def test_reset__of_the_month__is_in_the_audit_log(acme: Any, meter: Any) -> None:
