@@ -108,6 +108,9 @@ def rotate(
 def change(
     desk: Desk,
     key_id: KeyId,
+    tier: Annotated[
+        str | None, typer.Option(metavar="TIER", help='Tier of this key, instead of its consumer\'s; "": none.')
+    ] = None,
     label: Annotated[str | None, typer.Option(metavar="TEXT", help="What it is for.")] = None,
     expires: Annotated[
         str, typer.Option(metavar="SPAN", help="How long it is good from now on: 90d, 12h, 30m or 2w; or never.")
@@ -122,7 +125,7 @@ def change(
 ) -> Shown:
     """Change what is given of a key, from its next request on."""
     _check_id(key_id)
-    terms: dict[str, Any] = {} if label is None else {"label": label}
+    terms: dict[str, Any] = {name: text for name, text in (("tier", tier), ("label", label)) if text is not None}
     if expires:
         terms["expires_at"] = None if expires == "never" else _after(desk, expires)
     if api:
@@ -132,7 +135,7 @@ def change(
     if per:
         terms["per"] = per
     if not terms:
-        raise InvalidInput("nothing is to be changed: give --label, --expires, --api, --cap or --per")
+        raise InvalidInput("nothing is to be changed: give --tier, --label, --expires, --api, --cap or --per")
     changed = desk.meter.change_key(key_id, **terms)
     return Shown(_key_data(changed), lambda: _keys(desk, [changed]))
 

@@ -73,9 +73,10 @@ def test_keys_change__what_is_given__is_that_and_the_rest_stays(acme: Any, meter
     one = acme("keys", "change", key, "--cap", "6 gen", "--expires", "1d", "--json").json
     assert (one["label"], one["apis"], one["expires_ms"] > 0) == ("page", ["weather"], True)
     assert [each["limit"] for each in one["quotas"]] == [6 * 10**18]
-    none = ("--cap", "none", "--expires", "never", "--api", "all", "--label", "")
+    assert acme("keys", "change", key, "--tier", "pro", "--json").json["tier"] == "pro"
+    none = ("--tier", "", "--cap", "none", "--expires", "never", "--api", "all", "--label", "")
     two = acme("keys", "change", key, *none, "--json").json
-    assert (two["quotas"], two["expires_ms"], two["apis"], two["label"]) == ([], None, [], "")
+    assert (two["quotas"], two["expires_ms"], two["apis"], two["label"], two["tier"]) == ([], None, [], "", "")
     assert "nothing" in acme("keys", "change", key, code=2).err
 
 

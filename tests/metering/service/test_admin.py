@@ -236,8 +236,14 @@ def test_key__changed__has_what_was_given_and_the_rest(service: Any) -> None:
     assert [(each["limit"], each["period"]) for each in changed["quotas"]] == [("9", "day")]
     assert service.reserve(api_key=made["key"], estimate_wei="9").status_code == 201
     assert service.reserve(api_key=made["key"], estimate_wei="1").json()["code"] == "quota_exceeded"
+    assert service.admin("PATCH", path, body={"per": None}).json()["quotas"][0]["period"] == "day"
     assert service.admin("PATCH", path, body={"cap_wei": None}).json()["quotas"] == []
     assert service.reserve(api_key=made["key"], estimate_wei="1").status_code == 201
+    both = {"quotas": [DAILY], "tier": "pro"}
+    assert {name: service.admin("PATCH", path, body=both).json()[name] for name in both} == both
+    assert service.admin("PATCH", path, body={"label": "x"}).json()["quotas"] == [DAILY]
+    assert service.admin("PATCH", path, body={"tier": "platinum"}).status_code == 400
+    assert service.admin("PATCH", path, body={"quotas": None, "tier": None}).json()["quotas"] == []
     assert service.admin("PATCH", "/v1/keys/12345678", body={"label": "x"}).status_code == 404
 
 

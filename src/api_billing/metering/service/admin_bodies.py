@@ -292,25 +292,29 @@ class NewKeyBody(Body):
 
 
 class KeyChangeBody(Body):
-    """What is to be changed of a key; what is left out stays. Null takes its end, or its cap, from it."""
+    """What is to be changed of a key; what is left out stays. Null takes its end, its cap and so on from it."""
 
+    tier: Annotated[str, Field(max_length=64)] | None = Field(None, description="Instead of its consumer's")
     label: Label | None = None
     expires_ms: Instant | None = None
     apis: list[ApiName] | None = Field(None, max_length=100, description="That it is good for; none: all")
     cap_wei: Wei | None = None
-    per: Period | None = Field(None, description="Of the cap")
+    per: Period | None = Field(None, description="Of the cap; null: as it is")
+    quotas: Quotas | None = Field(None, description="Beside the cap")
 
     def terms(self) -> KeyTerms:
         """What is given."""
         given = {
+            "tier": self.tier or "",
             "label": self.label or "",
             "expires_at": instant(self.expires_ms),
             "apis": self.apis or [],
             "cap": None if self.cap_wei is None else int(self.cap_wei),
-            "per": self.per or "month",
+            "per": self.per,
+            "quotas": [quota.quota() for quota in self.quotas or ()],
         }
         named = {"expires_ms": "expires_at", "cap_wei": "cap"}
-        fields = [named.get(name, name) for name in self.model_fields_set]
+        fields = [named.get(name, name) for name in self.model_fields_set if name != "per" or self.per]
         return cast(KeyTerms, {name: given[name] for name in fields})
 
 
