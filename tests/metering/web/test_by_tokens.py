@@ -43,6 +43,8 @@ def test_stream__with_usage_at_its_end__is_charged_by_its_tokens(adapter: str) -
     with open_meter() as meter, subject_of(adapter, meter) as subject:
         assert subject.get("/events").status == 200
         assert charged(subject) == COST_WEI
+        (record,) = meter.store.call(ListRecords())
+        assert json.loads(record.outcome.tags) == {"input_tokens": 5, "output_tokens": 2, "cached_tokens": 0}
 
 
 def test_answer__without_usage__is_charged_its_whole_estimate(adapter: str) -> None:

@@ -277,7 +277,7 @@ class CreditPayer(Payer):
         price, meter = self.metering.price, self.metering.meter
         assert price is not None
         assert not isinstance(price, int | str)  # it was made a fixed price
-        return price_of(
+        priced = yield from price_of(
             price,
             self.request,
             response,
@@ -286,6 +286,9 @@ class CreditPayer(Payer):
             meter.seldom,
             meter.currency,
         )
+        if response.watcher is not None and isinstance(tags := getattr(response.watcher, "tags", None), dict):
+            self.tags.update(tags)
+        return priced
 
     def settled(self, reserve: Reserve, settle: Settle, reply: Settled) -> Fields:
         api, meter = self.metering.api, self.metering.meter

@@ -89,6 +89,7 @@ class ByTokens:
         tokens = None if found is None else _tokens_of(found.usage)
         if found is None or tokens is None:
             raise ChargeEstimate("no usage")
+        watcher.tags = {f"{name}_tokens": count for name, count in tokens._asdict().items()}
         price = _price_of(self.models, found.model) or _price_of(self.models, _asked_model(request))
         if price is None:
             raise ChargeEstimate("model without a price")
@@ -164,14 +165,17 @@ class Usage(NamedTuple):
 
 
 class UsageWatcher:
-    """Finds the usage in an answer, piece by piece: the last one of a stream of events, that of JSON else."""
+    """Finds the usage in an answer, piece by piece: the last one of a stream of events, that of JSON else. ``tags`` are
+    for the record of the request.
+    """
 
-    __slots__ = ("_found", "_is_readable", "_is_stream", "_kept", "_size", "_unpacked")
+    __slots__ = ("_found", "_is_readable", "_is_stream", "_kept", "_size", "_unpacked", "tags")
 
     def __init__(self, headers: Headers) -> None:
         kind = (headers.first("content-type") or "").partition(";")[0].strip().lower()
         encoding = (headers.first("content-encoding") or "identity").strip().lower()
         self._is_stream = kind == "text/event-stream"
+        self.tags: dict[str, int] = {}
         self._found: Usage | None = None
         self._kept: list[bytes] = []  # of the line that goes by, or of the whole
         self._size = 0
