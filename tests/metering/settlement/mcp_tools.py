@@ -15,6 +15,7 @@ from mcp_types import CallToolRequestParams, CallToolResult
 from api_billing.metering.ledger.operations import ListRecords
 from api_billing.metering.ledger.session_operations import ReadSession
 from api_billing.metering.request.http import MeteredRequest
+from api_billing.metering.request.problems import Answer
 from api_billing.metering.settlement.chain import chain_account
 from api_billing.metering.web.mcp import CREDENTIAL, RECEIPT, PaidTools
 from api_billing.payments import mpp
@@ -193,3 +194,18 @@ def test_call__that_closes_the_session__runs_nothing_and_has_the_receipt(shop: S
 def test_call__where_no_payments_are_taken__is_an_error_without_challenges(world: World) -> None:
     error = Shop(world, payments="").call()
     assert (error.code, error.data["httpStatus"]) == (-32000, 401)
+
+
+@pytest.mark.parametrize(("body", "told"), [(b"tea", "tea"), (b'{"error": "tea"}', {"error": "tea"}), (b"[]", [])])
+def test_call__refused_with_an_own_answer__is_an_error_that_has_it(world: World, body: bytes, told: Any) -> None:
+    meter = Desk(world).meter
+    terms = meter.metering(API, estimate_wei=ESTIMATE_WEI, on_refusal=lambda *_: Answer(418, (), body))
+    params = CallToolRequestParams(name="forecast", arguments={})
+    context: Any = SimpleNamespace(request=None)
+
+    async def tool(_: Any) -> CallToolResult:
+        raise AssertionError("not to be run")
+
+    with pytest.raises(MCPError) as error:
+        asyncio.run(PaidTools({"forecast": terms}).intercept_tool_call(params, context, tool))
+    assert error.value.error.data == {"httpStatus": 418, "problem": told}

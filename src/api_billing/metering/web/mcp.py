@@ -104,13 +104,23 @@ def _answered(answer: Answer, *, has_paid: bool) -> CallToolResult:
         # An error for the tool, as a result would have to be of its form.
         text = TextContent(type="text", text="The session was managed; the tool was not run.")
         return _with_receipt(CallToolResult(content=[text], is_error=True), answer.headers)
-    problem = json.loads(answer.body)
+    problem = _said(answer.body)
+    title = problem.get("title") if isinstance(problem, dict) else None
+    title = title if isinstance(title, str) else "Refused"  # by an answer of the application's own
     data = {"httpStatus": answer.status, "problem": problem}
     asked = [value for name, value in answer.headers if name == "www-authenticate"] if answer.status == 402 else []
     if challenges := challenges_in(asked):
         code = PAYMENT_FAILED if has_paid else PAYMENT_REQUIRED
-        raise MCPError(code, problem["title"], {**data, "challenges": [_object(each) for each in challenges]})
-    raise MCPError(REFUSED, problem["title"], data)
+        raise MCPError(code, title, {**data, "challenges": [_object(each) for each in challenges]})
+    raise MCPError(REFUSED, title, data)
+
+
+def _said(body: bytes) -> Any:
+    """What a body says in JSON, or else its text."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
 
 
 def _object(challenge: Challenge) -> dict[str, Any]:
