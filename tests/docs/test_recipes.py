@@ -74,6 +74,16 @@ def test_quota__fourth_call_within_an_hour__is_refused(memory_meter: Meter, mete
     assert client.get("/search", headers={"X-Client": "acme"}).status_code == 200
 
 
+def test_usage__asked_with_its_own_key__is_shown(memory_meter: Meter) -> None:
+    acme = paying(memory_meter, "acme", 100)
+    memory_meter.charge("acme", 30, api="jobs")
+    app = names_of("Let customers see what they used")["create_app"](memory_meter, "a token of 16 bytes")
+    client = TestClient(app, headers=acme)
+    assert client.get("/billing/v1/balance").json()["free_wei"] == "70"
+    assert [each["api"] for each in client.get("/billing/v1/usage").json()["usage"]] == ["jobs"]
+    assert client.get("/billing/v1/records").json()["records"][0]["charged_wei"] == "30"
+
+
 def test_tiers__retry_with_its_key__is_charged_once(memory_meter: Meter) -> None:
     client_app = names_of("Tiers, and a retry that is charged once", meter=memory_meter)["create_app"](memory_meter)
     client, acme = TestClient(client_app), paying(memory_meter, "acme", 100)
