@@ -419,5 +419,5 @@ def test_extractor__of_what_names_no_field__is_refused_where_it_is_made(make: Ca
 def test_identify__answer_that_is_no_consumer__is_refused_and_logged(
     answer: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert run(identify(lambda request: answer, request()), no_store) is INVALID
+    assert run(identify(lambda request: answer, request()), no_store) == replace(INVALID, why="identify: TypeError")
     assert "an extractor returned" in caplog.text

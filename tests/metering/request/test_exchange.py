@@ -992,6 +992,7 @@ def test_estimate__that_fails__is_the_requests_fault_or_the_applications(
         ("units", lambda request: 0, "units: it returned 0"),
         ("operation", failing(OSError("no table")), "operation: OSError: no table"),
         ("operation", failing(Unspoken()), "operation: Unspoken"),
+        ("identify", failing(OSError("no such key: k1")), "identify: OSError"),
     ],
 )
 def test_callable__that_fails__is_told_to_the_operator_and_not_to_the_client(

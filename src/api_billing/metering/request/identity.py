@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import lru_cache
 from types import GeneratorType
 from typing import Final, NamedTuple, cast
@@ -70,11 +71,11 @@ def identify(
         return body if isinstance(body, Refusal) else (yield from identify(extractor, request, seldom, limit))
     except StoreUnavailable:
         raise
-    except Exception:
+    except Exception as error:
         (seldom or Seldom()).log(
             _LOG, logging.ERROR, "the identity of a request to %.200r could not be told", request.route, exc_info=True
         )
-        return INVALID
+        return replace(INVALID, why=f"identify: {type(error).__name__}")  # its text may have the credential
 
 
 def identified(extractor: Extractor, request: MeteredRequest) -> Steps[Identity | Refusal]:
