@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Final
 
-from fastapi import FastAPI, Request
+from fastapi import Request
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -207,9 +208,9 @@ async def _answer_not_allowed(request: Request, error: Exception) -> Response:
     return AnswerResponse(Answer(*error.answer))
 
 
-def install(app: FastAPI) -> None:
+def install(app: Starlette) -> None:
     """Prepare an application for ``MeterDependency``: its middleware, and refusals as problem details, also of what its
-    handlers charge themselves (``NotAllowed``).
+    handlers, and those of one of Starlette's, charge themselves (``NotAllowed``).
     """
     app.add_exception_handler(MeterRefusal, _answer)
     app.add_exception_handler(NotAllowed, _answer_not_allowed)
