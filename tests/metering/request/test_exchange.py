@@ -272,6 +272,17 @@ def test_begin__disabled_consumer__is_403_at_once(desk: Desk) -> None:
     assert code_of(desk.serve()) == (403, "disabled")
 
 
+@pytest.mark.parametrize("limits", [{"quotas": [Quota("none", "day", 0)]}, {"budgets": [Budget("none", "month", 0)]}])
+def test_begin__disabled_consumer_whose_limits_are_used_up__is_403_and_nothing_else(
+    desk: Desk, limits: dict[str, Any]
+) -> None:
+    desk.meter.change_consumer("alice", disabled=True, **limits)
+    answer = desk.serve()
+    assert code_of(answer) == (403, "disabled")
+    assert "retry-after" not in dict(answer.headers)
+    assert b"violated-policies" not in answer.body
+
+
 def test_begin__key_revoked_after_it_was_used__is_403_at_once(desk: Desk) -> None:
     key = desk.meter.create_key("alice")
     bearer = ("authorization", f"Bearer {key.text}")

@@ -133,7 +133,7 @@ def test_reserve__of_a_disabled_consumer__is_refused(desk, calls):
     profile = desk.call(PutProfile("acme", "pro", disabled=True))
     reply = desk.reserve(0, calls(0), profile_version=profile.version)[1]
     assert isinstance(reply, Refused)
-    assert reply.code == "disabled"
+    assert (reply.code, reply.violated) == ("disabled", ())
 
 
 def test_key__put__is_found(desk):

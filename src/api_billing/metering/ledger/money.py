@@ -68,13 +68,13 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
     """Set aside the estimate and count the call, or leave everything as it is."""
     if not (op.fresh and tables.trusts_fresh) and (request := tables.request(op.reservation_id)) is not None:
         return _reserved_before(tables, request, op)
-    code = ""
+    code, is_disabled = "", False
     if op.profile_version >= 0:
         consumer = tables.consumer(op.consumer)
         if consumer is None or tables.version_of(consumer) != op.profile_version:
             return StaleProfile(tables.profile(op.consumer))
         if consumer.disabled:
-            code = "disabled"
+            code, is_disabled = "disabled", True
     asked_wei, paid_wei = op.estimate_wei, 0
     if op.claim is not None:
         claimed = _claimed(tables, op)
@@ -91,7 +91,7 @@ def reserve(tables: Tables, op: Reserve) -> ReserveReply:
         count = tables.count(counter, starts_ms, ends_ms)
         counts.append(count)
         counted = count.used if counting == "fixed" else bring_up(tables, count, op.checks[index], op.now_ms)
-        if limit is not None and counted + (weight if unit == "calls" else estimate_wei) > limit:
+        if limit is not None and counted + (weight if unit == "calls" else estimate_wei) > limit and not is_disabled:
             violated.append(index)
             code = code or refusal
     is_short = account.granted_wei - account.reserved_wei - account.charged_wei < estimate_wei
