@@ -77,7 +77,7 @@ def usage(
     if as_csv:
         if desk.printer.as_json:
             raise InvalidInput("--csv or --json, not both")
-        sys.stdout.write(_csv(data, desk.currency))
+        sys.stdout.write(_csv(data, desk.currency, receipts))
         return None
     used = [each for each in found if each.calls]
 
@@ -114,16 +114,17 @@ def _day(text: str) -> int:
         raise InvalidInput(f"{text!r} is no day: write it as 2026-11-01") from None
 
 
-def _csv(data: Sequence[dict[str, Any]], currency: Currency) -> str:
+def _csv(data: Sequence[dict[str, Any]], currency: Currency, receipts: bool) -> str:
     """One line a consumer, API and day; what a spreadsheet would take for a formula is a text."""
     out = StringIO()
     lines = csv.writer(out, lineterminator="\n")
-    code = currency.code
-    lines.writerow(["day", "consumer", "api", "calls", "units", f"charged {code}", f"uncollected {code}"])
+    code, last = currency.code, ["calls with a receipt"] if receipts else []
+    lines.writerow(["day", "consumer", "api", "calls", "units", f"charged {code}", f"uncollected {code}", *last])
     for each in data:
         names = [f"'{name}" if name[:1] in "=+-@" else name for name in (plain(each["consumer"]), plain(each["api"]))]
         amounts = [_decimal(each[name], currency.decimals) for name in ("charged_wei", "uncollected_wei")]
-        lines.writerow([day_text(each["day"]), *names, each["calls"], each["units"], *amounts])
+        redeemed = [each["receipt_calls"] for _ in last]
+        lines.writerow([day_text(each["day"]), *names, each["calls"], each["units"], *amounts, *redeemed])
     return out.getvalue()
 
 

@@ -1,7 +1,9 @@
 """Usage, audit log, pruning and batches on the command line."""
 
+import csv
 import json
 from dataclasses import replace
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -87,6 +89,11 @@ def test_usage__with_receipts__counts_them_beside_what_was_charged(
     ]
     assert acme("usage", "--receipts").out.splitlines()[-1] == "4 calls with a receipt, billed by the contract"
     assert "receipt" not in acme("usage").out
+    rows = list(csv.DictReader(StringIO(acme("usage", "--receipts", "--csv").out)))
+    assert [(row["api"], row["calls with a receipt"]) for row in rows] == [
+        (each["api"], str(each["receipt_calls"])) for each in found
+    ]
+    assert "receipt" not in acme("usage", "--csv").out
 
 
 def test_usage__none__says_so(acme: Any) -> None:
