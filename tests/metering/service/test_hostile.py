@@ -141,6 +141,7 @@ def client() -> Any:
     """An HTTP meter that is shared: what one example leaves does not matter to the next."""
     with Meter.open("memory://") as meter:
         meter.add_consumer("acme")
+        meter.add_consumer("other", tier="enterprise")
         with TestClient(
             create_app(meter, service_token=TOKEN, admin_token=ADMIN), raise_server_exceptions=False
         ) as client:
@@ -167,14 +168,29 @@ def test_headers__whatever_they_are__do_no_harm(client: TestClient, fields: list
     assert answer.status_code < 500
 
 
+def there_is(client: TestClient, name: str) -> str:
+    """Something that is there, for a parameter of a path."""
+    if name == "consumer":
+        return "acme"
+    if name == "key_id":
+        made = client.post("/v1/keys", json={"consumer": "other"}, headers={"Authorization": f"Bearer {ADMIN}"})
+        return str(made.json()["key_id"])
+    asked = {"api": "weather", "estimate_wei": "0", "consumer": "other"}
+    return str(client.post("/v1/reservations", json=asked, headers=HEADERS).json()["id"])
+
+
 @pytest.mark.parametrize(("path", "method"), OPERATIONS + OF_ADMINS)
-def test_description__requests_made_from_it__are_answered_as_it_says(described: Any, path: str, method: str) -> None:
+def test_description__requests_made_from_it__are_answered_as_it_says(
+    client: TestClient, described: Any, path: str, method: str
+) -> None:
     operation = described[path][method]
     token = ADMIN if (path, method) in OF_ADMINS else TOKEN
 
     @settings(max_examples=EXAMPLES, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-    @given(case=operation.as_strategy())
-    def conforms(case: Any) -> None:
+    @given(case=operation.as_strategy(), is_there=st.booleans())
+    def conforms(case: Any, is_there: bool) -> None:
+        for name in case.path_parameters if is_there else ():
+            case.path_parameters[name] = there_is(client, name)
         case.call_and_validate(headers={"Authorization": f"Bearer {token}"}, checks=CHECKS)
 
     conforms()
