@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from starlette.exceptions import HTTPException
 
 from api_billing.metering import MeteredRequest, MeteredResponse, first_of, from_header, from_json_field
 from api_billing.metering.ledger.operations import ListRecords, Record
 
-from .subjects import ADAPTERS, CHUNKED, OF_CHUNKS, Subject, subject_of
+from .subjects import ADAPTERS, CHUNKED, OF_CHUNKS, Subject, by_starlette, subject_of
 from .terms import TERMS, open_meter
 
 ASKED = {"model": "large", "wei": 300, "of": "ann"}
@@ -104,3 +105,23 @@ def test_body__in_chunks_and_too_long_to_say_who__reaches_the_handler(
     monkeypatch.setitem(TERMS, "identify", first_of(from_json_field("of"), from_header("X-Consumer")))
     with open_meter(max_fingerprint_bytes=9) as meter, subject_of(adapter, meter, OF_CHUNKS) as subject:
         assert subject.post("/echo", LONG, IN_CHUNKS).body == LONG
+
+
+@pytest.mark.parametrize("adapter", [name for name in ADAPTERS if name.startswith(("asgi", "starlette", "fastapi"))])
+def test_body__beyond_a_bound_of_the_frameworks__is_too_large(adapter: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bounded(app: Any) -> Any:
+        async def outside(scope: Any, receive: Any, send: Any) -> None:
+            async def receive_some() -> Any:
+                message = await receive()
+                if message.get("body"):
+                    raise HTTPException(413)  # as RequestBodyLimitMiddleware does
+                return message
+
+            await app(scope, receive_some, send)
+
+        return by_starlette(outside)
+
+    monkeypatch.setitem(TERMS, "estimate_wei", sync_told("wei"))
+    with open_meter() as meter, subject_of(adapter, meter, {adapter: (ADAPTERS[adapter][0], bounded)}) as subject:
+        reply = subject.post("/echo", BODY, IN_CHUNKS)
+        assert (reply.status, json.loads(reply.body)["code"], subject.seen) == (413, "body_too_large", [])

@@ -31,6 +31,7 @@ _NOTICEABLE_MS: Final = 5
 _ROUNDS_OF_MIDDLEWARE: Final = 25
 # The server reads the body from a file itself; its length is the declared one.
 _WHOLE_FILES: Final = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
+_TOO_LARGE: Final = 413
 _TRAILED: Final = ("payment-receipt", "x-cost-wei")
 _TRAILER: Final = (b"trailer", ", ".join(_TRAILED).encode())
 _BODIES: Final = _WHOLE_FILES | {"http.response.body"}
@@ -77,6 +78,8 @@ class Incoming:
             try:
                 message = await self._next()
             except Exception as error:
+                if getattr(error, "status_code", 0) == _TOO_LARGE:  # for a bound of the framework's own
+                    raise BodyTooLarge from None
                 _log.debug("the body of a request could not be read: %r", error)
                 return None
             self._keep(message)
