@@ -101,6 +101,18 @@ def test_open__tables_of_a_newer_version__is_refused(new_schema, admin):
         open_store(new_schema)
 
 
+def test_database__that_lost_its_tables__is_refused_and_none_are_made_in_their_place(new_schema, admin, desk_of):
+    with open_store(new_schema) as store:
+        desk_of(store).grant(5)
+        schema = new_schema.rpartition("%3D")[2]
+        admin.execute(f"drop schema {schema} cascade; create schema {schema}")
+        store._disconnect()
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="emptied"):
+                desk_of(store).free()
+    open_store(new_schema).close()  # as whoever wants to begin anew
+
+
 def test_open__not_a_url__is_refused_without_showing_the_password():
     with pytest.raises(InvalidSetting) as caught:
         open_store("postgresql://me:secret@host:port/x?nonsense=1")

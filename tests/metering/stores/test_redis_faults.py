@@ -9,7 +9,7 @@ import pytest
 
 redis = pytest.importorskip("redis")
 
-from api_billing.metering.errors import StoreUnavailable  # noqa: E402
+from api_billing.metering.errors import StoreUnavailable, StoreUnusable  # noqa: E402
 from api_billing.metering.ledger.operations import Grant, Granted, ReadBalance, Settled  # noqa: E402
 from api_billing.metering.stores import networked, open_store  # noqa: E402
 from api_billing.metering.stores.redis import store as redis_store  # noqa: E402
@@ -218,6 +218,21 @@ def test_eviction__that_dropped_keys_meanwhile__is_refused_by_every_process_unti
     pair.clients[0].hdel("api-billing:{0}/state", "evicted")
     open_store(pair.url).close()
     assert "HDEL api-billing:{0}/state evicted" in caught.value.hint
+
+
+@pytest.mark.parametrize("reconnects", [False, True])
+@pytest.mark.usefixtures("always_looked_at")
+def test_server__that_was_emptied__is_refused_and_no_store_made_in_its_place(pair, desk_of, reconnects):
+    with open_store(pair.url) as store:
+        desk_of(store).grant(5)
+        pair.clients[0].flushall()
+        if reconnects:
+            store._disconnect()
+        for _ in range(2):
+            with pytest.raises(StoreUnusable, match="emptied"):
+                store.call(ReadBalance("a"))
+        assert pair.clients[0].keys() == []
+    open_store(pair.url).close()  # as whoever wants to begin anew
 
 
 def test_replicas__that_there_are__have_what_was_answered(pair, desk_of):

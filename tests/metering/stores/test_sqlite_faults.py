@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from api_billing.metering.errors import StoreUnavailable
+from api_billing.metering.errors import StoreUnavailable, StoreUnusable
 from api_billing.metering.ledger.operations import Grant, ReadBalance
 from api_billing.metering.stores import open_store
 from api_billing.metering.stores.sqlite import store as sqlite_store
@@ -152,3 +152,21 @@ def test_disk__that_is_full__is_unavailable_and_goes_on_when_there_is_room(url):
     # A file of this process cannot grow beyond its limit, as if the disk had no more room.
     ran = subprocess.run([sys.executable, "-c", FULL, url], capture_output=True, check=True, text=True)
     assert json.loads(ran.stdout) == ["not opened", "not granted", 1]
+
+
+@pytest.mark.parametrize("becomes", ["removed", "replaced"])
+def test_file__that_is_not_in_its_place__is_refused_and_not_made_again(folder, url, desk_of, becomes, monkeypatch):
+    monkeypatch.setattr(sqlite_store, "_LOOK_SECONDS", 0)
+    with open_store(url) as store:
+        desk_of(store).grant(5)
+        for file in folder.glob("meter.db*"):
+            file.rename(folder / f"away-{file.name}")
+        if becomes == "replaced":
+            open_store(url).close()
+        for ask in (desk_of(store).free, lambda: asyncio.run(store.acall(ReadBalance("a"))), desk_of(store).reserve):
+            with pytest.raises(StoreUnusable, match="removed or replaced"):
+                ask()
+        store._disconnect()
+        if becomes == "removed":
+            with pytest.raises(StoreUnavailable, match="does not exist"):
+                desk_of(store).free()

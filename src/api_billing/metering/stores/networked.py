@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from api_billing.metering.clock import system_clock_ms
-from api_billing.metering.errors import CannotBeStored, StoreUnavailable
+from api_billing.metering.errors import CannotBeStored, StoreUnavailable, StoreUnusable
 from api_billing.metering.ledger import rules
 from api_billing.metering.ledger.consumer_operations import RevokeKey
 from api_billing.metering.ledger.operations import Extend, FireOnce, Operation, Prune, ResetCounts, Sweep
@@ -55,6 +55,7 @@ class NetworkedStore(Store):
         super().__init__(url)
         self._no_try_before = 0.0
         self._looked_at = 0.0
+        self._was_there = False  # the store was seen: nobody makes it again
         self._ahead_ns: int | None = None  # the server's time, less the monotonic clock's
 
     def connect(self) -> None:
@@ -71,6 +72,14 @@ class NetworkedStore(Store):
         """The server's time now, in microseconds."""
         self._looked_at = time.monotonic()
         self._ahead_ns = server_us * 1000 - time.monotonic_ns()
+
+    def _check_not_lost(self) -> None:
+        """The server has no store of ours. Raises: StoreUnusable, when it had: an empty one would refuse everybody."""
+        if self._was_there:
+            raise StoreUnusable(
+                f"{redacted(self.url)}: the store is gone: the server was emptied, or is another one",
+                hint="restore a backup; or, to begin with an empty store, restart all that use it",
+            )
 
     @abstractmethod
     def _connected(self) -> Any:

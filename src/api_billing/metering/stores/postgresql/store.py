@@ -213,11 +213,24 @@ class PostgresqlStore(NetworkedStore):
                 connection.prepare_threshold = None
             self._settings = _SET_FOR_TRANSACTION if is_pooled else ""
             connection.seconds = _ANSWER_SECONDS
-            _prepare(connection, self._settings)
+            _set_up(connection, self._settings)
+            self._make(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _make(self, connection: _Connection) -> None:
+        """Make the tables, if nobody has. Raises: StoreUnusable, psycopg.Error."""
+        if version_of(connection) is None:
+            self._check_not_lost()
+            try:
+                make_tables(connection, self._settings)
+            except psycopg.Error as error:
+                if not _undone(connection) or error.sqlstate not in _MADE_MEANWHILE:
+                    raise
+        check_version(version_of(connection) or 0, _WHAT)
+        self._was_there = True
 
     def _look(self, connection: _Connection, sql: str = _LOOK) -> int:
         """See what time it is there, and whether a newer program has migrated the tables; the id of the process that
@@ -226,7 +239,7 @@ class PostgresqlStore(NetworkedStore):
         connection.seconds = _LOOK_SECONDS
         pid, now_us, *version = connection.execute(sql.encode(), prepare=False).fetchall()[0]
         if version:
-            check_version(version[0], _WHAT)
+            check_version(version[0] or 0, _WHAT)
         self._is_at(now_us)
         return int(pid)
 
@@ -268,8 +281,8 @@ def _undone(connection: Connection) -> bool:
     return not connection.closed
 
 
-def _prepare(connection: Connection, settings: str) -> None:
-    """Set up a new connection, and make the tables when there are none. Raises: StoreUnavailable."""
+def _set_up(connection: Connection, settings: str) -> None:
+    """Set up a new connection. Raises: StoreUnusable."""
     info = connection.info
     if info.server_version < _OLDEST:
         raise StoreUnusable(f"PostgreSQL 12 or newer is needed; this one is {info.server_version // 10_000}")
@@ -277,10 +290,3 @@ def _prepare(connection: Connection, settings: str) -> None:
         raise StoreUnusable("the database's encoding has to be UTF8")
     if not settings:
         connection.execute(_SET_FOR_SESSION.encode(), prepare=False)
-    if version_of(connection) is None:
-        try:
-            make_tables(connection, settings)
-        except psycopg.Error as error:
-            if not _undone(connection) or error.sqlstate not in _MADE_MEANWHILE:
-                raise
-    check_version(version_of(connection) or 0, _WHAT)

@@ -357,7 +357,9 @@ class RedisStore(NetworkedStore):
 
     def _check_version(self, version: bytes | None) -> None:
         """None: it is not made yet. Raises: StoreUnusable."""
-        if version is not None:
+        if version is None:
+            self._check_not_lost()
+        else:
             check_version(int(version), redacted(self.url))
 
     def _servers(self) -> list[Any]:
@@ -409,6 +411,7 @@ class RedisStore(NetworkedStore):
             if tables.rows[row.kind][row.key] is None:
                 tables.put(row)
         tables.commit(self._who.encode() + b"00000000")  # or somebody else has put them
+        self._was_there = True
 
     def _disconnect(self) -> None:
         client, self._client = self._client, None

@@ -37,6 +37,7 @@ _BUSY_POLL_SECONDS: Final = 0.01
 _OF_ONE: Final = (UnicodeError, OverflowError, sqlite3.DataError, sqlite3.IntegrityError)
 _WAL_PAGES: Final = 4000  # 16 MB of log between two checkpoints
 _PAGE_BYTES: Final = 4096
+_LOOK_SECONDS: Final = 1.0  # between two looks at whether the file is in its place
 # What settlement reads is committed, or is none of its business yet.
 _READ_ASIDE: Final[frozenset[type[Operation[Any]]]] = frozenset(
     {ListToSettle, ReadCut, ReadBook, NextOutgoing, ListOutgoing, ListBatches, ReadLeaves}
@@ -59,6 +60,8 @@ class SqliteStore(LoopStore):
         self.path = path
         self._create = create
         self._connection: sqlite3.Connection | None = None
+        self._looked_at = 0.0
+        self._file: tuple[int, int] | None = None  # which one is open
         self._tables: SqliteTables | None = None
         self._lock: ProcessLock | None = None  # from opening to closing
         self._reader: sqlite3.Connection | None = None
@@ -247,7 +250,19 @@ class SqliteStore(LoopStore):
         self._disconnect()
         return StoreUnavailable(f"{self.path}: {error}", hint=hint_of(error))
 
+    def _look(self) -> None:
+        """See now and then whether the open file is in its place. Raises: StoreUnusable."""
+        if (now := time.monotonic()) - self._looked_at < _LOOK_SECONDS:
+            return
+        if _file_at(self.path) != self._file:
+            raise StoreUnusable(
+                f"{self.path} was removed or replaced while it was open",
+                hint="stop all that use it, restore a backup, and start them again",
+            )
+        self._looked_at = now
+
     def _forget_if_changed(self, tables: SqliteTables) -> None:
+        self._look()
         # Differs when another connection has committed, and not with our own commits. Whether that was about anything
         # that is in memory, its count says.
         (version,) = tables.connection.execute("pragma data_version").fetchone()
@@ -293,6 +308,8 @@ class SqliteStore(LoopStore):
             connection.execute("pragma busy_timeout = 0")
         finally:
             self._unlock()
+        self._create = False  # nobody makes again what was lost
+        self._file = _file_at(self.path)
         self._data_version = self._changes = -1
         return connection
 
@@ -361,6 +378,15 @@ class SqliteStore(LoopStore):
 
 
 _OF_PARENTS: Final[list[sqlite3.Connection]] = []  # kept from being collected, and so from being closed
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Which file that is; None: there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _storable(operation: Reserve) -> bool:
