@@ -20,7 +20,8 @@ import { setTimeout as pause } from "node:timers/promises";
 
 const DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const AMOUNT = /^\d{1,78}$/;
-const PAUSES_MS = [100, 400, 1600];
+const PAUSES_MS = [100, 400, 1600, 5000]; // before an attempt is repeated: for settlements the last one again and again
+const MAX_UNSETTLED = 100_000;
 const OWN_PROBLEMS = new Set(["invalid_request", "invalid_service_token", "reservation_ended", "id_conflict", "request_too_large"]);
 
 const REFUSED_WITH = [
@@ -29,10 +30,27 @@ const REFUSED_WITH = [
 ];
 const PAYING = ["authorization", "payment-authorization", "payment-signature", "accept-payment"];
 
-export function metered({ url, token, api, payments = false, failOpen = false, timeoutMs = 5000, ...terms }) {
+// What the meter did not take is asked for again as long as the process lives, one after the other; it keeps none alive.
+const unsettled = [];
+
+async function repeatUnsettled() {
+  while (unsettled.length) {
+    const first = unsettled[0];
+    const isDone = await first.isDone();
+    unsettled.shift();
+    if (isDone) continue;
+    unsettled.push(first); // another one is next, should this one be what is wrong
+    await pause(first.pauseMs, undefined, { ref: false });
+  }
+}
+
+process.once("exit", () => unsettled.forEach(({ what }) => console.error(`${what}: not done before the end`)));
+
+export function metered({ url, token, api, payments = false, failOpen = false, timeoutMs = 5000, ...rest }) {
+  const { pausesMs = PAUSES_MS, ...terms } = rest;
   if (typeof terms.estimateWei !== "function") amount("estimateWei", terms.estimateWei);
   // Every request to the meter may be repeated: the id keeps it from being done twice.
-  async function ask(path, body, pauses = PAUSES_MS) {
+  async function ask(path, body, pauses) {
     const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
     for (let attempt = 0; ; attempt++) {
       try {
@@ -53,7 +71,7 @@ export function metered({ url, token, api, payments = false, failOpen = false, t
     const said = await told(terms, req);
     if (said.status) return { refusal: said };
     const asked = { id, api, ...said, ...who, method: req.method, route };
-    const { answer, body } = await ask("/v1/reservations", asked, PAUSES_MS.slice(0, 1));
+    const { answer, body } = await ask("/v1/reservations", asked, pausesMs.slice(0, 1));
     if (answer.status === 201) return { ...body, expiresMs: body.expires_after_seconds * 1000 };
     if (answer.status === 200) return { response: body.response };
     // Anybody can use up the reads of the chain: that nobody knows what a consumer has is no outage to serve in.
@@ -69,11 +87,26 @@ export function metered({ url, token, api, payments = false, failOpen = false, t
 
   return async function meter(req, res, next) {
     const id = ulid();
-    const end = (how, body) =>
-      ask(`/v1/reservations/${id}/${how}`, body).then(
-        ({ answer, body }) => (answer.ok ? body.fields : console.error(`${id}: ${how}: ${body.code}`)),
-        (error) => console.error(`${id}: ${how}: ${error.message}`),
-      );
+    const end = async (how, body) => {
+      const what = `${id}: ${how}`;
+      // The fields of the meter's answer; null when it did not take it.
+      const attempt = async (pauses) => {
+        try {
+          const { answer, body: said } = await ask(`/v1/reservations/${id}/${how}`, body, pauses);
+          if (!answer.ok) console.error(`${what}: ${said.code}`);
+          return answer.status >= 500 ? null : (said.fields ?? {});
+        } catch (error) {
+          console.error(`${what}: ${error.message}`);
+          return null;
+        }
+      };
+      const fields = await attempt(pausesMs.slice(0, -1));
+      if (fields === null && unsettled.length < MAX_UNSETTLED) {
+        const isDone = async () => (await attempt([])) !== null;
+        if (unsettled.push({ what, isDone, pauseMs: pausesMs.at(-1) }) === 1) repeatUnsettled();
+      } else if (fields === null) console.error(`${what}: lost, as ${MAX_UNSETTLED} wait for the meter`);
+      return fields;
+    };
     let reserved;
     try {
       reserved = await reserve(req, id);

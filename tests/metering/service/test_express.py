@@ -123,6 +123,40 @@ const server = app.listen(0, "127.0.0.1", async () => {
 """
 
 
+# The meter is away, for longer than a settlement is waited for; then it is there for all but one of three.
+AWAY = """
+import { createServer } from "node:http";
+import express from "express";
+import { metered } from "./meter.js";
+
+let [attempts, answered] = [0, 0];
+const lost = new Set();
+const front = createServer(async (req, res) => {
+  if (req.url.endsWith("settle")) {
+    const id = req.url.split("/").at(-2);
+    if (!lost.size) lost.add(id);
+    if (lost.has(id) || ++attempts < 12) return attempts % 2 ? res.writeHead(503).end("{}") : req.socket.destroy();
+  }
+  const body = Buffer.concat(await req.toArray());
+  const { authorization, "content-type": type } = req.headers;
+  const headers = { authorization, "content-type": type };
+  const answer = await fetch(process.env.METER_URL + req.url, { method: "POST", headers, body });
+  res.writeHead(answer.status).end(await answer.text());
+  if (req.url.endsWith("settle") && ++answered === 2) for (const each of [front, server]) each.close();
+});
+front.listen(0, "127.0.0.1");
+const url = () => `http://127.0.0.1:${front.address().port}`;
+const app = express();
+const server = app.listen(0, "127.0.0.1", async () => {
+  const terms = { url: url(), token: process.env.TOKEN, api: "away", estimateWei: 5n, pausesMs: [1, 1, 1] };
+  app.get("/", metered(terms), (req, res) => res.set("connection", "close").json("served"));
+  const headers = { authorization: `Bearer ${process.env.KEY}` };
+  const api = `http://127.0.0.1:${server.address().port}`;
+  for (const _ of [1, 2, 3]) console.log((await fetch(api, { headers })).status);
+});
+"""
+
+
 def settled(meter: Meter) -> None:
     """Wait until nothing is reserved: the middleware settles after the response."""
     done = threading.Event()
@@ -200,3 +234,18 @@ def test_express__amounts_that_are_none__are_refused_or_cost_the_estimate(odd: A
 
 def test_express__fail_open__serves_while_the_meter_is_away_and_not_what_it_cannot_take(odd: Any) -> None:
     assert json.loads(odd.stdout)["opened"] == {"away": 200, "model": 200, "key": 503}
+
+
+def test_express__meter_away_for_long__is_asked_again_and_no_process_kept_alive(
+    express: Path, served: str, meter: Meter
+) -> None:
+    meter.add_consumer("away")
+    meter.grant("away", 1_000, grant_id="away")
+    environment = {**os.environ, "TOKEN": TOKEN, "KEY": meter.create_key("away").text, "METER_URL": served}
+    command = ["node", "--input-type=module", "-e", AWAY]
+    done = subprocess.run(
+        command, cwd=express, env=environment, capture_output=True, text=True, timeout=WAIT_SECONDS, check=True
+    )
+    assert done.stdout.split() == ["200"] * 3
+    assert (meter.balance("away").charged_wei, meter.balance("away").reserved_wei) == (10, 5)
+    assert "settle: not done before the end" in done.stderr
