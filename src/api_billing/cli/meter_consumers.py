@@ -8,7 +8,7 @@ import typer
 from rich.console import RenderableType
 
 from api_billing.cli.drawing import right, table
-from api_billing.cli.meter_session import ConsumerName, Desk, meter_command, plain
+from api_billing.cli.meter_session import ConsumerName, Desk, meter_command, paged, plain
 from api_billing.cli.output import Shown
 from api_billing.errors import InvalidInput
 
@@ -49,7 +49,8 @@ def list_(
     from api_billing.metering.ledger.consumer_operations import ListProfiles
 
     found = desk.store.call(ListProfiles(after, limit))
-    return Shown([_profile_data(each) for each in found], lambda: _profiles(found))
+    last = found[-1].consumer if len(found) == limit else None
+    return Shown([_profile_data(each) for each in found], lambda: paged(_profiles(found), last))
 
 
 @meter_command(app, "disable")

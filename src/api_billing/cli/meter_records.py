@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from api_billing.cli.drawing import counted, table
-from api_billing.cli.meter_session import MORE, Desk, meter_command, plain
+from api_billing.cli.meter_session import Desk, meter_command, paged, plain
 from api_billing.cli.output import Shown
 from api_billing.cli.values import unix_parser
 from api_billing.errors import InvalidInput
@@ -221,7 +221,6 @@ def record_data(record: Record) -> dict[str, Any]:
 
 
 def _drawn(found: Sequence[Record], cursor: str | None, currency: Currency, width: int) -> RenderableType:
-    from rich.console import Group
     from rich.table import Column
 
     if not found:
@@ -232,7 +231,7 @@ def _drawn(found: Sequence[Record], cursor: str | None, currency: Currency, widt
     # Where it is narrow names and routes are to have room, and nobody is to look for half a code.
     stacked = ([_stacked(cell) if at in _WHOLE else cell for at, cell in enumerate(cells)] for cells in rows)
     drawn = table(*columns, rows=stacked if is_narrow else rows)
-    return Group(drawn, Text(f"\n{MORE} {cursor}")) if cursor else drawn
+    return paged(drawn, cursor)
 
 
 def _stacked(cell: str) -> Text:

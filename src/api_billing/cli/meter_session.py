@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
@@ -18,6 +19,8 @@ from api_billing.errors import InvalidInput
 from api_billing.networks import canonical_name
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from api_billing.metering.meter import Meter
 
 Store = Annotated[
@@ -140,4 +143,9 @@ def plain(text: str) -> str:
     return "".join([letter if letter.isprintable() else "?" for letter in text])
 
 
-MORE: Final = "more: --after"
+def paged(drawn: RenderableType, cursor: object) -> RenderableType:
+    """What is drawn of a page, and below it how to ask for the one behind it, unless there is no cursor."""
+    from rich.console import Group
+    from rich.text import Text
+
+    return drawn if cursor is None else Group(drawn, Text(f"\nmore: --after {shlex.quote(plain(str(cursor)))}"))

@@ -16,7 +16,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from api_billing.cli.drawing import counted, right, sparkline, table
-from api_billing.cli.meter_session import Desk, instant_text, meter_command, plain
+from api_billing.cli.meter_session import Desk, instant_text, meter_command, paged, plain
 from api_billing.cli.output import Shown
 from api_billing.cli.values import ApiName, day_text
 from api_billing.errors import InvalidInput
@@ -173,7 +173,8 @@ def batches(
         }
         for each in found
     ]
-    return Shown(data, lambda: _batches(found, desk.currency))
+    last = found[-1].sequence if len(found) == limit else None
+    return Shown(data, lambda: paged(_batches(found, desk.currency), last))
 
 
 def line_data(line: Any) -> dict[str, Any]:

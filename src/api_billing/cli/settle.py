@@ -13,7 +13,7 @@ from api_billing.cli.billing import settle_file
 from api_billing.cli.command import command
 from api_billing.cli.drawing import counted
 from api_billing.cli.exit_codes import ExitCode
-from api_billing.cli.meter_session import Store, opened_in_gen, progress
+from api_billing.cli.meter_session import Store, opened_in_gen, paged, progress
 from api_billing.cli.output import Shown
 from api_billing.cli.session import Session
 from api_billing.cli.settle_drawing import (
@@ -186,7 +186,8 @@ def status(
 
     with opened_in_gen(store) as meter:
         found = meter.store.call(ListOutgoing(api, after, limit))
-    return Shown([outgoing_data(each) for each in found], lambda: draw_outgoing(found))
+    last = found[-1].batch.sequence if len(found) == limit else None
+    return Shown([outgoing_data(each) for each in found], lambda: paged(draw_outgoing(found), last))
 
 
 def retry(

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 from typing import Any
 
 import pytest
@@ -16,6 +17,15 @@ def test_consumers__added_and_disabled__are_listed(acme: Any) -> None:
     acme("consumers", "disable", "acme")
     [found] = acme("consumers", "list", "--json").json
     assert (found["consumer"], found["tier"], found["disabled"]) == ("acme", "free", True)
+
+
+def test_consumers__more_than_asked_for__are_found_as_it_says(acme: Any, meter: Any) -> None:
+    meter.add_consumer("b's")
+    meter.add_consumer("c")
+    [*_, more] = acme("consumers", "list", "--limit", "2").out.splitlines()
+    assert more == """more: --after 'b'"'"'s'"""
+    rest = acme("consumers", "list", "--limit", "2", *shlex.split(more.removeprefix("more: ")))
+    assert ("c " in rest.out, "more" in rest.out) == (True, False)
 
 
 def test_consumers__disabled_and_enabled__are_served(acme: Any) -> None:

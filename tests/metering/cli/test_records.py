@@ -221,6 +221,8 @@ def test_batches__cut__are_listed(acme: Any, meter: Any) -> None:
     [batch] = acme("batches", "weather", "--json").json
     assert (batch["sequence"], batch["records"], batch["lines"][0]["amount_wei"]) == (1, 2, 2 * GWEI)
     assert "amount Gwei" in acme("batches", "weather").out
+    assert "more" not in acme("batches", "weather").out
+    assert acme("batches", "weather", "--limit", "1").out.endswith("\nmore: --after 1\n")
 
 
 def test_batches__none__says_so(acme: Any) -> None:

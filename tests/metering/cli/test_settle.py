@@ -116,6 +116,7 @@ def test_settle__once__bills_and_reconciles_to_zero(place: Place) -> None:
     assert "no difference" in place.run("reconcile", place.api).out
     assert place.run("settle", "status", place.api, "--json").json[0]["state"] == "settled"
     assert "settled" in place.run("settle", "status", place.api).out
+    assert place.run("settle", "status", place.api, "--limit", "1").out.endswith("\nmore: --after 1\n")
     assert "nothing to post" in place.run("settle", "once", place.api, "--dry-run").out
 
 
