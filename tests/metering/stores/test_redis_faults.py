@@ -44,7 +44,7 @@ class Pair:
 
     def swap(self):
         """What a failover does that closes no connection: the roles change, and the address leads to the other one."""
-        self.clients[0].wait(1, 1000)
+        self.clients[0].wait(1, 0)
         follow(self.clients[1])
         follow(self.clients[0], self.urls[1])
         self.urls.reverse()
@@ -137,7 +137,7 @@ def test_failover__to_nobody_yet__is_unavailable_and_then_goes_on(pair, desk_of)
     with open_store(pair.url) as store:
         desk = desk_of(store)
         desk.grant(5)
-        pair.clients[0].wait(1, 1000)
+        pair.clients[0].wait(1, 0)
         follow(pair.clients[1])
         follow(pair.clients[0], pair.urls[1])
         with pytest.raises(StoreUnavailable, match="replica"):
