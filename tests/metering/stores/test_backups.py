@@ -41,7 +41,7 @@ def granted_wei(url: str) -> int:
 
 def test_backup__of_sqlite_put_in_its_place__is_the_store_of_that_moment(folder: Path) -> None:
     file, copy = folder / "meter.db", folder / "copy.db"
-    granted_around(f"sqlite:///{file}", lambda: run("sqlite3", file, f".backup '{copy}'"))
+    granted_around(f"sqlite:///{file}", lambda: run("sqlite3", file, f"vacuum into '{copy}'"))
     shutil.move(copy, file)
     for end in ("-wal", "-shm"):
         Path(f"{file}{end}").unlink(missing_ok=True)
