@@ -46,7 +46,9 @@ def is_ours(part):
 
 def used_meter(kind, request, folder):
     url = {"memory": "memory://", "sqlite": f"sqlite:///{folder}/meter.db"}.get(kind)
-    meter = Meter.open(url or request.getfixturevalue(f"{kind}_url"), key_pepper="sixteen bytes of it")
+    if url is None:
+        url = request.getfixturevalue("emptied")(request.getfixturevalue(f"{kind}_url"))
+    meter = Meter.open(url, key_pepper="sixteen bytes of it")
     meter.on_chain = OnChain(FakeChain(1_800_000_000), meter.store, meter.settings, meter.now_ms, meter.watcher.send)
     meter.on_chain.start()
     meter.keeper.start()

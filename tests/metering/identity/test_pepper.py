@@ -25,10 +25,7 @@ def url(request, folder):
         return
     url = request.getfixturevalue(f"{request.param}_url")
     if request.param == "redis":
-        redis = pytest.importorskip("redis")
-        with redis.Redis.from_url(url) as client:
-            client.flushdb()
-        yield url
+        yield request.getfixturevalue("emptied")(url)
         return
     psycopg = pytest.importorskip("psycopg")
     with psycopg.connect(url, autocommit=True) as admin:

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -139,41 +138,6 @@ def calls() -> Any:
 def wei() -> Any:
     """Makes a window of today that counts wei."""
     return wei_window
-
-
-@pytest.fixture(scope="module")
-def emptied() -> Iterator[Any]:
-    """Empties what a URL of PostgreSQL or Redis names: a store opened on it is new, and the next module finds it so."""
-    with ExitStack() as stack:
-        connections: dict[str, Any] = {}
-
-        def empty(url: str) -> str:
-            if url.startswith("redis"):
-                import redis
-
-                if url not in connections:
-                    connections[url] = stack.enter_context(redis.Redis.from_url(url))
-                connections[url].flushdb()
-            else:
-                import psycopg
-
-                if url not in connections:
-                    connections[url] = stack.enter_context(psycopg.connect(url, autocommit=True))
-                _empty_tables(connections[url])
-            return url
-
-        yield empty
-        for url in connections:
-            empty(url)
-
-
-def _empty_tables(connection: Any) -> None:
-    names = [row[0] for row in connection.execute("select tablename from pg_tables where tablename like 'meter_%'")]
-    if names:
-        emptied = [f"delete from {name}" for name in names if name not in ("meter_numbers", "meter_tiers")]
-        emptied.append("update meter_numbers set value = 0 where name <> 'schema'")
-        emptied.append("delete from meter_tiers where name not in ('free', 'pro', 'premium', 'enterprise')")
-        connection.execute(";".join(emptied))
 
 
 def url_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:

@@ -58,11 +58,11 @@ def get(port: int, path: str, consumer: str = "ann") -> tuple[int, bytes]:
 
 
 @pytest.fixture(scope="module")
-def urls(tmp_path_factory: pytest.TempPathFactory, postgresql_url: str, redis_url: str) -> dict[str, str]:
+def urls(tmp_path_factory: pytest.TempPathFactory, postgresql_url: str, redis_url: str, emptied: Any) -> dict[str, str]:
     return {
         "sqlite": f"sqlite:///{tmp_path_factory.mktemp('workers')}/meter.db",
-        "postgresql": postgresql_url,
-        "redis": redis_url,
+        "postgresql": emptied(postgresql_url),
+        "redis": emptied(redis_url),
     }
 
 
