@@ -32,7 +32,7 @@ from api_billing.metering.request.http import MeteredResponse, cost_field
 from api_billing.metering.request.identity import Identity, identify
 from api_billing.metering.request.metering import is_units
 from api_billing.metering.request.payer import Payer
-from api_billing.metering.request.prices import Priced, is_amount, price_of
+from api_billing.metering.request.prices import Priced, Watcher, is_amount, price_of
 from api_billing.metering.request.problems import Answer, Refusal, by_channel, refusal_by
 from api_billing.metering.request.request_meter import Admitted, ChainSide
 from api_billing.metering.request.telling import is_bool, is_text, read_bounded
@@ -277,7 +277,7 @@ class CreditPayer(Payer):
         price, meter = self.metering.price, self.metering.meter
         assert price is not None
         assert not isinstance(price, int | str)  # it was made a fixed price
-        priced = yield from price_of(
+        priced = price_of(
             price,
             self.request,
             response,
@@ -286,7 +286,11 @@ class CreditPayer(Payer):
             meter.seldom,
             meter.currency,
         )
-        if response.watcher is not None and isinstance(tags := getattr(response.watcher, "tags", None), dict):
+        return priced if response.watcher is None else self._tagged(priced, response.watcher)
+
+    def _tagged(self, steps: Steps[Priced], watcher: Watcher) -> Steps[Priced]:
+        priced = yield from steps
+        if isinstance(tags := getattr(watcher, "tags", None), dict):
             self.tags.update(tags)
         return priced
 
