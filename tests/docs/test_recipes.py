@@ -5,9 +5,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -119,11 +122,41 @@ def test_cors__preflight_and_refusal__have_its_fields_and_cost_nothing(memory_me
     assert served.headers["x-cost-wei"] == "10"
 
 
-def test_tokens__code__opens_a_meter() -> None:
-    names = names_of("Who asks: JSON Web Tokens")
+def test_tokens__of_the_issuer_and_others__are_served_on_their_tier_and_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    published = {**jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True), "kid": "one", "use": "sig"}
+    issuer = SimpleNamespace(get_jwk_set=lambda refresh: jwt.PyJWKSet([published]))
+    monkeypatch.setattr("api_billing.metering.identity.jwks._Issuer", lambda url, timeout_seconds: issuer)
+    claims = {"sub": "acme", "iss": "https://id.example/", "aud": "weather", "plan": "pro"}
+
+    def token(**other: Any) -> str:
+        said = {**claims, "exp": time.time() + 60, **other}
+        return jwt.encode({name: value for name, value in said.items() if value}, key, "RS256", {"kid": "one"})
+
+    names, app = names_of("Who asks: JSON Web Tokens"), FastAPI()
     with names["meter"] as meter:
-        assert meter.settings.new_consumers == "free"
-    assert callable(names["either"])
+        app.get("/tokens")(metered(meter, api="weather")(lambda: "sunny"))
+        app.get("/either")(metered(meter, api="weather", identify=names["either"])(lambda: "sunny"))
+        client = TestClient(app)
+
+        def limit(path: str, credential: str) -> str:
+            answer = client.get(path, headers={"authorization": f"Bearer {credential}"})
+            return answer.headers.get("x-ratelimit-limit") or answer.json()["code"]
+
+        assert [limit("/tokens", token(plan=plan)) for plan in ("pro", "")] == ["10000", "1000"]
+        others: list[dict[str, Any]] = [
+            {"exp": 0},
+            {"exp": 1},
+            {"iss": "https://other.example/"},
+            {"aud": "maps"},
+            {"sub": ""},
+        ]
+        assert [limit("/tokens", token(**other)) for other in others] == ["invalid_identity"] * len(others)
+        ours = meter.create_key("acme").text
+        assert [limit("/either", each) for each in (ours, token())] == ["1000", "10000"]
+        assert limit("/tokens", ours) == "invalid_identity"
 
 
 def test_webhook__signed_twice_and_forged__is_new_then_known_then_refused() -> None:
