@@ -8,9 +8,17 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
+from starlette.testclient import TestClient
 
+from api_billing.metering import Meter
+from api_billing.metering.ledger.operations import ListRecords
+from api_billing.metering.web import fastapi, starlette
 from api_billing.metering.web.asgi_routes import MatchedRoute
+
+from .terms import CONSUMER, open_meter
 
 
 async def endpoint() -> str:
@@ -145,3 +153,44 @@ def test_paths__of_a_clients_choice__are_remembered_up_to_a_bound(counted: type[
 
     assert 0 < len(tell._paths) <= 1_000
     assert max(len(path) for _, path, _ in tell._paths) < 1_000
+
+
+async def by_name(request: Any) -> PlainTextResponse:
+    return PlainTextResponse("served")
+
+
+def routes_mounted(meter: Meter) -> Any:
+    routes = [Route("/it/{id}", starlette.metered(meter, api="demo", limits="1/day")(by_name))]
+    return Starlette(routes=[Mount(where, routes=routes) for where in ("/v1", "/v2", "/of/{tenant}")])
+
+
+def applications_mounted(meter: Meter) -> Any:
+    app = FastAPI()
+    for where in ("/v1", "/v2", "/of/{tenant}"):
+        inner = FastAPI()
+        inner.get("/it/{id}")(fastapi.metered(meter, api="demo", limits="1/day")(endpoint))
+        app.mount(where, inner)
+    return app
+
+
+def middleware_mounted(meter: Meter) -> Any:
+    within = [Middleware(starlette.MeterMiddleware, metering=meter.metering("demo", limits="1/day"))]
+    return Starlette(
+        routes=[
+            Mount(where, Starlette(routes=[Route("/it/{id}", by_name)], middleware=within))
+            for where in ("/v1", "/v2", "/of/{tenant}")
+        ]
+    )
+
+
+@pytest.mark.parametrize("root_path", ["", "/behind"])
+@pytest.mark.parametrize("make", [routes_mounted, applications_mounted, middleware_mounted])
+def test_route__of_a_mounted_application__is_nobody_elses_of_its_pattern(make: Any, root_path: str) -> None:
+    with open_meter() as meter:
+        client = TestClient(make(meter), root_path=root_path)
+        paths = ("/v1/it/1", "/v2/it/1", "/v2/it/2", "/of/ann/it/1", "/of/bob/it/1")
+        # What clients choose is no other route.
+        asked = [client.get(f"{root_path}{path}", headers=CONSUMER).status_code for path in paths]
+        assert asked == [200, 200, 429, 200, 429]
+        routes = {record.route for record in meter.store.call(ListRecords())}
+        assert routes >= {"/v1/it/{id}", "/v2/it/{id}"}

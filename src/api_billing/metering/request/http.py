@@ -335,7 +335,7 @@ def asgi_request(
         scope["method"],
         scope["path"],
         AsgiHeaders(scope["headers"]),
-        route=route,
+        route=_with_mount(scope, route) if "app_root_path" in scope else route,
         query=scope.get("query_string", b""),
         client=peer[0] if peer else "",
         at_ms=at_ms,
@@ -343,6 +343,15 @@ def asgi_request(
         native=native,
         scheme=scope.get("scheme", ""),
     )
+
+
+def _with_mount(scope: Mapping[str, Any], pattern: str) -> str:
+    """A pattern behind the path that its application is mounted at within another: others have the same pattern. Not
+    behind one with parameters, as clients choose these.
+    """
+    mount: str = scope["root_path"][len(scope["app_root_path"]) :]
+    is_fixed = all(f"{{{name}}}" in pattern or f"{{{name}:" in pattern for name in scope.get("path_params", ()))
+    return f"{mount}{pattern}" if pattern.startswith("/") and is_fixed else pattern
 
 
 def wsgi_request(
