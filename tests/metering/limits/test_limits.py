@@ -4,6 +4,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any
 
+import limits
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,9 +117,26 @@ def test_parse_limits__of_what_is_none__says_so(text: str) -> None:
     assert str(caught.value)
 
 
-def test_parse_limits__of_what_is_none__says_how_to_write_it() -> None:
-    with pytest.raises(InvalidSetting, match=r"'100 a minute' is no limit: write it as 100/minute, 100 per 5 minutes"):
-        parse_limits("100 a minute")
+@pytest.mark.parametrize("text", ["100 a minute", "100/0 minutes", "5/", "5/60"])
+def test_parse_limits__of_what_is_none__says_how_to_write_it(text: str) -> None:
+    with pytest.raises(InvalidSetting, match=f"'{text}' is no limit: write it as 100/minute, 100 per 5 minutes"):
+        parse_limits(text)
+
+
+RATES = st.builds(
+    "{}{}{}{}".format,
+    st.integers(0, 10**9) | st.sampled_from(["007", "1"]),
+    st.sampled_from(["/", " / ", " per ", "per", " PER"]),
+    st.integers(1, 20) | st.sampled_from(["", " ", "1 ", "05"]),
+    st.sampled_from(["second", "minutes", "HOUR", "Days", "month", "years"]),
+)
+
+
+@given(st.lists(RATES, min_size=1, max_size=5), st.sampled_from([";", ", ", " | "]))
+def test_parse_limits__of_what_the_library_limits_reads__is_the_same(rates: list[str], separator: str) -> None:
+    text = separator.join(rates)
+    theirs = [(each.amount, each.multiples, each.GRANULARITY.name) for each in limits.parse_many(text)]
+    assert [(each.amount, *reversed(each.every)) for each in parse_limits(text)] == theirs
 
 
 @given(st.text(max_size=60) | st.text(alphabet="0123456789/ per;=minutesg.en,|", max_size=40))

@@ -38,7 +38,8 @@ _PERIODS: Final[dict[str, Period]] = {
 }  # fmt: skip
 _CALLS: Final = frozenset({"", "call", "calls", "request", "requests"})
 _RATE: Final = re.compile(
-    r"(?P<amount>[0-9][0-9.]*)\s*(?P<unit>[a-z]*?)\s*(?:/|per)\s*(?P<count>[0-9]*)\s*(?P<period>[a-z]+)", re.IGNORECASE
+    r"(?P<amount>[0-9][0-9.]*)\s*(?P<unit>[a-z]*?)\s*(?:/|per)\s*(?P<count>0*[1-9][0-9]*|)\s*(?P<period>[a-z]+)",
+    re.IGNORECASE,
 )
 _FORMS: Final = "write it as 100/minute, 100 per 5 minutes, 5/second; burst=10, or 0.5 gen/day; per=address; on=api"
 
