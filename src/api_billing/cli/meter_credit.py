@@ -42,7 +42,7 @@ def show(desk: Desk, consumer: ConsumerName, api: OfApi = "") -> Shown:
     """What a consumer was granted, and what of it is free, reserved and charged."""
     desk.meter.profile(consumer)
     balance = desk.meter.balance(consumer, api)
-    return Shown({"consumer": consumer, **_data(balance)}, lambda: _drawn(desk, balance))
+    return Shown({"consumer": consumer, **desk.counted, **_data(balance)}, lambda: _drawn(desk, balance))
 
 
 def _granted(desk: Desk, consumer: str, amount_wei: int, grant_id: str, note: str) -> Shown:
@@ -53,7 +53,9 @@ def _granted(desk: Desk, consumer: str, amount_wei: int, grant_id: str, note: st
         # Before anything is done: it is needed when the answer gets lost.
         desk.printer.note(f"grant {plain(grant_id)}")
     balance = desk.meter.grant(consumer, amount_wei, grant_id=grant_id, note=note)
-    return Shown({"id": grant_id, "consumer": consumer, **_data(balance)}, lambda: _drawn(desk, balance))
+    return Shown(
+        {"id": grant_id, "consumer": consumer, **desk.counted, **_data(balance)}, lambda: _drawn(desk, balance)
+    )
 
 
 def _data(balance: Balance) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def audit(
         return None
     found = list(_pages(desk, query, limit))
     cursor = found[-1].record_id if len(found) == limit else None
-    data = {"records": [record_data(each) for each in found], "next": cursor}
+    data = {**desk.counted, "records": [record_data(each) for each in found], "next": cursor}
     return Shown(data, lambda: _drawn(found, cursor, desk.currency, desk.printer.out.width))
 
 

@@ -51,6 +51,11 @@ class Desk:
         self.store = meter.store
         self.currency = meter.currency
 
+    @property
+    def counted(self) -> dict[str, Any]:
+        """What amounts are in, for JSON: those in smallest units are shifted by so many decimal places."""
+        return {"currency": self.currency.code, "currency_decimals": self.currency.decimals}
+
     def consumer(self, named: str) -> str:
         """A consumer as named, however an address is spelled; where credit is on the chain an account has one, too."""
         if named and self.meter.settings.contract and not named.startswith("0x"):

@@ -45,7 +45,7 @@ def statement(
     name = desk.meter.profile(desk.consumer(consumer)).consumer
     account = "" if desk.meter.settings.contract else desk.meter.account_of("", name)
     made = run(make_statement(name, account, Days.of_month(month)), desk.store.call)
-    data = _data(made, month, desk.currency)
+    data = _data(desk, made, month)
     if output is None:
         return Shown(data, lambda: _drawn(made, month, desk.currency))
     is_page = output.suffix.lower() in (".html", ".htm")
@@ -57,11 +57,11 @@ def statement(
     return Shown({**data, "output": str(output)}, f"statement of {plain(name)} for {month}: {output}")
 
 
-def _data(made: Statement, month: str, currency: Currency) -> dict[str, Any]:
+def _data(desk: Desk, made: Statement, month: str) -> dict[str, Any]:
     return {
         "consumer": made.consumer,
         "month": month,
-        "currency": currency.code,
+        **desk.counted,
         "opening_wei": made.opening_wei,
         "closing_wei": made.closing_wei,
         "grants": [each._asdict() for each in made.grants],

@@ -21,7 +21,8 @@ def usd(run: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_credit__in_dollars__is_shown_in_them(usd: Any) -> None:
-    assert usd("credit", "show", "acme", "--json").json["granted_wei"] == 5 * USD
+    shown = usd("credit", "show", "acme", "--json").json
+    assert (shown["granted_wei"], shown["currency"], shown["currency_decimals"]) == (5 * USD, "USD", 9)
     assert "free      5 USD" in usd("credit", "show", "acme").out
     assert "free      3.5 USD" in usd("credit", "take", "acme", "1.5 usd").out
 
@@ -40,6 +41,14 @@ def test_refusals__in_dollars__speak_of_no_wei(usd: Any) -> None:
             with pytest.raises(InvalidSetting) as error:
                 meter.metering(api="weather", **terms)
             assert not re.search(r"\bwei\b", str(error.value))
+
+
+@pytest.mark.parametrize(
+    "words", [("audit",), ("statement", "acme", "--month", "2026-03"), ("credit", "add", "acme", "1usd")]
+)
+def test_reports__as_json__say_what_amounts_are_in(usd: Any, words: tuple[str, ...]) -> None:
+    shown = usd(*words, "--json").json
+    assert (shown["currency"], shown["currency_decimals"]) == ("USD", 9)
 
 
 def test_limits__in_dollars__are_shown_in_them(usd: Any) -> None:
