@@ -98,7 +98,7 @@ class History:
             case "reserve", [consumer, api, wei]:
                 made = self.post("/v1/reservations", {"api": api, "consumer": consumer, "estimate_wei": str(wei)})
                 self.open += [made.json()["id"]] if made.status_code == 201 else []
-            case "settle", [place, wei, units, status] if place < len(self.open):
+            case "settle", [place, wei, units, status] if 0 <= place < len(self.open):
                 body = {"cost_wei": str(wei), "units": units, "status": status}
                 path = f"/v1/reservations/{self.open.pop(place)}/settle"
                 assert [self.post(path, body).status_code for _ in range(2)] == [200, 200]
