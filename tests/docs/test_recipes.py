@@ -1,12 +1,14 @@
 """The recipes do what they say."""
 
 import json
+import logging
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import jwt
 import pytest
@@ -15,6 +17,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from api_billing.metering import Meter, api_key, first_of
+from api_billing.metering.alerts.alert import AlertKind
 from api_billing.metering.alerts.channels import signed_headers
 from api_billing.metering.web.fastapi import metered
 from api_billing.testing import MeterClock, paying
@@ -157,6 +160,25 @@ def test_tokens__of_the_issuer_and_others__are_served_on_their_tier_and_refused(
         ours = meter.create_key("acme").text
         assert [limit("/either", each) for each in (ours, token())] == ["1000", "10000"]
         assert limit("/tokens", ours) == "invalid_identity"
+
+
+def test_alerts__in_the_table__are_all_kinds_and_look_as_shown() -> None:
+    section = text_of("docs/metering.md").partition("\n## Alerts\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)[1:] == list(get_args(AlertKind))
+    shown = json.loads(section.partition("```json\n")[2].partition("```")[0])
+    heard: list[Any] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: heard.append(record.alert)  # type: ignore[attr-defined, method-assign]
+    logger = logging.getLogger("api_billing.metering.alerts")
+    logger.addHandler(handler)
+    try:
+        with Meter.open("memory://") as meter:
+            meter.add_consumer("acme")
+            meter.grant("acme", 10**18, grant_id="first")
+            meter.charge("acme", 9 * 10**17, api="jobs")
+    finally:
+        logger.removeHandler(handler)
+    assert heard == [shown | {"at_ms": heard[0]["at_ms"]}]
 
 
 def test_webhook__signed_twice_and_forged__is_new_then_known_then_refused() -> None:
