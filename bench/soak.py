@@ -138,6 +138,8 @@ def faults_of(
 ) -> tuple[Counter[str], float]:
     """Have everything go wrong in turns, each when the workers have got over the last."""
     faults = {name: fault for name, fault in stage.faults().items() if not only or name in only}
+    if not faults:
+        raise Failed("none of these faults can be had here")
     done, slowest = Counter[str](), 0.0
     until = time.monotonic() + 60 * minutes
     waiting: list[str] = []
