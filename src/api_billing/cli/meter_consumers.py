@@ -27,7 +27,7 @@ TierName = Annotated[
 _MAX_PAGE = 1_000
 
 
-@meter_command(app, "add")
+@meter_command(app, "add", makes=True)
 def add(desk: Desk, consumer: ConsumerName, tier: TierName = "") -> Shown:
     """Make a consumer; one that exists stays as it is, and is refused with another tier."""
     from api_billing.metering.errors import IdConflict
@@ -93,7 +93,7 @@ def enable(desk: Desk, consumer: ConsumerName) -> Shown:
     return _shown(desk.meter.change_consumer(consumer, disabled=False))
 
 
-@meter_command(tiers, "set")
+@meter_command(tiers, "set", makes=True)
 def set_(
     desk: Desk,
     name: Annotated[str, typer.Argument(metavar="TIER", help="Name of the tier")],

@@ -27,7 +27,7 @@ Note = Annotated[str, typer.Option(metavar="TEXT", help="What it is for.")]
 
 @meter_command(app, "add")
 def add(desk: Desk, consumer: ConsumerName, amount: Amount, id: GrantId = "", note: Note = "") -> Shown:
-    """Add credit. Without --id one is made and printed: repeat with it a command whose outcome is not known."""
+    """Add credit. Without --id one is made and printed, also when the outcome is not known: repeat it with that."""
     return _granted(desk, consumer, desk.amount(amount), id, note)
 
 
@@ -46,13 +46,18 @@ def show(desk: Desk, consumer: ConsumerName, api: OfApi = "") -> Shown:
 
 
 def _granted(desk: Desk, consumer: str, amount_wei: int, grant_id: str, note: str) -> Shown:
+    from api_billing.metering.errors import StoreUnavailable
     from api_billing.metering.ledger.ids import new_id
 
     grant_id = grant_id or new_id(desk.meter.now_ms())
+    try:
+        balance = desk.meter.grant(consumer, amount_wei, grant_id=grant_id, note=note)
+    except (StoreUnavailable, KeyboardInterrupt):
+        # It may be made: with its id it can be repeated.
+        desk.printer.note(f"whether it is made is not known: repeat it with --id {plain(grant_id)}")
+        raise
     if not desk.printer.as_json:
-        # Before anything is done: it is needed when the answer gets lost.
         desk.printer.note(f"grant {plain(grant_id)}")
-    balance = desk.meter.grant(consumer, amount_wei, grant_id=grant_id, note=note)
     return Shown(
         {"id": grant_id, "consumer": consumer, **desk.counted, **_data(balance)}, lambda: _drawn(desk, balance)
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api_billing.cli.command import command
-from api_billing.cli.meter_session import Store, progress
+from api_billing.cli.meter_session import Store, progress, store_url
 from api_billing.cli.output import Shown
 from api_billing.cli.session import Session
 from api_billing.showing import redacted
@@ -31,12 +31,10 @@ def migrate(
 
     Back it up and stop its processes before: PostgreSQL and Redis shut them out, SQLite waits for none.
     """
-    from api_billing.metering.settings import MeterSettings
     from api_billing.metering.stores import migrate_store
     from api_billing.metering.stores.migrations import SCHEMA_VERSION
 
-    given = {"store_url": store} if store else {}
-    url = MeterSettings.load(payments=(), settle_apis=(), **given).store_url.get_secret_value()
+    url = store_url(store)
     with ExitStack() as shown:
         bars: dict[str, Callable[[int], None]] = {}
 

@@ -33,7 +33,7 @@ def list_(desk: Desk, api: Annotated[str, typer.Option(metavar="API", help="Only
     return _shown(desk, desk.store.call(ListLimits(api)).by_api)
 
 
-@meter_command(app, "set")
+@meter_command(app, "set", makes=True)
 def set_(
     desk: Desk,
     api: Api,

@@ -17,6 +17,7 @@ from api_billing.cli.session import Session
 from api_billing.cli.values import moment_text
 from api_billing.errors import InvalidInput
 from api_billing.networks import canonical_name
+from api_billing.showing import redacted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -93,12 +94,16 @@ def progress(printer: Printer, message: str, total: int | None = None) -> Iterat
         yield lambda done: bar.update(task, completed=done)
 
 
-def meter_command(app: typer.Typer, name: str) -> Callable[[Callable[..., Shown | None]], Callable[..., None]]:
-    """Make a command of a function that takes a ``Desk`` first; its store is opened before, and closed after it."""
+def meter_command(
+    app: typer.Typer, name: str, *, makes: bool = False
+) -> Callable[[Callable[..., Shown | None]], Callable[..., None]]:
+    """Make a command of a function that takes a ``Desk`` first; its store is opened before, and closed after it. One
+    that begins with something ``makes`` the store where there is none.
+    """
 
     def register(function: Callable[..., Shown | None]) -> Callable[..., None]:
         def run(session: Session, *, store: str | None, **given: Any) -> Shown | None:
-            with opened(store) as meter:
+            with opened(store, makes=makes) as meter:
                 return function(Desk(session, meter), **given)
 
         hints = get_type_hints(function, include_extras=True)
@@ -117,21 +122,43 @@ def meter_command(app: typer.Typer, name: str) -> Callable[[Callable[..., Shown 
     return register
 
 
-def opened(store: str | None, *, serves: bool = False) -> Meter:
+def opened(store: str | None, *, serves: bool = False, makes: bool = False) -> Meter:
     """The meter on a store; but of one that ``serves`` its settings for requests do not count, as what a command is
-    about may stand in its options instead, and it counts in the store's currency where none is set.
+    about may stand in its options instead, and it counts in the store's currency where none is set. One that neither
+    serves nor ``makes`` a store needs one.
 
-    Raises: InvalidSetting, MissingExtra, StoreUnavailable.
+    Raises: InvalidInput, InvalidSetting, MissingExtra, StoreUnavailable.
     """
     from api_billing.metering.meter import Meter  # takes a second, which --help need not
 
     of_requests: dict[str, Any] = {} if serves else {"payments": (), "settle_apis": (), "enabled": True}
+    if not (serves or makes):
+        _check_is_there(store_url(store))
     return Meter.open(store or "", checks_pepper=False, takes_currency=not serves, **of_requests)
 
 
-def opened_in_gen(store: str | None) -> Meter:
+def store_url(store: str | None) -> str:
+    """The URL of the store that is meant. Raises: InvalidSetting."""
+    from api_billing.metering.settings import MeterSettings
+
+    given = {"store_url": store} if store else {}
+    return MeterSettings.load(payments=(), settle_apis=(), **given).store_url.get_secret_value()
+
+
+def _check_is_there(url: str) -> None:
+    from api_billing.metering.stores import migrate_store
+
+    if not migrate_store(url, check=True).was:
+        raise InvalidInput(
+            f"{redacted(url)} has no store of the meter",
+            hint="name another with --store or API_BILLING_STORE_URL; applications make theirs, as does: "
+            "api-billing meter consumers add NAME",
+        )
+
+
+def opened_in_gen(store: str | None, *, makes: bool = False) -> Meter:
     """The same, for what goes to the contract. Raises also: InvalidInput when the store counts in another currency."""
-    meter = opened(store)
+    meter = opened(store, makes=makes)
     if meter.currency.is_gen:
         return meter
     meter.close()

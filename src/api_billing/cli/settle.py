@@ -118,7 +118,7 @@ def run_settler(
         if ended.settled or ended.status not in ("done", "busy"):
             session.printer.show(Shown({api: round_data(ended)}, rounds_text({api: ended})))
 
-    with opened_in_gen(store) as meter:
+    with opened_in_gen(store, makes=True) as meter:  # it may be started before what it settles for
         if dry_run:
             return _previewed(session, meter, apis)
         configure_logging(meter.settings)

@@ -24,6 +24,7 @@ from api_billing.metering.ledger.consumer_operations import (
 from api_billing.metering.ledger.ids import new_id
 from api_billing.metering.ledger.limit_operations import DropLimit, ListLimits, PutLimit
 from api_billing.metering.ledger.operations import (
+    MAX_AMOUNT_WEI,
     Balance,
     Grant,
     Granted,
@@ -77,7 +78,7 @@ class Administration(KeyAdministration):
         Raises: InvalidSetting for a name that is none, UnknownTier, StoreUnavailable.
         """
         made = self._new_consumer(consumer, tier, quotas, budgets)
-        return run(self.keeping(made, (*made.quotas, *made.budgets)), self.store.call)
+        return run(self.keeping(made, (*made.quotas, *made.budgets), tier=made.tier), self.store.call)
 
     def profile(self, consumer: str) -> Profile:
         """What is known of a consumer. Raises: UnknownConsumer, InvalidSetting for a name that is none,
@@ -121,7 +122,7 @@ class Administration(KeyAdministration):
         while True:
             wanted = revise(PutProfile(consumer, was.tier.name, was.disabled, was.quotas, was.budgets, was.version))
             wanted = wanted.in_currency(self.currency)
-            now = run(self.keeping(wanted, (*wanted.quotas, *wanted.budgets)), self.store.call)
+            now = run(self.keeping(wanted, (*wanted.quotas, *wanted.budgets), tier=wanted.tier), self.store.call)
             if PutProfile(consumer, now.tier.name, now.disabled, now.quotas, now.budgets, was.version) == wanted:
                 return now
             was = now  # somebody else changed it in between: once more, on what they made of it
@@ -131,7 +132,7 @@ class Administration(KeyAdministration):
     ) -> Profile:
         """As ``add_consumer``, in a coroutine."""
         made = self._new_consumer(consumer, tier, quotas, budgets)
-        return await arun(self.keeping(made, (*made.quotas, *made.budgets)), self.store.acall)
+        return await arun(self.keeping(made, (*made.quotas, *made.budgets), tier=made.tier), self.store.acall)
 
     def _new_consumer(self, consumer: str, tier: str, quotas: Sequence[Quota], budgets: Sequence[Budget]) -> PutProfile:
         made = PutProfile(consumer_name(consumer), tier, quotas=tuple(quotas), budgets=tuple(budgets), replaces=0)
@@ -332,22 +333,30 @@ class Administration(KeyAdministration):
             raise MeterError(
                 "credit is on the chain: only the consumer can add to it", hint="see: api-billing hold place --help"
             )
-        yield from self.counting()
         consumer = consumer_name(consumer)
         if (yield GetProfile(consumer)) is None:
             raise _nobody(consumer)
-        note = storable(note, _MAX_NOTE)
-        reply = yield Grant(grant_id, self.account_of("", consumer), amount_wei, self.now_ms(), note)
+        account, note = self.account_of("", consumer), storable(note, _MAX_NOTE)
+        if not 0 <= amount_wei <= MAX_AMOUNT_WEI:
+            # What is refused decides of no currency: of what was never granted nothing can be taken back.
+            balance: Balance = yield ReadBalance(account)
+            if not balance.epoch:
+                raise self._not_granted(consumer, amount_wei, balance)
+        yield from self.counting()
+        reply = yield Grant(grant_id, account, amount_wei, self.now_ms(), note)
         if not isinstance(reply, Granted):
-            raise MeterError(
-                f"{consumer} has {self.currency.text(reply.balance.free_wei, exact=True)} free: less than "
-                f"{self.currency.text(-amount_wei, exact=True)} to take back"
-                if amount_wei < 0
-                else f"the credit of {consumer} would exceed 2^256 - 1 smallest units"
-            )
+            raise self._not_granted(consumer, amount_wei, reply.balance)
         if not reply.repeated:
-            self.watcher.granted(self.account_of("", consumer), reply.balance)
+            self.watcher.granted(account, reply.balance)
         return reply.balance
+
+    def _not_granted(self, consumer: str, amount_wei: int, balance: Balance) -> MeterError:
+        free, back = (self.currency.text(wei, exact=True) for wei in (balance.free_wei, -amount_wei))
+        return MeterError(
+            f"{consumer} has {free} free: less than {back} to take back"
+            if amount_wei < 0
+            else f"the credit of {consumer} would exceed 2^256 - 1 smallest units"
+        )
 
     def balance(self, consumer: str, api: str = "") -> Balance:
         """A consumer's credit; for one API, when it is on the chain.

@@ -95,7 +95,8 @@ class KeyAdministration(RequestMeter):
 
     def _kept(self, made: NewKey, terms: KeyTerms) -> Steps[NewKey]:
         made = made._replace(stored=self._on_terms(made.stored, **terms))
-        yield from self.keeping(PutKey(made.stored), made.stored.quotas)
+        key = made.stored
+        yield from self.keeping(PutKey(key), key.quotas, consumer=key.consumer, tier=key.tier)
         return made
 
     def _on_terms(

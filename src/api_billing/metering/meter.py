@@ -143,7 +143,7 @@ class Meter(Administration):
         if not loaded.enabled:
             return meter
         try:
-            meter.check_currency(decides=is_set)
+            meter.check_currency(decides=False)
             if checks_pepper and identify is None:
                 meter._check_pepper()
         except BaseException as error:

@@ -2,13 +2,18 @@
 
 import json
 import logging
+import re
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api_billing.metering.errors import StoreUnavailable
 from api_billing.metering.identity.api_keys import parse_key
 from api_billing.metering.ledger.consumer_operations import FindKey
+from api_billing.metering.ledger.operations import Grant
+from api_billing.metering.stores.sqlite.store import SqliteStore
 
 GEN = 10**18
 
@@ -105,6 +110,7 @@ def test_text__that_cannot_be_encoded__is_wrong_usage_and_not_a_store_that_is_aw
 
 
 def test_consumers__nobody__is_told_how_to_make_one(run: Any) -> None:
+    run("tier", "set", "own", "--unlimited")
     assert "consumers add" in run("consumers", "list").out
 
 
@@ -136,12 +142,12 @@ def test_keys__revoked_by_their_text__are_refused(acme: Any) -> None:
     assert text not in ran.err
 
 
-def test_keys__unknown__are_refused(run: Any) -> None:
-    assert "there is no key" in run("keys", "revoke", "12345678", code=2).err
+def test_keys__unknown__are_refused(acme: Any) -> None:
+    assert "there is no key" in acme("keys", "revoke", "12345678", code=2).err
 
 
-def test_keys__of_nobody__say_how_to_make_the_consumer(run: Any) -> None:
-    assert "consumers add" in run("keys", "create", "nobody", code=2).err
+def test_keys__of_nobody__say_how_to_make_the_consumer(acme: Any) -> None:
+    assert "consumers add" in acme("keys", "create", "nobody", code=2).err
 
 
 def test_keys__of_an_unknown_tier__are_refused(acme: Any) -> None:
@@ -181,8 +187,29 @@ def test_credit__without_an_id__prints_one_that_can_be_repeated(acme: Any) -> No
     assert again["granted_wei"] == 5 * GEN + 3 * 10**9
 
 
-def test_credit__id__is_told_before_anything_is_done(acme: Any) -> None:
-    assert "grant my-id" in acme("credit", "take", "acme", "9gen", "--id", "my-id", code=1).err
+def test_credit__refused__tells_no_grant(acme: Any) -> None:
+    refused = acme("credit", "take", "acme", "9gen", "--id", "my-id", code=1)
+    assert "my-id" not in refused.out + refused.err
+
+
+@pytest.mark.parametrize("lost", [StoreUnavailable("gone"), KeyboardInterrupt()], ids=["lost", "ended"])
+def test_credit__answer_lost__tells_how_to_repeat_the_grant(
+    acme: Any, monkeypatch: pytest.MonkeyPatch, lost: BaseException
+) -> None:
+    made = SqliteStore.call
+
+    def losing(store: Any, operation: Any) -> Any:
+        reply = made(store, operation)
+        if isinstance(operation, Grant):
+            raise lost
+        return reply
+
+    with monkeypatch.context() as broken:
+        broken.setattr(SqliteStore, "call", losing)
+        told = acme("credit", "add", "acme", "2gen", code=3 if isinstance(lost, StoreUnavailable) else 130).err
+    repeated = re.search(r"repeat it with (--id) (\w+)", told)
+    assert repeated is not None
+    assert "7 GEN" in acme("credit", "add", "acme", "2gen", *repeated.groups()).out
 
 
 def test_credit__taken_back__is_gone(acme: Any) -> None:
@@ -190,9 +217,9 @@ def test_credit__taken_back__is_gone(acme: Any) -> None:
     assert "3 GEN" in acme("credit", "show", "acme").out
 
 
-def test_credit__of_nobody__is_refused(run: Any) -> None:
-    run("credit", "add", "nobody", "1gen", code=2)
-    run("credit", "show", "nobody", code=2)
+def test_credit__of_nobody__is_refused(acme: Any) -> None:
+    acme("credit", "add", "nobody", "1gen", code=2)
+    acme("credit", "show", "nobody", code=2)
 
 
 @pytest.mark.parametrize("amount", ["1.5", "much", "1eth"])
@@ -278,11 +305,34 @@ def test_budget__that_cannot_be__is_refused(acme: Any, options: tuple[str, ...])
 )
 def test_store__that_cannot_be_used__is_told_without_its_password(run: Any, url: str, because: str) -> None:
     code = 2 if url.startswith("mysql") else 3
-    ran = run("tier", "list", "--store", url, code=code)
+    ran = run("tier", "set", "own", "--unlimited", "--store", url, code=code)
     assert because in ran.err
     assert "secret" not in ran.err
 
 
-def test_error__as_json__has_kind_and_next_step(run: Any) -> None:
-    error = json.loads(run("keys", "create", "nobody", "--json", code=2).out)["error"]
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("consumers", "list"),
+        ("credit", "add", "acme", "5gen"),
+        ("keys", "create", "acme"),
+        ("usage",),
+        ("audit",),
+        ("tier", "list"),
+        ("limits", "list"),
+        ("settle", "status", "weather"),
+        ("usage", "prove", "01KBZ4D3M8W2T6V9XQ5R7YJHNE"),
+    ],
+)
+def test_command__where_there_is_no_store__says_so_and_makes_none(
+    run: Any, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    refused = run(*command, code=2).err
+    assert "sqlite:///meter.db has no store of the meter" in refused
+    assert "--store" in refused
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_error__as_json__has_kind_and_next_step(acme: Any) -> None:
+    error = json.loads(acme("keys", "create", "nobody", "--json", code=2).out)["error"]
     assert (error["kind"], "consumers add" in error["next"]) == ("UnknownConsumer", True)

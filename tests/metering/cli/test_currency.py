@@ -27,6 +27,15 @@ def test_credit__in_dollars__is_shown_in_them(usd: Any) -> None:
     assert "free      3.5 USD" in usd("credit", "take", "acme", "1.5 usd").out
 
 
+def test_credit__that_nobody_could_get__decides_of_no_currency(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("consumers", "add", "acme")
+    refused = run("credit", "add", "acne", "5gen", code=2)
+    assert "no consumer is called 'acne'" in refused.err
+    assert "grant " not in refused.out + refused.err
+    monkeypatch.setenv("API_BILLING_CURRENCY", "USD")
+    assert "5 USD" in run("credit", "add", "acme", "5usd").out
+
+
 @pytest.mark.parametrize("amount", ["5gen", "5", "five"])
 def test_credit__amount_that_is_none_in_the_currency__is_refused(usd: Any, amount: str) -> None:
     assert "write it as 0.5usd" in usd("credit", "add", "acme", amount, code=2).err

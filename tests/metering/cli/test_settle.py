@@ -157,6 +157,7 @@ def test_refused__retried_and_written_off__is_resolved(place: Place) -> None:
 def test_reconcile__store_that_has_settled_nothing__is_told_from_one_where_all_is_settled(place: Place) -> None:
     place.run("settle", "once", place.api)
     other = ("--store", "sqlite:///other.db")
+    place.run("tier", "set", "own", "--unlimited", *other)
     assert "of which this store knows nothing" in place.run("reconcile", place.api, *other, code=1).out
     assert place.run("reconcile", place.api, *other, "--json", code=1).json["unknown_settlements"] == 1
 

@@ -23,10 +23,10 @@ def check_currency(currency: Currency, *, decides: bool) -> Steps[bool]:
     Raises: InvalidSetting when it counts in another.
     """
     kept: str = yield KeepCurrency()
+    if not kept and not currency.is_gen and (yield from _has_money()):
+        kept = f"{GEN.code} {GEN.decimals}"  # before there were others, all money was that
     if not kept and decides:
-        # Before there were others, all money was GEN.
-        first = currency if currency.is_gen or not (yield from _has_money()) else GEN
-        kept = yield KeepCurrency(f"{first.code} {first.decimals}")
+        kept = yield KeepCurrency(f"{currency.code} {currency.decimals}")
     if not kept:
         return False
     found = currency_of(kept)

@@ -17,8 +17,10 @@ from api_billing.metering.errors import (
     NotAllowed,
     StoreUnavailable,
     StoreUnusable,
+    UnknownConsumer,
+    UnknownTier,
 )
-from api_billing.metering.ledger.consumer_operations import ApiKey
+from api_billing.metering.ledger.consumer_operations import ApiKey, GetProfile, ListTiers
 from api_billing.metering.ledger.operations import Note, Operation, Record
 from api_billing.metering.ledger.settlement_operations import TakeLease
 from api_billing.metering.ledger.vouchers import BySession, ChannelSums
@@ -241,9 +243,20 @@ class RequestMeter(Checked):
         if not self.counts_in_it and self.is_on:
             self.counts_in_it = yield from check_currency(self.currency, decides=decides)
 
-    def keeping[ResultT](self, put: Operation[ResultT], limits: Iterable[Quota | Budget | Limit]) -> Steps[ResultT]:
-        """A flow that keeps something with these limits: in the meter's currency, where they are amounts of money."""
+    def keeping[ResultT](
+        self, put: Operation[ResultT], limits: Iterable[Quota | Budget | Limit], *, consumer: str = "", tier: str = ""
+    ) -> Steps[ResultT]:
+        """A flow that keeps something with these limits: in the meter's currency, where they are amounts of money; for
+        a consumer, and in a tier, that have to be there.
+
+        Raises: UnknownConsumer, UnknownTier, InvalidSetting, StoreUnavailable.
+        """
         if any(getattr(limit, "unit", "wei") == "wei" for limit in limits):
+            # What is refused decides of no currency.
+            if consumer and (yield GetProfile(consumer)) is None:
+                raise UnknownConsumer(f"no consumer is called {consumer!r}")
+            if tier and all(each.name != tier for each in (yield ListTiers())):
+                raise UnknownTier(f"no tier is called {tier!r}")
             yield from self.counting()
         kept: ResultT = yield put
         return kept
