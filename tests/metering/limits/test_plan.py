@@ -276,3 +276,18 @@ def test_refusal__by_windows_that_move__retries_when_all_have_room_again() -> No
     assert (refusal.policies, refusal.retry_after_seconds) == (("slides", "flows"), 33)
     assert refusal_by(plan, found._replace(violated=(0,)), NOON, 1, lambda below: below - 1).retry_after_seconds == 2
     assert "slides" in refusal_by(plan, found._replace(violated=(0,)), NOON, 1).detail
+
+
+@pytest.mark.parametrize(
+    ("limit", "weight", "estimate", "detail"),
+    [
+        (SLIDING, 11, 1, "This request counts as 11, and slides never has room for more than 10."),
+        (BUCKET, 5, 1, "This request counts as 5, and flows never has room for more than 4."),
+        (Limit("fixed", 0, days=1, name="closed"), 1, 1, "counts as 1, and closed never has room for more than 0."),
+        (Limit("fixed", 10**9, days=1, unit="wei", name="money"), 1, 2 * 10**9, "never has room for more than 1 USD."),
+    ],
+)
+def test_refusal__of_what_never_fits__says_so(limit: Limit, weight: int, estimate: int, detail: str) -> None:
+    plan = moving_plan(limit, weight=weight)
+    refusal = refusal_by(plan, refused("quota_exceeded", (0,), (0,)), NOON, estimate, currency=Currency("USD"))
+    assert detail in refusal.detail

@@ -18,6 +18,7 @@ from api_billing.metering.ledger.vouchers import ChannelSums
 from api_billing.metering.limits.budgets import refused_code
 from api_billing.metering.limits.fields import seconds_until
 from api_billing.metering.limits.plan import WindowPlan
+from api_billing.metering.limits.windows import WindowCheck
 
 CONTENT_TYPE: Final = "application/problem+json"
 QUOTA_EXCEEDED_TYPE: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
@@ -304,10 +305,22 @@ def refusal_by(
     else:
         spread = seconds // 10
         detail = detail or f"The limit {check.name} has no room for this request at the moment."
+    if budget is None:
+        never = [_never(plan.checks[index], estimate_wei, currency) for index in refused.violated]
+        detail = next(filter(None, never), detail)
     seconds += randrange(min(spread, _MOST_SPREAD) + 1)
     if code == "throttled" and budget is not None and budget.retry_after_seconds:
         seconds = budget.retry_after_seconds
     return Refusal(code, detail, seconds, names, extra=extra)
+
+
+def _never(check: WindowCheck, estimate_wei: int, currency: Currency) -> str:
+    """What is said of a request that is too much for a window even while that has counted nothing; empty for others."""
+    asked, most = check.weight if check.unit == "calls" else estimate_wei, check.limit
+    if most is None or asked <= most:
+        return ""
+    amounts = [f"{n:,}" if check.unit == "calls" else currency.text(n, exact=True) for n in (asked, most)]
+    return f"This request counts as {amounts[0]}, and {check.name} never has room for more than {amounts[1]}."
 
 
 def by_channel(code: str, channel: ChannelSums, estimate_wei: int) -> Refusal:
