@@ -1,5 +1,6 @@
 """Terms that are told by the request's body, on every adapter; each under its framework's own test client."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -74,6 +75,46 @@ def test_price__that_reads_the_body__charges_by_it(adapter: str, monkeypatch: py
     monkeypatch.setitem(TERMS, "reads_body", True)
     with open_meter() as meter, subject_of(adapter, meter) as subject:
         assert subject.post("/echo", BODY).cost_wei == 2 * len(BODY)
+
+
+def catches_all(request: MeteredRequest) -> Any:
+    try:
+        return request.json()
+    except:  # noqa: E722
+        return {"wei": 1, "of": "bob"}
+
+
+def makes_an_error_of_it(request: MeteredRequest) -> Any:
+    try:
+        return request.json()
+    except BaseException as error:
+        raise ValueError("no JSON") from error
+
+
+async def asks_in_a_group(request: MeteredRequest) -> Any:
+    async with asyncio.TaskGroup() as group:
+        asked = group.create_task(asyncio.to_thread(request.json))
+    return asked.result()
+
+
+@pytest.mark.parametrize("ask", [catches_all, makes_an_error_of_it, asks_in_a_group])
+@pytest.mark.parametrize("name", ["asgi", "wsgi"])
+def test_body__asked_for_where_all_is_caught__is_read_all_the_same(
+    name: str, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of(field: str) -> Callable[[MeteredRequest], Any]:
+        async def awaited(request: MeteredRequest) -> Any:
+            return (await ask(request))[field]
+
+        return awaited if ask is asks_in_a_group else lambda request: ask(request)[field]
+
+    monkeypatch.setitem(TERMS, "estimate_wei", of("wei"))
+    for identify in (TERMS.get("identify"), of("of")):
+        monkeypatch.setitem(TERMS, "identify", identify)
+        with open_meter() as meter, subject_of(name, meter) as subject:
+            assert subject.post("/echo", BODY).body == BODY
+            record = record_of(subject)
+            assert (record.estimate_wei, record.consumer) == (300, "ann")
 
 
 @pytest.mark.parametrize(

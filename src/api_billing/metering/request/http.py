@@ -179,6 +179,7 @@ class MeteredRequest:
         "headers",
         "is_begun",
         "is_too_large",
+        "lacks_body",
         "method",
         "native",
         "path",
@@ -219,6 +220,7 @@ class MeteredRequest:
         self.body_read = not callable(body)
         self.is_begun = False  # nothing more is read before serving
         self.is_too_large = False  # its body, as reading it has shown
+        self.lacks_body = False  # the callable that is being asked has asked for it, whatever it made of that
 
     @property
     def request_id(self) -> str:
@@ -270,6 +272,7 @@ class MeteredRequest:
         if body is None:
             if self.is_begun:
                 raise RuntimeError("the body was not read before serving: set reads_body=True in the terms")
+            self.lacks_body = True
             raise BodyWanted
         return body
 

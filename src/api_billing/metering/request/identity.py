@@ -64,18 +64,24 @@ def identify(
 
     Raises: StoreUnavailable, when nobody who could tell answers: that makes no credential a bad one.
     """
+    request.lacks_body = False
     try:
-        return (yield from identified(extractor, request))
+        found = yield from identified(extractor, request)
+        if not request.lacks_body:
+            return found
     except BodyWanted:
-        body = yield from read_bounded(request, limit)
-        return body if isinstance(body, Refusal) else (yield from identify(extractor, request, seldom, limit))
+        pass
     except StoreUnavailable:
         raise
     except Exception as error:
-        (seldom or Seldom()).log(
-            _LOG, logging.ERROR, "the identity of a request to %.200r could not be told", request.route, exc_info=True
-        )
-        return replace(INVALID, why=f"identify: {type(error).__name__}")  # its text may have the credential
+        if not request.lacks_body:
+            where = request.route
+            (seldom or Seldom()).log(
+                _LOG, logging.ERROR, "the identity of a request to %.200r could not be told", where, exc_info=True
+            )
+            return replace(INVALID, why=f"identify: {type(error).__name__}")  # its text may have the credential
+    body = yield from read_bounded(request, limit)
+    return body if isinstance(body, Refusal) else (yield from identify(extractor, request, seldom, limit))
 
 
 def identified(extractor: Extractor, request: MeteredRequest) -> Steps[Identity | Refusal]:
@@ -85,7 +91,7 @@ def identified(extractor: Extractor, request: MeteredRequest) -> Steps[Identity 
         if isinstance(answer, GeneratorType):
             answer = yield from answer
         elif answer is not None and type(answer) is not str and is_waiting(answer):
-            answer = yield from awaited(cast("Awaitable[Found]", answer))
+            answer = yield from awaited(cast("Awaitable[Found]", answer), request)
     name = answer.consumer if isinstance(answer, Identity) else answer
     if not isinstance(name, str | Refusal | None):
         raise TypeError(f"an extractor returned {type(name).__name__}")

@@ -43,22 +43,26 @@ def told(
     else to the application.
     """
     raised: Exception | None = None
+    code = problem = ""
+    request.lacks_body = False
     try:
         found = function(request)
         if is_waiting(found):
-            found = yield from awaited(found)
-        if is_right(found):
+            found = yield from awaited(found, request)
+        if is_right(found) and not request.lacks_body:
             return found
         code = "not_estimable" if type(found) is int or what != "estimate" else "estimate_failed"
         problem = f"it returned {found!r:.80}" if type(found) is int else f"it returned {type(found).__name__}"
     except BodyWanted:
+        pass
+    except Exception as error:
+        code = "not_estimable" if isinstance(error, _OF_INPUT) else "estimate_failed"
+        problem, raised = type(error).__name__, error
+    if request.lacks_body:
         body = yield from read_bounded(request, limit)
         if isinstance(body, Refusal):
             return body
         return (yield from told(what, function, request, limit, is_right, seldom))
-    except Exception as error:
-        code = "not_estimable" if isinstance(error, _OF_INPUT) else "estimate_failed"
-        problem, raised = type(error).__name__, error
     name, text = name_of(function), "" if raised is None else _text_of(raised)
     where = (request.method, request.route)
     message = f"{code}: %s, which tells the {what} of %.20r %.200r: %s"
@@ -84,20 +88,22 @@ def is_bool(found: object) -> bool:
     return type(found) is bool
 
 
-def awaited(waiting: Awaitable[Any]) -> Steps[Any]:
+def awaited(waiting: Awaitable[Any], request: MeteredRequest) -> Steps[Any]:
     """What an async callable says. Raises: BodyWanted, as a sync one does."""
-    found = yield _caught(waiting)
+    found = yield _caught(waiting, request)
     if found is BodyWanted:
         raise BodyWanted
     return found
 
 
-async def _caught(waiting: Awaitable[Any]) -> Any:
-    # What drives the flow takes what is no Exception for the end of it.
+async def _caught(waiting: Awaitable[Any], request: MeteredRequest) -> Any:
+    # What drives the flow takes what is no Exception for the end of it. A group is what becomes of it in a TaskGroup.
     try:
         return await waiting
-    except BodyWanted:
-        return BodyWanted
+    except (BodyWanted, BaseExceptionGroup):
+        if request.lacks_body:
+            return BodyWanted
+        raise
 
 
 def read_bounded(request: MeteredRequest, limit: int) -> Steps[bytes | Refusal]:
