@@ -102,7 +102,8 @@ def prune(
     if dry_run:
         return Shown({"records": total, "dry_run": True}, f"{counted(total or 0, 'record')} would be deleted")
     with desk.progress("deleting", total) as done:
-        deleted = delete(desk.store, now_ms, keep_unbatched=keep_unbatched, retention_ms=retention_ms, progress=done)
+        terms: dict[str, Any] = {"keep_unbatched": keep_unbatched, "retention_ms": retention_ms, "progress": done}
+        deleted = delete(desk.store, now_ms, **terms).records
     return Shown({"records": deleted, "dry_run": False}, f"{counted(deleted, 'record')} deleted")
 
 

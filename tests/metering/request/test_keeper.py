@@ -1,9 +1,11 @@
-"""What a keeper does when the clock is put forward: it extends its own, and leaves what others serve."""
+"""What a keeper does when the clock is put forward, and how it deletes what is past its time."""
 
 import pytest
 
-from api_billing.metering.ledger.operations import GetRecord, Grant, Reserve
+from api_billing.metering.ledger.ids import new_id
+from api_billing.metering.ledger.operations import GetRecord, Grant, ListRecords, Note, Record, Reserve
 from api_billing.metering.observing.metrics import Metrics
+from api_billing.metering.request import keeper as keeping
 from api_billing.metering.request.keeper import Keeper
 from api_billing.metering.stores import open_store
 
@@ -19,18 +21,22 @@ def store():
         yield store
 
 
-@pytest.fixture
-def keeper(store):
+def keeper_of(store, *, prune_every_ms=0):
     return Keeper(
         store,
         lambda: NOW_MS,
         Metrics(),
         reservation_ms=RESERVATION_MS,
         round_seconds=10,
-        prune_every_ms=0,
+        prune_every_ms=prune_every_ms,
         keep_unbatched=False,
         alert=lambda _: None,
     )
+
+
+@pytest.fixture
+def keeper(store):
+    return keeper_of(store)
 
 
 def reserve(store, reservation_id):
@@ -65,3 +71,25 @@ def test_round__that_does_not_sweep__extends_its_own_and_leaves_the_others(store
     keeper.tick(NOW_MS + HOUR_MS, sweeps=False)
     keeper.tick(NOW_MS + RESERVATION_MS)
     assert [state(store, each) for each in ("ours", "theirs")] == ["reserved", "expired"]
+
+
+def test_prune__of_more_than_a_round_may_take__goes_on_in_the_next_and_then_rests(store, monkeypatch):
+    monkeypatch.setattr(keeping, "_PRUNE_LIMIT", 2)
+    monkeypatch.setattr(keeping, "_PRUNE_STEPS", 2)
+    keeper = keeper_of(store, prune_every_ms=HOUR_MS)
+
+    def refuse(count):
+        for _ in range(count):
+            store.call(
+                Note(Record(new_id(NOW_MS), NOW_MS, "refused", "weather", *["acme"] * 2, "free", *[""] * 3, 1, 1))
+            )
+
+    def left_after(now_ms):
+        keeper.tick(now_ms)
+        return len(store.call(ListRecords("acme", limit=100)))
+
+    refuse(7)
+    past_ms = NOW_MS + 8 * 24 * HOUR_MS
+    assert [left_after(past_ms), left_after(past_ms)] == [3, 0]
+    refuse(1)
+    assert [left_after(past_ms + 1), left_after(past_ms + HOUR_MS)] == [1, 0]

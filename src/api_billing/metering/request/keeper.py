@@ -26,6 +26,7 @@ from api_billing.metering.ledger.operations import (
     NotReserved,
     Operation,
     Prune,
+    Pruned,
     Refused,
     Release,
     Reserve,
@@ -42,6 +43,7 @@ from api_billing.metering.stores.steps import Steps, run
 _SWEEP_LIMIT: Final = 1000
 _EXTEND_LIMIT: Final = 1000
 _PRUNE_LIMIT: Final = 1000
+_PRUNE_STEPS: Final = 20  # of a round: what is being served has to be extended meanwhile
 _MAX_UNSETTLED: Final = 100_000
 _LONG_ROUND_SECONDS: Final = 60.0
 _SHARE_OF_PAUSES: Final = 4  # of so many requests one may wait for a voucher in its thread
@@ -232,8 +234,9 @@ class Keeper:
 
     def _prune(self, now_ms: int) -> None:
         if self._prune_every_ms and now_ms - self._pruned_ms >= self._prune_every_ms:
+            if prune(self._store, now_ms, keep_unbatched=self._keep_unbatched, steps=_PRUNE_STEPS).more:
+                return  # the next round goes on
             self._pruned_ms = now_ms
-            prune(self._store, now_ms, keep_unbatched=self._keep_unbatched)
 
     def start(self) -> None:
         """Do the rounds in a thread from now on, also in a process that serves no requests itself. Idempotent."""
@@ -292,15 +295,17 @@ def prune(
     keep_unbatched: bool,
     retention_ms: dict[str, int] | None = None,
     progress: Callable[[int], Any] | None = None,
-) -> int:
-    """Delete what is past its retention, in steps that do not keep requests waiting; how many records it were."""
+    steps: int = 2**62,
+) -> Pruned:
+    """Delete what is past its retention, in ``steps`` that do not keep requests waiting; how many records it were."""
     if retention_ms is None:
         retention_ms = {tier.name: tier.retention_days * DAY_MS for tier in store.call(ListTiers())}
     records = 0
     while True:
         pruned = store.call(Prune(now_ms, retention_ms, keep_unbatched=keep_unbatched, limit=_PRUNE_LIMIT))
         records += pruned.records
+        steps -= 1
         if progress is not None:
             progress(records)
-        if not pruned.more:
-            return records
+        if not pruned.more or not steps:
+            return pruned._replace(records=records)
