@@ -131,8 +131,10 @@ def opened(store: str | None, *, serves: bool = False, makes: bool = False) -> M
     """
     from api_billing.metering.meter import Meter  # takes a second, which --help need not
 
-    of_requests: dict[str, Any] = {} if serves else {"payments": (), "settle_apis": (), "enabled": True}
-    if not (serves or makes):
+    of_requests: dict[str, Any] = {"payments": (), "settle_apis": (), "enabled": True}
+    if serves:
+        of_requests = {"fail_open": False}  # the HTTP meter begins with its store
+    elif not makes:
         _check_is_there(store_url(store))
     return Meter.open(store or "", checks_pepper=False, takes_currency=not serves, **of_requests)
 

@@ -99,7 +99,7 @@ class MeterSettings(BaseSettings):
     fail_open: bool = Field(
         False,
         description="Serve, and log, when the store is not available, at the start too; otherwise such requests get"
-        " a 503.",
+        " a 503. The HTTP meter answers 503 in any case: its services decide whether they serve.",
     )
     cache_seconds: int = Field(
         60, ge=0, le=86_400, description="How long API keys and profiles are believed without being looked up again."

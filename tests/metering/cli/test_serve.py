@@ -55,6 +55,16 @@ def test_serve__port_in_use__says_so(run: Any, tmp_path: Path) -> None:
         assert "--port" in run("serve", "--token-file", tmp_path / "token", "--port", str(port), code=2).err
 
 
+def test_serve__store_is_away__is_refused_also_with_fail_open(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("API_BILLING_FAIL_OPEN", "true")
+    (tmp_path / "token").write_text(TOKEN)
+    away = f"sqlite:///{tmp_path}/none/meter.db"
+    assert "none/meter.db" in run("serve", "--token-file", tmp_path / "token", "--store", away, code=3).err
+    assert "opened without its store" not in caplog.text
+
+
 @pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
 def test_serve__address_that_others_reach__is_warned_of(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, warned: bool

@@ -9,7 +9,9 @@ const seen = { problems: [], outside: [], wide: [] };
 async function open(options) {
   const context = await browser.newContext({ reducedMotion: "reduce", ...options });
   const page = await context.newPage();
-  page.on("console", (message) => message.type() === "error" && !message.text().includes("401 (Unauthorized)") && seen.problems.push(message.text()));
+  const expected = /401 \(Unauthorized\)|503 \(Service/;
+  page.on("console", (message) => message.type() === "error" && !expected.test(message.text()) && seen.problems.push(message.text()));
+  await page.clock.install();
   page.on("pageerror", (error) => seen.problems.push(String(error)));
   page.on("request", (request) => {
     if (!request.url().startsWith(facts.url) && !request.url().startsWith("data:")) seen.outside.push(request.url());
@@ -61,6 +63,12 @@ for (const colorScheme of ["light", "dark"]) {
     if (over > 0) seen.wide.push(`${name} ${colorScheme}: ${over}`);
   }
 }
+
+const problem = { status: 503, contentType: "application/problem+json", body: JSON.stringify({ detail: "Away." }) };
+await page.route("**/v1/status", (route) => route.fulfill(problem));
+await page.clock.fastForward(15_000);
+await page.getByText("Not up to date").waitFor();
+seen.away = await page.locator("#wrong").innerText();
 await page.getByRole("button", { name: "Sign out" }).click();
 seen.after = await page.evaluate(() => [document.getElementById("shown").hidden, sessionStorage.length]);
 await browser.close();

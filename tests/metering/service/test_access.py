@@ -137,8 +137,11 @@ def test_ready__with_the_service_token__is_also_what_is_wrong(service: Any) -> N
     assert service.get("/readyz").json() == {"status": "ok", "wrong": []}
 
 
-def test_ready__store_away__is_a_problem_that_only_services_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Meter.open("memory://") as meter:
+@pytest.mark.parametrize("fail_open", [False, True])
+def test_ready__store_away__is_a_problem_that_only_services_are_told_of(
+    monkeypatch: pytest.MonkeyPatch, fail_open: bool
+) -> None:
+    with Meter.open("memory://", fail_open=fail_open) as meter:
         client = TestClient(create_app(meter, service_token="x" * 16))
 
         def fail(operations: Any) -> Any:
@@ -149,6 +152,9 @@ def test_ready__store_away__is_a_problem_that_only_services_are_told_of(monkeypa
             answer = client.get("/readyz")
             told = client.get("/readyz", headers={"Authorization": "Bearer " + "x" * 16})
             assert client.get("/healthz").status_code == 200
+            asked = {"api": "weather", "consumer": "acme", "estimate_wei": "1"}
+            reserved = client.post("/v1/reservations", json=asked, headers={"Authorization": "Bearer " + "x" * 16})
+            assert reserved.status_code == 503
     assert (answer.status_code, answer.json()["code"], "db-7" in answer.text) == (503, "meter_unavailable", False)
     assert told.json()["wrong"] == [{"part": "store", "detail": "server db-7 is away", "stops": True}]
 

@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from api_billing import __version__
 from api_billing.metering import Meter, from_header
+from api_billing.metering.errors import StoreUnavailable
 from api_billing.metering.ledger.operations import Reserve, Settle
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredRequest, TextHeaders
@@ -97,6 +98,20 @@ def test_status__days__are_thirty_with_what_was_used(client: TestClient) -> None
     assert (status["version"], status["store"], status["ok"], status["wrong"]) == (__version__, "memory", True, [])
 
 
+def test_status__while_the_store_is_away__says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Meter.open("memory://", fail_open=True) as meter:
+        client = TestClient(create_app(meter, service_token=SERVICE_TOKEN, admin_token=ADMIN_TOKEN))
+
+        def fail(operations: Any) -> Any:
+            raise StoreUnavailable("db-7 is away")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(meter.store, "_perform", fail)
+            status = client.get("/v1/status", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"}).json()
+    assert (status["ok"], status["days"]) == (False, [])
+    assert status["wrong"] == [{"part": "store", "detail": "db-7 is away", "stops": True}]
+
+
 @pytest.fixture(scope="module")
 def url(meter: Meter) -> Iterator[str]:
     app = create_app(meter, service_token=SERVICE_TOKEN, admin_token=ADMIN_TOKEN)
@@ -136,4 +151,5 @@ def test_page__in_a_browser__shows_what_there_is_and_changes_nothing(url: str) -
     assert ("of the tests" in seen["keys"], "valid" in seen["keys"]) == (True, True)
     assert seen["stored"] == [1, 0, ""]
     assert (seen["outside"], seen["problems"], seen["wide"], seen["faults"]) == ([], [], [], [])
+    assert seen["away"].split("\n") == ["Not known", "Away."]
     assert seen["after"] == [True, 0]

@@ -51,6 +51,17 @@ class Checked(ABC):
         """Look now."""
 
 
+class WithStore(Checked):
+    """Somebody who can do nothing while the store is away, also with ``fail_open``."""
+
+    def __init__(self, checked: Checked) -> None:
+        self._checked = checked
+
+    def health(self) -> Steps[Health]:
+        found = yield from self._checked.health()
+        return Health(tuple([each._replace(stops=each.stops or each.part == "store") for each in found.wrong]))
+
+
 class Looks:
     """Looks at most once a second, however often it is asked: a look writes to the store, and anybody may ask."""
 

@@ -20,7 +20,7 @@ from api_billing.metering.clock import DAY_MS, day_of
 from api_billing.metering.ledger.operations import ListRecords, ReadBalance, State, SumUsage
 from api_billing.metering.meter import Meter
 from api_billing.metering.observing.metrics import exposition
-from api_billing.metering.request.health import Looks, readiness
+from api_billing.metering.request.health import Looks, WithStore, readiness
 from api_billing.metering.request.problems import Answer
 from api_billing.metering.service import admin, bodies, ending, paying, reserving, switched_off, watching
 from api_billing.metering.service.access import Access
@@ -104,7 +104,7 @@ class _Routes:
         self._meter = meter
         self._access = access
         self._open = reserving.OpenReservations()
-        self._looks = Looks(meter)
+        self._looks = Looks(WithStore(meter))
         self._counted = bodies.counted(meter.currency)
 
     def add_to(self, app: FastAPI) -> None:

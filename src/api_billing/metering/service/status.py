@@ -5,6 +5,7 @@ The page asks with the admin token, which its user types in. There is none of it
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib.resources import files
 from typing import Final
 
@@ -13,8 +14,9 @@ from pydantic import BaseModel
 
 from api_billing import __version__
 from api_billing.metering.clock import DAY_MS, date_of
+from api_billing.metering.errors import StoreUnavailable
 from api_billing.metering.meter import Meter
-from api_billing.metering.request.health import Looks
+from api_billing.metering.request.health import Looks, WithStore
 from api_billing.metering.service.access import Access
 from api_billing.metering.service.admin import of_admins
 from api_billing.metering.service.bodies import Wei, WrongBody
@@ -46,7 +48,9 @@ class DayBody(BaseModel):
 
 
 class StatusAnswer(BaseModel):
-    """Whether the meter is well, and what was used on each of the last 30 days, oldest first."""
+    """Whether the meter is well, and what was used on each of the last 30 days, oldest first; no days while the store
+    is away.
+    """
 
     version: str
     store: str
@@ -63,7 +67,7 @@ class Routes:
     def __init__(self, meter: Meter, access: Access, days: DaySums) -> None:
         self._meter = meter
         self._access = access
-        self._looks = Looks(meter)
+        self._looks = Looks(WithStore(meter))
         self._days = days
 
     def add_to(self, app: FastAPI) -> None:
@@ -90,10 +94,11 @@ class Routes:
     def _read(self) -> Steps[StatusAnswer]:
         health = yield from self._looks.look()
         today, currency, days = self._meter.now_ms() // DAY_MS, self._meter.currency, []
-        for day in range(today - _DAYS + 1, today + 1):
-            sums = yield from self._days.of(day)
-            calls, charged_wei = sum(each.calls for each in sums), sum(each.charged_wei for each in sums)
-            days.append(DayBody(day=date_of(day).isoformat(), calls=calls, charged_wei=str(charged_wei)))
+        with suppress(StoreUnavailable):  # which is told
+            for day in range(today - _DAYS + 1, today + 1):
+                sums = yield from self._days.of(day)
+                calls, charged_wei = sum(each.calls for each in sums), sum(each.charged_wei for each in sums)
+                days.append(DayBody(day=date_of(day).isoformat(), calls=calls, charged_wei=str(charged_wei)))
         return StatusAnswer(
             version=__version__,
             store=self._meter.store.url.partition(":")[0],

@@ -142,7 +142,13 @@ async function search(words) {
 }
 
 async function overview() {
-  const [status, summary] = await Promise.all([ask("v1/status"), ask("v1/summary")]);
+  const status = await ask("v1/status").catch((error) => {
+    list("wrong", [["Not known", error.message, "bad"]]);
+    throw error;
+  });
+  const wrong = status.wrong.map((each) => [each.part, each.detail, each.stops ? "bad" : ""]);
+  list("wrong", wrong.length ? wrong : [["All is well", status.store, "good"]], "");
+  const summary = await ask("v1/summary");
   money = status;
   cards("sums", [["Today", ...sum(status.days.slice(-1))], ["7 days", ...sum(status.days.slice(-7))], ["30 days", ...sum(status.days)]]);
   bars(status.days);
@@ -153,8 +159,6 @@ async function overview() {
     ["Not collected this month", amount(summary.month.uncollected_wei)],
   ];
   cards("now", now ?? [["Consumers", "not known"]]);
-  const wrong = status.wrong.map((each) => [each.part, each.detail, each.stops ? "bad" : ""]);
-  list("wrong", wrong.length ? wrong : [["All is well", status.store, "good"]], "");
   const codes = Object.entries(summary?.refusals.by_code ?? {}).sort((a, b) => b[1] - a[1]);
   list("refusals", codes.map(([code, count]) => [code, numbers.format(count)]), "None");
   const waits = (each) => `${each.batches} batches, ${amount(each.amount_wei)}; ${each.is_complete ? "" : "at least "}${numbers.format(each.requests)} requests in no batch, ${amount(each.requests_wei)}`;
