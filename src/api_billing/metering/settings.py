@@ -266,12 +266,13 @@ class MeterSettings(BaseSettings):
     alert_urls: Secrets = Field((), description="Further channels for alerts, as URLs of apprise (needs the package).")
     service_token: SecretStr = Field(
         SecretStr(""),
-        description="Secret that services show the HTTP meter (`api-billing meter serve`), 16 bytes or more.",
+        description="Secret that services show the HTTP meter (`api-billing meter serve`), 16 bytes or more; with"
+        " commas several, to change it: `new,old`.",
     )
     admin_token: SecretStr = Field(
         SecretStr(""),
-        description="Secret that whoever administers the HTTP meter shows it, another one, 16 bytes or more; without it"
-        " it is not administered over HTTP.",
+        description="Secret that whoever administers the HTTP meter shows it, another one, or several as well; without"
+        " it, it is not administered over HTTP.",
     )
     admin_origins: Texts = Field(
         (),

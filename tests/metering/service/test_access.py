@@ -169,7 +169,25 @@ def test_metrics__switched_on__count() -> None:
         assert "api_billing_requests" in client.get("/metrics", headers={"Authorization": "Bearer " + "x" * 16}).text
 
 
-@pytest.mark.parametrize("token", ["", "short"])
+@pytest.mark.parametrize("token", ["x", "y", "a", "b"])
+def test_tokens__the_new_and_the_old_one__are_good(token: str) -> None:
+    with Meter.open("memory://", metrics=True) as meter:
+        tokens = {"service_token": f"{'x' * 16}, {'y' * 16}", "admin_token": f"{'a' * 16}\n{'b' * 16}\n"}
+        client = TestClient(create_app(meter, **tokens))
+        headers = {"Authorization": f"Bearer {token * 16}"}
+        statuses = [client.get(path, headers=headers).status_code for path in ("/metrics", "/v1/tiers")]
+        asked = {"api": "weather", "consumer": "acme", "estimate_wei": "1"}
+        statuses.append(client.post("/v1/reservations", json=asked, headers=headers).status_code)
+    assert statuses == ([200, 200, 401] if token in "ab" else [200, 401, 403])
+
+
+@pytest.mark.parametrize("admin", ["x" * 16, f"{'a' * 16},{'x' * 16}", f"{'a' * 16},short", ","])
+def test_tokens__of_the_admin_that_are_short_or_the_services__are_refused(admin: str) -> None:
+    with Meter.open("memory://") as meter, pytest.raises(InvalidSetting, match="admin token"):
+        create_app(meter, service_token=f"{'y' * 16},{'x' * 16}", admin_token=admin)
+
+
+@pytest.mark.parametrize("token", ["", "short", ",", "long-enough-for-one,short"])
 def test_app__token_that_can_be_guessed__is_refused(service: Any, token: str) -> None:
     with pytest.raises(InvalidSetting, match="service token"):
         create_app(service.meter, service_token=token)

@@ -8,7 +8,6 @@ nothing: naming another consumer is refused.
 from __future__ import annotations
 
 import os
-from typing import Final
 
 from fastapi import Request
 
@@ -20,31 +19,31 @@ from api_billing.metering.request.http import MeteredRequest, TextHeaders
 from api_billing.metering.request.identity import Extractor, Identity, identify
 from api_billing.metering.service.problems import ServiceProblem
 from api_billing.metering.stores.steps import Steps, arun
-from api_billing.metering.web.tokens import Token, bearer_of
+from api_billing.metering.web.tokens import Tokens, are_long, bearer_of
 from api_billing.networks import canonical_name
-
-_MIN_TOKEN_BYTES: Final = 16
 
 
 class Access:
-    """Checks tokens and keys. Without ``admin_token`` nobody administers.
+    """Checks tokens and keys. Of either token there may be several, with commas. Without ``admin_token`` nobody
+    administers.
 
     Raises: InvalidSetting for a token that is too short, two that are the same, or without a pepper for keys.
     """
 
     def __init__(self, meter: Meter, service_token: str, admin_token: str = "") -> None:
-        if len(service_token.encode()) < _MIN_TOKEN_BYTES:
+        if not are_long(service_token):
             raise InvalidSetting(
                 "the HTTP meter needs a service token of at least 16 bytes",
                 hint='set API_BILLING_SERVICE_TOKEN: export API_BILLING_SERVICE_TOKEN="$(openssl rand -hex 32)"',
             )
-        if 0 < len(admin_token.encode()) < _MIN_TOKEN_BYTES:
+        if admin_token and not are_long(admin_token):
             raise InvalidSetting("the admin token of the HTTP meter has at least 16 bytes")
-        if admin_token == service_token:
-            raise InvalidSetting("the admin token is another one than the service token, which services have")
         self._meter = meter
-        self._service = Token(service_token)
-        self._admin = Token(admin_token) if admin_token else None
+        self._service = Tokens(service_token)
+        self._admin = Tokens(admin_token)
+        self.has_admin = bool(admin_token)  # whether there is a token to administer with
+        if self._admin.shares(self._service):
+            raise InvalidSetting("the admin token is another one than the service token, which services have")
         pepper = meter.pepper() if meter.is_on else os.urandom(32)  # which the store is asked about
         # Cached, as a revocation reaches the next reservation by the profile's version.
         self.identify: Extractor = api_key(pepper, cache=meter.key_cache)
@@ -54,27 +53,27 @@ class Access:
     def has_token(self, request: Request) -> bool:
         """Whether the request carries one of the two tokens."""
         credential = _credential(request)
-        return self._service.is_shown(credential) or self._is_admin(credential)
+        return self._service.is_shown(credential) or self._admin.is_shown(credential)
 
     def require_service(self, request: Request) -> None:
         """Raises: ServiceProblem unless the request carries the service token."""
         if not self._service.is_shown(_credential(request)):
             raise ServiceProblem("invalid_service_token", "Authorization: Bearer has to carry the service token.")
 
-    @property
-    def has_admin(self) -> bool:
-        """Whether there is a token to administer with."""
-        return self._admin is not None
+    def require_token(self, request: Request) -> None:
+        """Raises: ServiceProblem unless the request carries one of the two tokens."""
+        if not self.has_token(request):
+            self.require_service(request)
 
     def require_admin(self, request: Request) -> None:
         """Raises: ServiceProblem unless the request carries the admin token."""
-        if not self._is_admin(_credential(request)):
+        if not self._admin.is_shown(_credential(request)):
             raise ServiceProblem("invalid_admin_token", "Authorization: Bearer has to carry the admin token.")
 
     async def reader(self, request: Request, consumer: str | None) -> str:
         """The consumer whose usage may be read. Raises: ServiceProblem."""
         credential = _credential(request)
-        if self._service.is_shown(credential) or self._is_admin(credential):
+        if self._service.is_shown(credential) or self._admin.is_shown(credential):
             if consumer is None:
                 raise ServiceProblem("invalid_request", "query.consumer: a service has to name the consumer")
             return canonical_name(consumer)
@@ -94,9 +93,6 @@ class Access:
             return None
         request = bearer("GET", "/", credential, self._meter.now_ms())
         return (yield from identify(self._identify_reader, request, self._meter.seldom))
-
-    def _is_admin(self, credential: str) -> bool:
-        return self._admin is not None and self._admin.is_shown(credential)
 
 
 def bearer(

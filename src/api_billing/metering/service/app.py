@@ -151,7 +151,8 @@ class _Routes:
             self.metrics,
             response_class=Response,
             responses={200: {"content": {"text/plain": {}}}, **documented(401, 404)},
-            **{**service, "tags": ["operation"]},
+            dependencies=[Security(token), Depends(self._access.require_token)],
+            tags=["operation"],
         )
 
     async def _run[T](self, flow: Steps[T]) -> T:

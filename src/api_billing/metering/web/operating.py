@@ -21,7 +21,7 @@ from api_billing.metering.request.problems import Answer
 from api_billing.metering.stores.steps import Steps, arun, run
 from api_billing.metering.web.asgi_messages import AsgiApp, Receive, Scope, Send, send_answer
 from api_billing.metering.web.decorated import exempted
-from api_billing.metering.web.tokens import Token, bearer_of
+from api_billing.metering.web.tokens import Tokens, are_long, bearer_of
 from api_billing.metering.web.wsgi import Environ, StartResponse, WsgiApp
 from api_billing.metering.web.wsgi import send_answer as send_wsgi_answer
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 class _Pages:
     def __init__(self, meter: Meter, token: str | None) -> None:
-        if token is not None and len(token.encode()) < 16:
+        if token is not None and not are_long(token):
             raise InvalidSetting("the token of operating pages has at least 16 bytes; None lets anybody read figures")
         self._meter = meter
-        self._token = None if token is None else Token(token)
+        self._token = None if token is None else Tokens(token)
         self._looks = Looks(meter)
 
     def page(self, path: str, authorization: str) -> Steps[Answer]:
