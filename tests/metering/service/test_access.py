@@ -187,6 +187,11 @@ def test_tokens__of_the_admin_that_are_short_or_the_services__are_refused(admin:
         create_app(meter, service_token=f"{'y' * 16},{'x' * 16}", admin_token=admin)
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/"])
+def test_head__of_what_is_open_to_all__is_answered(service: Any, path: str) -> None:
+    assert service.client.head(path).status_code == 200
+
+
 @pytest.mark.parametrize("token", ["", "short", ",", "long-enough-for-one,short"])
 def test_app__token_that_can_be_guessed__is_refused(service: Any, token: str) -> None:
     with pytest.raises(InvalidSetting, match="service token"):

@@ -123,10 +123,12 @@ def test_body__that_is_no_request__is_refused(service: Any, body: bytes) -> None
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "junk", ""])
-def test_body__of_another_type__is_refused(service: Any, kind: str) -> None:
+def test_body__of_another_type__is_refused_and_told_which_one_it_has(service: Any, kind: str) -> None:
     headers = {**HEADERS, "Content-Type": kind}
     body = json.dumps({"api": "weather", "estimate_wei": "1", "consumer": "acme"})
-    assert service.client.post("/v1/reservations", content=body, headers=headers).status_code == 400
+    answer = service.client.post("/v1/reservations", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert "Content-Type: application/json" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/v1/reservations"), ("DELETE", "/v1/balance"), ("GET", "/x")])

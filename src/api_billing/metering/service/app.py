@@ -144,6 +144,8 @@ class _Routes:
         for name, reader in (("balance", self.balance), ("usage", self.usage), ("records", self.records)):
             app.add_api_route(f"/v1/{name}", reader, responses=documented(400, 401, 403, 503), **reading)
         app.add_api_route("/healthz", self.health, tags=["operation"])
+        app.add_api_route("/healthz", self.health, methods=["HEAD"], include_in_schema=False)
+        app.add_api_route("/readyz", self.ready, methods=["HEAD"], include_in_schema=False)
         ready = {200: {"model": bodies.ReadyAnswer}, **documented(503)}
         app.add_api_route("/readyz", self.ready, response_class=Response, responses=ready, tags=["operation"])
         app.add_api_route(

@@ -6,6 +6,7 @@ The two have different codes, so that a service never tells its consumer of its 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -38,11 +39,13 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "id_conflict": _Kind(409, "Id used for something else"),
     "not_possible": _Kind(409, "Not possible"),
     "request_too_large": _Kind(413, "Request too large"),
+    "unsupported_media_type": _Kind(415, "Not JSON"),
     "chain_unavailable": _Kind(503, "Chain not available"),
 }
 CODES: Final = frozenset(_KINDS)
 _BY_STATUS: Final = {404: "not_found", 405: "method_not_allowed"}
 _MAX_ERRORS: Final = 10
+_JSON: Final = re.compile(r"application/(?:[^;\s]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
 class ServiceProblem(Exception):
@@ -114,6 +117,11 @@ async def _service_problem(request: Request, error: Exception) -> Response:
 
 async def _not_valid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    if not _JSON.fullmatch(request.headers.get("content-type", "")) and ("body",) in [
+        each["loc"] for each in error.errors()
+    ]:
+        detail = "A body is JSON, and says so: Content-Type: application/json."
+        return response_of(ServiceProblem("unsupported_media_type", detail).answer())
     # Never what was given: it may be an API key.
     wrong = [
         {"field": ".".join(str(part) for part in each["loc"])[:200], "problem": str(each["msg"])[:200]}

@@ -74,7 +74,7 @@ class Routes:
         """Add them."""
         read = {**of_admins(self._access), "responses": documented(401, 503)}
         app.add_api_route(STATUS, self.status, **read)
-        app.add_api_route("/", self.page, include_in_schema=False)
+        app.add_api_route("/", self.page, methods=["GET", "HEAD"], include_in_schema=False)
         app.add_api_route("/static/{name}", self.file, include_in_schema=False)
 
     async def status(self) -> StatusAnswer:
