@@ -3,7 +3,8 @@
 //   app.get("/forecast", metered({ url, token, api: "weather", estimateWei: 5_000_000_000n }), handler)
 //
 // `estimateWei`, and `model` and `operation` for budgets and the audit log, may be functions of the request, async ones too:
-// behind `express.json()` they see its parsed body. What they throw over a body that is not what it should be is a 400.
+// behind `express.json()` they see its parsed body. A TypeError, RangeError or SyntaxError, as over a body that is not what it
+// should be, is a 400; what else they throw is a 500.
 //
 // `limits: ["100/minute", "5/second; burst=10; per=address"]` are limits of requests, in which each counts as so many `units`.
 // The address is that of `req.ip`: behind a proxy, say `app.set("trust proxy", …)`.
@@ -20,6 +21,7 @@ import { setTimeout as pause } from "node:timers/promises";
 
 const DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const AMOUNT = /^\d{1,78}$/;
+const OF_INPUT = [TypeError, RangeError, SyntaxError];
 const PAUSES_MS = [100, 400, 1600, 5000]; // before an attempt is repeated: for settlements the last one again and again
 const MAX_UNSETTLED = 100_000;
 const OWN_PROBLEMS = new Set(["invalid_request", "invalid_service_token", "reservation_ended", "id_conflict", "request_too_large"]);
@@ -181,8 +183,9 @@ async function told({ estimateWei, model = "", operation = "", units = 1, limits
       address: req.ip ?? "",
     };
   } catch (error) {
-    console.error(`not estimable: ${req.method} ${req.path}: ${error.message}`);
-    return problem(400, "not_estimable");
+    const isOfInput = OF_INPUT.some((kind) => error instanceof kind);
+    console.error(`${isOfInput ? "not estimable" : "estimate failed"}: ${req.method} ${req.path}: ${error?.message}`);
+    return isOfInput ? problem(400, "not_estimable") : problem(500, "estimate_failed");
   }
 }
 

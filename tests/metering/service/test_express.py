@@ -93,6 +93,8 @@ app.get("/asked", metered({ ...meter, estimateWei: byQuery }), (req, res) => res
 const open = { ...meter, estimateWei: 1n, failOpen: true };
 app.get("/open", metered({ ...open, model: (req) => req.query.model }), (req, res) => res.json("served"));
 app.get("/away", metered({ ...open, url: "http://127.0.0.1:1" }), (req, res) => res.json("served"));
+const fails = async () => { throw new Error("the table of prices is away"); };
+app.get("/fails", metered({ ...meter, estimateWei: fails }), (req, res) => res.json("served"));
 app.get("/odd", metered({ ...meter, estimateWei: 3n }), (req, res) => {
   res.locals.costWei = 1.5;
   res.json("served");
@@ -101,7 +103,8 @@ const server = app.listen(0, "127.0.0.1", async () => {
   const ask = (path, credential) =>
     fetch(`http://127.0.0.1:${server.address().port}/${path}`, { headers: { authorization: `Bearer ${credential}` } });
   const statuses = [];
-  for (const path of ["asked?wei=", "asked?wei=true", "asked?wei=1.5", "asked?wei=-1", "asked", "asked?wei=2", "odd"]) {
+  const asked = ["", "?wei=", "?wei=true", "?wei=1.5", "?wei=-1", "?wei=2"].map((query) => `asked${query}`);
+  for (const path of ["fails", "odd", ...asked]) {
     statuses.push((await ask(path, key)).status);
   }
   const opened = {
@@ -226,7 +229,7 @@ def odd(express: Path, seen: dict[str, Any], served: str, meter: Meter) -> subpr
 
 def test_express__amounts_that_are_none__are_refused_or_cost_the_estimate(odd: Any, meter: Meter) -> None:
     told = json.loads(odd.stdout)
-    assert (told["statuses"], told["refused"]) == ([400, 400, 400, 400, 400, 200, 200], 4)
+    assert (told["statuses"], told["refused"]) == ([500, 200, 400, 400, 400, 400, 400, 200], 4)
     assert "costWei is 1.5" in odd.stderr
     estimated_wei = 1  # that of the model
     assert (meter.balance("odd").charged_wei, meter.balance("odd").reserved_wei) == (2 + 3 + estimated_wei, 0)
