@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from api_billing.metering import Budget, Meter, Quota, Tier
+from api_billing.metering import Budget, Limit, Meter, Quota, Tier, from_address
 from api_billing.metering.errors import IdConflict, InvalidSetting, UnknownConsumer, UnknownKey, UnknownTier
 from api_billing.metering.identity.api_keys import NewKey
 from api_billing.metering.ledger.operations import ListRecords, SumUsage
@@ -442,6 +442,62 @@ def test_reset__of_a_limit_of_requests__lets_these_go_on(
         "weather",
         {"unit": "calls", "was": "1", "api": "weather", **where},
     )
+
+
+@pytest.mark.parametrize(
+    ("limit", "name"),
+    [
+        ("1/day; window=sliding; per=key", "1-per-day-sliding-per-key"),
+        (Limit("fixed", 1, days=1, name="shared", per="all", on="api"), "shared"),
+        ("1/day; per=address; on=method", "1-per-day-per-address-on-method"),
+        ("5/hour; burst=1; group=search", "5-per-hour-bucket-burst-1-in-search"),
+    ],
+)
+def test_reset__of_a_limit_in_code_by_the_name_that_refusals_tell__lets_these_go_on(
+    meter: Meter, limit: Any, name: str
+) -> None:
+    key = meter.create_key("acme").text
+    assert [asked(meter, key, limits=[limit]) for _ in range(2)] == ["served", "quota_exceeded"]
+    assert meter.reset_window("acme", name) == 1
+    assert [asked(meter, key, limits=[limit]) for _ in range(2)] == ["served", "quota_exceeded"]
+    meter.add_consumer("other")
+    with pytest.raises(InvalidSetting, match="other has no limit"):
+        meter.reset_window("other", name)
+
+
+def test_reset__of_a_limit_in_code_that_counts_apart__asks_of_which(meter: Meter, clock: Clock) -> None:
+    one, two = [meter.create_key("acme") for _ in range(2)]
+    terms: dict[str, Any] = {"limits": ["1/hour; name=x; per=key"]}
+    assert [asked(meter, key.text, **terms) for key in (one, two)] == ["served", "served"]
+    with pytest.raises(InvalidSetting, match="in 2 windows"):
+        meter.reset_window("acme", "x")
+    assert meter.reset_window("acme", "x", key_id=one.stored.key_id) == 1
+    assert [asked(meter, key.text, **terms) for key in (one, two)] == ["served", "quota_exceeded"]
+    clock.ms += 3_600_000
+    with pytest.raises(InvalidSetting, match="no limit 'x'"):
+        meter.reset_window("acme", "x", key_id=one.stored.key_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "where"), [("1-per-day-per-address", {}), ("1/day; per=address", {"api": "weather", "operation": "/a"})]
+)
+@pytest.mark.parametrize("client", ["203.0.113.7", "2001:db8:1:2::9"])
+def test_reset__of_an_anonymous_client__lets_it_go_on(
+    meter: Meter, client: str, name: str, where: dict[str, Any]
+) -> None:
+    terms = meter.metering("weather", limits=["1/day; per=address"], identify=from_address())
+
+    def served() -> bool:
+        request = MeteredRequest("GET", "/a", TextHeaders([]), client=client, at_ms=meter.now_ms())
+        return Exchange(terms, request).begin() is None
+
+    assert [served(), served()] == [True, False]
+    [as_noted] = {record.consumer for record in meter.store.call(ListRecords())}
+    for consumer in (as_noted, f"ip:{client}"):
+        assert meter.reset_window(consumer, name, **where) == 1  # type: ignore[typeddict-item]
+        assert [served(), served()] == [True, False]
+        [reset] = meter.store.call(ListRecords(states=("reset",), newest_first=True, limit=1))
+        assert reset.consumer == as_noted
 
 
 @pytest.mark.parametrize("consumer", ["acme", "nobody"])

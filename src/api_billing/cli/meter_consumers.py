@@ -67,8 +67,8 @@ def reset(
         str,
         typer.Argument(
             metavar="NAME",
-            help="Name of a quota, budget or limit, as refusals tell it, or the text of a limit in code; month: the"
-            " calls of the tier's month",
+            help="Name of a quota, budget or limit, as refusals tell it, or, with its --api, the text of a limit in"
+            " code; month: the calls of the tier's month",
         ),
     ] = "month",
     note: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the audit log.")] = "",
@@ -79,7 +79,10 @@ def reset(
     key: Annotated[str, typer.Option(metavar="KEY", help="Of the API key of this id.")] = "",
     address: Annotated[str, typer.Option(metavar="IP", help="Of this address.")] = "",
 ) -> Shown:
-    """Let what a consumer has used in the present window of a limit count no more; it is in the audit log."""
+    """Let what a consumer has used in the present window of a limit count no more; it is in the audit log.
+
+    An anonymous client is called as there: ip:203.0.113.7. A limit in code that has no window now is not found.
+    """
     given = {"api": api, "operation": operation, "method": method, "model": model, "key_id": key, "address": address}
     where: Any = {name: value for name, value in given.items() if value}
     was = desk.meter.reset_window(consumer, window, note=note, **where)

@@ -7,7 +7,7 @@ What a running application needs has a twin for coroutines; the rest may be call
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypedDict, Unpack
 
@@ -28,18 +28,20 @@ from api_billing.metering.ledger.operations import (
     Balance,
     Grant,
     Granted,
+    ListRecords,
     Note,
     Outcome,
     ReadBalance,
     Record,
     ResetCounts,
+    State,
 )
 from api_billing.metering.limits.checks import Amount, amount_in
 from api_billing.metering.limits.limits import Limit, limits_of
 from api_billing.metering.limits.plan import KeyQuotas, make_plan
-from api_billing.metering.limits.profile import Profile
+from api_billing.metering.limits.profile import Profile, nobody
 from api_billing.metering.limits.quotas import Budget, Quota, all_in
-from api_billing.metering.limits.scopes import Limits
+from api_billing.metering.limits.scopes import Limits, is_of
 from api_billing.metering.limits.tiers import Tier
 from api_billing.metering.limits.windows import WindowCheck
 from api_billing.metering.request.identity import consumer_name
@@ -49,7 +51,13 @@ from api_billing.metering.texts import storable
 
 _MAX_ID: Final = 255
 _MAX_NOTE: Final = 500
-_NAMED: Final = "a limit of requests in code is named by its text, such as 100/minute, with the API"
+_NAMED: Final = (
+    "a limit of requests in code has the name that refusals tell while requests count in it, and at any time its text, "
+    "such as 100/minute, with the API"
+)
+_ANONYMOUS: Final = "ip:"  # begins what clients are called that are not known
+_COUNTED: Final[tuple[State, ...]] = ("reserved", "settled", "redeemed", "released", "expired")
+_MOST_LOOKED_AT: Final = 1_000  # of a consumer's last requests
 _OF_ON: Final = {"route": ("operation",), "method": ("operation", "method")}
 _OF_PER: Final = {"key": ("key_id",), "address": ("address",)}
 
@@ -161,14 +169,17 @@ class Administration(KeyAdministration):
 
     def reset_window(self, consumer: str, name: str, *, note: str = "", **where: Unpack[Where]) -> int:
         """Let what a consumer has used in the present window of this name count no more: goodwill, or a mistake mended.
-        The name is that of a quota or budget, as refusals tell it; ``where`` finds it, where there are several. A limit
-        of requests that is in an API's code is named by its text: ``"100/minute"``. What it was, in the window's unit;
-        money that was charged stays so (see ``grant``). It is in the audit log, with the note.
+        The name is that of a quota, budget or limit, as refusals tell it; ``where`` finds it, where there are several.
+        A limit of requests that is in an API's code is found by the last 1,000 requests that counted in it, or, with
+        the API, named by its text: ``"100/minute"``. An anonymous client is called as in the audit log:
+        ``ip:203.0.113.7``. What it was, in the window's unit; money that was charged stays so (see ``grant``). It is in
+        the audit log, with the note.
 
         Raises: UnknownConsumer; UnknownKey for one of somebody else; InvalidSetting when there is nothing of this name,
         or it needs more of ``where``; StoreUnavailable.
         """
-        profile, now_ms = self.profile(consumer), self.now_ms()
+        now_ms, address = self.now_ms(), _address_of(consumer)
+        profile = nobody(_ANONYMOUS + address) if address else self.profile(consumer)
         check = self._window(profile, name, now_ms, **where)
         [was] = self.store.call(ResetCounts((check,), now_ms))
         told = {"unit": check.unit, "was": str(was)}
@@ -222,9 +233,22 @@ class Administration(KeyAdministration):
         limit = limits.get(name)
         if limit is None and name in checks:
             return checks[name]
+        family = key_id if key is None else key.family
+        named = counted_as(spelled(address))
+        address = named or _address_of(profile.consumer)
         if limit is None and api:
             limit = self._limit_of_text(name)
         if limit is None:
+            counted = self._counted(profile.consumer, api, operation, method.upper())
+            now = [check for check in counted if check.counting != "fixed" or check.starts_ms <= now_ms < check.ends_ms]
+            found = {check.counter: check for check in now if is_of(check, name, family, named)}
+            if len(found) == 1:
+                return next(iter(found.values()))
+            if found:
+                raise InvalidSetting(
+                    f"of which api, operation, method, key_id or address? The limit {name!r:.80} has counted "
+                    f"{profile.consumer} in {len(found)} windows"
+                )
             there = ", ".join([*checks, *limits]) or "none"
             raise InvalidSetting(f"{profile.consumer} has no limit {name!r:.80}, but: {there}", hint=_NAMED)
         given = {"operation": operation, "method": method, "key_id": key_id, "address": address}
@@ -232,12 +256,18 @@ class Administration(KeyAdministration):
         if missing := [each for each in needed if not given[each]]:
             raise InvalidSetting(f"of which {' and '.join(missing)}? The limit {name!r:.80} counts each by itself")
         limits_there = Limits(api, (limit,))
-        family = key_id if key is None else key.family
-        place = limits_there.place(operation, method.upper(), family, counted_as(spelled(address)))
-        found = limits_there.of(profile.consumer, plan.tier.name, place, now_ms)
-        if not found:
+        place = limits_there.place(operation, method.upper(), family, address)
+        limited = limits_there.of(profile.consumer, plan.tier.name, place, now_ms)
+        if not limited:
             raise InvalidSetting(f"{profile.consumer} is not limited by {name!r:.80} now")
-        return found[0]
+        return limited[0]
+
+    def _counted(self, consumer: str, api: str, operation: str, method: str) -> Iterator[WindowCheck]:
+        """The windows that the last requests of a consumer have counted in, to these; the newest last."""
+        asked = ListRecords(consumer, api, states=_COUNTED, limit=_MOST_LOOKED_AT, newest_first=True)
+        for record in reversed(self.store.call(asked)):
+            if operation in ("", record.route) and method in ("", record.method):
+                yield from record.checks
 
     def _limit_of_text(self, text: str) -> Limit | None:
         try:
@@ -375,6 +405,12 @@ class Administration(KeyAdministration):
         if self.settings.contract and not api:
             raise MeterError(f"{consumer} has credit on the chain for each API: which one?")
         return ReadBalance(self.account_of(api, consumer))
+
+
+def _address_of(consumer: str) -> str:
+    """Of an anonymous client; empty for others."""
+    name = consumer_name(consumer)
+    return counted_as(spelled(name.removeprefix(_ANONYMOUS))) if name.startswith(_ANONYMOUS) else ""
 
 
 def _nobody(consumer: str) -> UnknownConsumer:

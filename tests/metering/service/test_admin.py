@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 import pytest
 from starlette.testclient import TestClient
 
-from api_billing.metering import Meter, Quota
+from api_billing.metering import Meter, Quota, from_address
 from api_billing.metering.errors import InvalidSetting
 from api_billing.metering.ledger.consumer_operations import GetProfile
 from api_billing.metering.ledger.ids import new_id
 from api_billing.metering.ledger.operations import Outcome, Record
+from api_billing.metering.request.exchange import Exchange
+from api_billing.metering.request.http import MeteredRequest, TextHeaders
 from api_billing.metering.service import create_app
 
 TOKEN = "service-token-of-the-tests-0123456789"
@@ -172,6 +174,20 @@ def test_admin__what_cannot_be__is_told(service: Any, method: str, path: str, bo
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
 
 
+@pytest.mark.parametrize("client", ["203.0.113.7", "2001:db8::9"])
+def test_reset__of_an_anonymous_client__lets_it_go_on(service: Any, client: str) -> None:
+    terms = service.meter.metering("weather", limits=["1/day; per=address; on=api"], identify=from_address())
+
+    def is_served() -> bool:
+        request = MeteredRequest("GET", "/", TextHeaders([]), client=client, at_ms=service.clock.ms)
+        return Exchange(terms, request).begin() is None
+
+    assert [is_served(), is_served()] == [True, False]
+    path = f"/v1/consumers/ip:{client}/reset"
+    assert service.admin("POST", path, body={"window": "1-per-day-per-address-on-api"}).json()["was"] == "1"
+    assert is_served()
+
+
 def test_reset__of_a_window__is_what_it_was(service: Any) -> None:
     service.reserve()
     path = f"/v1/consumers/{service.acme}/reset"
@@ -189,7 +205,8 @@ def test_reset__of_a_limit_of_requests__is_of_these(service: Any) -> None:
     answer = service.admin("POST", path, body={"window": "reads", "api": "weather"})
     service.meter.remove_limit("weather", "reads")
     assert answer.json() == {"window": "reads", "was": "1"}
-    assert service.admin("POST", path, body={"window": "reads"}).status_code == 400
+    assert service.admin("POST", path, body={"window": "reads"}).json() == {"window": "reads", "was": "0"}
+    assert service.admin("POST", path, body={"window": "writes"}).status_code == 400
 
 
 def test_key__made_limited__is_shown_once_and_works(service: Any) -> None:

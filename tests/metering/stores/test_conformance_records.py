@@ -35,6 +35,14 @@ from api_billing.metering.stores.steps import run
 OUTCOME = Outcome(503, 12, 2**40, "Value'Error\x00", '{"model":"ü"}', b"\x00request", b"")
 
 
+def test_record__has_the_windows_that_it_counted_in(desk, calls):
+    checks = (calls(5), calls(7, "slides", starts_ms=0, ends_ms=60_000, counting="sliding"))
+    settled, _ = desk.reserve(60, *checks)
+    desk.settle(settled, 70)
+    [record] = desk.call(ListRecords(newest_first=True))
+    assert [(*each[:4], each.counting) for each in record.checks] == [(*each[:4], each.counting) for each in checks]
+
+
 @pytest.fixture(autouse=True)
 def _credit(desk):
     desk.grant(10**6)

@@ -139,6 +139,7 @@ class Record:
     code: str = ""  # why it was refused
     outcome: Outcome = NO_OUTCOME
     batch: int = 0  # sequence of the settlement batch it is in; 0: in none, -1: in none ever, as it was anonymous
+    checks: tuple[WindowCheck, ...] = field(default=(), compare=False, repr=False)  # the windows that it counted in
 
     @property
     def reason(self) -> str:

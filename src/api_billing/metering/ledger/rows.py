@@ -202,7 +202,7 @@ class RequestRow(Row):
         return Record(
             made.reservation_id, made.now_ms, self.state, made.api, made.consumer, made.account, made.tier, made.method,
             made.route, made.request_id, self.units, self.estimate_wei, self.charged_wei, self.uncollected_wei,
-            self.ended_ms, self.late, self.code, outcome, self.batch,
+            self.ended_ms, self.late, self.code, outcome, self.batch, made.checks,
         )  # fmt: skip
 
     def usage_line(self) -> UsageLine:
