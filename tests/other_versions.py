@@ -85,7 +85,8 @@ def _install(lock: Path, folder: Path) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "1", "install"]
     done = subprocess.run(
-        [*pip, "--quiet", "--no-deps", "--require-hashes", "--target", str(fresh), "--requirement", str(lock)],
+        # Not compiled: few of their modules are imported, and those are compiled then.
+        [*pip, "--quiet", "--no-compile", "--no-deps", "--require-hashes", "--target", fresh, "--requirement", lock],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
