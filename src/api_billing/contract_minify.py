@@ -6,7 +6,7 @@ import ast
 import builtins
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain, product
 from keyword import iskeyword
@@ -36,10 +36,12 @@ def minify(source: str) -> str:
     if header is None:
         raise ValueError("the source does not begin with a version and runner header")
     tree = ast.parse(source)
-    methods = _private_methods(tree)
-    indexed = [_keep_parameters(function) for function in _outward(tree)]
-    _free_parameters(tree)
-    _import_by_name(tree)
+    nodes = [*ast.walk(tree)]
+    outward = _outward(nodes)
+    methods = _private_methods(nodes)
+    indexed = [_keep_parameters(function) for function in outward]
+    _free_parameters(nodes, outward)
+    _import_by_name(tree, nodes)
     words = set(re.findall(r"\w+", source))
     names = _short_names("_", words)
     variables = _rename_comprehension_variables(tree, names)
@@ -58,12 +60,13 @@ def minify(source: str) -> str:
         preserve_globals=_known_by_name(tree),
     )
     tree = ast.parse(small)
-    for function, count in zip(_outward(tree), indexed, strict=True):
+    nodes = [*ast.walk(tree)]
+    for function, count in zip(_outward(nodes), indexed, strict=True):
         arguments = function.args
         arguments.posonlyargs, arguments.args = arguments.args[:count], arguments.args[count:]
         if count and isinstance(function.body[0], ast.Expr):  # declares an event: the library looks at the name
             arguments.posonlyargs[0].arg = "self"
-    _rename_methods(tree, dict(zip(methods, _short_names("", words | _read_in_class_bodies(tree)), strict=False)))
+    _rename_methods(nodes, dict(zip(methods, _short_names("", words | _read_in_class_bodies(nodes)), strict=False)))
     return f"{header.group()}\n{python_minifier.unparse(tree)}\n"
 
 
@@ -71,11 +74,11 @@ def _is_private(name: str) -> bool:
     return name.startswith("_") and not name.endswith("__")
 
 
-def _outward(tree: ast.Module) -> list[ast.FunctionDef]:
+def _outward(nodes: Sequence[ast.AST]) -> list[ast.FunctionDef]:
     """Functions whose parameters mean something to others: public methods, events, what a decorator is given."""
-    bodies = chain.from_iterable(node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    bodies = chain.from_iterable(node.body for node in nodes if isinstance(node, ast.ClassDef))
     public = {id(node) for node in bodies if isinstance(node, ast.FunctionDef) and not _is_private(node.name)}
-    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+    functions = (node for node in nodes if isinstance(node, ast.FunctionDef))
     return [function for function in functions if function.decorator_list or id(function) in public]
 
 
@@ -88,17 +91,16 @@ def _keep_parameters(function: ast.FunctionDef) -> int:
     return count
 
 
-def _free_parameters(tree: ast.Module) -> None:
+def _free_parameters(nodes: Sequence[ast.AST], outward: Sequence[ast.FunctionDef]) -> None:
     """Of all other functions drop the annotations, and make the parameters that nobody names positional-only: those
     can be renamed where they stand.
     """
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
     named = {(_last_name(call.func), keyword.arg) for call in calls for keyword in call.keywords}
     # Handed on as a value, so that nobody knows what it is called with.
     called = {id(call.func) for call in calls}
-    unknown = {_last_name(node) for node in ast.walk(tree) if id(node) not in called}
-    outward = _outward(tree)
-    for function in ast.walk(tree):
+    unknown = {_last_name(node) for node in nodes if id(node) not in called}
+    for function in nodes:
         if not isinstance(function, ast.FunctionDef) or function in outward:
             continue
         function.returns = None
@@ -117,9 +119,9 @@ def _last_name(node: ast.AST) -> str:
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
-def _import_by_name(tree: ast.Module) -> None:
+def _import_by_name(tree: ast.Module, nodes: Sequence[ast.AST]) -> None:
     """Replace the star import: who knows only that names are bound somewhere cannot rename any."""
-    imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    imports = (node for node in nodes if isinstance(node, ast.ImportFrom))
     stars = [node for node in imports if node.names[0].name == "*"]
     if len(stars) > 1:
         raise ValueError("the source has more than one star import")
@@ -149,20 +151,20 @@ def _known_by_name(tree: ast.Module) -> list[str]:
     names, as in an annotation.
     """
     classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef) and node.bases}
-    return sorted(classes | _texts(tree))
+    return sorted(classes | _texts(ast.walk(tree)))
 
 
-def _texts(tree: ast.Module) -> set[str]:
-    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+def _texts(nodes: Iterable[ast.AST]) -> set[str]:
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
-def _private_methods(tree: ast.Module) -> list[str]:
+def _private_methods(nodes: Sequence[ast.AST]) -> list[str]:
     """Private methods of classes that are only ever called as one's own, those that are most used first."""
-    bodies = chain.from_iterable(node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    bodies = chain.from_iterable(node.body for node in nodes if isinstance(node, ast.ClassDef))
     methods = {node.name for node in bodies if isinstance(node, ast.FunctionDef) and _is_private(node.name)}
-    uses = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in methods]
+    uses = [node for node in nodes if isinstance(node, ast.Attribute) and node.attr in methods]
     others = {node.attr for node in uses if not (isinstance(node.value, ast.Name) and node.value.id == "self")}
-    others |= _texts(tree)
+    others |= _texts(nodes)
     return [name for name, _ in Counter(node.attr for node in uses).most_common() if name not in others]
 
 
@@ -198,10 +200,10 @@ def _short_names(prefix: str, taken: set[str]) -> Iterator[str]:
                 yield name
 
 
-def _read_in_class_bodies(tree: ast.Module) -> set[str]:
+def _read_in_class_bodies(nodes: Sequence[ast.AST]) -> set[str]:
     """Names that decorators, annotations and defaults read where a method of that name would be found first."""
     read: list[ast.AST] = []
-    for node in chain.from_iterable(node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+    for node in chain.from_iterable(node.body for node in nodes if isinstance(node, ast.ClassDef)):
         if isinstance(node, ast.FunctionDef):
             read += [node.args, *node.decorator_list, *([node.returns] if node.returns else [])]
         else:
@@ -209,8 +211,8 @@ def _read_in_class_bodies(tree: ast.Module) -> set[str]:
     return {_last_name(each) for node in read for each in ast.walk(node)}
 
 
-def _rename_methods(tree: ast.Module, names: dict[str, str]) -> None:
-    for node in ast.walk(tree):
+def _rename_methods(nodes: Sequence[ast.AST], names: dict[str, str]) -> None:
+    for node in nodes:
         if isinstance(node, ast.Attribute):
             node.attr = names.get(node.attr, node.attr)
         elif isinstance(node, ast.FunctionDef):
