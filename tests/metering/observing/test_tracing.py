@@ -81,6 +81,7 @@ def test_request__served__has_a_span_for_each_step_below_the_applications(traced
         "api_billing.route": "/a",
         "api_billing.request_id": "r-1",
         "api_billing.outcome": "settled",
+        "api_billing.status": 200,
         "api_billing.charged_wei": "100",
     }
 

@@ -62,7 +62,8 @@ def record_id_of(meter: Meter) -> str:
 
 SERVED = {
     "level": "info", "logger": "api_billing.metering.requests", "message": "GET /a: settled", "request_id": "r-1",
-    "api": "weather", "consumer": "alice", "method": "GET", "route": "/a", "outcome": "settled", "charged_wei": "100",
+    "api": "weather", "consumer": "alice", "method": "GET", "route": "/a", "outcome": "settled", "status": 200,
+    "charged_wei": "100",
 }  # fmt: skip
 
 
@@ -94,6 +95,7 @@ def test_request__refused__has_a_line_with_the_code(log: io.StringIO) -> None:
         record_id = record_id_of(meter)
     line = line_of_request(log)
     assert (line["outcome"], line["code"], line["consumer"]) == ("refused", "insufficient_credit", "alice")
+    assert line["status"] == 402
     assert line["record_id"] == record_id
 
 

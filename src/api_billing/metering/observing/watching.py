@@ -28,7 +28,7 @@ class Step:
 
     __slots__ = (
         "api", "carrier", "charged_wei", "code", "consumer", "duration_ms", "method", "name", "outcome", "parent",
-        "record_id", "request_id", "route",
+        "record_id", "request_id", "route", "status",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +43,7 @@ class Step:
         self.consumer = ""
         self.outcome = ""
         self.code = ""
+        self.status = 0  # of the answer; 0: not known, or none
         self.charged_wei: int | None = None
         self.duration_ms: int | None = None
         self.parent: Any = None
@@ -52,7 +53,7 @@ class Step:
         """What is known of it. Amounts are texts: they may be larger than numbers of JSON are."""
         known = {name: getattr(self, name) for name in _TEXTS}
         cost = None if self.charged_wei is None else str(self.charged_wei)
-        numbers = {"charged_wei": cost, "duration_ms": self.duration_ms}
+        numbers = {"status": self.status or None, "charged_wei": cost, "duration_ms": self.duration_ms}
         return {name: value for name, value in {**known, **numbers}.items() if value not in ("", None)}
 
 

@@ -152,7 +152,7 @@ class Exchange:
         if watch is None or self._reserve is None:
             self._abort(error, status, begun=begun)
             return
-        step = self._step("settle")
+        step = self._step("settle", status)
         with watch.watched(step, lambda: self._has_ended(step)):
             self._abort(error, status, begun=begun)
 
@@ -297,7 +297,7 @@ class Exchange:
         steps = self._finish(response) if not names else self._finish_renamed(response, names)
         if watch is None or self._reserve is None:
             return steps
-        return watch.steps(self._step("settle"), steps, lambda step, _: self._has_ended(step))
+        return watch.steps(self._step("settle", response.status), steps, lambda step, _: self._has_ended(step))
 
     def _finish_renamed(self, response: MeteredResponse, names: Mapping[str, str]) -> Steps[Fields]:
         return renamed((yield from self._finish(response)), names)
@@ -354,10 +354,10 @@ class Exchange:
 
     # --- for those who watch
 
-    def _step(self, name: Literal["reserve", "settle"]) -> Step:
+    def _step(self, name: Literal["reserve", "settle"], status: int = 0) -> Step:
         request = self.request
         step = Step(name, self.metering.api, request.method, request.route, request.request_id)
-        step.consumer = self.consumer
+        step.consumer, step.status = self.consumer, status
         step.record_id = self._reserve.reservation_id if self._reserve is not None else ""
         if self._seen is not None:
             step.parent = self._seen.parent
@@ -368,6 +368,7 @@ class Exchange:
         step.duration_ms = self.duration_ms()
         step.record_id = self._reserve.reservation_id if self._reserve is not None else step.record_id
         step.outcome = step.outcome or ("reserved" if answer is None else "answered")
+        step.status = 0 if answer is None else answer.status
 
     def _has_ended(self, step: Step) -> None:
         step.outcome = step.outcome or "unsettled"
