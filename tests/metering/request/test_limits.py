@@ -148,6 +148,15 @@ def test_anonymous_client__on_a_page_of_a_consumer__is_nobody(meter: Meter) -> N
     assert answer.status == 401
 
 
+def test_tier__of_a_credential_that_there_is_none_of__is_the_consumers_and_logged(
+    meter: Meter, caplog: pytest.LogCaptureFixture
+) -> None:
+    for tier in ("pro", "gold"):
+        assert status(meter, request_of(), identify=lambda _, tier=tier: Identity("ann", tier)) == 200
+    [record] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert record.getMessage().startswith("there is no tier 'gold', which a credential of 'ann' names")
+
+
 def test_page_of_a_consumer__store_does_not_answer__is_503(meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
     key = meter.create_key("ann").text
 

@@ -149,13 +149,17 @@ class CreditPayer(Payer):
                 address = counted_as(request.address) if limits.by_address else ""
                 place = limits.place(self.operation, request.method, family, address)
         hides = meter.hides_usage(key)
+        tier = (yield from meter.profiles.tier(tier_name)) if tier_name else None
+        if identity.tier and tier is None:
+            message = "there is no tier %.200r, which a credential of %.200r names: it has that of its consumer"
+            meter.seldom.log(_log, logging.WARNING, message, identity.tier, identity.consumer)
         plan = meter.plans.plan(
             profile,
             request.at_ms,
             api=metering.api,
             operation=self.operation,
             model=self.tags.get("model", ""),
-            tier=(yield from meter.profiles.tier(tier_name)) if tier_name else None,
+            tier=tier,
             also=also,
             own=KeyQuotas(key.family, key.quotas, hides) if key is not None and (hides or key.quotas) else None,
             limits=limits,
