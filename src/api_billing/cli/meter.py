@@ -18,7 +18,8 @@ from api_billing.cli import (
 )
 
 app = typer.Typer(
-    no_args_is_help=True, help="The meter: consumers, keys, credit, limits and usage of HTTP APIs; serve it."
+    no_args_is_help=True,
+    help="The meter: consumers, keys, credit, limits, usage of HTTP APIs; serve it. --store stands after the command.",
 )
 
 meter_serve.add_to(app)

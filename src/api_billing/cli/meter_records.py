@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast
@@ -188,8 +189,6 @@ def _past(desk: Desk, now_ms: int, retention_ms: dict[str, int], keep_unbatched:
 
 def record_data(record: Record) -> dict[str, Any]:
     """A record for JSON; bodies, when they were kept, as text."""
-    import json
-
     outcome = record.outcome
     bodies = {"request_body": outcome.request_body, "response_body": outcome.response_body}
     return {
@@ -241,7 +240,8 @@ def _stacked(cell: str) -> Text:
 
 def _cells(record: Record, currency: Currency) -> tuple[str, ...]:
     request = f"{record.api} {record.method} {record.route}".strip()
-    ended = [record.code or record.state, record.reason, record.outcome.status]
+    note = json.loads(record.outcome.tags).get("note", "") if record.state == "reset" else ""
+    ended = [record.code or record.state, record.reason, record.outcome.status, plain(note)]
     return (
         _stamp(record.at_ms),
         plain(record.consumer) or "-",

@@ -44,8 +44,15 @@ def set_(
         str, typer.Option(metavar="NAME", help="What it is called, such as the name of one in code to replace.")
     ] = "",
 ) -> Shown:
-    """Set a limit of an API from the next request on, in the place of the one of its name, or beside the others."""
+    """Set a limit of an API from the next request on, in the place of the one of its name, or beside the others.
+
+    It takes nothing over of the one whose place it has: window=, per=, on= and tier. are to be given again.
+    """
+    from api_billing.metering.ledger.operations import ListRecords
+
     desk.meter.set_limit(api, limit, name=name)
+    if not desk.store.call(ListRecords(api=api, limit=1)):
+        desk.printer.note(f"there was no request to {plain(api)} yet: is that its name in the code?")
     return _shown(desk, {api: desk.meter.limits(api)})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from api_billing.metering.statements import Statement
 
 _NOT_KNOWN: Final = "not known"
+_PAGES: Final = (".html", ".htm")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,7 +37,7 @@ def statement(
     month: Annotated[str, typer.Option(metavar="MONTH", help="Which month: 2026-11 (UTC).")],
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write it there: a page to be printed if it ends with .html, else text."),
+        typer.Option(metavar="FILE", help="Write it there: FILE.html is a page to be printed, FILE.txt text."),
     ] = None,
 ) -> Shown:
     """What a consumer was granted, used and paid in a month."""
@@ -48,7 +50,13 @@ def statement(
     data = _data(desk, made, month)
     if output is None:
         return Shown(data, lambda: _drawn(made, month, desk.currency))
-    is_page = output.suffix.lower() in (".html", ".htm")
+    suffix = output.suffix.lower()
+    if suffix not in ("", ".txt", *_PAGES):
+        raise InvalidInput(
+            f"a statement is no {suffix[1:]}: write it to a .html, to be printed, or a .txt",
+            hint=f"as CSV: api-billing meter usage --consumer {shlex.quote(name)} --month {month} --csv",
+        )
+    is_page = suffix in _PAGES
     text = _page(made, month, desk.currency) if is_page else _plain_text(made, month, desk.currency)
     try:
         output.write_text(text, encoding="utf-8")

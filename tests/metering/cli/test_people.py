@@ -97,6 +97,7 @@ def test_reset__of_the_month__is_in_the_audit_log(acme: Any, meter: Any) -> None
     assert acme("consumers", "reset", "acme", "--note", "sorry", "--json").json["was"] == 0
     [record] = acme("audit", "--state", "reset", "--json").json["records"]
     assert (record["consumer"], record["route"], record["tags"]["note"]) == ("acme", "month", "sorry")
+    assert "sorry" in acme("audit").out
 
 
 def test_reset__of_a_keys_cap__names_the_key(acme: Any, meter: Any) -> None:
@@ -182,6 +183,13 @@ def test_statement__as_a_page__loads_nothing_and_escapes(acme: Any, meter: Any, 
 def test_statement__of_nobody_or_to_nowhere__is_refused(acme: Any, tmp_path: Path) -> None:
     acme("statement", "nobody", "--month", "2026-11", code=2)
     acme("statement", "acme", "--month", "2026-11", "--output", tmp_path / "no" / "bill.txt", code=2)
+
+
+@pytest.mark.parametrize("name", ["bill.csv", "bill.PDF"])
+def test_statement__to_a_file_of_another_kind__is_refused(acme: Any, tmp_path: Path, name: str) -> None:
+    refused = acme("statement", "acme", "--month", "2026-11", "--output", tmp_path / name, code=2).err
+    assert "usage --consumer acme --month 2026-11 --csv" in refused
+    assert not (tmp_path / name).exists()
 
 
 def test_statement__where_grants_are_missing__does_not_make_up_a_balance() -> None:

@@ -23,6 +23,12 @@ def test_limits__set_and_removed__are_listed_and_in_force(run: Any, meter: Any) 
     assert "no limit 'fast' was set" in run("limits", "remove", "weather", "fast", code=2).err
 
 
+def test_limit__of_an_api_without_requests__asks_for_its_name(run: Any, meter: Any) -> None:
+    meter.charge("acme", 1, api="weather")
+    assert "is that its name" not in run("limits", "set", "weather", "5/day").err
+    assert "no request to weahter yet" in run("limits", "set", "weahter", "5/day").err
+
+
 @pytest.mark.parametrize("limit", ["often", "1/day; 2/day", "5 usd/day"])
 def test_limit__that_is_none__is_refused_with_how_to_write_it(run: Any, limit: str) -> None:
     assert run("limits", "set", "weather", limit, code=2).err
