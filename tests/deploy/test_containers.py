@@ -27,8 +27,8 @@ EXAMPLE = (DEPLOY / "env.example").read_text(encoding="utf-8")
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
 # Of the compose specification, what is used here.
 KEYS = {
-    "build", "cap_drop", "command", "depends_on", "env_file", "environment", "healthcheck", "image", "ports",
-    "profiles", "read_only", "restart", "security_opt", "tmpfs", "volumes",
+    "build", "cap_drop", "command", "depends_on", "env_file", "environment", "healthcheck", "image", "logging",
+    "ports", "profiles", "read_only", "restart", "security_opt", "tmpfs", "volumes",
 }  # fmt: skip
 HEALTH_KEYS = {"test", "interval", "timeout", "retries", "start_period", "disable"}
 SECRETS = {"POSTGRES_PASSWORD", "API_BILLING_KEY_PEPPER", "API_BILLING_SERVICE_TOKEN", "API_BILLING_ADMIN_TOKEN"}
@@ -71,6 +71,11 @@ def test_upgrade__as_written__stops_and_migrates_with_what_there_is() -> None:
     assert set(stopped) == {name for name, service in SERVICES.items() if "env_file" in service}
     did = [next(word for word in each[4:] if word in ("build", "stop", "exec", "run", "up")) for each in words]
     assert did[-5:] == ["build", "stop", "exec", "run", "up"]
+
+
+@each_service
+def test_service__what_it_logs__is_rotated(name: str) -> None:
+    assert SERVICES[name]["logging"] == {"driver": "local"}  # Docker's default never is
 
 
 def test_volumes__named__are_declared() -> None:
