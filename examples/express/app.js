@@ -4,6 +4,7 @@ import express from "express";
 
 import { metered } from "./meter.js";
 
+// Of a meter in GEN. Amounts are of the smallest unit of the meter's currency: in USD this would be one whole dollar.
 const GWEI = 1_000_000_000n;
 const token = process.env.API_BILLING_SERVICE_TOKEN;
 if (!token) throw new Error("set API_BILLING_SERVICE_TOKEN to the token of the HTTP meter");
