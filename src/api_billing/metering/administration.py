@@ -286,10 +286,14 @@ class Administration(KeyAdministration):
         """All tiers, in the order of their names. Raises: StoreUnavailable."""
         return self.store.call(ListTiers())
 
-    def set_tier(self, tier: Tier) -> None:
-        """Define a tier, or redefine it: it holds from its consumers' next requests on. Raises: StoreUnavailable."""
+    def set_tier(self, tier: Tier) -> Tier:
+        """Define a tier, or redefine it: it holds from its consumers' next requests on. The tier as it is then.
+
+        Raises: InvalidSetting, StoreUnavailable.
+        """
         put = PutTier(replace(tier, quotas=all_in(self.currency, tier.quotas)))
         run(self.keeping(put, put.tier.quotas), self.store.call)
+        return put.tier
 
     # --- limits of requests
 

@@ -194,7 +194,9 @@ class Routes:
     def grant(self, body: bodies.GrantBody) -> ConsumerBalance:
         """Add credit, or take free credit back. Can be repeated with its `grant_id`."""
         with telling():
-            balance = self._meter.grant(body.consumer, int(body.amount_wei), grant_id=body.grant_id, note=body.note)
+            balance = self._meter.grant(
+                body.consumer, bodies.amount(body.amount_wei), grant_id=body.grant_id, note=body.note
+            )
         of = {**BalanceBody.of(balance).model_dump(), **counted(self._meter.currency)}
         return ConsumerBalance(consumer=consumer_name(body.consumer), **of)
 
@@ -205,8 +207,7 @@ class Routes:
     def set_tier(self, body: bodies.TierBody) -> bodies.TierBody:
         """Define a tier, or redefine it, from its consumers' next requests on."""
         with telling():
-            self._meter.set_tier(body.tier())
-            return body
+            return bodies.TierBody.of(self._meter.set_tier(body.tier()))
 
     def summary(self) -> bodies.SummaryAnswer:
         """The meter at a glance. Cheap: it may be asked for every few seconds."""

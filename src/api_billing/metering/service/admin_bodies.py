@@ -1,16 +1,20 @@
-"""Bodies of administration's requests and responses. As in ``bodies``, amounts are decimal strings."""
+"""Bodies of administration's requests and responses. As in ``bodies``, amounts are decimal strings; in requests they
+may be texts with the unit, too.
+"""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Final, Literal, Self, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
 
 from api_billing.amounts import Currency
 from api_billing.metering.administration import Where
 from api_billing.metering.key_administration import KeyTerms
 from api_billing.metering.ledger.consumer_operations import ApiKey
+from api_billing.metering.limits.checks import Amount
 from api_billing.metering.limits.profile import Profile
 from api_billing.metering.limits.quotas import Budget, Quota, Step
 from api_billing.metering.limits.tiers import Tier
@@ -25,6 +29,39 @@ from api_billing.metering.service.bodies import (
     within_bounds,
 )
 from api_billing.metering.statements import Statement, Sums
+
+_DIGITS: Final = "(0|[1-9][0-9]{0,77})"
+_AMOUNT: Final = rf"({_DIGITS}|[0-9][0-9,]{{0,79}}([.][0-9]{{1,80}})? ?[A-Za-z]{{3,16}})"
+_WRITTEN: Final = "digits, of smallest units, or an amount with its unit, such as '0.002 usd'"
+
+
+def _written(pattern: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"this is a text of {_WRITTEN}")
+        return text if text[-1].isalpha() else within_bounds(text)
+
+    return AfterValidator(check)
+
+
+def _schema(pattern: str, text: str, mode: Literal["validation", "serialization"]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$", "description": text}, mode=mode)
+
+
+# What is asked may have a unit; what is answered has none.
+AmountText = Annotated[
+    str,
+    _written(_AMOUNT),
+    _schema(_AMOUNT, f"A text of {_WRITTEN}", "validation"),
+    _schema(_DIGITS, "In smallest units of the currency", "serialization"),
+]
+SignedText = Annotated[str, _written(f"-?{_AMOUNT}"), _schema(f"-?{_AMOUNT}", f"A text of {_WRITTEN}", "validation")]
+
+
+def amount(text: str) -> Amount:
+    """An amount as the meter takes it, which knows its currency."""
+    return text if text[-1].isalpha() else int(text)
+
 
 LimitName = Annotated[str, Field(pattern=r"^[ !#-.0-\[\]-~]{1,64}$", examples=["per-day"])]
 SignedWei = Annotated[str, Field(pattern=r"^-?(0|[1-9][0-9]{0,77})$"), AfterValidator(within_bounds)]
@@ -48,7 +85,7 @@ class QuotaBody(Body):
 
     name: LimitName
     period: Period
-    limit: Wei = Field(description="In the unit")
+    limit: AmountText = Field(description="A text of digits, in the unit; money also as an amount such as `5 usd`")
     unit: Unit = "calls"
     anchor: Annotated[date | None, Field(strict=False, description="Day (UTC) that windows begin on")] = None
 
@@ -59,7 +96,7 @@ class QuotaBody(Body):
 
     def quota(self) -> Quota:
         """The quota. Raises: InvalidSetting."""
-        return Quota(self.name, self.period, int(self.limit), self.unit, self.anchor)
+        return Quota(self.name, self.period, amount(self.limit), self.unit, self.anchor)
 
 
 Quotas = Annotated[list[QuotaBody], Field(max_length=100)]
@@ -77,7 +114,7 @@ class BudgetBody(Body):
 
     name: LimitName
     period: Period
-    limit_wei: Wei
+    limit_wei: AmountText
     steps: list[StepBody] = Field(
         [StepBody(percent=80, action="warn"), StepBody(percent=100, action="reject")], min_length=1, max_length=20
     )
@@ -104,7 +141,7 @@ class BudgetBody(Body):
         """The budget. Raises: InvalidSetting."""
         steps = tuple(Step(step.percent, step.action) for step in self.steps)
         named: dict[str, Any] = {"anchor": self.anchor, "retry_after_seconds": self.retry_after_seconds}
-        return Budget(self.name, self.period, int(self.limit_wei), steps, self.scope, self.only, **named)
+        return Budget(self.name, self.period, amount(self.limit_wei), steps, self.scope, self.only, **named)
 
 
 Budgets = Annotated[list[BudgetBody], Field(max_length=100)]
@@ -142,7 +179,7 @@ class TierBody(Body):
     """A named set of limits that consumers share. `monthly_calls` of null: unlimited."""
 
     name: TierName
-    monthly_calls: Wei | None
+    monthly_calls: Annotated[Wei, Field(description="A number of calls, as a text of digits")] | None
     retention_days: int = Field(7, ge=0, le=1_000_000, description="How long audit records are kept")
     quotas: list[QuotaBody] = Field([], max_length=100)
 
@@ -274,7 +311,7 @@ class NewKeyBody(Body):
     label: Label = ""
     expires_ms: Instant | None = None
     apis: list[ApiName] = Field([], max_length=100, description="That it is good for; none: all")
-    cap_wei: Wei | None = Field(None, description="What may be spent with it in each window of `per`")
+    cap_wei: AmountText | None = Field(None, description="What may be spent with it in each window of `per`")
     per: Period = "month"
     quotas: Quotas = []
 
@@ -285,7 +322,7 @@ class NewKeyBody(Body):
             "label": self.label,
             "expires_at": instant(self.expires_ms),
             "apis": self.apis,
-            "cap": None if self.cap_wei is None else int(self.cap_wei),
+            "cap": None if self.cap_wei is None else amount(self.cap_wei),
             "per": self.per,
             "quotas": [quota.quota() for quota in self.quotas],
         }
@@ -298,7 +335,7 @@ class KeyChangeBody(Body):
     label: Label | None = None
     expires_ms: Instant | None = None
     apis: list[ApiName] | None = Field(None, max_length=100, description="That it is good for; none: all")
-    cap_wei: Wei | None = None
+    cap_wei: AmountText | None = None
     per: Period | None = Field(None, description="Of the cap; null: as it is")
     quotas: Quotas | None = Field(None, description="Beside the cap")
 
@@ -309,7 +346,7 @@ class KeyChangeBody(Body):
             "label": self.label or "",
             "expires_at": instant(self.expires_ms),
             "apis": self.apis or [],
-            "cap": None if self.cap_wei is None else int(self.cap_wei),
+            "cap": None if self.cap_wei is None else amount(self.cap_wei),
             "per": self.per,
             "quotas": [quota.quota() for quota in self.quotas or ()],
         }
@@ -330,7 +367,7 @@ class GrantBody(Body):
     """Credit to be added, or with a minus taken back. The same `grant_id` counts once."""
 
     consumer: ConsumerName
-    amount_wei: SignedWei
+    amount_wei: SignedText
     grant_id: str = Field(pattern=r"^[ -~]{1,255}$")
     note: Note = ""
 
