@@ -192,6 +192,8 @@ def test_service__requests_of_a_trace__belong_to_it(traced: Traced) -> None:
     client.post("/v1/reservations", json={**body, "estimate_wei": "9000"}, headers=fields)
     outcomes = ["reserved", "settled", "repeated", "failed", "refused"]
     assert [outcome for _, outcome in traced.seen()] == outcomes
+    statuses = [(span.attributes or {}).get("api_billing.status") for span in traced.spans()]
+    assert statuses == [None, 200, 200, None, 402]
     assert {(f"{s.context.trace_id:x}", f"{s.parent.span_id:x}") for s in traced.spans() if s.parent} == {
         (trace_id[1:], span_id)
     }

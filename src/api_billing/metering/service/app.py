@@ -196,7 +196,7 @@ class _Routes:
             flow = ending.settle(self._meter, self._open, reservation_id, body, self._access.identify)
         else:
             flow = switched_off.end(reservation_id, "settled")
-        answer = await self._run(watching.ending(self._meter, request, flow))
+        answer = await self._run(watching.ending(self._meter, request, flow, body.status))
         response.headers.update(answer.fields)
         return answer
 
@@ -208,7 +208,7 @@ class _Routes:
             flow = ending.release(self._meter, self._open, reservation_id, body)
         else:
             flow = switched_off.end(reservation_id, "released")
-        return await self._run(watching.ending(self._meter, request, flow))
+        return await self._run(watching.ending(self._meter, request, flow, body.status))
 
     async def extend(
         self, reservation_id: ReservationPath, body: bodies.ExtensionBody = _AS_RESERVED

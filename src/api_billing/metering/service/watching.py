@@ -31,16 +31,18 @@ def reserving(meter: Meter, request: Request, body: ReservationBody, flow: Steps
             step.consumer = answer.consumer
             step.outcome, step.record_id = "reserved", answer.id
         step.outcome = step.outcome or ("failed" if answer is None else "answered")
+        step.status = answer.status if isinstance(answer, Answer) else 0
 
     return meter.watch.steps(step, flow, ended)
 
 
-def ending(meter: Meter, request: Request, flow: Steps[SettlementAnswer]) -> Steps[SettlementAnswer]:
-    """The flow of a settlement or release, watched."""
+def ending(meter: Meter, request: Request, flow: Steps[SettlementAnswer], status: int) -> Steps[SettlementAnswer]:
+    """The flow of the settlement or release of what was answered with a status, watched."""
     if meter.watch is None:
         return flow
     step = Step("settle", request_id=request.headers.get("x-request-id", ""))
     step.carrier, step.record_id = request.headers, request.path_params["reservation_id"]
+    step.status = status
 
     def ended(step: Step, answer: SettlementAnswer | None) -> None:
         step.outcome = step.outcome or ("failed" if answer is None else "repeated")
