@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from api_billing.metering import Meter, configure_logging, from_header
 from api_billing.metering.ledger.operations import ListRecords
 from api_billing.metering.observing.watching import Step, Watch, current_step
 from api_billing.metering.request.exchange import Exchange
 from api_billing.metering.request.http import MeteredRequest, MeteredResponse, TextHeaders
+from api_billing.metering.service import create_app
+from api_billing.metering.service.reserving import OpenReservations
 
 OK = MeteredResponse(200, TextHeaders([]), body_bytes=5, duration_ms=3)
 
@@ -164,3 +167,24 @@ def test_flow__that_is_left__ends_what_watches_it() -> None:
     assert current_step.get() is not None
     flow.close()
     assert (recorder.seen, current_step.get()) == (["begin", "None"], None)
+
+
+@pytest.mark.parametrize("looked_up", [False, True])
+def test_http__settled_and_refused__are_told_with_what_the_reservation_said(
+    log: io.StringIO, looked_up: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if looked_up:  # as in another process than made it
+        monkeypatch.setattr(OpenReservations, "get", lambda self, reservation_id: None)
+    with meter_of(log, key_pepper="pepper of the tests") as meter:
+        client = TestClient(create_app(meter, service_token="t" * 16), headers={"Authorization": f"Bearer {'t' * 16}"})
+        asked = {"api": "weather", "api_key": meter.create_key("alice").text, "method": "GET", "route": "/a/:b"}
+        asked |= {"estimate_wei": "600", "request_id": "r-1"}
+        made = client.post("/v1/reservations", json=asked).json()
+        assert client.post("/v1/reservations", json=asked).status_code == 402
+        client.post(f"/v1/reservations/{made['id']}/settle", json={})
+    told = [line for line in lines(log) if line["logger"] == "api_billing.metering.requests"]
+    assert [line["outcome"] for line in told] == ["refused", "settled"]
+    of_request = {"request_id": "r-1", "api": "weather", "consumer": "alice", "method": "GET", "route": "/a/:b"}
+    for line in told:
+        assert {name: line.get(name) for name in of_request} == of_request
+    assert told[1]["record_id"] == made["id"]

@@ -224,7 +224,7 @@ class Payer(ABC):
         )
         meter.note(record)
         if (step := current_step.get()) is not None:
-            step.record_id = record.record_id
+            step.consumer, step.record_id = self.consumer, record.record_id
         meter.metrics.refused(api, refusal.code)
         return refusal.answer(self._named(self.fields()), instance=f"urn:request:{request_id}" if request_id else "")
 

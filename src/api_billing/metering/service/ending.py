@@ -20,6 +20,7 @@ from api_billing.metering.ledger.operations import (
     Settled,
 )
 from api_billing.metering.meter import Meter
+from api_billing.metering.observing.watching import current_step
 from api_billing.metering.request.claims import stored_response, used_up
 from api_billing.metering.request.http import MeteredResponse, TextHeaders, cost_field, renamed
 from api_billing.metering.request.identity import Extractor
@@ -151,10 +152,18 @@ def _outcome(body: SettlementBody, since_ms: int) -> Outcome:
 
 
 def _reservation(meter: Meter, open_reservations: OpenReservations, reservation_id: str) -> Steps[OpenReservation]:
-    """The reservation, looked up when another process made it. Raises: ServiceProblem."""
+    """The reservation, looked up when another process made it, and told to those who watch. Raises: ServiceProblem."""
     reservation = open_reservations.get(reservation_id)
-    if reservation is not None:
-        return reservation
+    if reservation is None:
+        reservation = yield from _looked_up(meter, reservation_id)
+    if (step := current_step.get()) is not None:
+        made = reservation.reserve
+        step.api, step.consumer, step.method, step.route = made.api, made.consumer, made.method, made.route
+        step.request_id = made.request_id or step.request_id
+    return reservation
+
+
+def _looked_up(meter: Meter, reservation_id: str) -> Steps[OpenReservation]:
     record: Record | None = yield GetRecord(reservation_id)
     if record is None:
         raise _ended(NotReserved("unknown"))
@@ -175,6 +184,8 @@ def _reservation(meter: Meter, open_reservations: OpenReservations, reservation_
             units=record.units,
             tier=record.tier,
             method=record.method,
+            route=record.route,
+            request_id=record.request_id,
         ),
         plan,
     )
