@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -584,3 +585,37 @@ class Rotations(RuleBasedStateMachine):
 
 TestRotations = Rotations.TestCase
 TestRotations.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+
+
+def test_changes__all__leave_a_line_in_the_log_without_secrets(meter: Meter, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "api_billing.metering.administration")
+    meter.add_consumer("beta", tier="pro")
+    meter.change_consumer("beta", disabled=True)
+    meter.set_tier(Tier("starter", monthly_calls=5, retention_days=7))
+    meter.grant("acme", "5 wei", grant_id="second", note="of the customer's own business")
+    meter.grant("acme", "5 wei", grant_id="second")
+    asyncio.run(meter.aset_limit("weather", "100/minute", name="most"))
+    meter.remove_limit("weather", "most")
+    meter.remove_limit("weather", "most")
+    meter.reset_month("acme")
+    made = meter.create_key("acme")
+    imported = meter.import_key("a key from elsewhere".replace(" ", "-"), "acme")
+    rotated = meter.rotate_key(made.stored.key_id)
+    meter.change_key(imported.key_id, label="other")
+    meter.revoke_key(imported.key_id)
+    meter.revoke_key(imported.key_id)
+    assert [record.getMessage() for record in caplog.records] == [
+        "consumer added, or there already: beta",
+        "consumer changed: beta",
+        "tier set: starter",
+        "credit granted: acme",
+        "limit set: weather",
+        "limit removed: weather",
+        "window reset: acme",
+        *(f"key {what}: acme" for what in ("made", "imported", "rotated", "changed", "revoked")),
+    ]
+    told = [vars(record) for record in caplog.records]
+    assert (told[1]["disabled"], told[3]["grant_id"], told[3]["amount"]) == (True, "second", "5 wei")
+    assert (told[9]["key_id"], told[9]["new_key_id"]) == (made.stored.key_id, rotated.stored.key_id)
+    for secret in (made.text, rotated.text, "elsewhere", "business"):
+        assert secret not in str(told)

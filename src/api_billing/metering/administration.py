@@ -85,8 +85,7 @@ class Administration(KeyAdministration):
 
         Raises: InvalidSetting for a name that is none, UnknownTier, StoreUnavailable.
         """
-        made = self._new_consumer(consumer, tier, quotas, budgets)
-        return run(self.keeping(made, (*made.quotas, *made.budgets), tier=made.tier), self.store.call)
+        return run(self._adding(consumer, tier, quotas, budgets), self.store.call)
 
     def profile(self, consumer: str) -> Profile:
         """What is known of a consumer. Raises: UnknownConsumer, InvalidSetting for a name that is none,
@@ -132,6 +131,7 @@ class Administration(KeyAdministration):
             wanted = wanted.in_currency(self.currency)
             now = run(self.keeping(wanted, (*wanted.quotas, *wanted.budgets), tier=wanted.tier), self.store.call)
             if PutProfile(consumer, now.tier.name, now.disabled, now.quotas, now.budgets, was.version) == wanted:
+                self.log_done("consumer changed", consumer, tier=now.tier.name, disabled=now.disabled)
                 return now
             was = now  # somebody else changed it in between: once more, on what they made of it
 
@@ -139,12 +139,14 @@ class Administration(KeyAdministration):
         self, consumer: str, *, tier: str = "free", quotas: Sequence[Quota] = (), budgets: Sequence[Budget] = ()
     ) -> Profile:
         """As ``add_consumer``, in a coroutine."""
-        made = self._new_consumer(consumer, tier, quotas, budgets)
-        return await arun(self.keeping(made, (*made.quotas, *made.budgets), tier=made.tier), self.store.acall)
+        return await arun(self._adding(consumer, tier, quotas, budgets), self.store.acall)
 
-    def _new_consumer(self, consumer: str, tier: str, quotas: Sequence[Quota], budgets: Sequence[Budget]) -> PutProfile:
-        made = PutProfile(consumer_name(consumer), tier, quotas=tuple(quotas), budgets=tuple(budgets), replaces=0)
-        return made.in_currency(self.currency)
+    def _adding(self, consumer: str, tier: str, quotas: Sequence[Quota], budgets: Sequence[Budget]) -> Steps[Profile]:
+        put = PutProfile(consumer_name(consumer), tier, quotas=tuple(quotas), budgets=tuple(budgets), replaces=0)
+        put = put.in_currency(self.currency)
+        made: Profile = yield from self.keeping(put, (*put.quotas, *put.budgets), tier=put.tier)
+        self.log_done("consumer added, or there already", made.consumer, tier=made.tier.name)
+        return made
 
     def set_quota(self, consumer: str, quota: Quota) -> Profile:
         """Give a consumer a quota, or another one in the place of that of its name; what is counted stays counted.
@@ -201,6 +203,7 @@ class Administration(KeyAdministration):
             outcome=Outcome(tags=json.dumps(told)),
         )
         self.store.call(Note(record))
+        self.log_done("window reset", profile.consumer, window=name, record_id=record.record_id)
         return was
 
     def _window(
@@ -293,6 +296,7 @@ class Administration(KeyAdministration):
         """
         put = PutTier(replace(tier, quotas=all_in(self.currency, tier.quotas)))
         run(self.keeping(put, put.tier.quotas), self.store.call)
+        self.log_done("tier set", tier.name)
         return put.tier
 
     # --- limits of requests
@@ -303,32 +307,36 @@ class Administration(KeyAdministration):
 
         Raises: InvalidSetting, StoreUnavailable.
         """
-        put = self._put_limit(api, limit, name)
-        run(self.keeping(put, [put.limit]), self.store.call)
-        return put.limit
+        return run(self._setting(api, limit, name), self.store.call)
 
     async def aset_limit(self, api: str, limit: str | Limit, *, name: str = "") -> Limit:
         """As ``set_limit``, in a coroutine."""
-        put = self._put_limit(api, limit, name)
-        await arun(self.keeping(put, [put.limit]), self.store.acall)
-        return put.limit
+        return await arun(self._setting(api, limit, name), self.store.acall)
 
-    def _put_limit(self, api: str, limit: str | Limit, name: str) -> PutLimit:
+    def _setting(self, api: str, limit: str | Limit, name: str) -> Steps[Limit]:
         check_api(api)
         found = limits_of(limit, self.currency)
         if len(found) != 1:
             raise InvalidSetting(f"limits are set one by one: {limit!r:.80} are {len(found)}")
         made = replace(found[0], name=name) if name else found[0]
         self.check_limits([made])
-        return PutLimit(api, made)
+        yield from self.keeping(PutLimit(api, made), [made])
+        self.log_done("limit set", api, limit=made.name)
+        return made
 
     def remove_limit(self, api: str, name: str) -> bool:
         """Take back a limit that was set: that of its name in the terms holds again. False: none was set."""
-        return self.store.call(DropLimit(api, name))
+        return run(self._removing(api, name), self.store.call)
 
     async def aremove_limit(self, api: str, name: str) -> bool:
         """As ``remove_limit``, in a coroutine."""
-        return await self.store.acall(DropLimit(api, name))
+        return await arun(self._removing(api, name), self.store.acall)
+
+    def _removing(self, api: str, name: str) -> Steps[bool]:
+        was_set: bool = yield DropLimit(api, name)
+        if was_set:
+            self.log_done("limit removed", api, limit=name)
+        return was_set
 
     def limits(self, api: str) -> tuple[Limit, ...]:
         """The limits of an API that were set; those of the terms stand in the code. Raises: StoreUnavailable."""
@@ -381,6 +389,7 @@ class Administration(KeyAdministration):
         if not isinstance(reply, Granted):
             raise self._not_granted(consumer, amount_wei, reply.balance)
         if not reply.repeated:
+            self.log_done("credit granted", consumer, amount=self.currency.text(amount_wei), grant_id=grant_id)
             self.watcher.granted(account, reply.balance)
         return reply.balance
 

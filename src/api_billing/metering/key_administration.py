@@ -73,7 +73,9 @@ class KeyAdministration(RequestMeter):
     def _creating(self, consumer: str, terms: KeyTerms) -> Steps[NewKey]:
         pepper = yield Blocking(self.pepper)
         made = new_key(pepper, consumer_name(consumer), self.now_ms())
-        return (yield from self._kept(made, terms))
+        made = yield from self._kept(made, terms)
+        self.log_done("key made", made.stored.consumer, key_id=made.stored.key_id)
+        return made
 
     def import_key(self, text: str, consumer: str, **terms: Unpack[KeyTerms]) -> ApiKey:
         """Take a key that a consumer has already: 16 to 4,096 printable ASCII characters without spaces. Only its hash
@@ -90,6 +92,7 @@ class KeyAdministration(RequestMeter):
         if known is not None:  # as it was made then
             made = made._replace(stored=replace(made.stored, created_ms=known.created_ms))
         made = yield from self._kept(made, terms)
+        self.log_done("key imported", made.stored.consumer, key_id=made.stored.key_id)
         stored: ApiKey = yield FindKey(made.stored.key_id)  # it may have been revoked before
         return stored
 
@@ -164,7 +167,9 @@ class KeyAdministration(RequestMeter):
         made = new_key(self.pepper(), was.consumer, now_ms)
         stored = replace(made.stored, label=was.label if label is None else _label(label), expires_ms=expires_ms)
         until_ms = now_ms + overlap // timedelta(milliseconds=1)
-        return made._replace(stored=self.store.call(RotateKey(key_id, stored, now_ms, until_ms)))
+        made = made._replace(stored=self.store.call(RotateKey(key_id, stored, now_ms, until_ms)))
+        self.log_done("key rotated", was.consumer, key_id=key_id, new_key_id=made.stored.key_id)
+        return made
 
     def change_key(self, key_id: str, **terms: Unpack[KeyTerms]) -> ApiKey:
         """Change what is given of a key, from the next request with it on, in all processes; None takes its cap or its
@@ -176,6 +181,7 @@ class KeyAdministration(RequestMeter):
             was = self._key(key_id)
             wanted = self._changed(was, terms)
             if self.store.call(ChangeKey(wanted, was)) == wanted:
+                self.log_done("key changed", was.consumer, key_id=key_id)
                 return wanted
             # Somebody else changed it in between: once more, on what they made of it.
 
@@ -198,8 +204,11 @@ class KeyAdministration(RequestMeter):
 
         Raises: UnknownKey, StoreUnavailable.
         """
-        self.store.call(RevokeKey(key_id, self.now_ms()))
-        return self._key(key_id)
+        was_good = self.store.call(RevokeKey(key_id, self.now_ms()))
+        key = self._key(key_id)
+        if was_good:
+            self.log_done("key revoked", key.consumer, key_id=key_id)
+        return key
 
     def _key(self, key_id: str) -> ApiKey:
         found = self.store.call(FindKey(key_id))

@@ -187,6 +187,20 @@ def test_tokens__of_the_admin_that_are_short_or_the_services__are_refused(admin:
         create_app(meter, service_token=f"{'y' * 16},{'x' * 16}", admin_token=admin)
 
 
+def test_tokens__wrong_ones__are_logged_seldom_and_without_them(caplog: pytest.LogCaptureFixture) -> None:
+    with Meter.open("memory://") as meter:
+        client = TestClient(create_app(meter, service_token="x" * 16, admin_token="a" * 16))
+        for _ in range(3):
+            client.get("/v1/tiers", headers={"Authorization": "Bearer guessed"})
+            client.post("/v1/reservations", headers={"Authorization": "Bearer guessed"})
+            client.get("/v1/keys")
+    told = [record.getMessage() for record in caplog.records if record.name == "api_billing.metering.service"]
+    assert told == [
+        "testclient sent what is not the admin token, for /v1/tiers",
+        "testclient sent what is not the service token, for /v1/reservations",
+    ]
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/"])
 def test_head__of_what_is_open_to_all__is_answered(service: Any, path: str) -> None:
     assert service.client.head(path).status_code == 200

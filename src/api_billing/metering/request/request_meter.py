@@ -53,6 +53,7 @@ _MAX_WAITING_NOTES: Final = 500  # about what one commit takes
 _TELL_LOST_EVERY_MS: Final = 10_000
 
 _log = logging.getLogger("api_billing.metering")
+_administration = logging.getLogger("api_billing.metering.administration")
 
 
 class Admitted(NamedTuple):
@@ -260,6 +261,10 @@ class RequestMeter(Checked):
             yield from self.counting()
         kept: ResultT = yield put
         return kept
+
+    def log_done(self, what: str, whose: str, **details: str | int | bool) -> None:
+        """Leave a trace of something that was administered."""
+        _administration.info("%s: %s", what, whose, extra=details)
 
     def amount(self, what: str, amount: Amount) -> int:
         """An amount in smallest units, of an int or a text in the meter's currency. Raises: InvalidSetting."""

@@ -7,6 +7,7 @@ nothing: naming another consumer is refused.
 
 from __future__ import annotations
 
+import logging
 import os
 
 from fastapi import Request
@@ -21,6 +22,8 @@ from api_billing.metering.service.problems import ServiceProblem
 from api_billing.metering.stores.steps import Steps, arun
 from api_billing.metering.web.tokens import Tokens, are_long, bearer_of
 from api_billing.networks import canonical_name
+
+_log = logging.getLogger("api_billing.metering.service")
 
 
 class Access:
@@ -58,6 +61,7 @@ class Access:
     def require_service(self, request: Request) -> None:
         """Raises: ServiceProblem unless the request carries the service token."""
         if not self._service.is_shown(_credential(request)):
+            self._log_wrong("service", request)
             raise ServiceProblem("invalid_service_token", "Authorization: Bearer has to carry the service token.")
 
     def require_token(self, request: Request) -> None:
@@ -68,7 +72,14 @@ class Access:
     def require_admin(self, request: Request) -> None:
         """Raises: ServiceProblem unless the request carries the admin token."""
         if not self._admin.is_shown(_credential(request)):
+            self._log_wrong("admin", request)
             raise ServiceProblem("invalid_admin_token", "Authorization: Bearer has to carry the admin token.")
+
+    def _log_wrong(self, which: str, request: Request) -> None:
+        if "authorization" in request.headers:
+            where = request.client.host if request.client is not None else "a socket"
+            what = "%s sent what is not the %s token, for %.100s"
+            self._meter.seldom.log(_log, logging.WARNING, what, where, which, request.url.path, kind=which)
 
     async def reader(self, request: Request, consumer: str | None) -> str:
         """The consumer whose usage may be read. Raises: ServiceProblem."""
