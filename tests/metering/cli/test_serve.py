@@ -81,18 +81,47 @@ def test_serve__workers_on_one_file__settle_what_others_reserved(tmp_path: Path)
         meter.add_consumer("acme")
         meter.grant("acme", 100 * GWEI, grant_id="first")
         line = [sys.executable, "-m", "api_billing.cli", "meter", "serve", "--port", "0", "--workers", "2", "--json"]
-        environment = {**os.environ, "API_BILLING_SERVICE_TOKEN": TOKEN}
-        with subprocess.Popen(line, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        environment = {**os.environ, "API_BILLING_SERVICE_TOKEN": TOKEN, "API_BILLING_LOG_FORMAT": "json"}
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(line, cwd=tmp_path, env=environment, **pipes) as server:
             try:
                 assert server.stdout is not None
+                assert server.stderr is not None
                 url = json.loads(server.stdout.readline())["url"]
                 for _ in range(8):
                     metered_once(url)
+                killed = workers_of(server.pid)[0]
+                os.kill(killed, signal.SIGKILL)
+                told = json.loads(server.stderr.readline())
+                assert (told["level"], told["message"]) == ("warning", f"Child process [{killed}] died")
             finally:
                 server.send_signal(signal.SIGINT)
                 assert server.wait(WAIT_SECONDS) == 0
         balance = meter.balance("acme")
     assert (balance.charged_wei, balance.reserved_wei) == (8 * GWEI, 0)
+
+
+def workers_of(pid: int) -> list[int]:
+    """Processes that a server has started to serve."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def test_app_of_a_worker__store_is_away__is_a_line_of_the_log_and_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from api_billing.metering.errors import StoreUnavailable
+    from api_billing.metering.service import serving
+
+    monkeypatch.setattr(serving, "configure_logging", lambda *given, **named: None)
+    monkeypatch.setattr(serving, "_TRY_AGAIN_SECONDS", 0)
+    monkeypatch.setenv("API_BILLING_STORE_URL", f"sqlite:///{tmp_path}/none/meter.db")
+    with pytest.raises(StoreUnavailable):
+        serving.app_from_environment()
+    monkeypatch.setattr(serving, "parent_process", object)
+    with pytest.raises(SystemExit):
+        serving.app_from_environment()
+    assert "a worker cannot start" in caplog.text
 
 
 def metered_once(url: str) -> None:

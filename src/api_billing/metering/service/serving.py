@@ -7,10 +7,12 @@ import ipaddress
 import logging
 import os
 import socket
+import time
 from contextlib import nullcontext
+from multiprocessing import parent_process
 from typing import TYPE_CHECKING, Final
 
-from api_billing.metering.errors import InvalidSetting
+from api_billing.metering.errors import InvalidSetting, MeterError
 from api_billing.metering.meter import Meter
 from api_billing.metering.observing.logs import configure_logging
 from api_billing.metering.observing.metrics import counting_together
@@ -25,13 +27,31 @@ _APP: Final = "api_billing.metering.service.serving:app_from_environment"
 _LOGGERS: Final = ("api_billing", "uvicorn")
 _KEEP_ALIVE_SECONDS: Final = 30  # longer than clients keep a connection for reuse, or they find it closed
 _BACKLOG: Final = 2048
+_HUNG_SECONDS: Final = 30  # after which a worker that says nothing is killed; a busy machine takes long to start one
 _CONNECTIONS: Final = 1_000  # of a process; whoever comes then gets 503
 _OBJECTS_BETWEEN_COLLECTIONS: Final = 20_000
+_TRY_AGAIN_SECONDS: Final = 3.0
+_CANNOT_START: Final = 4  # no status of uvicorn's, which ends all workers for its own
+
+_log = logging.getLogger("api_billing.metering.service")
+_server_log = logging.getLogger("uvicorn.error")
 
 
 def app_from_environment() -> FastAPI:
     """The application of a meter as the environment says: what each worker process runs."""
     configure_logging(MeterSettings.load(), loggers=_LOGGERS)
+    _server_log.setLevel(logging.ERROR)  # its warnings are of what clients send
+    try:
+        return _app()
+    except MeterError as error:
+        if parent_process() is None:
+            raise  # the command says so
+        _log.error("a worker cannot start, and is tried again: %s", error)
+        time.sleep(_TRY_AGAIN_SECONDS)
+        raise SystemExit(_CANNOT_START) from error
+
+
+def _app() -> FastAPI:
     meter = Meter.open()
     tokens = {name: getattr(meter.settings, name).get_secret_value() for name in ("service_token", "admin_token")}
     app = create_app(meter, **tokens, close_meter=True)
@@ -75,6 +95,13 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _of_workers(record: logging.LogRecord) -> bool:
+    """Whether a record of the process that starts workers is about one that ended, which is a warning."""
+    if record.levelno < logging.ERROR and record.getMessage().endswith(" died"):
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return record.levelno >= logging.WARNING
+
+
 def serve(
     listening: socket.socket, *, store_url: str, service_token: str, admin_token: str = "", workers: int = 1
 ) -> None:
@@ -87,7 +114,11 @@ def serve(
     os.environ[f"{PREFIX}STORE_URL"] = store_url
     os.environ[f"{PREFIX}SERVICE_TOKEN"] = service_token
     os.environ[f"{PREFIX}ADMIN_TOKEN"] = admin_token
-    together = counting_together() if workers > 1 and MeterSettings.load().metrics else nullcontext()
+    settings = MeterSettings.load()
+    configure_logging(settings, loggers=_LOGGERS)
+    if workers > 1:
+        _server_log.addFilter(_of_workers)
+    together = counting_together() if workers > 1 and settings.metrics else nullcontext()
     with together:
         uvicorn.run(
             _APP,
@@ -96,12 +127,13 @@ def serve(
             workers=workers,
             access_log=False,
             log_config=None,
-            log_level=logging.ERROR,  # its warnings are of what clients send
+            log_level=logging.INFO if workers > 1 else logging.ERROR,
             http=BoundedProtocol,
             ws="none",
             limit_concurrency=_CONNECTIONS,
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_worker_healthcheck=_HUNG_SECONDS,
             lifespan="on",
         )
