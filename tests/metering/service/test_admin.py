@@ -135,6 +135,27 @@ def test_consumer__made__is_there_and_stays_as_it_was(service: Any) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("given", "differs"),
+    [
+        ({"tier": "free"}, ["tier"]),
+        ({"quotas": []}, ["quotas"]),
+        ({"quotas": [{**DAILY, "limit": "6"}], "budgets": [SPEND]}, ["quotas", "budgets"]),
+        ({"tier": "pro", "quotas": [DAILY]}, []),
+    ],
+)
+def test_consumer__made_again_otherwise__is_told_and_stays(service: Any, given: Any, differs: list[str]) -> None:
+    body = {"consumer": f"twice {service.acme}", "tier": "pro", "quotas": [DAILY]}
+    made = service.admin("POST", "/v1/consumers", body=body).json()
+    again = service.admin("POST", "/v1/consumers", body={"consumer": body["consumer"], **given})
+    if differs:
+        assert (again.status_code, again.json()["code"]) == (409, "id_conflict")
+        assert f"differs in {', '.join(differs)}: PATCH" in again.json()["detail"]
+    else:
+        assert (again.status_code, again.json()) == (200, made)
+    assert service.admin("GET", f"/v1/consumers/{body['consumer']}").json().items() >= made.items()
+
+
 def test_consumer__changed__has_what_was_given_and_the_rest(service: Any) -> None:
     path = f"/v1/consumers/{service.acme}"
     changed = service.admin("PATCH", path, body={"tier": "pro", "budgets": [SPEND]}).json()

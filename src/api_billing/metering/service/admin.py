@@ -27,6 +27,7 @@ from api_billing.metering.ledger.consumer_operations import ListKeys, ListProfil
 from api_billing.metering.ledger.operations import ReadCounts
 from api_billing.metering.limits.plan import make_plan
 from api_billing.metering.limits.profile import Profile
+from api_billing.metering.limits.quotas import all_in
 from api_billing.metering.meter import Meter
 from api_billing.metering.request.identity import consumer_name
 from api_billing.metering.service import admin_bodies as bodies
@@ -109,13 +110,20 @@ class Routes:
         return bodies.ConsumersAnswer(consumers=[bodies.ConsumerBody.of(each) for each in found], next=last)
 
     def add_consumer(self, body: bodies.NewConsumerBody) -> bodies.ConsumerBody:
-        """Make a consumer. One that exists stays as it is, and is the answer."""
+        """Make a consumer. One that exists stays as it is, and is the answer, unless something else is asked for."""
         with telling():
-            limits: dict[str, Any] = {
-                "quotas": [quota.quota() for quota in body.quotas],
-                "budgets": [budget.budget() for budget in body.budgets],
-            }
-            return bodies.ConsumerBody.of(self._meter.add_consumer(body.consumer, tier=body.tier, **limits))
+            quotas = all_in(self._meter.currency, [quota.quota() for quota in body.quotas])
+            budgets = all_in(self._meter.currency, [budget.budget() for budget in body.budgets])
+            there = self._meter.add_consumer(body.consumer, tier=body.tier, quotas=quotas, budgets=budgets)
+        asked = {
+            "tier": (body.tier, there.tier.name),
+            "quotas": (quotas, there.quotas),
+            "budgets": (budgets, there.budgets),
+        }
+        if others := [name for name, (one, other) in asked.items() if name in body.model_fields_set and one != other]:
+            detail = f"{there.consumer!r} exists, and differs in {', '.join(others)}: PATCH changes it"
+            raise ServiceProblem("id_conflict", detail)
+        return bodies.ConsumerBody.of(there)
 
     def consumer(self, consumer: Consumer) -> bodies.ConsumerAnswer:
         """A consumer, its credit, and what it has used of its limits."""
