@@ -153,6 +153,7 @@ def test_key__at_its_end__is_expired_also_where_it_is_cached(meter: Meter, clock
         ({"cap": "5 usd"}, "unknown unit"),
         ({"cap": -1}, "at least 0"),
         ({"cap": 1, "per": "fortnight"}, "period"),
+        ({"per": "month"}, "give a cap, too"),
         ({"cap": 1, "quotas": [Quota("cap", "day", 1)]}, "one name"),
         ({"quotas": ["5 a day"]}, "quotas"),
         ({"apis": [""]}, "API"),
@@ -248,7 +249,13 @@ def test_change__of_quotas_or_period__keeps_the_other(meter: Meter) -> None:
 
 def test_change__of_what_there_is_not__is_refused(meter: Meter) -> None:
     key = meter.create_key("acme")
-    for terms, error in (({"tier": "platinum"}, UnknownTier), ({"cap": -1}, InvalidSetting)):
+    nothing: Any = (
+        ({"tier": "platinum"}, UnknownTier),
+        ({"cap": -1}, InvalidSetting),
+        ({"per": "day"}, InvalidSetting),
+        ({"cap": None, "per": "day"}, InvalidSetting),
+    )
+    for terms, error in nothing:
         with pytest.raises(error):
             changed(meter, key, **terms)
     with pytest.raises(UnknownKey):

@@ -46,7 +46,9 @@ Label = Annotated[str, typer.Option(metavar="TEXT", help="What it is for.")]
 Expires = Annotated[str, typer.Option(metavar="SPAN", help="How long it is good: 90d, 12h, 30m or 2w; else for ever.")]
 Apis = Annotated[list[str] | None, typer.Option("--api", metavar="API", help="Good for this API only; repeatable.")]
 Cap = Annotated[str, typer.Option(metavar="AMOUNT", help="At most this is spent with it in each window of --per.")]
-Per = Annotated[str, typer.Option("--per", metavar="PERIOD", help="Of the cap: minute, hour, day, week, month, year.")]
+Per = Annotated[
+    str, typer.Option("--per", metavar="PERIOD", help="Of the cap: minute, hour, day, week, month (the default), year.")
+]
 
 
 @meter_command(keys, "create")
@@ -58,7 +60,7 @@ def create(
     expires: Expires = "",
     api: Apis = None,
     cap: Cap = "",
-    per: Per = "month",
+    per: Per = "",
 ) -> Shown:
     """Make an API key of a consumer. It is shown now and never again. One with --api and --cap may be made public."""
     return _made(desk.meter.create_key(consumer, **_terms(desk, tier, label, expires, api, cap, per)))
@@ -76,7 +78,7 @@ def import_(
     expires: Expires = "",
     api: Apis = None,
     cap: Cap = "",
-    per: Per = "month",
+    per: Per = "",
 ) -> Shown:
     """Take a key that a consumer has already, of 16 or more characters. Only its hash is kept."""
     key = desk.meter.import_key(_text(file), consumer, **_terms(desk, tier, label, expires, api, cap, per))
@@ -173,7 +175,7 @@ def _terms(desk: Desk, tier: str, label: str, expires: str, apis: list[str] | No
         "expires_at": _after(desk, expires),
         "apis": apis or (),
         "cap": desk.amount(cap) if cap else None,
-        "per": per,
+        "per": per or None,
     }
     return terms  # type: ignore[return-value]  # the period is checked where it is used
 

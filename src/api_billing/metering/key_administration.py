@@ -48,7 +48,7 @@ class KeyTerms(TypedDict, total=False):
     expires_at: datetime | None
     apis: Sequence[str]
     cap: Amount | None
-    per: Period
+    per: Period | None
     quotas: Sequence[Quota]
 
 
@@ -111,12 +111,14 @@ class KeyAdministration(RequestMeter):
         expires_at: datetime | None = None,
         apis: Sequence[str] = (),
         cap: Amount | None = None,
-        per: Period = "month",
+        per: Period | None = None,
         quotas: Sequence[Quota] = (),
     ) -> ApiKey:
         check_tuple("the quotas of a key", quotas := tuple(quotas), Quota)
         if cap is not None:
-            quotas = (Quota(_CAP, per, cap, "wei"), *quotas)
+            quotas = (Quota(_CAP, "month" if per is None else per, cap, "wei"), *quotas)
+        elif per is not None:
+            raise InvalidSetting("only the cap of a key has a period: give a cap, too, or nothing is limited")
         if len({quota.name for quota in quotas}) < len(quotas):
             raise InvalidSetting(f"two quotas of a key have one name; that of its cap is {_CAP}")
         return replace(
@@ -192,7 +194,7 @@ class KeyAdministration(RequestMeter):
             "label": was.label,
             "apis": was.apis,
             "cap": None if cap is None else cap.limit,
-            "per": "month" if cap is None else cap.period,
+            "per": None if cap is None or terms.get("cap", cap) is None else cap.period,
             "quotas": [each for each in was.quotas if each is not cap],
         }
         kept.update(terms)

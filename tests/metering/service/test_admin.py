@@ -177,6 +177,7 @@ def test_consumer__changed__has_what_was_given_and_the_rest(service: Any) -> Non
         ("POST", "/v1/keys", {"consumer": "nobody"}, 404),
         ("POST", "/v1/keys", {"consumer": "{acme}", "expires_ms": 5}, 400),
         ("POST", "/v1/keys", {"consumer": "{acme}", "text": "short"}, 400),
+        ("POST", "/v1/keys", {"consumer": "{acme}", "per": "month"}, 400),
         ("POST", "/v1/keys/12345678/rotate", None, 404),
         ("POST", "/v1/keys/12345678/revoke", None, 404),
         ("POST", "/v1/credit", {"consumer": "nobody", "amount_wei": "1", "grant_id": "a"}, 404),

@@ -312,7 +312,7 @@ class NewKeyBody(Body):
     expires_ms: Instant | None = None
     apis: list[ApiName] = Field([], max_length=100, description="That it is good for; none: all")
     cap_wei: AmountText | None = Field(None, description="What may be spent with it in each window of `per`")
-    per: Period = "month"
+    per: Period | None = Field(None, description="Of the cap; null: month")
     quotas: Quotas = []
 
     def terms(self) -> KeyTerms:
