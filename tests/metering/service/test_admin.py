@@ -168,6 +168,7 @@ def test_consumer__changed__has_what_was_given_and_the_rest(service: Any) -> Non
     ("method", "path", "body", "status"),
     [
         ("GET", "/v1/consumers/nobody", None, 404),
+        ("GET", "/v1/balance?consumer=nobody", None, 404),
         ("PATCH", "/v1/consumers/nobody", {}, 404),
         ("POST", "/v1/consumers/nobody/reset", {"window": "month"}, 404),
         ("POST", "/v1/consumers/{acme}/reset", {"window": "nothing"}, 400),

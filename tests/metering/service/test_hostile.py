@@ -9,6 +9,8 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import checks
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from api_billing.metering import Meter
@@ -129,6 +131,28 @@ def test_body__of_another_type__is_refused_and_told_which_one_it_has(service: An
     answer = service.client.post("/v1/reservations", content=body, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
     assert "Content-Type: application/json" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS + OF_ADMINS)
+def test_query__parameter_that_there_is_not__is_refused(client: TestClient, path: str, method: str) -> None:
+    headers = HEADERS if (path, method) in OPERATIONS else {"Authorization": f"Bearer {ADMIN}"}
+    path = path.format(reservation_id="01KAMZC8M0S5QZ3V8C9W2F7B4D", consumer="acme", key_id="12345678")
+    answer = client.request(method, path, params={"consumr": "a", "x": ""}, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert [each["field"] for each in answer.json()["errors"]] == ["query.consumr", "query.x"]
+
+
+def test_query__of_a_mounted_meter__is_checked_too(client: TestClient) -> None:
+    outer = Starlette(routes=[Mount("/billing", client.app)])
+    headers = {"Authorization": f"Bearer {ADMIN}"}
+    answer = TestClient(outer).get("/billing/v1/keys?consumr=acme", headers=headers)
+    problem = "query.consumr: There is no such parameter, but: after, consumer, limit"
+    assert (answer.status_code, answer.json()["detail"]) == (400, problem)
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/openapi.json"])
+def test_query__of_a_page_or_a_probe__may_be_anything(client: TestClient, path: str) -> None:
+    assert client.get(f"{path}?at=5").status_code == 200
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/v1/reservations"), ("DELETE", "/v1/balance"), ("GET", "/x")])

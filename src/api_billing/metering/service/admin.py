@@ -35,7 +35,7 @@ from api_billing.metering.service.access import Access
 from api_billing.metering.service.bodies import BalanceBody, ConsumerBalance, LimitBody, counted
 from api_billing.metering.service.body_limit import CONSUMERS, CREDIT, KEYS, STATEMENTS, SUMMARY, TIERS
 from api_billing.metering.service.day_sums import DaySums
-from api_billing.metering.service.problems import ServiceProblem, documented
+from api_billing.metering.service.problems import ServiceProblem, documented, known_query
 from api_billing.metering.service.summary import Summary
 from api_billing.metering.statements import Days, make_statement
 from api_billing.metering.stores.steps import run
@@ -52,7 +52,10 @@ _NO_ROTATION: Final = bodies.RotationBody.model_validate({})
 def of_admins(access: Access) -> dict[str, Any]:
     """What a route has that only the admin token opens."""
     token = HTTPBearer(auto_error=False, scheme_name="admin_token", description="The admin token")
-    return {"dependencies": [Security(token), Depends(access.require_admin)], "tags": ["administration"]}
+    return {
+        "dependencies": [Security(token), Depends(access.require_admin), Depends(known_query)],
+        "tags": ["administration"],
+    }
 
 
 @contextmanager

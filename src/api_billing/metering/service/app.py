@@ -17,6 +17,7 @@ with needed_by(__name__):
 
 from api_billing import __version__
 from api_billing.metering.clock import DAY_MS, day_of
+from api_billing.metering.ledger.consumer_operations import GetProfile
 from api_billing.metering.ledger.operations import ListRecords, ReadBalance, State, SumUsage
 from api_billing.metering.meter import Meter
 from api_billing.metering.observing.metrics import exposition
@@ -27,7 +28,7 @@ from api_billing.metering.service.access import Access
 from api_billing.metering.service.body_limit import PAYMENTS, RESERVATIONS, BodyLimit
 from api_billing.metering.service.day_sums import DaySums
 from api_billing.metering.service.limits import LimitRoutes
-from api_billing.metering.service.problems import ServiceProblem, add_handlers, documented, response_of
+from api_billing.metering.service.problems import ServiceProblem, add_handlers, documented, known_query, response_of
 from api_billing.metering.service.reconciling import Routes as ReconciliationRoutes
 from api_billing.metering.service.status import Routes as StatusRoutes
 from api_billing.metering.stores.steps import Steps, arun
@@ -111,10 +112,10 @@ class _Routes:
         token = HTTPBearer(auto_error=False, scheme_name="token", description="The service token")
         key = HTTPBearer(auto_error=False, scheme_name="token_or_key", description="It, or a consumer's own API key")
         service: dict[str, Any] = {
-            "dependencies": [Security(token), Depends(self._access.require_service)],
+            "dependencies": [Security(token), Depends(self._access.require_service), Depends(known_query)],
             "tags": ["meter"],
         }
-        reading: dict[str, Any] = {"dependencies": [Security(key)], "tags": ["usage"]}
+        reading: dict[str, Any] = {"dependencies": [Security(key), Depends(known_query)], "tags": ["usage"]}
         ended = documented(400, 401, 404, 409, 413, 503)
         app.add_api_route(
             RESERVATIONS,
@@ -142,7 +143,8 @@ class _Routes:
             path = f"{RESERVATIONS}/{{reservation_id}}/{name}"
             app.add_api_route(path, function, methods=["POST"], responses=ended, **service)
         for name, reader in (("balance", self.balance), ("usage", self.usage), ("records", self.records)):
-            app.add_api_route(f"/v1/{name}", reader, responses=documented(400, 401, 403, 503), **reading)
+            statuses = (400, 401, 403, *([404] if name == "balance" else []), 503)
+            app.add_api_route(f"/v1/{name}", reader, responses=documented(*statuses), **reading)
         app.add_api_route("/healthz", self.health, tags=["operation"])
         app.add_api_route("/healthz", self.health, methods=["HEAD"], include_in_schema=False)
         app.add_api_route("/readyz", self.ready, methods=["HEAD"], include_in_schema=False)
@@ -226,6 +228,8 @@ class _Routes:
         whose = await self._access.reader(request, consumer)
         if self._meter.settings.contract and not api:
             raise ServiceProblem("invalid_request", "query.api: credit on the chain is for one API")
+        if not self._meter.settings.contract and await self._meter.store.acall(GetProfile(whose)) is None:
+            raise ServiceProblem("not_found", f"no consumer is called {whose!r}")
         balance = await self._meter.store.acall(ReadBalance(self._meter.account_of(api, whose)))
         return bodies.ConsumerBalance(consumer=whose, **bodies.BalanceBody.of(balance).model_dump(), **self._counted)
 

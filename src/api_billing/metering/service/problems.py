@@ -102,6 +102,16 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {**documents, "4XX": {"description": "Refused", "content": content}}
 
 
+async def known_query(request: Request) -> None:
+    """Raises: RequestValidationError for a query parameter that there is not: bodies have no other fields either."""
+    if not request.scope["query_string"] or not request.scope["route"].path.startswith("/v1/"):
+        return  # whoever reads figures may ask with anything
+    known = sorted(field.alias for field in request.scope["route"].dependant.query_params)
+    problem = f"There is no such parameter, but: {', '.join(known) or 'none'}"
+    if unknown := [name for name in request.query_params if name not in known]:
+        raise RequestValidationError([{"loc": ("query", name), "msg": problem} for name in unknown])
+
+
 def add_handlers(app: FastAPI) -> None:
     """Answer with problem details whatever goes wrong."""
     app.add_exception_handler(ServiceProblem, _service_problem)
