@@ -215,6 +215,12 @@ def test_load__amount_or_contract_of_another_currency__says_so(given: dict[str, 
         MeterSettings.load(**given)
 
 
+@pytest.mark.parametrize(("name", "told"), [("store_ur", "store_ur: is store_url meant?"), ("zzz", "zzz$")])
+def test_load__setting_that_there_is_not__is_told_with_what_is_meant(name: str, told: str) -> None:
+    with pytest.raises(InvalidSetting, match=f"there is no setting {told}"):
+        MeterSettings.load(**{name: "x"})
+
+
 def test_environment__variable_that_is_nearly_a_setting__is_told_without_its_value(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

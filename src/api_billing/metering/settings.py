@@ -514,7 +514,8 @@ def _problem(error: Any) -> str:
     name = ".".join(str(part) for part in error["loc"])
     text = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        return f"there is no setting {name}"
+        close = get_close_matches(name, MeterSettings.model_fields, 1, _CLOSE)
+        return f"there is no setting {name}" + (f": is {close[0]} meant?" if close else "")
     return f"{name} ({PREFIX}{name.upper()}): {text}" if name else text
 
 

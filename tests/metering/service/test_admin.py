@@ -244,6 +244,16 @@ def test_key__made_limited__is_shown_once_and_works(service: Any) -> None:
     assert {name: value for name, value in made.json().items() if name != "key"} in listed.json()["keys"]
 
 
+def test_key__imported_short_or_otherwise__is_told_what_is_wrong(service: Any) -> None:
+    body = {"consumer": service.acme, "text": "short"}
+    assert "at least 16 characters" in service.admin("POST", "/v1/keys", body=body).json()["detail"]
+    body["text"] = f"sk_live_{service.acme.replace(' ', '_')}_twice"
+    service.admin("POST", "/v1/keys", body=body)
+    again = service.admin("POST", "/v1/keys", body={**body, "label": "x"})
+    assert (again.status_code, again.json()["code"]) == (409, "id_conflict")
+    assert again.json()["detail"].endswith("is there already, of another consumer or with other terms")
+
+
 def test_key__imported__works_and_is_not_told(service: Any) -> None:
     text = f"sk_live_{service.acme.replace(' ', '_')}_0123456789"
     made = service.admin("POST", "/v1/keys", body={"consumer": service.acme, "text": text})

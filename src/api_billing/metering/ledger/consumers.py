@@ -90,7 +90,7 @@ def put_key(tables: Tables, op: PutKey) -> None:
     if row is None:
         tables.put(KeyRow.of(key))
     elif replace(row.api_key(), revoked_ms=key.revoked_ms) != key:
-        raise IdConflict(f"there is another key of the id {key.key_id!r}")
+        raise IdConflict(f"the key {key.key_id!r} is there already, of another consumer or with other terms")
 
 
 def find_key(tables: Tables, op: FindKey) -> ApiKey | None:

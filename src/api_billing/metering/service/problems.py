@@ -125,6 +125,11 @@ async def _service_problem(request: Request, error: Exception) -> Response:
     return response_of(error.answer())
 
 
+def _problem(error: Mapping[str, Any]) -> str:
+    text = str(error["msg"])  # which counts the items of secrets
+    return text.replace(" item", " character") if isinstance(error.get("input"), str) else text
+
+
 async def _not_valid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     if not _JSON.fullmatch(request.headers.get("content-type", "")) and ("body",) in [
@@ -134,7 +139,7 @@ async def _not_valid(request: Request, error: Exception) -> Response:
         return response_of(ServiceProblem("unsupported_media_type", detail).answer())
     # Never what was given: it may be an API key.
     wrong = [
-        {"field": ".".join(str(part) for part in each["loc"])[:200], "problem": str(each["msg"])[:200]}
+        {"field": ".".join(str(part) for part in each["loc"])[:200], "problem": _problem(each)[:200]}
         for each in error.errors()[:_MAX_ERRORS]
     ]
     detail = "; ".join(f"{each['field']}: {each['problem']}" for each in wrong)
