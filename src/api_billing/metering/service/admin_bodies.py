@@ -226,7 +226,9 @@ class ConsumerAnswer(ConsumerBody):
     """A consumer, with its credit (null when that is on the chain) and what it has used of its limits."""
 
     credit: BalanceBody | None
-    limits: list[LimitBody]
+    limits: list[LimitBody] = Field(
+        description="Of its tier, quotas and budgets; not limits of requests, of which it may have one for each route"
+    )
 
 
 class ResetBody(Body):
