@@ -332,6 +332,11 @@ def test_first_of__anonymous_with_a_credential_that_nobody_reads__is_invalid(
     assert found(first_of(api_key(PEPPER), from_address()), one, lambda _: None) == who
 
 
+@pytest.mark.parametrize("value", ["Payment", "payment ", "Payment e30"])
+def test_api_key__in_the_place_of_which_is_a_payment__is_missing(value: str) -> None:
+    assert found(api_key(PEPPER), request(("authorization", value)), lambda _: None) == "missing_identity"
+
+
 def test_first_of__nobody_can_read_the_form__is_invalid() -> None:
     extractor = first_of(api_key(PEPPER), from_header("X-Consumer"))
     assert found(extractor, request(("authorization", "Bearer e30.e30.x"))) == "invalid_identity"

@@ -169,7 +169,8 @@ def credential(header: str) -> Callable[[MeteredRequest], str | Refusal | None]:
         if wanted:
             given, _, text = text.partition(" ")
             if given.lower() != wanted:
-                return None if text else OTHER_FORM
+                # A payment without anything in it is for the door to refuse.
+                return None if text or given.lower() == "payment" else OTHER_FORM
             text = text.strip()
         return INVALID if len(values[0]) > MAX_CREDENTIAL_LENGTH else text or None
 
