@@ -95,10 +95,25 @@ def test_exception__within_a_stream__costs_nothing(subject: Subject) -> None:
     assert charged(subject) == 0
 
 
-def test_response__not_found__is_charged(subject: Subject) -> None:
-    reply = subject.get("/missing")
-    assert reply.status == 404
-    assert charged(subject) >= BASE_WEI
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_response__not_found__is_charged_and_says_so(meter: Meter, adapter: str) -> None:
+    with subject_of(adapter, meter) as subject:
+        reply = subject.get("/missing")
+        assert reply.status == 404
+        assert charged(subject) >= BASE_WEI
+        if not adapter.startswith("django-decorator"):  # Django makes it outside of them
+            assert reply.cost_wei == charged(subject)
+
+
+@pytest.mark.parametrize(("path", "method", "status"), [("/nowhere", "GET", 404), ("/plain", "PATCH", 405)])
+@pytest.mark.parametrize("adapter", ["starlette-middleware", "fastapi-middleware", "flask-extension"])
+def test_response__of_the_router__says_what_it_cost(
+    meter: Meter, adapter: str, path: str, method: str, status: int
+) -> None:
+    with subject_of(adapter, meter) as subject:
+        reply = subject.get(path, method=method)
+        assert (reply.status, subject.seen) == (status, [])
+        assert reply.cost_wei == charged(subject) > 0
 
 
 def test_response__of_a_failing_server__is_free(subject: Subject) -> None:

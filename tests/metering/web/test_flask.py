@@ -13,7 +13,7 @@ from api_billing.metering.ledger.operations import ListRecords
 from api_billing.metering.meter import Meter
 from api_billing.metering.web.flask import ApiBilling, metered
 
-from .terms import BASE_WEI, CONSUMER, TERMS, Boom
+from .terms import BASE_WEI, CONSUMER, TERMS, Boom, open_meter
 
 
 @pytest.fixture
@@ -91,6 +91,43 @@ def test_error_handler__of_the_application__is_metered_with_its_response(app: fl
     app.get("/it")(metered(meter, **TERMS)(lambda: flask.abort(404)))
     reply = app.test_client().get("/it", headers=CONSUMER)
     assert (reply.text, int(reply.headers["X-Cost-Wei"])) == ("lost", BASE_WEI + 4)
+
+
+@pytest.mark.parametrize("how", ["decorator", "extension"])
+@pytest.mark.parametrize("free", ["", "500-599"])
+def test_error__answered_with_a_page__costs_and_says_what_its_status_does(
+    app: flask.Flask, how: str, free: str
+) -> None:
+    def failed() -> str:
+        raise Boom
+
+    def away() -> str:
+        flask.abort(503)
+
+    app.testing = False
+    app.logger.disabled = True
+    with open_meter(free_statuses=free) as meter:
+        if how == "extension":
+            ApiBilling(app, meter, **TERMS)
+        for path, view in {"/failed": failed, "/away": away}.items():
+            app.get(path)(metered(meter, **TERMS)(view) if how == "decorator" else view)
+        client = app.test_client()
+        assert client.get("/failed", headers=CONSUMER).status_code == 500
+        assert charged(meter) == 0
+        reply = client.get("/away", headers=CONSUMER)
+        assert reply.headers["X-Cost-Wei"] == str(0 if free else BASE_WEI + len(reply.data))
+        assert charged(meter) == int(reply.headers["X-Cost-Wei"])
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_stream__of_an_application_that_a_view_answers_with__is_one(
+    app: flask.Flask, meter: Meter, status: int
+) -> None:
+    served = flask.Response(iter([b"four", b"more"]), status)
+    app.get("/it")(metered(meter, **TERMS)(lambda: lambda *call: served(*call)))
+    with app.test_client().get("/it", headers=CONSUMER) as reply:
+        assert (reply.status_code, reply.get_data(), "X-Cost-Wei" in reply.headers) == (status, b"fourmore", False)
+    assert charged(meter) == BASE_WEI + 8
 
 
 def test_form__parsed_before_the_view__is_compared_by_its_fields(app: flask.Flask, meter: Meter) -> None:

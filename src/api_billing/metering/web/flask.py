@@ -21,6 +21,7 @@ with needed_by(__name__):
     from werkzeug.datastructures import Headers
     from werkzeug.exceptions import HTTPException
     from werkzeug.routing import RequestRedirect
+    from werkzeug.wsgi import ClosingIterator
 
 from api_billing.metering.errors import NotAllowed
 from api_billing.metering.meter import Meter
@@ -49,6 +50,7 @@ from api_billing.metering.web.wsgi import read_input
 __all__ = ["ApiBilling", "identified", "install", "metered"]
 
 _EXTENSION: Final = "api_billing"
+_MAX_PAGE_BYTES: Final = 1 << 16  # of an error page
 
 
 def metered[ViewT: Callable[..., Any]](
@@ -248,6 +250,8 @@ def _read_body(limit: int) -> bytes | None:
 
 def _settle(delivery: Delivery, response: Response) -> Response:
     headers = response.headers
+    if _is_error_page(response):
+        response.make_sequence()
     # What has a length but is no list is made one by calculating it, if Flask may do that.
     is_whole = not response.is_streamed and (response.is_sequence or response.calculate_content_length() is not None)
     delivery.start(response.status_code, TextHeaders(list(headers)))
@@ -264,6 +268,18 @@ def _settle(delivery: Delivery, response: Response) -> Response:
     else:
         response.headers = Headers(merged(list(headers), fields))
     return response
+
+
+def _is_error_page(response: Response) -> bool:
+    """Whether a response is what an ``HTTPException`` became: Flask runs it as it does any WSGI application, so that it
+    looks like a stream. A 500 may be of any exception, which releases: nothing is settled before that.
+    """
+    return (
+        type(response.response) is ClosingIterator
+        and 400 <= response.status_code != 500
+        and (length := response.content_length) is not None
+        and length <= _MAX_PAGE_BYTES
+    )
 
 
 def _response(answer: Answer) -> Response:
