@@ -77,7 +77,9 @@ class MeterSettings(BaseSettings):
         description="Decimals of the smallest amount; -1: `GEN` 18, money (three letters, or capitals) 9, else 0.",
     )
     include_paths: Texts = Field(
-        ("**",), description="Paths that middleware meters: `*` stands for a part without a slash, `**` for anything."
+        ("**",),
+        description="Paths that middleware meters, as the application's routes have them: `*` stands for a part without"
+        " a slash, `**` for anything. What is decorated is metered in any case.",
     )
     exclude_paths: Texts = Field((), description="Paths that middleware lets pass unmetered, although included.")
     excluded_methods: Texts = Field(
@@ -462,16 +464,25 @@ class MeterSettings(BaseSettings):
         return Currency(self.currency, self.currency_decimals)
 
     @cached_property
-    def covers(self) -> Callable[[str, str], bool]:
-        """A function of method and path: whether such requests are metered. Those of ``OPTIONS`` are, as what answers
-        them may be any handler; see ``web.preflights``.
+    def unmetered_methods(self) -> frozenset[str]:
+        """Methods whose requests are not metered. Those of ``OPTIONS`` are, as what answers them may be any handler:
+        see ``web.preflights``.
         """
-        included, excluded = _pattern(self.include_paths), _pattern(self.exclude_paths)
-        methods = frozenset(self.excluded_methods) - {"OPTIONS"}
+        return frozenset(self.excluded_methods) - {"OPTIONS"}
+
+    @cached_property
+    def covers(self) -> Callable[[str, str, str], bool]:
+        """A function of method, path and what stands before it (an ASGI ``root_path``): whether middleware meters such
+        requests. A path is what the application's routes are found by; it is included by its whole, too.
+        """
+        # Patterns of routes that end in "$" match a line end behind the path, too.
+        included, excluded = _pattern(self.include_paths, "\n?"), _pattern(self.exclude_paths)
+        methods = self.unmetered_methods
 
         @lru_cache(1_000)
-        def covers(method: str, path: str) -> bool:
-            return method not in methods and bool(included(path)) and not excluded(path)
+        def covers(method: str, path: str, mount: str = "") -> bool:
+            is_included = included(path) or (mount and included(mount + path))
+            return method not in methods and bool(is_included) and not excluded(path)
 
         return covers
 
@@ -519,9 +530,9 @@ def _problem(error: Any) -> str:
     return f"{name} ({PREFIX}{name.upper()}): {text}" if name else text
 
 
-def _pattern(paths: Iterable[str]) -> Callable[[str], object]:
+def _pattern(paths: Iterable[str], end: str = "") -> Callable[[str], object]:
     parts = ["".join(_glob(piece) for piece in re.split(r"(\*\*|\*)", path)) for path in paths]
-    return re.compile("|".join(f"(?:{part})" for part in parts) if parts else r"(?!)", re.DOTALL).fullmatch
+    return re.compile("|".join(f"(?:{part}{end})" for part in parts) if parts else r"(?!)", re.DOTALL).fullmatch
 
 
 def _glob(piece: str) -> str:

@@ -175,6 +175,8 @@ ADAPTERS: dict[str, tuple[Callable[[Meter, list[str]], Any], Callable[[Any], Any
     "django-middleware-async": (lambda *of: django_apps.within_middleware(*of, is_async=True), by_async_django),
 }
 
+# What stands at the routes themselves, whatever paths middleware lets pass.
+DECORATED = [name for name in ADAPTERS if name.partition("-")[2].startswith(("decorator", "dependency"))]
 
 # Where bodies come in chunks: Django's own way through WSGI takes them for empty.
 OF_CHUNKS = {name: made for name, made in ADAPTERS.items() if not name.startswith("django")}

@@ -202,9 +202,13 @@ class Metering:
             object.__setattr__(self, term, value)
         return value
 
-    def covers(self, method: str, path: str) -> bool:
-        """Whether requests of this method and path are metered at all."""
-        return self.meter.covers(method, path)
+    def covers(self, method: str, path: str, mount: str = "") -> bool:
+        """Whether middleware meters requests of this method and path, behind what its application is mounted at."""
+        return self.meter.covers(method, path, mount)
+
+    def takes(self, method: str) -> bool:
+        """Whether requests of this method are metered where the terms stand at a route."""
+        return method not in self.meter.settings.unmetered_methods
 
 
 def check_terms(given: Iterable[str], kind: Any, what: str) -> None:

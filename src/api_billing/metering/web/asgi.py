@@ -42,16 +42,15 @@ class MeteredASGI:
     ) -> None:
         self.app = app
         self.metering = metering
-        self._covers = metering.meter.covers
         self._websockets = websockets
         self._route = route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "websocket" and self._websockets and self._covers("GET", scope["path"]):
+        if kind == "websocket" and self._websockets and self._is_covered("GET", scope):
             await serve_connection(self.app, self.metering, scope, receive, send, self._route_of(scope))
             return
-        if kind != "http" or not self._covers(scope["method"], scope["path"]):
+        if kind != "http" or not self._is_covered(scope["method"], scope):
             await self.app(scope, receive, send)
             return
         if is_preflight(self.metering, scope["method"], lambda: AsgiHeaders(scope["headers"])):
@@ -73,6 +72,13 @@ class MeteredASGI:
         # In place: servers and middleware outside look at what the application has left in the scope.
         scope[EXCHANGE_KEY] = exchange
         await Outgoing(exchange, incoming).serve(self.app, scope, send)
+
+    def _is_covered(self, method: str, scope: Scope) -> bool:
+        path, mount = scope["path"], scope.get("root_path", "")
+        # As routers do: the paths of some servers begin with it, and those of others do not.
+        if mount and path.startswith(mount) and path[len(mount) : len(mount) + 1] in ("", "/"):
+            path = path[len(mount) :] or "/"
+        return self.metering.covers(method, path, mount)
 
     def _route_of(self, scope: Scope) -> str:
         return self._route(scope) if self._route is not None else ""

@@ -106,7 +106,7 @@ def _metered(app: Any) -> Iterator[tuple[Resource, Metering]]:
     outside = next((each.kwargs["metering"] for each in app.user_middleware if "metering" in each.kwargs), None)
     for path, method, endpoint, dependant in _routes(app.routes, ""):
         metering = outside or getattr(endpoint, METERING, None) or _of_dependencies(dependant)
-        if metering is not None and metering.covers(method, path):
+        if metering is not None and (metering.covers(method, path) if outside else metering.takes(method)):
             yield Resource(path, method), metering
 
 

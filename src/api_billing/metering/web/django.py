@@ -76,7 +76,13 @@ def metered[ViewT: Callable[..., Any]](
             return method_decorator(decorate, name="dispatch")(view)
         # ``method_decorator`` decorates with every call, and a subclass may be decorated anew.
         handler = view if isinstance(view, functools.partial) else _no_method(function_of(view))
-        wrapped = _metered(handler, lambda request: _exchange(lazy.metering, request, _route(request.resolver_match)))
+
+        def exchange_of(request: HttpRequest) -> Exchange | None:
+            metering = lazy.metering
+            is_taken = metering.takes(request.method or "GET")
+            return _exchange(metering, request, _route(request.resolver_match)) if is_taken else None
+
+        wrapped = _metered(handler, exchange_of)
         wrapped = functools.wraps(view)(wrapped)
         setattr(wrapped, MARK, OWN)
         return wrapped
@@ -199,8 +205,11 @@ def _dispatches_to_coroutines(handler: Callable[..., Any]) -> bool:
 
 def _exchange_of_view(metering: Metering, request: HttpRequest) -> Exchange | None:
     """The exchange for whatever view the request will be routed to; None for one that is none of ours."""
+    path = request.path_info
+    if not metering.covers(request.method or "GET", path, request.path.removesuffix(path)):
+        return None
     try:
-        match = resolve(request.path_info, getattr(request, "urlconf", None))
+        match = resolve(path, getattr(request, "urlconf", None))
     except Resolver404:
         # Of a redirect to the view's real path, that request is metered.
         return None if _is_redirected(request) else _exchange(metering, request, "(no route)")
@@ -240,11 +249,10 @@ def _has_own_terms(view: Callable[..., Any], request: HttpRequest) -> bool:
 
 
 def _exchange(metering: Metering, request: HttpRequest, route: str) -> Exchange | None:
-    method = request.method or "GET"
     outside: Exchange | None = request.META.get(EXCHANGE_KEY)
     # Of what is decorated within another decorated view, as a method of a class that is, the first one reached holds.
     is_own = outside is not None and outside.request.native is request
-    if is_own or not metering.covers(method, request.path) or is_metered(request.META, metering):
+    if is_own or is_metered(request.META, metering):
         return None
     return Exchange(metering, _request(metering.meter, request, route))
 

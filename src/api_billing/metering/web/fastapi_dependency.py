@@ -92,7 +92,7 @@ class MeterDependency:
     async def __call__(self, request: Request) -> AsyncIterator[Charge]:
         scope = request.scope
         deferred = _installed(request)
-        if not self.metering.covers(request.method, scope["path"]) or is_metered(scope, self.metering):
+        if not self.metering.takes(request.method) or is_metered(scope, self.metering):
             yield Charge(scope.get(EXCHANGE_KEY))
             return
         outgoing = await deferred.begin(self.metering, request)

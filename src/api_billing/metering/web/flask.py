@@ -75,7 +75,7 @@ def metered[ViewT: Callable[..., Any]](
         @functools.wraps(view)
         def metered_view(*args: Any, **kwargs: Any) -> Any:
             asked = _asked()
-            answer = _begin(metering, asked)
+            answer = _begin(metering, asked) if metering.takes(asked.method) else None
             if answer is not None:
                 return answer
             try:
@@ -161,7 +161,7 @@ def _begin_any() -> Response | None:
     kind = getattr(view, "view_class", None)
     marked = [view] if kind is None else [view, kind, getattr(kind, asked.method.lower(), None)]
     marked += [current_app.blueprints[name] for name in asked.blueprints]
-    if any(hasattr(one, MARK) for one in marked):
+    if any(hasattr(one, MARK) for one in marked) or not metering.covers(asked.method, asked.path, asked.root_path):
         return None
     return _begin(metering, asked)
 
@@ -209,7 +209,7 @@ def _asked() -> Request:
 def _begin(metering: Metering, asked: Request) -> Response | None:
     """Reserve for a request, and settle it later; or answer with a refusal."""
     environ = asked.environ
-    if not metering.covers(asked.method, asked.path) or is_metered(environ, metering):
+    if is_metered(environ, metering):
         return None
     meter = metering.meter
     rule = asked.url_rule

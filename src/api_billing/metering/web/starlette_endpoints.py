@@ -56,7 +56,7 @@ def endpoint_of(endpoint: Any) -> Callable[..., Any]:
 async def serve_endpoint(metering: Metering, request: Request, route: str, call: Call) -> Response:
     """Reserve, call the endpoint, and return a response that settles when it is sent; or a refusal."""
     scope = request.scope
-    if not metering.covers(request.method, scope["path"]) or is_metered(scope, metering):
+    if not metering.takes(request.method) or is_metered(scope, metering):
         return await call(request)
     meter = metering.meter
     incoming = Incoming(request.receive, meter.settings.max_fingerprint_bytes)

@@ -48,9 +48,8 @@ class MeteredWSGI:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         metering = self.metering
-        if not metering.covers(environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")) or is_metered(
-            environ, metering
-        ):
+        place = environ.get("PATH_INFO", ""), environ.get("SCRIPT_NAME", "")
+        if not metering.covers(environ["REQUEST_METHOD"], *place) or is_metered(environ, metering):
             return self.app(environ, start_response)
         if is_preflight(metering, environ["REQUEST_METHOD"], lambda: WsgiHeaders(environ)):
             return _without_body(self.app, environ, start_response)
