@@ -196,6 +196,42 @@ def test_exchange__cost_set_by_the_handler__is_charged(desk: Desk) -> None:
     assert current_exchange() is None
 
 
+def test_exchange__told_of_a_cost_when_it_is_settled__logs_that_it_is_too_late(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    exchange = desk.exchange()
+    desk.begin(exchange)
+    exchange.extend(1)
+    exchange.tag(model="small")
+    desk.finish(exchange)
+    assert not caplog.records
+    for _ in range(3):
+        exchange.set_cost_wei(99)
+        exchange.extend(5)
+        exchange.tag(model="large")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{what} has no effect on 'GET' '/forecast', which is settled: charge what comes later with meter.charge"
+        for what in ("set_cost_wei", "extend", "tag")
+    ]
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    assert desk.balance.charged_wei == 101
+
+
+@pytest.mark.parametrize("end", ["aborted", "cut"])
+def test_exchange__told_of_a_cost_when_the_client_is_gone__is_quiet(
+    desk: Desk, caplog: pytest.LogCaptureFixture, end: str
+) -> None:
+    exchange = desk.exchange()
+    desk.begin(exchange)
+    if end == "aborted":
+        exchange.abort()
+    else:
+        exchange.cut()
+        desk.finish(exchange)
+    exchange.set_cost_wei(99)
+    assert not caplog.records
+
+
 def test_exchange__price_raises__charges_the_fallback_and_says_so(desk: Desk) -> None:
     def price(request: MeteredRequest, response: MeteredResponse) -> int:
         raise ZeroDivisionError

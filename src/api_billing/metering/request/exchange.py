@@ -79,7 +79,7 @@ class Exchange:
         self.metering = metering
         self.request = request
         self.serving_ms = 0  # when ``begin`` let the application serve it
-        self.is_whole = True  # an adapter says when the response was cut off
+        self.is_whole = True  # an adapter says when the response was cut off; it is not when it was given up
         self.keeps_body = 0  # how many bytes of the response's body ``finish`` wants to see
         self.refusal: NotAllowed | None = None  # why it ought not to be served, and is (``on_refusal``): may be raised
         self.is_bounded = False  # nothing is collected beyond what is set aside: ask before each piece of a stream
@@ -106,6 +106,7 @@ class Exchange:
     def set_cost_wei(self, cost_wei: Amount) -> None:
         """Charge this, instead of what the price says. Raises: InvalidSetting for an amount that is none."""
         self._running.cost_wei = self.metering.meter.amount("the cost", cost_wei)
+        self._tell_late("set_cost_wei")
 
     def extend(self, more_wei: Amount) -> None:
         """It costs so much more than its price says: for what is found out while a response goes out, before its next
@@ -114,10 +115,19 @@ class Exchange:
         Does not wait, in threads and coroutines alike. Raises: InvalidSetting for an amount that is none.
         """
         self._running.extended_wei += self.metering.meter.amount("what it costs more", more_wei)
+        self._tell_late("extend")
 
     def tag(self, **values: str | int | bool | None) -> None:
         """Keep something with the request's record, to find it again: ``tag(model="small", tokens=12)``."""
         self._payer.tags.update(values)
+        self._tell_late("tag")
+
+    def _tell_late(self, what: str) -> None:
+        """Log what comes when it is settled; not where the response was cut off or given up, which clients do."""
+        if self._ended and self.is_whole:
+            message = "%s has no effect on %.20r %.200r, which is settled: charge what comes later with meter.charge"
+            values = (what, self.request.method, self.request.route)
+            self._meter.seldom.log(_log, logging.WARNING, message, *values, kind=what)
 
     # --- for adapters
 
@@ -159,6 +169,7 @@ class Exchange:
     def _abort(self, error: BaseException | None, status: int, *, begun: bool) -> None:
         reserve, told_wei = self._take(), self._payer.told_wei
         if reserve is not None:
+            self.is_whole = False
             name = "" if error is None else type(error).__name__
             outcome = Outcome(status, self.duration_ms(), 0, name, tags_text(self._payer.tags))
             if begun and told_wei is not None:
