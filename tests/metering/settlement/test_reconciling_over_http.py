@@ -44,7 +44,8 @@ def ask(place: Place, network: Network):
 
         def ask(api: str, token: str = ADMIN, later_ms: int = 0, what: str = "reconciliation"):
             now_ms[0] += later_ms
-            return client.get(f"/v1/{what}", params={"api": api}, headers={"authorization": f"Bearer {token}"})
+            of = {"api": api} if what == "reconciliation" else {}
+            return client.get(f"/v1/{what}", params=of, headers={"authorization": f"Bearer {token}"})
 
         yield ask
 

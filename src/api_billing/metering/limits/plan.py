@@ -33,7 +33,8 @@ class Tightest(NamedTuple):
 
 class KeyQuotas(NamedTuple):
     """An API key's own quotas. What keys that were made in each other's place use is counted together, under the id of
-    the first: ``family``. Who has a key that ``hides`` them is not told of the limits of its consumer.
+    the first: ``family``. Who has a key that ``hides`` is told of these alone, as in other limits requests with other
+    keys of its consumer count, too.
     """
 
     family: str
@@ -44,8 +45,9 @@ class KeyQuotas(NamedTuple):
 class WindowPlan:
     """The windows of requests of one consumer (of one operation and model, where budgets tell them apart). Immutable.
 
-    ``checks`` go into ``Reserve``, those of limits ``weighed_from`` on; who asks is told of those ``shown_from`` on.
-    ``budgets`` has the budget of each, None where it is of none. Good from ``from_ms`` until before ``until_ms``.
+    ``checks`` go into ``Reserve``, those of limits ``weighed_from`` on; who asks is told of those from ``shown_from``
+    until before ``shown_to``. ``budgets`` has the budget of each, None where it is of none. Good from ``from_ms`` until
+    before ``until_ms``.
     """
 
     __slots__ = (
@@ -60,6 +62,7 @@ class WindowPlan:
         "profile",
         "shown",
         "shown_from",
+        "shown_to",
         "tier",
         "until_ms",
         "weighed_from",
@@ -91,8 +94,13 @@ class WindowPlan:
         self.from_ms = from_ms
         self.until_ms = until_ms
         self.currency = currency
-        self.shown = _shown(checks, currency, shown_from)
-        self.policy = policy_field(checks[shown_from:], currency)
+        self.shown_to = weighed_from if own is not None and own.hides else len(checks)
+        self.shown = _shown(checks, currency, shown_from, self.shown_to)
+        self.policy = policy_field(checks[shown_from : self.shown_to], currency)
+
+    def told(self, violated: Sequence[int]) -> list[int]:
+        """Those of the violated checks that who asks is told of."""
+        return [index for index in violated if self.shown_from <= index < self.shown_to]
 
     def weighing(self, weight: int) -> WindowPlan:
         """The same, of a request that counts as so many calls in its limits."""
@@ -107,7 +115,7 @@ class WindowPlan:
                     for index, check in enumerate(self.checks)
                 ]
             )
-            twin.shown = _shown(twin.checks, self.currency, self.shown_from)
+            twin.shown = _shown(twin.checks, self.currency, self.shown_from, self.shown_to)
             if len(self._twins) < _MAX_TWINS:
                 self._twins[weight] = twin
         return twin
@@ -186,7 +194,7 @@ class WindowPlan:
 
 
 def _shown(
-    checks: Sequence[WindowCheck], currency: Currency, shown_from: int
+    checks: Sequence[WindowCheck], currency: Currency, shown_from: int, shown_to: int
 ) -> tuple[tuple[int, int, int, int, str, str, int], ...]:
     """What header fields need of each window with a limit: index, limit, scale, end (0 where it moves), unit, name and
     weight.
@@ -203,7 +211,7 @@ def _shown(
                 check.weight or 1,
             )
             for index, check in enumerate(checks)
-            if check.limit is not None and index >= shown_from
+            if check.limit is not None and shown_from <= index < shown_to
         ]
     )
 

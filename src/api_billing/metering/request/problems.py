@@ -291,22 +291,26 @@ def refusal_by(
         return by_channel(refused.code, refused.channel, estimate_wei)
     if not refused.violated:
         return Refusal(refused.code if refused.code in KINDS else "meter_unavailable")
-    first = refused.violated[0]
-    budget, code = plan.budgets[first], refused.code
+    told = plan.told(refused.violated)
+    violated = told or refused.violated  # what who asks is not told of has no name and no amount here
+    first = violated[0]
+    budget, code = plan.budgets[first], plan.checks[first].code
     detail, extra = "", {}
     if budget is not None:
         code = refused_code(budget, refused.counts[first], estimate_wei)
-        detail, extra = f"{KINDS[code].detail} It is the budget {budget.name}.", {"budget": budget.name}
-    names = tuple([plan.checks[index].name for index in refused.violated])
-    ends_ms, last = max([(plan.ends_ms(index, now_ms, refused.frees), index) for index in refused.violated])
+        if told:
+            detail, extra = f"{KINDS[code].detail} It is the budget {budget.name}.", {"budget": budget.name}
+    names = tuple([plan.checks[index].name for index in told])
+    ends_ms, last = max([(plan.ends_ms(index, now_ms, refused.frees), index) for index in violated])
     seconds, check = seconds_until(ends_ms, now_ms), plan.checks[last]
     if check.counting == "fixed":
         spread = max((check.ends_ms - check.starts_ms) // 1000 // 10, _LEAST_SPREAD)
     else:
         spread = seconds // 10
-        detail = detail or f"The limit {check.name} has no room for this request at the moment."
+        if told:
+            detail = detail or f"The limit {check.name} has no room for this request at the moment."
     if budget is None:
-        never = [_never(plan.checks[index], estimate_wei, currency) for index in refused.violated]
+        never = [_never(plan.checks[index], estimate_wei, currency) for index in told]
         detail = next(filter(None, never), detail)
     seconds += randrange(min(spread, _MOST_SPREAD) + 1)
     if code == "throttled" and budget is not None and budget.retry_after_seconds:
