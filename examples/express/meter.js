@@ -7,7 +7,8 @@
 // should be, is a 400; what else they throw is a 500.
 //
 // `limits: ["100/minute", "5/second; burst=10; per=address"]` are limits of requests, in which each counts as so many `units`.
-// The address is that of `req.ip`: behind a proxy, say `app.set("trust proxy", …)`.
+// The address is that of `req.ip`: behind a proxy, say `app.set("trust proxy", …)`. Where `countWhen: (req, res) => …` is false, as
+// of a status, the request does not count in those of calls.
 //
 // A handler may say what serving really cost: res.locals.costWei = 3_000_000_000n; what is no amount is logged, and the
 // estimate charged. Amounts are BigInt of smallest units; on the wire they are decimal strings, as a JSON number would be
@@ -49,7 +50,7 @@ async function repeatUnsettled() {
 process.once("exit", () => unsettled.forEach(({ what }) => console.error(`${what}: not done before the end`)));
 
 export function metered({ url, token, api, payments = false, failOpen = false, timeoutMs = 5000, ...rest }) {
-  const { pausesMs = PAUSES_MS, ...terms } = rest;
+  const { pausesMs = PAUSES_MS, countWhen = () => true, ...terms } = rest;
   if (typeof terms.estimateWei !== "function") amount("estimateWei", terms.estimateWei);
   // Every request to the meter may be repeated: the id keeps it from being done twice.
   async function ask(path, body, pauses) {
@@ -127,6 +128,11 @@ export function metered({ url, token, api, payments = false, failOpen = false, t
         if (res.locals.costWei !== undefined) cost.cost_wei = amount("costWei", res.locals.costWei);
       } catch (error) {
         console.error(`${id}: charged its estimate: ${error.message}`);
+      }
+      try {
+        if (countWhen(req, res) === false) cost.counts = false;
+      } catch (error) {
+        console.error(`${id}: it counts: ${error?.message}`);
       }
       const paid = reserved.protocol ? { payment: paymentOf(req), has_begun: res.headersSent } : {};
       settled ??= end("settle", { status: res.statusCode, ...cost, ...paid });

@@ -95,6 +95,9 @@ app.get("/open", metered({ ...open, model: (req) => req.query.model }), (req, re
 app.get("/away", metered({ ...open, url: "http://127.0.0.1:1" }), (req, res) => res.json("served"));
 const fails = async () => { throw new Error("the table of prices is away"); };
 app.get("/fails", metered({ ...meter, estimateWei: fails }), (req, res) => res.json("served"));
+const countWhen = (req, res) => res.statusCode < 400;
+const few = { ...meter, estimateWei: 1n, limits: ["9/day; name=good ones"], countWhen };
+app.get("/few", metered(few), (req, res) => res.status(Number(req.query.status)).json("served"));
 app.get("/odd", metered({ ...meter, estimateWei: 3n }), (req, res) => {
   res.locals.costWei = 1.5;
   res.json("served");
@@ -104,7 +107,7 @@ const server = app.listen(0, "127.0.0.1", async () => {
     fetch(`http://127.0.0.1:${server.address().port}/${path}`, { headers: { authorization: `Bearer ${credential}` } });
   const statuses = [];
   const asked = ["", "?wei=", "?wei=true", "?wei=1.5", "?wei=-1", "?wei=2"].map((query) => `asked${query}`);
-  for (const path of ["fails", "odd", ...asked]) {
+  for (const path of ["fails", "odd", "few?status=200", "few?status=404", ...asked]) {
     statuses.push((await ask(path, key)).status);
   }
   const opened = {
@@ -229,10 +232,16 @@ def odd(express: Path, seen: dict[str, Any], served: str, meter: Meter) -> subpr
 
 def test_express__amounts_that_are_none__are_refused_or_cost_the_estimate(odd: Any, meter: Meter) -> None:
     told = json.loads(odd.stdout)
-    assert (told["statuses"], told["refused"]) == ([500, 200, 400, 400, 400, 400, 400, 200], 4)
+    assert (told["statuses"], told["refused"]) == ([500, 200, 200, 404, 400, 400, 400, 400, 400, 200], 4)
     assert "costWei is 1.5" in odd.stderr
     estimated_wei = 1  # that of the model
-    assert (meter.balance("odd").charged_wei, meter.balance("odd").reserved_wei) == (2 + 3 + estimated_wei, 0)
+    of_few = 2
+    assert (meter.balance("odd").charged_wei, meter.balance("odd").reserved_wei) == (2 + 3 + estimated_wei + of_few, 0)
+
+
+def test_express__response_that_count_when_leaves_out__counts_in_no_limit(odd: Any, meter: Meter) -> None:
+    counts = meter.store._tables.rows[COUNTS]  # type: ignore[attr-defined]
+    assert [row.used for (counter, _), row in counts.items() if "good ones" in counter] == [1]
 
 
 def test_express__fail_open__serves_while_the_meter_is_away_and_not_what_it_cannot_take(odd: Any) -> None:

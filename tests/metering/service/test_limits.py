@@ -1,11 +1,14 @@
 """Limits of requests over HTTP: with a reservation, and changed by who administers."""
 
+import re
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from api_billing.metering.service import create_app
+
+from .conftest import GWEI
 
 TOKEN = "service-token-of-the-tests-0123456789"
 
@@ -57,6 +60,26 @@ def test_settled__of_a_reservation_with_limits__says_what_is_left(service: Any) 
     reservation = service.reserve(limits=["5/day; name=few"]).json()["id"]
     fields = service.end("settle", reservation, cost_wei="1").json()["fields"]
     assert '"few";r=4;' in fields["ratelimit"]
+
+
+@pytest.mark.parametrize("by", ["the same process", "another one"])
+def test_settled__as_one_that_does_not_count__counts_in_no_limit_of_calls(service: Any, by: str) -> None:
+    given = {"limits": ["1/day; name=few", "5 gen/day; name=spent"]}
+    reservation = service.reserve(**given).json()["id"]
+    assert violated(service.reserve(**given)) == ["few"]
+    if by == "another one":
+        other = TestClient(create_app(service.meter, service_token=TOKEN), headers={"Authorization": f"Bearer {TOKEN}"})
+        ended = other.post(f"/v1/reservations/{reservation}/settle", json={"counts": False})
+    else:
+        ended = service.end("settle", reservation, counts=False)
+    assert ended.json()["charged_wei"] == str(5 * GWEI)
+    again = service.reserve(**given)
+    assert re.findall(r'"(month|few|spent)";r=(\d+)', again.headers["ratelimit"]) == [
+        ("month", "998"),
+        ("few", "0"),
+        ("spent", "4999999990"),  # of 5 GEN, in Gwei: money counts as it is charged
+    ]
+    assert violated(service.reserve(**given)) == ["few"]
 
 
 @pytest.mark.parametrize(

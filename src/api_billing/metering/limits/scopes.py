@@ -83,15 +83,16 @@ class Limits:
         return counter_name(whose, kind, limit.name, period, limit.unit, limit.anchor, limit.per, key_id, limit.on, *on)
 
 
-def is_of(check: WindowCheck, name: str, key_id: str = "", address: str = "") -> bool:
-    """Whether it is a window of a limit of requests of this name; that of a key or address, where these count apart."""
+def is_of(check: WindowCheck, name: str = "", key_id: str = "", address: str = "") -> bool:
+    """Whether it is a window of a limit of requests, of this name; of a key or address, where these count apart."""
     size, _, rest = check.counter.partition(":")
     if not (size.isdigit() or size == "x"):  # of a plan on the contract
         return False
     end = 64 if size == "x" else int(size)
     parts = rest[end:].split("/", 6)
     return (
-        parts[1:3] == [f"limit-{check.counting}", name]
+        parts[1] == f"limit-{check.counting}"
+        and name in ("", parts[2])
         and (not key_id or parts[6].startswith(f"3:key/{len(key_id)}:{key_id}/"))
         and address in ("", rest[:end])
     )

@@ -184,6 +184,7 @@ class SettlementBody(_Asked):
     duration_ms: int | None = Field(None, ge=0, le=_MAX_COUNT, description="By default since it was reserved")
     response_bytes: int = Field(0, ge=0, le=_MAX_BYTES)
     units: int | None = Field(None, ge=0, le=_MAX_COUNT)
+    counts: bool = Field(True, description="Whether it counts in the limits of requests that are in calls")
     error: str = Field("", max_length=200, pattern=_PRINTABLE)
     tags: dict[TagName, TagText | TagNumber | bool | None] = Field({}, max_length=16)
     has_begun: bool = Field(

@@ -19,6 +19,7 @@ from api_billing.metering.ledger.operations import (
     Settle,
     Settled,
 )
+from api_billing.metering.limits.scopes import is_of
 from api_billing.metering.meter import Meter
 from api_billing.metering.observing.watching import current_step
 from api_billing.metering.request.claims import stored_response, used_up
@@ -58,10 +59,12 @@ def settle(
     payer = yield from _paying(meter, by_key, reservation, body)
     if payer is not None and payer.speaks == "x402" and body.has_begun:
         cost_wei = None  # which is what it said
-    settlement = Settle(
-        reservation_id, reservation.reserve.account, meter.now_ms(), cost_wei, outcome, body.units, response=response
+    made = reservation.reserve
+    counted = () if body.counts else enumerate(made.checks)
+    uncounted = tuple([index for index, check in counted if check.unit == "calls" and is_of(check)])
+    reply: Settled | NotReserved = yield Settle(
+        reservation_id, made.account, meter.now_ms(), cost_wei, outcome, body.units, response, uncounted
     )
-    reply: Settled | NotReserved = yield settlement
     if not isinstance(reply, Settled):
         raise _ended(reply)
     open_reservations.forget(reservation_id)
@@ -182,6 +185,7 @@ def _looked_up(meter: Meter, reservation_id: str) -> Steps[OpenReservation]:
             consumer=record.consumer,
             estimate_wei=record.estimate_wei,
             units=record.units,
+            checks=record.checks,
             tier=record.tier,
             method=record.method,
             route=record.route,
