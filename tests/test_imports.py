@@ -33,7 +33,7 @@ genlayer_localnet.cli genlayer_localnet.__main__
 genlayer_localnet.testing
 api_billing api_billing.showing api_billing.refusal_codes api_billing.amounts api_billing.merkle
 api_billing.contract_api
-api_billing.errors api_billing.extras api_billing.late_pairings api_billing.networks
+api_billing.errors api_billing.extras api_billing.networks
 api_billing.contract_minify api_billing.contract_editions api_billing.contract_source
 api_billing.vouchers api_billing.keys api_billing.unlocked api_billing.transport api_billing.fees
 api_billing.payments

@@ -13,11 +13,9 @@ from typing import Any, Final
 
 from api_billing.errors import RpcFailed, UnexpectedAnswer
 from api_billing.extras import needed_by
-from api_billing.late_pairings import defer_pairings
 from api_billing.networks import Network
 
 with needed_by(__name__):
-    defer_pairings()
     from genlayer_py.abi import calldata
     from genlayer_py.abi.transactions import serialize
     from genlayer_py.client import GenLayerClient

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from api_billing.errors import InvalidInput, KeyUnavailable
 from api_billing.extras import needed_by
-from api_billing.late_pairings import defer_pairings
 
 if TYPE_CHECKING:
     from eth_account import Account
@@ -198,7 +197,6 @@ def _account(key: str, where: str) -> LocalAccount:
 
 def _eth_account() -> Account:
     with needed_by("a key"):
-        defer_pairings()
         from eth_account import Account
     return Account()
 

@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 
 from api_billing.errors import InvalidInput
 from api_billing.extras import needed_by
-from api_billing.late_pairings import defer_pairings
 from api_billing.showing import redacted
 
 if TYPE_CHECKING:
@@ -109,7 +108,6 @@ class Network:
 
 def _genlayer_chain(name: str) -> GenLayerChain:
     with needed_by("a network"):
-        defer_pairings()
         from genlayer_py import chains
     if name == _STUDIO_NEXT and not hasattr(chains, name):
         return _studio_next(chains.studionet)

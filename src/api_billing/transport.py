@@ -13,10 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from api_billing.extras import needed_by
-from api_billing.late_pairings import defer_pairings
 
 with needed_by(__name__):
-    defer_pairings()
     import requests
     from eth_utils.crypto import keccak
     from genlayer_py.provider import GenLayerProvider
